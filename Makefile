@@ -1,0 +1,99 @@
+# `make` alone lists what there is. Nothing is needed but make and Python 3.11 or newer.
+
+PYTHON  ?=# the interpreter to build .venv with; empty: the first below that will do
+PYTHONS  = python3 python3.14 python3.13 python3.12 python3.11
+JOBS    ?= auto# test processes; auto: as many as there are cores
+ARGS    ?=# more words for pytest, the benchmarks or the demo
+UPGRADE ?=# make lock UPGRADE=--upgrade takes the newest versions; else only what pyproject.toml asks for
+UV       = uv==0.13.9
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+RUN     := $(BIN)/python -m
+PIP     := $(RUN) pip --disable-pip-version-check
+
+# Sets $$python, or stops and says what would help. A Debian without python3-venv has venv but no ensurepip.
+# A name on the PATH proves nothing (pyenv puts one there for each version known to it), so each is run.
+define FIND_PYTHON
+python= bare=; \
+for each in $(or $(PYTHON),$(PYTHONS)); do \
+  "$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+  if "$$each" -c 'import ensurepip, venv' 2>/dev/null; then python=$$each; break; fi; \
+  bare=$${bare:-$$each}; \
+done; \
+if [ -z "$$python" ] && [ -n "$$bare" ]; then \
+  echo "$$bare cannot make virtual environments: install its venv module (Debian, Ubuntu: apt-get install python3-venv) and try again, or name another Python with PYTHON=." >&2; exit 1; \
+elif [ -z "$$python" ]; then \
+  echo "delegraph needs Python 3.11 or newer and found none (tried: $(or $(PYTHON),$(PYTHONS))): install one, or name it with PYTHON=/path/to/python3." >&2; exit 1; \
+fi
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help setup extras demo test lint types check fmt bench bench-full wheel lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready ## make .venv with the pinned versions and the command .venv/bin/delegraph
+
+extras: $(VENV)/.extras ## add what Kafka, PostgreSQL and the HTTP API need to .venv
+
+demo: setup ## a worked incident: who did it, what falls, the proof that it fell
+	@$(BIN)/delegraph demo $(ARGS)
+
+test: setup ## run the tests (ARGS="-k cascade", ARGS=--cov)
+	$(RUN) pytest -n $(JOBS) $(ARGS)
+
+lint: setup
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+types: setup
+	$(RUN) mypy
+
+check: lint types test ## lint, types, tests: what has to be green before a commit
+
+fmt: setup ## format, and mend what ruff can mend
+	$(RUN) ruff check --fix-only --quiet .
+	$(RUN) ruff format .
+
+bench: setup ## the benchmarks, quick
+	$(RUN) benchmarks $(ARGS)
+
+bench-full: setup ## the benchmarks at full size
+	$(RUN) benchmarks --full $(ARGS)
+
+wheel: setup ## build the wheel into dist/ and try it in an environment of its own
+	rm -rf dist
+	$(RUN) build --no-isolation --outdir dist .
+	bash .ci/try-wheel dist/*.whl
+
+lock: ## re-make the lock files from pyproject.toml (UPGRADE=--upgrade: newest versions)
+	@$(FIND_PYTHON); "$$python" -m venv --clear build/lock
+	@build/lock/bin/python -m pip --disable-pip-version-check install --quiet $(UV)
+	$(COMPILE) --group dev --output-file requirements.lock
+	$(COMPILE) --all-extras --constraint requirements.lock --output-file requirements-extras.lock
+	@if grep -nE '://|^-' requirements.lock requirements-extras.lock; then \
+	  echo "A lock file names an index or a path: it would not work elsewhere." >&2; exit 1; fi
+
+clean: ## remove everything that make made, .venv too
+	rm -rf $(VENV) build dist .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One version of everything for every Python and platform; hashes; and nothing of the machine it was made on.
+COMPILE = env -u UV_FIND_LINKS UV_CUSTOM_COMPILE_COMMAND='make lock' build/lock/bin/uv pip compile --quiet pyproject.toml \
+  --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate \
+  --no-emit-index-url --no-emit-find-links $(UPGRADE)
+
+$(VENV)/.ready: pyproject.toml requirements.lock
+	@$(BIN)/python -c 'import pip' 2>/dev/null || { $(FIND_PYTHON); echo "making $(VENV) with $$python"; "$$python" -m venv --clear $(VENV); }
+	@echo "installing the pinned packages"
+	@$(PIP) install --quiet --require-hashes --requirement requirements.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+	@echo "ready: $(BIN)/delegraph"
+
+$(VENV)/.extras: requirements-extras.lock $(VENV)/.ready
+	@echo "installing the pinned extras"
+	@$(PIP) install --quiet --require-hashes --requirement requirements-extras.lock
+	@touch $@
