@@ -1,0 +1,76 @@
+"""The one tree of faults. An answer is a value; what stands here is raised.
+
+DelegraphError
+├── BadRecordError            a record that cannot be read; it is quarantined, never dropped
+│   ├── UnknownSchemaError    written with a schema that this version does not know; may be taken up later
+│   └── CredentialError       carries a raw credential, which must not be kept
+├── RefusedError              what was asked for is wrong or not allowed; the message names the remedy
+├── DriftError                an order would kill what the plan did not list
+├── UnavailableError          the log or the store is away; the only fault worth retrying
+└── IntegrityError            what is stored contradicts itself or the log
+    └── FencedError           another consumer has moved the position; nothing was written
+"""
+
+from collections.abc import Sequence
+
+
+class DelegraphError(Exception):
+    """Base of every fault that delegraph raises."""
+
+    retriable = False
+
+
+class BadRecordError(DelegraphError):
+    """A record that cannot be read.
+
+    Attributes:
+        reason: A stable word for machines, such as ``unknown-field``.
+        detail: One sentence for people, naming the thing and what was expected.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        """Keep the evidence beside the message."""
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class UnknownSchemaError(BadRecordError):
+    """A record whose writer's schema, type or encoding this version does not know."""
+
+
+class CredentialError(BadRecordError):
+    """A record that carries a raw credential where an id or a text belongs."""
+
+
+class RefusedError(DelegraphError):
+    """What was asked for is wrong or not allowed."""
+
+
+class DriftError(DelegraphError):
+    """An order would kill elements that its plan does not list.
+
+    Attributes:
+        unlisted: ``KIND:ID`` of each of them, sorted.
+    """
+
+    def __init__(self, message: str, unlisted: Sequence[str]) -> None:
+        """Keep what was not listed beside the message."""
+        super().__init__(message)
+        self.unlisted = tuple(unlisted)
+
+
+class UnavailableError(DelegraphError):
+    """The log or the store is away, locked, read-only or full."""
+
+    retriable = True
+
+
+class IntegrityError(DelegraphError):
+    """What is stored contradicts itself or the log."""
+
+
+class FencedError(IntegrityError):
+    """Another consumer has moved the position: nothing of the batch was written; read the positions again."""
+
+    retriable = True

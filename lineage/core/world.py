@@ -1,0 +1,131 @@
+"""A world: the facts that a question is asked of, indexed. Pure: facts in any order, any number of times."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from lineage.core.elements import FactIndex, Stated, stated
+from lineage.core.events import (
+    ActionPerformed,
+    DecisionMade,
+    DelegationGranted,
+    Fact,
+    PrincipalRegistered,
+    RevocationLifted,
+    RevocationOrdered,
+    TokenIssued,
+    WorkloadBound,
+)
+from lineage.core.graph import AuthorityGraph
+from lineage.core.orders import Orders
+from lineage.core.principals import Principals
+from lineage.core.times import Instant
+from lineage.core.trust import TrustTable, authorised
+
+
+class World:
+    """What is known: the authority graph, the orders, the principals, and what was decided and done."""
+
+    def __init__(
+        self, facts: Iterable[Fact] = (), *, trust: TrustTable | None = None, known_at: Instant | None = None
+    ) -> None:
+        """Take in the facts that the trust table allows and that were recorded by ``known_at`` (None: all)."""
+        self.trust = trust
+        self.known_at = known_at
+        self.graph = AuthorityGraph()
+        self.orders = Orders()
+        self.principals = Principals()
+        self.decisions = FactIndex()
+        self.actions = FactIndex()
+        self.uses: defaultdict[str, set[str]] = defaultdict(set)  # element key or decision:ID -> actions that name it
+        self.decided: defaultdict[str, set[str]] = defaultdict(set)  # element key -> decisions that name it
+        self.latest: Instant = 0  # when the last fact in it was recorded
+        for fact in facts:
+            self.add(fact)
+
+    def add(self, fact: Fact) -> None:
+        """Take in one more fact, if it is authorised and known."""
+        if not authorised(fact, self.trust) or (self.known_at is not None and fact.recorded_at > self.known_at):
+            return
+        self.latest = max(self.latest, fact.recorded_at)
+        body = fact.event.body
+        if isinstance(body, TokenIssued | DelegationGranted):
+            self.graph.add(fact)
+        elif isinstance(body, RevocationOrdered | RevocationLifted):
+            self.orders.add(fact)
+        elif isinstance(body, PrincipalRegistered | WorkloadBound):
+            self.principals.add(fact)
+        elif isinstance(body, DecisionMade):
+            self.decisions.add(body.decision, fact)
+            for key in _authorities(body):
+                self.decided[key].add(body.decision)
+        elif isinstance(body, ActionPerformed):
+            self.actions.add(body.action, fact)
+            for key in _authorities(body):
+                self.uses[key].add(body.action)
+            if body.decision is not None:
+                self.uses[f"decision:{body.decision}"].add(body.action)
+
+    def as_known_at(self, known_at: Instant) -> "World":
+        """This world with only what was recorded by an earlier moment."""
+        if self.latest <= known_at:
+            return self
+        indexes = (
+            self.graph.facts,
+            self.orders.by_target,
+            self.orders.lifts,
+            self.principals.registrations,
+            self.principals.bindings,
+            self.decisions,
+            self.actions,
+        )
+        facts = (fact for index in indexes for key in index for fact in index.get(key))
+        return World(facts, trust=self.trust, known_at=known_at)
+
+    def action_field(self, action: str, field: str) -> Stated | None:
+        """What an action says of itself, or else its decision (for the fields that both have)."""
+        facts = self.actions.get(action)
+        return stated(facts, field) or stated(self.decision_facts(facts), field)
+
+    def decision_facts(self, action_facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """The facts about the decision that an action names."""
+        named = stated(action_facts, "decision")
+        return self.decisions.get(named.value) if named else ()
+
+    def authorities_named(self, action: str) -> list[str]:
+        """The elements that an action names, in the order in which they are its authority.
+
+        Its token, its delegation, its decision's token, its decision's delegation (DESIGN section 4).
+        """
+        facts = self.actions.get(action)
+        return [
+            f"{kind}:{named.value}"
+            for group in (facts, self.decision_facts(facts))
+            for kind in ("token", "delegation")
+            if (named := stated(group, kind)) is not None
+        ]
+
+    def authority(self, action: str) -> str | None:
+        """The authority of an action: the first granted of what it names, else the first named, or None."""
+        named = self.authorities_named(action)
+        return next((key for key in named if self.graph.granted(key)), named[0] if named else None)
+
+    def actions_under(self, keys: Iterable[str]) -> set[str]:
+        """The actions whose authority is one of some elements."""
+        wanted = keys if isinstance(keys, set | frozenset) else set(keys)
+        candidates: set[str] = set()
+        for key in wanted:
+            if key in self.uses:
+                candidates |= self.uses[key]
+            if key in self.decided:
+                for decision in self.decided[key]:
+                    candidates |= self.uses.get(f"decision:{decision}", set())
+        return {action for action in candidates if self.authority(action) in wanted}
+
+
+def _authorities(body: DecisionMade | ActionPerformed) -> list[str]:
+    named = []
+    if body.token is not None:
+        named.append(f"token:{body.token}")
+    if body.delegation is not None:
+        named.append(f"delegation:{body.delegation}")
+    return named

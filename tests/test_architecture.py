@@ -1,0 +1,124 @@
+"""The arrows of DESIGN section 5, and the one place of each library."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("ingest", "lineage", "schemas")
+
+# Layer -> what of ours it may import.
+ARROWS = {
+    "lineage.core": set(),
+    "schemas": set(),
+    "ingest": {"lineage.core", "schemas"},
+    "lineage.store": {"lineage.core", "schemas"},
+    "lineage.deliver": {"lineage.core", "schemas", "ingest", "lineage.store"},
+    "lineage.serve": {"lineage.core", "schemas", "ingest", "lineage.store", "lineage.deliver"},
+}
+# Library -> the only layer, or modules, that may import it.
+PLACES = {
+    "sqlalchemy": ("lineage.store",),
+    "alembic": ("lineage.store",),
+    "fastavro": ("ingest.slow_avro",),
+    "kafka": ("ingest",),
+    "jwt": ("ingest", "lineage.serve", "lineage.deliver"),
+    "networkx": ("lineage.core",),
+    "click": ("lineage.serve",),
+    "rich": ("lineage.serve",),
+    "sqlite3": ("ingest.sqlite_log", "lineage.store"),
+}
+# What keeps the core pure: of the standard library it may not have a clock, a file, a process or the network.
+IMPURE = {"time", "os", "pathlib", "io", "socket", "subprocess", "threading", "random", "uuid", "sqlite3", "logging"}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(name: str, tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = ".".join([*name.split(".")[: -node.level], base]).rstrip(".")
+            # `from package import module` imports the module.
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def layer_of(name: str) -> str | None:
+    return next((layer for layer in ARROWS if name == layer or name.startswith(f"{layer}.")), None)
+
+
+ALL = list(modules())
+
+
+@pytest.mark.parametrize(("name", "tree"), ALL, ids=[name for name, _ in ALL])
+def test_imports_follow_the_arrows(name: str, tree: ast.Module):
+    """A module imports its own layer and those below it, and nothing of ours else."""
+    layer = layer_of(name)
+    allowed = ARROWS.get(layer, set()) | {layer}
+
+    for imported in imports(name, tree):
+        target = layer_of(imported)
+        if target is not None:
+            assert target in allowed, f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize(("name", "tree"), ALL, ids=[name for name, _ in ALL])
+def test_every_library_has_one_place(name: str, tree: ast.Module):
+    """A library is imported where it belongs and nowhere else, so that it can be changed in one place."""
+    for imported in imports(name, tree):
+        library = imported.partition(".")[0]
+        places = PLACES.get(library)
+        if places is not None:
+            assert any(name == place or name.startswith(f"{place}.") for place in places), f"{name} imports {imported}"
+
+
+def test_the_core_is_pure():
+    """The core reads no clock, no file and no network: facts, trust and instants are its arguments."""
+    for name, tree in ALL:
+        if name.startswith("lineage.core"):
+            libraries = {imported.partition(".")[0] for imported in imports(name, tree)}
+            assert libraries.isdisjoint(IMPURE), f"{name} imports {libraries & IMPURE}"
+
+
+def test_the_core_never_calls_itself():
+    """A chain 100,000 deep answers: no function of the core calls itself but over the fixed depth of a record."""
+    bounded = {"lineage.core.events._sorted", "lineage.core.events._json_value", "lineage.core.elements.add_up"}
+    for name, tree in ALL:
+        if name.startswith("lineage.core"):
+            assert {f"{name}.{function}" for function in calling_themselves(tree)} <= bounded
+
+
+def calling_themselves(tree: ast.Module) -> Iterator[str]:
+    methods = {id(item) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for item in node.body}
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        for call in (node.func for node in ast.walk(function) if isinstance(node, ast.Call)):
+            if id(function) in methods:
+                itself = isinstance(call, ast.Attribute) and call.attr == function.name and _is_self(call)
+            else:
+                itself = isinstance(call, ast.Name) and call.id == function.name
+            if itself:
+                yield function.name
+
+
+def _is_self(attribute: ast.Attribute) -> bool:
+    return isinstance(attribute.value, ast.Name) and attribute.value.id == "self"
+
+
+def test_the_clock_has_one_place():
+    """Nothing reads the time of day but the wiring."""
+    for name, tree in ALL:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr in {"now", "utcnow", "time_ns", "time"}:
+                owner = node.value.id if isinstance(node.value, ast.Name) else ""
+                if owner in {"datetime", "time"}:
+                    assert name == "lineage.serve.wiring", f"{name} reads {owner}.{node.attr}"
