@@ -1,0 +1,1 @@
+"""Getting facts in: codec, log, quarantine, trust, projector, and adapters for other people's logs."""

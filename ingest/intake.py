@@ -1,0 +1,194 @@
+"""Files into the log: delegraph's own JSONL, and other people's logs through their adapters.
+
+Every line or record is accounted for: it is appended to the log, put aside with a reason and its place, or skipped by
+an adapter that says why. What is appended is durable before the next part of the file is read, so that a crash loses
+nothing, and reading the same file again appends only duplicates.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+from ingest import codec, foreign
+from ingest.foreign.records import RawRecord
+from ingest.log import Log, topic_of
+from ingest.projector import unreadable
+from lineage.core.errors import BadRecordError, RefusedError
+from lineage.core.records import Position, Unreadable
+from lineage.core.times import Instant
+
+FORMATS: Final = ("auto", "jsonl", *foreign.FORMATS)
+# Records that are appended in one transaction: large enough that the disk's flush does not count.
+_PART: Final = 5_000
+# A longer line is kept up to here in quarantine, with the digest and the size of what was read of it.
+_LINE_BYTES: Final = 16 * 1024 * 1024
+
+
+class Aside(Protocol):
+    """Where lines go that the log never takes."""
+
+    def put_aside(self, records: Iterable[Unreadable]) -> None:
+        """Keep records in quarantine; one that is there already is not repeated."""
+        ...
+
+
+@dataclass(slots=True)
+class Intake:
+    """What was taken in.
+
+    Attributes:
+        read: Events read, good and bad.
+        quarantined: Those put aside.
+        spans: Where the good ones stand in the log: (first, last) of each run that follows one another.
+        records: Records read from files of a foreign format.
+        skipped: Of these, how many say nothing of authority or action, by reason.
+        foreign: Whether any file had a foreign format.
+    """
+
+    read: int = 0
+    quarantined: int = 0
+    spans: list[tuple[Position, Position]] = field(default_factory=list)
+    records: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    foreign: bool = False
+
+
+def take_in(
+    names: Iterable[str],
+    log: Log,
+    aside: Aside,
+    *,
+    format: str,
+    clock: Callable[[], Instant],
+    progress: Callable[[int], None] = lambda _bytes: None,
+) -> Intake:
+    """Append the events of files to the log.
+
+    Args:
+        names: Paths; ``-`` is standard input.
+        log: Where the events go.
+        aside: Where lines go that cannot be read.
+        format: One of FORMATS.
+        clock: The moment at which a line is put aside.
+        progress: Told how many bytes were read, now and then.
+
+    Raises:
+        RefusedError: A file cannot be opened or read; nothing of it, or all before the place, was taken in.
+    """
+    intake = Intake()
+    for name in names:
+        with _opened(name) as stream:
+            reader = foreign.plain(stream)
+            found = foreign.detect(foreign.first_bytes(reader)) if format == "auto" else format
+            if found == "avro":
+                raise RefusedError(f"{name} holds Avro, not lines of JSON; publish it to the log instead")
+            parts = _own(name, reader, clock) if found == "jsonl" else _foreign(name, reader, found, clock, intake)
+            for good, bad, size in _in_parts(parts):
+                if bad:
+                    aside.put_aside(bad)
+                if good:
+                    _append(log, good, intake)
+                intake.read += len(good) + len(bad)
+                intake.quarantined += len(bad)
+                progress(size)
+    return intake
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[BinaryIO]:
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        with Path(name).open("rb") as stream:
+            yield stream
+    except FileNotFoundError as error:
+        raise RefusedError(f"there is no file {name}") from error
+    except IsADirectoryError as error:
+        raise RefusedError(f"{name} is a folder; name the files in it") from error
+    except PermissionError as error:
+        raise RefusedError(f"{name} may not be read") from error
+
+
+# A good record as (topic, value), or a bad one; and how many bytes it had.
+_Read = tuple[tuple[str, bytes] | Unreadable, int]
+
+
+def _in_parts(
+    records: Iterable[_Read],
+) -> Iterator[tuple[list[tuple[str, bytes]], list[Unreadable], int]]:
+    good: list[tuple[str, bytes]] = []
+    bad: list[Unreadable] = []
+    size = 0
+    for record, length in records:
+        if isinstance(record, Unreadable):
+            bad.append(record)
+        else:
+            good.append(record)
+        size += length
+        if len(good) + len(bad) >= _PART:
+            yield good, bad, size
+            good, bad, size = [], [], 0
+    yield good, bad, size
+
+
+def _append(log: Log, values: list[tuple[str, bytes]], intake: Intake) -> None:
+    for position in sorted(log.append(values)):
+        if intake.spans:
+            first, last = intake.spans[-1]
+            if last._replace(offset=last.offset + 1) == position:
+                intake.spans[-1] = (first, position)
+                continue
+        intake.spans.append((position, position))
+
+
+def _own(name: str, stream: BinaryIO, clock: Callable[[], Instant]) -> Iterator[_Read]:
+    """Delegraph's own lines. Blank ones are not read."""
+    place = 0
+    while line := stream.readline(_LINE_BYTES):
+        place += 1
+        length = len(line)
+        whole = line.endswith(b"\n") or length < _LINE_BYTES
+        while not whole:  # pass over the rest of a line that nobody can mean
+            rest = stream.readline(_LINE_BYTES)
+            length += len(rest)
+            whole = not rest or rest.endswith(b"\n")
+        raw = line.rstrip(b"\r\n")
+        if not raw.strip():
+            continue
+        try:
+            event = codec.decode_line(raw)  # refuses a line that is too large
+            yield (topic_of(event), codec.encode(event)), length
+        except BadRecordError as fault:
+            yield (
+                unreadable(raw, fault, number=None, origin=name, place=place, recorded_at=clock()),
+                length,
+            )
+
+
+def _foreign(name: str, stream: BinaryIO, found: str, clock: Callable[[], Instant], intake: Intake) -> Iterator[_Read]:
+    """Records of a foreign log, as the events that its adapter makes of them."""
+    intake.foreign = True
+    for record, translation in foreign.translations(foreign.read_records(stream), found):
+        intake.records += 1
+        length = len(record.raw)
+        if translation.skipped is not None:
+            intake.skipped[translation.skipped] += 1
+        elif translation.fault is not None:
+            yield _put_aside(name, record, translation.fault, clock), length
+        for document in translation.events:
+            try:
+                event = codec.event_from_document(document)
+                yield (topic_of(event), codec.encode(event)), length
+            except BadRecordError as fault:
+                yield _put_aside(name, record, fault, clock), length
+            length = 0
+
+
+def _put_aside(name: str, record: RawRecord, fault: BadRecordError, clock: Callable[[], Instant]) -> Unreadable:
+    raw = foreign.safe_raw(record)
+    return unreadable(raw, fault, number=None, origin=name, place=record.position, recorded_at=clock())

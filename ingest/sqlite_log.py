@@ -1,0 +1,130 @@
+"""The embedded log: both topics in one SQLite file, one partition each. It may share its file with the store."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from lineage.core.errors import UnavailableError
+from lineage.core.records import TOPICS, Position, Record
+from lineage.core.times import Instant
+
+_BUSY_SECONDS: Final = 10
+_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS log_record (
+    topic INTEGER NOT NULL,
+    "offset" INTEGER NOT NULL,
+    recorded_at INTEGER NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (topic, "offset")
+) WITHOUT ROWID
+"""
+
+
+class SqliteLog:
+    """A log in a SQLite file. One thread at a time; any number of processes."""
+
+    def __init__(self, path: str, *, create: bool, clock: Callable[[], Instant]) -> None:
+        """Open the log, and make it if there is none and ``create`` says so.
+
+        Args:
+            path: The file.
+            create: Whether to make it.
+            clock: The moment now; the log keeps the moment of an append with the record.
+        """
+        self._path = path
+        self._clock = clock
+        if not create and not Path(path).exists():
+            raise UnavailableError(f"there is no log at {path}; make one with 'delegraph init' or 'delegraph ingest'")
+        with self._faults():
+            self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+            try:
+                if create:
+                    self._connection.execute("PRAGMA journal_mode = WAL")
+                    self._connection.execute(_TABLE)
+                # FULL: what append returned for is on the disk, whatever happens to the machine.
+                self._connection.execute("PRAGMA synchronous = FULL")
+            except sqlite3.Error:
+                self._connection.close()
+                raise
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            said = str(error)
+            if "no such table" in said:
+                hint = "it has no log in it; make one with 'delegraph init'"
+            elif "locked" in said or "busy" in said:
+                hint = "another process has locked it; try again"
+            elif "readonly" in said:
+                hint = "it is read-only"
+            elif "full" in said:
+                hint = "the disk is full"
+            elif "not a database" in said:
+                hint = "it is not a delegraph log; name another file"
+            else:
+                hint = said
+            raise UnavailableError(f"the log {self._path} cannot be used: {hint}") from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._faults():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def append(self, values: Iterable[tuple[str, bytes]]) -> list[Position]:
+        """Append (topic, value) pairs, all or none.
+
+        All of one call are recorded at one moment, which is never before that of the last record.
+        """
+        with self._transaction():
+            ends, latest = self._ends()
+            now = max(self._clock(), latest)
+            rows, positions = [], []
+            for topic, value in values:
+                number = TOPICS.index(topic)
+                rows.append((number, ends[number], now, value))
+                positions.append(Position(topic, 0, ends[number]))
+                ends[number] += 1
+            self._connection.executemany("INSERT INTO log_record VALUES (?, ?, ?, ?)", rows)
+        return positions
+
+    def _ends(self) -> tuple[list[int], Instant]:
+        ends, latest = [0] * len(TOPICS), 0
+        for number in range(len(TOPICS)):
+            query = 'SELECT "offset" + 1, recorded_at FROM log_record WHERE topic = ? ORDER BY "offset" DESC LIMIT 1'
+            for end, recorded_at in self._connection.execute(query, (number,)):
+                ends[number] = end
+                latest = max(latest, recorded_at)
+        return ends, latest
+
+    def read(self, topic: str, partition: int, offset: int, *, limit: int) -> list[Record]:
+        """At most ``limit`` records of a topic from an offset on."""
+        with self._faults():
+            query = (
+                'SELECT "offset", recorded_at, value FROM log_record WHERE topic = ? AND "offset" >= ? '
+                'ORDER BY "offset" LIMIT ?'
+            )
+            return [
+                Record(Position(topic, partition, at), recorded_at, value)
+                for at, recorded_at, value in self._connection.execute(query, (TOPICS.index(topic), offset, limit))
+            ]
+
+    def ends(self) -> dict[tuple[str, int], int]:
+        """The offset after the last record of each topic."""
+        with self._faults():
+            ends, _ = self._ends()
+            return {(topic, 0): end for topic, end in zip(TOPICS, ends, strict=True)}
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()

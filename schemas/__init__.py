@@ -1,0 +1,85 @@
+"""The wire contract: every version of every schema ever shipped, held fast by ``lock.json``.
+
+A shipped file never changes: what was written with it must be readable for as long as the log is kept. To
+evolve, add a file and an entry. Parsing the Avro belongs to ``ingest``; here is only standard library and
+nothing of ours.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+
+class Version(NamedTuple):
+    """One shipped version of a schema.
+
+    ``fingerprint`` is the CRC-64-AVRO as it stands on the wire: eight bytes, little-endian. It covers the
+    parsing canonical form only (no defaults, no documentation), therefore the lock holds the SHA-256 of the
+    file as well.
+    """
+
+    name: str
+    version: int
+    file: str
+    fingerprint: bytes
+    sha256: str
+    definition: dict[str, Any]  # the parsed JSON of the file; not to be changed
+
+
+@cache
+def versions() -> tuple[Version, ...]:
+    """Every version ever shipped, oldest first.
+
+    Raises:
+        ValueError: A file is not the one that the lock names.
+    """
+    return tuple(_load(entry) for entry in json.loads(_text("lock.json")))
+
+
+def latest() -> Version:
+    """The version that is written now."""
+    return versions()[-1]
+
+
+def by_fingerprint(fingerprint: bytes) -> Version | None:
+    """The version with these eight bytes, or None: written with a schema that is not known here."""
+    return _by_fingerprint().get(fingerprint)
+
+
+def text_of(version: Version) -> str:
+    """The schema as it is shipped: Avro's JSON, with its documentation."""
+    return _text(version.file).decode()
+
+
+def vectors() -> Iterator[dict[str, Any]]:
+    """The test vectors for producers in other languages: ``event``, ``avro_hex`` and ``digest``, by name."""
+    folder = files(__name__).joinpath("vectors")
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if file.name.endswith(".json"):
+            yield {"name": file.name.removesuffix(".json"), **json.loads(file.read_text(encoding="utf-8"))}
+
+
+@cache
+def _by_fingerprint() -> dict[bytes, Version]:
+    return {version.fingerprint: version for version in versions()}
+
+
+def _load(entry: dict[str, Any]) -> Version:
+    text = _text(entry["file"])
+    if hashlib.sha256(text).hexdigest() != entry["sha256"]:
+        raise ValueError(f"schemas/{entry['file']} is not the file that schemas/lock.json names: restore it")
+    return Version(
+        name=entry["name"],
+        version=entry["version"],
+        file=entry["file"],
+        fingerprint=bytes.fromhex(entry["fingerprint"]),
+        sha256=entry["sha256"],
+        definition=json.loads(text),
+    )
+
+
+def _text(name: str) -> bytes:
+    return files(__name__).joinpath(name).read_bytes()

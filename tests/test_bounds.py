@@ -1,0 +1,54 @@
+"""The bounds of ids and texts, character by character."""
+
+import sys
+import unicodedata
+
+from ingest import bounds
+
+# PropList.txt of the Unicode Character Database, White_Space.
+WHITE_SPACE = [
+    *range(0x09, 0x0E),
+    0x20,
+    0x85,
+    0xA0,
+    0x1680,
+    *range(0x2000, 0x200B),
+    0x2028,
+    0x2029,
+    0x202F,
+    0x205F,
+    0x3000,
+]
+
+
+def test_white_space_is_that_of_unicode_and_not_that_of_python():
+    """
+    `str.isspace` has four control characters besides; U+200B and U+180E are no white space.
+    """
+    assert [chr(code) for code in WHITE_SPACE] == sorted(bounds.WHITE_SPACE)
+    spaces = {chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()}
+    assert set("\x1c\x1d\x1e\x1f") == spaces - bounds.WHITE_SPACE
+    assert not bounds.WHITE_SPACE - spaces
+    assert not set("\u200b\u180e") & bounds.WHITE_SPACE
+
+
+def test_every_character_of_unicode_is_judged_by_its_category():
+    """
+    An id holds any character but control, format, surrogate and separators of lines and paragraphs.
+    """
+    for code in range(sys.maxunicode + 1):
+        character = chr(code)
+        refused = unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        assert bool(bounds.fault_of_id(f"a{character}b")) is refused, hex(code)
+        padded = refused or character in bounds.WHITE_SPACE
+        assert bool(bounds.fault_of_id(f"{character}b")) is padded, hex(code)
+        assert bool(bounds.fault_of_id(f"a{character}")) is padded, hex(code)
+
+
+def test_a_text_holds_any_character_that_utf_8_can_carry():
+    """
+    Texts may be empty, padded and of several lines; only half a surrogate pair is refused.
+    """
+    assert bounds.fault_of_text("") is None
+    assert bounds.fault_of_text(" \n\0\u200b\U0001f600 ") is None
+    assert "surrogate" in bounds.fault_of_text("\ud83d")

@@ -1,0 +1,252 @@
+"""What is true of every event, and of every heap of bytes."""
+
+import json
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import schemas
+from ingest import bounds, slow_avro
+from ingest.avro_form import _coders
+from ingest.check import check
+from ingest.codec import decode, decode_line, encode, encode_line, event_from_document, read
+from ingest.credentials import find, hides_credential, redact
+from ingest.shape import RECORDS, latest_shape
+from lineage.core.errors import BadRecordError, CredentialError
+from lineage.core.events import Event, digest, document
+from lineage.core.times import LATEST
+
+HEADER = b"\xc3\x01" + schemas.latest().fingerprint
+CODER = _coders()[HEADER]
+
+CHARACTERS = st.characters(codec="utf-8")
+# Mostly what ids look like, now and then anything that is allowed.
+IDS = st.one_of(
+    st.from_regex(
+        r"(human:|agent:|spiffe://|https://idp\.example\.com#|sha256:)?[a-z0-9./-]{1,80}", fullmatch=True
+    ),
+    st.text(CHARACTERS, min_size=1, max_size=128),
+).filter(lambda text: not bounds.fault_of_id(text) and not find(text))
+TEXTS = st.text(CHARACTERS, max_size=200).filter(lambda text: not find(text))
+INTEGERS = st.integers(0, bounds.LARGEST_INTEGER) | st.integers(0, 200)
+TIMES = (
+    st.integers(0, LATEST) | st.integers(1_700_000_000_000_000, 1_900_000_000_000_000) | st.integers(0, 300)
+)
+
+
+def _values(field, *, nullable=True):
+    if field.many == "map":
+        return st.dictionaries(TEXTS, TEXTS, max_size=4).map(lambda stated: tuple(sorted(stated.items())))
+    one = {
+        "id": IDS,
+        "text": TEXTS if not field.required else TEXTS.filter(bool),
+        "integer": INTEGERS,
+        "time": TIMES,
+        "boolean": st.booleans(),
+        "enum": st.sampled_from(field.symbols or ("",)),
+        "record": _records(field.record) if field.record else st.nothing(),
+    }[field.kind]
+    if field.many:
+        return st.lists(one, max_size=4).map(tuple)
+    return st.none() | one if field.optional and nullable else one
+
+
+def _records(record):
+    return st.builds(RECORDS[record.name], **{field.name: _values(field) for field in record.fields})
+
+
+EVENTS = st.sampled_from(list(latest_shape().bodies.values())).flatmap(
+    lambda body: st.builds(
+        Event,
+        body=_records(body),
+        **{name: _values(field) for name, field in latest_shape().envelope.items()},
+    )
+)
+
+
+@given(EVENTS)
+def test_every_event_survives_the_way_through_both_forms(event):
+    """
+    Line, document and Avro say the same, and what was read is what was written.
+    """
+    value = encode(event)
+
+    assert event == decode_line(encode_line(event)) == event_from_document(document(event))
+    assert event == decode(value) == read(value)
+    assert digest(event) == digest(decode_line(encode_line(event)))
+    check(event)
+
+
+@given(EVENTS)
+def test_the_generated_code_equals_fastavro_on_every_event(event):
+    """
+    It writes the same bytes, and reads the same event from them, without a doubt.
+    """
+    body = slow_avro.write_body(schemas.latest(), event)
+
+    assert HEADER + body == CODER.encode(event)
+    assert event == slow_avro.read_body(schemas.latest(), body)
+    assert event == CODER.read(HEADER + body) == CODER.decode(HEADER + body)
+
+
+def _decoded(decoder, raw):
+    try:
+        return decoder(raw)
+    except BadRecordError:
+        return None
+
+
+@st.composite
+def broken_values(draw):
+    """A value of which some bytes were changed, taken out, put in or doubled."""
+    value = bytearray(encode(draw(EVENTS)))
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0 if draw(st.integers(0, 9)) == 0 else 10, len(value) - 1))
+        size = draw(st.integers(0, 3))
+        new = draw(
+            st.binary(max_size=3)
+            | st.sampled_from([b"\0", b"\1", b"\2", b"\x7f", b"\x80", b"\xff" * 9 + b"\1"])
+        )
+        value[at : at + size] = new
+    return bytes(value)
+
+
+@settings(max_examples=400)
+@given(broken_values() | st.binary(max_size=300).map(lambda tail: HEADER + tail) | st.binary(max_size=50))
+@example(HEADER + b"\x18token.issued" + b"\xff" * 10)
+@example(HEADER + b"\x01" * 50)
+@example(HEADER + b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01" * 5)
+def test_whatever_the_bytes_the_answer_is_an_event_or_a_fault(value):
+    """
+    Nothing but a BadRecordError comes out; what is taken keeps the contract, and fastavro reads the same.
+    """
+    seen = _decoded(read, value)
+    checked = _decoded(decode, value)
+    if checked is not None:
+        assert checked == seen
+        check(checked)
+        assert checked == decode(encode(checked)) == slow_avro.read_body(schemas.latest(), value[10:])
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["2026-11-01T09:00:00Z"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@st.composite
+def broken_documents(draw):
+    """An event's document in which some fields were given anything, or another name."""
+    stated = document(draw(EVENTS))
+    names = [
+        *latest_shape().envelope,
+        *(field.name for body in latest_shape().bodies.values() for field in body.fields),
+    ]
+    for _ in range(draw(st.integers(1, 3))):
+        stated[draw(st.sampled_from([*names, "type"]) | st.text(max_size=10))] = draw(JSON_VALUES)
+    return stated
+
+
+@given(broken_documents())
+def test_whatever_the_document_the_answer_is_an_event_or_a_fault(stated):
+    """
+    A line and a document are judged alike, and what is taken can be written to the log.
+    """
+    from_document = _decoded(event_from_document, stated)
+    from_line = _decoded(decode_line, json.dumps(stated).encode())
+
+    assert from_document == from_line
+    if from_line is not None:
+        assert from_line == decode(encode(from_line))
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode(errors="surrogatepass")))
+def test_whatever_the_line_the_answer_is_an_event_or_a_fault(raw):
+    """
+    Nothing but a BadRecordError comes out of bytes that are no line.
+    """
+    assert _decoded(decode_line, raw) is None
+
+
+@st.composite
+def almost_events(draw):
+    """An event made by hand, of which some slots hold what does not belong there."""
+    event = draw(EVENTS)
+    strange = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-5, 2**64),
+        st.floats(),
+        st.text(st.characters(), max_size=5),
+        st.just(()),
+        st.just(("",)),
+        st.just([]),
+        st.just((1,)),
+        st.binary(max_size=3),
+        st.just((("b", "a"), ("a", "b"))),
+    )
+    for _ in range(draw(st.integers(1, 2))):
+        if draw(st.booleans()):
+            event = event._replace(
+                body=event.body._replace(**{draw(st.sampled_from(event.body._fields)): draw(strange)})
+            )
+        else:
+            name = draw(st.sampled_from([name for name in Event._fields if name != "body"]))
+            event = event._replace(**{name: draw(strange)})
+    return event
+
+
+@settings(max_examples=300)
+@given(almost_events())
+def test_what_is_written_is_what_the_checks_accept(event):
+    """
+    The generated writer accepts exactly what the checks accept, though it never asks them.
+    """
+    accepted = _decoded(lambda made: check(made) or True, event)
+
+    assert bool(accepted) is (_decoded(encode, event) is not None)
+    if accepted:
+        assert event == decode(encode(event))
+
+
+SECRETS = st.sampled_from(
+    [
+        "eyJhbGciOiJFUzI1NiJ9.eyJqdGkiOiIxIn0.c2lnbmF0dXJl",
+        "ghp_0123456789abcdefghijklmnopqrstuvwxyz",
+        "sk-ant-api03-0123456789abcdefghijklmnopqrstuvwxyz",
+        "hvs.CAESIJ0123456789abcdefghijklmnopqrstuvwxyz",
+        "glpat-0123456789abcdefghij",
+        "xoxb-123456789012-1234567890123-abcdefghijklmnop",
+    ]
+)
+
+
+@given(EVENTS, SECRETS, st.sampled_from(["", "https://idp.example.com#", "x-", "é", " "]), st.data())
+def test_no_credential_gets_by_or_stays_in_what_is_kept(event, secret, before, data):
+    """
+    Wherever a credential stands in a record, the record is refused, and redaction takes the credential out.
+    """
+    fields = [field for field in latest_shape().bodies[event.type].fields if field.kind in {"id", "text"}]
+    field = data.draw(st.sampled_from(fields))
+    text = before + secret
+    held = {"": text, "list": (text,), "map": (("key", text),)}[field.many]
+    leaking = event._replace(body=event.body._replace(**{field.name: held}))
+
+    line = encode_line(leaking)
+    value = HEADER + slow_avro.write_body(schemas.latest(), leaking)
+    for decoder, raw in ((decode_line, line), (decode, value), (encode, leaking)):
+        with pytest.raises(CredentialError) as caught:
+            decoder(raw)
+        assert secret not in str(caught.value)
+    for raw in (line, value):
+        assert secret.encode() not in redact(raw)
+        assert not hides_credential(raw)
+    escaped = line.replace(secret.encode(), "".join(f"\\u{ord(letter):04x}" for letter in secret).encode())
+    assert hides_credential(escaped)

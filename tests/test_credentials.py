@@ -1,0 +1,229 @@
+"""What is a raw credential and what is not, and that none is left in what is kept.
+
+The secrets are made up; each has the form of a real one.
+"""
+
+import hashlib
+import time
+
+import pytest
+
+from ingest.avro_parts import _DIGITS, Doubt, checked_id, checked_text, is_innocent
+from ingest.credentials import _AT_START, find, find_raw, handle, hides_credential, redact
+
+JWS = "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJqdGkiOiIxIn0.MEUCIQDk_Qx-0w"
+PEM = (
+    "-----BEGIN {0}PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\nAQEFAASCBKcwggSj\n-----END {0}PRIVATE KEY-----"
+)
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+CREDENTIALS = {
+    "a signed token": JWS,
+    "a token without a signature": "eyJhbGciOiJub25lIn0.eyJqdGkiOiIxIn0.",
+    "a token whose header has white space": "ewogICJhbGciOiAiUlMyNTYiCn0.eyJqdGkiOiIxIn0.c2ln",
+    "an encrypted token": "eyJhbGciOiJSU0EtT0FFUCJ9.OKOawDo13gRp.48V1_ALb6US0.5eym8TW_c8Su.XFBoMYUZodet",
+    "an encrypted token with a direct key": "eyJhbGciOiJkaXIifQ..48V1_ALb.5eym8TW_.XFBoMYUZ",
+    "a token with selective disclosures": f"{JWS}~WyJzYWx0IiwiYSIsMV0~{JWS}",
+    "Vault, service": "hvs.CAESIJlU9JMYEhOPYv4igdhm9PnZDrabYTobQ4Ymnlq1qY-LGh4KHGh2cy43",
+    "Vault, batch": "hvb.AAAAAQJz0MnLM3Hi_kGmQHZR8rCIPHkQlLfMzRLdTSW",
+    "Vault, recovery": "hvr.CAESIJlU9JMYEhOPYv4igdhm",
+    "Vault before 1.10": "s.8TnDsCmXKRwx1OX0TEoGvFkq",
+    **{f"GitHub, {letter}": f"gh{letter}_{LETTERS[:36]}" for letter in "pousr"},
+    "GitHub, fine-grained": f"github_pat_{LETTERS[:22]}_{LETTERS[:59]}",
+    "GitLab": f"glpat-{LETTERS[:20]}",
+    **{f"Slack, {letter}": f"xox{letter}-123456789012-1234567890123-{LETTERS[:24]}" for letter in "abposr"},
+    "Slack, app": f"xapp-1-A0123456789-1234567890123-{LETTERS[:32]}",
+    "OpenAI": f"sk-{LETTERS[:48]}",
+    "OpenAI, project": f"sk-proj-{LETTERS[:40]}_{LETTERS[:20]}-T3BlbkFJ",
+    "Anthropic": f"sk-ant-api03-{LETTERS[:40]}-AA",
+    "Stripe": f"sk_live_{LETTERS[:24]}",
+    "Stripe, restricted": f"rk_live_{LETTERS[:24]}",
+    "Google, key": f"AIza{LETTERS[:35]}",
+    "Google, token": f"ya29.{LETTERS[:40]}",
+    "npm": f"npm_{LETTERS[:36]}",
+    "PyPI": f"pypi-AgEIcHlwaS5vcmc{LETTERS[:50]}",
+    "SendGrid": f"SG.{LETTERS[:22]}.{LETTERS[:43]}",
+    "a private key": PEM.format(""),
+    "an RSA key": PEM.format("RSA "),
+    "an OpenSSH key": PEM.format("OPENSSH "),
+    "an encrypted key with headers": PEM.format("EC ").replace("\n", "\nProc-Type: 4,ENCRYPTED\n\n", 1),
+    "a key that was cut off": PEM.format("")[:60],
+    "an Authorization header": f"Bearer {LETTERS[:24]}7",
+    "an Authorization header in small letters": "bearer 2YotnFZFEjr1zCsicMWpAA==",
+    "a DPoP header": f"DPoP {LETTERS[20:44]}7~+/",
+}
+INNOCENT = [
+    "human:alice@example.com",
+    "agent:planner",
+    "agent:risk-assessment",
+    f"agent:risk-{LETTERS[:40]}",
+    f"task-{'0123456789abcdef' * 2}",
+    "agent:sk-learn-training-pipeline-of-the-third-quarter-2026",
+    "sk-short",
+    "https://sts.example.com#0191e8a2-7c00-7000-8000-000000000001",
+    "0191e8a2-7c00-7000-8000-000000000001",
+    "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    f"sha256:{'ab' * 32}",
+    f"vault#hmac-sha256:{'5e' * 32}",
+    "vault#0e9e354a-520f-df04-6867-ee81cae3d42d",
+    "aws#ASIAEXAMPLEEXAMPLE42",
+    "AKIAIOSFODNN7EXAMPLE",
+    "arn:aws:iam::123456789012:role/eyJ-team",
+    "spiffe://example.com/ns/agents/sa/planner",
+    "spiffe://s.example.com/eyJob/ghp_/worker",
+    "https://aws.abcdefghijklmnopqrstuvwx.example",
+    "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
+    "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9",
+    "monkeyJumpingAround.v1.example",
+    "agent:keyJwksRotation.v1.example",
+    "the bearer of bad news-and-other-things-besides",
+    "Bearer tokens are short-lived",
+    "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+    "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----",
+    "npm_config_registry_of_the_build_machine",
+    "glider-pattern-abcdefghijklmnopqrst",
+    "DPoP",
+    "",
+]
+
+
+@pytest.mark.parametrize("secret", CREDENTIALS.values(), ids=CREDENTIALS)
+def test_a_credential_is_found_where_it_stands(secret):
+    """
+    By itself, behind a delimiter and in a sentence; never as the tail of a word.
+    """
+    for before in ("", "https://idp.example.com#", "token:", "token-of-", "access_token=", "saw ", "é", "\n"):
+        assert secret == find(f"{before}{secret}")
+    assert secret == find(f"saw {secret} in a log") or "PRIVATE" in secret
+    if "PRIVATE" not in secret:
+        assert find(f"x{secret}") is None or find(f"x{secret}") != secret
+
+
+@pytest.mark.parametrize("text", INNOCENT)
+def test_an_id_or_text_is_no_credential(text):
+    """
+    Ids of the recommended forms, public handles and plain words are taken, and never redacted.
+    """
+    assert find(text) is None
+    assert find(f"https://idp.example.com#{text}") is None
+    assert redact(text.encode()) == text.encode()
+    assert not hides_credential(text.encode())
+
+
+@pytest.mark.parametrize("secret", CREDENTIALS.values(), ids=CREDENTIALS)
+def test_the_quick_way_doubts_every_credential(secret):
+    """
+    Whichever way a string takes through the decoder, a credential in it is not taken for an id or a text.
+    """
+    for before in ("", "https://idp.example.com#", "token:", "x-", "a/b@"):
+        raw = (before + secret).encode()
+        for checked in (checked_id, checked_text):
+            with pytest.raises(Doubt):
+                checked(raw)
+
+
+def test_what_is_cut_off_before_the_quick_look_begins_no_credential():
+    """
+    Digits, capitals, a to f and the hyphen make no credential, and none reaches over a delimiter into them.
+    """
+    for secret in CREDENTIALS.values():
+        assert secret.encode().rstrip(_DIGITS)
+        assert not is_innocent(secret.encode().rstrip(_DIGITS))
+        assert not set(_AT_START.match(secret).group()) & set("#:/@")
+    assert is_innocent(b"")
+    assert is_innocent(b"https://idp.example.com#")
+    assert not is_innocent(b"sk")
+    assert not is_innocent(b" urn:")
+    assert not is_innocent(b"urn:\x00:")
+
+
+@pytest.mark.parametrize("secret", CREDENTIALS.values(), ids=CREDENTIALS)
+def test_redaction_replaces_a_credential_by_its_digest(secret):
+    """
+    The rest of the record stays as it was, byte for byte.
+    """
+    raw = secret.encode()
+    digest = f"sha256:{hashlib.sha256(raw).hexdigest()}".encode()
+
+    assert handle(secret) == handle(raw) == digest.decode()
+    assert b'{"token": "' + digest + b'", "x": "\xff"}' == redact(b'{"token": "' + raw + b'", "x": "\xff"}')
+    assert b'["' + digest + b'", "' + digest + b'"]' == redact(b'["' + raw + b'", "' + raw + b'"]')
+    assert raw == find_raw(b'["' + raw + b'"]')
+
+
+@pytest.mark.parametrize("secret", CREDENTIALS.values(), ids=CREDENTIALS)
+def test_redaction_finds_a_credential_behind_the_length_of_a_string_in_avro(secret):
+    """
+    The byte in front is the last of the length, which may look like a letter; so may the byte behind.
+    """
+    for more in (*range(60), 3100, 4000):
+        raw = secret.encode() + b"#" * more
+        doubled = len(raw) * 2
+        length = bytes([doubled]) if doubled < 128 else bytes([doubled & 127 | 128, doubled >> 7])
+        for behind in (b"\0", b"\x02", b"A", b"z", b"0_"):
+            kept = redact(b"\xc3\x01" + b"\x9ftest\x16" + length + raw + behind)
+            assert secret.encode() not in kept
+            assert secret.encode()[-12:] not in kept
+
+
+def test_a_letter_in_front_that_is_no_length_does_not_make_a_credential():
+    """
+    What is no credential in JSON is none in Avro, so that a record from the future is kept as it is.
+    """
+    text = f"agent:task-{'0123456789abcdef' * 2}".encode()
+    raw = b"\xc3\x01\x9f" + bytes([len(text) * 2]) + text
+
+    assert raw == redact(raw)
+    assert not hides_credential(raw)
+
+
+@pytest.mark.parametrize("secret", CREDENTIALS.values(), ids=CREDENTIALS)
+def test_a_credential_behind_escapes_is_known_to_be_there(secret):
+    """
+    What redaction of the raw bytes cannot see is told, so that only a digest is kept.
+    """
+    escaped = "".join(f"\\u{ord(character):04X}" for character in secret)
+    for raw in (
+        f'{{"token": "{escaped}"}}'.encode(),
+        f'{{"token": "{escaped[:6]}{secret[1:]}"}}'.encode(),
+        f'{{"token": "{escaped}"'.encode(),
+        f'{{"token": "{secret}"}}'.encode("utf-16"),
+        f'{{"token": "{secret}"}}'.encode("utf-32-le"),
+    ):
+        assert hides_credential(raw)
+    assert not hides_credential(f'{{"token": "{secret}", "x": "\\u0065\\n"}}'.encode())
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"-eyJ" * 64_000,
+        b"-eyJ" * 40_000 + b"." + b"a" * 90_000,
+        b"eyJaaaaaaaa.-" * 20_000,
+        b"\xc3\x01" + b"aeyJ" * 60_000,
+        b"\xc3\x01" + b"~eyJaaaaaaaa" * 20_000,
+        b"\xc3\x01x" + b"gl" * 130_000,
+        b"\xc3\x01" + b"xgla" * 60_000,
+        b"Bearer " * 37_000,
+        b"Bearer " + b"a" * 250_000,
+        b"Bearer" + b" " * 250_000,
+        b"-----BEGIN PRIVATE KEY-----" * 9_000,
+        b"-----BEGIN " + b"A " * 120_000,
+        b"-----BEGIN RSA " * 16_000,
+        b"-sk-a" * 50_000,
+        b"-SG." * 60_000,
+        b"\\u0065" * 40_000,
+    ],
+    ids=lambda raw: f"{raw[:16]!r}-{len(raw)}",
+)
+def test_searching_takes_time_in_proportion_to_what_is_searched(raw):
+    """
+    A record of the largest size, made to be slow, is searched in well under a second.
+    """
+    started = time.process_time()
+
+    redact(raw)
+    hides_credential(raw)
+
+    assert time.process_time() - started < 2
