@@ -1,0 +1,1 @@
+"""Facts in SQL. The only place that knows SQLAlchemy; append-only."""

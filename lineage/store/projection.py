@@ -1,0 +1,267 @@
+"""Writing facts: a batch of records, their indexes and the positions in one transaction.
+
+Every record is accounted for: it becomes a fact (accepted, in conflict with another content, or unauthorised), a
+sighting of a fact that is known (duplicate), or a row in quarantine.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from lineage.core.elements import ELEMENT_KINDS
+from lineage.core.errors import FencedError
+from lineage.core.events import Event
+from lineage.core.mentions import Role, mentions, subject_of
+from lineage.core.records import Batch, Readable, Unreadable, position_of
+from lineage.store.sql import among, chunks
+from lineage.store.tables import ENDLESS, Keys, fact, name, position, quarantine, ref, sighting, span_after
+
+_BOUNDED: Final = frozenset({Role.DEPENDS, Role.NAMES, Role.PRIOR})
+# Ids that are known to stand in `name`; to write one again is harmless, so the set may be forgotten.
+_NAMES_KNOWN: Final = 500_000
+
+
+class Outcome:
+    """What became of a record that could be read, as stored."""
+
+    ACCEPTED: Final = 0
+    CONFLICT: Final = 1
+    UNAUTHORISED: Final = 2
+
+
+class _Content(NamedTuple):
+    number: int
+    misrouted: bool
+    event: Event
+
+
+_New = tuple[Readable, int, int]  # a record that says something new, its ident, its outcome
+
+
+class Projection:
+    """Writes batches over one connection at a time."""
+
+    def __init__(self, keys: Keys, decode: Callable[[bytes], Event]) -> None:
+        """Take the hash of the store, and how a stored value is read."""
+        self._keys = keys
+        self._decode = decode
+        self._named: set[int] = set()  # hashes that are known to be in `name`
+
+    def write(self, connection: Connection, batch: Batch) -> None:
+        """Write a batch. The caller's transaction holds it together.
+
+        Raises:
+            FencedError: A position is not where the batch says that it was.
+        """
+        self._advance(connection, batch)
+        self.put_aside(connection, batch.unreadable)
+        fresh = self._fresh(connection, batch.readable)
+        if fresh:
+            self._index(connection, fresh)
+
+    def forget(self) -> None:
+        """Forget what is thought to be written: the transaction did not come to its end."""
+        self._named.clear()
+
+    def put_aside(self, connection: Connection, unreadable: Iterable[Unreadable]) -> None:
+        """Write records to quarantine; one that stands there already is not written again."""
+        rows = [
+            {
+                "n": record.number,
+                "origin": record.origin,
+                "place": record.place,
+                "recorded_at": record.recorded_at,
+                "reason": record.reason,
+                "detail": record.detail,
+                "sha256": record.sha256,
+                "size": record.size,
+                "value": record.value,
+            }
+            for record in unreadable
+        ]
+        if rows:
+            connection.execute(quarantine.insert().prefix_with("OR IGNORE", dialect="sqlite"), rows)
+
+    def _advance(self, connection: Connection, batch: Batch) -> None:
+        times: dict[tuple[str, int], int] = defaultdict(int)
+        for record in batch.readable:
+            place = _place(record.number)
+            times[place] = max(times[place], record.fact.recorded_at)
+        for unreadable in batch.unreadable:
+            if unreadable.number is not None:
+                place = _place(unreadable.number)
+                times[place] = max(times[place], unreadable.recorded_at)
+        for (topic, partition), (expected, following) in batch.advance.items():
+            where = (position.c.topic == topic) & (position.c.partition == partition)
+            recorded_at = times[topic, partition]
+            moved = connection.execute(
+                position.update()
+                .where(where & (position.c.next_offset == expected))
+                .values(
+                    next_offset=following,
+                    recorded_at=sa.case(
+                        (position.c.recorded_at > recorded_at, position.c.recorded_at), else_=recorded_at
+                    ),
+                )
+            )
+            if moved.rowcount == 0:
+                known = connection.execute(sa.select(position.c.next_offset).where(where)).scalar()
+                if known is not None or expected != 0:
+                    raise FencedError(
+                        f"the position of {topic}/{partition} is {known or 0}, not {expected}: "
+                        "another consumer has moved it"
+                    )
+                row = {"topic": topic, "partition": partition, "next_offset": following, "recorded_at": recorded_at}
+                connection.execute(position.insert(), [row])
+
+    def _fresh(self, connection: Connection, records: list[Readable]) -> list[_New]:
+        """The records that say something new, with ident and outcome; duplicates are written as sightings."""
+        hash_of = self._keys.of
+        idents = [hash_of("event", f"{event.source}\0{event.event_id}") for _, (event, _, _), _, _ in records]
+        known: dict[int, list[_Content]] = defaultdict(list)
+        for part in chunks(idents):
+            query = sa.select(fact.c.n, fact.c.ident, fact.c.misrouted, fact.c.value).where(among(fact.c.ident, part))
+            for n, ident, misrouted, value in connection.execute(query):
+                known[ident].append(_Content(n, bool(misrouted), self._decode(value)))
+        if not known and len(set(idents)) == len(idents):  # nearly every batch: nothing was ever seen before
+            return [
+                (record, ident, Outcome.ACCEPTED if record.authorised else Outcome.UNAUTHORISED)
+                for record, ident in zip(records, idents, strict=True)
+            ]
+        fresh, seen = [], []
+        for record, ident in zip(records, idents, strict=True):
+            event, recorded_at, misrouted = record.fact
+            contents = [
+                content
+                for content in known[ident]  # a hash is no identity
+                if (content.event.source, content.event.event_id) == (event.source, event.event_id)
+            ]
+            same = {content.misrouted: content.number for content in contents if content.event == event}
+            if misrouted in same:
+                seen.append({"n": record.number, "fact": same[misrouted], "recorded_at": recorded_at})
+                continue
+            if not record.authorised:
+                outcome = Outcome.UNAUTHORISED
+            else:
+                outcome = Outcome.CONFLICT if contents and not same else Outcome.ACCEPTED
+            fresh.append((record, ident, outcome))
+            known[ident].append(_Content(record.number, misrouted, event))
+        if seen:
+            connection.execute(sighting.insert(), seen)
+        return fresh
+
+    def _index(self, connection: Connection, fresh: list[_New]) -> None:
+        hash_of, named = self._keys.of, self._named
+        granting: dict[int, int] = {}  # element -> the bound that the batch itself gives it
+        upward: dict[int, set[int]] = {}  # element -> what it depends on
+        facts, refs, bounded, names = [], [], [], []
+        for record, ident, outcome in fresh:
+            number, (event, recorded_at, misrouted), value, _ = record
+            kind, id_ = subject_of(event)
+            own = hash_of(kind, id_)
+            if own not in named:
+                named.add(own)
+                names.append((None, f"{kind}:{id_}"))
+            until = 0
+            if kind in ELEMENT_KINDS:
+                ends_at = event.body.expires_at  # type: ignore[union-attr]
+                until = ENDLESS if ends_at is None else span_after(ends_at)
+                granting[own] = max(granting.get(own, 0), until)
+            for role, mentioned, id_ in mentions(event):
+                hashed = hash_of(mentioned, id_)
+                if hashed not in named:
+                    named.add(hashed)
+                    names.append((None, f"{mentioned}:{id_}"))
+                if role in _BOUNDED:
+                    bounded.append((hashed, role, own, number))
+                    if role == Role.DEPENDS:
+                        upward.setdefault(own, set()).add(hashed)
+                else:
+                    refs.append((hashed, 0, role, own, number))
+            source = hash_of("source", event.source)
+            facts.append((number, ident, own, outcome, misrouted, recorded_at, until, source, event.sequence, value))
+        bounds, raised = self._bounds(connection, granting, upward)
+        refs += [(hashed, bounds[own], role, own, number) for hashed, role, own, number in bounded]
+        refs += raised
+        refs.sort()  # neighbours go to the same pages
+        _insert(connection, fact, facts)
+        _insert(connection, ref, refs)
+        _insert(connection, name, names)
+        if len(named) > _NAMES_KNOWN:
+            named.clear()
+
+    def _bounds(
+        self, connection: Connection, granting: dict[int, int], upward: dict[int, set[int]]
+    ) -> tuple[dict[int, int], list[tuple[int, int, int, int, int]]]:
+        """The bound of every element of the batch, and rows for stored ones whose bound rises.
+
+        What is above an element must not end before it: else a walk down that skips what has ended would miss a child
+        that lives, and a child that survives a revocation is the worst bug that we can have.
+        """
+        stored: dict[int, int] = {}
+        self._load_bounds(connection, {*granting, *(key for keys in upward.values() for key in keys)}, stored)
+        bounds = {key: max(until, stored.get(key, 0)) for key, until in granting.items()}
+        rising = set(bounds)
+        touched: set[int] = set()  # stored elements whose rows need a higher bound
+        above = dict(upward)
+        while rising:
+            higher: set[int] = set()
+            unknown = {key for key in rising if key not in granting and key not in above}
+            above.update(self._stored_parents(connection, unknown))
+            for key in rising:
+                if stored.get(key, 0) and bounds[key] > stored[key]:
+                    touched.add(key)
+                parents = set(above.get(key, ()))
+                if key in granting and stored.get(key, 0):  # granted before as well: by other parents, perhaps
+                    parents |= self._stored_parents(connection, {key}).get(key, set())
+                    above[key] = parents
+                if missing := {parent for parent in parents if parent not in stored and parent not in bounds}:
+                    self._load_bounds(connection, missing, stored)
+                for parent in parents:
+                    if bounds.get(parent, stored.get(parent, 0)) < bounds[key]:
+                        bounds[parent] = bounds[key]
+                        higher.add(parent)
+            rising = higher
+        return bounds, list(self._raised(connection, touched, bounds))
+
+    def _load_bounds(self, connection: Connection, keys: set[int], into: dict[int, int]) -> None:
+        for part in chunks(keys):
+            into.update(dict.fromkeys(part, 0))
+            for column, table in ((ref.c.key, ref), (fact.c.about, fact)):
+                query = sa.select(column, sa.func.max(table.c.until)).where(among(column, part)).group_by(column)
+                for key, until in connection.execute(query):
+                    into[key] = max(into[key], until)
+
+    @staticmethod
+    def _stored_parents(connection: Connection, keys: set[int]) -> dict[int, set[int]]:
+        parents: dict[int, set[int]] = {key: set() for key in keys}
+        for part in chunks(keys):
+            query = sa.select(ref.c.about, ref.c.key).where(among(ref.c.about, part), ref.c.role == Role.DEPENDS)
+            for child, parent in connection.execute(query):
+                parents[child].add(parent)
+        return parents
+
+    def _raised(
+        self, connection: Connection, touched: set[int], bounds: dict[int, int]
+    ) -> Iterator[tuple[int, int, int, int, int]]:
+        for part in chunks(touched):
+            query = sa.select(fact.c.n, fact.c.about, fact.c.value).where(among(fact.c.about, part), fact.c.until > 0)
+            for n, own, value in connection.execute(query):
+                for role, kind, id_ in mentions(self._decode(value)):
+                    if role in _BOUNDED:
+                        yield self._keys.of(kind, id_), bounds[own], role, own, n
+
+
+def _insert(connection: Connection, table: sa.Table, rows: list[tuple[Any, ...]]) -> None:
+    """Add many rows; those that stand already are left as they are. The hot path: no Core construct per row."""
+    if rows:
+        columns = ", ".join(column.name for column in table.columns)
+        marks = ", ".join("?" for _ in table.columns)
+        connection.exec_driver_sql(f"INSERT OR IGNORE INTO {table.name} ({columns}) VALUES ({marks})", rows)  # noqa: S608
+
+
+def _place(number: int) -> tuple[str, int]:
+    return position_of(number)[:2]

@@ -1,0 +1,63 @@
+"""Two things that SQL lacks: a set of keys as one parameter, and a bound on how large it is."""
+
+import json
+from collections.abc import Collection, Iterator
+from itertools import islice
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+# Keys in one statement: few enough for any database, many enough that the round trips do not count.
+CHUNK: Final = 50_000
+
+
+def chunks(keys: Collection[int]) -> Iterator[list[int]]:
+    """The keys in parts that fit into one statement."""
+    rest = iter(keys)
+    while part := list(islice(rest, CHUNK)):
+        yield part
+
+
+class _Integers(sa.types.TypeDecorator[list[int]]):
+    """Integers as one parameter: JSON on SQLite, an array on PostgreSQL."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: list[int] | None, dialect: Dialect) -> Any:
+        return json.dumps(value) if dialect.name == "sqlite" else value
+
+
+class _Unnested(FunctionElement[int]):
+    """A parameter of integers as a table with the column ``value``."""
+
+    inherit_cache = True
+
+
+@compiles(_Unnested)
+def _sqlite(element: _Unnested, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(_Unnested, "postgresql")
+def _postgresql(element: _Unnested, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"unnest(CAST({compiler.process(element.clauses, **kw)} AS bigint[])) AS unnested(value)"
+
+
+def given(keys: Collection[int] | str) -> sa.Select[int]:
+    """Some keys as rows of one column, ``value``: a collection, or what the named parameter will give."""
+    parameter = (
+        sa.bindparam(keys, type_=_Integers())
+        if isinstance(keys, str)
+        else sa.bindparam(None, list(keys), type_=_Integers())
+    )
+    return sa.select(sa.literal_column("value", sa.BigInteger).label("key")).select_from(_Unnested(parameter))
+
+
+def among(column: sa.ColumnElement[int], keys: Collection[int] | str) -> sa.ColumnElement[bool]:
+    """Whether a column is one of some keys."""
+    return column.in_(given(keys))

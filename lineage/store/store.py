@@ -1,0 +1,299 @@
+"""The store: facts and where the projection stands. Every method is one transaction."""
+
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from lineage.core.events import Event, Fact, canonical_json
+from lineage.core.records import Batch, Readable, Unreadable
+from lineage.core.times import Instant
+from lineage.core.trust import TrustTable
+from lineage.store.engine import check, connect, faults, sqlite_path, upgrade
+from lineage.store.projection import Outcome, Projection
+from lineage.store.questions import FACT, Reader, fact_of
+from lineage.store.tables import Keys, fact, name, plan, position, quarantine, ref, release, sighting
+
+
+class Outcomes(NamedTuple):
+    """What became of some records."""
+
+    accepted: int
+    duplicates: int
+    conflicts: int
+    unauthorised: int
+    quarantined: int
+
+
+class Quarantined(NamedTuple):
+    """A record in quarantine."""
+
+    id: int
+    record: Unreadable
+    released_at: Instant | None
+
+
+class Stored(NamedTuple):
+    """A fact with its place."""
+
+    number: int
+    fact: Fact
+
+
+class Store:
+    """Facts in SQL.
+
+    The store never decides what a value means: ``decode`` reads a value that was accepted before.
+    """
+
+    def __init__(self, engine: Engine, secret: bytes, decode: Callable[[bytes], Event]) -> None:
+        """Take an engine of a store of our version; ``open_store`` makes one."""
+        self._engine = engine
+        self._writing = engine.execution_options(delegraph_writes=True)
+        self.decode = decode
+        self.keys = Keys(secret)
+        self._projection = Projection(self.keys, decode)
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a password."""
+        return self._engine.url.render_as_string(hide_password=True)
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite store."""
+        return sqlite_path(self.url)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with faults(self._engine), self._writing.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A connection that sees one moment of the store; for the modules of this package."""
+        with faults(self._engine), self._engine.connect() as connection:
+            yield connection
+
+    # Writing
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch of records and its positions, in one transaction.
+
+        Raises:
+            FencedError: Another consumer has moved a position; nothing was written.
+            UnavailableError: The store is away, locked, read-only or full; nothing was written.
+        """
+        try:
+            with self._write() as connection:
+                self._projection.write(connection, batch)
+        except BaseException:
+            self._projection.forget()
+            raise
+
+    def put_aside(self, records: Iterable[Unreadable]) -> None:
+        """Write lines of files that the log never took to quarantine. What stands there already is not repeated."""
+        with self._write() as connection:
+            self._projection.put_aside(connection, records)
+
+    def take_up(self, readable: Iterable[tuple[int, Readable]], released_at: Instant) -> None:
+        """Take records of the log up from quarantine, where they can be read now: (quarantine id, record)."""
+        readable = list(readable)
+        with self._write() as connection:
+            self._projection.write(connection, Batch(readable=[record for _, record in readable]))
+            self._release(connection, [id_ for id_, _ in readable], released_at)
+
+    def release(self, ids: Iterable[int], released_at: Instant) -> None:
+        """Say of records in quarantine that the log holds them now."""
+        with self._write() as connection:
+            self._release(connection, ids, released_at)
+
+    @staticmethod
+    def _release(connection: Connection, ids: Iterable[int], released_at: Instant) -> None:
+        rows = [{"quarantine": id_, "released_at": released_at} for id_ in ids]
+        if rows:
+            connection.execute(release.insert().prefix_with("OR IGNORE", dialect="sqlite"), rows)
+
+    def keep_plan(self, digest: str, document: Mapping[str, Any], made_at: Instant) -> None:
+        """Keep a plan under its digest. The first moment at which it was made stands."""
+        with self.connection() as connection:
+            if connection.execute(sa.select(plan.c.digest).where(plan.c.digest == digest)).first():
+                return
+        row = {"digest": digest, "made_at": made_at, "document": zlib.compress(canonical_json(document))}
+        with self._write() as connection:
+            connection.execute(plan.insert().prefix_with("OR IGNORE", dialect="sqlite"), [row])
+
+    # Reading
+
+    @contextmanager
+    def reader(self, *, trust: TrustTable | None, known_at: Instant | None = None) -> Iterator[Reader]:
+        """Facts as one moment of the store has them."""
+        with self.connection() as connection:
+            yield Reader(connection, self.keys, self.decode, trust=trust, known_at=known_at)
+
+    def plan(self, digest: str) -> dict[str, Any] | None:
+        """A plan that was kept, or None."""
+        with self.connection() as connection:
+            found = connection.execute(sa.select(plan.c.document).where(plan.c.digest == digest)).scalar()
+        return None if found is None else dict(json.loads(zlib.decompress(found)))
+
+    def positions(self) -> dict[tuple[str, int], int]:
+        """The offset that comes next, by topic and partition."""
+        with self.connection() as connection:
+            query = sa.select(position.c.topic, position.c.partition, position.c.next_offset)
+            return {(topic, partition): following for topic, partition, following in connection.execute(query)}
+
+    def standing(self) -> tuple[dict[tuple[str, int], int], Instant | None]:
+        """The positions, and when the last projected record was recorded."""
+        with self.connection() as connection:
+            rows = connection.execute(sa.select(position)).all()
+        return (
+            {(row.topic, row.partition): row.next_offset for row in rows},
+            max((row.recorded_at for row in rows), default=None),
+        )
+
+    def outcomes(self, first: int | None = None, last: int | None = None) -> Outcomes:
+        """What became of the records of the log, or of those between two numbers, both included."""
+
+        def between(column: sa.ColumnElement[int]) -> list[sa.ColumnElement[bool]]:
+            return [] if first is None or last is None else [column.between(first, last)]
+
+        with self.connection() as connection:
+            by_outcome = (
+                sa.select(fact.c.outcome, sa.func.count().label("records"))
+                .where(*between(fact.c.n))
+                .group_by(fact.c.outcome)
+            )
+            facts: dict[int, int] = {row.outcome: row.records for row in connection.execute(by_outcome)}
+            again = connection.execute(sa.select(sa.func.count()).where(*between(sighting.c.n)).select_from(sighting))
+            aside = connection.execute(
+                sa.select(sa.func.count())
+                .select_from(quarantine)
+                .where(quarantine.c.n.is_not(None), *between(quarantine.c.n))
+                .where(quarantine.c.id.not_in(sa.select(release.c.quarantine)))
+            )
+            return Outcomes(
+                facts.get(Outcome.ACCEPTED, 0),
+                again.scalar_one(),
+                facts.get(Outcome.CONFLICT, 0),
+                facts.get(Outcome.UNAUTHORISED, 0),
+                aside.scalar_one(),
+            )
+
+    def quarantined(self, *, waiting: bool = True, after: int = 0, limit: int | None = None) -> list[Quarantined]:
+        """Records in quarantine by id; with ``waiting`` only those that were not taken up since."""
+        query = (
+            sa.select(quarantine, release.c.released_at)
+            .outerjoin(release, release.c.quarantine == quarantine.c.id)
+            .where(quarantine.c.id > after)
+            .order_by(quarantine.c.id)
+            .limit(limit)
+        )
+        if waiting:
+            query = query.where(release.c.quarantine.is_(None))
+        with self.connection() as connection:
+            return [
+                Quarantined(
+                    row.id,
+                    Unreadable(
+                        number=row.n,
+                        origin=row.origin,
+                        place=row.place,
+                        recorded_at=row.recorded_at,
+                        reason=row.reason,
+                        detail=row.detail,
+                        sha256=row.sha256,
+                        size=row.size,
+                        value=row.value,
+                    ),
+                    row.released_at,
+                )
+                for row in connection.execute(query)
+            ]
+
+    def count_quarantined(self) -> int:
+        """How many records are in quarantine and were not taken up since."""
+        query = (
+            sa.select(sa.func.count())
+            .select_from(quarantine)
+            .where(quarantine.c.id.not_in(sa.select(release.c.quarantine)))
+        )
+        with self.connection() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def conflicts(self) -> list[list[Fact]]:
+        """The facts that share (source, event_id) and differ in content, in groups; each content once."""
+        repeated = sa.select(fact.c.ident).group_by(fact.c.ident).having(sa.func.count() > 1)
+        groups: dict[tuple[str, str], dict[Event, Fact]] = {}
+        with self.connection() as connection:
+            for found in self._facts(connection, sa.select(*FACT).where(fact.c.ident.in_(repeated))):
+                event = found.fact.event
+                contents = groups.setdefault((event.source, event.event_id), {})
+                known = contents.setdefault(event, found.fact)
+                if known.misrouted and not found.fact.misrouted:
+                    contents[event] = found.fact
+        return [list(groups[key].values()) for key in sorted(groups) if len(groups[key]) > 1]
+
+    def facts(self, *, after: int = -1, limit: int | None = None) -> list[Stored]:
+        """The facts in the order of their numbers, a page at a time."""
+        with self.connection() as connection:
+            return self._facts(connection, sa.select(*FACT).where(fact.c.n > after).order_by(fact.c.n).limit(limit))
+
+    def _facts(self, connection: Connection, query: sa.Select[Any]) -> list[Stored]:
+        return [Stored(row.n, fact_of(row, self.decode)) for row in connection.execute(query)]
+
+    def search(self, text: str, *, limit: int) -> list[str]:
+        """Keys (``KIND:ID``) that contain a text, whatever its case (of ASCII letters), sorted."""
+        query = (
+            sa.select(name.c.key)
+            .distinct()
+            .where(name.c.key.contains(text, autoescape=True))
+            .order_by(name.c.key)
+            .limit(limit)
+        )
+        with self.connection() as connection:
+            return list(connection.execute(query).scalars())
+
+    def numbered(self) -> Iterator[tuple[str, list[int]]]:
+        """The sequence numbers that each source gave, in ascending order."""
+        query = (
+            sa.select(fact.c.source, fact.c.sequence)
+            .where(fact.c.sequence.is_not(None))
+            .order_by(fact.c.source, fact.c.sequence)
+        )
+        first = sa.select(sa.func.min(fact.c.n)).where(fact.c.sequence.is_not(None)).group_by(fact.c.source)
+        with self.connection() as connection:
+            by_source: dict[int, list[int]] = {}
+            for source, sequence in connection.execute(query):
+                by_source.setdefault(source, []).append(sequence)
+            for source, value in connection.execute(sa.select(fact.c.source, fact.c.value).where(fact.c.n.in_(first))):
+                yield self.decode(value).source, by_source[source]
+
+    def sizes(self) -> dict[str, int]:
+        """How many rows the tables have."""
+        with self.connection() as connection:
+            return {
+                table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+                for table in (fact, ref, sighting, quarantine, name, plan)
+            }
+
+
+def open_store(url: str, decode: Callable[[bytes], Event], *, create: bool = False) -> Store:
+    """Open a store; with ``create`` make it, or bring it up to this version, first.
+
+    Raises:
+        UnavailableError: There is none, or it cannot be used; the message says what to do.
+    """
+    engine = connect(url, create=create)
+    if create:
+        upgrade(engine)
+    return Store(engine, check(engine), decode)

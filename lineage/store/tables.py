@@ -1,0 +1,166 @@
+"""The tables. Append-only but for positions: a state is never stored, it is worked out from facts.
+
+Ids are looked up by a 64-bit hash that is keyed with a secret of the store (``Keys``). The hash is an index and never
+the identity: what is found is decoded, and the real ids are compared.
+"""
+
+import hashlib
+from collections import defaultdict
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+from lineage.core.mentions import Role
+from lineage.core.times import NEVER, Instant
+
+metadata = MetaData()
+_Big = BigInteger().with_variant(Integer, "sqlite")  # so that SQLite's rowid serves as the key
+
+meta = Table(
+    "meta", metadata, Column("name", String(64), primary_key=True), Column("value", LargeBinary, nullable=False)
+)
+
+position = Table(
+    "position",
+    metadata,
+    Column("topic", String(32), primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),  # of the last record projected
+)
+
+fact = Table(
+    "fact",
+    metadata,
+    Column("n", _Big, primary_key=True, autoincrement=False),  # Position.number of its first record
+    Column("ident", BigInteger, nullable=False),  # hash of (source, event_id)
+    Column("about", BigInteger, nullable=False),  # hash of what it is about
+    Column("outcome", SmallInteger, nullable=False),
+    Column("misrouted", SmallInteger, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("until", Integer, nullable=False),  # when what it grants ends, in Spans; 0 if it grants nothing
+    Column("source", BigInteger, nullable=False),  # hash of the source
+    Column("sequence", BigInteger),
+    Column("value", LargeBinary, nullable=False),  # the event in Avro single-object encoding
+    Index("fact_ident", "ident"),
+    Index("fact_about", "about"),
+)
+
+# Everything that a fact mentions. A row with `until` > 0 says that `about` depends on `key`, or names it (or asserts it
+# as a prior actor), and that everything at or below `about` ends before that Span: when a late child raises the bound
+# of what it hangs on, one more row with the higher bound is added.
+ref = Table(
+    "ref",
+    metadata,
+    Column("key", BigInteger, primary_key=True, autoincrement=False),
+    Column("until", Integer, primary_key=True, autoincrement=False),
+    Column("role", SmallInteger, primary_key=True, autoincrement=False),
+    Column("about", BigInteger, primary_key=True, autoincrement=False),
+    Column("n", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+UPWARD: Final = (Role.DEPENDS, Role.ALIAS)
+_upward = text(f"role IN ({', '.join(str(role) for role in UPWARD)})")
+Index("ref_upward", ref.c.about, ref.c.key, ref.c.role, sqlite_where=_upward, postgresql_where=_upward)
+
+sighting = Table(
+    "sighting",
+    metadata,
+    Column("n", _Big, primary_key=True, autoincrement=False),  # Position.number of the duplicate
+    Column("fact", BigInteger, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Index("sighting_fact", "fact"),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", _Big, primary_key=True),
+    Column("n", BigInteger),  # Position.number, if the log took it
+    Column("origin", Text, nullable=False),
+    Column("place", BigInteger, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("value", LargeBinary),
+    Index("quarantine_once", "origin", "place", "sha256", unique=True),
+    Index("quarantine_n", "n"),
+)
+
+# What was taken up from quarantine later.
+release = Table(
+    "release",
+    metadata,
+    Column("quarantine", _Big, primary_key=True, autoincrement=False),
+    Column("released_at", BigInteger, nullable=False),
+)
+
+# Every id that a fact mentions, as KIND:ID, for searching: a bag that is only read whole. An index would cost every
+# event more than it saves anyone; what stands twice is shown once.
+name = Table("name", metadata, Column("id", _Big, primary_key=True), Column("key", Text, nullable=False))
+
+plan = Table(
+    "plan",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("made_at", BigInteger, nullable=False),
+    Column("document", LargeBinary, nullable=False),  # canonical JSON, zlib
+)
+
+# A Span is 2**32 microseconds (72 minutes) of time. Bounds are kept in Spans, so that children that each outlive the
+# one before raise the bound of what they hang on once a Span and not once each.
+_SPAN_BITS: Final = 32
+ENDLESS: Final = (NEVER >> _SPAN_BITS) + 1
+
+
+def span_after(ends_at: Instant) -> int:
+    """The bound for something that ends at an instant: it is over once ``span_of(at) >= bound``."""
+    return (ends_at >> _SPAN_BITS) + 1
+
+
+def span_of(at: Instant) -> int:
+    """The Span that an instant lies in. What ends after ``at`` has a bound above it."""
+    return at >> _SPAN_BITS
+
+
+class Keys:
+    """Hashes of keys, keyed with the secret of the store so that nobody can choose two ids with one hash."""
+
+    _CACHED: Final = 100_000  # of each kind
+
+    def __init__(self, secret: bytes) -> None:
+        """Take the store's secret."""
+        self._blank = hashlib.blake2b(digest_size=8, key=secret)
+        self._caches: defaultdict[str, dict[str, int]] = defaultdict(dict)
+
+    def __call__(self, key: str) -> int:
+        """The signed 64-bit hash of a key, ``KIND:ID``."""
+        kind, _, id_ = key.partition(":")
+        return self.of(kind, id_)
+
+    def of(self, kind: str, id_: str) -> int:
+        """The signed 64-bit hash of a key in two parts."""
+        cache = self._caches[kind]
+        found = cache.get(id_)
+        if found is None:
+            state = self._blank.copy()
+            state.update(f"{kind}:{id_}".encode())
+            found = int.from_bytes(state.digest(), "little", signed=True)
+            if len(cache) >= self._CACHED:
+                cache.clear()
+            cache[id_] = found
+        return found

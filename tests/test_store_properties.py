@@ -1,0 +1,227 @@
+"""The store against the core: whatever comes, in whatever order, batches and repetitions, answers are those of the core.
+
+Nothing is patched and nothing is in memory: a SQLite file, written and read as in use.
+"""
+
+import json
+import random
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from ingest import codec
+from ingest.projector import read_record
+from lineage.core.elements import ELEMENT_KINDS, key_of
+from lineage.core.errors import FencedError
+from lineage.core.events import Fact, Target
+from lineage.core.reach import Proposal
+from lineage.core.records import DECISIONS, Batch, Position, Readable, Record
+from lineage.core.world import World
+from lineage.serve import looking
+from lineage.serve.service import Service, Trust
+from lineage.store.store import Store, open_store
+from tests import compare, worlds
+
+SEEDS = st.integers(0, 2**32)
+
+
+@contextmanager
+def a_store() -> Iterator[tuple[Store, str]]:
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/store.db"
+        store = open_store(url, codec.read, create=True)
+        try:
+            yield store, url
+        finally:
+            store.close()
+
+
+def records_of(world: list[dict[str, Any]], rng: random.Random) -> list[Record]:
+    """Records of a log in any order: each takes the next place of its topic, and keeps when it was recorded."""
+    shuffled = rng.sample(world, len(world))
+    offsets = {"decisions": 0, "orders": 0}
+    records = []
+    for item in shuffled:
+        value = codec.encode(codec.decode_line(json.dumps(item["event"]).encode()))
+        records.append(Record(Position(item["via"], 0, offsets[item["via"]]), item["recorded_at"], value))
+        offsets[item["via"]] += 1
+    return records
+
+
+def write(store: Store, records: list[Record]) -> None:
+    """One batch, with the positions of both topics."""
+    places: dict[tuple[str, int], tuple[int, int]] = {}
+    for record in records:
+        place = (record.position.topic, record.position.partition)
+        start = places.get(place, (record.position.offset, 0))[0]
+        places[place] = (start, record.position.offset + 1)
+    results = [read_record(record, None) for record in records]
+    assert all(isinstance(result, Readable) for result in results)
+    store.write(Batch(readable=results, advance=places))
+
+
+def in_batches(store: Store, url: str, records: list[Record], rng: random.Random) -> Store:
+    """The records in batches of any size, now and then through a new process's eyes, now and then a batch twice."""
+    rest = list(records)
+    while rest:
+        size = rng.randint(1, 8)
+        batch, rest = rest[:size], rest[size:]
+        write(store, batch)
+        if rng.random() < 0.3:
+            store.close()
+            store = open_store(url, codec.read)
+        if rng.random() < 0.3:
+            try:
+                write(store, batch)
+            except FencedError:
+                continue
+            raise AssertionError("a batch was written twice")
+    return store
+
+
+def loaded(store: Store, kind: str, id_: str, at: int | None, **how: Any) -> World:
+    with store.reader(trust=how.get("trust"), known_at=how.get("known_at")) as reader:
+        world = reader.world()
+        if at is not None:
+            reader.load_below(world, key_of(kind, id_), at)
+        elif kind in ELEMENT_KINDS:
+            reader.load_elements(world, [key_of(kind, id_)])
+        else:
+            reader.load_name(world, key_of(kind, id_))
+    return world
+
+
+@settings(max_examples=40)
+@given(SEEDS)
+def test_answers_through_sql_are_those_of_the_core_on_the_whole_graph(seed: int):
+    """A question loads only what it needs, and misses nothing that it needs: not a killer, not a child."""
+    rng = random.Random(seed)
+    items = worlds.world(rng)
+    known_at = rng.choice([None, None, rng.choice(worlds.grid)])
+    trust = compare.table_of(worlds.trust(rng)) if rng.random() < 0.2 else None
+    whole = World(compare.facts_of(items), trust=trust, known_at=known_at)
+    how = {"trust": trust, "known_at": known_at}
+
+    with a_store() as (store, url):
+        store = in_batches(store, url, records_of(items, rng), rng)
+        for kind, id_ in worlds.questions(items):
+            at = rng.choice(worlds.grid)
+            part = loaded(store, kind, id_, None, **how)
+            assert compare.status(whole, kind, id_, at) == compare.status(part, kind, id_, at), (kind, id_, at)
+            if kind in ELEMENT_KINDS:
+                assert compare.chain(whole, kind, id_, at) == compare.chain(part, kind, id_, at), (kind, id_, at)
+            order = {"mode": rng.choice(["revoke", "suspend"]), "cascade": rng.random() < 0.8}
+            order["issued_before"] = rng.choice([None, rng.choice(worlds.grid)])
+            below = loaded(store, kind, id_, at, **how)
+            expected = compare.reach(whole, kind, id_, at, **order)
+            assert expected == compare.reach(below, kind, id_, at, **order), (kind, id_, at, order)
+        for action in worlds.actions(items):
+            at = rng.choice(worlds.grid)
+            with store.reader(**how) as reader:
+                part = reader.world()
+                reader.load_actions(part, [action])
+            assert compare.who(whole, action, at) == compare.who(part, action, at), (action, at)
+        store.close()
+
+
+def documents(store: Store, items: list[dict[str, Any]], at: int) -> list[str]:
+    """Every document of every question, as the command line prints it."""
+    service = Service(store, None, Trust(), lambda: at, source="urn:test")
+    said: list[Any] = []
+    for kind, id_ in worlds.questions(items):
+        said.append(service.status(kind, id_, at=at))
+        said.append(service.reach(Proposal(target=Target(kind, id_), at=at), stale=True))
+        said.append(looking.timeline(service, kind, id_))
+        said.append(looking.diff(service, kind, id_, start=worlds.grid[1], end=at))
+        if kind in ELEMENT_KINDS:
+            said.append(service.chain(kind, id_, at=at))
+            said.append(looking.uses(service, kind, id_))
+    said += [service.who(action, at=at) for action in worlds.actions(items)]
+    said += [looking.conflicts(service), looking.findings(service, at=at)]
+    return [json.dumps(document) for document in said]
+
+
+@settings(max_examples=25)
+@given(SEEDS)
+def test_any_order_and_any_batches_give_byte_identical_documents(seed: int):
+    """Two stores that took the same facts in differently say the same, byte for byte, survivors and findings included."""
+    rng = random.Random(seed)
+    items = worlds.world(rng)
+    at = rng.choice(worlds.grid)
+
+    with a_store() as (one, first_url), a_store() as (other, second_url):
+        one = in_batches(one, first_url, records_of(items, rng), rng)
+        other = in_batches(other, second_url, records_of(items, rng), rng)
+        assert documents(one, items, at) == documents(other, items, at)
+        assert sum(one.outcomes()) == sum(other.outcomes()) == len(items)
+        one.close()
+        other.close()
+
+
+class AStore(RuleBasedStateMachine):
+    """A store that is written to, closed, opened again and asked, against the facts that it was given."""
+
+    @initialize(seed=SEEDS)
+    def opened(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.folder = tempfile.TemporaryDirectory()
+        self.url = f"sqlite:///{Path(self.folder.name) / 'store.db'}"
+        self.store = open_store(self.url, codec.read, create=True)
+        self.items = worlds.world(self.rng)
+        self.records = records_of(self.items, self.rng)
+        self.written: list[Record] = []
+
+    @rule(size=st.integers(1, 6))
+    def a_batch_is_written(self, size: int) -> None:
+        batch, self.records = self.records[:size], self.records[size:]
+        if batch:
+            write(self.store, batch)
+            self.written += batch
+
+    @rule()
+    def a_zombie_writes_its_old_batch(self) -> None:
+        if self.written:
+            try:
+                write(self.store, self.written[:1])
+            except FencedError:
+                return
+            raise AssertionError("a batch was written at a position that had moved")
+
+    @rule()
+    def it_is_opened_again(self) -> None:
+        self.store.close()
+        self.store = open_store(self.url, codec.read)
+
+    @rule(at=st.sampled_from(worlds.grid))
+    def a_question_is_answered(self, at: int) -> None:
+        facts = []
+        for record in self.written:
+            event = codec.read(record.value)
+            misrouted = event.is_order and record.position.topic == DECISIONS
+            facts.append(Fact(event, record.recorded_at, misrouted))
+        whole = World(facts)
+        kind, id_ = self.rng.choice(worlds.questions(self.items))
+        assert compare.status(whole, kind, id_, at) == compare.status(
+            loaded(self.store, kind, id_, None), kind, id_, at
+        )
+        assert compare.reach(whole, kind, id_, at) == compare.reach(loaded(self.store, kind, id_, at), kind, id_, at)
+
+    @invariant()
+    def every_record_is_accounted_for(self) -> None:
+        if hasattr(self, "store"):
+            assert len(self.written) == sum(self.store.outcomes())
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            self.store.close()
+            self.folder.cleanup()
+
+
+TestAStore = AStore.TestCase
+TestAStore.settings = settings(max_examples=15, stateful_step_count=15)
