@@ -1,0 +1,1 @@
+"""Benchmarks: what is promised about speed, as ratios within one run."""

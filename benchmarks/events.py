@@ -1,0 +1,126 @@
+"""Events to measure with: the shape of a day in which humans log in, planners delegate, and agents exchange and act."""
+
+import random
+import uuid
+from collections.abc import Iterator
+
+from lineage.core.events import ActionPerformed, Body, DelegationGranted, Derivation, Event, TokenIssued
+from lineage.core.times import Instant
+
+START: Instant = 1_790_000_000_000_000
+HOUR = 3_600_000_000
+SOURCE = "https://idp.example"
+
+
+def numbered(body: Body, number: int, at: Instant, txn: str | None = None, sequence: int | None = None) -> Event:
+    """An event with an identity of its own."""
+    identity = str(uuid.UUID(int=number << 64 | 0x4000_8000_0000_0000, version=4))
+    return Event(event_id=identity, source=SOURCE, occurred_at=at, body=body, txn=txn, sequence=sequence)
+
+
+def a_day(count: int, seed: int = 1) -> Iterator[Event]:
+    """So many events: of every eleven a delegation, a login, three exchanges below it, six actions."""
+    rng = random.Random(seed)
+    number, at, session = 0, START, 0
+    while True:
+        session += 1
+        human = f"human:user{rng.randrange(5_000)}@example.com"
+        planner = f"agent:planner-{rng.randrange(500)}"
+        granted = f"https://idp.example#grant-{session}"
+        tokens = [_jti(rng)]
+        bodies: list[Body] = [
+            DelegationGranted(
+                delegation=granted,
+                delegator=human,
+                delegatee=planner,
+                scopes=("mail", "crm"),
+                expires_at=at + 24 * HOUR,
+            ),
+            TokenIssued(
+                token=tokens[0],
+                subject=human,
+                client="https://idp.example#web",
+                session=f"https://idp.example#session-{session}",
+                scopes=("openid", "mail", "crm"),
+                expires_at=at + HOUR,
+            ),
+        ]
+        for step in range(3):
+            tokens.append(_jti(rng))
+            worker = f"worker-{rng.randrange(2_000)}"
+            bodies.append(
+                TokenIssued(
+                    token=tokens[-1],
+                    subject=human,
+                    actor=f"agent:{worker}",
+                    delegation=granted,
+                    derived_from=(Derivation(tokens[-2], "subject"),),
+                    client="https://idp.example#agents",
+                    session=f"https://idp.example#session-{session}",
+                    scopes=("mail",),
+                    audience=("https://mail.example",),
+                    expires_at=at + HOUR,
+                    workload=f"spiffe://example.com/{worker}",
+                )
+            )
+            bodies += [
+                ActionPerformed(
+                    action=f"https://gateway.example#{session}-{step}-{turn}",
+                    operation="mail.send",
+                    outcome="succeeded",
+                    tool="mail",
+                    token=tokens[-1],
+                    actor=f"agent:{worker}",
+                )
+                for turn in range(2)
+            ]
+        for body in bodies:
+            number += 1
+            at += rng.randrange(1_000, 200_000)
+            yield numbered(body, number, at, f"txn-{session}", number)
+            if number == count:
+                return
+
+
+def _jti(rng: random.Random) -> str:
+    return f"https://idp.example#{uuid.UUID(int=rng.getrandbits(128), version=4)}"
+
+
+def a_tree(children: int, *, root: str = "root", first: int = 1 << 40) -> Iterator[Event]:
+    """A root token with so many descendants: ten children, each with its share of grandchildren."""
+    yield numbered(TokenIssued(token=root, subject="human:root", expires_at=START + 100 * HOUR), first, START)
+    branches = [f"{root}/{branch}" for branch in range(min(10, children))]
+    for number, token in enumerate(branches):
+        yield numbered(_exchanged(token, root, f"agent:branch-{number}"), first + 1 + number, START)
+    for number in range(len(branches), children):
+        parent = branches[number % len(branches)]
+        token = f"{parent}/{number}"
+        yield numbered(_exchanged(token, parent, f"agent:leaf-{number % 1_000}"), first + 1 + number, START)
+
+
+def a_chain(hops: int, *, name: str, first: int = 1 << 41) -> Iterator[Event]:
+    """A chain of so many tokens, each exchanged from the one before, and an action at its end (``NAME-act``)."""
+    yield numbered(TokenIssued(token=f"{name}-0", subject="human:root", expires_at=START + 100 * HOUR), first, START)
+    for hop in range(1, hops):
+        body = _exchanged(f"{name}-{hop}", f"{name}-{hop - 1}", f"agent:hop-{hop}")
+        yield numbered(body, first + hop, START + hop)
+    act = ActionPerformed(action=f"{name}-act", operation="op", outcome="succeeded", token=f"{name}-{hops - 1}")
+    yield numbered(act, first + hops, START + HOUR)
+
+
+def a_crowd(count: int, alive: int, *, first: int = 1 << 42) -> Iterator[Event]:
+    """So many tokens of one agent, of which only some have not ended a year later."""
+    for number in range(count):
+        end = START + 24 * 365 * HOUR * (2 if number < alive else 0) + HOUR
+        body = TokenIssued(token=f"crowd-{number}", subject="agent:busy", expires_at=end)
+        yield numbered(body, first + number, START)
+
+
+def _exchanged(token: str, parent: str, actor: str) -> TokenIssued:
+    return TokenIssued(
+        token=token,
+        subject="human:root",
+        actor=actor,
+        derived_from=(Derivation(parent, "subject"),),
+        expires_at=START + 100 * HOUR,
+    )

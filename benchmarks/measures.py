@@ -1,0 +1,272 @@
+"""The measures: each a figure with what it is held against in the same run, and the goal if there is one."""
+
+import gc
+import io
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import fastavro
+import networkx as nx
+
+import schemas
+from benchmarks import events
+from ingest import codec
+from ingest.intake import take_in
+from ingest.log import open_log
+from ingest.projector import project
+from lineage.core.events import ActionPerformed, Event, Fact, RevocationOrdered, Target, TokenIssued
+from lineage.core.reach import Proposal, reach_of
+from lineage.core.records import DECISIONS, ORDERS
+from lineage.core.times import Instant
+from lineage.core.world import World
+from lineage.serve.service import Service, Trust
+from lineage.store.store import open_store
+
+NOW: Instant = events.START + 2 * events.HOUR
+ORDER_GOAL = 5  # milliseconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One line of the table."""
+
+    name: str
+    value: float
+    unit: str
+    against: str = ""
+    ratio: float | None = None
+    goal: str = ""
+    met: bool | None = None
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long some work takes, by the clock on the wall."""
+    gc.collect()
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def percentiles(work: Callable[[str], object], asked: Iterable[str]) -> tuple[float, float]:
+    """The median and the 99th percentile of one question, in milliseconds."""
+    took = []
+    for one in asked:
+        began = time.perf_counter()
+        work(one)
+        took.append((time.perf_counter() - began) * 1e3)
+    return statistics.median(took), statistics.quantiles(took, n=100, method="inclusive")[98]
+
+
+@contextmanager
+def a_service() -> Iterator[tuple[Service, Path]]:
+    """A service over an empty store with its log, in a folder that goes away."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "store.db"
+        store = open_store(f"sqlite:///{file}", codec.read, create=True)
+        log = open_log(f"sqlite:///{file}", create=True, clock=lambda: NOW)
+        try:
+            yield Service(store, log, Trust(), lambda: NOW, source="urn:bench"), file
+        finally:
+            log.close()
+            store.close()
+
+
+def append(service: Service, stream: Iterable[Event]) -> int:
+    """Put events into the log, ready to be projected."""
+    log, part, count = service.require_log(), [], 0
+    for event in stream:
+        part.append((DECISIONS, codec.encode(event)))
+        count += 1
+        if len(part) == 20_000:
+            log.append(part)
+            part = []
+    log.append(part)
+    return count
+
+
+def put(service: Service, stream: Iterable[Event]) -> None:
+    """Put events into the log and project them."""
+    append(service, stream)
+    project(service.require_log(), service.store, None)
+
+
+def bare_decoding(values: list[bytes]) -> float:
+    """Seconds of a bare loop of fastavro over the same records: the ceiling of a consumer in Python."""
+    schema = fastavro.parse_schema(schemas.latest().definition)
+
+    def loop() -> None:
+        for value in values:
+            fastavro.schemaless_reader(io.BytesIO(value[10:]), schema, None)
+
+    return seconds(loop)
+
+
+def intake(count: int) -> Iterator[Figure]:
+    """Ingest end to end and the projection of ready records, against bare decoding; disk an event."""
+    sample = [codec.encode(event) for event in events.a_day(min(count, 200_000))]
+    with a_service() as (service, file):
+        append(service, events.a_day(count))
+        before = bare_decoding(sample) / len(sample)
+        took = seconds(lambda: project(service.require_log(), service.store, None)) / count
+        bare = statistics.mean((before, bare_decoding(sample) / len(sample)))
+        ratio = bare / took
+        yield Figure(
+            name="projection of ready records",
+            value=1 / took,
+            unit="events/s",
+            against="bare fastavro decoding",
+            ratio=ratio,
+            goal=">= 0.5",
+            met=ratio >= 0.5,
+        )
+        service.store.close()
+        log_bytes = sum(len(value) for value in sample) / len(sample)
+        disk = sum(part.stat().st_size for part in file.parent.iterdir()) / count
+        yield Figure(
+            name="disk an event, log and projection",
+            value=disk,
+            unit="bytes",
+            against="the Avro value alone",
+            ratio=disk / log_bytes,
+        )
+    with a_service() as (service, file):
+        lines = file.with_name("events.jsonl")
+        with lines.open("wb") as out:
+            for event in events.a_day(count):
+                out.write(codec.encode_line(event) + b"\n")
+
+        def ingest() -> None:
+            log = service.require_log()
+            take_in([str(lines)], log, service.store, format="auto", clock=lambda: NOW)
+            project(log, service.store, None)
+
+        took = seconds(ingest) / count
+        yield Figure(
+            name="ingest of JSONL, end to end",
+            value=1 / took,
+            unit="events/s",
+            against="bare fastavro decoding",
+            ratio=bare / took,
+        )
+
+
+def questions(count: int) -> Iterator[Figure]:
+    """``status`` and ``who`` in process, on a store of so many events and at growing depth; the order."""
+    with a_service() as (service, _):
+        day = list(events.a_day(min(count, 50_000)))
+        put(service, events.a_day(count))
+        step = max(1, len(day) // 500)
+        tokens = [event.body.token for event in day if isinstance(event.body, TokenIssued)][::step]
+        actions = [event.body.action for event in day if isinstance(event.body, ActionPerformed)][::step]
+        yield from asked(service, f"at {count:,} events", tokens, actions)
+        for hops, goal in ((5, 1.0), (1_000, 20.0), (10_000, None)):
+            name = f"chain{hops}"
+            put(service, events.a_chain(hops, name=name, first=(41 + hops) << 41))
+            ids = [f"{name}-{hops - 1}"] * 25, [f"{name}-act"] * 25
+            yield from asked(service, f"at {hops:,} hops", *ids, milliseconds=goal)
+        for children in (1, 1_000, 100_000):
+            yield order(service, children)
+
+
+def asked(
+    service: Service, where: str, tokens: list[str], actions: list[str], *, milliseconds: float | None = None
+) -> Iterator[Figure]:
+    """One question of many ids; the goal, if there is one, is that of ``who``."""
+    for name, work, ids in (
+        ("status", lambda id_: service.status("token", id_, at=NOW), tokens),
+        ("who", lambda id_: service.who(id_, at=NOW), actions),
+    ):
+        work(ids[0])
+        median, p99 = percentiles(work, ids)
+        bound = milliseconds if name == "who" else None
+        goal, met = ("", None) if bound is None else (f"<= {bound:g} ms", median <= bound)
+        yield Figure(name=f"{name} {where}, p50", value=median, unit="ms", goal=goal, met=met)
+        yield Figure(name=f"{name} {where}, p99", value=p99, unit="ms")
+
+
+def order(service: Service, children: int) -> Figure:
+    """An order on a root, from the append until it is projected: one row, whatever hangs on it."""
+    root, log = f"root{children}", service.require_log()
+    put(service, events.a_tree(children, root=root, first=(50 + children) << 43))
+    target = Target("token", root)
+    took = []
+    for turn in range(9):
+        body = RevocationOrdered(revocation=f"{root}-{turn}", target=target, reason="test", ordered_by="human:ir")
+        value = codec.encode(Event(event_id=f"{root}-{turn}", source="urn:bench", occurred_at=NOW, body=body))
+        began = time.perf_counter()
+        log.append([(ORDERS, value)])
+        project(log, service.store, None)
+        took.append((time.perf_counter() - began) * 1e3)
+    below = service.status("token", f"{root}/0", at=NOW)
+    assert below is not None
+    assert below["state"] == "cascaded"
+    median = statistics.median(took)
+    return Figure(
+        name=f"order in force, {children:,} below", value=median, unit="ms", goal="<= 5 ms", met=median <= ORDER_GOAL
+    )
+
+
+def reaches(crowd: int) -> Iterator[Figure]:
+    """The reach on a ready graph against ``nx.descendants`` of the same, and from SQL."""
+    for children, goal in ((10_000, 0.1), (110_000, 0.6)):
+        yield from reach(children, goal)
+    later = Proposal(target=Target("principal", "agent:busy"), at=events.START + 24 * 366 * events.HOUR)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    world = World(Fact(event, 0) for event in events.a_crowd(crowd, 10))
+    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    yield Figure(name="memory a node, its facts included", value=max(0, memory) / crowd, unit="bytes")
+    yield alive(world, later, crowd)
+    del world
+    with a_service() as (service, _):
+        put(service, events.a_crowd(crowd, 10))
+        took = seconds(lambda: service.reach(later))
+        yield Figure(name=f"reach of 10 alive of {crowd:,}, from SQL", value=took * 1e3, unit="ms")
+    yield widest(crowd)
+
+
+def reach(children: int, goal: float) -> Iterator[Figure]:
+    """The reach of a root with so many descendants."""
+    proposal = Proposal(target=Target("token", "root"), at=NOW)
+    world = World(Fact(event, 0) for event in events.a_tree(children))
+    assert len(reach_of(world, proposal).tokens) == children + 1
+    bare = min(seconds(lambda: nx.descendants(world.graph, "token:root")) for _ in range(3))
+    took = min(seconds(lambda: reach_of(world, proposal).plan_digest) for _ in range(3))
+    yield Figure(
+        name=f"reach of {children:,}, ready graph",
+        value=took * 1e3,
+        unit="ms",
+        against="nx.descendants",
+        ratio=took / bare,
+        goal=f"<= {goal} s, <= 2 x",
+        met=took <= goal and took <= 2 * bare,
+    )
+    with a_service() as (service, _):
+        put(service, events.a_tree(children))
+        took = seconds(lambda: service.reach(proposal))
+    yield Figure(
+        name=f"reach of {children:,}, from SQL",
+        value=took * 1e3,
+        unit="ms",
+        against="nx.descendants",
+        ratio=took / bare,
+    )
+
+
+def alive(world: World, later: Proposal, crowd: int) -> Figure:
+    """The reach of a principal of whose tokens ten are alive: what has ended is not entered."""
+    assert len(reach_of(world, later).tokens) == 10
+    took = min(seconds(lambda: reach_of(world, later)) for _ in range(3))
+    return Figure(name=f"reach of 10 alive of {crowd:,}, ready graph", value=took * 1e3, unit="ms")
+
+
+def widest(crowd: int) -> Figure:
+    """The reach of a fan-out as wide as it gets."""
+    world = World(Fact(event, 0) for event in events.a_tree(crowd))
+    took = seconds(lambda: reach_of(world, Proposal(target=Target("token", "root"), at=NOW)))
+    return Figure(name=f"reach of {crowd:,}, ready graph", value=took * 1e3, unit="ms")

@@ -1,0 +1,1 @@
+"""Answers: one service, and the faces that show what it says."""

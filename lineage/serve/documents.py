@@ -1,0 +1,148 @@
+"""Values of the core as the documents of DESIGN section 6: plain dictionaries, in the order in which keys are shown."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lineage.core.chain import Chain, Hop
+from lineage.core.elements import cite, split_key, stated
+from lineage.core.events import Fact, document
+from lineage.core.findings import Finding
+from lineage.core.reach import Reach
+from lineage.core.rule import Because, Gap, Verdict
+from lineage.core.times import Instant, format_instant
+from lineage.core.world import World
+
+Document = dict[str, Any]
+
+
+def instant(value: Instant | None) -> str | None:
+    """An instant as answers show it, or null."""
+    return None if value is None else format_instant(value)
+
+
+def because_document(because: Because | None) -> Document | None:
+    """The order behind a state, or null."""
+    if because is None:
+        return None
+    order = because.order
+    return {
+        "revocation": order.body.revocation,
+        "mode": order.body.mode,
+        "target": {"kind": order.target.kind, "id": order.target.id},
+        "effective_at": format_instant(order.effective_at),
+        "ordered_by": order.body.ordered_by,
+        "reason": order.body.reason,
+        "path": list(because.path),
+    }
+
+
+def verdict_document(verdict: Verdict) -> Document:
+    """A state and its because."""
+    return {"state": str(verdict.state), "because": because_document(verdict.because)}
+
+
+def gap_documents(gaps: Iterable[Gap]) -> list[Document]:
+    """Gaps."""
+    return [{"kind": gap.kind, "id": gap.id, "why": gap.why} for gap in gaps]
+
+
+def finding_documents(findings: Iterable[Finding]) -> list[Document]:
+    """Findings, each once, sorted, with the facts that they cite."""
+    unique = {(finding.kind, finding.of, finding.why): finding for finding in findings}
+    return [
+        {"kind": finding.kind, "of": finding.of, "why": finding.why, "facts": cite(finding.facts)}
+        for _, finding in sorted(unique.items(), key=lambda item: item[0])
+    ]
+
+
+def chain_documents(world: World, chain: Chain, states: Mapping[str, Verdict]) -> Document:
+    """The part that ``who`` and ``chain`` share: from ``root`` to ``chain``."""
+    principals = [(hop.principal, world.principals.kind(hop.principal)) for hop in chain.hops]
+    root, root_kind = principals[0] if principals else (None, None)
+    human = root if root_kind == "human" else None
+    owner = world.principals.owner(root) if root is not None and human is None else None
+    return {
+        "root": root,
+        "human": human,
+        "accountable": human if human is not None else owner.value if owner else None,
+        "agents": [id_ for id_, kind in principals if kind == "agent"],
+        "tokens": [split_key(key)[1] for key in chain.tokens],
+        "delegations": [split_key(key)[1] for key in chain.delegations],
+        "chain": [
+            _hop_document(world, hop, kind, states) for hop, (_, kind) in zip(chain.hops, principals, strict=True)
+        ],
+    }
+
+
+def _hop_document(world: World, hop: Hop, kind: str, states: Mapping[str, Verdict]) -> Document:
+    element = world.graph.element(hop.element) if hop.element else None
+    element_kind, id_ = split_key(hop.element) if hop.element else (None, None)
+    return {
+        "principal": hop.principal,
+        "kind": kind,
+        "evidence": hop.evidence,
+        "source": hop.source,
+        "token": id_ if element_kind == "token" else None,
+        "delegation": id_ if element_kind == "delegation" else None,
+        "scopes": list(element.first("scopes") or ()) if element else [],
+        "issued_at": instant(element.issued_at) if element else None,
+        "expires_at": instant(element.expires_at) if element else None,
+        "state": str(states[hop.element].state) if hop.element else None,
+    }
+
+
+def decision_document(facts: tuple[Fact, ...]) -> Document | None:
+    """A decision, added up, as it would be said in one event; null if no event tells of it."""
+    if not facts:
+        return None
+    said = [document(fact.event) for fact in facts]
+    merged: Document = {}
+    for one in said:
+        for key, value in one.items():
+            merged.setdefault(key, value)
+    hidden = ("type", "event_id", "txn", "traceparent", "sequence")
+    return {key: value for key, value in merged.items() if key not in hidden}
+
+
+def reach_document(world: World, reach: Reach) -> Document:
+    """What an order would kill, and the digest of the plan."""
+    return {
+        "target": {"kind": reach.proposal.target.kind, "id": reach.proposal.target.id},
+        "kills": {"tokens": list(reach.tokens), "delegations": list(reach.delegations)},
+        "already_dead": {"tokens": reach.already_dead[0], "delegations": reach.already_dead[1]},
+        "agents": list(reach.agents),
+        "humans": list(reach.humans),
+        "actions": {"count": reach.actions, "recent": [action_document(world, action) for action in reach.recent]},
+        "survivors": [{"kind": item.kind, "id": item.id, "why": item.why} for item in reach.survivors],
+        "last_expiry": instant(reach.last_expiry),
+        "plan_digest": reach.plan_digest,
+    }
+
+
+def action_document(world: World, action: str) -> Document:
+    """An action in one line."""
+    facts = world.actions.get(action)
+
+    def first(field: str) -> Any:
+        found = stated(facts, field)
+        return found.value if found else None
+
+    return {
+        "action": action,
+        "operation": first("operation"),
+        "tool": first("tool"),
+        "outcome": first("outcome"),
+        "actor": first("actor"),
+        "occurred_at": format_instant(facts[0].event.occurred_at),
+        "authority": world.authority(action),
+    }
+
+
+def fact_document(fact: Fact) -> Document:
+    """A fact as it is listed: when it was recorded, and the event in its JSONL form."""
+    return {"recorded_at": format_instant(fact.recorded_at), "misrouted": fact.misrouted, "event": document(fact.event)}
+
+
+def listing(items: list[Document], *, total: int | None, following: str | None = None) -> Document:
+    """A list that says whether it is whole (DESIGN section 8)."""
+    return {"items": items, "total": total, "complete": following is None, "next": following}

@@ -1,0 +1,268 @@
+"""Looking around: uses, timelines, differences, searches, and what needs a look. Documents, as in ``service``."""
+
+import base64
+from collections.abc import Iterator
+from typing import Final
+
+from lineage.core.chain import Chain, chain_of, wielder
+from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
+from lineage.core.errors import RefusedError
+from lineage.core.events import (
+    ActionPerformed,
+    DecisionMade,
+    Fact,
+    Target,
+    digest,
+    document,
+    fact_order,
+)
+from lineage.core.findings import (
+    Finding,
+    action_findings,
+    chain_findings,
+    order_findings,
+    principal_findings,
+    sequence_holes,
+)
+from lineage.core.mentions import Role, about
+from lineage.core.reach import Proposal, struck_by
+from lineage.core.rule import Verdict, judge_all, judge_name
+from lineage.core.times import Instant, format_instant
+from lineage.core.trust import authorised
+from lineage.core.world import World
+from lineage.serve.documents import (
+    Document,
+    action_document,
+    fact_document,
+    finding_documents,
+    instant,
+    listing,
+    verdict_document,
+)
+from lineage.serve.service import Service
+from lineage.store.store import Quarantined
+
+PAGE: Final = 1_000  # how many items a list has at most, if nothing else is said
+
+
+def uses(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
+    """Where a token was used, by whom and when, one item an action, the earliest first; None if no fact names it.
+
+    ``actor`` is who the action says it was, ``wielder`` whom the token was made for.
+    """
+    if kind not in ELEMENT_KINDS:
+        raise RefusedError(f"only a token or a delegation is used, not a {kind}: ask for token:ID")
+    key = key_of(kind, id_)
+    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+        named = reader.facts_mentioning(key)
+        if not named:
+            return None
+        world = reader.world()
+        reader.load_elements(world, [key])
+        decisions = {f"decision:{f.event.body.decision}" for f in named if isinstance(f.event.body, DecisionMade)}
+        for found in [*named, *reader.facts_about(decisions), *reader.facts_referring(decisions, Role.USES)]:
+            world.add(found)
+    made_for = None
+    element = world.graph.element(key)
+    if element and kind == "token":
+        hop = wielder(world, key)
+        made_for = hop.principal if hop else element.first("subject")
+    items = []
+    for action in sorted(world.actions, key=lambda name: (world.actions.get(name)[0].event.occurred_at, name)):
+        if key in world.authorities_named(action):
+            body = world.actions.get(action)[0].event.body
+            assert isinstance(body, ActionPerformed)  # noqa: S101 (only actions are indexed there)
+            items.append(
+                {
+                    **action_document(world, action),
+                    "resource": body.resource._asdict() if body.resource else None,
+                    "wielder": made_for,
+                    "workload": body.workload,
+                    "key_thumbprint": body.key_thumbprint,
+                    "session": body.session,
+                    "source": world.actions.get(action)[0].event.source,
+                }
+            )
+    return {"kind": kind, "id": id_, **listing(items, total=len(items)), "as_of": service.as_of()}
+
+
+def timeline(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
+    """Every fact that mentions a thing, the earliest first; None if no fact does."""
+    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+        facts = reader.facts_mentioning(key_of(kind, id_))
+    if not facts:
+        return None
+    facts.sort(key=fact_order)
+    items = [
+        {
+            "occurred_at": format_instant(fact.event.occurred_at),
+            "recorded_at": format_instant(fact.recorded_at),
+            "type": fact.event.type,
+            "of": about(fact.event),
+            "event": document(fact.event),
+        }
+        for fact in facts
+    ]
+    return {"kind": kind, "id": id_, **listing(items, total=len(items)), "as_of": service.as_of()}
+
+
+def diff(
+    service: Service, kind: str, id_: str, *, start: Instant, end: Instant, known_at: Instant | None = None
+) -> Document | None:
+    """What changed its state between two instants: a thing itself, and everything that hangs on it."""
+    if kind not in ELEMENT_KINDS | NAME_KINDS:
+        raise RefusedError(f"{kind!r} has no state; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}")
+    key = key_of(kind, id_)
+    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+        if not reader.is_named(key):
+            return None
+        world = reader.world()
+        # What ended before both instants is the same at both.
+        reader.load_below(world, key, min(start, end))
+    hit = struck_by(world, Proposal(target=Target(kind, id_), at=min(start, end)))
+    keys = world.graph.below(set(hit), after=min(start, end))
+    before, after = judge_all(world, keys, start), judge_all(world, keys, end)
+    changed = [_change(split_key(key), before[key], after[key]) for key in sorted(keys) if before[key] != after[key]]
+    if kind in NAME_KINDS:
+        verdicts = judge_name(world, kind, id_, start), judge_name(world, kind, id_, end)
+        if verdicts[0] != verdicts[1]:
+            changed.insert(0, _change((kind, id_), *verdicts))
+    return {
+        "kind": kind,
+        "id": id_,
+        "from": format_instant(start),
+        "to": format_instant(end),
+        **listing(changed, total=len(changed)),
+        "as_of": service.as_of(),
+    }
+
+
+def _change(of: tuple[str, str], before: Verdict, after: Verdict) -> Document:
+    return {"kind": of[0], "id": of[1], "from": verdict_document(before), "to": verdict_document(after)}
+
+
+def search(service: Service, text: str, *, limit: int = PAGE) -> Document:
+    """The ids that contain a text."""
+    found = service.store.search(text, limit=limit + 1)
+    items: list[Document] = []
+    for key in found[:limit]:
+        kind, id_ = split_key(key)
+        items.append({"kind": kind, "id": id_})
+    more = len(found) > limit
+    total = None if more else len(items)
+    return {**listing(items, total=total, following=found[limit] if more else None), "as_of": service.as_of()}
+
+
+def quarantine(service: Service, *, after: int = 0, limit: int = PAGE, everything: bool = False) -> Document:
+    """Records that could not be read and were not taken up since; with ``everything`` those as well."""
+    found = service.store.quarantined(waiting=not everything, after=after, limit=limit + 1)
+    items = [quarantined_document(item) for item in found[:limit]]
+    following = str(found[limit - 1].id) if len(found) > limit else None
+    return {**listing(items, total=service.store.count_quarantined(), following=following), "as_of": service.as_of()}
+
+
+def quarantined_document(item: Quarantined) -> Document:
+    """One record in quarantine."""
+    record = item.record
+    value, encoding = None, None
+    if record.value is not None:
+        try:
+            value, encoding = record.value.decode(), "utf-8"
+        except UnicodeDecodeError:
+            value, encoding = base64.b64encode(record.value).decode(), "base64"
+    return {
+        "id": item.id,
+        "reason": record.reason,
+        "detail": record.detail,
+        "origin": record.origin,
+        "position": record.place,
+        "recorded_at": format_instant(record.recorded_at),
+        "sha256": record.sha256,
+        "size": record.size,
+        "value": value,
+        "encoding": encoding,
+        "released_at": instant(item.released_at),
+    }
+
+
+def conflicts(service: Service) -> Document:
+    """The identities under which different contents were sent; all of them stand."""
+    items = []
+    for group in service.store.conflicts():
+        event = group[0].event
+        contents = [
+            {
+                **fact_document(fact),
+                "digest": digest(fact.event),
+                "authorised": authorised(fact, service.trust.table),
+            }
+            for fact in group
+        ]
+        contents.sort(key=lambda content: str(content["digest"]))
+        items.append({"source": event.source, "event_id": event.event_id, "contents": contents})
+    return {**listing(items, total=len(items)), "as_of": service.as_of()}
+
+
+def unauthorised(service: Service) -> Iterator[Fact]:
+    """The facts that are no part of the state, because of who said them or by which topic they came."""
+    after = -1
+    while page := service.store.facts(after=after, limit=PAGE):
+        after = page[-1].number
+        yield from (stored.fact for stored in page if not authorised(stored.fact, service.trust.table))
+
+
+def findings(service: Service, *, at: Instant, after: int = -1, limit: int = PAGE) -> Document:
+    """What does not fit together, over the facts from a number on: a page of facts at a time until ``limit`` is met."""
+    found: dict[tuple[str, str, str], Document] = {}
+    if after < 0:
+        _gather(
+            found, (hole for source, numbers in service.store.numbered() for hole in sequence_holes(source, numbers))
+        )
+    while page := service.store.facts(after=after, limit=PAGE):
+        after = page[-1].number
+        _gather(found, _page_findings(service, [stored.fact for stored in page], at))
+        if len(found) >= limit:
+            break
+    more = bool(page) and bool(service.store.facts(after=after, limit=1))
+    items = [found[key] for key in sorted(found)]
+    total = None if more else len(items)
+    return {**listing(items, total=total, following=str(after) if more else None), "as_of": service.as_of()}
+
+
+def _gather(found: dict[tuple[str, str, str], Document], new: Iterator[Finding]) -> None:
+    for item in finding_documents(new):
+        found.setdefault((item["kind"], item["of"], item["why"]), item)
+
+
+def _page_findings(service: Service, facts: list[Fact], at: Instant) -> Iterator[Finding]:
+    with service.store.reader(trust=service.trust.table) as reader:
+        world = reader.world()
+        subjects = sorted({about(fact.event) for fact in facts if authorised(fact, service.trust.table)})
+        of: dict[str, list[str]] = {}
+        for key in subjects:
+            of.setdefault(split_key(key)[0], []).append(key)
+        elements = [*of.get("token", ()), *of.get("delegation", ())]
+        reader.load_elements(world, elements)
+        reader.load_actions(world, [split_key(key)[1] for key in of.get("action", ())])
+        reader.load_orders(world, of.get("revocation", []))
+        for name in of.get("principal", ()):
+            reader.load_name(world, name)
+    for key in elements:
+        yield from _element_findings(world, key, at)
+    for key in of.get("action", ()):
+        action = split_key(key)[1]
+        if action in world.actions:
+            for finding in action_findings(world, action, Chain(), at):
+                if finding.of == key or finding.kind == "disagreement":
+                    yield finding
+    for key in of.get("revocation", ()):
+        yield from order_findings(world, split_key(key)[1])
+    for key in of.get("principal", ()):
+        yield from principal_findings(world, split_key(key)[1])
+
+
+def _element_findings(world: World, key: str, at: Instant) -> Iterator[Finding]:
+    if world.graph.granted(key):
+        for finding in chain_findings(world, key, chain_of(world, key), at):
+            if finding.of == key or finding.kind == "cycle":
+                yield finding

@@ -1,0 +1,154 @@
+"""A page of text for people: what events say is shown safely, lines wrap between words, and ids stay whole.
+
+Nothing here is markup: a page is made of plain pieces, so that `[red]` in an id is five characters like any
+other. What cannot be seen, or changes how its neighbours are shown, is written as `<U+202E>`.
+"""
+
+import re
+import shlex
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+# Words, or words with a style; a style never says anything that the words do not.
+Piece = str | tuple[str, str]
+
+WIDEST: Final = 100  # columns; longer lines are hard to read
+NARROWEST: Final = 16  # columns; what is left beside a lead
+# Control, format (bidi and zero width), surrogate, private use, unassigned, line and paragraph separator; and
+# every space but the one that is on the keyboard.
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
+_WORD: Final = re.compile("[^ ]+ *| +")
+_ASCII: Final = str.maketrans({"└": "`", "─": "-"})
+_INNER_SPACE: Final = "\0"  # a space within a word of a command; `safe` leaves no other
+
+
+def safe(text: object) -> str:
+    r"""A text with visible characters only.
+
+    Examples:
+        >>> safe("human:alice@example.com")
+        'human:alice@example.com'
+        >>> safe("agent:\u202egnp.exe\x1b[2J")
+        'agent:<U+202E>gnp.exe<U+001B>[2J'
+    """
+    said = str(text)
+    if said.isascii() and said.isprintable():
+        return said
+    return "".join(f"<U+{ord(char):04X}>" if _is_unseen(char) else char for char in said)
+
+
+def _is_unseen(char: str) -> bool:
+    return char != " " and unicodedata.category(char) in _UNSEEN
+
+
+def joined(words: Iterable[object], between: str = ", ") -> str:
+    """Words in a row."""
+    return between.join(str(word) for word in words)
+
+
+def many(count: int, noun: str, plural: str | None = None) -> str:
+    """A number of things: `1 token`, `1,204 tokens`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    text: Text
+    lead: str  # in front of the first row
+    hang: str  # in front of the rows after that
+    tail: str = ""  # behind every row that breaks off between words
+
+
+class Page:
+    """Lines that wrap between words under a lead of their own.
+
+    On a console that wraps softly (`soft_wrap=True`: right for pipes, and for copying from a terminal) a word that is
+    longer than the line stays whole; on any other it goes on in the next line. Nothing is ever cut.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._lines: list[_Line] = []
+
+    def line(self, *pieces: Piece, lead: str = "", hang: str | None = None) -> "Page":
+        """Add a line.
+
+        Args:
+            pieces: What it says.
+            lead: What stands in front of its first row.
+            hang: What stands in front of the rows after that, as wide as ``lead``; None: as many spaces.
+        """
+        text = Text()
+        for piece in pieces:
+            words, style = (piece, "") if isinstance(piece, str) else piece
+            text.append(safe(words), style)
+        self._lines.append(_Line(text, lead, " " * cell_len(lead) if hang is None else hang))
+        return self
+
+    def title(self, *pieces: Piece) -> "Page":
+        """Add an empty line, if anything stands above, and a heading."""
+        if self._lines:
+            self.line()
+        return self.line(*((piece, "bold") if isinstance(piece, str) else piece for piece in pieces))
+
+    def field(self, label: str, *pieces: Piece, width: int = 12) -> "Page":
+        """Add a line under a label."""
+        return self.line(*pieces, lead=f"  {label:<{width}}")
+
+    def command(self, words: Iterable[str]) -> "Page":
+        """Add a command for the shell: quoted, and in several rows still one command when it is pasted."""
+        quoted = [safe(shlex.quote(word)).replace(" ", _INNER_SPACE) for word in words]
+        self._lines.append(_Line(Text(" ".join(quoted)), "  ", "    ", " \\"))
+        return self
+
+    def add(self, other: "Page", lead: str = "  ") -> "Page":
+        """Add the lines of another page, moved in."""
+        self._lines += [replace(line, lead=lead + line.lead, hang=lead + line.hang) for line in other._lines]  # noqa: SLF001
+        return self
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The rows, as wide as the console allows."""
+        width = min(options.max_width, WIDEST)
+        for line in self._lines:
+            aside = max(cell_len(line.lead), cell_len(line.hang)) + cell_len(line.tail)
+            room = max(width - aside, NARROWEST)
+            # A lead that leaves no room loses its left end: deep trees stay readable.
+            over = max(aside + room - width, 0)
+            rows = list(_rows(line.text, room, fold=not options.no_wrap))
+            for number, row in enumerate(rows):
+                lead = (line.hang if number else line.lead)[over:]
+                between_words = row.plain.endswith(" ")
+                shown = Text(lead.translate(_ASCII) if options.ascii_only else lead).append_text(row)
+                shown.rstrip()
+                if between_words:
+                    shown.append(line.tail)
+                shown.plain = shown.plain.replace(_INNER_SPACE, " ")
+                shown.no_wrap, shown.overflow = True, "ignore"
+                yield shown
+
+
+def _rows(text: Text, room: int, *, fold: bool) -> Iterator[Text]:
+    """A text in rows, broken between words; with ``fold`` also within words that are wider than a row."""
+    breaks: list[int] = []
+    used = 0
+    for match in _WORD.finditer(text.plain):
+        word = match.group()
+        wide = cell_len(word.rstrip(" "))
+        if used and used + wide > room:
+            breaks.append(match.start())
+            used = 0
+        if fold and wide > room:
+            for place, char in enumerate(word, match.start()):
+                if used + cell_len(char) > room and char != " ":
+                    breaks.append(place)
+                    used = 0
+                used += cell_len(char)
+        else:
+            used += cell_len(word)
+    yield from text.divide(breaks)

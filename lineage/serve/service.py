@@ -1,0 +1,372 @@
+"""The service: every question and every order, as documents. What each face shows is what this says.
+
+It owns no clock and opens nothing: the store, the log, the trust table and the moment now are given to it.
+"""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ingest import codec
+from ingest.log import Log, topic_of
+from ingest.projector import project
+from lineage.core.chain import action_gaps, chain_of, chain_of_action
+from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key, stated
+from lineage.core.errors import DriftError, RefusedError, UnavailableError
+from lineage.core.events import Event, RevocationLifted, RevocationOrdered, Target
+from lineage.core.findings import action_findings, chain_findings
+from lineage.core.orders import Orders
+from lineage.core.reach import Proposal, Reach, reach_of
+from lineage.core.rule import State, Verdict, gaps, judge, judge_all, judge_name
+from lineage.core.times import Instant, format_instant
+from lineage.core.trust import TrustTable
+from lineage.core.world import World
+from lineage.serve.documents import (
+    Document,
+    because_document,
+    chain_documents,
+    decision_document,
+    finding_documents,
+    gap_documents,
+    reach_document,
+    verdict_document,
+)
+from lineage.store.store import Store
+
+MAX_KILLS = 1_000  # what an order without a plan's digest may kill, if nothing else is said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """The trust table in force and the file that it came from; None: every source may say everything."""
+
+    table: TrustTable | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRequest:
+    """An order as a responder asks for it; what it hits is in ``proposal``."""
+
+    target: Target
+    reason: str
+    ordered_by: str
+    mode: str = "revoke"
+    cascade: bool = True
+    issued_before: Instant | None = None
+    effective_at: Instant | None = None
+    note: str | None = None
+    approved_by: str | None = None
+    revocation: str | None = None
+    plan_digest: str | None = None
+    max_kills: int = MAX_KILLS
+    unseen: bool = False
+
+
+class Service:
+    """Questions and orders over one store and its log."""
+
+    def __init__(
+        self, store: Store, log: Log | None, trust: Trust, clock: Callable[[], Instant], *, source: str
+    ) -> None:
+        """Take what it works on.
+
+        Args:
+            store: Where the facts are.
+            log: Where orders go; None: it cannot be reached, and only questions can be answered.
+            trust: The trust table in force.
+            clock: The moment now.
+            source: The source that orders are sent under.
+        """
+        self.store = store
+        self.log = log
+        self.trust = trust
+        self.clock = clock
+        self.source = source
+
+    # Questions
+
+    def who(self, action: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
+        """Who stood behind an action; None if no fact tells of it."""
+        with self.store.reader(trust=self.trust.table, known_at=known_at) as reader:
+            world = reader.world()
+            reader.load_actions(world, [action])
+        facts = world.actions.get(action)
+        if not facts:
+            return None
+        chain = chain_of_action(world, action)
+        authority = world.authority(action)
+        occurred_at, recorded_at = facts[0].event.occurred_at, min(fact.recorded_at for fact in facts)
+        unknown = Verdict(State.UNKNOWN)
+        hops = {hop.element for hop in chain.hops if hop.element}
+        states = judge_all(world, {*hops, authority} if authority else hops, at)
+        resource = stated(facts, "resource")
+        named = stated(facts, "decision")
+        return {
+            "action": action,
+            "operation": _first(world, action, "operation"),
+            "tool": _first(world, action, "tool"),
+            "resource": {"type": resource.value.type, "id": resource.value.id} if resource else None,
+            "outcome": _first(world, action, "outcome"),
+            "occurred_at": format_instant(occurred_at),
+            **chain_documents(world, chain, states),
+            "decision": decision_document(world.decisions.get(named.value)) if named else None,
+            "authority": {
+                "element": authority,
+                "then_as_known_then": verdict_document(
+                    judge(world.as_known_at(recorded_at), authority, occurred_at) if authority else unknown
+                ),
+                "then_as_known_now": verdict_document(judge(world, authority, occurred_at) if authority else unknown),
+                "now": verdict_document(states[authority] if authority else unknown),
+            },
+            "gaps": gap_documents(action_gaps(world, action, chain)),
+            "findings": finding_documents(action_findings(world, action, chain, at)),
+            "as_of": self.as_of(),
+        }
+
+    def chain(self, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
+        """Who stood behind a token or a delegation; None if no fact names it."""
+        if kind not in ELEMENT_KINDS:
+            raise RefusedError(f"only a token or a delegation has a chain, not a {kind}: ask for token:ID")
+        key = key_of(kind, id_)
+        with self.store.reader(trust=self.trust.table, known_at=known_at) as reader:
+            world = reader.world()
+            reader.load_elements(world, [key])
+            if not world.graph.granted(key) and not reader.is_named(key):
+                return None
+        chain = chain_of(world, key)
+        states = judge_all(world, {key, *(hop.element for hop in chain.hops if hop.element)}, at)
+        return {
+            "kind": kind,
+            "id": id_,
+            **chain_documents(world, chain, states),
+            **verdict_document(states[key]),
+            "gaps": gap_documents(gaps(world, [key])),
+            "findings": finding_documents(chain_findings(world, key, chain, at)),
+            "as_of": self.as_of(),
+        }
+
+    def status(self, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
+        """The state of an element, principal, workload, session or client; None if no fact names it."""
+        key = key_of(kind, id_)
+        with self.store.reader(trust=self.trust.table, known_at=known_at) as reader:
+            world = reader.world()
+            if kind in ELEMENT_KINDS:
+                reader.load_elements(world, [key])
+                known = world.graph.granted(key) or reader.is_named(key)
+            elif kind in NAME_KINDS:
+                reader.load_name(world, key)
+                known = reader.is_named(key)
+            else:
+                raise RefusedError(
+                    f"{kind!r} has no state; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}"
+                )
+            if not known:
+                return None
+        verdict = judge(world, key, at) if kind in ELEMENT_KINDS else judge_name(world, kind, id_, at)
+        return {
+            "kind": kind,
+            "id": id_,
+            "state": str(verdict.state),
+            "because": because_document(verdict.because),
+            "at": format_instant(at),
+            "known_at": None if known_at is None else format_instant(known_at),
+            "gaps": gap_documents(gaps(world, [key])) if kind in ELEMENT_KINDS else [],
+            "as_of": self.as_of(),
+        }
+
+    def reach(
+        self, proposal: Proposal, *, known_at: Instant | None = None, stale: bool = False, unseen: bool = False
+    ) -> Document | None:
+        """What an order would kill: the plan, which is kept under its digest. None if no fact names the target.
+
+        Raises:
+            UnavailableError: The log cannot be asked what is not projected yet, and ``stale`` does not allow that.
+        """
+        found = self._reach(proposal, known_at=known_at, stale=stale, unseen=unseen)
+        if found is None:
+            return None
+        world, reach = found
+        self.store.keep_plan(reach.plan_digest, reach.plan, self.clock())
+        return {**reach_document(world, reach), "trust": self.trust.file, "as_of": self.as_of()}
+
+    def _reach(
+        self, proposal: Proposal, *, known_at: Instant | None, stale: bool, unseen: bool
+    ) -> tuple[World, Reach] | None:
+        kind, id_ = proposal.target
+        if kind not in ELEMENT_KINDS | NAME_KINDS:
+            kinds = ", ".join(sorted(ELEMENT_KINDS | NAME_KINDS))
+            raise RefusedError(f"an order cannot be aimed at {kind!r}; aim at one of {kinds}")
+        if not stale and self.as_of()["behind"] is None:
+            raise UnavailableError(
+                "the log cannot be asked for what is not projected yet, so the reach may be too small; "
+                "--stale answers from what is projected"
+            )
+        key = key_of(kind, id_)
+        with self.store.reader(trust=self.trust.table, known_at=known_at) as reader:
+            if not unseen and not reader.is_named(key):
+                return None
+            world = reader.world()
+            reader.load_below(world, key, proposal.at)
+        return world, reach_of(world, proposal)
+
+    def as_of(self) -> Document:
+        """How far the projection is: when its last record was recorded, and how many records are not in it yet."""
+        positions, recorded_at = self.store.standing()
+        return {
+            "recorded_at": None if recorded_at is None else format_instant(recorded_at),
+            "behind": self._behind(positions),
+        }
+
+    def _behind(self, positions: dict[tuple[str, int], int]) -> int | None:
+        if self.log is None:
+            return None
+        try:
+            ends = self.log.ends()
+        except UnavailableError:
+            return None
+        return sum(max(0, end - positions.get(place, 0)) for place, end in ends.items())
+
+    # Orders
+
+    def order(self, request: OrderRequest) -> Document | None:
+        """Give an order and wait until it is projected; None if no fact names the target.
+
+        Raises:
+            DriftError: It would kill what the plan with the given digest does not list.
+            RefusedError: It would kill more than ``max_kills``, or may not be given.
+        """
+        began = time.monotonic()
+        log = self.require_log()
+        project(log, self.store, self.trust.table)  # what is in the log already is part of what would be killed
+        now = self.clock()
+        proposal = Proposal(
+            target=request.target,
+            at=now if request.effective_at is None else request.effective_at,
+            mode=request.mode,
+            issued_before=request.issued_before,
+            cascade=request.cascade,
+        )
+        found = self._reach(proposal, known_at=None, stale=False, unseen=request.unseen)
+        if found is None:
+            return None
+        world, reach = found
+        self._refuse_drift(request, reach)
+        revocation = request.revocation or f"rev-{uuid.uuid4()}"
+        self._send(
+            RevocationOrdered(
+                revocation=revocation,
+                target=request.target,
+                reason=request.reason,
+                ordered_by=request.ordered_by,
+                mode=request.mode,
+                cascade=request.cascade,
+                effective_at=request.effective_at,
+                issued_before=request.issued_before,
+                note=request.note,
+                approved_by=request.approved_by,
+                plan_digest=request.plan_digest or reach.plan_digest,
+            ),
+            now,
+        )
+        return {
+            "revocation": revocation,
+            **reach_document(world, reach),
+            "mode": request.mode,
+            "reason": request.reason,
+            "ordered_by": request.ordered_by,
+            "effective_at": format_instant(proposal.at),
+            "executed": True,
+            "seconds": round(time.monotonic() - began, 6),
+            "trust": self.trust.file,
+            "as_of": self.as_of(),
+        }
+
+    def _refuse_drift(self, request: OrderRequest, reach: Reach) -> None:
+        kills = {f"token:{id_}" for id_ in reach.tokens} | {f"delegation:{id_}" for id_ in reach.delegations}
+        if request.plan_digest is None:
+            if len(kills) > request.max_kills:
+                raise RefusedError(
+                    f"the order would kill {len(kills):,} elements, more than --max-kills {request.max_kills:,}; "
+                    f"look at the plan and give --plan-digest {reach.plan_digest}, or raise --max-kills"
+                )
+            return
+        plan = self.store.plan(request.plan_digest)
+        listed: set[str] = set()
+        if plan is not None:
+            listed |= {f"token:{id_}" for id_ in plan["kills"]["tokens"]}
+            listed |= {f"delegation:{id_}" for id_ in plan["kills"]["delegations"]}
+        if unlisted := sorted(kills - listed):
+            what = "has drifted" if plan is not None else "is not kept here, so that it lists nothing"
+            raise DriftError(
+                f"the plan {request.plan_digest} {what}: the order would kill {len(unlisted):,} more; nothing was "
+                f"ordered. The plan as of now is {reach.plan_digest}",
+                unlisted,
+            )
+
+    def lift(self, revocation: str, *, lifted_by: str, note: str | None = None) -> Document | None:
+        """Lift the orders of an id and wait until it is projected; None if there is no such order."""
+        log = self.require_log()
+        project(log, self.store, self.trust.table)
+        now = self.clock()
+        orders = self._orders(revocation)
+        if not orders.by_id.get(revocation):
+            return None
+        for_good = [
+            order
+            for order in (orders.resolve(fact) for fact in orders.by_id.get(revocation))
+            if order.on_element and not order.suspends and order.effective_at < now
+        ]
+        self._send(RevocationLifted(revocation=revocation, lifted_by=lifted_by, note=note), now)
+        all_orders = orders.by_id.get(revocation)
+        return {
+            "revocation": revocation,
+            "lifted_by": lifted_by,
+            "lifted_at": format_instant(now),
+            "orders": len(all_orders),
+            "without_effect": [order.key for order in for_good],
+            "as_of": self.as_of(),
+        }
+
+    def _orders(self, revocation: str) -> Orders:
+        with self.store.reader(trust=self.trust.table) as reader:
+            world = reader.world()
+            reader.load_orders(world, [f"revocation:{revocation}"])
+        return world.orders
+
+    def require_log(self) -> Log:
+        """The log, or the error that says that it cannot be reached."""
+        if self.log is None:
+            raise UnavailableError("the log cannot be reached, so nothing can be ordered; see 'delegraph doctor'")
+        return self.log
+
+    def _send(self, body: RevocationOrdered | RevocationLifted, now: Instant) -> None:
+        """Append an order or a lift to the log and project it."""
+        event = Event(event_id=str(uuid.uuid4()), source=self.source, occurred_at=now, body=body)
+        value = codec.encode(event)
+        if self.trust.table is not None and not self.trust.table.allows(event):
+            raise RefusedError(
+                f"the trust file {self.trust.file} does not let the source {self.source!r} send {event.type} here; "
+                "name another with --source, or list it there"
+            )
+        log = self.require_log()
+        log.append([(topic_of(event), value)])
+        project(log, self.store, self.trust.table)
+
+
+def split_of(of: str) -> tuple[str, str]:
+    """The kind and the id of ``KIND:ID``, split at the first colon.
+
+    Raises:
+        RefusedError: It is not of that form.
+    """
+    kind, id_ = split_key(of)
+    if not id_:
+        raise RefusedError(f"{of!r} is not KIND:ID, such as token:t1 or principal:agent:planner")
+    return kind, id_
+
+
+def _first(world: World, action: str, field: str) -> object:
+    found = stated(world.actions.get(action), field)
+    return found.value if found else None
