@@ -15,6 +15,7 @@ from typing import BinaryIO, Final, Protocol
 
 from ingest import codec, foreign
 from ingest.foreign.records import RawRecord
+from ingest.gzipped import BrokenGzipError
 from ingest.log import Log, topic_of
 from ingest.projector import unreadable
 from lineage.core.errors import BadRecordError, RefusedError
@@ -80,8 +81,10 @@ def take_in(
         RefusedError: A file cannot be opened or read; nothing of it, or all before the place, was taken in.
     """
     intake = Intake()
-    for name in names:
-        with _opened(name) as stream:
+    for path in names:
+        with _opened(path) as stream:
+            # A file's name may be no UTF-8; what is kept of it must be.
+            name = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
             reader = foreign.plain(stream)
             found = foreign.detect(foreign.first_bytes(reader)) if format == "auto" else format
             if found == "avro":
@@ -148,26 +151,30 @@ def _append(log: Log, values: list[tuple[str, bytes]], intake: Intake) -> None:
 
 def _own(name: str, stream: BinaryIO, clock: Callable[[], Instant]) -> Iterator[_Read]:
     """Delegraph's own lines. Blank ones are not read."""
-    place = 0
-    while line := stream.readline(_LINE_BYTES):
-        place += 1
-        length = len(line)
-        whole = line.endswith(b"\n") or length < _LINE_BYTES
-        while not whole:  # pass over the rest of a line that nobody can mean
-            rest = stream.readline(_LINE_BYTES)
-            length += len(rest)
-            whole = not rest or rest.endswith(b"\n")
+    for place, (line, length, fault) in enumerate(_lines(stream), start=1):
         raw = line.rstrip(b"\r\n")
-        if not raw.strip():
+        if not raw.strip() and fault is None:
             continue
         try:
+            if fault is not None:
+                raise fault
             event = codec.decode_line(raw)  # refuses a line that is too large
             yield (topic_of(event), codec.encode(event)), length
-        except BadRecordError as fault:
-            yield (
-                unreadable(raw, fault, number=None, origin=name, place=place, recorded_at=clock()),
-                length,
-            )
+        except BadRecordError as error:
+            yield unreadable(raw, error, number=None, origin=name, place=place, recorded_at=clock()), length
+
+
+def _lines(stream: BinaryIO) -> Iterator[tuple[bytes, int, BadRecordError | None]]:
+    """The lines with their lengths; of one that nobody can mean the beginning; at last what breaks the file off."""
+    try:
+        while line := stream.readline(_LINE_BYTES):
+            length, rest = len(line), line
+            while len(rest) == _LINE_BYTES and not rest.endswith(b"\n"):
+                rest = stream.readline(_LINE_BYTES)
+                length += len(rest)
+            yield line, length, None
+    except BrokenGzipError as error:
+        yield b"", 0, BadRecordError("broken-gzip", f"the file ends here: {error}")
 
 
 def _foreign(name: str, stream: BinaryIO, found: str, clock: Callable[[], Instant], intake: Intake) -> Iterator[_Read]:

@@ -5,6 +5,7 @@ The log is the truth. A record is its value and the moment at which the log took
 
 from collections.abc import Callable, Iterable
 from typing import Protocol
+from urllib.parse import unquote
 
 from lineage.core.errors import RefusedError
 from lineage.core.events import Event
@@ -18,6 +19,11 @@ class Log(Protocol):
     An implementation must: keep the order within a partition; never change or lose what ``append`` returned for;
     never let ``recorded_at`` run backwards within a partition; raise UnavailableError for whatever goes wrong.
     """
+
+    @property
+    def identity(self) -> bytes:
+        """What tells this log from every other, wherever it is moved to."""
+        ...
 
     def append(self, values: Iterable[tuple[str, bytes]]) -> list[Position]:
         """Append (topic, value) pairs; all of them, or none. They are durable when this returns."""
@@ -49,6 +55,7 @@ def open_log(url: str, *, create: bool, clock: Callable[[], Instant]) -> Log:
         UnavailableError: It cannot be opened.
     """
     scheme, _, rest = url.partition(":///")
+    rest = unquote(rest.partition("?")[0])  # as the URL of a store is read
     if scheme == "sqlite" and rest:
         from ingest.sqlite_log import SqliteLog  # noqa: PLC0415 (only the log that is asked for is imported)
 

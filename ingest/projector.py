@@ -5,8 +5,10 @@ so after any crash the projection is exactly what the positions say, and reading
 repeats nothing.
 """
 
+import gc
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from ingest import codec, credentials
@@ -22,6 +24,10 @@ BATCH: Final = 20_000  # records in one transaction: large enough that the disk'
 class Projection(Protocol):
     """What the projector needs of a store."""
 
+    def bind(self, log: bytes) -> None:
+        """Refuse to go on if another log than this was projected here."""
+        ...
+
     def positions(self) -> dict[tuple[str, int], int]:
         """The offset that comes next, by topic and partition."""
         ...
@@ -36,30 +42,47 @@ def project(
     store: Projection,
     trust: TrustTable | None,
     *,
+    ends: Mapping[tuple[str, int], int] | None = None,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] = lambda _records: None,
 ) -> int:
-    """Project everything up to the end that the log has now, or until ``stop`` says so between two batches.
+    """Project everything up to the end that the log has now (or ``ends``), or until ``stop`` says so between batches.
 
     Another consumer on the same store is no harm: its batches fence ours, and we read on from where it is.
 
     Returns:
         How many records were projected.
     """
+    store.bind(log.identity)
     count = 0
-    for place, end in sorted(log.ends().items()):
+    for place, end in sorted((log.ends() if ends is None else ends).items()):
         while not stop():
             start = store.positions().get(place, 0)
-            records = log.read(*place, start, limit=min(BATCH, end - start)) if start < end else []
-            if not records:
+            if start >= end:
                 break
-            try:
-                store.write(batch_of(records, place, start, trust))
-            except FencedError:
-                continue
+            with _no_collection():
+                records = log.read(*place, start, limit=min(BATCH, end - start))
+                if not records:
+                    break
+                try:
+                    store.write(batch_of(records, place, start, trust))
+                except FencedError:
+                    continue
             count += len(records)
             progress(len(records))
     return count
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the garbage collector: a batch is many values and no cycle, and looking for one costs a third again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def batch_of(records: list[Record], place: tuple[str, int], start: int, trust: TrustTable | None) -> Batch:

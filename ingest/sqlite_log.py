@@ -8,17 +8,20 @@ from typing import Final
 
 from lineage.core.errors import UnavailableError
 from lineage.core.records import TOPICS, Position, Record
+from lineage.core.sqlite_file import APPLICATION_ID, fault_of_file
 from lineage.core.times import Instant
 
 _BUSY_SECONDS: Final = 10
-_TABLE: Final = """
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS log_meta (name TEXT PRIMARY KEY, value BLOB NOT NULL);
+INSERT OR IGNORE INTO log_meta VALUES ('id', randomblob(16));
 CREATE TABLE IF NOT EXISTS log_record (
     topic INTEGER NOT NULL,
     "offset" INTEGER NOT NULL,
     recorded_at INTEGER NOT NULL,
     value BLOB NOT NULL,
     PRIMARY KEY (topic, "offset")
-) WITHOUT ROWID
+) WITHOUT ROWID;
 """
 
 
@@ -35,19 +38,29 @@ class SqliteLog:
         """
         self._path = path
         self._clock = clock
+        self._identity: bytes | None = None
         if not create and not Path(path).exists():
             raise UnavailableError(f"there is no log at {path}; make one with 'delegraph init' or 'delegraph ingest'")
         with self._faults():
             self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
             try:
-                if create:
-                    self._connection.execute("PRAGMA journal_mode = WAL")
-                    self._connection.execute(_TABLE)
-                # FULL: what append returned for is on the disk, whatever happens to the machine.
-                self._connection.execute("PRAGMA synchronous = FULL")
-            except sqlite3.Error:
+                self._claim(create=create)
+            except (sqlite3.Error, UnavailableError):
                 self._connection.close()
                 raise
+
+    def _claim(self, *, create: bool) -> None:
+        ask = self._connection.execute
+        (pages,), (id_,) = (ask(f"PRAGMA {name}").fetchone() for name in ("page_count", "application_id"))
+        if fault := fault_of_file(pages=pages, application_id=id_, create=create):
+            raise UnavailableError(f"{self._path} {fault}")
+        if pages == 0:
+            ask(f"PRAGMA application_id = {APPLICATION_ID}")
+        if create:
+            ask("PRAGMA journal_mode = WAL")
+            self._connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
+        # FULL: what append returned for is on the disk, whatever happens to the machine.
+        ask("PRAGMA synchronous = FULL")
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
@@ -80,6 +93,15 @@ class SqliteLog:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+    @property
+    def identity(self) -> bytes:
+        """The id that the log was given when it was made."""
+        if self._identity is None:
+            with self._faults():
+                (found,) = self._connection.execute("SELECT value FROM log_meta WHERE name = 'id'").fetchone()
+                self._identity = bytes(found)
+        return self._identity
 
     def append(self, values: Iterable[tuple[str, bytes]]) -> list[Position]:
         """Append (topic, value) pairs, all or none.

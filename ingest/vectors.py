@@ -188,7 +188,7 @@ def documents() -> dict[str, dict[str, Any]]:
 def vector(document: dict[str, Any]) -> dict[str, Any]:
     """One vector: the event as JSON, its value on the log in hexadecimal, the digest of its content."""
     event = event_from_document(document)
-    return {"event": document, "avro_hex": encode(event).hex(), "digest": digest(event)}
+    return {"event": document, "bytes": encode(event).hex(), "digest": digest(event)}
 
 
 def text_of(document: dict[str, Any]) -> str:

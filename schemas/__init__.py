@@ -55,7 +55,7 @@ def text_of(version: Version) -> str:
 
 
 def vectors() -> Iterator[dict[str, Any]]:
-    """The test vectors for producers in other languages: ``event``, ``avro_hex`` and ``digest``, by name."""
+    """The test vectors for producers in other languages: ``event``, ``bytes`` and ``digest``, by name."""
     folder = files(__name__).joinpath("vectors")
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if file.name.endswith(".json"):

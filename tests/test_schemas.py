@@ -212,7 +212,7 @@ def test_a_vector_is_what_its_event_becomes(name):
     text = (vectors.FOLDER / f"{name}.json").read_text("utf-8")
     stored = json.loads(text)
     event = event_from_document(stored["event"])
-    value = bytes.fromhex(stored["avro_hex"])
+    value = bytes.fromhex(stored["bytes"])
 
     assert vectors.text_of(vectors.documents()[name]) == text
     assert value == encode(event) == value[:10] + slow_avro.write_body(LATEST, event)
@@ -301,9 +301,7 @@ def _only(definition, name):
             }
         return [written_out(child) for child in node] if isinstance(node, list) else node
 
-    body = next(
-        body for body in shape_of(definition).bodies.values() if events.TYPES[RECORDS[body.name]] == name
-    )
+    body = next(body for body in shape_of(definition).bodies.values() if events.TYPES[RECORDS[body.name]] == name)
     alone = copy.deepcopy(definition)
     for field in alone["fields"]:
         if field["name"] == "body":

@@ -11,17 +11,15 @@ Memory: one record and two blocks, whatever the size of the file. A record may h
 passed over and reported.
 """
 
-import gzip
 import io
 import json
-import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final, NamedTuple, NoReturn, cast
 
 from ingest.foreign.documents import BLOCK_BYTES, RECORD_BYTES, SPACE, Cut, cut, is_document, too_large
+from ingest.gzipped import MAGIC, BrokenGzipError, Gzipped
 from lineage.core.errors import BadRecordError
 
-_GZIP: Final = b"\x1f\x8b"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -44,8 +42,8 @@ class RawRecord(NamedTuple):
 def plain(stream: BinaryIO) -> io.BufferedReader:
     """A stream with its gzip taken off, if its first bytes say that it has one. It closes nothing."""
     reader = _buffered(stream)
-    if reader.peek(2)[:2] == _GZIP:
-        return _buffered(gzip.GzipFile(fileobj=reader))
+    if reader.peek(2)[:2] == MAGIC:
+        return _buffered(Gzipped(reader))
     return reader
 
 
@@ -53,7 +51,7 @@ def first_bytes(reader: io.BufferedReader) -> bytes:
     """What a plain stream begins with, at most 64 KiB, without taking it; empty if its gzip is broken."""
     try:
         return reader.peek(BLOCK_BYTES)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
+    except BrokenGzipError:
         return b""
 
 
@@ -73,7 +71,7 @@ def read_records(stream: BinaryIO) -> Iterator[RawRecord]:
         for position, piece in numbered:
             if piece.raw or piece.reason:
                 yield _record(position, piece)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except BrokenGzipError as error:
         yield _record(position + 1, Cut(b"", "broken-gzip", f"the file ends here: {error}"))
 
 

@@ -2,7 +2,8 @@
 
 The kinds are those that DESIGN names: ``branch``, ``chain-mismatch``, ``disagreement``, ``cycle``, ``suspect``,
 ``wielder-mismatch``, ``delegation-mismatch``, ``subject-mismatch``, ``kind-contradiction``, ``shared-order-id``,
-``lift-without-effect``, ``sequence-hole``; and ``subject-change``, where a token on a path has another subject than the
+``lift-without-effect``, ``sequence-hole``; ``unauthorised`` for what is kept and no part of the state; and
+``subject-change``, where a token on a path has another subject than the
 one before it and neither an actor nor a delegation says how (ADR 0006).
 """
 
@@ -110,8 +111,13 @@ def action_findings(world: World, action: str, chain: Chain, at: Instant) -> lis
             found += principal_findings(world, hop.principal)
     found += _disagreements(f"action:{action}", facts)
     if decision:
-        found += _disagreements(f"decision:{decision.value}", world.decisions.get(decision.value))
+        found += decision_findings(world, decision.value)
     return found + list(_token_mismatches(world, action))
+
+
+def decision_findings(world: World, decision: str) -> list[Finding]:
+    """What does not fit in what is said of one decision: ``disagreement``."""
+    return list(_disagreements(f"decision:{decision}", world.decisions.get(decision)))
 
 
 def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
@@ -209,22 +215,36 @@ def cycles(world: World, key: str) -> list[Finding]:
     return sorted(found, key=lambda finding: finding.of)
 
 
-def sequence_holes(source: str, sequences: Iterable[int]) -> list[Finding]:
-    """The holes in what one source numbered without gaps: events that were sent and never arrived.
+def holes(sequences: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Where numbers that have no gaps have one: the last before it and the first after it.
 
     Args:
-        source: The source.
-        sequences: The sequence numbers seen, in ascending order; repeats are harmless.
+        sequences: In ascending order; repeats are harmless.
     """
-    found = []
     last: int | None = None
     for number in sequences:
         if last is not None and number > last + 1:
-            missing = str(last + 1) if number == last + 2 else f"{last + 1} to {number - 1}"
-            why = f"{source} numbers its events without gaps, and sequence {missing} never arrived"
-            found.append(Finding("sequence-hole", f"source:{source}", why, ()))
+            yield last, number
         last = number
-    return found
+
+
+def sequence_hole(before: Fact, after: Fact) -> Finding:
+    """A hole in what a source numbers without gaps: events that were sent and never arrived."""
+    source, first, last = after.event.source, (before.event.sequence or 0) + 1, (after.event.sequence or 0) - 1
+    missing = str(first) if first == last else f"{first} to {last}"
+    why = f"{source} numbers its events without gaps, and sequence {missing} never arrived"
+    return Finding("sequence-hole", f"source:{source}", why, (before, after))
+
+
+def unauthorised(fact: Fact, of: str) -> Finding:
+    """A fact that is kept and is no part of the state: because of who said it, or of how it came."""
+    event = fact.event
+    why = (
+        f"{event.type} came by the topic of decisions, where nobody may order"
+        if fact.misrouted
+        else f"the trust table does not let {event.source} say {event.type} of {of}"
+    )
+    return Finding("unauthorised", of, why, (fact,))
 
 
 def _subject_changes(world: World, chain: Chain) -> Iterator[Finding]:
@@ -259,8 +279,11 @@ __all__ = [
     "action_findings",
     "chain_findings",
     "cycles",
+    "decision_findings",
     "element_findings",
+    "holes",
     "order_findings",
     "principal_findings",
-    "sequence_holes",
+    "sequence_hole",
+    "unauthorised",
 ]

@@ -34,8 +34,8 @@ def retry(service: Service) -> Document:
     from_log: list[tuple[int, Readable]] = []
     from_files: list[tuple[int, tuple[str, bytes]]] = []
     for item in waiting:
-        if item.record.value is None:
-            continue
+        if item.record.value is None or item.record.reason == "credential":
+            continue  # what is kept is not what was sent
         if item.record.number is not None:
             record = Record(position_of(item.record.number), item.record.recorded_at, item.record.value)
             result = read_record(record, service.trust.table)
@@ -62,15 +62,20 @@ def _line(item: Quarantined) -> tuple[str, bytes] | None:
 
 @contextmanager
 def _anew(
-    store: Store, log: Log, trust: TrustTable | None, progress: Callable[[int], None]
+    store: Store,
+    log: Log,
+    trust: TrustTable | None,
+    progress: Callable[[int], None],
+    *,
+    ends: dict[tuple[str, int], int] | None = None,
 ) -> Iterator[tuple[Store, Path]]:
-    """A fresh projection of the log in a file beside the store."""
+    """A fresh projection of the log, or of it up to ``ends``, in a file beside the store."""
     beside = store.file.parent if store.file is not None else None
     with tempfile.TemporaryDirectory(prefix=".delegraph-", dir=beside) as folder:
         file = Path(folder) / "anew.db"
         fresh = twin(store, file)
         try:
-            project(log, fresh, trust, progress=progress)
+            project(log, fresh, trust, ends=ends, progress=progress)
             yield fresh, file
         finally:
             fresh.close()
@@ -95,13 +100,14 @@ def rebuild(service: Service, progress: Callable[[int], None]) -> Document:
 def fsck(service: Service, progress: Callable[[int], None]) -> Document:
     """Compare the stored projection with a fresh one of the same log. ``ok`` says whether they are equal."""
     log = service.require_log()
-    project(log, service.store, service.trust.table)
-    with _anew(service.store, log, service.trust.table, progress) as (fresh, _):
-        found = list(differences(service.store, fresh))
-    outcomes = service.store.outcomes()
-    records = sum(log.ends().values())
+    with service.store.frozen() as still:
+        positions = still.positions()
+        with _anew(still, log, service.trust.table, progress, ends=positions) as (fresh, _):
+            found = list(differences(still, fresh))
+        outcomes = still.outcomes()
+    records = sum(positions.values())
     if sum(outcomes) != records:
-        found.append(f"accounts: the log has {records} records, and {sum(outcomes)} are accounted for")
+        found.append(f"accounts: {records} records were projected, and {sum(outcomes)} are accounted for")
     return {
         "ok": not found,
         "records": records,
@@ -139,6 +145,8 @@ def doctor(settings: Settings) -> Document:
 
     def projection() -> str:
         with opened_store(settings) as opened, opened_log(settings) as its_log:
+            if opened.log not in (None, its_log.identity):
+                raise DelegraphError("the store has read another log than this one: name that log with --log")
             positions, ends = opened.positions(), its_log.ends()
             behind = sum(max(0, end - positions.get(place, 0)) for place, end in ends.items())
             outcomes = opened.outcomes()

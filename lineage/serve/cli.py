@@ -24,7 +24,6 @@ from lineage.core.times import Instant, parse_instant
 if TYPE_CHECKING:  # what is heavy is imported by the command that needs it: `--help` and completion stay quick
     from rich.console import Console, RenderableType
 
-    from ingest.intake import Intake
     from lineage.core.reach import Proposal
     from lineage.serve.service import Service
     from lineage.serve.wiring import Settings
@@ -33,6 +32,7 @@ Document = dict[str, Any]
 
 EXIT_REFUSED: Final = 2
 EXIT_NOT_FOUND: Final = 3
+EXIT_UNAVAILABLE: Final = 5
 # What a fault means as an exit code; the first that fits.
 _EXIT_CODES: Final[tuple[tuple[type[DelegraphError], int], ...]] = (
     (DriftError, 4),
@@ -92,12 +92,13 @@ def _shared(*, json_only: bool = False) -> Callable[[Callable[..., Any]], Callab
 
             given = {name: options.pop(name, None) for name in ("store", "log", "trust")}
             outer = click.get_current_context().find_root().params
-            settings = Settings.of(
-                **{name: value or outer.get(name) for name, value in given.items()},
-                source=options.get("source"),
-            )
             as_json = bool(options.pop("json") or outer.get("json"))
+            options = {name: value if name == "files" else _readable(value) for name, value in options.items()}
             with _faults(as_json=as_json):
+                settings = Settings.of(
+                    **{name: value or outer.get(name) for name, value in given.items()},
+                    source=options.get("source"),
+                )
                 return function(*args, settings=settings, out=_Out(as_json=as_json), **options)
 
         shared: list[Callable[..., Any]] = [click.option("--json", is_flag=True, help="One JSON document a line.")]
@@ -114,6 +115,13 @@ def _shared(*, json_only: bool = False) -> Callable[[Callable[..., Any]], Callab
         return run
 
     return decorate
+
+
+def _readable(value: Any) -> Any:
+    """A word of the command line that is no UTF-8 names nothing of ours, and must be printable all the same."""
+    if isinstance(value, str):
+        return value.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return tuple(_readable(item) for item in value) if isinstance(value, tuple) else value
 
 
 _AT: Final = click.option("--at", type=TIME, metavar="TIME", help="The instant asked about. [default: now]")
@@ -151,7 +159,7 @@ class _Out:
     def console(self) -> "Console":
         from rich.console import Console
 
-        return Console(soft_wrap=not sys.stdout.isatty(), highlight=False, emoji=False)
+        return Console(soft_wrap=True, highlight=False, emoji=False)
 
     def document(self, document: Document, render: "Callable[[Document], RenderableType]") -> None:
         """Print a document."""
@@ -195,13 +203,18 @@ def _printable(text: str) -> str:
 def _faults(*, as_json: bool) -> Iterator[None]:
     try:
         yield
+        sys.stdout.flush()
     except DelegraphError as fault:
         if as_json and isinstance(fault, DriftError):
             click.echo(json.dumps({"error": "drifted", "unlisted": list(fault.unlisted)}, ensure_ascii=False))
         _fail(fault)
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever read the answer has had enough
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        click.echo(f"delegraph: the answer cannot be written: {error.strerror}", err=True)
+        sys.stdout = None  # what is left in its buffer cannot be written either
+        sys.exit(EXIT_UNAVAILABLE)
 
 
 def _fail(fault: DelegraphError) -> NoReturn:
@@ -217,8 +230,8 @@ def _asked(ids: Iterable[str]) -> Iterator[str]:
     for id_ in ids:
         if id_ == "-":
             for line in sys.stdin.buffer:
-                if asked := line.decode(errors="backslashreplace").rstrip("\r\n"):
-                    yield asked
+                if asked := line.rstrip(b"\r\n"):
+                    yield asked.decode(errors="backslashreplace")
         else:
             yield id_
 
@@ -299,7 +312,7 @@ def ingest(settings: "Settings", out: _Out, files: tuple[str, ...], format_: str
             intake = take_in(files, log, service.store, format=format_, clock=now, progress=progress)
         with out.progress("projecting", service.as_of()["behind"]) as progress:
             project(log, service.store, service.trust.table, progress=progress)
-        out.document({**_counts(service, intake), "as_of": service.as_of()}, render.counts)
+        out.document(service.counts(intake), render.counts)
 
 
 def _size(files: Iterable[str]) -> int | None:
@@ -309,22 +322,6 @@ def _size(files: Iterable[str]) -> int | None:
         return sum(Path(name).stat().st_size for name in files)
     except OSError:
         return None
-
-
-def _counts(service: "Service", intake: "Intake") -> Document:
-    """What became of what was taken in: by asking the store for the places that the log gave it."""
-    found = [service.store.outcomes(first.number, last.number) for first, last in intake.spans]
-    document: Document = {
-        "read": intake.read,
-        "accepted": sum(outcomes.accepted for outcomes in found),
-        "duplicates": sum(outcomes.duplicates for outcomes in found),
-        "conflicts": sum(outcomes.conflicts for outcomes in found),
-        "unauthorised": sum(outcomes.unauthorised for outcomes in found),
-        "quarantined": intake.quarantined + sum(outcomes.quarantined for outcomes in found),
-    }
-    if intake.foreign:
-        document |= {"records": intake.records, "skipped": dict(sorted(intake.skipped.items()))}
-    return document
 
 
 @main.command()
@@ -401,7 +398,7 @@ def who(
         out,
         actions,
         at,
-        render.who,
+        lambda doc: render.who(doc, at=at),
         lambda service, asked, when: service.who(asked, at=when, known_at=known_at),
     )
 
@@ -420,7 +417,12 @@ def chain(settings: "Settings", out: _Out, ids: tuple[str, ...], at: Instant | N
     from lineage.serve import render
 
     _ask_of(
-        settings, out, ids, at, render.chain, lambda s, kind, id_, when: s.chain(kind, id_, at=when, known_at=known_at)
+        settings,
+        out,
+        ids,
+        at,
+        lambda doc: render.chain(doc, at=at),
+        lambda s, kind, id_, when: s.chain(kind, id_, at=when, known_at=known_at),
     )
 
 
@@ -474,20 +476,18 @@ def reach(
     def plan(service: "Service", kind: str, id_: str, when: Instant) -> Document | None:
         return service.reach(_proposal(kind, id_, when, how), known_at=known_at, stale=stale)
 
-    _ask_of(settings, out, ids, at, render.plan, plan)
+    _ask_of(settings, out, ids, at, lambda doc: render.plan(doc, **_asked_how(how)), plan)
+
+
+def _asked_how(how: dict[str, Any]) -> dict[str, Any]:
+    return {"mode": how["mode"], "issued_before": how["issued_before"], "cascade": not how["no_cascade"]}
 
 
 def _proposal(kind: str, id_: str, at: Instant, how: dict[str, Any]) -> "Proposal":
     from lineage.core.events import Target
     from lineage.core.reach import Proposal
 
-    return Proposal(
-        target=Target(kind, id_),
-        at=at,
-        mode=how["mode"],
-        issued_before=how["issued_before"],
-        cascade=not how["no_cascade"],
-    )
+    return Proposal(target=Target(kind, id_), at=at, **_asked_how(how))
 
 
 def _ask_of(
@@ -574,11 +574,10 @@ def revoke(settings: "Settings", out: _Out, target: str, by: str, execute: bool,
                 max_kills=how["max_kills"],
                 unseen=how["unseen"],
             )
-            document, shown = service.order(request), render.ordered
+            document = service.order(request)
         else:
             at = _now() if how["effective_at"] is None else how["effective_at"]
             document = service.reach(_proposal(kind, id_, at, how), stale=stale, unseen=how["unseen"])
-            shown = render.plan
             if document is not None:
                 document = {**document, "reason": how["reason"], "ordered_by": by, "executed": False}
         if document is None:
@@ -586,7 +585,12 @@ def revoke(settings: "Settings", out: _Out, target: str, by: str, execute: bool,
             if not out.as_json:
                 click.echo("To order it dead before it is seen, say --unseen.", err=True)
         else:
-            out.document(document, shown)
+            asked = _asked_how(how)
+            if execute:
+                del asked["mode"]
+                out.document(document, lambda doc: render.ordered(doc, **asked))
+            else:
+                out.document(document, lambda doc: render.plan(doc, **asked))
     out.finish()
 
 

@@ -185,16 +185,7 @@ def ingest(service: Service, file: Path) -> Document:
     log = service.require_log()
     intake = take_in([str(file)], log, service.store, format="jsonl", clock=service.clock)
     project(log, service.store, service.trust.table)
-    outcomes = [service.store.outcomes(first.number, last.number) for first, last in intake.spans]
-    return {
-        "read": intake.read,
-        "accepted": sum(found.accepted for found in outcomes),
-        "duplicates": sum(found.duplicates for found in outcomes),
-        "conflicts": sum(found.conflicts for found in outcomes),
-        "unauthorised": sum(found.unauthorised for found in outcomes),
-        "quarantined": intake.quarantined + sum(found.quarantined for found in outcomes),
-        "as_of": service.as_of(),
-    }
+    return service.counts(intake)
 
 
 # The story

@@ -20,9 +20,12 @@ from lineage.core.findings import (
     Finding,
     action_findings,
     chain_findings,
+    decision_findings,
+    holes,
     order_findings,
     principal_findings,
-    sequence_holes,
+    sequence_hole,
+    unauthorised,
 )
 from lineage.core.mentions import Role, about
 from lineage.core.reach import Proposal, struck_by
@@ -203,21 +206,11 @@ def conflicts(service: Service) -> Document:
     return {**listing(items, total=len(items)), "as_of": service.as_of()}
 
 
-def unauthorised(service: Service) -> Iterator[Fact]:
-    """The facts that are no part of the state, because of who said them or by which topic they came."""
-    after = -1
-    while page := service.store.facts(after=after, limit=PAGE):
-        after = page[-1].number
-        yield from (stored.fact for stored in page if not authorised(stored.fact, service.trust.table))
-
-
 def findings(service: Service, *, at: Instant, after: int = -1, limit: int = PAGE) -> Document:
     """What does not fit together, over the facts from a number on: a page of facts at a time until ``limit`` is met."""
     found: dict[tuple[str, str, str], Document] = {}
     if after < 0:
-        _gather(
-            found, (hole for source, numbers in service.store.numbered() for hole in sequence_holes(source, numbers))
-        )
+        _gather(found, _sequence_holes(service))
     while page := service.store.facts(after=after, limit=PAGE):
         after = page[-1].number
         _gather(found, _page_findings(service, [stored.fact for stored in page], at))
@@ -227,6 +220,14 @@ def findings(service: Service, *, at: Instant, after: int = -1, limit: int = PAG
     items = [found[key] for key in sorted(found)]
     total = None if more else len(items)
     return {**listing(items, total=total, following=str(after) if more else None), "as_of": service.as_of()}
+
+
+def _sequence_holes(service: Service) -> Iterator[Finding]:
+    for numbered in service.store.numbered():
+        pairs = list(holes(sorted(numbered)))
+        facts = service.store.facts_at([numbered[number] for pair in pairs for number in pair])
+        for before, after in pairs:
+            yield sequence_hole(facts[numbered[before]], facts[numbered[after]])
 
 
 def _gather(found: dict[tuple[str, str, str], Document], new: Iterator[Finding]) -> None:
@@ -244,11 +245,16 @@ def _page_findings(service: Service, facts: list[Fact], at: Instant) -> Iterator
         elements = [*of.get("token", ()), *of.get("delegation", ())]
         reader.load_elements(world, elements)
         reader.load_actions(world, [split_key(key)[1] for key in of.get("action", ())])
-        reader.load_orders(world, of.get("revocation", []))
+        reader.load_about(world, [*of.get("revocation", ()), *of.get("decision", ())])
         for name in of.get("principal", ()):
             reader.load_name(world, name)
+    for fact in facts:
+        if not authorised(fact, service.trust.table):
+            yield unauthorised(fact, about(fact.event))
     for key in elements:
         yield from _element_findings(world, key, at)
+    for key in of.get("decision", ()):
+        yield from decision_findings(world, split_key(key)[1])
     for key in of.get("action", ()):
         action = split_key(key)[1]
         if action in world.actions:

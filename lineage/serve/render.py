@@ -265,7 +265,7 @@ def _authority(page: Page, doc: Document, now: str) -> None:
         ("then, as known now", "then_as_known_now"),
         (now, "now"),
     ):
-        page.field(label, *phrases.verdict(authority[key]), width=_LABEL)
+        page.field(label, *phrases.verdict(authority[key]), width=max(_LABEL, len(label) + 2))
         phrases.because(page, authority[key], lead=" " * (2 + _LABEL))
     _path(page, doc)
 

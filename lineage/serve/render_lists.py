@@ -239,7 +239,7 @@ def _remedies(page: Page, doc: Document) -> Page:
     for name, what, command in (
         ("quarantined", "could not be read", "quarantine"),
         ("conflicts", "came under an identity that had another content", "conflicts"),
-        ("unauthorised", "came from a source that may not say it, and are no part of the state", "doctor"),
+        ("unauthorised", "came from a source that may not say it, and are no part of the state", "findings"),
     ):
         if doc[name]:
             page.line(f"{doc[name]:,} {what}: see 'delegraph {command}'.", lead="  - ")

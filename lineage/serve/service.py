@@ -8,7 +8,8 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ingest import codec
+from ingest import bounds, codec, credentials
+from ingest.intake import Intake
 from ingest.log import Log, topic_of
 from ingest.projector import project
 from lineage.core.chain import action_gaps, chain_of, chain_of_action
@@ -198,6 +199,13 @@ class Service:
         if kind not in ELEMENT_KINDS | NAME_KINDS:
             kinds = ", ".join(sorted(ELEMENT_KINDS | NAME_KINDS))
             raise RefusedError(f"an order cannot be aimed at {kind!r}; aim at one of {kinds}")
+        if credentials.find(id_):
+            raise RefusedError(
+                f"the target is a raw credential, which must not be kept; name it by its id, such as "
+                f"{kind}:{credentials.handle(id_)}"
+            )
+        if fault := bounds.fault_of_id(id_):
+            raise RefusedError(f"the id of the target {fault}")
         if not stale and self.as_of()["behind"] is None:
             raise UnavailableError(
                 "the log cannot be asked for what is not projected yet, so the reach may be too small; "
@@ -211,6 +219,21 @@ class Service:
             reader.load_below(world, key, proposal.at)
         return world, reach_of(world, proposal)
 
+    def counts(self, intake: Intake) -> Document:
+        """What became of what was taken in, by asking the store about the places that the log gave it."""
+        found = [self.store.outcomes(first.number, last.number) for first, last in intake.spans]
+        document: Document = {
+            "read": intake.read,
+            "accepted": sum(outcomes.accepted for outcomes in found),
+            "duplicates": sum(outcomes.duplicates for outcomes in found),
+            "conflicts": sum(outcomes.conflicts for outcomes in found),
+            "unauthorised": sum(outcomes.unauthorised for outcomes in found),
+            "quarantined": intake.quarantined + sum(outcomes.quarantined for outcomes in found),
+        }
+        if intake.foreign:
+            document |= {"records": intake.records, "skipped": dict(sorted(intake.skipped.items()))}
+        return {**document, "as_of": self.as_of()}
+
     def as_of(self) -> Document:
         """How far the projection is: when its last record was recorded, and how many records are not in it yet."""
         positions, recorded_at = self.store.standing()
@@ -223,10 +246,13 @@ class Service:
         if self.log is None:
             return None
         try:
+            if self.store.log not in (None, self.log.identity):
+                return None  # positions mean nothing in another log
             ends = self.log.ends()
         except UnavailableError:
             return None
-        return sum(max(0, end - positions.get(place, 0)) for place, end in ends.items())
+        behind = {place: end - positions.get(place, 0) for place, end in ends.items()}
+        return None if min(behind.values(), default=0) < 0 else sum(behind.values())
 
     # Orders
 
@@ -332,13 +358,14 @@ class Service:
     def _orders(self, revocation: str) -> Orders:
         with self.store.reader(trust=self.trust.table) as reader:
             world = reader.world()
-            reader.load_orders(world, [f"revocation:{revocation}"])
+            reader.load_about(world, [f"revocation:{revocation}"])
         return world.orders
 
     def require_log(self) -> Log:
         """The log, or the error that says that it cannot be reached."""
         if self.log is None:
             raise UnavailableError("the log cannot be reached, so nothing can be ordered; see 'delegraph doctor'")
+        self.store.bind(self.log.identity)  # before anything is appended that would never be projected
         return self.log
 
     def _send(self, body: RevocationOrdered | RevocationLifted, now: Instant) -> None:

@@ -38,12 +38,16 @@ class Settings:
     def of(cls, *, store: str | None, log: str | None, trust: str | None, source: str | None = None) -> "Settings":
         """Settings from options, ``DELEGRAPH_…`` and the defaults, in this order."""
         env = os.environ.get
-        return cls(
+        settings = cls(
             store=store or env("DELEGRAPH_STORE") or DEFAULT_STORE,
             log=log or env("DELEGRAPH_LOG"),
             trust=trust or env("DELEGRAPH_TRUST"),
             source=source or env("DELEGRAPH_SOURCE") or DEFAULT_SOURCE,
         )
+        for name in ("store", "log", "source"):
+            if not (getattr(settings, name) or "").isprintable():
+                raise RefusedError(f"the setting {name!r} is {getattr(settings, name)!a}, which is no printable UTF-8")
+        return settings
 
     @property
     def log_url(self) -> str:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from lineage.core.errors import RefusedError
 from lineage.store.engine import check, connect, faults, upgrade
 from lineage.store.store import Store
-from lineage.store.tables import fact, meta, position, quarantine, ref, release, sighting
+from lineage.store.tables import fact, meta, name, position, quarantine, ref, release, sighting
 
 # What the log alone determines. Of a record that came twice it depends on the order which place is the fact's and which
 # the sighting's, so places are compared apart from contents.
@@ -39,10 +39,20 @@ _COMPARED: Final[dict[str, sa.Select[Any] | sa.CompoundSelect[Any]]] = {
         sa.select(fact.c.n.label("n")),
         sa.select(sighting.c.n.label("n")),
     ).order_by("n"),
-    "ref": sa.select(ref.c.key, ref.c.role, ref.c.about, sa.func.max(ref.c.until))
-    .group_by(ref.c.key, ref.c.role, ref.c.about)
-    .order_by(ref.c.key, ref.c.role, ref.c.about),
-    "quarantine": sa.select(quarantine.c.origin, quarantine.c.place, quarantine.c.sha256, quarantine.c.recorded_at)
+    "ref": sa.select(ref.c.key, ref.c.role, ref.c.about, fact.c.ident, fact.c.about, sa.func.max(ref.c.until))
+    .outerjoin(fact, fact.c.n == ref.c.n)
+    .group_by(ref.c.key, ref.c.role, ref.c.about, fact.c.ident, fact.c.about)
+    .order_by(ref.c.key, ref.c.role, ref.c.about, fact.c.ident, fact.c.about),
+    "name": sa.select(name.c.key).distinct().order_by(name.c.key),
+    "quarantine": sa.select(
+        quarantine.c.origin,
+        quarantine.c.place,
+        quarantine.c.sha256,
+        quarantine.c.recorded_at,
+        quarantine.c.reason,
+        quarantine.c.size,
+        quarantine.c.value,
+    )
     .where(quarantine.c.n.is_not(None))
     .where(quarantine.c.id.not_in(sa.select(release.c.quarantine)))
     .order_by(quarantine.c.origin, quarantine.c.place, quarantine.c.sha256),
@@ -66,11 +76,11 @@ def twin(store: Store, file: Path) -> Store:
 
 def differences(one: Store, other: Store) -> Iterator[str]:
     """Where two projections differ: the first difference of each table, as a sentence."""
-    for name, query in _COMPARED.items():
+    for table, query in _COMPARED.items():
         with one.connection() as first, other.connection() as second:
             for row, twin_row in zip_longest(first.execute(query), second.execute(query)):
                 if row is None or twin_row is None or tuple(row) != tuple(twin_row):
-                    yield f"{name}: stored {_shown(row)}, projected anew {_shown(twin_row)}"
+                    yield f"{table}: stored {_shown(row)}, projected anew {_shown(twin_row)}"
                     break
 
 

@@ -4,6 +4,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,10 +13,10 @@ from sqlalchemy import event, exc
 from sqlalchemy.engine import Connection, Engine
 
 from lineage.core.errors import IntegrityError, RefusedError, UnavailableError
+from lineage.core.sqlite_file import APPLICATION_ID, fault_of_file
 from lineage.store.tables import meta
 
 REVISION: Final = "0001"  # of the newest migration that this version brings
-APPLICATION_ID: Final = 0x64656C67  # "delg": marks a SQLite file as ours
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 # A locked store is waited for this long before it is an error.
 _BUSY_SECONDS: Final = 10
@@ -42,16 +43,24 @@ def connect(url: str, *, create: bool) -> Engine:
         )
     file = sqlite_path(url)
     if file is not None:
-        if file.is_dir():
-            raise UnavailableError(f"{file} is a folder, not a delegraph store; name a file with --store")
-        if not create and not file.exists():
-            raise UnavailableError(f"there is no store at {file}; make one with 'delegraph init' or 'delegraph ingest'")
-        if create and not file.parent.is_dir():
-            raise UnavailableError(f"the folder {file.parent} does not exist; make it first")
+        _refuse_place(file, create=create)
     engine = sa.create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS, "isolation_level": None})
-    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "connect", partial(_on_connect, url, create))
     event.listen(engine, "begin", _on_begin)
     return engine
+
+
+def _refuse_place(file: Path, *, create: bool) -> None:
+    try:
+        if file.is_dir():
+            raise UnavailableError(f"{file} is a folder, not a delegraph store; name a file with --store")
+        if create and not file.parent.is_dir():
+            raise UnavailableError(f"the folder {file.parent} does not exist; make it first")
+        if not create and not file.exists():
+            hint = "make one with 'delegraph init' or 'delegraph ingest'"
+            raise UnavailableError(f"there is no store at {file}; {hint}")
+    except OSError as error:
+        raise UnavailableError(f"the store {file} cannot be opened: {error.strerror}") from error
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -60,8 +69,13 @@ def sqlite_path(url: str) -> Path | None:
     return None if not database or database == ":memory:" else Path(database)
 
 
-def _on_connect(connection: Any, _record: Any) -> None:
+def _on_connect(url: str, create: bool, connection: Any, _record: Any) -> None:  # noqa: FBT001 (of a listener)
     cursor = connection.cursor()
+    (pages,), (id_,) = (cursor.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "application_id"))
+    if fault := fault_of_file(pages=pages, application_id=id_, create=create):
+        raise UnavailableError(f"{url} {fault}")
+    if pages == 0:
+        cursor.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     # FULL: a committed fact survives the machine going down. WAL: questions do not wait for the intake.
     for pragma in (
         "journal_mode = WAL",
@@ -89,6 +103,10 @@ def faults(engine: Engine) -> Iterator[None]:
     where = engine.url.render_as_string(hide_password=True)
     try:
         yield
+    except exc.IntegrityError as error:
+        raise IntegrityError(
+            f"the store {where} contradicts the log ({error.orig}); see 'delegraph fsck', 'delegraph rebuild' mends it"
+        ) from error
     except exc.DBAPIError as error:
         said = str(error.orig)
         if "locked" in said or "busy" in said:
@@ -144,7 +162,6 @@ def upgrade(engine: Engine) -> bool:
             connection.execute(
                 meta.insert(), [{"name": name, "value": secrets.token_bytes(16)} for name in ("id", "secret")]
             )
-            connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
         return True
 
 
@@ -166,7 +183,10 @@ def check(engine: Engine) -> bytes:
             )
         secret = connection.execute(sa.select(meta.c.value).where(meta.c.name == "secret")).scalar()
         if secret is None:
-            raise IntegrityError(f"the store {where} has lost its secret; rebuild it from the log")
+            raise IntegrityError(
+                f"the store {where} has lost its secret; project its log into a new one: "
+                f"delegraph consume --drain --store sqlite:///new.db --log {where}"
+            )
         return bytes(secret)
 
 

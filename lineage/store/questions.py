@@ -168,9 +168,9 @@ class Reader:
             world.add(found)
         self._load_activity(world, actions)
 
-    def load_orders(self, world: World, revocations: Collection[str]) -> None:
-        """Bring the orders and lifts of some ids (as ``revocation:ID``) into a world."""
-        for found in self.facts_about(revocations):
+    def load_about(self, world: World, keys: Collection[str]) -> None:
+        """Bring the facts about some things into a world: decisions, or the orders and lifts of ``revocation:ID``."""
+        for found in self.facts_about(keys):
             world.add(found)
 
     def _load_activity(self, world: World, actions: Collection[str]) -> None:

@@ -2,14 +2,16 @@
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from lineage.core.errors import BadRecordError, IntegrityError
 from lineage.core.events import Event, Fact, canonical_json
 from lineage.core.records import Batch, Readable, Unreadable
 from lineage.core.times import Instant
@@ -17,7 +19,8 @@ from lineage.core.trust import TrustTable
 from lineage.store.engine import check, connect, faults, sqlite_path, upgrade
 from lineage.store.projection import Outcome, Projection
 from lineage.store.questions import FACT, Reader, fact_of
-from lineage.store.tables import Keys, fact, name, plan, position, quarantine, ref, release, sighting
+from lineage.store.sql import among, chunks
+from lineage.store.tables import Keys, fact, meta, name, plan, position, quarantine, ref, release, sighting
 
 
 class Outcomes(NamedTuple):
@@ -54,15 +57,39 @@ class Store:
     def __init__(self, engine: Engine, secret: bytes, decode: Callable[[bytes], Event]) -> None:
         """Take an engine of a store of our version; ``open_store`` makes one."""
         self._engine = engine
+        self._secret = secret
+        self._pinned: Connection | None = None
+        self._log: bytes | None = None
         self._writing = engine.execution_options(delegraph_writes=True)
-        self.decode = decode
+        self._read_value = decode
         self.keys = Keys(secret)
-        self._projection = Projection(self.keys, decode)
+        self._projection = Projection(self.keys, self.decode)
+
+    def decode(self, value: bytes) -> Event:
+        """A value that was accepted, as the event that it is.
+
+        Raises:
+            IntegrityError: It can no longer be read.
+        """
+        try:
+            return self._read_value(value)
+        except BadRecordError as error:
+            raise IntegrityError(
+                f"the store {self.url} is damaged: a fact cannot be read ({error}); run 'delegraph rebuild'"
+            ) from error
 
     @property
     def url(self) -> str:
         """Where it is, without a password."""
         return self._engine.url.render_as_string(hide_password=True)
+
+    @property
+    def log(self) -> bytes | None:
+        """The identity of the log that was projected here; None: none yet. It never changes once it is set."""
+        if self._log is None:
+            with self.connection() as connection:
+                self._log = connection.execute(sa.select(meta.c.value).where(meta.c.name == "log")).scalar()
+        return self._log
 
     @property
     def file(self) -> Path | None:
@@ -81,10 +108,40 @@ class Store:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """A connection that sees one moment of the store; for the modules of this package."""
+        if self._pinned is not None:
+            with faults(self._engine):
+                yield self._pinned
+            return
         with faults(self._engine), self._engine.connect() as connection:
             yield connection
 
+    @contextmanager
+    def frozen(self) -> Iterator["Store"]:
+        """The store as it is now, for as long as this lasts, whatever others write meanwhile."""
+        with self.connection() as connection:
+            connection.execute(sa.select(position)).all()  # the first statement that reads fixes the moment
+            still = Store(self._engine, self._secret, self._read_value)
+            still._pinned = connection
+            yield still
+
     # Writing
+
+    def bind(self, log: bytes) -> None:
+        """Say which log is about to be projected: positions mean nothing in another.
+
+        Raises:
+            IntegrityError: The store has read another log.
+        """
+        if self.log is None:
+            with self._write() as connection:
+                connection.execute(
+                    meta.insert().prefix_with("OR IGNORE", dialect="sqlite"), [{"name": "log", "value": log}]
+                )
+        if self.log != log:
+            raise IntegrityError(
+                f"the store {self.url} has read another log than this one; name that log with --log, "
+                "or project this one into a store of its own"
+            )
 
     def write(self, batch: Batch) -> None:
         """Write a batch of records and its positions, in one transaction.
@@ -263,20 +320,25 @@ class Store:
         with self.connection() as connection:
             return list(connection.execute(query).scalars())
 
-    def numbered(self) -> Iterator[tuple[str, list[int]]]:
-        """The sequence numbers that each source gave, in ascending order."""
+    def numbered(self) -> Iterator[dict[int, int]]:
+        """For each source the sequence numbers that it gave, with the number of the fact that has it."""
         query = (
-            sa.select(fact.c.source, fact.c.sequence)
+            sa.select(fact.c.source, fact.c.sequence, fact.c.n)
             .where(fact.c.sequence.is_not(None))
-            .order_by(fact.c.source, fact.c.sequence)
+            .order_by(fact.c.source, fact.c.n.desc())
         )
-        first = sa.select(sa.func.min(fact.c.n)).where(fact.c.sequence.is_not(None)).group_by(fact.c.source)
         with self.connection() as connection:
-            by_source: dict[int, list[int]] = {}
-            for source, sequence in connection.execute(query):
-                by_source.setdefault(source, []).append(sequence)
-            for source, value in connection.execute(sa.select(fact.c.source, fact.c.value).where(fact.c.n.in_(first))):
-                yield self.decode(value).source, by_source[source]
+            for _, rows in groupby(connection.execute(query), key=lambda row: row.source):
+                yield {row.sequence: row.n for row in rows}
+
+    def facts_at(self, numbers: Collection[int]) -> dict[int, Fact]:
+        """Facts by their numbers."""
+        with self.connection() as connection:
+            return {
+                found.number: found.fact
+                for part in chunks(numbers)
+                for found in self._facts(connection, sa.select(*FACT).where(among(fact.c.n, part)))
+            }
 
     def sizes(self) -> dict[str, int]:
         """How many rows the tables have."""
