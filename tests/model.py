@@ -437,9 +437,7 @@ def elements_of(facts: list[Fact]) -> dict[Element, dict]:
             "needs": needs,
             "names": {(ROLES[field], event[field]) for event in events for field in named if field in event},
             "issued": min(micros(event.get("issued_at", event["occurred_at"])) for event in events),
-            "expires_at": max(
-                (micros(event["expires_at"]) for event in events if "expires_at" in event), default=None
-            ),
+            "expires_at": max((micros(event["expires_at"]) for event in events if "expires_at" in event), default=None),
             "not_before": None if not_before is None else micros(not_before),
         }
     return elements
@@ -581,9 +579,7 @@ def hits(view: View, order: dict, element: Element) -> bool:
         return False
     if order["issued_before"] is not None and grant["issued"] >= order["issued_before"]:
         return False
-    return not (
-        order["mode"] == "revoke" and order["lifted_at"] is not None and grant["issued"] >= order["lifted_at"]
-    )
+    return not (order["mode"] == "revoke" and order["lifted_at"] is not None and grant["issued"] >= order["lifted_at"])
 
 
 def needs_of(view: View, element: Element) -> set[Element]:

@@ -193,9 +193,7 @@ def test_white_space_inside_an_id_is_a_character_like_any_other(inside):
     assert decode_line(line(token=f"t{inside}1")).body.token == f"t{inside}1"
 
 
-@pytest.mark.parametrize(
-    "code", [0x00, 0x1C, 0x1F, 0x7F, 0x85, 0xAD, 0x180E, 0x200B, 0x202E, 0x2028, 0x2029, 0xFEFF]
-)
+@pytest.mark.parametrize("code", [0x00, 0x1C, 0x1F, 0x7F, 0x85, 0xAD, 0x180E, 0x200B, 0x202E, 0x2028, 0x2029, 0xFEFF])
 def test_an_id_holds_no_invisible_character(code):
     """
     Control and format characters and separators (Cc, Cf, Zl, Zp) are refused wherever they stand.

@@ -23,16 +23,12 @@ CODER = _coders()[HEADER]
 CHARACTERS = st.characters(codec="utf-8")
 # Mostly what ids look like, now and then anything that is allowed.
 IDS = st.one_of(
-    st.from_regex(
-        r"(human:|agent:|spiffe://|https://idp\.example\.com#|sha256:)?[a-z0-9./-]{1,80}", fullmatch=True
-    ),
+    st.from_regex(r"(human:|agent:|spiffe://|https://idp\.example\.com#|sha256:)?[a-z0-9./-]{1,80}", fullmatch=True),
     st.text(CHARACTERS, min_size=1, max_size=128),
 ).filter(lambda text: not bounds.fault_of_id(text) and not find(text))
 TEXTS = st.text(CHARACTERS, max_size=200).filter(lambda text: not find(text))
 INTEGERS = st.integers(0, bounds.LARGEST_INTEGER) | st.integers(0, 200)
-TIMES = (
-    st.integers(0, LATEST) | st.integers(1_700_000_000_000_000, 1_900_000_000_000_000) | st.integers(0, 300)
-)
+TIMES = st.integers(0, LATEST) | st.integers(1_700_000_000_000_000, 1_900_000_000_000_000) | st.integers(0, 300)
 
 
 def _values(field, *, nullable=True):
@@ -105,8 +101,7 @@ def broken_values(draw):
         at = draw(st.integers(0 if draw(st.integers(0, 9)) == 0 else 10, len(value) - 1))
         size = draw(st.integers(0, 3))
         new = draw(
-            st.binary(max_size=3)
-            | st.sampled_from([b"\0", b"\1", b"\2", b"\x7f", b"\x80", b"\xff" * 9 + b"\1"])
+            st.binary(max_size=3) | st.sampled_from([b"\0", b"\1", b"\2", b"\x7f", b"\x80", b"\xff" * 9 + b"\1"])
         )
         value[at : at + size] = new
     return bytes(value)

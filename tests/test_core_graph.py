@@ -233,7 +233,7 @@ def test_a_wide_fan_out_answers():
 
 
 def test_a_walk_down_never_enters_what_has_ended():
-    """Of a thousand tokens of a principal ten are alive: only these, and what still lives below the rest, are entered."""
+    """Of a thousand tokens of a principal ten are alive: only these, and what lives below the rest, are entered."""
     at, later = 1 << 40, 1 << 41
     ended = [token(f"old{n}", expires_at=5) for n in range(1000)]
     alive = [token(f"new{n}", expires_at=later) for n in range(10)]

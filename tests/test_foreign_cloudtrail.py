@@ -73,9 +73,7 @@ def sts(name="AssumeRole", *, key="ASIANEW", expiration="Mar 1, 2026, 11:00:00 A
     asked = {"roleArn": ROLE, "roleSessionName": "ann"}
     answer |= extra.pop("answer", {})
     asked |= extra.pop("asked", {})
-    return event(
-        name, eventSource="sts.amazonaws.com", requestParameters=asked, responseElements=answer, **extra
-    )
+    return event(name, eventSource="sts.amazonaws.com", requestParameters=asked, responseElements=answer, **extra)
 
 
 def run(*records):
@@ -135,9 +133,7 @@ def test_a_source_identity_is_whom_it_is_done_for():
     """
     context = ASSUMED["sessionContext"] | {"sourceIdentity": "ann@example.com"}
 
-    assert (
-        "ann@example.com" == action_of(event(identity=ASSUMED | {"sessionContext": context}))["on_behalf_of"]
-    )
+    assert "ann@example.com" == action_of(event(identity=ASSUMED | {"sessionContext": context}))["on_behalf_of"]
 
 
 def test_an_assumed_role_gives_out_a_key_derived_from_the_callers():
@@ -275,9 +271,7 @@ def test_an_expiration_is_read_in_both_forms(logged, expected):
     assert expected == token_of(sts(expiration=logged)).get("expires_at")
 
 
-@pytest.mark.parametrize(
-    "logged", ["soon", "Mar 32, 2026, 11:00:00 AM", "2026-03-01T11:00:00", "1 mars 2026"]
-)
+@pytest.mark.parametrize("logged", ["soon", "Mar 32, 2026, 11:00:00 AM", "2026-03-01T11:00:00", "1 mars 2026"])
 def test_an_expiration_in_another_form_is_a_fault(logged):
     """
     A key that would seem to live for ever is not made out of one that could not be read.
@@ -581,9 +575,7 @@ def test_of_the_real_trail_the_stolen_key_leads_to_its_role(folder):
     assert ("2020-09-14T07:10:27Z", None) == (issue["expires_at"], issue.get("derived_from"))
     done = [d for _, d in documents if d.get("token") == key and d["type"] == "action.performed"]
     assert {(role, "succeeded")} == {(d["actor"], d["outcome"]) for d in done}
-    assert Counter({"ListObjects": 7, "GetObject": 2, "ListBuckets": 2}) == Counter(
-        d["operation"] for d in done
-    )
+    assert Counter({"ListObjects": 7, "GetObject": 2, "ListBuckets": 2}) == Counter(d["operation"] for d in done)
 
 
 def test_of_the_documentation_the_chain_of_roles_keeps_its_source_identity(folder):
@@ -611,8 +603,6 @@ def test_of_the_documentation_the_false_link_shows_as_what_it_is(folder):
     world = World(Fact(each, each.occurred_at) for each in events)
     action = "aws#dEXAMPLE-265a-41e0-9352-4401bEXAMPLE"
 
-    found = action_findings(
-        world, action, chain_of_action(world, action), parse_instant("2026-01-01T00:00:00Z")
-    )
+    found = action_findings(world, action, chain_of_action(world, action), parse_instant("2026-01-01T00:00:00Z"))
 
     assert ["cycle", "wielder-mismatch"] == sorted(finding.kind for finding in found)

@@ -545,9 +545,7 @@ def test_a_time_that_cannot_be_read_is_a_fault():
     """
     A response with one answers its request all the same.
     """
-    bad = response_line(
-        path="auth/token/create", response={"auth": CHILD | {"token_issue_time": "yesterday"}}
-    )
+    bad = response_line(path="auth/token/create", response={"auth": CHILD | {"token_issue_time": "yesterday"}})
 
     found = run(request_line(time="2026-03-01 10:00"), request_line(), bad)
 
@@ -682,6 +680,4 @@ def test_of_the_real_log_quarantine_would_keep_every_line_whole(log):
     kept = [safe_raw(record) for record, _ in found]
 
     assert all(b'"request"' in raw for raw in kept)
-    assert all(
-        record.raw == raw for (record, _), raw in zip(found, kept, strict=True) if b'"data"' not in record.raw
-    )
+    assert all(record.raw == raw for (record, _), raw in zip(found, kept, strict=True) if b'"data"' not in record.raw)

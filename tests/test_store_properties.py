@@ -1,4 +1,4 @@
-"""The store against the core: whatever comes, in whatever order, batches and repetitions, answers are those of the core.
+"""The store against the core: whatever comes, in whatever order and batches, answers are those of the core.
 
 Nothing is patched and nothing is in memory: a SQLite file, written and read as in use.
 """
@@ -108,8 +108,8 @@ def test_answers_through_sql_are_those_of_the_core_on_the_whole_graph(seed: int)
     whole = World(compare.facts_of(items), trust=trust, known_at=known_at)
     how = {"trust": trust, "known_at": known_at}
 
-    with a_store() as (store, url):
-        store = in_batches(store, url, records_of(items, rng), rng)
+    with a_store() as (empty, url):
+        store = in_batches(empty, url, records_of(items, rng), rng)
         for kind, id_ in worlds.questions(items):
             at = rng.choice(worlds.grid)
             part = loaded(store, kind, id_, None, **how)
@@ -150,14 +150,14 @@ def documents(store: Store, items: list[dict[str, Any]], at: int) -> list[str]:
 @settings(max_examples=25)
 @given(SEEDS)
 def test_any_order_and_any_batches_give_byte_identical_documents(seed: int):
-    """Two stores that took the same facts in differently say the same, byte for byte, survivors and findings included."""
+    """Two stores that took the same facts in differently say the same, byte for byte, findings included."""
     rng = random.Random(seed)
     items = worlds.world(rng)
     at = rng.choice(worlds.grid)
 
-    with a_store() as (one, first_url), a_store() as (other, second_url):
-        one = in_batches(one, first_url, records_of(items, rng), rng)
-        other = in_batches(other, second_url, records_of(items, rng), rng)
+    with a_store() as (empty, url), a_store() as (other_empty, other_url):
+        one = in_batches(empty, url, records_of(items, rng), rng)
+        other = in_batches(other_empty, other_url, records_of(items, rng), rng)
         assert documents(one, items, at) == documents(other, items, at)
         assert sum(one.outcomes()) == sum(other.outcomes()) == len(items)
         one.close()

@@ -177,10 +177,7 @@ def issued(pool: Pool) -> Event:
     def derived_from() -> list[Event]:
         parents = pool.some([*2 * pool.others(pool.tokens, token), "t-ghost"], 3)
         usual = pool.rng.choice(ROLES)
-        return [
-            {"token": parent, "role": usual if pool.chance(0.4) else pool.rng.choice(ROLES)}
-            for parent in parents
-        ]
+        return [{"token": parent, "role": usual if pool.chance(0.4) else pool.rng.choice(ROLES)} for parent in parents]
 
     return {
         "token": token,
@@ -417,9 +414,7 @@ def questions(records: list[Record]) -> list[tuple[str, str]]:
         event = record["event"]
         for field, kind in kinds.items():
             value = event.get(field)
-            asked |= {
-                (kind, id_) for id_ in (value if isinstance(value, list) else [value]) if id_ is not None
-            }
+            asked |= {(kind, id_) for id_ in (value if isinstance(value, list) else [value]) if id_ is not None}
         asked |= {("token", source["token"]) for source in event.get("derived_from") or []}
         if event["type"] == "revocation.ordered":
             asked.add((event["target"]["kind"], event["target"]["id"]))

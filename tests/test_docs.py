@@ -1,0 +1,389 @@
+"""The documentation is held to what happens: its commands run, its links lead somewhere, its names exist.
+
+How the pages are read:
+
+- Every section (`## `) starts in an empty folder with a copy of `examples/`.
+  `<!-- before: COMMAND -->` anywhere in it runs first, unseen.
+- In a ```console block the lines after `$ ` are run by one shell.
+  A command exits with 0, unless the next one is `echo $?`.
+  What is shown under a command is all that it prints, but for where lines break; `...` stands for anything.
+- ```console no-run: REASON is not run.
+  `make` is not run either, but `make demo` is taken for what its recipe says.
+- ```jsonl NAME and ```toml NAME put a file of that name into the folder.
+- ```python blocks are doctests.
+"""
+
+import doctest
+import os
+import pkgutil
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from lineage.core import findings
+from lineage.serve.cli import main
+
+ROOT = Path(__file__).parents[1]
+MANUAL = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+DECISIONS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+PAGES = (*MANUAL, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "docs" / "adr" / "README.md", *DECISIONS)
+
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BEFORE = re.compile(r"^<!-- before: (.*?) -->$", re.MULTILINE)
+END_OF = "end of command"
+
+
+@dataclass
+class Block:
+    """What stands between two fences: the language, what follows it, and the text."""
+
+    language: str
+    rest: str
+    text: str
+
+
+@dataclass
+class Section:
+    """What stands under a heading."""
+
+    page: Path
+    title: str
+    text: str
+    blocks: list[Block] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}: {self.title}"
+
+
+@dataclass
+class Command:
+    """A command, and what is shown under it; None if nothing is."""
+
+    line: str
+    shown: str | None = None
+
+
+def blocks_of(text: str) -> list[Block]:
+    found = []
+    for info, body in FENCE.findall(text):
+        language, _, rest = info.partition(" ")
+        found.append(Block(language, rest.strip(), body))
+    return found
+
+
+def sections_of(page: Path) -> Iterator[Section]:
+    text = page.read_text(encoding="utf-8")
+    fenced = [match.span() for match in FENCE.finditer(text)]
+    starts = [
+        match.start()
+        for match in re.finditer(r"^## ", text, re.MULTILINE)
+        if not any(begin < match.start() < end for begin, end in fenced)
+    ]
+    for start, end in zip([0, *starts], [*starts, len(text)], strict=True):
+        part = text[start:end]
+        yield Section(page, part.partition("\n")[0].lstrip("# "), part, blocks_of(part))
+
+
+def commands_of(block: Block) -> list[Command]:
+    """The commands of a console block; a backslash at the end of a line goes on in the next one."""
+    commands: list[Command] = []
+    lines = iter(block.text.splitlines())
+    for line in lines:
+        if line.startswith("$ "):
+            command = line.removeprefix("$ ")
+            while command.endswith("\\"):
+                command += "\n" + next(lines)
+            commands.append(Command(command))
+        elif commands:
+            commands[-1].shown = f"{commands[-1].shown or ''}{line}\n"
+    for command in commands:
+        if command.shown is not None and not command.shown.strip():
+            command.shown = None
+    return commands
+
+
+def recipe_of(target: str) -> str | None:
+    """What the Makefile does for a target."""
+    match = re.search(
+        rf"^{re.escape(target)}:[^\n]*\n((?:\t[^\n]*\n)*)",
+        (ROOT / "Makefile").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    return match.group(1) if match else None
+
+
+def runs(block: Block) -> bool:
+    return block.language == "console" and not block.rest.startswith("no-run")
+
+
+def to_be_run(block: Block) -> list[Command]:
+    commands = []
+    for command in commands_of(block):
+        if command.line == "make demo":
+            assert "$(BIN)/delegraph demo" in (recipe_of("demo") or "")
+            commands.append(Command("delegraph demo", command.shown))
+        elif not command.line.startswith("make"):
+            commands.append(command)
+    return commands
+
+
+SECTIONS = [section for page in MANUAL for section in sections_of(page) if any(runs(block) for block in section.blocks)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder as after `make setup` in a fresh clone, as far as the pages need it."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    command = tmp_path / ".venv" / "bin" / "delegraph"
+    command.parent.mkdir(parents=True)
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+        "from lineage.serve.cli import main; main(prog_name='delegraph')"
+    )
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(code)} "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    (command.parent / "python").symlink_to(sys.executable)
+    return tmp_path
+
+
+def run(script: str, folder: Path) -> str:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("DELEGRAPH_")}
+    env |= {
+        "PATH": os.pathsep.join([str(folder / ".venv" / "bin"), env["PATH"]]),
+        "COLUMNS": "100",
+        "LC_ALL": "C.UTF-8",
+        "NO_COLOR": "1",
+    }
+    done = subprocess.run(
+        ["sh"],
+        check=False,
+        input=script,
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=100,
+    )
+    return done.stdout
+
+
+def run_block(commands: list[Command], folder: Path) -> list[tuple[int, str]]:
+    """Run commands in one shell: exit code and output of each."""
+    script = "".join(
+        f"{command.line}\ncode=$?; echo; echo '{END_OF} {number}:' $code; (exit $code)\n"
+        for number, command in enumerate(commands)
+    )
+    output = run(script, folder)
+    results = []
+    for number, command in enumerate(commands):
+        match = re.match(rf"(.*?)\n{END_OF} {number}: (\d+)\n", output, re.DOTALL)
+        assert match, f"{command.line}\nnever ended; printed:\n{output}"
+        results.append((int(match.group(2)), match.group(1)))
+        output = output[match.end() :]
+    return results
+
+
+def is_shown_truly(shown: str, printed: str) -> bool:
+    """Whether what is shown is what was printed, up to white space and what `...` stands for."""
+    parts = [re.escape(" ".join(part.split())) for part in shown.split("...")]
+    pattern = r"\s*" + r".*?".join(part.replace(r"\ ", r"\s+") + r"\s*" for part in parts)
+    return re.fullmatch(pattern, printed, re.DOTALL) is not None
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=str)
+def test_what_a_page_shows_is_what_happens(section: Section, folder: Path):
+    """
+    Every command of a section works when a reader types it, and prints what is shown.
+    """
+    for command in BEFORE.findall(section.text):
+        [(code, printed)] = run_block([Command(command)], folder)
+        assert 0 == code, f"{command}\n{printed}"
+    for block in section.blocks:
+        if block.rest and block.language in {"jsonl", "toml"}:
+            (folder / block.rest).write_text(block.text, encoding="utf-8")
+        if not runs(block):
+            continue
+        commands = to_be_run(block)
+        results = run_block(commands, folder)
+        followers = [command.line for command in commands[1:]] + [""]
+        for command, (code, printed), follower in zip(commands, results, followers, strict=True):
+            if command.shown is not None:
+                assert is_shown_truly(command.shown, printed), (
+                    f"$ {command.line}\n{printed}\nbut shown is\n{command.shown}"
+                )
+            if follower != "echo $?":
+                assert 0 == code, f"$ {command.line}\nexits with {code}\n{printed}"
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "expected"),
+    [
+        ("a b\nc\n", "a\nb c\n\n", True),
+        ("a ... c", "a b\nb c", True),
+        ("a\n...\n", "a\nb\nc\n", True),
+        ("a ...", "a", True),
+        ("a", "a b", False),
+        ("a c", "a b c", False),
+        ("", "a", False),
+    ],
+)
+def test_only_dots_stand_for_what_is_not_shown(shown: str, printed: str, expected: bool):
+    """
+    The comparison forgives where lines break, and nothing else.
+    """
+    assert expected == is_shown_truly(shown, printed)
+
+
+def test_a_block_that_is_not_run_says_why():
+    """
+    What nobody checks is the exception, and has its reason beside it.
+    """
+    for page in PAGES:
+        for block in blocks_of(page.read_text(encoding="utf-8")):
+            if block.language == "console" and block.rest:
+                assert re.fullmatch(r"no-run: \S.*", block.rest), f"{page.name}: {block.rest}"
+
+
+def test_every_make_target_that_is_named_exists():
+    """
+    Who types `make` and a word from a page finds that there is such a target.
+    """
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        inside = [block.text for block in blocks_of(text)] + re.findall(r"`([^`\n]+)`", text)
+        for target in re.findall(r"^(?:\$ )?make ([a-z][a-z-]*)", "\n".join(inside), re.MULTILINE):
+            assert recipe_of(target) is not None, f"{page.name} names make {target}"
+
+
+def slug(heading: str) -> str:
+    """A heading as the anchor that it gets."""
+    return re.sub(r"[^\w\- ]", "", heading.replace("`", "").strip().lower()).replace(" ", "-")
+
+
+def test_links_lead_somewhere():
+    """
+    A relative link names a file, or a heading, that is there.
+    """
+    for page in PAGES:
+        text = FENCE.sub("", page.read_text(encoding="utf-8"))
+        for link in re.findall(r"\]\(([^)\s]+)\)", text):
+            if re.match(r"[a-z]+:", link):
+                continue
+            path, _, anchor = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            assert target.exists(), f"{page.name} links to {link}"
+            if anchor:
+                headings = re.findall(r"^#+ (.+)$", FENCE.sub("", target.read_text(encoding="utf-8")), re.MULTILINE)
+                assert anchor in {slug(heading) for heading in headings}, f"{page.name} links to {link}"
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_is_named_in_the_docs(command: str):
+    """
+    Nobody has to find a command by chance.
+    """
+    assert any(re.search(rf"`?delegraph {command}\b", page.read_text(encoding="utf-8")) for page in MANUAL)
+
+
+def test_every_option_that_is_named_exists():
+    """
+    An option of delegraph that a page names is one of the command line.
+    """
+    known = {option for command in main.commands.values() for param in command.params for option in param.opts}
+    known |= {"--help", "--version"}
+    for page in (*MANUAL, *DECISIONS):
+        for code in re.findall(r"`([^`\n]+)`", FENCE.sub("", page.read_text(encoding="utf-8"))):
+            for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", code):
+                assert option in known, f"{page.name} names {option}"
+
+
+def test_everything_of_ours_that_is_named_exists():
+    """
+    A page that names a file, a module or a function names one that is there.
+    """
+    for page in (*MANUAL, *DECISIONS):
+        for code in re.findall(r"`([^`\n]+)`", FENCE.sub("", page.read_text(encoding="utf-8"))):
+            if re.fullmatch(r"(?:ingest|lineage|schemas|tests|docs|examples|benchmarks)/[\w./-]*", code):
+                assert (ROOT / code).exists(), f"{page.name} names {code}"
+            elif re.fullmatch(r"(?:ingest|lineage|schemas)(?:\.\w+)+", code):
+                try:
+                    pkgutil.resolve_name(code)
+                except (ImportError, AttributeError) as error:
+                    raise AssertionError(f"{page.name} names {code}") from error
+
+
+def test_every_kind_of_finding_is_explained():
+    """
+    A finding that nobody can look up is no help.
+    """
+    page = (ROOT / "docs" / "rule-of-authority.md").read_text(encoding="utf-8")
+    explained = set(re.findall(r"`([a-z-]+)`", page.partition("\n## Gaps and findings\n")[2].partition("\n## ")[0]))
+    kinds = set(re.findall(r"``([a-z-]+)``", findings.__doc__ or ""))
+
+    assert kinds
+    assert kinds <= explained
+
+
+def test_every_invariant_names_the_test_that_holds_it():
+    """
+    An invariant that no test holds is a wish.
+    """
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listed = text.partition("\n## Invariants\n")[2].partition("\n## ")[0]
+    invariants = re.findall(r"^(\d+)\. (.*(?:\n   .*)*)", listed, re.MULTILINE)
+
+    assert [str(number) for number in range(1, len(invariants) + 1)] == [number for number, _ in invariants]
+    assert invariants
+    for number, invariant in invariants:
+        tests = re.findall(r"`(tests/test_\w+\.py)`", invariant)
+        assert tests, f"invariant {number} names no test"
+        for test in tests:
+            assert (ROOT / test).exists(), f"invariant {number} names {test}"
+
+
+def test_every_decision_is_in_the_list():
+    """
+    The list of decisions has each of them once, numbered without a hole, under its own title.
+    """
+    listed = re.findall(
+        r"^\| \[(\d{4})\]\(([^)]+)\) \| (.+?) \|$",
+        (ROOT / "docs" / "adr" / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    titles = [page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for page in DECISIONS]
+
+    assert [f"{number:04}" for number in range(1, len(DECISIONS) + 1)] == [page.name[:4] for page in DECISIONS]
+    assert [(page.name[:4], page.name, title) for page, title in zip(DECISIONS, titles, strict=True)] == [
+        (number, name, f"{number}: {title}") for number, name, title in listed
+    ]
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        section
+        for page in MANUAL
+        for section in sections_of(page)
+        if any(b.language == "python" for b in section.blocks)
+    ],
+    ids=str,
+)
+def test_examples_in_python_run(section: Section):
+    """
+    What a page shows in Python is what Python says.
+    """
+    examples = "\n".join(block.text for block in section.blocks if block.language == "python")
+    test = doctest.DocTestParser().get_doctest(examples, {}, str(section), str(section.page), 0)
+    report: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=report.append)
+
+    assert [] == report
+    assert test.examples
