@@ -101,6 +101,17 @@ def take_in(
     return intake
 
 
+def refuse_unreadable(names: Iterable[str]) -> None:
+    """Open every file once, so that a wrong name is told before anything is taken in.
+
+    Raises:
+        RefusedError: One of them cannot be opened.
+    """
+    for name in names:
+        with _opened(name):
+            pass
+
+
 @contextmanager
 def _opened(name: str) -> Iterator[BinaryIO]:
     if name == "-":

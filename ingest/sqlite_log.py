@@ -133,13 +133,12 @@ class SqliteLog:
         """At most ``limit`` records of a topic from an offset on."""
         with self._faults():
             query = (
-                'SELECT "offset", recorded_at, value FROM log_record WHERE topic = ? AND "offset" >= ? '
+                'SELECT ? + "offset", recorded_at, value FROM log_record WHERE topic = ? AND "offset" >= ? '
                 'ORDER BY "offset" LIMIT ?'
             )
-            return [
-                Record(Position(topic, partition, at), recorded_at, value)
-                for at, recorded_at, value in self._connection.execute(query, (TOPICS.index(topic), offset, limit))
-            ]
+            first = Position(topic, partition, 0).number
+            rows = self._connection.execute(query, (first, TOPICS.index(topic), offset, limit))
+            return list(map(Record._make, rows))
 
     def ends(self) -> dict[tuple[str, int], int]:
         """The offset after the last record of each topic."""

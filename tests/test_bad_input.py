@@ -576,19 +576,6 @@ def test_what_is_no_file_of_lines_is_told_in_a_sentence(tmp_path: Path, url: str
     assert name.strip(".") in result.stderr
 
 
-def test_files_before_the_missing_one_are_taken_in(tmp_path: Path, url: str):
-    """
-    Of several files the first is good and the second is not there: the first is in the log, and nothing is lost.
-    """
-    file = tmp_path / "events.jsonl"
-    file.write_bytes(line(token("t1")))
-
-    invoke(url, "ingest", str(file), str(tmp_path / "none.jsonl"), exit=2)
-    invoke(url, "consume", "--drain")
-
-    assert "active" == invoke(url, "status", "token:t1")[0]["state"]
-
-
 NO_UTF_8 = os.fsdecode(b"caf\xe9")
 
 

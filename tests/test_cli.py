@@ -836,6 +836,32 @@ def test_what_another_log_holds_is_projected_or_refused(own_world: Desk, size: i
         assert result.stderr.startswith("delegraph: ")
 
 
+def test_what_cannot_be_asked_spoils_no_other_answer(world: Desk):
+    """
+    Of several ids one that is none is told by name, the others are answered in their order, and the exit code is 2.
+    """
+    said_ = world.ask("status", "token:t1", "nonsense", "pet:rex", "token:nope", "token:t2", exit=2)
+
+    assert [None, "refused", "refused", "not_found", None] == [document.get("error") for document in said_]
+    assert ["t1", "nonsense", "pet:rex", "token:nope", "t2"] == [document["id"] for document in said_]
+    assert ["active", "active"] == [said_[0]["state"], said_[-1]["state"]]
+
+
+@pytest.mark.parametrize("command", ["ingest", "emit"])
+def test_a_wrong_file_name_is_told_before_anything_is_taken_in(tmp_path: Path, command: str):
+    """
+    One missing file among several: nothing is appended and no store is made, so that the command can be given again.
+    """
+    good = tmp_path / "good.jsonl"
+    good.write_text(json.dumps(token("t1")), encoding="utf-8")
+    desk = Desk(tmp_path)
+
+    refused = desk.run(command, str(good), str(tmp_path / "missing.jsonl"), exit=2)
+
+    assert "missing.jsonl" in refused.stderr
+    assert not desk.file.exists()
+
+
 # Orders
 
 

@@ -21,7 +21,7 @@ from lineage.core.elements import ELEMENT_KINDS, key_of
 from lineage.core.errors import FencedError
 from lineage.core.events import Fact, Target
 from lineage.core.reach import Proposal
-from lineage.core.records import DECISIONS, Batch, Position, Readable, Record
+from lineage.core.records import DECISIONS, Batch, Position, Readable, Record, position_of
 from lineage.core.world import World
 from lineage.serve import looking
 from lineage.serve.service import Service, Trust
@@ -49,7 +49,7 @@ def records_of(world: list[dict[str, Any]], rng: random.Random) -> list[Record]:
     records = []
     for item in shuffled:
         value = codec.encode(codec.decode_line(json.dumps(item["event"]).encode()))
-        records.append(Record(Position(item["via"], 0, offsets[item["via"]]), item["recorded_at"], value))
+        records.append(Record(Position(item["via"], 0, offsets[item["via"]]).number, item["recorded_at"], value))
         offsets[item["via"]] += 1
     return records
 
@@ -58,9 +58,9 @@ def write(store: Store, records: list[Record]) -> None:
     """One batch, with the positions of both topics."""
     places: dict[tuple[str, int], tuple[int, int]] = {}
     for record in records:
-        place = (record.position.topic, record.position.partition)
-        start = places.get(place, (record.position.offset, 0))[0]
-        places[place] = (start, record.position.offset + 1)
+        topic, partition, offset = position_of(record.number)
+        start = places.get((topic, partition), (offset, 0))[0]
+        places[topic, partition] = (start, offset + 1)
     results = [read_record(record, None) for record in records]
     assert all(isinstance(result, Readable) for result in results)
     store.write(Batch(readable=results, advance=places))
@@ -203,7 +203,7 @@ class AStore(RuleBasedStateMachine):
         facts = []
         for record in self.written:
             event = codec.read(record.value)
-            misrouted = event.is_order and record.position.topic == DECISIONS
+            misrouted = event.is_order and position_of(record.number).topic == DECISIONS
             facts.append(Fact(event, record.recorded_at, misrouted))
         whole = World(facts)
         kind, id_ = self.rng.choice(worlds.questions(self.items))

@@ -7,7 +7,7 @@ was a choice it is reported (``branch``), and where the words of tokens and dele
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from lineage.core.elements import Element, Stated, split_key, stated
 from lineage.core.rule import Gap, gaps
@@ -17,8 +17,7 @@ from lineage.core.world import World
 PATH_ROLES: Final = frozenset({"subject", "refresh", "replaced", "parent"})
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(NamedTuple):
     """One party in a chain.
 
     Attributes:
@@ -174,8 +173,8 @@ def _path(world: World, key: str, branches: dict[str, tuple[str, ...]]) -> tuple
         ]
         if not candidates:
             return tuple(reversed(path))
-        candidates.sort(key=lambda parent: (not _fits(world, parent, element), parent.issued_at, parent.id))
         if len(candidates) > 1:
+            candidates.sort(key=lambda parent: (not _fits(world, parent, element), parent.issued_at, parent.id))
             branches[element.key] = tuple(sorted(parent.key for parent in candidates[1:]))
         path.append(candidates[0].key)
         on_path.add(candidates[0].key)

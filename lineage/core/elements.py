@@ -4,7 +4,6 @@ DESIGN section 3, "Several events", and section 4, "Dependencies". Pure: facts i
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from lineage.core.events import DelegationGranted, Event, Fact, TokenIssued, digest, fact_order
@@ -59,9 +58,8 @@ class FactIndex:
 
     def get(self, key: str) -> tuple[Fact, ...]:
         """The facts under a key, as ``in_order`` gives them; empty if there are none."""
-        added = self._added.pop(key, None)
-        if added is not None:
-            self._ordered[key] = in_order((*self._ordered[key], *added))
+        if key in self._added:
+            self._ordered[key] = in_order((*self._ordered[key], *self._added.pop(key)))
         return self._ordered.get(key, ())
 
     def __contains__(self, key: object) -> bool:
@@ -105,8 +103,7 @@ def disagreements(facts: Sequence[Fact], fields: Iterable[str]) -> list[tuple[st
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """A token or a delegation that was granted: everything claimed of it, added up.
 
     Attributes:
@@ -195,8 +192,10 @@ def add_up(key: str, facts: tuple[Fact, ...]) -> Element:
         issued_at = body.issued_at if isinstance(body, TokenIssued) and body.issued_at is not None else occurred_at
         parents: dict[str, tuple[str, ...]] = {}
         for parent, role in dependencies_of(body):
-            known = parents.get(parent, ())
-            if role not in known:
+            known = parents.get(parent)
+            if known is None:
+                parents[parent] = (role,)
+            elif role not in known:
                 parents[parent] = (*known, role)
         ends_at = NEVER if body.expires_at is None else body.expires_at
         names = tuple(dict.fromkeys(names_of(body)))

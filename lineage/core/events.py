@@ -227,6 +227,7 @@ BODIES: Final[dict[str, type[Body]]] = {
 }
 TYPES: Final[dict[type[Body], str]] = {body: name for name, body in BODIES.items()}
 ORDER_TYPES: Final = frozenset({"revocation.ordered", "revocation.lifted"})
+_ORDERS: Final = frozenset({RevocationOrdered, RevocationLifted})
 TIME_FIELDS: Final = frozenset(
     {"occurred_at", "issued_at", "not_before", "expires_at", "effective_at", "issued_before"}
 )
@@ -251,7 +252,7 @@ class Event(NamedTuple):
     @property
     def is_order(self) -> bool:
         """Whether this is an order or a lift, which belong on the topic of orders alone."""
-        return isinstance(self.body, RevocationOrdered | RevocationLifted)
+        return type(self.body) in _ORDERS
 
 
 class Fact(NamedTuple):

@@ -69,6 +69,8 @@ class AuthorityGraph(nx.DiGraph):  # type: ignore[misc]  # networkx has no types
 
     def _extend(self, key: str, until: Instant) -> None:
         """Raise the bound of an element, and of all above it, to ``until``; stops where it is high enough already."""
+        if self.until.get(key, -1) >= until:
+            return
         rising = [key]
         while rising:
             node = rising.pop()
@@ -133,6 +135,30 @@ class AuthorityGraph(nx.DiGraph):  # type: ignore[misc]  # networkx has no types
             seen.update(frontier)
         return seen
 
+    def alive_below(self, keys: Iterable[str], after: Instant) -> tuple[set[str], list[Element]]:
+        """The elements and everything that depends on them, as ``below``, and of these what ends after an instant."""
+        known, children, until = self._elements, self._succ, self.until
+        seen = set(keys)
+        alive: list[Element] = []
+        nearest = list(seen)
+        while nearest:
+            frontier = []
+            for key in nearest:
+                element = known.get(key) or self.element(key)
+                if element is not None and element.ends_at > after:
+                    alive.append(element)
+                    frontier.append(key)
+                elif until.get(key, NEVER) > after:
+                    frontier.append(key)
+            nearest = []
+            for key in frontier:
+                # In the order in which they came: neighbours in memory are met one after the other.
+                for child in children.get(key, ()):
+                    if child not in seen:
+                        seen.add(child)
+                        nearest.append(child)
+        return seen, alive
+
     def below(
         self, keys: Iterable[str], *, after: Instant | None = None, within: AbstractSet[str] | None = None
     ) -> set[str]:
@@ -143,13 +169,14 @@ class AuthorityGraph(nx.DiGraph):  # type: ignore[misc]  # networkx has no types
             after: Do not enter what ended, with all below it, at or before this instant.
             within: Stay inside this set.
         """
-        until = self.until
+        until, children = self.until, self._succ
         seen = {key for key in keys if after is None or until.get(key, NEVER) > after}
         frontier = list(seen)
         while frontier:
             nearest: set[str] = set()
             for key in frontier:
-                nearest.update(self.children(key))
+                if below := children.get(key):
+                    nearest.update(below)
             nearest -= seen
             if within is not None:
                 nearest &= within

@@ -9,15 +9,15 @@ from typing import Final
 from lineage.core.elements import FactIndex, Stated, in_order, last_stated
 from lineage.core.events import Fact, PrincipalRegistered, WorkloadBound
 
-KIND_PREFIXES: Final = (("human:", "human"), ("agent:", "agent"), ("service:", "service"), ("spiffe://", "workload"))
+_KINDS: Final = {"human": "human", "agent": "agent", "service": "service"}
 
 
 def declared_kind(id_: str) -> str | None:
     """The kind that an id's prefix declares, if it has one."""
-    for prefix, kind in KIND_PREFIXES:
-        if id_.startswith(prefix):
-            return kind
-    return None
+    prefix, _, rest = id_.partition(":")
+    if prefix == "spiffe":
+        return "workload" if rest.startswith("//") else None
+    return _KINDS.get(prefix) if rest or id_.endswith(":") else None
 
 
 class Principals:

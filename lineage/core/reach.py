@@ -5,8 +5,10 @@ at the instant asked about, not history.
 """
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from lineage.core.elements import Element, key_of, split_key
@@ -86,24 +88,27 @@ def reach_of(world: World, proposal: Proposal) -> Reach:
     at = proposal.at
     graph = world.graph
     struck = set(struck_by(world, proposal))
-    # A target that nobody granted has no end of its own, whatever has ended below it.
-    doomed = struck | graph.below(struck, after=at) if proposal.cascade else struck
     # Elements past their end no longer change. What nobody granted is alive only if it is suspended.
-    ending = [element for key in doomed if (element := graph.element(key)) is not None and element.ends_at > at]
+    if proposal.cascade:
+        doomed, ending = graph.alive_below(struck, at)
+    else:
+        doomed = struck
+        ending = [found for key in struck if (found := graph.element(key)) is not None and found.ends_at > at]
     dead = dead_among(world, doomed, at)
     killed = [element for element in ending if element.key not in dead] if dead else ending
     # A target that nobody granted can be dead already; it has no end.
     gone = [key for key in dead if (element := graph.element(key)) is None or element.ends_at > at]
 
-    kills = {element.key for element in killed}
+    keys = list(map(attrgetter("key"), killed))
     endless = {key for key in struck if not graph.granted(key) and judge(world, key, at).state in ALIVE}
-    kills |= endless
+    keys += endless
+    kills = set(keys)
     actions = world.actions_under(kills)
     principals = _principals(killed)
     kinds = {id_: world.principals.kind(id_) for id_ in principals}
-    tokens, delegations = _ids(kills)
+    tokens, delegations = _ids(keys)
     dead_tokens, dead_delegations = _ids(gone)
-    last = NEVER if endless else max((element.ends_at for element in killed), default=NEVER)
+    last = NEVER if endless else max(map(attrgetter("ends_at"), killed), default=NEVER)
     return Reach(
         proposal=proposal,
         tokens=tokens,
@@ -152,19 +157,15 @@ def latest_actions(world: World, actions: Iterable[str]) -> list[str]:
 
 
 def _principals(elements: Iterable[Element]) -> set[str]:
-    names: set[str] = set()
-    for element in elements:
-        names.update(element.names)
+    names: set[str] = set().union(*map(attrgetter("names"), elements))
     return {name.removeprefix("principal:") for name in names if name.startswith("principal:")}
 
 
 def _ids(keys: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The ids of tokens and of delegations, sorted."""
-    tokens: list[str] = []
-    delegations: list[str] = []
-    for key in keys:
-        (tokens if key.startswith("token:") else delegations).append(split_key(key)[1])
-    return tuple(sorted(tokens)), tuple(sorted(delegations))
+    every = sorted(keys)  # delegations stand before tokens
+    first = bisect_left(every, "token:")
+    return tuple(key[6:] for key in every[first:]), tuple(key[11:] for key in every[:first])
 
 
 def _survivors(world: World, proposal: Proposal, struck: set[str], kills: set[str]) -> Iterator[Survivor]:

@@ -36,9 +36,9 @@ def position_of(number: int) -> Position:
 
 
 class Record(NamedTuple):
-    """A value as the log keeps it."""
+    """A value as the log keeps it; ``number`` says where (``Position.number``)."""
 
-    position: Position
+    number: int
     recorded_at: Instant
     value: bytes
 

@@ -96,15 +96,15 @@ def judge_all(world: World, keys: Collection[str], at: Instant) -> dict[str, Ver
     return {key: _verdict(world, key, at, orders) for key, orders in killing.items()}
 
 
-def _verdict(world: World, key: str, at: Instant, killing: Iterable[Order]) -> Verdict:
+def _verdict(world: World, key: str, at: Instant, killing: Collection[Order]) -> Verdict:
     element = world.graph.element(key)
     ends_at = NEVER if element is None else element.ends_at
     # An order counts if it is in force, kills the element, and took effect before its end.
-    counting = [order for order in killing if order.effective_at < ends_at]
-    revoking = [order for order in counting if not order.suspends]
-    suspending = [order for order in counting if order.suspends]
+    counting = [order for order in killing if order.effective_at < ends_at] if killing else []
+    revoking = [order for order in counting if not order.suspends] if counting else []
+    suspending = [order for order in counting if order.suspends] if counting else []
 
-    if any(order.key == key for order in revoking):
+    if revoking and any(order.key == key for order in revoking):
         return Verdict(State.REVOKED, _because(world, key, at, revoking))
     if revoking:
         return Verdict(State.CASCADED, _because(world, key, at, revoking))

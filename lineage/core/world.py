@@ -113,12 +113,11 @@ class World:
         """The actions whose authority is one of some elements."""
         wanted = keys if isinstance(keys, set | frozenset) else set(keys)
         candidates: set[str] = set()
-        for key in wanted:
-            if key in self.uses:
-                candidates |= self.uses[key]
-            if key in self.decided:
-                for decision in self.decided[key]:
-                    candidates |= self.uses.get(f"decision:{decision}", set())
+        for key in self.uses.keys() & wanted:
+            candidates |= self.uses[key]
+        for key in self.decided.keys() & wanted:
+            for decision in self.decided[key]:
+                candidates |= self.uses.get(f"decision:{decision}", set())
         return {action for action in candidates if self.authority(action) in wanted}
 
 

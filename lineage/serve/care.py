@@ -11,7 +11,7 @@ from ingest import codec
 from ingest.log import Log, topic_of
 from ingest.projector import project, read_record
 from lineage.core.errors import BadRecordError, DelegraphError
-from lineage.core.records import Readable, Record, position_of
+from lineage.core.records import Readable, Record
 from lineage.core.trust import TrustTable
 from lineage.serve.documents import Document
 from lineage.serve.service import Service, Trust
@@ -37,7 +37,7 @@ def retry(service: Service) -> Document:
         if item.record.value is None or item.record.reason == "credential":
             continue  # what is kept is not what was sent
         if item.record.number is not None:
-            record = Record(position_of(item.record.number), item.record.recorded_at, item.record.value)
+            record = Record(item.record.number, item.record.recorded_at, item.record.value)
             result = read_record(record, service.trust.table)
             if isinstance(result, Readable):
                 from_log.append((item.id, result))

@@ -154,6 +154,7 @@ class _Out:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         self.missing = False
+        self.wrong = False
 
     @property
     def console(self) -> "Console":
@@ -176,10 +177,18 @@ class _Out:
         else:
             click.echo(f"No fact names {_printable(asked)}.", err=True)
 
+    def refused(self, asked: str, fault: RefusedError) -> None:
+        """Say why a question cannot be asked of an id; the others are answered, and the command then exits with 2."""
+        self.wrong = True
+        if self.as_json:
+            document = {"error": "refused", "id": asked, "detail": str(fault)}
+            click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+        click.echo(f"delegraph: {_printable(str(fault))}", err=True)
+
     def finish(self) -> None:
-        """Exit with 3 if anything was not found."""
-        if self.missing:
-            sys.exit(EXIT_NOT_FOUND)
+        """Exit with 2 if anything was refused, else with 3 if anything was not found."""
+        if self.wrong or self.missing:
+            sys.exit(EXIT_REFUSED if self.wrong else EXIT_NOT_FOUND)
 
     @contextmanager
     def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
@@ -301,11 +310,12 @@ def ingest(settings: "Settings", out: _Out, files: tuple[str, ...], format_: str
 
     What cannot be read goes to quarantine with its reason and place; the rest goes in.
     """  # noqa: D301
-    from ingest.intake import take_in
+    from ingest.intake import refuse_unreadable, take_in
     from ingest.projector import project
     from lineage.serve import render
     from lineage.serve.wiring import now, opened_service
 
+    refuse_unreadable(files)
     with opened_service(settings, create=True) as service:
         with out.progress("reading", _size(files)) as progress:
             log = service.require_log()
@@ -335,11 +345,12 @@ def emit(settings: "Settings", out: _Out, files: tuple[str, ...]) -> None:
 
     A line that is no event is refused by name, the others are published, and the exit code is 2.
     """  # noqa: D301
-    from ingest.intake import take_in
+    from ingest.intake import refuse_unreadable, take_in
     from lineage.core.records import Unreadable
     from lineage.serve import render
     from lineage.serve.wiring import now, opened_log
 
+    refuse_unreadable(files)
     refused: list[Unreadable] = []
 
     class Refusing:
@@ -517,7 +528,11 @@ def _ask(
     when = _now() if at is None else at
     with opened_service(settings) as service:
         for asked in _asked(ids):
-            document = question(service, asked, when)
+            try:
+                document = question(service, asked, when)
+            except RefusedError as fault:
+                out.refused(asked, fault)
+                continue
             if document is None:
                 out.not_found(asked)
             else:

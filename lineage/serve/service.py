@@ -3,6 +3,7 @@
 It owns no clock and opens nothing: the store, the log, the trust table and the moment now are given to it.
 """
 
+import logging
 import time
 import uuid
 from collections.abc import Callable
@@ -34,6 +35,8 @@ from lineage.serve.documents import (
     verdict_document,
 )
 from lineage.store.store import Store
+
+logger = logging.getLogger(__name__)
 
 MAX_KILLS = 1_000  # what an order without a plan's digest may kill, if nothing else is said
 
@@ -189,7 +192,10 @@ class Service:
         if found is None:
             return None
         world, reach = found
-        self.store.keep_plan(reach.plan_digest, reach.plan, self.clock())
+        try:
+            self.store.keep_plan(reach.plan_digest, reach.plan, self.clock())
+        except UnavailableError as fault:  # a copy to read from answers as well as any, but orders nothing
+            logger.warning("the plan is not kept, and cannot be executed by its digest: %s", fault)
         return {**reach_document(world, reach), "trust": self.trust.file, "as_of": self.as_of()}
 
     def _reach(

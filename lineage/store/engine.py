@@ -44,7 +44,9 @@ def connect(url: str, *, create: bool) -> Engine:
     file = sqlite_path(url)
     if file is not None:
         _refuse_place(file, create=create)
-    engine = sa.create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS, "isolation_level": None})
+    # The connection used last comes first: its cache of pages is the warm one.
+    connect_args = {"timeout": _BUSY_SECONDS, "isolation_level": None}
+    engine = sa.create_engine(parsed, connect_args=connect_args, pool_use_lifo=True)
     event.listen(engine, "connect", partial(_on_connect, url, create))
     event.listen(engine, "begin", _on_begin)
     return engine

@@ -6,6 +6,7 @@ sighting of a fact that is known (duplicate), or a row in quarantine.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
@@ -16,13 +17,13 @@ from lineage.core.elements import ELEMENT_KINDS
 from lineage.core.errors import FencedError
 from lineage.core.events import Event
 from lineage.core.mentions import Role, mentions, subject_of
-from lineage.core.records import Batch, Readable, Unreadable, position_of
+from lineage.core.records import Batch, Readable, Unreadable
 from lineage.store.sql import among, chunks
 from lineage.store.tables import ENDLESS, Keys, fact, name, position, quarantine, ref, sighting, span_after
 
 _BOUNDED: Final = frozenset({Role.DEPENDS, Role.NAMES, Role.PRIOR})
-# Rows in one statement: it halves what a row costs. SQLite takes 32,766 parameters.
-_ROWS: Final = 500
+# Many rows in one statement halve what a row costs; SQLite takes 32,766 parameters.
+_PARAMETERS: Final = 32_000
 # Ids that are known to stand in `name`; to write one again is harmless, so the set may be forgotten.
 _NAMES_KNOWN: Final = 500_000
 
@@ -41,7 +42,27 @@ class _Content(NamedTuple):
     event: Event
 
 
-_New = tuple[Readable, int, int]  # a record that says something new, its ident, its outcome
+@dataclass(slots=True)
+class _Rows:
+    """The rows of a batch, as far as they can be known without the database.
+
+    Attributes:
+        idents: For each readable record the hash of (source, event_id).
+        facts: For each its row.
+        refs: Rows of ``ref`` that carry no bound.
+        bounded: The others, without their bound: (key, role, about, n).
+        granting: For each element that the batch grants the bound that the batch itself gives it.
+        upward: For each what it depends on.
+        names: Rows of ``name``.
+    """
+
+    idents: list[int] = field(default_factory=list)
+    facts: list[tuple[Any, ...]] = field(default_factory=list)
+    refs: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    bounded: list[tuple[int, int, int, int]] = field(default_factory=list)
+    granting: dict[int, int] = field(default_factory=dict)
+    upward: dict[int, set[int]] = field(default_factory=dict)
+    names: list[tuple[None, str]] = field(default_factory=list)
 
 
 class Projection:
@@ -53,6 +74,42 @@ class Projection:
         self._decode = decode
         self._named: set[int] = set()  # hashes that are known to be in `name`
 
+    def _rows(self, records: list[Readable]) -> _Rows:
+        rows = _Rows()
+        hash_of, named = self._keys.of, self._named
+        idents, facts, refs, bounded = rows.idents, rows.facts, rows.refs, rows.bounded
+        granting, upward, names = rows.granting, rows.upward, rows.names
+        for number, (event, recorded_at, misrouted), value, authorised in records:
+            kind, id_ = subject_of(event)
+            own = hash_of(kind, id_)
+            if own not in named:
+                named.add(own)
+                names.append((None, f"{kind}:{id_}"))
+            until = 0
+            if kind in ELEMENT_KINDS:
+                ends_at = event.body.expires_at  # type: ignore[union-attr]
+                until = ENDLESS if ends_at is None else span_after(ends_at)
+                granting[own] = max(granting.get(own, 0), until)
+            for role, mentioned, id_ in mentions(event):
+                hashed = hash_of(mentioned, id_)
+                if hashed not in named:
+                    named.add(hashed)
+                    names.append((None, f"{mentioned}:{id_}"))
+                if role in _BOUNDED:
+                    bounded.append((hashed, role, own, number))
+                    if role == Role.DEPENDS:
+                        upward.setdefault(own, set()).add(hashed)
+                else:
+                    refs.append((hashed, 0, role, own, number))
+            ident = self._keys.once("event", f"{event.source}\0{event.event_id}")
+            idents.append(ident)
+            outcome = Outcome.ACCEPTED if authorised else Outcome.UNAUTHORISED
+            source = hash_of("source", event.source)
+            facts.append((number, ident, own, outcome, misrouted, recorded_at, until, source, event.sequence, value))
+        if len(named) > _NAMES_KNOWN:
+            named.clear()
+        return rows
+
     def write(self, connection: Connection, batch: Batch) -> None:
         """Write a batch. The caller's transaction holds it together.
 
@@ -61,9 +118,22 @@ class Projection:
         """
         self._advance(connection, batch)
         self.put_aside(connection, batch.unreadable)
-        fresh = self._fresh(connection, batch.readable)
-        if fresh:
-            self._index(connection, fresh)
+        if not batch.readable:
+            return
+        rows = self._rows(batch.readable)
+        fresh = self._fresh(connection, batch.readable, rows.idents)
+        facts, refs, bounded = rows.facts, rows.refs, rows.bounded
+        if fresh is not None:
+            facts = [(*row[:3], fresh[row[0]], *row[4:]) for row in facts if row[0] in fresh]
+            refs = [row for row in refs if row[4] in fresh]
+            bounded = [row for row in bounded if row[3] in fresh]
+        bounds, raised = self._bounds(connection, rows.granting, rows.upward)
+        refs += [(hashed, bounds[own], role, own, number) for hashed, role, own, number in bounded]
+        refs += raised
+        refs.sort()  # neighbours go to the same pages
+        _insert(connection, fact, facts)
+        _insert(connection, ref, refs)
+        _insert(connection, name, rows.names)
 
     def forget(self) -> None:
         """Forget what is thought to be written: the transaction did not come to its end."""
@@ -89,17 +159,11 @@ class Projection:
             connection.execute(quarantine.insert().prefix_with("OR IGNORE", dialect="sqlite"), rows)
 
     def _advance(self, connection: Connection, batch: Batch) -> None:
-        times: dict[tuple[str, int], int] = defaultdict(int)
-        for record in batch.readable:
-            place = _place(record.number)
-            times[place] = max(times[place], record.fact.recorded_at)
-        for unreadable in batch.unreadable:
-            if unreadable.number is not None:
-                place = _place(unreadable.number)
-                times[place] = max(times[place], unreadable.recorded_at)
+        recorded = [record.fact.recorded_at for record in batch.readable]
+        recorded += [record.recorded_at for record in batch.unreadable]
+        recorded_at = max(recorded, default=0)
         for (topic, partition), (expected, following) in batch.advance.items():
             where = (position.c.topic == topic) & (position.c.partition == partition)
-            recorded_at = times[topic, partition]
             moved = connection.execute(
                 position.update()
                 .where(where & (position.c.next_offset == expected))
@@ -120,21 +184,20 @@ class Projection:
                 row = {"topic": topic, "partition": partition, "next_offset": following, "recorded_at": recorded_at}
                 connection.execute(position.insert(), [row])
 
-    def _fresh(self, connection: Connection, records: list[Readable]) -> list[_New]:
-        """The records that say something new, with ident and outcome; duplicates are written as sightings."""
-        hash_of = self._keys.of
-        idents = [hash_of("event", f"{event.source}\0{event.event_id}") for _, (event, _, _), _, _ in records]
+    def _fresh(self, connection: Connection, records: list[Readable], idents: list[int]) -> dict[int, int] | None:
+        """The numbers of the records that say something new, with their outcomes; None: all do, as prepared.
+
+        Duplicates are written as sightings.
+        """
         known: dict[int, list[_Content]] = defaultdict(list)
         for part in chunks(idents):
             query = sa.select(fact.c.n, fact.c.ident, fact.c.misrouted, fact.c.value).where(among(fact.c.ident, part))
             for n, ident, misrouted, value in connection.execute(query):
                 known[ident].append(_Content(n, bool(misrouted), self._decode(value)))
-        if not known and len(set(idents)) == len(idents):  # nearly every batch: nothing was ever seen before
-            return [
-                (record, ident, Outcome.ACCEPTED if record.authorised else Outcome.UNAUTHORISED)
-                for record, ident in zip(records, idents, strict=True)
-            ]
-        fresh, seen = [], []
+        if not known and len(set(idents)) == len(idents):  # nearly every batch
+            return None
+        fresh: dict[int, int] = {}
+        seen = []
         for record, ident in zip(records, idents, strict=True):
             event, recorded_at, misrouted = record.fact
             contents = [
@@ -147,54 +210,13 @@ class Projection:
                 seen.append({"n": record.number, "fact": same[misrouted], "recorded_at": recorded_at})
                 continue
             if not record.authorised:
-                outcome = Outcome.UNAUTHORISED
+                fresh[record.number] = Outcome.UNAUTHORISED
             else:
-                outcome = Outcome.CONFLICT if contents and not same else Outcome.ACCEPTED
-            fresh.append((record, ident, outcome))
+                fresh[record.number] = Outcome.CONFLICT if contents and not same else Outcome.ACCEPTED
             known[ident].append(_Content(record.number, misrouted, event))
         if seen:
             connection.execute(sighting.insert(), seen)
         return fresh
-
-    def _index(self, connection: Connection, fresh: list[_New]) -> None:
-        hash_of, named = self._keys.of, self._named
-        granting: dict[int, int] = {}  # element -> the bound that the batch itself gives it
-        upward: dict[int, set[int]] = {}  # element -> what it depends on
-        facts, refs, bounded, names = [], [], [], []
-        for record, ident, outcome in fresh:
-            number, (event, recorded_at, misrouted), value, _ = record
-            kind, id_ = subject_of(event)
-            own = hash_of(kind, id_)
-            if own not in named:
-                named.add(own)
-                names.append((None, f"{kind}:{id_}"))
-            until = 0
-            if kind in ELEMENT_KINDS:
-                ends_at = event.body.expires_at  # type: ignore[union-attr]
-                until = ENDLESS if ends_at is None else span_after(ends_at)
-                granting[own] = max(granting.get(own, 0), until)
-            for role, mentioned, id_ in mentions(event):
-                hashed = hash_of(mentioned, id_)
-                if hashed not in named:
-                    named.add(hashed)
-                    names.append((None, f"{mentioned}:{id_}"))
-                if role in _BOUNDED:
-                    bounded.append((hashed, role, own, number))
-                    if role == Role.DEPENDS:
-                        upward.setdefault(own, set()).add(hashed)
-                else:
-                    refs.append((hashed, 0, role, own, number))
-            source = hash_of("source", event.source)
-            facts.append((number, ident, own, outcome, misrouted, recorded_at, until, source, event.sequence, value))
-        bounds, raised = self._bounds(connection, granting, upward)
-        refs += [(hashed, bounds[own], role, own, number) for hashed, role, own, number in bounded]
-        refs += raised
-        refs.sort()  # neighbours go to the same pages
-        _insert(connection, fact, facts)
-        _insert(connection, ref, refs)
-        _insert(connection, name, names)
-        if len(named) > _NAMES_KNOWN:
-            named.clear()
 
     def _bounds(
         self, connection: Connection, granting: dict[int, int], upward: dict[int, set[int]]
@@ -263,13 +285,10 @@ def _insert(connection: Connection, table: sa.Table, rows: list[tuple[Any, ...]]
     columns = ", ".join(column.name for column in table.columns)
     marks = "(" + ", ".join("?" for _ in table.columns) + ")"
     insert = f"INSERT OR IGNORE INTO {table.name} ({columns}) VALUES "  # noqa: S608 (names of our tables)
-    whole = len(rows) // _ROWS * _ROWS
-    many = insert + ", ".join([marks] * _ROWS)
-    for start in range(0, whole, _ROWS):
-        connection.exec_driver_sql(many, tuple(chain.from_iterable(rows[start : start + _ROWS])))
+    size = _PARAMETERS // len(table.columns)
+    whole = len(rows) // size * size
+    for start in range(0, whole, size):
+        many = insert + ", ".join([marks] * size)
+        connection.exec_driver_sql(many, tuple(chain.from_iterable(rows[start : start + size])))
     if whole < len(rows):
         connection.exec_driver_sql(insert + marks, rows[whole:])
-
-
-def _place(number: int) -> tuple[str, int]:
-    return position_of(number)[:2]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from lineage.core.collector import collector_put_off
 from lineage.core.errors import BadRecordError, IntegrityError
 from lineage.core.events import Event, Fact, canonical_json
 from lineage.core.records import Batch, Readable, Unreadable
@@ -194,7 +195,7 @@ class Store:
     @contextmanager
     def reader(self, *, trust: TrustTable | None, known_at: Instant | None = None) -> Iterator[Reader]:
         """Facts as one moment of the store has them."""
-        with self.connection() as connection:
+        with collector_put_off(), self.connection() as connection:
             yield Reader(connection, self.keys, self.decode, trust=trust, known_at=known_at)
 
     def plan(self, digest: str) -> dict[str, Any] | None:

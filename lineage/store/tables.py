@@ -157,10 +157,14 @@ class Keys:
         cache = self._caches[kind]
         found = cache.get(id_)
         if found is None:
-            state = self._blank.copy()
-            state.update(f"{kind}:{id_}".encode())
-            found = int.from_bytes(state.digest(), "little", signed=True)
+            found = self.once(kind, id_)
             if len(cache) >= self._CACHED:
                 cache.clear()
             cache[id_] = found
         return found
+
+    def once(self, kind: str, id_: str) -> int:
+        """The same, of a key that will hardly come again."""
+        state = self._blank.copy()
+        state.update(f"{kind}:{id_}".encode())
+        return int.from_bytes(state.digest(), "little", signed=True)
