@@ -7,6 +7,7 @@ The kinds are those that DESIGN names: ``branch``, ``chain-mismatch``, ``disagre
 one before it and neither an actor nor a delegation says how (ADR 0006).
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -83,6 +84,8 @@ def chain_findings(world: World, key: str, chain: Chain, at: Instant) -> list[Fi
 def element_findings(world: World, key: str, at: Instant) -> list[Finding]:
     """What does not fit in what is said of one element: ``disagreement``, ``suspect``."""
     facts = world.graph.facts.get(key)
+    if len(facts) == 1 and not getattr(facts[0].event.body, "prior_actors", ()):
+        return []
     found = list(_disagreements(key, facts)) if len(facts) > 1 else []
     element = world.graph.element(key)
     asserted = {prior for fact in facts for prior in getattr(fact.event.body, "prior_actors", ())}
@@ -191,6 +194,8 @@ def order_findings(world: World, revocation: str) -> list[Finding]:
 def cycles(world: World, key: str) -> list[Finding]:
     """The cycles among what an element depends on."""
     above = world.graph.above(key)
+    if _ever_later(world, above):
+        return []
     # Take away what nothing in the set above it is left of, until only cycles and what hangs below them remain.
     waiting = {node: sum(parent in above for parent in world.graph.parents(node)) for node in above}
     ready = [node for node, count in waiting.items() if count == 0]
@@ -213,6 +218,18 @@ def cycles(world: World, key: str) -> list[Finding]:
             why = f"these depend on one another: {', '.join(members)}"
             found.append(Finding("cycle", smallest, why, _facts_of(world, members)))
     return sorted(found, key=lambda finding: finding.of)
+
+
+def _ever_later(world: World, keys: Iterable[str]) -> bool:
+    """Whether everything was issued later than what it depends on, as is usual: then there is no cycle."""
+    graph = world.graph
+    for key in keys:
+        element = graph.element(key)
+        for parent in element.parents if element else ():
+            above = graph.element(parent)
+            if element and above and above.issued_at >= element.issued_at:
+                return False
+    return True
 
 
 def holes(sequences: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -249,12 +266,12 @@ def unauthorised(fact: Fact, of: str) -> Finding:
 
 def _subject_changes(world: World, chain: Chain) -> Iterator[Finding]:
     standing = {hop.principal for hop in chain.hops}
-    for above, below in zip(chain.tokens, chain.tokens[1:], strict=False):
-        parent, child = world.graph.element(above), world.graph.element(below)
-        before, after = (element.first("subject") if element else None for element in (parent, child))
+    subjects = [element.first("subject") if (element := world.graph.element(key)) else None for key in chain.tokens]
+    for position, (before, after) in enumerate(itertools.pairwise(subjects)):
         if before == after or after in standing:
             continue
         if before and after and not any(world.principals.same(after, other) for other in (before, *standing)):
+            above, below = chain.tokens[position], chain.tokens[position + 1]
             why = f"{below} acts for {after}, but was derived from {above}, which acts for {before}"
             yield Finding("subject-change", below, why, _facts_of(world, (above, below)))
 

@@ -13,9 +13,9 @@ from lineage.core.events import Fact, RevocationLifted, RevocationOrdered, Targe
 from lineage.core.times import NEVER, Instant
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Order:
-    """One order, with the lift that counts for it.
+    """One order, with the lift that counts for it. Two are equal if they are the same fact.
 
     Attributes:
         fact: The order as recorded.
@@ -28,6 +28,14 @@ class Order:
     body: RevocationOrdered
     effective_at: Instant
     lifted_at: Instant
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same fact."""
+        return isinstance(other, Order) and self.fact == other.fact
+
+    def __hash__(self) -> int:
+        """By the identity of the fact."""
+        return hash((self.fact.event.source, self.fact.event.event_id))
 
     @property
     def target(self) -> Target:

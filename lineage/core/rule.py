@@ -155,18 +155,24 @@ def hits(world: World, keys: Iterable[str], at: Instant) -> dict[str, list[Order
     struck: dict[str, list[Order]] = {}
     if not world.orders:
         return struck
-    standing: dict[str, list[Order]] = {}  # the orders in force on what is named, worked out once a name
+    standing: dict[str, list[Order]] = {}  # the orders in force on a target, worked out once
+    targets: dict[str, list[str]] = {}  # what an order on something that is named can be aimed at, where there is any
+
+    def in_force(target: str) -> list[Order]:
+        if target not in standing:
+            standing[target] = [order for order in world.orders.on(target) if order.in_force(at)]
+        return standing[target]
+
     for key in keys:
-        found = [order for order in world.orders.on(key) if order.in_force(at)]
+        found = in_force(key).copy()
         element = world.graph.element(key)
-        for name in element.names if element else ():
-            if name not in standing:
-                standing[name] = [
-                    order for target in aliases(world, name) for order in world.orders.on(target) if order.in_force(at)
-                ]
-            for order in standing[name]:
-                if element and order not in found and not order.spares(element):
-                    found.append(order)
+        if element is not None:
+            aimed: set[str] = set()  # two names may be one party
+            for name in element.names:
+                if name not in targets:
+                    targets[name] = [target for target in aliases(world, name) if in_force(target)]
+                aimed.update(targets[name])
+            found += [order for target in aimed for order in standing[target] if not order.spares(element)]
         if found:
             struck[key] = found
     return struck

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -34,12 +34,6 @@ class Outcome:
     ACCEPTED: Final = 0
     CONFLICT: Final = 1
     UNAUTHORISED: Final = 2
-
-
-class _Content(NamedTuple):
-    number: int
-    misrouted: bool
-    event: Event
 
 
 @dataclass(slots=True)
@@ -189,31 +183,30 @@ class Projection:
 
         Duplicates are written as sightings.
         """
-        known: dict[int, list[_Content]] = defaultdict(list)
+        # (source, event_id) -> content -> its number by way of coming. A hash is no identity: real ids are compared.
+        known: defaultdict[tuple[str, str], dict[Event, dict[bool, int]]] = defaultdict(dict)
         for part in chunks(idents):
-            query = sa.select(fact.c.n, fact.c.ident, fact.c.misrouted, fact.c.value).where(among(fact.c.ident, part))
-            for n, ident, misrouted, value in connection.execute(query):
-                known[ident].append(_Content(n, bool(misrouted), self._decode(value)))
+            query = sa.select(fact.c.n, fact.c.misrouted, fact.c.value).where(among(fact.c.ident, part))
+            for n, misrouted, value in connection.execute(query):
+                event = self._decode(value)
+                known[event.source, event.event_id].setdefault(event, {})[bool(misrouted)] = n
         if not known and len(set(idents)) == len(idents):  # nearly every batch
             return None
         fresh: dict[int, int] = {}
         seen = []
-        for record, ident in zip(records, idents, strict=True):
+        for record in records:
             event, recorded_at, misrouted = record.fact
-            contents = [
-                content
-                for content in known[ident]  # a hash is no identity
-                if (content.event.source, content.event.event_id) == (event.source, event.event_id)
-            ]
-            same = {content.misrouted: content.number for content in contents if content.event == event}
+            contents = known[event.source, event.event_id]
+            others = bool(contents) and event not in contents
+            same = contents.setdefault(event, {})
             if misrouted in same:
                 seen.append({"n": record.number, "fact": same[misrouted], "recorded_at": recorded_at})
                 continue
+            same[misrouted] = record.number
             if not record.authorised:
                 fresh[record.number] = Outcome.UNAUTHORISED
             else:
-                fresh[record.number] = Outcome.CONFLICT if contents and not same else Outcome.ACCEPTED
-            known[ident].append(_Content(record.number, misrouted, event))
+                fresh[record.number] = Outcome.CONFLICT if others else Outcome.ACCEPTED
         if seen:
             connection.execute(sighting.insert(), seen)
         return fresh

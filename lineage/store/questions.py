@@ -90,10 +90,10 @@ _FACTS_REFERRING = sa.select(*FACT).where(
         sa.select(ref.c.n).where(among(ref.c.key, "keys"), ref.c.until == 0, ref.c.role == sa.bindparam("role"))
     )
 )
-_FACTS_MENTIONING = sa.select(*FACT).where(
-    sa.or_(
-        fact.c.about == sa.bindparam("key"), fact.c.n.in_(sa.select(ref.c.n).where(ref.c.key == sa.bindparam("key")))
-    )
+# The first row comes at once, however many there are; a fact that mentions a thing twice comes twice.
+_FACTS_MENTIONING = sa.union_all(
+    sa.select(*FACT).where(fact.c.about == sa.bindparam("key")),
+    sa.select(*FACT).join(ref, ref.c.n == fact.c.n).where(ref.c.key == sa.bindparam("key")),
 )
 _NAMING = (
     sa.select(ref.c.about)
@@ -147,7 +147,8 @@ class Reader:
 
     def facts_mentioning(self, key: str) -> list[Fact]:
         """The facts, authorised and known, that are about a thing or mention it in any way."""
-        return [found for found in self._rows(_FACTS_MENTIONING, {"key": self._keys(key)}) if self._says(found, key)]
+        rows = self._stream(_FACTS_MENTIONING, {"key": self._keys(key)})
+        return list(dict.fromkeys(found for found in rows if self._says(found, key)))
 
     def facts_referring(self, keys: Collection[str], role: int) -> list[Fact]:
         """The facts that mention some things in a role that carries no bound (not NAMES, DEPENDS, PRIOR)."""
@@ -277,7 +278,7 @@ class Reader:
     def _rows(self, query: sa.Select[Any], parameters: dict[str, Any]) -> list[Fact]:
         return list(self._stream(query, parameters))
 
-    def _stream(self, query: sa.Select[Any], parameters: dict[str, Any]) -> Iterator[Fact]:
+    def _stream(self, query: sa.Select[Any] | sa.CompoundSelect[Any], parameters: dict[str, Any]) -> Iterator[Fact]:
         decode = self._decode
         for row in self._connection.execute(query, parameters):
             yield fact_of(row, decode)

@@ -4,9 +4,10 @@ import json
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -22,6 +23,8 @@ from lineage.store.projection import Outcome, Projection
 from lineage.store.questions import FACT, Reader, fact_of
 from lineage.store.sql import among, chunks
 from lineage.store.tables import Keys, fact, meta, name, plan, position, quarantine, ref, release, sighting
+
+_REMEMBERED: Final = 16_384  # decoded values; some 30 MB
 
 
 class Outcomes(NamedTuple):
@@ -63,6 +66,8 @@ class Store:
         self._log: bytes | None = None
         self._writing = engine.execution_options(delegraph_writes=True)
         self._read_value = decode
+        # Questions about one incident read the same facts again and again.
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(decode)
         self.keys = Keys(secret)
         self._projection = Projection(self.keys, self.decode)
 
@@ -73,7 +78,7 @@ class Store:
             IntegrityError: It can no longer be read.
         """
         try:
-            return self._read_value(value)
+            return self._remembered(value)
         except BadRecordError as error:
             raise IntegrityError(
                 f"the store {self.url} is damaged: a fact cannot be read ({error}); run 'delegraph rebuild'"
