@@ -18,14 +18,35 @@ from lineage.core.errors import FencedError
 from lineage.core.events import Event
 from lineage.core.mentions import Role, mentions, subject_of
 from lineage.core.records import Batch, Readable, Unreadable
-from lineage.store.sql import among, chunks
-from lineage.store.tables import ENDLESS, Keys, fact, name, position, quarantine, ref, sighting, span_after
+from lineage.store.sql import among, chunks, given
+from lineage.store.tables import (
+    ENDLESS,
+    Keys,
+    fact,
+    in_role_upward,
+    name,
+    position,
+    quarantine,
+    ref,
+    sighting,
+    span_after,
+)
 
 _BOUNDED: Final = frozenset({Role.DEPENDS, Role.NAMES, Role.PRIOR})
 # Many rows in one statement halve what a row costs; SQLite takes 32,766 parameters.
 _PARAMETERS: Final = 32_000
 # Ids that are known to stand in `name`; to write one again is harmless, so the set may be forgotten.
 _NAMES_KNOWN: Final = 500_000
+
+
+_asked = given("keys").subquery()
+# The highest bound is one seek in the index, however many children there are.
+_BOUNDS: Final = sa.select(
+    _asked.c.key,
+    sa.select(sa.func.max(ref.c.until)).where(ref.c.key == _asked.c.key).scalar_subquery(),
+    sa.select(sa.func.max(fact.c.until)).where(fact.c.about == _asked.c.key).scalar_subquery(),
+)
+_PARENTS: Final = sa.select(ref.c.about, ref.c.key).where(among(ref.c.about, "keys"), *in_role_upward(Role.DEPENDS))
 
 
 class Outcome:
@@ -38,25 +59,26 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Rows:
-    """The rows of a batch, as far as they can be known without the database.
+    """The rows of some records, as far as they can be known without the bounds.
 
     Attributes:
-        idents: For each readable record the hash of (source, event_id).
-        facts: For each its row.
+        facts: Rows of ``fact``.
         refs: Rows of ``ref`` that carry no bound.
         bounded: The others, without their bound: (key, role, about, n).
-        granting: For each element that the batch grants the bound that the batch itself gives it.
+        granting: For each element that the records grant the bound that they themselves give it.
         upward: For each what it depends on.
         names: Rows of ``name``.
     """
 
-    idents: list[int] = field(default_factory=list)
     facts: list[tuple[Any, ...]] = field(default_factory=list)
     refs: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     bounded: list[tuple[int, int, int, int]] = field(default_factory=list)
     granting: dict[int, int] = field(default_factory=dict)
     upward: dict[int, set[int]] = field(default_factory=dict)
     names: list[tuple[None, str]] = field(default_factory=list)
+
+
+_New = tuple[Readable, int, int]  # a record that says something new, its ident, its outcome
 
 
 class Projection:
@@ -68,12 +90,32 @@ class Projection:
         self._decode = decode
         self._named: set[int] = set()  # hashes that are known to be in `name`
 
-    def _rows(self, records: list[Readable]) -> _Rows:
+    def write(self, connection: Connection, batch: Batch) -> None:
+        """Write a batch. The caller's transaction holds it together.
+
+        Raises:
+            FencedError: A position is not where the batch says that it was.
+        """
+        self._advance(connection, batch)
+        self.put_aside(connection, batch.unreadable)
+        fresh = self._fresh(connection, batch.readable)
+        if not fresh:
+            return
+        rows = self._rows(fresh)
+        bounds, raised = self._bounds(connection, rows.granting, rows.upward)
+        refs = rows.refs + raised
+        refs += [(hashed, bounds[own], role, own, number) for hashed, role, own, number in rows.bounded]
+        refs.sort()  # neighbours go to the same pages
+        _insert(connection, fact, rows.facts)
+        _insert(connection, ref, refs)
+        _insert(connection, name, rows.names)
+
+    def _rows(self, fresh: list[_New]) -> _Rows:
         rows = _Rows()
         hash_of, named = self._keys.of, self._named
-        idents, facts, refs, bounded = rows.idents, rows.facts, rows.refs, rows.bounded
+        facts, refs, bounded = rows.facts, rows.refs, rows.bounded
         granting, upward, names = rows.granting, rows.upward, rows.names
-        for number, (event, recorded_at, misrouted), value, authorised in records:
+        for (number, (event, recorded_at, misrouted), value, _), ident, outcome in fresh:
             kind, id_ = subject_of(event)
             own = hash_of(kind, id_)
             if own not in named:
@@ -95,39 +137,11 @@ class Projection:
                         upward.setdefault(own, set()).add(hashed)
                 else:
                     refs.append((hashed, 0, role, own, number))
-            ident = self._keys.once("event", f"{event.source}\0{event.event_id}")
-            idents.append(ident)
-            outcome = Outcome.ACCEPTED if authorised else Outcome.UNAUTHORISED
             source = hash_of("source", event.source)
             facts.append((number, ident, own, outcome, misrouted, recorded_at, until, source, event.sequence, value))
         if len(named) > _NAMES_KNOWN:
             named.clear()
         return rows
-
-    def write(self, connection: Connection, batch: Batch) -> None:
-        """Write a batch. The caller's transaction holds it together.
-
-        Raises:
-            FencedError: A position is not where the batch says that it was.
-        """
-        self._advance(connection, batch)
-        self.put_aside(connection, batch.unreadable)
-        if not batch.readable:
-            return
-        rows = self._rows(batch.readable)
-        fresh = self._fresh(connection, batch.readable, rows.idents)
-        facts, refs, bounded = rows.facts, rows.refs, rows.bounded
-        if fresh is not None:
-            facts = [(*row[:3], fresh[row[0]], *row[4:]) for row in facts if row[0] in fresh]
-            refs = [row for row in refs if row[4] in fresh]
-            bounded = [row for row in bounded if row[3] in fresh]
-        bounds, raised = self._bounds(connection, rows.granting, rows.upward)
-        refs += [(hashed, bounds[own], role, own, number) for hashed, role, own, number in bounded]
-        refs += raised
-        refs.sort()  # neighbours go to the same pages
-        _insert(connection, fact, facts)
-        _insert(connection, ref, refs)
-        _insert(connection, name, rows.names)
 
     def forget(self) -> None:
         """Forget what is thought to be written: the transaction did not come to its end."""
@@ -178,11 +192,10 @@ class Projection:
                 row = {"topic": topic, "partition": partition, "next_offset": following, "recorded_at": recorded_at}
                 connection.execute(position.insert(), [row])
 
-    def _fresh(self, connection: Connection, records: list[Readable], idents: list[int]) -> dict[int, int] | None:
-        """The numbers of the records that say something new, with their outcomes; None: all do, as prepared.
-
-        Duplicates are written as sightings.
-        """
+    def _fresh(self, connection: Connection, records: list[Readable]) -> list[_New]:
+        """The records that say something new, with ident and outcome; duplicates are written as sightings."""
+        once = self._keys.once
+        idents = [once("event", f"{event.source}\0{event.event_id}") for _, (event, _, _), _, _ in records]
         # (source, event_id) -> content -> its number by way of coming. A hash is no identity: real ids are compared.
         known: defaultdict[tuple[str, str], dict[Event, dict[bool, int]]] = defaultdict(dict)
         for part in chunks(idents):
@@ -191,10 +204,13 @@ class Projection:
                 event = self._decode(value)
                 known[event.source, event.event_id].setdefault(event, {})[bool(misrouted)] = n
         if not known and len(set(idents)) == len(idents):  # nearly every batch
-            return None
-        fresh: dict[int, int] = {}
+            return [
+                (record, ident, Outcome.ACCEPTED if record.authorised else Outcome.UNAUTHORISED)
+                for record, ident in zip(records, idents, strict=True)
+            ]
+        fresh: list[_New] = []
         seen = []
-        for record in records:
+        for record, ident in zip(records, idents, strict=True):
             event, recorded_at, misrouted = record.fact
             contents = known[event.source, event.event_id]
             others = bool(contents) and event not in contents
@@ -203,10 +219,8 @@ class Projection:
                 seen.append({"n": record.number, "fact": same[misrouted], "recorded_at": recorded_at})
                 continue
             same[misrouted] = record.number
-            if not record.authorised:
-                fresh[record.number] = Outcome.UNAUTHORISED
-            else:
-                fresh[record.number] = Outcome.CONFLICT if others else Outcome.ACCEPTED
+            outcome = Outcome.CONFLICT if others else Outcome.ACCEPTED
+            fresh.append((record, ident, outcome if record.authorised else Outcome.UNAUTHORISED))
         if seen:
             connection.execute(sighting.insert(), seen)
         return fresh
@@ -220,46 +234,44 @@ class Projection:
         that lives, and a child that survives a revocation is the worst bug that we can have.
         """
         stored: dict[int, int] = {}
-        self._load_bounds(connection, {*granting, *(key for keys in upward.values() for key in keys)}, stored)
+        self._load_bounds(connection, {*granting, *chain.from_iterable(upward.values())}, stored)
         bounds = {key: max(until, stored.get(key, 0)) for key, until in granting.items()}
-        rising = set(bounds)
         touched: set[int] = set()  # stored elements whose rows need a higher bound
         above = dict(upward)
+        asked: set[int] = set()  # whose stored parents are in `above`
+        rising = set(bounds)
         while rising:
+            # What was stored before may hang on more than the batch says.
+            if unasked := {key for key in rising if stored.get(key, 0)} - asked:
+                for key, parents in self._stored_parents(connection, unasked).items():
+                    above[key] = above.get(key, set()) | parents
+                asked |= unasked
+            found = set(chain.from_iterable(above.get(key, ()) for key in rising))
+            if missing := found - stored.keys():
+                self._load_bounds(connection, missing, stored)
             higher: set[int] = set()
-            unknown = {key for key in rising if key not in granting and key not in above}
-            above.update(self._stored_parents(connection, unknown))
             for key in rising:
                 if stored.get(key, 0) and bounds[key] > stored[key]:
                     touched.add(key)
-                parents = set(above.get(key, ()))
-                if key in granting and stored.get(key, 0):  # granted before as well: by other parents, perhaps
-                    parents |= self._stored_parents(connection, {key}).get(key, set())
-                    above[key] = parents
-                if missing := {parent for parent in parents if parent not in stored and parent not in bounds}:
-                    self._load_bounds(connection, missing, stored)
-                for parent in parents:
-                    if bounds.get(parent, stored.get(parent, 0)) < bounds[key]:
+                for parent in above.get(key, ()):
+                    if bounds.get(parent, stored[parent]) < bounds[key]:
                         bounds[parent] = bounds[key]
                         higher.add(parent)
             rising = higher
         return bounds, list(self._raised(connection, touched, bounds))
 
-    def _load_bounds(self, connection: Connection, keys: set[int], into: dict[int, int]) -> None:
+    @staticmethod
+    def _load_bounds(connection: Connection, keys: set[int], into: dict[int, int]) -> None:
         for part in chunks(keys):
-            into.update(dict.fromkeys(part, 0))
-            for column, table in ((ref.c.key, ref), (fact.c.about, fact)):
-                query = sa.select(column, sa.func.max(table.c.until)).where(among(column, part)).group_by(column)
-                for key, until in connection.execute(query):
-                    into[key] = max(into[key], until)
+            for key, below, own in connection.execute(_BOUNDS, {"keys": part}):
+                into[key] = max(below or 0, own or 0)
 
     @staticmethod
     def _stored_parents(connection: Connection, keys: set[int]) -> dict[int, set[int]]:
-        parents: dict[int, set[int]] = {key: set() for key in keys}
+        parents: dict[int, set[int]] = {}
         for part in chunks(keys):
-            query = sa.select(ref.c.about, ref.c.key).where(among(ref.c.about, part), ref.c.role == Role.DEPENDS)
-            for child, parent in connection.execute(query):
-                parents[child].add(parent)
+            for child, parent in connection.execute(_PARENTS, {"keys": part}):
+                parents.setdefault(child, set()).add(parent)
         return parents
 
     def _raised(

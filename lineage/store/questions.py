@@ -26,7 +26,7 @@ from lineage.core.times import Instant
 from lineage.core.trust import TrustTable, authorised
 from lineage.core.world import World
 from lineage.store.sql import among, chunks, given
-from lineage.store.tables import UPWARD, Keys, fact, ref, sighting, span_of
+from lineage.store.tables import Keys, fact, in_role_upward, ref, sighting, span_of
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
 FACT = (fact.c.n, fact.c.recorded_at, fact.c.misrouted, fact.c.value, _EARLIEST_SIGHTING.label("again"))
@@ -36,14 +36,12 @@ def _role(role: int) -> sa.ColumnElement[bool]:
     return ref.c.role == sa.literal_column(str(role))
 
 
-# Said in the words of the partial index, so that both databases see that it serves.
-_UPWARD = ref.c.role.in_([sa.literal_column(str(role)) for role in UPWARD])
-
-
 def _above() -> sa.CTE:
     """The keys of a set of elements and of all that they depend on."""
     found = given("keys").cte("above", recursive=True)
-    return found.union(sa.select(ref.c.key).join(found, ref.c.about == found.c.key).where(_UPWARD, _role(Role.DEPENDS)))
+    return found.union(
+        sa.select(ref.c.key).join(found, ref.c.about == found.c.key).where(*in_role_upward(Role.DEPENDS))
+    )
 
 
 def _below() -> sa.CTE:
@@ -58,7 +56,7 @@ def _below() -> sa.CTE:
 
 def _party() -> sa.CTE:
     """The keys of all that are said to be the same party as some principals."""
-    linked = sa.and_(_UPWARD, _role(Role.ALIAS))
+    linked = sa.and_(*in_role_upward(Role.ALIAS))
     start = sa.select(ref.c.about.label("key")).where(
         sa.or_(
             sa.and_(among(ref.c.key, "keys"), ref.c.until == 0, _role(Role.ALIAS)),

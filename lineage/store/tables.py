@@ -8,6 +8,7 @@ import hashlib
 from collections import defaultdict
 from typing import Final
 
+import sqlalchemy as sa
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -74,6 +75,13 @@ ref = Table(
 UPWARD: Final = (Role.DEPENDS, Role.ALIAS)
 _upward = text(f"role IN ({', '.join(str(role) for role in UPWARD)})")
 Index("ref_upward", ref.c.about, ref.c.key, ref.c.role, sqlite_where=_upward, postgresql_where=_upward)
+
+
+def in_role_upward(role: int) -> tuple[sa.ColumnElement[bool], ...]:
+    """That a row of ``ref`` has a role of UPWARD, in the words of the partial index: only then does it serve."""
+    upward = ref.c.role.in_([sa.literal_column(str(each)) for each in UPWARD])
+    return upward, ref.c.role == sa.literal_column(str(role))
+
 
 sighting = Table(
     "sighting",
