@@ -164,6 +164,7 @@ def questions(count: int) -> Iterator[Figure]:
         step = max(1, len(day) // 500)
         tokens = [event.body.token for event in day if isinstance(event.body, TokenIssued)][::step]
         actions = [event.body.action for event in day if isinstance(event.body, ActionPerformed)][::step]
+        del day  # what a service would not hold, and the garbage collector would walk through
         yield from asked(service, f"at {count:,} events", tokens, actions)
         for hops, goal in ((5, 1.0), (1_000, 20.0), (10_000, None)):
             name = f"chain{hops}"
