@@ -281,7 +281,11 @@ def demo(settings: "Settings", out: _Out) -> None:  # noqa: ARG001
 @main.command()
 @_shared()
 def init(settings: "Settings", out: _Out) -> None:
-    """Create what is missing: the tables of the store, the embedded log. Harmless to repeat."""
+    """Create what is missing: the tables of the store, the embedded log. Harmless to repeat.
+
+    \b
+      delegraph init --store sqlite:////var/lib/delegraph/store.db
+    """  # noqa: D301
     from lineage.serve.wiring import opened_service
 
     with opened_service(settings, create=True) as service:
@@ -375,7 +379,12 @@ def emit(settings: "Settings", out: _Out, files: tuple[str, ...]) -> None:
 @click.option("--drain", is_flag=True, help="Stop at the end that the log has now.")
 @_shared()
 def consume(settings: "Settings", out: _Out, drain: bool) -> None:
-    """Run the consumer: project what the log holds, and what comes, until stopped (SIGINT, SIGTERM)."""
+    """Run the consumer: project what the log holds, and what comes, until stopped (SIGINT, SIGTERM).
+
+    \b
+      delegraph consume --drain     up to the end that the log has now
+      delegraph consume             until stopped
+    """  # noqa: D301
     from lineage.serve import render
     from lineage.serve.consume import follow
     from lineage.serve.wiring import opened_service
@@ -616,7 +625,11 @@ def revoke(settings: "Settings", out: _Out, target: str, by: str, execute: bool,
 @click.option("--source", metavar="URI", help="The source to send it under. [env: DELEGRAPH_SOURCE]")
 @_shared()
 def lift(settings: "Settings", out: _Out, revocation: str, by: str, note: str | None, source: str | None) -> None:  # noqa: ARG001
-    """Lift an order: a suspension ends; after a revocation new authority lives and the old stays dead."""
+    """Lift an order: a suspension ends; after a revocation new authority lives and the old stays dead.
+
+    \b
+      delegraph lift rev-4711 --by human:you --note 'false alarm'
+    """  # noqa: D301
     from lineage.serve import render
     from lineage.serve.wiring import opened_service
 
@@ -634,7 +647,11 @@ def lift(settings: "Settings", out: _Out, revocation: str, by: str, note: str | 
 @_KNOWN_AT
 @_shared()
 def uses(settings: "Settings", out: _Out, ids: tuple[str, ...], known_at: Instant | None) -> None:
-    """Where a token was used, by whom (the actor against whom it was made for) and when."""
+    """Where a token was used, by whom (the actor against whom it was made for) and when.
+
+    \b
+      delegraph uses token:https://idp.example#mailer-1
+    """  # noqa: D301
     from lineage.serve import looking, render
 
     _ask_of(
@@ -647,7 +664,12 @@ def uses(settings: "Settings", out: _Out, ids: tuple[str, ...], known_at: Instan
 @_KNOWN_AT
 @_shared()
 def timeline(settings: "Settings", out: _Out, ids: tuple[str, ...], known_at: Instant | None) -> None:
-    """Every fact that mentions a thing, the earliest first."""
+    """Every fact that mentions a thing, the earliest first.
+
+    \b
+      delegraph timeline principal:agent:planner
+      delegraph timeline token:https://idp.example#mailer-1 --json
+    """  # noqa: D301
     from lineage.serve import looking, render
 
     _ask_of(
@@ -669,7 +691,11 @@ def timeline(settings: "Settings", out: _Out, ids: tuple[str, ...], known_at: In
 def diff(
     settings: "Settings", out: _Out, ids: tuple[str, ...], start: Instant, end: Instant, known_at: Instant | None
 ) -> None:
-    """What changed its state between two instants: a thing, and everything that hangs on it."""
+    """What changed its state between two instants: a thing, and everything that hangs on it.
+
+    \b
+      delegraph diff principal:agent:planner --from 2026-11-02T09:00:00Z --to now
+    """  # noqa: D301
     from lineage.serve import looking, render
 
     _ask_of(
@@ -687,7 +713,11 @@ def diff(
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True)
 @_shared()
 def search(settings: "Settings", out: _Out, text: str, limit: int) -> None:
-    """The ids that contain a text."""
+    """The ids that contain a text.
+
+    \b
+      delegraph search mailer
+    """  # noqa: D301
     from lineage.serve import looking, render
     from lineage.serve.wiring import opened_service
 
@@ -702,7 +732,12 @@ def search(settings: "Settings", out: _Out, text: str, limit: int) -> None:
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True)
 @_shared()
 def quarantine(settings: "Settings", out: _Out, retry: bool, everything: bool, after: int, limit: int) -> None:
-    """Records that could not be read: the reason, the place, and what they were."""
+    """Records that could not be read: the reason, the place, and what they were.
+
+    \b
+      delegraph quarantine
+      delegraph quarantine --retry        after an upgrade: take up what can be read now
+    """  # noqa: D301
     from lineage.serve import care, looking, render
     from lineage.serve.wiring import opened_service
 
@@ -717,7 +752,11 @@ def quarantine(settings: "Settings", out: _Out, retry: bool, everything: bool, a
 @main.command()
 @_shared()
 def conflicts(settings: "Settings", out: _Out) -> None:
-    """Identities (source, event id) under which different contents were sent; all of them stand."""
+    """Identities (source, event id) under which different contents were sent; all of them stand.
+
+    \b
+      delegraph conflicts --json
+    """  # noqa: D301
     from lineage.serve import looking, render
     from lineage.serve.wiring import opened_service
 
@@ -731,7 +770,12 @@ def conflicts(settings: "Settings", out: _Out) -> None:
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Stop when so many are found.")
 @_shared()
 def findings(settings: "Settings", out: _Out, at: Instant | None, after: int, limit: int) -> None:
-    """What does not fit together, each with the facts that show it."""
+    """What does not fit together, each with the facts that show it.
+
+    \b
+      delegraph findings
+      delegraph findings --limit 100 --json
+    """  # noqa: D301
     from lineage.serve import looking, render
     from lineage.serve.wiring import opened_service
 
@@ -743,7 +787,11 @@ def findings(settings: "Settings", out: _Out, at: Instant | None, after: int, li
 @main.command()
 @_shared()
 def rebuild(settings: "Settings", out: _Out) -> None:
-    """Project the log anew beside the stored projection, and swap."""
+    """Project the log anew beside the stored projection, and swap.
+
+    \b
+      delegraph rebuild && delegraph fsck
+    """  # noqa: D301
     from lineage.serve import care, render
     from lineage.serve.wiring import opened_service
 
@@ -756,7 +804,11 @@ def rebuild(settings: "Settings", out: _Out) -> None:
 @main.command()
 @_shared()
 def fsck(settings: "Settings", out: _Out) -> None:
-    """Compare the stored projection with a fresh one of the log; exit code 6 if they differ."""
+    """Compare the stored projection with a fresh one of the log; exit code 6 if they differ.
+
+    \b
+      delegraph fsck || delegraph rebuild
+    """  # noqa: D301
     from lineage.serve import care, render
     from lineage.serve.wiring import opened_service
 
@@ -771,7 +823,12 @@ def fsck(settings: "Settings", out: _Out) -> None:
 @main.command()
 @_shared()
 def doctor(settings: "Settings", out: _Out) -> None:
-    """What is configured, what answers, what does not, and why."""
+    """What is configured, what answers, what does not, and why.
+
+    \b
+      delegraph doctor
+      delegraph doctor --store sqlite:////var/lib/delegraph/store.db
+    """  # noqa: D301
     from lineage.serve import care, render
 
     document = care.doctor(settings)
