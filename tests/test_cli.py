@@ -1411,6 +1411,19 @@ def test_what_does_not_fit_is_found(desk: Desk, named: str):
     assert cited <= sent
 
 
+def test_two_facts_that_do_not_fit_in_the_same_words_are_two_findings(desk: Desk):
+    """
+    Two orders under one id by the wrong topic: both are told, in whichever order they came.
+    """
+    wrong = [ordered("r1", "token", "t1", event_id="first"), ordered("r1", "token", "t2", event_id="second")]
+    desk.append(DECISIONS, *(codec.encode(codec.event_from_document(event)) for event in wrong))
+    desk.run("consume", "--drain")
+
+    cited = [fact["event_id"] for item in desk.one("findings")["items"] for fact in item["facts"]]
+
+    assert {"first", "second"} == set(cited)
+
+
 def test_where_all_fits_nothing_is_found(desk: Desk):
     """
     A clean world has no findings: a gapless sequence, an acting subject, a lift of a suspension, an alias.

@@ -48,11 +48,18 @@ def gap_documents(gaps: Iterable[Gap]) -> list[Document]:
 
 def finding_documents(findings: Iterable[Finding]) -> list[Document]:
     """Findings, each once, sorted, with the facts that they cite."""
-    unique = {(finding.kind, finding.of, finding.why): finding for finding in findings}
-    return [
+    documents = [
         {"kind": finding.kind, "of": finding.of, "why": finding.why, "facts": cite(finding.facts)}
-        for _, finding in sorted(unique.items(), key=lambda item: item[0])
+        for finding in findings
     ]
+    unique = {finding_order(document): document for document in documents}
+    return [unique[key] for key in sorted(unique)]
+
+
+def finding_order(document: Document) -> tuple[str, str, str, tuple[str, ...]]:
+    """What tells two findings apart, and their order: two facts may not fit in the same words."""
+    shown_by = tuple(fact["digest"] for fact in document["facts"])
+    return document["kind"], document["of"], document["why"], shown_by
 
 
 def chain_documents(world: World, chain: Chain, states: Mapping[str, Verdict]) -> Document:

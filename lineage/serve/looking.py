@@ -38,6 +38,7 @@ from lineage.serve.documents import (
     action_document,
     fact_document,
     finding_documents,
+    finding_order,
     instant,
     listing,
     verdict_document,
@@ -208,7 +209,7 @@ def conflicts(service: Service) -> Document:
 
 def findings(service: Service, *, at: Instant, after: int = -1, limit: int = PAGE) -> Document:
     """What does not fit together, over the facts from a number on: a page of facts at a time until ``limit`` is met."""
-    found: dict[tuple[str, str, str], Document] = {}
+    found: dict[tuple[str, str, str, tuple[str, ...]], Document] = {}
     if after < 0:
         _gather(found, _sequence_holes(service))
     while page := service.store.facts(after=after, limit=PAGE):
@@ -230,9 +231,9 @@ def _sequence_holes(service: Service) -> Iterator[Finding]:
             yield sequence_hole(facts[numbered[before]], facts[numbered[after]])
 
 
-def _gather(found: dict[tuple[str, str, str], Document], new: Iterator[Finding]) -> None:
+def _gather(found: dict[tuple[str, str, str, tuple[str, ...]], Document], new: Iterator[Finding]) -> None:
     for item in finding_documents(new):
-        found.setdefault((item["kind"], item["of"], item["why"]), item)
+        found.setdefault(finding_order(item), item)
 
 
 def _page_findings(service: Service, facts: list[Fact], at: Instant) -> Iterator[Finding]:
