@@ -15,7 +15,7 @@ from lineage.core.collector import collector_put_off
 from lineage.core.errors import BadRecordError, FencedError
 from lineage.core.events import Fact
 from lineage.core.records import DECISIONS, Batch, Readable, Record, Unreadable, position_of
-from lineage.core.trust import TrustTable
+from lineage.core.trust import TrustTable, authorised
 
 BATCH: Final = 50_000  # records in one transaction: the larger, the fewer pages are written twice
 
@@ -96,9 +96,8 @@ def read_record(record: Record, trust: TrustTable | None) -> Readable | Unreadab
         topic, partition, offset = position_of(number)
         origin = f"{topic}/{partition}"
         return unreadable(value, fault, number=number, origin=origin, place=offset, recorded_at=recorded_at)
-    misrouted = event.is_order and position_of(number).topic == DECISIONS
-    allowed = not misrouted and (trust is None or trust.allows(event))
-    return Readable(number, Fact(event, recorded_at, misrouted), value, allowed)
+    fact = Fact(event, recorded_at, misrouted=event.is_order and position_of(number).topic == DECISIONS)
+    return Readable(number, fact, value, authorised(fact, trust))
 
 
 def unreadable(

@@ -108,8 +108,12 @@ class Store:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with faults(self._engine), self._writing.begin() as connection:
-            yield connection
+        try:
+            with faults(self._engine), self._writing.begin() as connection:
+                yield connection
+        except BaseException:
+            self._projection.forget()  # whatever it thinks to have written was rolled back
+            raise
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -156,12 +160,8 @@ class Store:
             FencedError: Another consumer has moved a position; nothing was written.
             UnavailableError: The store is away, locked, read-only or full; nothing was written.
         """
-        try:
-            with self._write() as connection:
-                self._projection.write(connection, batch)
-        except BaseException:
-            self._projection.forget()
-            raise
+        with self._write() as connection:
+            self._projection.write(connection, batch)
 
     def put_aside(self, records: Iterable[Unreadable]) -> None:
         """Write lines of files that the log never took to quarantine. What stands there already is not repeated."""
