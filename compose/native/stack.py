@@ -1,0 +1,149 @@
+"""The whole stack on this machine: a secured Kafka, PostgreSQL, topics and tables, and two consumers.
+
+Up is idempotent: what runs stays, what does not is started, data and passwords are kept. Whoever uses it does so by one
+of the files ``NAME.toml`` in its folder, which ``DELEGRAPH_CONFIG`` may name:
+
+- ``admin`` makes topics and tables, ``consumer`` projects, ``producer`` may send decisions and no orders;
+- ``responder`` may give orders too, ``investigator`` may only read.
+"""
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from psycopg import sql
+
+from lineage.core.errors import UnavailableError
+
+from .postgres import Postgres
+from .processes import LOOPBACK, Process, ports_of, stop_all, wait_for
+from .secret_files import password
+from .secured import SecuredKafka
+
+DATABASE: Final = "delegraph"
+WRITER: Final = "delegraph"
+READER: Final = "delegraph_reader"
+# Who uses the stack -> as whom in Kafka, and as whom in PostgreSQL.
+ROLES: Final = {
+    "admin": ("admin", WRITER),
+    "consumer": ("consumer", WRITER),
+    "producer": ("producer", None),
+    "responder": ("responder", WRITER),
+    "investigator": ("consumer", READER),
+}
+CONSUMERS: Final = ("consumer-1", "consumer-2")
+PARTITIONS: Final = 4
+READY_SECONDS: Final = 60
+
+
+class Stack:
+    """The stack in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self.kafka = SecuredKafka(self.folder / "kafka")
+        self.postgres = Postgres(self.folder / "postgres")
+        self.ports = ports_of(self.folder / "consumers", CONSUMERS)
+        self.consumers = [Process(self.folder / "consumers", name) for name in CONSUMERS]
+
+    def start(self) -> None:
+        """Start what does not run, and come back when all of it answers. What runs is left alone."""
+        self.kafka.start()
+        self.postgres.start()
+        self.kafka.grant("delegraph")
+        self._make_database()
+        for user in ROLES:
+            self.config(user).write_text(self._settings(user), encoding="utf-8")
+        environment = self._environment("consumer")
+        self.delegraph("admin", "init", "--partitions", str(PARTITIONS), "--reader", READER)
+        for process in self.consumers:
+            if not process.is_alive():
+                process.start([_command(), "consume", "--listen", self.address_of(process.name)], environment)
+        for process in self.consumers:
+            wait_for(process, partial(_is_ready, self.ports[process.name]), seconds=READY_SECONDS)
+
+    def stop(self) -> None:
+        """Stop all of it; its data stays."""
+        stop_all(self.folder)
+
+    def config(self, user: str) -> Path:
+        """The file of settings of a user."""
+        return self.folder / f"{user}.toml"
+
+    def delegraph(self, user: str, *words: str) -> str:
+        """What a command of delegraph prints for a user; what fails is told with its own words."""
+        done = subprocess.run(
+            [_command(), *words],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=self._environment(user),
+        )
+        if done.returncode:
+            raise UnavailableError(f"delegraph {' '.join(words)} as {user}: {done.stderr.strip()}")
+        return done.stdout
+
+    def address_of(self, consumer: str) -> str:
+        """``host:port`` at which a consumer answers for itself."""
+        return f"{LOOPBACK}:{self.ports[consumer]}"
+
+    def _make_database(self) -> None:
+        with psycopg.connect(self.postgres.url(), autocommit=True) as connection:
+            for role in (WRITER, READER):
+                if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).rowcount:
+                    # Only what the server keeps of it is sent, so that no log can hold the password.
+                    kept = connection.pgconn.encrypt_password(
+                        password(self._password_file(role)).encode(), role.encode(), b"scram-sha-256"
+                    )
+                    connection.execute(
+                        sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), kept.decode())
+                    )
+            if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).rowcount:
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(WRITER))
+                )
+
+    def _settings(self, user: str) -> str:
+        name, role = ROLES[user]
+        settings = {"log": f"kafka://{self.kafka.servers}"}
+        if role is not None:
+            settings["store"] = f"postgresql://{role}@{self.postgres.address}/{DATABASE}"
+            settings["store_password_file"] = str(self._password_file(role))
+        return "\n".join([*_toml(settings), "", "[kafka]", *_toml(self.kafka.settings(name)), ""])
+
+    def _password_file(self, role: str) -> Path:
+        return self.folder / "postgres" / f"{role}.password"
+
+    def _environment(self, user: str) -> Mapping[str, str]:
+        """The environment of a process of ours: nothing of the caller's own settings."""
+        outer = {name: value for name, value in os.environ.items() if not name.startswith("DELEGRAPH_")}
+        return outer | {"DELEGRAPH_CONFIG": str(self.config(user))}
+
+
+def _command() -> Path:
+    return Path(sys.executable).with_name("delegraph")
+
+
+def _toml(settings: Mapping[str, str]) -> Iterator[str]:
+    # A JSON string is a TOML string.
+    return (f"{name} = {json.dumps(value)}" for name, value in settings.items())
+
+
+def _is_ready(port: int) -> bool:
+    # Not by urllib, which would ask the caller's proxy.
+    with (
+        suppress(OSError, http.client.HTTPException),
+        closing(http.client.HTTPConnection(LOOPBACK, port)) as connection,
+    ):
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.client.OK
+    return False

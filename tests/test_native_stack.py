@@ -1,0 +1,431 @@
+"""The stack without containers, and the servers that the tests share: real processes, killed and found again."""
+
+import json
+import os
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compose.native.kafka import Kafka
+from compose.native.postgres import Postgres
+from compose.native.processes import PORTS, Process, ports_of, wait_for
+from compose.native.secured import SecuredKafka
+from compose.native.stack import Stack
+from lineage.core.errors import UnavailableError
+from tests import servers
+from tests.servers import had
+
+ROOT = Path(__file__).parents[1]
+EVERY_WAY_IN = [
+    ("SASL", "SCRAM-SHA-512"),
+    ("SASL", "PLAIN"),
+    ("SASL_TLS", "SCRAM-SHA-512"),
+    ("SASL_TLS", "PLAIN"),
+    ("TLS", ""),
+]
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path):
+    process = Process(tmp_path, "sleeper")
+    process.start(["sleep", "600"])
+    yield process
+    process.kill()
+
+
+def test_a_process_is_found_again_by_its_folder(sleeper: Process, tmp_path: Path):
+    """
+    Whoever knows the folder can see that the process lives, and stop it.
+    """
+    found = Process(tmp_path, "sleeper")
+
+    assert found.is_alive()
+    found.stop()
+    assert not sleeper.is_alive()
+    with pytest.raises(ProcessLookupError):
+        os.kill(sleeper.pid, 0)
+
+
+def test_a_process_is_not_started_twice(sleeper: Process):
+    """
+    A second start beside the first is refused.
+    """
+    with pytest.raises(UnavailableError, match="sleeper runs already"):
+        sleeper.start(["sleep", "600"])
+
+
+def test_a_number_that_a_stranger_has_now_is_left_alone(tmp_path: Path):
+    """
+    A pid file that outlived its process names a stranger, who is not stopped.
+    """
+    stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    try:
+        (tmp_path / "old.pid").write_text(f"{stranger.pid}\n", encoding="ascii")
+        old = Process(tmp_path, "old")
+        alive = old.is_alive()
+        old.stop()
+        old.kill()
+
+        assert not alive
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_what_does_not_listen_to_a_signal_is_killed(tmp_path: Path):
+    """
+    A process that ignores the request to leave is ended when its time is over.
+    """
+    deaf = Process(tmp_path, "deaf")
+    deaf.start([sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)"])
+    deaf.stop(signal.SIGTERM, grace_seconds=0.5)
+
+    assert not deaf.is_alive()
+
+
+def test_a_server_that_does_not_come_up_says_why(tmp_path: Path):
+    """
+    The fault holds the last words of the process.
+    """
+    broken = Process(tmp_path, "broken")
+    broken.start(["sh", "-c", "echo the disk is full >&2; exit 1"])
+
+    with pytest.raises(UnavailableError, match="the disk is full"):
+        wait_for(broken, lambda: False, seconds=30)
+
+
+def test_a_folder_keeps_its_ports(tmp_path: Path):
+    """
+    Ports are different ones, outside the range from which clients get theirs, and the same the next time.
+    """
+    first = ports_of(tmp_path, ["a", "b"])
+
+    assert first == ports_of(tmp_path, ["a", "b"])
+    assert 2 == len(set(first.values()))
+    assert all(port in PORTS for port in first.values())
+
+
+def test_a_run_that_was_killed_is_cleaned_up_by_the_next(tmp_path: Path):
+    """
+    What a run of the tests has left behind, its own folder and a test's, is ended by the next run.
+    """
+    code = (
+        "import os, sys; from pathlib import Path; from tests import servers; "
+        "from compose.native.processes import Process; run = servers.Run(); own = Path(sys.argv[1]); "
+        "servers.note(run.folder, own); "
+        "[Process(folder / 'x', 'sleeper').start(['sleep', '600']) for folder in (run.folder, own)]; "
+        "print(run.folder, flush=True); os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], check=False, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=60
+    )
+    left = [Process(folder / "x", "sleeper") for folder in (Path(killed.stdout.strip()), tmp_path)]
+
+    assert [True, True] == [process.is_alive() for process in left]
+    servers.Run().close()
+    assert [False, False] == [process.is_alive() for process in left]
+    assert not left[0].pid_file.exists()
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", "1 skipped"), ("true", "1 error")])
+def test_what_cannot_run_for_want_of_a_server_is_listed(ci: str, outcome: str):
+    """
+    Where Kafka cannot be had its tests are skipped, listed by name and reason at the end; in CI they fail.
+    """
+    name = "tests/test_native_stack.py::test_every_test_has_a_log_of_its_own"
+    code = (
+        "import sys; from pathlib import Path; import pytest; from compose.native import jars; "
+        f"jars.JARS = Path('nowhere'); sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', '-n0', {name!r}]))"
+    )
+    env = {key: value for key, value in os.environ.items() if key not in {"CI", "DELEGRAPH_TEST_KAFKA"}} | {"CI": ci}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True, timeout=60
+    )
+
+    assert outcome in done.stdout
+    assert "Kafka's jars are not here: make jars fetches them" in done.stdout
+    assert ci or f"{name}: Kafka's jars" in done.stdout
+    assert (1 if ci else 0) == done.returncode
+
+
+@pytest.mark.postgres
+def test_a_test_has_an_empty_database_of_its_own(postgres_url: str):
+    """
+    What one test writes into its database no other test finds.
+    """
+    import psycopg
+
+    with psycopg.connect(postgres_url) as connection:
+        tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+
+    assert (0,) == tables
+
+
+@pytest.mark.kafka
+def test_every_test_has_a_log_of_its_own(kafka: str, kafka_url: str):
+    """
+    A test's log is a prefix of its own on the shared broker.
+    """
+    assert kafka_url.startswith(f"kafka://{kafka}/test-")
+
+
+@pytest.mark.postgres
+def test_a_killed_database_server_comes_back_with_what_it_had_committed(
+    own_postgres: Callable[[Path], Postgres], tmp_path: Path
+):
+    """
+    After SIGKILL and a start the server answers at the same address, and knows what was committed.
+    """
+    import psycopg
+
+    server = own_postgres(tmp_path)
+    with psycopg.connect(server.url()) as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1 AS n")
+    server.kill()
+    server.start()
+    with psycopg.connect(server.url()) as connection:
+        kept = connection.execute("SELECT n FROM t").fetchone()
+
+    assert (1,) == kept
+
+
+@pytest.mark.postgres
+def test_a_stranger_gets_into_no_database(own_postgres: Callable[[Path], Postgres], tmp_path: Path):
+    """
+    The server asks for the password, and nobody else on the machine can read it.
+    """
+    import psycopg
+
+    server = own_postgres(tmp_path)
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(server.url().replace(server.password_file.read_text(), "guessed"))
+
+    assert 0o600 == stat.S_IMODE(server.password_file.stat().st_mode)
+
+
+@pytest.mark.kafka
+def test_a_killed_broker_comes_back_with_what_it_had_taken(own_kafka: Callable[[Path], Kafka], tmp_path: Path):
+    """
+    After SIGKILL and a start the broker answers at the same address, and has the topic and its record.
+    """
+    from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+    from kafka.admin import NewTopic
+    from kafka.structs import TopicPartition
+
+    server = own_kafka(tmp_path)
+    admin = KafkaAdminClient(bootstrap_servers=server.servers)
+    admin.create_topics([NewTopic("t", num_partitions=1, replication_factor=1)])
+    admin.close()
+    producer = KafkaProducer(bootstrap_servers=server.servers)
+    producer.send("t", b"kept").get(timeout=30)
+    producer.close()
+    server.kill()
+    server.start()
+    consumer = KafkaConsumer(bootstrap_servers=server.servers, auto_offset_reset="earliest", enable_auto_commit=False)
+    consumer.assign([TopicPartition("t", 0)])
+    records = [record for batch in consumer.poll(timeout_ms=30_000).values() for record in batch]
+    consumer.close()
+
+    assert [b"kept"] == [record.value for record in records]
+
+
+def client_of(broker: SecuredKafka, user: str, listener: str, mechanism: str) -> dict[str, Any]:
+    """What kafka-python is told so that it comes in as a user."""
+    said = broker.settings(user, listener, mechanism)
+    client: dict[str, Any] = {
+        "bootstrap_servers": broker.servers_of(listener),
+        "security_protocol": said["security_protocol"],
+        "ssl_cafile": said.get("ca_file"),
+        "ssl_certfile": said.get("cert_file"),
+        "ssl_keyfile": said.get("key_file"),
+    }
+    if "username" in said:
+        client["sasl_mechanism"] = mechanism
+        client["sasl_plain_username"] = user
+        client["sasl_plain_password"] = Path(said["password_file"]).read_text(encoding="utf-8")
+    return client
+
+
+@pytest.fixture(scope="session")
+def guarded(secured_kafka: SecuredKafka) -> SecuredKafka:
+    """A secured broker with the topics `guarded.decisions` and `guarded.orders`."""
+    from kafka import KafkaAdminClient
+    from kafka.admin import NewTopic
+    from kafka.errors import TopicAlreadyExistsError
+
+    secured_kafka.grant("guarded")
+    admin = KafkaAdminClient(**client_of(secured_kafka, "admin", "SASL", "PLAIN"))
+    for topic in ("guarded.decisions", "guarded.orders"):
+        with suppress(TopicAlreadyExistsError):  # by another test process
+            admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])
+    admin.close()
+    return secured_kafka
+
+
+def outcome_of_sending(
+    broker: SecuredKafka, user: str, topic: str, way_in: tuple[str, str], *, idempotent: bool = True
+) -> str:
+    from kafka import KafkaProducer
+    from kafka.errors import KafkaError
+
+    producer = KafkaProducer(**client_of(broker, user, *way_in), enable_idempotence=idempotent)
+    try:
+        producer.send(topic, b"x").get(timeout=30)
+    except KafkaError as error:
+        return type(error).__name__
+    finally:
+        producer.close()
+    return "taken"
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("way_in", EVERY_WAY_IN, ids=" ".join)
+def test_the_credential_of_a_producer_cannot_write_orders(guarded: SecuredKafka, way_in: tuple[str, str]):
+    """
+    By whatever listener it comes, the broker takes decisions from a producer and no orders; from a responder both.
+    """
+    outcomes = {
+        (user, topic): outcome_of_sending(guarded, user, f"guarded.{topic}", way_in)
+        for user in ("producer", "responder")
+        for topic in ("decisions", "orders")
+    }
+
+    assert outcomes == {
+        ("producer", "decisions"): "taken",
+        ("producer", "orders"): "TopicAuthorizationFailedError",
+        ("responder", "decisions"): "taken",
+        ("responder", "orders"): "taken",
+    }
+
+
+@pytest.mark.kafka
+def test_who_reads_cannot_write(guarded: SecuredKafka):
+    """
+    The credential of the consumer writes to no topic.
+    """
+    # An idempotent producer is refused before it names a topic.
+    outcomes = {
+        outcome_of_sending(guarded, "consumer", f"guarded.{topic}", EVERY_WAY_IN[0], idempotent=False)
+        for topic in ("decisions", "orders")
+    }
+
+    assert {"TopicAuthorizationFailedError"} == outcomes
+
+
+@pytest.mark.kafka
+def test_a_client_without_a_certificate_is_turned_away(guarded: SecuredKafka):
+    """
+    The listener for certificates ends the connection of whoever has none.
+    """
+    context = ssl.create_default_context(cafile=guarded.ca_file)
+    port = guarded.ports["TLS"]
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=30) as connection,
+        context.wrap_socket(connection, server_hostname="127.0.0.1") as wrapped,
+        pytest.raises((ssl.SSLError, ConnectionError)),
+    ):
+        wrapped.recv(1)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("listener", ["SASL", "CONTROLLER"])
+def test_a_stranger_learns_nothing_from_the_broker(guarded: SecuredKafka, listener: str):
+    """
+    Clients and the controller's own port alike: whoever does not log in is cut off when he asks for the topics.
+    """
+    metadata = b"\0\x03\0\x01\0\0\0\x01\xff\xff\xff\xff\xff\xff"  # version 1, all topics
+    with socket.create_connection(("127.0.0.1", guarded.ports[listener]), timeout=30) as connection:
+        connection.sendall(len(metadata).to_bytes(4, "big") + metadata)
+        try:
+            answer = connection.recv(1)
+        except ConnectionError:
+            answer = b""
+
+    assert b"" == answer
+
+
+@pytest.mark.kafka
+def test_secrets_are_files_that_only_their_owner_can_read(guarded: SecuredKafka):
+    """
+    Passwords, keys and the settings of the broker, which hold passwords, are closed to everyone else.
+    """
+    secret = [
+        *guarded.secrets.iterdir(),
+        *guarded.certificates.glob("*.key"),
+        guarded.certificates / "broker.both.pem",
+        guarded.folder / "server.properties",
+    ]
+
+    assert len(secret) > 9
+    assert {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in secret}
+
+
+def emit(stack: Stack, user: str, event: dict[str, Any], folder: Path) -> None:
+    file = folder / "events.jsonl"
+    file.write_text(json.dumps(event), encoding="utf-8")
+    stack.delegraph(user, "emit", str(file))
+
+
+def answer_when(stack: Stack, is_there: Callable[[Any], bool], *words: str) -> Any:
+    """What an investigator is answered as soon as it is what is waited for."""
+    deadline = time.monotonic() + 30
+    while True:
+        with suppress(UnavailableError):  # exit code 3: not known yet
+            answer = json.loads(stack.delegraph("investigator", *words, "--json"))
+            if is_there(answer):
+                return answer
+        assert time.monotonic() < deadline, f"{words} is never what is waited for"
+        time.sleep(0.1)
+
+
+@pytest.mark.kafka
+@pytest.mark.postgres
+def test_the_stack_answers_and_leaves_nothing_behind(run_folder: Path, tmp_path: Path):
+    """
+    A producer sends the incident and cannot order, a responder can, an investigator sees it; down, nothing is left.
+    """
+    servers.note(run_folder, tmp_path)
+    stack = Stack(tmp_path)
+    order = {
+        "type": "revocation.ordered",
+        "event_id": "o1",
+        "source": "urn:test",
+        "occurred_at": "2026-11-02T12:00:00Z",
+    }
+    order |= {"revocation": "r1", "target": {"kind": "token", "id": "https://idp.example#planner-1"}}
+    order |= {"reason": "compromise", "ordered_by": "human:ruth"}
+    try:
+        had(stack.kafka.start)
+        had(stack.postgres.start)
+        stack.start()  # what fails from here on is our own
+        processes = [stack.kafka.process, stack.postgres.process, *stack.consumers]
+        stack.delegraph("producer", "emit", str(ROOT / "examples" / "incident.jsonl"))
+        who = answer_when(stack, lambda answer: answer["as_of"]["behind"] == 0, "who", "mail-7")
+        with pytest.raises(UnavailableError, match="order"):
+            emit(stack, "producer", order, tmp_path)
+        before = json.loads(stack.delegraph("investigator", "status", "token:https://idp.example#mailer-1", "--json"))
+        emit(stack, "responder", order, tmp_path)
+        answer_when(stack, lambda answer: answer["state"] == "cascaded", "status", "token:https://idp.example#mailer-1")
+        pids = [process.pid for process in processes]
+        stack.consumers[0].kill()
+        stack.start()
+        kept = [process.pid for process in processes]
+    finally:
+        stack.stop()
+
+    assert "human:alice@example.com" == who["human"]
+    assert "cascaded" != before["state"]
+    assert pids[:2] + pids[3:] == kept[:2] + kept[3:]
+    assert pids[2] != kept[2]
+    assert [False] * 4 == [process.is_alive() for process in processes]
