@@ -1,17 +1,25 @@
-"""The statements of the hot paths against SQLite's planner: each goes through an index, whatever the store holds."""
+"""The statements of the hot paths against the planners: each goes through an index, whatever the store holds."""
 
-from pathlib import Path
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from benchmarks import events
 from ingest import codec
+from ingest.projector import read_records
+from lineage.core.records import DECISIONS, Batch, Position, Record
 from lineage.store import projection, questions
 from lineage.store.sql import among
-from lineage.store.store import open_store
+from lineage.store.store import Store, open_store
 from lineage.store.tables import fact
+from tests import stores
 
-STATEMENTS = {
+FACTS = 50_000
+STATEMENTS: dict[str, Any] = {
     "facts above": questions._FACTS_ABOVE,
     "keys below": questions._KEYS_BELOW,
     "a party": questions._PARTY,
@@ -23,19 +31,76 @@ STATEMENTS = {
     "stored parents of a batch": projection._PARENTS,
     "identities of a batch": sa.select(fact.c.n).where(among(fact.c.ident, "keys")),
 }
+TABLES = {"fact", "ref", "sighting", "fact_pkey", "fact_ident", "fact_about", "ref_pkey", "ref_upward"}
+CONDITIONS = {"Index Cond", "Recheck Cond"}
+
+
+@pytest.fixture(scope="module")
+def on_sqlite(request: pytest.FixtureRequest) -> Iterator[Store]:
+    with stores.in_a_file() as url:
+        store = open_store(url, codec.read, create=True)
+        yield store
+        store.close()
+
+
+@pytest.fixture(scope="module", params=["analyzed", "filled just now"])
+def on_postgres(request: pytest.FixtureRequest, postgres: str) -> Iterator[Store]:
+    """A store of some size, whose tables the planner knows or does not."""
+    with stores.servers.fresh_database(postgres) as url:
+        store = open_store(url, codec.read, create=True)
+        with store.engine.begin() as connection:
+            for table in ("fact", "ref", "sighting"):
+                connection.exec_driver_sql(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+        values = [codec.encode(event) for event in events.a_day(FACTS)]
+        for partition, part in enumerate((values, values[: FACTS // 10])):  # some of them twice
+            batch = Batch(advance={(DECISIONS, partition): (0, len(part))})
+            records = [
+                Record(Position(DECISIONS, partition, offset).number, events.START, value)
+                for offset, value in enumerate(part)
+            ]
+            read_records(records, None, batch)
+            store.write(batch)
+        with store.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            if request.param == "analyzed":
+                connection.exec_driver_sql("ANALYZE")
+        yield store
+        store.close()
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
-def test_no_statement_reads_a_whole_table(tmp_path: Path, name: str):
+def test_no_statement_reads_a_whole_table(on_sqlite: Store, name: str):
     """
     A question costs what it is about and not what the store holds: facts and references are searched, never scanned.
     """
-    store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
-    with store.connection() as connection:
+    with on_sqlite.connection() as connection:
         compiled = STATEMENTS[name].compile(dialect=connection.dialect)
         values = tuple("[1, 2]" if parameter == "keys" else 1 for parameter in compiled.positiontup)
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values)]
-    store.close()
 
     assert plan
     assert [] == [step for step in plan if step.startswith(("SCAN fact", "SCAN ref", "SCAN sighting"))]
+
+
+def steps(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", []):
+        yield from steps(below)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("name", STATEMENTS)
+@pytest.mark.parametrize("size", [1, 40, 2_000])
+def test_no_statement_reads_a_whole_table_on_postgresql(on_postgres: Store, name: str, size: int):
+    """The same on PostgreSQL, for a few keys and for many."""
+    rng = random.Random(size)
+    with on_postgres.connection() as connection:
+        known = connection.exec_driver_sql("SELECT key FROM ref WHERE role = 1 ORDER BY n LIMIT 5000").scalars().all()
+        keys = rng.sample(known, size)
+        compiled = STATEMENTS[name].compile(dialect=connection.dialect)
+        values = {parameter: keys if parameter == "keys" else 1 for parameter in compiled.params}
+        values |= {"key": keys[0]} if "key" in values else {}
+        found = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {compiled}", values).scalar_one()
+    plan = found if isinstance(found, list) else json.loads(found)
+
+    whole = [step for step in steps(plan[0]["Plan"]) if "Scan" in step["Node Type"] and not CONDITIONS & step.keys()]
+    assert [] == [step["Node Type"] for step in whole if TABLES & {step.get("Relation Name"), step.get("Index Name")}]

@@ -1,19 +1,18 @@
 """The store against the core: whatever comes, in whatever order and batches, answers are those of the core.
 
-Nothing is patched and nothing is in memory: a SQLite file, written and read as in use.
+Nothing is patched and nothing is in memory: a SQLite file, and a PostgreSQL database, written and read as in use.
 """
 
 import json
 import random
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from ingest import codec
 from ingest.projector import read_record
@@ -26,15 +25,19 @@ from lineage.core.world import World
 from lineage.serve import looking
 from lineage.serve.service import Service, Trust
 from lineage.store.store import Store, open_store
-from tests import compare, worlds
+from tests import compare, stores, worlds
 
 SEEDS = st.integers(0, 2**32)
 
 
+@pytest.fixture(scope="module", params=stores.KINDS)
+def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
+    yield from stores.fresh_places(request)
+
+
 @contextmanager
-def a_store() -> Iterator[tuple[Store, str]]:
-    with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite:///{folder}/store.db"
+def a_store(fresh: stores.Fresh) -> Iterator[tuple[Store, str]]:
+    with fresh() as url:
         store = open_store(url, codec.read, create=True)
         try:
             yield store, url
@@ -97,9 +100,9 @@ def loaded(store: Store, kind: str, id_: str, at: int | None, **how: Any) -> Wor
     return world
 
 
-@settings(max_examples=40)
-@given(SEEDS)
-def test_answers_through_sql_are_those_of_the_core_on_the_whole_graph(seed: int):
+@settings(max_examples=25)
+@given(seed=SEEDS)
+def test_answers_through_sql_are_those_of_the_core_on_the_whole_graph(fresh: stores.Fresh, seed: int):
     """A question loads only what it needs, and misses nothing that it needs: not a killer, not a child."""
     rng = random.Random(seed)
     items = worlds.world(rng)
@@ -108,7 +111,7 @@ def test_answers_through_sql_are_those_of_the_core_on_the_whole_graph(seed: int)
     whole = World(compare.facts_of(items), trust=trust, known_at=known_at)
     how = {"trust": trust, "known_at": known_at}
 
-    with a_store() as (empty, url):
+    with a_store(fresh) as (empty, url):
         store = in_batches(empty, url, records_of(items, rng), rng)
         for kind, id_ in worlds.questions(items):
             at = rng.choice(worlds.grid)
@@ -147,15 +150,15 @@ def documents(store: Store, items: list[dict[str, Any]], at: int) -> list[str]:
     return [json.dumps(document) for document in said]
 
 
-@settings(max_examples=25)
-@given(SEEDS)
-def test_any_order_and_any_batches_give_byte_identical_documents(seed: int):
+@settings(max_examples=12)
+@given(seed=SEEDS)
+def test_any_order_and_any_batches_give_byte_identical_documents(fresh: stores.Fresh, seed: int):
     """Two stores that took the same facts in differently say the same, byte for byte, findings included."""
     rng = random.Random(seed)
     items = worlds.world(rng)
     at = rng.choice(worlds.grid)
 
-    with a_store() as (empty, url), a_store() as (other_empty, other_url):
+    with a_store(fresh) as (empty, url), a_store(fresh) as (other_empty, other_url):
         one = in_batches(empty, url, records_of(items, rng), rng)
         other = in_batches(other_empty, other_url, records_of(items, rng), rng)
         assert documents(one, items, at) == documents(other, items, at)
@@ -167,11 +170,14 @@ def test_any_order_and_any_batches_give_byte_identical_documents(seed: int):
 class AStore(RuleBasedStateMachine):
     """A store that is written to, closed, opened again and asked, against the facts that it was given."""
 
+    def __init__(self, fresh: stores.Fresh) -> None:
+        super().__init__()
+        self.place = fresh()
+
     @initialize(seed=SEEDS)
     def opened(self, seed: int) -> None:
         self.rng = random.Random(seed)
-        self.folder = tempfile.TemporaryDirectory()
-        self.url = f"sqlite:///{Path(self.folder.name) / 'store.db'}"
+        self.url = self.place.__enter__()
         self.store = open_store(self.url, codec.read, create=True)
         self.items = worlds.world(self.rng)
         self.records = records_of(self.items, self.rng)
@@ -220,8 +226,9 @@ class AStore(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "store"):
             self.store.close()
-            self.folder.cleanup()
+            self.place.__exit__(None, None, None)
 
 
-TestAStore = AStore.TestCase
-TestAStore.settings = settings(max_examples=15, stateful_step_count=15)
+def test_a_store_that_is_closed_and_opened_says_what_was_written(fresh: stores.Fresh):
+    """Whatever is written, whenever it is opened again, whatever a zombie tries: answers are those of the core."""
+    run_state_machine_as_test(lambda: AStore(fresh), settings=settings(max_examples=15, stateful_step_count=15))

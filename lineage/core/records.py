@@ -35,12 +35,40 @@ def position_of(number: int) -> Position:
     return Position(topic, partition, number & (1 << _OFFSET_BITS) - 1)
 
 
+Headers = tuple[tuple[str, bytes], ...]  # in the order in which the log has them; a name may come several times
+
+
 class Record(NamedTuple):
-    """A value as the log keeps it; ``number`` says where (``Position.number``)."""
+    """A value as the log keeps it; ``number`` says where (``Position.number``).
+
+    ``value`` is None for a record without one, which a log of ours never takes and Kafka does. Headers are only looked
+    at for the quarantine: the value alone is complete.
+    """
 
     number: int
     recorded_at: Instant
-    value: bytes
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Slice(NamedTuple):
+    """A run of records of one partition, and the offset to go on from.
+
+    ``following`` may lie beyond the last record: Kafka leaves gaps where a transaction ended or was given up.
+    """
+
+    records: list[Record]
+    following: int
+
+
+class Outcomes(NamedTuple):
+    """What became of some records: each is one of these."""
+
+    accepted: int
+    duplicates: int
+    conflicts: int
+    unauthorised: int
+    quarantined: int
 
 
 class Readable(NamedTuple):
@@ -69,6 +97,7 @@ class Unreadable:
         sha256: Of the record as it came.
         size: Of the record as it came, in bytes.
         value: The record; a raw credential in it is replaced by its digest. None if only the digest may be kept.
+        headers: Those of the record, as JSON; None if it has none.
     """
 
     number: int | None
@@ -80,6 +109,7 @@ class Unreadable:
     sha256: str
     size: int
     value: bytes | None
+    headers: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,107 +1,66 @@
 """Opening a store: the connection, its version, its secret. What goes wrong is one clear sentence."""
 
 import secrets
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy import event, exc
+from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine
 
 from lineage.core.errors import IntegrityError, RefusedError, UnavailableError
-from lineage.core.sqlite_file import APPLICATION_ID, fault_of_file
+from lineage.store import postgres, sqlite
+from lineage.store.bulk import backend_of
 from lineage.store.tables import meta
 
-REVISION: Final = "0001"  # of the newest migration that this version brings
+REVISION: Final = "0003"  # of the newest migration that this version brings
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
-# A locked store is waited for this long before it is an error.
-_BUSY_SECONDS: Final = 10
+# Tables that every version had. What has none of them is not ours.
+_OURS: Final = {"alembic_version", "meta", "position", "fact", "ref"}
 
 
-def connect(url: str, *, create: bool) -> Engine:
+def connect(url: str, *, create: bool, password: str | None = None, schema: str | None = None) -> Engine:
     """An engine for a store.
 
     Args:
-        url: ``sqlite:///path`` (PostgreSQL comes with the extra ``postgres``).
+        url: ``sqlite:///path`` or ``postgresql://user@host/database``.
         create: Whether a SQLite file that does not exist may be made.
+        password: For PostgreSQL, instead of one in the URL.
+        schema: For PostgreSQL: where the tables are; None: where the user's ``search_path`` says.
 
     Raises:
-        RefusedError: The URL is not one that can be used.
+        RefusedError: The URL is not one that can be used, or the driver is missing.
         UnavailableError: There is no store there.
     """
     try:
         parsed = sa.make_url(url)
-    except exc.ArgumentError:
-        raise RefusedError(f"{url!r} is no store URL; write for example sqlite:///delegraph.db") from None
-    if parsed.get_backend_name() != "sqlite":
+    except (exc.ArgumentError, ValueError):
+        shown = url if "@" not in url else "…@" + url.rpartition("@")[2]  # before it may stand a password
         raise RefusedError(
-            f"a store on {parsed.get_backend_name()!r} is not supported yet; use sqlite:///path/to/file.db"
-        )
-    file = sqlite_path(url)
-    if file is not None:
-        _refuse_place(file, create=create)
-    # The connection used last comes first: its cache of pages is the warm one.
-    connect_args = {"timeout": _BUSY_SECONDS, "isolation_level": None}
-    engine = sa.create_engine(parsed, connect_args=connect_args, pool_use_lifo=True)
-    event.listen(engine, "connect", partial(_on_connect, url, create))
-    event.listen(engine, "begin", _on_begin)
-    return engine
-
-
-def _refuse_place(file: Path, *, create: bool) -> None:
-    try:
-        if file.is_dir():
-            raise UnavailableError(f"{file} is a folder, not a delegraph store; name a file with --store")
-        if create and not file.parent.is_dir():
-            raise UnavailableError(f"the folder {file.parent} does not exist; make it first")
-        if not create and not file.exists():
-            hint = "make one with 'delegraph init' or 'delegraph ingest'"
-            raise UnavailableError(f"there is no store at {file}; {hint}")
-    except OSError as error:
-        raise UnavailableError(f"the store {file} cannot be opened: {error.strerror}") from error
+            f"{shown!r} is no store URL; write sqlite:///delegraph.db or postgresql://user@host/name"
+        ) from None
+    match parsed.get_backend_name():
+        case "sqlite":
+            return sqlite.engine_of(parsed, create=create)
+        case "postgresql":
+            return postgres.engine_of(parsed, password=password, schema=schema)
+        case other:
+            raise RefusedError(
+                f"a store on {other!r} is not supported; use sqlite:///path or postgresql://user@host/name"
+            )
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The file of a SQLite URL; None for a database in memory."""
-    database = sa.make_url(url).database
-    return None if not database or database == ":memory:" else Path(database)
-
-
-def _on_connect(url: str, create: bool, connection: Any, _record: Any) -> None:  # noqa: FBT001 (of a listener)
-    cursor = connection.cursor()
-    (pages,), (id_,) = (cursor.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "application_id"))
-    if fault := fault_of_file(pages=pages, application_id=id_, create=create):
-        raise UnavailableError(f"{url} {fault}")
-    if pages == 0:
-        cursor.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    # FULL: a committed fact survives the machine going down. WAL: questions do not wait for the intake.
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",
-        "temp_store = MEMORY",
-        "cache_size = -131072",  # 128 MiB of pages
-    ):
-        try:
-            cursor.execute(f"PRAGMA {pragma}")
-        except sqlite3.OperationalError as error:
-            if "readonly" not in str(error):  # a read-only store answers as well as any
-                raise
-    cursor.close()
-
-
-def _on_begin(connection: Connection) -> None:
-    # Writers take the lock when they begin: nothing they read can have changed when they write.
-    writes = connection.get_execution_options().get("delegraph_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    """The file of a SQLite URL; None for a database in memory or elsewhere."""
+    parsed = sa.make_url(url)
+    return sqlite.file_of(parsed) if parsed.get_backend_name() == "sqlite" else None
 
 
 @contextmanager
 def faults(engine: Engine) -> Iterator[None]:
-    """Say what a database error means: away, locked, read-only and full are one thing, damage is another."""
+    """Say what a database error means."""
     where = engine.url.render_as_string(hide_password=True)
     try:
         yield
@@ -109,21 +68,12 @@ def faults(engine: Engine) -> Iterator[None]:
         raise IntegrityError(
             f"the store {where} contradicts the log ({error.orig}); see 'delegraph fsck', 'delegraph rebuild' mends it"
         ) from error
+    except exc.TimeoutError as error:
+        raise UnavailableError(f"the store {where} has all its connections in use; try again") from error
     except exc.DBAPIError as error:
-        said = str(error.orig)
-        if "locked" in said or "busy" in said:
-            raise UnavailableError(f"the store {where} is locked by another process; try again") from error
-        if "readonly" in said:
-            raise UnavailableError(f"the store {where} cannot be written: it is read-only") from error
-        if "full" in said:
-            raise UnavailableError(f"the store {where} cannot be written: the disk is full") from error
-        if "unable to open" in said:
-            raise UnavailableError(f"the store {where} cannot be opened: {said}") from error
-        if "not a database" in said:
-            raise UnavailableError(f"{where} is not a delegraph store; name another file with --store") from error
-        if "malformed" in said or "corrupt" in said:
-            raise IntegrityError(f"the store {where} is damaged ({said}); rebuild it from the log") from error
-        raise UnavailableError(f"the store {where} does not answer: {said}") from error
+        raise backend_of(engine.dialect).fault_of(error.orig or error, where) from error
+    except engine.dialect.loaded_dbapi.Error as error:  # of what SQLAlchemy does not see
+        raise backend_of(engine.dialect).fault_of(error, where) from error
 
 
 def revision_of(connection: Connection) -> str | None:
@@ -132,10 +82,10 @@ def revision_of(connection: Connection) -> str | None:
     Raises:
         UnavailableError: It is somebody else's database.
     """
-    tables = sa.inspect(connection).get_table_names()
-    if not tables or set(tables) <= {"log_record", "log_meta"}:  # the embedded log may have come first
+    tables = set(sa.inspect(connection).get_table_names())
+    if tables <= {"log_record", "log_meta"}:  # the embedded log may have come first
         return None
-    if "alembic_version" not in tables or "meta" not in tables:
+    if not tables >= _OURS:
         where = connection.engine.url.render_as_string(hide_password=True)
         raise UnavailableError(f"{where} is a database, but not a delegraph store; name another with --store")
     found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
@@ -151,7 +101,9 @@ def upgrade(engine: Engine) -> bool:
     from alembic import command  # noqa: PLC0415 (takes a while to import, and is needed once in a store's life)
     from alembic.config import Config  # noqa: PLC0415
 
-    with faults(engine), engine.execution_options(delegraph_writes=True).begin() as connection:
+    backend = backend_of(engine.dialect)
+    with faults(engine), backend.writing(engine).begin() as connection:
+        backend.wait_for_turn(connection)  # of two who begin at once the second finds what the first has made
         found = revision_of(connection)
         if found == REVISION:
             return False

@@ -4,7 +4,8 @@ Every record is accounted for: it becomes a fact (accepted, in conflict with ano
 sighting of a fact that is known (duplicate), or a row in quarantine.
 """
 
-from collections import defaultdict
+import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -17,8 +18,10 @@ from lineage.core.elements import ELEMENT_KINDS
 from lineage.core.errors import FencedError
 from lineage.core.events import Event
 from lineage.core.mentions import Role, mentions, subject_of
-from lineage.core.records import Batch, Readable, Unreadable
-from lineage.store.sql import among, chunks, given
+from lineage.core.records import Batch, Outcomes, Readable, Unreadable
+from lineage.store import turns
+from lineage.store.bulk import add, add_missing, takes_turns, wait_for_turn
+from lineage.store.sql import among, chunks, given, storable
 from lineage.store.tables import (
     ENDLESS,
     Keys,
@@ -33,11 +36,10 @@ from lineage.store.tables import (
 )
 
 _BOUNDED: Final = frozenset({Role.DEPENDS, Role.NAMES, Role.PRIOR})
-# Many rows in one statement halve what a row costs; SQLite takes 32,766 parameters.
-_PARAMETERS: Final = 32_000
 # Ids that are known to stand in `name`; to write one again is harmless, so the set may be forgotten.
 _NAMES_KNOWN: Final = 500_000
-
+# Where a line stood is part of an index, and PostgreSQL takes no more than 2,704 bytes into one.
+_ORIGIN_BYTES: Final = 2_048
 
 _asked = given("keys").subquery()
 # The highest bound is one seek in the index, however many children there are.
@@ -57,6 +59,9 @@ class Outcome:
     UNAUTHORISED: Final = 2
 
 
+_Ref = tuple[int, int, int, int, int]  # a row of ``ref``
+
+
 @dataclass(slots=True)
 class _Rows:
     """The rows of some records, as far as they can be known without the bounds.
@@ -71,14 +76,29 @@ class _Rows:
     """
 
     facts: list[tuple[Any, ...]] = field(default_factory=list)
-    refs: list[tuple[int, int, int, int, int]] = field(default_factory=list)
+    refs: list[_Ref] = field(default_factory=list)
     bounded: list[tuple[int, int, int, int]] = field(default_factory=list)
     granting: dict[int, int] = field(default_factory=dict)
     upward: dict[int, set[int]] = field(default_factory=dict)
-    names: list[tuple[None, str]] = field(default_factory=list)
+    names: list[tuple[str]] = field(default_factory=list)
 
 
 _New = tuple[Readable, int, int]  # a record that says something new, its ident, its outcome
+
+
+@dataclass(slots=True)
+class _Written:
+    """What became of some records.
+
+    Attributes:
+        fresh: Those that say something new.
+        raised: Rows of ``ref`` for stored elements whose bound they raise, still to be written.
+        traces: What was read and is changed.
+    """
+
+    fresh: list[_New] = field(default_factory=list)
+    raised: list[_Ref] = field(default_factory=list)
+    traces: turns.Traces = field(default_factory=turns.Traces)
 
 
 class Projection:
@@ -90,25 +110,67 @@ class Projection:
         self._decode = decode
         self._named: set[int] = set()  # hashes that are known to be in `name`
 
-    def write(self, connection: Connection, batch: Batch) -> None:
+    def write(self, connection: Connection, batch: Batch) -> Outcomes:
         """Write a batch. The caller's transaction holds it together.
+
+        Returns:
+            What became of the records; ``quarantined`` counts those that stood in quarantine already.
 
         Raises:
             FencedError: A position is not where the batch says that it was.
         """
         self._advance(connection, batch)
         self.put_aside(connection, batch.unreadable)
-        fresh = self._fresh(connection, batch.readable)
-        if not fresh:
-            return
-        rows = self._rows(fresh)
-        bounds, raised = self._bounds(connection, rows.granting, rows.upward)
-        refs = rows.refs + raised
+        written = self._write_in_turn(connection, batch.readable) if batch.readable else _Written()
+        became = Counter(outcome for _, _, outcome in written.fresh)
+        return Outcomes(
+            accepted=became[Outcome.ACCEPTED],
+            duplicates=len(batch.readable) - len(written.fresh),
+            conflicts=became[Outcome.CONFLICT],
+            unauthorised=became[Outcome.UNAUTHORISED],
+            quarantined=len(batch.unreadable),
+        )
+
+    def _write_in_turn(self, connection: Connection, records: list[Readable]) -> _Written:
+        """Write records so that all is as if nobody had written meanwhile."""
+        if not takes_turns(connection):
+            written = self._write(connection, records)
+            add_missing(connection, ref, written.raised)
+            return written
+        since = turns.latest(connection)
+        before = connection.begin_nested()
+        written = self._write(connection, records)
+        wait_for_turn(connection)
+        if turns.missed(connection, since, written.traces):
+            before.rollback()
+            self.forget()
+            wait_for_turn(connection)  # the turn was taken back, too
+            written = self._write(connection, records)
+        else:
+            before.commit()
+        # Others may have the same rows to raise: to write them before our turn would be to wait for each other.
+        add_missing(connection, ref, written.raised)
+        turns.note(connection, written.traces)
+        return written
+
+    def _write(self, connection: Connection, records: list[Readable]) -> _Written:
+        """Write what records say, but for the bounds that they raise."""
+        written = _Written()
+        written.fresh = self._fresh(connection, records, written.traces.asked)
+        if not written.fresh:
+            return written
+        rows = self._rows(written.fresh)
+        written.raised = self._bounds(connection, rows, written.traces)
+        bounds = written.traces.bounds
+        refs = rows.refs
         refs += [(hashed, bounds[own], role, own, number) for hashed, role, own, number in rows.bounded]
         refs.sort()  # neighbours go to the same pages
-        _insert(connection, fact, rows.facts)
-        _insert(connection, ref, refs)
-        _insert(connection, name, rows.names)
+        add(connection, fact, rows.facts)
+        add(connection, ref, refs)
+        add(connection, name, rows.names)
+        written.traces.idents = [ident for _, ident, _ in written.fresh]
+        written.traces.granted = set(rows.granting)
+        return written
 
     def _rows(self, fresh: list[_New]) -> _Rows:
         rows = _Rows()
@@ -120,7 +182,7 @@ class Projection:
             own = hash_of(kind, id_)
             if own not in named:
                 named.add(own)
-                names.append((None, f"{kind}:{id_}"))
+                names.append((f"{kind}:{id_}",))
             until = 0
             if kind in ELEMENT_KINDS:
                 ends_at = event.body.expires_at  # type: ignore[union-attr]
@@ -130,7 +192,7 @@ class Projection:
                 hashed = hash_of(mentioned, id_)
                 if hashed not in named:
                     named.add(hashed)
-                    names.append((None, f"{mentioned}:{id_}"))
+                    names.append((f"{mentioned}:{id_}",))
                 if role in _BOUNDED:
                     bounded.append((hashed, role, own, number))
                     if role == Role.DEPENDS:
@@ -150,27 +212,29 @@ class Projection:
     def put_aside(self, connection: Connection, unreadable: Iterable[Unreadable]) -> None:
         """Write records to quarantine; one that stands there already is not written again."""
         rows = [
-            {
-                "n": record.number,
-                "origin": record.origin,
-                "place": record.place,
-                "recorded_at": record.recorded_at,
-                "reason": record.reason,
-                "detail": record.detail,
-                "sha256": record.sha256,
-                "size": record.size,
-                "value": record.value,
-            }
+            (
+                record.number,
+                _origin(record.origin),
+                record.place,
+                record.recorded_at,
+                record.reason,
+                storable(record.detail),
+                record.sha256,
+                record.size,
+                record.value,
+                record.headers,
+            )
             for record in unreadable
         ]
-        if rows:
-            connection.execute(quarantine.insert().prefix_with("OR IGNORE", dialect="sqlite"), rows)
+        rows.sort(key=lambda row: row[1:3])  # as in ``_advance``
+        add_missing(connection, quarantine, rows)
 
     def _advance(self, connection: Connection, batch: Batch) -> None:
         recorded = [record.fact.recorded_at for record in batch.readable]
         recorded += [record.recorded_at for record in batch.unreadable]
         recorded_at = max(recorded, default=0)
-        for (topic, partition), (expected, following) in batch.advance.items():
+        # In one order, so that of two consumers none waits for the other while that one waits for it.
+        for (topic, partition), (expected, following) in sorted(batch.advance.items()):
             where = (position.c.topic == topic) & (position.c.partition == partition)
             moved = connection.execute(
                 position.update()
@@ -182,28 +246,36 @@ class Projection:
                     ),
                 )
             )
-            if moved.rowcount == 0:
+            if moved.rowcount:
+                continue
+            # Of two consumers who are both the first to read a partition, one is.
+            first = [(topic, partition, following, recorded_at)]
+            if expected != 0 or not add_missing(connection, position, first):
                 known = connection.execute(sa.select(position.c.next_offset).where(where)).scalar()
-                if known is not None or expected != 0:
-                    raise FencedError(
-                        f"the position of {topic}/{partition} is {known or 0}, not {expected}: "
-                        "another consumer has moved it"
-                    )
-                row = {"topic": topic, "partition": partition, "next_offset": following, "recorded_at": recorded_at}
-                connection.execute(position.insert(), [row])
+                raise FencedError(
+                    f"the position of {topic}/{partition} is {known or 0}, not {expected}: "
+                    "another consumer has moved it"
+                )
 
-    def _fresh(self, connection: Connection, records: list[Readable]) -> list[_New]:
-        """The records that say something new, with ident and outcome; duplicates are written as sightings."""
+    def _fresh(self, connection: Connection, records: list[Readable], asked: set[int]) -> list[_New]:
+        """The records that say something new, with ident and outcome; duplicates are written as sightings.
+
+        Args:
+            connection: Where the facts are.
+            records: The records.
+            asked: Takes in the identities that are looked for.
+        """
         once = self._keys.once
         idents = [once("event", f"{event.source}\0{event.event_id}") for _, (event, _, _), _, _ in records]
+        asked.update(idents)
         # (source, event_id) -> content -> its number by way of coming. A hash is no identity: real ids are compared.
         known: defaultdict[tuple[str, str], dict[Event, dict[bool, int]]] = defaultdict(dict)
-        for part in chunks(idents):
+        for part in chunks(sorted(asked)):
             query = sa.select(fact.c.n, fact.c.misrouted, fact.c.value).where(among(fact.c.ident, part))
             for n, misrouted, value in connection.execute(query):
                 event = self._decode(value)
                 known[event.source, event.event_id].setdefault(event, {})[bool(misrouted)] = n
-        if not known and len(set(idents)) == len(idents):  # nearly every batch
+        if not known and len(asked) == len(idents):  # nearly every batch
             return [
                 (record, ident, Outcome.ACCEPTED if record.authorised else Outcome.UNAUTHORISED)
                 for record, ident in zip(records, idents, strict=True)
@@ -216,26 +288,23 @@ class Projection:
             others = bool(contents) and event not in contents
             same = contents.setdefault(event, {})
             if misrouted in same:
-                seen.append({"n": record.number, "fact": same[misrouted], "recorded_at": recorded_at})
+                seen.append((record.number, same[misrouted], recorded_at))
                 continue
             same[misrouted] = record.number
             outcome = Outcome.CONFLICT if others else Outcome.ACCEPTED
             fresh.append((record, ident, outcome if record.authorised else Outcome.UNAUTHORISED))
-        if seen:
-            connection.execute(sighting.insert(), seen)
+        add(connection, sighting, seen)
         return fresh
 
-    def _bounds(
-        self, connection: Connection, granting: dict[int, int], upward: dict[int, set[int]]
-    ) -> tuple[dict[int, int], list[tuple[int, int, int, int, int]]]:
-        """The bound of every element of the batch, and rows for stored ones whose bound rises.
+    def _bounds(self, connection: Connection, rows: _Rows, traces: turns.Traces) -> list[_Ref]:
+        """Find the bound of every element of the batch; the rows for stored ones whose bound rises.
 
         What is above an element must not end before it: else a walk down that skips what has ended would miss a child
         that lives, and a child that survives a revocation is the worst bug that we can have.
         """
-        stored: dict[int, int] = {}
+        granting, upward, stored = rows.granting, rows.upward, traces.seen
         self._load_bounds(connection, {*granting, *chain.from_iterable(upward.values())}, stored)
-        bounds = {key: max(until, stored.get(key, 0)) for key, until in granting.items()}
+        bounds = traces.bounds = {key: max(until, stored.get(key, 0)) for key, until in granting.items()}
         touched: set[int] = set()  # stored elements whose rows need a higher bound
         above = dict(upward)
         asked: set[int] = set()  # whose stored parents are in `above`
@@ -258,11 +327,11 @@ class Projection:
                         bounds[parent] = bounds[key]
                         higher.add(parent)
             rising = higher
-        return bounds, list(self._raised(connection, touched, bounds))
+        return sorted(set(self._raised(connection, touched, bounds)))
 
     @staticmethod
     def _load_bounds(connection: Connection, keys: set[int], into: dict[int, int]) -> None:
-        for part in chunks(keys):
+        for part in chunks(sorted(keys)):
             for key, below, own in connection.execute(_BOUNDS, {"keys": part}):
                 into[key] = max(below or 0, own or 0)
 
@@ -274,9 +343,7 @@ class Projection:
                 parents.setdefault(child, set()).add(parent)
         return parents
 
-    def _raised(
-        self, connection: Connection, touched: set[int], bounds: dict[int, int]
-    ) -> Iterator[tuple[int, int, int, int, int]]:
+    def _raised(self, connection: Connection, touched: set[int], bounds: dict[int, int]) -> Iterator[_Ref]:
         for part in chunks(touched):
             query = sa.select(fact.c.n, fact.c.about, fact.c.value).where(among(fact.c.about, part), fact.c.until > 0)
             for n, own, value in connection.execute(query):
@@ -285,15 +352,9 @@ class Projection:
                         yield self._keys.of(kind, id_), bounds[own], role, own, n
 
 
-def _insert(connection: Connection, table: sa.Table, rows: list[tuple[Any, ...]]) -> None:
-    """Add many rows; those that stand already are left as they are. The hot path: no Core construct per row."""
-    columns = ", ".join(column.name for column in table.columns)
-    marks = "(" + ", ".join("?" for _ in table.columns) + ")"
-    insert = f"INSERT OR IGNORE INTO {table.name} ({columns}) VALUES "  # noqa: S608 (names of our tables)
-    size = _PARAMETERS // len(table.columns)
-    whole = len(rows) // size * size
-    for start in range(0, whole, size):
-        many = insert + ", ".join([marks] * size)
-        connection.exec_driver_sql(many, tuple(chain.from_iterable(rows[start : start + size])))
-    if whole < len(rows):
-        connection.exec_driver_sql(insert + marks, rows[whole:])
+def _origin(text: str) -> str:
+    """Where a record stood; of what is too long for an index the end, and the digest of all."""
+    whole = storable(text).encode()
+    if len(whole) <= _ORIGIN_BYTES:
+        return whole.decode()
+    return f"…{whole[-_ORIGIN_BYTES // 2 :].decode(errors='ignore')} (sha256:{hashlib.sha256(whole).hexdigest()})"

@@ -5,8 +5,9 @@ at once. What is loaded may be more than a question needs (hashes collide, untru
 core compares the real ids and applies trust and ``known_at``.
 """
 
+from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -22,11 +23,12 @@ from lineage.core.events import (
     RevocationOrdered,
 )
 from lineage.core.mentions import Role, about, mentions
+from lineage.core.records import ORDERS, Position
 from lineage.core.times import Instant
 from lineage.core.trust import TrustTable, authorised
 from lineage.core.world import World
 from lineage.store.sql import among, chunks, given
-from lineage.store.tables import Keys, fact, in_role_upward, ref, sighting, span_of
+from lineage.store.tables import Keys, fact, in_role_upward, name, ref, sighting, span_of
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
 FACT = (fact.c.n, fact.c.recorded_at, fact.c.misrouted, fact.c.value, _EARLIEST_SIGHTING.label("again"))
@@ -92,12 +94,23 @@ _FACTS_REFERRING = sa.select(*FACT).where(
 _FACTS_MENTIONING = sa.union_all(
     sa.select(*FACT).where(fact.c.about == sa.bindparam("key")),
     sa.select(*FACT).join(ref, ref.c.n == fact.c.n).where(ref.c.key == sa.bindparam("key")),
-)
+).execution_options(stream_results=True)
 _NAMING = (
     sa.select(ref.c.about)
     .distinct()
     .where(among(ref.c.key, "keys"), ref.c.until > sa.bindparam("span"), ref.c.role == sa.bindparam("role"))
 )
+_NAMED_BY = (
+    sa.select(ref.c.key, ref.c.about)
+    .distinct()
+    .where(among(ref.c.key, "keys"), ref.c.until > sa.bindparam("span"), _role(Role.NAMES))
+)
+# Orders stand on a topic of their own, and so at the end of all numbers.
+_ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)
+_RECEIVERS = sa.select(name.c.key).distinct().where(sa.text("key >= 'receiver:' AND key < 'receiver;'"))
+
+PART: Final = 5_000  # elements that are judged at once where there may be any number
+_FETCHED: Final = 10_000  # rows that are fetched at once where there may be any number
 
 
 def fact_of(row: Any, decode: Callable[[bytes], Event]) -> Fact:
@@ -278,5 +291,117 @@ class Reader:
 
     def _stream(self, query: sa.Select[Any] | sa.CompoundSelect[Any], parameters: dict[str, Any]) -> Iterator[Fact]:
         decode = self._decode
-        for row in self._connection.execute(query, parameters):
-            yield fact_of(row, decode)
+        with self._connection.execute(query, parameters) as rows:
+            for row in rows:
+                yield fact_of(row, decode)
+
+    # Revocations
+
+    def load_orders(self, world: World) -> None:
+        """Bring every order and lift into a world."""
+        for found in self._rows(_ORDERED, {}):
+            world.add(found)
+
+    def load_receivers(self, world: World) -> None:
+        """Bring every registration of a receiver into a world.
+
+        Cost:
+            One look at every id that any fact mentions: receivers have no index of their own.
+        """
+        receivers = self._connection.execute(_RECEIVERS).scalars().all()
+        for found in self.facts_about(receivers):
+            world.add(found)
+
+    def load_parties(self, world: World, names: Collection[str]) -> None:
+        """Bring the registrations of principals and of all that are the same party into a world."""
+        party = self._party([key for key in names if key.startswith("principal:")])
+        for found in self._facts(_FACTS_ABOUT, party):
+            if isinstance(found.event.body, PrincipalRegistered):
+                world.add(found)
+
+    def parts_below(
+        self, targets: Collection[tuple[str, Instant]], nearby: Collection[Fact], *, size: int = PART
+    ) -> Iterator[tuple[World, set[str]]]:
+        """Everything at and below some targets, in parts: worlds with the keys of the elements that each is for.
+
+        A part holds these elements with all that they depend on, and what is nearby; an element is in one part.
+
+        Args:
+            targets: Keys, each with an instant: what ended with all below it by then may be left out.
+            nearby: What every part is to hold: orders, lifts, registrations.
+            size: How many elements a part is for.
+
+        Memory:
+            A part, and eight bytes for each element; a few times that while the target is named by very many.
+        """
+        below = self._keys_below(targets)
+        own = {self._keys(key): key for key, _ in targets if key.startswith(("token:", "delegation:"))}
+        for start in range(0, len(below), size):
+            part = set(below[start : start + size])
+            world = self.world()
+            keys = {key for hashed, key in own.items() if hashed in part}
+            for found in nearby:
+                world.add(found)
+            for found in self._facts(_FACTS_ABOVE, part):
+                world.add(found)
+                key = about(found.event)
+                if self._keys(key) in part:
+                    keys.add(key)
+            yield world, keys
+
+    def _keys_below(self, targets: Collection[tuple[str, Instant]]) -> "array[int]":
+        """The hashes of everything at and below some targets, each once."""
+        below = array("q")
+        sources = 0
+        for key, after in targets:
+            span = span_of(after)
+            starts = {self._keys(key)}
+            if not key.startswith(("token:", "delegation:")):
+                party = self._party({key}) if key.startswith("principal:") else starts
+                starts = set()
+                for part in chunks(party):
+                    rows = self._connection.execute(_NAMING, {"keys": part, "span": span, "role": Role.NAMES})
+                    starts.update(rows.scalars())
+            for part in chunks(starts):
+                sources += 1
+                rows = self._connection.execute(
+                    _KEYS_BELOW, {"keys": part, "span": span}, execution_options={"yield_per": _FETCHED}
+                )
+                below.extend(rows.scalars())
+        return below if sources < 2 else array("q", dict.fromkeys(below))  # noqa: PLR2004 (one alone has each once)
+
+    def load_successes(self, world: World, keys: Collection[str], since: Instant) -> None:
+        """Bring into a world what judging the actions needs that succeeded under elements at or after an instant."""
+        used = self.facts_referring(keys, Role.USES)
+        decisions = {about(found.event) for found in used if isinstance(found.event.body, DecisionMade)}
+        used += self.facts_referring(decisions, Role.USES)
+        late = {
+            about(found.event)
+            for found in used
+            if isinstance(found.event.body, ActionPerformed) and found.event.occurred_at >= since
+        }
+        # Another fact about an action than the one that names the element may say how it came out.
+        bodies = [found.event.body for found in self.facts_about(late)]
+        self.load_actions(
+            world,
+            {body.action for body in bodies if isinstance(body, ActionPerformed) and body.outcome == "succeeded"},
+        )
+
+    def named_besides(self, names: Collection[str], kills: Collection[str], at: Instant) -> dict[str, list[int]]:
+        """For each of some names the hashes of the elements that name it, without those given and what has ended."""
+        killed = self._hashes(kills)
+        hashed = {self._keys(key): key for key in names}
+        found: dict[str, list[int]] = {}
+        for part in chunks(hashed):
+            for key, element in self._connection.execute(_NAMED_BY, {"keys": part, "span": span_of(at)}):
+                if element not in killed:
+                    found.setdefault(hashed[key], []).append(element)
+        return found
+
+    def load_hashed(self, world: World, hashes: Collection[int]) -> set[str]:
+        """Bring some elements into a world, with what judging them needs; which they are."""
+        facts = self._facts(_FACTS_ABOVE, hashes)
+        wanted = set(hashes)
+        keys = {key for found in facts if self._keys(key := about(found.event)) in wanted}
+        self._load_around(world, facts, keys)
+        return keys

@@ -1,4 +1,4 @@
-"""Two things that SQL lacks: a set of keys as one parameter, and a bound on how large it is."""
+"""What SQL lacks: a set of keys as one parameter, a bound on how large it is, and any text at all."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -61,3 +61,8 @@ def given(keys: Collection[int] | str) -> sa.Select[int]:
 def among(column: sa.ColumnElement[int], keys: Collection[int] | str) -> sa.ColumnElement[bool]:
     """Whether a column is one of some keys."""
     return column.in_(given(keys))
+
+
+def storable(text: str) -> str:
+    """A text as every database takes it: what is no character, and NUL, is spelled out."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")

@@ -1,12 +1,14 @@
 """The store: facts and where the projection stands. Every method is one transaction."""
 
 import json
+import secrets
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -15,26 +17,19 @@ from sqlalchemy.engine import Connection, Engine
 from lineage.core.collector import collector_put_off
 from lineage.core.errors import BadRecordError, IntegrityError
 from lineage.core.events import Event, Fact, canonical_json
-from lineage.core.records import Batch, Readable, Unreadable
+from lineage.core.records import Batch, Outcomes, Readable, Unreadable
 from lineage.core.times import Instant
 from lineage.core.trust import TrustTable
+from lineage.store.bulk import add_missing, backend_of, wait_for_turn, without_limits
 from lineage.store.engine import check, connect, faults, sqlite_path, upgrade
 from lineage.store.projection import Outcome, Projection
 from lineage.store.questions import FACT, Reader, fact_of
-from lineage.store.sql import among, chunks
+from lineage.store.sql import among, chunks, storable
 from lineage.store.tables import Keys, fact, meta, name, plan, position, quarantine, ref, release, sighting
 
 _REMEMBERED: Final = 16_384  # decoded values; some 30 MB
-
-
-class Outcomes(NamedTuple):
-    """What became of some records."""
-
-    accepted: int
-    duplicates: int
-    conflicts: int
-    unauthorised: int
-    quarantined: int
+_PAGE: Final = 10_000  # rows that are fetched at once where there may be any number
+_LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 class Quarantined(NamedTuple):
@@ -60,11 +55,12 @@ class Store:
 
     def __init__(self, engine: Engine, secret: bytes, decode: Callable[[bytes], Event]) -> None:
         """Take an engine of a store of our version; ``open_store`` makes one."""
-        self._engine = engine
+        self.engine = engine
         self._secret = secret
         self._pinned: Connection | None = None
         self._log: bytes | None = None
-        self._writing = engine.execution_options(delegraph_writes=True)
+        backend = backend_of(engine.dialect)
+        self._reading, self._writing = backend.reading(engine), backend.writing(engine)
         self._read_value = decode
         # Questions about one incident read the same facts again and again.
         self._remembered = lru_cache(maxsize=_REMEMBERED)(decode)
@@ -87,7 +83,7 @@ class Store:
     @property
     def url(self) -> str:
         """Where it is, without a password."""
-        return self._engine.url.render_as_string(hide_password=True)
+        return self.engine.url.render_as_string(hide_password=True)
 
     @property
     def log(self) -> bytes | None:
@@ -104,12 +100,12 @@ class Store:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._engine.dispose()
+        self.engine.dispose()
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
         try:
-            with faults(self._engine), self._writing.begin() as connection:
+            with faults(self.engine), self._writing.begin() as connection:
                 yield connection
         except BaseException:
             self._projection.forget()  # whatever it thinks to have written was rolled back
@@ -119,20 +115,30 @@ class Store:
     def connection(self) -> Iterator[Connection]:
         """A connection that sees one moment of the store; for the modules of this package."""
         if self._pinned is not None:
-            with faults(self._engine):
+            with faults(self.engine):
                 yield self._pinned
             return
-        with faults(self._engine), self._engine.connect() as connection:
+        with faults(self.engine), self._reading.connect() as connection:
             yield connection
 
     @contextmanager
     def frozen(self) -> Iterator["Store"]:
         """The store as it is now, for as long as this lasts, whatever others write meanwhile."""
         with self.connection() as connection:
+            without_limits(connection)
             connection.execute(sa.select(position)).all()  # the first statement that reads fixes the moment
-            still = Store(self._engine, self._secret, self._read_value)
+            still = Store(self.engine, self._secret, self._read_value)
             still._pinned = connection
             yield still
+
+    def grant_reader(self, role: str) -> None:
+        """Let a role of the database read the store, and nothing else; harmless to repeat.
+
+        Raises:
+            RefusedError: There is no such role, or the database has none.
+        """
+        with self._write() as connection:
+            backend_of(connection.dialect).grant_reader(connection, role)
 
     # Writing
 
@@ -144,24 +150,25 @@ class Store:
         """
         if self.log is None:
             with self._write() as connection:
-                connection.execute(
-                    meta.insert().prefix_with("OR IGNORE", dialect="sqlite"), [{"name": "log", "value": log}]
-                )
+                add_missing(connection, meta, [("log", log)])
         if self.log != log:
             raise IntegrityError(
                 f"the store {self.url} has read another log than this one; name that log with --log, "
                 "or project this one into a store of its own"
             )
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch: Batch) -> Outcomes:
         """Write a batch of records and its positions, in one transaction.
+
+        Returns:
+            What became of the records.
 
         Raises:
             FencedError: Another consumer has moved a position; nothing was written.
             UnavailableError: The store is away, locked, read-only or full; nothing was written.
         """
         with self._write() as connection:
-            self._projection.write(connection, batch)
+            return self._projection.write(connection, batch)
 
     def put_aside(self, records: Iterable[Unreadable]) -> None:
         """Write lines of files that the log never took to quarantine. What stands there already is not repeated."""
@@ -170,10 +177,15 @@ class Store:
 
     def take_up(self, readable: Iterable[tuple[int, Readable]], released_at: Instant) -> None:
         """Take records of the log up from quarantine, where they can be read now: (quarantine id, record)."""
-        readable = list(readable)
+        records = dict(readable)
         with self._write() as connection:
-            self._projection.write(connection, Batch(readable=[record for _, record in readable]))
-            self._release(connection, [id_ for id_, _ in readable], released_at)
+            wait_for_turn(connection)
+            taken_up = sa.select(release.c.quarantine).where(among(release.c.quarantine, list(records)))
+            for id_ in connection.execute(taken_up).scalars().all():  # by somebody else, since they were read
+                del records[id_]
+            self._projection.write(connection, Batch(readable=list(records.values())))
+            self._release(connection, records, released_at)
+            new_edition(connection)
 
     def release(self, ids: Iterable[int], released_at: Instant) -> None:
         """Say of records in quarantine that the log holds them now."""
@@ -182,18 +194,15 @@ class Store:
 
     @staticmethod
     def _release(connection: Connection, ids: Iterable[int], released_at: Instant) -> None:
-        rows = [{"quarantine": id_, "released_at": released_at} for id_ in ids]
-        if rows:
-            connection.execute(release.insert().prefix_with("OR IGNORE", dialect="sqlite"), rows)
+        add_missing(connection, release, [(id_, released_at) for id_ in sorted(ids)])
 
     def keep_plan(self, digest: str, document: Mapping[str, Any], made_at: Instant) -> None:
         """Keep a plan under its digest. The first moment at which it was made stands."""
         with self.connection() as connection:
             if connection.execute(sa.select(plan.c.digest).where(plan.c.digest == digest)).first():
                 return
-        row = {"digest": digest, "made_at": made_at, "document": zlib.compress(canonical_json(document))}
         with self._write() as connection:
-            connection.execute(plan.insert().prefix_with("OR IGNORE", dialect="sqlite"), [row])
+            add_missing(connection, plan, [(digest, made_at, zlib.compress(canonical_json(document)))])
 
     # Reading
 
@@ -206,7 +215,7 @@ class Store:
     def plan(self, digest: str) -> dict[str, Any] | None:
         """A plan that was kept, or None."""
         with self.connection() as connection:
-            found = connection.execute(sa.select(plan.c.document).where(plan.c.digest == digest)).scalar()
+            found = connection.execute(sa.select(plan.c.document).where(plan.c.digest == storable(digest))).scalar()
         return None if found is None else dict(json.loads(zlib.decompress(found)))
 
     def positions(self) -> dict[tuple[str, int], int]:
@@ -277,6 +286,7 @@ class Store:
                         sha256=row.sha256,
                         size=row.size,
                         value=row.value,
+                        headers=row.headers,
                     ),
                     row.released_at,
                 )
@@ -314,12 +324,29 @@ class Store:
     def _facts(self, connection: Connection, query: sa.Select[Any]) -> list[Stored]:
         return [Stored(row.n, fact_of(row, self.decode)) for row in connection.execute(query)]
 
+    def facts_between(self, first: int, last: int) -> list[Fact]:
+        """The facts with numbers between two, both included."""
+        with self.connection() as connection:
+            query = sa.select(*FACT).where(fact.c.n.between(first, last)).order_by(fact.c.n)
+            return [found.fact for found in self._facts(connection, query)]
+
+    def edition(self) -> bytes:
+        """A value that is another whenever facts were put elsewhere than behind the positions.
+
+        A rebuild does so, and taking records up from quarantine.
+        """
+        with self.connection() as connection:
+            return connection.execute(sa.select(meta.c.value).where(meta.c.name == "edition")).scalar() or b""
+
     def search(self, text: str, *, limit: int) -> list[str]:
         """Keys (``KIND:ID``) that contain a text, whatever its case (of ASCII letters), sorted."""
+        if text != storable(text):  # no key has such characters
+            return []
+        pattern = text.translate(_LOWER)
         query = (
             sa.select(name.c.key)
             .distinct()
-            .where(name.c.key.contains(text, autoescape=True))
+            .where(sa.func.lower(name.c.key).contains(pattern, autoescape=True))
             .order_by(name.c.key)
             .limit(limit)
         )
@@ -332,6 +359,7 @@ class Store:
             sa.select(fact.c.source, fact.c.sequence, fact.c.n)
             .where(fact.c.sequence.is_not(None))
             .order_by(fact.c.source, fact.c.n.desc())
+            .execution_options(yield_per=_PAGE)
         )
         with self.connection() as connection:
             for _, rows in groupby(connection.execute(query), key=lambda row: row.source):
@@ -354,14 +382,46 @@ class Store:
                 for table in (fact, ref, sighting, quarantine, name, plan)
             }
 
+    def count_quarantined_holding(self, text: str) -> int:
+        """How many records in quarantine, not taken up since, hold a text in their bytes."""
+        needle = sa.literal(text.encode(errors="surrogateescape"), sa.LargeBinary)
+        waiting = quarantine.c.id.not_in(sa.select(release.c.quarantine))
+        with self.connection() as connection:
+            place = (
+                sa.func.instr(quarantine.c.value, needle)
+                if connection.dialect.name == "sqlite"
+                else sa.func.position(needle.op("IN")(quarantine.c.value))
+            )
+            query = sa.select(sa.func.count()).select_from(quarantine).where(waiting, place > 0)
+            return int(connection.execute(query).scalar_one())
 
-def open_store(url: str, decode: Callable[[bytes], Event], *, create: bool = False) -> Store:
+
+def new_edition(connection: Connection) -> None:
+    """Tell whoever keeps what the store holds in memory to read it anew."""
+    connection.execute(meta.delete().where(meta.c.name == "edition"))
+    connection.execute(meta.insert(), [{"name": "edition", "value": secrets.token_bytes(8)}])
+
+
+def open_store(
+    url: str, decode: Callable[[bytes], Event], *, create: bool = False, password: str | None = None
+) -> Store:
     """Open a store; with ``create`` make it, or bring it up to this version, first.
 
+    Args:
+        url: ``sqlite:///path`` or ``postgresql://user@host/database``.
+        decode: How a stored value is read.
+        create: Whether to make what is missing.
+        password: For PostgreSQL, instead of one in the URL.
+
     Raises:
+        RefusedError: The URL cannot be used, or nobody is let in by it.
         UnavailableError: There is none, or it cannot be used; the message says what to do.
     """
-    engine = connect(url, create=create)
-    if create:
-        upgrade(engine)
-    return Store(engine, check(engine), decode)
+    engine = connect(url, create=create, password=password)
+    try:
+        if create:
+            upgrade(engine)
+        return Store(engine, check(engine), decode)
+    except BaseException:
+        engine.dispose()
+        raise

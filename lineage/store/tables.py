@@ -105,6 +105,7 @@ quarantine = Table(
     Column("sha256", String(64), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("value", LargeBinary),
+    Column("headers", LargeBinary),  # those of the record, as JSON
     Index("quarantine_once", "origin", "place", "sha256", unique=True),
     Index("quarantine_n", "n"),
 )
@@ -120,6 +121,9 @@ release = Table(
 # Every id that a fact mentions, as KIND:ID, for searching: a bag that is only read whole. An index would cost every
 # event more than it saves anyone; what stands twice is shown once.
 name = Table("name", metadata, Column("id", _Big, primary_key=True), Column("key", Text, nullable=False))
+# But for the few that every plan and verdict looks for.
+_receivers = text("key >= 'receiver:' AND key < 'receiver;'")
+Index("name_receiver", name.c.key, sqlite_where=_receivers, postgresql_where=_receivers)
 
 plan = Table(
     "plan",
@@ -127,6 +131,43 @@ plan = Table(
     Column("digest", String(64), primary_key=True),
     Column("made_at", BigInteger, nullable=False),
     Column("document", LargeBinary, nullable=False),  # canonical JSON, zlib
+)
+
+# What the last writers changed, for those who write at the same time (``lineage.store.turns``). Empty on SQLite,
+# which has one writer. The columns hold 64-bit integers of the machine.
+turn = Table(
+    "turn",
+    metadata,
+    Column("n", _Big, primary_key=True, autoincrement=False),
+    Column("idents", LargeBinary, nullable=False),
+    Column("granted", LargeBinary, nullable=False),
+    Column("bounds", LargeBinary, nullable=False),  # key and bound in turn
+)
+
+# What became of elements by orders, as it is told to receivers; a row a change, in the order in which it is told.
+spread = Table(
+    "spread",
+    metadata,
+    Column("seq", _Big, primary_key=True, autoincrement=False),
+    Column("key", Text, nullable=False),  # KIND:ID
+    Column("version", Integer, nullable=False),  # 1, 2, ... for each element
+    Column("state", String(16), nullable=False),
+    Column("revocation", Text),
+    Column("effective_at", BigInteger),
+    Column("expires_at", BigInteger),
+    Column("recorded_at", BigInteger, nullable=False),
+)
+
+# How far the spread is (one row, ``spread``: up to which moment, by which facts of which edition of the store), and how
+# far each receiver has been told.
+delivered = Table(
+    "delivered",
+    metadata,
+    Column("receiver", String(64), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("turn", BigInteger, nullable=False),  # one more with every time that it is written
+    Column("place", LargeBinary),
 )
 
 # A Span is 2**32 microseconds (72 minutes) of time. Bounds are kept in Spans, so that children that each outlive the

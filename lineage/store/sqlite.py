@@ -1,0 +1,144 @@
+"""What only SQLite does: its file, its pragmas, its one writer, many rows in one statement, what its errors mean."""
+
+import sqlite3
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine
+
+from lineage.core.errors import DelegraphError, IntegrityError, RefusedError, UnavailableError
+from lineage.core.sqlite_file import APPLICATION_ID, fault_of_file
+
+# A locked store is waited for this long before it is an error.
+_BUSY_SECONDS: Final = 10
+# Many rows in one statement halve what a row costs; SQLite takes 32,766 parameters.
+_PARAMETERS: Final = 32_000
+TAKES_TURNS: Final = False  # whether others may write at the same time
+
+
+def engine_of(url: URL, *, create: bool) -> Engine:
+    """An engine for a store in a file, or in memory."""
+    file = file_of(url)
+    if file is not None:
+        _refuse_place(file, create=create)
+    # The connection used last comes first: its cache of pages is the warm one.
+    connect_args = {"timeout": _BUSY_SECONDS, "isolation_level": None}
+    engine = sa.create_engine(url, connect_args=connect_args, pool_use_lifo=True)
+    event.listen(engine, "connect", partial(_on_connect, url.render_as_string(), create))
+    event.listen(engine, "begin", _on_begin)
+    return engine
+
+
+def file_of(url: URL) -> Path | None:
+    """The file of a SQLite URL; None for a database in memory."""
+    database = url.database
+    return None if not database or database == ":memory:" else Path(database)
+
+
+def _refuse_place(file: Path, *, create: bool) -> None:
+    try:
+        if file.is_dir():
+            raise UnavailableError(f"{file} is a folder, not a delegraph store; name a file with --store")
+        if create and not file.parent.is_dir():
+            raise UnavailableError(f"the folder {file.parent} does not exist; make it first")
+        if not create and not file.exists():
+            hint = "make one with 'delegraph init' or 'delegraph ingest'"
+            raise UnavailableError(f"there is no store at {file}; {hint}")
+    except OSError as error:
+        raise UnavailableError(f"the store {file} cannot be opened: {error.strerror}") from error
+
+
+def _on_connect(url: str, create: bool, connection: Any, _record: Any) -> None:  # noqa: FBT001 (of a listener)
+    cursor = connection.cursor()
+    (pages,), (id_,) = (cursor.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "application_id"))
+    if fault := fault_of_file(pages=pages, application_id=id_, create=create):
+        raise UnavailableError(f"{url} {fault}")
+    if pages == 0:
+        cursor.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    # FULL: a committed fact survives the machine going down. WAL: questions do not wait for the intake.
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "temp_store = MEMORY",
+        "cache_size = -131072",  # 128 MiB of pages
+    ):
+        try:
+            cursor.execute(f"PRAGMA {pragma}")
+        except sqlite3.OperationalError as error:
+            if "readonly" not in str(error):  # a read-only store answers as well as any
+                raise
+    cursor.close()
+
+
+def _on_begin(connection: Connection) -> None:
+    # Writers take the lock when they begin: nothing they read can have changed when they write.
+    writes = connection.get_execution_options().get("delegraph_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def reading(engine: Engine) -> Engine:
+    """The engine for questions: a transaction sees one moment."""
+    return engine
+
+
+def writing(engine: Engine) -> Engine:
+    """The engine for writers: one at a time."""
+    return engine.execution_options(delegraph_writes=True)
+
+
+def wait_for_turn(connection: Connection) -> None:
+    """Nothing to wait for: whoever writes has had the only lock since it began."""
+
+
+def without_limits(connection: Connection) -> None:
+    """Nothing to lift: no statement is timed."""
+
+
+def grant_reader(_connection: Connection, role: str) -> None:
+    """Refused: who may read a file is the file system's business."""
+    raise RefusedError(f"a store in a SQLite file has no roles: let {role!r} read the file instead")
+
+
+def add(connection: Connection, table: sa.Table, columns: list[sa.Column[Any]], rows: list[tuple[Any, ...]]) -> None:
+    """Add many rows, none of which stands already; of equal neighbours one."""
+    add_missing(connection, table, columns, rows)
+
+
+def add_missing(
+    connection: Connection, table: sa.Table, columns: list[sa.Column[Any]], rows: list[tuple[Any, ...]]
+) -> int:
+    """Add rows; those that stand already are left as they are. The hot path: no Core construct per row."""
+    names = ", ".join(column.name for column in columns)
+    marks = "(" + ", ".join("?" for _ in columns) + ")"
+    insert = f'INSERT OR IGNORE INTO "{table.name}" ({names}) VALUES '  # noqa: S608 (names of our tables)
+    size = _PARAMETERS // len(columns)
+    whole = len(rows) // size * size
+    added = 0
+    for start in range(0, whole, size):
+        many = insert + ", ".join([marks] * size)
+        added += connection.exec_driver_sql(many, tuple(chain.from_iterable(rows[start : start + size]))).rowcount
+    if whole < len(rows):
+        added += connection.exec_driver_sql(insert + marks, rows[whole:]).rowcount
+    return added
+
+
+def fault_of(error: BaseException, where: str) -> DelegraphError:
+    """What an error of the database means: away, locked, read-only and full are one thing, damage is another."""
+    said = str(error)
+    if "locked" in said or "busy" in said:
+        return UnavailableError(f"the store {where} is locked by another process; try again")
+    if "readonly" in said:
+        return UnavailableError(f"the store {where} cannot be written: it is read-only")
+    if "full" in said:
+        return UnavailableError(f"the store {where} cannot be written: the disk is full")
+    if "unable to open" in said:
+        return UnavailableError(f"the store {where} cannot be opened: {said}")
+    if "not a database" in said:
+        return UnavailableError(f"{where} is not a delegraph store; name another file with --store")
+    if "malformed" in said or "corrupt" in said:
+        return IntegrityError(f"the store {where} is damaged ({said}); rebuild it from the log")
+    return UnavailableError(f"the store {where} does not answer: {said}")
