@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, Protocol
 from ingest import codec, foreign
 from ingest.foreign.records import RawRecord
 from ingest.gzipped import BrokenGzipError
-from ingest.log import Log, topic_of
+from ingest.log import Entry, Log, entry_of
 from ingest.projector import unreadable
 from lineage.core.errors import BadRecordError, RefusedError
 from lineage.core.records import Position, Unreadable
@@ -45,6 +45,7 @@ class Intake:
         read: Events read, good and bad.
         quarantined: Those put aside.
         spans: Where the good ones stand in the log: (first, last) of each run that follows one another.
+        latest: Which of the spans is the last of a topic and partition.
         records: Records read from files of a foreign format.
         skipped: Of these, how many say nothing of authority or action, by reason.
         foreign: Whether any file had a foreign format.
@@ -53,6 +54,7 @@ class Intake:
     read: int = 0
     quarantined: int = 0
     spans: list[tuple[Position, Position]] = field(default_factory=list)
+    latest: dict[tuple[str, int], int] = field(default_factory=dict)
     records: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     foreign: bool = False
@@ -128,14 +130,14 @@ def _opened(name: str) -> Iterator[BinaryIO]:
         raise RefusedError(f"{name} may not be read") from error
 
 
-# A good record as (topic, value), or a bad one; and how many bytes it had.
-_Read = tuple[tuple[str, bytes] | Unreadable, int]
+# A good record, or a bad one; and how many bytes it had.
+_Read = tuple[Entry | Unreadable, int]
 
 
 def _in_parts(
     records: Iterable[_Read],
-) -> Iterator[tuple[list[tuple[str, bytes]], list[Unreadable], int]]:
-    good: list[tuple[str, bytes]] = []
+) -> Iterator[tuple[list[Entry], list[Unreadable], int]]:
+    good: list[Entry] = []
     bad: list[Unreadable] = []
     size = 0
     for record, length in records:
@@ -150,13 +152,15 @@ def _in_parts(
     yield good, bad, size
 
 
-def _append(log: Log, values: list[tuple[str, bytes]], intake: Intake) -> None:
-    for position in sorted(log.append(values)):
-        if intake.spans:
-            first, last = intake.spans[-1]
-            if last._replace(offset=last.offset + 1) == position:
-                intake.spans[-1] = (first, position)
+def _append(log: Log, entries: list[Entry], intake: Intake) -> None:
+    for position in sorted(log.append(entries)):
+        place = (position.topic, position.partition)
+        if place in intake.latest:
+            first, last = intake.spans[intake.latest[place]]
+            if last.offset + 1 == position.offset:
+                intake.spans[intake.latest[place]] = (first, position)
                 continue
+        intake.latest[place] = len(intake.spans)
         intake.spans.append((position, position))
 
 
@@ -170,7 +174,7 @@ def _own(name: str, stream: BinaryIO, clock: Callable[[], Instant]) -> Iterator[
             if fault is not None:
                 raise fault
             event = codec.decode_line(raw)  # refuses a line that is too large
-            yield (topic_of(event), codec.encode(event)), length
+            yield entry_of(event), length
         except BadRecordError as error:
             yield unreadable(raw, error, number=None, origin=name, place=place, recorded_at=clock()), length
 
@@ -201,7 +205,7 @@ def _foreign(name: str, stream: BinaryIO, found: str, clock: Callable[[], Instan
         for document in translation.events:
             try:
                 event = codec.event_from_document(document)
-                yield (topic_of(event), codec.encode(event)), length
+                yield entry_of(event), length
             except BadRecordError as fault:
                 yield _put_aside(name, record, fault, clock), length
             length = 0

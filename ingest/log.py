@@ -4,13 +4,33 @@ The log is the truth. A record is its value and the moment at which the log took
 """
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import unquote
 
+from ingest import codec
 from lineage.core.errors import RefusedError
-from lineage.core.events import Event
-from lineage.core.records import DECISIONS, ORDERS, Position, Record
+from lineage.core.events import (
+    ActionPerformed,
+    DecisionMade,
+    DelegationGranted,
+    Event,
+    RevocationOrdered,
+    TokenIssued,
+)
+from lineage.core.mentions import subject_of
+from lineage.core.records import DECISIONS, ORDERS, Position, Slice
 from lineage.core.times import Instant
+
+if TYPE_CHECKING:  # an extra
+    from ingest.kafka_settings import KafkaSettings
+
+
+class Entry(NamedTuple):
+    """What is appended: the topic, the event in Avro single-object encoding, and a key that may choose a partition."""
+
+    topic: str
+    value: bytes
+    key: bytes = b""
 
 
 class Log(Protocol):
@@ -25,12 +45,20 @@ class Log(Protocol):
         """What tells this log from every other, wherever it is moved to."""
         ...
 
-    def append(self, values: Iterable[tuple[str, bytes]]) -> list[Position]:
-        """Append (topic, value) pairs; all of them, or none. They are durable when this returns."""
+    def append(self, entries: Iterable[Entry]) -> list[Position]:
+        """Append entries; they are durable when this returns. If it raises, the log may hold some of them.
+
+        Returns:
+            Where each stands, in the order in which they were given.
+        """
         ...
 
-    def read(self, topic: str, partition: int, offset: int, *, limit: int) -> list[Record]:
-        """At most ``limit`` records from an offset on; empty at the end."""
+    def read(self, topic: str, partition: int, offset: int, *, limit: int) -> Slice:
+        """At most ``limit`` records from an offset on; none at the end, and then ``following`` is the offset.
+
+        Raises:
+            IntegrityError: The log no longer holds what stands there.
+        """
         ...
 
     def ends(self) -> dict[tuple[str, int], int]:
@@ -47,8 +75,46 @@ def topic_of(event: Event) -> str:
     return ORDERS if event.is_order else DECISIONS
 
 
-def open_log(url: str, *, create: bool, clock: Callable[[], Instant]) -> Log:
+def key_of(event: Event) -> str:
+    """The key of an event: its ``txn``, else the root-most id at hand. It spreads the load; nothing depends on it."""
+    if event.txn is not None:
+        return event.txn
+    match event.body:
+        case TokenIssued() as body:
+            parents = [parent.token for parent in body.derived_from]
+            return body.delegation or (parents[0] if parents else body.token)
+        case DelegationGranted() as body:
+            return body.parents[0] if body.parents else body.delegation
+        case DecisionMade() | ActionPerformed() as body if body.delegation or body.token:
+            return body.delegation or body.token or ""
+        case RevocationOrdered() as body:
+            return body.target.id
+    return subject_of(event)[1]
+
+
+def entry_of(event: Event) -> Entry:
+    """An event as the log takes it.
+
+    Raises:
+        BadRecordError: It cannot be encoded.
+    """
+    return Entry(topic_of(event), codec.encode(event), key_of(event).encode())
+
+
+def open_log(
+    url: str,
+    *,
+    create: bool,
+    clock: Callable[[], Instant],
+    settings: "KafkaSettings | None" = None,
+) -> Log:
     """Open a log by its URL.
+
+    Args:
+        url: ``sqlite:///path`` or ``kafka://host:port[,host:port][/prefix]``.
+        create: Whether to make what is missing.
+        clock: The moment now, for a log that has no clock of its own.
+        settings: How to get in where the log is a Kafka.
 
     Raises:
         RefusedError: Nothing here speaks that scheme.
@@ -61,5 +127,11 @@ def open_log(url: str, *, create: bool, clock: Callable[[], Instant]) -> Log:
 
         return SqliteLog(rest, create=create, clock=clock)
     if url.startswith("kafka://"):
-        raise RefusedError("logs on Kafka are not supported by this version; use sqlite:///path/to/file.db")
-    raise RefusedError(f"{url!r} is no log URL; write for example sqlite:///delegraph.db")
+        try:
+            from ingest.kafka_log import KafkaLog  # noqa: PLC0415 (an extra)
+        except ImportError as error:
+            raise RefusedError("a log on Kafka needs its client: pip install 'delegraph[kafka]'") from error
+        return KafkaLog(url, settings)
+    raise RefusedError(
+        f"{url!r} is no log URL; write for example sqlite:///delegraph.db or kafka://127.0.0.1:9092/delegraph"
+    )

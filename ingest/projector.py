@@ -6,7 +6,9 @@ repeats nothing.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from ingest import codec, credentials
@@ -14,10 +16,17 @@ from ingest.log import Log
 from lineage.core.collector import collector_put_off
 from lineage.core.errors import BadRecordError, FencedError
 from lineage.core.events import Fact
-from lineage.core.records import DECISIONS, Batch, Readable, Record, Unreadable, position_of
+from lineage.core.records import DECISIONS, Batch, Headers, Outcomes, Readable, Record, Unreadable, position_of
 from lineage.core.trust import TrustTable, authorised
 
 BATCH: Final = 50_000  # records in one transaction: the larger, the fewer pages are written twice
+# Of a record in quarantine so many headers are kept, and so much of the name and the value of each.
+_HEADERS_KEPT: Final = 64
+_HEADER_CHARACTERS: Final = 1_024
+
+
+# A batch that is in the store, what became of it, seconds since its first record was read, seconds of the transaction.
+Committed = Callable[[Batch, Outcomes, float, float], None]
 
 
 class Projection(Protocol):
@@ -31,7 +40,7 @@ class Projection(Protocol):
         """The offset that comes next, by topic and partition."""
         ...
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch: Batch) -> Outcomes:
         """Write facts, sightings, quarantine and positions in one transaction."""
         ...
 
@@ -44,10 +53,20 @@ def project(
     ends: Mapping[tuple[str, int], int] | None = None,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] = lambda _records: None,
+    committed: Committed = lambda _batch, _outcomes, _batch_seconds, _transaction_seconds: None,
 ) -> int:
     """Project everything up to the end that the log has now (or ``ends``), or until ``stop`` says so between batches.
 
     Another consumer on the same store is no harm: its batches fence ours, and we read on from where it is.
+
+    Args:
+        log: Where records come from.
+        store: Where facts and positions go.
+        trust: The trust table in force.
+        ends: How far to go, by topic and partition.
+        stop: Asked between batches.
+        progress: Told after each batch how many records it had.
+        committed: Given every batch that is in the store.
 
     Returns:
         How many records were projected.
@@ -58,50 +77,71 @@ def project(
         start = store.positions().get(place, 0)
         while start < end and not stop():
             with collector_put_off():
-                batch = _next_batch(log, trust, place, start, end)
-                if batch is None:
+                began = time.monotonic()
+                records, following = log.read(*place, start, limit=min(BATCH, end - start))
+                if following == start:
                     break
+                if following > end:  # offsets that the log leaves out made room for records beyond
+                    following = end
+                    records = [record for record in records if position_of(record.number).offset < end]
+                batch = Batch(advance={place: (start, following)})
+                read_records(records, trust, batch)
+                writing = time.monotonic()
                 try:
-                    store.write(batch)
+                    outcomes = store.write(batch)
                 except FencedError:  # another consumer was quicker: go on from where it is
                     start = store.positions().get(place, 0)
                     continue
-            following = batch.advance[place][1]
-            count += following - start
-            progress(following - start)
+                written = time.monotonic()
+            committed(batch, outcomes, written - began, written - writing)
+            count += len(records)
+            progress(len(records))
             start = following
     return count
 
 
-def _next_batch(log: Log, trust: TrustTable | None, place: tuple[str, int], start: int, end: int) -> Batch | None:
-    records = log.read(*place, start, limit=min(BATCH, end - start))
-    if not records:
-        return None
-    batch = Batch(advance={place: (start, position_of(records[-1].number).offset + 1)})
+def read_records(records: Iterable[Record], trust: TrustTable | None, batch: Batch) -> None:
+    """Read records into a batch: each becomes a fact, or a row for quarantine."""
+    readable, unreadable = batch.readable, batch.unreadable
     for record in records:
         result = read_record(record, trust)
         if isinstance(result, Readable):
-            batch.readable.append(result)
+            readable.append(result)
         else:
-            batch.unreadable.append(result)
-    return batch
+            unreadable.append(result)
 
 
 def read_record(record: Record, trust: TrustTable | None) -> Readable | Unreadable:
     """A record as a fact, or as a row for quarantine."""
-    number, recorded_at, value = record
+    number, recorded_at, raw, headers = record
     try:
+        value = _present(raw)
         event = codec.decode(value)
     except BadRecordError as fault:
         topic, partition, offset = position_of(number)
         origin = f"{topic}/{partition}"
-        return unreadable(value, fault, number=number, origin=origin, place=offset, recorded_at=recorded_at)
+        return unreadable(
+            raw or b"", fault, number=number, origin=origin, place=offset, recorded_at=recorded_at, headers=headers
+        )
     fact = Fact(event, recorded_at, misrouted=event.is_order and position_of(number).topic == DECISIONS)
     return Readable(number, fact, value, authorised(fact, trust))
 
 
+def _present(value: bytes | None) -> bytes:
+    if value is None:
+        raise BadRecordError("no-value", "the record has no value")
+    return value
+
+
 def unreadable(
-    raw: bytes, fault: BadRecordError, *, number: int | None, origin: str, place: int, recorded_at: int
+    raw: bytes,
+    fault: BadRecordError,
+    *,
+    number: int | None,
+    origin: str,
+    place: int,
+    recorded_at: int,
+    headers: Headers = (),
 ) -> Unreadable:
     """A row for quarantine: the record whole, but a raw credential only as its digest."""
     # A credential that is spelled with escapes cannot be cut out: of such a record only the digest may be kept.
@@ -116,4 +156,26 @@ def unreadable(
         sha256=hashlib.sha256(raw).hexdigest(),
         size=len(raw),
         value=value,
+        headers=_kept(headers) if headers else None,
     )
+
+
+def _kept(headers: Headers) -> bytes:
+    """Headers as they are kept: what stands in them is anybody's, so they are bounded, and the digests of credentials.
+
+    A list of [name, value] as JSON; what is no text is in hexadecimal. Of what is cut off the number is told.
+    """
+    kept = [[_safe(name.encode(errors="replace")), _safe(value)] for name, value in headers[:_HEADERS_KEPT]]
+    if len(headers) > _HEADERS_KEPT:
+        kept.append(["", f"and {len(headers) - _HEADERS_KEPT:,} more headers"])
+    return json.dumps(kept, ensure_ascii=True, separators=(",", ":")).encode()
+
+
+def _safe(raw: bytes) -> str:
+    """What may be kept of the name or the value of a header."""
+    safe = b"" if credentials.hides_credential(raw) else credentials.redact(raw)
+    try:
+        text = safe.decode()
+    except UnicodeDecodeError:
+        text = safe.hex()
+    return text[:_HEADER_CHARACTERS]

@@ -3,11 +3,13 @@
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import starmap
 from pathlib import Path
 from typing import Final
 
+from ingest.log import Entry
 from lineage.core.errors import UnavailableError
-from lineage.core.records import TOPICS, Position, Record
+from lineage.core.records import TOPICS, Position, Record, Slice, position_of
 from lineage.core.sqlite_file import APPLICATION_ID, fault_of_file
 from lineage.core.times import Instant
 
@@ -103,8 +105,8 @@ class SqliteLog:
                 self._identity = bytes(found)
         return self._identity
 
-    def append(self, values: Iterable[tuple[str, bytes]]) -> list[Position]:
-        """Append (topic, value) pairs, all or none.
+    def append(self, entries: Iterable[Entry]) -> list[Position]:
+        """Append entries, all or none.
 
         All of one call are recorded at one moment, which is never before that of the last record.
         """
@@ -112,7 +114,7 @@ class SqliteLog:
             ends, latest = self._ends()
             now = max(self._clock(), latest)
             rows, positions = [], []
-            for topic, value in values:
+            for topic, value, _ in entries:
                 number = TOPICS.index(topic)
                 rows.append((number, ends[number], now, value))
                 positions.append(Position(topic, 0, ends[number]))
@@ -129,7 +131,7 @@ class SqliteLog:
                 latest = max(latest, recorded_at)
         return ends, latest
 
-    def read(self, topic: str, partition: int, offset: int, *, limit: int) -> list[Record]:
+    def read(self, topic: str, partition: int, offset: int, *, limit: int) -> Slice:
         """At most ``limit`` records of a topic from an offset on."""
         with self._faults():
             query = (
@@ -138,7 +140,8 @@ class SqliteLog:
             )
             first = Position(topic, partition, 0).number
             rows = self._connection.execute(query, (first, TOPICS.index(topic), offset, limit))
-            return list(map(Record._make, rows))
+            records = list(starmap(Record, rows))
+        return Slice(records, position_of(records[-1].number).offset + 1 if records else offset)
 
     def ends(self) -> dict[tuple[str, int], int]:
         """The offset after the last record of each topic."""
