@@ -1,25 +1,50 @@
-"""The consumer: project what the log holds and what comes, until stopped."""
+"""The consumer as a process: project what the log holds and what comes, until stopped, and show how it is going.
+
+Where it listens on a port of this machine it also keeps the live graph, and answers from it.
+"""
 
 import logging
+import os
 import signal
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
+from ingest.log import Log
 from ingest.projector import project
-from lineage.core.errors import UnavailableError
+from ingest.sqlite_log import SqliteLog
+from lineage.core.errors import IntegrityError, UnavailableError
+from lineage.core.records import Batch, Outcomes
+from lineage.serve.health import Health, Serving
+from lineage.serve.live import LiveGraph, routes
+from lineage.serve.metrics import Metrics
 from lineage.serve.service import Service
+from lineage.serve.traces import tracer
+from lineage.store.store import Store
 
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS: Final = 0.2
 _LONGEST_WAIT_SECONDS: Final = 10.0
+_FOLLOW_SECONDS: Final = 0.5  # how often the live graph asks the store for what others have projected
+_COUNT_SECONDS: Final = 5.0  # how often the quarantine is counted
 
 
-def follow(service: Service, *, drain: bool, progress: Callable[[int], None]) -> int:
+def follow(
+    service: Service, *, drain: bool, progress: Callable[[int], None], group: str = "delegraph", listen: str = ""
+) -> int:
     """Project until stopped by SIGINT or SIGTERM; with ``drain`` up to the end that the log has now.
 
-    A batch that was begun is finished first. A log or store that is away is waited for, longer each time.
+    A batch that is being written is finished first. A log or store that is away is waited for, longer each time.
+
+    Args:
+        service: What it works on.
+        drain: Whether to leave at the end.
+        progress: Told how many records were projected, now and then.
+        group: The consumer group on Kafka.
+        listen: ``host:port`` for metrics, health and the live graph; empty: none.
 
     Returns:
         How many records were projected.
@@ -27,19 +52,115 @@ def follow(service: Service, *, drain: bool, progress: Callable[[int], None]) ->
     log = service.require_log()
     if drain:
         return project(log, service.store, service.trust.table, progress=progress)
+    keeper = _Keeper(service, progress)
+    with _stopped_by_signals() as stopped, ExitStack() as stack:
+        if listen:
+            stack.enter_context(keeper.serving(listen, stopped))
+        if isinstance(log, SqliteLog):
+            _poll(log, service, keeper, stopped)
+        else:
+            from ingest.consumer import Consumer
+            from ingest.kafka_log import KafkaLog
+
+            assert isinstance(log, KafkaLog)  # noqa: S101 (there are two kinds)
+            traced = stack.enter_context(tracer(os.environ))
+            Consumer(log, service.store, service.trust.table, group=group, observer=keeper, traced=traced).run(stopped)
+    return keeper.records
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
     stopped = threading.Event()
     before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    count, wait = 0, _POLL_SECONDS
     try:
-        while not stopped.is_set():
-            try:
-                count += project(log, service.store, service.trust.table, stop=stopped.is_set, progress=progress)
-                wait = _POLL_SECONDS
-            except UnavailableError as fault:
-                wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
-                logger.warning("%s; trying again in %.1f s", fault, wait)
-            stopped.wait(wait)
+        yield stopped
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return count
+
+
+def _poll(log: Log, service: Service, keeper: "_Keeper", stopped: threading.Event) -> None:
+    """Follow an embedded log, which has nobody to say that something came."""
+    wait, asked = _POLL_SECONDS, "store"
+    keeper.assigned(log.ends())
+    while not stopped.is_set():
+        keeper.turned()
+        try:
+            asked = "log"
+            ends = log.ends()
+            asked = "store"
+            project(log, service.store, service.trust.table, stop=stopped.is_set, committed=keeper.committed)
+            positions = service.store.positions()
+            keeper.lag({place: max(0, end - positions.get(place, 0)) for place, end in ends.items()})
+            wait = _POLL_SECONDS
+        except UnavailableError as fault:
+            wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+            logger.warning("%s; trying again in %.1f s", fault, wait)
+            keeper.fault(asked, wait)
+        stopped.wait(wait)
+
+
+class _Keeper:
+    """Keeps metrics, health and the live graph up with what the consumer does: its observer."""
+
+    def __init__(self, service: Service, progress: Callable[[int], None]) -> None:
+        self._store: Store = service.store
+        self._health = Health()
+        self._metrics = Metrics(service.clock, self._health)
+        self._live = LiveGraph(service.store, service.trust.table, service.clock)
+        self._shown = False
+        self._progress = progress
+        self.records = 0
+
+    def committed(self, batch: Batch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float) -> None:
+        records = len(batch.readable) + len(batch.unreadable)
+        self.records += records
+        self._progress(records)
+        self._metrics.committed(outcomes, records, batch_seconds, transaction_seconds)
+        if records:
+            readable = max((record.fact.recorded_at for record in batch.readable), default=0)
+            unreadable = max((record.recorded_at for record in batch.unreadable), default=0)
+            self._metrics.position(max(readable, unreadable))
+        if self._shown:
+            self._live.projected(batch)
+
+    def turned(self) -> None:
+        self._health.turned()
+
+    def lag(self, by_partition: Mapping[tuple[str, int], int]) -> None:
+        self._metrics.lag(by_partition)
+
+    def assigned(self, partitions: Collection[tuple[str, int]]) -> None:
+        self._metrics.assigned(partitions)
+
+    def fault(self, kind: str, wait: float) -> None:
+        self._metrics.fault(kind, wait)
+
+    @contextmanager
+    def serving(self, listen: str, stopped: threading.Event) -> Iterator[None]:
+        """Answer on a port, and keep the live graph up with the store, while this lasts."""
+        with Serving(listen, self._metrics.exposition, self._health, routes(self._live)) as serving:
+            self._shown = serving.is_loopback  # nobody can ask the live graph anywhere else
+            what = "metrics, health and the live graph" if self._shown else "metrics and health"
+            logger.info("%s on http://%s:%d", what, serving.host, serving.port)
+            keeping = threading.Thread(target=self._keep, args=(stopped,), name="delegraph-live", daemon=True)
+            keeping.start()
+            try:
+                yield
+            finally:
+                stopped.set()
+                keeping.join(timeout=1)
+
+    def _keep(self, stopped: threading.Event) -> None:
+        counted = -_COUNT_SECONDS
+        while not stopped.is_set():
+            try:
+                if self._shown:
+                    self._live.follow()
+                    self._metrics.graph(*self._live.size())
+                if time.monotonic() - counted >= _COUNT_SECONDS:
+                    self._metrics.quarantine(self._store.count_quarantined())
+                    counted = time.monotonic()
+            except (UnavailableError, IntegrityError) as fault:
+                logger.warning("the live graph is not kept up: %s", fault)
+            stopped.wait(_FOLLOW_SECONDS)
