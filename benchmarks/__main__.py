@@ -28,14 +28,15 @@ def main() -> None:
         if options.only in (None, name):
             for figure in group(count):
                 figures.append(figure)
-                _show(figure)
+                show(figure)
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n", encoding="utf-8")
     missed = [figure.name for figure in figures if figure.met is False]
     print(f"\nwritten to {options.json}; goals missed: {', '.join(missed) or 'none'}")
 
 
-def _show(figure: Figure) -> None:
+def show(figure: Figure) -> None:
+    """Print a line of the table."""
     ratio = f"{figure.ratio:.2f}" if figure.ratio is not None else ""
     said = ", ".join(part for part in (figure.against, figure.goal) if part)
     missed = "  MISSED" if figure.met is False else ""

@@ -1,5 +1,6 @@
 """Events to measure with: the shape of a day in which humans log in, planners delegate, and agents exchange and act."""
 
+import hashlib
 import random
 import uuid
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ SOURCE = "https://idp.example"
 
 
 def numbered(body: Body, number: int, at: Instant, txn: str | None = None, sequence: int | None = None) -> Event:
-    """An event with an identity of its own."""
-    identity = str(uuid.UUID(int=number << 64 | 0x4000_8000_0000_0000, version=4))
+    """An event with an identity of its own, as random as that of a producer."""
+    digest = hashlib.blake2b(number.to_bytes(8, "big"), digest_size=16).digest()
+    identity = str(uuid.UUID(bytes=digest, version=4))
     return Event(event_id=identity, source=SOURCE, occurred_at=at, body=body, txn=txn, sequence=sequence)
 
 

@@ -18,7 +18,7 @@ import schemas
 from benchmarks import events
 from ingest import codec
 from ingest.intake import take_in
-from ingest.log import open_log
+from ingest.log import Entry, open_log
 from ingest.projector import project
 from lineage.core.events import ActionPerformed, Event, Fact, RevocationOrdered, Target, TokenIssued
 from lineage.core.reach import Proposal, reach_of
@@ -81,7 +81,7 @@ def append(service: Service, stream: Iterable[Event]) -> int:
     """Put events into the log, ready to be projected."""
     log, part, count = service.require_log(), [], 0
     for event in stream:
-        part.append((DECISIONS, codec.encode(event)))
+        part.append(Entry(DECISIONS, codec.encode(event)))
         count += 1
         if len(part) == 20_000:
             log.append(part)
@@ -201,7 +201,7 @@ def order(service: Service, children: int) -> Figure:
         body = RevocationOrdered(revocation=f"{root}-{turn}", target=target, reason="test", ordered_by="human:ir")
         value = codec.encode(Event(event_id=f"{root}-{turn}", source="urn:bench", occurred_at=NOW, body=body))
         began = time.perf_counter()
-        log.append([(ORDERS, value)])
+        log.append([Entry(ORDERS, value)])
         project(log, service.store, None)
         took.append((time.perf_counter() - began) * 1e3)
     below = service.status("token", f"{root}/0", at=NOW)

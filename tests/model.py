@@ -19,6 +19,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 Element = tuple[str, str]
@@ -913,3 +914,245 @@ def authority_of(view: View, action: str) -> Element | None:
     named = elements_named(view, action)
     granted = [element for element in named if element in view["elements"]]
     return next(iter(granted or named), None)
+
+
+# Receipts and verdicts
+
+
+def receipt(
+    records: list[dict],
+    revocation: str,
+    at: int,
+    known_at: int | None = None,
+    trust: dict | None = None,
+) -> list[dict] | None:
+    """What the orders of an id end, one line an element; None if there is no such order.
+
+    Source:
+        Section 7: "one line an element killed, with the path from the target, at any ``at`` / ``known_at``; late
+        children included". "A receipt line: ``kind``, ``id``, ``state``, ``revocation``, ``effective_at``,
+        ``path[]``, ``principals[]``, ``expires_at``, ``born_dead`` (issued after the order took effect),
+        ``recorded_at`` (of what proved it)." It is the difference of the states without and with these orders,
+        whatever others there are.
+    """
+    facts = visible(records, known_at, trust)
+    if not orders_called(facts, revocation):
+        return None
+    kept = [fact for fact in facts if fact["event"]["type"] != "revocation.ordered"]
+    alone = view_of(in_order(kept + orders_called(facts, revocation)))
+    lines = []
+    for kind, id_ in alone["named"]:
+        if kind not in ("token", "delegation"):
+            continue
+        state, because = state_of_element(alone, (kind, id_), at)
+        if because is None:
+            continue
+        order = chosen(alone, (kind, id_), at)
+        grant = alone["elements"].get((kind, id_), {"names": set(), "expires_at": None, "issued": -1})
+        lines.append(
+            {
+                "kind": kind,
+                "id": id_,
+                "state": state,
+                "revocation": revocation,
+                "effective_at": order["effective_at"],
+                "path": because["path"],
+                "principals": sorted(named for space, named in grant["names"] if space == "principal"),
+                "expires_at": grant["expires_at"],
+                "born_dead": grant["issued"] >= order["effective_at"],
+                "recorded_at": proven_at(facts, order, because["path"]),
+            }
+        )
+    return sorted(lines, key=lambda line: (line["id"], line["kind"]))
+
+
+def orders_called(facts: list[Fact], revocation: str) -> list[Fact]:
+    """The orders of an id."""
+    orders = [fact for fact in facts if fact["event"]["type"] == "revocation.ordered"]
+    return [fact for fact in orders if fact["event"]["revocation"] == revocation]
+
+
+def chosen(view: View, element: Element, at: int) -> dict:
+    """The order that a state is because of, as ``state_of_element`` picks it."""
+    counting = [order for order in view["orders"] if counts(view, order, element, at)]
+    modes = {order["mode"] for order in counting}
+    mode = "revoke" if "revoke" in modes else "suspend"
+    orders = [order for order in counting if order["mode"] == mode]
+    return min(orders, key=lambda order: (order["target"] != element, order["rank"]))
+
+
+def proven_at(facts: list[Fact], order: dict, path: list[str]) -> int:
+    """The first moment at which what was recorded held the order and every link of a path."""
+    for moment in sorted({fact["recorded_at"] for fact in facts}):
+        known = [fact for fact in facts if fact["recorded_at"] <= moment]
+        view = view_of(known)
+        ordered = any(tuple(fact["order"]) == tuple(order["rank"][2:]) for fact in known)
+        steps = [tuple(step.split(":", 1)) for step in path]
+        if order["target"][0] not in ("token", "delegation"):
+            space, target = space_of(order["target"][0]), order["target"][1]
+            first = view["elements"].get(steps[1], {"names": set()})
+            names = {named for of, named in first["names"] if of == space}
+            ordered &= any(same(view, target, named) if space == "principal" else target == named for named in names)
+            steps = steps[1:]
+        if ordered and all(above in needs_of(view, below) for above, below in pairwise(steps)):
+            return moment
+    raise AssertionError("the path is in the facts")
+
+
+def closure(
+    records: list[dict],
+    revocation: str,
+    at: int,
+    known_at: int | None = None,
+    trust: dict | None = None,
+    delivered: dict[tuple[str, str], int] | None = None,
+) -> dict | None:
+    """Is a revocation over; None if there is no such order. ``delivered``: (receiver, ``KIND:ID``) -> moment.
+
+    Source:
+        Section 7, verdict: "the first that applies: ``PARTIAL``: an element is open at a receiver that covers it,
+        each named; ``UNKNOWN``: an element that no registered receiver covers, or whose state cannot be known;
+        ``CLOSED``. An element is open until it is enforced or its ``expires_at`` has passed". "A success under a
+        dead element at or after ``in_force_at`` is the finding ``used-after-revocation`` and reopens the verdict;
+        one between ``effective_at`` and then is ``tainted-use``: listed, no reason to reopen."
+    """
+    facts = visible(records, known_at, trust)
+    lines = receipt(records, revocation, at, known_at, trust)
+    if lines is None:
+        return None
+    view = view_of(facts)
+    registered = {
+        fact["event"]["receiver"]: fact["event"] for fact in facts if fact["event"]["type"] == "receiver.registered"
+    }
+    tallies = {
+        name: {"receiver": name, "covers": 0, "delivered": 0, "enforced": 0, "rejected": 0, "pending": 0}
+        for name in registered
+    }
+    opened, reopened, used, tainted = set(), set(), set(), set()
+    for line in lines:
+        element = (line["kind"], line["id"])
+        uses = uses_of(view, facts, revocation, element, at)
+        used |= {action for action, _, late in uses if late}
+        tainted |= {action for action, _, late in uses if not late}
+        last = max((moment for _, moment, late in uses if late), default=None)
+        expires_at = line["expires_at"]
+        over = expires_at is not None and expires_at <= at and (last is None or last < expires_at)
+        covering = [name for name in registered if covers(view, registered[name], element)]
+        still_open = set()
+        for name in covering:
+            outcome, said_at = word_of(facts, revocation, name, element, at, delivered or {})
+            tally = tallies[name]
+            tally["covers"] += 1
+            tally["delivered"] += (name, ":".join(element)) in (delivered or {})
+            if outcome == "enforced" and (last is None or said_at > last):
+                tally["enforced"] += 1
+                continue
+            tally["rejected"] += outcome == "rejected"
+            if not over:
+                tally["pending"] += outcome != "rejected"
+                still_open.add((*element, name))
+        if not covering and not over:
+            still_open.add((*element, None))
+        if still_open:
+            reopened |= {action for action, _, late in uses if late}
+        opened |= still_open
+    waiting = {
+        (*order["target"], None)
+        for order in view["orders"]
+        if order["revocation"] == revocation and order["effective_at"] > at
+    }
+    verdict = "CLOSED"
+    if opened | waiting:
+        verdict = "UNKNOWN"
+    if any(receiver is not None for _, _, receiver in opened):
+        verdict = "PARTIAL"
+    orders = orders_called(facts, revocation)
+    return {
+        "verdict": verdict,
+        "ordered_at": min(micros(fact["event"]["occurred_at"]) for fact in orders),
+        "in_force_at": min(in_force_from(fact) for fact in orders),
+        "elements": len(lines),
+        "receivers": [tallies[name] for name in sorted(tallies)],
+        "open": opened | waiting,
+        "reopened_by": reopened,
+        "used": used,
+        "tainted": tainted,
+    }
+
+
+def in_force_from(order: Fact) -> int:
+    """``in_force_at`` "is the order's ``recorded_at``, or its ``effective_at`` if later" (section 7)."""
+    event = order["event"]
+    return max(order["recorded_at"], micros(event.get("effective_at", event["occurred_at"])))
+
+
+def covers(view: View, receiver: dict, element: Element) -> bool:
+    """Whether a receiver covers an element.
+
+    Source:
+        Section 7: "A receiver covers a token by its issuer (the id up to the first ``#``; without one only receivers
+        with empty ``issuers`` cover it), by an audience that they share (a token that states none is covered), and
+        by kind." Section 3: "what it covers; empty: all".
+    """
+    kind, id_ = element
+    issuers, audiences, kinds = (receiver.get(field, []) for field in ("issuers", "audiences", "kinds"))
+    stated_audience = stated(view["elements"].get(element, {"facts": []})["facts"], "audience")[0] or []
+    if kinds and kind not in kinds:
+        return False
+    if issuers and ("#" not in id_ or id_.split("#")[0] not in issuers):
+        return False
+    return not audiences or not stated_audience or bool(set(audiences) & set(stated_audience))
+
+
+def word_of(
+    facts: list[Fact], revocation: str, receiver: str, element: Element, at: int, delivered: dict
+) -> tuple[str | None, int]:
+    """What a receiver last said that speaks for an element, and when.
+
+    Source:
+        Section 7: "a receiver says *enforced* or *rejected*; without ``token`` it speaks for what had been delivered
+        to it before". Before by both clocks, the receiver's and the log's. What was said, by both, before any order
+        of the id was given is about none of them.
+    """
+    outcome, said_at = None, -1
+    for fact in facts:
+        event = fact["event"]
+        moment = micros(event["occurred_at"])
+        if event["type"] != "revocation.acknowledged" or event["revocation"] != revocation or moment > at:
+            continue
+        given = orders_called(facts, revocation)
+        if event["receiver"] != receiver or all(
+            moment < micros(order["event"]["occurred_at"]) and fact["recorded_at"] < order["recorded_at"]
+            for order in given
+        ):
+            continue
+        if "token" in event:
+            speaks = element == ("token", event["token"])
+        else:
+            sent = delivered.get((receiver, ":".join(element)))
+            speaks = sent is not None and sent <= moment and sent <= fact["recorded_at"]
+        if speaks:
+            outcome, said_at = event["outcome"], moment
+    return outcome, said_at
+
+
+def uses_of(view: View, facts: list[Fact], revocation: str, element: Element, at: int) -> list[tuple[str, int, bool]]:
+    """The successes under an element that the orders of an id had ended, and whether one of these was in force."""
+    found = []
+    for action in {fact["event"]["action"] for fact in facts if fact["event"]["type"] == "action.performed"}:
+        told = told_of(view, "action", action)
+        moment = min(micros(fact["event"]["occurred_at"]) for fact in told)
+        if authority_of(view, action) != element or stated(told, "outcome")[0] != "succeeded" or moment > at:
+            continue
+        dead_by = [
+            order
+            for order in view["orders"]
+            if order["revocation"] == revocation
+            and counts(view, order, element, moment)
+            and counts(view, order, element, at)
+        ]
+        if dead_by:
+            recorded = {tuple(fact["order"]): fact for fact in facts}
+            known = [in_force_from(recorded[tuple(order["rank"][2:])]) for order in dead_by]
+            found.append((action, moment, min(known) <= moment))
+    return found

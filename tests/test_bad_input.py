@@ -28,7 +28,7 @@ from hypothesis import strategies as st
 
 from ingest import bounds, codec
 from ingest.intake import take_in
-from ingest.log import open_log
+from ingest.log import Entry, open_log
 from ingest.projector import project
 from lineage.core.errors import UnavailableError
 from lineage.core.records import DECISIONS, ORDERS
@@ -330,7 +330,7 @@ def test_a_bad_value_of_the_log_is_quarantined_and_its_neighbours_go_in(url: str
     """
     bad, reason = VALUES[what]
     with log_of(url) as log:
-        log.append([(topic, FIRST), (topic, bad), (topic, LAST)])
+        log.append([Entry(topic, FIRST), Entry(topic, bad), Entry(topic, LAST)])
 
     [consumed] = invoke(url, "consume", "--drain")
 
@@ -352,7 +352,7 @@ def test_a_credential_that_somebody_wrote_to_the_log_is_not_copied_into_quaranti
     # As long as the id it stands for, so that the lengths in the value stay right.
     value = codec.encode(codec.event_from_document(token("x" * len(JWT)))).replace(b"x" * len(JWT), JWT.encode())
     with log_of(url) as log:
-        log.append([(DECISIONS, FIRST), (DECISIONS, value), (DECISIONS, LAST)])
+        log.append([Entry(DECISIONS, FIRST), Entry(DECISIONS, value), Entry(DECISIONS, LAST)])
 
     [consumed] = invoke(url, "consume", "--drain")
 
@@ -746,7 +746,7 @@ def test_an_empty_file_may_become_a_store(tmp_path: Path, words_for: Callable[[s
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://localhost/x", "mysql://localhost/x", "nonsense", "sqlite:", "kafka://localhost:9092"]
+    "url", ["postgresql+pg8000://localhost/x", "mysql://localhost/x", "nonsense", "sqlite:", "kafka://localhost:9092"]
 )
 @pytest.mark.parametrize("command", ["status", "ingest"])
 def test_a_url_that_is_no_store_is_refused(url: str, command: str, words_for: Callable[[str], list[str]]):
@@ -794,7 +794,7 @@ def test_a_locked_store_is_waited_for_and_then_told(tmp_path: Path, url: str, wo
     commands = {name: words_for(name) for name in ("ingest", "emit", "consume", "revoke", "init")}
     file = tmp_path / "delegraph.db"
     with log_of(url) as log:
-        log.append([(DECISIONS, LAST)])  # so that there is something to consume
+        log.append([Entry(DECISIONS, LAST)])  # so that there is something to consume
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         assert "active" == invoke(url, "status", "token:t1")[0]["state"]
@@ -1126,7 +1126,7 @@ def test_every_fuzzed_value_of_the_log_is_accounted_for(fuzzed: Path, appended: 
     """
     url = f"sqlite:///{fuzzed}/values.db"
     with log_of(url) as log:
-        log.append(appended)
+        log.append(Entry(topic, value) for topic, value in appended)
         total = sum(log.ends().values())
 
     [consumed] = invoke(url, "consume", "--drain")

@@ -2,9 +2,9 @@
 
 The kinds are those that DESIGN names: ``branch``, ``chain-mismatch``, ``disagreement``, ``cycle``, ``suspect``,
 ``wielder-mismatch``, ``delegation-mismatch``, ``subject-mismatch``, ``kind-contradiction``, ``shared-order-id``,
-``lift-without-effect``, ``sequence-hole``; ``unauthorised`` for what is kept and no part of the state; and
-``subject-change``, where a token on a path has another subject than the
-one before it and neither an actor nor a delegation says how (ADR 0006).
+``lift-without-effect``, ``far-effective-at``, ``sequence-hole``; ``unauthorised`` for what is kept and no part of the
+state; and ``subject-change``, where a token on a path has another subject than the one before it and neither an actor
+nor a delegation says how (ADR 0006). What does not fit in acknowledgements and in late uses is in ``closure.py``.
 """
 
 import itertools
@@ -17,7 +17,7 @@ import networkx as nx
 from lineage.core.chain import Chain, wielder
 from lineage.core.elements import disagreements, split_key, stated
 from lineage.core.events import Fact, PrincipalRegistered
-from lineage.core.orders import lift_effect
+from lineage.core.orders import far_apart, lift_effect
 from lineage.core.principals import declared_kind
 from lineage.core.rule import aliases
 from lineage.core.times import Instant, format_instant
@@ -178,6 +178,14 @@ def order_findings(world: World, revocation: str) -> list[Finding]:
     if len(orders) > 1:
         why = f"{len(orders)} orders share the id {revocation}; all of them stand"
         found.append(Finding("shared-order-id", of, why, orders))
+    for given in orders:
+        effective_at, given_at = world.orders.resolve(given).effective_at, given.event.occurred_at
+        if far_apart(effective_at, given_at):
+            why = (
+                f"{revocation} was ordered at {format_instant(given_at)} and takes effect at "
+                f"{format_instant(effective_at)}, more than a year away"
+            )
+            found.append(Finding("far-effective-at", of, why, (given,)))
     for lift in lifts:
         applies_to = [order for order in orders if order.event.occurred_at <= lift.event.occurred_at]
         if not applies_to:

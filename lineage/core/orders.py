@@ -6,11 +6,13 @@ nothing replaces anything. What follows down the graph is in ``rule.py``.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from lineage.core.elements import ELEMENT_KINDS, Element, FactIndex, key_of
 from lineage.core.events import Fact, RevocationLifted, RevocationOrdered, Target, fact_order
 from lineage.core.times import NEVER, Instant
+
+_YEAR: Final = 366 * 86_400 * 1_000_000  # microseconds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +113,15 @@ class Orders:
         for key in self.by_target:
             yield from self.on(key)
 
+    def without(self, revocation: str) -> "Orders":
+        """These orders but for those of one id."""
+        others = Orders()
+        for index in (self.by_id, self.lifts):
+            for id_ in index:
+                for fact in index.get(id_) if id_ != revocation else ():
+                    others.add(fact)
+        return others
+
     def resolve(self, fact: Fact) -> Order:
         """An order with the lift that counts for it.
 
@@ -130,3 +141,8 @@ def lift_effect(lift: Fact) -> Instant:
     body = lift.event.body
     assert isinstance(body, RevocationLifted)  # noqa: S101 (only lifts are asked about)
     return max(lift.event.occurred_at, body.effective_at or 0)
+
+
+def far_apart(effective_at: Instant, given_at: Instant) -> bool:
+    """Whether an order takes effect more than a year before or after it is given: rarely what was meant."""
+    return abs(effective_at - given_at) > _YEAR

@@ -66,6 +66,17 @@ class Reach:
     last_expiry: Instant | None
 
     @property
+    def kills(self) -> set[str]:
+        """``KIND:ID`` of each element that it would kill."""
+        return {f"token:{id_}" for id_ in self.tokens} | {f"delegation:{id_}" for id_ in self.delegations}
+
+    @property
+    def spared(self) -> int:
+        """How many of the survivors live on because they were issued too late for ``issued_before``."""
+        before = self.proposal.issued_before
+        return 0 if before is None else sum(survivor.why == _issued_too_late(before) for survivor in self.survivors)
+
+    @property
     def plan(self) -> dict[str, Any]:
         """The plan: what an order of this kind would kill; no time, no person, no reason."""
         before = self.proposal.issued_before
@@ -181,7 +192,7 @@ def _survivors(world: World, proposal: Proposal, struck: set[str], kills: set[st
         for name in names:
             for key in world.graph.naming(name, after=at):
                 if key not in struck:
-                    spared[key] = f"issued at or after {format_instant(proposal.issued_before)}"
+                    spared[key] = _issued_too_late(proposal.issued_before)
     ids = {split_key(name)[1] for name in names if name.startswith("principal:")}
     for id_ in ids:
         for key in world.graph.asserted.get(id_, ()):
@@ -199,6 +210,10 @@ def _survivors(world: World, proposal: Proposal, struck: set[str], kills: set[st
             owner = world.principals.owner(owned)
             if owner and owner.value == id_ and owned not in ids and _stands(world, "principal", owned, at):
                 yield Survivor("principal", owned, f"owned by {id_}; owners are no dependencies")
+
+
+def _issued_too_late(before: Instant) -> str:
+    return f"issued at or after {format_instant(before)}"
 
 
 def _bound(world: World, fact: Fact, ids: set[str], at: Instant) -> Iterator[Survivor]:

@@ -10,6 +10,8 @@ from lineage.core.events import (
     DelegationGranted,
     Fact,
     PrincipalRegistered,
+    ReceiverRegistered,
+    RevocationAcknowledged,
     RevocationLifted,
     RevocationOrdered,
     TokenIssued,
@@ -18,12 +20,13 @@ from lineage.core.events import (
 from lineage.core.graph import AuthorityGraph
 from lineage.core.orders import Orders
 from lineage.core.principals import Principals
+from lineage.core.receivers import Receivers
 from lineage.core.times import Instant
 from lineage.core.trust import TrustTable, authorised
 
 
 class World:
-    """What is known: the authority graph, the orders, the principals, and what was decided and done."""
+    """What is known: the authority graph, the orders, the principals, the receivers, and what was decided and done."""
 
     def __init__(
         self, facts: Iterable[Fact] = (), *, trust: TrustTable | None = None, known_at: Instant | None = None
@@ -34,6 +37,7 @@ class World:
         self.graph = AuthorityGraph()
         self.orders = Orders()
         self.principals = Principals()
+        self.receivers = Receivers()
         self.decisions = FactIndex()
         self.actions = FactIndex()
         self.uses: defaultdict[str, set[str]] = defaultdict(set)  # element key or decision:ID -> actions that name it
@@ -54,6 +58,8 @@ class World:
             self.orders.add(fact)
         elif isinstance(body, PrincipalRegistered | WorkloadBound):
             self.principals.add(fact)
+        elif isinstance(body, ReceiverRegistered | RevocationAcknowledged):
+            self.receivers.add(fact)
         elif isinstance(body, DecisionMade):
             self.decisions.add(body.decision, fact)
             for key in _authorities(body):
@@ -75,6 +81,8 @@ class World:
             self.orders.lifts,
             self.principals.registrations,
             self.principals.bindings,
+            self.receivers.registrations,
+            self.receivers.acknowledgements,
             self.decisions,
             self.actions,
         )

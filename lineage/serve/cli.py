@@ -1,6 +1,7 @@
 """The command line: DESIGN section 6, one function a command. It parses, asks the service, and prints."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -95,10 +96,8 @@ def _shared(*, json_only: bool = False) -> Callable[[Callable[..., Any]], Callab
             as_json = bool(options.pop("json") or outer.get("json"))
             options = {name: value if name == "files" else _readable(value) for name, value in options.items()}
             with _faults(as_json=as_json):
-                settings = Settings.of(
-                    **{name: value or outer.get(name) for name, value in given.items()},
-                    source=options.get("source"),
-                )
+                given |= {name: options.get(name) for name in ("source", "group", "listen", "four_eyes")}
+                settings = Settings.of(**{name: value or outer.get(name) for name, value in given.items()})
                 return function(*args, settings=settings, out=_Out(as_json=as_json), **options)
 
         shared: list[Callable[..., Any]] = [click.option("--json", is_flag=True, help="One JSON document a line.")]
@@ -130,6 +129,11 @@ _KNOWN_AT: Final = click.option(
 )
 _STALE: Final = click.option(
     "--stale", is_flag=True, help="Answer from what is projected even if the log cannot be asked for what is not."
+)
+_FOUR_EYES: Final = click.option(
+    "--four-eyes",
+    metavar="N",
+    help="Above so many elements ask for a second person. [env: DELEGRAPH_FOUR_EYES; default: never]",
 )
 _UNSEEN: Final = click.option("--unseen", is_flag=True, help="Go on even if no fact names the target yet.")
 
@@ -279,17 +283,20 @@ def demo(settings: "Settings", out: _Out) -> None:  # noqa: ARG001
 
 
 @main.command()
+@click.option("--partitions", type=click.IntRange(1), help="Of each topic that is made. [default: the cluster's]")
+@click.option("--replication", type=click.IntRange(1), help="Copies of each partition. [default: the cluster's]")
+@click.option("--reader", metavar="ROLE", help="A role of PostgreSQL that may read the store, and nothing else.")
 @_shared()
-def init(settings: "Settings", out: _Out) -> None:
-    """Create what is missing: the tables of the store, the embedded log. Harmless to repeat.
+def init(settings: "Settings", out: _Out, partitions: int | None, replication: int | None, reader: str | None) -> None:
+    """Create what is missing: the tables of the store, the embedded log, the topics on Kafka. Harmless to repeat.
 
     \b
       delegraph init --store sqlite:////var/lib/delegraph/store.db
+      delegraph init --log kafka://broker:9092 --partitions 12 --replication 3
     """  # noqa: D301
-    from lineage.serve.wiring import opened_service
+    from lineage.serve.setup import prepare
 
-    with opened_service(settings, create=True) as service:
-        document = {"store": service.store.url, "log": settings.log_url, "as_of": service.as_of()}
+    document = prepare(settings, partitions=partitions, replication=replication, reader=reader)
     out.document(document, lambda doc: f"The store {doc['store']} and the log {doc['log']} are ready.")
 
 
@@ -339,59 +346,62 @@ def _size(files: Iterable[str]) -> int | None:
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, metavar="[FILE...]")
+@click.option(
+    "--spool", metavar="FILE", help="Keep events here until the log has them; what an earlier run left goes first."
+)
 @_shared()
-def emit(settings: "Settings", out: _Out, files: tuple[str, ...]) -> None:
+def emit(settings: "Settings", out: _Out, files: tuple[str, ...], spool: str | None) -> None:
     """Be a producer: publish the events of JSONL files to the log, without projecting them.
 
     \b
       delegraph emit events.jsonl && delegraph consume --drain
+      delegraph emit --spool spool.db events.jsonl    nothing is lost if the log is away
+      delegraph emit --spool spool.db                 send what waits there
 
     A line that is no event is refused by name, the others are published, and the exit code is 2.
     """  # noqa: D301
-    from ingest.intake import refuse_unreadable, take_in
-    from lineage.core.records import Unreadable
+    from ingest.emitting import publish
     from lineage.serve import render
-    from lineage.serve.wiring import now, opened_log
+    from lineage.serve.wiring import now
 
-    refuse_unreadable(files)
-    refused: list[Unreadable] = []
-
-    class Refusing:
-        def put_aside(self, records: Iterable[Unreadable]) -> None:
-            refused.extend(records)
-
-    with opened_log(settings, create=True) as log, out.progress("publishing", _size(files)) as progress:
-        intake = take_in(files, log, Refusing(), format="jsonl", clock=now, progress=progress)
-    document = {
-        "read": intake.read,
-        "published": intake.read - len(refused),
-        "refused": [
-            {"file": item.origin, "line": item.place, "reason": item.reason, "detail": item.detail} for item in refused
-        ],
-    }
+    if not files and spool is None:
+        raise RefusedError("name the files to publish, or a --spool to send what waits in it")
+    with out.progress("publishing", _size(files)) as progress:
+        document = publish(files, settings.log_url, clock=now, settings=settings.kafka, spool=spool, progress=progress)
     out.document(document, render.emitted)
-    if refused:
+    if document["refused"]:
         sys.exit(EXIT_REFUSED)
 
 
 @main.command()
 @click.option("--drain", is_flag=True, help="Stop at the end that the log has now.")
+@click.option("--group", metavar="NAME", help="The consumer group. [env: DELEGRAPH_GROUP; default: delegraph]")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Metrics, health and the live graph, such as 127.0.0.1:9464. [env: DELEGRAPH_LISTEN; default: none]",
+)
 @_shared()
-def consume(settings: "Settings", out: _Out, drain: bool) -> None:
+def consume(settings: "Settings", out: _Out, drain: bool, **_said: str | None) -> None:
     """Run the consumer: project what the log holds, and what comes, until stopped (SIGINT, SIGTERM).
 
     \b
-      delegraph consume --drain     up to the end that the log has now
-      delegraph consume             until stopped
+      delegraph consume --drain                    up to the end that the log has now
+      delegraph consume                            until stopped
+      delegraph consume --listen 127.0.0.1:9464    with metrics, health and the live graph
     """  # noqa: D301
     from lineage.serve import render
     from lineage.serve.consume import follow
+    from lineage.serve.logs import LogSettings, logging_to
     from lineage.serve.wiring import opened_service
 
-    with opened_service(settings, create=True) as service:
+    how = LogSettings.of(os.environ, terminal=sys.stderr.isatty())
+    with logging_to(sys.stderr, how), opened_service(settings, create=True) as service:
         with out.progress("projecting", service.as_of()["behind"]) as progress:
-            records = follow(service, drain=drain, progress=progress)
+            records = follow(
+                service, drain=drain, progress=progress, group=settings.group, listen=settings.listen or ""
+            )
         outcomes = service.store.outcomes()._asdict()
         out.document({"records": records, "outcomes": outcomes, "as_of": service.as_of()}, render.consumed)
 
@@ -562,6 +572,7 @@ def _ask(
 @click.option("--execute", is_flag=True, help="Give the order; without it only the plan is printed.")
 @click.option("--plan-digest", metavar="DIGEST", help="The plan looked at: refused (4) if it would kill anything else.")
 @click.option("--max-kills", type=click.IntRange(0), default=1000, show_default=True, help="Without a digest.")
+@_FOUR_EYES
 @_UNSEEN
 @_STALE
 @_shared()
@@ -577,6 +588,7 @@ def revoke(settings: "Settings", out: _Out, target: str, by: str, execute: bool,
     """  # noqa: D301
     from lineage.core.events import Target
     from lineage.serve import render
+    from lineage.serve.ordering import refuse_people
     from lineage.serve.service import OrderRequest, split_of
     from lineage.serve.wiring import opened_service
 
@@ -596,12 +608,16 @@ def revoke(settings: "Settings", out: _Out, target: str, by: str, execute: bool,
                 revocation=how["revocation"],
                 plan_digest=how["plan_digest"],
                 max_kills=how["max_kills"],
+                four_eyes=settings.four_eyes,
                 unseen=how["unseen"],
             )
             document = service.order(request)
         else:
-            at = _now() if how["effective_at"] is None else how["effective_at"]
-            document = service.reach(_proposal(kind, id_, at, how), stale=stale, unseen=how["unseen"])
+            refuse_people(by=by, approved_by=how["approved_by"])
+            given_at = _now()
+            at = given_at if how["effective_at"] is None else how["effective_at"]
+            proposal = _proposal(kind, id_, at, how)
+            document = service.reach(proposal, stale=stale, unseen=how["unseen"], given_at=given_at)
             if document is not None:
                 document = {**document, "reason": how["reason"], "ordered_by": by, "executed": False}
         if document is None:
@@ -621,10 +637,20 @@ def revoke(settings: "Settings", out: _Out, target: str, by: str, execute: bool,
 @main.command()
 @click.argument("revocation")
 @click.option("--by", required=True, metavar="PRINCIPAL", help="Who lifts it.")
+@click.option("--approved-by", metavar="PRINCIPAL", help="The second person.")
 @click.option("--note", help="What people should know later.")
 @click.option("--source", metavar="URI", help="The source to send it under. [env: DELEGRAPH_SOURCE]")
+@_FOUR_EYES
 @_shared()
-def lift(settings: "Settings", out: _Out, revocation: str, by: str, note: str | None, source: str | None) -> None:  # noqa: ARG001
+def lift(
+    settings: "Settings",
+    out: _Out,
+    revocation: str,
+    by: str,
+    approved_by: str | None,
+    note: str | None,
+    **_said: str | None,  # is among the settings
+) -> None:
     """Lift an order: a suspension ends; after a revocation new authority lives and the old stays dead.
 
     \b
@@ -634,7 +660,9 @@ def lift(settings: "Settings", out: _Out, revocation: str, by: str, note: str | 
     from lineage.serve.wiring import opened_service
 
     with opened_service(settings) as service:
-        document = service.lift(revocation, lifted_by=by, note=note)
+        document = service.lift(
+            revocation, lifted_by=by, note=note, approved_by=approved_by, four_eyes=settings.four_eyes
+        )
     if document is None:
         out.not_found(revocation)
     else:
@@ -802,19 +830,25 @@ def rebuild(settings: "Settings", out: _Out) -> None:
 
 
 @main.command()
+@click.option("--live", metavar="HOST:PORT", help="Also the live graph of the consumer that listens there.")
 @_shared()
-def fsck(settings: "Settings", out: _Out) -> None:
+def fsck(settings: "Settings", out: _Out, live: str | None) -> None:
     """Compare the stored projection with a fresh one of the log; exit code 6 if they differ.
 
     \b
       delegraph fsck || delegraph rebuild
+      delegraph fsck --live 127.0.0.1:9464
     """  # noqa: D301
     from lineage.serve import care, render
+    from lineage.serve.live_check import check_live
     from lineage.serve.wiring import opened_service
 
     with opened_service(settings) as service:
         with out.progress("projecting", sum(service.require_log().ends().values())) as progress:
             document = care.fsck(service, progress)
+            if live is not None:
+                document["differences"] += check_live(service, live, progress)
+                document["ok"] = not document["differences"]
         out.document(document, render.checked)
     if not document["ok"]:
         raise IntegrityError("the stored projection differs from the log; 'delegraph rebuild' makes it anew")
@@ -829,9 +863,10 @@ def doctor(settings: "Settings", out: _Out) -> None:
       delegraph doctor
       delegraph doctor --store sqlite:////var/lib/delegraph/store.db
     """  # noqa: D301
-    from lineage.serve import care, render
+    from lineage.serve import render
+    from lineage.serve.doctor import doctor as examine
 
-    document = care.doctor(settings)
+    document = examine(settings)
     out.document(document, render.doctor)
     if not document["ok"]:
         raise UnavailableError("something does not answer; see above")
@@ -866,3 +901,112 @@ def schema(settings: "Settings", out: _Out, vectors: bool) -> None:  # noqa: ARG
         click.echo(json.dumps(document, ensure_ascii=False))
     else:
         click.echo(schemas.text_of(latest).rstrip("\n"))
+
+
+# Revocations
+
+
+@main.command()
+@click.argument("revocation")
+@_AT
+@_KNOWN_AT
+@_shared()
+def receipt(settings: "Settings", out: _Out, revocation: str, at: Instant | None, known_at: Instant | None) -> None:
+    """What an order ended, what came later and was born dead included; with --json a line an element.
+
+    \b
+      delegraph receipt rev-4711
+      delegraph receipt rev-4711 --json | sha256sum      the digest that the summary shows
+    """  # noqa: D301
+    from lineage.serve import render_revocations, revocations
+    from lineage.serve.wiring import opened_service
+
+    when = _now() if at is None else at
+    with (
+        opened_service(settings) as service,
+        revocations.receipt(service, revocation, at=when, known_at=known_at) as found,
+    ):
+        if found is None:
+            out.not_found(revocation)
+        elif out.as_json:
+            for line in found.lines:
+                click.echo(line)
+        else:
+            summary = revocations.receipt_summary(found, at=when, known_at=known_at)
+            out.document(summary, render_revocations.receipt)
+    out.finish()
+
+
+@main.command("revocations")
+@_AT
+@_KNOWN_AT
+@click.option("--after", metavar="NEXT", help="Go on behind this one (the `next` of the last page).")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+@_shared()
+def revocations_(
+    settings: "Settings",
+    out: _Out,
+    at: Instant | None,
+    known_at: Instant | None,
+    after: str | None,
+    limit: int,
+) -> None:
+    """All orders, the latest first, each with what it ended and whether it is over.
+
+    \b
+      delegraph revocations
+      delegraph revocations --json --limit 10
+    """  # noqa: D301
+    from lineage.serve import render_revocations, revocations
+    from lineage.serve.wiring import opened_service
+
+    when = _now() if at is None else at
+    with opened_service(settings) as service:
+        found = revocations.revocations(service, at=when, known_at=known_at, after=after, limit=limit)
+        out.document(found, render_revocations.revocations)
+
+
+@main.command()
+@click.argument("ids", nargs=-1, required=True, metavar="REVOCATION...")
+@_AT
+@_KNOWN_AT
+@_shared()
+def closure(
+    settings: "Settings", out: _Out, ids: tuple[str, ...], at: Instant | None, known_at: Instant | None
+) -> None:
+    """Whether a revocation is over: CLOSED, PARTIAL or UNKNOWN, and what is open, element by element.
+
+    \b
+      delegraph closure rev-4711
+    """  # noqa: D301
+    from lineage.serve import render_revocations, revocations
+
+    _ask(
+        settings,
+        out,
+        ids,
+        at,
+        render_revocations.closure,
+        lambda service, asked, when: revocations.closure(service, asked, at=when, known_at=known_at),
+    )
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="Deliver what there is now, and leave.")
+@_shared()
+def deliver(settings: "Settings", out: _Out, once: bool) -> None:
+    """Tell receivers what orders did, element by element, until stopped (SIGINT, SIGTERM).
+
+    It follows the store. Beside a log on Kafka it feeds the topic <prefix>.revocations.
+
+    \b
+      delegraph deliver
+      delegraph deliver --once
+    """  # noqa: D301
+    from lineage.serve.deliver import deliver as run
+    from lineage.serve.deliver import page_of
+    from lineage.serve.logs import LogSettings, logging_to
+
+    how = LogSettings.of(os.environ, terminal=sys.stderr.isatty())
+    with logging_to(sys.stderr, how):
+        out.document(run(settings, once=once), page_of)

@@ -1,14 +1,15 @@
 """Values of the core as the documents of DESIGN section 6: plain dictionaries, in the order in which keys are shown."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lineage.core.chain import Chain, Hop
-from lineage.core.elements import cite, split_key, stated
+from lineage.core.chain import Chain, Hop, chain_of
+from lineage.core.elements import ELEMENT_KINDS, cite, key_of, split_key, stated
 from lineage.core.events import Fact, document
-from lineage.core.findings import Finding
+from lineage.core.findings import Finding, chain_findings
 from lineage.core.reach import Reach
-from lineage.core.rule import Because, Gap, Verdict
+from lineage.core.rule import Because, Gap, Verdict, gaps, judge_all
 from lineage.core.times import Instant, format_instant
 from lineage.core.world import World
 
@@ -81,6 +82,36 @@ def chain_documents(world: World, chain: Chain, states: Mapping[str, Verdict]) -
     }
 
 
+def chain_answer(world: World, kind: str, id_: str, *, at: Instant) -> Document:
+    """The answer to ``chain``, but for how far the projection is."""
+    key = key_of(kind, id_)
+    chain = chain_of(world, key)
+    states = judge_all(world, {key, *(hop.element for hop in chain.hops if hop.element)}, at)
+    return {
+        "kind": kind,
+        "id": id_,
+        **chain_documents(world, chain, states),
+        **verdict_document(states[key]),
+        "gaps": gap_documents(gaps(world, [key])),
+        "findings": finding_documents(chain_findings(world, key, chain, at)),
+    }
+
+
+def status_answer(
+    world: World, kind: str, id_: str, verdict: Verdict, *, at: Instant, known_at: Instant | None
+) -> Document:
+    """The answer to ``status``, but for how far the projection is."""
+    return {
+        "kind": kind,
+        "id": id_,
+        "state": str(verdict.state),
+        "because": because_document(verdict.because),
+        "at": format_instant(at),
+        "known_at": instant(known_at),
+        "gaps": gap_documents(gaps(world, [key_of(kind, id_)])) if kind in ELEMENT_KINDS else [],
+    }
+
+
 def _hop_document(world: World, hop: Hop, kind: str, states: Mapping[str, Verdict]) -> Document:
     element = world.graph.element(hop.element) if hop.element else None
     element_kind, id_ = split_key(hop.element) if hop.element else (None, None)
@@ -124,6 +155,14 @@ def reach_document(world: World, reach: Reach) -> Document:
         "last_expiry": instant(reach.last_expiry),
         "plan_digest": reach.plan_digest,
     }
+
+
+def depth_documents(depths: Counter[tuple[int, str]]) -> list[Document]:
+    """How many elements stand how many steps below the target."""
+    return [
+        {"depth": depth, "tokens": depths[depth, "token"], "delegations": depths[depth, "delegation"]}
+        for depth in sorted({depth for depth, _ in depths})
+    ]
 
 
 def action_document(world: World, action: str) -> Document:

@@ -2,9 +2,10 @@
 
 import base64
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from lineage.core.chain import Chain, chain_of, wielder
+from lineage.core.closure import acknowledgement_findings
 from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.errors import RefusedError
 from lineage.core.events import (
@@ -43,6 +44,7 @@ from lineage.serve.documents import (
     listing,
     verdict_document,
 )
+from lineage.serve.revocations import confirmation_of
 from lineage.serve.service import Service
 from lineage.store.store import Quarantined
 
@@ -52,17 +54,19 @@ PAGE: Final = 1_000  # how many items a list has at most, if nothing else is sai
 def uses(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
     """Where a token was used, by whom and when, one item an action, the earliest first; None if no fact names it.
 
-    ``actor`` is who the action says it was, ``wielder`` whom the token was made for.
+    ``actor`` is who the action says it was, ``wielder`` whom the token was made for. ``places`` are the same uses by
+    tool, holder and key; ``unconfirmed`` is who has not enforced what revoked it.
     """
     if kind not in ELEMENT_KINDS:
         raise RefusedError(f"only a token or a delegation is used, not a {kind}: ask for token:ID")
-    key = key_of(kind, id_)
+    key, now = key_of(kind, id_), service.clock()
     with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
         named = reader.facts_mentioning(key)
         if not named:
             return None
         world = reader.world()
         reader.load_elements(world, [key])
+        confirmed = confirmation_of(reader, world, key, now)
         decisions = {f"decision:{f.event.body.decision}" for f in named if isinstance(f.event.body, DecisionMade)}
         for found in [*named, *reader.facts_about(decisions), *reader.facts_referring(decisions, Role.USES)]:
             world.add(found)
@@ -87,7 +91,31 @@ def uses(service: Service, kind: str, id_: str, *, known_at: Instant | None = No
                     "source": world.actions.get(action)[0].event.source,
                 }
             )
-    return {"kind": kind, "id": id_, **listing(items, total=len(items)), "as_of": service.as_of()}
+    return {
+        "kind": kind,
+        "id": id_,
+        **listing(items, total=len(items)),
+        "first": items[0]["occurred_at"] if items else None,
+        "last": items[-1]["occurred_at"] if items else None,
+        "places": _places(items, set(confirmed["used_after"])),
+        **confirmed,
+        "as_of": service.as_of(),
+    }
+
+
+def _places(items: list[Document], used_after: set[str]) -> list[Document]:
+    """Where something was used: by tool, by who held it, as what workload and with which key; the earliest first."""
+    places: dict[tuple[Any, ...], Document] = {}
+    for item in items:
+        place = {name: item[name] for name in ("tool", "actor", "wielder", "workload", "key_thumbprint")}
+        found = places.setdefault(
+            tuple(place.values()),
+            {**place, "count": 0, "first": item["occurred_at"], "last": None, "used_after": 0},
+        )
+        found["count"] += 1
+        found["last"] = item["occurred_at"]
+        found["used_after"] += item["action"] in used_after
+    return list(places.values())
 
 
 def timeline(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
@@ -247,6 +275,7 @@ def _page_findings(service: Service, facts: list[Fact], at: Instant) -> Iterator
         reader.load_elements(world, elements)
         reader.load_actions(world, [split_key(key)[1] for key in of.get("action", ())])
         reader.load_about(world, [*of.get("revocation", ()), *of.get("decision", ())])
+        reader.load_about(world, {f"receiver:{receiver}" for receiver in world.receivers.acknowledging()})
         for name in of.get("principal", ()):
             reader.load_name(world, name)
     for fact in facts:
@@ -264,6 +293,7 @@ def _page_findings(service: Service, facts: list[Fact], at: Instant) -> Iterator
                     yield finding
     for key in of.get("revocation", ()):
         yield from order_findings(world, split_key(key)[1])
+        yield from acknowledgement_findings(world, split_key(key)[1])
     for key in of.get("principal", ()):
         yield from principal_findings(world, split_key(key)[1])
 

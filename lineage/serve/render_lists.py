@@ -7,6 +7,8 @@ from lineage.serve.documents import Document
 from lineage.serve.page import Page, Piece, joined, many
 from lineage.serve.phrases import when
 
+_PARTITIONS: Final = 12  # of which the doctor shows the position
+_SETTING: Final = 26  # columns of the name of a setting
 _SNIPPET: Final = 300  # characters of a record in quarantine that are shown
 _WHERE: Final = ("tool", "workload", "key_thumbprint", "session")
 _ENVELOPE: Final = frozenset({"type", "event_id", "source", "occurred_at", "txn", "traceparent", "sequence"})
@@ -34,7 +36,43 @@ def uses(doc: Document) -> Page:
         if item["resource"]:
             where.append(f"on {joined(filter(None, (item['resource']['type'], item['resource']['id'])), ' ')}")
         page.line(joined([*where, f"word of {item['source']}"]), lead="    ")
+    _places(page, doc)
+    _confirmations(page, doc)
     return phrases.whole(page, doc)
+
+
+def _places(page: Page, doc: Document) -> None:
+    """Where it was used, if in more than one place: a token that is kept and used across tools."""
+    if len(doc["places"]) > 1:
+        page.title(f"Places ({len(doc['places'])}), from {when(doc['first'])} to {when(doc['last'])}")
+        phrases.entries(page, doc["places"], _place)
+
+
+def _place(page: Page, place: Document) -> None:
+    held = [place["actor"] or "nobody that is named", place["workload"], place["key_thumbprint"]]
+    late = f", {place['used_after']:,} after it was revoked" if place["used_after"] else ""
+    page.line(
+        (place["tool"] or "no tool that is named", "bold"),
+        f" by {joined(filter(None, held))}: {many(place['count'], 'use')}{late}, {when(place['first'])} to "
+        f"{when(place['last'])}",
+        lead="  - ",
+    )
+
+
+def _confirmations(page: Page, doc: Document) -> None:
+    """Who has not enforced what revoked it."""
+    if doc["revoked_by"]:
+        page.title(f"Revoked by {joined(doc['revoked_by'])}")
+        if not doc["unconfirmed"]:
+            page.line("every receiver that covers it has enforced that, or it is over by itself", lead="  ")
+        phrases.entries(page, doc["unconfirmed"], _unconfirmed)
+    if doc["used_after"]:
+        page.line((f"used after that: {joined(doc['used_after'])}", "bold red"), lead="  ")
+
+
+def _unconfirmed(page: Page, one: Document) -> None:
+    who = one["receiver"] or "nobody who would say so"
+    page.line(f"{who}: {one['reason']} ({one['revocation']})", lead="  - ")
 
 
 def _strangers(items: list[Document]) -> str:
@@ -216,13 +254,33 @@ def doctor(doc: Document) -> Page:
     for check in doc["checks"]:
         word: Piece = ("ok   ", "green") if check["ok"] else ("FAULT", "bold red")
         page.line(word, f"  {check['check']}: {check['says']}", lead="  ", hang=" " * 9)
+    _where_it_stands(page, doc.get("positions", []))
     page.title("Settings")
     for name in ("store", "log", "trust", "source"):
-        page.field(name, doc[name] or "none")
+        page.field(name, doc[name] or "none", width=_SETTING)
+    for item in doc.get("settings", []):
+        if item["name"] not in doc:
+            page.field(item["name"], item["value"], width=_SETTING)
+    if given := [item for item in doc.get("settings", []) if item["from"] != "default"]:
+        page.field("given by", joined(f"{item['from']}: {item['name']}" for item in given), width=_SETTING)
+    if doc.get("config"):
+        page.field("file", doc["config"], width=_SETTING)
     page.title("Versions")
-    for name, version in doc["versions"].items():
-        page.field(name, version or "not installed")
-    return page
+    known = {name: version or "not installed" for name, version in doc["versions"].items()}
+    return page.line(joined(f"{name} {version}" for name, version in known.items()), lead="  ")
+
+
+def _where_it_stands(page: Page, positions: list[Document]) -> None:
+    """The partitions, those furthest behind first where there are many; one alone is told by its check."""
+    if len({item["partition"] for item in positions}) <= 1:
+        return
+    page.title("Positions")
+    most = sorted(positions, key=lambda item: -item["behind"])[:_PARTITIONS]
+    for item in most:
+        where = f"{item['topic']}/{item['partition']}"
+        page.line(f"{where}: {item['next_offset']:,} of {item['end']:,}, {item['behind']:,} behind", lead="  ")
+    if more := len(positions) - len(most):
+        page.line(f"and {more:,} more, none further behind: --json has all", lead="  ")
 
 
 def _outcomes(doc: Document) -> list[Piece]:

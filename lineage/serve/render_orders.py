@@ -10,6 +10,7 @@ from lineage.serve import phrases
 from lineage.serve.documents import Document
 from lineage.serve.page import Page, Piece, joined, many
 from lineage.serve.phrases import when
+from lineage.serve.render_plan import details, warnings
 
 _ELEMENTS: Final = ("token", "delegation")
 
@@ -53,7 +54,9 @@ def plan(
     if kills["tokens"] or kills["delegations"]:
         over = f"all be over at {when(doc['last_expiry'])}" if doc["last_expiry"] else "never be over"
         page.line(f"Without the order it would {over} by itself.")
+    details(page, doc)
     _trust(page, doc)
+    warnings(page, doc)
     page.title("To give this order, and nothing beyond what is listed here")
     page.command(_command(doc, target, words))
     return phrases.as_of(page, doc)
@@ -64,8 +67,9 @@ def ordered(doc: Document, *, issued_before: Instant | None = None, cascade: boo
     doc = _proposed(doc, doc["mode"], issued_before, cascade)
     target = f"{doc['target']['kind']}:{doc['target']['id']}"
     done = "suspends" if doc["mode"] == "suspend" else "ends"
+    word = "ORDERED BEFORE, and not again" if doc["repeated"] else "ORDERED"
     page = Page().line(
-        ("ORDERED", "bold"), ": ", (doc["revocation"], "bold"),
+        (word, "bold"), ": ", (doc["revocation"], "bold"),
         f" ({doc['mode']} {target}, {doc['reason']}, by {doc['ordered_by']}) is in force from "
         f"{when(doc['effective_at'])} and {done} {_alive(doc['kills'])}.",
     )  # fmt: skip
@@ -76,8 +80,11 @@ def ordered(doc: Document, *, issued_before: Instant | None = None, cascade: boo
     _nearby(page, doc)
     page.line()
     _trust(page, doc)
-    page.title("To look at it")
+    warnings(page, doc)
+    page.title("To look at it, to see what it ended, and whether it is over")
     page.command(["delegraph", "status", target])
+    page.command(["delegraph", "receipt", doc["revocation"]])
+    page.command(["delegraph", "closure", doc["revocation"]])
     if doc["mode"] == "suspend" or doc["target"]["kind"] not in _ELEMENTS:
         page.title("To lift it")
         page.command(["delegraph", "lift", doc["revocation"], "--by", doc["ordered_by"]])
@@ -92,6 +99,14 @@ def lifted(doc: Document) -> Page:
     )  # fmt: skip
     if len(doc["without_effect"]) < doc["orders"]:
         page.line("What it suspended is as before; what it revoked stays dead, but new authority may be issued.")
+    for key, title in (("comes_back", "Lives again"), ("stays_suspended", "Stays suspended by other orders")):
+        ids = doc[key]
+        if ids["tokens"] or ids["delegations"]:
+            page.title(f"{title}: {_alive(ids)}")
+            _names(page, ids)
+    if any(doc["stays_dead"].values()):
+        dead = {name: range(count) for name, count in doc["stays_dead"].items()}
+        page.line().line(f"Stays dead, for it was revoked: {_alive(dead)}.")
     if doc["without_effect"]:
         page.title("Without effect: a token or a delegation is revoked for good")
         phrases.plain(page, doc["without_effect"])

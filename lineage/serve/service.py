@@ -7,33 +7,38 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ingest import bounds, codec, credentials
+from ingest import bounds, credentials
 from ingest.intake import Intake
-from ingest.log import Log, topic_of
+from ingest.log import Log, entry_of
 from ingest.projector import project
-from lineage.core.chain import action_gaps, chain_of, chain_of_action
+from lineage.core.chain import action_gaps, chain_of_action
 from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key, stated
 from lineage.core.errors import DriftError, RefusedError, UnavailableError
 from lineage.core.events import Event, RevocationLifted, RevocationOrdered, Target
-from lineage.core.findings import action_findings, chain_findings
-from lineage.core.orders import Orders
+from lineage.core.findings import action_findings
+from lineage.core.orders import Order
 from lineage.core.reach import Proposal, Reach, reach_of
-from lineage.core.rule import State, Verdict, gaps, judge, judge_all, judge_name
+from lineage.core.receipts import orders_of
+from lineage.core.rule import State, Verdict, judge, judge_all, judge_name
 from lineage.core.times import Instant, format_instant
 from lineage.core.trust import TrustTable
 from lineage.core.world import World
 from lineage.serve.documents import (
     Document,
-    because_document,
+    chain_answer,
     chain_documents,
     decision_document,
     finding_documents,
     gap_documents,
     reach_document,
+    status_answer,
     verdict_document,
 )
+from lineage.serve.ordering import by_kind, refuse_one_person, refuse_people, returning
+from lineage.serve.plans import effect_findings, plan_details
+from lineage.store.questions import Reader
 from lineage.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -65,7 +70,24 @@ class OrderRequest:
     revocation: str | None = None
     plan_digest: str | None = None
     max_kills: int = MAX_KILLS
+    four_eyes: int | None = None
     unseen: bool = False
+
+    def body(self, revocation: str, plan_digest: str) -> RevocationOrdered:
+        """The order as an event says it."""
+        return RevocationOrdered(
+            revocation=revocation,
+            target=self.target,
+            reason=self.reason,
+            ordered_by=self.ordered_by,
+            mode=self.mode,
+            cascade=self.cascade,
+            effective_at=self.effective_at,
+            issued_before=self.issued_before,
+            note=self.note,
+            approved_by=self.approved_by,
+            plan_digest=plan_digest,
+        )
 
 
 class Service:
@@ -139,17 +161,7 @@ class Service:
             reader.load_elements(world, [key])
             if not world.graph.granted(key) and not reader.is_named(key):
                 return None
-        chain = chain_of(world, key)
-        states = judge_all(world, {key, *(hop.element for hop in chain.hops if hop.element)}, at)
-        return {
-            "kind": kind,
-            "id": id_,
-            **chain_documents(world, chain, states),
-            **verdict_document(states[key]),
-            "gaps": gap_documents(gaps(world, [key])),
-            "findings": finding_documents(chain_findings(world, key, chain, at)),
-            "as_of": self.as_of(),
-        }
+        return {**chain_answer(world, kind, id_, at=at), "as_of": self.as_of()}
 
     def status(self, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
         """The state of an element, principal, workload, session or client; None if no fact names it."""
@@ -169,39 +181,48 @@ class Service:
             if not known:
                 return None
         verdict = judge(world, key, at) if kind in ELEMENT_KINDS else judge_name(world, kind, id_, at)
-        return {
-            "kind": kind,
-            "id": id_,
-            "state": str(verdict.state),
-            "because": because_document(verdict.because),
-            "at": format_instant(at),
-            "known_at": None if known_at is None else format_instant(known_at),
-            "gaps": gap_documents(gaps(world, [key])) if kind in ELEMENT_KINDS else [],
-            "as_of": self.as_of(),
-        }
+        return {**status_answer(world, kind, id_, verdict, at=at, known_at=known_at), "as_of": self.as_of()}
 
     def reach(
-        self, proposal: Proposal, *, known_at: Instant | None = None, stale: bool = False, unseen: bool = False
+        self,
+        proposal: Proposal,
+        *,
+        known_at: Instant | None = None,
+        stale: bool = False,
+        unseen: bool = False,
+        given_at: Instant | None = None,
     ) -> Document | None:
         """What an order would kill: the plan, which is kept under its digest. None if no fact names the target.
+
+        Args:
+            proposal: The order.
+            known_at: Only what was recorded by then.
+            stale: Whether to answer even if the log cannot be asked what is not projected yet.
+            unseen: Whether to answer even if no fact names the target.
+            given_at: When it would be given, if that is not when it takes effect.
 
         Raises:
             UnavailableError: The log cannot be asked what is not projected yet, and ``stale`` does not allow that.
         """
-        found = self._reach(proposal, known_at=known_at, stale=stale, unseen=unseen)
-        if found is None:
-            return None
-        world, reach = found
+        self._refuse_target(proposal.target)
+        self._refuse_stale(stale=stale)
+        with self.store.reader(trust=self.trust.table, known_at=known_at) as reader:
+            world = self._below(reader, proposal, unseen=unseen)
+            if world is None:
+                return None
+            reach = reach_of(world, proposal)
+            details = plan_details(self.store, reader, world, reach, given_at=given_at)
         try:
             self.store.keep_plan(reach.plan_digest, reach.plan, self.clock())
         except UnavailableError as fault:  # a copy to read from answers as well as any, but orders nothing
             logger.warning("the plan is not kept, and cannot be executed by its digest: %s", fault)
-        return {**reach_document(world, reach), "trust": self.trust.file, "as_of": self.as_of()}
+        odd = effect_findings(proposal.at, proposal.at if given_at is None else given_at)
+        trust = {"trust": self.trust.file, "as_of": self.as_of()}
+        return {**reach_document(world, reach), **details, "warnings": odd, **trust}
 
-    def _reach(
-        self, proposal: Proposal, *, known_at: Instant | None, stale: bool, unseen: bool
-    ) -> tuple[World, Reach] | None:
-        kind, id_ = proposal.target
+    @staticmethod
+    def _refuse_target(target: Target) -> None:
+        kind, id_ = target
         if kind not in ELEMENT_KINDS | NAME_KINDS:
             kinds = ", ".join(sorted(ELEMENT_KINDS | NAME_KINDS))
             raise RefusedError(f"an order cannot be aimed at {kind!r}; aim at one of {kinds}")
@@ -212,18 +233,23 @@ class Service:
             )
         if fault := bounds.fault_of_id(id_):
             raise RefusedError(f"the id of the target {fault}")
+
+    def _refuse_stale(self, *, stale: bool) -> None:
         if not stale and self.as_of()["behind"] is None:
             raise UnavailableError(
                 "the log cannot be asked for what is not projected yet, so the reach may be too small; "
                 "--stale answers from what is projected"
             )
-        key = key_of(kind, id_)
-        with self.store.reader(trust=self.trust.table, known_at=known_at) as reader:
-            if not unseen and not reader.is_named(key):
-                return None
-            world = reader.world()
-            reader.load_below(world, key, proposal.at)
-        return world, reach_of(world, proposal)
+
+    @staticmethod
+    def _below(reader: Reader, proposal: Proposal, *, unseen: bool) -> World | None:
+        """The world that a reach is worked out in; None if no fact names the target."""
+        key = key_of(*proposal.target)
+        if not unseen and not reader.is_named(key):
+            return None
+        world = reader.world()
+        reader.load_below(world, key, proposal.at)
+        return world
 
     def counts(self, intake: Intake) -> Document:
         """What became of what was taken in, by asking the store about the places that the log gave it."""
@@ -265,13 +291,20 @@ class Service:
     def order(self, request: OrderRequest) -> Document | None:
         """Give an order and wait until it is projected; None if no fact names the target.
 
+        The same order again, under an id of its own, is not given twice: what it ended is looked at anew.
+
         Raises:
             DriftError: It would kill what the plan with the given digest does not list.
-            RefusedError: It would kill more than ``max_kills``, or may not be given.
+            RefusedError: It would kill more than ``max_kills``, lacks a second person, or may not be given.
         """
         began = time.monotonic()
+        self._refuse_target(request.target)
+        refuse_people(by=request.ordered_by, approved_by=request.approved_by)
         log = self.require_log()
         project(log, self.store, self.trust.table)  # what is in the log already is part of what would be killed
+        given = self._given(request) if request.revocation is not None else None
+        if given is not None:
+            return self._again(request, given, began)
         now = self.clock()
         proposal = Proposal(
             target=request.target,
@@ -280,43 +313,97 @@ class Service:
             issued_before=request.issued_before,
             cascade=request.cascade,
         )
-        found = self._reach(proposal, known_at=None, stale=False, unseen=request.unseen)
-        if found is None:
-            return None
-        world, reach = found
-        self._refuse_drift(request, reach)
+        self._refuse_stale(stale=False)
+        with self.store.reader(trust=self.trust.table) as reader:
+            world = self._below(reader, proposal, unseen=request.unseen)
+            if world is None:
+                return None
+            reach = reach_of(world, proposal)
+            self._refuse_drift(request, reach)
+            if request.four_eyes is not None and len(reach.kills) > request.four_eyes:
+                people = (request.ordered_by, request.approved_by)
+                refuse_one_person(reader, len(reach.kills), request.four_eyes, *people)
         revocation = request.revocation or f"rev-{uuid.uuid4()}"
-        self._send(
-            RevocationOrdered(
-                revocation=revocation,
-                target=request.target,
-                reason=request.reason,
-                ordered_by=request.ordered_by,
-                mode=request.mode,
-                cascade=request.cascade,
-                effective_at=request.effective_at,
-                issued_before=request.issued_before,
-                note=request.note,
-                approved_by=request.approved_by,
-                plan_digest=request.plan_digest or reach.plan_digest,
-            ),
-            now,
-        )
+        self._send(request.body(revocation, request.plan_digest or reach.plan_digest), now)
+        return self._ordered(request, revocation, world, reach, began=began, given_at=now, repeated=False)
+
+    def _ordered(
+        self,
+        request: OrderRequest,
+        revocation: str,
+        world: World,
+        reach: Reach,
+        *,
+        began: float,
+        given_at: Instant,
+        repeated: bool,
+    ) -> Document:
         return {
             "revocation": revocation,
             **reach_document(world, reach),
             "mode": request.mode,
             "reason": request.reason,
             "ordered_by": request.ordered_by,
-            "effective_at": format_instant(proposal.at),
+            "approved_by": request.approved_by,
+            "effective_at": format_instant(reach.proposal.at),
             "executed": True,
+            "repeated": repeated,
+            "warnings": effect_findings(reach.proposal.at, given_at),
             "seconds": round(time.monotonic() - began, 6),
             "trust": self.trust.file,
             "as_of": self.as_of(),
         }
 
+    def _given(self, request: OrderRequest) -> Order | None:
+        """The order that was given already under this id; None: none was.
+
+        Raises:
+            RefusedError: It is another one.
+        """
+        assert request.revocation is not None  # noqa: S101 (asked only then)
+        orders = orders_of(self._about(request.revocation), request.revocation)
+        asked = request.body(request.revocation, "")
+        for order in orders:
+            if order.body._replace(plan_digest="") == asked:
+                return order
+        if orders:
+            said = orders[0].body._asdict()
+            differs = [name for name, value in asked._asdict().items() if name != "plan_digest" and said[name] != value]
+            raise RefusedError(
+                f"the id {request.revocation} is that of another order, with another {' and '.join(differs)}; nothing "
+                "was ordered. Give this one an id of its own"
+            )
+        return None
+
+    def _again(self, request: OrderRequest, order: Order, began: float) -> Document:
+        """An order that was given before: what it ends by now, worked out as if it were not there, and looked at."""
+        proposal = Proposal(
+            target=request.target,
+            at=order.effective_at,
+            mode=request.mode,
+            issued_before=request.issued_before,
+            cascade=request.cascade,
+        )
+        with self.store.reader(trust=self.trust.table) as reader:
+            world = self._below(reader, proposal, unseen=True)
+        assert world is not None  # noqa: S101 (the target may be unseen)
+        everything, world.orders = world.orders, world.orders.without(order.body.revocation)
+        reach = reach_of(world, proposal)
+        world.orders = everything
+        states = judge_all(world, reach.kills, max(self.clock(), order.effective_at))
+        dead = {key for key, verdict in states.items() if verdict.because is not None}
+        reach = replace(
+            reach,
+            tokens=tuple(id_ for id_ in reach.tokens if f"token:{id_}" in dead),
+            delegations=tuple(id_ for id_ in reach.delegations if f"delegation:{id_}" in dead),
+        )
+        given_at = order.fact.event.occurred_at
+        return self._ordered(
+            request, order.body.revocation, world, reach, began=began, given_at=given_at, repeated=True
+        )
+
     def _refuse_drift(self, request: OrderRequest, reach: Reach) -> None:
-        kills = {f"token:{id_}" for id_ in reach.tokens} | {f"delegation:{id_}" for id_ in reach.delegations}
+        kills = reach.kills
         if request.plan_digest is None:
             if len(kills) > request.max_kills:
                 raise RefusedError(
@@ -337,35 +424,53 @@ class Service:
                 unlisted,
             )
 
-    def lift(self, revocation: str, *, lifted_by: str, note: str | None = None) -> Document | None:
-        """Lift the orders of an id and wait until it is projected; None if there is no such order."""
+    def lift(
+        self,
+        revocation: str,
+        *,
+        lifted_by: str,
+        note: str | None = None,
+        approved_by: str | None = None,
+        four_eyes: int | None = None,
+    ) -> Document | None:
+        """Lift the orders of an id and wait until it is projected; None if there is no such order.
+
+        Raises:
+            RefusedError: More would come back to life than one person may decide, or it may not be lifted.
+        """
+        refuse_people(by=lifted_by, approved_by=approved_by)
         log = self.require_log()
         project(log, self.store, self.trust.table)
         now = self.clock()
-        orders = self._orders(revocation)
-        if not orders.by_id.get(revocation):
+        lift = RevocationLifted(revocation=revocation, lifted_by=lifted_by, approved_by=approved_by, note=note)
+        orders = orders_of(self._about(revocation), revocation)
+        if not orders:
             return None
-        for_good = [
-            order
-            for order in (orders.resolve(fact) for fact in orders.by_id.get(revocation))
-            if order.on_element and not order.suspends and order.effective_at < now
-        ]
-        self._send(RevocationLifted(revocation=revocation, lifted_by=lifted_by, note=note), now)
-        all_orders = orders.by_id.get(revocation)
+        for_good = [order for order in orders if order.on_element and not order.suspends and order.effective_at < now]
+        with self.store.reader(trust=self.trust.table) as reader:
+            back, held, dead = returning(reader, orders, lift, now)
+            if four_eyes is not None and len(back) > four_eyes:
+                refuse_one_person(reader, len(back), four_eyes, lifted_by, approved_by)
+        self._send(lift, now)
         return {
             "revocation": revocation,
             "lifted_by": lifted_by,
+            "approved_by": approved_by,
             "lifted_at": format_instant(now),
-            "orders": len(all_orders),
+            "orders": len(orders),
             "without_effect": [order.key for order in for_good],
+            "comes_back": by_kind(back),
+            "stays_suspended": by_kind(held),
+            "stays_dead": {kind: len(ids) for kind, ids in by_kind(dead).items()},
             "as_of": self.as_of(),
         }
 
-    def _orders(self, revocation: str) -> Orders:
+    def _about(self, revocation: str) -> World:
+        """What is known of the orders and lifts of an id."""
         with self.store.reader(trust=self.trust.table) as reader:
             world = reader.world()
             reader.load_about(world, [f"revocation:{revocation}"])
-        return world.orders
+        return world
 
     def require_log(self) -> Log:
         """The log, or the error that says that it cannot be reached."""
@@ -377,14 +482,14 @@ class Service:
     def _send(self, body: RevocationOrdered | RevocationLifted, now: Instant) -> None:
         """Append an order or a lift to the log and project it."""
         event = Event(event_id=str(uuid.uuid4()), source=self.source, occurred_at=now, body=body)
-        value = codec.encode(event)
+        entry = entry_of(event)
         if self.trust.table is not None and not self.trust.table.allows(event):
             raise RefusedError(
                 f"the trust file {self.trust.file} does not let the source {self.source!r} send {event.type} here; "
                 "name another with --source, or list it there"
             )
         log = self.require_log()
-        log.append([(topic_of(event), value)])
+        log.append([entry])
         project(log, self.store, self.trust.table)
 
 

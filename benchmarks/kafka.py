@@ -1,0 +1,408 @@
+"""On a real Kafka and PostgreSQL: intake against the bare client, a naive consumer, the producer SDK, latency.
+
+``python -m benchmarks.kafka`` starts both on loopback, in a folder that goes away; ``--full`` is a million events.
+Every consumer is a process of its own, so that none inherits another's heap; all read the same topics, and ratios are
+within the run.
+"""
+
+import argparse
+import io
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import networkx as nx
+import sqlalchemy as sa
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+import schemas
+from benchmarks import events
+from benchmarks.__main__ import show
+from benchmarks.measures import Figure
+from compose.native.kafka import Kafka
+from compose.native.postgres import Postgres
+from ingest import codec
+from ingest.consumer import Consumer
+from ingest.kafka_log import READING, KafkaLog
+from ingest.log import entry_of
+from ingest.producer import Producer
+from ingest.projector import project
+from lineage.core.records import DECISIONS, TOPICS, Batch, Outcomes
+from lineage.serve.live import LiveGraph
+from lineage.serve.wiring import now
+from lineage.store.store import open_store
+
+QUICK, FULL = 50_000, 1_000_000
+NAIVE = 20_000  # it would take an hour for a million
+PARTITIONS = 4
+RATES = (1_000, 10_000)  # events a second, for the latency
+LATENCY_SECONDS = 10
+
+
+# Each of these is a process: its arguments are strings, its result is JSON on standard output.
+
+
+def bare(url: str) -> dict[str, float]:
+    """Poll and decode with fastavro, and keep nothing: the ceiling of a consumer in Python."""
+    log = KafkaLog(url)
+    schema = fastavro.parse_schema(schemas.latest().definition)
+    consumer = KafkaConsumer(**log.client(**READING))
+    place = [TopicPartition(log.topic_name(topic), number) for topic, number in log.ends()]
+    consumer.assign(place)
+    for each in place:
+        consumer.seek(each, 0)
+    left = sum(log.ends().values())
+    count, began = 0, time.perf_counter()
+    while left:
+        for records in consumer.poll(timeout_ms=200, max_records=20_000).values():
+            for record in records:
+                fastavro.schemaless_reader(io.BytesIO(record.value[10:]), schema, None)
+            left -= len(records)
+            count += len(records)
+    return {"records": count, "seconds": time.perf_counter() - began}
+
+
+class _Base(DeclarativeBase):
+    """The tables of the naive consumer."""
+
+
+class _Event(_Base):
+    __tablename__ = "event"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    type: Mapped[str]
+    subject: Mapped[str] = mapped_column(index=True)
+    document: Mapped[str]
+
+
+class _Edge(_Base):
+    __tablename__ = "edge"
+    parent: Mapped[str] = mapped_column(primary_key=True)
+    child: Mapped[str] = mapped_column(primary_key=True)
+
+
+def naive(url: str, store: str) -> dict[str, float]:
+    """What one writes first: text ids, the ORM, networkx with attributes, a commit for every poll."""
+    log = KafkaLog(url)
+    schema = fastavro.parse_schema(schemas.latest().definition)
+    engine = sa.create_engine(store)
+    _Base.metadata.create_all(engine)
+    graph = nx.DiGraph()
+    consumer = KafkaConsumer(**log.client(**READING))
+    place = TopicPartition(log.topic_name(DECISIONS), 0)
+    consumer.assign([place])
+    consumer.seek(place, 0)
+    count, began = 0, time.perf_counter()
+    while count < min(NAIVE, log.ends()[DECISIONS, 0]):
+        with Session(engine) as session:
+            for record in consumer.poll(timeout_ms=200, max_records=500).get(place, ()):
+                event: Any = fastavro.schemaless_reader(io.BytesIO(record.value[10:]), schema, None)
+                body = event["body"]
+                own = next((str(body[name]) for name in ("token", "delegation", "action") if body.get(name)), "?")
+                session.add(_Event(id=event["event_id"], type="", subject=own, document=json.dumps(body, default=str)))
+                graph.add_node(own, **body)
+                for parent in body.get("derived_from") or ():
+                    graph.add_edge(parent["token"], own)
+                    session.add(_Edge(parent=parent["token"], child=own))
+                count += 1
+            session.commit()
+    return {"records": count, "seconds": time.perf_counter() - began}
+
+
+class _Clocked:
+    """An observer that keeps the live graph and knows when the first and the last batch came."""
+
+    def __init__(self, live: LiveGraph | None) -> None:
+        self.live = live
+        self.began = 0.0
+        self.ended = 0.0
+        self.records = 0
+
+    def committed(self, batch: Batch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float) -> None:
+        if self.live is not None:
+            self.live.projected(batch)
+        self.records += sum(outcomes)
+        self.ended = time.perf_counter()
+
+    def turned(self) -> None:
+        """Nothing to show."""
+
+    def lag(self, by_partition: Mapping[tuple[str, int], int]) -> None:
+        """Nothing to show."""
+
+    def assigned(self, _partitions: object) -> None:
+        self.began = self.began or time.perf_counter()
+
+    def fault(self, kind: str, wait: float) -> None:
+        sys.stderr.write(f"{kind} is away\n")
+
+
+def ours(url: str, store: str, live: str) -> dict[str, float]:
+    """The consumer, until the store has everything."""
+    log, kept = KafkaLog(url), open_store(store, codec.read)
+    ends = {place: end for place, end in log.ends().items() if end}
+    clocked = _Clocked(LiveGraph(kept, None, now) if live == "live" else None)
+    stopped = threading.Event()
+    consumer = Consumer(KafkaLog(url), kept, None, group=f"bench-{store[-12:]}", observer=clocked)
+    running = threading.Thread(target=consumer.run, args=(stopped,))
+    running.start()
+    while running.is_alive() and kept.positions() != ends:
+        time.sleep(0.05)
+    stopped.set()
+    running.join()
+    return {"records": clocked.records, "seconds": clocked.ended - clocked.began, "until": time.time()}
+
+
+def rebuilt(url: str, store: str) -> dict[str, float]:
+    """The log projected anew by assignment, as ``rebuild`` does."""
+    log, kept = KafkaLog(url), open_store(store, codec.read, create=True)
+    began = time.perf_counter()
+    count = project(log, kept, None)
+    return {"records": count, "seconds": time.perf_counter() - began}
+
+
+def produced(url: str, count: str, spool: str) -> dict[str, float]:
+    """The producer SDK, from the first emit until the broker has everything."""
+    made = list(events.a_day(int(count), seed=2))
+    with Producer(url=url, source=events.SOURCE, spool=spool) as producer:
+        began = time.perf_counter()
+        for event in made:
+            producer.emit(event)
+        emitted = time.perf_counter() - began
+        producer.flush(timeout=600)
+        return {"records": len(made), "seconds": time.perf_counter() - began, "emitting": emitted}
+
+
+def bare_produced(url: str, count: str) -> dict[str, float]:
+    """The idempotent producer of the client library alone, with the same encoded events."""
+    log = KafkaLog(url)
+    made = [entry_of(event) for event in events.a_day(int(count), seed=3)]
+    producer = KafkaProducer(**log.client(acks="all", linger_ms=5))
+    began = time.perf_counter()
+    for entry in made:
+        producer.send(log.topic_name(entry.topic), value=entry.value, key=entry.key)
+    producer.flush()
+    return {"records": len(made), "seconds": time.perf_counter() - began}
+
+
+def paced(url: str, rate: str, spool: str) -> dict[str, float]:
+    """Emit at a rate; each event carries the moment at which it was emitted."""
+    made = events.a_day(int(rate) * LATENCY_SECONDS, seed=int(rate))
+    with Producer(url=url, source="urn:bench:latency", spool=spool) as producer:
+        began = time.perf_counter()
+        for number, event in enumerate(made):
+            behind = began + number / int(rate) - time.perf_counter()
+            if behind > 0.001:
+                time.sleep(behind)
+            producer.emit(event._replace(occurred_at=now(), source="urn:bench:latency", sequence=None))
+        took = time.perf_counter() - began
+        producer.flush(timeout=60)
+    return {"records": int(rate) * LATENCY_SECONDS, "seconds": took}
+
+
+PROCESSES: Mapping[str, Callable[..., dict[str, float]]] = {
+    each.__name__: each for each in (bare, naive, ours, rebuilt, produced, bare_produced, paced)
+}
+
+
+def start(name: str, *said: str) -> "subprocess.Popen[bytes]":
+    """Start one of PROCESSES."""
+    return subprocess.Popen([sys.executable, "-m", "benchmarks.kafka", "--run", name, *said], stdout=subprocess.PIPE)
+
+
+def result(process: "subprocess.Popen[bytes]") -> dict[str, float]:
+    """Wait for a process, and read what it found."""
+    out, _ = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{process.args!r} failed")
+    found: dict[str, float] = json.loads(out.splitlines()[-1])
+    return found
+
+
+def run(name: str, *said: str) -> dict[str, float]:
+    """Run one of PROCESSES."""
+    return result(start(name, *said))
+
+
+def rate(found: Mapping[str, float]) -> float:
+    """Events a second."""
+    return found["records"] / found["seconds"]
+
+
+def fill(url: str, count: int) -> None:
+    """Make the topics and put a day's events on them."""
+    log = KafkaLog(url)
+    log.create(partitions=PARTITIONS, replication=1)
+    producer = KafkaProducer(**log.client(acks="all", linger_ms=20))
+    for event in events.a_day(count):
+        topic, value, key = entry_of(event)
+        producer.send(log.topic_name(topic), value=value, key=key)
+    producer.flush()
+    producer.close()
+    log.close()
+
+
+class Databases:
+    """Fresh stores, one after the other."""
+
+    def __init__(self, folder: Path, postgres: Postgres) -> None:
+        self._folder, self._postgres, self._count = folder, postgres, 0
+
+    def sqlite(self) -> str:
+        """A SQLite store."""
+        self._count += 1
+        return self._made(f"sqlite:///{self._folder}/store-{self._count}.db")
+
+    def postgresql(self) -> str:
+        """A PostgreSQL store."""
+        self._count += 1
+        name = f"bench{self._count}"
+        server = sa.create_engine(self._postgres.url(), isolation_level="AUTOCOMMIT")
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        server.dispose()
+        return self._made(self._postgres.url(name))
+
+    @staticmethod
+    def _made(url: str) -> str:
+        open_store(url, codec.read, create=True).close()
+        return url
+
+
+def intake(url: str, stores: Databases, folder: Path) -> Iterator[Figure]:
+    """Consumers, against bare polling and decoding."""
+    ceiling = run("bare", url)
+    yield Figure(name="bare poll + fastavro", value=rate(ceiling), unit="events/s")
+    slow = run("naive", url, f"sqlite:///{folder}/naive.db")
+    yield _against(f"naive networkx + ORM, SQLite ({NAIVE:,})", slow, ceiling)
+    for live in ("live", "-"):
+        words = "with the live graph" if live == "live" else "no live graph"
+        yield _against(f"ours to SQLite, {words}", run("ours", url, stores.sqlite(), live), ceiling, goal=0.8)
+        found = run("ours", url, stores.postgresql(), live)
+        yield _against(f"ours to PostgreSQL, {words}", found, ceiling, goal=0.8)
+        if live == "live":
+            times = rate(found) / rate(slow)
+            yield Figure(name="ours to PostgreSQL", value=rate(found), unit="events/s", against="naive", ratio=times,
+                         goal=">= 6", met=times >= 6)  # fmt: skip
+    shared = stores.postgresql()
+    began = time.time()
+    both = [result(process) for process in [start("ours", url, shared, "-") for _ in range(2)]]
+    together = sum(each["records"] for each in both) / max(each["seconds"] for each in both)
+    times = together / rate(found)
+    yield Figure(name="two consumers to PostgreSQL", value=together, unit="events/s", against="one", ratio=times,
+                 goal=">= 1.7", met=times >= 1.7)  # fmt: skip
+    sys.stderr.write(f"(two consumers took {time.time() - began:.0f} s with their start)\n")
+    anew = run("rebuilt", url, f"sqlite:///{folder}/rebuilt.db")
+    yield Figure(name="rebuild", value=rate(anew), unit="events/s", against="bare", ratio=rate(anew) / rate(ceiling),
+                 goal=">= 100,000/s", met=rate(anew) >= 100_000)  # fmt: skip
+
+
+def _against(name: str, found: Mapping[str, float], ceiling: Mapping[str, float], goal: float = 0) -> Figure:
+    ratio = rate(found) / rate(ceiling)
+    said = f">= {goal}" if goal else ""
+    return Figure(name=name, value=rate(found), unit="events/s", against="bare", ratio=ratio, goal=said,
+                  met=ratio >= goal if goal else None)  # fmt: skip
+
+
+def producing(servers: str, count: int, folder: Path) -> Iterator[Figure]:
+    """The producer SDK against the bare producer."""
+    for each in ("sdk", "raw"):
+        KafkaLog(f"kafka://{servers}/{each}").create(partitions=PARTITIONS, replication=1)
+    raw = run("bare_produced", f"kafka://{servers}/raw", str(count))
+    yield Figure(name="bare idempotent producer", value=rate(raw), unit="events/s")
+    sdk = run("produced", f"kafka://{servers}/sdk", str(count), f"{folder}/spool.db")
+    yield _against("producer SDK, until acknowledged", sdk, raw)
+    emitting = {"records": sdk["records"], "seconds": sdk["emitting"]}
+    yield _against("producer SDK, emit returned (on disk)", emitting, raw)
+
+
+def latency(servers: str, stores: Databases, folder: Path) -> Iterator[Figure]:
+    """From ``emit`` until a question is answered from it: the moment of the commit, by the store's own clock."""
+    for each in RATES:
+        url = f"kafka://{servers}/paced{each}"
+        KafkaLog(url).create(partitions=PARTITIONS, replication=1)
+        for kind, store in (("SQLite", stores.sqlite()), ("PostgreSQL", stores.postgresql())):
+            waits = _waits(url, store, each, folder / f"spool-{kind}-{each}.db")
+            p50, p99 = statistics.median(waits), statistics.quantiles(waits, n=100)[98]
+            yield Figure(name=f"emit to answerable, {each:,}/s, {kind}, p50", value=p50 * 1e3, unit="ms")
+            yield Figure(name=f"emit to answerable, {each:,}/s, {kind}, p99", value=p99 * 1e3, unit="ms",
+                         goal="<= 500 ms", met=p99 <= 0.5)  # fmt: skip
+
+
+def _waits(url: str, store: str, each: int, spool: Path) -> list[float]:
+    kept, stopped = open_store(store, codec.read), threading.Event()
+    waits: list[float] = []
+
+    class Waiting(_Clocked):
+        def committed(self, batch: Batch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float) -> None:
+            at = now()
+            waits.extend((at - record.fact.event.occurred_at) / 1e6 for record in batch.readable)
+
+    log = KafkaLog(url)
+    before = sum(log.ends().values())
+    consumer = Consumer(log, kept, None, group=f"paced-{store[-12:]}", observer=Waiting(None))
+    running = threading.Thread(target=consumer.run, args=(stopped,))
+    running.start()
+    while sum(kept.positions().values()) < before:
+        time.sleep(0.1)
+    waits.clear()
+    run("paced", url, str(each), str(spool))
+    deadline = time.monotonic() + 60
+    while len(waits) < each * LATENCY_SECONDS and time.monotonic() < deadline:
+        time.sleep(0.1)
+    stopped.set()
+    running.join()
+    kept.close()
+    return waits
+
+
+def main() -> None:
+    """Measure, print a table as it grows, and write the figures as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kafka", description=__doc__)
+    parser.add_argument("--full", action="store_true", help=f"{FULL:,} events instead of {QUICK:,}")
+    parser.add_argument("--events", type=int, help="as many as you say")
+    parser.add_argument("--only", choices=["intake", "producing", "latency"], help="one group")
+    parser.add_argument("--json", type=Path, default=Path("build/benchmarks-kafka.json"), help="where the figures go")
+    parser.add_argument("--run", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        name, *said = options.run
+        print(json.dumps(PROCESSES[name](*said)))
+        return
+    count = options.events or (FULL if options.full else QUICK)
+    print(f"{platform.machine()}, Python {platform.python_version()}, {count:,} events, topics {', '.join(TOPICS)}")
+    figures: list[Figure] = []
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        broker = stack.enter_context(Kafka(folder / "kafka"))
+        stores = Databases(folder, stack.enter_context(Postgres(folder / "postgres")))
+        url = f"kafka://{broker.servers}/bench"
+        groups: dict[str, Callable[[], Iterator[Figure]]] = {
+            "intake": lambda: intake(url, stores, folder),
+            "producing": lambda: producing(broker.servers, count // 5, folder),
+            "latency": lambda: latency(broker.servers, stores, folder),
+        }
+        for name, group in groups.items():
+            if options.only in (None, name):
+                if name == "intake":
+                    fill(url, count)
+                for figure in group():
+                    figures.append(figure)
+                    show(figure)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""What must hold before an order or a lift is given, and what a lift would bring back."""
+
+from ingest import bounds, credentials
+from lineage.core.elements import split_key
+from lineage.core.errors import RefusedError
+from lineage.core.events import Event, Fact, RevocationLifted
+from lineage.core.orders import Order
+from lineage.core.receipts import receipt_of
+from lineage.core.rule import ALIVE, State, judge_all
+from lineage.core.times import Instant
+from lineage.store.questions import Reader
+
+
+def refuse_people(*, by: str, approved_by: str | None) -> None:
+    """Refuse who cannot be named as the one who orders or approves.
+
+    Raises:
+        RefusedError: The name is blank, padded, or a raw credential.
+    """
+    for option, id_ in (("--by", by), ("--approved-by", approved_by)):
+        if id_ is None:
+            continue
+        if credentials.find(id_):
+            raise RefusedError(f"{option} is a raw credential, which must not be kept; name the person by an id")
+        if fault := bounds.fault_of_id(id_):
+            raise RefusedError(f"the id of {option} {fault}")
+
+
+def refuse_one_person(reader: Reader, elements: int, four_eyes: int, by: str, approved_by: str | None) -> None:
+    """Above a number of elements it takes a second person; aliases are the same one, and an agent is none."""
+    why = f"this concerns {elements:,} elements, more than --four-eyes {four_eyes:,}, and needs a second person: "
+    if approved_by is None:
+        raise RefusedError(f"{why}name one with --approved-by")
+    world = reader.world()
+    for id_ in (by, approved_by):
+        reader.load_name(world, f"principal:{id_}")
+    if world.principals.same(by, approved_by):
+        raise RefusedError(f"{why}{approved_by} is {by}")
+    kind = world.principals.kind(approved_by)
+    if kind not in ("human", "unknown"):
+        raise RefusedError(f"{why}{approved_by} is of kind {kind}")
+
+
+def returning(
+    reader: Reader, orders: list[Order], lift: RevocationLifted, now: Instant
+) -> tuple[list[str], list[str], list[str]]:
+    """What a lift brings back to life, what others keep suspended, and what stays dead all the same. Sorted."""
+    world = reader.world()
+    for order in orders:
+        reader.load_below(world, order.key, now)
+    reader.load_about(world, [f"revocation:{lift.revocation}"])
+    lines = receipt_of(world, lift.revocation, now)
+    suspended = sorted(line.key for line in lines if line.state is State.SUSPENDED)
+    dead = sorted(line.key for line in lines if line.state is not State.SUSPENDED and line.ends_at > now)
+    world.orders.add(Fact(Event(event_id="", source="", occurred_at=now, body=lift), now))
+    after = judge_all(world, suspended, now)
+    back = [key for key in suspended if after[key].state in ALIVE - {State.SUSPENDED}]
+    return back, [key for key in suspended if after[key].state is State.SUSPENDED], dead
+
+
+def by_kind(keys: list[str]) -> dict[str, list[str]]:
+    """The ids of elements, by their kinds."""
+    return {
+        f"{kind}s": [split_key(key)[1] for key in keys if key.startswith(f"{kind}:")]
+        for kind in ("token", "delegation")
+    }

@@ -1,0 +1,131 @@
+"""The fuller plan: what a responder wants to see of a reach beside what it kills. Keys that no digest covers."""
+
+from collections.abc import Collection
+from typing import Final
+
+from lineage.core.elements import key_of
+from lineage.core.events import Target
+from lineage.core.orders import far_apart
+from lineage.core.plan import (
+    HOUR,
+    actions_between,
+    by_tool,
+    covered_by,
+    depths_of,
+    names_of_heads,
+    never_granted,
+    only_head,
+    shared_names,
+    tainted_by,
+)
+from lineage.core.reach import Reach
+from lineage.core.rule import ALIVE, judge_all
+from lineage.core.times import Instant, format_instant
+from lineage.core.world import World
+from lineage.serve.documents import Document, depth_documents
+from lineage.store.questions import Reader
+from lineage.store.store import Store
+
+FIRST: Final = 20  # of a list that is counted beside it
+LOOKED_AT: Final = 2_000  # elements outside the kill that are read to say who uses what; more are only counted
+
+
+def plan_details(store: Store, reader: Reader, world: World, reach: Reach, *, given_at: Instant | None) -> Document:
+    """All of it.
+
+    Args:
+        store: Where the quarantine is.
+        reader: One moment of the store.
+        world: The world that the reach was worked out in.
+        reach: What the order would kill.
+        given_at: When the order would be given, if that is not when it takes effect.
+    """
+    kills, at = reach.kills, reach.proposal.at
+    reader.load_receivers(world)
+    receivers, uncovered = covered_by(world, kills)
+    recent = actions_between(world, kills, at - HOUR, at)
+    tools = sorted(by_tool(world, recent).items(), key=lambda item: (-item[1], item[0] or ""))
+    unknown = never_granted(world, kills)
+    return {
+        "depths": depth_documents(depths_of(world, reach)),
+        "receivers": [{"receiver": name, "covers": receivers[name]} for name in sorted(receivers)],
+        "uncovered": _counted(uncovered),
+        "recent_hour": {
+            "count": len(recent),
+            "by_tool": [{"tool": tool, "count": count} for tool, count in tools],
+        },
+        "shared": shared_with_others(reader, world, kills, at),
+        "spared": reach.spared,
+        "unjudged": {**_counted(unknown), "quarantined": store.count_quarantined_holding(reach.proposal.target.id)},
+        "backdated": _backdated(world, reach, given_at),
+        "narrower": _narrower(reader, world, reach),
+    }
+
+
+def _counted(keys: list[str]) -> Document:
+    return {"count": len(keys), "first": keys[:FIRST]}
+
+
+def _backdated(world: World, reach: Reach, given_at: Instant | None) -> Document | None:
+    """How many past successes become tainted; null if it takes effect no earlier than it is given."""
+    at = reach.proposal.at
+    if given_at is None or given_at <= at:
+        return None
+    return {"effective_at": format_instant(at), "actions": tainted_by(world, reach, given_at)}
+
+
+def effect_findings(effective_at: Instant, given_at: Instant) -> list[str]:
+    """What is odd about when an order takes effect, in words."""
+    if not far_apart(effective_at, given_at):
+        return []
+    when = "before" if effective_at < given_at else "after"
+    return [f"it takes effect at {format_instant(effective_at)}, more than a year {when} it is given"]
+
+
+def shared_with_others(reader: Reader, world: World, kills: Collection[str], at: Instant) -> list[Document]:
+    """The clients, sessions and workloads of the killed elements that living elements outside the kill use too.
+
+    Where more than LOOKED_AT elements would have to be read, the rest is only counted, and ``complete`` is false.
+    """
+    names = {key_of(kind, id_): Target(kind, id_) for kind, id_ in sorted(shared_names(world, kills))}
+    besides = reader.named_besides(names, kills, at)
+    outside, alive, whole = _look(reader, {one for found in besides.values() for one in found}, at)
+    users: dict[tuple[str, str], list[str]] = {}
+    for key in alive:
+        for name in shared_names(outside, (key,)):
+            users.setdefault(name, []).append(key)
+    shared = []
+    for key in sorted(besides):
+        target, using = names[key], users.get(names[key], [])
+        elements = len(using) if whole else len(besides[key])
+        if elements:
+            people = _people(outside, using)
+            shared.append({**target._asdict(), "elements": elements, "people": people, "complete": whole})
+    return shared
+
+
+def _look(reader: Reader, hashes: set[int], at: Instant) -> tuple[World, list[str], bool]:
+    """Some elements: a world with them, those that live, and whether these are all."""
+    looked_at = sorted(hashes)[:LOOKED_AT]
+    world = reader.world()
+    keys = reader.load_hashed(world, looked_at) if looked_at else set()
+    alive = [key for key, verdict in judge_all(world, keys, at).items() if verdict.state in ALIVE]
+    return world, alive, len(looked_at) == len(hashes)
+
+
+def _people(world: World, keys: Collection[str]) -> list[str]:
+    named = {name for key in keys if (element := world.graph.element(key)) for name in element.names}
+    ids = {name.removeprefix("principal:") for name in named if name.startswith("principal:")}
+    return sorted(id_ for id_ in ids if world.principals.kind(id_) == "human")
+
+
+def _narrower(reader: Reader, world: World, reach: Reach) -> Document | None:
+    """A target that kills the same and stands for less: a token or a delegation, else a session, else a client."""
+    if not reach.kills:
+        return None
+    target = only_head(world, reach)
+    for name in names_of_heads(world, reach) if target is None else ():
+        if not reader.named_besides({f"{name.kind}:{name.id}"}, reach.kills, reach.proposal.at):
+            target = name
+            break
+    return None if target is None else target._asdict()

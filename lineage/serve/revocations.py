@@ -1,0 +1,325 @@
+"""Revocations as documents: the receipt of one, whether it is over, and all of them (DESIGN section 7).
+
+A receipt and a verdict are made in parts of a few thousand elements, from one moment of the store: what is in memory
+does not grow with what a revocation ends, but for eight bytes an element, and what a verdict has to name as open.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from lineage.core.closure import Closure, Tally, Use, close, in_force_at, uses_under
+from lineage.core.elements import split_key
+from lineage.core.errors import RefusedError
+from lineage.core.events import canonical_json, digest
+from lineage.core.orders import Order
+from lineage.core.receipts import Line, orders_of, receipt_of
+from lineage.core.receivers import Deliveries
+from lineage.core.times import NEVER, Instant, format_instant
+from lineage.core.world import World
+from lineage.serve.documents import Document, depth_documents, finding_documents, instant, listing
+from lineage.serve.service import Service
+from lineage.serve.sorting import in_order
+from lineage.store.questions import PART, Reader
+
+PAGE: Final = 100  # revocations that are listed at once, each with its verdict, if nothing else is said
+NOTHING_DELIVERED: Final[Deliveries] = {}
+
+_MICROSECONDS: Final = 1_000_000
+
+
+# The receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The receipt of a revocation, to be read once.
+
+    Attributes:
+        lines: One element each, sorted by id, as canonical JSON (RFC 8785) without a line end.
+        orders: The orders of the id.
+        as_of: How far it goes.
+    """
+
+    lines: Iterator[bytes]
+    orders: tuple[Order, ...]
+    as_of: Document
+
+
+@contextmanager
+def receipt(
+    service: Service, revocation: str, *, at: Instant, known_at: Instant | None = None
+) -> Iterator[Receipt | None]:
+    """What the orders of an id end, element by element; None if there is no such order. To be read while this lasts."""
+    with frozen(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
+        world = around(reader, revocation)
+        orders = orders_of(world, revocation)
+        if not orders:
+            yield None
+            return
+        documents = (
+            (line.place, canonical_json(line_document(line)))
+            for _, lines in parts_of(reader, world, revocation, at)
+            for line in lines
+        )
+        yield Receipt(in_order(documents), tuple(orders), still.as_of())
+
+
+def line_document(line: Line) -> Document:
+    """One line of a receipt."""
+    kind, id_ = split_key(line.key)
+    return {
+        "kind": kind,
+        "id": id_,
+        "state": str(line.state),
+        "revocation": line.order.body.revocation,
+        "effective_at": format_instant(line.order.effective_at),
+        "path": list(line.path),
+        "principals": line.principals,
+        "expires_at": instant(line.element.expires_at) if line.element is not None else None,
+        "born_dead": line.born_dead,
+        "recorded_at": format_instant(line.proven_at),
+    }
+
+
+def receipt_summary(found: Receipt, *, at: Instant, known_at: Instant | None) -> Document:
+    """A receipt in a few numbers, and its digest: SHA-256 over the lines, a line feed behind each."""
+    hashed = hashlib.sha256()
+    states: Counter[str] = Counter()
+    depths: Counter[tuple[int, str]] = Counter()
+    born_dead = 0
+    for row in found.lines:
+        hashed.update(row + b"\n")
+        line = json.loads(row)
+        states[line["state"]] += 1
+        depths[len(line["path"]) - 1, line["kind"]] += 1
+        born_dead += line["born_dead"]
+    return {
+        "revocation": found.orders[0].body.revocation,
+        "orders": [order_document(order) for order in found.orders],
+        "at": format_instant(at),
+        "known_at": instant(known_at),
+        "elements": sum(states.values()),
+        "states": dict(sorted(states.items())),
+        "depths": depth_documents(depths),
+        "born_dead": born_dead,
+        "digest": hashed.hexdigest(),
+        "as_of": found.as_of,
+    }
+
+
+def parts_of(
+    reader: Reader, world: World, revocation: str, at: Instant, *, size: int = PART
+) -> Iterator[tuple[World, list[Line]]]:
+    """The lines of a receipt in parts of so many elements, each part with the world that it was made in."""
+    orders = orders_of(world, revocation)
+    targets = [(order.key, order.effective_at) for order in orders if order.in_force(at)]
+    registered = world.principals.registrations
+    nearby = [fact for id_ in registered for fact in registered.get(id_)]
+    nearby += [order.fact for order in orders]
+    nearby += world.orders.lifts.get(revocation)
+    for part, keys in reader.parts_below(targets, nearby, size=size):
+        yield part, receipt_of(part, revocation, at, keys)
+
+
+def around(reader: Reader, revocation: str) -> World:
+    """A world with the orders, lifts and acknowledgements of an id, and all that its targets are called."""
+    world = reader.world()
+    reader.load_about(world, [f"revocation:{revocation}"])
+    reader.load_parties(world, {order.key for order in orders_of(world, revocation)})
+    return world
+
+
+@contextmanager
+def frozen(service: Service) -> Iterator[Service]:
+    """The service as its store is now, for as long as this lasts."""
+    with service.store.frozen() as store:
+        yield Service(store, service.log, service.trust, service.clock, source=service.source)
+
+
+# The verdict
+
+
+def closure(
+    service: Service,
+    revocation: str,
+    *,
+    at: Instant,
+    known_at: Instant | None = None,
+    delivered: Deliveries = NOTHING_DELIVERED,
+) -> Document | None:
+    """Whether a revocation is over, and what is open; None if there is no such order."""
+    with frozen(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
+        receivers = reader.world()
+        reader.load_receivers(receivers)
+        found = _close(reader, receivers, revocation, at, delivered)
+        return None if found is None else {**closure_document(found), "as_of": still.as_of()}
+
+
+def _close(reader: Reader, receivers: World, revocation: str, at: Instant, delivered: Deliveries) -> Closure | None:
+    world = around(reader, revocation)
+    if not world.orders.by_id.get(revocation):
+        return None
+    for receiver in receivers.receivers.registrations:
+        for fact in receivers.receivers.registrations.get(receiver):
+            world.add(fact)
+    return close(world, revocation, at, _judged(reader, world, revocation, at), delivered)
+
+
+def _judged(reader: Reader, world: World, revocation: str, at: Instant) -> Iterator[tuple[Line, list[Use]]]:
+    since = min(order.effective_at for order in orders_of(world, revocation))
+    for part, lines in parts_of(reader, world, revocation, at):
+        reader.load_successes(part, [line.key for line in lines], since)
+        uses = uses_under(part, lines, at)
+        for line in lines:
+            yield line, uses.get(line.key, [])
+
+
+def closure_document(found: Closure) -> Document:
+    """A verdict, but for how far it goes."""
+    seconds = None if found.enforced_at is None else (found.enforced_at - found.ordered_at) / _MICROSECONDS
+    return {
+        "revocation": found.revocation,
+        "verdict": str(found.verdict),
+        "ordered_at": format_instant(found.ordered_at),
+        "in_force_at": format_instant(found.in_force_at),
+        "closed_at": instant(found.closed_at),
+        "seconds": seconds,
+        "elements": found.elements,
+        "receivers": [_tally_document(tally) for tally in found.receivers],
+        "open": [_open_document(*one) for one in found.open],
+        "reopened_by": list(found.reopened_by),
+        "findings": finding_documents(found.findings),
+    }
+
+
+def _tally_document(tally: Tally) -> Document:
+    return {
+        "receiver": tally.receiver,
+        "covers": tally.covers,
+        "delivered": tally.delivered,
+        "enforced": tally.enforced,
+        "rejected": tally.rejected,
+        "pending": tally.pending,
+    }
+
+
+def _open_document(key: str, receiver: str | None, reason: str) -> Document:
+    kind, id_ = split_key(key)
+    where = {} if receiver is None else {"receiver": receiver}
+    return {"kind": kind, "id": id_, **where, "reason": reason}
+
+
+def confirmation_of(
+    reader: Reader, world: World, key: str, at: Instant, delivered: Deliveries = NOTHING_DELIVERED
+) -> Document:
+    """What revoked one element, which receivers have not enforced that, and what was done with it all the same.
+
+    Args:
+        reader: One moment of the store.
+        world: Holds the element and what judging it needs.
+        key: ``KIND:ID``.
+        at: The instant asked about.
+        delivered: What was delivered to whom and when.
+    """
+    ids = sorted(id_ for id_ in world.orders.by_id if receipt_of(world, id_, at, {key}))
+    unconfirmed: list[Document] = []
+    used_after: set[str] = set()
+    if ids:
+        reader.load_receivers(world)
+        reader.load_about(world, [f"revocation:{id_}" for id_ in ids])
+    for id_ in ids:
+        [line] = receipt_of(world, id_, at, {key})
+        reader.load_successes(world, [key], line.order.effective_at)
+        uses = uses_under(world, [line], at).get(key, [])
+        found = close(world, id_, at, [(line, uses)], delivered)
+        unconfirmed += [{"revocation": id_, "receiver": one.receiver, "reason": one.reason} for one in found.open]
+        used_after.update(use.action for use in uses if use.in_force)
+    return {"revoked_by": ids, "unconfirmed": unconfirmed, "used_after": sorted(used_after)}
+
+
+# All of them
+
+
+def revocations(
+    service: Service,
+    *,
+    at: Instant,
+    known_at: Instant | None = None,
+    after: str | None = None,
+    limit: int = PAGE,
+    delivered: Deliveries = NOTHING_DELIVERED,
+) -> Document:
+    """All orders, the latest first, each with the verdict on its id.
+
+    Args:
+        service: Whose answers.
+        at: The instant that the verdicts are of.
+        known_at: Only what was recorded by then.
+        after: Go on behind this one: the ``next`` of the page before.
+        limit: How many at once.
+        delivered: What was delivered to whom and when.
+
+    Cost:
+        A verdict for each id on the page: what its orders end.
+    """
+    with frozen(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
+        world = reader.world()
+        reader.load_orders(world)
+        reader.load_receivers(world)
+        orders = sorted(
+            (order for id_ in world.orders.by_id for order in orders_of(world, id_)),
+            key=lambda order: (-order.fact.event.occurred_at, order.rank),
+        )
+        start = 0 if after is None else _place_behind(orders, after)
+        page = orders[start : start + limit]
+        verdicts: dict[str, Closure | None] = {}
+        items = []
+        for order in page:
+            id_ = order.body.revocation
+            if id_ not in verdicts:
+                verdicts[id_] = _close(reader, world, id_, at, delivered)
+            items.append({**order_document(order), **_verdict_in_brief(verdicts[id_])})
+        following = digest(page[-1].fact.event) if start + limit < len(orders) else None
+        return {**listing(items, total=len(orders), following=following), "as_of": still.as_of()}
+
+
+def _place_behind(orders: list[Order], after: str) -> int:
+    for place, order in enumerate(orders):
+        if digest(order.fact.event) == after:
+            return place + 1
+    raise RefusedError(f"{after!r} is not the `next` of a list of revocations; begin anew without it")
+
+
+def _verdict_in_brief(found: Closure | None) -> Document:
+    assert found is not None  # noqa: S101 (an order of this id was listed)
+    return {
+        "elements": found.elements,
+        "verdict": str(found.verdict),
+        "closed_at": instant(found.closed_at),
+        "open": len(found.open),
+    }
+
+
+def order_document(order: Order) -> Document:
+    """An order as it was given."""
+    body = order.body
+    return {
+        "revocation": body.revocation,
+        "target": {"kind": body.target.kind, "id": body.target.id},
+        "mode": body.mode,
+        "cascade": body.cascade,
+        "issued_before": instant(body.issued_before),
+        "reason": body.reason,
+        "note": body.note,
+        "ordered_by": body.ordered_by,
+        "approved_by": body.approved_by,
+        "ordered_at": format_instant(order.fact.event.occurred_at),
+        "effective_at": format_instant(order.effective_at),
+        "in_force_at": format_instant(in_force_at(order)),
+        "lifted_at": None if order.lifted_at == NEVER else format_instant(order.lifted_at),
+    }

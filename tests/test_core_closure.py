@@ -1,0 +1,406 @@
+"""Verdicts: coverage, acknowledgements and late uses, against the model, and one story at a time."""
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lineage.core.closure import Closure, Verdict, closure_of
+from lineage.core.events import (
+    ActionPerformed,
+    Body,
+    Event,
+    Fact,
+    ReceiverRegistered,
+    RevocationAcknowledged,
+    RevocationLifted,
+    RevocationOrdered,
+    Target,
+    TokenIssued,
+)
+from lineage.core.receipts import receipt_of
+from lineage.core.receivers import covers, issuer_of
+from lineage.core.world import World
+from tests import compare, model, worlds
+
+SEEDS = st.integers(0, 2**32)
+RECEIVERS = ("urn:gw", "urn:mail", "urn:ghost")
+
+
+# Random worlds
+
+
+def enforcement(rng: random.Random, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Receivers of every coverage, acknowledgements of every kind, and successes under what may be dead."""
+    tokens = [record["event"]["token"] for record in records if record["event"]["type"] == "token.issued"]
+    audiences = ("https://a", "https://b")
+    events: list[dict[str, Any]] = []
+    for receiver in RECEIVERS[:2]:
+        for _ in range(rng.randint(0, 2)):
+            kinds = rng.choice([[], [], ["token"], ["delegation"]])
+            issuers = rng.choice([[], [], ["https://idp"], ["https://other"]])
+            shared = rng.choice([[], [], ["https://a"], list(audiences)])
+            said = {"receiver": receiver, "kinds": kinds, "issuers": issuers, "audiences": shared}
+            events.append({"type": "receiver.registered", **said})
+    for _ in range(rng.randint(0, 6)):
+        said = {"receiver": rng.choice(RECEIVERS), "outcome": rng.choice(["enforced", "enforced", "rejected"])}
+        about = {"token": rng.choice(tokens)} if tokens and rng.random() < 0.6 else {}
+        revocation = rng.choice(worlds.REVOCATIONS)
+        events.append({"type": "revocation.acknowledged", "revocation": revocation, **said, **about})
+    for number in range(rng.randint(0, 3)):
+        about = {"token": rng.choice(tokens)} if tokens else {}
+        said = {"action": f"late-{number}", "operation": "op", "outcome": rng.choice(["succeeded", "denied"])}
+        events.append({"type": "action.performed", **said, **about})
+    for token in tokens:
+        if rng.random() < 0.4:
+            said = {"token": token, "subject": "human:alice", "audience": rng.sample(audiences, rng.randint(0, 2))}
+            events.append({"type": "token.issued", **said})
+    found = []
+    for number, event in enumerate(events):
+        moment = rng.choice(worlds.grid[1:-1])
+        key = {"event_id": f"more-{number}", "source": "urn:gw", "occurred_at": model.rfc3339(moment)}
+        recorded_at = moment if rng.random() < 0.6 else rng.choice(worlds.grid)
+        found.append({"event": {**event, **key}, "recorded_at": recorded_at, "via": "decisions"})
+    return found
+
+
+def closure_in(found: Closure) -> dict[str, Any]:
+    """A verdict in the model's form."""
+    return {
+        "verdict": str(found.verdict),
+        "ordered_at": found.ordered_at,
+        "in_force_at": found.in_force_at,
+        "elements": found.elements,
+        "receivers": [{name: getattr(tally, name) for name in tally.__slots__} for tally in found.receivers],
+        "open": {(*one.key.split(":", 1), one.receiver) for one in found.open},
+        "reopened_by": set(found.reopened_by),
+        "used": {f.of.removeprefix("action:") for f in found.findings if f.kind == "used-after-revocation"},
+        "tainted": {f.of.removeprefix("action:") for f in found.findings if f.kind == "tainted-use"},
+    }
+
+
+@settings(max_examples=300)
+@given(SEEDS)
+def test_a_verdict_is_that_of_the_model(seed: int):
+    """
+    Whatever was registered, acknowledged, delivered and done, in any order: the same verdict, and the same is open.
+    """
+    rng = random.Random(seed)
+    records = worlds.world(rng)
+    records += enforcement(rng, records)
+    trust = worlds.trust(rng) if rng.random() < 0.1 else None
+    known_at = rng.choice([None, None, rng.choice(worlds.grid)])
+    facts = compare.facts_of(records)
+    rng.shuffle(facts)
+    world = World(facts, trust=compare.table_of(trust), known_at=known_at)
+
+    for revocation in worlds.REVOCATIONS:
+        at = rng.choice(worlds.grid[3:])
+        keys = [line.key for line in receipt_of(world, revocation, at)]
+        delivered = {
+            (receiver, key): rng.choice(worlds.grid) for receiver in RECEIVERS for key in keys if rng.random() < 0.5
+        }
+        expected = model.closure(records, revocation, at, known_at, trust, delivered)
+        if expected is None:
+            assert not world.orders.by_id.get(revocation)
+            continue
+        found = closure_of(world, revocation, at, delivered)
+        assert expected == closure_in(found), (revocation, at)
+        assert (found.closed_at is not None) == (found.verdict is Verdict.CLOSED)
+        assert found.closed_at is None or found.closed_at <= max(at, found.in_force_at)
+
+
+# One story at a time
+
+ORDERED, LATER, LATEST = 1_000, 2_000, 9_000
+GATEWAY, MAIL = "urn:gw", "urn:mail"
+
+
+def fact(body: Body, occurred_at: int, recorded_at: int | None = None, *, named: str = "") -> Fact:
+    event_id = named or f"{type(body).__name__}-{occurred_at}-{hash(body)}"
+    return Fact(Event(event_id, "urn:test", occurred_at, body), occurred_at if recorded_at is None else recorded_at)
+
+
+def issued(token: str, at: int = 0, **said: Any) -> Fact:
+    return fact(TokenIssued(token, "human:alice", **said), at)
+
+
+def ordered(id_: str = "idp#t1", **said: Any) -> Fact:
+    recorded_at = said.pop("recorded_at", None)
+    body = RevocationOrdered("r1", Target("token", id_), "test", "human:ir", **said)
+    return fact(body, ORDERED, recorded_at)
+
+
+def registered(receiver: str, at: int = 0, **said: Any) -> Fact:
+    return fact(ReceiverRegistered(receiver, **said), at)
+
+
+def said(receiver: str, at: int, outcome: str = "enforced", token: str | None = "idp#t1") -> Fact:
+    return fact(RevocationAcknowledged("r1", receiver, outcome, token), at)
+
+
+def done(action: str, at: int, outcome: str = "succeeded", token: str = "idp#t1") -> Fact:
+    return fact(ActionPerformed(action, "mail.send", outcome, token=token), at)
+
+
+def verdict(*facts: Fact, at: int = LATEST, delivered: dict[tuple[str, str], int] | None = None) -> Closure:
+    return closure_of(World(facts), "r1", at, delivered or {})
+
+
+def opened(found: Closure) -> list[tuple[str, str | None, str]]:
+    return [(one.key, one.receiver, one.reason) for one in found.open]
+
+
+LEAF = [issued("idp#t1"), ordered()]
+
+
+def test_nobody_who_covers_it_is_unknown():
+    """
+    Without a receiver nobody can say that it is over.
+    """
+    found = verdict(*LEAF)
+
+    assert (Verdict.UNKNOWN, [("token:idp#t1", None, "uncovered")]) == (found.verdict, opened(found))
+    assert (None, 1) == (found.closed_at, found.elements)
+
+
+def test_a_receiver_that_has_not_answered_is_open_and_named():
+    """
+    One of two receivers has said enforced: PARTIAL, the other one is named.
+    """
+    found = verdict(*LEAF, registered(GATEWAY), registered(MAIL), said(GATEWAY, LATER))
+
+    assert (Verdict.PARTIAL, [("token:idp#t1", MAIL, "pending")]) == (found.verdict, opened(found))
+    assert [1, 0] == [tally.enforced for tally in found.receivers]
+
+
+def test_it_is_closed_when_the_last_receiver_has_enforced_it():
+    """
+    CLOSED at the last word, which is also when the interval from the order ends.
+    """
+    found = verdict(*LEAF, registered(GATEWAY), registered(MAIL), said(GATEWAY, LATER), said(MAIL, 3_000))
+
+    assert (Verdict.CLOSED, 3_000, 3_000, ()) == (found.verdict, found.closed_at, found.enforced_at, found.open)
+
+
+def test_what_is_open_at_one_goes_before_what_nobody_covers():
+    """
+    PARTIAL is the first that applies.
+    """
+    child = issued("other#t2", derived_from=(("idp#t1", "subject"),))
+    found = verdict(*LEAF, registered(GATEWAY, issuers=("idp",)), child)
+
+    assert Verdict.PARTIAL is found.verdict
+    assert [("token:idp#t1", GATEWAY, "pending"), ("token:other#t2", None, "uncovered")] == opened(found)
+
+
+def test_what_has_ended_by_itself_is_not_open():
+    """
+    Nobody answers, and at its end it is over all the same: then it was closed.
+    """
+    facts = [issued("idp#t1", expires_at=5_000), ordered(), registered(GATEWAY)]
+
+    assert Verdict.PARTIAL is verdict(*facts, at=4_999).verdict
+    assert (Verdict.CLOSED, 5_000, None) == (
+        (found := verdict(*facts, at=5_000)).verdict,
+        found.closed_at,
+        found.enforced_at,
+    )
+
+
+def test_a_rejection_stays_open():
+    """
+    A receiver that says rejected is open and named, until it says enforced.
+    """
+    facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER, "rejected")]
+    found = verdict(*facts)
+
+    assert (Verdict.PARTIAL, [("token:idp#t1", GATEWAY, "rejected")]) == (found.verdict, opened(found))
+    assert Verdict.CLOSED is verdict(*facts, said(GATEWAY, 3_000)).verdict
+
+
+def test_the_last_word_of_a_receiver_holds():
+    """
+    Enforced first and rejected later is open.
+    """
+    assert (
+        Verdict.PARTIAL
+        is verdict(*LEAF, registered(GATEWAY), said(GATEWAY, 3_000, "rejected"), said(GATEWAY, 2_000)).verdict
+    )
+
+
+def test_an_answer_past_its_deadline_is_overdue():
+    """
+    `deadline_seconds` from in_force_at on: pending before, overdue at it.
+    """
+    facts = [*LEAF, registered(GATEWAY, deadline_seconds=1)]
+
+    assert "pending" == verdict(*facts, at=1_000_999).open[0].reason
+    assert "overdue" == verdict(*facts, at=1_001_000).open[0].reason
+
+
+def test_an_acknowledgement_without_a_token_speaks_for_what_was_delivered_before():
+    """
+    Of two tokens one was delivered before and one after it: one is closed, the other is open.
+    """
+    child = issued("idp#t2", derived_from=(("idp#t1", "subject"),))
+    delivered = {(GATEWAY, "token:idp#t1"): 1_500, (GATEWAY, "token:idp#t2"): 2_500}
+    found = verdict(*LEAF, child, registered(GATEWAY), said(GATEWAY, LATER, token=None), delivered=delivered)
+
+    assert [("token:idp#t2", GATEWAY, "pending")] == opened(found)
+    assert (2, 2, 1, 1) == ((one := found.receivers[0]).covers, one.delivered, one.enforced, one.pending)
+
+
+def test_an_acknowledgement_of_which_nothing_was_delivered_speaks_for_nothing():
+    """
+    It closes nothing, and the answer says so.
+    """
+    found = verdict(*LEAF, registered(GATEWAY), said(GATEWAY, LATER, token=None))
+
+    assert Verdict.PARTIAL is found.verdict
+    assert ["acknowledgement-of-nothing"] == [finding.kind for finding in found.findings]
+
+
+def test_what_was_said_before_the_order_is_not_about_it():
+    """
+    An acknowledgement that both clocks put before the order closes nothing, and the answer says so.
+    """
+    early = said(GATEWAY, ORDERED - 1)
+    found = verdict(*LEAF, registered(GATEWAY), early)
+
+    assert Verdict.PARTIAL is found.verdict
+    assert ["acknowledgement-before-order"] == [finding.kind for finding in found.findings]
+    assert Verdict.CLOSED is verdict(*LEAF, registered(GATEWAY), early._replace(recorded_at=LATER)).verdict
+
+
+def test_a_receiver_that_nobody_registered_closes_nothing():
+    """
+    Its word is a finding, and the element stays uncovered.
+    """
+    found = verdict(*LEAF, said(GATEWAY, LATER))
+
+    assert (Verdict.UNKNOWN, ["unregistered-receiver"]) == (found.verdict, [finding.kind for finding in found.findings])
+
+
+def test_a_use_after_the_order_reopens_the_verdict():
+    """
+    A success under the dead token after all had enforced it: open again, by that action, and closed by a newer word.
+    """
+    facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000)]
+    found = verdict(*facts)
+
+    assert (Verdict.PARTIAL, ("a1",)) == (found.verdict, found.reopened_by)
+    assert [("token:idp#t1", GATEWAY, "used-after-revocation")] == opened(found)
+    assert ["used-after-revocation"] == [finding.kind for finding in found.findings]
+    again = verdict(*facts, said(GATEWAY, 4_000))
+    assert (Verdict.CLOSED, 4_000, ()) == (again.verdict, again.closed_at, again.reopened_by)
+
+
+def test_a_use_before_the_order_was_known_is_tainted_and_reopens_nothing():
+    """
+    Back-dated by an hour, used in that hour: listed, and the verdict stands.
+    """
+    facts = [issued("idp#t1"), ordered(effective_at=500), registered(GATEWAY), said(GATEWAY, LATER), done("a1", 700)]
+    found = verdict(*facts)
+
+    assert (Verdict.CLOSED, ()) == (found.verdict, found.reopened_by)
+    assert ["tainted-use"] == [finding.kind for finding in found.findings]
+
+
+@pytest.mark.parametrize(("moment", "kind"), [(1_999, "tainted-use"), (2_000, "used-after-revocation")])
+def test_an_order_is_in_force_from_the_moment_of_its_record(moment: int, kind: str):
+    """
+    in_force_at is recorded_at where that is later than effective_at; at it is after.
+    """
+    found = verdict(issued("idp#t1"), ordered(recorded_at=2_000), done("a1", moment))
+
+    assert (2_000, [kind]) == (found.in_force_at, [finding.kind for finding in found.findings])
+
+
+def test_what_failed_or_was_denied_reopens_nothing():
+    """
+    A gateway that refuses the dead token does what it should.
+    """
+    facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000, "denied"), done("a2", 3_000, "failed")]
+
+    assert (Verdict.CLOSED, ()) == (verdict(*facts).verdict, verdict(*facts).findings)
+
+
+def test_a_token_that_is_honoured_past_its_end_is_open():
+    """
+    Who accepts it after expires_at does not look at expires_at either.
+    """
+    facts = [issued("idp#t1", expires_at=5_000), ordered(), registered(GATEWAY), done("a1", 6_000)]
+
+    assert Verdict.PARTIAL is verdict(*facts).verdict
+    assert Verdict.CLOSED is verdict(*facts, at=5_500).verdict
+
+
+def test_an_order_that_is_not_in_effect_yet_is_unknown():
+    """
+    Nothing is dead yet, and nobody can say that it is over.
+    """
+    found = verdict(issued("idp#t1"), ordered(effective_at=8_000), registered(GATEWAY), at=5_000)
+
+    assert (Verdict.UNKNOWN, [("token:idp#t1", None, "not-in-force")]) == (found.verdict, opened(found))
+
+
+def test_a_suspension_that_was_lifted_is_over():
+    """
+    Nothing is left to enforce from the lift on.
+    """
+    lift = fact(RevocationLifted("r1", "human:ir"), 3_000)
+    found = verdict(issued("idp#t1"), ordered(mode="suspend"), registered(GATEWAY), lift)
+
+    assert (Verdict.CLOSED, 3_000, 0) == (found.verdict, found.closed_at, found.elements)
+
+
+# Coverage
+
+
+@pytest.mark.parametrize(
+    ("receiver", "key", "audience", "expected"),
+    [
+        ({}, "token:idp#1", (), True),
+        ({}, "delegation:d", ("a",), True),
+        ({"issuers": ("idp",)}, "token:idp#1", (), True),
+        ({"issuers": ("idp",)}, "token:idp#1#2", (), True),
+        ({"issuers": ("other", "idp")}, "token:idp#1", (), True),
+        ({"issuers": ("other",)}, "token:idp#1", (), False),
+        ({"issuers": ("idp",)}, "token:sha256:00", (), False),
+        ({"issuers": ("idp",)}, "token:idp", (), False),
+        ({"audiences": ("a",)}, "token:idp#1", (), True),
+        ({"audiences": ("a",)}, "token:idp#1", ("b", "a"), True),
+        ({"audiences": ("a",)}, "token:idp#1", ("b",), False),
+        ({"kinds": ("delegation",)}, "token:idp#1", (), False),
+        ({"kinds": ("token", "delegation")}, "delegation:d", (), True),
+        ({"issuers": ("idp",), "audiences": ("a",)}, "token:idp#1", ("b",), False),
+    ],
+)
+def test_a_receiver_covers_by_issuer_audience_and_kind(receiver: Any, key: str, audience: Any, expected: bool):
+    """
+    All three must fit; what is not stated, on either side, fits, but for an id without an issuer.
+    """
+    assert expected is covers(ReceiverRegistered("urn:r", **receiver), key, audience)
+
+
+@pytest.mark.parametrize(
+    ("id_", "expected"), [("idp#1", "idp"), ("a#b#c", "a"), ("sha256:0", None), ("#x", ""), ("vault#acc", "vault")]
+)
+def test_the_issuer_stands_before_the_first_mark(id_: str, expected: str | None):
+    """
+    The id up to the first `#`; without one there is none.
+    """
+    assert expected == issuer_of(id_)
+
+
+def test_the_latest_registration_holds_whole():
+    """
+    A receiver that was narrowed on purpose no longer covers what it did; not even by what it left out.
+    """
+    facts = [*LEAF, registered(GATEWAY, 0, audiences=("a",)), registered(GATEWAY, 10, issuers=("other",))]
+
+    assert [("token:idp#t1", None, "uncovered")] == opened(verdict(*facts))
+    assert [("token:idp#t1", GATEWAY, "pending")] == opened(verdict(*facts, registered(GATEWAY, 20)))

@@ -1,0 +1,184 @@
+"""The spread: what is told of elements is what the rule says of them, however it came about."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.projector import read_record
+from lineage.core.errors import FencedError
+from lineage.core.events import Fact
+from lineage.core.records import Readable
+from lineage.core.rule import State, judge
+from lineage.core.spreading import Change, Outcome, Version, changes, outcomes, touched, touched_by
+from lineage.core.times import NEVER
+from lineage.core.world import World
+from lineage.deliver.spread import Spread
+from lineage.store.outbox import Standing, rows
+from lineage.store.outbox import write as write_rows
+from lineage.store.store import Store
+from tests import compare, worlds
+from tests.stores import KINDS, Fresh, fresh_places
+from tests.test_store_properties import a_store, records_of, write
+
+SEEDS = st.integers(0, 2**32)
+ENDED = {State.REVOKED, State.CASCADED, State.SUSPENDED}
+
+
+def judged(world: World, key: str, at: int) -> Outcome:
+    """What the rule says of an element, in the form in which it is told."""
+    verdict = judge(world, key, at)
+    element = world.graph.element(key)
+    expires_at = element.expires_at if element else None
+    if verdict.state not in ENDED:
+        return Outcome(State.ACTIVE, expires_at=expires_at)
+    order = verdict.because.order
+    return Outcome(verdict.state, order.body.revocation, order.effective_at, expires_at)
+
+
+def every(world: World) -> set[str]:
+    return set(world.graph) | {order.key for order in world.orders.all() if order.on_element}
+
+
+def ends_at(world: World, key: str) -> int:
+    element = world.graph.element(key)
+    return NEVER if element is None else element.ends_at
+
+
+@settings(max_examples=400)
+@given(SEEDS)
+def test_what_orders_make_of_elements_is_what_the_rule_says(seed: int):
+    """In any world, of every element that has not ended by itself: the same state because of the same order."""
+    rng = random.Random(seed)
+    trust = worlds.trust(rng) if rng.random() < 0.2 else None
+    world = World(compare.facts_of(worlds.world(rng)), trust=compare.table_of(trust))
+    at = rng.choice(worlds.grid)
+    keys = {key for key in every(world) if ends_at(world, key) > at}
+
+    assert {key: judged(world, key, at) for key in keys} == outcomes(world, keys, at)
+
+
+@settings(max_examples=400)
+@given(SEEDS)
+def test_what_a_change_does_not_touch_stays_as_it_was(seed: int):
+    """Whatever facts come to a world, and whatever time passes: only of touched elements something else is told."""
+    rng = random.Random(seed)
+    facts = compare.facts_of(worlds.world(rng))
+    rng.shuffle(facts)
+    cut = rng.randrange(len(facts) + 1)
+    before, after = sorted((rng.choice(worlds.grid), rng.choice(worlds.grid)))
+    old, new = World(facts[:cut]), World(facts)
+    keys = every(new)
+    passed = {order.body.revocation for order in new.orders.all()}
+    found = touched(new, facts[cut:], after) | (touched_by(new, passed, after) if before < after else set())
+
+    told = {change.key: change.version for change in changes(old, keys, before, {})}
+    assert {change.key for change in changes(new, keys, after, told)} <= found
+
+
+@pytest.fixture(params=KINDS, scope="module")
+def fresh(request: pytest.FixtureRequest) -> Iterator[Fresh]:
+    """Places for stores on either database."""
+    yield from fresh_places(request)
+
+
+class Delivering:
+    """A store into which a log comes, and processes that spread what its orders do; each may be gone at any moment."""
+
+    def __init__(self, store: Store, rng: random.Random) -> None:
+        self.store = store
+        self.rng = rng
+        self.spreads = [Spread(store, None), Spread(store, None)]
+
+    def round(self, at: int) -> None:
+        """One of them does what there is to do; now and then in place of one that died."""
+        place = self.rng.randrange(2)
+        if self.rng.random() < 0.3:
+            self.spreads[place] = Spread(self.store, None)
+        self.spreads[place].round(at)
+
+
+def told(store: Store) -> dict[str, Version]:
+    """What was last told of each element; the versions of each rise by one, and nothing is told twice."""
+    found: dict[str, Version] = {}
+    for seq, (number, change) in enumerate(rows(store, after=0, limit=1_000_000), start=1):
+        before = found.get(change.key, Version(0, Outcome(State.ACTIVE)))
+        assert number == seq
+        assert change.version.number == before.number + 1
+        assert change.version.outcome != before.outcome
+        found[change.key] = change.version
+    return found
+
+
+def assert_told(store: Store, facts: list[Fact], at: int) -> None:
+    """Of every element that has not ended by itself the last word is what the rule says; there is no other word."""
+    world = World(facts)
+    found = told(store)
+    keys = {key for key in every(world) if ends_at(world, key) > at}
+    expected = {key: outcome for key in keys if (outcome := judged(world, key, at)).ended}
+
+    assert expected == {key: found[key].outcome for key in keys & found.keys() if found[key].outcome.ended}
+    assert found.keys() <= every(world)
+
+
+@settings(max_examples=50)
+@given(seed=SEEDS)
+def test_the_last_word_is_what_the_rule_says_whatever_came_before(fresh: Fresh, seed: int):
+    """
+    Facts in any order and in any batches, time that passes, orders that take effect later, two processes that spread at
+    once and are begun anew: what was last told of each element is its state.
+    """
+    rng = random.Random(seed)
+    items = worlds.world(rng)
+    records = records_of(items, rng)
+    facts: list[Fact] = []
+    at = worlds.grid[0]
+    with a_store(fresh) as (store, _):
+        delivering = Delivering(store, rng)
+        while records:
+            size = rng.randint(1, 8)
+            batch, records = records[:size], records[size:]
+            write(store, batch)
+            facts += [result.fact for record in batch if isinstance(result := read_record(record, None), Readable)]
+            at = rng.choice([at, *(moment for moment in worlds.grid if moment >= at)])
+            delivering.round(at)
+            assert_told(store, facts, at)
+        for moment in [moment for moment in worlds.grid if moment > at]:
+            delivering.round(moment)
+            assert_told(store, facts, moment)
+
+
+def test_who_knows_less_writes_nothing(fresh: Fresh):
+    """A process that has not heard what another wrote, or that knows fewer facts, is refused and leaves no trace."""
+    standing = Standing(b"", {("orders", 0): 5})
+    ended = Change("token:a", Version(1, Outcome(State.REVOKED, "r1", 1, None)))
+    with a_store(fresh) as (store, _):
+        assert write_rows(store, [ended], after=0, at=10, standing=standing) == 1
+        for after, at, known in [
+            (0, 10, standing),
+            (1, 9, standing),
+            (1, 10, Standing(b"", {("orders", 0): 4})),
+            (1, 10, Standing(b"other", {("orders", 0): 5})),
+        ]:
+            with pytest.raises(FencedError):
+                write_rows(store, [ended], after=after, at=at, standing=known)
+
+        assert [row.seq for row in rows(store, after=0, limit=10)] == [1]
+
+
+def test_what_a_blinder_process_told_is_set_right(fresh: Fresh):
+    """
+    A process that reads rows of another looks at their elements again: if it knows better, it says so.
+    """
+    rng = random.Random(1)
+    with a_store(fresh) as (store, _):
+        spread = Spread(store, None)
+        spread.round(10)
+        wrong = Change("token:a", Version(1, Outcome(State.REVOKED, "r1", 1, None)))
+        write_rows(store, [wrong], after=0, at=10, standing=Standing(b"", {}))
+
+        assert spread.round(10) == 1
+        assert told(store)["token:a"] == Version(2, Outcome(State.ACTIVE))
+        assert Spread(store, None).round(rng.choice(worlds.grid)) == 0
