@@ -149,7 +149,7 @@ class Consumer:
         code = self.run.poll()
         if code is None:
             return
-        if code not in (0, 5, -signal.SIGKILL):
+        if code not in (0, 5, -signal.SIGKILL, -signal.SIGTERM):  # the last before it had learned to leave
             self._books.faults.append(f"a consumer ended by itself with {code}; see {self._said}")
         self.run = self._started()
 

@@ -39,6 +39,8 @@ _POLL_MS: Final = 200
 _SESSION_MS: Final = 10_000
 _HEARTBEAT_MS: Final = 2_000
 _COMMIT_SECONDS: Final = 1.0
+# The library can lose track of a join that outlasts a poll, and then waits for ever for what it was given.
+_JOIN_SECONDS: Final = 30.0
 _CHECK_SECONDS: Final = 30.0  # how often the topics are asked for whether they are still the same
 _SHORTEST_WAIT_SECONDS: Final = 0.2
 _LONGEST_WAIT_SECONDS: Final = 10.0
@@ -150,6 +152,7 @@ class Consumer:
         with kafka_faults(self._log.servers, self._log.settings, doing="read", topics=names):
             member = _Member(self._log, self._store, self._group, self._observer)
             try:
+                member.join()
                 yield member
             finally:
                 member.close()
@@ -222,6 +225,7 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
         self._fault: Exception | None = None
         self._uncommitted: dict[Place, int] = {}
         self._committed_at = time.monotonic()
+        self._waiting_since: float | None = time.monotonic()  # for partitions; None: they were given, be it none
         self.generation = 0
         self.writing: Future[tuple[Batch, Outcomes, float, float]] | None = None
         self.writer = ThreadPoolExecutor(1, "delegraph-writer")
@@ -236,7 +240,12 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
                 metadata_max_age_ms=30_000,
             ),
         )
+
+    def join(self) -> None:
+        """Become a member, knowing what there is to share: who does not know it has to join once more."""
         self._consumer.subscribe(list(self._places), listener=self)
+        for name in self._places:
+            self._consumer.partitions_for_topic(name)
 
     # Called by kafka-python on its own thread: nothing that waits for the broker may be called here, seek may.
 
@@ -244,6 +253,7 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
         """Partitions of ours may go to others."""
         with self._lock:
             self.generation += 1
+            self._waiting_since = time.monotonic()
             for place in revoked:
                 self._following.pop(self._place(place), None)
 
@@ -251,6 +261,7 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
         """Partitions are ours from now on: go on from where the store is."""
         with self._lock:
             self.generation += 1
+            self._waiting_since = None
             try:
                 self._seek(assigned)
             except Exception as fault:  # noqa: BLE001 (it is raised where it can be heard)
@@ -279,6 +290,8 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
             part = self._consumer.poll(timeout_ms=timeout_ms, max_records=BATCH - count)
             if self._fault is not None:
                 raise self._fault
+            if (since := self._waiting_since) is not None and time.monotonic() - since > _JOIN_SECONDS:
+                raise UnavailableError(f"the group gave no partitions for {_JOIN_SECONDS:.0f} s; joining it anew")
             if not part:
                 break
             for place, records in part.items():

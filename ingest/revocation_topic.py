@@ -21,7 +21,7 @@ from ingest.kafka_faults import kafka_faults
 from ingest.kafka_log import READING
 from ingest.kafka_records import harden
 from ingest.kafka_settings import KafkaSettings, parse_url
-from lineage.core.errors import FencedError
+from lineage.core.errors import FencedError, UnavailableError
 from lineage.core.times import Instant, format_instant
 
 logger = logging.getLogger(__name__)
@@ -136,8 +136,11 @@ class RevocationTopic:
         self.name = f"{prefix}.revocations"
         self._producer: Any = None
 
-    def ensure(self) -> bytes:
-        """Make the topic if it is missing, with the copies that the cluster gives by default.
+    def ensure(self, *, replication: int | None = None) -> bytes:
+        """Make the topic if it is missing.
+
+        Args:
+            replication: Copies of it; None: what the cluster gives by default.
 
         Returns:
             What tells it from another of its name.
@@ -151,7 +154,10 @@ class RevocationTopic:
             try:
                 [described] = admin.describe_topics([self.name])
                 if described["error_code"] != 0 or not described["partitions"]:
-                    wanted = {"num_partitions": 1, "replication_factor": -1, "configs": TOPIC_SETTINGS}
+                    configs = dict(TOPIC_SETTINGS)
+                    if replication is not None:
+                        configs["min.insync.replicas"] = str(max(1, replication - 1))
+                    wanted = {"num_partitions": 1, "replication_factor": replication or -1, "configs": configs}
                     with suppress(errors.TopicAlreadyExistsError):
                         admin.create_topics({self.name: wanted}, wait_for_metadata=True)
                     [described] = admin.describe_topics([self.name])
@@ -174,8 +180,11 @@ class RevocationTopic:
                 consumer.assign([place])
                 consumer.seek_to_beginning(place)
                 [end] = consumer.end_offsets([place]).values()
-                while consumer.position(place) < end:
-                    for record in consumer.poll(timeout_ms=_REQUEST_MS).get(place, ()):
+                while (before := consumer.position(place)) < end:
+                    polled = consumer.poll(timeout_ms=_REQUEST_MS)
+                    if consumer.position(place) == before:
+                        raise UnavailableError(f"{', '.join(self._servers)} does not hand out {self.name}")
+                    for record in polled.get(place, ()):
                         key = record.key.decode()
                         found.discard(key) if record.value is None else found.add(key)
             finally:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,11 +17,14 @@ from lineage.core.spreading import Change, Outcome, Version, changes, outcomes, 
 from lineage.core.times import NEVER
 from lineage.core.world import World
 from lineage.deliver.spread import Spread
+from lineage.serve.wiring import now
 from lineage.store.outbox import Standing, rows
 from lineage.store.outbox import write as write_rows
 from lineage.store.store import Store
 from tests import compare, worlds
+from tests.kafka_worlds import ROOT, opened
 from tests.stores import KINDS, Fresh, fresh_places
+from tests.test_crashes import here
 from tests.test_store_properties import a_store, records_of, write
 
 SEEDS = st.integers(0, 2**32)
@@ -182,3 +186,21 @@ def test_what_a_blinder_process_told_is_set_right(fresh: Fresh):
         assert spread.round(10) == 1
         assert told(store)["token:a"] == Version(2, Outcome(State.ACTIVE))
         assert Spread(store, None).round(rng.choice(worlds.grid)) == 0
+
+
+def test_a_rebuild_makes_no_difference(tmp_path: Path):
+    """
+    When the log is projected anew there is nothing new to tell, and what comes afterwards is told as before.
+    """
+    url = f"sqlite:///{tmp_path}/store.db"
+    here(url, "ingest", str(ROOT / "examples" / "incident.jsonl"))
+    here(url, "revoke", "principal:agent:mailer", "--by", "human:bo", "--reason", "test", "--execute")
+    with opened(url) as store:
+        spread = Spread(store, None)
+        at = now()
+        assert spread.round(at) == len(told(store)) > 1
+        here(url, "rebuild")
+        assert spread.round(at) == 0
+        here(url, "revoke", "token:unheard-of", "--by", "human:bo", "--reason", "test", "--execute", "--unseen")
+        assert spread.round(now()) == 1
+        assert told(store)["token:unheard-of"].outcome.state is State.REVOKED

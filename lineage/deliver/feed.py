@@ -98,7 +98,7 @@ class Feed:
     def _over(self, at: Instant) -> Iterator[tuple[str, None]]:
         while self._ending and self._ending[0][0] <= at:
             _, seq, key = heapq.heappop(self._ending)
-            if self._latest[key] == seq:
+            if self._latest.get(key) == seq:
                 del self._latest[key]
                 yield key, None
 

@@ -5,7 +5,6 @@ Where it listens on a port of this machine it also keeps the live graph, and ans
 
 import logging
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -21,6 +20,7 @@ from lineage.serve.health import Health, Serving
 from lineage.serve.live import LiveGraph, routes
 from lineage.serve.metrics import Metrics
 from lineage.serve.service import Service
+from lineage.serve.stopping import stopped_by_signals
 from lineage.serve.traces import tracer
 from lineage.store.store import Store
 
@@ -53,7 +53,7 @@ def follow(
     if drain:
         return project(log, service.store, service.trust.table, progress=progress)
     keeper = _Keeper(service, progress)
-    with _stopped_by_signals() as stopped, ExitStack() as stack:
+    with stopped_by_signals() as stopped, ExitStack() as stack:
         if listen:
             stack.enter_context(keeper.serving(listen, stopped))
         if isinstance(log, SqliteLog):
@@ -66,17 +66,6 @@ def follow(
             traced = stack.enter_context(tracer(os.environ))
             Consumer(log, service.store, service.trust.table, group=group, observer=keeper, traced=traced).run(stopped)
     return keeper.records
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    stopped = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _poll(log: Log, service: Service, keeper: "_Keeper", stopped: threading.Event) -> None:
