@@ -123,13 +123,21 @@ class Consumer:
     def _session(self, stopped: threading.Event) -> None:
         self._check()
         with self._member() as member:
-            checked = time.monotonic()
-            while not stopped.is_set():
-                self._turn(member, stopped)
-                if time.monotonic() - checked > _CHECK_SECONDS:
-                    self._check()
-                    checked = time.monotonic()
+            try:
+                self._turns(member, stopped)
+            except Exception:
+                with suppress(Exception):  # what is written by now is told all the same
+                    self._settle(member)
+                raise
             self._settle(member)
+
+    def _turns(self, member: "_Member", stopped: threading.Event) -> None:
+        checked = time.monotonic()
+        while not stopped.is_set():
+            self._turn(member, stopped)
+            if time.monotonic() - checked > _CHECK_SECONDS:
+                self._check()
+                checked = time.monotonic()
 
     def _check(self) -> None:
         """Refuse to go on in a log that is another by now, or has lost records."""

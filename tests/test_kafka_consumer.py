@@ -291,15 +291,15 @@ def test_consumers_that_come_and_go_share_the_work(kafka_url: str, store_url: st
     """
     A second joins under load, the first leaves, a third comes: nothing is lost or there twice, and each has worked.
     """
-    made = history(9_000, seed=7)
+    made = history(4_500, seed=7)
     entries = entries_of(made)
     store = store_url if store_url.startswith("postgresql") else f"sqlite:///{tmp_path}/delegraph.db"
     with fresh(store) as store, made_log(kafka_url, partitions=4) as log:
         done = threading.Event()
 
         def load() -> None:
-            for n in range(0, len(entries), 300):
-                log.append(entries[n : n + 300])
+            for n in range(0, len(entries), 150):
+                log.append(entries[n : n + 150])
                 done.wait(0.1)
 
         loader = threading.Thread(target=load)
