@@ -745,9 +745,7 @@ def test_an_empty_file_may_become_a_store(tmp_path: Path, words_for: Callable[[s
     assert 1 == counts["accepted"]
 
 
-@pytest.mark.parametrize(
-    "url", ["mysql://localhost/x", "nonsense", "sqlite:", "kafka://localhost:9092"]
-)
+@pytest.mark.parametrize("url", ["mysql://localhost/x", "nonsense", "sqlite:", "kafka://localhost:9092"])
 @pytest.mark.parametrize("command", ["status", "ingest"])
 def test_a_url_that_is_no_store_is_refused(url: str, command: str, words_for: Callable[[str], list[str]]):
     """
