@@ -180,7 +180,7 @@ def produced(url: str, count: str, spool: str) -> dict[str, float]:
         for event in made:
             producer.emit(event)
         emitted = time.perf_counter() - began
-        producer.flush(timeout=600)
+        producer.flush(600)
         return {"records": len(made), "seconds": time.perf_counter() - began, "emitting": emitted}
 
 
@@ -207,7 +207,7 @@ def paced(url: str, rate: str, spool: str) -> dict[str, float]:
                 time.sleep(behind)
             producer.emit(event._replace(occurred_at=now(), source="urn:bench:latency", sequence=None))
         took = time.perf_counter() - began
-        producer.flush(timeout=60)
+        producer.flush(60)
     return {"records": int(rate) * LATENCY_SECONDS, "seconds": took}
 
 
