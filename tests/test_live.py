@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest import codec
 from ingest.projector import read_records
 from lineage.core.elements import ELEMENT_KINDS
+from lineage.core.errors import UnavailableError
 from lineage.core.records import DECISIONS, ORDERS, Batch, Position, Record
 from lineage.serve import live as live_graph
 from lineage.serve.live import LiveGraph, digest_of_store
@@ -106,4 +108,28 @@ def test_a_graph_that_is_read_in_pages_is_whole(tmp_path: Path, monkeypatch: Any
 
     assert digest_of_store(store, None) == digest["digest"]
     assert digest == live.digest()
+    store.close()
+
+
+def test_a_live_graph_answers_nothing_before_it_is_loaded(tmp_path: Path):
+    """
+    A batch of our own may grant what an order of another partition has killed: half a graph is no answer.
+    """
+    store = store_in(tmp_path)
+    live = LiveGraph(store, None, lambda: NOW)
+    world = worlds.world(random.Random(1))
+    for batch in batches_of(world, random.Random(1), None):
+        store.write(batch)
+        live.projected(batch)
+
+    for question in (
+        lambda: live.status("token", "t1", at=NOW),
+        lambda: live.chain("token", "t1", at=NOW),
+        live.digest,
+    ):
+        with pytest.raises(UnavailableError, match="being loaded"):
+            question()
+    live.follow()
+
+    assert digest_of_store(store, None) == live.digest()["digest"]
     store.close()

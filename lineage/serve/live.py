@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Final
 
 from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
-from lineage.core.errors import RefusedError
+from lineage.core.errors import RefusedError, UnavailableError
 from lineage.core.events import ActionPerformed, DecisionMade, Event, Fact, digest
 from lineage.core.records import Batch, Position
 from lineage.core.rule import judge, judge_name
@@ -31,14 +31,14 @@ class LiveGraph:
     """The authority graph of a store, in memory. Any thread may ask."""
 
     def __init__(self, store: Store, trust: TrustTable | None, clock: Callable[[], Instant]) -> None:
-        """Take what it follows; ``load`` fills it."""
+        """Take what it follows; the first ``follow`` loads it, and before that it answers nothing."""
         self._store = store
         self._trust = trust
         self.clock = clock
         self._lock = threading.RLock()
         self._world = World(trust=trust)
         self._following: dict[tuple[str, int], int] = {}
-        self._edition = b""
+        self._edition: bytes | None = None  # None: not loaded yet
         self._recorded_at: Instant | None = None
 
     # Keeping up
@@ -61,7 +61,8 @@ class LiveGraph:
     def projected(self, batch: Batch) -> None:
         """Take in a batch that is in the store, without asking for it; what does not follow is left to ``follow``."""
         with self._lock:
-            if any(self._following.get(place, 0) != expected for place, (expected, _) in batch.advance.items()):
+            ours = batch.advance.items()
+            if self._edition is None or any(self._following.get(place, 0) != expected for place, (expected, _) in ours):
                 return
             for record in batch.readable:
                 _add(self._world, record.fact)
@@ -99,10 +100,11 @@ class LiveGraph:
 
         Raises:
             RefusedError: It has no state.
+            UnavailableError: It is not loaded yet.
         """
         key = key_of(kind, id_)
         with self._lock:
-            world = self._world
+            world = self._whole()
             if kind in ELEMENT_KINDS:
                 known = key in world.graph or bool(world.orders.by_target.get(key))
                 verdict = judge(world, key, at) if known else None
@@ -119,15 +121,22 @@ class LiveGraph:
 
         Raises:
             RefusedError: It has no chain.
+            UnavailableError: It is not loaded yet.
         """
         if kind not in ELEMENT_KINDS:
             raise RefusedError(f"only a token or a delegation has a chain, not a {kind}: ask for token:ID")
         key = key_of(kind, id_)
         with self._lock:
-            world = self._world
+            world = self._whole()
             if key not in world.graph and not world.orders.by_target.get(key):
                 return None
             return {**chain_answer(world, kind, id_, at=at), "as_of": self._as_of()}
+
+    def _whole(self) -> World:
+        """The world. Half of one would call alive what an order in the other half has killed."""
+        if self._edition is None:
+            raise UnavailableError("the live graph is being loaded; ask again in a moment")
+        return self._world
 
     def _as_of(self) -> Document:
         recorded_at = None if self._recorded_at is None else format_instant(self._recorded_at)
@@ -145,7 +154,7 @@ class LiveGraph:
         with self._lock:
             return {
                 "positions": {f"{topic}/{partition}": end for (topic, partition), end in self._following.items()},
-                "digest": digest_of(self._world),
+                "digest": digest_of(self._whole()),
             }
 
 
