@@ -33,6 +33,7 @@ from tests.kafka_worlds import (
     recreate,
     spoken,
     started,
+    wait_until,
 )
 
 pytestmark = pytest.mark.kafka
@@ -220,6 +221,8 @@ def test_a_transaction_that_is_open_holds_back_what_comes_after_it(kafka_url: st
             held = log.read(DECISIONS, 0, 0, limit=10)
             end = log.ends()[DECISIONS, 0]
             producer.abort_transaction()
+        # The broker says that it is given up before it has written so into every partition.
+        wait_until(lambda: log.ends()[DECISIONS, 0] > 0)
         values = read_whole(log, DECISIONS, 0)
 
     assert ([], 0) == held
