@@ -1,0 +1,60 @@
+"""Who asks over HTTP, as authenticated, and what they may do.
+
+How a caller is authenticated is the business of whoever serves; what stands here is what it comes to. The parts that
+are served are given a function ``authenticate`` and ask it for each request.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from starlette.requests import HTTPConnection
+
+from lineage.core.errors import RefusedError
+
+
+class Role(StrEnum):
+    """What a caller may do (DESIGN section 8)."""
+
+    PRODUCER = "producer"  # send events of the sources listed for it
+    INVESTIGATOR = "investigator"  # ask
+    RESPONDER = "responder"  # order and lift
+    RECEIVER = "receiver"  # be told, acknowledge, introspect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Somebody who was authenticated.
+
+    Attributes:
+        name: Their id: what stands in ``ordered_by``, ``lifted_by`` and ``receiver``.
+        roles: What they may do.
+        sources: Of a producer, the sources that it may send events of; a prefix that ends in ``*`` covers all below.
+    """
+
+    name: str
+    roles: frozenset[Role]
+    sources: tuple[str, ...] = ()
+
+
+class UnauthenticatedError(RefusedError):
+    """Who asks is not known; the message says what was wrong with the credentials, and never repeats them."""
+
+
+class ForbiddenError(RefusedError):
+    """Who asks is known, and may not do that."""
+
+
+Authenticate = Callable[[HTTPConnection], Caller]
+"""Says who asks. Raises UnauthenticatedError."""
+
+
+def require(caller: Caller, *roles: Role) -> Caller:
+    """The caller, if it has one of some roles.
+
+    Raises:
+        ForbiddenError: It has none of them.
+    """
+    if caller.roles.isdisjoint(roles):
+        raise ForbiddenError(f"{caller.name} may not do that: it takes the role {' or '.join(sorted(roles))}")
+    return caller

@@ -1,0 +1,67 @@
+"""Faults over HTTP: problem documents (RFC 9457) with types that stay.
+
+A type is ``urn:delegraph:problem:WORD``. The message of a fault is its ``detail``; what a fault keeps as evidence is
+beside it. What a fault means as a status is one table.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.responses import JSONResponse
+
+from lineage.core.errors import (
+    BadRecordError,
+    DelegraphError,
+    DriftError,
+    FencedError,
+    IntegrityError,
+    RefusedError,
+    UnavailableError,
+)
+from lineage.deliver.callers import ForbiddenError, UnauthenticatedError
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_SECONDS: Final = 5  # an embedded store is locked for moments, a broker is away for some more
+
+# The first that fits: class of the fault, status, word of its type, title.
+_FAULTS: Final[tuple[tuple[type[DelegraphError], HTTPStatus, str, str], ...]] = (
+    (UnauthenticatedError, HTTPStatus.UNAUTHORIZED, "unauthenticated", "Who asks is not known"),
+    (ForbiddenError, HTTPStatus.FORBIDDEN, "forbidden", "The caller may not do that"),
+    (DriftError, HTTPStatus.CONFLICT, "drifted", "The order would kill what the plan does not list"),
+    (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The log or the store is away"),
+    (FencedError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The log or the store is away"),
+    (IntegrityError, HTTPStatus.SERVICE_UNAVAILABLE, "integrity", "What is stored contradicts itself or the log"),
+    (BadRecordError, HTTPStatus.BAD_REQUEST, "bad-record", "A record cannot be read"),
+    (RefusedError, HTTPStatus.BAD_REQUEST, "refused", "What was asked for is wrong or not allowed"),
+)
+
+
+def problem(
+    status: int, word: str, title: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
+) -> JSONResponse:
+    """A problem document as a response.
+
+    Args:
+        status: The HTTP status.
+        word: The last part of its type, which clients may rely on.
+        title: One sentence, the same for every problem of the type.
+        detail: One sentence about this one, naming the thing and the remedy.
+        headers: More headers.
+        more: Members beside the standard ones.
+    """
+    document = {"type": f"urn:delegraph:problem:{word}", "title": title, "status": int(status), "detail": detail}
+    return JSONResponse({**document, **more}, status_code=int(status), headers=headers, media_type=MEDIA_TYPE)
+
+
+def problem_of(fault: DelegraphError) -> JSONResponse:
+    """A fault as a response."""
+    _, status, word, title = next((found for found in _FAULTS if isinstance(fault, found[0])), _FAULTS[-1])
+    more = {"unlisted": list(fault.unlisted)} if isinstance(fault, DriftError) else {}
+    return problem(status, word, title, str(fault), headers=_headers(status), **more)
+
+
+def _headers(status: HTTPStatus) -> dict[str, str]:
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return {"WWW-Authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else {}
