@@ -18,13 +18,16 @@ from ingest.kafka_settings import KafkaSettings, parse_url
 from ingest.secret import Secret, is_open_to_others, read_secret
 from ingest.trust import read_trust
 from lineage.core.errors import RefusedError
+from lineage.deliver.ssf import settings as ssf_settings
+from lineage.deliver.ssf.settings import SsfSettings
 from lineage.serve.service import Trust
 
 DEFAULT_STORE: Final = "sqlite:///delegraph.db"
 DEFAULT_SOURCE: Final = "urn:delegraph:cli"
 DEFAULT_GROUP: Final = "delegraph"
 _WORDS: Final = ("store", "log", "trust", "source", "group", "listen")
-NAMES: Final = (*_WORDS, "four_eyes", "store_password", "store_password_file")
+_OTHERS: Final = ("four_eyes", "store_password", "store_password_file", "signing_key_file")
+NAMES: Final = (*_WORDS, *_OTHERS, *ssf_settings.NAMES)
 
 _PREFIX: Final = "DELEGRAPH_"
 _KAFKA_PREFIX: Final = f"{_PREFIX}KAFKA_"
@@ -49,6 +52,8 @@ class Settings:
         group: The consumer group.
         listen: ``host:port`` at which the consumer answers for itself; None: nowhere.
         four_eyes: Above how many elements an order needs a second person; None: never.
+        signing_key_file: Keys in PEM: the first signs what is delivered, all are published.
+        ssf: The transmitter of Shared Signals; None: there is none.
         kafka: How to get in where the log is a Kafka.
         config: The file that settings were read from.
         secret_files: The files that secrets were read from.
@@ -64,6 +69,8 @@ class Settings:
     group: str = DEFAULT_GROUP
     listen: str | None = None
     four_eyes: int | None = None
+    signing_key_file: Path | None = None
+    ssf: SsfSettings | None = None
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     config: Path | None = None
     secret_files: tuple[Path, ...] = ()
@@ -94,6 +101,8 @@ class Settings:
             **{name: said[name] for name in _WORDS if name in said},
             store_password=password,
             four_eyes=_count(said, "four_eyes"),
+            signing_key_file=Path(said["signing_key_file"]) if "signing_key_file" in said else None,
+            ssf=SsfSettings.of(said),
             kafka=KafkaSettings.from_mapping(kafka),
             config=config,
             secret_files=files,
@@ -130,13 +139,16 @@ class Settings:
         shown = {name: getattr(self, name) for name in ("store", "log", "trust", "source", "group", "listen")}
         shown["store"] = without_password(self.store)
         shown["store_password"] = None if self.store_password is None else "set"
+        shown["signing_key_file"] = None if self.signing_key_file is None else str(self.signing_key_file)
+        shown |= {} if self.ssf is None else self.ssf.shown()
         shown |= {f"kafka.{name}": value for name, value in self.kafka.shown().items()} if self.on_kafka else {}
         return {name: value for name, value in shown.items() if value is not None}
 
     @property
     def open_files(self) -> tuple[Path, ...]:
         """The files with secrets that anybody on this machine may read."""
-        return (*filter(is_open_to_others, self.secret_files), *self.kafka.open_files)
+        keys = () if self.signing_key_file is None else (self.signing_key_file,)
+        return (*filter(is_open_to_others, (*self.secret_files, *keys)), *self.kafka.open_files)
 
     def origin(self, name: str) -> str:
         """Where a setting is from."""
