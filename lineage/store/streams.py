@@ -59,7 +59,7 @@ class Stream:
         seq: The rows of the outbox up to here are settled: told and accepted, refused for good, or not to be told.
         horizon: Of the rows up to here only the last one of each element is told.
         settled: Rows behind ``seq`` that are settled as well.
-        covers: What its receiver covered when it was told from the beginning; None: that is to be found out.
+        covers: What its receiver covered when it was told from the beginning.
         turn: How many times it was changed.
     """
 
@@ -73,7 +73,7 @@ class Stream:
     seq: int = 0
     horizon: int = 0
     settled: frozenset[int] = frozenset()
-    covers: str | None = None
+    covers: str = ""
     turn: int = 0
 
 

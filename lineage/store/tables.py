@@ -195,7 +195,7 @@ stream = Table(
     Column("seq", BigInteger, nullable=False),  # the rows of `spread` up to here are settled
     Column("horizon", BigInteger, nullable=False),  # of those up to here only the last of each element is told
     Column("settled", Text, nullable=False),  # rows behind `seq` that are settled as well, as JSON
-    Column("covers", Text),  # what its receiver covered when it was told from the beginning
+    Column("covers", Text, nullable=False),  # what its receiver covered when it was told from the beginning
     Column("turn", BigInteger, nullable=False),
     Index("stream_receiver", "receiver", unique=True),
 )

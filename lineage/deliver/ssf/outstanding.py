@@ -69,6 +69,10 @@ class Teller:
         self._trust = trust
         self._issuer = issuer
 
+    def covers(self, receiver: str) -> str:
+        """What a receiver covers now, as it is kept."""
+        return _written(self._registration(receiver))
+
     def outstanding(self, stream: Stream, *, limit: int, at: Instant) -> Outstanding:
         """The first events that a stream was not told, or has not settled yet.
 

@@ -103,6 +103,7 @@ class Transmitter:
             said=wanted.said,
             secret=self._sealed(wanted.authorization),
             horizon=streams.last(self.store),
+            covers=self.teller.covers(receiver),
         )
         if not streams.create(self.store, new):
             raise OneStreamError(f"{receiver} has a stream already; change it, or delete it first")

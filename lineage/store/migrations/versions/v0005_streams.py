@@ -29,7 +29,7 @@ def upgrade() -> None:
         sa.Column("seq", sa.BigInteger, nullable=False),
         sa.Column("horizon", sa.BigInteger, nullable=False),
         sa.Column("settled", text(), nullable=False),
-        sa.Column("covers", text()),
+        sa.Column("covers", text(), nullable=False),
         sa.Column("turn", sa.BigInteger, nullable=False),
     )
     op.create_index("stream_receiver", "stream", ["receiver"], unique=True)
