@@ -29,6 +29,8 @@ from lineage.store.tables import Keys, fact, meta, name, plan, position, quarant
 
 _REMEMBERED: Final = 16_384  # decoded values; some 30 MB
 _PAGE: Final = 10_000  # rows that are fetched at once where there may be any number
+_EDITION: Final = sa.select(meta.c.value).where(meta.c.name == "edition")
+_POSITIONS: Final = sa.select(position.c.topic, position.c.partition, position.c.next_offset)
 _LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
@@ -221,8 +223,7 @@ class Store:
     def positions(self) -> dict[tuple[str, int], int]:
         """The offset that comes next, by topic and partition."""
         with self.connection() as connection:
-            query = sa.select(position.c.topic, position.c.partition, position.c.next_offset)
-            return {(topic, partition): following for topic, partition, following in connection.execute(query)}
+            return {(topic, partition): following for topic, partition, following in connection.execute(_POSITIONS)}
 
     def standing(self) -> tuple[dict[tuple[str, int], int], Instant | None]:
         """The positions, and when the last projected record was recorded."""
@@ -336,7 +337,13 @@ class Store:
         A rebuild does so, and taking records up from quarantine.
         """
         with self.connection() as connection:
-            return connection.execute(sa.select(meta.c.value).where(meta.c.name == "edition")).scalar() or b""
+            return connection.execute(_EDITION).scalar() or b""
+
+    def place(self) -> tuple[bytes, dict[tuple[str, int], int]]:
+        """The edition and the positions: as long as they are the same, so are the facts."""
+        with self.connection() as connection:
+            edition = connection.execute(_EDITION).scalar()
+            return edition or b"", {(topic, partition): n for topic, partition, n in connection.execute(_POSITIONS)}
 
     def search(self, text: str, *, limit: int) -> list[str]:
         """Keys (``KIND:ID``) that contain a text, whatever its case (of ASCII letters), sorted."""
