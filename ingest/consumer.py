@@ -179,6 +179,7 @@ class Consumer:
                 member.writing = member.writer.submit(self._write, batch, began)
         if not polled:
             self._settle(member)
+            member.tell()  # also of the last batch before a pause
         self._observer.lag(member.lag())
 
     def _read(self, polled: Mapping[Place, list[Any]]) -> Batch:
@@ -361,7 +362,11 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
     def commit(self, following: Mapping[Place, int]) -> None:
         """Tell the group where we are, now and then; nothing of ours reads it."""
         self._uncommitted.update(following)
-        if time.monotonic() - self._committed_at >= _COMMIT_SECONDS:
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell the group what it was not told yet, if it is time to."""
+        if self._uncommitted and time.monotonic() - self._committed_at >= _COMMIT_SECONDS:
             self._committed_at = time.monotonic()
             with suppress(KafkaError):
                 self._consumer.commit_async(self._offsets())
