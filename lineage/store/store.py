@@ -32,6 +32,12 @@ _REMEMBERED: Final = 16_384  # decoded values; some 30 MB
 _PAGE: Final = 10_000  # rows that are fetched at once where there may be any number
 _EDITION: Final = sa.select(meta.c.value).where(meta.c.name == "edition")
 _POSITIONS: Final = sa.select(position.c.topic, position.c.partition, position.c.next_offset)
+# One row at least, for there is an id always.
+_PLACE: Final = (
+    sa.select(position.c.topic, position.c.partition, position.c.next_offset, _EDITION.scalar_subquery())
+    .select_from(meta.outerjoin(position, sa.true()))
+    .where(meta.c.name == "id")
+)
 _LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
@@ -345,8 +351,9 @@ class Store:
     def place(self) -> tuple[bytes, dict[tuple[str, int], int]]:
         """The edition and the positions: as long as they are the same, so are the facts."""
         with self.connection() as connection:
-            edition = connection.execute(_EDITION).scalar()
-            return edition or b"", {(topic, partition): n for topic, partition, n in connection.execute(_POSITIONS)}
+            rows = connection.execute(_PLACE).all()
+        positions = {(topic, partition): following for topic, partition, following, _ in rows if topic is not None}
+        return rows[0][3] or b"", positions
 
     def search(self, text: str, *, limit: int) -> list[str]:
         """Keys (``KIND:ID``) that contain a text, whatever its case (of ASCII letters), sorted."""
