@@ -19,9 +19,11 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, T
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.errors import KafkaError
 
+from ingest.kafka_batches import read_lean
 from ingest.kafka_client import made
 from ingest.kafka_faults import kafka_faults
-from ingest.kafka_log import READING, KafkaLog, records_of, refuse_lost
+from ingest.kafka_log import READING, KafkaLog, refuse_lost
+from ingest.kafka_records import records_of
 from ingest.projector import Projection, read_records
 from ingest.traced import Tracer, no_tracer
 from lineage.core.collector import collector_put_off
@@ -249,6 +251,7 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
                 metadata_max_age_ms=30_000,
             ),
         )
+        read_lean(self._consumer, self._places)
 
     def join(self) -> None:
         """Become a member, knowing what there is to share: who does not know it has to join once more."""
