@@ -355,8 +355,8 @@ class Store:
         positions = {(topic, partition): following for topic, partition, following, _ in rows if topic is not None}
         return rows[0][3] or b"", positions
 
-    def search(self, text: str, *, limit: int) -> list[str]:
-        """Keys (``KIND:ID``) that contain a text, whatever its case (of ASCII letters), sorted."""
+    def search(self, text: str, *, limit: int, start: str | None = None) -> list[str]:
+        """Keys (``KIND:ID``) that contain a text, whatever its case (of ASCII letters), sorted, from ``start`` on."""
         if text != storable(text):  # no key has such characters
             return []
         pattern = text.translate(_LOWER)
@@ -367,6 +367,8 @@ class Store:
             .order_by(name.c.key)
             .limit(limit)
         )
+        if start is not None:
+            query = query.where(name.c.key >= storable(start))
         with self.connection() as connection:
             return list(connection.execute(query).scalars())
 
