@@ -28,6 +28,7 @@ class RefusalError(Exception):
 
 class Receiver(ThreadingHTTPServer):
     daemon_threads = True
+    allow_reuse_port = True  # it comes up again where it was
 
     def __init__(self, port: int, journal: Path, configuration: str, audience: str, authorization: str) -> None:
         super().__init__(("127.0.0.1", port), Handler)

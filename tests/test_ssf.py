@@ -20,9 +20,14 @@ from lineage.deliver.ssf.requests import endpoint_of, wanted_of
 from lineage.deliver.ssf.routes import jwks_router, router
 from lineage.deliver.ssf.seals import Seals
 from lineage.deliver.ssf.sets import subject_of
+from lineage.serve.http.app import create_app
+from lineage.serve.http.shared_signals import shared_signals
+from lineage.serve.http.site import Site
+from lineage.serve.service import Service, Trust
 from lineage.serve.settings import Settings
-from tests.kafka_worlds import free_port
-from tests.ssf_worlds import PUSH, RSA, World, by_name, pem, running, serving
+from lineage.serve.wiring import now
+from tests.asgi import Asking
+from tests.ssf_worlds import PUSH, RSA, World, by_name, pem, serving
 from tests.stores import in_a_file
 from tests.test_revocation_feed import Desk
 
@@ -223,14 +228,15 @@ def test_without_a_transmitter_every_route_says_so():
     """
     501 with the settings that are missing; the keys are none.
     """
-    app, port = FastAPI(), free_port()
+    app = FastAPI()
     app.include_router(router(None, by_name))
     app.include_router(jwks_router(None))
-    with running(app, port), httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
-        for path in ("/.well-known/ssf-configuration", "/ssf/streams"):
-            answer = http.get(path, headers={"Authorization": "Bearer gateway"})
-            assert (501, "urn:delegraph:problem:not-configured") == (answer.status_code, answer.json()["type"])
-        assert {"keys": []} == http.get("/.well-known/jwks.json").json()
+    asking = Asking(app, {"Authorization": "Bearer gateway"})
+    for path in ("/.well-known/ssf-configuration", "/ssf/streams"):
+        answer = asking.get(path)
+        assert (501, "urn:delegraph:problem:not-configured") == (answer.status_code, answer.json()["type"])
+
+    assert {"keys": []} == asking.get("/.well-known/jwks.json").json()
 
 
 def test_what_is_asked_for_wrongly_is_refused_in_a_sentence(tmp_path: Path):
@@ -274,6 +280,30 @@ def test_what_is_asked_for_wrongly_is_refused_in_a_sentence(tmp_path: Path):
             )
             assert 404 == httpx.get(f"{world.issuer}/.well-known/ssf-configuration/other").status_code
             gateway.close()
+        desk.store.close()
+
+
+def test_the_api_mounts_the_transmitter(tmp_path: Path):
+    """
+    Beside the questions, with the keys that are set and in the description of the API.
+    """
+    with in_a_file() as url:
+        desk = Desk(url)
+        world = World(desk, tmp_path)
+        world.listening.close()
+        given = {"DELEGRAPH_SSF_ISSUER": "https://us.example", "DELEGRAPH_SIGNING_KEY_FILE": str(world.key_file)}
+        service = Service(desk.store, None, Trust(), now, source="urn:test")
+        site = Site(service=service, authenticate=by_name, hosts=frozenset({"us.example"}))
+        app = create_app(site, parts=shared_signals(Settings.of(env=given))(site))
+        asking = Asking(app, {"Authorization": "Bearer gateway"})
+        configuration = asking.get("/.well-known/ssf-configuration").json()
+        made = asking.post("/ssf/streams", json={})
+
+        assert "https://us.example/ssf/streams" == configuration["configuration_endpoint"]
+        assert (201, "gateway") == (made.status_code, made.json()["aud"])
+        assert 400 == asking.get("/ssf/status").status_code
+        assert world.transmitter.keys.jwks() == asking.get("/.well-known/jwks.json").json()
+        assert {"/ssf/streams", "/ssf/poll/{stream_id}"} <= asking.get("/openapi.json").json()["paths"].keys()
         desk.store.close()
 
 

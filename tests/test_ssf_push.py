@@ -1,6 +1,8 @@
 """Streams that are pushed to a receiver process, written from the specifications alone: whoever dies on the way."""
 
+import json
 import random
+import signal
 import subprocess
 import threading
 import time
@@ -19,7 +21,7 @@ from lineage.store.tables import accepted
 from tests.kafka_worlds import wait_until
 from tests.ssf_worlds import ED, HEADER, RSA, UPDATED, VERIFICATION, Receiver, World, receiving, serving, told
 from tests.stores import KINDS, in_a_file
-from tests.test_revocation_feed import Desk, leave
+from tests.test_revocation_feed import Desk
 
 QUICK = Pace(first_seconds=0.05, longest_seconds=0.3)
 
@@ -98,7 +100,10 @@ def test_everything_is_told_in_order_whoever_dies(kind: str, request: pytest.Fix
         run = world.delivering()
         stack.callback(run.kill)
         wait_until(lambda: len(kept(world, "gateway")) == len(world.rows()) - 1)
-        leave(run)
+        run.send_signal(signal.SIGTERM)
+        stdout, stderr = run.communicate(timeout=60)
+        assert 0 == run.returncode, stderr.decode()
+        assert {"spread": 0, "fed": None, "refused": 1}.items() <= json.loads(stdout).items()
 
         rows = world.rows()
         refused = rows.index(("token:t-1-7", 1))
@@ -122,15 +127,15 @@ def test_of_two_processes_one_pushes_and_the_other_takes_over(world: World):
         try:
             world.end("t-1")
             wait_until(lambda: kept(world, "gateway") == [1])
-            names = [cursor_of(world.store, PUSHER).place]
+            name = cursor_of(world.store, PUSHER).place
             second = world.delivering()
-            wait_until(lambda: cursor_of(world.store, PUSHER).place != names[0])
+            wait_until(lambda: cursor_of(world.store, PUSHER).place != name)
             world.end("t-2")
             wait_until(lambda: kept(world, "gateway") == [1, 2])
             second.kill()
             world.end("t-3")
             wait_until(lambda: kept(world, "gateway") == [1, 2, 3])
-            assert names == [cursor_of(world.store, PUSHER).place]
+            wait_until(lambda: cursor_of(world.store, PUSHER).place == name)
             assert world.rows() == heard(receiver)
         finally:
             for run in filter(None, (first, second)):
