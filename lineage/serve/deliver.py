@@ -3,7 +3,9 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from ingest.kafka_settings import KafkaSettings
@@ -13,6 +15,7 @@ from lineage.core.trust import TrustTable
 from lineage.deliver.spread import Spread
 from lineage.serve.documents import Document
 from lineage.serve.page import Page, many
+from lineage.serve.patience import opened_in_time
 from lineage.serve.stopping import stopped_by_signals
 from lineage.serve.wiring import Settings, now, opened_store
 from lineage.store.store import Store
@@ -27,19 +30,28 @@ _STILL_SECONDS: Final = 5.0  # who is shut out takes over again when nobody has 
 def deliver(settings: Settings, *, once: bool) -> Document:
     """Deliver until stopped by SIGINT or SIGTERM; with ``once`` what there is now.
 
+    Unless it is once, a store or a topic that is away is waited for, from the beginning on, longer each time.
+
     Raises:
         RefusedError: The log's URL cannot be used, or the topic is not ours to write.
-        UnavailableError: There is no store; with ``once`` also if the topic cannot be written.
+        UnavailableError: Something is away, and it was to deliver once or was stopped before it began.
     """
-    with opened_store(settings) as store:
-        delivery = Delivery(store, settings.read_trust().table, settings.log_url, settings.kafka, now)
-        try:
-            if once:
-                delivery.turn()
-            else:
-                with stopped_by_signals() as stopped:
-                    delivery.run(stopped)
+    if once:
+        with _opened(settings) as delivery:
+            delivery.turn()
             return delivery.document()
+    with stopped_by_signals() as stopped, opened_in_time(partial(_opened, settings), stopped) as delivery:
+        delivery.run(stopped)
+        return delivery.document()
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator["Delivery"]:
+    trust = settings.read_trust()
+    with opened_store(settings) as store:
+        delivery = Delivery(store, trust.table, settings.log_url, settings.kafka, now)
+        try:
+            yield delivery
         finally:
             delivery.close()
 
