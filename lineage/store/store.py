@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import threading
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -56,7 +57,7 @@ class Stored(NamedTuple):
 
 
 class Store:
-    """Facts in SQL.
+    """Facts in SQL. Any thread may use it.
 
     The store never decides what a value means: ``decode`` reads a value that was accepted before.
     """
@@ -74,6 +75,7 @@ class Store:
         self._remembered = lru_cache(maxsize=_REMEMBERED)(decode)
         self.keys = Keys(secret)
         self._projection = Projection(self.keys, self.decode)
+        self._one_writer = threading.Lock()  # what the projection remembers goes with one transaction at a time
 
     def decode(self, value: bytes) -> Event:
         """A value that was accepted, as the event that it is.
@@ -112,12 +114,13 @@ class Store:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        try:
-            with faults(self.engine), self._writing.begin() as connection:
-                yield connection
-        except BaseException:
-            self._projection.forget()  # whatever it thinks to have written was rolled back
-            raise
+        with self._one_writer:
+            try:
+                with faults(self.engine), self._writing.begin() as connection:
+                    yield connection
+            except BaseException:
+                self._projection.forget()  # whatever it thinks to have written was rolled back
+                raise
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -352,8 +355,8 @@ class Store:
         positions = {(topic, partition): following for topic, partition, following, _ in rows if topic is not None}
         return rows[0][3] or b"", positions
 
-    def search(self, text: str, *, limit: int) -> list[str]:
-        """Keys (``KIND:ID``) that contain a text, whatever its case (of ASCII letters), sorted."""
+    def search(self, text: str, *, limit: int, start: str | None = None) -> list[str]:
+        """Keys (``KIND:ID``) that contain a text, whatever its case (of ASCII letters), sorted, from ``start`` on."""
         if text != storable(text):  # no key has such characters
             return []
         pattern = text.translate(_LOWER)
@@ -364,6 +367,8 @@ class Store:
             .order_by(name.c.key)
             .limit(limit)
         )
+        if start is not None:
+            query = query.where(name.c.key >= storable(start))
         with self.connection() as connection:
             return list(connection.execute(query).scalars())
 
