@@ -156,6 +156,17 @@ spread = Table(
     Column("effective_at", BigInteger),
     Column("expires_at", BigInteger),
     Column("recorded_at", BigInteger, nullable=False),
+    Index("spread_key", "key"),
+)
+
+# The rows of ``spread`` that a receiver took, and when.
+accepted = Table(
+    "accepted",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("receiver", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # How far the spread is (one row, ``spread``: up to which moment, by which facts of which edition of the store), and how

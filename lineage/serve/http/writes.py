@@ -34,7 +34,7 @@ _LINES: Final = 500  # of a receipt, sent at once
 
 
 def router(site: Site) -> APIRouter:
-    """``POST /v1/events``, ``POST /v1/revocations``, ``…/lift`` and ``GET …/receipt``."""
+    """``POST /v1/events``, ``POST /v1/revocations``, ``…/lift``, ``…/acknowledgements`` and ``GET …/receipt``."""
     router = APIRouter(prefix="/v1")
     reading = asyncio.Semaphore(RECEIPTS)
 
@@ -64,6 +64,14 @@ def router(site: Site) -> APIRouter:
         log_access(caller, request, revocation=revocation)
         return document_response(request, document)
 
+    async def acknowledge(request: Request) -> Response:
+        caller = require(await site.workers.run(site.authenticate, request), Role.RECEIVER)
+        body = await read_object(request)
+        revocation = request.path_params["id"]
+        document = await site.writers.run(orders.acknowledge, site, caller, revocation, body)
+        log_access(caller, request, revocation=revocation, outcome=document["outcome"])
+        return document_response(request, document, status=HTTPStatus.CREATED)
+
     async def read_receipt(request: Request) -> Response:
         caller = require(await site.workers.run(site.authenticate, request), *ASKERS)
         query = Query.of(request.path_params, request.query_params, (REVOCATION, *TIMES), now=site.now)
@@ -87,6 +95,12 @@ def router(site: Site) -> APIRouter:
     router.add_api_route("/revocations", give_order, methods=["POST"], openapi_extra=OPERATIONS["give_order"])
     router.add_api_route(
         "/revocations/{id:path}/lift", lift_order, methods=["POST"], openapi_extra=OPERATIONS["lift_order"]
+    )
+    router.add_api_route(
+        "/revocations/{id:path}/acknowledgements",
+        acknowledge,
+        methods=["POST"],
+        openapi_extra=OPERATIONS["acknowledge"],
     )
     router.add_api_route(
         "/revocations/{id:path}/receipt", read_receipt, methods=["GET"], openapi_extra=OPERATIONS["read_receipt"]
