@@ -151,13 +151,7 @@ def closure(service: Service, revocation: str, *, at: Instant, known_at: Instant
         return None if found is None else {**closure_document(found), "as_of": still.as_of()}
 
 
-def revocation(
-    service: Service,
-    revocation: str,
-    *,
-    at: Instant,
-    known_at: Instant | None = None,
-) -> Document | None:
+def revocation(service: Service, revocation: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
     """The verdict on an id, and its orders; None if there is no such order."""
     with frozen(service) as still:
         verdict = closure(still, revocation, at=at, known_at=known_at)
