@@ -255,8 +255,8 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     "acknowledge": {
         "operationId": "acknowledge",
         "summary": "Say what was done about an order",
-        "description": f"{_roles([Role.RECEIVER])} The caller is the receiver; without `token` it speaks for all that was "
-        "delivered to it.",
+        "description": f"{_roles([Role.RECEIVER])} The caller is the receiver; without `token` it speaks for all that "
+        "was delivered to it.",
         "tags": ["writes"],
         "parameters": [_parameter(REVOCATION), _FORGERY],
         "requestBody": {
