@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ingest.kafka_settings import KafkaSettings
-from lineage.core.errors import DelegraphError, FencedError, UnavailableError
+from lineage.core.errors import DelegraphError, FencedError, RefusedError, UnavailableError
 from lineage.core.times import Instant
 from lineage.core.trust import TrustTable
 from lineage.deliver.spread import Spread
@@ -164,9 +164,11 @@ class _Pushing:
 
 
 def _pusher_of(settings: Settings, store: Store, trust: TrustTable | None) -> "Pusher | None":
-    from lineage.deliver.ssf.pusher import Pusher
-    from lineage.deliver.ssf.transmitter import Transmitter
-
+    try:
+        from lineage.deliver.ssf.pusher import Pusher
+        from lineage.deliver.ssf.transmitter import Transmitter
+    except ImportError as error:
+        raise RefusedError("pushing needs a few more packages: pip install 'delegraph[serve]'") from error
     transmitter = Transmitter.of(store, trust, settings.ssf, settings.read_keys(), now)
     return None if transmitter is None else Pusher(transmitter)
 

@@ -106,6 +106,9 @@ class Pusher:
             except DelegraphError as fault:
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
                 logger.warning("%s; trying again in %.1f s", fault, wait)
+            except Exception:  # who feeds beside this would go on, and nobody would see that nothing is pushed
+                wait = _LONGEST_WAIT_SECONDS
+                logger.exception("pushing failed; trying again in %.1f s", wait)
             stopped.wait(wait)
         self._end()
 
