@@ -1,4 +1,4 @@
-"""Delivery as a process: spread what orders do over the elements, feed the topic that followers read, and push."""
+"""Delivery as a process: spread what orders do over the elements, feed the topic that followers read, push and call."""
 
 import logging
 import threading
@@ -13,6 +13,7 @@ from lineage.core.times import Instant
 from lineage.core.trust import TrustTable
 from lineage.deliver.spread import Spread
 from lineage.deliver.ssf.settings import SsfSettings
+from lineage.serve.calling import Calling
 from lineage.serve.documents import Document
 from lineage.serve.page import Page, many
 from lineage.serve.stopping import stopped_by_signals
@@ -40,16 +41,19 @@ def deliver(settings: Settings, *, once: bool) -> Document:
     with opened_store(settings) as store:
         trust = settings.read_trust().table
         pushing = _Pushing(settings, store, trust)
+        calling = Calling(settings, store, trust)
         delivery = Delivery(store, trust, settings.log_url, settings.kafka, now)
         try:
             if once:
                 delivery.turn()
                 pushing.once()
+                calling.once()
             else:
-                with stopped_by_signals() as stopped, pushing.beside(stopped):
+                with stopped_by_signals() as stopped, pushing.beside(stopped), calling.beside(stopped):
                     delivery.run(stopped)
-            return {**delivery.document(), **pushing.document()}
+            return {**delivery.document(), **pushing.document(), **calling.document()}
         finally:
+            calling.close()
             delivery.close()
 
 
@@ -60,6 +64,8 @@ def page_of(document: Document) -> Page:
     page.line("No feed: the log is not on Kafka." if fed is None else f"{many(fed, 'change')} sent to the feed.")
     if "pushed" in document:
         page.line(f"{many(document['pushed'], 'event')} accepted by receivers, {document['refused']} refused for good.")
+    for called in document.get("called", ()):
+        page.line(f"{called['receiver']}: {called['enforced']} enforced, {called['rejected']} rejected.")
     return page
 
 
