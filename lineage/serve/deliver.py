@@ -4,7 +4,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ingest.kafka_settings import KafkaSettings
@@ -16,6 +17,7 @@ from lineage.deliver.ssf.settings import SsfSettings
 from lineage.serve.calling import Calling
 from lineage.serve.documents import Document
 from lineage.serve.page import Page, many
+from lineage.serve.patience import opened_in_time
 from lineage.serve.stopping import stopped_by_signals
 from lineage.serve.wiring import Settings, now, opened_store
 from lineage.store.store import Store
@@ -34,24 +36,45 @@ _STILL_SECONDS: Final = 5.0  # who is shut out takes over again when nobody has 
 def deliver(settings: Settings, *, once: bool) -> Document:
     """Deliver until stopped by SIGINT or SIGTERM; with ``once`` what there is now.
 
+    Unless it is once, a store or a topic that is away is waited for, from the beginning on, longer each time.
+
     Raises:
         RefusedError: The log's URL cannot be used, or the topic is not ours to write.
-        UnavailableError: There is no store; with ``once`` also if the topic cannot be written.
+        UnavailableError: Something is away, and it was to deliver once or was stopped before it began.
     """
+    if once:
+        with _opened(settings) as (delivery, ways):
+            delivery.turn()
+            for way in ways:
+                way.once()
+            return _document(delivery, ways)
+    with (
+        stopped_by_signals() as stopped,
+        opened_in_time(partial(_opened, settings), stopped) as (delivery, ways),
+        ExitStack() as stack,
+    ):
+        for way in ways:
+            stack.enter_context(way.beside(stopped))
+        delivery.run(stopped)
+    return _document(delivery, ways)
+
+
+def _document(delivery: "Delivery", ways: "Ways") -> Document:
+    document = delivery.document()
+    for way in ways:
+        document |= way.document()
+    return document
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[tuple["Delivery", "Ways"]]:
+    trust = settings.read_trust().table
     with opened_store(settings) as store:
-        trust = settings.read_trust().table
         pushing = _Pushing(settings, store, trust)
         calling = Calling(settings, store, trust)
         delivery = Delivery(store, trust, settings.log_url, settings.kafka, now)
         try:
-            if once:
-                delivery.turn()
-                pushing.once()
-                calling.once()
-            else:
-                with stopped_by_signals() as stopped, pushing.beside(stopped), calling.beside(stopped):
-                    delivery.run(stopped)
-            return {**delivery.document(), **pushing.document(), **calling.document()}
+            yield delivery, (pushing, calling)
         finally:
             calling.close()
             delivery.close()
@@ -157,6 +180,10 @@ class _Pushing:
         if self._pusher is None:
             return {}
         return {"pushed": self._pusher.accepted, "refused": count_dead_letters(self._store)}
+
+
+Ways = tuple[_Pushing | Calling, ...]
+"""What tells receivers in threads of its own."""
 
 
 def _pusher_of(settings: Settings, ssf: SsfSettings, store: Store, trust: TrustTable | None) -> "Pusher":
