@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jwt
 import pytest
 
+from compose.native.processes import free_port
 from lineage.core.errors import RefusedError
 from lineage.core.events import Event, RevocationAcknowledged
 from lineage.core.rule import State
@@ -342,3 +344,30 @@ def test_a_process_that_is_killed_in_a_call_is_taken_over(desk: Desk, endpoint: 
 
     assert (2, {"t1", "t2"}, 0) == (len(facts), set(endpoint.tokens), process.returncode)
     assert [] == desk.ask("conflicts")[0]["items"]
+
+
+def test_a_process_shows_how_it_is_doing(desk: Desk, endpoint: Endpoint):
+    """
+    Ready once a turn has ended well; what was written, called and answered is counted.
+    """
+    desk.take(ordered("r1", "token", f"{ISSUER}#t1"))
+    port = free_port()
+    with delivering(desk, "--listen", f"127.0.0.1:{port}") as process:
+        wait_until(lambda: answer_of(port, "/readyz")[0] == 200, 100)
+        wait_until(lambda: len(endpoint.tokens) == 2, 100)
+        counted = f'delegraph_revocation_calls_total{{outcome="enforced",receiver="{AS}"}} 2.0'
+        wait_until(lambda: counted in answer_of(port, "/metrics")[1], 100)
+        shown = answer_of(port, "/metrics")[1]
+        process.terminate()
+        process.communicate(timeout=100)
+
+    assert "delegraph_spread_changes_total 2.0" in shown
+    assert "delegraph_delivery_turn_seconds_count" in shown
+
+
+def answer_of(port: int, path: str) -> tuple[int, str]:
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=30)
+    except httpx.HTTPError:
+        return 0, ""
+    return answer.status_code, answer.text

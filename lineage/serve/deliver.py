@@ -16,6 +16,7 @@ from lineage.deliver.spread import Spread
 from lineage.deliver.ssf.settings import SsfSettings
 from lineage.serve.calling import Calling
 from lineage.serve.documents import Document
+from lineage.serve.health import Health, Serving
 from lineage.serve.page import Page, many
 from lineage.serve.patience import opened_in_time
 from lineage.serve.stopping import stopped_by_signals
@@ -25,6 +26,7 @@ from lineage.store.streams import count_dead_letters
 
 if TYPE_CHECKING:
     from lineage.deliver.ssf.pusher import Pusher
+    from lineage.serve.delivery_metrics import DeliveryMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +57,20 @@ def deliver(settings: Settings, *, once: bool) -> Document:
     ):
         for way in ways:
             stack.enter_context(way.beside(stopped))
-        delivery.run(stopped)
+        metrics = _shown(settings, partial(_document, delivery, ways), stack) if settings.listen else None
+        delivery.run(stopped, metrics)
     return _document(delivery, ways)
+
+
+def _shown(settings: Settings, document: Callable[[], Document], stack: ExitStack) -> "DeliveryMetrics":
+    """Metrics and health on a port, for as long as the stack lasts."""
+    from lineage.serve.delivery_metrics import DeliveryMetrics
+
+    health = Health()
+    metrics = DeliveryMetrics(health, now, document)
+    serving = stack.enter_context(Serving(settings.listen or "", metrics.exposition, health))
+    logger.info("metrics and health on http://%s:%d", serving.host, serving.port)
+    return metrics
 
 
 def _document(delivery: "Delivery", ways: "Ways") -> Document:
@@ -124,20 +138,27 @@ class Delivery:
         if self._feeder is not None:
             self.fed += self._feeder.turn(self._clock())
 
-    def run(self, stopped: threading.Event) -> None:
+    def run(self, stopped: threading.Event, metrics: "DeliveryMetrics | None" = None) -> None:
         """Deliver until stopped; what is away is waited for, longer each time."""
         wait = _TURN_SECONDS
         while not stopped.is_set():
             began = time.monotonic()
             try:
                 self.turn()
-                wait = max(0.0, _TURN_SECONDS - (time.monotonic() - began))
+                seconds = time.monotonic() - began
+                wait = max(0.0, _TURN_SECONDS - seconds)
+                if metrics is not None:
+                    metrics.turned(seconds)
             except FencedError as fault:
                 logger.info("%s", fault)
                 wait = _TURN_SECONDS
+                if metrics is not None:
+                    metrics.fenced()
             except UnavailableError as fault:
                 wait = min(max(wait, _TURN_SECONDS) * 2, _LONGEST_WAIT_SECONDS)
                 logger.warning("%s; trying again in %.1f s", fault, wait)
+                if metrics is not None:
+                    metrics.fault()
             stopped.wait(wait)
 
     def document(self) -> Document:
