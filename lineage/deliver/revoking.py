@@ -227,7 +227,7 @@ class Revoking:
         except httpx.HTTPError as error:
             self.counts.failed += 1
             raise NotAnsweredError(f"{receiver} does not answer: {type(error).__name__}") from error
-        if status == HTTPStatus.OK:
+        if status in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
             return ENFORCED, None
         said = _error_in(body)
         if status == HTTPStatus.BAD_REQUEST and said in _ITS_OWN_FAULT:
