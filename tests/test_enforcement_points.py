@@ -32,7 +32,9 @@ def test_they_are_mounted_beside_the_api(tmp_path: Path, signing: bool):
         active = client.post("/introspect", data={"token": raw("t1")})
         refused = client.post("/introspect", data={"token": raw("t1")}, headers={"x-role": "producer"})
         listed = client.get("/status-lists/a")
+        described = client.get("/openapi.json").json()["paths"].keys()
 
     assert (True, "no-store", 403) == (active.json()["active"], active.headers["cache-control"], refused.status_code)
     assert (200 if signing else 404) == listed.status_code
+    assert ("/introspect" in described, "/status-lists/{name}" in described) == (True, signing)
     assert (listed.headers["cache-control"] == "max-age=60") is signing

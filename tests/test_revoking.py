@@ -204,6 +204,22 @@ def test_a_crash_before_it_is_written_down_changes_nothing(fresh: stores.Fresh, 
     assert (["t1", "t1"], 2, 1) == (endpoint.tokens, len(log.events), len(log.said))
 
 
+def test_what_was_answered_does_not_wait_for_the_rest(
+    tmp_path: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+):
+    """With a slow server each answer is acknowledged as it comes; rows that need no call are passed over at once."""
+    monkeypatch.setattr("lineage.deliver.revoking._SETTLE_SECONDS", -1.0)
+    batches: list[list[Event]] = []
+    with a_store(stores.in_a_file) as (store, _):
+        tell(store, *[(f"token:{ISSUER}#t{n}" if n % 2 else "delegation:d", State.REVOKED) for n in range(6)])
+        one = Revoking(store, None, endpoint_settings(tmp_path, endpoint.url), batches.append, lambda: 1)
+        assert 3 == one.turn()
+        one.close()
+
+    assert [1, 1, 1] == [len(batch) for batch in batches]
+    assert ["t1", "t3", "t5"] == endpoint.tokens
+
+
 def test_an_assertion_is_signed_for_the_endpoint(tmp_path: Path, endpoint: Endpoint):
     """private_key_jwt (RFC 7523): by the key of the file, for the URL, for a minute."""
     file_of(tmp_path, pem(P256))

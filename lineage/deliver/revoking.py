@@ -44,7 +44,8 @@ logger = logging.getLogger(__name__)
 SOURCE: Final = "urn:delegraph:deliver"  # of the acknowledgements that come of calls
 LONGEST_WAIT_SECONDS: Final = 300.0
 _SHORTEST_WAIT_SECONDS: Final = 1.0
-_TOGETHER: Final = 50  # rows that are settled in one go
+_TOGETHER: Final = 1_000  # rows that are looked at in one go
+_SETTLE_SECONDS: Final = 1.0  # what was answered waits no longer for the rest of them
 _ANSWER_BYTES: Final = 65_536
 _ASSERTION_SECONDS: Final = 60
 _SECOND: Final = 1_000_000
@@ -138,8 +139,10 @@ class Revoking:
                 break
             answers: list[tuple[Row, str, str | None]] = []
             fault = None
-            done = cursor.seq
+            done, began = cursor.seq, time.monotonic()
             for row in rows:
+                if answers and time.monotonic() - began > _SETTLE_SECONDS:
+                    break
                 handle = self._handle(row)
                 try:
                     if handle is not None:
