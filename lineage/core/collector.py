@@ -1,4 +1,4 @@
-"""Python's garbage collector, put off while very many values are made that hold no cycle."""
+"""Python's garbage collector, put off while very many values are made that hold no cycle, or kept from them."""
 
 import gc
 from collections.abc import Iterator
@@ -15,3 +15,11 @@ def collector_put_off() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def collector_spared() -> None:
+    """Keep the collector from looking again at all that there is now, which is to stay.
+
+    What is no longer wanted of it is freed all the same, but for cycles: so this is for now and then.
+    """
+    gc.freeze()
