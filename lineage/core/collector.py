@@ -17,9 +17,15 @@ def collector_put_off() -> Iterator[None]:
             gc.enable()
 
 
-def collector_spared() -> None:
-    """Keep the collector from looking again at all that there is now, which is to stay.
+def collector_spared(*, anew: bool = False) -> None:
+    """Keep the collector from looking again and again at all that there is now, which is to stay.
 
-    What is no longer wanted of it is freed all the same, but for cycles: so this is for now and then.
+    What is no longer wanted of it is freed all the same, but for cycles.
+
+    Args:
+        anew: Look at everything once more before, for what was kept from it earlier may be garbage by now.
     """
+    if anew:
+        gc.unfreeze()
+        gc.collect()
     gc.freeze()

@@ -59,7 +59,7 @@ class LiveGraph:
         with self._lock:
             self._world, self._following = world, dict(following)
             self._edition, self._recorded_at = edition, recorded_at
-        collector_spared()
+        collector_spared(anew=True)  # the world that was, if there was one
 
     def projected(self, batch: Batch) -> None:
         """Take in a batch that is in the store, without asking for it; what does not follow is left to ``follow``."""
