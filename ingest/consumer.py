@@ -182,9 +182,10 @@ class Consumer:
                 if not stopped.is_set() and member.claim(batch, polled, generation):
                     member.writing = member.writer.submit(self._write, batch, began)
             finally:
-                self._tell(member, settled)  # while the next one is written
+                self._announce(member, settled)  # while the next one is written
         if not polled:
             self._finish(member)
+            member.tell()  # also of the last batch before a pause
         self._observer.lag(member.lag())
 
     def _read(self, polled: Mapping[Place, list[Any]]) -> Batch:
@@ -219,7 +220,7 @@ class Consumer:
         self._wait = _SHORTEST_WAIT_SECONDS
         return settled
 
-    def _tell(self, member: "_Member", settled: _Settled | None) -> None:
+    def _announce(self, member: "_Member", settled: _Settled | None) -> None:
         """Say of a batch that it is in the store."""
         if settled is not None:
             batch = settled[0]
@@ -228,7 +229,7 @@ class Consumer:
             member.commit({place: following for place, (_, following) in batch.advance.items()})
 
     def _finish(self, member: "_Member") -> None:
-        self._tell(member, self._settle(member))
+        self._announce(member, self._settle(member))
 
 
 class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python ships no types
@@ -377,7 +378,11 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
     def commit(self, following: Mapping[Place, int]) -> None:
         """Tell the group where we are, now and then; nothing of ours reads it."""
         self._uncommitted.update(following)
-        if time.monotonic() - self._committed_at >= _COMMIT_SECONDS:
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell the group what it was not told yet, if it is time to."""
+        if self._uncommitted and time.monotonic() - self._committed_at >= _COMMIT_SECONDS:
             self._committed_at = time.monotonic()
             with suppress(KafkaError):
                 self._consumer.commit_async(self._offsets())
