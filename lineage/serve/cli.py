@@ -934,8 +934,8 @@ def serve(settings: "Settings", out: _Out, by: str | None, **_said: str | None) 
         from lineage.serve.http.enforcement import enforcement_points
         from lineage.serve.http.starting import serve as run
 
-        parts = enforcement_points(settings)
-        run(service, settings.http, say=say, name=by, four_eyes=settings.four_eyes, parts=parts)
+        beside = enforcement_points(settings)
+        run(service, settings.http, say=say, name=by, four_eyes=settings.four_eyes, beside=beside)
 
 
 @contextmanager

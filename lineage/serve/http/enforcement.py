@@ -1,4 +1,4 @@
-"""What enforcement points ask beside the API: introspection, and token status lists where they can be signed."""
+"""What is beside the API for enforcement points: Shared Signals, introspection, and status lists that can be signed."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,8 +6,8 @@ from fastapi import APIRouter
 
 from lineage.deliver import introspection, status_lists
 from lineage.deliver.current import Current
-from lineage.deliver.keys import Keys, load_keys
 from lineage.deliver.status_lists import StatusLists
+from lineage.serve.http.shared_signals import shared_signals
 from lineage.serve.http.site import Site
 from lineage.serve.settings import Settings
 
@@ -18,16 +18,15 @@ def enforcement_points(settings: Settings) -> Callable[[Site], Sequence[APIRoute
     Raises:
         RefusedError: The keys cannot be used.
     """
-    keys: Keys | None = None
-    if settings.signing_key_file is not None and settings.http.public_url is not None:
-        keys = load_keys([settings.signing_key_file])
+    keys, public_url = settings.read_keys(), settings.http.public_url
+    signals = shared_signals(settings)
 
     def parts(site: Site) -> Sequence[APIRouter]:
         service = site.service
         current = Current(service.store, service.trust.table)
-        found = [introspection.router(current, service.clock, site.authenticate)]
-        if keys is not None:
-            lists = StatusLists(current, service.clock, f"{settings.http.public_url}/status-lists", keys)
+        found = [*signals(site), introspection.router(current, service.clock, site.authenticate)]
+        if keys is not None and public_url is not None:
+            lists = StatusLists(current, service.clock, f"{public_url}/status-lists", keys)
             found.append(status_lists.router(lists, service.clock))
         return found
 
