@@ -931,11 +931,11 @@ def serve(settings: "Settings", out: _Out, by: str | None, **_said: str | None) 
     from lineage.serve.wiring import opened_shared_service
 
     with _serving() as say, opened_shared_service(settings) as service:
-        from lineage.serve.http.enforcement import enforcement_points
+        from lineage.serve.http.delivering import endpoints
         from lineage.serve.http.starting import serve as run
 
-        beside = enforcement_points(settings)
-        run(service, settings.http, say=say, name=by, four_eyes=settings.four_eyes, beside=beside)
+        parts = partial(endpoints, settings)
+        run(service, settings.http, say=say, name=by, four_eyes=settings.four_eyes, parts=parts)
 
 
 @contextmanager
