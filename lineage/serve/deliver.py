@@ -1,24 +1,31 @@
-"""Delivery as a process: spread what orders do over the elements, and feed the topic that followers read."""
+"""Delivery as a process: spread what orders do over the elements, feed the topic that followers read, push and call."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ingest.kafka_settings import KafkaSettings
-from lineage.core.errors import DelegraphError, FencedError, UnavailableError
+from lineage.core.errors import DelegraphError, FencedError, RefusedError, UnavailableError
 from lineage.core.times import Instant
 from lineage.core.trust import TrustTable
 from lineage.deliver.spread import Spread
+from lineage.serve.calling import Calling
 from lineage.serve.documents import Document
+from lineage.serve.health import Health, Serving
 from lineage.serve.page import Page, many
 from lineage.serve.patience import opened_in_time
 from lineage.serve.stopping import stopped_by_signals
 from lineage.serve.wiring import Settings, now, opened_store
 from lineage.store.store import Store
+from lineage.store.streams import count_dead_letters
+
+if TYPE_CHECKING:
+    from lineage.deliver.ssf.pusher import Pusher
+    from lineage.serve.delivery_metrics import DeliveryMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -37,22 +44,52 @@ def deliver(settings: Settings, *, once: bool) -> Document:
         UnavailableError: Something is away, and it was to deliver once or was stopped before it began.
     """
     if once:
-        with _opened(settings) as delivery:
+        with _opened(settings) as (delivery, ways):
             delivery.turn()
-            return delivery.document()
-    with stopped_by_signals() as stopped, opened_in_time(partial(_opened, settings), stopped) as delivery:
-        delivery.run(stopped)
-        return delivery.document()
+            for way in ways:
+                way.once()
+            return _document(delivery, ways)
+    with (
+        stopped_by_signals() as stopped,
+        opened_in_time(partial(_opened, settings), stopped) as (delivery, ways),
+        ExitStack() as stack,
+    ):
+        for way in ways:
+            stack.enter_context(way.beside(stopped))
+        metrics = _shown(settings, partial(_document, delivery, ways), stack) if settings.listen else None
+        delivery.run(stopped, metrics)
+    return _document(delivery, ways)
+
+
+def _shown(settings: Settings, document: Callable[[], Document], stack: ExitStack) -> "DeliveryMetrics":
+    """Metrics and health on a port, for as long as the stack lasts."""
+    from lineage.serve.delivery_metrics import DeliveryMetrics
+
+    health = Health()
+    metrics = DeliveryMetrics(health, now, document)
+    serving = stack.enter_context(Serving(settings.listen or "", metrics.exposition, health))
+    logger.info("metrics and health on http://%s:%d", serving.host, serving.port)
+    return metrics
+
+
+def _document(delivery: "Delivery", ways: "Ways") -> Document:
+    document = delivery.document()
+    for way in ways:
+        document |= way.document()
+    return document
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator["Delivery"]:
-    trust = settings.read_trust()
+def _opened(settings: Settings) -> Iterator[tuple["Delivery", "Ways"]]:
+    trust = settings.read_trust().table
     with opened_store(settings) as store:
-        delivery = Delivery(store, trust.table, settings.log_url, settings.kafka, now)
+        pushing = _Pushing(settings, store, trust)
+        calling = Calling(settings, store, trust)
+        delivery = Delivery(store, trust, settings.log_url, settings.kafka, now)
         try:
-            yield delivery
+            yield delivery, (pushing, calling)
         finally:
+            calling.close()
             delivery.close()
 
 
@@ -61,6 +98,10 @@ def page_of(document: Document) -> Page:
     page = Page().line(f"{many(document['spread'], 'change')} of an element's state written.")
     fed = document["fed"]
     page.line("No feed: the log is not on Kafka." if fed is None else f"{many(fed, 'change')} sent to the feed.")
+    if "pushed" in document:
+        page.line(f"{many(document['pushed'], 'event')} accepted by receivers, {document['refused']} refused for good.")
+    for called in document.get("called", ()):
+        page.line(f"{called['receiver']}: {called['enforced']} enforced, {called['rejected']} rejected.")
     return page
 
 
@@ -96,20 +137,27 @@ class Delivery:
         if self._feeder is not None:
             self.fed += self._feeder.turn(self._clock())
 
-    def run(self, stopped: threading.Event) -> None:
+    def run(self, stopped: threading.Event, metrics: "DeliveryMetrics | None" = None) -> None:
         """Deliver until stopped; what is away is waited for, longer each time."""
         wait = _TURN_SECONDS
         while not stopped.is_set():
             began = time.monotonic()
             try:
                 self.turn()
-                wait = max(0.0, _TURN_SECONDS - (time.monotonic() - began))
+                seconds = time.monotonic() - began
+                wait = max(0.0, _TURN_SECONDS - seconds)
+                if metrics is not None:
+                    metrics.turned(seconds)
             except FencedError as fault:
                 logger.info("%s", fault)
                 wait = _TURN_SECONDS
+                if metrics is not None:
+                    metrics.fenced()
             except UnavailableError as fault:
                 wait = min(max(wait, _TURN_SECONDS) * 2, _LONGEST_WAIT_SECONDS)
                 logger.warning("%s; trying again in %.1f s", fault, wait)
+                if metrics is not None:
+                    metrics.fault()
             stopped.wait(wait)
 
     def document(self) -> Document:
@@ -120,6 +168,52 @@ class Delivery:
         """Give back what it holds."""
         if self._feeder is not None:
             self._feeder.close()
+
+
+class _Pushing:
+    """Pushes Shared Signals in threads of its own, so that it does not wait for the topic, nor the topic for it."""
+
+    def __init__(self, settings: Settings, store: Store, trust: TrustTable | None) -> None:
+        self._store = store
+        self._pusher = None if settings.ssf is None else _pusher_of(settings, store, trust)
+
+    def once(self) -> None:
+        if self._pusher is not None:
+            self._pusher.once()
+
+    @contextmanager
+    def beside(self, stopped: threading.Event) -> Iterator[None]:
+        """Push while this lasts; it ends once ``stopped`` is set."""
+        if self._pusher is None:
+            yield
+            return
+        thread = threading.Thread(target=self._pusher.run, args=(stopped,), name="pusher")
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()
+
+    def document(self) -> Document:
+        """How many events were accepted here, and how many were ever refused for good; nothing if nothing is pushed."""
+        if self._pusher is None:
+            return {}
+        return {"pushed": self._pusher.accepted, "refused": count_dead_letters(self._store)}
+
+
+Ways = tuple[_Pushing | Calling, ...]
+"""What tells receivers in threads of its own."""
+
+
+def _pusher_of(settings: Settings, store: Store, trust: TrustTable | None) -> "Pusher | None":
+    try:
+        from lineage.deliver.ssf.pusher import Pusher
+        from lineage.deliver.ssf.transmitter import Transmitter
+    except ImportError as error:
+        raise RefusedError("pushing needs a few more packages: pip install 'delegraph[serve]'") from error
+    transmitter = Transmitter.of(store, trust, settings.ssf, settings.read_keys(), now)
+    return None if transmitter is None else Pusher(transmitter)
 
 
 class _Feeder:

@@ -13,6 +13,7 @@ from lineage.core.events import (
     DecisionMade,
     Fact,
     Target,
+    TokenIssued,
     digest,
     document,
     fact_order,
@@ -28,7 +29,7 @@ from lineage.core.findings import (
     sequence_hole,
     unauthorised,
 )
-from lineage.core.mentions import Role, about
+from lineage.core.mentions import Role, about, listed
 from lineage.core.reach import Proposal, struck_by
 from lineage.core.rule import Verdict, judge_all, judge_name
 from lineage.core.times import Instant, format_instant
@@ -173,15 +174,30 @@ def _change(of: tuple[str, str], before: Verdict, after: Verdict) -> Document:
     return {"kind": of[0], "id": of[1], "from": verdict_document(before), "to": verdict_document(after)}
 
 
-def search(service: Service, text: str, *, limit: int = PAGE) -> Document:
-    """The ids that contain a text."""
-    found = service.store.search(text, limit=limit + 1)
+def actions(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
+    """The actions that mention a thing, the latest first; None if no fact names it."""
+    key = key_of(kind, id_)
+    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+        named = reader.facts_mentioning(key)
+        if not named:
+            return None
+        world = reader.world()
+        mentioned = {fact.event.body.action for fact in named if isinstance(fact.event.body, ActionPerformed)}
+        reader.load_actions(world, mentioned)
+    items = [action_document(world, action) for action in mentioned if action in world.actions]
+    items.sort(key=lambda item: (item["occurred_at"], item["action"]), reverse=True)
+    return {"kind": kind, "id": id_, **listing(items, total=len(items)), "as_of": service.as_of()}
+
+
+def search(service: Service, text: str, *, start: str | None = None, limit: int = PAGE) -> Document:
+    """The ids that contain a text, from one on: the ``next`` of the page before."""
+    found = service.store.search(text, start=start, limit=limit + 1)
     items: list[Document] = []
     for key in found[:limit]:
         kind, id_ = split_key(key)
         items.append({"kind": kind, "id": id_})
     more = len(found) > limit
-    total = None if more else len(items)
+    total = None if more or start is not None else len(items)
     return {**listing(items, total=total, following=found[limit] if more else None), "as_of": service.as_of()}
 
 
@@ -238,7 +254,8 @@ def conflicts(service: Service) -> Document:
 def findings(service: Service, *, at: Instant, after: int = -1, limit: int = PAGE) -> Document:
     """What does not fit together, over the facts from a number on: a page of facts at a time until ``limit`` is met."""
     found: dict[tuple[str, str, str, tuple[str, ...]], Document] = {}
-    if after < 0:
+    begun = after >= 0
+    if not begun:
         _gather(found, _sequence_holes(service))
     while page := service.store.facts(after=after, limit=PAGE):
         after = page[-1].number
@@ -247,7 +264,7 @@ def findings(service: Service, *, at: Instant, after: int = -1, limit: int = PAG
             break
     more = bool(page) and bool(service.store.facts(after=after, limit=1))
     items = [found[key] for key in sorted(found)]
-    total = None if more else len(items)
+    total = None if more or begun else len(items)
     return {**listing(items, total=total, following=str(after) if more else None), "as_of": service.as_of()}
 
 
@@ -273,6 +290,8 @@ def _page_findings(service: Service, facts: list[Fact], at: Instant) -> Iterator
             of.setdefault(split_key(key)[0], []).append(key)
         elements = [*of.get("token", ()), *of.get("delegation", ())]
         reader.load_elements(world, elements)
+        for found in reader.facts_referring(_places_in_lists(facts), Role.MENTIONS):
+            world.add(found)
         reader.load_actions(world, [split_key(key)[1] for key in of.get("action", ())])
         reader.load_about(world, [*of.get("revocation", ()), *of.get("decision", ())])
         reader.load_about(world, {f"receiver:{receiver}" for receiver in world.receivers.acknowledging()})
@@ -296,6 +315,15 @@ def _page_findings(service: Service, facts: list[Fact], at: Instant) -> Iterator
         yield from acknowledgement_findings(world, split_key(key)[1])
     for key in of.get("principal", ()):
         yield from principal_findings(world, split_key(key)[1])
+
+
+def _places_in_lists(facts: list[Fact]) -> set[str]:
+    """Where tokens stand in status lists."""
+    return {
+        "{}:{}".format(*listed(body.status_list))
+        for fact in facts
+        if isinstance(body := fact.event.body, TokenIssued) and body.status_list is not None
+    }
 
 
 def _element_findings(world: World, key: str, at: Instant) -> Iterator[Finding]:

@@ -5,7 +5,6 @@ the identity: what is found is decoded, and the real ids are compared.
 """
 
 import hashlib
-from collections import defaultdict
 from typing import Final
 
 import sqlalchemy as sa
@@ -156,6 +155,17 @@ spread = Table(
     Column("effective_at", BigInteger),
     Column("expires_at", BigInteger),
     Column("recorded_at", BigInteger, nullable=False),
+    Index("spread_key", "key"),
+)
+
+# The rows of ``spread`` that a receiver took, and when.
+accepted = Table(
+    "accepted",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("receiver", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # How far the spread is (one row, ``spread``: up to which moment, by which facts of which edition of the store), and how
@@ -168,6 +178,52 @@ delivered = Table(
     Column("at", BigInteger, nullable=False),
     Column("turn", BigInteger, nullable=False),  # one more with every time that it is written
     Column("place", LargeBinary),
+)
+
+# Of each receiver that asked for it the stream of Shared Signals; ``turn`` is one more with every change.
+stream = Table(
+    "stream",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("receiver", Text, nullable=False),
+    Column("said", Text, nullable=False),  # what its receiver said of it, as JSON
+    Column("secret", LargeBinary),  # the authorization header, sealed
+    Column("status", String(16), nullable=False),
+    Column("reason", Text),
+    Column("fault", Text),  # why what is to be pushed is not accepted
+    Column("seq", BigInteger, nullable=False),  # the rows of `spread` up to here are settled
+    Column("horizon", BigInteger, nullable=False),  # of those up to here only the last of each element is told
+    Column("settled", Text, nullable=False),  # rows behind `seq` that are settled as well, as JSON
+    Column("covers", Text, nullable=False),  # what its receiver covered when it was told from the beginning
+    Column("turn", BigInteger, nullable=False),
+    Index("stream_receiver", "receiver", unique=True),
+)
+
+# What is told of a stream itself; gone once it is settled.
+notice = Table(
+    "notice",
+    metadata,
+    Column("id", _Big, primary_key=True),
+    Column("stream", String(64), nullable=False),
+    Column("event", Text, nullable=False),  # type and payload, as JSON
+    Column("made_at", BigInteger, nullable=False),
+    Index("notice_stream", "stream", "id"),
+)
+
+# What receivers refused for good. It stays when the stream is gone.
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("id", _Big, primary_key=True),
+    Column("receiver", Text, nullable=False),
+    Column("stream", String(64), nullable=False),
+    Column("jti", String(64), nullable=False),
+    Column("seq", BigInteger),  # of `spread`; none for a notice
+    Column("error", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("refused_at", BigInteger, nullable=False),
+    Index("dead_letter_once", "stream", "jti", unique=True),
+    Index("dead_letter_receiver", "receiver", "id"),
 )
 
 # A Span is 2**32 microseconds (72 minutes) of time. Bounds are kept in Spans, so that children that each outlive the
@@ -186,34 +242,47 @@ def span_of(at: Instant) -> int:
     return at >> _SPAN_BITS
 
 
-class Keys:
-    """Hashes of keys, keyed with the secret of the store so that nobody can choose two ids with one hash."""
+class Hashes(dict[str, int]):
+    """The signed 64-bit hashes of the ids of one kind, each worked out when it is first asked for."""
 
-    _CACHED: Final = 100_000  # of each kind
+    __slots__ = ("_blank",)
+    _CACHED: Final = 100_000
+
+    def __init__(self, blank: "hashlib.blake2b", kind: str) -> None:
+        """Take a hash that nothing but the secret went into."""
+        super().__init__()
+        self._blank = blank.copy()
+        self._blank.update(f"{kind}:".encode())
+
+    def once(self, id_: str) -> int:
+        """The hash of an id that will hardly come again."""
+        state = self._blank.copy()
+        state.update(id_.encode())
+        return int.from_bytes(state.digest(), "little", signed=True)
+
+    def __missing__(self, id_: str) -> int:
+        """Work it out, and remember it."""
+        found = self.once(id_)
+        if len(self) >= self._CACHED:
+            self.clear()
+        self[id_] = found
+        return found
+
+
+class Keys(dict[str, Hashes]):
+    """Hashes of keys by kind, keyed with the secret of the store so that nobody can choose two ids with one hash."""
 
     def __init__(self, secret: bytes) -> None:
         """Take the store's secret."""
-        self._blank = hashlib.blake2b(digest_size=8, key=secret)
-        self._caches: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        super().__init__()
+        self.blank = hashlib.blake2b(digest_size=8, key=secret)
 
     def __call__(self, key: str) -> int:
         """The signed 64-bit hash of a key, ``KIND:ID``."""
         kind, _, id_ = key.partition(":")
-        return self.of(kind, id_)
+        return self[kind][id_]
 
-    def of(self, kind: str, id_: str) -> int:
-        """The signed 64-bit hash of a key in two parts."""
-        cache = self._caches[kind]
-        found = cache.get(id_)
-        if found is None:
-            found = self.once(kind, id_)
-            if len(cache) >= self._CACHED:
-                cache.clear()
-            cache[id_] = found
+    def __missing__(self, kind: str) -> Hashes:
+        """Begin with a kind."""
+        found = self[kind] = Hashes(self.blank, kind)
         return found
-
-    def once(self, kind: str, id_: str) -> int:
-        """The same, of a key that will hardly come again."""
-        state = self._blank.copy()
-        state.update(f"{kind}:{id_}".encode())
-        return int.from_bytes(state.digest(), "little", signed=True)
