@@ -27,6 +27,7 @@ _PARTS: Final = (
     "_unpack_records",
     "drain",
 )
+_MOST_BITS: Final = 63  # a longer number is none
 _OFFSETS: Final = (1 << 40) - 1  # of a record's number
 _new: Any = tuple.__new__
 
@@ -108,12 +109,13 @@ def plain_records(topic: str, partition: int, batch: Any) -> list[Record] | None
         for _ in range(batch.records_count):
             size, at = _varint(raw, at)
             end = at + size
-            delta, at = _varint(raw, at + 1)  # behind the attributes
+            if raw[at] > 0x7F:  # noqa: PLR2004 (attributes; there are none, and the library takes them for a varint)
+                return None
+            delta, at = _varint(raw, at + 1)
             if not same:
                 recorded_at = moment_of(0, first + delta)
-            while raw[at] > 0x7F:  # noqa: PLR2004 (the offset that the record claims for itself)
-                at += 1
-            size, at = _varint(raw, at + 1)
+            _, at = _varint(raw, at)  # the offset that the record claims for itself
+            size, at = _varint(raw, at)
             size, at = _varint(raw, at + size if size > 0 else at)  # behind the key
             value = raw[at : at + size] if size >= 0 else None
             if at + max(size, 0) + 1 != end or raw[end - 1]:  # headers, or nonsense
@@ -139,3 +141,5 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:  # noqa: PLR2004
             return (number >> 1) ^ -(number & 1), at + 1
         shift += 7
+        if shift > _MOST_BITS:
+            raise IndexError

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ingest.log import Entry
-from lineage.core.errors import UnavailableError
+from lineage.core.errors import AbsentError, UnavailableError
 from lineage.core.records import TOPICS, Position, Record, Slice, position_of
 from lineage.core.sqlite_file import APPLICATION_ID, fault_of_file, meaning_of
 from lineage.core.times import Instant
@@ -43,7 +43,7 @@ class SqliteLog:
         self._clock = clock
         self._identity: bytes | None = None
         if not create and not Path(path).exists():
-            raise UnavailableError(f"there is no log at {path}; make one with 'delegraph init' or 'delegraph ingest'")
+            raise AbsentError(f"there is no log at {path}; make one with 'delegraph init' or 'delegraph ingest'")
         with self._faults():
             self._connection = sqlite3.connect(
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -58,7 +58,7 @@ class SqliteLog:
         ask = self._connection.execute
         (pages,), (id_,) = (ask(f"PRAGMA {name}").fetchone() for name in ("page_count", "application_id"))
         if fault := fault_of_file(pages=pages, application_id=id_, create=create):
-            raise UnavailableError(f"{self._path} {fault}")
+            raise AbsentError(f"{self._path} {fault}")
         if pages == 0:
             ask(f"PRAGMA application_id = {APPLICATION_ID}")
         if create:

@@ -973,3 +973,24 @@ def get(port: int, path: str) -> tuple[int, bytes]:
         return answer.status, answer.read()
     finally:
         connection.close()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"), [("consume", "does not exist; make it first"), ("deliver", "no store at")]
+)
+def test_what_does_not_come_by_itself_is_not_waited_for(command: str, said: str, tmp_path: Path):
+    """
+    A folder or a store that nobody has made is named at once: to wait would hide a mistyped path.
+    """
+    words = [sys.executable, "-c", "from lineage.serve.cli import main; main()", command]
+    run = subprocess.run(
+        [*words, "--store", f"sqlite:///{tmp_path}/none/none.db"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    assert run.returncode == 5
+    assert said in run.stderr
+    assert "trying again" not in run.stderr

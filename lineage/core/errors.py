@@ -8,6 +8,7 @@ DelegraphError
 │   └── OtherOrderError       the id is that of another order
 ├── DriftError                an order would kill what the plan did not list
 ├── UnavailableError          the log or the store is away; the only fault worth retrying
+│   └── AbsentError           it does not come by itself: somebody has to make it, or to name another
 └── IntegrityError            what is stored contradicts itself or the log
     └── FencedError           another consumer has moved the position; nothing was written
 """
@@ -69,6 +70,12 @@ class UnavailableError(DelegraphError):
     """The log or the store is away, locked, read-only or full."""
 
     retriable = True
+
+
+class AbsentError(UnavailableError):
+    """There is no such log or store, or not one of ours: to wait does not help, the message names what does."""
+
+    retriable = False
 
 
 class IntegrityError(DelegraphError):

@@ -20,7 +20,7 @@ def opened_in_time(opening: Callable[[], AbstractContextManager[T]], stopped: th
     """Something, as soon as all that it is opened from is there.
 
     Raises:
-        UnavailableError: It was stopped before that.
+        UnavailableError: It was stopped before that, or waiting does not help.
     """
     with ExitStack() as held:
         yield _opened(opening, stopped, held)
@@ -32,6 +32,8 @@ def _opened(opening: Callable[[], AbstractContextManager[T]], stopped: threading
         try:
             return held.enter_context(opening())
         except UnavailableError as fault:
+            if not fault.retriable:
+                raise
             logger.warning("%s; trying again in %.1f s", fault, wait)
             if stopped.wait(wait):
                 raise

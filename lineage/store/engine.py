@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine
 
-from lineage.core.errors import IntegrityError, RefusedError, UnavailableError
+from lineage.core.errors import AbsentError, IntegrityError, RefusedError, UnavailableError
 from lineage.store import postgres, sqlite
 from lineage.store.bulk import backend_of
 from lineage.store.tables import meta
@@ -87,7 +87,7 @@ def revision_of(connection: Connection) -> str | None:
         return None
     if not tables >= _OURS:
         where = connection.engine.url.render_as_string(hide_password=True)
-        raise UnavailableError(f"{where} is a database, but not a delegraph store; name another with --store")
+        raise AbsentError(f"{where} is a database, but not a delegraph store; name another with --store")
     found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
     return None if found is None else str(found)
 
@@ -129,10 +129,10 @@ def check(engine: Engine) -> bytes:
         found = revision_of(connection)
         where = engine.url.render_as_string(hide_password=True)
         if found is None:
-            raise UnavailableError(f"the store {where} is empty; make its tables with 'delegraph init'")
+            raise AbsentError(f"the store {where} is empty; make its tables with 'delegraph init'")
         _refuse_newer(engine, found)
         if found != REVISION:
-            raise UnavailableError(
+            raise AbsentError(
                 f"the store {where} has version {found}, this delegraph needs {REVISION}; run 'delegraph init'"
             )
         secret = connection.execute(sa.select(meta.c.value).where(meta.c.name == "secret")).scalar()
@@ -147,6 +147,6 @@ def check(engine: Engine) -> bytes:
 def _refuse_newer(engine: Engine, found: str | None) -> None:
     if found is not None and found > REVISION:
         where = engine.url.render_as_string(hide_password=True)
-        raise UnavailableError(
+        raise AbsentError(
             f"the store {where} has version {found}, which is newer than this delegraph ({REVISION}); upgrade delegraph"
         )

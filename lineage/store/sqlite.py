@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 
-from lineage.core.errors import DelegraphError, IntegrityError, RefusedError, UnavailableError
+from lineage.core.errors import AbsentError, DelegraphError, IntegrityError, RefusedError, UnavailableError
 from lineage.core.sqlite_file import APPLICATION_ID, fault_of_file
 
 # A locked store is waited for this long before it is an error.
@@ -43,12 +43,12 @@ def file_of(url: URL) -> Path | None:
 def _refuse_place(file: Path, *, create: bool) -> None:
     try:
         if file.is_dir():
-            raise UnavailableError(f"{file} is a folder, not a delegraph store; name a file with --store")
+            raise AbsentError(f"{file} is a folder, not a delegraph store; name a file with --store")
         if create and not file.parent.is_dir():
-            raise UnavailableError(f"the folder {file.parent} does not exist; make it first")
+            raise AbsentError(f"the folder {file.parent} does not exist; make it first")
         if not create and not file.exists():
             hint = "make one with 'delegraph init' or 'delegraph ingest'"
-            raise UnavailableError(f"there is no store at {file}; {hint}")
+            raise AbsentError(f"there is no store at {file}; {hint}")
     except OSError as error:
         raise UnavailableError(f"the store {file} cannot be opened: {error.strerror}") from error
 
@@ -57,7 +57,7 @@ def _on_connect(url: str, create: bool, connection: Any, _record: Any) -> None: 
     cursor = connection.cursor()
     (pages,), (id_,) = (cursor.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "application_id"))
     if fault := fault_of_file(pages=pages, application_id=id_, create=create):
-        raise UnavailableError(f"{url} {fault}")
+        raise AbsentError(f"{url} {fault}")
     if pages == 0:
         cursor.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     # FULL: a committed fact survives the machine going down. WAL: questions do not wait for the intake.
