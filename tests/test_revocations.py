@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest import codec
 from lineage.core.closure import closure_of
 from lineage.core.events import canonical_json
 from lineage.core.receipts import receipt_of
@@ -22,7 +23,7 @@ from lineage.serve.revocations import closure_document, line_document
 from lineage.serve.service import Service, Trust
 from lineage.serve.sorting import in_order
 from lineage.serve.wiring import now
-from lineage.store.store import Store
+from lineage.store.store import Store, open_store
 from tests import compare, model, stores, worlds
 from tests.test_bad_input import JWT
 from tests.test_cli import LATER, WORLD, Desk, day, derived, done, granted, ordered, registered, said, token
@@ -138,10 +139,13 @@ def test_a_verdict_from_sql_is_that_of_the_core_on_the_whole_graph(fresh: stores
         store.close()
 
 
-@given(st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3))), st.integers(1, 4))
+NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=3)  # what an id may hold, and more
+
+
+@given(st.lists(st.tuples(NAMES, NAMES)), st.integers(1, 4))
 def test_lines_are_sorted_however_many_fit_into_memory(places: list[tuple[str, str]], run: int):
     """
-    What waits in files comes back in its order, tabs and line ends in ids and all.
+    What waits in files comes back in its order, be it beyond the BMP, or the beginning of another.
     """
     given_lines = [(place, canonical_json(list(place))) for place in places]
 
@@ -715,3 +719,22 @@ def timeless(document: Any) -> Any:
     if isinstance(document, dict):
         return {key: timeless(value) for key, value in document.items() if key not in moments}
     return [timeless(item) for item in document] if isinstance(document, list) else document
+
+
+def test_what_is_read_once_is_not_kept_in_memory(desk: Desk):
+    """
+    A receipt keeps few pages of the database, and puts what its walk has seen into a file; afterwards all is as before.
+    """
+    store = open_store(desk.url, codec.read)
+
+    def room() -> list[int]:
+        with store.connection() as connection:
+            return [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("cache_size", "temp_store")]
+
+    before = room()
+    with store.frozen(frugal=True) as still, still.connection() as connection:
+        kept = -connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
+        assert 1 == connection.exec_driver_sql("PRAGMA temp_store").scalar_one()  # 1: files, 2: memory
+    assert kept <= 8_192 < -before[0]
+    assert before == room()
+    store.close()

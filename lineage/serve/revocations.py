@@ -136,8 +136,8 @@ def around(reader: Reader, revocation: str) -> World:
 
 @contextmanager
 def frozen(service: Service) -> Iterator[Service]:
-    """The service as its store is now, for as long as this lasts."""
-    with service.store.frozen() as store:
+    """The service as its store is now, for as long as this lasts; for answers that read much, and all of it once."""
+    with service.store.frozen(frugal=True) as store:
         yield Service(store, service.log, service.trust, service.clock, source=service.source)
 
 
