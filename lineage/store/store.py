@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import threading
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -29,6 +30,14 @@ from lineage.store.tables import Keys, fact, meta, name, plan, position, quarant
 
 _REMEMBERED: Final = 16_384  # decoded values; some 30 MB
 _PAGE: Final = 10_000  # rows that are fetched at once where there may be any number
+_EDITION: Final = sa.select(meta.c.value).where(meta.c.name == "edition")
+_POSITIONS: Final = sa.select(position.c.topic, position.c.partition, position.c.next_offset)
+# One row at least, for there is an id always.
+_PLACE: Final = (
+    sa.select(position.c.topic, position.c.partition, position.c.next_offset, _EDITION.scalar_subquery())
+    .select_from(meta.outerjoin(position, sa.true()))
+    .where(meta.c.name == "id")
+)
 _LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
@@ -48,7 +57,7 @@ class Stored(NamedTuple):
 
 
 class Store:
-    """Facts in SQL.
+    """Facts in SQL. Any thread may use it.
 
     The store never decides what a value means: ``decode`` reads a value that was accepted before.
     """
@@ -66,6 +75,7 @@ class Store:
         self._remembered = lru_cache(maxsize=_REMEMBERED)(decode)
         self.keys = Keys(secret)
         self._projection = Projection(self.keys, self.decode)
+        self._one_writer = threading.Lock()  # what the projection remembers goes with one transaction at a time
 
     def decode(self, value: bytes) -> Event:
         """A value that was accepted, as the event that it is.
@@ -104,12 +114,13 @@ class Store:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        try:
-            with faults(self.engine), self._writing.begin() as connection:
-                yield connection
-        except BaseException:
-            self._projection.forget()  # whatever it thinks to have written was rolled back
-            raise
+        with self._one_writer:
+            try:
+                with faults(self.engine), self._writing.begin() as connection:
+                    yield connection
+            except BaseException:
+                self._projection.forget()  # whatever it thinks to have written was rolled back
+                raise
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -225,8 +236,7 @@ class Store:
     def positions(self) -> dict[tuple[str, int], int]:
         """The offset that comes next, by topic and partition."""
         with self.connection() as connection:
-            query = sa.select(position.c.topic, position.c.partition, position.c.next_offset)
-            return {(topic, partition): following for topic, partition, following in connection.execute(query)}
+            return {(topic, partition): following for topic, partition, following in connection.execute(_POSITIONS)}
 
     def standing(self) -> tuple[dict[tuple[str, int], int], Instant | None]:
         """The positions, and when the last projected record was recorded."""
@@ -340,10 +350,17 @@ class Store:
         A rebuild does so, and taking records up from quarantine.
         """
         with self.connection() as connection:
-            return connection.execute(sa.select(meta.c.value).where(meta.c.name == "edition")).scalar() or b""
+            return connection.execute(_EDITION).scalar() or b""
 
-    def search(self, text: str, *, limit: int) -> list[str]:
-        """Keys (``KIND:ID``) that contain a text, whatever its case (of ASCII letters), sorted."""
+    def place(self) -> tuple[bytes, dict[tuple[str, int], int]]:
+        """The edition and the positions: as long as they are the same, so are the facts."""
+        with self.connection() as connection:
+            rows = connection.execute(_PLACE).all()
+        positions = {(topic, partition): following for topic, partition, following, _ in rows if topic is not None}
+        return rows[0][3] or b"", positions
+
+    def search(self, text: str, *, limit: int, start: str | None = None) -> list[str]:
+        """Keys (``KIND:ID``) that contain a text, whatever its case (of ASCII letters), sorted, from ``start`` on."""
         if text != storable(text):  # no key has such characters
             return []
         pattern = text.translate(_LOWER)
@@ -354,6 +371,8 @@ class Store:
             .order_by(name.c.key)
             .limit(limit)
         )
+        if start is not None:
+            query = query.where(name.c.key >= storable(start))
         with self.connection() as connection:
             return list(connection.execute(query).scalars())
 
