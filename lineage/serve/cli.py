@@ -931,9 +931,11 @@ def serve(settings: "Settings", out: _Out, by: str | None, **_said: str | None) 
     from lineage.serve.wiring import opened_shared_service
 
     with _serving() as say, opened_shared_service(settings) as service:
+        from lineage.serve.http.shared_signals import shared_signals
         from lineage.serve.http.starting import serve as run
 
-        run(service, settings.http, say=say, name=by, four_eyes=settings.four_eyes)
+        beside = shared_signals(settings)
+        run(service, settings.http, say=say, name=by, four_eyes=settings.four_eyes, beside=beside)
 
 
 @contextmanager

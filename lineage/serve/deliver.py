@@ -9,11 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ingest.kafka_settings import KafkaSettings
-from lineage.core.errors import DelegraphError, FencedError, UnavailableError
+from lineage.core.errors import DelegraphError, FencedError, RefusedError, UnavailableError
 from lineage.core.times import Instant
 from lineage.core.trust import TrustTable
 from lineage.deliver.spread import Spread
-from lineage.deliver.ssf.settings import SsfSettings
 from lineage.serve.documents import Document
 from lineage.serve.page import Page, many
 from lineage.serve.patience import opened_in_time
@@ -137,7 +136,7 @@ class _Pushing:
 
     def __init__(self, settings: Settings, store: Store, trust: TrustTable | None) -> None:
         self._store = store
-        self._pusher = None if settings.ssf is None else _pusher_of(settings, settings.ssf, store, trust)
+        self._pusher = None if settings.ssf is None else _pusher_of(settings, store, trust)
 
     def once(self) -> None:
         if self._pusher is not None:
@@ -164,13 +163,14 @@ class _Pushing:
         return {"pushed": self._pusher.accepted, "refused": count_dead_letters(self._store)}
 
 
-def _pusher_of(settings: Settings, ssf: SsfSettings, store: Store, trust: TrustTable | None) -> "Pusher":
-    from lineage.deliver.keys import load_keys
-    from lineage.deliver.ssf.pusher import Pusher
-    from lineage.deliver.ssf.transmitter import Transmitter
-
-    keys = load_keys([settings.signing_key_file] if settings.signing_key_file else [])
-    return Pusher(Transmitter(store, trust, ssf, keys, now))
+def _pusher_of(settings: Settings, store: Store, trust: TrustTable | None) -> "Pusher | None":
+    try:
+        from lineage.deliver.ssf.pusher import Pusher
+        from lineage.deliver.ssf.transmitter import Transmitter
+    except ImportError as error:
+        raise RefusedError("pushing needs a few more packages: pip install 'delegraph[serve]'") from error
+    transmitter = Transmitter.of(store, trust, settings.ssf, settings.read_keys(), now)
+    return None if transmitter is None else Pusher(transmitter)
 
 
 class _Feeder:

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ingest import kafka_settings
 from ingest.kafka_settings import KafkaSettings, parse_url
@@ -23,6 +23,9 @@ from lineage.deliver.ssf.settings import SsfSettings
 from lineage.serve import http_settings
 from lineage.serve.http_settings import HttpSettings
 from lineage.serve.service import Trust
+
+if TYPE_CHECKING:
+    from lineage.deliver.keys import Keys
 
 DEFAULT_STORE: Final = "sqlite:///delegraph.db"
 DEFAULT_SOURCE: Final = "urn:delegraph:cli"
@@ -172,6 +175,18 @@ class Settings:
         if self.trust is None:
             return Trust()
         return Trust(table=read_trust(Path(self.trust)), file=self.trust)
+
+    def read_keys(self) -> "Keys | None":
+        """The keys that we sign with.
+
+        Raises:
+            RefusedError: They cannot be used.
+        """
+        if self.signing_key_file is None:
+            return None
+        from lineage.deliver.keys import load_keys  # what it takes is not installed everywhere
+
+        return load_keys([self.signing_key_file])
 
     def _check(self) -> None:
         if self.on_kafka:

@@ -39,6 +39,7 @@ def serve(
     say: Say,
     name: str | None = None,
     four_eyes: int | None = None,
+    beside: Parts = no_parts,
     parts: Parts = no_parts,
 ) -> None:
     """Serve until stopped by SIGINT or SIGTERM.
@@ -49,7 +50,8 @@ def serve(
         say: Told where to go: the link by which one signs in, or the address.
         name: Who signs in by the link; None: the user of this machine.
         four_eyes: Above how many elements an order needs a second person.
-        parts: What is mounted beside the API.
+        beside: What is mounted beside the API for enforcement points.
+        parts: What else is.
 
     Raises:
         RefusedError: The address is none, is taken, or nobody could be authenticated there.
@@ -76,7 +78,7 @@ def serve(
             workers=pool,
             writers=writers,
         )
-        app = create_app(site, parts=[*routers, *parts(site)])
+        app = create_app(site, parts=[*routers, *beside(site), *parts(site)])
         say(address)
         config = uvicorn.Config(
             app,
