@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from ingest.revocations import Revocations
 from lineage.core.times import format_instant
 from lineage.serve.settings import Settings
-from lineage.serve.wiring import now
+from lineage.serve.wiring import now, opened_service
 
 IDP = "https://login.example"  # says who asks the API; the tokens of the story are of another
 MAIL, ARCHIVE = "https://mail-gateway.example", "https://archive-gateway.example"
@@ -46,8 +46,9 @@ Json = dict[str, Any]
 class Story:
     """One telling: who takes part, what was said, and whether it was so."""
 
-    def __init__(self, stack: Path, folder: Path) -> None:
+    def __init__(self, stack: Path, folder: Path, exits: ExitStack) -> None:
         self.stack = stack
+        self.desk = exits.enter_context(opened_service(Settings.of(env=self.environment("investigator"))))
         self.folder = folder
         self.run = uuid.uuid4().hex[:8]  # the stack keeps its data: every telling has ids of its own
         self.revocation = f"rev-{self.run}"
@@ -107,7 +108,7 @@ class Story:
                 envelope = {"event_id": str(uuid.uuid4()), "source": self.issuer, "occurred_at": format_instant(now())}
                 lines.write(json.dumps({**envelope, **event}) + "\n")
         self.delegraph(user, "emit", str(file), shown=False)
-        self.wait(lambda: self.delegraph("investigator", "conflicts", shown=False)["as_of"]["behind"] == 0)
+        self.wait(lambda: self.desk.as_of()["behind"] == 0)
 
     def closure(self) -> Json:
         """Ask whether it is over."""
@@ -155,6 +156,7 @@ def tell(story: Story, mail_gateway: Revocations) -> None:
 
     story.chapter("The token has leaked. What would an order end?")
     plan = story.delegraph("responder", "reach", target)
+    print(f"   {plan['uncovered']['count']} covered by no receiver; over by itself at {plan['last_expiry']}")
     story.check("the plan lists the mailer's token", expected=[story.mailer], seen=plan["kills"]["tokens"])
     story.check("one action was done with it in the hour before", expected=1, seen=plan["recent_hour"]["count"])
 
@@ -307,7 +309,7 @@ def is_up(url: str) -> bool:
 def main(stack: Path) -> int:
     """Tell the story on a stack that runs."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as exits:
-        story = Story(stack.absolute(), Path(folder))
+        story = Story(stack.absolute(), Path(folder), exits)
         api = prepare_api(story)
         signing = {name: value for name, value in api.items() if "HTTP" not in name}
         exits.enter_context(running(story, "admin", "deliver", **signing))
