@@ -20,6 +20,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from kafka import KafkaConsumer, TopicPartition
 
 from benchmarks import events
@@ -37,6 +39,12 @@ from ingest.revocations import Revocations
 from lineage.core.events import Event, RevocationOrdered, Target
 from lineage.core.reach import Proposal
 from lineage.core.records import ORDERS
+from lineage.deliver.keys import load_keys
+from lineage.deliver.spread import Spread
+from lineage.deliver.ssf.polling import poll
+from lineage.deliver.ssf.requests import MOST_EVENTS, POLL, Asked
+from lineage.deliver.ssf.settings import SsfSettings
+from lineage.deliver.ssf.transmitter import Transmitter
 from lineage.serve import revocations
 from lineage.serve.service import Service
 from lineage.serve.wiring import now
@@ -122,6 +130,33 @@ def delivery(folder: Path) -> Iterator[Figure]:
                  goal=f"<= {KNOWN_GOAL:g} s", met=p99 <= KNOWN_GOAL)  # fmt: skip
 
 
+def polled(folder: Path) -> Iterator[Figure]:
+    """What a receiver of Shared Signals polls: signed events, a hundred at once, each acknowledged with the next."""
+    key = ed25519.Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file = folder / "keys.pem"
+    file.touch(mode=0o600)
+    file.write_bytes(key)
+    with a_service() as (service, _):
+        put(service, events.a_tree(DELIVERED - 1, start=now()))
+        service.require_log().append([Entry(ORDERS, codec.encode(given("root", "r", now())))])
+        project(service.require_log(), service.store, None)
+        Spread(service.store, None).round(now())
+        settings = SsfSettings(issuer="https://delegraph.example")
+        transmitter = Transmitter(service.store, None, settings, load_keys([file]), now)
+        stream = transmitter.create("urn:bench", {"delivery": {"method": POLL}})["stream_id"]
+        took = seconds(lambda: _poll_all(transmitter, stream))
+    yield Figure(name=f"{DELIVERED:,} to a receiver that polls, signed", value=took, unit="s")
+
+
+def _poll_all(transmitter: Transmitter, stream: str) -> None:
+    count, heard = 0, frozenset[str]()
+    while found := poll(
+        transmitter, "urn:bench", stream, Asked(MOST_EVENTS, at_once=True, acknowledged=heard, refused={})
+    )["sets"]:
+        count, heard = count + len(found), frozenset(found)
+    assert count == DELIVERED
+
+
 def _round(log: KafkaLog, url: str, root: str) -> tuple[float, float, float, float]:
     """Give one order: seconds until the topic had all, and until half, 99 of 100 and all were known to be dead."""
     follower = subprocess.Popen(
@@ -200,7 +235,7 @@ def _running(command: str, store: str, log: str) -> Iterator[None]:
 def main() -> None:
     """Measure, print a table as it grows, and write the figures as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.revocation", description=__doc__)
-    parser.add_argument("--only", choices=["orders", "answers", "delivery", "incumbent"], help="one group")
+    parser.add_argument("--only", choices=["orders", "answers", "delivery", "polled", "incumbent"], help="one group")
     parser.add_argument("--json", type=Path, default=Path("build/benchmarks-revocation.json"), help="where they go")
     parser.add_argument("--follow", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -214,6 +249,7 @@ def main() -> None:
             "orders": orders,
             "answers": answers,
             "delivery": lambda: delivery(Path(folder)),
+            "polled": lambda: polled(Path(folder)),
             "incumbent": cascades,
         }
         for name, group in groups.items():

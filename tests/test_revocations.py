@@ -544,6 +544,20 @@ def test_a_lift_says_what_comes_back_and_what_does_not(desk: Desk):
     )
 
 
+def test_a_lift_without_effect_is_not_shown_as_one(desk: Desk):
+    """
+    What was revoked for good is listed as not lifted, whatever lift was sent; a suspension says since when it is over.
+    """
+    desk.one(*REVOKE, "--execute", "--id", "r1")
+    desk.one("revoke", "token:t2", *SUSPEND, "r2")
+    lifts = [desk.one("lift", id_, "--by", "human:ruth") for id_ in ("r1", "r2")]
+    listed = {item["revocation"]: item["lifted_at"] for item in desk.one("revocations")["items"]}
+
+    assert (["token:t1"], []) == (lifts[0]["without_effect"], lifts[1]["without_effect"])
+    assert (None, lifts[1]["lifted_at"]) == (listed["r1"], listed["r2"])
+    assert "lifted" not in desk.run("receipt", "r1").stdout
+
+
 def test_a_lift_of_many_takes_a_second_person(desk: Desk):
     """
     Above the number of elements that would come back to life.
