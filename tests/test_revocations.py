@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ingest import codec
 from lineage.core.closure import closure_of
 from lineage.core.events import canonical_json
-from lineage.core.records import DECISIONS
+from lineage.core.records import DECISIONS, ORDERS
 from lineage.core.rule import State
 from lineage.core.spreading import Change, Outcome, Version
 from lineage.core.times import format_instant
@@ -450,6 +450,26 @@ def test_the_same_order_again_is_given_once(desk: Desk):
     assert ["t1", "t2", "t9"] == again["kills"]["tokens"]
     assert first["effective_at"] == again["effective_at"]
     assert "ORDERED BEFORE, and not again: r1" in desk.run(*REVOKE, "--execute", "--id", "r1").stdout
+
+
+def test_an_order_that_was_cut_short_is_made_whole_by_its_repeat(desk: Desk):
+    """
+    Whoever ordered died between log and projection, and children came since: the repeat is not given again, projects
+    what is there, and says of everything that it is dead.
+    """
+    since = format_instant(now())
+    said = {"revocation": "r1", "target": {"kind": "token", "id": "t1"}, "reason": "credential_leak"}
+    order = {"type": "revocation.ordered", "event_id": "cut short", "source": "urn:ir", "occurred_at": since, **said}
+    late = {**derived("t9", "t2"), "occurred_at": since}
+    order["ordered_by"] = "human:ruth"
+    desk.append(ORDERS, codec.encode(codec.event_from_document(order)))
+    desk.append(DECISIONS, codec.encode(codec.event_from_document(late)))
+    before = desk.state("token:t2")
+    again = desk.one(*REVOKE, "--execute", "--id", "r1")
+
+    assert ("active", "cascaded") == (before, desk.state("token:t2"))
+    assert (True, ["t1", "t2", "t9"]) == (again["repeated"], again["kills"]["tokens"])
+    assert ["r1", "r0"] == orders(desk)
 
 
 def test_what_another_order_had_ended_is_not_counted_again(desk: Desk):
