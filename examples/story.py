@@ -311,11 +311,9 @@ def main(stack: Path) -> int:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as exits:
         story = Story(stack.absolute(), Path(folder), exits)
         api = prepare_api(story)
-        signing = {name: value for name, value in api.items() if "HTTP" not in name}
-        exits.enter_context(running(story, "admin", "deliver", **signing))
         exits.enter_context(running(story, "responder", "serve", **api))
         story.wait(lambda: is_up(story.serving["url"]))
-        settings = Settings.of(env=story.environment("admin"))
+        settings = Settings.of(env=story.environment("consumer"))
         mail_gateway = exits.enter_context(Revocations(settings.log_url, settings.kafka))
         mail_gateway.wait_until_current(timeout=PATIENCE_SECONDS)
         tell(story, mail_gateway)

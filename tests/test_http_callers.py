@@ -408,7 +408,7 @@ def test_a_real_provider_signs_us_in(api: World):
     """
     with provider() as issuer:
         discovered = httpx.get(f"{issuer}/.well-known/openid-configuration").json()
-        httpx.put(f"{issuer}/users/ida", json={"claims": {"roles": ["investigator"]}}).raise_for_status()
+        httpx.put(f"{issuer}/users/ida", json={"roles": ["investigator"]}).raise_for_status()
         redirect = "https://client.example/callback"
         asked = {
             "client_id": "client-1",

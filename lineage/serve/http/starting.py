@@ -2,6 +2,7 @@
 
 import getpass
 import ipaddress
+import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,7 +40,6 @@ def serve(
     say: Say,
     name: str | None = None,
     four_eyes: int | None = None,
-    beside: Parts = no_parts,
     parts: Parts = no_parts,
 ) -> None:
     """Serve until stopped by SIGINT or SIGTERM.
@@ -50,8 +50,7 @@ def serve(
         say: Told where to go: the link by which one signs in, or the address.
         name: Who signs in by the link; None: the user of this machine.
         four_eyes: Above how many elements an order needs a second person.
-        beside: What is mounted beside the API for enforcement points.
-        parts: What else is.
+        parts: What is mounted beside the API.
 
     Raises:
         RefusedError: The address is none, is taken, or nobody could be authenticated there.
@@ -78,7 +77,7 @@ def serve(
             workers=pool,
             writers=writers,
         )
-        app = create_app(site, parts=[*routers, *beside(site), *parts(site)])
+        app = create_app(site, parts=[*routers, *parts(site)])
         say(address)
         config = uvicorn.Config(
             app,
@@ -90,7 +89,21 @@ def serve(
             timeout_graceful_shutdown=_GOODBYE_SECONDS,
             h11_max_incomplete_event_size=_HEAD_BYTES,
         )
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Leaves well when it is told to: the library's own would end the process by the signal all the same."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """While this lasts SIGINT and SIGTERM end the server; told twice it does not wait for answers under way."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def this_user() -> str:
@@ -110,13 +123,14 @@ def bound(listen: str, *, loopback_only: bool) -> Iterator[socket.socket]:
     """
     host, port = address_of(listen)
     try:
-        family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         if loopback_only and not ipaddress.ip_address(str(place[0]).partition("%")[0]).is_loopback:
             raise RefusedError(
                 f"nobody could sign in at {listen}: without an issuer delegraph serves on loopback only, "
                 f"such as {DEFAULT_LISTEN}; configure one with DELEGRAPH_HTTP_ISSUER"
             )
-        listening = socket.socket(family, kind)
+        # The protocol is said, since an answer in two parts waits for the client in between unless asyncio sees TCP.
+        listening = socket.socket(family, kind, protocol)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(place)
