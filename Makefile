@@ -29,7 +29,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup extras demo test lint types check fmt jars stack stack-down soak bench bench-full wheel lock clean
+.PHONY: help setup extras demo test lint types check fmt jars stack stack-down story soak bench bench-full wheel lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ stack-down: ## stop what make stack started; its data stays in build/stack
 fmt: setup ## format, and mend what ruff can mend
 	$(RUN) ruff check --fix-only --quiet .
 	$(RUN) ruff format .
+
+story: stack ## a leaked token on that stack: plan, order, two gateways, and the verdict until it is over
+	@$(BIN)/python examples/story.py build/stack
 
 soak: extras ## hundreds of kills on a real Kafka and PostgreSQL, then the books (ARGS="--kills 300")
 	$(RUN) benchmarks.soak $(ARGS)

@@ -88,16 +88,18 @@ def _jti(rng: random.Random) -> str:
     return f"https://idp.example#{uuid.UUID(int=rng.getrandbits(128), version=4)}"
 
 
-def a_tree(children: int, *, root: str = "root", first: int = 1 << 40) -> Iterator[Event]:
+def a_tree(children: int, *, root: str = "root", first: int = 1 << 40, start: Instant = START) -> Iterator[Event]:
     """A root token with so many descendants: ten children, each with its share of grandchildren."""
-    yield numbered(TokenIssued(token=root, subject="human:root", expires_at=START + 100 * HOUR), first, START)
+    ends_at = start + 100 * HOUR
+    yield numbered(TokenIssued(token=root, subject="human:root", expires_at=ends_at), first, start)
     branches = [f"{root}/{branch}" for branch in range(min(10, children))]
     for number, token in enumerate(branches):
-        yield numbered(_exchanged(token, root, f"agent:branch-{number}"), first + 1 + number, START)
+        yield numbered(_exchanged(token, root, f"agent:branch-{number}", ends_at), first + 1 + number, start)
     for number in range(len(branches), children):
         parent = branches[number % len(branches)]
         token = f"{parent}/{number}"
-        yield numbered(_exchanged(token, parent, f"agent:leaf-{number % 1_000}"), first + 1 + number, START)
+        leaf = _exchanged(token, parent, f"agent:leaf-{number % 1_000}", ends_at)
+        yield numbered(leaf, first + 1 + number, start)
 
 
 def a_chain(hops: int, *, name: str, first: int = 1 << 41) -> Iterator[Event]:
@@ -118,11 +120,11 @@ def a_crowd(count: int, alive: int, *, first: int = 1 << 42) -> Iterator[Event]:
         yield numbered(body, first + number, START)
 
 
-def _exchanged(token: str, parent: str, actor: str) -> TokenIssued:
+def _exchanged(token: str, parent: str, actor: str, ends_at: Instant = START + 100 * HOUR) -> TokenIssued:
     return TokenIssued(
         token=token,
         subject="human:root",
         actor=actor,
         derived_from=(Derivation(parent, "subject"),),
-        expires_at=START + 100 * HOUR,
+        expires_at=ends_at,
     )

@@ -1,6 +1,7 @@
 """What is true of every event, and of every heap of bytes."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,7 +15,7 @@ from ingest.codec import decode, decode_line, encode, encode_line, event_from_do
 from ingest.credentials import find, hides_credential, redact
 from ingest.shape import RECORDS, latest_shape
 from lineage.core.errors import BadRecordError, CredentialError
-from lineage.core.events import Event, digest, document
+from lineage.core.events import Event, canonical_json, digest, document
 from lineage.core.times import LATEST
 
 HEADER = b"\xc3\x01" + schemas.latest().fingerprint
@@ -245,3 +246,26 @@ def test_no_credential_gets_by_or_stays_in_what_is_kept(event, secret, before, d
         assert not hides_credential(raw)
     escaped = line.replace(secret.encode(), "".join(f"\\u{ord(letter):04x}" for letter in secret).encode())
     assert hides_credential(escaped)
+
+
+def by_utf_16(value: object) -> object:
+    """The same value, the keys of every object in the order of RFC 8785, section 3.2.3."""
+    if isinstance(value, dict):
+        return {key: by_utf_16(value[key]) for key in sorted(value, key=lambda text: text.encode("utf-16-be"))}
+    return [by_utf_16(item) for item in value] if isinstance(value, list) else value
+
+
+KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
+TREES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | KEYS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(TREES)
+@example({"\U0001f600": 1, "\ufb33": 2, "a": {"\U0001f600": 1, "\ufb33": 2}})
+def test_canonical_json_is_sorted_by_code_units_of_utf_16(value: Any):
+    """What stands past the BMP comes before what stands at its end, at every depth; nothing else is changed."""
+    expected = json.dumps(by_utf_16(value), ensure_ascii=False, separators=(",", ":")).encode()
+    assert expected == canonical_json(value)

@@ -5,15 +5,16 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import networkx as nx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineage.core.elements import split_key
 from lineage.core.events import Event, Fact, RevocationOrdered, Target
 from lineage.core.plan import depths_of, names_of_heads, only_head
-from lineage.core.reach import Proposal, reach_of
+from lineage.core.reach import Proposal, reach_of, struck_by
 from lineage.core.receipts import Line, receipt_of
-from lineage.core.rule import State, judge
+from lineage.core.rule import ALIVE, State, judge
 from lineage.core.world import World
 from tests import compare, model, worlds
 
@@ -143,6 +144,17 @@ def proposal(rng: random.Random, kind: str, id_: str) -> Proposal:
     return Proposal(target=Target(kind, id_), at=at, issued_before=before, cascade=rng.random() < 0.8)
 
 
+def ordered(asked: Proposal, mode: str) -> Fact:
+    """The order that was proposed, given."""
+    body = RevocationOrdered(
+        *("planned", asked.target, "test", "human:ir"),
+        mode=mode,
+        cascade=asked.cascade,
+        issued_before=asked.issued_before,
+    )
+    return Fact(Event("planned", "urn:ir", asked.at, body), asked.at)
+
+
 @settings(max_examples=100)
 @given(SEEDS)
 def test_what_a_plan_lists_is_in_the_receipt_as_deep_as_it_says(seed: int):
@@ -157,11 +169,7 @@ def test_what_a_plan_lists_is_in_the_receipt_as_deep_as_it_says(seed: int):
     for kind, id_ in worlds.questions(records):
         asked = proposal(rng, kind, id_)
         reach = reach_of(world, asked)
-        body = RevocationOrdered(
-            "planned", asked.target, "test", "human:ir", cascade=asked.cascade, issued_before=asked.issued_before
-        )
-        order = Fact(Event("planned", "urn:ir", asked.at, body), asked.at)
-        lines = receipt_of(World([*facts, order]), "planned", asked.at)
+        lines = receipt_of(World([*facts, ordered(asked, "revoke")]), "planned", asked.at)
         listed = [line for line in lines if line.key in reach.kills]
         assert reach.kills == {line.key for line in listed}
         assert depths_of(world, reach) == Counter((len(line.path) - 1, split_key(line.key)[0]) for line in listed)
@@ -186,3 +194,47 @@ def test_a_narrower_target_ends_the_same(seed: int):
         for name in names_of_heads(world, reach) if reach.kills else ():
             if set(world.graph.naming(f"{name.kind}:{name.id}", after=asked.at)) <= reach.kills:
                 assert reach.kills == reach_of(world, replace(asked, target=name)).kills
+
+
+@settings(max_examples=100)
+@given(SEEDS)
+def test_nothing_below_an_order_survives_and_nothing_beside_it_dies(seed: int):
+    """
+    Whatever the graph and the order: of all that it hits, and with a cascade of all that networkx finds below, nothing
+    lives from then on; every other element is in the state in which it was.
+    """
+    rng = random.Random(seed)
+    records = worlds.world(rng)
+    facts = compare.facts_of(records)
+    before = World(facts)
+
+    for kind, id_ in worlds.questions(records):
+        asked, mode = proposal(rng, kind, id_), rng.choice(["revoke", "suspend"])
+        after = World([*facts, ordered(asked, mode)])
+        hit = set(struck_by(before, asked))
+        below = {child for key in hit & set(before.graph) for child in nx.descendants(before.graph, key)}
+        killed = hit | below if asked.cascade else hit
+        for at in (moment for moment in worlds.grid if moment >= asked.at):
+            alive = {key for key in killed if judge(after, key, at).state in ALIVE - {State.SUSPENDED}}
+            assert set() == alive, (asked, mode, at)
+        for key in set(before.graph) - killed:
+            at = rng.choice(worlds.grid)
+            assert judge(before, key, at) == judge(after, key, at), (asked, mode, at)
+
+
+@settings(max_examples=60)
+@given(SEEDS)
+def test_the_digest_of_a_plan_is_that_of_any_permutation(seed: int):
+    """
+    In whatever order and however often the facts came, a plan has the same digest, by any clock of the log.
+    """
+    rng = random.Random(seed)
+    records = worlds.world(rng)
+    facts = compare.facts_of(records)
+    again = [*facts, *(fact._replace(recorded_at=fact.recorded_at + 1) for fact in rng.choices(facts, k=5))]
+    rng.shuffle(again)
+    one, other = World(facts), World(again)
+
+    for kind, id_ in worlds.questions(records):
+        asked = proposal(rng, kind, id_)
+        assert reach_of(one, asked).plan_digest == reach_of(other, asked).plan_digest

@@ -394,9 +394,11 @@ def answer_when(stack: Stack, is_there: Callable[[Any], bool], *words: str) -> A
 
 @pytest.mark.kafka
 @pytest.mark.postgres
+@pytest.mark.timeout(600)  # twenty commands, each a process of its own
 def test_the_stack_answers_and_leaves_nothing_behind(run_folder: Path, tmp_path: Path):
     """
-    A producer sends the incident and cannot order, a responder can, an investigator sees it; down, nothing is left.
+    A producer sends the incident and cannot order, a responder can, an investigator sees it; the story of a leaked
+    token (``make story``) goes as it is told; down, nothing is left.
     """
     servers.note(run_folder, tmp_path)
     stack = Stack(tmp_path)
@@ -424,6 +426,12 @@ def test_the_stack_answers_and_leaves_nothing_behind(run_folder: Path, tmp_path:
             f"kafka://{stack.kafka.servers}", KafkaSettings.from_mapping(stack.kafka.settings("consumer"))
         ) as revocations:
             wait_until(lambda: revocations.is_dead("https://idp.example#mailer-1"))
+        told = subprocess.run(
+            [sys.executable, str(ROOT / "examples" / "story.py"), str(tmp_path)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         pids = [process.pid for process in processes]
         stack.consumers[0].kill()
         stack.start()
@@ -431,6 +439,7 @@ def test_the_stack_answers_and_leaves_nothing_behind(run_folder: Path, tmp_path:
     finally:
         stack.stop()
 
+    assert (0, "All of it was as told.") == (told.returncode, told.stdout.splitlines()[-1]), told.stdout + told.stderr
     assert "human:alice@example.com" == who["human"]
     assert "cascaded" != before["state"]
     assert pids[:2] + pids[3:] == kept[:2] + kept[3:]

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest import codec
 from lineage.core.closure import closure_of
 from lineage.core.events import canonical_json
-from lineage.core.records import DECISIONS
+from lineage.core.records import DECISIONS, ORDERS
 from lineage.core.rule import State
 from lineage.core.spreading import Change, Outcome, Version
 from lineage.core.times import format_instant
@@ -25,7 +26,7 @@ from lineage.serve.sorting import in_order
 from lineage.serve.wiring import now
 from lineage.store import outbox
 from lineage.store.outbox import Standing
-from lineage.store.store import Store
+from lineage.store.store import Store, open_store
 from tests import compare, model, stores, worlds
 from tests.test_bad_input import JWT
 from tests.test_cli import LATER, WORLD, Desk, day, derived, done, granted, ordered, registered, said, token
@@ -146,10 +147,13 @@ def test_a_verdict_from_sql_is_that_of_the_core_on_the_whole_graph(fresh: stores
         store.close()
 
 
-@given(st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3))), st.integers(1, 4))
+NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=3)  # what an id may hold, and more
+
+
+@given(st.lists(st.tuples(NAMES, NAMES)), st.integers(1, 4))
 def test_lines_are_sorted_however_many_fit_into_memory(places: list[tuple[str, str]], run: int):
     """
-    What waits in files comes back in its order, tabs and line ends in ids and all.
+    What waits in files comes back in its order, be it beyond the BMP, or the beginning of another.
     """
     given_lines = [(place, canonical_json(list(place))) for place in places]
 
@@ -448,6 +452,26 @@ def test_the_same_order_again_is_given_once(desk: Desk):
     assert "ORDERED BEFORE, and not again: r1" in desk.run(*REVOKE, "--execute", "--id", "r1").stdout
 
 
+def test_an_order_that_was_cut_short_is_made_whole_by_its_repeat(desk: Desk):
+    """
+    Whoever ordered died between log and projection, and children came since: the repeat is not given again, projects
+    what is there, and says of everything that it is dead.
+    """
+    since = format_instant(now())
+    said = {"revocation": "r1", "target": {"kind": "token", "id": "t1"}, "reason": "credential_leak"}
+    order = {"type": "revocation.ordered", "event_id": "cut short", "source": "urn:ir", "occurred_at": since, **said}
+    late = {**derived("t9", "t2"), "occurred_at": since}
+    order["ordered_by"] = "human:ruth"
+    desk.append(ORDERS, codec.encode(codec.event_from_document(order)))
+    desk.append(DECISIONS, codec.encode(codec.event_from_document(late)))
+    before = desk.state("token:t2")
+    again = desk.one(*REVOKE, "--execute", "--id", "r1")
+
+    assert ("active", "cascaded") == (before, desk.state("token:t2"))
+    assert (True, ["t1", "t2", "t9"]) == (again["repeated"], again["kills"]["tokens"])
+    assert ["r1", "r0"] == orders(desk)
+
+
 def test_what_another_order_had_ended_is_not_counted_again(desk: Desk):
     """
     An order that is repeated lists what it ended, and not what was dead before it.
@@ -538,6 +562,20 @@ def test_a_lift_says_what_comes_back_and_what_does_not(desk: Desk):
         lift["comes_back"],
         lift["stays_dead"],
     )
+
+
+def test_a_lift_without_effect_is_not_shown_as_one(desk: Desk):
+    """
+    What was revoked for good is listed as not lifted, whatever lift was sent; a suspension says since when it is over.
+    """
+    desk.one(*REVOKE, "--execute", "--id", "r1")
+    desk.one("revoke", "token:t2", *SUSPEND, "r2")
+    lifts = [desk.one("lift", id_, "--by", "human:ruth") for id_ in ("r1", "r2")]
+    listed = {item["revocation"]: item["lifted_at"] for item in desk.one("revocations")["items"]}
+
+    assert (["token:t1"], []) == (lifts[0]["without_effect"], lifts[1]["without_effect"])
+    assert (None, lifts[1]["lifted_at"]) == (listed["r1"], listed["r2"])
+    assert "lifted" not in desk.run("receipt", "r1").stdout
 
 
 def test_a_lift_of_many_takes_a_second_person(desk: Desk):
@@ -723,3 +761,22 @@ def timeless(document: Any) -> Any:
     if isinstance(document, dict):
         return {key: timeless(value) for key, value in document.items() if key not in moments}
     return [timeless(item) for item in document] if isinstance(document, list) else document
+
+
+def test_what_is_read_once_is_not_kept_in_memory(desk: Desk):
+    """
+    A receipt keeps few pages of the database, and puts what its walk has seen into a file; afterwards all is as before.
+    """
+    store = open_store(desk.url, codec.read)
+
+    def room() -> list[int]:
+        with store.connection() as connection:
+            return [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("cache_size", "temp_store")]
+
+    before = room()
+    with store.frozen(frugal=True) as still, still.connection() as connection:
+        kept = -connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
+        assert 1 == connection.exec_driver_sql("PRAGMA temp_store").scalar_one()  # 1: files, 2: memory
+    assert kept <= 8_192 < -before[0]
+    assert before == room()
+    store.close()

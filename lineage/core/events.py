@@ -301,11 +301,19 @@ def canonical_json(value: Any) -> bytes:
 
     Integers keep within 2**53 - 1 (checked where records are read), so their shortest form is their decimal form.
     """
-    return json.dumps(_sorted(value), ensure_ascii=False, separators=(",", ":")).encode()
+    text = _BY_CODE_POINT(value)
+    # RFC 8785 section 3.2.3 sorts properties by UTF-16 code units: another order only where something is past the BMP.
+    if not text.isascii() and max(text) > "\uffff":
+        text = _AS_IT_COMES(_sorted(value))
+    return text.encode()
+
+
+_BY_CODE_POINT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+_AS_IT_COMES: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _sorted(value: Any) -> Any:
-    # RFC 8785 section 3.2.3: properties are sorted by their UTF-16 code units. Depth is bounded by the schema.
+    # Depth is bounded by the schema.
     if isinstance(value, dict):
         return {key: _sorted(value[key]) for key in sorted(value, key=lambda text: text.encode("utf-16-be"))}
     if isinstance(value, list | tuple):

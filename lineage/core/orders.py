@@ -70,6 +70,12 @@ class Order:
             return False
         return at < self.lifted_at if self.suspends else True
 
+    @property
+    def is_lifted(self) -> bool:
+        """Whether a lift changes anything: none does to a revocation of a token or a delegation that took effect."""
+        for_good = self.on_element and not self.suspends and self.effective_at < self.lifted_at
+        return self.lifted_at != NEVER and not for_good
+
     def spares(self, element: Element) -> bool:
         """Whether an element that names the target is spared because of when it was issued.
 

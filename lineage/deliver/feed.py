@@ -18,7 +18,7 @@ from lineage.store.store import Store
 FEED: Final = "feed"  # its name among the receivers
 GRACE_SECONDS: Final = 300  # an enforcement point may honour what has ended for so long: clocks differ
 BEAT_SECONDS: Final = 1.0
-_TOGETHER: Final = 5_000  # rows in one transaction
+_TOGETHER: Final = 2_500  # rows in one transaction: followers take in the one while the next is written
 _GRACE: Final = GRACE_SECONDS * 1_000_000
 
 

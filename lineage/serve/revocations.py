@@ -18,7 +18,7 @@ from lineage.core.errors import RefusedError
 from lineage.core.events import canonical_json, digest
 from lineage.core.orders import Order
 from lineage.core.receipts import Line, orders_of, receipt_of
-from lineage.core.times import NEVER, Instant, format_instant
+from lineage.core.times import Instant, format_instant
 from lineage.core.world import World
 from lineage.serve.documents import Document, depth_documents, finding_documents, instant, listing
 from lineage.serve.service import Service
@@ -134,8 +134,8 @@ def around(reader: Reader, revocation: str) -> World:
 
 @contextmanager
 def frozen(service: Service) -> Iterator[Service]:
-    """The service as its store is now, for as long as this lasts."""
-    with service.store.frozen() as store:
+    """The service as its store is now, for as long as this lasts; for answers that read much, and all of it once."""
+    with service.store.frozen(frugal=True) as store:
         yield Service(store, service.log, service.trust, service.clock, source=service.source)
 
 
@@ -321,5 +321,5 @@ def order_document(order: Order) -> Document:
         "ordered_at": format_instant(order.fact.event.occurred_at),
         "effective_at": format_instant(order.effective_at),
         "in_force_at": format_instant(in_force_at(order)),
-        "lifted_at": None if order.lifted_at == NEVER else format_instant(order.lifted_at),
+        "lifted_at": format_instant(order.lifted_at) if order.is_lifted else None,
     }

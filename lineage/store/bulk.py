@@ -1,5 +1,6 @@
 """What the databases do differently, under one name each; ``sqlite`` and ``postgres`` are the two ways."""
 
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -33,6 +34,10 @@ class Backend(Protocol):
 
     def without_limits(self, connection: Connection) -> None:
         """Let the statements of this transaction, and the pauses between them, take as long as they take."""
+        ...
+
+    def frugally(self, connection: Connection) -> AbstractContextManager[None]:
+        """Keep little of what is read in memory, for as long as this lasts."""
         ...
 
     def grant_reader(self, connection: Connection, role: str, /) -> None:
@@ -83,6 +88,11 @@ def takes_turns(connection: Connection) -> bool:
 def without_limits(connection: Connection) -> None:
     """Let the statements of this transaction, and the pauses between them, take as long as they take."""
     backend_of(connection.dialect).without_limits(connection)
+
+
+def frugally(connection: Connection) -> AbstractContextManager[None]:
+    """Keep little of what is read in memory, for as long as this lasts."""
+    return backend_of(connection.dialect).frugally(connection)
 
 
 def _given(table: sa.Table) -> list[sa.Column[Any]]:

@@ -5,6 +5,7 @@ The driver is an extra: SQLAlchemy loads it when an engine is made, and nothing 
 
 import re
 import select
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import groupby
 from typing import Any, Final
@@ -199,6 +200,11 @@ def add_missing(
     arrays = ", ".join(f"CAST(%s AS {_type_of(column)}[])" for column in columns)
     insert = f"INSERT INTO {quoted(table.name)} ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING"  # noqa: S608 (names of our tables)
     return connection.exec_driver_sql(insert, tuple(list(values) for values in zip(*rows, strict=True))).rowcount
+
+
+def frugally(_connection: Connection) -> AbstractContextManager[None]:
+    """Nothing to do: the pages are the server's."""
+    return nullcontext()
 
 
 def grant_reader(connection: Connection, role: str) -> None:

@@ -39,22 +39,32 @@ def _role(role: int) -> sa.ColumnElement[bool]:
     return ref.c.role == sa.literal_column(str(role))
 
 
-def _above() -> sa.CTE:
+def _above(dialect: str) -> sa.CTE:
     """The keys of a set of elements and of all that they depend on."""
     found = given("keys").cte("above", recursive=True)
-    return found.union(
-        sa.select(ref.c.key).join(found, ref.c.about == found.c.key).where(*in_role_upward(Role.DEPENDS))
-    )
+    of_each = (ref.c.about == found.c.key, *in_role_upward(Role.DEPENDS))
+    return found.union(_looked_up(dialect, found, ref.c.key, of_each))
 
 
-def _below() -> sa.CTE:
+def _below(dialect: str) -> sa.CTE:
     """The keys of a set of elements and of all that depends on them, without what has ended."""
     found = given("keys").cte("below", recursive=True)
-    return found.union(
-        sa.select(ref.c.about)
-        .join(found, ref.c.key == found.c.key)
-        .where(_role(Role.DEPENDS), ref.c.until > sa.bindparam("span"))
-    )
+    of_each = (ref.c.key == found.c.key, _role(Role.DEPENDS), ref.c.until > sa.bindparam("span"))
+    return found.union(_looked_up(dialect, found, ref.c.about, of_each))
+
+
+def _looked_up(
+    dialect: str, found: sa.CTE, column: sa.ColumnElement[int], of_each: tuple[sa.ColumnElement[bool], ...]
+) -> sa.Select[Any]:
+    """The rows of ``ref`` for each row that was found, one after the other.
+
+    A planner of PostgreSQL that knows nothing of the table yet takes it to have no rows worth an index, and compares
+    every row with every other; past ``OFFSET`` it sees nothing to turn around. SQLite has no such join, and needs none.
+    """
+    if dialect == "sqlite":
+        return sa.select(column).join(found, of_each[0]).where(*of_each[1:])
+    each = sa.select(column.label("key")).where(*of_each).correlate(found).offset(sa.literal_column("0")).lateral()
+    return sa.select(each.c.key).select_from(found).join(each, sa.true())
 
 
 def _party() -> sa.CTE:
@@ -81,9 +91,12 @@ def _party() -> sa.CTE:
 
 
 # Built once: building a recursive statement anew costs more than running it.
-_up, _down, _alias = _above(), _below(), _party()
-_FACTS_ABOVE = sa.select(*FACT).where(fact.c.about.in_(sa.select(_up.c.key)), fact.c.until > 0)
-_KEYS_BELOW = sa.select(_down.c.key)
+_alias = _party()
+_FACTS_ABOVE = {
+    dialect: sa.select(*FACT).where(fact.c.about.in_(sa.select(_above(dialect).c.key)), fact.c.until > 0)
+    for dialect in ("sqlite", "postgresql")
+}
+_KEYS_BELOW = {dialect: sa.select(_below(dialect).c.key) for dialect in ("sqlite", "postgresql")}
 _PARTY = sa.select(_alias.c.key)
 _FACTS_ABOUT = sa.select(*FACT).where(among(fact.c.about, "keys"))
 _FACTS_REFERRING = sa.select(*FACT).where(
@@ -140,6 +153,8 @@ class Reader:
     ) -> None:
         """Take the hash of the store, how a value is read, and what the core is to apply."""
         self._connection = connection
+        self._facts_above = _FACTS_ABOVE[connection.dialect.name]
+        self._below = _KEYS_BELOW[connection.dialect.name]
         self._keys = keys
         self._decode = decode
         self.trust = trust
@@ -174,7 +189,7 @@ class Reader:
 
     def facts_above(self, keys: Collection[str]) -> list[Fact]:
         """The facts that grant some elements and everything that they depend on."""
-        return self._facts(_FACTS_ABOVE, self._hashes(keys))
+        return self._facts(self._facts_above, self._hashes(keys))
 
     def load_elements(self, world: World, keys: Collection[str]) -> None:
         """Bring everything into a world that judging some elements needs: what is above, names, orders, lifts."""
@@ -232,8 +247,8 @@ class Reader:
             }
         below: set[int] = set(starts)
         for part in chunks(starts):
-            below.update(key for (key,) in self._connection.execute(_KEYS_BELOW, {"keys": part, "span": span}))
-        facts = self._facts(_FACTS_ABOVE, below)
+            below.update(key for (key,) in self._connection.execute(self._below, {"keys": part, "span": span}))
+        facts = self._facts(self._facts_above, below)
         nearby = self._facts(_FACTS_REFERRING, ids, role=Role.BOUND)
         nearby += self._facts(_FACTS_REFERRING, ids, role=Role.OWNER)
         for found in nearby:
@@ -349,7 +364,7 @@ class Reader:
             keys = {key for hashed, key in own.items() if hashed in part}
             for found in nearby:
                 world.add(found)
-            for found in self._facts(_FACTS_ABOVE, part):
+            for found in self._facts(self._facts_above, part):
                 world.add(found)
                 key = about(found.event)
                 if self._keys(key) in part:
@@ -372,7 +387,7 @@ class Reader:
             for part in chunks(starts):
                 sources += 1
                 rows = self._connection.execute(
-                    _KEYS_BELOW, {"keys": part, "span": span}, execution_options={"yield_per": _FETCHED}
+                    self._below, {"keys": part, "span": span}, execution_options={"yield_per": _FETCHED}
                 )
                 below.extend(rows.scalars())
         return below if sources < 2 else array("q", dict.fromkeys(below))  # noqa: PLR2004 (one alone has each once)
@@ -425,7 +440,7 @@ class Reader:
 
     def load_hashed(self, world: World, hashes: Collection[int]) -> set[str]:
         """Bring some elements into a world, with what judging them needs; which they are."""
-        facts = self._facts(_FACTS_ABOVE, hashes)
+        facts = self._facts(self._facts_above, hashes)
         wanted = set(hashes)
         keys = {key for found in facts if self._keys(key := about(found.event)) in wanted}
         self._load_around(world, facts, keys)

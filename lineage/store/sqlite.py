@@ -1,6 +1,8 @@
 """What only SQLite does: its file, its pragmas, its one writer, many rows in one statement, what its errors mean."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -18,6 +20,9 @@ _BUSY_SECONDS: Final = 10
 # Many rows in one statement halve what a row costs; SQLite takes 32,766 parameters.
 _PARAMETERS: Final = 32_000
 _SMALLER: Final = 50
+# 128 MiB of pages, and what a statement puts aside beside them; or 8 MiB, and the rest in files.
+_ROOMY: Final = ("temp_store = MEMORY", "cache_size = -131072")
+_FRUGAL: Final = ("temp_store = FILE", "cache_size = -8192")
 TAKES_TURNS: Final = False  # whether others may write at the same time
 
 
@@ -66,8 +71,7 @@ def _on_connect(url: str, create: bool, connection: Any, _record: Any) -> None: 
         "synchronous = FULL",
         # Keys are random: every batch changes nearly every page of an index. Several go to the file in one.
         "wal_autocheckpoint = 16384",  # pages: 64 MiB
-        "temp_store = MEMORY",
-        "cache_size = -131072",  # 128 MiB of pages
+        *_ROOMY,
     ):
         try:
             cursor.execute(f"PRAGMA {pragma}")
@@ -99,6 +103,20 @@ def wait_for_turn(connection: Connection) -> None:
 
 def without_limits(connection: Connection) -> None:
     """Nothing to lift: no statement is timed."""
+
+
+@contextmanager
+def frugally(connection: Connection) -> Iterator[None]:
+    """Keep few pages, and put what a walk has seen into a file, for as long as this lasts: all of a transaction."""
+    raw: Any = connection.connection.driver_connection  # past SQLAlchemy, which would begin a transaction first
+    for pragma in _FRUGAL:
+        raw.execute(f"PRAGMA {pragma}")
+    try:
+        yield
+    finally:
+        connection.rollback()
+        for pragma in _ROOMY:
+            raw.execute(f"PRAGMA {pragma}")
 
 
 def grant_reader(_connection: Connection, role: str) -> None:

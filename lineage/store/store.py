@@ -5,7 +5,7 @@ import secrets
 import threading
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -21,7 +21,7 @@ from lineage.core.events import Event, Fact, canonical_json
 from lineage.core.records import Batch, Outcomes, Readable, Unreadable
 from lineage.core.times import Instant
 from lineage.core.trust import TrustTable
-from lineage.store.bulk import add_missing, backend_of, wait_for_turn, without_limits
+from lineage.store.bulk import add_missing, backend_of, frugally, wait_for_turn, without_limits
 from lineage.store.engine import check, connect, faults, sqlite_path, upgrade
 from lineage.store.projection import Outcome, Projection
 from lineage.store.questions import FACT, Reader, fact_of
@@ -133,9 +133,13 @@ class Store:
             yield connection
 
     @contextmanager
-    def frozen(self) -> Iterator["Store"]:
-        """The store as it is now, for as long as this lasts, whatever others write meanwhile."""
-        with self.connection() as connection:
+    def frozen(self, *, frugal: bool = False) -> Iterator["Store"]:
+        """The store as it is now, for as long as this lasts, whatever others write meanwhile.
+
+        Args:
+            frugal: Whether much is read once, so that none of it is to be kept in memory.
+        """
+        with self.connection() as connection, frugally(connection) if frugal else nullcontext():
             without_limits(connection)
             connection.execute(sa.select(position)).all()  # the first statement that reads fixes the moment
             still = Store(self.engine, self._secret, self._read_value)
