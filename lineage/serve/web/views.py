@@ -1,0 +1,119 @@
+"""What a page shows of a document beside the document itself: pure functions of it, so that no template computes."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from lineage.core.times import parse_instant
+from lineage.serve import phrases, render
+from lineage.serve.documents import Document
+
+WIDTH: Final = 1_000  # units across the chart of validity
+ROW: Final = 30  # units from one bar to the next
+_BEFORE: Final = 0.06  # of the span that is shown, in front of the first moment
+_BEHIND: Final = 0.22  # and behind the last
+_TICKS: Final = 4
+
+
+def hops(doc: Document) -> list[Document]:
+    """The chain as it is shown: of each party by what it stands there, and which scopes it kept, lost and gained."""
+    shown: list[Document] = []
+    above: Sequence[str] = ()
+    before: str | None = None
+    for hop in doc["chain"]:
+        element = render.element(hop)
+        same = element is not None and element == before
+        kept, lost, gained = phrases.scopes(hop, [] if same else above)
+        shown.append(
+            {
+                **hop,
+                "element": _key(hop),
+                "same": same,
+                "word": render.word(hop, same=same),
+                "kept": kept,
+                "lost": lost,
+                "gained": gained,
+            }
+        )
+        above = hop["scopes"] or above
+        before = element
+    return shown
+
+
+def cut(items: Sequence[Document], ends: int) -> tuple[list[Document], int, list[Document]]:
+    """The two ends of a long list, and how many are left out between them."""
+    if len(items) <= 2 * ends:
+        return list(items), 0, []
+    return list(items[:ends]), len(items) - 2 * ends, list(items[-ends:])
+
+
+def _key(hop: Document) -> str | None:
+    return next((f"{kind}:{hop[kind]}" for kind in ("delegation", "token") if hop[kind] is not None), None)
+
+
+# The chart of validity
+
+
+def validity(doc: Document, marks: Sequence[tuple[str, str]]) -> Document | None:
+    """When each token and delegation of a chain was valid, as bars on one scale; None if nothing says.
+
+    Args:
+        doc: The document of ``who`` or ``chain``.
+        marks: Moments that matter, each with what it is called.
+    """
+    elements: dict[str, Document] = {}
+    for hop in doc["chain"]:
+        key = _key(hop)
+        if key is not None and hop["issued_at"] is not None:
+            elements.setdefault(key, hop)
+    if not elements:
+        return None
+    moments = {name: parse_instant(moment) for moment, name in marks}
+    starts = [parse_instant(hop["issued_at"]) for hop in elements.values()]
+    first, last = min([*starts, *moments.values()]), max([*starts, *moments.values()])
+    span = max(last - first, 60_000_000)
+    left, right = first - int(span * _BEFORE), last + int(span * _BEHIND)
+
+    def across(moment: int) -> int:
+        return round(WIDTH * (min(max(moment, left), right) - left) / (right - left))
+
+    rows = []
+    for place, (key, hop) in enumerate(elements.items()):
+        begins = across(parse_instant(hop["issued_at"]))
+        ends_at = None if hop["expires_at"] is None else parse_instant(hop["expires_at"])
+        beyond = ends_at is None or ends_at > right
+        ends = WIDTH if ends_at is None or beyond else across(ends_at)
+        rows.append(
+            {
+                "key": key,
+                "kind": key.partition(":")[0],
+                "id": key.partition(":")[2],
+                "state": hop["state"],
+                "issued_at": hop["issued_at"],
+                "expires_at": hop["expires_at"],
+                "x": begins,
+                "y": place * ROW,
+                "width": max(ends - begins, 4),
+                "beyond": beyond,
+            }
+        )
+    return {
+        "width": WIDTH,
+        "height": len(rows) * ROW,
+        "rows": rows,
+        "marks": [{"x": across(moment), "name": name} for name, moment in moments.items()],
+    }
+
+
+def totals(kills: Document) -> int:
+    """How many elements a plan lists."""
+    return len(kills["tokens"]) + len(kills["delegations"])
+
+
+def drift(plan: Document, unlisted: Sequence[str]) -> list[Document]:
+    """What an order would kill by now, each with whether the plan that was looked at listed it."""
+    new = set(unlisted)
+    return [
+        {"kind": kind, "id": id_, "new": f"{kind}:{id_}" in new}
+        for kind, ids in (("delegation", plan["kills"]["delegations"]), ("token", plan["kills"]["tokens"]))
+        for id_ in ids
+    ]
