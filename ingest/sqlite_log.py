@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS log_record (
 
 
 class SqliteLog:
-    """A log in a SQLite file. One thread at a time; any number of processes."""
+    """A log in a SQLite file. One thread at a time, not always the same; any number of processes."""
 
     def __init__(self, path: str, *, create: bool, clock: Callable[[], Instant]) -> None:
         """Open the log, and make it if there is none and ``create`` says so.
@@ -44,7 +44,9 @@ class SqliteLog:
         if not create and not Path(path).exists():
             raise UnavailableError(f"there is no log at {path}; make one with 'delegraph init' or 'delegraph ingest'")
         with self._faults():
-            self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+            self._connection = sqlite3.connect(
+                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
             try:
                 self._claim(create=create)
             except (sqlite3.Error, UnavailableError):

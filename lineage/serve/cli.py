@@ -274,9 +274,24 @@ def main(**_options: Any) -> None:
 
 
 @main.command()
+@click.option("--serve", is_flag=True, help="Then look around in it: serve it until stopped, and print the link.")
+@click.option(
+    "--http", metavar="HOST:PORT", help="Where to serve it. [env: DELEGRAPH_HTTP_LISTEN; default: 127.0.0.1:8480]"
+)
 @_shared(json_only=True)
-def demo(settings: "Settings", out: _Out) -> None:  # noqa: ARG001
-    """A worked incident in a throw-away store: who did it, what falls, the proof that it fell."""
+def demo(settings: "Settings", out: _Out, serve: bool, http: str | None) -> None:  # noqa: ARG001
+    """A worked incident in a throw-away store: who did it, what falls, the proof that it fell.
+
+    \b
+      delegraph demo
+      delegraph demo --serve        in the browser
+    """  # noqa: D301
+    if serve:
+        from lineage.serve.demo_serving import run_serving
+
+        with _serving() as say:
+            run_serving(http, say=say)
+        return
     from lineage.serve.demo import run
 
     sys.exit(run(out.console, as_json=out.as_json))
@@ -901,6 +916,38 @@ def schema(settings: "Settings", out: _Out, vectors: bool) -> None:  # noqa: ARG
         click.echo(json.dumps(document, ensure_ascii=False))
     else:
         click.echo(schemas.text_of(latest).rstrip("\n"))
+
+
+@main.command()
+@click.option(
+    "--http", metavar="HOST:PORT", help="Where to serve. [env: DELEGRAPH_HTTP_LISTEN; default: 127.0.0.1:8480]"
+)
+@click.option("--by", metavar="PRINCIPAL", help="Who signs in by the link. [default: human:USER]")
+@_shared()
+def serve(settings: "Settings", out: _Out, http: str | None, by: str | None) -> None:  # noqa: ARG001
+    """Serve the HTTP API until stopped (SIGINT, SIGTERM).
+
+    Without an issuer it serves on loopback only, and prints a link by which one signs in, once.
+
+    \b
+      delegraph serve
+      delegraph serve --http 127.0.0.1:8480 --by human:you
+    """  # noqa: D301
+    from lineage.serve.http.starting import DEFAULT_LISTEN
+    from lineage.serve.http.starting import serve as run
+    from lineage.serve.wiring import opened_shared_service
+
+    with _serving() as say, opened_shared_service(settings) as service:
+        run(service, http or DEFAULT_LISTEN, say=say, name=by)
+
+
+@contextmanager
+def _serving() -> Iterator[Callable[[str], None]]:
+    """Logs on standard error; what is said to whoever started it on standard output."""
+    from lineage.serve.logs import LogSettings, logging_to
+
+    with logging_to(sys.stderr, LogSettings.of(os.environ, terminal=sys.stderr.isatty())):
+        yield click.echo
 
 
 # Revocations

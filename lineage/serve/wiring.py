@@ -10,6 +10,7 @@ from lineage.core.errors import UnavailableError
 from lineage.core.times import Instant
 from lineage.serve.service import Service
 from lineage.serve.settings import DEFAULT_SOURCE, DEFAULT_STORE, Settings
+from lineage.serve.shared_log import SharedLog
 from lineage.store.store import Store, open_store
 
 __all__ = ["DEFAULT_SOURCE", "DEFAULT_STORE", "Settings", "now", "opened_log", "opened_service", "opened_store"]
@@ -60,3 +61,15 @@ def opened_service(settings: Settings, *, create: bool = False) -> Iterator[Serv
         finally:
             if log is not None:
                 log.close()
+
+
+@contextmanager
+def opened_shared_service(settings: Settings) -> Iterator[Service]:
+    """The service for many threads. A log that is away is asked again later; meanwhile the answers say so."""
+    trust = settings.read_trust()
+    with opened_store(settings) as store:
+        log = SharedLog(lambda: _open_log(settings, create=False))
+        try:
+            yield Service(store, log, trust, now, source=settings.source)
+        finally:
+            log.close()

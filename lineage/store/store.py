@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import threading
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ class Stored(NamedTuple):
 
 
 class Store:
-    """Facts in SQL.
+    """Facts in SQL. Any thread may use it.
 
     The store never decides what a value means: ``decode`` reads a value that was accepted before.
     """
@@ -66,6 +67,7 @@ class Store:
         self._remembered = lru_cache(maxsize=_REMEMBERED)(decode)
         self.keys = Keys(secret)
         self._projection = Projection(self.keys, self.decode)
+        self._one_writer = threading.Lock()  # what the projection remembers goes with one transaction at a time
 
     def decode(self, value: bytes) -> Event:
         """A value that was accepted, as the event that it is.
@@ -104,12 +106,13 @@ class Store:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        try:
-            with faults(self.engine), self._writing.begin() as connection:
-                yield connection
-        except BaseException:
-            self._projection.forget()  # whatever it thinks to have written was rolled back
-            raise
+        with self._one_writer:
+            try:
+                with faults(self.engine), self._writing.begin() as connection:
+                    yield connection
+            except BaseException:
+                self._projection.forget()  # whatever it thinks to have written was rolled back
+                raise
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:

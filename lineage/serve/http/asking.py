@@ -1,0 +1,90 @@
+"""A question over HTTP: one plain function in a table, and all that stands between a request and its document.
+
+``/v1`` + path answers with the document; a page of the same path puts it into a template. Both call ``answered``.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.requests import Request
+
+from lineage.core.times import format_instant
+from lineage.deliver.callers import Caller, Role, require
+from lineage.serve.documents import Document
+from lineage.serve.http.query import Parameter, Query
+from lineage.serve.http.site import Site
+
+access = logging.getLogger(f"{__name__}.access")
+
+ASKERS: Final = (Role.INVESTIGATOR, Role.RESPONDER)  # who orders has looked first
+
+Ask = Callable[[Site, Caller, Query], Document]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A question.
+
+    Attributes:
+        path: Where it is asked: the document at ``/v1`` + path, the page at the path.
+        ask: Answers it; blocks; raises NotFoundError if no fact names what is asked for.
+        parameters: What its query may hold.
+        title: What it answers, in a few words.
+        roles: Who may ask; one of them is enough.
+        answer: The name of the document's schema in the OpenAPI document.
+        about: Its parameters that hold ids, for the access log.
+    """
+
+    path: str
+    ask: Ask
+    parameters: tuple[Parameter, ...]
+    title: str
+    roles: tuple[Role, ...] = ASKERS
+    answer: str = "Document"
+    about: tuple[str, ...] = ("of",)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A document, who asked for it, and how it was asked for."""
+
+    document: Document
+    caller: Caller
+    query: Query
+
+
+async def answered(site: Site, question: Question, request: Request, *, besides: tuple[Parameter, ...] = ()) -> Answer:
+    """Answer a request.
+
+    Args:
+        site: What is served.
+        question: What is asked.
+        request: Who asks, and how.
+        besides: Parameters of a page that say how it is shown, and that the question does not know.
+
+    Raises:
+        DelegraphError: Anything that stands in the way; ``faults`` makes a problem document of it.
+    """
+    return await site.workers.run(_answer, site, question, request, besides)
+
+
+def _answer(site: Site, question: Question, request: Request, besides: tuple[Parameter, ...]) -> Answer:
+    caller = require(site.authenticate(request), *question.roles)
+    query = Query.of(request.query_params, (*question.parameters, *besides), now=site.now)
+    log_access(caller, request, **dict(_ids(question, query)))
+    return Answer(question.ask(site, caller, query), caller, query)
+
+
+def _ids(question: Question, query: Query) -> Iterator[tuple[str, Any]]:
+    for name in question.about:
+        if values := query.all(name):
+            yield name, values
+    if any(parameter.name == "at" for parameter in question.parameters):
+        yield "at", format_instant(query.at)
+
+
+def log_access(caller: Caller, request: Request, **more: Any) -> None:
+    """Write who asked for what to the access log: one structured line, whatever stands in it."""
+    access.info("%s %s", request.method, request.url.path, extra={"caller": caller.name, **more})

@@ -1,0 +1,98 @@
+"""Whatever goes wrong over HTTP is a problem document (RFC 9457), whoever refused it; nothing answers 500."""
+
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lineage.core.errors import DelegraphError, RefusedError
+from lineage.deliver.problems import RETRY_AFTER_SECONDS, problem, problem_of
+from lineage.serve.http.query import ParameterError
+
+logger = logging.getLogger(__name__)
+
+ShowFault = Callable[[Request, Response], Response]
+"""Given a request and the problem document that answers it, what is sent: the pages make a page of it for people."""
+
+_WORDS: Final = {
+    HTTPStatus.NOT_FOUND: ("no-such-path", "There is nothing at this path"),
+    HTTPStatus.METHOD_NOT_ALLOWED: ("method-not-allowed", "This path does not know that method"),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("too-large", "The request is too large"),
+}
+
+
+class NotFoundError(RefusedError):
+    """No fact names what was asked for.
+
+    Attributes:
+        id: As it was asked for.
+    """
+
+    def __init__(self, id_: str) -> None:
+        """Keep the id beside the message."""
+        super().__init__(f"no fact names {id_!a}")
+        self.id = id_
+
+
+def as_asked(_request: Request, response: Response) -> Response:
+    """The problem document itself."""
+    return response
+
+
+def response_of(fault: DelegraphError) -> Response:
+    """A fault as a problem document."""
+    match fault:
+        case NotFoundError():
+            return problem(HTTPStatus.NOT_FOUND, "not-found", "No fact names it", str(fault), id=fault.id)
+        case ParameterError():
+            title = "A parameter is wrong"
+            return problem(HTTPStatus.BAD_REQUEST, "parameter", title, str(fault), parameter=fault.parameter)
+        case _:
+            return problem_of(fault)
+
+
+def install(app: FastAPI, show: ShowFault) -> None:
+    """Have an app answer faults with problem documents.
+
+    Args:
+        app: The app.
+        show: What is sent for one.
+    """
+
+    async def of_ours(request: Request, fault: Exception) -> Response:
+        assert isinstance(fault, DelegraphError)  # noqa: S101 (registered for these)
+        if fault.retriable:
+            logger.warning("%s", fault)
+        return show(request, response_of(fault))
+
+    async def of_framework(request: Request, fault: Exception) -> Response:
+        assert isinstance(fault, HTTPException)  # noqa: S101 (registered for these)
+        status = HTTPStatus(fault.status_code)
+        word, title = _WORDS.get(status, ("refused", status.phrase))
+        detail = f"there is nothing for {request.method} at {request.url.path[:200]!a}"
+        return show(request, problem(status, word, title, detail, headers=fault.headers))
+
+    async def of_validation(request: Request, fault: Exception) -> Response:
+        assert isinstance(fault, RequestValidationError)  # noqa: S101 (registered for these)
+        first: dict[str, Any] = fault.errors()[0] if fault.errors() else {"loc": ("body",), "msg": "is wrong"}
+        parameter = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+        detail = f"{parameter}: {first['msg']}"
+        title = "A parameter is wrong"
+        return show(request, problem(HTTPStatus.BAD_REQUEST, "parameter", title, detail, parameter=parameter))
+
+    async def of_nobody(request: Request, fault: Exception) -> Response:
+        logger.error("no answer to %s %s", request.method, request.url.path, exc_info=fault)
+        title, detail = "It could not be answered", "the fault is ours, and in the log; try again"
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        return show(request, problem(HTTPStatus.SERVICE_UNAVAILABLE, "fault", title, detail, headers=headers))
+
+    app.add_exception_handler(DelegraphError, of_ours)
+    app.add_exception_handler(HTTPException, of_framework)
+    app.add_exception_handler(RequestValidationError, of_validation)
+    app.add_exception_handler(Exception, of_nobody)

@@ -1,0 +1,129 @@
+"""The questions, in one table: each a plain function from the site, who asks and what is asked to a document."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from lineage.core.events import Target
+from lineage.core.reach import Proposal
+from lineage.deliver.callers import Caller
+from lineage.serve.documents import Document, listing
+from lineage.serve.http.asking import Question
+from lineage.serve.http.faults import NotFoundError
+from lineage.serve.http.query import MODES, Parameter, ParameterError, Query, kind_and_id, usable_id
+from lineage.serve.http.site import Site
+
+_TIME: Final = {"type": "string", "format": "date-time"}
+_ID: Final = {"type": "string", "minLength": 1, "maxLength": 1_024}
+
+AT: Final = Parameter("at", _TIME, "The instant asked about; by default now.", example="2026-11-02T10:25:00Z")
+KNOWN_AT: Final = Parameter("known_at", _TIME, "Only what was recorded by then; by default everything.")
+TIMES: Final = (AT, KNOWN_AT)
+OF: Final = Parameter(
+    "of",
+    _ID,
+    "`KIND:ID`, split at the first colon.",
+    required=True,
+    repeatable=True,
+    example="token:https://idp.example#mailer-1",
+)
+ACTION: Final = Parameter("action", _ID, "The id of an action.", required=True, repeatable=True, example="mail-7")
+HOW: Final = (
+    Parameter("mode", {"type": "string", "enum": list(MODES)}, "Suspend: until lifted. By default `revoke`."),
+    Parameter("issued_before", _TIME, "Spare what was issued at this time or later."),
+    Parameter("cascade", {"type": "boolean"}, "False: end what is hit alone, not what depends on it."),
+)
+STALE: Final = Parameter(
+    "stale", {"type": "boolean"}, "Answer from what is projected even if the log cannot be asked for what is not."
+)
+
+
+def who(site: Site, _caller: Caller, query: Query) -> Document:
+    """Who stood behind an action."""
+    return each(
+        site,
+        query,
+        "action",
+        lambda action: site.service.who(usable_id(action, parameter="action"), at=query.at, known_at=query.known_at),
+    )
+
+
+def chain(site: Site, _caller: Caller, query: Query) -> Document:
+    """Who stood behind a token or a delegation."""
+    return each_of(site, query, lambda kind, id_: site.service.chain(kind, id_, at=query.at, known_at=query.known_at))
+
+
+def status(site: Site, _caller: Caller, query: Query) -> Document:
+    """The state of something."""
+    return each_of(site, query, lambda kind, id_: site.service.status(kind, id_, at=query.at, known_at=query.known_at))
+
+
+def reach(site: Site, _caller: Caller, query: Query) -> Document:
+    """What an order would kill."""
+    at, stale = query.at, query.flag("stale", default=False)
+
+    def plan(kind: str, id_: str) -> Document | None:
+        proposal = Proposal(
+            target=Target(kind, id_),
+            at=at,
+            mode=query.choice("mode", MODES),
+            issued_before=query.instant("issued_before"),
+            cascade=query.flag("cascade", default=True),
+        )
+        return site.service.reach(proposal, known_at=query.known_at, stale=stale)
+
+    return each_of(site, query, plan)
+
+
+def each_of(site: Site, query: Query, ask: Callable[[str, str], Document | None]) -> Document:
+    """The answer to a question of ``KIND:ID``; of several a list."""
+    return each(site, query, "of", lambda of: ask(*kind_and_id(of)))
+
+
+def each(site: Site, query: Query, parameter: str, ask: Callable[[str], Document | None]) -> Document:
+    """The answer to a question of one id; of several a list, in the order asked, as the lines of the command line.
+
+    Raises:
+        NotFoundError: No fact names the only one.
+    """
+    asked = query.all(parameter)
+    if len(asked) > site.limits.asked:
+        raise ParameterError(parameter, f"is given {len(asked):,} times; one question takes {site.limits.asked}")
+    if len(asked) == 1:
+        document = ask(asked[0])
+        if document is None:
+            raise NotFoundError(asked[0])
+        return document
+    items: list[Any] = []
+    for id_ in asked:
+        document = ask(id_)
+        items.append({"error": "not_found", "id": id_} if document is None else document)
+    return listing(items, total=len(items))
+
+
+QUESTIONS: Final = (
+    Question(
+        path="/who",
+        ask=who,
+        parameters=(ACTION, *TIMES),
+        title="Who stood behind an action: human, agents, tokens, hop by hop",
+        answer="Who",
+        about=("action",),
+    ),
+    Question(
+        path="/chain",
+        ask=chain,
+        parameters=(OF, *TIMES),
+        title="Who stood behind a token or a delegation",
+        answer="Chain",
+    ),
+    Question(
+        path="/status", ask=status, parameters=(OF, *TIMES), title="The state, and because of what", answer="Status"
+    ),
+    Question(
+        path="/reach",
+        ask=reach,
+        parameters=(OF, *TIMES, *HOW, STALE),
+        title="What an order would kill of what is alive: the blast radius",
+        answer="Reach",
+    ),
+)
