@@ -343,7 +343,8 @@ class Reader:
         hashed = {self._keys(key): key for key in keys}
         found: dict[str, int] = {}
         for part in chunks(hashed):
-            found.update((hashed[key], count) for key, count in self._connection.execute(_COUNT_CHILDREN, {"keys": part}))
+            rows = self._connection.execute(_COUNT_CHILDREN, {"keys": part})
+            found.update((hashed[key], count) for key, count in rows)
         return found
 
     # Revocations

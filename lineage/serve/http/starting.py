@@ -15,6 +15,7 @@ from lineage.serve.http.app import create_app
 from lineage.serve.http.signing_in import SigningIn
 from lineage.serve.http.site import Limits, Site, Workers
 from lineage.serve.service import Service
+from lineage.serve.web import pages, show_fault
 
 DEFAULT_LISTEN: Final = "127.0.0.1:8480"
 _BACKLOG: Final = 2_048
@@ -39,7 +40,7 @@ def serve(service: Service, listen: str, *, say: Say, name: str | None = None) -
         host, port = listening.getsockname()[:2]
         signing_in = SigningIn(name or this_user(), service.clock, port=port)
         site = Site(service=service, authenticate=signing_in.authenticate, workers=pool)
-        app = create_app(site, parts=[signing_in.router()])
+        app = create_app(site, parts=[signing_in.router(), pages(site)], show_fault=show_fault)
         shown = f"[{host}]" if ":" in host else host
         say(f"http://{shown}:{port}/sign-in?token={signing_in.token}")
         config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off")

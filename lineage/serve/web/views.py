@@ -117,3 +117,56 @@ def drift(plan: Document, unlisted: Sequence[str]) -> list[Document]:
         for kind, ids in (("delegation", plan["kills"]["delegations"]), ("token", plan["kills"]["tokens"]))
         for id_ in ids
     ]
+
+
+# The drawing of a graph
+
+NODE: Final = (210, 40)  # units, width and height of a node
+_MARGIN: Final = 16
+_SHOWN: Final = 30  # characters of an id that fit into a node; the table beside has all of it
+
+
+def drawing(doc: Document) -> Document:
+    """The graph as shapes: where boxes stand, what is written in them, and how the lines run."""
+    width, height = NODE
+    boxes = {node["key"]: node for node in (*doc["nodes"], *doc["collapsed"])}
+    places = {key: (node["x"] + _MARGIN, node["y"] + _MARGIN) for key, node in boxes.items()}
+    lines = [(edge["from"], edge["to"]) for edge in doc["edges"]]
+    lines += [
+        (one["of"], one["key"]) if one["where"] == "below" else (one["key"], one["of"]) for one in doc["collapsed"]
+    ]
+    return {
+        "width": max((x for x, _ in places.values()), default=0) + width + _MARGIN,
+        "height": max((y for _, y in places.values()), default=0) + height + _MARGIN,
+        "node_width": width,
+        "node_height": height,
+        "nodes": [
+            {
+                "x": places[node["key"]][0],
+                "y": places[node["key"]][1],
+                "state": node["state"],
+                "focus": node["focus"],
+                "label": _short(node["id"]),
+                "under": f"{node['kind']}, {node['state'].replace('_', ' ')}",
+            }
+            for node in doc["nodes"]
+        ],
+        "collapsed": [
+            {"x": places[one["key"]][0], "y": places[one["key"]][1], "label": f"+{one['count']:,}"}
+            for one in doc["collapsed"]
+        ],
+        "lines": [_line(places[above], places[below]) for above, below in lines],
+    }
+
+
+def _line(above: tuple[int, int], below: tuple[int, int]) -> str:
+    """A curve from the right of one box to the left of another."""
+    width, height = NODE
+    x, y = above[0] + width, above[1] + height // 2
+    to_x, to_y = below[0], below[1] + height // 2
+    half = (x + to_x) // 2
+    return f"M{x} {y}C{half} {y} {half} {to_y} {to_x} {to_y}"
+
+
+def _short(id_: str) -> str:
+    return id_ if len(id_) <= _SHOWN else f"…{id_[1 - _SHOWN :]}"

@@ -1,0 +1,164 @@
+"""What each page shows beside its document: the sentence, and more documents about the same thing."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from lineage.core.elements import ELEMENT_KINDS
+from lineage.serve import render_lists
+from lineage.serve.documents import Document
+from lineage.serve.web import views, words
+from lineage.serve.web.pages import Asked
+
+ENDS: Final = 20  # hops at either end that are shown of a chain longer than both
+FEW: Final = 20  # entries of what is shown beside something
+
+Shown = Mapping[str, Any]
+
+
+def who(asked: Asked) -> Shown:
+    """An action."""
+    doc = asked.document
+    marks = [(doc["occurred_at"], "done")]
+    if asked.at is not None:
+        marks.append((_moment(asked), "asked about"))
+    done = asked.more("/timeline", of=f"action:{doc['action']}") if _has("/timeline") else None
+    recorded = [item["recorded_at"] for item in (done or {"items": []})["items"] if item["type"] == "action.performed"]
+    return {
+        "said": words.of_who(doc, asked.at, _people(asked, doc)),
+        "moments": [
+            {"name": "when it was done", "at": doc["occurred_at"], "known_at": None},
+            *({"name": "as known then", "at": doc["occurred_at"], "known_at": one} for one in sorted(recorded)[:1]),
+        ],
+        **_chain(doc, marks),
+    }
+
+
+def chain(asked: Asked) -> Shown:
+    """A token or a delegation."""
+    doc = asked.document
+    of = f"{doc['kind']}:{doc['id']}"
+    marks = [(_moment(asked), "asked about")] if asked.at is not None else []
+    return {
+        "said": words.of_chain(doc, asked.at, _people(asked, doc)),
+        "of": of,
+        "uses": asked.more("/uses", of=of) if _has("/uses") else None,
+        **_chain(doc, marks),
+    }
+
+
+def status(asked: Asked) -> Shown:
+    """A principal, session or client; a token or delegation too."""
+    doc = asked.document
+    of = f"{doc['kind']}:{doc['id']}"
+    links = {doc["id"]: asked.links.of(doc["kind"], doc["id"])}
+    return {
+        "said": words.of_status(doc, links),
+        "of": of,
+        "is_element": doc["kind"] in ELEMENT_KINDS,
+        "actions": asked.more("/actions", of=of, limit=str(FEW)) if _has("/actions") else None,
+        "graph": asked.more("/graph", of=of, most="40") if _has("/graph") else None,
+    }
+
+
+def uses(asked: Asked) -> Shown:
+    """Where a token was used."""
+    doc = asked.document
+    return {"of": f"{doc['kind']}:{doc['id']}", "sentence": words.sentence(render_lists.uses(doc))}
+
+
+def timeline(asked: Asked) -> Shown:
+    """Every fact about a thing."""
+    doc = asked.document
+    of = f"{doc['kind']}:{doc['id']}"
+    return {
+        "of": of,
+        "facts": [{**item, "fields": render_lists.event_fields(item["event"], item["of"])} for item in doc["items"]],
+    }
+
+
+def diff(asked: Asked) -> Shown:
+    """What changed between two instants."""
+    doc = asked.document
+    links = {doc["id"]: asked.links.of(doc["kind"], doc["id"])}
+    return {"of": f"{doc['kind']}:{doc['id']}", "sentence": words.of_diff(doc, links)}
+
+
+def graph(asked: Asked) -> Shown:
+    """The graph around a thing."""
+    doc = asked.document
+    return {"of": f"{doc['kind']}:{doc['id']}", "drawing": views.drawing(doc)}
+
+
+def reach(asked: Asked) -> Shown:
+    """What an order would kill."""
+    doc = asked.document
+    mode = asked.query.text("mode") or "revoke"
+    issued_before, cascade = asked.query.instant("issued_before"), asked.query.flag("cascade", default=True)
+    target = doc["target"]
+    links = {target["id"]: asked.links.of(target["kind"], target["id"])}
+    return {
+        "of": f"{target['kind']}:{target['id']}",
+        "said": words.of_plan(doc, mode=mode, issued_before=issued_before, cascade=cascade, links=links),
+        "how": {"mode": mode, "issued_before": asked.query.text("issued_before"), "cascade": cascade},
+        "elements": views.totals(doc["kills"]),
+    }
+
+
+def search(asked: Asked) -> Shown:
+    """Ids that contain a text, by kind."""
+    return {"q": asked.query.text("q"), "kinds": _by_kind(asked.document["items"])}
+
+
+def nothing(_asked: Asked) -> Shown:
+    """What the document says is all there is to show."""
+    return {}
+
+
+def conflicts(asked: Asked) -> Shown:
+    """Identities under which different contents were sent."""
+    return {
+        "said_by": [
+            [render_lists.event_fields(one["event"]) for one in item["contents"]] for item in asked.document["items"]
+        ]
+    }
+
+
+def findings(asked: Asked) -> Shown:
+    """What does not fit, by kind."""
+    return {"kinds": _by_kind(asked.document["items"])}
+
+
+def _by_kind(items: list[Document]) -> dict[str, list[Document]]:
+    kinds: dict[str, list[Document]] = {}
+    for item in items:
+        kinds.setdefault(item["kind"], []).append(item)
+    return kinds
+
+
+def _has(path: str) -> bool:
+    from lineage.serve.web.pages import ASKED
+
+    return path in ASKED
+
+
+def _moment(asked: Asked) -> str:
+    from lineage.serve.documents import instant
+
+    return str(instant(asked.at))
+
+
+def _chain(doc: Document, marks: list[tuple[str, str]]) -> Shown:
+    first, hidden, last = views.cut(views.hops(doc), ENDS)
+    return {"first_hops": first, "hidden_hops": hidden, "last_hops": last, "chart": views.validity(doc, marks)}
+
+
+def _people(asked: Asked, doc: Document) -> dict[str, str]:
+    """Where what a sentence names leads."""
+    links = {hop["principal"]: asked.links.of("principal", hop["principal"]) for hop in doc["chain"]}
+    links |= {id_: asked.links.of("token", id_) for id_ in doc["tokens"]}
+    links |= {id_: asked.links.of("delegation", id_) for id_ in doc["delegations"]}
+    if doc.get("authority", {}).get("element"):
+        kind, _, id_ = doc["authority"]["element"].partition(":")
+        links[id_] = asked.links.of(kind, id_)
+    links.pop(doc.get("id"), None)
+    return links
