@@ -91,16 +91,36 @@ def take_in(
             found = foreign.detect(foreign.first_bytes(reader)) if format == "auto" else format
             if found == "avro":
                 raise RefusedError(f"{name} holds Avro, not lines of JSON; publish it to the log instead")
-            parts = _own(name, reader, clock) if found == "jsonl" else _foreign(name, reader, found, clock, intake)
-            for good, bad, size in _in_parts(parts):
-                if bad:
-                    aside.put_aside(bad)
-                if good:
-                    _append(log, good, intake)
-                intake.read += len(good) + len(bad)
-                intake.quarantined += len(bad)
-                progress(size)
+            records = _own(name, reader, clock) if found == "jsonl" else _foreign(name, reader, found, clock, intake)
+            take_in_records(records, log, aside, intake, progress=progress)
     return intake
+
+
+def take_in_records(
+    records: Iterable[tuple[Entry | Unreadable, int]],
+    log: Log,
+    aside: Aside,
+    intake: Intake,
+    *,
+    progress: Callable[[int], None] = lambda _bytes: None,
+) -> None:
+    """Append records that were read to the log, and put aside those that could not be.
+
+    Args:
+        records: Each with how many bytes it had.
+        log: Where the good ones go.
+        aside: Where the bad ones go.
+        intake: What is counted so far.
+        progress: Told how many bytes were read, now and then.
+    """
+    for good, bad, size in _in_parts(records):
+        if bad:
+            aside.put_aside(bad)
+        if good:
+            _append(log, good, intake)
+        intake.read += len(good) + len(bad)
+        intake.quarantined += len(bad)
+        progress(size)
 
 
 def refuse_unreadable(names: Iterable[str]) -> None:

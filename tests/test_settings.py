@@ -24,6 +24,7 @@ from ingest.kafka_client import made
 from ingest.kafka_settings import MECHANISMS, NAMES, KafkaSettings, host_and_port, is_loopback, parse_url
 from ingest.secret import Secret, read_secret
 from lineage.core.errors import RefusedError, UnavailableError
+from lineage.serve import http_settings
 from lineage.serve import settings as settings_module
 from lineage.serve.settings import Settings, without_password
 
@@ -198,6 +199,7 @@ def test_every_setting_is_explained():
     page = (Path(__file__).parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
     names = {f"DELEGRAPH_{name.upper()}" for name in settings_module.NAMES}
     names |= {f"DELEGRAPH_KAFKA_{name.upper()}" for name in NAMES}
+    names |= {f"DELEGRAPH_HTTP_{name.upper()}" for name in http_settings.NAMES}
     others = {"DELEGRAPH_CONFIG", "DELEGRAPH_LOG_FORMAT", "DELEGRAPH_LOG_LEVEL"}
 
     assert names | others == set(re.findall(r"DELEGRAPH_[A-Z_]*[A-Z]", page))

@@ -5,6 +5,7 @@ DelegraphError
 │   ├── UnknownSchemaError    written with a schema that this version does not know; may be taken up later
 │   └── CredentialError       carries a raw credential, which must not be kept
 ├── RefusedError              what was asked for is wrong or not allowed; the message names the remedy
+│   └── OtherOrderError       the id is that of another order
 ├── DriftError                an order would kill what the plan did not list
 ├── UnavailableError          the log or the store is away; the only fault worth retrying
 └── IntegrityError            what is stored contradicts itself or the log
@@ -45,6 +46,10 @@ class CredentialError(BadRecordError):
 
 class RefusedError(DelegraphError):
     """What was asked for is wrong or not allowed."""
+
+
+class OtherOrderError(RefusedError):
+    """An order was given under an id that is that of another one."""
 
 
 class DriftError(DelegraphError):

@@ -96,7 +96,7 @@ def _shared(*, json_only: bool = False) -> Callable[[Callable[..., Any]], Callab
             as_json = bool(options.pop("json") or outer.get("json"))
             options = {name: value if name == "files" else _readable(value) for name, value in options.items()}
             with _faults(as_json=as_json):
-                given |= {name: options.get(name) for name in ("source", "group", "listen", "four_eyes")}
+                given |= {name: options.get(name) for name in ("source", "group", "listen", "four_eyes", "http")}
                 settings = Settings.of(**{name: value or outer.get(name) for name, value in given.items()})
                 return function(*args, settings=settings, out=_Out(as_json=as_json), **options)
 
@@ -279,7 +279,7 @@ def main(**_options: Any) -> None:
     "--http", metavar="HOST:PORT", help="Where to serve it. [env: DELEGRAPH_HTTP_LISTEN; default: 127.0.0.1:8480]"
 )
 @_shared(json_only=True)
-def demo(settings: "Settings", out: _Out, serve: bool, http: str | None) -> None:  # noqa: ARG001
+def demo(settings: "Settings", out: _Out, serve: bool, **_said: str | None) -> None:
     """A worked incident in a throw-away store: who did it, what falls, the proof that it fell.
 
     \b
@@ -287,10 +287,10 @@ def demo(settings: "Settings", out: _Out, serve: bool, http: str | None) -> None
       delegraph demo --serve        in the browser
     """  # noqa: D301
     if serve:
-        from lineage.serve.demo_serving import run_serving
-
         with _serving() as say:
-            run_serving(http, say=say)
+            from lineage.serve.demo_serving import run_serving
+
+            run_serving(settings.http, say=say)
         return
     from lineage.serve.demo import run
 
@@ -924,7 +924,7 @@ def schema(settings: "Settings", out: _Out, vectors: bool) -> None:  # noqa: ARG
 )
 @click.option("--by", metavar="PRINCIPAL", help="Who signs in by the link. [default: human:USER]")
 @_shared()
-def serve(settings: "Settings", out: _Out, http: str | None, by: str | None) -> None:  # noqa: ARG001
+def serve(settings: "Settings", out: _Out, by: str | None, **_said: str | None) -> None:  # noqa: ARG001
     """Serve the HTTP API until stopped (SIGINT, SIGTERM).
 
     Without an issuer it serves on loopback only, and prints a link by which one signs in, once.
@@ -933,12 +933,12 @@ def serve(settings: "Settings", out: _Out, http: str | None, by: str | None) -> 
       delegraph serve
       delegraph serve --http 127.0.0.1:8480 --by human:you
     """  # noqa: D301
-    from lineage.serve.http.starting import DEFAULT_LISTEN
-    from lineage.serve.http.starting import serve as run
     from lineage.serve.wiring import opened_shared_service
 
     with _serving() as say, opened_shared_service(settings) as service:
-        run(service, http or DEFAULT_LISTEN, say=say, name=by)
+        from lineage.serve.http.starting import serve as run
+
+        run(service, settings.http, say=say, name=by, four_eyes=settings.four_eyes)
 
 
 @contextmanager
@@ -946,6 +946,11 @@ def _serving() -> Iterator[Callable[[str], None]]:
     """Logs on standard error; what is said to whoever started it on standard output."""
     from lineage.serve.logs import LogSettings, logging_to
 
+    try:
+        import fastapi  # noqa: F401 (is it there?)
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise RefusedError("serving needs a few more packages: pip install 'delegraph[serve]'") from error
     with logging_to(sys.stderr, LogSettings.of(os.environ, terminal=sys.stderr.isatty())):
         yield click.echo
 

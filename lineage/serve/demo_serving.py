@@ -10,13 +10,14 @@ from ingest.log import open_log
 from ingest.projector import project
 from lineage.core.times import Instant
 from lineage.serve.demo import ASKED, RESPONDER, StoryClock, incident_path
-from lineage.serve.http.starting import DEFAULT_LISTEN, Say, serve
+from lineage.serve.http.starting import Say, serve
+from lineage.serve.http_settings import HttpSettings
 from lineage.serve.service import Service, Trust
 from lineage.serve.shared_log import SharedLog
 from lineage.store.store import open_store
 
 
-def run_serving(listen: str | None, *, say: Say) -> None:
+def run_serving(settings: HttpSettings, *, say: Say) -> None:
     """Serve the incident until stopped.
 
     The clock starts at the moment of the story at which the question is asked, and goes on from there: what was alive
@@ -41,7 +42,7 @@ def run_serving(listen: str | None, *, say: Say) -> None:
             shared = SharedLog(lambda: open_log(url, create=False, clock=clock))
             try:
                 service = Service(store, shared, Trust(), clock, source="urn:delegraph:demo")
-                serve(service, listen or DEFAULT_LISTEN, say=say, name=RESPONDER)
+                serve(service, settings, say=say, name=RESPONDER)
             finally:
                 shared.close()
         finally:

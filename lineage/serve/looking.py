@@ -173,15 +173,30 @@ def _change(of: tuple[str, str], before: Verdict, after: Verdict) -> Document:
     return {"kind": of[0], "id": of[1], "from": verdict_document(before), "to": verdict_document(after)}
 
 
-def search(service: Service, text: str, *, limit: int = PAGE) -> Document:
-    """The ids that contain a text."""
-    found = service.store.search(text, limit=limit + 1)
+def actions(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
+    """The actions that mention a thing, the latest first; None if no fact names it."""
+    key = key_of(kind, id_)
+    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+        named = reader.facts_mentioning(key)
+        if not named:
+            return None
+        world = reader.world()
+        mentioned = {fact.event.body.action for fact in named if isinstance(fact.event.body, ActionPerformed)}
+        reader.load_actions(world, mentioned)
+    items = [action_document(world, action) for action in mentioned if action in world.actions]
+    items.sort(key=lambda item: (item["occurred_at"], item["action"]), reverse=True)
+    return {"kind": kind, "id": id_, **listing(items, total=len(items)), "as_of": service.as_of()}
+
+
+def search(service: Service, text: str, *, start: str | None = None, limit: int = PAGE) -> Document:
+    """The ids that contain a text, from one on: the ``next`` of the page before."""
+    found = service.store.search(text, start=start, limit=limit + 1)
     items: list[Document] = []
     for key in found[:limit]:
         kind, id_ = split_key(key)
         items.append({"kind": kind, "id": id_})
     more = len(found) > limit
-    total = None if more else len(items)
+    total = None if more or start is not None else len(items)
     return {**listing(items, total=total, following=found[limit] if more else None), "as_of": service.as_of()}
 
 
@@ -238,7 +253,8 @@ def conflicts(service: Service) -> Document:
 def findings(service: Service, *, at: Instant, after: int = -1, limit: int = PAGE) -> Document:
     """What does not fit together, over the facts from a number on: a page of facts at a time until ``limit`` is met."""
     found: dict[tuple[str, str, str, tuple[str, ...]], Document] = {}
-    if after < 0:
+    begun = after >= 0
+    if not begun:
         _gather(found, _sequence_holes(service))
     while page := service.store.facts(after=after, limit=PAGE):
         after = page[-1].number
@@ -247,7 +263,7 @@ def findings(service: Service, *, at: Instant, after: int = -1, limit: int = PAG
             break
     more = bool(page) and bool(service.store.facts(after=after, limit=1))
     items = [found[key] for key in sorted(found)]
-    total = None if more else len(items)
+    total = None if more or begun else len(items)
     return {**listing(items, total=total, following=str(after) if more else None), "as_of": service.as_of()}
 
 

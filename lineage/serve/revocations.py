@@ -160,6 +160,24 @@ def closure(
         return None if found is None else {**closure_document(found), "as_of": still.as_of()}
 
 
+def revocation(
+    service: Service,
+    revocation: str,
+    *,
+    at: Instant,
+    known_at: Instant | None = None,
+    delivered: Deliveries = NOTHING_DELIVERED,
+) -> Document | None:
+    """The verdict on an id, and its orders; None if there is no such order."""
+    with frozen(service) as still:
+        verdict = closure(still, revocation, at=at, known_at=known_at, delivered=delivered)
+        if verdict is None:
+            return None
+        with still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
+            orders = orders_of(around(reader, revocation), revocation)
+        return {**verdict, "orders": [order_document(order) for order in orders]}
+
+
 def _close(reader: Reader, receivers: World, revocation: str, at: Instant, delivered: Deliveries) -> Closure | None:
     world = around(reader, revocation)
     if not world.orders.by_id.get(revocation):

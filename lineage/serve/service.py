@@ -15,7 +15,7 @@ from ingest.log import Log, entry_of
 from ingest.projector import project
 from lineage.core.chain import action_gaps, chain_of_action
 from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key, stated
-from lineage.core.errors import DriftError, RefusedError, UnavailableError
+from lineage.core.errors import DriftError, OtherOrderError, RefusedError, UnavailableError
 from lineage.core.events import Event, RevocationLifted, RevocationOrdered, Target
 from lineage.core.findings import action_findings
 from lineage.core.orders import Order
@@ -358,7 +358,7 @@ class Service:
         """The order that was given already under this id; None: none was.
 
         Raises:
-            RefusedError: It is another one.
+            OtherOrderError: It is another one.
         """
         assert request.revocation is not None  # noqa: S101 (asked only then)
         orders = orders_of(self._about(request.revocation), request.revocation)
@@ -369,7 +369,7 @@ class Service:
         if orders:
             said = orders[0].body._asdict()
             differs = [name for name, value in asked._asdict().items() if name != "plan_digest" and said[name] != value]
-            raise RefusedError(
+            raise OtherOrderError(
                 f"the id {request.revocation} is that of another order, with another {' and '.join(differs)}; nothing "
                 "was ordered. Give this one an id of its own"
             )

@@ -18,6 +18,8 @@ from ingest.kafka_settings import KafkaSettings, parse_url
 from ingest.secret import Secret, is_open_to_others, read_secret
 from ingest.trust import read_trust
 from lineage.core.errors import RefusedError
+from lineage.serve import http_settings
+from lineage.serve.http_settings import HttpSettings
 from lineage.serve.service import Trust
 
 DEFAULT_STORE: Final = "sqlite:///delegraph.db"
@@ -28,6 +30,7 @@ NAMES: Final = (*_WORDS, "four_eyes", "store_password", "store_password_file")
 
 _PREFIX: Final = "DELEGRAPH_"
 _KAFKA_PREFIX: Final = f"{_PREFIX}KAFKA_"
+_HTTP_PREFIX: Final = f"{_PREFIX}HTTP_"
 _CONFIG: Final = f"{_PREFIX}CONFIG"
 _LAST_PORT: Final = 65_535
 _PASSWORD: Final = re.compile(r"((?<=://)[^/?#@:]*:(?=[^/?#]*@)|(?<=[?&])password=)[^/?#&]*(?=@|&|$)")
@@ -50,10 +53,11 @@ class Settings:
         listen: ``host:port`` at which the consumer answers for itself; None: nowhere.
         four_eyes: Above how many elements an order needs a second person; None: never.
         kafka: How to get in where the log is a Kafka.
+        http: How the HTTP API is served, and who may ask.
         config: The file that settings were read from.
         secret_files: The files that secrets were read from.
         origins: Where each setting is from: ``option``, ``environment``, ``file`` or ``default``.
-        unread: Variables that look like settings of Kafka, and are none.
+        unread: Variables that look like settings of Kafka or of the HTTP API, and are none.
     """
 
     store: str = DEFAULT_STORE
@@ -65,6 +69,7 @@ class Settings:
     listen: str | None = None
     four_eyes: int | None = None
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
     config: Path | None = None
     secret_files: tuple[Path, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -83,11 +88,14 @@ class Settings:
         """
         variables = {name: value for name, value in (os.environ if env is None else env).items() if value}
         config = Path(variables[_CONFIG]) if _CONFIG in variables else None
-        in_file, kafka_in_file = _read(config) if config is not None else ({}, {})
-        of_env, kafka_of_env, unread = _of_environment(variables)
-        given = {name: value for name, value in options.items() if value}
+        in_file, kafka_in_file, http_in_file = _read(config) if config is not None else ({}, {}, {})
+        of_env, kafka_of_env, http_of_env, unread = _of_environment(variables)
+        given = {name: value for name, value in options.items() if value and name != "http"}
         said, origins = _merged([("option", given), ("environment", of_env), ("file", in_file)])
         kafka, kafka_origins = _merged([("environment", kafka_of_env), ("file", kafka_in_file)])
+        http, http_origins = _merged(
+            [("option", _listening(options)), ("environment", http_of_env), ("file", http_in_file)]
+        )
         _refuse_unprintable(said)
         password, files = _store_password(said)
         settings = cls(
@@ -95,9 +103,12 @@ class Settings:
             store_password=password,
             four_eyes=_count(said, "four_eyes"),
             kafka=KafkaSettings.from_mapping(kafka),
+            http=HttpSettings.from_mapping(http),
             config=config,
             secret_files=files,
-            origins=origins | {f"kafka.{name}": origin for name, origin in kafka_origins.items()},
+            origins=origins
+            | {f"kafka.{name}": origin for name, origin in kafka_origins.items()}
+            | {f"http.{name}": origin for name, origin in http_origins.items()},
             unread=unread,
         )
         settings._check()
@@ -131,12 +142,13 @@ class Settings:
         shown["store"] = without_password(self.store)
         shown["store_password"] = None if self.store_password is None else "set"
         shown |= {f"kafka.{name}": value for name, value in self.kafka.shown().items()} if self.on_kafka else {}
+        shown |= {f"http.{name}": value for name, value in self.http.shown().items()}
         return {name: value for name, value in shown.items() if value is not None}
 
     @property
     def open_files(self) -> tuple[Path, ...]:
         """The files with secrets that anybody on this machine may read."""
-        return (*filter(is_open_to_others, self.secret_files), *self.kafka.open_files)
+        return (*filter(is_open_to_others, self.secret_files), *self.kafka.open_files, *self.http.open_files)
 
     def origin(self, name: str) -> str:
         """Where a setting is from."""
@@ -184,33 +196,56 @@ def _stem(name: str) -> str:
     return name.removesuffix("_file")
 
 
-def _of_environment(variables: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str], tuple[str, ...]]:
-    """What the environment says of us, what it says of Kafka, and what is not read."""
-    ours, kafka, unread = {}, {}, []
+def _listening(options: Mapping[str, str | None]) -> dict[str, str]:
+    """What options say of the HTTP API: ``--http``."""
+    return {"listen": http} if (http := options.get("http")) else {}
+
+
+def _of_environment(
+    variables: Mapping[str, str],
+) -> tuple[dict[str, str], dict[str, str], dict[str, str], tuple[str, ...]]:
+    """What the environment says of us, of Kafka and of the HTTP API, and what is not read."""
+    ours: dict[str, str] = {}
+    tables: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+        _KAFKA_PREFIX: (kafka_settings.NAMES, {}),
+        _HTTP_PREFIX: (http_settings.NAMES, {}),
+    }
+    unread = []
     for variable, value in variables.items():
-        if variable.startswith(_KAFKA_PREFIX):
-            name = variable.removeprefix(_KAFKA_PREFIX).lower()
-            if name in kafka_settings.NAMES:
-                kafka[name] = value
+        prefix = next((prefix for prefix in tables if variable.startswith(prefix)), None)
+        if prefix is not None:
+            names, table = tables[prefix]
+            name = variable.removeprefix(prefix).lower()
+            if name in names:
+                table[name] = value
             else:  # no mistake for certain: orchestrators make up variables from the names of services
                 unread.append(variable)
         elif variable.startswith(_PREFIX) and (name := variable.removeprefix(_PREFIX).lower()) in NAMES:
             ours[name] = value
-    return ours, kafka, tuple(sorted(unread))
+    return ours, tables[_KAFKA_PREFIX][1], tables[_HTTP_PREFIX][1], tuple(sorted(unread))
 
 
-def _read(file: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """What a file says of us, and what it says of Kafka; a file that it names may lie beside it."""
+def _read(file: Path) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """What a file says of us, of Kafka and of the HTTP API; a file that it names may lie beside it."""
     try:
         said = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise RefusedError(f"the file {file} of DELEGRAPH_CONFIG cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise RefusedError(f"the file {file} of DELEGRAPH_CONFIG is not TOML: {error}") from error
-    kafka = said.pop("kafka", {})
-    if not isinstance(kafka, dict):
-        raise RefusedError(f"'kafka' in {file} must be a table: [kafka]")
-    return _texts(file, said, NAMES, ""), _texts(file, kafka, kafka_settings.NAMES, " of [kafka]")
+    kafka, http = (_table(file, said, name) for name in ("kafka", "http"))
+    return (
+        _texts(file, said, NAMES, ""),
+        _texts(file, kafka, kafka_settings.NAMES, " of [kafka]"),
+        _texts(file, http, http_settings.NAMES, " of [http]"),
+    )
+
+
+def _table(file: Path, said: dict[str, Any], name: str) -> dict[str, Any]:
+    table = said.pop(name, {})
+    if not isinstance(table, dict):
+        raise RefusedError(f"{name!r} in {file} must be a table: [{name}]")
+    return table
 
 
 def _texts(file: Path, said: Mapping[str, Any], names: tuple[str, ...], where: str) -> dict[str, str]:
@@ -221,7 +256,8 @@ def _texts(file: Path, said: Mapping[str, Any], names: tuple[str, ...], where: s
         if not isinstance(value, str):
             raise RefusedError(f"{name!r}{where} in {file} must be a string")
         if value:
-            found[name] = str(file.parent / value) if name == "trust" or name.endswith("_file") else value
+            beside = name == "trust" or name.endswith("_file") or (name == "jwks" and "://" not in value)
+            found[name] = str(file.parent / value) if beside else value
     return found
 
 

@@ -348,8 +348,8 @@ class Store:
         with self.connection() as connection:
             return connection.execute(sa.select(meta.c.value).where(meta.c.name == "edition")).scalar() or b""
 
-    def search(self, text: str, *, limit: int) -> list[str]:
-        """Keys (``KIND:ID``) that contain a text, whatever its case (of ASCII letters), sorted."""
+    def search(self, text: str, *, limit: int, start: str | None = None) -> list[str]:
+        """Keys (``KIND:ID``) that contain a text, whatever its case (of ASCII letters), sorted, from ``start`` on."""
         if text != storable(text):  # no key has such characters
             return []
         pattern = text.translate(_LOWER)
@@ -360,6 +360,8 @@ class Store:
             .order_by(name.c.key)
             .limit(limit)
         )
+        if start is not None:
+            query = query.where(name.c.key >= storable(start))
         with self.connection() as connection:
             return list(connection.execute(query).scalars())
 

@@ -7,10 +7,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineage import __version__
-from lineage.serve.http import faults
+from lineage.serve.http import faults, own, reference, writes
 from lineage.serve.http.answers import document_response
 from lineage.serve.http.asking import Question, answered
+from lineage.serve.http.measures import Measures
+from lineage.serve.http.openapi import operation_of
 from lineage.serve.http.questions import QUESTIONS
+from lineage.serve.http.shell import Shell
 from lineage.serve.http.site import Site
 
 
@@ -24,12 +27,20 @@ def create_app(
         parts: What is mounted beside the API: the delivery endpoints, the pages.
         show_fault: What is sent for a problem document; the pages make a page of it for people.
     """
-    app = FastAPI(title="delegraph", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(title="delegraph", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     faults.install(app, show_fault)
-    for question in QUESTIONS:
-        app.add_api_route(f"/v1{question.path}", _endpoint(site, question), methods=["GET"], summary=question.title)
+    measures = Measures()
+    app.include_router(writes.router(site))  # before the questions: `/revocations/{id}` takes all that is below
+    app.include_router(own.router(site, measures))
     for part in parts:
         app.include_router(part)
+    for question in QUESTIONS:
+        endpoint = _endpoint(site, question)
+        path = f"/v1{question.path}"
+        app.add_api_route(path, endpoint, methods=["GET"], openapi_extra=operation_of(question))
+        app.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
+    app.include_router(reference.router(app))
+    app.add_middleware(Shell, hosts=site.hosts, limits=site.limits, tls=site.tls, measures=measures)
     return app
 
 
@@ -38,5 +49,4 @@ def _endpoint(site: Site, question: Question) -> Callable[[Request], Awaitable[R
         answer = await answered(site, question, request)
         return document_response(request, answer.document)
 
-    endpoint.__name__ = question.path.strip("/")
     return endpoint

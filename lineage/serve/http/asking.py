@@ -72,7 +72,7 @@ async def answered(site: Site, question: Question, request: Request, *, besides:
 
 def _answer(site: Site, question: Question, request: Request, besides: tuple[Parameter, ...]) -> Answer:
     caller = require(site.authenticate(request), *question.roles)
-    query = Query.of(request.query_params, (*question.parameters, *besides), now=site.now)
+    query = Query.of(request.path_params, request.query_params, (*question.parameters, *besides), now=site.now)
     log_access(caller, request, **dict(_ids(question, query)))
     return Answer(question.ask(site, caller, query), caller, query)
 

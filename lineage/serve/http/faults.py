@@ -40,6 +40,10 @@ class NotFoundError(RefusedError):
         self.id = id_
 
 
+class KeyReusedError(RefusedError):
+    """Another order was given with this ``Idempotency-Key``."""
+
+
 def as_asked(_request: Request, response: Response) -> Response:
     """The problem document itself."""
     return response
@@ -53,6 +57,9 @@ def response_of(fault: DelegraphError) -> Response:
         case ParameterError():
             title = "A parameter is wrong"
             return problem(HTTPStatus.BAD_REQUEST, "parameter", title, str(fault), parameter=fault.parameter)
+        case KeyReusedError():
+            status, title = HTTPStatus.UNPROCESSABLE_ENTITY, "The key was given with another order"
+            return problem(status, "idempotency-key-reused", title, str(fault))
         case _:
             return problem_of(fault)
 

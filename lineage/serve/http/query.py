@@ -30,7 +30,7 @@ class ParameterError(RefusedError):
 
 
 class Parameter(NamedTuple):
-    """A parameter of the query, as the OpenAPI document describes it."""
+    """A parameter of the query or of the path, as the OpenAPI document describes it."""
 
     name: str
     schema: Mapping[str, Any]
@@ -38,6 +38,7 @@ class Parameter(NamedTuple):
     required: bool = False
     repeatable: bool = False
     example: str | None = None
+    where: str = "query"
 
 
 class Query:
@@ -71,9 +72,11 @@ class Query:
                 raise ParameterError(parameter.name, "is missing")
 
     @classmethod
-    def of(cls, params: QueryParams, parameters: Iterable[Parameter], *, now: Instant) -> "Query":
-        """The query of a request."""
-        return cls(params.multi_items(), parameters, now=now)
+    def of(
+        cls, path: Mapping[str, str], params: QueryParams, parameters: Iterable[Parameter], *, now: Instant
+    ) -> "Query":
+        """The query of a request, and what stands in its path."""
+        return cls([*path.items(), *params.multi_items()], parameters, now=now)
 
     def all(self, name: str) -> list[str]:
         """Every value of a parameter."""
@@ -107,6 +110,10 @@ class Query:
     def known_at(self) -> Instant | None:
         """Only what was recorded by then; None: everything."""
         return self.instant("known_at")
+
+    def the(self, name: str) -> str:
+        """The value of a parameter that is required."""
+        return self._said[name][0]
 
     def number(self, name: str, *, default: int, most: int) -> int:
         """A number from 1 to ``most``."""

@@ -7,34 +7,12 @@ from lineage.core.events import Target
 from lineage.core.reach import Proposal
 from lineage.deliver.callers import Caller
 from lineage.serve.documents import Document, listing
+from lineage.serve.http.around import AROUND
 from lineage.serve.http.asking import Question
 from lineage.serve.http.faults import NotFoundError
-from lineage.serve.http.query import MODES, Parameter, ParameterError, Query, kind_and_id, usable_id
+from lineage.serve.http.parameters import ACTION, HOW, OF, STALE, TIMES
+from lineage.serve.http.query import MODES, ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.site import Site
-
-_TIME: Final = {"type": "string", "format": "date-time"}
-_ID: Final = {"type": "string", "minLength": 1, "maxLength": 1_024}
-
-AT: Final = Parameter("at", _TIME, "The instant asked about; by default now.", example="2026-11-02T10:25:00Z")
-KNOWN_AT: Final = Parameter("known_at", _TIME, "Only what was recorded by then; by default everything.")
-TIMES: Final = (AT, KNOWN_AT)
-OF: Final = Parameter(
-    "of",
-    _ID,
-    "`KIND:ID`, split at the first colon.",
-    required=True,
-    repeatable=True,
-    example="token:https://idp.example#mailer-1",
-)
-ACTION: Final = Parameter("action", _ID, "The id of an action.", required=True, repeatable=True, example="mail-7")
-HOW: Final = (
-    Parameter("mode", {"type": "string", "enum": list(MODES)}, "Suspend: until lifted. By default `revoke`."),
-    Parameter("issued_before", _TIME, "Spare what was issued at this time or later."),
-    Parameter("cascade", {"type": "boolean"}, "False: end what is hit alone, not what depends on it."),
-)
-STALE: Final = Parameter(
-    "stale", {"type": "boolean"}, "Answer from what is projected even if the log cannot be asked for what is not."
-)
 
 
 def who(site: Site, _caller: Caller, query: Query) -> Document:
@@ -109,13 +87,7 @@ QUESTIONS: Final = (
         answer="Who",
         about=("action",),
     ),
-    Question(
-        path="/chain",
-        ask=chain,
-        parameters=(OF, *TIMES),
-        title="Who stood behind a token or a delegation",
-        answer="Chain",
-    ),
+    Question(path="/chain", ask=chain, parameters=(OF, *TIMES), title="Who stood behind an element", answer="Chain"),
     Question(
         path="/status", ask=status, parameters=(OF, *TIMES), title="The state, and because of what", answer="Status"
     ),
@@ -126,4 +98,5 @@ QUESTIONS: Final = (
         title="What an order would kill of what is alive: the blast radius",
         answer="Reach",
     ),
+    *AROUND,
 )

@@ -1,6 +1,7 @@
 """What one process serves, and to whom: everything that the faces over HTTP are given. Made in ``starting``."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -66,6 +67,10 @@ class Workers:
         except TimeoutError as error:
             raise UnavailableError(f"no answer within {self._limits.seconds:.0f} s; ask for less") from error
 
+    def later(self, function: Callable[[], object]) -> None:
+        """Run something that nobody waits for."""
+        self._pool.submit(function)
+
     def _done(self, running: "asyncio.Future[Any]") -> None:
         self._pending -= 1
         if not running.cancelled():
@@ -84,6 +89,9 @@ class Site:
         service: Questions and orders. Any thread may ask it.
         authenticate: Says who asks; may block.
         hosts: The names under which it may be asked for (the header ``Host``), without ports.
+        writers: The same for what writes, so that a flood of events keeps no question waiting.
+        one_order: Held while an order is given: of two repetitions one is the order, the other finds it.
+        tls: Whether browsers come over TLS.
         four_eyes: Above how many elements an order needs a second person; None: never.
         limits: How much one request may ask for.
         workers: Where what blocks is run.
@@ -92,9 +100,12 @@ class Site:
     service: Service
     authenticate: Authenticate
     hosts: frozenset[str] = LOOPBACK_HOSTS
+    tls: bool = False
     four_eyes: int | None = None
     limits: Limits = field(default_factory=Limits)
     workers: Workers = field(default_factory=lambda: Workers(Limits()))
+    writers: Workers = field(default_factory=lambda: Workers(Limits(workers=2)))
+    one_order: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def now(self) -> Instant:

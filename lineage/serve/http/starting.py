@@ -1,6 +1,7 @@
 """``delegraph serve``: opens what is served, says who may, and runs uvicorn until stopped."""
 
 import getpass
+import ipaddress
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,38 +13,82 @@ from fastapi import APIRouter
 from lineage.core.errors import RefusedError
 from lineage.serve.health import address_of
 from lineage.serve.http.app import create_app
+from lineage.serve.http.authentication import authenticating
 from lineage.serve.http.signing_in import SigningIn
-from lineage.serve.http.site import Limits, Site, Workers
+from lineage.serve.http.site import LOOPBACK_HOSTS, Limits, Site, Workers
+from lineage.serve.http_settings import DEFAULT_LISTEN, HttpSettings
 from lineage.serve.service import Service
 from lineage.serve.web import pages, show_fault
 
-DEFAULT_LISTEN: Final = "127.0.0.1:8480"
 _BACKLOG: Final = 2_048
+_GOODBYE_SECONDS: Final = 3  # for answers that are under way; the live tail has no end of its own
+_HEAD_BYTES: Final = 64 * 1024
 
 Say = Callable[[str], None]
 Parts = Callable[[Site], Sequence[APIRouter]]
 
 
-def serve(service: Service, listen: str, *, say: Say, name: str | None = None) -> None:
+def with_pages(site: Site) -> Sequence[APIRouter]:
+    """The pages beside the API."""
+    return [pages(site)]
+
+
+def serve(
+    service: Service,
+    settings: HttpSettings,
+    *,
+    say: Say,
+    name: str | None = None,
+    four_eyes: int | None = None,
+    parts: Parts = with_pages,
+) -> None:
     """Serve until stopped by SIGINT or SIGTERM.
 
     Args:
         service: What is asked; any thread may ask it.
-        listen: ``host:port``; port 0 takes a free one.
-        say: Told the link by which one signs in.
-        name: Who signs in by it; None: the user of this machine.
+        settings: Where to serve, and who may ask.
+        say: Told where to go: the link by which one signs in, or the address.
+        name: Who signs in by the link; None: the user of this machine.
+        four_eyes: Above how many elements an order needs a second person.
+        parts: What is mounted beside the API.
 
     Raises:
-        RefusedError: The address is none, is taken, or is not on loopback.
+        RefusedError: The address is none, is taken, or nobody could be authenticated there.
     """
-    with bound(listen) as listening, workers(Limits()) as pool:
+    authenticate = authenticating(settings, service.clock)
+    with (
+        bound(settings.listen, loopback_only=authenticate is None) as listening,
+        workers(Limits()) as pool,
+        workers(Limits(workers=2)) as writers,
+    ):
         host, port = listening.getsockname()[:2]
-        signing_in = SigningIn(name or this_user(), service.clock, port=port)
-        site = Site(service=service, authenticate=signing_in.authenticate, workers=pool)
-        app = create_app(site, parts=[signing_in.router(), pages(site)], show_fault=show_fault)
-        shown = f"[{host}]" if ":" in host else host
-        say(f"http://{shown}:{port}/sign-in?token={signing_in.token}")
-        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off")
+        address = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        routers: list[APIRouter] = []
+        if authenticate is None:
+            signing_in = SigningIn(name or this_user(), service.clock, port=port, tls=settings.tls)
+            authenticate, routers = signing_in.authenticate, [signing_in.router()]
+            address = f"{address}/sign-in?token={signing_in.token}"
+        site = Site(
+            service=service,
+            authenticate=authenticate,
+            hosts=LOOPBACK_HOSTS | settings.names | {host},
+            tls=settings.tls,
+            four_eyes=four_eyes,
+            workers=pool,
+            writers=writers,
+        )
+        app = create_app(site, parts=[*routers, *parts(site)], show_fault=show_fault)
+        say(address)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,  # ours says more, and no query with a token in it
+            server_header=False,
+            proxy_headers=False,  # who connects is who connects: a proxy is trusted by settings of ours
+            lifespan="off",
+            timeout_graceful_shutdown=_GOODBYE_SECONDS,
+            h11_max_incomplete_event_size=_HEAD_BYTES,
+        )
         uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -56,18 +101,16 @@ def this_user() -> str:
 
 
 @contextmanager
-def bound(listen: str) -> Iterator[socket.socket]:
-    """A socket that listens on loopback.
+def bound(listen: str, *, loopback_only: bool) -> Iterator[socket.socket]:
+    """A socket that listens.
 
     Raises:
-        RefusedError: The address is none, is taken, or is not on loopback.
+        RefusedError: The address is none, is taken, or is not on loopback though it must be.
     """
-    import ipaddress
-
     host, port = address_of(listen)
     try:
         family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        if not ipaddress.ip_address(str(place[0]).partition("%")[0]).is_loopback:
+        if loopback_only and not ipaddress.ip_address(str(place[0]).partition("%")[0]).is_loopback:
             raise RefusedError(
                 f"nobody could sign in at {listen}: without an issuer delegraph serves on loopback only, "
                 f"such as {DEFAULT_LISTEN}; configure one with DELEGRAPH_HTTP_ISSUER"
@@ -82,7 +125,7 @@ def bound(listen: str) -> Iterator[socket.socket]:
             raise
     except (OSError, UnicodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "no name of a host"
-        raise RefusedError(f"cannot listen on {listen}: {said}; name another with --listen") from error
+        raise RefusedError(f"cannot listen on {listen}: {said}; name another with --http") from error
     with listening:
         yield listening
 

@@ -1,0 +1,126 @@
+"""Callers with a bearer token: a JWT of the issuer, verified against its published keys (RFC 8725).
+
+Issuer, audience and algorithms are pinned by settings; nothing that a token says of itself chooses how it is verified
+but the key id, among the keys that the issuer publishes.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import jwt
+from starlette.requests import HTTPConnection
+
+from ingest import bounds, credentials
+from lineage.core.times import Instant
+from lineage.deliver.callers import Caller, Role, UnauthenticatedError
+from lineage.serve.http.keys import IssuerKeys
+from lineage.serve.http_settings import HttpSettings
+
+_LARGEST_TOKEN: Final = 16 * 1024
+_MOST_SOURCES: Final = 256
+_SECOND: Final = 1_000_000
+
+
+class Bearers:
+    """Verifies bearer tokens. Any thread may ask."""
+
+    def __init__(self, settings: HttpSettings, keys: IssuerKeys, clock: Callable[[], Instant]) -> None:
+        """Take whose tokens are taken, the keys, and the moment now."""
+        self._settings = settings
+        self._keys = keys
+        self._clock = clock
+
+    def authenticate(self, connection: HTTPConnection) -> Caller:
+        """Says who asks.
+
+        Raises:
+            UnauthenticatedError: There is no token, or it is not good.
+            UnavailableError: The keys of the issuer cannot be fetched.
+        """
+        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise UnauthenticatedError("send a token of the issuer: Authorization: Bearer …")
+        return self.caller_of(token.strip())
+
+    def caller_of(self, token: str) -> Caller:
+        """Whom a token is of.
+
+        Raises:
+            UnauthenticatedError: It is not good.
+        """
+        claims = self._claims(token)
+        name = _at(claims, self._settings.name_claim)
+        if not isinstance(name, str) or bounds.fault_of_id(name) or credentials.find(name):
+            raise UnauthenticatedError(f"the claim {self._settings.name_claim!r} of the token is no name")
+        return Caller(
+            name=name,
+            roles=roles_of(_words(_at(claims, self._settings.roles_claim))),
+            sources=tuple(_words(_at(claims, self._settings.sources_claim))[:_MOST_SOURCES]),
+        )
+
+    def _claims(self, token: str) -> Mapping[str, Any]:
+        if len(token) > _LARGEST_TOKEN:
+            raise UnauthenticatedError("the token is too long")
+        try:
+            header = jwt.get_unverified_header(token)
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            raise UnauthenticatedError("the token is no JWT") from None  # what it says may stand in the cause
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if algorithm not in self._settings.algorithms:
+            raise UnauthenticatedError(f"the token must be signed with {' or '.join(self._settings.algorithms)}")
+        key = self._keys.key(kid if isinstance(kid, str) else None, str(algorithm))
+        try:
+            claims = jwt.decode(
+                token,
+                key=key.key,
+                algorithms=[str(algorithm)],
+                audience=self._settings.audience,
+                issuer=self._settings.issuer,
+                options={
+                    "require": ["exp", "iss", "aud"],
+                    "verify_exp": False,  # by our clock, below
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                },
+            )
+        except jwt.InvalidIssuerError:
+            raise UnauthenticatedError("the token is of another issuer") from None
+        except jwt.InvalidAudienceError:
+            raise UnauthenticatedError("the token is for another audience") from None
+        except jwt.MissingRequiredClaimError as error:
+            raise UnauthenticatedError(f"the token lacks the claim {error.claim!r}") from None
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            raise UnauthenticatedError("the signature of the token is not good") from None
+        self._refuse_time(claims)
+        return claims
+
+    def _refuse_time(self, claims: Mapping[str, Any]) -> None:
+        now, leeway = self._clock() / _SECOND, self._settings.leeway_seconds
+        if not isinstance(claims["exp"], int | float) or claims["exp"] + leeway <= now:
+            raise UnauthenticatedError("the token has expired")
+        for name in ("nbf", "iat"):
+            since = claims.get(name, 0)
+            if not isinstance(since, int | float) or since - leeway > now:
+                raise UnauthenticatedError("the token is not good yet")
+
+
+def roles_of(words: list[str]) -> frozenset[Role]:
+    """The roles among some words; what is none of ours says nothing."""
+    return frozenset(Role(word) for word in words if word in frozenset(Role))
+
+
+def _at(claims: Mapping[str, Any], name: str) -> Any:
+    """A claim by its name, or by the names on the way to it: Keycloak's ``realm_access.roles``."""
+    if name in claims:
+        return claims[name]
+    found: Any = claims
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _words(said: Any) -> list[str]:
+    """A list of strings, or words between blanks as in ``scope``."""
+    if isinstance(said, str):
+        return said.split()
+    return [word for word in said if isinstance(word, str)] if isinstance(said, list) else []

@@ -1,0 +1,161 @@
+"""Events over HTTP: a JSON array, lines of JSON, or Avro, as a producer without Kafka sends them.
+
+What cannot be read goes to quarantine, as with ``ingest``. What a caller may not send is refused whole, before the log
+has any of it: orders, lifts and acknowledgements, and events of a source that is not the caller's.
+
+Avro (``application/avro``) is one record in single-object encoding, or several as an Avro array of bytes, each item one
+such record: the way in which any Avro library writes ``{"type": "array", "items": "bytes"}``.
+"""
+
+import json
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Final
+
+from starlette.exceptions import HTTPException
+
+from ingest import codec
+from ingest.intake import Intake, take_in_records
+from ingest.log import Entry, entry_of
+from ingest.projector import project, unreadable
+from lineage.core.errors import BadRecordError
+from lineage.core.events import Event, RevocationAcknowledged, RevocationLifted, RevocationOrdered
+from lineage.core.records import Unreadable
+from lineage.deliver.callers import Caller, ForbiddenError
+from lineage.serve.documents import Document
+from lineage.serve.http.query import ParameterError
+from lineage.serve.http.site import Site
+
+MEDIA_TYPES: Final = ("application/json", "application/x-ndjson", "application/avro")
+_BLANK: Final = b" \t\r\n"
+_SINGLE_OBJECT: Final = b"\xc3\x01"
+_VARINT_BYTES: Final = 5  # of a length
+_GOES_ON: Final = 0x80  # in a byte of a number: another follows
+
+
+def take(site: Site, caller: Caller, media_type: str, raw: bytes) -> Document:
+    """Append events to the log and project them; the counts of ``ingest``.
+
+    Args:
+        site: What is served.
+        caller: Who sends them.
+        media_type: One of MEDIA_TYPES.
+        raw: The events.
+
+    Raises:
+        ForbiddenError: The caller may not send one of them; none was taken in.
+        HTTPException: It is another media type.
+        ParameterError: The body as a whole cannot be read; none was taken in.
+    """
+    records = [(_read(site, caller, number, raw), len(raw)) for number, raw in enumerate(_parts(media_type, raw), 1)]
+    intake = Intake()
+    service = site.service
+    log = service.require_log()
+    with site.one_order:
+        take_in_records(records, log, service.store, intake)
+        project(log, service.store, service.trust.table)
+    return service.counts(intake)
+
+
+def _read(site: Site, caller: Caller, number: int, raw: bytes) -> Entry | Unreadable:
+    try:
+        event = codec.decode(raw) if raw.startswith(_SINGLE_OBJECT) else codec.decode_line(raw)
+        entry = entry_of(event)
+    except BadRecordError as fault:
+        origin = f"http {caller.name}"
+        return unreadable(raw, fault, number=None, origin=origin, place=number, recorded_at=site.now)
+    _refuse_others(caller, number, event)
+    return entry
+
+
+def _refuse_others(caller: Caller, number: int, event: Event) -> None:
+    if isinstance(event.body, RevocationOrdered | RevocationLifted | RevocationAcknowledged):
+        raise ForbiddenError(
+            f"event {number} is of type {event.type}, which is not sent here but given at /v1/revocations; "
+            "nothing was taken in"
+        )
+    if not may_send(caller, event.source):
+        raise ForbiddenError(
+            f"event {number} is of the source {event.source!a}, which is not among those of {caller.name}; "
+            "nothing was taken in"
+        )
+
+
+def may_send(caller: Caller, source: str) -> bool:
+    """Whether a caller may send events of a source: one of its own, or below one that ends in ``*``."""
+    return any(source == own or (own.endswith("*") and source.startswith(own[:-1])) for own in caller.sources)
+
+
+def _parts(media_type: str, raw: bytes) -> Iterator[bytes]:
+    match media_type:
+        case "application/x-ndjson" | "application/jsonl":
+            return (line for line in (line.rstrip(b"\r") for line in raw.split(b"\n")) if line.strip())
+        case "application/json":
+            return _of_array(raw)
+        case "application/avro":
+            return iter([raw]) if raw.startswith(_SINGLE_OBJECT) else _of_avro_array(raw)
+        case _:
+            said = "send application/json (an array), application/x-ndjson or application/avro"
+            raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, said)
+
+
+def _of_array(raw: bytes) -> Iterator[bytes]:
+    """The items of a JSON array as they were written, so that each is read as strictly as a line."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise ParameterError("body", f"is not UTF-8 at byte {error.start}") from error
+    skip, scan = json.decoder.WHITESPACE.match, json.JSONDecoder(parse_int=str).raw_decode  # type: ignore[attr-defined]
+    place = skip(text, 0).end()
+    if text[place : place + 1] != "[":
+        raise ParameterError("body", "is no JSON array; one event a line is application/x-ndjson")
+    place = skip(text, place + 1).end()
+    if text[place : place + 1] == "]":
+        _refuse_rest(text, skip(text, place + 1).end())
+        return
+    while True:
+        try:
+            _, end = scan(text, place)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ParameterError("body", f"is not JSON behind character {place}") from error
+        yield text[place:end].encode()
+        place = skip(text, end).end()
+        if text[place : place + 1] == "]":
+            _refuse_rest(text, skip(text, place + 1).end())
+            return
+        if text[place : place + 1] != ",":
+            raise ParameterError("body", f"is not JSON at character {place}: a comma or ] is missing")
+        place = skip(text, place + 1).end()
+
+
+def _refuse_rest(text: str, place: int) -> None:
+    if place < len(text):
+        raise ParameterError("body", f"goes on behind the array, at character {place}")
+
+
+def _of_avro_array(raw: bytes) -> Iterator[bytes]:
+    place = 0
+    while True:
+        count, place = _long(raw, place)
+        if count == 0:
+            break
+        if count < 0:  # a block that says how many bytes it has
+            count = -count
+            _, place = _long(raw, place)
+        for _ in range(count):
+            size, place = _long(raw, place)
+            if not 0 <= size <= len(raw) - place:
+                raise ParameterError("body", f"is no Avro array of bytes: an item at byte {place} is cut off")
+            yield raw[place : place + size]
+            place += size
+    if place < len(raw):
+        raise ParameterError("body", f"goes on behind the array, at byte {place}")
+
+
+def _long(raw: bytes, place: int) -> tuple[int, int]:
+    number = 0
+    for shift, byte in enumerate(raw[place : place + _VARINT_BYTES]):
+        number |= (byte & 0x7F) << 7 * shift
+        if byte < _GOES_ON:
+            return (number >> 1) ^ -(number & 1), place + shift + 1
+    raise ParameterError("body", f"is no Avro array of bytes: no length at byte {place}")

@@ -1,0 +1,56 @@
+"""What the HTTP API tells Prometheus, in a registry of its own.
+
+Labels come from the paths that there are, never from what a request says.
+"""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+from prometheus_client.process_collector import ProcessCollector
+from starlette.types import Scope
+
+from lineage import __version__
+
+_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Measures:
+    """Counts and times of requests."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "delegraph_http_requests",
+            "Requests that were answered.",
+            ["path", "method", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "delegraph_http_request_seconds",
+            "From a request to the beginning of its answer.",
+            ["path"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._listeners = Gauge("delegraph_http_listeners", "Who listens to the live tail.", registry=self._registry)
+        Gauge("delegraph_http_build_info", "1, with the version.", ["version"], registry=self._registry).labels(
+            __version__
+        ).set(1)
+        ProcessCollector(registry=self._registry)
+
+    def answered(self, scope: Scope, status: int, seconds: float) -> None:
+        """A request was answered."""
+        path = getattr(scope.get("route"), "path", "none")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._requests.labels(path, method, str(status)).inc()
+        self._seconds.labels(path).observe(seconds)
+
+    def exposition(self, listeners: int) -> bytes:
+        """Everything, in Prometheus's text format."""
+        self._listeners.set(listeners)
+        return generate_latest(self._registry)
+
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

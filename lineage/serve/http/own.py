@@ -1,0 +1,62 @@
+"""What the server says of itself: whether it lives, whether it is ready, its metrics; and the live tail."""
+
+import ipaddress
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from lineage.deliver.callers import require
+from lineage.serve.documents import Document
+from lineage.serve.http.asking import ASKERS, log_access
+from lineage.serve.http.live import Tail
+from lineage.serve.http.measures import CONTENT_TYPE, Measures
+from lineage.serve.http.openapi import OPERATIONS
+from lineage.serve.http.query import Query
+from lineage.serve.http.site import Site
+
+
+def router(site: Site, measures: Measures) -> APIRouter:
+    """``/healthz``, ``/readyz``, ``/metrics`` and ``/v1/live``."""
+    router = APIRouter()
+    tail = Tail(site)
+
+    async def healthz() -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz() -> Response:
+        return JSONResponse(await site.workers.run(_ready, site))
+
+    async def metrics(request: Request) -> Response:
+        if not _asked_here(request):
+            require(await site.workers.run(site.authenticate, request), *ASKERS)
+        return Response(measures.exposition(tail.listeners), media_type=CONTENT_TYPE)
+
+    async def live(request: Request) -> Response:
+        caller = require(await site.workers.run(site.authenticate, request), *ASKERS)
+        Query.of(request.path_params, request.query_params, (), now=site.now)
+        told = await tail.listen(request.headers.get("last-event-id"))
+        log_access(caller, request)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(told, status_code=HTTPStatus.OK, headers=headers, media_type="text/event-stream")
+
+    for path, endpoint in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics), ("/v1/live", live)):
+        router.add_api_route(path, endpoint, methods=["GET"], openapi_extra=OPERATIONS[endpoint.__name__])
+    return router
+
+
+def _ready(site: Site) -> Document:
+    """Ready is what can answer. A log that is away is told of, and is no reason to ask nobody."""
+    as_of = site.service.as_of()
+    return {"status": "ready", "log": "away" if as_of["behind"] is None else "there", "as_of": as_of}
+
+
+def _asked_here(request: Request) -> bool:
+    """Whether a request is of this machine, and not one that a proxy here passes on."""
+    if any(name in request.headers for name in ("forwarded", "x-forwarded-for", "via")):
+        return False
+    try:
+        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False

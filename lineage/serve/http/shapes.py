@@ -1,0 +1,527 @@
+"""What the documents look like: the types of the client's answers, and the schemas of the OpenAPI document.
+
+Nothing is checked against them when it is served; a test holds them to what is answered.
+"""
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+State = Literal["revoked", "cascaded", "expired", "suspended", "unknown", "not_yet_valid", "active"]
+
+
+class AsOf(TypedDict):
+    """How far the projection is."""
+
+    recorded_at: Time | None
+    behind: int | None
+
+
+class Thing(TypedDict):
+    """Anything that has an id."""
+
+    kind: str
+    id: str
+
+
+class Because(TypedDict):
+    """The order behind a state."""
+
+    revocation: str
+    mode: str
+    target: Thing
+    effective_at: Time
+    ordered_by: str
+    reason: str
+    path: list[str]
+
+
+class Verdict(TypedDict):
+    """A state, and the order behind it."""
+
+    state: State
+    because: Because | None
+
+
+class Gap(TypedDict):
+    """Something that is missing."""
+
+    kind: str
+    id: str
+    why: str
+
+
+class Cited(TypedDict):
+    """A fact that shows something."""
+
+    source: str
+    event_id: str
+    digest: str
+
+
+class Finding(TypedDict):
+    """Something that does not fit together."""
+
+    kind: str
+    of: str
+    why: str
+    facts: list[Cited]
+
+
+class Hop(TypedDict):
+    """One principal of a chain, and whose word it is."""
+
+    principal: str
+    kind: str
+    evidence: str
+    source: str | None
+    token: str | None
+    delegation: str | None
+    scopes: list[str]
+    issued_at: Time | None
+    expires_at: Time | None
+    state: State | None
+
+
+class Authority(TypedDict):
+    """What an action was done under, and its state then, as known then and as known now, and now."""
+
+    element: str | None
+    then_as_known_then: Verdict
+    then_as_known_now: Verdict
+    now: Verdict
+
+
+class Resource(TypedDict):
+    """What something was done to."""
+
+    type: NotRequired[str | None]
+    id: str
+
+
+class _ChainPart(TypedDict):
+    root: str | None
+    human: str | None
+    accountable: str | None
+    agents: list[str]
+    tokens: list[str]
+    delegations: list[str]
+    chain: list[Hop]
+
+
+class Who(_ChainPart):
+    """Who stood behind an action."""
+
+    action: str
+    operation: str | None
+    tool: str | None
+    resource: Resource | None
+    outcome: str | None
+    occurred_at: Time
+    decision: dict[str, Any] | None
+    authority: Authority
+    gaps: list[Gap]
+    findings: list[Finding]
+    as_of: AsOf
+
+
+class Chain(_ChainPart):
+    """Who stood behind a token or a delegation."""
+
+    kind: str
+    id: str
+    state: State
+    because: Because | None
+    gaps: list[Gap]
+    findings: list[Finding]
+    as_of: AsOf
+
+
+class Status(TypedDict):
+    """The state of something."""
+
+    kind: str
+    id: str
+    state: State
+    because: Because | None
+    at: Time
+    known_at: Time | None
+    gaps: list[Gap]
+    as_of: AsOf
+
+
+class Elements(TypedDict):
+    """Ids of elements."""
+
+    tokens: list[str]
+    delegations: list[str]
+
+
+class ElementCounts(TypedDict):
+    """How many elements."""
+
+    tokens: int
+    delegations: int
+
+
+class Action(TypedDict):
+    """An action in one line."""
+
+    action: str
+    operation: str | None
+    tool: str | None
+    outcome: str | None
+    actor: str | None
+    occurred_at: Time
+    authority: str | None
+
+
+class CountedActions(TypedDict):
+    """How many actions, and the latest of them."""
+
+    count: int
+    recent: list[Action]
+
+
+class Survivor(TypedDict):
+    """What would stay alive, and why."""
+
+    kind: str
+    id: str
+    why: str
+
+
+class _ReachPart(TypedDict):
+    target: Thing
+    kills: Elements
+    already_dead: ElementCounts
+    agents: list[str]
+    humans: list[str]
+    actions: CountedActions
+    survivors: list[Survivor]
+    last_expiry: Time | None
+    plan_digest: str
+    warnings: list[str]
+    trust: str | None
+    as_of: AsOf
+
+
+class Reach(_ReachPart):
+    """What an order would kill: the plan."""
+
+    depths: list[dict[str, int]]
+    receivers: list[dict[str, Any]]
+    uncovered: dict[str, Any]
+    recent_hour: dict[str, Any]
+    shared: list[dict[str, Any]]
+    spared: int
+    unjudged: dict[str, Any]
+    backdated: dict[str, Any] | None
+    narrower: Thing | None
+
+
+class Ordered(_ReachPart):
+    """An order that was given, and what it ended."""
+
+    revocation: str
+    mode: str
+    reason: str
+    ordered_by: str
+    approved_by: str | None
+    effective_at: Time
+    executed: bool
+    repeated: bool
+    seconds: float
+
+
+class Lifted(TypedDict):
+    """A lift that was given, and what it brought back."""
+
+    revocation: str
+    lifted_by: str
+    approved_by: str | None
+    lifted_at: Time
+    orders: int
+    without_effect: list[str]
+    comes_back: Elements
+    stays_suspended: Elements
+    stays_dead: ElementCounts
+    as_of: AsOf
+
+
+class Counts(TypedDict):
+    """What became of what was sent."""
+
+    read: int
+    accepted: int
+    duplicates: int
+    conflicts: int
+    unauthorised: int
+    quarantined: int
+    as_of: AsOf
+
+
+class _List(TypedDict):
+    total: int | None
+    complete: bool
+    next: str | None
+
+
+class Search(_List):
+    """Ids that contain a text."""
+
+    items: list[Thing]
+    as_of: AsOf
+
+
+class Actions(_List):
+    """Actions that mention something."""
+
+    kind: str
+    id: str
+    items: list[Action]
+    as_of: AsOf
+
+
+class Use(Action):
+    """One use of a token."""
+
+    resource: Resource | None
+    wielder: str | None
+    workload: str | None
+    key_thumbprint: str | None
+    session: str | None
+    source: str
+
+
+class Place(TypedDict):
+    """Where a token was used."""
+
+    tool: str | None
+    actor: str | None
+    wielder: str | None
+    workload: str | None
+    key_thumbprint: str | None
+    count: int
+    first: Time
+    last: Time
+    used_after: int
+
+
+class Uses(_List):
+    """Where a token was used, by whom and when."""
+
+    kind: str
+    id: str
+    items: list[Use]
+    first: Time | None
+    last: Time | None
+    places: list[Place]
+    revoked_by: list[str]
+    unconfirmed: list[dict[str, Any]]
+    used_after: list[str]
+    as_of: AsOf
+
+
+class Mention(TypedDict):
+    """A fact that mentions something."""
+
+    occurred_at: Time
+    recorded_at: Time
+    type: str
+    of: str
+    event: dict[str, Any]
+
+
+class Timeline(_List):
+    """Every fact that mentions something."""
+
+    kind: str
+    id: str
+    items: list[Mention]
+    as_of: AsOf
+
+
+Change = TypedDict("Change", {"kind": str, "id": str, "from": Verdict, "to": Verdict})
+Change.__doc__ = "What changed its state."
+
+
+class Diff(_List):
+    """What changed its state between two instants."""
+
+    kind: str
+    id: str
+    items: list[Change]
+    as_of: AsOf
+
+
+class Findings(_List):
+    """What does not fit together."""
+
+    items: list[Finding]
+    as_of: AsOf
+
+
+class Quarantined(TypedDict):
+    """A record that could not be read."""
+
+    id: int
+    reason: str
+    detail: str
+    origin: str
+    position: int
+    recorded_at: Time
+    sha256: str
+    size: int
+    value: str | None
+    encoding: str | None
+    released_at: Time | None
+
+
+class Quarantine(_List):
+    """Records that could not be read."""
+
+    items: list[Quarantined]
+    as_of: AsOf
+
+
+class Content(TypedDict):
+    """One of several contents under one identity."""
+
+    recorded_at: Time
+    misrouted: bool
+    event: dict[str, Any]
+    digest: str
+    authorised: bool
+
+
+class Conflict(TypedDict):
+    """An identity under which different contents were sent."""
+
+    source: str
+    event_id: str
+    contents: list[Content]
+
+
+class Conflicts(_List):
+    """Identities under which different contents were sent."""
+
+    items: list[Conflict]
+    as_of: AsOf
+
+
+class Order(TypedDict):
+    """An order as it was given."""
+
+    revocation: str
+    target: Thing
+    mode: str
+    cascade: bool
+    issued_before: Time | None
+    reason: str
+    note: str | None
+    ordered_by: str
+    approved_by: str | None
+    ordered_at: Time
+    effective_at: Time
+    in_force_at: Time
+    lifted_at: Time | None
+
+
+class BoardEntry(Order):
+    """An order with its verdict in brief."""
+
+    elements: int
+    verdict: str
+    closed_at: Time | None
+    open: int
+
+
+class Revocations(_List):
+    """All orders, the latest first."""
+
+    items: list[BoardEntry]
+    as_of: AsOf
+
+
+class Tally(TypedDict):
+    """How far one receiver is."""
+
+    receiver: str
+    covers: int
+    delivered: int
+    enforced: int
+    rejected: int
+    pending: int
+
+
+class Open(TypedDict):
+    """An element that is open."""
+
+    kind: str
+    id: str
+    receiver: NotRequired[str]
+    reason: str
+
+
+class Revocation(TypedDict):
+    """The orders of one id, and whether it is over."""
+
+    revocation: str
+    verdict: Literal["CLOSED", "PARTIAL", "UNKNOWN"]
+    ordered_at: Time
+    in_force_at: Time
+    closed_at: Time | None
+    seconds: float | None
+    elements: int
+    receivers: list[Tally]
+    open: list[Open]
+    reopened_by: list[str]
+    findings: list[Finding]
+    orders: list[Order]
+    as_of: AsOf
+
+
+class ReceiptLine(TypedDict):
+    """An element that a revocation ended."""
+
+    kind: str
+    id: str
+    state: State
+    revocation: str
+    effective_at: Time
+    path: list[str]
+    principals: list[str]
+    expires_at: Time | None
+    born_dead: bool
+    recorded_at: Time
+
+
+class Missing(TypedDict):
+    """Of several ids that were asked for: no fact names this one."""
+
+    error: Literal["not_found"]
+    id: str
+
+
+class Problem(TypedDict):
+    """A fault (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    parameter: NotRequired[str]
+    id: NotRequired[str]
+    unlisted: NotRequired[list[str]]
+
+
+ANSWERS: dict[str, Any] = {
+    shape.__name__: shape
+    for shape in (
+        *(Who, Chain, Status, Reach, Search, Actions, Timeline, Diff, Uses, Findings, Quarantine, Conflicts),
+        *(Revocations, Revocation, Ordered, Lifted, Counts, ReceiptLine, Missing, Problem),
+    )
+}
