@@ -54,3 +54,15 @@ class Links:
 def _late(moment: Mapping[str, str | None], params: Mapping[str, object]) -> dict[str, object]:
     """The moment, unless the parameters say another."""
     return {name: value for name, value in moment.items() if name not in params}
+
+
+class Nowhere(Links):
+    """For a file that stands alone: nothing leads anywhere."""
+
+    def to(self, path: str, **params: object) -> str:  # noqa: ARG002 (of the base class)
+        """Nothing."""
+        return ""
+
+    def of(self, kind: str, id_: str) -> str:  # noqa: ARG002 (of the base class)
+        """Nothing."""
+        return ""

@@ -27,7 +27,6 @@ def environment() -> Environment:
     )
     made.filters |= {"when": when, "exact": exact, "number": "{:,}".format}
     made.globals |= {"many": many, "asset": asset, "stylesheet": stylesheet}
-    made.globals |= {"case_links": lambda _name, _id: ""}
     return made
 
 

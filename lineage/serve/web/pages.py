@@ -17,8 +17,9 @@ from lineage.deliver.callers import Caller, Role
 from lineage.serve.documents import Document
 from lineage.serve.http.asking import Answer, Question, answered
 from lineage.serve.http.faults import NotFoundError
+from lineage.serve.http.parameters import TIMES
 from lineage.serve.http.query import Parameter, ParameterError, Query
-from lineage.serve.http.questions import QUESTIONS, TIMES
+from lineage.serve.http.questions import QUESTIONS
 from lineage.serve.http.site import Site
 from lineage.serve.web.links import Links
 from lineage.serve.web.looks import environment
@@ -69,7 +70,13 @@ class Asked:
 
 
 def page_of(
-    site: Site, path: str, template: str, view: View, *, besides: tuple[Parameter, ...] = ()
+    site: Site,
+    path: str,
+    template: str,
+    view: View,
+    *,
+    besides: tuple[Parameter, ...] = (),
+    links: type[Links] = Links,
 ) -> Callable[[Request], Awaitable[Response]]:
     """What answers a page.
 
@@ -79,25 +86,33 @@ def page_of(
         template: How it is shown.
         view: What is shown beside the document.
         besides: Parameters that say how it is shown.
+        links: Where things lead.
     """
     question: Question = ASKED[path]
     single = next((name for name in question.about if _is_repeatable(question, name)), None)
 
     async def page(request: Request) -> Response:
+        request = without_blanks(request)
         if single is not None and len(request.query_params.getlist(single)) > 1:
             raise ParameterError(single, f"a page shows one; ask /v1{path} for several")
         answer = await answered(site, question, request, besides=(*TIMES, *besides))
-        return await site.workers.run(_written, site, request, answer, template, view)
+        leading = links(answer.query.text("at"), answer.query.text("known_at"))
+        return await site.workers.run(_written, site, request, answer, template, view, leading)
 
     return page
+
+
+def without_blanks(request: Request) -> Request:
+    """A request without what a form sends of fields that were left empty."""
+    said = [(name, value) for name, value in request.query_params.multi_items() if value]
+    return Request({**request.scope, "query_string": urlencode(said).encode()})
 
 
 def _is_repeatable(question: Question, name: str) -> bool:
     return any(parameter.name == name and parameter.repeatable for parameter in question.parameters)
 
 
-def _written(site: Site, request: Request, answer: Answer, template: str, view: View) -> Response:
-    links = Links(answer.query.text("at") or None, answer.query.text("known_at") or None)
+def _written(site: Site, request: Request, answer: Answer, template: str, view: View, links: Links) -> Response:
     asked = Asked(site, answer.caller, answer.query, answer.document, links)
     return written(request, template, {"doc": answer.document, **view(asked)}, caller=answer.caller, links=links)
 

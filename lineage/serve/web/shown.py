@@ -1,12 +1,15 @@
 """What each page shows beside its document: the sentence, and more documents about the same thing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
+from uuid import uuid4
 
 from lineage.core.elements import ELEMENT_KINDS
-from lineage.serve import render_lists
-from lineage.serve.documents import Document
+from lineage.serve import render_lists, render_revocations
+from lineage.serve.documents import Document, instant
+from lineage.serve.http.orders import REASONS
 from lineage.serve.web import views, words
+from lineage.serve.web.links import Links
 from lineage.serve.web.pages import Asked
 
 ENDS: Final = 20  # hops at either end that are shown of a chain longer than both
@@ -21,7 +24,7 @@ def who(asked: Asked) -> Shown:
     marks = [(doc["occurred_at"], "done")]
     if asked.at is not None:
         marks.append((_moment(asked), "asked about"))
-    done = asked.more("/timeline", of=f"action:{doc['action']}") if _has("/timeline") else None
+    done = asked.more("/timeline", of=f"action:{doc['action']}")
     recorded = [item["recorded_at"] for item in (done or {"items": []})["items"] if item["type"] == "action.performed"]
     return {
         "said": words.of_who(doc, asked.at, _people(asked, doc)),
@@ -41,7 +44,7 @@ def chain(asked: Asked) -> Shown:
     return {
         "said": words.of_chain(doc, asked.at, _people(asked, doc)),
         "of": of,
-        "uses": asked.more("/uses", of=of) if _has("/uses") else None,
+        "uses": asked.more("/uses", of=of),
         **_chain(doc, marks),
     }
 
@@ -55,8 +58,8 @@ def status(asked: Asked) -> Shown:
         "said": words.of_status(doc, links),
         "of": of,
         "is_element": doc["kind"] in ELEMENT_KINDS,
-        "actions": asked.more("/actions", of=of, limit=str(FEW)) if _has("/actions") else None,
-        "graph": asked.more("/graph", of=of, most="40") if _has("/graph") else None,
+        "actions": asked.more("/actions", of=of, limit=str(FEW)),
+        "graph": asked.more("/graph", of=of, most="40"),
     }
 
 
@@ -76,11 +79,21 @@ def timeline(asked: Asked) -> Shown:
     }
 
 
+def _look(asked: Asked) -> Callable[[str, str, str | None], str]:
+    """The address of the page of a thing at another moment."""
+
+    def look(of: str, at: str, known_at: str | None) -> str:
+        return Links(at, known_at).key(of) or asked.links.to("/timeline", of=of, at=at, known_at=known_at)
+
+    return look
+
+
 def diff(asked: Asked) -> Shown:
     """What changed between two instants."""
     doc = asked.document
     links = {doc["id"]: asked.links.of(doc["kind"], doc["id"])}
-    return {"of": f"{doc['kind']}:{doc['id']}", "sentence": words.of_diff(doc, links)}
+    between = (asked.query.text("from"), asked.query.text("to"))
+    return {"of": f"{doc['kind']}:{doc['id']}", "sentence": words.of_diff(doc, links), "between": between}
 
 
 def graph(asked: Asked) -> Shown:
@@ -89,8 +102,8 @@ def graph(asked: Asked) -> Shown:
     return {"of": f"{doc['kind']}:{doc['id']}", "drawing": views.drawing(doc)}
 
 
-def reach(asked: Asked) -> Shown:
-    """What an order would kill."""
+def reach(asked: Asked, *, new: Collection[str] = ()) -> Shown:
+    """What an order would kill, and the form that gives it; ``new``: what a plan that was looked at did not list."""
     doc = asked.document
     mode = asked.query.text("mode") or "revoke"
     issued_before, cascade = asked.query.instant("issued_before"), asked.query.flag("cascade", default=True)
@@ -101,6 +114,35 @@ def reach(asked: Asked) -> Shown:
         "said": words.of_plan(doc, mode=mode, issued_before=issued_before, cascade=cascade, links=links),
         "how": {"mode": mode, "issued_before": asked.query.text("issued_before"), "cascade": cascade},
         "elements": views.totals(doc["kills"]),
+        "kills": views.killed(doc, new),
+        "reasons": REASONS,
+        "filled": {"reason": "", "note": ""},
+        "key": str(uuid4()),  # makes one order of a form that is sent twice
+    }
+
+
+def revocation(asked: Asked) -> Shown:
+    """Whether a revocation is over."""
+    doc = asked.document
+    return {
+        "said": words.of_closure(doc),
+        "open_words": render_revocations.REASONS,
+        "liftable": any(
+            one["mode"] == "suspend" or one["target"]["kind"] not in ELEMENT_KINDS for one in doc["orders"]
+        ),
+    }
+
+
+def whole_case(asked: Asked) -> Shown:
+    """A case to be kept."""
+    doc = asked.document
+    return {
+        "facts": [
+            {**item, "fields": render_lists.event_fields(item["event"], item["of"])} for item in doc["facts"]["items"]
+        ],
+        "hops": views.hops(doc["answer"]) if "chain" in doc["answer"] else [],
+        "drawing": views.drawing(doc["graph"]) if doc["graph"] else None,
+        "chart": views.validity(doc["answer"], []) if "chain" in doc["answer"] else None,
     }
 
 
@@ -135,15 +177,7 @@ def _by_kind(items: list[Document]) -> dict[str, list[Document]]:
     return kinds
 
 
-def _has(path: str) -> bool:
-    from lineage.serve.web.pages import ASKED
-
-    return path in ASKED
-
-
 def _moment(asked: Asked) -> str:
-    from lineage.serve.documents import instant
-
     return str(instant(asked.at))
 
 

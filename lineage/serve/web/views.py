@@ -1,6 +1,6 @@
 """What a page shows of a document beside the document itself: pure functions of it, so that no template computes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from lineage.core.times import parse_instant
@@ -109,14 +109,14 @@ def totals(kills: Document) -> int:
     return len(kills["tokens"]) + len(kills["delegations"])
 
 
-def drift(plan: Document, unlisted: Sequence[str]) -> list[Document]:
-    """What an order would kill by now, each with whether the plan that was looked at listed it."""
-    new = set(unlisted)
-    return [
+def killed(plan: Document, new: Collection[str]) -> list[Document]:
+    """What a plan lists, element by element; first what is new in it."""
+    listed = [
         {"kind": kind, "id": id_, "new": f"{kind}:{id_}" in new}
         for kind, ids in (("delegation", plan["kills"]["delegations"]), ("token", plan["kills"]["tokens"]))
         for id_ in ids
     ]
+    return sorted(listed, key=lambda one: not one["new"])
 
 
 # The drawing of a graph

@@ -32,20 +32,14 @@ _LOOKS = {
 }
 
 
-def sentence(page: Page, links: Mapping[str, str] | None = None, *, lines: int = 1) -> list[Said]:
-    """The first lines of what the command line says, as pieces.
+def sentence(page: Page, links: Mapping[str, str] | None = None) -> list[Said]:
+    """The first line of what the command line says, as pieces.
 
     Args:
         page: What it says.
         links: Where the ids in it lead.
-        lines: How many of its lines.
     """
-    said: list[Said] = []
-    for number, line in enumerate(page.pieces()[:lines]):
-        said += [Said(" ", "", "")] if number else []
-        for text, style in line:
-            said += _linked(text, _LOOKS.get(style, ""), links or {})
-    return said
+    return list(_line(page.pieces()[0], links or {}))
 
 
 def _linked(text: str, look: str, links: Mapping[str, str]) -> Iterable[Said]:
@@ -77,17 +71,22 @@ def of_plan(
 ) -> list[list[Said]]:
     """What an order would kill, and what it stands for."""
     page = render_orders.plan(doc, mode=mode, issued_before=issued_before, cascade=cascade, brief=True)
-    return [list(_line(line, links)) for line in page.pieces()[:2]]
+    return lines_of(page, links)[:2]
 
 
 def of_closure(doc: Document) -> list[list[Said]]:
     """Whether a revocation is over."""
-    return [list(_line(line, {})) for line in render_revocations.closure(doc).pieces()[:2]]
+    return lines_of(render_revocations.closure(doc))[:2]
 
 
 def of_diff(doc: Document, links: Mapping[str, str]) -> list[Said]:
     """What changed between two instants."""
     return sentence(render.diff(doc), links)
+
+
+def lines_of(page: Page, links: Mapping[str, str] | None = None) -> list[list[Said]]:
+    """Every line of what the command line says, as pieces."""
+    return [list(_line(line, links or {})) for line in page.pieces()]
 
 
 def _line(line: list[tuple[str, str]], links: Mapping[str, str]) -> Iterable[Said]:
