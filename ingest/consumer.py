@@ -19,9 +19,11 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, T
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.errors import KafkaError
 
+from ingest.kafka_batches import read_lean
 from ingest.kafka_client import made
 from ingest.kafka_faults import kafka_faults
-from ingest.kafka_log import READING, KafkaLog, records_of, refuse_lost
+from ingest.kafka_log import READING, KafkaLog, refuse_lost
+from ingest.kafka_records import records_of
 from ingest.projector import Projection, read_records
 from ingest.traced import Tracer, no_tracer
 from lineage.core.collector import collector_put_off
@@ -179,6 +181,7 @@ class Consumer:
                 member.writing = member.writer.submit(self._write, batch, began)
         if not polled:
             self._settle(member)
+            member.tell()  # also of the last batch before a pause
         self._observer.lag(member.lag())
 
     def _read(self, polled: Mapping[Place, list[Any]]) -> Batch:
@@ -248,6 +251,7 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
                 metadata_max_age_ms=30_000,
             ),
         )
+        read_lean(self._consumer, self._places)
 
     def join(self) -> None:
         """Become a member, knowing what there is to share: who does not know it has to join once more."""
@@ -361,7 +365,11 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
     def commit(self, following: Mapping[Place, int]) -> None:
         """Tell the group where we are, now and then; nothing of ours reads it."""
         self._uncommitted.update(following)
-        if time.monotonic() - self._committed_at >= _COMMIT_SECONDS:
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell the group what it was not told yet, if it is time to."""
+        if self._uncommitted and time.monotonic() - self._committed_at >= _COMMIT_SECONDS:
             self._committed_at = time.monotonic()
             with suppress(KafkaError):
                 self._consumer.commit_async(self._offsets())

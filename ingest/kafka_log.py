@@ -16,14 +16,14 @@ from kafka.errors import TopicAlreadyExistsError
 from kafka.protocol.consumer import OffsetSpec
 
 from ingest.bounds import RECORD_BYTES
+from ingest.kafka_batches import read_lean
 from ingest.kafka_client import made
 from ingest.kafka_faults import kafka_faults
-from ingest.kafka_records import harden
+from ingest.kafka_records import harden, records_of
 from ingest.kafka_settings import KafkaSettings, parse_url
 from ingest.log import Entry
 from lineage.core.errors import IntegrityError, UnavailableError
 from lineage.core.records import TOPICS, Position, Record, Slice
-from lineage.core.times import NEVER, Instant
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,6 @@ TOPIC_SETTINGS: Final = {
     # The broker unpacks what producers packed: consumers need no codec, and what is small packed and huge is refused.
     "compression.type": "uncompressed",
 }
-_APPEND_TIME: Final = 1  # the timestamp type of a record whose moment is the broker's
 _BOOTSTRAP_MS: Final = 5_000
 _REQUEST_MS: Final = 10_000
 # A read that brings nothing for so long, though there is something, is a broker that does not answer.
@@ -233,7 +232,7 @@ class KafkaLog:
             following, idle, size = offset, 0, 0
             while following < end and len(records) < limit and size < _SLICE_BYTES:
                 polled = consumer.poll(timeout_ms=_POLL_MS, max_records=min(limit - len(records), _POLL_RECORDS))
-                found = records_of(topic, partition, polled.get(place, ()))
+                found = records_of(topic, partition, polled.get(place, []))
                 records += found
                 size += sum(len(record.value or b"") for record in found)
                 before, following = following, consumer.position(place)
@@ -256,6 +255,7 @@ class KafkaLog:
     def _reader(self) -> Any:
         if self._consumer is None:
             self._consumer = made(KafkaConsumer, **self.client(**READING))
+            read_lean(self._consumer, {self.topic_name(topic): topic for topic in TOPICS})
         return self._consumer
 
     # Appending
@@ -306,25 +306,6 @@ READING: Final[dict[str, Any]] = {
     "bootstrap_timeout_ms": _BOOTSTRAP_MS,
     "metrics_enabled": False,
 }
-
-
-def records_of(topic: str, partition: int, polled: Iterable[Any]) -> list[Record]:
-    """Records of Kafka as records of the log."""
-    first = Position(topic, partition, 0).number
-    return [
-        Record(
-            first | record.offset,
-            record.timestamp * 1_000 if record.timestamp_type == _APPEND_TIME else _claimed(record.timestamp),
-            record.value,
-            tuple((name, value or b"") for name, value in record.headers) if record.headers else (),
-        )
-        for record in polled
-    ]
-
-
-def _claimed(timestamp: int) -> Instant:
-    """The moment of a record whose topic takes the producer's word for it, which may be anything; doctor tells."""
-    return min(max(timestamp, 0) * 1_000, NEVER - 1)
 
 
 def refuse_lost(log: KafkaLog, positions: Mapping[tuple[str, int], int]) -> None:

@@ -9,12 +9,17 @@ This reaches into private parts of the library. A version in which they are not 
 is; ``harden`` says so, and then a hostile record is an integrity error rather than a row in quarantine.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, SupportsIndex
 
 import kafka
 from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecordBatch
 
+from lineage.core.records import Position, Record
+from lineage.core.times import NEVER, Instant
+
+APPEND_TIME: Final = 1  # the timestamp type of a record whose moment is the broker's
 _READ_VERSIONS: Final = ("3.0.",)
 
 
@@ -58,3 +63,24 @@ def harden() -> bool:
         return False
     memory_records.DefaultRecordBatch = _Batch
     return True
+
+
+def records_of(topic: str, partition: int, polled: list[Any]) -> list[Record]:
+    """What ``poll`` gave as records of the log, which it may be already (``kafka_batches``)."""
+    return polled if polled and type(polled[0]) is Record else list(converted(topic, partition, polled))
+
+
+def converted(topic: str, partition: int, records: Iterable[Any]) -> Iterator[Record]:
+    """Records of the library as records of the log."""
+    first = Position(topic, partition, 0).number
+    for record in records:
+        headers = tuple((name, value or b"") for name, value in record.headers) if record.headers else ()
+        yield Record(first | record.offset, moment_of(record.timestamp_type, record.timestamp), record.value, headers)
+
+
+def moment_of(timestamp_type: int, timestamp: int) -> Instant:
+    """The moment of a record.
+
+    Where the topic takes the producer's word for it that may be anything; doctor tells.
+    """
+    return timestamp * 1_000 if timestamp_type == APPEND_TIME else min(max(timestamp, 0) * 1_000, NEVER - 1)

@@ -3,10 +3,11 @@
 import json
 import os
 import random
+import re
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections import Counter
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.error import HTTPError
 
 from kafka import KafkaAdminClient, KafkaProducer
@@ -35,6 +36,7 @@ ROOT = Path(__file__).parents[1]
 LINE = "from lineage.serve.cli import main; main(prog_name='delegraph')"
 PARTITIONS = 3
 Event = dict[str, Any]
+T = TypeVar("T")
 
 
 # Topics and what is sent to them
@@ -166,72 +168,82 @@ def behind(url: str, log: KafkaLog) -> int:
 # Processes
 
 
-def started(*words: str, code: str = LINE, **settings: str) -> subprocess.Popen[bytes]:
-    """A command of ours in a process of its own; settings are variables without their prefix, in lower case."""
+def started(*words: str, code: str = LINE, stderr: Any = subprocess.PIPE, **settings: str) -> subprocess.Popen[bytes]:
+    """A command of ours in a process of its own; settings are variables without their prefix, in lower case.
+
+    What speaks while it runs, and is not listened to, needs a file for its ``stderr``: a pipe that is full stops it.
+    """
     variables = {f"DELEGRAPH_{name.upper()}": value for name, value in settings.items()}
     return subprocess.Popen(
         [sys.executable, "-c", code, *words],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
     )
 
 
 @dataclass
 class Consuming:
-    """A ``delegraph consume`` in a process of its own."""
+    """A ``delegraph consume`` in a process of its own, which chooses its port and says which."""
 
     run: subprocess.Popen[bytes]
-    port: int
+    log_file: Path
+
+    def said(self) -> str:
+        """What it has said so far."""
+        return self.log_file.read_text(encoding="utf-8")
 
     def get(self, path: str) -> tuple[int, Any]:
-        """The status and the document, or the text, at a path of the consumer's port."""
-        return got(f"http://127.0.0.1:{self.port}{path}")
+        """The status and the document, or the text, at a path of the consumer's port.
+
+        Raises:
+            OSError: It does not listen yet, or any more.
+        """
+        where = re.search(r"http://127\.0\.0\.1:\d+", self.said())
+        if where is None:
+            raise ConnectionRefusedError(f"it does not listen yet: {self.said()}")
+        return got(f"{where[0]}{path}")
 
     def leave(self, number: signal.Signals = signal.SIGTERM) -> tuple[dict[str, Any], float]:
         """Ask it to leave: the document that it ends with, and the seconds that it took."""
         began = time.monotonic()
         self.run.send_signal(number)
-        stdout, stderr = self.run.communicate(timeout=60)
+        stdout, _ = self.run.communicate(timeout=60)
         took = time.monotonic() - began
 
-        assert self.run.returncode == 0, stderr.decode()
+        assert self.run.returncode == 0, self.said()
         return json.loads(stdout), took
 
-    def failed(self, seconds: float = 60) -> tuple[int, str]:
-        """Its exit code and what it said, once it has given up by itself."""
-        _, stderr = self.run.communicate(timeout=seconds)
-        return self.run.returncode, stderr.decode()
-
-    def kill(self) -> str:
-        """End it at once, if it still lives: what it said."""
+    def kill(self) -> None:
+        """End it at once, if it still lives."""
         with suppress(ProcessLookupError):
             self.run.send_signal(signal.SIGCONT)
         self.run.kill()
-        if self.run.stderr is None or self.run.stderr.closed:
-            return ""
-        return self.run.communicate()[1].decode()
+        self.run.wait()
+        if self.run.stdout is not None:
+            self.run.stdout.close()
 
 
 @contextmanager
 def consuming(store: str, log: str, *words: str, code: str = LINE, **settings: str) -> Iterator[Consuming]:
     """A consumer that follows; killed in the end if it is still there."""
-    port = free_port()
     settings = {"group": group_of(log), **settings}
-    run = started(
-        *("consume", "--json", "--store", store, "--log", log, "--listen", f"127.0.0.1:{port}"),
-        *words,
-        code=code,
-        **settings,
-    )
-    found = Consuming(run, port)
-    try:
-        yield found
-    except BaseException as fault:
-        fault.add_note(f"What the consumer said:\n{found.kill()}")
-        raise
-    finally:
-        found.kill()
+    asked = ("consume", "--json", "--store", store, "--log", log, "--listen", "127.0.0.1:0")
+    with tempfile.NamedTemporaryFile(prefix="delegraph-", suffix=".log") as log_file:
+        found = Consuming(started(*asked, *words, code=code, stderr=log_file, **settings), Path(log_file.name))
+        try:
+            yield found
+        except BaseException as fault:
+            fault.add_note(f"What the consumer said:\n{found.said()}")
+            raise
+        finally:
+            found.kill()
+
+
+def given_up(run: subprocess.Popen[bytes], seconds: float = 60) -> tuple[int, str]:
+    """The exit code of a command and what it said, once it has given up by itself."""
+    _, stderr = run.communicate(timeout=seconds)
+    return run.returncode, stderr.decode()
 
 
 def group_of(log: str) -> str:
@@ -262,12 +274,6 @@ def got(url: str) -> tuple[int, Any]:
         return status, body
 
 
-def free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
-
-
 def wait_until(is_so: Callable[[], Any], seconds: float = 60) -> float:
     """Wait until something is so, and fail if it never is: how long it took."""
     began = time.monotonic()
@@ -276,6 +282,20 @@ def wait_until(is_so: Callable[[], Any], seconds: float = 60) -> float:
             raise TimeoutError(f"not so after {seconds:g} s")
         time.sleep(0.05)
     return time.monotonic() - began
+
+
+def soon(act: Callable[[], T], seconds: float) -> T:
+    """What something gives that must not take longer than so many seconds.
+
+    A machine that has other things to do may take longer for anything: then it is done again, twice at most.
+    """
+    for _ in range(3):
+        began = time.monotonic()
+        given = act()
+        took = time.monotonic() - began
+        if took < seconds:
+            return given
+    raise TimeoutError(f"it took {took:.1f} s, which is no less than {seconds:g} s")
 
 
 # A consumer that ends itself
@@ -356,7 +376,7 @@ def dies_at(step: Step, store: str, log: str) -> None:
     child = os.fork()
     if child == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        signal.alarm(30)
+        signal.alarm(60)
         at_step(step, lambda: send_self(signal.SIGKILL))
         if step.leaving:
             at_step(Step("ingest.consumer:_Member.poll", "before", 3), lambda: send_self(signal.SIGTERM))

@@ -24,6 +24,7 @@ PLACES = {
     "alembic": ("lineage.store",),
     "fastavro": ("ingest.slow_avro",),
     "kafka": ("ingest",),
+    "cryptography": ("lineage.deliver",),
     "jwt": ("ingest", "lineage.serve", "lineage.deliver"),
     "networkx": ("lineage.core",),
     "opentelemetry": ("ingest.headers", "lineage.serve.traces"),

@@ -28,6 +28,7 @@ from lineage.serve import care
 from lineage.serve.cli import main
 from lineage.serve.wiring import Settings, now, opened_service
 from lineage.store.store import open_store
+from tests.test_spool import until
 
 ROOT = Path(__file__).parents[1]
 MANY = 15_000  # takes a few seconds with all that is around it
@@ -294,6 +295,7 @@ def test_ingest_and_consume_at_once_are_ingest(few: History, tmp_path: Path):
     here(url, "init")
 
     consumer = start("consume", "--store", url)
+    until(lambda: listens_to(consumer.pid, signal.SIGTERM))
     counts = finished(start("ingest", str(few.file), "--store", url))
     consumer.send_signal(signal.SIGTERM)
     consumed = finished(consumer)
@@ -301,6 +303,13 @@ def test_ingest_and_consume_at_once_are_ingest(few: History, tmp_path: Path):
     assert FEW == counts["read"] == sum(counts[key] for key in COUNTS)
     assert FEW == sum(consumed["outcomes"].values())
     assert_whole(url, few)
+
+
+def listens_to(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has something else to do at a signal than to end."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    [caught] = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt:")]
+    return bool(caught >> number - 1 & 1)
 
 
 @pytest.mark.parametrize("command", [care.fsck, care.rebuild])

@@ -29,6 +29,7 @@ from ingest.log import Entry
 from lineage.core.errors import DelegraphError, IntegrityError, RefusedError, UnavailableError
 from lineage.core.records import DECISIONS, ORDERS
 from tests import servers
+from tests.kafka_worlds import soon
 
 EVERY_WAY_IN = [
     ("SASL", "SCRAM-SHA-512"),
@@ -195,12 +196,10 @@ def test_the_real_cause_is_told(secured_kafka: SecuredKafka, others: Path, case:
     """
     listener, otherwise, said = CAUSES[case]
     settings = said_otherwise(secured_kafka, others, listener, otherwise)
-    began = time.monotonic()
 
-    cause = cause_of([secured_kafka.servers_of(listener)], settings)
+    cause = soon(lambda: cause_of([secured_kafka.servers_of(listener)], settings), 4)
 
     assert said in cause
-    assert 4 > time.monotonic() - began
 
 
 @pytest.mark.kafka
@@ -283,12 +282,10 @@ def test_what_is_no_kafka_is_told_within_the_time(answer: Callable[[socket.socke
     Whatever listens there, and however it behaves: a cause, no crash, and in the time that was given.
     """
     with listening(answer) as server:
-        began = time.monotonic()
-        cause = cause_of([server], KafkaSettings.from_mapping(settings), within_seconds=0.5)
+        cause = soon(lambda: cause_of([server], KafkaSettings.from_mapping(settings), within_seconds=0.5), 1.5)
 
     assert ALL_IS_WELL not in cause
     assert cause.startswith(f"{server}: ")
-    assert 1.5 > time.monotonic() - began
 
 
 def test_a_web_server_is_no_kafka():

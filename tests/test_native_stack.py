@@ -379,7 +379,7 @@ def emit(stack: Stack, user: str, event: dict[str, Any], folder: Path) -> None:
 
 def answer_when(stack: Stack, is_there: Callable[[Any], bool], *words: str) -> Any:
     """What an investigator is answered as soon as it is what is waited for."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         with suppress(UnavailableError):  # exit code 3: not known yet
             answer = json.loads(stack.delegraph("investigator", *words, "--json"))

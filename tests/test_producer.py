@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -203,12 +204,12 @@ def test_a_close_keeps_what_could_not_be_sent(desk: Desk, away: Callable[[], Non
 
 def test_a_full_spool_refuses_or_blocks(desk: Desk, away: Callable[[], None]):
     """Full, emit refuses at once, or waits for its bound and refuses then: an event is never dropped in silence."""
-    with desk.producer(limit_events=2, close_seconds=0) as producer:
+    with desk.producer(limit_events=2, block_seconds=100, close_seconds=0) as producer:
         producer.emit_all([ACTION, ACTION])
         began = time.monotonic()
         with pytest.raises(UnavailableError, match="is full: 2 events wait"):
             producer.emit(ACTION)
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 50
 
     with desk.producer(limit_events=2, when_full="block", block_seconds=0.3, close_seconds=30) as producer:
         with pytest.raises(UnavailableError, match=r"full after 0\.3 s"):
@@ -303,11 +304,11 @@ together(run, 3)
 
 
 def killed_while_emitting(url: str, spool: str, run: int, seconds: float) -> dict[str, int]:
-    """What a process was told that was killed so long after its first event: id and number of each."""
+    """What a process was told that was killed so long after its first events: id and number of each."""
     words = [sys.executable, "-c", EMITTING, url, spool, str(run)]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
-    lines = [process.stdout.readline()]
+    lines = [process.stdout.readline() for _ in range(10)]
     killer = threading.Timer(seconds, process.kill)
     killer.start()
     lines += process.stdout.readlines()
@@ -577,9 +578,9 @@ def test_events_bear_the_trace_that_is_going_on(desk: Desk):
 def test_it_gives_everything_back(desk: Desk):
     """Producers that were opened and closed leave no thread and no open file behind."""
 
-    def held() -> tuple[int, int]:
+    def held() -> Counter[object]:
         gc.collect()
-        return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+        return Counter([*threading.enumerate(), *map(opened_by, Path("/proc/self/fd").iterdir())])
 
     with desk.producer() as producer:
         producer.emit(ACTION)
@@ -588,4 +589,11 @@ def test_it_gives_everything_back(desk: Desk):
         with desk.producer() as producer:
             producer.emit(ACTION)
 
-    assert before == held()
+    assert Counter() == held() - before  # less it may be: of an earlier test something may just be ending
+
+
+def opened_by(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except FileNotFoundError:  # that by which the folder was listed
+        return ""

@@ -3,7 +3,6 @@
 import gc
 import json
 import os
-import socket
 import threading
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from kafka.admin import (
 )
 
 from compose.native.kafka import Kafka
+from compose.native.processes import free_port
 from compose.native.secured import SecuredKafka
 from ingest import codec
 from ingest.emitting import publish
@@ -88,12 +88,6 @@ def records(log: KafkaLog) -> Iterator[Any]:
 
 def logged(log: KafkaLog) -> list[Event]:
     return [codec.decode(record.value) for record in records(log)]
-
-
-def port_without_anybody() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 # What it sends
@@ -172,7 +166,7 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(
     kafka = own_kafka(tmp_path / "kafka")
     url = f"kafka://{kafka.servers}/away"
     kafka.stop()
-    with opened(url, spool, close_seconds=60) as producer:
+    with opened(url, spool, close_seconds=60, durable="process") as producer:  # a slow disk is none of the broker's
         began = time.monotonic()
         for _ in range(20):
             producer.emit(ACTION)
@@ -250,7 +244,7 @@ def test_what_was_told_is_in_the_log_after_kills_of_the_producer(kafka_url: str,
 
 def test_the_spool_outlives_its_producer_with_the_broker_away(kafka_url: str, spool: str):
     """What was emitted to a broker that was never there is sent by the next producer, once there is one."""
-    nobody = f"kafka://127.0.0.1:{port_without_anybody()}/none"
+    nobody = f"kafka://127.0.0.1:{free_port()}/none"
     producer = opened(nobody, spool, close_seconds=0.1)
     producer.emit_all([ACTION] * 50)
     assert not producer.close()
@@ -479,7 +473,7 @@ def publish_detail() -> str:
 
 def test_files_are_not_published_to_nobody(tmp_path: Path, spool: str, kafka_url: str):
     """With nobody there it ends after its patience, saying what was not published, or what waits in the spool."""
-    nobody = f"kafka://127.0.0.1:{port_without_anybody()}/none"
+    nobody = f"kafka://127.0.0.1:{free_port()}/none"
     file = file_of(tmp_path, whole(1), whole(2))
     with pytest.raises(UnavailableError, match=r"2 events were not published, 0 were; emit the files again"):
         publish([file], nobody, clock=now, patience_seconds=0.5)

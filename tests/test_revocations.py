@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from lineage.core.closure import closure_of
 from lineage.core.events import canonical_json
-from lineage.core.receipts import receipt_of
 from lineage.core.records import DECISIONS
+from lineage.core.rule import State
+from lineage.core.spreading import Change, Outcome, Version
 from lineage.core.times import format_instant
 from lineage.core.world import World
 from lineage.serve import revocations
@@ -22,6 +23,8 @@ from lineage.serve.revocations import closure_document, line_document
 from lineage.serve.service import Service, Trust
 from lineage.serve.sorting import in_order
 from lineage.serve.wiring import now
+from lineage.store import outbox
+from lineage.store.outbox import Standing
 from lineage.store.store import Store
 from tests import compare, model, stores, worlds
 from tests.test_bad_input import JWT
@@ -123,17 +126,22 @@ def test_a_verdict_from_sql_is_that_of_the_core_on_the_whole_graph(fresh: stores
     with a_store(fresh) as (empty, url):
         store = in_batches(empty, url, records_of(items, rng), rng)
         at = rng.choice(worlds.grid[3:])
+        delivered = {}
+        for place, key in enumerate(sorted(whole.graph)):
+            told = Change(key, Version(1, Outcome(State.REVOKED, "r1", 0, None)))
+            outbox.write(store, [told], after=place, at=worlds.grid[0], standing=Standing(b"", {}))
+            if rng.random() < 0.5:
+                delivered["urn:gw", key] = rng.choice([moment for moment in worlds.grid if moment <= at])
+                outbox.note_delivered(store, "urn:gw", [place + 1], delivered["urn:gw", key])
         listed = revocations.revocations(service_of(store, at), at=at)["items"]
         for revocation in worlds.REVOCATIONS:
-            keys = [line.key for line in receipt_of(whole, revocation, at)]
-            delivered = {("urn:gw", key): rng.choice(worlds.grid) for key in keys if rng.random() < 0.5}
-            found = revocations.closure(service_of(store, at), revocation, at=at, delivered=delivered)
+            found = revocations.closure(service_of(store, at), revocation, at=at)
             if found is None:
                 assert not whole.orders.by_id.get(revocation)
                 continue
             expected = closure_document(closure_of(whole, revocation, at, delivered))
             assert {**expected, "as_of": found["as_of"]} == found
-            verdict = str(closure_of(whole, revocation, at, {}).verdict)
+            verdict = str(closure_of(whole, revocation, at, delivered).verdict)
             assert {verdict} == {item["verdict"] for item in listed if item["revocation"] == revocation}
         store.close()
 

@@ -11,7 +11,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -149,13 +149,14 @@ def ports_of(folder: Path, names: Iterable[str]) -> dict[str, int]:
         ports = {}
     for name in names:
         if name not in ports:
-            ports[name] = _free_port(set(ports.values()))
+            ports[name] = free_port(set(ports.values()))
     folder.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(ports), encoding="utf-8")
     return ports
 
 
-def _free_port(taken: set[int]) -> int:
+def free_port(taken: Container[int] = ()) -> int:
+    """A port that nobody has, and that no client is given."""
     for port in random.SystemRandom().sample(PORTS, len(PORTS)):
         if port not in taken:
             with socket.socket() as trial, suppress(OSError):

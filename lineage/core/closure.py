@@ -6,7 +6,7 @@ enforced or its end has passed. A success under a dead element once the order wa
 before: until its receivers say *enforced* again, it is open. Pure: the receipt, what was done and what was said go in.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -45,6 +45,20 @@ class Use(NamedTuple):
     occurred_at: Instant
     in_force: bool
     facts: tuple[Fact, ...]
+
+
+class Judged(NamedTuple):
+    """A line of a receipt, with what was done with its element and to whom it was delivered.
+
+    Attributes:
+        line: The line.
+        uses: The successes under its element.
+        delivered: What was delivered to whom and when: of its element, and maybe of others.
+    """
+
+    line: Line
+    uses: Sequence[Use]
+    delivered: Deliveries
 
 
 class Open(NamedTuple):
@@ -130,27 +144,24 @@ def closure_of(world: World, revocation: str, at: Instant, delivered: Deliveries
     """The verdict at an instant, in a world that holds everything. There is an order of this id."""
     lines = receipt_of(world, revocation, at)
     uses = uses_under(world, lines, at)
-    return close(world, revocation, at, ((line, uses.get(line.key, [])) for line in lines), delivered)
+    return close(world, revocation, at, (Judged(line, uses.get(line.key, ()), delivered) for line in lines))
 
 
-def close(
-    world: World, revocation: str, at: Instant, judged: Iterable[tuple[Line, list[Use]]], delivered: Deliveries
-) -> Closure:
+def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) -> Closure:
     """The verdict at an instant, from a receipt that may come in parts.
 
     Args:
         world: The orders of the id (one at least), their lifts and acknowledgements, and the receivers.
         revocation: The id.
         at: The instant asked about.
-        judged: The lines of the receipt, each with the uses under its element.
-        delivered: What was delivered to whom and when.
+        judged: The lines of the receipt.
     """
     orders = orders_of(world, revocation)
     said = [fact for fact in world.receivers.acknowledgements.get(revocation) if not _too_early(fact, orders)]
-    answers = Answers(said, at, delivered)
+    answers = Answers(said, at)
     ledger = _Ledger(world.receivers.registered(), answers, at)
-    for line, uses in judged:
-        ledger.enter(line, uses)
+    for one in judged:
+        ledger.enter(one)
     for order in orders:
         if order.effective_at > at and order.lifted_at > order.effective_at:
             ledger.open.append(Open(order.target.key, None, "not-in-force"))
@@ -205,8 +216,10 @@ class _Ledger:
         self.deadlines = {one.receiver: one.deadline_seconds for one in self.registered}
         self.coverage = Coverage(self.registered)
 
-    def enter(self, line: Line, uses: list[Use]) -> None:
+    def enter(self, judged: Judged) -> None:
         """Take in one line of the receipt."""
+        line, uses, delivered = judged
+        self.answers.hear(line.key, delivered)
         self.elements += 1
         self.findings += [_use_finding(line, use) for use in uses]
         known = [use for use in uses if use.in_force]
@@ -215,7 +228,10 @@ class _Ledger:
         ended = self.at >= line.ends_at and (used_at is None or used_at < line.ends_at)
         before = len(self.open)
         covering = self.coverage.of(line.key, line.element)
-        over_at = [self._at_receiver(line, receiver, used_at, ended=ended) for receiver in covering]
+        over_at = [
+            self._at_receiver(line, receiver, delivered.get((receiver, line.key)), used_at, ended=ended)
+            for receiver in covering
+        ]
         if not covering:
             over_at = [line.ends_at]
             if not ended:
@@ -226,11 +242,13 @@ class _Ledger:
             over = min(max(over_at), line.ends_at) if ended else max(over_at)
             self.over_at = max(over, self.over_at or 0)
 
-    def _at_receiver(self, line: Line, receiver: str, used_at: Instant | None, *, ended: bool) -> Instant:
+    def _at_receiver(
+        self, line: Line, receiver: str, delivered_at: Instant | None, used_at: Instant | None, *, ended: bool
+    ) -> Instant:
         """Take in an element at a receiver that covers it; the answer is when it was over there."""
-        tally, answer = self.tallies[receiver], self.answers.of(receiver, line.key)
+        tally, answer = self.tallies[receiver], self.answers.of(receiver, line.key, delivered_at)
         tally.covers += 1
-        tally.delivered += self.answers.delivered_at(receiver, line.key) is not None
+        tally.delivered += delivered_at is not None
         if answer is not None and answer.outcome == ENFORCED and (used_at is None or answer.said_at > used_at):
             tally.enforced += 1
             # A receiver whose clock is behind cannot have enforced what was not in force.
@@ -303,6 +321,7 @@ def _use_finding(line: Line, use: Use) -> Finding:
 
 __all__ = [
     "Closure",
+    "Judged",
     "Open",
     "Tally",
     "Use",

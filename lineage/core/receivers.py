@@ -97,11 +97,11 @@ class Answer(NamedTuple):
 class Answers:
     """What receivers have said about the elements of one order, as of an instant."""
 
-    def __init__(self, facts: Iterable[Fact], at: Instant, delivered: Deliveries) -> None:
-        """Take the acknowledgements in order, and what was delivered to whom and when."""
-        self._delivered = delivered
+    def __init__(self, facts: Iterable[Fact], at: Instant) -> None:
+        """Take the acknowledgements in order."""
         self._named: dict[tuple[str, str], tuple[int, Answer]] = {}
         self._general: dict[str, list[tuple[int, Answer]]] = {}
+        self._first: dict[str, Instant] = {}  # when the first element was delivered to those who spoke in general
         for place, fact in enumerate(facts):
             body, said_at = fact.event.body, fact.event.occurred_at
             if not isinstance(body, RevocationAcknowledged) or said_at > at:
@@ -112,31 +112,31 @@ class Answers:
             else:
                 self._general.setdefault(body.receiver, []).append(answer)
 
-    def delivered_at(self, receiver: str, key: str) -> Instant | None:
-        """When an element was delivered to a receiver; None: never."""
-        return self._delivered.get((receiver, key))
+    def hear(self, key: str, delivered: Deliveries) -> None:
+        """Take in to whom an element was delivered, and when."""
+        for receiver in self._general:
+            instant = delivered.get((receiver, key))
+            if instant is not None:
+                self._first[receiver] = min(instant, self._first.get(receiver, instant))
 
-    def of(self, receiver: str, key: str) -> Answer | None:
-        """The latest word of a receiver that speaks for an element.
+    def of(self, receiver: str, key: str, delivered_at: Instant | None) -> Answer | None:
+        """The latest word of a receiver that speaks for an element, which was delivered to it then (None: never).
 
         With ``token`` it speaks for that one, without for what had been delivered to it before. The earlier of the two
         clocks, the receiver's and the log's, says what came before: what is in doubt stays open.
         """
         found = self._named.get((receiver, key))
-        delivered = self._delivered.get((receiver, key))
-        if delivered is not None:
+        if delivered_at is not None:
             for place, answer in reversed(self._general.get(receiver, ())):
                 if found is not None and found[0] > place:
                     break
-                if delivered <= min(answer.said_at, answer.fact.recorded_at):
+                if delivered_at <= min(answer.said_at, answer.fact.recorded_at):
                     return answer
         return None if found is None else found[1]
 
     def of_nothing(self) -> list[Fact]:
         """The acknowledgements without ``token`` of receivers to which nothing had been delivered: they say nothing."""
-        first: dict[str, Instant] = {}
-        for (receiver, _), instant in self._delivered.items():
-            first[receiver] = min(instant, first.get(receiver, instant))
+        first = self._first
         return [
             answer.fact
             for receiver, answers in self._general.items()

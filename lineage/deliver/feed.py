@@ -128,17 +128,18 @@ def _written(instant: Instant | None) -> str | None:
 
 
 class Watch:
-    """Whether anybody feeds: told by its traces in the store, by the clock of this process alone."""
+    """Whether anybody feeds, or pushes: told by its traces in the store, by the clock of this process alone."""
 
-    def __init__(self, store: Store) -> None:
-        """Take where the traces are."""
+    def __init__(self, store: Store, receiver: str = FEED) -> None:
+        """Take where the traces are, and under which name."""
         self._store = store
+        self._receiver = receiver
         self._turn = -1
         self._since = time.monotonic()
 
     def still_seconds(self) -> float:
-        """For how long nobody has fed."""
-        turn = outbox.cursor_of(self._store, FEED).turn
+        """For how long nobody has done so."""
+        turn = outbox.cursor_of(self._store, self._receiver).turn
         if turn != self._turn:
             self._turn, self._since = turn, time.monotonic()
         return time.monotonic() - self._since

@@ -1,21 +1,27 @@
-"""Delivery as a process: spread what orders do over the elements, and feed the topic that followers read."""
+"""Delivery as a process: spread what orders do over the elements, feed the topic that followers read, and push."""
 
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 from ingest.kafka_settings import KafkaSettings
 from lineage.core.errors import DelegraphError, FencedError, UnavailableError
 from lineage.core.times import Instant
 from lineage.core.trust import TrustTable
 from lineage.deliver.spread import Spread
+from lineage.deliver.ssf.settings import SsfSettings
 from lineage.serve.documents import Document
 from lineage.serve.page import Page, many
 from lineage.serve.stopping import stopped_by_signals
 from lineage.serve.wiring import Settings, now, opened_store
 from lineage.store.store import Store
+from lineage.store.streams import count_dead_letters
+
+if TYPE_CHECKING:
+    from lineage.deliver.ssf.pusher import Pusher
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +38,17 @@ def deliver(settings: Settings, *, once: bool) -> Document:
         UnavailableError: There is no store; with ``once`` also if the topic cannot be written.
     """
     with opened_store(settings) as store:
-        delivery = Delivery(store, settings.read_trust().table, settings.log_url, settings.kafka, now)
+        trust = settings.read_trust().table
+        pushing = _Pushing(settings, store, trust)
+        delivery = Delivery(store, trust, settings.log_url, settings.kafka, now)
         try:
             if once:
                 delivery.turn()
+                pushing.once()
             else:
-                with stopped_by_signals() as stopped:
+                with stopped_by_signals() as stopped, pushing.beside(stopped):
                     delivery.run(stopped)
-            return delivery.document()
+            return {**delivery.document(), **pushing.document()}
         finally:
             delivery.close()
 
@@ -49,6 +58,8 @@ def page_of(document: Document) -> Page:
     page = Page().line(f"{many(document['spread'], 'change')} of an element's state written.")
     fed = document["fed"]
     page.line("No feed: the log is not on Kafka." if fed is None else f"{many(fed, 'change')} sent to the feed.")
+    if "pushed" in document:
+        page.line(f"{many(document['pushed'], 'event')} accepted by receivers, {document['refused']} refused for good.")
     return page
 
 
@@ -108,6 +119,47 @@ class Delivery:
         """Give back what it holds."""
         if self._feeder is not None:
             self._feeder.close()
+
+
+class _Pushing:
+    """Pushes Shared Signals in threads of its own, so that it does not wait for the topic, nor the topic for it."""
+
+    def __init__(self, settings: Settings, store: Store, trust: TrustTable | None) -> None:
+        self._store = store
+        self._pusher = None if settings.ssf is None else _pusher_of(settings, settings.ssf, store, trust)
+
+    def once(self) -> None:
+        if self._pusher is not None:
+            self._pusher.once()
+
+    @contextmanager
+    def beside(self, stopped: threading.Event) -> Iterator[None]:
+        """Push while this lasts; it ends once ``stopped`` is set."""
+        if self._pusher is None:
+            yield
+            return
+        thread = threading.Thread(target=self._pusher.run, args=(stopped,), name="pusher")
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()
+
+    def document(self) -> Document:
+        """How many events were accepted here, and how many were ever refused for good; nothing if nothing is pushed."""
+        if self._pusher is None:
+            return {}
+        return {"pushed": self._pusher.accepted, "refused": count_dead_letters(self._store)}
+
+
+def _pusher_of(settings: Settings, ssf: SsfSettings, store: Store, trust: TrustTable | None) -> "Pusher":
+    from lineage.deliver.keys import load_keys
+    from lineage.deliver.ssf.pusher import Pusher
+    from lineage.deliver.ssf.transmitter import Transmitter
+
+    keys = load_keys([settings.signing_key_file] if settings.signing_key_file else [])
+    return Pusher(Transmitter(store, trust, ssf, keys, now))
 
 
 class _Feeder:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import Final, NamedTuple
 
-COLUMN: Final = 260  # units from one layer to the next
+COLUMN: Final = 300  # units from one layer to the next
 LINE: Final = 56  # units from one node of a layer to the next
 _SWEEPS: Final = 4
 

@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from lineage.core.closure import Closure, Tally, Use, close, in_force_at, uses_under
+from lineage.core.closure import Closure, Judged, Tally, close, in_force_at, uses_under
 from lineage.core.elements import split_key
 from lineage.core.errors import RefusedError
 from lineage.core.events import canonical_json, digest
 from lineage.core.orders import Order
 from lineage.core.receipts import Line, orders_of, receipt_of
-from lineage.core.receivers import Deliveries
 from lineage.core.times import NEVER, Instant, format_instant
 from lineage.core.world import World
 from lineage.serve.documents import Document, depth_documents, finding_documents, instant, listing
@@ -27,7 +26,6 @@ from lineage.serve.sorting import in_order
 from lineage.store.questions import PART, Reader
 
 PAGE: Final = 100  # revocations that are listed at once, each with its verdict, if nothing else is said
-NOTHING_DELIVERED: Final[Deliveries] = {}
 
 _MICROSECONDS: Final = 1_000_000
 
@@ -144,33 +142,19 @@ def frozen(service: Service) -> Iterator[Service]:
 # The verdict
 
 
-def closure(
-    service: Service,
-    revocation: str,
-    *,
-    at: Instant,
-    known_at: Instant | None = None,
-    delivered: Deliveries = NOTHING_DELIVERED,
-) -> Document | None:
+def closure(service: Service, revocation: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
     """Whether a revocation is over, and what is open; None if there is no such order."""
     with frozen(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
         receivers = reader.world()
         reader.load_receivers(receivers)
-        found = _close(reader, receivers, revocation, at, delivered)
+        found = _close(reader, receivers, revocation, at)
         return None if found is None else {**closure_document(found), "as_of": still.as_of()}
 
 
-def revocation(
-    service: Service,
-    revocation: str,
-    *,
-    at: Instant,
-    known_at: Instant | None = None,
-    delivered: Deliveries = NOTHING_DELIVERED,
-) -> Document | None:
+def revocation(service: Service, revocation: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
     """The verdict on an id, and its orders; None if there is no such order."""
     with frozen(service) as still:
-        verdict = closure(still, revocation, at=at, known_at=known_at, delivered=delivered)
+        verdict = closure(still, revocation, at=at, known_at=known_at)
         if verdict is None:
             return None
         with still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
@@ -178,23 +162,25 @@ def revocation(
         return {**verdict, "orders": [order_document(order) for order in orders]}
 
 
-def _close(reader: Reader, receivers: World, revocation: str, at: Instant, delivered: Deliveries) -> Closure | None:
+def _close(reader: Reader, receivers: World, revocation: str, at: Instant) -> Closure | None:
     world = around(reader, revocation)
     if not world.orders.by_id.get(revocation):
         return None
     for receiver in receivers.receivers.registrations:
         for fact in receivers.receivers.registrations.get(receiver):
             world.add(fact)
-    return close(world, revocation, at, _judged(reader, world, revocation, at), delivered)
+    return close(world, revocation, at, _judged(reader, world, revocation, at))
 
 
-def _judged(reader: Reader, world: World, revocation: str, at: Instant) -> Iterator[tuple[Line, list[Use]]]:
+def _judged(reader: Reader, world: World, revocation: str, at: Instant) -> Iterator[Judged]:
     since = min(order.effective_at for order in orders_of(world, revocation))
     for part, lines in parts_of(reader, world, revocation, at):
-        reader.load_successes(part, [line.key for line in lines], since)
+        keys = [line.key for line in lines]
+        reader.load_successes(part, keys, since)
         uses = uses_under(part, lines, at)
+        delivered = reader.deliveries(keys, at)
         for line in lines:
-            yield line, uses.get(line.key, [])
+            yield Judged(line, uses.get(line.key, ()), delivered)
 
 
 def closure_document(found: Closure) -> Document:
@@ -232,9 +218,7 @@ def _open_document(key: str, receiver: str | None, reason: str) -> Document:
     return {"kind": kind, "id": id_, **where, "reason": reason}
 
 
-def confirmation_of(
-    reader: Reader, world: World, key: str, at: Instant, delivered: Deliveries = NOTHING_DELIVERED
-) -> Document:
+def confirmation_of(reader: Reader, world: World, key: str, at: Instant) -> Document:
     """What revoked one element, which receivers have not enforced that, and what was done with it all the same.
 
     Args:
@@ -242,11 +226,11 @@ def confirmation_of(
         world: Holds the element and what judging it needs.
         key: ``KIND:ID``.
         at: The instant asked about.
-        delivered: What was delivered to whom and when.
     """
     ids = sorted(id_ for id_ in world.orders.by_id if receipt_of(world, id_, at, {key}))
     unconfirmed: list[Document] = []
     used_after: set[str] = set()
+    delivered = reader.deliveries([key], at) if ids else {}
     if ids:
         reader.load_receivers(world)
         reader.load_about(world, [f"revocation:{id_}" for id_ in ids])
@@ -254,7 +238,7 @@ def confirmation_of(
         [line] = receipt_of(world, id_, at, {key})
         reader.load_successes(world, [key], line.order.effective_at)
         uses = uses_under(world, [line], at).get(key, [])
-        found = close(world, id_, at, [(line, uses)], delivered)
+        found = close(world, id_, at, [Judged(line, uses, delivered)])
         unconfirmed += [{"revocation": id_, "receiver": one.receiver, "reason": one.reason} for one in found.open]
         used_after.update(use.action for use in uses if use.in_force)
     return {"revoked_by": ids, "unconfirmed": unconfirmed, "used_after": sorted(used_after)}
@@ -270,7 +254,6 @@ def revocations(
     known_at: Instant | None = None,
     after: str | None = None,
     limit: int = PAGE,
-    delivered: Deliveries = NOTHING_DELIVERED,
 ) -> Document:
     """All orders, the latest first, each with the verdict on its id.
 
@@ -280,7 +263,6 @@ def revocations(
         known_at: Only what was recorded by then.
         after: Go on behind this one: the ``next`` of the page before.
         limit: How many at once.
-        delivered: What was delivered to whom and when.
 
     Cost:
         A verdict for each id on the page: what its orders end.
@@ -300,7 +282,7 @@ def revocations(
         for order in page:
             id_ = order.body.revocation
             if id_ not in verdicts:
-                verdicts[id_] = _close(reader, world, id_, at, delivered)
+                verdicts[id_] = _close(reader, world, id_, at)
             items.append({**order_document(order), **_verdict_in_brief(verdicts[id_])})
         following = digest(page[-1].fact.event) if start + limit < len(orders) else None
         return {**listing(items, total=len(orders), following=following), "as_of": still.as_of()}

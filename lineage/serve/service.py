@@ -16,7 +16,7 @@ from ingest.projector import project
 from lineage.core.chain import action_gaps, chain_of_action
 from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key, stated
 from lineage.core.errors import DriftError, OtherOrderError, RefusedError, UnavailableError
-from lineage.core.events import Event, RevocationLifted, RevocationOrdered, Target
+from lineage.core.events import Event, RevocationAcknowledged, RevocationLifted, RevocationOrdered, Target
 from lineage.core.findings import action_findings
 from lineage.core.orders import Order
 from lineage.core.reach import Proposal, Reach, reach_of
@@ -324,7 +324,7 @@ class Service:
                 people = (request.ordered_by, request.approved_by)
                 refuse_one_person(reader, len(reach.kills), request.four_eyes, *people)
         revocation = request.revocation or f"rev-{uuid.uuid4()}"
-        self._send(request.body(revocation, request.plan_digest or reach.plan_digest), now)
+        self.send(request.body(revocation, request.plan_digest or reach.plan_digest), now)
         return self._ordered(request, revocation, world, reach, began=began, given_at=now, repeated=False)
 
     def _ordered(
@@ -451,7 +451,7 @@ class Service:
             back, held, dead = returning(reader, orders, lift, now)
             if four_eyes is not None and len(back) > four_eyes:
                 refuse_one_person(reader, len(back), four_eyes, lifted_by, approved_by)
-        self._send(lift, now)
+        self.send(lift, now)
         return {
             "revocation": revocation,
             "lifted_by": lifted_by,
@@ -479,8 +479,12 @@ class Service:
         self.store.bind(self.log.identity)  # before anything is appended that would never be projected
         return self.log
 
-    def _send(self, body: RevocationOrdered | RevocationLifted, now: Instant) -> None:
-        """Append an order or a lift to the log and project it."""
+    def send(self, body: RevocationOrdered | RevocationLifted | RevocationAcknowledged, now: Instant) -> None:
+        """Append an order, a lift or an acknowledgement to the log and project it.
+
+        Raises:
+            RefusedError: The trust file does not let us say that.
+        """
         event = Event(event_id=str(uuid.uuid4()), source=self.source, occurred_at=now, body=body)
         entry = entry_of(event)
         if self.trust.table is not None and not self.trust.table.allows(event):

@@ -18,6 +18,8 @@ from ingest.kafka_settings import KafkaSettings, parse_url
 from ingest.secret import Secret, is_open_to_others, read_secret
 from ingest.trust import read_trust
 from lineage.core.errors import RefusedError
+from lineage.deliver.ssf import settings as ssf_settings
+from lineage.deliver.ssf.settings import SsfSettings
 from lineage.serve import http_settings
 from lineage.serve.http_settings import HttpSettings
 from lineage.serve.service import Trust
@@ -26,7 +28,8 @@ DEFAULT_STORE: Final = "sqlite:///delegraph.db"
 DEFAULT_SOURCE: Final = "urn:delegraph:cli"
 DEFAULT_GROUP: Final = "delegraph"
 _WORDS: Final = ("store", "log", "trust", "source", "group", "listen")
-NAMES: Final = (*_WORDS, "four_eyes", "store_password", "store_password_file")
+_OTHERS: Final = ("four_eyes", "store_password", "store_password_file", "signing_key_file")
+NAMES: Final = (*_WORDS, *_OTHERS, *ssf_settings.NAMES)
 
 _PREFIX: Final = "DELEGRAPH_"
 _KAFKA_PREFIX: Final = f"{_PREFIX}KAFKA_"
@@ -52,6 +55,8 @@ class Settings:
         group: The consumer group.
         listen: ``host:port`` at which the consumer answers for itself; None: nowhere.
         four_eyes: Above how many elements an order needs a second person; None: never.
+        signing_key_file: Keys in PEM: the first signs what is delivered, all are published.
+        ssf: The transmitter of Shared Signals; None: there is none.
         kafka: How to get in where the log is a Kafka.
         http: How the HTTP API is served, and who may ask.
         config: The file that settings were read from.
@@ -68,6 +73,8 @@ class Settings:
     group: str = DEFAULT_GROUP
     listen: str | None = None
     four_eyes: int | None = None
+    signing_key_file: Path | None = None
+    ssf: SsfSettings | None = None
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     config: Path | None = None
@@ -102,6 +109,8 @@ class Settings:
             **{name: said[name] for name in _WORDS if name in said},
             store_password=password,
             four_eyes=_count(said, "four_eyes"),
+            signing_key_file=Path(said["signing_key_file"]) if "signing_key_file" in said else None,
+            ssf=SsfSettings.of(said),
             kafka=KafkaSettings.from_mapping(kafka),
             http=HttpSettings.from_mapping(http),
             config=config,
@@ -141,6 +150,8 @@ class Settings:
         shown = {name: getattr(self, name) for name in ("store", "log", "trust", "source", "group", "listen")}
         shown["store"] = without_password(self.store)
         shown["store_password"] = None if self.store_password is None else "set"
+        shown["signing_key_file"] = None if self.signing_key_file is None else str(self.signing_key_file)
+        shown |= {} if self.ssf is None else self.ssf.shown()
         shown |= {f"kafka.{name}": value for name, value in self.kafka.shown().items()} if self.on_kafka else {}
         shown |= {f"http.{name}": value for name, value in self.http.shown().items()}
         return {name: value for name, value in shown.items() if value is not None}
@@ -148,7 +159,9 @@ class Settings:
     @property
     def open_files(self) -> tuple[Path, ...]:
         """The files with secrets that anybody on this machine may read."""
-        return (*filter(is_open_to_others, self.secret_files), *self.kafka.open_files, *self.http.open_files)
+        keys = () if self.signing_key_file is None else (self.signing_key_file,)
+        ours = filter(is_open_to_others, (*self.secret_files, *keys))
+        return (*ours, *self.kafka.open_files, *self.http.open_files)
 
     def origin(self, name: str) -> str:
         """Where a setting is from."""

@@ -4,7 +4,7 @@ What is written here is derived from facts, and is not projected: a rebuild leav
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -19,7 +19,7 @@ from lineage.core.times import Instant
 from lineage.store.bulk import add, add_missing, backend_of
 from lineage.store.engine import faults
 from lineage.store.store import Store
-from lineage.store.tables import delivered, meta, spread
+from lineage.store.tables import accepted, delivered, meta, spread
 
 SPREAD: Final = "spread"  # the row of the spread itself among the receivers
 
@@ -133,6 +133,12 @@ def move(store: Store, receiver: str, before: Cursor, *, seq: int, at: Instant, 
         moved = Cursor(seq, at, before.turn + 1, place)
         _move(connection, receiver, moved)
         return moved
+
+
+def note_delivered(store: Store, receiver: str, seqs: Collection[int], at: Instant) -> None:
+    """Write down which rows a receiver has accepted, and when; of a row that it took before the first time stands."""
+    with _writing(store) as connection:
+        add_missing(connection, accepted, [(seq, receiver, at) for seq in sorted(seqs)])
 
 
 @contextmanager

@@ -24,11 +24,12 @@ from lineage.core.events import (
 )
 from lineage.core.mentions import Role, about, mentions
 from lineage.core.records import ORDERS, Position
+from lineage.core.rule import State
 from lineage.core.times import Instant
 from lineage.core.trust import TrustTable, authorised
 from lineage.core.world import World
 from lineage.store.sql import among, chunks, given
-from lineage.store.tables import Keys, fact, in_role_upward, name, ref, sighting, span_of
+from lineage.store.tables import Keys, accepted, fact, in_role_upward, name, ref, sighting, span_of, spread
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
 FACT = (fact.c.n, fact.c.recorded_at, fact.c.misrouted, fact.c.value, _EARLIEST_SIGHTING.label("again"))
@@ -127,6 +128,12 @@ _FIRST_NAMING = (
 # Orders stand on a topic of their own, and so at the end of all numbers.
 _ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)
 _RECEIVERS = sa.select(name.c.key).distinct().where(sa.text("key >= 'receiver:' AND key < 'receiver;'"))
+_DELIVERED = (
+    sa.select(spread.c.key, spread.c.state, accepted.c.receiver, accepted.c.at)
+    .outerjoin(accepted, (accepted.c.seq == spread.c.seq) & (accepted.c.at <= sa.bindparam("by")))
+    .where(spread.c.key.in_(sa.bindparam("keys", expanding=True)), spread.c.recorded_at <= sa.bindparam("by"))
+    .order_by(spread.c.seq)
+)
 
 PART: Final = 5_000  # elements that are judged at once where there may be any number
 _FETCHED: Final = 10_000  # rows that are fetched at once where there may be any number
@@ -438,6 +445,24 @@ class Reader:
             world,
             {body.action for body in bodies if isinstance(body, ActionPerformed) and body.outcome == "succeeded"},
         )
+
+    def deliveries(self, keys: Collection[str], at: Instant) -> dict[tuple[str, str], Instant]:
+        """When some elements were delivered to whom as ended, as of an instant: (receiver, key) -> the first time.
+
+        What was told of an element before the last time that it was told to be active again does not count.
+        """
+        found: dict[str, dict[str, Instant]] = {}
+        by = at if self.known_at is None else min(at, self.known_at)
+        ordered = sorted(keys)
+        for start in range(0, len(ordered), PART):
+            part = {"keys": ordered[start : start + PART], "by": by}
+            for key, state, receiver, accepted_at in self._connection.execute(_DELIVERED, part):
+                if state == State.ACTIVE:
+                    found.pop(key, None)
+                elif receiver is not None:
+                    receivers = found.setdefault(key, {})
+                    receivers[receiver] = min(accepted_at, receivers.get(receiver, accepted_at))
+        return {(receiver, key): first for key, by_receiver in found.items() for receiver, first in by_receiver.items()}
 
     def named_besides(self, names: Collection[str], kills: Collection[str], at: Instant) -> dict[str, list[int]]:
         """For each of some names the hashes of the elements that name it, without those given and what has ended."""

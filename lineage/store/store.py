@@ -30,6 +30,14 @@ from lineage.store.tables import Keys, fact, meta, name, plan, position, quarant
 
 _REMEMBERED: Final = 16_384  # decoded values; some 30 MB
 _PAGE: Final = 10_000  # rows that are fetched at once where there may be any number
+_EDITION: Final = sa.select(meta.c.value).where(meta.c.name == "edition")
+_POSITIONS: Final = sa.select(position.c.topic, position.c.partition, position.c.next_offset)
+# One row at least, for there is an id always.
+_PLACE: Final = (
+    sa.select(position.c.topic, position.c.partition, position.c.next_offset, _EDITION.scalar_subquery())
+    .select_from(meta.outerjoin(position, sa.true()))
+    .where(meta.c.name == "id")
+)
 _LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
@@ -224,8 +232,7 @@ class Store:
     def positions(self) -> dict[tuple[str, int], int]:
         """The offset that comes next, by topic and partition."""
         with self.connection() as connection:
-            query = sa.select(position.c.topic, position.c.partition, position.c.next_offset)
-            return {(topic, partition): following for topic, partition, following in connection.execute(query)}
+            return {(topic, partition): following for topic, partition, following in connection.execute(_POSITIONS)}
 
     def standing(self) -> tuple[dict[tuple[str, int], int], Instant | None]:
         """The positions, and when the last projected record was recorded."""
@@ -346,7 +353,14 @@ class Store:
         A rebuild does so, and taking records up from quarantine.
         """
         with self.connection() as connection:
-            return connection.execute(sa.select(meta.c.value).where(meta.c.name == "edition")).scalar() or b""
+            return connection.execute(_EDITION).scalar() or b""
+
+    def place(self) -> tuple[bytes, dict[tuple[str, int], int]]:
+        """The edition and the positions: as long as they are the same, so are the facts."""
+        with self.connection() as connection:
+            rows = connection.execute(_PLACE).all()
+        positions = {(topic, partition): following for topic, partition, following, _ in rows if topic is not None}
+        return rows[0][3] or b"", positions
 
     def search(self, text: str, *, limit: int, start: str | None = None) -> list[str]:
         """Keys (``KIND:ID``) that contain a text, whatever its case (of ASCII letters), sorted, from ``start`` on."""

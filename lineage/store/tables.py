@@ -156,6 +156,17 @@ spread = Table(
     Column("effective_at", BigInteger),
     Column("expires_at", BigInteger),
     Column("recorded_at", BigInteger, nullable=False),
+    Index("spread_key", "key"),
+)
+
+# The rows of ``spread`` that a receiver took, and when.
+accepted = Table(
+    "accepted",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("receiver", Text, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # How far the spread is (one row, ``spread``: up to which moment, by which facts of which edition of the store), and how
@@ -168,6 +179,52 @@ delivered = Table(
     Column("at", BigInteger, nullable=False),
     Column("turn", BigInteger, nullable=False),  # one more with every time that it is written
     Column("place", LargeBinary),
+)
+
+# Of each receiver that asked for it the stream of Shared Signals; ``turn`` is one more with every change.
+stream = Table(
+    "stream",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("receiver", Text, nullable=False),
+    Column("said", Text, nullable=False),  # what its receiver said of it, as JSON
+    Column("secret", LargeBinary),  # the authorization header, sealed
+    Column("status", String(16), nullable=False),
+    Column("reason", Text),
+    Column("fault", Text),  # why what is to be pushed is not accepted
+    Column("seq", BigInteger, nullable=False),  # the rows of `spread` up to here are settled
+    Column("horizon", BigInteger, nullable=False),  # of those up to here only the last of each element is told
+    Column("settled", Text, nullable=False),  # rows behind `seq` that are settled as well, as JSON
+    Column("covers", Text, nullable=False),  # what its receiver covered when it was told from the beginning
+    Column("turn", BigInteger, nullable=False),
+    Index("stream_receiver", "receiver", unique=True),
+)
+
+# What is told of a stream itself; gone once it is settled.
+notice = Table(
+    "notice",
+    metadata,
+    Column("id", _Big, primary_key=True),
+    Column("stream", String(64), nullable=False),
+    Column("event", Text, nullable=False),  # type and payload, as JSON
+    Column("made_at", BigInteger, nullable=False),
+    Index("notice_stream", "stream", "id"),
+)
+
+# What receivers refused for good. It stays when the stream is gone.
+dead_letter = Table(
+    "dead_letter",
+    metadata,
+    Column("id", _Big, primary_key=True),
+    Column("receiver", Text, nullable=False),
+    Column("stream", String(64), nullable=False),
+    Column("jti", String(64), nullable=False),
+    Column("seq", BigInteger),  # of `spread`; none for a notice
+    Column("error", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("refused_at", BigInteger, nullable=False),
+    Index("dead_letter_once", "stream", "jti", unique=True),
+    Index("dead_letter_receiver", "receiver", "id"),
 )
 
 # A Span is 2**32 microseconds (72 minutes) of time. Bounds are kept in Spans, so that children that each outlive the

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineage import __version__
-from lineage.serve.http import faults, own, reference, writes
+from lineage.serve.http import faults, own, receipts, reference, writes
 from lineage.serve.http.answers import document_response
 from lineage.serve.http.asking import Question, answered
 from lineage.serve.http.measures import Measures
@@ -31,6 +31,7 @@ def create_app(
     faults.install(app, show_fault)
     measures = Measures()
     app.include_router(writes.router(site))  # before the questions: `/revocations/{id}` takes all that is below
+    app.include_router(receipts.router(site))
     app.include_router(own.router(site, measures))
     for part in parts:
         app.include_router(part)

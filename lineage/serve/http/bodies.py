@@ -99,6 +99,10 @@ class Fields:
         self._said = {name: value for name, value in said.items() if value is not None}
         self._within = within
 
+    def states(self, name: str) -> bool:
+        """Whether a field is stated."""
+        return name in self._said
+
     def _of(self, name: str, kind: type, words: str) -> Any:
         value = self._said.get(name)
         if value is not None and type(value) is not kind:

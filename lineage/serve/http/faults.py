@@ -24,6 +24,8 @@ _WORDS: Final = {
     HTTPStatus.NOT_FOUND: ("no-such-path", "There is nothing at this path"),
     HTTPStatus.METHOD_NOT_ALLOWED: ("method-not-allowed", "This path does not know that method"),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("too-large", "The request is too large"),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("media-type", "The body is of another media type"),
+    HTTPStatus.REQUEST_TIMEOUT: ("too-slow", "The request came too slowly"),
 }
 
 
@@ -64,6 +66,14 @@ def response_of(fault: DelegraphError) -> Response:
             return problem_of(fault)
 
 
+def unexpected(request: Request, fault: Exception) -> Response:
+    """What nobody thought of: told in the log, and to the client without a word of it."""
+    logger.error("no answer to %s %s", request.method, request.url.path, exc_info=fault)
+    title, detail = "It could not be answered", "the fault is ours, and in the log; try again"
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "fault", title, detail, headers=headers)
+
+
 def install(app: FastAPI, show: ShowFault) -> None:
     """Have an app answer faults with problem documents.
 
@@ -82,7 +92,9 @@ def install(app: FastAPI, show: ShowFault) -> None:
         assert isinstance(fault, HTTPException)  # noqa: S101 (registered for these)
         status = HTTPStatus(fault.status_code)
         word, title = _WORDS.get(status, ("refused", status.phrase))
-        detail = f"there is nothing for {request.method} at {request.url.path[:200]!a}"
+        detail = str(fault.detail)
+        if detail == status.phrase:  # the framework's own, which names nothing
+            detail = f"there is nothing for {request.method} at {request.url.path[:200]!a}"
         return show(request, problem(status, word, title, detail, headers=fault.headers))
 
     async def of_validation(request: Request, fault: Exception) -> Response:
@@ -93,13 +105,6 @@ def install(app: FastAPI, show: ShowFault) -> None:
         title = "A parameter is wrong"
         return show(request, problem(HTTPStatus.BAD_REQUEST, "parameter", title, detail, parameter=parameter))
 
-    async def of_nobody(request: Request, fault: Exception) -> Response:
-        logger.error("no answer to %s %s", request.method, request.url.path, exc_info=fault)
-        title, detail = "It could not be answered", "the fault is ours, and in the log; try again"
-        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-        return show(request, problem(HTTPStatus.SERVICE_UNAVAILABLE, "fault", title, detail, headers=headers))
-
     app.add_exception_handler(DelegraphError, of_ours)
     app.add_exception_handler(HTTPException, of_framework)
     app.add_exception_handler(RequestValidationError, of_validation)
-    app.add_exception_handler(Exception, of_nobody)

@@ -252,6 +252,37 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "security": SECURITY,
     },
+    "acknowledge": {
+        "operationId": "acknowledge",
+        "summary": "Say what was done about an order",
+        "description": f"{_roles([Role.RECEIVER])} The caller is the receiver; without `token` it speaks for all that "
+        "was delivered to it.",
+        "tags": ["writes"],
+        "parameters": [_parameter(REVOCATION), _FORGERY],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["outcome"],
+                        "additionalProperties": False,
+                        "properties": {
+                            "outcome": {"type": "string", "enum": ["enforced", "rejected"]},
+                            "token": {"type": "string", "minLength": 1, "maxLength": 512},
+                            "note": {"type": "string", "maxLength": 4_096},
+                        },
+                    },
+                    "example": {"outcome": "enforced"},
+                }
+            },
+        },
+        "responses": {
+            "201": _json("It is taken.", _ref("Acknowledged")),
+            **_problems("400", "401", "403", "404", "413", "415", *ALWAYS),
+        },
+        "security": SECURITY,
+    },
     "read_receipt": {
         "operationId": "receipt",
         "summary": "What a revocation ended, a line an element",

@@ -9,6 +9,7 @@ from typing import Final
 from lineage.core.errors import OtherOrderError
 from lineage.core.events import Target
 from lineage.deliver.callers import Caller
+from lineage.serve import acknowledging
 from lineage.serve.documents import Document
 from lineage.serve.http.bodies import Fields
 from lineage.serve.http.faults import KeyReusedError, NotFoundError
@@ -22,6 +23,7 @@ REASONS: Final = (
 )
 TARGETS: Final = ("principal", "workload", "session", "client", "delegation", "token")
 FIELDS: Final = ("target", "mode", "cascade", "reason", "issued_before", "note", "plan_digest")
+OUTCOMES: Final = ("enforced", "rejected")
 _KEY_CHARACTERS: Final = 255
 _DIGEST_CHARACTERS: Final = 64
 
@@ -91,6 +93,29 @@ def lift(site: Site, caller: Caller, revocation: str, body: Document) -> Documen
     with site.one_order:
         document = site.service.lift(
             revocation, lifted_by=caller.name, note=said.text("note"), four_eyes=site.four_eyes
+        )
+    if document is None:
+        raise NotFoundError(revocation)
+    return document
+
+
+def acknowledge(site: Site, caller: Caller, revocation: str, body: Document) -> Document:
+    """Take what a receiver says that it did about an order.
+
+    Raises:
+        NotFoundError: There is no such order.
+        RefusedError: Nobody registered the receiver.
+    """
+    said = Fields(body, ("outcome", "token", "note"))
+    usable_id(revocation, parameter="id")
+    with site.one_order:
+        document = acknowledging.acknowledge(
+            site.service,
+            revocation,
+            receiver=caller.name,
+            outcome=said.choice("outcome", OUTCOMES),
+            token=said.id("token") if said.states("token") else None,
+            note=said.text("note"),
         )
     if document is None:
         raise NotFoundError(revocation)

@@ -251,6 +251,18 @@ class Lifted(TypedDict):
     as_of: AsOf
 
 
+class Acknowledged(TypedDict):
+    """What a receiver said that it did."""
+
+    revocation: str
+    receiver: str
+    outcome: str
+    token: str | None
+    note: str | None
+    acknowledged_at: Time
+    as_of: AsOf
+
+
 class Counts(TypedDict):
     """What became of what was sent."""
 
@@ -635,7 +647,7 @@ ANSWERS: dict[str, Any] = {
     shape.__name__: shape
     for shape in (
         *(Who, Chain, Status, Reach, Search, Actions, Timeline, Diff, Uses, Findings, Quarantine, Conflicts),
+        *(Revocations, Revocation, Ordered, Lifted, Acknowledged, Counts, ReceiptLine, Missing, Problem),
         *(Graph, Health, Case),
-        *(Revocations, Revocation, Ordered, Lifted, Counts, ReceiptLine, Missing, Problem),
     )
 }

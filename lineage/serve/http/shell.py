@@ -11,14 +11,16 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lineage.deliver.problems import problem
+from lineage.serve.http.faults import unexpected
 from lineage.serve.http.measures import Measures
 from lineage.serve.http.site import Limits
 
 BODY_SECONDS: Final = 30.0
-URL_BYTES: Final = 64 * 1024
+URL_BYTES: Final = 48 * 1024
 
 # No script, style, font or picture but our own files; nothing inline; in nobody's frame.
 CONTENT_SECURITY_POLICY: Final = (
@@ -55,10 +57,12 @@ class Shell:
             await self._app(scope, receive, send)
             return
 
-        began = time.perf_counter()
+        began, begun = time.perf_counter(), False
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 self._measures.answered(scope, message["status"], time.perf_counter() - began)
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
@@ -68,8 +72,13 @@ class Shell:
         refused = self._refused(scope)
         if refused is not None:
             await refused(scope, receive, send_with_headers)
-        else:
+            return
+        try:
             await self._app(scope, self._bounded(receive), send_with_headers)
+        except Exception as fault:
+            if begun:  # what is half sent is cut off, so that nobody takes it for whole
+                raise
+            await unexpected(Request(scope), fault)(scope, receive, send_with_headers)
 
     def _refused(self, scope: Scope) -> ASGIApp | None:
         headers = Headers(scope=scope)

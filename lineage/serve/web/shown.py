@@ -75,6 +75,7 @@ def timeline(asked: Asked) -> Shown:
     of = f"{doc['kind']}:{doc['id']}"
     return {
         "of": of,
+        "look": _look(asked),
         "facts": [{**item, "fields": render_lists.event_fields(item["event"], item["of"])} for item in doc["items"]],
     }
 

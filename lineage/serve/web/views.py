@@ -121,9 +121,9 @@ def killed(plan: Document, new: Collection[str]) -> list[Document]:
 
 # The drawing of a graph
 
-NODE: Final = (210, 40)  # units, width and height of a node
+NODE: Final = (240, 40)  # units, width and height of a node
 _MARGIN: Final = 16
-_SHOWN: Final = 30  # characters of an id that fit into a node; the table beside has all of it
+_SHOWN: Final = 34  # characters of an id that fit into a node; the table beside has all of it
 
 
 def drawing(doc: Document) -> Document:

@@ -34,9 +34,9 @@
       maxZoom: 3,
       style: [
         { selector: "node", style: {
-          shape: "round-rectangle", width: 210, height: 40, label: "data(label)", color: colour("ink"),
-          "background-color": colour("sheet"), "border-width": 2, "border-color": colour("edge"), "font-size": 11,
-          "text-valign": "center", "text-wrap": "wrap", "text-max-width": 200, "text-overflow-wrap": "anywhere",
+          shape: "round-rectangle", width: 240, height: 40, label: "data(label)", color: colour("ink"),
+          "background-color": colour("sheet"), "border-width": 2, "border-color": colour("edge"), "font-size": 10,
+          "text-valign": "center", "text-wrap": "wrap", "text-max-width": 232, "text-overflow-wrap": "anywhere",
           "font-family": "sans-serif",
         } },
         ...Object.entries(flag).map(([state, name]) => ({
@@ -47,11 +47,12 @@
         { selector: "node.chosen", style: { "outline-width": 4, "outline-color": colour("mark"), "outline-offset": 3 } },
         { selector: "edge", style: {
           width: 1.5, "line-color": colour("edge"), "target-arrow-color": colour("edge"), "target-arrow-shape": "triangle",
-          "curve-style": "taxi", "taxi-direction": "horizontal",
+          "curve-style": "straight", "arrow-scale": 0.9,
         } },
       ],
     });
     box.classList.add("live");
+    box.classList.toggle("low", new Set(doc.nodes.map((node) => node.y)).size < 8);
     cy.resize();
     cy.fit(undefined, 24);
     const rows = new Map([...document.querySelectorAll("tr[data-key]")].map((row) => [row.dataset.key, row]));

@@ -1,0 +1,85 @@
+"""Polls (RFC 8936): a receiver takes what there is, and says what it has taken. What it did not say comes again."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from lineage.core.errors import FencedError, RefusedError
+from lineage.core.times import Instant
+from lineage.deliver.ssf.outstanding import Outstanding
+from lineage.deliver.ssf.requests import POLL, Asked
+from lineage.deliver.ssf.transmitter import Transmitter
+from lineage.store import streams
+from lineage.store.outbox import note_delivered
+from lineage.store.streams import ENABLED, DeadLetter, Stream
+
+# Errors that are no word on the event itself: they pass, and then it is told again (RFC 8935 section 2.4).
+PASSING: Final = frozenset({"", "invalid_key", "authentication_failed", "access_denied"})
+_WINDOW: Final = 500  # events that may be told and not acknowledged, in whatever order
+_ATTEMPTS: Final = 20
+
+
+def poll(transmitter: Transmitter, receiver: str, stream_id: str, asked: Asked) -> dict[str, Any]:
+    """Take what a receiver says of what it was told, and answer with what it was not told.
+
+    Raises:
+        NoStreamError: It has no such stream.
+        RefusedError: It is one that is pushed.
+    """
+    for _ in range(_ATTEMPTS):
+        stream = transmitter.own(receiver, stream_id)
+        if stream.said.method != POLL:
+            raise RefusedError("what this stream has to tell is pushed; there is nothing to poll")
+        at = transmitter.clock()
+        try:
+            found = transmitter.teller.outstanding(stream, limit=max(1, _WINDOW - len(stream.settled)), at=at)
+            refused = {jti: said for jti, said in asked.refused.items() if said[0] not in PASSING}
+            settle(transmitter, found, asked.acknowledged, refused, at)
+        except FencedError:
+            continue
+        done = asked.acknowledged | refused.keys()
+        waiting = [telling for telling in found.tellings if telling.jti not in done] if _tells(stream) else []
+        sets = {telling.jti: transmitter.sign(telling) for telling in waiting[: asked.most]}
+        return {"sets": sets, "moreAvailable": found.more or len(waiting) > len(sets)}
+    raise FencedError(f"the stream {stream_id} is changed by others all the while; try again")
+
+
+def _tells(stream: Stream) -> bool:
+    return stream.status == ENABLED
+
+
+def settle(
+    transmitter: Transmitter,
+    found: Outstanding,
+    accepted: frozenset[str],
+    refused: Mapping[str, tuple[str, str]],
+    at: Instant,
+    **values: Any,
+) -> Stream:
+    """Write down what a receiver accepted, and what it refused for good: the stream as it is then.
+
+    Args:
+        transmitter: Who told it.
+        found: What was outstanding.
+        accepted: By ``jti``.
+        refused: By ``jti``, with error and description.
+        at: When.
+        values: More to change of the stream.
+
+    Raises:
+        FencedError: Somebody else has changed the stream; what was accepted is written down, and will be told again.
+    """
+    stream, store = found.stream, transmitter.store
+    taken = [telling for telling in found.tellings if telling.jti in accepted]
+    if seqs := [telling.seq for telling in taken if telling.seq is not None]:
+        note_delivered(store, stream.receiver, seqs, at)
+    letters = [
+        DeadLetter(stream.receiver, stream.id, telling.jti, telling.seq, *refused[telling.jti], at)
+        for telling in found.tellings
+        if telling.jti in refused and telling.jti not in accepted
+    ]
+    done = {telling.jti for telling in taken} | {letter.jti for letter in letters}
+    noticed = [telling.notice for telling in found.tellings if telling.notice is not None and telling.jti in done]
+    values |= found.settled(done)
+    if not done and all(getattr(stream, name) == value for name, value in values.items()):
+        return stream
+    return streams.change(store, stream, noticed=noticed, refused=letters, **values)

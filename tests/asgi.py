@@ -1,0 +1,29 @@
+"""A client of an app in this process, for tests that need no server."""
+
+import asyncio
+from typing import Any
+
+import httpx
+from starlette.types import ASGIApp
+
+
+class Asking:
+    """Asks an app, with some headers."""
+
+    def __init__(self, app: ASGIApp, headers: dict[str, str] | None = None) -> None:
+        self._app = app
+        self.headers = headers or {}
+
+    def request(self, method: str, path: str, *, headers: dict[str, str] | None = None, **said: Any) -> httpx.Response:
+        async def asked() -> httpx.Response:
+            transport = httpx.ASGITransport(self._app)
+            async with httpx.AsyncClient(transport=transport, base_url="https://us.example") as client:
+                return await client.request(method, path, headers=self.headers | (headers or {}), **said)
+
+        return asyncio.run(asked())
+
+    def get(self, path: str, **said: Any) -> httpx.Response:
+        return self.request("GET", path, **said)
+
+    def post(self, path: str, **said: Any) -> httpx.Response:
+        return self.request("POST", path, **said)

@@ -1,0 +1,161 @@
+"""The demo incident behind the HTTP API, in this process, and callers of every role before it."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from fastapi import FastAPI
+
+from ingest import codec
+from ingest.intake import take_in
+from ingest.log import Log, open_log
+from ingest.projector import project
+from lineage.core.times import Instant
+from lineage.serve.demo import ASKED, INGESTED, incident_path
+from lineage.serve.http.app import create_app
+from lineage.serve.http.bearer import Bearers
+from lineage.serve.http.keys import IssuerKeys
+from lineage.serve.http.site import Limits, Site, Workers
+from lineage.serve.http_settings import HttpSettings
+from lineage.serve.service import Service, Trust
+from lineage.serve.shared_log import SharedLog
+from lineage.store.store import open_store
+from tests.asgi import Asking
+
+ISSUER = "https://idp.example"
+AUDIENCE = "https://delegraph.example"
+HOST = "us.example"  # what `Asking` says
+LEAKED = "token:https://idp.example#mailer-1"
+SETTINGS = HttpSettings(issuer=ISSUER, audience=AUDIENCE, jwks="unused", algorithms=("ES256", "RS256"))
+NAMES = {
+    "producer": "service:gateway",
+    "investigator": "human:ida@example.com",
+    "responder": "human:dana@example.com",
+    "receiver": "urn:gateway",
+    "nobody": "human:nobody",
+}
+
+
+class Keys:
+    """The keys of an issuer, one of each kind, and one that it never published."""
+
+    def __init__(self) -> None:
+        self.ec = ec.generate_private_key(ec.SECP256R1())
+        self.rsa = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+        self.other = ec.generate_private_key(ec.SECP256R1())
+
+    def document(self) -> dict[str, Any]:
+        es = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self.ec.public_key()))
+        rs = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self.rsa.public_key()))
+        return {"keys": [es | {"kid": "ec", "use": "sig"}, rs | {"kid": "rsa", "use": "sig", "alg": "RS256"}]}
+
+
+KEYS = Keys()
+
+
+@dataclass
+class Clock:
+    """A clock that stands where it was put."""
+
+    now: Instant = ASKED
+
+    def __call__(self) -> Instant:
+        return self.now
+
+
+@dataclass
+class World:
+    """An API over the incident."""
+
+    service: Service
+    clock: Clock
+    site: Site
+    app: FastAPI
+    fetched: list[int] = field(default_factory=list)
+
+    def token(self, role: str = "investigator", **claims: Any) -> str:
+        """A token of the issuer; ``claims`` override, and None leaves out."""
+        now = self.clock.now // 1_000_000
+        said = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": NAMES.get(role, role),
+            "roles": [role],
+            "iat": now,
+            "exp": now + 300,
+            "sources": ["https://gateway.example", "urn:test:*"],
+            **claims,
+        }
+        said = {name: value for name, value in said.items() if value is not None}
+        return jwt.encode(said, KEYS.ec, algorithm="ES256", headers={"kid": "ec"})
+
+    def as_(self, role: str | None, **claims: Any) -> Asking:
+        """A client of a caller with a role; None: of nobody."""
+        return self.bearing(self.token(role, **claims)) if role else Asking(self.app)
+
+    def bearing(self, token: str) -> Asking:
+        return Asking(self.app, {"Authorization": f"Bearer {token}"})
+
+    def get(self, path: str, role: str = "investigator", **said: Any) -> httpx.Response:
+        return self.as_(role).get(path, **said)
+
+    def post(self, path: str, role: str = "responder", **said: Any) -> httpx.Response:
+        return self.as_(role).post(path, **said)
+
+
+@contextmanager
+def api_over(
+    url: str,
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    trust: Trust | None = None,
+    opening: Callable[[Log], Log] = lambda log: log,
+    four_eyes: int | None = None,
+) -> Iterator[World]:
+    """The API over a store; the embedded log is in a file of its own. What is there already is not made again."""
+    with ExitStack() as stack:
+        log_url, clock = f"sqlite:///{folder / 'log.db'}", Clock(INGESTED)
+        store = open_store(url, codec.read, create=True)
+        stack.callback(store.close)
+        log = SharedLog(lambda: opening(open_log(log_url, create=True, clock=clock)))
+        stack.callback(log.close)
+        if store.log is None:
+            take_in([str(incident_path())], log, store, format="jsonl", clock=clock)
+            project(log, store, None)
+        clock.now = ASKED
+        service = Service(store, log, trust or Trust(), clock, source="urn:delegraph:http")
+        limits = limits or Limits()
+        workers, writers = Workers(limits), Workers(limits)
+        stack.callback(writers.close)
+        stack.callback(workers.close)
+        fetched: list[int] = []
+
+        def fetch() -> Any:
+            fetched.append(1)
+            return KEYS.document()
+
+        site = Site(
+            service=service,
+            authenticate=Bearers(SETTINGS, IssuerKeys(fetch), clock).authenticate,
+            hosts=frozenset({HOST}),
+            limits=limits,
+            workers=workers,
+            writers=writers,
+            four_eyes=four_eyes,
+        )
+        yield World(service, clock, site, create_app(site), fetched)
+
+
+def problem_type(response: httpx.Response) -> str:
+    """The last word of the type of a problem document, which must be one."""
+    assert "application/problem+json" == response.headers["content-type"]
+    document = response.json()
+    assert document["status"] == response.status_code
+    return str(document["type"]).removeprefix("urn:delegraph:problem:")

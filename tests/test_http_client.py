@@ -1,0 +1,177 @@
+"""The Python client of the HTTP API: what it answers, how it goes on, what it raises."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lineage.core.errors import DriftError, OtherOrderError, RefusedError, UnavailableError
+from lineage.deliver.callers import ForbiddenError, UnauthenticatedError
+from lineage.serve import client as client_module
+from lineage.serve import looking
+from lineage.serve.client import Client
+from tests.http_worlds import ASKED, HOST, LEAKED, World, api_over
+
+ID = LEAKED.removeprefix("token:")
+URL = f"https://{HOST}"
+
+
+class InThisProcess(httpx.BaseTransport):
+    """Asks an app without a server."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        async def answered() -> httpx.Response:
+            asked = httpx.Request(request.method, request.url, headers=request.headers, content=request.read())
+            response = await httpx.ASGITransport(self._app).handle_async_request(asked)
+            return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
+
+        return asyncio.run(answered())
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[World]:
+    """The incident."""
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        yield world
+
+
+def client_of(api: World, role: str = "investigator") -> Client:
+    http = httpx.Client(transport=InThisProcess(api.app))
+    return Client(URL, token=lambda: api.token(role), http=http, sleep=lambda _: None)
+
+
+def test_answers_are_the_documents(api: World):
+    """
+    What the client gives is what the server says, and None where no fact names what was asked for.
+    """
+    client = client_of(api)
+    expected = (
+        api.service.who("mail-7", at=ASKED),
+        api.service.chain("token", ID, at=ASKED),
+        api.service.status("token", ID, at=ASKED),
+    )
+
+    assert expected == (client.who("mail-7"), client.chain(LEAKED), client.status(LEAKED))
+    assert (None, None, None) == (client.who("none"), client.status("token:none"), client.revocation("none"))
+
+
+def test_lists_go_on_by_themselves(api: World, monkeypatch: pytest.MonkeyPatch):
+    """
+    However small the pages, every item comes once and in order; of what nobody names there is none.
+    """
+    monkeypatch.setattr(client_module, "PAGE", 1)
+    client = client_of(api)
+    document = looking.timeline(api.service, "token", ID)
+    assert document is not None
+
+    assert document["items"] == list(client.timeline(LEAKED))
+    assert looking.search(api.service, "mailer")["items"] == list(client.search("mailer"))
+    assert looking.findings(api.service, at=ASKED)["items"] != []
+    assert [] == list(client.uses("token:none"))
+
+
+def test_an_order_from_plan_to_receipt(api: World):
+    """
+    Plan, order with its digest, board, receipt, lift: the way of a playbook.
+    """
+    client = client_of(api, "responder")
+    plan = client.reach(LEAKED)
+    assert plan is not None
+    order = client.revoke(plan["target"], reason="test", plan_digest=plan["plan_digest"], key="k")
+    again = client.revoke(LEAKED, reason="test", key="k")
+    there = client.revocation(order["revocation"])
+    lines = client.receipt(order["revocation"])
+    lifted = client.lift(order["revocation"], note="done")
+
+    assert (order["revocation"], True) == (again["revocation"], again["repeated"])
+    assert there is not None
+    assert [order["revocation"]] * 3 == [
+        there["revocation"],
+        lifted["revocation"],
+        *{line["revocation"] for line in lines},
+    ]
+    assert sorted(plan["kills"]["tokens"]) == [line["id"] for line in lines]
+    assert [order["revocation"]] == [entry["revocation"] for entry in client.revocations()]
+
+
+def test_events_are_sent(api: World):
+    """
+    A producer sends events and learns what became of them.
+    """
+    event = {
+        "type": "principal.registered",
+        "event_id": "e",
+        "source": "urn:test:a",
+        "principal": "human:x",
+        "occurred_at": "2026-11-02T10:00:00Z",
+        "kind": "human",
+    }
+
+    assert (1, 0) == (client_of(api, "producer").send([event])["accepted"], client_of(api, "producer").send([])["read"])
+
+
+def test_faults_are_our_own(api: World):
+    """
+    A problem document is the fault of the tree that it stands for.
+    """
+    client = client_of(api, "responder")
+    client.revoke("principal:agent:mailer", reason="test", mode="suspend", key="k")
+    with pytest.raises(DriftError) as drift:
+        client.revoke(LEAKED, reason="test", plan_digest="0" * 64)
+    faults = []
+    for ask in (
+        lambda: client.revoke(LEAKED, reason="other", key="k"),
+        lambda: client.send([]),
+        lambda: Client(URL, token="x", http=client._http).who("a"),
+        lambda: client.who("a\nb"),
+        lambda: client.lift("none"),
+    ):
+        with pytest.raises(RefusedError) as fault:
+            ask()
+        faults.append(type(fault.value))
+
+    assert LEAKED in drift.value.unlisted
+    assert [OtherOrderError, ForbiddenError, UnauthenticatedError, RefusedError, client_module.MissingError] == faults
+
+
+@pytest.mark.parametrize("status", [503, 502])
+def test_what_is_away_is_asked_again_as_long_as_it_says(status: int):
+    """
+    After 503 the client waits as long as it is told and asks again; what answers at last is the answer.
+    """
+    waits: list[float] = []
+    answers = [
+        httpx.Response(
+            503,
+            headers={"Retry-After": "7"},
+            json={"type": "urn:delegraph:problem:unavailable", "detail": "away", "status": 503},
+        ),
+        httpx.Response(status, text="<html>"),
+        httpx.Response(200, json={"kind": "token"}),
+    ]
+    http = httpx.Client(transport=httpx.MockTransport(lambda _: answers.pop(0)))
+    client = Client(URL, http=http, sleep=waits.append)
+
+    assert ({"kind": "token"}, [7.0, 1.0]) == (client.status("token:x"), waits)
+
+
+def test_who_does_not_answer_at_all_is_unavailable():
+    """
+    After a few tries the client gives up, and says whom it asked.
+    """
+    waits: list[float] = []
+
+    def refuse(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    client = Client(URL, http=httpx.Client(transport=httpx.MockTransport(refuse)), sleep=waits.append)
+    with pytest.raises(UnavailableError, match=HOST):
+        client.who("x")
+
+    assert client_module.TRIES - 1 == len(waits)

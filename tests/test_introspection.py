@@ -1,0 +1,248 @@
+"""Introspection: active is what is active and nothing else, and the token itself is nowhere."""
+
+import json
+import logging
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from fastapi import FastAPI
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.requests import HTTPConnection
+
+from ingest import credentials
+from lineage.core.errors import DelegraphError
+from lineage.core.rule import State, judge
+from lineage.core.times import Instant, parse_instant
+from lineage.core.world import World
+from lineage.deliver.callers import Caller, Role, UnauthenticatedError
+from lineage.deliver.current import Current
+from lineage.deliver.introspection import introspection, router
+from lineage.deliver.problems import problem_of
+from lineage.serve.wiring import now
+from tests import compare, stores, worlds
+from tests.asgi import Asking
+from tests.kafka_worlds import opened
+from tests.test_cli import Desk, day, derived, granted, lifted, ordered, token
+from tests.test_store_properties import a_store, in_batches, records_of
+
+ISSUER = "https://idp.example"
+INACTIVE = {"active": False}
+SECRET = "a-secret-of-tests-that-is-long-enough-for-hs256"
+
+
+def raw(jti: str | None, **claims: Any) -> str:
+    said = {"iss": ISSUER, **({} if jti is None else {"jti": jti}), **claims}
+    return jwt.encode(said, SECRET, algorithm="HS256")
+
+
+def caller(connection: HTTPConnection) -> Caller:
+    name = connection.headers.get("x-caller")
+    if name is None:
+        raise UnauthenticatedError("no credentials")
+    return Caller(name=name, roles=frozenset({Role(connection.headers.get("x-role", "receiver"))}))
+
+
+@contextmanager
+def asking(url: str, at: str | None = "10:00") -> Iterator[Asking]:
+    """A client of the endpoint over a store, as a receiver."""
+    moment = None if at is None else parse_instant(day(at))
+    with opened(url) as store:
+        app = FastAPI()
+        app.include_router(router(Current(store, None), lambda: now() if moment is None else moment, caller))
+        app.add_exception_handler(DelegraphError, lambda _, fault: problem_of(fault))  # type: ignore[arg-type]
+        yield Asking(app, {"x-caller": "urn:gw"})
+
+
+def ask(client: Asking, of: str, **more: str) -> dict[str, Any]:
+    answer = client.post("/introspect", data={"token": of, **more})
+    assert (200, "no-store") == (answer.status_code, answer.headers["cache-control"])
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def test_an_active_token_is_told_with_what_it_stands_for(desk: Desk):
+    """
+    Subject, actors from the one who wields it inwards, client, scopes, audience and times, in the issuer's own words.
+    """
+    desk.take(
+        granted("d1", "human:alice", "agent:planner"),
+        granted("d2", "agent:planner", "agent:mailer", parents=["d1"]),
+        token(
+            f"{ISSUER}#t1",
+            subject="human:alice",
+            actor="agent:mailer",
+            delegation="d2",
+            client=f"{ISSUER}#app",
+            scopes=["mail.send", "mail.read"],
+            audience=["https://mail.example"],
+            token_type="Bearer",
+            issued_at=day("09:00"),
+            not_before=day("09:01"),
+            expires_at=day("11:00"),
+        ),
+    )
+    nine = parse_instant(day("09:00")) // 1_000_000
+    with asking(desk.url) as client:
+        found = ask(client, raw("t1"), token_type_hint="access_token")
+
+    assert found == {
+        "active": True,
+        "scope": "mail.send mail.read",
+        "client_id": "app",
+        "token_type": "Bearer",
+        "exp": nine + 7_200,
+        "iat": nine,
+        "nbf": nine + 60,
+        "sub": "human:alice",
+        "act": {"sub": "agent:mailer", "act": {"sub": "agent:planner"}},
+        "aud": "https://mail.example",
+        "iss": ISSUER,
+        "jti": "t1",
+    }
+
+
+def test_what_is_not_active_is_told_as_that_and_nothing_more(desk: Desk):
+    """Unknown, not yet valid, expired, suspended, revoked and cascaded look the same."""
+    ids = {name: f"{ISSUER}#{name}" for name in ("early", "expired", "suspended", "revoked", "cascaded")}
+    desk.take(
+        token(ids["early"], not_before=day("10:01")),
+        token(ids["expired"], expires_at=day("10:00")),
+        token(ids["suspended"]),
+        token(ids["revoked"]),
+        derived(ids["cascaded"], ids["revoked"]),
+        ordered("r1", "token", ids["revoked"], "09:30"),
+        ordered("r2", "token", ids["suspended"], "09:30", mode="suspend"),
+    )
+    with asking(desk.url) as client:
+        found = {name: ask(client, raw(name)) for name in (*ids, "unknown")}
+
+    assert dict.fromkeys((*ids, "unknown"), INACTIVE) == found
+
+
+def test_an_order_and_a_lift_are_seen_by_the_next_question(desk: Desk):
+    """Nothing is remembered past what is projected, whoever projected it; nor past a rebuild."""
+    desk.take(token(f"{ISSUER}#t1"))
+    with asking(desk.url, "13:30") as client:
+        before = ask(client, raw("t1"))["active"]
+        desk.take(ordered("r1", "token", f"{ISSUER}#t1", mode="suspend"))
+        during = ask(client, raw("t1"))["active"]
+        desk.take(lifted("r1"))
+        after = ask(client, raw("t1"))["active"]
+        desk.run("rebuild")
+
+        assert (True, False, True, True) == (before, during, after, ask(client, raw("t1"))["active"])
+
+
+def test_an_opaque_token_is_known_by_its_digest(desk: Desk):
+    """Whatever its characters are."""
+    opaque = "opaque +/=&é"
+    desk.take(token(credentials.handle(opaque)))
+    with asking(desk.url) as client:
+        found = ask(client, opaque)
+
+    assert (True, "human:alice", None) == (found["active"], found["sub"], found.get("jti"))
+
+
+def test_a_token_with_two_ids_is_dead_if_one_of_them_is(desk: Desk):
+    """Some know it by its claims and some by its digest: an order on either counts."""
+    desk.take(token(f"{ISSUER}#t1"), token(f"{ISSUER}#t2"))
+    desk.take(ordered("r1", "token", credentials.handle(raw("t1")), "09:30"))
+    with asking(desk.url) as client:
+        assert (INACTIVE, True) == (ask(client, raw("t1")), ask(client, raw("t2"))["active"])
+
+
+def test_an_unsigned_token_is_not_taken_at_its_word(desk: Desk):
+    """Its claims say which it is only if it is signed at all."""
+    desk.take(token(f"{ISSUER}#t1"))
+    unsigned = jwt.encode({"iss": ISSUER, "jti": "t1"}, "", algorithm="none")
+    with asking(desk.url) as client:
+        assert INACTIVE == ask(client, unsigned)
+
+
+def test_only_receivers_may_ask(desk: Desk):
+    """Who is not known is 401, who is something else 403."""
+    desk.take(token("t1"))
+    with asking(desk.url) as client:
+        other = client.post("/introspect", data={"token": "x"}, headers={"x-role": "investigator"})
+        del client.headers["x-caller"]
+        nobody = client.post("/introspect", data={"token": "x"})
+
+    assert (403, 401, "Bearer") == (other.status_code, nobody.status_code, nobody.headers["www-authenticate"])
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"data": {}},
+        {"data": {"token": ""}},
+        {"content": b"token=%s&token=%s", "headers": {"content-type": "application/x-www-form-urlencoded"}},
+        {"json": {"token": "%s"}},
+        {"content": b"token=\xff%s", "headers": {"content-type": "application/x-www-form-urlencoded"}},
+        {"content": b"&".join([b"%s=1"] * 40), "headers": {"content-type": "application/x-www-form-urlencoded"}},
+        {"data": {"token": "%s" * 10_000}},
+    ],
+    ids=["none", "blank", "two", "json", "bytes", "many", "large"],
+)
+def test_a_token_is_never_repeated(desk: Desk, request_: dict[str, Any], caplog: pytest.LogCaptureFixture):
+    """Whatever is wrong with the request: 400, and no word of it in the answer or in a log."""
+    caplog.set_level(logging.DEBUG)
+    secret = raw("t1")
+    if "content" in request_:
+        request_ = {**request_, "content": request_["content"].replace(b"%s", secret.encode())}
+    elif "json" in request_ or "token" in request_.get("data", {}):
+        request_ = json.loads(json.dumps(request_).replace("%s", secret))
+    desk.take(token("t1"))
+    with asking(desk.url) as client:
+        answer = client.post("/introspect", **request_)
+
+    assert (400, False, False) == (answer.status_code, secret in answer.text, secret in caplog.text)
+
+
+def test_what_is_known_is_not_logged_either(desk: Desk, caplog: pytest.LogCaptureFixture):
+    """Nor kept: of a question nothing stands in the store."""
+    caplog.set_level(logging.DEBUG)
+    desk.take(token(f"{ISSUER}#t1"))
+    with asking(desk.url) as client:
+        assert ask(client, raw("t1"))["active"]
+    written = b"".join(file.read_bytes() for file in desk.folder.iterdir())
+
+    assert (False, False) == (raw("t1") in caplog.text, raw("t1").encode() in written)
+
+
+@pytest.fixture(scope="module", params=stores.KINDS)
+def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
+    yield from stores.fresh_places(request)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**32))
+def test_active_is_what_the_rule_says(fresh: stores.Fresh, seed: int):
+    """Of every token in any world, whatever comes in whichever batches while it is followed."""
+    rng = random.Random(seed)
+    items = worlds.world(rng)
+    rng.shuffle(items)
+    records = records_of(items, rng)
+    whole = World(compare.facts_of(items))
+    at: Instant = rng.choice(worlds.grid)
+    with a_store(fresh) as (store, url):
+        current = Current(store, None)
+        with current.world() as world:
+            assert not world.graph
+        written = in_batches(store, url, records, rng)
+        current._store = written
+        with current.world() as world:
+            for key in {key for key in whole.graph if key.startswith("token:")}:
+                expected = judge(whole, key, at).state is State.ACTIVE
+                assert expected == introspection(world, (key.removeprefix("token:"),), at)["active"]
+        written.close()
