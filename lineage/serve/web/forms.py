@@ -15,7 +15,7 @@ from lineage.serve.documents import Document
 from lineage.serve.http import orders
 from lineage.serve.http.asking import log_access
 from lineage.serve.http.bodies import read_body
-from lineage.serve.http.forgery import HEADER
+from lineage.serve.http.forgery import HEADER, refuse_forgery
 from lineage.serve.http.query import ParameterError, Query, kind_and_id
 from lineage.serve.http.site import Site
 from lineage.serve.web import shown
@@ -39,6 +39,7 @@ async def form_of(site: Site, request: Request) -> tuple[Caller, Form]:
         raise ForbiddenError("a form says where it is from (Origin, Sec-Fetch-Site); this one did not")
     # What a form cannot send itself, and what is checked with it: that the browser says that it is one of ours.
     scope = {**request.scope, "headers": [*request.scope["headers"], (HEADER.lower().encode(), b"1")]}
+    refuse_forgery(Request(scope))  # also of whom another than the browser authenticates: a proxy's word is no bearer's
     caller = require(await site.workers.run(site.authenticate, Request(scope)), Role.RESPONDER)
     raw = await read_body(request, MOST_BYTES)
     try:
