@@ -1,6 +1,8 @@
 """The demo incident behind the HTTP API, in this process, and callers of every role before it."""
 
 import json
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -9,6 +11,7 @@ from typing import Any
 
 import httpx
 import jwt
+import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from fastapi import FastAPI
 
@@ -21,12 +24,13 @@ from lineage.serve.demo import ASKED, INGESTED, incident_path
 from lineage.serve.http.app import create_app
 from lineage.serve.http.bearer import Bearers
 from lineage.serve.http.keys import IssuerKeys
-from lineage.serve.http.site import Limits, Site, Workers
+from lineage.serve.http.site import LOOPBACK_HOSTS, Limits, Site, Workers
 from lineage.serve.http_settings import HttpSettings
 from lineage.serve.service import Service, Trust
 from lineage.serve.shared_log import SharedLog
 from lineage.store.store import open_store
 from tests.asgi import Asking
+from tests.kafka_worlds import wait_until
 
 ISSUER = "https://idp.example"
 AUDIENCE = "https://delegraph.example"
@@ -144,7 +148,7 @@ def api_over(
         site = Site(
             service=service,
             authenticate=Bearers(SETTINGS, IssuerKeys(fetch), clock).authenticate,
-            hosts=frozenset({HOST}),
+            hosts=LOOPBACK_HOSTS | {HOST},
             limits=limits,
             workers=workers,
             writers=writers,
@@ -159,3 +163,21 @@ def problem_type(response: httpx.Response) -> str:
     document = response.json()
     assert document["status"] == response.status_code
     return str(document["type"]).removeprefix("urn:delegraph:problem:")
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """An app behind a real server in a thread of this process: its URL."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            wait_until(lambda: server.started)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -189,7 +189,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": {"type": "array", "items": {"type": "object"}}, "example": [_EVENT]},
+                "application/json": {"schema": {"type": "array", "items": {}}, "example": [_EVENT]},
                 "application/x-ndjson": {"schema": {"type": "string"}},
                 "application/avro": {"schema": {"type": "string", "format": "binary"}},
             },

@@ -2,6 +2,7 @@
 
 import getpass
 import ipaddress
+import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -89,7 +90,21 @@ def serve(
             timeout_graceful_shutdown=_GOODBYE_SECONDS,
             h11_max_incomplete_event_size=_HEAD_BYTES,
         )
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Leaves well when it is told to: the library's own would end the process by the signal all the same."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """While this lasts SIGINT and SIGTERM end the server; told twice it does not wait for answers under way."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def this_user() -> str:

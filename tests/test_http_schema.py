@@ -1,0 +1,68 @@
+"""The OpenAPI document put to the test: what it allows is answered as it says, what it does not is refused."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.http_worlds import World, api_over, served
+
+EXAMPLES = 10  # of each operation, and of each mode
+# But for `positive_data_acceptance`: what an id may hold is more than a schema can say.
+CHECKS = [
+    *(not_a_server_error, status_code_conformance, content_type_conformance),
+    *(response_schema_conformance, negative_data_rejection),
+]
+ROLES = ["producer", "investigator", "responder", "receiver"]
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str]]:
+    """The incident behind a real server; what is written comes to it as well."""
+    folder = tmp_path_factory.mktemp("http")
+    with api_over(f"sqlite:///{folder}/store.db", folder) as world, served(world.app) as url:
+        yield world, url
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_what_is_asked_is_answered_as_published(api: tuple[World, str], mode: GenerationMode):
+    """
+    Whatever is asked, by the document or against it: statuses, media types and documents are those that it says.
+    """
+    world, url = api
+    document = world.as_(None).get("/openapi.json").json()
+    del document["paths"]["/v1/live"]  # has no end
+    headers = {"Authorization": f"Bearer {world.token(roles=ROLES)}"}
+    tried = set()
+
+    for found in schemathesis.openapi.from_dict(document).get_all_operations():
+        operation = found.ok()
+
+        @given(case=operation.as_strategy(generation_mode=mode))
+        @settings(
+            max_examples=EXAMPLES,
+            derandomize=True,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        def ask(case: Case) -> None:
+            tried.add(case.operation.label)
+            case.call_and_validate(base_url=url, headers=headers, checks=CHECKS)
+
+        with suppress(Unsatisfiable) if mode is GenerationMode.NEGATIVE else nullcontext():  # nothing can be wrong
+            ask()
+
+    operations = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
+    assert tried == operations if mode is GenerationMode.POSITIVE else tried <= operations
