@@ -11,7 +11,7 @@ from uuid import uuid4
 from lineage.core.times import format_instant
 from lineage.serve.demo import ACTION, LATE_EVENTS, LEAKED, ingest
 from lineage.serve.documents import Document
-from lineage.serve.revocations import revocations
+from lineage.serve.revocations import closure, revocations
 from lineage.serve.service import Service
 from lineage.serve.web.story import Step, Story
 
@@ -91,10 +91,18 @@ def demo_story(service: Service) -> Story:
         _take(service, [{**_BORN_DEAD, "occurred_at": now}])
 
     def enforced() -> None:
+        # Element by element: what speaks for all that was delivered needs somebody who delivers, and nobody does here.
         orders = revocations(service, at=service.clock())["items"]
-        every = sorted({order["revocation"] for order in orders})
-        said = {"receiver": RECEIVER, "outcome": "enforced"}
-        _take(service, [_event(service, "revocation.acknowledged", revocation=id_, **said) for id_ in every])
+        said, enforcing = [], {"receiver": RECEIVER, "outcome": "enforced"}
+        for id_ in sorted({order["revocation"] for order in orders}):
+            verdict = closure(service, id_, at=service.clock())
+            said += [
+                _event(service, "revocation.acknowledged", **enforcing, revocation=id_, token=one["id"])
+                for one in (verdict["open"] if verdict else ())
+                if one["kind"] == "token"
+            ]
+        if said:
+            _take(service, said)
 
     return Story(steps=_STEPS, plays={"missing": missing, "enforced": enforced, "born-dead": born_dead})
 
