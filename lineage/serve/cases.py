@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from lineage.core.elements import ELEMENT_KINDS
+from lineage.core.elements import ELEMENT_KINDS, in_order, key_of
 from lineage.core.times import Instant, format_instant
 from lineage.serve import looking, render
 from lineage.serve.documents import Document, instant
@@ -24,7 +24,7 @@ def case(service: Service, kind: str, id_: str, *, at: Instant, known_at: Instan
     if around is not None:
         of, _, name = around.partition(":")
         drawn = graph(service, of, name, at=at, known_at=known_at, most=_DRAWN)
-    told = looking.timeline(service, kind, id_, known_at=known_at)
+    facts = _facts(service, kind, id_, answer, known_at)
     return {
         "kind": kind,
         "id": id_,
@@ -34,7 +34,7 @@ def case(service: Service, kind: str, id_: str, *, at: Instant, known_at: Instan
         "sentence": "".join(text for text, _ in page.pieces()[0]),
         "answer": answer,
         "graph": drawn,
-        "facts": _first(told),
+        "facts": {"items": facts[:FACTS], "total": len(facts), "complete": len(facts) <= FACTS},
         "as_of": answer["as_of"],
     }
 
@@ -53,6 +53,12 @@ def _answer(
     return answer, None if answer is None else render.status(answer)
 
 
-def _first(told: Document | None) -> Document:
-    items = [] if told is None else told["items"]
-    return {"items": items[:FACTS], "total": len(items), "complete": len(items) <= FACTS}
+def _facts(service: Service, kind: str, id_: str, answer: Document, known_at: Instant | None) -> list[Document]:
+    """The facts that mention it, and those about what stood behind it; the earliest first."""
+    behind = {f"token:{token}" for token in answer.get("tokens", ())}
+    behind |= {f"delegation:{delegation}" for delegation in answer.get("delegations", ())}
+    if answer.get("decision"):
+        behind.add(f"decision:{answer['decision']['decision']}")
+    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+        facts = [*reader.facts_mentioning(key_of(kind, id_)), *reader.known_about(behind)]
+    return [looking.mention_document(fact) for fact in in_order(facts)]

@@ -125,17 +125,19 @@ def timeline(service: Service, kind: str, id_: str, *, known_at: Instant | None 
     if not facts:
         return None
     facts.sort(key=fact_order)
-    items = [
-        {
-            "occurred_at": format_instant(fact.event.occurred_at),
-            "recorded_at": format_instant(fact.recorded_at),
-            "type": fact.event.type,
-            "of": about(fact.event),
-            "event": document(fact.event),
-        }
-        for fact in facts
-    ]
+    items = [mention_document(fact) for fact in facts]
     return {"kind": kind, "id": id_, **listing(items, total=len(items)), "as_of": service.as_of()}
+
+
+def mention_document(fact: Fact) -> Document:
+    """A fact as a timeline lists it."""
+    return {
+        "occurred_at": format_instant(fact.event.occurred_at),
+        "recorded_at": format_instant(fact.recorded_at),
+        "type": fact.event.type,
+        "of": about(fact.event),
+        "event": document(fact.event),
+    }
 
 
 def diff(

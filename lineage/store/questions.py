@@ -187,6 +187,12 @@ class Reader:
         rows = self._stream(_FACTS_MENTIONING, {"key": self._keys(key)})
         return list(dict.fromkeys(found for found in rows if self._says(found, key)))
 
+    def known_about(self, keys: Collection[str]) -> list[Fact]:
+        """The facts, authorised and known, about some things."""
+        return [
+            found for found in self.facts_about(keys) if (key := about(found.event)) in keys and self._says(found, key)
+        ]
+
     def facts_referring(self, keys: Collection[str], role: int) -> list[Fact]:
         """The facts that mention some things in a role that carries no bound (not NAMES, DEPENDS, PRIOR)."""
         return self._facts(_FACTS_REFERRING, self._hashes(keys), role=role)

@@ -13,6 +13,7 @@ from lineage.serve.web.links import Links
 from lineage.serve.web.pages import Asked
 
 ENDS: Final = 20  # hops at either end that are shown of a chain longer than both
+AROUND: Final = "100"  # elements of the graph that is asked when they were valid
 FEW: Final = 20  # entries of what is shown beside something
 
 Shown = Mapping[str, Any]
@@ -32,7 +33,7 @@ def who(asked: Asked) -> Shown:
             {"name": "when it was done", "at": doc["occurred_at"], "known_at": None},
             *({"name": "as known then", "at": doc["occurred_at"], "known_at": one} for one in sorted(recorded)[:1]),
         ],
-        **_chain(doc, marks),
+        **_chain(asked, doc["authority"]["element"], marks),
     }
 
 
@@ -45,7 +46,7 @@ def chain(asked: Asked) -> Shown:
         "said": words.of_chain(doc, asked.at, _people(asked, doc)),
         "of": of,
         "uses": asked.more("/uses", of=of),
-        **_chain(doc, marks),
+        **_chain(asked, of, marks),
     }
 
 
@@ -143,13 +144,19 @@ def whole_case(asked: Asked) -> Shown:
         ],
         "hops": views.hops(doc["answer"]) if "chain" in doc["answer"] else [],
         "drawing": views.drawing(doc["graph"]) if doc["graph"] else None,
-        "chart": views.validity(doc["answer"], []) if "chain" in doc["answer"] else None,
+        "chart": views.validity(doc["answer"], doc["graph"], _marks(doc["answer"]))
+        if "chain" in doc["answer"]
+        else None,
     }
 
 
 def search(asked: Asked) -> Shown:
     """Ids that contain a text, by kind."""
     return {"q": asked.query.text("q"), "kinds": _by_kind(asked.document["items"])}
+
+
+def _marks(answer: Document) -> list[tuple[str, str]]:
+    return [(answer["occurred_at"], "done")] if "occurred_at" in answer else []
 
 
 def nothing(_asked: Asked) -> Shown:
@@ -182,9 +189,12 @@ def _moment(asked: Asked) -> str:
     return str(instant(asked.at))
 
 
-def _chain(doc: Document, marks: list[tuple[str, str]]) -> Shown:
-    first, hidden, last = views.cut(views.hops(doc), ENDS)
-    return {"first_hops": first, "hidden_hops": hidden, "last_hops": last, "chart": views.validity(doc, marks)}
+def _chain(asked: Asked, around: str | None, marks: list[tuple[str, str]]) -> Shown:
+    """The chain, and when what it rests on was valid: what the graph around its authority says."""
+    first, hidden, last = views.cut(views.hops(asked.document), ENDS)
+    graph = None if around is None else asked.more("/graph", of=around, most=AROUND)
+    chart = views.validity(asked.document, graph, marks)
+    return {"first_hops": first, "hidden_hops": hidden, "last_hops": last, "chart": chart}
 
 
 def _people(asked: Asked, doc: Document) -> dict[str, str]:
@@ -195,5 +205,10 @@ def _people(asked: Asked, doc: Document) -> dict[str, str]:
     if doc.get("authority", {}).get("element"):
         kind, _, id_ = doc["authority"]["element"].partition(":")
         links[id_] = asked.links.of(kind, id_)
+    authority = doc.get("authority", {})
+    for verdict in (doc, *(said for said in authority.values() if isinstance(said, dict))):
+        if because := verdict.get("because"):
+            links[because["revocation"]] = asked.links.of("revocation", because["revocation"])
+            links[because["ordered_by"]] = asked.links.of("principal", because["ordered_by"])
     links.pop(doc.get("id"), None)
     return links

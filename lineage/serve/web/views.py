@@ -53,18 +53,15 @@ def _key(hop: Document) -> str | None:
 # The chart of validity
 
 
-def validity(doc: Document, marks: Sequence[tuple[str, str]]) -> Document | None:
-    """When each token and delegation of a chain was valid, as bars on one scale; None if nothing says.
+def validity(doc: Document, graph: Document | None, marks: Sequence[tuple[str, str]]) -> Document | None:
+    """When each token and delegation that led to something was valid, as bars on one scale; None if nothing says.
 
     Args:
         doc: The document of ``who`` or ``chain``.
+        graph: The graph around it, which says it of each of its tokens and delegations; None: the hops alone.
         marks: Moments that matter, each with what it is called.
     """
-    elements: dict[str, Document] = {}
-    for hop in doc["chain"]:
-        key = _key(hop)
-        if key is not None and hop["issued_at"] is not None:
-            elements.setdefault(key, hop)
+    elements = _timed(doc, graph)
     if not elements:
         return None
     moments = {name: parse_instant(moment) for moment, name in marks}
@@ -104,6 +101,15 @@ def validity(doc: Document, marks: Sequence[tuple[str, str]]) -> Document | None
     }
 
 
+def _timed(doc: Document, graph: Document | None) -> dict[str, Document]:
+    """What is known to have been issued, by key: delegations, then tokens, each root first."""
+    nodes = {node["key"]: node for node in (graph["nodes"] if graph else ())}
+    hops = {key: hop for hop in doc["chain"] if (key := _key(hop)) is not None}
+    led = [f"delegation:{id_}" for id_ in doc["delegations"]] + [f"token:{id_}" for id_ in doc["tokens"]]
+    found = {key: nodes.get(key) or hops.get(key) for key in (*led, *hops)}
+    return {key: one for key, one in found.items() if one is not None and one["issued_at"] is not None}
+
+
 def totals(kills: Document) -> int:
     """How many elements a plan lists."""
     return len(kills["tokens"]) + len(kills["delegations"])
@@ -122,6 +128,7 @@ def killed(plan: Document, new: Collection[str]) -> list[Document]:
 # The drawing of a graph
 
 NODE: Final = (240, 40)  # units, width and height of a node
+COLLAPSED: Final = 90  # units, width of a node that stands for others
 _MARGIN: Final = 16
 _SHOWN: Final = 34  # characters of an id that fit into a node; the table beside has all of it
 
@@ -131,6 +138,7 @@ def drawing(doc: Document) -> Document:
     width, height = NODE
     boxes = {node["key"]: node for node in (*doc["nodes"], *doc["collapsed"])}
     places = {key: (node["x"] + _MARGIN, node["y"] + _MARGIN) for key, node in boxes.items()}
+    wide = {node["key"]: width for node in doc["nodes"]} | {one["key"]: COLLAPSED for one in doc["collapsed"]}
     lines = [(edge["from"], edge["to"]) for edge in doc["edges"]]
     lines += [
         (one["of"], one["key"]) if one["where"] == "below" else (one["key"], one["of"]) for one in doc["collapsed"]
@@ -140,6 +148,7 @@ def drawing(doc: Document) -> Document:
         "height": max((y for _, y in places.values()), default=0) + height + _MARGIN,
         "node_width": width,
         "node_height": height,
+        "collapsed_width": COLLAPSED,
         "nodes": [
             {
                 "x": places[node["key"]][0],
@@ -155,13 +164,13 @@ def drawing(doc: Document) -> Document:
             {"x": places[one["key"]][0], "y": places[one["key"]][1], "label": f"+{one['count']:,}"}
             for one in doc["collapsed"]
         ],
-        "lines": [_line(places[above], places[below]) for above, below in lines],
+        "lines": [_line(places[above], places[below], wide[above]) for above, below in lines],
     }
 
 
-def _line(above: tuple[int, int], below: tuple[int, int]) -> str:
-    """A curve from the right of one box to the left of another."""
-    width, height = NODE
+def _line(above: tuple[int, int], below: tuple[int, int], width: int) -> str:
+    """A curve from the right of one box, so wide, to the left of another."""
+    height = NODE[1]
     x, y = above[0] + width, above[1] + height // 2
     to_x, to_y = below[0], below[1] + height // 2
     half = (x + to_x) // 2

@@ -52,7 +52,8 @@
       ],
     });
     box.classList.add("live");
-    box.classList.toggle("low", new Set(doc.nodes.map((node) => node.y)).size < 8);
+    const whole = cy.elements().boundingBox();
+    box.style.height = `${Math.min(Math.max(whole.h * Math.min(box.clientWidth / whole.w, 1) + 64, 160), 560)}px`;
     cy.resize();
     cy.fit(undefined, 24);
     const rows = new Map([...document.querySelectorAll("tr[data-key]")].map((row) => [row.dataset.key, row]));
