@@ -4,9 +4,12 @@
 freezes consumers, the broker and the database at random moments. Then the facts have to be exactly those that the log
 acknowledged, each once; every record has to be accounted for; and the store has to be what a projection of the same log
 in one go is. Prints a table, and ends with 1 if anything is wrong.
+
+``--hostile 100000`` instead sends so many hostile records among a fifth as many good ones, as the test of them does.
 """
 
 import argparse
+import os
 import random
 import signal
 import sqlite3
@@ -29,6 +32,7 @@ from compose.native.postgres import Postgres
 from ingest.kafka_log import KafkaLog
 from lineage.core.errors import UnavailableError
 from tests.kafka_worlds import (
+    ROOT,
     account,
     entries_of,
     facts_in,
@@ -305,13 +309,25 @@ class Soak:
         return balance
 
 
+def hostile(count: int) -> int:
+    """Run the test of hostile records with so many of them: its exit code."""
+    name = "tests/test_kafka_hostile.py::test_hostile_records_among_good_ones_end_in_quarantine"
+    words = [sys.executable, "-m", "pytest", "-n0", "-q", "--timeout=0", "--durations=1", name]
+    return subprocess.run(
+        words, check=False, cwd=ROOT, env=os.environ | {"DELEGRAPH_TEST_HOSTILE": str(count)}
+    ).returncode
+
+
 def main() -> int:
     """Run it on both databases, or on one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=300, help="on all databases together")
     parser.add_argument("--store", choices=["sqlite", "postgres", "both"], default="both")
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--hostile", type=int, metavar="RECORDS", help="no kills, but so many hostile records")
     asked = parser.parse_args()
+    if asked.hostile:
+        return hostile(asked.hostile)
     seed = random.SystemRandom().getrandbits(32) if asked.seed is None else asked.seed
     kinds = ["sqlite", "postgres"] if asked.store == "both" else [asked.store]
     columns: dict[str, dict[str, Any]] = {}

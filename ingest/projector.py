@@ -145,7 +145,7 @@ def unreadable(
 ) -> Unreadable:
     """A row for quarantine: the record whole, but a raw credential only as its digest."""
     # A credential that is spelled with escapes cannot be cut out: of such a record only the digest may be kept.
-    value = None if credentials.hides_credential(raw) else credentials.redact(raw)
+    value = credentials.kept(raw)
     return Unreadable(
         number=number,
         origin=origin,
@@ -173,7 +173,7 @@ def _kept(headers: Headers) -> bytes:
 
 def _safe(raw: bytes) -> str:
     """What may be kept of the name or the value of a header."""
-    safe = b"" if credentials.hides_credential(raw) else credentials.redact(raw)
+    safe = credentials.kept(raw) or b""
     try:
         text = safe.decode()
     except UnicodeDecodeError:

@@ -73,6 +73,12 @@ class World:
         """A transmitter as another process has one."""
         return Transmitter(self.store, None, self.settings, load_keys([self.key_file]), now)
 
+    def rotate(self, *keys: Any) -> None:
+        """Sign with other keys, and publish them."""
+        self.key_file.write_text("".join(pem(key) for key in keys))
+        found, served = load_keys([self.key_file]), self.transmitter.keys
+        served.published, served.private = found.published, found.private
+
     def tell(self, *events: Json) -> None:
         """Project events, and spread what they do."""
         self.desk.add(*events)

@@ -212,16 +212,19 @@ def test_a_credential_behind_escapes_is_known_to_be_there(secret):
         b"-sk-a" * 50_000,
         b"-SG." * 60_000,
         b"\\u0065" * 40_000,
+        bytes(range(256)) * 1_000,
+        b"x" * 256_000,
+        b" eyJaaaaaaaa..~~~" * 15_000,
     ],
     ids=lambda raw: f"{raw[:16]!r}-{len(raw)}",
 )
 def test_searching_takes_time_in_proportion_to_what_is_searched(raw):
     """
-    A record of the largest size, made to be slow, is searched in well under a second.
+    A record of the largest size, made to be slow, is searched in a fraction of a second.
     """
     started = time.process_time()
 
     redact(raw)
     hides_credential(raw)
 
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 0.5

@@ -105,6 +105,12 @@ def test_a_store_is_served_to_whoever_the_issuer_says(tmp_path: Path):
         with process(tmp_path, "serve", "--store", store) as (started, address):
             unknown = httpx.get(f"{address}/v1/who?action=mail-7")
             health = httpx.get(f"{address}/readyz").json()
+            delivering = [
+                httpx.get(f"{address}/.well-known/jwks.json").status_code,
+                httpx.post(f"{address}/introspect", data={"token": "x"}).status_code,
+                httpx.get(f"{address}/.well-known/ssf-configuration").status_code,
+            ]
+            documented = httpx.get(f"{address}/openapi.json").json()["paths"]
             started.send_signal(signal.SIGTERM)
             assert 0 == started.wait(30)
     finally:
@@ -112,6 +118,8 @@ def test_a_store_is_served_to_whoever_the_issuer_says(tmp_path: Path):
 
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
     assert (401, "ready") == (unknown.status_code, health["status"])
+    assert [200, 401, 501] == delivering
+    assert {"/introspect", "/ssf/streams", "/v1/who"} <= documented.keys()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -17,10 +17,9 @@ from kafka.structs import TopicPartition
 from ingest.kafka_log import KafkaLog
 from lineage.core.records import DECISIONS
 from lineage.serve.cli import main
-from lineage.serve.consume import follow
+from lineage.serve.consume import consume
 from lineage.serve.live import digest_of_store
-from lineage.serve.service import Service, Trust
-from lineage.serve.wiring import now
+from lineage.serve.wiring import Settings
 from tests import servers
 from tests.kafka_worlds import (
     LINE,
@@ -371,18 +370,19 @@ def test_drain_stops_at_the_end_that_the_log_had(kafka_url: str, tmp_path: Path)
     """
     made = history(900)
     entries = entries_of(made)
-    with made_log(kafka_url) as log, opened(f"sqlite:///{tmp_path}/delegraph.db", create=True) as store:
+    settings = Settings(store=f"sqlite:///{tmp_path}/delegraph.db", log=kafka_url)
+    with made_log(kafka_url) as log:
         log.append(entries[:600])
         late = iter([entries[600:]])
-        service = Service(store, log, Trust(), now, source="urn:test")
 
-        count = follow(service, drain=True, progress=lambda _records: log.append(next(late, [])) and None)
-        as_of = service.as_of()
-        rest = follow(service, drain=True, progress=lambda _records: None)
+        first, rest = (
+            consume(settings, drain=True, progress=lambda _: nullcontext(lambda _: log.append(next(late, [])) and None))
+            for _ in range(2)
+        )
 
-        assert (600, 300, 300) == (count, as_of["behind"], rest)
-        assert 0 == service.as_of()["behind"]
-    assert {spoken(event) for event in made} == set(facts_in(f"sqlite:///{tmp_path}/delegraph.db"))
+    assert (600, 300) == (first["records"], first["as_of"]["behind"])
+    assert (300, 0) == (rest["records"], rest["as_of"]["behind"])
+    assert {spoken(event) for event in made} == set(facts_in(settings.store))
 
 
 # What is refused

@@ -35,6 +35,7 @@ from tests.kafka_worlds import (
     consuming,
     drained,
     entries_of,
+    given_up,
     group_of,
     history,
     made_log,
@@ -210,6 +211,52 @@ def test_a_database_that_goes_away_under_load_is_waited_for(
 
         assert document["records"] == account(store, log).records
         assert_whole(store, log, acknowledged, tmp_path)
+
+
+EAGER = f"""
+import lineage.serve.patience
+lineage.serve.patience._LONGEST_WAIT_SECONDS = 0.5
+{LINE}
+"""
+
+
+@pytest.mark.postgres
+def test_servers_that_are_away_at_the_beginning_and_at_the_end_are_no_fault(
+    own_kafka: Callable[[Path], Kafka], own_postgres: Callable[[Path], Postgres], tmp_path: Path
+):
+    """
+    A consumer that begins before its database and its broker waits for both, says for which, and projects all; one that
+    is told to leave while the database is away leaves in peace. Draining waits for nothing.
+    """
+    broker, database = own_kafka(tmp_path / "a"), own_postgres(tmp_path / "b")
+    store, url = database.url(), f"kafka://{broker.servers}/test"
+    made = history(300)
+    with made_log(url) as log:
+        log.append(entries_of(made))
+        broker.kill()
+        database.kill()
+        with consuming(store, url, code=EAGER) as consumer:
+            wait_until(lambda: "trying again" in consumer.said())
+            code, said_at_once = given_up(started("consume", "--drain", "--store", store, "--log", url))
+            database.start()
+            wait_until(lambda: broker.servers in consumer.said())
+            broker.start()
+            wait_until(lambda: answers(log) and has_tables(store) and behind(store, log) == 0)
+            assert_whole(store, log, said(made), tmp_path)
+            wait_until(lambda: consumer.get("/readyz")[0] == 200)
+            database.stop()
+            document, _ = consumer.leave()
+
+    assert (5, database.address) == (code, database.address if database.address in said_at_once else said_at_once)
+    assert {"records": 300, "outcomes": None, "as_of": {"recorded_at": None, "behind": None}} == document
+
+
+def has_tables(store: str) -> bool:
+    try:
+        with opened(store) as found:
+            return found.positions() is not None
+    except UnavailableError:
+        return False
 
 
 IMPATIENT = f"""

@@ -132,6 +132,9 @@ def large(rng: random.Random, good: bytes) -> list[Sent]:
     small = MESSAGE_BYTES - RECORD_BYTES - 20_000
     return [
         (rng.randbytes(RECORD_BYTES), [], None),
+        (b"x-sk-" * (RECORD_BYTES // 5), [], None),
+        (b" eyJaaaaaaaa..~~~" * (RECORD_BYTES // 17), [], None),
+        (bytes(1) + b"a\0" * (RECORD_BYTES // 2 - 1), [], None),
         (good[:10] + b"\x02" * (RECORD_BYTES + 5_000), [], None),
         (b"[" * RECORD_BYTES, [], None),
         (b"many", [(f"h{n}", b"") for n in range(10_000)], None),
@@ -157,7 +160,7 @@ def test_hostile_records_among_good_ones_end_in_quarantine(kafka_url: str, tmp_p
     good = entries_of(made)
     bad: Iterator[Sent] = (hostile(rng, rng.choice(good).value) for _ in range(MANY))
     bad = (sent for sent in bad if is_refused(sent[0]))
-    big = [sent for _ in range(2) for sent in large(rng, good[0].value)]
+    big = [sent for _ in range(5) for sent in large(rng, good[0].value)]
     store, file = f"sqlite:///{tmp_path}/delegraph.db", tmp_path / "delegraph.db"
     refused = 0
     with (

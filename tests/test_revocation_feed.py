@@ -133,6 +133,8 @@ def delivering(store: str, log: str) -> Iterator["Delivering"]:
 
 @dataclass
 class Delivering:
+    """A process that delivers, and the file into which it speaks."""
+
     run: subprocess.Popen[bytes]
     log_file: Path
 
@@ -149,7 +151,8 @@ class Delivering:
 
     def kill(self) -> None:
         self.run.kill()
-        self.run.communicate()
+        self.run.wait()
+        self.run.stdout.close()
 
 
 def in_topic(url: str) -> list[tuple[str, Told | None]]:
@@ -406,6 +409,21 @@ def test_once_delivers_what_there_is_and_leaves(file_desk: Desk, kafka_url: str)
         stdout, stderr = run.communicate(timeout=60)
         assert run.returncode == 0, stderr.decode()
         assert json.loads(stdout) == expected
+
+
+def test_a_delivery_that_begins_before_its_store_waits_for_it(tmp_path: Path):
+    """It says what is missing, and delivers once it is there; told to leave before that it ends with exit code 5."""
+    url, other = f"sqlite:///{tmp_path}/later.db", f"sqlite:///{tmp_path}/never.db"
+    with delivering(url, url) as run, delivering(other, other) as in_vain:
+        wait_until(lambda: "trying again" in run.said() and "trying again" in in_vain.said())
+        in_vain.run.send_signal(signal.SIGTERM)
+        code = in_vain.run.wait(timeout=60)
+        found = Desk(url)
+        found.add(token("a"), order("r1", "token:a"))
+        wait_until(lambda: dead_in(found.store) == {"a"})
+        found.store.close()
+
+        assert (5, {"spread": 1, "fed": None}) == (code, run.leave())
 
 
 def test_an_answer_takes_less_than_a_microsecond(kafka_url: str):

@@ -4,7 +4,8 @@ The kinds are those that DESIGN names: ``branch``, ``chain-mismatch``, ``disagre
 ``wielder-mismatch``, ``delegation-mismatch``, ``subject-mismatch``, ``kind-contradiction``, ``shared-order-id``,
 ``lift-without-effect``, ``far-effective-at``, ``sequence-hole``; ``unauthorised`` for what is kept and no part of the
 state; and ``subject-change``, where a token on a path has another subject than the one before it and neither an actor
-nor a delegation says how (ADR 0006). What does not fit in acknowledgements and in late uses is in ``closure.py``.
+nor a delegation says how (ADR 0006); ``shared-status-list``, where two tokens have one place. What does not fit in
+acknowledgements and in late uses is in ``closure.py``.
 """
 
 import itertools
@@ -82,11 +83,12 @@ def chain_findings(world: World, key: str, chain: Chain, at: Instant) -> list[Fi
 
 
 def element_findings(world: World, key: str, at: Instant) -> list[Finding]:
-    """What does not fit in what is said of one element: ``disagreement``, ``suspect``."""
+    """What does not fit in what is said of one element: ``disagreement``, ``suspect``, ``shared-status-list``."""
     facts = world.graph.facts.get(key)
+    shared = [*_shared_places(world, key, facts)]
     if len(facts) == 1 and not getattr(facts[0].event.body, "prior_actors", ()):
-        return []
-    found = list(_disagreements(key, facts)) if len(facts) > 1 else []
+        return shared
+    found = shared + (list(_disagreements(key, facts)) if len(facts) > 1 else [])
     element = world.graph.element(key)
     asserted = {prior for fact in facts for prior in getattr(fact.event.body, "prior_actors", ())}
     for prior in sorted(asserted):
@@ -101,6 +103,17 @@ def element_findings(world: World, key: str, at: Instant) -> list[Finding]:
                 )
                 found.append(Finding("suspect", key, why, (*facts, order.fact)))
     return found
+
+
+def _shared_places(world: World, key: str, facts: Iterable[Fact]) -> Iterator[Finding]:
+    """Where a token stands in a status list and another does: one status cannot say what became of both."""
+    for place in dict.fromkeys(getattr(fact.event.body, "status_list", None) for fact in facts):
+        if place is None:
+            continue
+        others = sorted(other for other in world.listings.tokens.get(place, ()) if other != key)
+        if others:
+            why = f"{key} stands at {place.idx} in {place.uri}, and so does {', '.join(others)}"
+            yield Finding("shared-status-list", key, why, _facts_of(world, (key, *others)))
 
 
 def action_findings(world: World, action: str, chain: Chain, at: Instant) -> list[Finding]:

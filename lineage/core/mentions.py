@@ -15,6 +15,7 @@ from lineage.core.events import (
     RevocationAcknowledged,
     RevocationLifted,
     RevocationOrdered,
+    StatusList,
     TokenIssued,
     WorkloadBound,
 )
@@ -90,6 +91,8 @@ def mentions(event: Event) -> list[Mention]:
                 found.append((Role.DEPENDS, "delegation", body.delegation))
             for parent, _ in body.derived_from:
                 found.append((Role.DEPENDS, "token", parent))
+            if body.status_list is not None:
+                found.append((Role.MENTIONS, *listed(body.status_list)))
             return found + _all(Role.PRIOR, "principal", *body.prior_actors) if body.prior_actors else found
         case ActionPerformed():
             found = _authority(body)
@@ -125,6 +128,11 @@ def mentions(event: Event) -> list[Mention]:
             return []
         case _:
             assert_never(body)
+
+
+def listed(place: StatusList) -> tuple[str, str]:
+    """The kind and the id of a place in a status list."""
+    return "status_list", f"{place.uri}#{place.idx}"
 
 
 def _authority(body: ActionPerformed | DecisionMade) -> list[Mention]:

@@ -18,6 +18,7 @@ from lineage.core.events import (
     WorkloadBound,
 )
 from lineage.core.graph import AuthorityGraph
+from lineage.core.listings import Listings
 from lineage.core.orders import Orders
 from lineage.core.principals import Principals
 from lineage.core.receivers import Receivers
@@ -38,6 +39,7 @@ class World:
         self.orders = Orders()
         self.principals = Principals()
         self.receivers = Receivers()
+        self.listings = Listings()
         self.decisions = FactIndex()
         self.actions = FactIndex()
         self.uses: defaultdict[str, set[str]] = defaultdict(set)  # element key or decision:ID -> actions that name it
@@ -54,6 +56,8 @@ class World:
         body = fact.event.body
         if isinstance(body, TokenIssued | DelegationGranted):
             self.graph.add(fact)
+            if isinstance(body, TokenIssued):
+                self.listings.add(body, fact.event.occurred_at)
         elif isinstance(body, RevocationOrdered | RevocationLifted):
             self.orders.add(fact)
         elif isinstance(body, PrincipalRegistered | WorkloadBound):

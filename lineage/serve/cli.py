@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
@@ -407,18 +407,13 @@ def consume(settings: "Settings", out: _Out, drain: bool, **_said: str | None) -
       delegraph consume --listen 127.0.0.1:9464    with metrics, health and the live graph
     """  # noqa: D301
     from lineage.serve import render
-    from lineage.serve.consume import follow
+    from lineage.serve.consume import consume as run
     from lineage.serve.logs import LogSettings, logging_to
-    from lineage.serve.wiring import opened_service
 
     how = LogSettings.of(os.environ, terminal=sys.stderr.isatty())
-    with logging_to(sys.stderr, how), opened_service(settings, create=True) as service:
-        with out.progress("projecting", service.as_of()["behind"]) as progress:
-            records = follow(
-                service, drain=drain, progress=progress, group=settings.group, listen=settings.listen or ""
-            )
-        outcomes = service.store.outcomes()._asdict()
-        out.document({"records": records, "outcomes": outcomes, "as_of": service.as_of()}, render.consumed)
+    with logging_to(sys.stderr, how):
+        progress = partial(out.progress, "projecting")
+        out.document(run(settings, drain=drain, progress=progress), render.consumed)
 
 
 @main.command()
@@ -936,9 +931,11 @@ def serve(settings: "Settings", out: _Out, by: str | None, **_said: str | None) 
     from lineage.serve.wiring import opened_shared_service
 
     with _serving() as say, opened_shared_service(settings) as service:
+        from lineage.serve.http.delivering import endpoints
         from lineage.serve.http.starting import serve as run
 
-        run(service, settings.http, say=say, name=by, four_eyes=settings.four_eyes)
+        parts = partial(endpoints, settings)
+        run(service, settings.http, say=say, name=by, four_eyes=settings.four_eyes, parts=parts)
 
 
 @contextmanager

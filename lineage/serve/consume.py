@@ -8,7 +8,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import Final
 
 from ingest.log import Log
@@ -16,12 +17,15 @@ from ingest.projector import project
 from ingest.sqlite_log import SqliteLog
 from lineage.core.errors import IntegrityError, UnavailableError
 from lineage.core.records import Batch, Outcomes
+from lineage.serve.documents import Document
 from lineage.serve.health import Health, Serving
 from lineage.serve.live import LiveGraph, routes
 from lineage.serve.metrics import Metrics
+from lineage.serve.patience import opened_in_time
 from lineage.serve.service import Service
 from lineage.serve.stopping import stopped_by_signals
 from lineage.serve.traces import tracer
+from lineage.serve.wiring import Settings, opened_service
 from lineage.store.store import Store
 
 logger = logging.getLogger(__name__)
@@ -32,28 +36,62 @@ _FOLLOW_SECONDS: Final = 0.5  # how often the live graph asks the store for what
 _COUNT_SECONDS: Final = 5.0  # how often the quarantine is counted
 
 
-def follow(
-    service: Service, *, drain: bool, progress: Callable[[int], None], group: str = "delegraph", listen: str = ""
-) -> int:
+# Shows how far it is of so many records, None if nobody knows, by what it is told now and then.
+Progress = Callable[[int | None], AbstractContextManager[Callable[[int], None]]]
+
+
+def consume(settings: Settings, *, drain: bool, progress: Progress) -> Document:
     """Project until stopped by SIGINT or SIGTERM; with ``drain`` up to the end that the log has now.
 
-    A batch that is being written is finished first. A log or store that is away is waited for, longer each time.
+    A batch that is being written is finished first. Unless it drains, a log or store that is away is waited for, from
+    the beginning on, longer each time.
+
+    Raises:
+        RefusedError: The settings cannot be used, or we are not let in.
+        IntegrityError: The log is not the one that the store has read, or has lost records.
+        UnavailableError: Something is away, and it drains or was stopped before it began.
+    """
+    if drain:
+        with opened_service(settings, create=True) as service, progress(service.as_of()["behind"]) as told:
+            count = project(service.require_log(), service.store, service.trust.table, progress=told)
+            return _document(service, count)
+    opening = partial(_opened, settings, progress)
+    with stopped_by_signals() as stopped, opened_in_time(opening, stopped) as (service, told):
+        count = _follow(service, told, stopped, group=settings.group, listen=settings.listen or "")
+        try:
+            return _document(service, count)
+        except UnavailableError as fault:  # nothing is lost by that: facts and positions are where they were
+            logger.warning("%s; what the store holds cannot be told", fault)
+            return {"records": count, "outcomes": None, "as_of": {"recorded_at": None, "behind": None}}
+
+
+@contextmanager
+def _opened(settings: Settings, progress: Progress) -> Iterator[tuple[Service, Callable[[int], None]]]:
+    with opened_service(settings, create=True) as service:
+        service.require_log()
+        with progress(service.as_of()["behind"]) as told:
+            yield service, told
+
+
+def _document(service: Service, count: int) -> Document:
+    return {"records": count, "outcomes": service.store.outcomes()._asdict(), "as_of": service.as_of()}
+
+
+def _follow(
+    service: Service, progress: Callable[[int], None], stopped: threading.Event, *, group: str, listen: str
+) -> int:
+    """Project until stopped: how many records.
 
     Args:
         service: What it works on.
-        drain: Whether to leave at the end.
         progress: Told how many records were projected, now and then.
+        stopped: Whether it was.
         group: The consumer group on Kafka.
         listen: ``host:port`` for metrics, health and the live graph; empty: none.
-
-    Returns:
-        How many records were projected.
     """
-    log = service.require_log()
-    if drain:
-        return project(log, service.store, service.trust.table, progress=progress)
+    log = service.log
     keeper = _Keeper(service, progress)
-    with stopped_by_signals() as stopped, ExitStack() as stack:
+    with ExitStack() as stack:
         if listen:
             stack.enter_context(keeper.serving(listen, stopped))
         if isinstance(log, SqliteLog):

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ingest.kafka_settings import KafkaSettings
@@ -15,6 +16,7 @@ from lineage.deliver.spread import Spread
 from lineage.deliver.ssf.settings import SsfSettings
 from lineage.serve.documents import Document
 from lineage.serve.page import Page, many
+from lineage.serve.patience import opened_in_time
 from lineage.serve.stopping import stopped_by_signals
 from lineage.serve.wiring import Settings, now, opened_store
 from lineage.store.store import Store
@@ -33,22 +35,31 @@ _STILL_SECONDS: Final = 5.0  # who is shut out takes over again when nobody has 
 def deliver(settings: Settings, *, once: bool) -> Document:
     """Deliver until stopped by SIGINT or SIGTERM; with ``once`` what there is now.
 
+    Unless it is once, a store or a topic that is away is waited for, from the beginning on, longer each time.
+
     Raises:
         RefusedError: The log's URL cannot be used, or the topic is not ours to write.
-        UnavailableError: There is no store; with ``once`` also if the topic cannot be written.
+        UnavailableError: Something is away, and it was to deliver once or was stopped before it began.
     """
+    if once:
+        with _opened(settings) as (delivery, pushing):
+            delivery.turn()
+            pushing.once()
+            return {**delivery.document(), **pushing.document()}
+    with stopped_by_signals() as stopped, opened_in_time(partial(_opened, settings), stopped) as (delivery, pushing):
+        with pushing.beside(stopped):
+            delivery.run(stopped)
+        return {**delivery.document(), **pushing.document()}
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[tuple["Delivery", "_Pushing"]]:
+    trust = settings.read_trust().table
     with opened_store(settings) as store:
-        trust = settings.read_trust().table
         pushing = _Pushing(settings, store, trust)
         delivery = Delivery(store, trust, settings.log_url, settings.kafka, now)
         try:
-            if once:
-                delivery.turn()
-                pushing.once()
-            else:
-                with stopped_by_signals() as stopped, pushing.beside(stopped):
-                    delivery.run(stopped)
-            return {**delivery.document(), **pushing.document()}
+            yield delivery, pushing
         finally:
             delivery.close()
 

@@ -13,6 +13,7 @@ from lineage.core.events import (
     DecisionMade,
     Fact,
     Target,
+    TokenIssued,
     digest,
     document,
     fact_order,
@@ -28,7 +29,7 @@ from lineage.core.findings import (
     sequence_hole,
     unauthorised,
 )
-from lineage.core.mentions import Role, about
+from lineage.core.mentions import Role, about, listed
 from lineage.core.reach import Proposal, struck_by
 from lineage.core.rule import Verdict, judge_all, judge_name
 from lineage.core.times import Instant, format_instant
@@ -291,6 +292,8 @@ def _page_findings(service: Service, facts: list[Fact], at: Instant) -> Iterator
             of.setdefault(split_key(key)[0], []).append(key)
         elements = [*of.get("token", ()), *of.get("delegation", ())]
         reader.load_elements(world, elements)
+        for found in reader.facts_referring(_places_in_lists(facts), Role.MENTIONS):
+            world.add(found)
         reader.load_actions(world, [split_key(key)[1] for key in of.get("action", ())])
         reader.load_about(world, [*of.get("revocation", ()), *of.get("decision", ())])
         reader.load_about(world, {f"receiver:{receiver}" for receiver in world.receivers.acknowledging()})
@@ -314,6 +317,15 @@ def _page_findings(service: Service, facts: list[Fact], at: Instant) -> Iterator
         yield from acknowledgement_findings(world, split_key(key)[1])
     for key in of.get("principal", ()):
         yield from principal_findings(world, split_key(key)[1])
+
+
+def _places_in_lists(facts: list[Fact]) -> set[str]:
+    """Where tokens stand in status lists."""
+    return {
+        "{}:{}".format(*listed(body.status_list))
+        for fact in facts
+        if isinstance(body := fact.event.body, TokenIssued) and body.status_list is not None
+    }
 
 
 def _element_findings(world: World, key: str, at: Instant) -> Iterator[Finding]:

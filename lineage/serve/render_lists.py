@@ -227,6 +227,8 @@ def emitted(doc: Document) -> Page:
 def consumed(doc: Document) -> Page:
     """What was projected, and what the store accounts for."""
     page = Page().line(f"{many(doc['records'], 'record')} projected.")
+    if doc["outcomes"] is None:
+        return page.line("What the store holds cannot be told: it is away.")
     page.line("All that the store has projected: ", *_outcomes(doc["outcomes"]), ".")
     return phrases.as_of(_remedies(page, doc["outcomes"]), doc)
 

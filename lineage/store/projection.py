@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
+from operator import itemgetter
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -24,6 +25,7 @@ from lineage.store.bulk import add, add_missing, takes_turns, wait_for_turn
 from lineage.store.sql import among, chunks, given, storable
 from lineage.store.tables import (
     ENDLESS,
+    Hashes,
     Keys,
     fact,
     in_role_upward,
@@ -36,8 +38,6 @@ from lineage.store.tables import (
 )
 
 _BOUNDED: Final = frozenset({Role.DEPENDS, Role.NAMES, Role.PRIOR})
-# Ids that are known to stand in `name`; to write one again is harmless, so the set may be forgotten.
-_NAMES_KNOWN: Final = 500_000
 # Where a line stood is part of an index, and PostgreSQL takes no more than 2,704 bytes into one.
 _ORIGIN_BYTES: Final = 2_048
 
@@ -68,19 +68,17 @@ class _Rows:
 
     Attributes:
         facts: Rows of ``fact``.
-        refs: Rows of ``ref`` that carry no bound.
-        bounded: The others, without their bound: (key, role, about, n).
+        refs: Rows of ``ref``. Those that carry a bound have the one that their fact by itself gives.
         granting: For each element that the records grant the bound that they themselves give it.
+        uneven: The elements to which not all of them give the same.
         upward: For each what it depends on.
-        names: Rows of ``name``.
     """
 
     facts: list[tuple[Any, ...]] = field(default_factory=list)
     refs: list[_Ref] = field(default_factory=list)
-    bounded: list[tuple[int, int, int, int]] = field(default_factory=list)
     granting: dict[int, int] = field(default_factory=dict)
+    uneven: set[int] = field(default_factory=set)
     upward: dict[int, set[int]] = field(default_factory=dict)
-    names: list[tuple[str]] = field(default_factory=list)
 
 
 _New = tuple[Readable, int, int]  # a record that says something new, its ident, its outcome
@@ -101,6 +99,36 @@ class _Written:
     traces: turns.Traces = field(default_factory=turns.Traces)
 
 
+class _Names(Hashes):
+    """Hashes of the ids of one kind. An id that is asked for the first time is put down for ``name``.
+
+    One that was forgotten since is put down again: that is harmless.
+    """
+
+    __slots__ = ("_down", "_kind")
+
+    def __init__(self, keys: Keys, kind: str, down: list[tuple[str]]) -> None:
+        super().__init__(keys.blank, kind)
+        self._kind, self._down = kind, down
+
+    def __missing__(self, id_: str) -> int:
+        self._down.append((f"{self._kind}:{id_}",))
+        return super().__missing__(id_)
+
+
+class _Named(dict[str, _Names]):
+    """Hashes of everything that facts mention, by kind, and the rows of ``name`` that are still to be written."""
+
+    def __init__(self, keys: Keys) -> None:
+        super().__init__()
+        self._keys = keys
+        self.down: list[tuple[str]] = []
+
+    def __missing__(self, kind: str) -> _Names:
+        found = self[kind] = _Names(self._keys, kind, self.down)
+        return found
+
+
 class Projection:
     """Writes batches over one connection at a time."""
 
@@ -108,7 +136,7 @@ class Projection:
         """Take the hash of the store, and how a stored value is read."""
         self._keys = keys
         self._decode = decode
-        self._named: set[int] = set()  # hashes that are known to be in `name`
+        self._named = _Named(keys)
 
     def write(self, connection: Connection, batch: Batch) -> Outcomes:
         """Write a batch. The caller's transaction holds it together.
@@ -161,53 +189,41 @@ class Projection:
             return written
         rows = self._rows(written.fresh)
         written.raised = self._bounds(connection, rows, written.traces)
-        bounds = written.traces.bounds
-        refs = rows.refs
-        refs += [(hashed, bounds[own], role, own, number) for hashed, role, own, number in rows.bounded]
-        refs.sort()  # neighbours go to the same pages
         add(connection, fact, rows.facts)
-        add(connection, ref, refs)
-        add(connection, name, rows.names)
+        add(connection, ref, _with_bounds(rows, written.traces.bounds))
+        add(connection, name, self._named.down)
+        self._named.down.clear()
         written.traces.idents = [ident for _, ident, _ in written.fresh]
         written.traces.granted = set(rows.granting)
         return written
 
     def _rows(self, fresh: list[_New]) -> _Rows:
         rows = _Rows()
-        hash_of, named = self._keys.of, self._named
-        facts, refs, bounded = rows.facts, rows.refs, rows.bounded
-        granting, upward, names = rows.granting, rows.upward, rows.names
+        named, sources = self._named, self._keys["source"]
+        facts, refs = rows.facts, rows.refs
+        granting, upward = rows.granting, rows.upward
         for (number, (event, recorded_at, misrouted), value, _), ident, outcome in fresh:
             kind, id_ = subject_of(event)
-            own = hash_of(kind, id_)
-            if own not in named:
-                named.add(own)
-                names.append((f"{kind}:{id_}",))
+            own = named[kind][id_]
             until = 0
             if kind in ELEMENT_KINDS:
                 ends_at = event.body.expires_at  # type: ignore[union-attr]
                 until = ENDLESS if ends_at is None else span_after(ends_at)
-                granting[own] = max(granting.get(own, 0), until)
+                if granting.setdefault(own, until) != until:
+                    granting[own] = max(granting[own], until)
+                    rows.uneven.add(own)
             for role, mentioned, id_ in mentions(event):
-                hashed = hash_of(mentioned, id_)
-                if hashed not in named:
-                    named.add(hashed)
-                    names.append((f"{mentioned}:{id_}",))
-                if role in _BOUNDED:
-                    bounded.append((hashed, role, own, number))
-                    if role == Role.DEPENDS:
-                        upward.setdefault(own, set()).add(hashed)
-                else:
-                    refs.append((hashed, 0, role, own, number))
-            source = hash_of("source", event.source)
+                hashed = named[mentioned][id_]
+                refs.append((hashed, until if role in _BOUNDED else 0, role, own, number))
+                if role == Role.DEPENDS:
+                    upward.setdefault(own, set()).add(hashed)
+            source = sources[event.source]
             facts.append((number, ident, own, outcome, misrouted, recorded_at, until, source, event.sequence, value))
-        if len(named) > _NAMES_KNOWN:
-            named.clear()
         return rows
 
     def forget(self) -> None:
         """Forget what is thought to be written: the transaction did not come to its end."""
-        self._named.clear()
+        self._named = _Named(self._keys)
 
     def put_aside(self, connection: Connection, unreadable: Iterable[Unreadable]) -> None:
         """Write records to quarantine; one that stands there already is not written again."""
@@ -265,8 +281,8 @@ class Projection:
             records: The records.
             asked: Takes in the identities that are looked for.
         """
-        once = self._keys.once
-        idents = [once("event", f"{event.source}\0{event.event_id}") for _, (event, _, _), _, _ in records]
+        once = self._keys["event"].once
+        idents = [once(f"{event.source}\0{event.event_id}") for _, (event, _, _), _, _ in records]
         asked.update(idents)
         # (source, event_id) -> content -> its number by way of coming. A hash is no identity: real ids are compared.
         known: defaultdict[tuple[str, str], dict[Event, dict[bool, int]]] = defaultdict(dict)
@@ -349,7 +365,21 @@ class Projection:
             for n, own, value in connection.execute(query):
                 for role, kind, id_ in mentions(self._decode(value)):
                     if role in _BOUNDED:
-                        yield self._keys.of(kind, id_), bounds[own], role, own, n
+                        yield self._keys[kind][id_], bounds[own], role, own, n
+
+
+def _with_bounds(rows: _Rows, bounds: dict[int, int]) -> list[_Ref]:
+    """The rows of ``ref`` under the bounds that were found; neighbours go to the same pages."""
+    given = rows.granting
+    other = {own: until for own, until in bounds.items() if given.get(own) != until or own in rows.uneven}
+    refs = rows.refs
+    if other:
+        refs = [
+            (key, other[about], role, about, n) if until and about in other else (key, until, role, about, n)
+            for key, until, role, about, n in refs
+        ]
+    refs.sort(key=itemgetter(0))
+    return refs
 
 
 def _origin(text: str) -> str:

@@ -17,6 +17,7 @@ from lineage.core.sqlite_file import APPLICATION_ID, fault_of_file
 _BUSY_SECONDS: Final = 10
 # Many rows in one statement halve what a row costs; SQLite takes 32,766 parameters.
 _PARAMETERS: Final = 32_000
+_SMALLER: Final = 50
 TAKES_TURNS: Final = False  # whether others may write at the same time
 
 
@@ -115,14 +116,17 @@ def add_missing(
     names = ", ".join(column.name for column in columns)
     marks = "(" + ", ".join("?" for _ in columns) + ")"
     insert = f'INSERT OR IGNORE INTO "{table.name}" ({names}) VALUES '  # noqa: S608 (names of our tables)
-    size = _PARAMETERS // len(columns)
-    whole = len(rows) // size * size
-    added = 0
-    for start in range(0, whole, size):
+    # In two sizes: what a statement of few rows costs most is handing over the interpreter before and after.
+    largest = _PARAMETERS // len(columns)
+    added = start = 0
+    for size in (largest, largest // _SMALLER):
         many = insert + ", ".join([marks] * size)
-        added += connection.exec_driver_sql(many, tuple(chain.from_iterable(rows[start : start + size]))).rowcount
-    if whole < len(rows):
-        added += connection.exec_driver_sql(insert + marks, rows[whole:]).rowcount
+        while len(rows) - start >= size:
+            part = tuple(chain.from_iterable(rows[start : start + size]))
+            added += connection.exec_driver_sql(many, part).rowcount
+            start += size
+    if start < len(rows):
+        added += connection.exec_driver_sql(insert + marks, rows[start:]).rowcount
     return added
 
 

@@ -5,7 +5,6 @@ the identity: what is found is decoded, and the real ids are compared.
 """
 
 import hashlib
-from collections import defaultdict
 from typing import Final
 
 import sqlalchemy as sa
@@ -243,34 +242,47 @@ def span_of(at: Instant) -> int:
     return at >> _SPAN_BITS
 
 
-class Keys:
-    """Hashes of keys, keyed with the secret of the store so that nobody can choose two ids with one hash."""
+class Hashes(dict[str, int]):
+    """The signed 64-bit hashes of the ids of one kind, each worked out when it is first asked for."""
 
-    _CACHED: Final = 100_000  # of each kind
+    __slots__ = ("_blank",)
+    _CACHED: Final = 100_000
+
+    def __init__(self, blank: "hashlib.blake2b", kind: str) -> None:
+        """Take a hash that nothing but the secret went into."""
+        super().__init__()
+        self._blank = blank.copy()
+        self._blank.update(f"{kind}:".encode())
+
+    def once(self, id_: str) -> int:
+        """The hash of an id that will hardly come again."""
+        state = self._blank.copy()
+        state.update(id_.encode())
+        return int.from_bytes(state.digest(), "little", signed=True)
+
+    def __missing__(self, id_: str) -> int:
+        """Work it out, and remember it."""
+        found = self.once(id_)
+        if len(self) >= self._CACHED:
+            self.clear()
+        self[id_] = found
+        return found
+
+
+class Keys(dict[str, Hashes]):
+    """Hashes of keys by kind, keyed with the secret of the store so that nobody can choose two ids with one hash."""
 
     def __init__(self, secret: bytes) -> None:
         """Take the store's secret."""
-        self._blank = hashlib.blake2b(digest_size=8, key=secret)
-        self._caches: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        super().__init__()
+        self.blank = hashlib.blake2b(digest_size=8, key=secret)
 
     def __call__(self, key: str) -> int:
         """The signed 64-bit hash of a key, ``KIND:ID``."""
         kind, _, id_ = key.partition(":")
-        return self.of(kind, id_)
+        return self[kind][id_]
 
-    def of(self, kind: str, id_: str) -> int:
-        """The signed 64-bit hash of a key in two parts."""
-        cache = self._caches[kind]
-        found = cache.get(id_)
-        if found is None:
-            found = self.once(kind, id_)
-            if len(cache) >= self._CACHED:
-                cache.clear()
-            cache[id_] = found
+    def __missing__(self, kind: str) -> Hashes:
+        """Begin with a kind."""
+        found = self[kind] = Hashes(self.blank, kind)
         return found
-
-    def once(self, kind: str, id_: str) -> int:
-        """The same, of a key that will hardly come again."""
-        state = self._blank.copy()
-        state.update(f"{kind}:{id_}".encode())
-        return int.from_bytes(state.digest(), "little", signed=True)

@@ -6,6 +6,7 @@ order and with the same ``jti``.
 """
 
 import logging
+import secrets
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -74,6 +75,7 @@ class Pusher:
         self._transmitter = transmitter
         self._store = transmitter.store
         self._pace = pace or Pace()
+        self._name = secrets.token_bytes(8)  # so that it can be seen in the store which one pushes
         self._watch = Watch(self._store, PUSHER)
         self._cursor: outbox.Cursor | None = None  # None: it does not push
         self._shut_out = False
@@ -154,7 +156,7 @@ class Pusher:
     def _beat(self, cursor: outbox.Cursor) -> None:
         try:
             at = self._transmitter.clock()
-            self._cursor = outbox.move(self._store, PUSHER, cursor, seq=cursor.seq, at=at, place=b"")
+            self._cursor = outbox.move(self._store, PUSHER, cursor, seq=cursor.seq, at=at, place=self._name)
             self._beaten = time.monotonic()
         except FencedError:
             self._end()

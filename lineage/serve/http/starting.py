@@ -124,13 +124,14 @@ def bound(listen: str, *, loopback_only: bool) -> Iterator[socket.socket]:
     """
     host, port = address_of(listen)
     try:
-        family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         if loopback_only and not ipaddress.ip_address(str(place[0]).partition("%")[0]).is_loopback:
             raise RefusedError(
                 f"nobody could sign in at {listen}: without an issuer delegraph serves on loopback only, "
                 f"such as {DEFAULT_LISTEN}; configure one with DELEGRAPH_HTTP_ISSUER"
             )
-        listening = socket.socket(family, kind)
+        # The protocol is said, since an answer in two parts waits for the client in between unless asyncio sees TCP.
+        listening = socket.socket(family, kind, protocol)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(place)

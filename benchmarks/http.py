@@ -1,0 +1,274 @@
+"""The HTTP API under load: ``who`` and ``status`` against a bare FastAPI endpoint with the same bytes, and the tail.
+
+``python -m benchmarks.http`` measures at 20,000 events, ``--events 1000000`` at as many. Server, bare server and
+clients are one process each on loopback; ratios are within the run. Callers bring a token that is verified.
+"""
+
+import argparse
+import asyncio
+import json
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jwt
+import uvicorn
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from fastapi import FastAPI
+from starlette.responses import Response
+
+from benchmarks import events
+from benchmarks.__main__ import show
+from benchmarks.measures import Figure
+from ingest import codec
+from ingest.log import entry_of, open_log
+from ingest.projector import project
+from lineage.core.events import ActionPerformed, TokenIssued
+from lineage.serve.http.starting import bound, serve
+from lineage.serve.http_settings import HttpSettings
+from lineage.serve.service import Service, Trust
+from lineage.serve.shared_log import SharedLog
+from lineage.serve.wiring import now
+from lineage.store.store import open_store
+
+QUICK = 20_000
+SECONDS = 3.0  # of each measurement
+ASKED = 1_000  # different actions and tokens that are asked for
+GOAL = 0.5
+ISSUER, AUDIENCE = "https://idp.example", "benchmark"
+_PART = 10_000
+_AT_ONCE = 50
+
+
+# Each of these is a process.
+
+
+def served(url: str, keys: str) -> None:
+    """The API over a store."""
+    settings = HttpSettings(listen="127.0.0.1:0", issuer=ISSUER, audience=AUDIENCE, jwks=keys)
+    store = open_store(url, codec.read)
+    log = SharedLog(lambda: open_log(url, create=False, clock=now))
+    serve(Service(store, log, Trust(), now, source="urn:benchmark"), settings, say=lambda said: print(said, flush=True))
+
+
+def bare(file: str) -> None:
+    """A FastAPI app whose one endpoint returns the bytes of a file."""
+    app, body = FastAPI(openapi_url=None), Path(file).read_bytes()
+
+    @app.get("/")
+    async def same() -> Response:
+        return Response(body, media_type="application/json")
+
+    with bound("127.0.0.1:0", loopback_only=True) as listening:
+        print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off")
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def process(name: str, *words: str) -> Iterator[int]:
+    """One of the above; the port at which it answers."""
+    command = [sys.executable, "-m", "benchmarks.http", "--process", name, *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as started:
+        try:
+            assert started.stdout is not None
+            yield int(started.stdout.readline().rpartition(":")[2])
+        finally:
+            started.kill()
+
+
+# The clients: as little as speaks HTTP, so that what is measured is the server.
+
+
+class Connection:
+    """A connection that is kept."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        self._reader, self._writer, self._head = reader, writer, head
+
+    async def get(self, path: str) -> bytes:
+        """Ask once; the body."""
+        self._writer.write(b"GET " + path.encode() + b" HTTP/1.1\r\n" + self._head)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200"), head
+        length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        return await self._reader.readexactly(int(length))
+
+
+@asynccontextmanager
+async def connected(port: int, token: str) -> AsyncIterator[Connection]:
+    """A connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield Connection(reader, writer, f"Host: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+    finally:
+        writer.close()
+
+
+async def load(port: int, token: str, paths: list[str], clients: int) -> tuple[float, float]:
+    """Requests a second, and the 99th percentile in milliseconds."""
+    took: list[float] = []
+    until = time.perf_counter() + SECONDS
+
+    async def ask(number: int) -> None:
+        rng = random.Random(number)
+        async with connected(port, token) as connection:
+            while time.perf_counter() < until:
+                began = time.perf_counter()
+                await connection.get(rng.choice(paths))
+                took.append(time.perf_counter() - began)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(ask(number) for number in range(clients)))
+    return len(took) / (time.perf_counter() - began), statistics.quantiles(took, n=100)[98] * 1_000
+
+
+async def listening(port: int, token: str, listeners: int, send: Any) -> tuple[int, float]:
+    """How many of so many listeners hear one event, and how long after it was sent the last of them did."""
+    heard: list[float] = []
+    ready = asyncio.Semaphore(0)
+
+    async def listen() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET /v1/live HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+        await reader.readuntil(b"event: hello")
+        ready.release()
+        await reader.readuntil(b"event: fact")
+        heard.append(time.perf_counter())
+        writer.close()
+
+    tasks = []
+    for _ in range(listeners):
+        tasks.append(asyncio.create_task(listen()))
+        if len(tasks) % _AT_ONCE == 0:  # as many as come one after the other within a moment
+            for _ in range(_AT_ONCE):
+                await asyncio.wait_for(ready.acquire(), 60)
+    began = time.perf_counter()
+    await asyncio.to_thread(send)
+    await asyncio.wait(tasks, timeout=60)
+    return len(heard), max(heard) - began
+
+
+# What is measured
+
+
+def measure(count: int, listeners: int) -> Iterator[Figure]:
+    """All of it, on a store with so many events."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="delegraph-http-")))
+        url = f"sqlite:///{folder}/store.db"
+        actions, tokens = filled(url, count)
+        key = ec.generate_private_key(ec.SECP256R1())
+        keys = folder / "keys.json"
+        public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
+        keys.write_text(json.dumps({"keys": [public | {"kid": "1"}]}), encoding="utf-8")
+        token = token_of(key)
+        port = stack.enter_context(process("served", url, str(keys)))
+        paths = {
+            "who": [f"/v1/who?action={quote(action, safe='')}" for action in actions],
+            "status": [f"/v1/status?of={quote(f'token:{token}', safe='')}" for token in tokens],
+        }
+        for name, asked in paths.items():
+            yield from against_bare(name, port, token, asked, folder)
+        yield from tail(url, port, token, listeners)
+
+
+def against_bare(name: str, port: int, token: str, asked: list[str], folder: Path) -> Iterator[Figure]:
+    """One question with 1 and 32 clients, beside the bare endpoint."""
+    body = folder / "body.json"
+
+    async def one() -> bytes:
+        async with connected(port, token) as connection:
+            return await connection.get(asked[0])
+
+    body.write_bytes(asyncio.run(one()))
+    with process("bare", str(body)) as bare_port:
+        for clients in (1, 32):
+            asyncio.run(load(port, token, asked, clients))  # what is read once is read
+            bare_rate, bare_p99 = asyncio.run(load(bare_port, token, ["/"], clients))
+            rate, p99 = asyncio.run(load(port, token, asked, clients))
+            what = f"{name}, {clients} client{'s' if clients > 1 else ''}"
+            ratio = rate / bare_rate
+            against = f"bare FastAPI: {bare_rate:,.0f}/s, p99 {bare_p99:.1f} ms"
+            yield Figure(
+                name=what, value=rate, unit="req/s", ratio=ratio, against=against, goal=f">= {GOAL}", met=ratio >= GOAL
+            )
+            yield Figure(name=f"{what}, p99", value=p99, unit="ms")
+
+
+def tail(url: str, port: int, token: str, listeners: int) -> Iterator[Figure]:
+    """So many listeners, and one event."""
+
+    def send() -> None:
+        store, log = open_store(url, codec.read), open_log(url, create=False, clock=now)
+        body = TokenIssued(token="told", subject="human:told")
+        log.append([entry_of(events.numbered(body, 1 << 43, events.START))])
+        project(log, store, None)
+        log.close()
+        store.close()
+
+    heard, seconds = asyncio.run(listening(port, token, listeners, send))
+    yield Figure(name=f"of {listeners:,} listeners heard", value=heard, unit="", goal="all", met=heard == listeners)
+    yield Figure(name="until the last of them heard", value=seconds, unit="s")
+
+
+def filled(url: str, count: int) -> tuple[list[str], list[str]]:
+    """A store with so many events; some of its actions and tokens."""
+    actions: list[str] = []
+    tokens: list[str] = []
+    store, log = open_store(url, codec.read, create=True), open_log(url, create=True, clock=now)
+    part = []
+    for event in events.a_day(count):
+        part.append(entry_of(event))
+        match event.body:
+            case ActionPerformed():
+                actions.append(event.body.action)
+            case TokenIssued():
+                tokens.append(event.body.token)
+        if len(part) == _PART:
+            log.append(part)
+            part = []
+    log.append(part)
+    project(log, store, None)
+    log.close()
+    store.close()
+    rng = random.Random(1)
+    return rng.sample(actions, min(ASKED, len(actions))), rng.sample(tokens, min(ASKED, len(tokens)))
+
+
+def token_of(key: ec.EllipticCurvePrivateKey) -> str:
+    """A token for an hour."""
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    at = now() // 1_000_000
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "human:benchmark", "roles": ["investigator"]}
+    return jwt.encode(claims | {"iat": at, "exp": at + 3_600}, pem, algorithm="ES256", headers={"kid": "1"})
+
+
+def main() -> None:
+    """Measure, print a table as it grows."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.http", description=__doc__)
+    parser.add_argument("--events", type=int, default=QUICK, help=f"in the store; by default {QUICK:,}")
+    parser.add_argument("--listeners", type=int, default=1_000, help="of the live tail")
+    parser.add_argument("--process", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.process:
+        {"served": served, "bare": bare}[options.process[0]](*options.process[1:])
+        return
+    print(f"{platform.machine()}, Python {platform.python_version()}, {options.events:,} events; one process serves")
+    print(f"{'what':<44}{'value':>14} {'unit':<9}{'ratio':>7}  {'against, goal'}")
+    for figure in measure(options.events, options.listeners):
+        show(figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""The endpoints of enforcement points, mounted beside the API: introspection, Shared Signals, keys, status lists."""
+
+from fastapi import APIRouter
+
+from lineage.deliver import introspection, status_lists
+from lineage.deliver.current import Current
+from lineage.deliver.keys import load_keys
+from lineage.deliver.ssf import routes as shared_signals
+from lineage.deliver.ssf.transmitter import Transmitter
+from lineage.deliver.status_lists import StatusLists
+from lineage.serve.http.site import Site
+from lineage.serve.settings import Settings
+
+
+def endpoints(settings: Settings, site: Site) -> list[APIRouter]:
+    """What the settings allow: status lists need a key to sign with and a URL to stand under.
+
+    Raises:
+        RefusedError: The key cannot be used.
+    """
+    service, clock, authenticate = site.service, site.service.clock, site.authenticate
+    current = Current(service.store, service.trust.table)
+    keys = load_keys([settings.signing_key_file]) if settings.signing_key_file is not None else None
+    transmitter = None
+    if settings.ssf is not None and keys is not None:
+        transmitter = Transmitter(service.store, service.trust.table, settings.ssf, keys, clock)
+    found = [
+        introspection.router(current, clock, authenticate),
+        shared_signals.router(transmitter, authenticate),
+        shared_signals.jwks_router(keys),
+    ]
+    address = settings.http.public_url or (settings.ssf.issuer if settings.ssf is not None else None)
+    if keys is not None and address is not None:
+        lists = StatusLists(current, clock, f"{address.rstrip('/')}/status-lists", keys)
+        found.append(status_lists.router(lists, clock))
+    return found
