@@ -15,7 +15,6 @@ from lineage.serve.http.starting import Say, serve
 from lineage.serve.http_settings import HttpSettings
 from lineage.serve.service import Service, Trust
 from lineage.serve.shared_log import SharedLog
-from lineage.serve.web import pages
 from lineage.store.store import open_store
 
 
@@ -45,8 +44,7 @@ def run_serving(settings: HttpSettings, *, say: Say) -> None:
             try:
                 service = Service(store, shared, Trust(), clock, source="urn:delegraph:demo")
                 register_receiver(service)
-                path = demo_story(service)
-                serve(service, settings, say=say, name=RESPONDER, parts=lambda site: [pages(site, story=path)])
+                serve(service, settings, say=say, name=RESPONDER, story=demo_story(service))
             finally:
                 shared.close()
         finally:
