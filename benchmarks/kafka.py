@@ -242,6 +242,11 @@ def rate(found: Mapping[str, float]) -> float:
     return found["records"] / found["seconds"]
 
 
+def cpu(found: Mapping[str, float]) -> float:
+    """Microseconds that a process was on a core, an event; its start is in it."""
+    return found["cpu"] / found["records"] * 1e6
+
+
 def fill(url: str, count: int) -> None:
     """Make the topics and put a day's events on them."""
     log = KafkaLog(url)
@@ -286,13 +291,14 @@ def intake(url: str, stores: Databases, folder: Path) -> Iterator[Figure]:
     """Consumers, against bare polling and decoding."""
     ceiling = run("bare", url)
     yield Figure(name="bare poll + fastavro", value=rate(ceiling), unit="events/s")
+    yield Figure(name="bare poll + fastavro, of a core", value=cpu(ceiling), unit="us/event")
     slow = run("naive", url, f"sqlite:///{folder}/naive.db")
-    yield _against(f"naive networkx + ORM, SQLite ({NAIVE:,})", slow, ceiling)
+    yield from _against(f"naive networkx + ORM, SQLite ({NAIVE:,})", slow, ceiling)
     for live in ("live", "-"):
         words = "with the live graph" if live == "live" else "no live graph"
-        yield _against(f"ours to SQLite, {words}", run("ours", url, stores.sqlite(), live), ceiling, goal=0.8)
+        yield from _against(f"ours to SQLite, {words}", run("ours", url, stores.sqlite(), live), ceiling, goal=0.8)
         found = run("ours", url, stores.postgresql(), live)
-        yield _against(f"ours to PostgreSQL, {words}", found, ceiling, goal=0.8)
+        yield from _against(f"ours to PostgreSQL, {words}", found, ceiling, goal=0.8)
         if live == "live":
             times = rate(found) / rate(slow)
             yield Figure(name="ours to PostgreSQL", value=rate(found), unit="events/s", against="naive", ratio=times,
@@ -310,11 +316,17 @@ def intake(url: str, stores: Databases, folder: Path) -> Iterator[Figure]:
                  goal=">= 100,000/s", met=rate(anew) >= 100_000)  # fmt: skip
 
 
-def _against(name: str, found: Mapping[str, float], ceiling: Mapping[str, float], goal: float = 0) -> Figure:
+def _against(name: str, found: Mapping[str, float], ceiling: Mapping[str, float], goal: float = 0) -> Iterator[Figure]:
+    """By the clock on the wall, and what the process took of a core: on a machine that others use as well the second.
+
+    The database of PostgreSQL is a process of its own and not in the second.
+    """
     ratio = rate(found) / rate(ceiling)
     said = f">= {goal}" if goal else ""
-    return Figure(name=name, value=rate(found), unit="events/s", against="bare", ratio=ratio, goal=said,
-                  met=ratio >= goal if goal else None)  # fmt: skip
+    yield Figure(name=name, value=rate(found), unit="events/s", against="bare", ratio=ratio, goal=said,
+                 met=ratio >= goal if goal else None)  # fmt: skip
+    ratio = cpu(ceiling) / cpu(found)
+    yield Figure(name=f"{name}, of a core", value=cpu(found), unit="us/event", against="bare", ratio=ratio)
 
 
 def producing(servers: str, count: int, folder: Path) -> Iterator[Figure]:
@@ -324,9 +336,10 @@ def producing(servers: str, count: int, folder: Path) -> Iterator[Figure]:
     raw = run("bare_produced", f"kafka://{servers}/raw", str(count))
     yield Figure(name="bare idempotent producer", value=rate(raw), unit="events/s")
     sdk = run("produced", f"kafka://{servers}/sdk", str(count), f"{folder}/spool.db")
-    yield _against("producer SDK, until acknowledged", sdk, raw)
-    emitting = {"records": sdk["records"], "seconds": sdk["emitting"]}
-    yield _against("producer SDK, emit returned (on disk)", emitting, raw)
+    yield from _against("producer SDK, until acknowledged", sdk, raw)
+    ratio = sdk["records"] / sdk["emitting"] / rate(raw)
+    yield Figure(name="producer SDK, emit returned (on disk)", value=sdk["records"] / sdk["emitting"], unit="events/s",
+                 against="bare", ratio=ratio)  # fmt: skip
 
 
 def latency(servers: str, stores: Databases, folder: Path) -> Iterator[Figure]:
@@ -380,7 +393,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.run:
         name, *said = options.run
-        print(json.dumps(PROCESSES[name](*said)))
+        before = time.process_time()
+        found = PROCESSES[name](*said)
+        print(json.dumps({**found, "cpu": time.process_time() - before}))
         return
     count = options.events or (FULL if options.full else QUICK)
     print(f"{platform.machine()}, Python {platform.python_version()}, {count:,} events, topics {', '.join(TOPICS)}")

@@ -21,7 +21,7 @@ from kafka.admin import (
 )
 
 from compose.native.processes import POLL_SECONDS
-from compose.native.secured import GROUP_RIGHTS, ITERATIONS, TOPIC_RIGHTS, USERS
+from compose.native.secured import GROUP_RIGHTS, ITERATIONS, TOPIC_RIGHTS, TRANSACTION_RIGHTS, USERS
 
 GROUP: Final = "delegraph"
 MECHANISM: Final = "SCRAM-SHA-512"
@@ -51,6 +51,15 @@ def tell(admin: Any, passwords: dict[str, str], prefix: str) -> None:
     rights = [
         (user, ResourcePattern(ResourceType.TOPIC, f"{prefix}.{topic}", ACLResourcePatternType.LITERAL), operation)
         for user, topic, operations in TOPIC_RIGHTS
+        for operation in operations
+    ]
+    rights += [
+        (
+            user,
+            ResourcePattern(ResourceType.TRANSACTIONAL_ID, f"{prefix}.{name}", ACLResourcePatternType.LITERAL),
+            operation,
+        )
+        for user, name, operations in TRANSACTION_RIGHTS
         for operation in operations
     ]
     group = ResourcePattern(ResourceType.GROUP, GROUP, ACLResourcePatternType.LITERAL)

@@ -34,6 +34,7 @@ from lineage.core.trust import TrustTable
 logger = logging.getLogger(__name__)
 
 Place = tuple[str, int]  # topic and partition, as in positions
+_Settled = tuple[Batch, Outcomes, float, float]  # what ``Observer.committed`` is told
 
 BATCH: Final = 20_000  # records in one transaction, when there are so many
 _POLL_MS: Final = 200
@@ -129,9 +130,9 @@ class Consumer:
                 self._turns(member, stopped)
             except Exception:
                 with suppress(Exception):  # what is written by now is told all the same
-                    self._settle(member)
+                    self._finish(member)
                 raise
-            self._settle(member)
+            self._finish(member)
 
     def _turns(self, member: "_Member", stopped: threading.Event) -> None:
         checked = time.monotonic()
@@ -175,12 +176,15 @@ class Consumer:
         polled = member.poll()
         with collector_put_off():
             batch = self._read(polled) if polled else Batch()
-            self._settle(member)
-            # What was polled and is not written comes again: here, or to whoever has the partition next.
-            if not stopped.is_set() and member.claim(batch, polled, generation):
-                member.writing = member.writer.submit(self._write, batch, began)
+            settled = self._settle(member)
+            try:
+                # What was polled and is not written comes again: here, or to whoever has the partition next.
+                if not stopped.is_set() and member.claim(batch, polled, generation):
+                    member.writing = member.writer.submit(self._write, batch, began)
+            finally:
+                self._announce(member, settled)  # while the next one is written
         if not polled:
-            self._settle(member)
+            self._finish(member)
             member.tell()  # also of the last batch before a pause
         self._observer.lag(member.lag())
 
@@ -191,7 +195,7 @@ class Consumer:
                 read_records(records_of(topic, partition, records), self._trust, batch)
         return batch
 
-    def _write(self, batch: Batch, began: float) -> tuple[Batch, Outcomes, float, float]:
+    def _write(self, batch: Batch, began: float) -> _Settled:
         start = time.monotonic()
         with self._traced("transaction") as span:
             span.link(made_in for record in batch.readable if (made_in := record.fact.event.traceparent))
@@ -200,23 +204,32 @@ class Consumer:
         done = time.monotonic()
         return batch, outcomes, done - began, done - start
 
-    def _settle(self, member: "_Member") -> None:
-        """Wait for the batch that is being written."""
+    def _settle(self, member: "_Member") -> _Settled | None:
+        """Wait for the batch that is being written; what became of it, if it is in the store."""
         writing, member.writing = member.writing, None
         if writing is None:
-            return
+            return None
         try:
             with self._asking_store():
-                batch, outcomes, batch_seconds, transaction_seconds = writing.result()
+                settled = writing.result()
         except FencedError as fault:  # another consumer has the partition, or had it meanwhile
             logger.info("%s; going on from the positions of the store", fault)
             member.resume()
             self._asked = "log"
-            return
+            return None
         self._wait = _SHORTEST_WAIT_SECONDS
-        self.records += len(batch.readable) + len(batch.unreadable)
-        self._observer.committed(batch, outcomes, batch_seconds, transaction_seconds)
-        member.commit({place: following for place, (_, following) in batch.advance.items()})
+        return settled
+
+    def _announce(self, member: "_Member", settled: _Settled | None) -> None:
+        """Say of a batch that it is in the store."""
+        if settled is not None:
+            batch = settled[0]
+            self.records += len(batch.readable) + len(batch.unreadable)
+            self._observer.committed(*settled)
+            member.commit({place: following for place, (_, following) in batch.advance.items()})
+
+    def _finish(self, member: "_Member") -> None:
+        self._announce(member, self._settle(member))
 
 
 class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python ships no types
@@ -238,7 +251,7 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
         self._committed_at = time.monotonic()
         self._waiting_since: float | None = time.monotonic()  # for partitions; None: they were given, be it none
         self.generation = 0
-        self.writing: Future[tuple[Batch, Outcomes, float, float]] | None = None
+        self.writing: Future[_Settled] | None = None
         self.writer = ThreadPoolExecutor(1, "delegraph-writer")
         self._consumer = made(
             KafkaConsumer,

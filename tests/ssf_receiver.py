@@ -4,7 +4,8 @@ It knows nothing of the transmitter but the URL of its configuration. It writes 
 before it answers. How it behaves is said by ``POST /behave``:
 
     {"status": 503, "headers": {...}, "body": {...}, "times": 3}   answer so, the next few times
-    {"wait_seconds": 2}                                            answer late
+    {"wait_seconds": 0.1}                                          answer late
+    {"hold": true}                                                 answer not before this is over
     {"refuse": "token-7"}                                          400 for whatever is about that, for good
 
 ``python -m tests.ssf_receiver PORT JOURNAL CONFIGURATION_URL AUDIENCE AUTHORIZATION``
@@ -28,6 +29,7 @@ class RefusalError(Exception):
 
 class Receiver(ThreadingHTTPServer):
     daemon_threads = True
+    allow_reuse_port = True  # it comes up again where it was
 
     def __init__(self, port: int, journal: Path, configuration: str, audience: str, authorization: str) -> None:
         super().__init__(("127.0.0.1", port), Handler)
@@ -114,6 +116,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(400, {"err": str(refusal), "description": f"not for me: {refusal}"})
         self.server.note(outcome="accepted", at=time.time(), claims=claims, header=jwt.get_unverified_header(token))
         time.sleep(behaviour.get("wait_seconds", 0))
+        while self.server.behaviour.get("hold"):
+            time.sleep(0.02)
         return self.answer(202)
 
     def answer(self, status: int, body: Any = None, headers: dict[str, str] | None = None) -> None:

@@ -1,6 +1,7 @@
 """Worlds of Shared Signals: a store, a transmitter over HTTP, and receivers in processes of their own."""
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -24,7 +25,7 @@ from lineage.deliver.ssf.settings import SsfSettings
 from lineage.deliver.ssf.transmitter import Transmitter
 from lineage.serve.wiring import now
 from lineage.store import outbox
-from tests.kafka_worlds import ROOT, free_port, started, wait_until
+from tests.kafka_worlds import ROOT, started, wait_until
 from tests.test_revocation_feed import Desk, order, token
 
 Json = dict[str, Any]
@@ -63,8 +64,8 @@ class World:
         self.key_file = folder / "keys.pem"
         self.key_file.write_text("".join(pem(key) for key in keys or (RSA,)))
         self.key_file.chmod(0o600)
-        self.port = free_port()
-        self.issuer = f"http://127.0.0.1:{self.port}"
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.issuer = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
         self.settings = SsfSettings(issuer=self.issuer, loopback=True)
         self.transmitter = self.anew()
         self.spread = Spread(self.store, None)
@@ -112,15 +113,14 @@ def serving(world: World, *, poll_seconds: float = 0.5) -> Iterator[World]:
     app = FastAPI()
     app.include_router(router(world.transmitter, by_name, poll_seconds=poll_seconds))
     app.include_router(jwks_router(world.transmitter.keys))
-    with running(app, world.port):
+    with running(app, world.listening):
         yield world
 
 
 @contextmanager
-def running(app: FastAPI, port: int) -> Iterator[None]:
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, ws="none", lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
+def running(app: FastAPI, listening: socket.socket) -> Iterator[None]:
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
         wait_until(lambda: server.started)
@@ -128,6 +128,7 @@ def running(app: FastAPI, port: int) -> Iterator[None]:
     finally:
         server.should_exit = True
         thread.join()
+        listening.close()
 
 
 class Client:
@@ -181,7 +182,11 @@ class Receiver:
     def __init__(self, world: World, name: str) -> None:
         self.world = world
         self.name = name
-        self.port = free_port()
+        # Bound and never listening: nobody else gets the port while the receiver is down, and who connects is refused.
+        self.held = socket.socket()
+        self.held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.held.bind(("127.0.0.1", 0))
+        self.port = self.held.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/events"
         self.journal = world.folder / f"{name}.jsonl"
         self.journal.touch()
@@ -221,6 +226,7 @@ def receiving(world: World, name: str) -> Iterator[Receiver]:
         yield receiver
     finally:
         receiver.kill()
+        receiver.held.close()
 
 
 def key_in(claims: Json) -> str:

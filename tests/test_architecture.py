@@ -30,7 +30,7 @@ PLACES = {
     "opentelemetry": ("ingest.headers", "lineage.serve.traces"),
     "click": ("lineage.serve",),
     "rich": ("lineage.serve",),
-    "prometheus_client": ("lineage.serve.http.measures", "lineage.serve.metrics"),
+    "prometheus_client": ("lineage.serve.http.measures", "lineage.serve.metrics", "lineage.serve.delivery_metrics"),
     "uvicorn": ("lineage.serve",),
     "psycopg": ("lineage.store",),
     "sqlite3": ("ingest.spool", "ingest.sqlite_log", "lineage.store"),

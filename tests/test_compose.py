@@ -157,7 +157,7 @@ def test_every_container_says_how_it_is():
             assert ({"disable": True}, "no") == (service["healthcheck"], service["restart"])
         else:
             assert "unless-stopped" == service["restart"]
-            assert name == "consumer" or service["healthcheck"]["test"][0] == "CMD"
+            assert name in ("consumer", "deliver") or service["healthcheck"]["test"][0] == "CMD"
 
 
 def test_nothing_starts_before_what_it_needs():
@@ -194,7 +194,7 @@ def test_the_example_names_every_variable():
     assert text.count("${") == len(re.findall(r"\$\{\w+:-[^}]*\}", text))
 
 
-@pytest.mark.parametrize("name", ["init", "consumer"])
+@pytest.mark.parametrize("name", ["init", "consumer", "deliver"])
 def test_what_a_container_is_told_are_settings(name: str, secrets: Path):
     """
     delegraph takes the environment of a container as it stands, and knows every variable of ours.
@@ -502,13 +502,14 @@ def test_the_broker_lets_everyone_do_what_he_may_and_no_more(broker: Broker):
         }
 
     expected = {"consumer": [False, False], "producer": [True, False], "responder": [True, True]}
+    expected["deliverer"] = [True, False]  # acknowledgements
     assert expected == rights()
     broker.process.stop()
     broker.start()
     assert expected == rights()
     consumer = KafkaConsumer(**broker.client("consumer"), group_id=None, auto_offset_reset="earliest")
     places = [TopicPartition(decisions, 0), TopicPartition(decisions, 1)]
-    assert 4 == sum(consumer.end_offsets(places).values())
+    assert 6 == sum(consumer.end_offsets(places).values())
     consumer.close()
 
 

@@ -445,6 +445,18 @@ def test_an_advertised_address_that_leads_nowhere_is_told(odd_kafka: Kafka):
 
 
 @pytest.mark.kafka
+def test_who_delivers_may_acknowledge_and_not_order(log_of: Callable[..., KafkaLog], prefix: str):
+    """
+    What called receivers answer goes by decisions; an order of the one who delivers is refused.
+    """
+    deliverer = log_of("deliverer")
+    assert deliverer.identity
+    deliverer.append([Entry(DECISIONS, b"acknowledgement")])
+    with pytest.raises(RefusedError, match=rf"may not write the topic {prefix}\.orders"):
+        deliverer.append([Entry(ORDERS, b"order")])
+
+
+@pytest.mark.kafka
 def test_a_producer_cannot_write_orders(log_of: Callable[..., KafkaLog], prefix: str):
     """
     The broker's own access lists say who may order: the fault names user, topic and remedy, and nothing is written.

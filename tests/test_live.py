@@ -1,7 +1,9 @@
 """The live graph: whatever came by whichever way, it says what the store says."""
 
+import gc
 import json
 import random
+import weakref
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -109,6 +111,24 @@ def test_a_graph_that_is_read_in_pages_is_whole(tmp_path: Path, monkeypatch: Any
     assert digest_of_store(store, None) == digest["digest"]
     assert digest == live.digest()
     store.close()
+
+
+def test_a_graph_that_is_loaded_anew_gives_the_old_one_back(tmp_path: Path):
+    """
+    What the collector was told to leave alone is freed when another graph takes its place, cycles or not.
+    """
+    store = store_in(tmp_path)
+    for batch in batches_of(worlds.world(random.Random(2)), random.Random(2), None):
+        store.write(batch)
+    live = LiveGraph(store, None, lambda: NOW)
+    live.load()
+    assert live.size()  # networkx keeps a view on the graph in the graph
+    before = weakref.ref(live._world.graph)
+    live.load()
+
+    assert before() is None
+    store.close()
+    gc.unfreeze()
 
 
 def test_a_live_graph_answers_nothing_before_it_is_loaded(tmp_path: Path):

@@ -21,8 +21,11 @@ from compose.native.postgres import Postgres
 from compose.native.processes import PORTS, Process, ports_of, wait_for
 from compose.native.secured import SecuredKafka
 from compose.native.stack import Stack
+from ingest.kafka_settings import KafkaSettings
+from ingest.revocations import Revocations
 from lineage.core.errors import UnavailableError
 from tests import servers
+from tests.kafka_worlds import wait_until
 from tests.servers import had
 
 ROOT = Path(__file__).parents[1]
@@ -409,7 +412,7 @@ def test_the_stack_answers_and_leaves_nothing_behind(run_folder: Path, tmp_path:
         had(stack.kafka.start)
         had(stack.postgres.start)
         stack.start()  # what fails from here on is our own
-        processes = [stack.kafka.process, stack.postgres.process, *stack.consumers]
+        processes = [stack.kafka.process, stack.postgres.process, *stack.consumers, stack.deliverer]
         stack.delegraph("producer", "emit", str(ROOT / "examples" / "incident.jsonl"))
         who = answer_when(stack, lambda answer: answer["as_of"]["behind"] == 0, "who", "mail-7")
         with pytest.raises(UnavailableError, match="order"):
@@ -417,6 +420,10 @@ def test_the_stack_answers_and_leaves_nothing_behind(run_folder: Path, tmp_path:
         before = json.loads(stack.delegraph("investigator", "status", "token:https://idp.example#mailer-1", "--json"))
         emit(stack, "responder", order, tmp_path)
         answer_when(stack, lambda answer: answer["state"] == "cascaded", "status", "token:https://idp.example#mailer-1")
+        with Revocations(
+            f"kafka://{stack.kafka.servers}", KafkaSettings.from_mapping(stack.kafka.settings("consumer"))
+        ) as revocations:
+            wait_until(lambda: revocations.is_dead("https://idp.example#mailer-1"))
         pids = [process.pid for process in processes]
         stack.consumers[0].kill()
         stack.start()
@@ -428,4 +435,4 @@ def test_the_stack_answers_and_leaves_nothing_behind(run_folder: Path, tmp_path:
     assert "cascaded" != before["state"]
     assert pids[:2] + pids[3:] == kept[:2] + kept[3:]
     assert pids[2] != kept[2]
-    assert [False] * 4 == [process.is_alive() for process in processes]
+    assert [False] * 5 == [process.is_alive() for process in processes]

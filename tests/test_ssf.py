@@ -1,15 +1,21 @@
 """The parts of the transmitter: where it pushes, what it makes of answers, what it takes from receivers, settings."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from fastapi import FastAPI
 
 from lineage.core.errors import RefusedError
@@ -20,9 +26,14 @@ from lineage.deliver.ssf.requests import endpoint_of, wanted_of
 from lineage.deliver.ssf.routes import jwks_router, router
 from lineage.deliver.ssf.seals import Seals
 from lineage.deliver.ssf.sets import subject_of
+from lineage.serve.http.app import create_app
+from lineage.serve.http.shared_signals import shared_signals
+from lineage.serve.http.site import Site
+from lineage.serve.service import Service, Trust
 from lineage.serve.settings import Settings
-from tests.kafka_worlds import free_port
-from tests.ssf_worlds import PUSH, RSA, World, by_name, pem, running, serving
+from lineage.serve.wiring import now
+from tests.asgi import Asking
+from tests.ssf_worlds import PUSH, RSA, World, by_name, pem, serving
 from tests.stores import in_a_file
 from tests.test_revocation_feed import Desk
 
@@ -129,6 +140,35 @@ def test_nothing_is_pushed_where_a_name_leads_to_this_machine():
         assert "an address that nothing is pushed to" in str(sent(url))
 
 
+def test_the_certificate_has_to_be_for_the_name_that_the_receiver_gave(tmp_path: Path):
+    """
+    Whichever address the name leads to, and though the address is what is connected to.
+    """
+    refused = Failed("the receiver does not answer (ConnectError)")
+    for name, expected in [("localhost", Accepted()), ("other.example", refused)]:
+        with answering(202) as server:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate_of(name, tmp_path))
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+            post = Post(ca_file=tmp_path / f"{name}.pem", loopback=True)
+            url = server.url.replace("http://127.0.0.1", "https://localhost")
+            assert expected == post.send(url, SECRET, "token", at=AT)
+            post.close()
+
+
+def certificate_of(name: str, folder: Path) -> Path:
+    """A certificate that signs itself, with its key, in a file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    moment = datetime.now(tz=UTC)
+    made = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(moment - timedelta(days=1)).not_valid_after(moment + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    file = folder / f"{name}.pem"
+    file.write_text(made.sign(key, SHA256()).public_bytes(Encoding.PEM).decode() + pem(key))
+    return file
+
+
 @pytest.mark.parametrize(
     ("url", "loopback", "expected"),
     [
@@ -223,14 +263,15 @@ def test_without_a_transmitter_every_route_says_so():
     """
     501 with the settings that are missing; the keys are none.
     """
-    app, port = FastAPI(), free_port()
+    app = FastAPI()
     app.include_router(router(None, by_name))
     app.include_router(jwks_router(None))
-    with running(app, port), httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
-        for path in ("/.well-known/ssf-configuration", "/ssf/streams"):
-            answer = http.get(path, headers={"Authorization": "Bearer gateway"})
-            assert (501, "urn:delegraph:problem:not-configured") == (answer.status_code, answer.json()["type"])
-        assert {"keys": []} == http.get("/.well-known/jwks.json").json()
+    asking = Asking(app, {"Authorization": "Bearer gateway"})
+    for path in ("/.well-known/ssf-configuration", "/ssf/streams"):
+        answer = asking.get(path)
+        assert (501, "urn:delegraph:problem:not-configured") == (answer.status_code, answer.json()["type"])
+
+    assert {"keys": []} == asking.get("/.well-known/jwks.json").json()
 
 
 def test_what_is_asked_for_wrongly_is_refused_in_a_sentence(tmp_path: Path):
@@ -274,6 +315,30 @@ def test_what_is_asked_for_wrongly_is_refused_in_a_sentence(tmp_path: Path):
             )
             assert 404 == httpx.get(f"{world.issuer}/.well-known/ssf-configuration/other").status_code
             gateway.close()
+        desk.store.close()
+
+
+def test_the_api_mounts_the_transmitter(tmp_path: Path):
+    """
+    Beside the questions, with the keys that are set and in the description of the API.
+    """
+    with in_a_file() as url:
+        desk = Desk(url)
+        world = World(desk, tmp_path)
+        world.listening.close()
+        given = {"DELEGRAPH_SSF_ISSUER": "https://us.example", "DELEGRAPH_SIGNING_KEY_FILE": str(world.key_file)}
+        service = Service(desk.store, None, Trust(), now, source="urn:test")
+        site = Site(service=service, authenticate=by_name, hosts=frozenset({"us.example"}))
+        app = create_app(site, parts=shared_signals(Settings.of(env=given))(site))
+        asking = Asking(app, {"Authorization": "Bearer gateway"})
+        configuration = asking.get("/.well-known/ssf-configuration").json()
+        made = asking.post("/ssf/streams", json={})
+
+        assert "https://us.example/ssf/streams" == configuration["configuration_endpoint"]
+        assert (201, "gateway") == (made.status_code, made.json()["aud"])
+        assert 400 == asking.get("/ssf/status").status_code
+        assert world.transmitter.keys.jwks() == asking.get("/.well-known/jwks.json").json()
+        assert {"/ssf/streams", "/ssf/poll/{stream_id}"} <= asking.get("/openapi.json").json()["paths"].keys()
         desk.store.close()
 
 

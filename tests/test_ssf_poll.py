@@ -244,6 +244,9 @@ def test_what_a_receiver_refuses_is_kept_and_told_and_the_stream_goes_on(world: 
     assert (bad, "invalid_request", "no such thing") == tuple(
         letters["items"][0][name] for name in ("jti", "err", "description")
     )
+    for name, expected in [("bo/responder", letters["items"]), ("stranger", [])]:
+        answer = gateway.http.get(f"{world.issuer}/ssf/dead-letters", headers={"Authorization": f"Bearer {name}"})
+        assert expected == answer.json()["items"]
     assert [3] == ledger(world, "gateway")
     gateway.close()
 

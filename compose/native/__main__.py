@@ -32,7 +32,7 @@ def main() -> int:
 
 def _up() -> None:
     # Stopping must work where the packages that starting needs are not, or not any more.
-    from .stack import CONSUMERS, Stack  # noqa: PLC0415
+    from .stack import CONSUMERS, DELIVERER, Stack  # noqa: PLC0415
 
     jars.fetch()
     stack = Stack(STACK)
@@ -40,7 +40,7 @@ def _up() -> None:
     kafka = ", ".join(f"{stack.kafka.servers_of(name)} ({safe})" for name, safe in stack.kafka.listeners.items())
     print(f"Kafka       {kafka}")
     print(f"PostgreSQL  {stack.postgres.address}")
-    for name in CONSUMERS:
+    for name in (*CONSUMERS, DELIVERER):
         print(f"{name}  http://{stack.address_of(name)}/metrics, /healthz, /readyz")
     print(f"\nSettings, passwords, data and logs are in {_shown(STACK)}. For example:\n")
     print(f"  export DELEGRAPH_CONFIG={_shown(stack.config('producer'))}")

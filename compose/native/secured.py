@@ -30,7 +30,7 @@ from .kafka import Kafka
 from .processes import POLL_SECONDS
 from .secret_files import password, write_secret
 
-USERS: Final = ("admin", "consumer", "producer", "responder")
+USERS: Final = ("admin", "consumer", "producer", "responder", "deliverer")
 LISTENERS: Final = {
     "SASL": "SASL_PLAINTEXT",
     "SASL_TLS": "SASL_SSL",
@@ -43,9 +43,11 @@ ITERATIONS: Final = 4096  # the least that a broker takes: the passwords are lon
 
 READ: Final = (ACLOperation.READ, ACLOperation.DESCRIBE, ACLOperation.DESCRIBE_CONFIGS)
 WRITE: Final = (ACLOperation.WRITE, ACLOperation.DESCRIBE)
+LOOK: Final = (ACLOperation.DESCRIBE, ACLOperation.DESCRIBE_CONFIGS)
 GROUP_RIGHTS: Final = (ACLOperation.READ, ACLOperation.DESCRIBE)
 DECISIONS: Final = "decisions"
 ORDERS: Final = "orders"
+REVOCATIONS: Final = "revocations"
 # Who may do what with which topic. What does not stand here is refused, but to admin.
 TOPIC_RIGHTS: Final = (
     ("consumer", DECISIONS, READ),
@@ -53,7 +55,14 @@ TOPIC_RIGHTS: Final = (
     ("producer", DECISIONS, WRITE),
     ("responder", DECISIONS, READ + WRITE),
     ("responder", ORDERS, READ + WRITE),
+    # What it is answered by those whom it calls are acknowledgements, which are decisions.
+    ("deliverer", DECISIONS, WRITE + LOOK),
+    ("deliverer", ORDERS, LOOK),
+    ("deliverer", REVOCATIONS, READ + WRITE + (ACLOperation.CREATE,)),
+    ("consumer", REVOCATIONS, READ),
 )
+# Who feeds shuts out who fed before by this, under the name of the topic.
+TRANSACTION_RIGHTS: Final = (("deliverer", REVOCATIONS, WRITE),)
 
 
 class SecuredKafka(Kafka):
@@ -65,19 +74,24 @@ class SecuredKafka(Kafka):
         super().__init__(folder, protocols=LISTENERS, properties=self._security())
 
     def start(self) -> None:
-        """Start it, and tell it the users the first time. Nothing happens if it runs."""
+        """Start it, and tell it the users it does not know yet. Nothing happens if it runs."""
         self._certify(datetime.now(UTC))
         super().start()
-        told = self.folder / "users.told"
-        if not told.exists():
+        told, users = self.folder / "users.told", " ".join(USERS)
+        if not told.exists() or told.read_text(encoding="ascii") != users:
             self._tell_users()
-            told.touch()
+            told.write_text(users, encoding="ascii")
 
     def grant(self, prefix: str, *, group: str = "delegraph") -> None:
         """Allow the users what they need with the topics of a prefix, and the consumer its group."""
         rights = [
             _allow(user, ResourceType.TOPIC, f"{prefix}.{topic}", operation)
             for user, topic, operations in TOPIC_RIGHTS
+            for operation in operations
+        ]
+        rights += [
+            _allow(user, ResourceType.TRANSACTIONAL_ID, f"{prefix}.{name}", operation)
+            for user, name, operations in TRANSACTION_RIGHTS
             for operation in operations
         ]
         rights += [_allow("consumer", ResourceType.GROUP, group, operation) for operation in GROUP_RIGHTS]

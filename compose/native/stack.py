@@ -1,9 +1,10 @@
-"""The whole stack on this machine: a secured Kafka, PostgreSQL, topics and tables, and two consumers.
+"""The whole stack on this machine: a secured Kafka, PostgreSQL, topics and tables, two consumers and a deliverer.
 
 Up is idempotent: what runs stays, what does not is started, data and passwords are kept. Whoever uses it does so by one
 of the files ``NAME.toml`` in its folder, which ``DELEGRAPH_CONFIG`` may name:
 
-- ``admin`` makes topics and tables, ``consumer`` projects, ``producer`` may send decisions and no orders;
+- ``admin`` makes topics and tables, ``consumer`` projects, ``deliverer`` tells receivers what orders did;
+- ``producer`` may send decisions and no orders;
 - ``responder`` may give orders too, ``investigator`` may only read.
 """
 
@@ -35,11 +36,13 @@ READER: Final = "delegraph_reader"
 ROLES: Final = {
     "admin": ("admin", WRITER),
     "consumer": ("consumer", WRITER),
+    "deliverer": ("deliverer", WRITER),
     "producer": ("producer", None),
     "responder": ("responder", WRITER),
     "investigator": ("consumer", READER),
 }
 CONSUMERS: Final = ("consumer-1", "consumer-2")
+DELIVERER: Final = "deliverer"
 PARTITIONS: Final = 4
 READY_SECONDS: Final = 60
 
@@ -51,8 +54,9 @@ class Stack:
         self.folder = folder.absolute()
         self.kafka = SecuredKafka(self.folder / "kafka")
         self.postgres = Postgres(self.folder / "postgres")
-        self.ports = ports_of(self.folder / "consumers", CONSUMERS)
+        self.ports = ports_of(self.folder / "consumers", CONSUMERS) | ports_of(self.folder / DELIVERER, [DELIVERER])
         self.consumers = [Process(self.folder / "consumers", name) for name in CONSUMERS]
+        self.deliverer = Process(self.folder / DELIVERER, DELIVERER)
 
     def start(self) -> None:
         """Start what does not run, and come back when all of it answers. What runs is left alone."""
@@ -62,12 +66,14 @@ class Stack:
         self._make_database()
         for user in ROLES:
             self.config(user).write_text(self._settings(user), encoding="utf-8")
-        environment = self._environment("consumer")
         self.delegraph("admin", "init", "--partitions", str(PARTITIONS), "--reader", READER)
-        for process in self.consumers:
+        running = [(process, "consumer", "consume") for process in self.consumers]
+        running.append((self.deliverer, "deliverer", "deliver"))
+        for process, user, command in running:
             if not process.is_alive():
-                process.start([_command(), "consume", "--listen", self.address_of(process.name)], environment)
-        for process in self.consumers:
+                words = [_command(), command, "--listen", self.address_of(process.name)]
+                process.start(words, self._environment(user))
+        for process, _, _ in running:
             wait_for(process, partial(_is_ready, self.ports[process.name]), seconds=READY_SECONDS)
 
     def stop(self) -> None:
@@ -92,9 +98,9 @@ class Stack:
             raise UnavailableError(f"delegraph {' '.join(words)} as {user}: {done.stderr.strip()}")
         return done.stdout
 
-    def address_of(self, consumer: str) -> str:
-        """``host:port`` at which a consumer answers for itself."""
-        return f"{LOOPBACK}:{self.ports[consumer]}"
+    def address_of(self, name: str) -> str:
+        """``host:port`` at which a process of ours answers for itself."""
+        return f"{LOOPBACK}:{self.ports[name]}"
 
     def _make_database(self) -> None:
         with psycopg.connect(self.postgres.url(), autocommit=True) as connection:

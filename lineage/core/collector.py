@@ -1,4 +1,4 @@
-"""Python's garbage collector, put off while very many values are made that hold no cycle."""
+"""Python's garbage collector, put off while very many values are made that hold no cycle, or kept from them."""
 
 import gc
 from collections.abc import Iterator
@@ -15,3 +15,17 @@ def collector_put_off() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def collector_spared(*, anew: bool = False) -> None:
+    """Keep the collector from looking again and again at all that there is now, which is to stay.
+
+    What is no longer wanted of it is freed all the same, but for cycles.
+
+    Args:
+        anew: Look at everything once more before, for what was kept from it earlier may be garbage by now.
+    """
+    if anew:
+        gc.unfreeze()
+        gc.collect()
+    gc.freeze()

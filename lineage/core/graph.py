@@ -20,6 +20,7 @@ from lineage.core.times import NEVER, Instant
 
 # Names are kept in buckets of 2**32 microseconds (72 minutes) of ``until``: enough to skip what ended long ago.
 _BUCKET_BITS = 32
+_PLAIN: dict[str, object] = {}  # the attributes of every node and edge: none, and so one for all
 
 
 class AuthorityGraph(nx.DiGraph):  # type: ignore[misc]  # networkx has no types
@@ -50,8 +51,7 @@ class AuthorityGraph(nx.DiGraph):  # type: ignore[misc]  # networkx has no types
             self._elements.pop(key, None)  # added up anew when it is asked for
             new = tuple(name for name in alone.names if name not in self._names[key])
         self.facts.add(key, fact)
-        if key not in self._succ:
-            self.add_node(key)
+        self._place(key)
         if new:
             self._names[key] = self._names.get(key, ()) + new
             if key in self.until:  # it stands already under its bound (its children may have come first)
@@ -61,11 +61,17 @@ class AuthorityGraph(nx.DiGraph):  # type: ignore[misc]  # networkx has no types
         above = self._pred[key]
         for parent in alone.parents:
             if parent not in above:
-                self.add_edge(parent, key)
+                self._place(parent)
+                self._succ[parent][key] = above[parent] = _PLAIN
                 self._extend(parent, self.until[key])
         if isinstance(body, TokenIssued):
             for prior in body.prior_actors:
                 self.asserted[prior].add(key)
+
+    def _place(self, key: str) -> None:
+        """A node without attributes; as ``add_node``, which looks for some."""
+        if key not in self._succ:
+            self._node[key], self._succ[key], self._pred[key] = _PLAIN, {}, {}
 
     def _extend(self, key: str, until: Instant) -> None:
         """Raise the bound of an element, and of all above it, to ``until``; stops where it is high enough already."""

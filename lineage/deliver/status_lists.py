@@ -33,7 +33,8 @@ _ANEW_SECONDS: Final = 30  # a list that says the same is signed anew after so l
 _MADE_SECONDS: Final = 1.0
 _SECOND: Final = 1_000_000
 _MOMENT: Final = re.compile(r"[0-9]{1,11}", re.ASCII)  # seconds; what is larger is beyond all times
-_ANYWHERE: Final = {"Access-Control-Allow-Origin": "*"}  # it is public, and wallets are pages
+# It is public, and wallets are pages.
+_ANYWHERE: Final = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
 _ACCEPTED: Final = {MEDIA_TYPE, "application/*", "*/*"}
 
 

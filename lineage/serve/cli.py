@@ -1042,8 +1042,13 @@ def closure(
 
 @main.command()
 @click.option("--once", is_flag=True, help="Deliver what there is now, and leave.")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Metrics and health, such as 127.0.0.1:9465. [env: DELEGRAPH_LISTEN; default: none]",
+)
 @_shared()
-def deliver(settings: "Settings", out: _Out, once: bool) -> None:
+def deliver(settings: "Settings", out: _Out, once: bool, **_said: str | None) -> None:
     """Tell receivers what orders did, element by element, until stopped (SIGINT, SIGTERM).
 
     It follows the store. Beside a log on Kafka it feeds the topic <prefix>.revocations.
@@ -1051,6 +1056,7 @@ def deliver(settings: "Settings", out: _Out, once: bool) -> None:
     \b
       delegraph deliver
       delegraph deliver --once
+      delegraph deliver --listen 127.0.0.1:9465    with metrics and health
     """  # noqa: D301
     from lineage.serve.deliver import deliver as run
     from lineage.serve.deliver import page_of

@@ -1,20 +1,21 @@
-"""Delivery as a process: spread what orders do over the elements, feed the topic that followers read, and push."""
+"""Delivery as a process: spread what orders do over the elements, feed the topic that followers read, push and call."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ingest.kafka_settings import KafkaSettings
-from lineage.core.errors import DelegraphError, FencedError, UnavailableError
+from lineage.core.errors import DelegraphError, FencedError, RefusedError, UnavailableError
 from lineage.core.times import Instant
 from lineage.core.trust import TrustTable
 from lineage.deliver.spread import Spread
-from lineage.deliver.ssf.settings import SsfSettings
+from lineage.serve.calling import Calling
 from lineage.serve.documents import Document
+from lineage.serve.health import Health, Serving
 from lineage.serve.page import Page, many
 from lineage.serve.patience import opened_in_time
 from lineage.serve.stopping import stopped_by_signals
@@ -24,6 +25,7 @@ from lineage.store.streams import count_dead_letters
 
 if TYPE_CHECKING:
     from lineage.deliver.ssf.pusher import Pusher
+    from lineage.serve.delivery_metrics import DeliveryMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -42,25 +44,52 @@ def deliver(settings: Settings, *, once: bool) -> Document:
         UnavailableError: Something is away, and it was to deliver once or was stopped before it began.
     """
     if once:
-        with _opened(settings) as (delivery, pushing):
+        with _opened(settings) as (delivery, ways):
             delivery.turn()
-            pushing.once()
-            return {**delivery.document(), **pushing.document()}
-    with stopped_by_signals() as stopped, opened_in_time(partial(_opened, settings), stopped) as (delivery, pushing):
-        with pushing.beside(stopped):
-            delivery.run(stopped)
-        return {**delivery.document(), **pushing.document()}
+            for way in ways:
+                way.once()
+            return _document(delivery, ways)
+    with (
+        stopped_by_signals() as stopped,
+        opened_in_time(partial(_opened, settings), stopped) as (delivery, ways),
+        ExitStack() as stack,
+    ):
+        for way in ways:
+            stack.enter_context(way.beside(stopped))
+        metrics = _shown(settings, partial(_document, delivery, ways), stack) if settings.listen else None
+        delivery.run(stopped, metrics)
+    return _document(delivery, ways)
+
+
+def _shown(settings: Settings, document: Callable[[], Document], stack: ExitStack) -> "DeliveryMetrics":
+    """Metrics and health on a port, for as long as the stack lasts."""
+    from lineage.serve.delivery_metrics import DeliveryMetrics
+
+    health = Health()
+    metrics = DeliveryMetrics(health, now, document)
+    serving = stack.enter_context(Serving(settings.listen or "", metrics.exposition, health))
+    logger.info("metrics and health on http://%s:%d", serving.host, serving.port)
+    return metrics
+
+
+def _document(delivery: "Delivery", ways: "Ways") -> Document:
+    document = delivery.document()
+    for way in ways:
+        document |= way.document()
+    return document
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[tuple["Delivery", "_Pushing"]]:
+def _opened(settings: Settings) -> Iterator[tuple["Delivery", "Ways"]]:
     trust = settings.read_trust().table
     with opened_store(settings) as store:
         pushing = _Pushing(settings, store, trust)
+        calling = Calling(settings, store, trust)
         delivery = Delivery(store, trust, settings.log_url, settings.kafka, now)
         try:
-            yield delivery, pushing
+            yield delivery, (pushing, calling)
         finally:
+            calling.close()
             delivery.close()
 
 
@@ -71,6 +100,8 @@ def page_of(document: Document) -> Page:
     page.line("No feed: the log is not on Kafka." if fed is None else f"{many(fed, 'change')} sent to the feed.")
     if "pushed" in document:
         page.line(f"{many(document['pushed'], 'event')} accepted by receivers, {document['refused']} refused for good.")
+    for called in document.get("called", ()):
+        page.line(f"{called['receiver']}: {called['enforced']} enforced, {called['rejected']} rejected.")
     return page
 
 
@@ -106,20 +137,27 @@ class Delivery:
         if self._feeder is not None:
             self.fed += self._feeder.turn(self._clock())
 
-    def run(self, stopped: threading.Event) -> None:
+    def run(self, stopped: threading.Event, metrics: "DeliveryMetrics | None" = None) -> None:
         """Deliver until stopped; what is away is waited for, longer each time."""
         wait = _TURN_SECONDS
         while not stopped.is_set():
             began = time.monotonic()
             try:
                 self.turn()
-                wait = max(0.0, _TURN_SECONDS - (time.monotonic() - began))
+                seconds = time.monotonic() - began
+                wait = max(0.0, _TURN_SECONDS - seconds)
+                if metrics is not None:
+                    metrics.turned(seconds)
             except FencedError as fault:
                 logger.info("%s", fault)
                 wait = _TURN_SECONDS
+                if metrics is not None:
+                    metrics.fenced()
             except UnavailableError as fault:
                 wait = min(max(wait, _TURN_SECONDS) * 2, _LONGEST_WAIT_SECONDS)
                 logger.warning("%s; trying again in %.1f s", fault, wait)
+                if metrics is not None:
+                    metrics.fault()
             stopped.wait(wait)
 
     def document(self) -> Document:
@@ -137,7 +175,7 @@ class _Pushing:
 
     def __init__(self, settings: Settings, store: Store, trust: TrustTable | None) -> None:
         self._store = store
-        self._pusher = None if settings.ssf is None else _pusher_of(settings, settings.ssf, store, trust)
+        self._pusher = None if settings.ssf is None else _pusher_of(settings, store, trust)
 
     def once(self) -> None:
         if self._pusher is not None:
@@ -164,13 +202,18 @@ class _Pushing:
         return {"pushed": self._pusher.accepted, "refused": count_dead_letters(self._store)}
 
 
-def _pusher_of(settings: Settings, ssf: SsfSettings, store: Store, trust: TrustTable | None) -> "Pusher":
-    from lineage.deliver.keys import load_keys
-    from lineage.deliver.ssf.pusher import Pusher
-    from lineage.deliver.ssf.transmitter import Transmitter
+Ways = tuple[_Pushing | Calling, ...]
+"""What tells receivers in threads of its own."""
 
-    keys = load_keys([settings.signing_key_file] if settings.signing_key_file else [])
-    return Pusher(Transmitter(store, trust, ssf, keys, now))
+
+def _pusher_of(settings: Settings, store: Store, trust: TrustTable | None) -> "Pusher | None":
+    try:
+        from lineage.deliver.ssf.pusher import Pusher
+        from lineage.deliver.ssf.transmitter import Transmitter
+    except ImportError as error:
+        raise RefusedError("pushing needs a few more packages: pip install 'delegraph[serve]'") from error
+    transmitter = Transmitter.of(store, trust, settings.ssf, settings.read_keys(), now)
+    return None if transmitter is None else Pusher(transmitter)
 
 
 class _Feeder:

@@ -12,6 +12,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final
 
+from lineage.core.collector import collector_spared
 from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.errors import RefusedError, UnavailableError
 from lineage.core.events import ActionPerformed, DecisionMade, Event, Fact, digest
@@ -25,6 +26,7 @@ from lineage.serve.service import split_of
 from lineage.store.store import Store
 
 _PAGE: Final = 50_000  # facts read at once
+_MANY: Final = 10_000  # records in a batch while a consumer catches up
 
 
 class LiveGraph:
@@ -57,6 +59,7 @@ class LiveGraph:
         with self._lock:
             self._world, self._following = world, dict(following)
             self._edition, self._recorded_at = edition, recorded_at
+        collector_spared(anew=True)  # the world that was, if there was one
 
     def projected(self, batch: Batch) -> None:
         """Take in a batch that is in the store, without asking for it; what does not follow is left to ``follow``."""
@@ -69,6 +72,8 @@ class LiveGraph:
             for place, (_, following) in batch.advance.items():
                 self._following[place] = following
             self._heard(max((record.fact.recorded_at for record in batch.readable), default=None))
+        if len(batch.readable) >= _MANY:
+            collector_spared()
 
     def follow(self) -> None:
         """Take in what others have projected since; after a rebuild or a retry of the quarantine read it all anew."""

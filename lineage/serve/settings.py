@@ -11,18 +11,22 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ingest import kafka_settings
 from ingest.kafka_settings import KafkaSettings, parse_url
 from ingest.secret import Secret, is_open_to_others, read_secret
 from ingest.trust import read_trust
 from lineage.core.errors import RefusedError
+from lineage.deliver.endpoints import Endpoint, endpoints_of
 from lineage.deliver.ssf import settings as ssf_settings
 from lineage.deliver.ssf.settings import SsfSettings
 from lineage.serve import http_settings
 from lineage.serve.http_settings import HttpSettings
 from lineage.serve.service import Trust
+
+if TYPE_CHECKING:
+    from lineage.deliver.keys import Keys
 
 DEFAULT_STORE: Final = "sqlite:///delegraph.db"
 DEFAULT_SOURCE: Final = "urn:delegraph:cli"
@@ -57,6 +61,7 @@ class Settings:
         four_eyes: Above how many elements an order needs a second person; None: never.
         signing_key_file: Keys in PEM: the first signs what is delivered, all are published.
         ssf: The transmitter of Shared Signals; None: there is none.
+        receivers: The revocation endpoints that are called.
         kafka: How to get in where the log is a Kafka.
         http: How the HTTP API is served, and who may ask.
         config: The file that settings were read from.
@@ -75,6 +80,7 @@ class Settings:
     four_eyes: int | None = None
     signing_key_file: Path | None = None
     ssf: SsfSettings | None = None
+    receivers: tuple[Endpoint, ...] = ()
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     config: Path | None = None
@@ -95,7 +101,7 @@ class Settings:
         """
         variables = {name: value for name, value in (os.environ if env is None else env).items() if value}
         config = Path(variables[_CONFIG]) if _CONFIG in variables else None
-        in_file, kafka_in_file, http_in_file = _read(config) if config is not None else ({}, {}, {})
+        in_file, kafka_in_file, http_in_file, receivers = _read(config) if config is not None else ({}, {}, {}, ())
         of_env, kafka_of_env, http_of_env, unread = _of_environment(variables)
         given = {name: value for name, value in options.items() if value and name != "http"}
         said, origins = _merged([("option", given), ("environment", of_env), ("file", in_file)])
@@ -111,6 +117,7 @@ class Settings:
             four_eyes=_count(said, "four_eyes"),
             signing_key_file=Path(said["signing_key_file"]) if "signing_key_file" in said else None,
             ssf=SsfSettings.of(said),
+            receivers=receivers,
             kafka=KafkaSettings.from_mapping(kafka),
             http=HttpSettings.from_mapping(http),
             config=config,
@@ -152,6 +159,7 @@ class Settings:
         shown["store_password"] = None if self.store_password is None else "set"
         shown["signing_key_file"] = None if self.signing_key_file is None else str(self.signing_key_file)
         shown |= {} if self.ssf is None else self.ssf.shown()
+        shown |= {f"receivers.{endpoint.receiver}": endpoint.url for endpoint in self.receivers}
         shown |= {f"kafka.{name}": value for name, value in self.kafka.shown().items()} if self.on_kafka else {}
         shown |= {f"http.{name}": value for name, value in self.http.shown().items()}
         return {name: value for name, value in shown.items() if value is not None}
@@ -161,7 +169,8 @@ class Settings:
         """The files with secrets that anybody on this machine may read."""
         keys = () if self.signing_key_file is None else (self.signing_key_file,)
         ours = filter(is_open_to_others, (*self.secret_files, *keys))
-        return (*ours, *self.kafka.open_files, *self.http.open_files)
+        called = (file for endpoint in self.receivers for file in endpoint.open_files)
+        return (*ours, *called, *self.kafka.open_files, *self.http.open_files)
 
     def origin(self, name: str) -> str:
         """Where a setting is from."""
@@ -172,6 +181,18 @@ class Settings:
         if self.trust is None:
             return Trust()
         return Trust(table=read_trust(Path(self.trust)), file=self.trust)
+
+    def read_keys(self) -> "Keys | None":
+        """The keys that we sign with.
+
+        Raises:
+            RefusedError: They cannot be used.
+        """
+        if self.signing_key_file is None:
+            return None
+        from lineage.deliver.keys import load_keys  # what it takes is not installed everywhere
+
+        return load_keys([self.signing_key_file])
 
     def _check(self) -> None:
         if self.on_kafka:
@@ -238,8 +259,8 @@ def _of_environment(
     return ours, tables[_KAFKA_PREFIX][1], tables[_HTTP_PREFIX][1], tuple(sorted(unread))
 
 
-def _read(file: Path) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-    """What a file says of us, of Kafka and of the HTTP API; a file that it names may lie beside it."""
+def _read(file: Path) -> tuple[dict[str, str], dict[str, str], dict[str, str], tuple[Endpoint, ...]]:
+    """What a file says of us, of Kafka, of the HTTP API, and whom to call; a file that it names may lie beside it."""
     try:
         said = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -247,10 +268,12 @@ def _read(file: Path) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
     except tomllib.TOMLDecodeError as error:
         raise RefusedError(f"the file {file} of DELEGRAPH_CONFIG is not TOML: {error}") from error
     kafka, http = (_table(file, said, name) for name in ("kafka", "http"))
+    receivers = endpoints_of(said.pop("receivers", {}), file=file)
     return (
         _texts(file, said, NAMES, ""),
         _texts(file, kafka, kafka_settings.NAMES, " of [kafka]"),
         _texts(file, http, http_settings.NAMES, " of [http]"),
+        receivers,
     )
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -18,6 +18,7 @@ from lineage.core.spreading import Change, Outcome, Version
 from lineage.core.times import Instant
 from lineage.store.bulk import add, add_missing, backend_of
 from lineage.store.engine import faults
+from lineage.store.sql import among
 from lineage.store.store import Store
 from lineage.store.tables import accepted, delivered, meta, spread
 
@@ -70,16 +71,12 @@ def rows(store: Store, *, after: int, limit: int) -> list[Row]:
     """What there is to tell behind a row, in order."""
     query = sa.select(spread).where(spread.c.seq > after).order_by(spread.c.seq).limit(limit)
     with store.connection() as connection:
-        return [
-            Row(
-                row.seq,
-                Change(
-                    row.key,
-                    Version(row.version, Outcome(State(row.state), row.revocation, row.effective_at, row.expires_at)),
-                ),
-            )
-            for row in connection.execute(query)
-        ]
+        return [_row(row) for row in connection.execute(query)]
+
+
+def _row(row: Any) -> Row:
+    outcome = Outcome(State(row.state), row.revocation, row.effective_at, row.expires_at)
+    return Row(row.seq, Change(row.key, Version(row.version, outcome)))
 
 
 def origin_of(store: Store) -> str:
@@ -139,6 +136,21 @@ def note_delivered(store: Store, receiver: str, seqs: Collection[int], at: Insta
     """Write down which rows a receiver has accepted, and when; of a row that it took before the first time stands."""
     with _writing(store) as connection:
         add_missing(connection, accepted, [(seq, receiver, at) for seq in sorted(seqs)])
+
+
+def accepted_at(store: Store, receiver: str, seqs: Collection[int]) -> dict[int, Instant]:
+    """When a receiver accepted some rows; those that it did not are left out."""
+    query = sa.select(accepted.c.seq, accepted.c.at).where(accepted.c.receiver == receiver, among(accepted.c.seq, seqs))
+    with store.connection() as connection:
+        return {row.seq: row.at for row in connection.execute(query)}
+
+
+def latest(store: Store, key: str) -> Change | None:
+    """The last word on an element; None if there was none."""
+    query = sa.select(spread).where(spread.c.key == key).order_by(spread.c.seq.desc()).limit(1)
+    with store.connection() as connection:
+        row = connection.execute(query).first()
+    return None if row is None else _row(row).change
 
 
 @contextmanager

@@ -64,6 +64,8 @@ def _on_connect(url: str, create: bool, connection: Any, _record: Any) -> None: 
     for pragma in (
         "journal_mode = WAL",
         "synchronous = FULL",
+        # Keys are random: every batch changes nearly every page of an index. Several go to the file in one.
+        "wal_autocheckpoint = 16384",  # pages: 64 MiB
         "temp_store = MEMORY",
         "cache_size = -131072",  # 128 MiB of pages
     ):

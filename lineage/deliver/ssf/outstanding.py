@@ -92,19 +92,18 @@ class Teller:
             for each in streams.notices(self._store, stream.id)
             for claims in [claims_of_notice(each, stream, self._issuer)]
         ]
-        through = stream.seq
-        while len(tellings) < limit:
+        through, whole = stream.seq, False
+        while not whole and len(tellings) < limit:
             rows = streams.untold(self._store, stream, after=through, limit=_PAGE)
             tellings += self._told(stream, rows, registration, at)
             through = rows[-1].seq if rows else through
-            if len(rows) < _PAGE:
-                break
+            whole = len(rows) < _PAGE
         cut = tellings[limit:]
         if cut and cut[0].seq is not None:
             through = cut[0].seq - 1
         elif cut:
             through = stream.seq
-        return Outstanding(stream, tellings[:limit], through, more=bool(cut))
+        return Outstanding(stream, tellings[:limit], through, more=bool(cut) or not whole)
 
     def _told(
         self, stream: Stream, rows: Sequence[Untold], registration: ReceiverRegistered | None, at: Instant

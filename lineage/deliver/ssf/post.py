@@ -25,6 +25,7 @@ from lineage.deliver.ssf.requests import refusal_of
 
 TIMEOUT_SECONDS: Final = 10.0
 _LARGEST_BYTES: Final = 16 * 1024
+_MOST_ADDRESSES: Final = 4  # that are tried, of one host
 _SECOND: Final = 1_000_000
 
 
@@ -77,20 +78,11 @@ class Post:
         """
         until = time.monotonic() + self._seconds
         try:
-            address = self._address(url)
-            with self._client.stream(
-                "POST",
-                httpx.URL(url).copy_with(host=address),
-                content=token,
-                headers={
-                    "Host": urlsplit(url).netloc,
-                    "Content-Type": "application/secevent+jwt",
-                    "Accept": "application/json",
-                    **({} if authorization is None else {"Authorization": authorization}),
-                },
-                extensions={"sni_hostname": urlsplit(url).hostname or ""},
-            ) as answer:
-                return self._read(answer, until, at)
+            *others, last = self._addresses(url)
+            for address in others:
+                with suppress(httpx.ConnectError, httpx.ConnectTimeout):  # nothing was sent; the next one may answer
+                    return self._sent(self._request(url, address, authorization, token), until, at)
+            return self._sent(self._request(url, last, authorization, token), until, at)
         except _ClosedError as fault:
             return Failed(str(fault))
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as fault:
@@ -101,8 +93,25 @@ class Post:
         """Give the connections back."""
         self._client.close()
 
-    def _address(self, url: str) -> str:
-        """An address of the host that may be pushed to; asked for anew each time, since names move."""
+    def _request(self, url: str, address: str, authorization: str | None, token: str) -> httpx.Request:
+        parts = urlsplit(url)
+        headers = {"Host": parts.netloc, "Content-Type": "application/secevent+jwt", "Accept": "application/json"}
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        # The name also says what the certificate has to be for.
+        named = {"sni_hostname": parts.hostname or ""}
+        where = httpx.URL(url).copy_with(host=address)
+        return self._client.build_request("POST", where, content=token, headers=headers, extensions=named)
+
+    def _sent(self, request: httpx.Request, until: float, at: Instant) -> Answer:
+        answer = self._client.send(request, stream=True)
+        try:
+            return self._read(answer, until, at)
+        finally:
+            answer.close()
+
+    def _addresses(self, url: str) -> list[str]:
+        """The addresses of a host, if all may be pushed to; asked for anew each time, since names move."""
         parts = urlsplit(url)
         port = parts.port or {"https": 443, "http": 80}[parts.scheme]
         try:
@@ -112,7 +121,7 @@ class Post:
         addresses = [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found]
         if not all(self._may_go(address, parts.scheme) for address in addresses):
             raise _ClosedError("the receiver's host has an address that nothing is pushed to")
-        return str(addresses[0])
+        return list(dict.fromkeys(map(str, addresses)))[:_MOST_ADDRESSES]
 
     def _may_go(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address, scheme: str) -> bool:
         mapped = getattr(address, "ipv4_mapped", None) or address

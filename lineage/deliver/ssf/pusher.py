@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final
 
 from lineage.core.errors import DelegraphError, FencedError
@@ -67,6 +68,11 @@ class _Runner:
         self.line.close()
 
 
+def _pushed_once(line: Line) -> None:
+    with suppress(FencedError):  # its receiver changes the stream meanwhile: what is left is for another time
+        line.push()
+
+
 class Pusher:
     """Pushes all streams, unless another process does."""
 
@@ -100,6 +106,9 @@ class Pusher:
             except DelegraphError as fault:
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
                 logger.warning("%s; trying again in %.1f s", fault, wait)
+            except Exception:  # who feeds beside this would go on, and nobody would see that nothing is pushed
+                wait = _LONGEST_WAIT_SECONDS
+                logger.exception("pushing failed; trying again in %.1f s", wait)
             stopped.wait(wait)
         self._end()
 
@@ -114,7 +123,7 @@ class Pusher:
         never = threading.Event()
         lines = [Line(self._transmitter, stream.id, self._pace, never) for stream in self._pushed()]
         with ThreadPoolExecutor(max_workers=max(1, len(lines))) as pool:
-            for _ in pool.map(Line.push, lines):
+            for _ in pool.map(_pushed_once, lines):
                 pass
         self._before += sum(line.accepted for line in lines)
         for line in lines:

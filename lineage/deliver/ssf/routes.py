@@ -125,20 +125,25 @@ def router(
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     @found.get("/ssf/dead-letters")
-    def dead_letters(transmitter: There, caller: Receiver) -> JSONResponse:
-        return _answer(transmitter.dead_letters(caller))
+    def dead_letters(request: Request, transmitter: There) -> JSONResponse:
+        caller = require(authenticate(request), Role.RECEIVER, Role.RESPONDER)
+        return _answer(transmitter.dead_letters(None if Role.RESPONDER in caller.roles else caller.name))
 
     @found.post("/ssf/poll/{stream_id}")
     async def poll(request: Request, transmitter: There, caller: Receiver, body: Body, stream_id: str) -> JSONResponse:
         asked = requests.asked_of(body)
         until = time.monotonic() + poll_seconds
         while True:
+            mark = await run_in_threadpool(transmitter.mark, stream_id)
             answer = await run_in_threadpool(polling.poll, transmitter, caller, stream_id, asked)
-            waits = not asked.at_once and asked.most > 0 and not answer["sets"]
-            if not waits or time.monotonic() >= until or await request.is_disconnected():
+            if asked.at_once or asked.most == 0 or answer["sets"]:
                 return _answer(answer)
             asked = asked._replace(acknowledged=frozenset(), refused={})
-            await asyncio.sleep(_LOOK_SECONDS)
+            # Little is asked meanwhile: many may wait.
+            while mark == await run_in_threadpool(transmitter.mark, stream_id):
+                if time.monotonic() >= until or await request.is_disconnected():
+                    return _answer(answer)
+                await asyncio.sleep(_LOOK_SECONDS)
 
     return found
 

@@ -8,20 +8,25 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from lineage.core.errors import FencedError, RefusedError
-from lineage.core.times import Instant, format_instant
+from lineage.core.times import Instant
 from lineage.core.trust import TrustTable
 from lineage.deliver.keys import Keys
 from lineage.deliver.ssf import requests
+from lineage.deliver.ssf.documents import (
+    Document,
+    configuration_document,
+    dead_letters_document,
+    status_document,
+    stream_document,
+)
 from lineage.deliver.ssf.outstanding import Teller, Telling
-from lineage.deliver.ssf.requests import METHODS, PUSH, Json
+from lineage.deliver.ssf.requests import PUSH, Json
 from lineage.deliver.ssf.seals import Seals
-from lineage.deliver.ssf.sets import SUPPORTED, VERIFICATION, update_of
+from lineage.deliver.ssf.sets import VERIFICATION, update_of
 from lineage.deliver.ssf.settings import SsfSettings
 from lineage.store import streams
 from lineage.store.store import Store
 from lineage.store.streams import DISABLED, ENABLED, Stream
-
-Document = dict[str, Any]
 
 _MOST_NOTICES: Final = 16  # of one stream, waiting
 _ATTEMPTS: Final = 20  # while others change the stream as well
@@ -73,19 +78,8 @@ class Transmitter:
     # What everybody may know
 
     def configuration(self) -> Document:
-        """The document at ``/.well-known/ssf-configuration`` (SSF 1.0 section 7.1)."""
-        issuer = self.settings.issuer
-        return {
-            "spec_version": "1_0",
-            "issuer": issuer,
-            "jwks_uri": f"{issuer}/.well-known/jwks.json",
-            "delivery_methods_supported": list(METHODS),
-            "configuration_endpoint": f"{issuer}/ssf/streams",
-            "status_endpoint": f"{issuer}/ssf/status",
-            "verification_endpoint": f"{issuer}/ssf/verify",
-            "authorization_schemes": [{"spec_urn": "urn:ietf:rfc:6750"}],
-            "default_subjects": "ALL",
-        }
+        """What it says of itself."""
+        return configuration_document(self.settings.issuer)
 
     # Streams
 
@@ -150,20 +144,8 @@ class Transmitter:
         streams.delete(self.store, self.own(receiver, stream_id))
 
     def document(self, stream: Stream) -> Document:
-        """A stream as its receiver sees it; the authorization header is in no answer."""
-        said = stream.said
-        endpoint = said.endpoint if said.method == PUSH else f"{self.settings.issuer}/ssf/poll/{stream.id}"
-        requested = list(said.events) if said.events else list(SUPPORTED)
-        return {
-            "stream_id": stream.id,
-            "iss": self.settings.issuer,
-            "aud": stream.receiver,
-            "events_supported": list(SUPPORTED),
-            "events_requested": requested,
-            "events_delivered": [type_ for type_ in SUPPORTED if type_ in requested],
-            "delivery": {"method": said.method, "endpoint_url": endpoint},
-            **({} if said.description is None else {"description": said.description}),
-        }
+        """A stream as its receiver sees it."""
+        return stream_document(stream, self.settings.issuer)
 
     # Status and verification
 
@@ -203,21 +185,14 @@ class Transmitter:
 
         self._changed(receiver, requests.stream_id_of(body), change)
 
-    def dead_letters(self, receiver: str) -> Document:
-        """What a receiver refused for good, the latest first."""
+    def mark(self, stream_id: str) -> tuple[int, int | None]:
+        """A value that is another whenever there may be something new to tell a stream; cheap to ask for."""
+        return streams.last(self.store), streams.turn_of(self.store, stream_id)
+
+    def dead_letters(self, receiver: str | None) -> Document:
+        """What a receiver, or any, refused for good, the latest first."""
         found = streams.dead_letters(self.store, receiver=receiver, limit=_LISTED)
-        total = streams.count_dead_letters(self.store, receiver=receiver)
-        items = [
-            {
-                "stream_id": letter.stream,
-                "jti": letter.jti,
-                "err": letter.error,
-                "description": letter.description,
-                "refused_at": format_instant(letter.refused_at),
-            }
-            for letter in found
-        ]
-        return {"items": items, "total": total, "complete": len(items) == total, "next": None}
+        return dead_letters_document(found, streams.count_dead_letters(self.store, receiver=receiver))
 
     def _changed(self, receiver: str, stream_id: str, change: Callable[[Stream], Stream]) -> Stream:
         for _ in range(_ATTEMPTS):
@@ -236,9 +211,3 @@ class Transmitter:
         for name in ("iss", "aud", "events_supported", "events_delivered"):
             if name in body and body[name] != document[name]:
                 raise RefusedError(f"'{name}' is the transmitter's to say; leave it out")
-
-
-def status_document(stream: Stream) -> Document:
-    """The status of a stream, and why what is pushed to it is not accepted."""
-    said = {"stream_id": stream.id, "status": stream.status, "reason": stream.reason, "fault": stream.fault}
-    return {name: value for name, value in said.items() if value is not None}

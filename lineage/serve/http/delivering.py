@@ -4,7 +4,6 @@ from fastapi import APIRouter
 
 from lineage.deliver import introspection, status_lists
 from lineage.deliver.current import Current
-from lineage.deliver.keys import load_keys
 from lineage.deliver.ssf import routes as shared_signals
 from lineage.deliver.ssf.transmitter import Transmitter
 from lineage.deliver.status_lists import StatusLists
@@ -20,10 +19,8 @@ def endpoints(settings: Settings, site: Site) -> list[APIRouter]:
     """
     service, clock, authenticate = site.service, site.service.clock, site.authenticate
     current = Current(service.store, service.trust.table)
-    keys = load_keys([settings.signing_key_file]) if settings.signing_key_file is not None else None
-    transmitter = None
-    if settings.ssf is not None and keys is not None:
-        transmitter = Transmitter(service.store, service.trust.table, settings.ssf, keys, clock)
+    keys = settings.read_keys()
+    transmitter = Transmitter.of(service.store, service.trust.table, settings.ssf, keys, clock)
     found = [
         introspection.router(current, clock, authenticate),
         shared_signals.router(transmitter, authenticate),
