@@ -90,6 +90,8 @@ def _take(browser: Browser, link: str, into: Path, only: list[str] | None) -> No
                 where.screenshot(path=into / f"{name}-{look}.png", full_page=True)
 
     shoot(BEFORE)
+    page.goto("/who?action=mail-7")
+    page.screenshot(path=into / "readme.png", clip={"x": 0, "y": 0, "width": 1280, "height": 780}, full_page=True)
     page.goto(f"/reach?of={OF}")
     beside = first.new_page()
     beside.goto("/")

@@ -148,6 +148,23 @@ def test_a_page_says_where_its_document_is(world: World):
     assert "mail-7" == world.get(html.unescape(address[1])).json()["action"]
 
 
+@pytest.mark.parametrize("path", EVERY[3:-3])
+def test_the_document_of_a_page_is_there_for_any_moment(world: World, path: str):
+    """
+    Whatever moment is looked at, the address of the document beside a page is good; and where a page does not depend
+    on the moment, it says so.
+    """
+    page = Pages(world).get(f"{path}{'&' if '?' in path else '?'}at=2026-11-02T10:24:00Z&known_at=2026-11-02T10:24:00Z")
+    address = re.search(r'<a href="(/v1/[^"]*)">', page.text)
+    if "rev-1" in path:  # ordered later than that
+        assert 404 == page.status_code
+    elif address:
+        asked = html.unescape(address[1])
+        response = world.get(asked)
+        assert (200, 200) == (page.status_code, response.status_code)
+        assert ("does not depend on as of" in text_of(page)) == ("at=2026" not in asked.replace("known_at", ""))
+
+
 def test_the_moment_stays_with_every_link(world: World):
     """
     Who looks at another moment goes on looking at it, until they say that they do not.

@@ -3,7 +3,7 @@
 A page asks by ``answered``, as the API does; what it shows beside its document it asks by the same functions.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -24,6 +24,7 @@ from lineage.serve.http.site import Site
 from lineage.serve.web.links import Links
 from lineage.serve.web.looks import environment
 
+MOMENT: Final = frozenset({"at", "known_at"})
 # A form of a page of ours says where it is from (Origin), or its order would be refused.
 HEADERS: Final = {"Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
 TEMPLATES: Final = environment()
@@ -97,7 +98,8 @@ def page_of(
             raise ParameterError(single, f"a page shows one; ask /v1{path} for several")
         answer = await answered(site, question, request, besides=(*TIMES, *besides))
         leading = links(answer.query.text("at"), answer.query.text("known_at"))
-        return await site.workers.run(_written, site, request, answer, template, view, leading)
+        moves = {parameter.name for parameter in question.parameters} & MOMENT
+        return await site.workers.run(_written, site, request, answer, template, view, leading, moves)
 
     return page
 
@@ -112,9 +114,12 @@ def _is_repeatable(question: Question, name: str) -> bool:
     return any(parameter.name == name and parameter.repeatable for parameter in question.parameters)
 
 
-def _written(site: Site, request: Request, answer: Answer, template: str, view: View, links: Links) -> Response:
+def _written(
+    site: Site, request: Request, answer: Answer, template: str, view: View, links: Links, moves: Collection[str]
+) -> Response:
     asked = Asked(site, answer.caller, answer.query, answer.document, links)
-    return written(request, template, {"doc": answer.document, **view(asked)}, caller=answer.caller, links=links)
+    context = {"doc": answer.document, **view(asked)}
+    return written(request, template, context, caller=answer.caller, links=links, moves=moves)
 
 
 def written(
@@ -124,17 +129,32 @@ def written(
     *,
     caller: Caller | None,
     links: Links | None = None,
+    moves: Collection[str] = MOMENT,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """A template as a response."""
+    """A template as a response.
+
+    Args:
+        request: What is answered.
+        template: Its name.
+        context: What it is given beside what every page is.
+        caller: Who asks; None: nobody that is known.
+        links: Where things lead.
+        moves: Which parts of the moment the document depends on.
+        status: The HTTP status.
+        headers: More headers.
+    """
     links = links or Links()
     said = [(name, value) for name, value in request.query_params.multi_items() if name not in ("at", "known_at")]
-    moment = [(name, value) for name, value in (("at", links.at), ("known_at", links.known_at)) if value]
+    moment = [
+        (name, value) for name, value in (("at", links.at), ("known_at", links.known_at)) if value and name in moves
+    ]
     given = {
         "caller": caller,
         "may_order": caller is not None and Role.RESPONDER in caller.roles,
         "links": links,
+        "moves": moves,
         "path": request.url.path,
         "kept": said,
         "here": lambda **params: here(request, **params),
