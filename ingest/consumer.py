@@ -137,7 +137,8 @@ class Consumer:
     def _turns(self, member: "_Member", stopped: threading.Event) -> None:
         checked = time.monotonic()
         while not stopped.is_set():
-            self._turn(member, stopped)
+            with collector_put_off():  # for both threads; between the turns it looks once at what is new
+                self._turn(member, stopped)
             if time.monotonic() - checked > _CHECK_SECONDS:
                 self._check()
                 checked = time.monotonic()
@@ -174,15 +175,14 @@ class Consumer:
         generation = member.generation
         began = time.monotonic()
         polled = member.poll()
-        with collector_put_off():
-            batch = self._read(polled) if polled else Batch()
-            settled = self._settle(member)
-            try:
-                # What was polled and is not written comes again: here, or to whoever has the partition next.
-                if not stopped.is_set() and member.claim(batch, polled, generation):
-                    member.writing = member.writer.submit(self._write, batch, began)
-            finally:
-                self._announce(member, settled)  # while the next one is written
+        batch = self._read(polled) if polled else Batch()
+        settled = self._settle(member)
+        try:
+            # What was polled and is not written comes again: here, or to whoever has the partition next.
+            if not stopped.is_set() and member.claim(batch, polled, generation):
+                member.writing = member.writer.submit(self._write, batch, began)
+        finally:
+            self._announce(member, settled)  # while the next one is written
         if not polled:
             self._finish(member)
             member.tell()  # also of the last batch before a pause

@@ -4,7 +4,22 @@ The library starts a thread before it tries to get in, and leaves it, and its so
 failed. Waiting for a broker that is away would end with no file left to open.
 """
 
-from typing import Any
+from typing import Any, Final
+
+BOOTSTRAP_MS: Final = 5_000
+REQUEST_MS: Final = 10_000
+# What every producer of ours is told; each adds how long it may be held up.
+WRITING: Final[dict[str, Any]] = {
+    "acks": "all",
+    "enable_idempotence": True,
+    "linger_ms": 5,
+    "batch_size": 64 * 1024,
+    "request_timeout_ms": REQUEST_MS,
+    "bootstrap_timeout_ms": BOOTSTRAP_MS,
+    "reconnect_backoff_max_ms": 1_000,  # by default 30 s: longer than a broker takes to come back
+    "allow_auto_create_topics": False,
+    "metrics_enabled": False,
+}
 
 
 def made(kind: Any, **config: Any) -> Any:

@@ -17,7 +17,7 @@ from kafka.protocol.consumer import OffsetSpec
 
 from ingest.bounds import RECORD_BYTES
 from ingest.kafka_batches import read_lean
-from ingest.kafka_client import made
+from ingest.kafka_client import BOOTSTRAP_MS, REQUEST_MS, made
 from ingest.kafka_faults import kafka_faults
 from ingest.kafka_records import harden, records_of
 from ingest.kafka_settings import KafkaSettings, parse_url
@@ -36,8 +36,6 @@ TOPIC_SETTINGS: Final = {
     # The broker unpacks what producers packed: consumers need no codec, and what is small packed and huge is refused.
     "compression.type": "uncompressed",
 }
-_BOOTSTRAP_MS: Final = 5_000
-_REQUEST_MS: Final = 10_000
 # A read that brings nothing for so long, though there is something, is a broker that does not answer.
 _READ_SECONDS: Final = 30
 _POLL_MS: Final = 250
@@ -89,7 +87,7 @@ class KafkaLog:
         self._cluster = ""
         with self._faults():
             self._admin = made(
-                KafkaAdminClient, **self._client, bootstrap_timeout_ms=_BOOTSTRAP_MS, request_timeout_ms=_REQUEST_MS
+                KafkaAdminClient, **self._client, bootstrap_timeout_ms=BOOTSTRAP_MS, request_timeout_ms=REQUEST_MS
             )
 
     @contextmanager
@@ -211,7 +209,7 @@ class KafkaLog:
         }
         with self._faults("describe", *(found.name for found in self.topics().values())):
             offsets = self._admin.list_partition_offsets(
-                dict.fromkeys(places, which), isolation_level="read_committed", timeout_ms=_REQUEST_MS
+                dict.fromkeys(places, which), isolation_level="read_committed", timeout_ms=REQUEST_MS
             )
         return {places[place]: found.offset for place, found in offsets.items()}
 
@@ -281,9 +279,9 @@ class KafkaLog:
                 **self.client(
                     acks="all",
                     linger_ms=5,
-                    max_block_ms=_REQUEST_MS,
-                    request_timeout_ms=_REQUEST_MS,
-                    delivery_timeout_ms=2 * _REQUEST_MS,
+                    max_block_ms=REQUEST_MS,
+                    request_timeout_ms=REQUEST_MS,
+                    delivery_timeout_ms=2 * REQUEST_MS,
                     max_request_size=MESSAGE_BYTES,
                 ),
             )
@@ -303,7 +301,7 @@ READING: Final[dict[str, Any]] = {
     "isolation_level": "read_committed",
     "allow_auto_create_topics": False,
     "max_partition_fetch_bytes": _FETCH_BYTES,
-    "bootstrap_timeout_ms": _BOOTSTRAP_MS,
+    "bootstrap_timeout_ms": BOOTSTRAP_MS,
     "metrics_enabled": False,
 }
 

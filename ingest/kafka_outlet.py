@@ -11,7 +11,7 @@ from typing import Any, Final
 from kafka import KafkaProducer, errors
 
 from ingest.headers import Headers
-from ingest.kafka_client import made
+from ingest.kafka_client import WRITING, made
 from ingest.kafka_faults import WITHIN_SECONDS, kafka_faults, translate
 from ingest.kafka_probe import cause_at
 from ingest.kafka_settings import KafkaSettings
@@ -21,24 +21,10 @@ from lineage.core.errors import UnavailableError
 
 logger = logging.getLogger(__name__)
 
-_BOOTSTRAP_MS: Final = 5_000
-_REQUEST_MS: Final = 10_000
 _DELIVERY_MS: Final = 30_000
 # How long the thread may be held up by a topic that is not there, while the other one waits.
 _BLOCK_MS: Final = 1_000
-_CLIENT: Final[dict[str, Any]] = {
-    "acks": "all",
-    "enable_idempotence": True,
-    "linger_ms": 5,
-    "batch_size": 64 * 1024,
-    "max_block_ms": _BLOCK_MS,
-    "request_timeout_ms": _REQUEST_MS,
-    "delivery_timeout_ms": _DELIVERY_MS,
-    "bootstrap_timeout_ms": _BOOTSTRAP_MS,
-    "reconnect_backoff_max_ms": 1_000,  # by default 30 s: longer than a broker takes to come back
-    "allow_auto_create_topics": False,
-    "metrics_enabled": False,
-}
+_CLIENT: Final[dict[str, Any]] = {**WRITING, "max_block_ms": _BLOCK_MS, "delivery_timeout_ms": _DELIVERY_MS}
 # What is the event's own fault: to send it again as it is would end the same way.
 _FOR_GOOD: Final[tuple[tuple[type[errors.KafkaError], str], ...]] = (
     (errors.MessageSizeTooLargeError, "too-large"),

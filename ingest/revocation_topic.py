@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition, errors
 
-from ingest.kafka_client import made
+from ingest.kafka_client import BOOTSTRAP_MS, REQUEST_MS, WRITING, made
 from ingest.kafka_faults import kafka_faults
 from ingest.kafka_log import READING
 from ingest.kafka_records import harden
@@ -34,22 +34,13 @@ TOPIC_SETTINGS: Final = {
     "compression.type": "uncompressed",  # followers need no codec
 }
 ACTIVE: Final = "active"  # the one state that may be honoured
-_BOOTSTRAP_MS: Final = 5_000
-_REQUEST_MS: Final = 10_000
 # So long an unfinished transaction of a writer that is gone holds up its followers, if nobody takes over.
 _TRANSACTION_MS: Final = 15_000
-_WRITING: Final[dict[str, Any]] = {
-    "acks": "all",
-    "enable_idempotence": True,
-    "linger_ms": 5,
-    "batch_size": 64 * 1024,
-    "max_block_ms": _REQUEST_MS,
-    "request_timeout_ms": _REQUEST_MS,
+_CLIENT: Final[dict[str, Any]] = {
+    **WRITING,
+    "max_block_ms": REQUEST_MS,
     "delivery_timeout_ms": _TRANSACTION_MS,
     "transaction_timeout_ms": _TRANSACTION_MS,
-    "bootstrap_timeout_ms": _BOOTSTRAP_MS,
-    "allow_auto_create_topics": False,
-    "metrics_enabled": False,
 }
 _SHUT_OUT: Final = (errors.ProducerFencedError, errors.InvalidProducerEpochError)
 
@@ -150,7 +141,7 @@ class RevocationTopic:
             UnavailableError: The cluster does not answer.
         """
         with kafka_faults(self._servers, self._settings, doing="create", topics=[self.name]):
-            admin = self._client(KafkaAdminClient, bootstrap_timeout_ms=_BOOTSTRAP_MS, request_timeout_ms=_REQUEST_MS)
+            admin = self._client(KafkaAdminClient, bootstrap_timeout_ms=BOOTSTRAP_MS, request_timeout_ms=REQUEST_MS)
             try:
                 [described] = admin.describe_topics([self.name])
                 if described["error_code"] != 0 or not described["partitions"]:
@@ -181,7 +172,7 @@ class RevocationTopic:
                 consumer.seek_to_beginning(place)
                 [end] = consumer.end_offsets([place]).values()
                 while (before := consumer.position(place)) < end:
-                    polled = consumer.poll(timeout_ms=_REQUEST_MS)
+                    polled = consumer.poll(timeout_ms=REQUEST_MS)
                     if consumer.position(place) == before:
                         raise UnavailableError(f"{', '.join(self._servers)} does not hand out {self.name}")
                     for record in polled.get(place, ()):
@@ -200,7 +191,7 @@ class RevocationTopic:
         """
         self.close()
         with self._faults():
-            self._producer = self._client(KafkaProducer, transactional_id=self.name, **_WRITING)
+            self._producer = self._client(KafkaProducer, transactional_id=self.name, **_CLIENT)
             self._producer.init_transactions()
 
     def write(self, messages: Iterable[tuple[str, bytes | None]]) -> None:
@@ -218,7 +209,7 @@ class RevocationTopic:
             ]
             self._producer.commit_transaction()
             for future in sent:
-                future.get(timeout=_REQUEST_MS / 1_000)
+                future.get(timeout=REQUEST_MS / 1_000)
 
     def _client(self, kind: Any, **config: Any) -> Any:
         return made(kind, bootstrap_servers=list(self._servers), **config, **self._settings.client(self._servers))

@@ -26,6 +26,7 @@ from ingest.log import Entry, entry_of
 from lineage.core.errors import DelegraphError, RefusedError, UnavailableError
 from lineage.core.events import Event
 from lineage.core.records import TOPICS
+from lineage.core.sqlite_file import meaning_of
 from lineage.core.times import Instant
 
 _APPLICATION_ID: Final = 0x64656C73  # "dels": a spool, not a store or a log
@@ -439,9 +440,7 @@ class Spool:
         try:
             yield
         except sqlite3.Error as error:
-            said = str(error)
-            hint = next((hint for word, hint in _HINTS if word in said), said)
-            raise UnavailableError(f"the spool {self.path} cannot be used: {hint}") from error
+            raise UnavailableError(f"the spool {self.path} cannot be used: {meaning_of(str(error))}") from error
 
     def _connected(self, synchronous: str) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -478,15 +477,6 @@ class Spool:
         self._sequences = dict(self._durable)
         self._bytes = waiting_bytes + refused_bytes
         self._last = max(last_waiting, last_refused)
-
-
-_HINTS: Final = (
-    ("locked", "another process has locked it"),
-    ("readonly", "it is read-only"),
-    ("full", "the disk is full"),
-    ("not a database", "it is no database; name another file"),
-    ("unable to open", "it cannot be opened or made; is there such a folder, and may it be written?"),
-)
 
 
 def _size(entry: Entry) -> int:

@@ -10,10 +10,11 @@ from typing import Final
 from ingest.log import Entry
 from lineage.core.errors import UnavailableError
 from lineage.core.records import TOPICS, Position, Record, Slice, position_of
-from lineage.core.sqlite_file import APPLICATION_ID, fault_of_file
+from lineage.core.sqlite_file import APPLICATION_ID, fault_of_file, meaning_of
 from lineage.core.times import Instant
 
 _BUSY_SECONDS: Final = 10
+_NO_LOG: Final = "it has no log in it; make one with 'delegraph init'"
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS log_meta (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 INSERT OR IGNORE INTO log_meta VALUES ('id', randomblob(16));
@@ -72,18 +73,7 @@ class SqliteLog:
             yield
         except sqlite3.Error as error:
             said = str(error)
-            if "no such table" in said:
-                hint = "it has no log in it; make one with 'delegraph init'"
-            elif "locked" in said or "busy" in said:
-                hint = "another process has locked it; try again"
-            elif "readonly" in said:
-                hint = "it is read-only"
-            elif "full" in said:
-                hint = "the disk is full"
-            elif "not a database" in said:
-                hint = "it is not a delegraph log; name another file"
-            else:
-                hint = said
+            hint = _NO_LOG if "no such table" in said else meaning_of(said)
             raise UnavailableError(f"the log {self._path} cannot be used: {hint}") from error
 
     @contextmanager

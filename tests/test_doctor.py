@@ -217,6 +217,23 @@ def test_a_kafka_that_is_well_is_told_so(kafka_url: str, settings_of: Callable[.
 
 
 @pytest.mark.kafka
+def test_a_client_that_is_not_known_from_within_is_a_fault(
+    kafka_url: str, settings_of: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+):
+    """
+    Of a version of the library that was not read, records are not made safe: that is told, with what may happen.
+    """
+    settings = settings_of(log=kafka_url)
+    prepare(settings)
+    well = checks(doctor(settings))["kafka-python"]
+    monkeypatch.setattr("kafka.__version__", "3.1.0")
+    ill = checks(doctor(settings))["kafka-python"]
+
+    assert (True, False) == (well[0], ill[0])
+    assert "a hostile record may stop every consumer" in ill[1]
+
+
+@pytest.mark.kafka
 def test_what_is_behind_is_told_by_partition(kafka_url: str, settings_of: Callable[..., Settings]):
     """
     Records that are not projected are counted, in sum and by partition, on the page as well.

@@ -6,7 +6,7 @@ import pytest
 
 from lineage.core.times import parse_instant
 from lineage.serve.http.app import create_app
-from lineage.serve.http.enforcement import enforcement_points
+from lineage.serve.http.delivering import endpoints
 from lineage.serve.http.site import Site
 from lineage.serve.http_settings import HttpSettings
 from lineage.serve.service import Service, Trust
@@ -28,7 +28,7 @@ def test_they_are_mounted_beside_the_api(tmp_path: Path, signing: bool):
     with opened(desk.url) as store:
         service = Service(store, None, Trust(), lambda: parse_instant(day("10:00")), source="urn:us")
         site = Site(service=service, authenticate=caller, hosts=frozenset({"us.example"}))
-        client = Asking(create_app(site, parts=enforcement_points(settings)(site)), {"x-caller": "urn:gw"})
+        client = Asking(create_app(site, parts=endpoints(settings, site)), {"x-caller": "urn:gw"})
         active = client.post("/introspect", data={"token": raw("t1")})
         refused = client.post("/introspect", data={"token": raw("t1")}, headers={"x-role": "producer"})
         listed = client.get("/status-lists/a")

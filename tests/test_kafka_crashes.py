@@ -188,25 +188,35 @@ def test_a_broker_that_is_killed_while_producing_and_consuming_loses_nothing(
         assert_whole(store, log, acknowledged, tmp_path)
 
 
+STALE = f"""
+import lineage.serve.live
+lineage.serve.live.STALE_SECONDS = 2.0
+{LINE}
+"""
+
+
 @pytest.mark.postgres
 @pytest.mark.parametrize("end", [Postgres.stop, Postgres.kill])
 def test_a_database_that_goes_away_under_load_is_waited_for(
     kafka_url: str, own_postgres: Callable[[Path], Postgres], tmp_path: Path, end: Callable[[Postgres], None]
 ):
     """
-    Stopped or killed while records come: the consumer waits, says so, and goes on.
+    Stopped or killed while records come: the consumer waits, says so, and goes on; meanwhile its live graph comes to
+    answer nothing, for it cannot know what others have projected.
     """
     database = own_postgres(tmp_path)
     store = database.url()
     made = history(20_000)
-    with opened(store, create=True), made_log(kafka_url) as log, consuming(store, kafka_url) as consumer:
+    with opened(store, create=True), made_log(kafka_url) as log, consuming(store, kafka_url, code=STALE) as consumer:
         with emitting(log, made) as acknowledged:
             wait_until(lambda: moved(store))
+            wait_until(lambda: consumer.get("/digest")[0] == 200)
             end(database)
             wait_until(lambda: "waiting after a fault: store" in str(consumer.get("/readyz")))
+            wait_until(lambda: "has not kept up with the store" in str(consumer.get("/digest")))
             database.start()
         wait_until(lambda: behind(store, log) == 0)
-        wait_until(lambda: consumer.get("/readyz")[0] == 200)
+        wait_until(lambda: consumer.get("/readyz")[0] == 200 == consumer.get("/digest")[0])
         document, _ = consumer.leave()
 
         assert document["records"] == account(store, log).records

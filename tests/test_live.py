@@ -142,14 +142,40 @@ def test_a_live_graph_answers_nothing_before_it_is_loaded(tmp_path: Path):
         store.write(batch)
         live.projected(batch)
 
+    assert_no_answer(live, "being loaded")
+    live.follow()
+
+    assert digest_of_store(store, None) == live.digest()["digest"]
+    store.close()
+
+
+def assert_no_answer(live: LiveGraph, why: str) -> None:
     for question in (
         lambda: live.status("token", "t1", at=NOW),
         lambda: live.chain("token", "t1", at=NOW),
         live.digest,
     ):
-        with pytest.raises(UnavailableError, match="being loaded"):
+        with pytest.raises(UnavailableError, match=why):
             question()
+
+
+def test_a_live_graph_that_does_not_keep_up_answers_nothing(tmp_path: Path):
+    """
+    What others have projected since the store was last asked is not in it, whatever its own consumer puts in; once it
+    has followed again it answers as before.
+    """
+    moment = [100.0]
+    store = store_in(tmp_path)
+    live = LiveGraph(store, None, lambda: NOW, monotonic=lambda: moment[0])
+    live.follow()
+    moment[0] += live_graph.STALE_SECONDS
+    before = live.digest()
+    for batch in batches_of(worlds.world(random.Random(1)), random.Random(1), None):
+        moment[0] += 1
+        store.write(batch)
+        live.projected(batch)
+    assert_no_answer(live, "has not kept up with the store for")
     live.follow()
 
-    assert digest_of_store(store, None) == live.digest()["digest"]
+    assert digest_of_store(store, None) == live.digest()["digest"] != before["digest"]
     store.close()

@@ -330,16 +330,15 @@ def test_a_successful_call_closes_the_order(desk: Desk, endpoint: Endpoint):
     assert ["t1", "t2"] == sorted(endpoint.tokens)
 
 
-def test_a_suspension_is_no_call(desk: Desk, endpoint: Endpoint):
+def test_a_suspension_is_no_call(desk: Desk, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch):
     """RFC 7009 has no word for it, and none for its end."""
+    monkeypatch.setenv("DELEGRAPH_CONFIG", str(desk.folder / "delegraph.toml"))
     desk.take(ordered("r1", "token", f"{ISSUER}#t1", mode="suspend"))
-    with delivering(desk, "--once") as process:
-        process.communicate(timeout=100)
+    suspended = desk.one("deliver", "--once")
     desk.take(lifted("r1"))
-    with delivering(desk, "--once") as process:
-        process.communicate(timeout=100)
+    back = desk.one("deliver", "--once")
 
-    assert ([], 0) == (endpoint.asked, process.returncode)
+    assert ([2, 2], []) == ([suspended["spread"], back["spread"]], endpoint.asked)
 
 
 def test_a_process_that_is_killed_in_a_call_is_taken_over(desk: Desk, endpoint: Endpoint):

@@ -27,7 +27,7 @@ from lineage.deliver.ssf.routes import jwks_router, router
 from lineage.deliver.ssf.seals import Seals
 from lineage.deliver.ssf.sets import subject_of
 from lineage.serve.http.app import create_app
-from lineage.serve.http.shared_signals import shared_signals
+from lineage.serve.http.delivering import endpoints
 from lineage.serve.http.site import Site
 from lineage.serve.service import Service, Trust
 from lineage.serve.settings import Settings
@@ -329,7 +329,7 @@ def test_the_api_mounts_the_transmitter(tmp_path: Path):
         given = {"DELEGRAPH_SSF_ISSUER": "https://us.example", "DELEGRAPH_SIGNING_KEY_FILE": str(world.key_file)}
         service = Service(desk.store, None, Trust(), now, source="urn:test")
         site = Site(service=service, authenticate=by_name, hosts=frozenset({"us.example"}))
-        app = create_app(site, parts=shared_signals(Settings.of(env=given))(site))
+        app = create_app(site, parts=endpoints(Settings.of(env=given), site))
         asking = Asking(app, {"Authorization": "Bearer gateway"})
         configuration = asking.get("/.well-known/ssf-configuration").json()
         made = asking.post("/ssf/streams", json={})

@@ -171,6 +171,13 @@ def test_every_connection_says_who_it_is_and_has_limits(postgres_url: str):
         assert ("mine", "5s", "10s", "1min") == tuple(connection.exec_driver_sql(asked).one())
 
 
+def test_who_writes_and_says_nothing_loses_its_turn_soon(postgres_url: str):
+    """A writer may take long; but frozen in the middle of its transaction it holds up the others for seconds alone."""
+    asked = "SELECT current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout')"
+    with a_store(postgres_url) as store, store._write() as connection:
+        assert ("0", "20s") == tuple(connection.exec_driver_sql(asked).one())
+
+
 # Faults of a store that is in use
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from ingest.log import Log, entry_of, open_log
-from lineage.core.errors import DelegraphError, FencedError
+from lineage.core.errors import DelegraphError, FencedError, RefusedError
 from lineage.core.events import Event
 from lineage.core.trust import TrustTable
 from lineage.serve.documents import Document
@@ -108,7 +108,9 @@ class Calling:
 def _each(
     settings: Settings, store: Store, trust: TrustTable | None, append: Callable[[Sequence[Event]], None]
 ) -> Iterator["Revoking"]:
-    from lineage.deliver.revoking import Revoking
-
+    try:
+        from lineage.deliver.revoking import Revoking
+    except ImportError as error:
+        raise RefusedError("calling receivers needs a few more packages: pip install 'delegraph[serve]'") from error
     for endpoint in settings.receivers:
         yield Revoking(store, trust, endpoint, append, now)

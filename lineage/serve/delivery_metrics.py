@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
@@ -83,6 +83,7 @@ class _Delivered(Collector):
             yield CounterMetricFamily("delegraph_fed_changes", _FED, value=said["fed"])
         if "pushed" in said:
             yield CounterMetricFamily("delegraph_pushed_events", _PUSHED, value=said["pushed"])
+            yield GaugeMetricFamily("delegraph_dead_letters", _REFUSED, value=said["refused"])
         if "called" in said:
             calls = CounterMetricFamily("delegraph_revocation_calls", _CALLS, labels=["receiver", "outcome"])
             for called in said["called"]:
@@ -97,4 +98,5 @@ class _Delivered(Collector):
 _SPREAD: Final = "Changes of an element's state that were written to the outbox."
 _FED: Final = "Changes that were sent to the feed."
 _PUSHED: Final = "Security events that receivers accepted by push."
+_REFUSED: Final = "Security events that receivers refused for good, ever."
 _CALLS: Final = "Calls of revocation endpoints, by what was answered."

@@ -49,6 +49,7 @@ def doctor(settings: Settings) -> Document:
             _database(checks, store, versions)
         if settings.on_kafka:
             _checksums(checks)
+            _client(checks)
             if log is not None:
                 kafka = _kafka(checks, settings, log, store, stack, answers=answers)
                 versions["Kafka"] = kafka["version"]
@@ -189,6 +190,16 @@ def _checksums(checks: Checks) -> None:
         checks.told("crc32c", said, ok=False)
     else:
         checks.told("crc32c", "installed: checksums cost next to nothing")
+
+
+def _client(checks: Checks) -> None:
+    from ingest.kafka_records import harden
+
+    if harden():
+        checks.told("kafka-python", "known from within: a record that it would stumble over goes into quarantine")
+    else:
+        said = f"version {_version('kafka-python')} is not known from within: a hostile record may stop every consumer"
+        checks.told("kafka-python", f"{said} with exit code 6; install one that 'delegraph[kafka]' names", ok=False)
 
 
 def _kafka(

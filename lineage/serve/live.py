@@ -7,6 +7,7 @@ of it. Actions and decisions are left out: nothing of what it answers depends on
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -25,6 +26,8 @@ from lineage.serve.documents import Document, chain_answer, status_answer
 from lineage.serve.service import split_of
 from lineage.store.store import Store
 
+# What was last compared with the store so long ago may lack an order that others have projected since: it is no answer.
+STALE_SECONDS: Final = 10.0
 _PAGE: Final = 50_000  # facts read at once
 _MANY: Final = 10_000  # records in a batch while a consumer catches up
 
@@ -32,8 +35,17 @@ _MANY: Final = 10_000  # records in a batch while a consumer catches up
 class LiveGraph:
     """The authority graph of a store, in memory. Any thread may ask."""
 
-    def __init__(self, store: Store, trust: TrustTable | None, clock: Callable[[], Instant]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        trust: TrustTable | None,
+        clock: Callable[[], Instant],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Take what it follows; the first ``follow`` loads it, and before that it answers nothing."""
+        self._monotonic = monotonic
+        self._followed_at = 0.0  # when the store was last asked for what others have projected
         self._store = store
         self._trust = trust
         self.clock = clock
@@ -47,6 +59,7 @@ class LiveGraph:
 
     def load(self) -> None:
         """Read everything anew from the store."""
+        began = self._monotonic()
         with self._store.frozen() as still:
             edition = still.edition()
             following, recorded_at = still.standing()
@@ -59,6 +72,7 @@ class LiveGraph:
         with self._lock:
             self._world, self._following = world, dict(following)
             self._edition, self._recorded_at = edition, recorded_at
+            self._followed_at = began
         collector_spared(anew=True)  # the world that was, if there was one
 
     def projected(self, batch: Batch) -> None:
@@ -77,6 +91,7 @@ class LiveGraph:
 
     def follow(self) -> None:
         """Take in what others have projected since; after a rebuild or a retry of the quarantine read it all anew."""
+        began = self._monotonic()
         with self._store.frozen() as still:
             edition = still.edition()
             positions, recorded_at = still.standing()
@@ -91,6 +106,7 @@ class LiveGraph:
                                 _add(self._world, fact)
                             self._following[topic, partition] = following
                     self._heard(recorded_at)
+                    self._followed_at = began
                 return
         self.load()
 
@@ -105,7 +121,7 @@ class LiveGraph:
 
         Raises:
             RefusedError: It has no state.
-            UnavailableError: It is not loaded yet.
+            UnavailableError: It is not loaded yet, or does not keep up with the store.
         """
         key = key_of(kind, id_)
         with self._lock:
@@ -126,7 +142,7 @@ class LiveGraph:
 
         Raises:
             RefusedError: It has no chain.
-            UnavailableError: It is not loaded yet.
+            UnavailableError: It is not loaded yet, or does not keep up with the store.
         """
         if kind not in ELEMENT_KINDS:
             raise RefusedError(f"only a token or a delegation has a chain, not a {kind}: ask for token:ID")
@@ -141,6 +157,9 @@ class LiveGraph:
         """The world. Half of one would call alive what an order in the other half has killed."""
         if self._edition is None:
             raise UnavailableError("the live graph is being loaded; ask again in a moment")
+        age = self._monotonic() - self._followed_at
+        if age > STALE_SECONDS:
+            raise UnavailableError(f"the live graph has not kept up with the store for {age:.0f} s; ask the store")
         return self._world
 
     def _as_of(self) -> Document:

@@ -40,8 +40,16 @@ _SESSION: Final = {
 _POOL: Final = 5
 _POOL_MORE: Final = 10  # for a moment, when all are in use
 _POOL_SECONDS: Final = 10
-# The limits are for questions. A batch may take long, and wait long for its turn.
-_WRITER: Final = "SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '60s', true)"
+# The limits are for questions. A batch may take long, and wait long for its turn. But who has the turn and says nothing
+# is frozen or gone: it loses it, so that the others need not wait for longer than it takes to be sure.
+_WRITER: Final = "SELECT " + ", ".join(
+    f"set_config('{name}', '{value}', true)"
+    for name, value in {
+        "statement_timeout": "0",
+        "lock_timeout": "60s",
+        "idle_in_transaction_session_timeout": "20s",
+    }.items()
+)
 # To read whole tables, and to keep one moment for long.
 _NO_LIMITS: Final = "SELECT " + ", ".join(
     f"set_config('{name}', '{value}', true)"
