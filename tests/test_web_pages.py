@@ -11,11 +11,11 @@ import pytest
 
 from lineage.core.errors import UnavailableError
 from lineage.core.events import Target
-from lineage.serve import render
+from lineage.serve import looking, render
 from lineage.serve.demo import ASKED
 from lineage.serve.http.app import create_app
 from lineage.serve.service import OrderRequest
-from lineage.serve.web import pages, show_fault
+from lineage.serve.web import pages, show_fault, shown
 from lineage.serve.web.links import Links
 
 from .asgi import Asking
@@ -223,6 +223,30 @@ def test_no_other_file_is(world: World, name: str):
     What is served are the files that are listed, and no path leads to another.
     """
     assert 404 == Pages(world).nobody.get(f"/static/{name}").status_code
+
+
+def test_findings_go_on_where_few_facts_are_looked_at_at_once(world: World):
+    """
+    A store in which all fits together is not searched to its end for one page: what was found so far is said, and
+    that it goes on; together the pages are all that there is.
+    """
+    whole = looking.findings(world.service, at=ASKED)
+    parts = [looking.findings(world.service, at=ASKED, most_facts=10)]
+    while parts[-1]["next"] is not None:
+        parts.append(looking.findings(world.service, at=ASKED, after=int(parts[-1]["next"]), most_facts=10))
+
+    assert len(parts) > 3
+    assert {one["why"] for one in whole["items"]} == {one["why"] for part in parts for one in part["items"]}
+
+
+def test_what_very_many_facts_mention_is_shown_without_its_actions(world: World, monkeypatch: pytest.MonkeyPatch):
+    """
+    A page that would have to read a hundred thousand facts says that there are very many, and where they are.
+    """
+    monkeypatch.setattr(shown, "MANY", 2)
+    page = Pages(world).get("/status?of=principal:agent:mailer")
+
+    assert (200, True) == (page.status_code, "Very many facts mention it" in text_of(page))
 
 
 # What stands in events

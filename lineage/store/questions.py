@@ -187,6 +187,11 @@ class Reader:
         rows = self._stream(_FACTS_MENTIONING, {"key": self._keys(key)})
         return list(dict.fromkeys(found for found in rows if self._says(found, key)))
 
+    def is_mentioned_more_than(self, key: str, most: int) -> bool:
+        """Whether more than so many facts mention a thing, the unauthorised included; none of them is read."""
+        rows = sa.select(sa.literal(1)).where(ref.c.key == self._keys(key)).limit(most + 1).subquery()
+        return self._connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one() > most
+
     def known_about(self, keys: Collection[str]) -> list[Fact]:
         """The facts, authorised and known, about some things."""
         return [

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 from uuid import uuid4
 
-from lineage.core.elements import ELEMENT_KINDS
+from lineage.core.elements import ELEMENT_KINDS, key_of
 from lineage.serve import render_lists, render_revocations
 from lineage.serve.documents import Document, instant
 from lineage.serve.http.orders import REASONS
@@ -14,6 +14,7 @@ from lineage.serve.web.pages import Asked
 
 ENDS: Final = 20  # hops at either end that are shown of a chain longer than both
 AROUND: Final = "100"  # elements of the graph that is asked when they were valid
+MANY: Final = 5_000  # facts that mention something; of more its actions are not listed beside it
 FEW: Final = 20  # entries of what is shown beside something
 
 Shown = Mapping[str, Any]
@@ -55,11 +56,14 @@ def status(asked: Asked) -> Shown:
     doc = asked.document
     of = f"{doc['kind']}:{doc['id']}"
     links = {doc["id"]: asked.links.of(doc["kind"], doc["id"])}
+    with asked.site.service.store.reader(trust=None) as reader:
+        many = reader.is_mentioned_more_than(key_of(doc["kind"], doc["id"]), MANY)
     return {
         "said": words.of_status(doc, links),
+        "too_many": many,
         "of": of,
         "is_element": doc["kind"] in ELEMENT_KINDS,
-        "actions": asked.more("/actions", of=of, limit=str(FEW)),
+        "actions": None if many else asked.more("/actions", of=of, limit=str(FEW)),
         "graph": asked.more("/graph", of=of, most="40"),
     }
 
