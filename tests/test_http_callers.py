@@ -267,6 +267,23 @@ def test_the_clock_of_the_issuer_may_be_off_a_little(api: World):
     assert 200 == api.bearing(signed(claims_of(api, nbf=now + 29, iat=now + 29))).get(WHO).status_code
 
 
+def test_a_token_that_was_good_is_not_when_it_has_ended(api: World):
+    """
+    That a token was verified is remembered for a moment, and never beyond its end.
+    """
+    token, began = signed(claims_of(api)), api.clock.now
+    try:
+        before = api.bearing(token).get(WHO).status_code
+        api.clock.now += 329 * 1_000_000
+        shortly = api.bearing(token).get(WHO).status_code
+        api.clock.now += 1 * 1_000_000
+        after = api.bearing(token).get(WHO).status_code
+    finally:
+        api.clock.now = began
+
+    assert (200, 200, 401) == (before, shortly, after)
+
+
 def test_a_flood_of_unknown_keys_is_no_flood_of_requests(api: World):
     """
     However many key ids are made up, and however many ask at once, the issuer is asked once in a while.

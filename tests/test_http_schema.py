@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.http_worlds import World, api_over, served
 
-EXAMPLES = 10  # of each operation, and of each mode
+EXAMPLES = 5  # of each operation, and of each mode
 # But for `positive_data_acceptance`: what an id may hold is more than a schema can say.
 CHECKS = [
     *(not_a_server_error, status_code_conformance, content_type_conformance),
@@ -35,6 +35,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str]]
         yield world, url
 
 
+@pytest.mark.timeout(600)  # a few hundred requests, on whatever machine
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_what_is_asked_is_answered_as_published(api: tuple[World, str], mode: GenerationMode):
     """

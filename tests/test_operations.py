@@ -26,6 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from lineage.core.errors import RefusedError, UnavailableError
 from lineage.core.records import Outcomes
 from lineage.serve import health as health_module
+from lineage.serve.delivery_metrics import DeliveryMetrics
 from lineage.serve.health import CONNECTIONS, HEAD_BYTES, Health, Serving, address_of
 from lineage.serve.logs import FLOOD_SECONDS, FORMATS, LogSettings, clean_text, logging_to
 from lineage.serve.metrics import Metrics
@@ -177,15 +178,18 @@ def test_two_consumers_in_a_process_do_not_mix():
 
 def test_every_metric_is_explained():
     """
-    docs/monitoring.md names every metric of ours, and no other.
+    docs/monitoring.md names every metric of ours, of consumers and of deliveries, and no other.
     """
-    metrics, _ = measured()
+    metrics, health = measured()
+    called = {"receiver": "r", **dict.fromkeys(("enforced", "rejected", "failed"), 0)}
+    document = {"spread": 0, "fed": 0, "pushed": 0, "refused": 0, "called": [called]}
+    delivery = DeliveryMetrics(health, lambda: 0, lambda: document)
     named = set(re.findall(r"`(delegraph_\w+)", (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")))
 
-    assert names_of(metrics) == named
+    assert names_of(metrics) | names_of(delivery) == named
 
 
-def names_of(metrics: Metrics) -> set[str]:
+def names_of(metrics: Metrics | DeliveryMetrics) -> set[str]:
     """The names under which a query finds what is ours, without what a histogram and a client library add."""
     families = [family for family in metrics.registry.collect() if family.name.startswith("delegraph_")]
     names = {family.name + ("_total" if family.type == "counter" else "") for family in families}

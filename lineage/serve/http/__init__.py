@@ -15,7 +15,7 @@ document as it is; a page serves it through its template:
         answer = await answered(site, question, request)      # raises what becomes a problem, or a page of one
         return templates.TemplateResponse(request, template, {"document": answer.document, "caller": answer.caller})
 
-    app = create_app(site, parts=[router(site)], faults=page_of_problem)
+    app = create_app(site, parts=[router(site)], show_fault=page_of_problem)
 
 What writes is a plain function ``(site, caller, body) -> document`` as well (``orders``, ``events``), so that a form of
 a page gives an order by the same code as ``POST /v1/revocations``.

@@ -51,7 +51,7 @@ def take(site: Site, caller: Caller, media_type: str, raw: bytes) -> Document:
     intake = Intake()
     service = site.service
     log = service.require_log()
-    with site.one_order:
+    with site.one_batch:
         take_in_records(records, log, service.store, intake)
         project(log, service.store, service.trust.table)
     return service.counts(intake)

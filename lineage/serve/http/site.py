@@ -89,8 +89,9 @@ class Site:
         service: Questions and orders. Any thread may ask it.
         authenticate: Says who asks; may block.
         hosts: The names under which it may be asked for (the header ``Host``), without ports.
-        writers: The same for what writes, so that a flood of events keeps no question waiting.
+        writers: The same for events, so that a flood of them keeps no question and no order waiting.
         one_order: Held while an order is given: of two repetitions one is the order, the other finds it.
+        one_batch: Held while events are taken in: two batches at once only fence one another.
         tls: Whether browsers come over TLS.
         four_eyes: Above how many elements an order needs a second person; None: never.
         limits: How much one request may ask for.
@@ -106,6 +107,7 @@ class Site:
     workers: Workers = field(default_factory=lambda: Workers(Limits()))
     writers: Workers = field(default_factory=lambda: Workers(Limits(workers=2)))
     one_order: threading.Lock = field(default_factory=threading.Lock)
+    one_batch: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def now(self) -> Instant:

@@ -32,7 +32,7 @@ def router(site: Site) -> APIRouter:
         caller = require(await site.workers.run(site.authenticate, request), Role.RESPONDER)
         body = await read_object(request)
         key = request.headers.get("idempotency-key")
-        document = await site.writers.run(orders.order, site, caller, body, key=key)
+        document = await site.workers.run(orders.order, site, caller, body, key=key)
         log_access(caller, request, revocation=document["revocation"], repeated=document["repeated"])
         response = document_response(request, document, status=HTTPStatus.CREATED)
         response.headers["Location"] = f"/v1/revocations/{quote(document['revocation'], safe='')}"
@@ -42,7 +42,7 @@ def router(site: Site) -> APIRouter:
         caller = require(await site.workers.run(site.authenticate, request), Role.RESPONDER)
         body = await read_object(request)
         revocation = request.path_params["id"]
-        document = await site.writers.run(orders.lift, site, caller, revocation, body)
+        document = await site.workers.run(orders.lift, site, caller, revocation, body)
         log_access(caller, request, revocation=revocation)
         return document_response(request, document)
 
@@ -50,7 +50,7 @@ def router(site: Site) -> APIRouter:
         caller = require(await site.workers.run(site.authenticate, request), Role.RECEIVER)
         body = await read_object(request)
         revocation = request.path_params["id"]
-        document = await site.writers.run(orders.acknowledge, site, caller, revocation, body)
+        document = await site.workers.run(orders.acknowledge, site, caller, revocation, body)
         log_access(caller, request, revocation=revocation, outcome=document["outcome"])
         return document_response(request, document, status=HTTPStatus.CREATED)
 
