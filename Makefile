@@ -29,7 +29,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup extras demo test lint types check fmt jars stack stack-down story soak bench bench-full wheel lock clean
+.PHONY: help setup extras demo test lint types check fmt jars browser screenshots stack stack-down story soak bench bench-full wheel lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,7 @@ demo: setup ## a worked incident: who did it, what falls, the proof that it fell
 
 test: extras ## run the tests (ARGS="-k cascade", ARGS=--cov), also on a real Kafka and PostgreSQL
 	@$(RUN) compose.native fetch || echo "going on: the tests that need Kafka are listed at the end" >&2
+	@$(RUN) compose.native browser || echo "going on: the tests that need a browser are listed at the end" >&2
 	$(RUN) pytest -n $(JOBS) $(ARGS)
 
 lint: extras
@@ -56,6 +57,12 @@ check: lint types test ## lint, types, tests: what has to be green before a comm
 
 jars: extras ## fetch Apache Kafka's jars by Maven into build/, once
 	@$(RUN) compose.native fetch
+
+browser: extras ## install Chromium for the tests of the pages, where it is not here (as root, by apt-get)
+	@$(RUN) compose.native browser
+
+screenshots: browser ## a picture of every page of the demo incident into build/screenshots/
+	$(RUN) benchmarks.screenshots $(ARGS)
 
 stack: extras ## Kafka, PostgreSQL and two consumers on this machine, without containers
 	@$(RUN) compose.native up

@@ -34,6 +34,8 @@ PLACES = {
     "uvicorn": ("lineage.serve",),
     "psycopg": ("lineage.store",),
     "sqlite3": ("ingest.spool", "ingest.sqlite_log", "lineage.store"),
+    "jinja2": ("lineage.serve.web",),
+    "markupsafe": ("lineage.serve.web",),
     "structlog": ("lineage.serve.logs",),
 }
 # What keeps the core pure: of the standard library it may not have a clock, a file, a process or the network.

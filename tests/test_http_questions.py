@@ -14,10 +14,13 @@ from starlette.requests import Request
 from lineage.core.events import Target
 from lineage.core.reach import Proposal
 from lineage.serve import looking, revocations
+from lineage.serve.cases import case
+from lineage.serve.graph import graph
 from lineage.serve.http.asking import Question
 from lineage.serve.http.questions import QUESTIONS
 from lineage.serve.http.site import Limits
 from lineage.serve.service import OrderRequest
+from lineage.serve.standing import standing
 from tests.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.stores import KINDS, fresh_places
 
@@ -73,6 +76,9 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
     "/quarantine": ("", looking.quarantine),
     "/conflicts": ("", looking.conflicts),
     "/revocations": ("", lambda s: revocations.revocations(s, at=ASKED)),
+    "/graph": (f"?of={OF}", lambda s: graph(s, "token", ID, at=ASKED)),
+    "/health": ("", standing),
+    "/case": ("?of=action:mail-7", lambda s: case(s, "action", "mail-7", at=ASKED)),
     "/revocations/{id:path}": ("rev%2F1", lambda s: revocations.revocation(s, "rev/1", at=ASKED)),
 }
 LISTS = [question.path for question in QUESTIONS if any(p.name == "limit" for p in question.parameters)]

@@ -1,4 +1,4 @@
-"""What ``make jars``, ``make stack`` and ``make stack-down`` do."""
+"""What ``make jars``, ``make browser``, ``make stack`` and ``make stack-down`` do."""
 
 import argparse
 import os
@@ -8,7 +8,7 @@ from typing import Final
 
 from lineage.core.errors import DelegraphError
 
-from . import jars
+from . import chromium, jars
 from .processes import stop_all
 
 STACK: Final = jars.ROOT / "build" / "stack"
@@ -19,6 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m compose.native", description=__doc__)
     commands = parser.add_subparsers(required=True)
     commands.add_parser("fetch", help="fetch Kafka's jars").set_defaults(run=jars.fetch)
+    commands.add_parser("browser", help="install Chromium, where it is not here").set_defaults(run=chromium.fetch)
     commands.add_parser("up", help="start the stack").set_defaults(run=_up)
     commands.add_parser("down", help="stop the stack").set_defaults(run=lambda: stop_all(STACK))
     try:

@@ -10,6 +10,7 @@ from ingest.log import open_log
 from ingest.projector import project
 from lineage.core.times import Instant
 from lineage.serve.demo import ASKED, RESPONDER, StoryClock, incident_path
+from lineage.serve.demo_story import demo_story, register_receiver
 from lineage.serve.http.starting import Say, serve
 from lineage.serve.http_settings import HttpSettings
 from lineage.serve.service import Service, Trust
@@ -42,7 +43,8 @@ def run_serving(settings: HttpSettings, *, say: Say) -> None:
             shared = SharedLog(lambda: open_log(url, create=False, clock=clock))
             try:
                 service = Service(store, shared, Trust(), clock, source="urn:delegraph:demo")
-                serve(service, settings, say=say, name=RESPONDER)
+                register_receiver(service)
+                serve(service, settings, say=say, name=RESPONDER, story=demo_story(service))
             finally:
                 shared.close()
         finally:

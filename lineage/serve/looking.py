@@ -126,17 +126,19 @@ def timeline(service: Service, kind: str, id_: str, *, known_at: Instant | None 
     if not facts:
         return None
     facts.sort(key=fact_order)
-    items = [
-        {
-            "occurred_at": format_instant(fact.event.occurred_at),
-            "recorded_at": format_instant(fact.recorded_at),
-            "type": fact.event.type,
-            "of": about(fact.event),
-            "event": document(fact.event),
-        }
-        for fact in facts
-    ]
+    items = [mention_document(fact) for fact in facts]
     return {"kind": kind, "id": id_, **listing(items, total=len(items)), "as_of": service.as_of()}
+
+
+def mention_document(fact: Fact) -> Document:
+    """A fact as a timeline lists it."""
+    return {
+        "occurred_at": format_instant(fact.event.occurred_at),
+        "recorded_at": format_instant(fact.recorded_at),
+        "type": fact.event.type,
+        "of": about(fact.event),
+        "event": document(fact.event),
+    }
 
 
 def diff(
@@ -251,16 +253,24 @@ def conflicts(service: Service) -> Document:
     return {**listing(items, total=len(items)), "as_of": service.as_of()}
 
 
-def findings(service: Service, *, at: Instant, after: int = -1, limit: int = PAGE) -> Document:
-    """What does not fit together, over the facts from a number on: a page of facts at a time until ``limit`` is met."""
+def findings(
+    service: Service, *, at: Instant, after: int = -1, limit: int = PAGE, most_facts: int | None = None
+) -> Document:
+    """What does not fit together, over the facts from a number on: a page of facts at a time until ``limit`` is met.
+
+    Where all fits together that is the whole store; ``most_facts`` is how many are looked at before the answer says
+    that it goes on, whether anything was found or not.
+    """
+    looked_at = 0
     found: dict[tuple[str, str, str, tuple[str, ...]], Document] = {}
     begun = after >= 0
     if not begun:
         _gather(found, _sequence_holes(service))
-    while page := service.store.facts(after=after, limit=PAGE):
+    while page := service.store.facts(after=after, limit=PAGE if most_facts is None else min(PAGE, most_facts)):
         after = page[-1].number
         _gather(found, _page_findings(service, [stored.fact for stored in page], at))
-        if len(found) >= limit:
+        looked_at += len(page)
+        if len(found) >= limit or (most_facts is not None and looked_at >= most_facts):
             break
     more = bool(page) and bool(service.store.facts(after=after, limit=1))
     items = [found[key] for key in sorted(found)]

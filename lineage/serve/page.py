@@ -112,6 +112,13 @@ class Page:
         self._lines += [replace(line, lead=lead + line.lead, hang=lead + line.hang) for line in other._lines]  # noqa: SLF001
         return self
 
+    def pieces(self) -> list[list[tuple[str, str]]]:
+        """Its lines as what they say piece by piece, each with its style: for a face that is no terminal."""
+        return [
+            [(part.plain, str(part.spans[0].style) if part.spans else "") for part in _parts(line.text)]
+            for line in self._lines
+        ]
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The rows, as wide as the console allows."""
         width = min(options.max_width, WIDEST)
@@ -131,6 +138,12 @@ class Page:
                 shown.plain = shown.plain.replace(_INNER_SPACE, " ")
                 shown.no_wrap, shown.overflow = True, "ignore"
                 yield shown
+
+
+def _parts(text: Text) -> Iterable[Text]:
+    """A text in parts of one style each."""
+    edges = {edge for span in text.spans for edge in (span.start, span.end)} - {0, len(text)}
+    return text.divide(sorted(edges))
 
 
 def _rows(text: Text, room: int, *, fold: bool) -> Iterator[Text]:

@@ -60,6 +60,14 @@ def route(path: Sequence[str]) -> str:
     return joined(path, " > ")
 
 
+def scopes(hop: Document, above: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """What one may do against the one above it (nothing: it is not known): kept, lost, and not held above."""
+    held = hop["scopes"]
+    gained = [one for one in held if above and one not in above]
+    lost = [one for one in above if one not in held] if held else []
+    return [one for one in held if one not in gained], lost, gained
+
+
 def because(page: Page, document: Document, lead: str = "  ") -> None:
     """How the order came down to the thing, if it did not hit the thing itself."""
     found = document["because"]

@@ -117,7 +117,7 @@ def _answer(doc: Document, now: str) -> list[Piece]:
         kind, _, id_ = authority["element"].partition(":")
         under = f"{'with' if kind == 'token' else 'under'} {kind} {id_}"
     if _stands_outside(hops):
-        if len(hops) > 1 and _element(hops[-2]):
+        if len(hops) > 1 and element(hops[-2]):
             made_for = f", which was made for {hops[-2]['principal']},"
     elif any(found["why"].startswith(f"action:{doc['action']} was done with actor ") for found in doc["findings"]):
         # Whoever acted stands in the chain, but not at its end: the finding (wielder-mismatch) names them.
@@ -166,10 +166,10 @@ def _warning(page: Page, doc: Document) -> None:
 
 def _stands_outside(hops: Sequence[Document]) -> bool:
     """Whether the last one is named by the action alone, and by nothing that was granted."""
-    return bool(hops) and hops[-1]["evidence"] == "asserted" and _element(hops[-1]) is None
+    return bool(hops) and hops[-1]["evidence"] == "asserted" and element(hops[-1]) is None
 
 
-def _element(hop: Document) -> str | None:
+def element(hop: Document) -> str | None:
     """The token or delegation that says so."""
     for kind in ("delegation", "token"):
         if hop[kind] is not None:
@@ -215,8 +215,8 @@ def _chain(page: Page, doc: Document, *, brief: bool = False) -> None:
         if number not in hidden:
             depth = min(number, DEEPEST)
             lead = "  " + "   " * (depth - 1) + "└─ " if depth else "  "
-            same = number > 0 and _element(hop) is not None and _element(hop) == _element(hops[number - 1])
-            said = _word(hop, same=same)
+            same = number > 0 and element(hop) is not None and element(hop) == element(hops[number - 1])
+            said = word(hop, same=same)
             if brief:
                 page.line((hop["principal"], "bold"), f"  {said}", lead=lead)
             else:
@@ -225,12 +225,12 @@ def _chain(page: Page, doc: Document, *, brief: bool = False) -> None:
         above = hop["scopes"] or above
 
 
-def _word(hop: Document, *, same: bool) -> str:
+def word(hop: Document, *, same: bool) -> str:
     """By what a party stands in the chain."""
-    element = _element(hop)
+    granted = element(hop)
     if hop["evidence"] == "asserted":
-        return f"ASSERTED {f'as a prior actor of {element}' if element else 'by the action alone'}"
-    return f"{'by the same' if same else 'by'} {element}"
+        return f"ASSERTED {f'as a prior actor of {granted}' if granted else 'by the action alone'}"
+    return f"{'by the same' if same else 'by'} {granted}"
 
 
 def _hop(page: Page, hop: Document, said: str, above: Sequence[str], *, same: bool, lead: str) -> None:
@@ -243,13 +243,11 @@ def _hop(page: Page, hop: Document, said: str, above: Sequence[str], *, same: bo
     until = f"until {when(hop['expires_at'])}" if hop["expires_at"] else "no expiry"
     page.line(f"{said}: ", phrases.state(hop["state"]), f", word of {hop['source']}", lead=lead)
     page.line(f"from {when(hop['issued_at'])}, {until}", lead=lead)
-    scopes = hop["scopes"]
-    if not scopes:
+    if not hop["scopes"]:
         page.line("states no scopes", lead=lead)
         return
-    lost = [one for one in above if one not in scopes]
-    gained = [one for one in scopes if above and one not in above]
-    parts = [f"scopes {joined((one for one in scopes if one not in gained), ' ') or 'none kept'}"]
+    kept, lost, gained = phrases.scopes(hop, above)
+    parts = [f"scopes {joined(kept, ' ') or 'none kept'}"]
     if lost:
         parts.append(f"lost {joined(lost, ' ')}")
     if gained:
@@ -284,6 +282,7 @@ __all__ = [
     "counts",
     "diff",
     "doctor",
+    "element",
     "emitted",
     "findings",
     "lifted",
@@ -296,4 +295,5 @@ __all__ = [
     "timeline",
     "uses",
     "who",
+    "word",
 ]

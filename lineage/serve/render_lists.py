@@ -307,10 +307,15 @@ def _remedies(page: Page, doc: Document) -> Page:
 
 
 def _event(page: Page, event: Document, of: str = "") -> None:
-    """What an event says, but for its envelope and the thing that it is about; and whose word it is."""
-    fields = [name for name in event if name not in _ENVELOPE and f"{name}:{event[name]}" != of]
-    page.line(joined((f"{name}: {_value(event[name])}" for name in fields), "; "), lead="    ")
+    """What an event says, and whose word it is."""
+    page.line(joined((f"{name}: {value}" for name, value in event_fields(event, of)), "; "), lead="    ")
     page.line(f"word of {event['source']}, {event['event_id']}", lead="    ")
+
+
+def event_fields(event: Document, of: str = "") -> list[tuple[str, str]]:
+    """What an event says, field by field, but for its envelope and the thing that it is about."""
+    fields = [name for name in event if name not in _ENVELOPE and f"{name}:{event[name]}" != of]
+    return [(name, _value(event[name])) for name in fields]
 
 
 def _value(value: object) -> str:

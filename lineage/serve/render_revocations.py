@@ -9,7 +9,7 @@ from lineage.serve.phrases import when
 from lineage.serve.render_plan import depths
 
 _VERDICTS: Final = {"CLOSED": "bold green", "PARTIAL": "bold red", "UNKNOWN": "bold yellow"}
-_REASONS: Final = {
+REASONS: Final = {
     "pending": "has not answered",
     "overdue": "has not answered, and its deadline has passed",
     "rejected": "refuses",
@@ -90,7 +90,7 @@ def _receiver(page: Page, one: Document) -> None:
 
 def _open(page: Page, one: Document) -> None:
     who = f"{one['receiver']} " if "receiver" in one else ""
-    page.line(f"{one['kind']}:{one['id']}: {who}{_REASONS[one['reason']]}", lead="  - ")
+    page.line(f"{one['kind']}:{one['id']}: {who}{REASONS[one['reason']]}", lead="  - ")
 
 
 def revocations(doc: Document) -> Page:
@@ -111,4 +111,4 @@ def _revocation(page: Page, item: Document) -> None:
     page.line(_order(item), lead="  ")
 
 
-__all__ = ["closure", "receipt", "revocations"]
+__all__ = ["REASONS", "closure", "receipt", "revocations"]

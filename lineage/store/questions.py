@@ -119,6 +119,25 @@ _NAMED_BY = (
     .distinct()
     .where(among(ref.c.key, "keys"), ref.c.until > sa.bindparam("span"), _role(Role.NAMES))
 )
+_CHILDREN = (
+    sa.select(ref.c.about)
+    .distinct()
+    .where(among(ref.c.key, "keys"), _role(Role.DEPENDS))
+    .order_by(ref.c.about)
+    .limit(sa.bindparam("most"))
+)
+_COUNT_CHILDREN = (
+    sa.select(ref.c.key, sa.func.count(ref.c.about.distinct()))
+    .where(among(ref.c.key, "keys"), _role(Role.DEPENDS))
+    .group_by(ref.c.key)
+)
+_FIRST_NAMING = (
+    sa.select(ref.c.about)
+    .distinct()
+    .where(among(ref.c.key, "keys"), _role(Role.NAMES))
+    .order_by(ref.c.about)
+    .limit(sa.bindparam("most"))
+)
 # Orders stand on a topic of their own, and so at the end of all numbers.
 _ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)
 _RECEIVERS = sa.select(name.c.key).distinct().where(sa.text("key >= 'receiver:' AND key < 'receiver;'"))
@@ -182,6 +201,17 @@ class Reader:
         """The facts, authorised and known, that are about a thing or mention it in any way."""
         rows = self._stream(_FACTS_MENTIONING, {"key": self._keys(key)})
         return list(dict.fromkeys(found for found in rows if self._says(found, key)))
+
+    def is_mentioned_more_than(self, key: str, most: int) -> bool:
+        """Whether more than so many facts mention a thing, the unauthorised included; none of them is read."""
+        rows = sa.select(sa.literal(1)).where(ref.c.key == self._keys(key)).limit(most + 1).subquery()
+        return self._connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one() > most
+
+    def known_about(self, keys: Collection[str]) -> list[Fact]:
+        """The facts, authorised and known, about some things."""
+        return [
+            found for found in self.facts_about(keys) if (key := about(found.event)) in keys and self._says(found, key)
+        ]
 
     def facts_referring(self, keys: Collection[str], role: int) -> list[Fact]:
         """The facts that mention some things in a role that carries no bound (not NAMES, DEPENDS, PRIOR)."""
@@ -316,6 +346,39 @@ class Reader:
         with self._connection.execute(query, parameters) as rows:
             for row in rows:
                 yield fact_of(row, decode)
+
+    # A picture
+
+    def load_nearby(self, world: World, key: str, most: int) -> tuple[set[str], set[str]]:
+        """Bring an element, or what names something, into a world, with all above it and so much of what is below.
+
+        Which of very many come is the same for the same store, and spread over those that they hang on.
+
+        Returns:
+            The keys of where it starts, and of all that was brought in of what is at and below it.
+        """
+        if key.startswith(("token:", "delegation:")):
+            starts = {self._keys(key)}
+        else:
+            party = self._party({key}) if key.startswith("principal:") else {self._keys(key)}
+            rows = self._connection.execute(_FIRST_NAMING, {"keys": list(party), "most": most})
+            starts = set(rows.scalars())
+        near, frontier = set(starts), starts
+        while frontier and len(near) < most:
+            rows = self._connection.execute(_CHILDREN, {"keys": list(frontier), "most": most})
+            frontier = set(sorted(set(rows.scalars()) - near)[: most - len(near)])
+            near |= frontier
+        loaded = self.load_hashed(world, near)
+        return {one for one in loaded if self._keys(one) in starts}, loaded
+
+    def children_of(self, keys: Collection[str]) -> dict[str, int]:
+        """How many elements are said to depend on each of some elements directly; only of those that have any."""
+        hashed = {self._keys(key): key for key in keys}
+        found: dict[str, int] = {}
+        for part in chunks(hashed):
+            rows = self._connection.execute(_COUNT_CHILDREN, {"keys": part})
+            found.update((hashed[key], count) for key, count in rows)
+        return found
 
     # Revocations
 

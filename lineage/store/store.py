@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection, Engine
 from lineage.core.collector import collector_put_off
 from lineage.core.errors import BadRecordError, IntegrityError
 from lineage.core.events import Event, Fact, canonical_json
-from lineage.core.records import Batch, Outcomes, Readable, Unreadable
+from lineage.core.records import Batch, Outcomes, Position, Readable, Unreadable
 from lineage.core.times import Instant
 from lineage.core.trust import TrustTable
 from lineage.store.bulk import add_missing, backend_of, frugally, wait_for_turn, without_limits
@@ -334,6 +334,13 @@ class Store:
         """The facts in the order of their numbers, a page at a time."""
         with self.connection() as connection:
             return self._facts(connection, sa.select(*FACT).where(fact.c.n > after).order_by(fact.c.n).limit(limit))
+
+    def latest_facts(self, topic: str, partition: int, *, limit: int) -> list[Fact]:
+        """The facts of a partition that came last, the latest first."""
+        first, beyond = Position(topic, partition, 0).number, Position(topic, partition + 1, 0).number
+        query = sa.select(*FACT).where(fact.c.n >= first, fact.c.n < beyond).order_by(fact.c.n.desc()).limit(limit)
+        with self.connection() as connection:
+            return [stored.fact for stored in self._facts(connection, query)]
 
     def _facts(self, connection: Connection, query: sa.Select[Any]) -> list[Stored]:
         return [Stored(row.n, fact_of(row, self.decode)) for row in connection.execute(query)]

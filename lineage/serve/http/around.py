@@ -25,6 +25,7 @@ from lineage.serve.http.query import ParameterError, Query, kind_and_id, usable_
 from lineage.serve.http.site import Site
 
 # Whatever a fact can mention.
+FACTS: Final = 3_000  # that are looked at for findings before an answer says that it goes on
 KINDS: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action", "decision", "revocation", "receiver")
 
 
@@ -72,7 +73,9 @@ def findings(site: Site, _caller: Caller, query: Query) -> Document:
     """What does not fit together."""
     after = whole_number_of("findings", query)
     at = query.at
-    found = looking.findings(site.service, at=at, after=-1 if after is None else after, limit=limit_of(site, query))
+    found = looking.findings(
+        site.service, at=at, after=-1 if after is None else after, limit=limit_of(site, query), most_facts=FACTS
+    )
     return _with_cursor("findings", found)
 
 

@@ -10,6 +10,7 @@ from lineage.serve.documents import Document, listing
 from lineage.serve.http.around import AROUND
 from lineage.serve.http.asking import Question
 from lineage.serve.http.faults import NotFoundError
+from lineage.serve.http.overview import OVERVIEW
 from lineage.serve.http.parameters import ACTION, HOW, OF, STALE, TIMES
 from lineage.serve.http.query import MODES, ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.site import Site
@@ -99,4 +100,5 @@ QUESTIONS: Final = (
         answer="Reach",
     ),
     *AROUND,
+    *OVERVIEW,
 )

@@ -530,10 +530,124 @@ class Problem(TypedDict):
     unlisted: NotRequired[list[str]]
 
 
+_Node = TypedDict("_Node", {"from": str | None, "to": str | None})
+
+
+class Node(_Node):
+    """An element of a graph, and where it stands."""
+
+    key: str
+    kind: str
+    id: str
+    focus: bool
+    granted: bool
+    scopes: list[str]
+    issued_at: Time | None
+    expires_at: Time | None
+    state: State
+    because: Because | None
+    layer: int
+    row: int
+    x: int
+    y: int
+
+
+Edge = TypedDict("Edge", {"from": str, "to": str, "roles": list[str]})
+Edge.__doc__ = "What depends on what."
+
+
+class Collapsed(TypedDict):
+    """What is not shown, counted where it would hang."""
+
+    key: str
+    of: str
+    where: Literal["above", "below"]
+    count: int
+    layer: int
+    row: int
+    x: int
+    y: int
+
+
+class Graph(TypedDict):
+    """What a thing hangs on and what hangs on it, laid out."""
+
+    kind: str
+    id: str
+    at: Time
+    known_at: Time | None
+    nodes: list[Node]
+    edges: list[Edge]
+    collapsed: list[Collapsed]
+    complete: bool
+    as_of: AsOf
+
+
+class Projected(TypedDict):
+    """How far a partition is projected."""
+
+    topic: str
+    partition: int
+    next_offset: int
+    end: int | None
+    behind: int | None
+
+
+class Heard(TypedDict):
+    """The last event of a source."""
+
+    source: str
+    events: int
+    recorded_at: Time
+    occurred_at: Time
+    type: str
+    event_id: str
+
+
+class Health(TypedDict):
+    """How the projection stands."""
+
+    now: Time
+    recorded_at: Time | None
+    age_seconds: float | None
+    log_answers: bool
+    positions: list[Projected]
+    quarantined: int
+    trust: str | None
+    sources: list[Heard]
+    looked_at: int
+    complete: bool
+    as_of: AsOf
+
+
+class Facts(TypedDict):
+    """The facts of a case."""
+
+    items: list[Mention]
+    total: int
+    complete: bool
+
+
+class Case(TypedDict):
+    """Everything about one thing at one moment."""
+
+    kind: str
+    id: str
+    at: Time
+    known_at: Time | None
+    made_at: Time
+    sentence: str
+    answer: dict[str, Any]
+    graph: Graph | None
+    facts: Facts
+    as_of: AsOf
+
+
 ANSWERS: dict[str, Any] = {
     shape.__name__: shape
     for shape in (
         *(Who, Chain, Status, Reach, Search, Actions, Timeline, Diff, Uses, Findings, Quarantine, Conflicts),
         *(Revocations, Revocation, Ordered, Lifted, Acknowledged, Counts, ReceiptLine, Missing, Problem),
+        *(Graph, Health, Case),
     )
 }

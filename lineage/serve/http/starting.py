@@ -19,6 +19,8 @@ from lineage.serve.http.signing_in import SigningIn
 from lineage.serve.http.site import LOOPBACK_HOSTS, Limits, Site, Workers
 from lineage.serve.http_settings import DEFAULT_LISTEN, HttpSettings
 from lineage.serve.service import Service
+from lineage.serve.web import pages, show_fault
+from lineage.serve.web.story import Story
 
 _BACKLOG: Final = 2_048
 _GOODBYE_SECONDS: Final = 3  # for answers that are under way; the live tail has no end of its own
@@ -29,7 +31,7 @@ Parts = Callable[[Site], Sequence[APIRouter]]
 
 
 def no_parts(_site: Site) -> Sequence[APIRouter]:
-    """Nothing beside the API."""
+    """Nothing beside the API and the pages."""
     return ()
 
 
@@ -41,6 +43,7 @@ def serve(
     name: str | None = None,
     four_eyes: int | None = None,
     parts: Parts = no_parts,
+    story: Story | None = None,
 ) -> None:
     """Serve until stopped by SIGINT or SIGTERM.
 
@@ -50,7 +53,8 @@ def serve(
         say: Told where to go: the link by which one signs in, or the address.
         name: Who signs in by the link; None: the user of this machine.
         four_eyes: Above how many elements an order needs a second person.
-        parts: What is mounted beside the API.
+        parts: What is mounted beside the API and the pages.
+        story: A guided path, for the start page.
 
     Raises:
         RefusedError: The address is none, is taken, or nobody could be authenticated there.
@@ -77,7 +81,7 @@ def serve(
             workers=pool,
             writers=writers,
         )
-        app = create_app(site, parts=[*routers, *parts(site)])
+        app = create_app(site, parts=[*routers, *parts(site), pages(site, story=story)], show_fault=show_fault)
         say(address)
         config = uvicorn.Config(
             app,

@@ -1,0 +1,127 @@
+"""Pictures of every page of the demo incident, by day, by night and on a telephone, into build/screenshots/."""
+
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from compose.native.chromium import ARGUMENTS, chromium
+
+ROOT: Final = Path(__file__).parents[1]
+ID: Final = "https://idp.example#mailer-1"
+OF: Final = quote(f"token:{ID}", safe="")
+THEN: Final = "2026-11-02T09:47:30Z"
+BEFORE: Final = {
+    "start": "/",
+    "search": "/search?q=mail",
+    "action": "/who?action=mail-7",
+    "action-then": f"/who?action=mail-7&at={THEN}&known_at=2026-11-02T10:20:00Z",
+    "gap": "/who?action=mail-8",
+    "token": f"/chain?of={OF}",
+    "delegation": "/chain?of=delegation:grant-mail",
+    "principal": "/status?of=principal:agent:planner",
+    "session": f"/status?of={quote('session:https://idp.example#session-alice-0830', safe='')}",
+    "uses": f"/uses?of={OF}",
+    "timeline": f"/timeline?of={OF}",
+    "graph": "/graph?of=principal:human:alice%40example.com",
+    "reach": "/reach?of=principal:agent:planner",
+    "findings": "/findings",
+    "quarantine": "/quarantine",
+    "conflicts": "/conflicts",
+    "health": "/health",
+    "not-found": "/who?action=nothing",
+}
+AFTER: Final = {
+    "revocations": "/revocations",
+    "token-revoked": f"/chain?of={OF}",
+    "action-revoked": "/who?action=mail-7",
+    "graph-revoked": f"/graph?of={OF}",
+    "diff": f"/diff?of={OF}&from=2026-11-02T10:00:00Z&to=now",
+}
+LOOKS: Final = {"light": (1280, "light"), "dark": (1280, "dark"), "narrow": (390, "light")}
+
+
+def main() -> None:
+    """Take them all; with names only those."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.screenshots", description=__doc__)
+    parser.add_argument("--into", type=Path, default=ROOT / "build" / "screenshots")
+    parser.add_argument("--only", nargs="*", help="names of pages")
+    said = parser.parse_args()
+    said.into.mkdir(parents=True, exist_ok=True)
+    command = [Path(sys.executable).with_name("delegraph"), "demo", "--serve", "--http", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
+        try:
+            assert demo.stdout is not None
+            link = next(found[0] for line in demo.stdout if (found := re.search(r"http://\S+token=\S+", line)))
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
+                _take(browser, link, said.into, said.only)
+                browser.close()
+        finally:
+            demo.terminate()
+
+
+def _take(browser: Browser, link: str, into: Path, only: list[str] | None) -> None:
+    base = link.partition("/sign-in")[0]
+    first = browser.new_context(base_url=base, viewport={"width": 1280, "height": 800})
+    page = first.new_page()
+    page.goto(link)
+    cookies = first.storage_state()
+    every = {
+        name: browser.new_context(
+            base_url=base, storage_state=cookies, viewport={"width": wide, "height": 800}, color_scheme=scheme
+        ).new_page()
+        for name, (wide, scheme) in LOOKS.items()
+    }
+
+    def shoot(pages: dict[str, str]) -> None:
+        for name, path in pages.items():
+            if only and name not in only:
+                continue
+            for look, where in every.items():
+                where.goto(path)
+                if "graph" in name:
+                    where.wait_for_selector("#drawing[data-drawn]")
+                where.screenshot(path=into / f"{name}-{look}.png", full_page=True)
+
+    shoot(BEFORE)
+    page.goto("/who?action=mail-7")
+    page.screenshot(path=into / "readme.png", clip={"x": 0, "y": 0, "width": 1280, "height": 780}, full_page=True)
+    page.goto(f"/reach?of={OF}")
+    beside = first.new_page()
+    beside.goto("/")
+    beside.locator("form[action='/story/missing'] button").click()
+    _confirm(page)
+    page.get_by_role("alert").wait_for()
+    page.screenshot(path=into / "drift-light.png", full_page=True)
+    _confirm(page)
+    page.wait_for_url("**/revocations/rev-*")
+    order = page.url.removeprefix(base)
+    shoot({"revocation-open": order, "receipt": f"{order}/receipt"})
+    beside.goto("/")
+    beside.locator("form[action='/story/enforced'] button").click()
+    beside.wait_for_url("**/#story")
+    shoot({"revocation-closed": order, **AFTER})
+    with beside.expect_download() as waiting:
+        beside.get_by_role("link", name="the API").wait_for()
+        beside.evaluate("path => { location.href = path }", "/case?of=action:mail-7")
+    case = into / "case.html"
+    waiting.value.save_as(case)
+    page.goto(case.as_uri())
+    page.screenshot(path=into / "case-light.png", full_page=True)
+    page.pdf(path=into / "case.pdf")
+
+
+def _confirm(page: Page) -> None:
+    page.get_by_label("Reason").select_option("credential_leak")
+    page.get_by_label("Type the id of the target").fill(ID)
+    page.get_by_role("button", name="Revoke").click()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Where the browser of the tests comes from: the machine's Chromium, installed by apt-get where that is allowed."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from lineage.core.errors import UnavailableError
+
+NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
+PACKAGES: Final = ("chromium", "fonts-dejavu-core")
+# No window, nothing that asks a network, and no sandbox where it would refuse to run as root.
+ARGUMENTS: Final = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
+)
+_WAIT: Final = ("-o", "DPkg::Lock::Timeout=300")
+
+
+def chromium() -> Path:
+    """Where it is; ``DELEGRAPH_TEST_CHROMIUM`` names another.
+
+    Raises:
+        UnavailableError: It is not here.
+    """
+    named = os.environ.get("DELEGRAPH_TEST_CHROMIUM")
+    found = named or next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None or not Path(found).exists():
+        raise UnavailableError(
+            "the pages are tried in Chromium, which is not here: install it (Debian, Ubuntu: apt-get install "
+            "chromium), or name one with DELEGRAPH_TEST_CHROMIUM"
+        )
+    return Path(found)
+
+
+def fetch() -> Path:
+    """Install it unless it is there: as root, by apt-get.
+
+    Raises:
+        UnavailableError: It cannot be installed here.
+    """
+    try:
+        return chromium()
+    except UnavailableError:
+        apt = shutil.which("apt-get")
+        if apt is None or os.geteuid() != 0:
+            raise
+    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for words in (["update"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
+        done = subprocess.run(
+            [apt, "-qq", *_WAIT, *words],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=quiet,
+        )
+        if done.returncode and words[0] == "install":
+            raise UnavailableError(f"apt-get could not install Chromium: {done.stdout.strip()[-500:]}")
+    return chromium()

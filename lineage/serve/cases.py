@@ -1,0 +1,64 @@
+"""A case: everything about one thing at one moment, in one document that can be kept."""
+
+from typing import Final
+
+from lineage.core.elements import ELEMENT_KINDS, in_order, key_of
+from lineage.core.times import Instant, format_instant
+from lineage.serve import looking, render
+from lineage.serve.documents import Document, instant
+from lineage.serve.graph import graph
+from lineage.serve.page import Page
+from lineage.serve.service import Service
+
+FACTS: Final = 1_000  # of the timeline that a case holds
+_DRAWN: Final = 60  # elements of its graph
+
+
+def case(service: Service, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
+    """The answer in one sentence and as a document, the graph around it, and its facts; None if no fact names it."""
+    answer, page = _answer(service, kind, id_, at, known_at)
+    if answer is None or page is None:
+        return None
+    around = answer["authority"]["element"] if kind == "action" else f"{kind}:{id_}"
+    drawn = None
+    if around is not None:
+        of, _, name = around.partition(":")
+        drawn = graph(service, of, name, at=at, known_at=known_at, most=_DRAWN)
+    facts = _facts(service, kind, id_, answer, known_at)
+    return {
+        "kind": kind,
+        "id": id_,
+        "at": format_instant(at),
+        "known_at": instant(known_at),
+        "made_at": format_instant(service.clock()),
+        "sentence": "".join(text for text, _ in page.pieces()[0]),
+        "answer": answer,
+        "graph": drawn,
+        "facts": {"items": facts[:FACTS], "total": len(facts), "complete": len(facts) <= FACTS},
+        "as_of": answer["as_of"],
+    }
+
+
+def _answer(
+    service: Service, kind: str, id_: str, at: Instant, known_at: Instant | None
+) -> tuple[Document | None, Page | None]:
+    """The document that a thing has, and what people read of it."""
+    if kind == "action":
+        answer = service.who(id_, at=at, known_at=known_at)
+        return answer, None if answer is None else render.who(answer, at=at)
+    if kind in ELEMENT_KINDS:
+        answer = service.chain(kind, id_, at=at, known_at=known_at)
+        return answer, None if answer is None else render.chain(answer, at=at)
+    answer = service.status(kind, id_, at=at, known_at=known_at)
+    return answer, None if answer is None else render.status(answer)
+
+
+def _facts(service: Service, kind: str, id_: str, answer: Document, known_at: Instant | None) -> list[Document]:
+    """The facts that mention it, and those about what stood behind it; the earliest first."""
+    behind = {f"token:{token}" for token in answer.get("tokens", ())}
+    behind |= {f"delegation:{delegation}" for delegation in answer.get("delegations", ())}
+    if answer.get("decision"):
+        behind.add(f"decision:{answer['decision']['decision']}")
+    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+        facts = [*reader.facts_mentioning(key_of(kind, id_)), *reader.known_about(behind)]
+    return [looking.mention_document(fact) for fact in in_order(facts)]

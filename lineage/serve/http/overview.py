@@ -1,0 +1,78 @@
+"""The questions behind what pages show at once: the graph around a thing, how it stands, a whole case."""
+
+from typing import Final
+
+from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS
+from lineage.deliver.callers import Caller
+from lineage.serve.cases import case
+from lineage.serve.documents import Document
+from lineage.serve.graph import MOST, graph
+from lineage.serve.http.asking import Question
+from lineage.serve.http.faults import NotFoundError
+from lineage.serve.http.parameters import ONE, TIMES
+from lineage.serve.http.query import Parameter, ParameterError, Query, kind_and_id
+from lineage.serve.http.site import Site
+from lineage.serve.standing import standing
+
+_MOST: Final = Parameter(
+    "most", {"type": "integer", "minimum": 1, "maximum": MOST}, "Elements at most; what is beyond is counted."
+)
+CASES: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action")
+
+
+def graph_around(site: Site, _caller: Caller, query: Query) -> Document:
+    """What a thing hangs on, and what hangs on it, laid out."""
+    kind, id_ = _one(query, tuple(sorted(ELEMENT_KINDS | NAME_KINDS)))
+    most = query.number("most", default=MOST, most=MOST)
+    document = graph(site.service, kind, id_, at=query.at, known_at=query.known_at, most=most)
+    return _found(document, query)
+
+
+def health(site: Site, _caller: Caller, _query: Query) -> Document:
+    """How the projection stands."""
+    return standing(site.service)
+
+
+def whole_case(site: Site, _caller: Caller, query: Query) -> Document:
+    """Everything about one thing, to be kept."""
+    kind, id_ = _one(query, CASES)
+    return _found(case(site.service, kind, id_, at=query.at, known_at=query.known_at), query)
+
+
+def _one(query: Query, kinds: tuple[str, ...]) -> tuple[str, str]:
+    kind, id_ = kind_and_id(query.the("of"))
+    if kind not in kinds:
+        raise ParameterError("of", f"there is no kind {kind[:64]!r} here; there are {', '.join(kinds)}")
+    return kind, id_
+
+
+def _found(document: Document | None, query: Query) -> Document:
+    if document is None:
+        raise NotFoundError(query.the("of"))
+    return document
+
+
+OVERVIEW: Final = (
+    Question(
+        path="/graph",
+        ask=graph_around,
+        parameters=(ONE, *TIMES, _MOST),
+        title="What a thing hangs on and what hangs on it, laid out",
+        answer="Graph",
+    ),
+    Question(
+        path="/health",
+        ask=health,
+        parameters=(),
+        title="How the projection stands: lag, positions, the last event by source",
+        answer="Health",
+        about=(),
+    ),
+    Question(
+        path="/case",
+        ask=whole_case,
+        parameters=(ONE, *TIMES),
+        title="Everything about one thing, to be kept",
+        answer="Case",
+    ),
+)

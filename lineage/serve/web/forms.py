@@ -1,0 +1,122 @@
+"""What forms send: orders and lifts by the same functions as the API, typed confirmations, and refusals as pages."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from lineage.core.errors import DriftError, RefusedError
+from lineage.deliver.callers import Caller, ForbiddenError, Role, require
+from lineage.serve import render_orders
+from lineage.serve.documents import Document
+from lineage.serve.http import orders
+from lineage.serve.http.asking import log_access
+from lineage.serve.http.bodies import read_body
+from lineage.serve.http.forgery import HEADER, refuse_forgery
+from lineage.serve.http.query import ParameterError, Query, kind_and_id
+from lineage.serve.http.site import Site
+from lineage.serve.web import shown
+from lineage.serve.web.links import Links
+from lineage.serve.web.pages import ASKED, Asked, written
+from lineage.serve.web.words import lines_of
+
+MOST_BYTES: Final = 32 * 1024
+_FIELDS: Final = 32
+Form = dict[str, str]
+
+
+async def form_of(site: Site, request: Request) -> tuple[Caller, Form]:
+    """Who sends a form, and what: only a page of ours may make a browser send one.
+
+    Raises:
+        ForbiddenError: It does not say where it is from, it is from elsewhere, or the caller may not order.
+    """
+    headers = request.headers
+    if "origin" not in headers and "sec-fetch-site" not in headers:
+        raise ForbiddenError("a form says where it is from (Origin, Sec-Fetch-Site); this one did not")
+    # What a form cannot send itself, and what is checked with it: that the browser says that it is one of ours.
+    scope = {**request.scope, "headers": [*request.scope["headers"], (HEADER.lower().encode(), b"1")]}
+    refuse_forgery(Request(scope))  # also of whom another than the browser authenticates: a proxy's word is no bearer's
+    caller = require(await site.workers.run(site.authenticate, Request(scope)), Role.RESPONDER)
+    raw = await read_body(request, MOST_BYTES)
+    try:
+        said = parse_qsl(raw.decode(), keep_blank_values=False, max_num_fields=_FIELDS, strict_parsing=False)
+    except (UnicodeDecodeError, ValueError) as error:
+        raise RefusedError("the form cannot be read: it is UTF-8, and has few fields") from error
+    return caller, dict(said)
+
+
+def ordering(site: Site) -> Callable[[Request], Awaitable[Response]]:
+    """``POST /revocations``: the order, or why it was not given."""
+
+    async def order(request: Request) -> Response:
+        caller, form = await form_of(site, request)
+        kind, id_ = kind_and_id(form.get("of", ""))
+        if form.get("typed", "") != id_:
+            fault = "what was typed is not the id of the target; type it exactly as it stands there"
+            return await _again(site, request, caller, form, {"fault": fault}, HTTPStatus.BAD_REQUEST)
+        try:
+            document = await site.writers.run(orders.order, site, caller, _order(form, kind, id_), key=form.get("key"))
+        except DriftError as fault:
+            drift = {"detail": str(fault), "unlisted": list(fault.unlisted)}
+            return await _again(site, request, caller, form, {"drift": drift}, HTTPStatus.CONFLICT)
+        except ParameterError as fault:
+            return await _again(site, request, caller, form, {"fault": str(fault)}, HTTPStatus.BAD_REQUEST)
+        log_access(caller, request, revocation=document["revocation"], repeated=document["repeated"])
+        return RedirectResponse(Links().of("revocation", document["revocation"]), HTTPStatus.SEE_OTHER)
+
+    return order
+
+
+def _order(form: Form, kind: str, id_: str) -> Document:
+    """The order that a form asks for, as the API takes it."""
+    body: Document = {"target": {"kind": kind, "id": id_}, "cascade": form.get("cascade") != "false"}
+    names = ("mode", "reason", "issued_before", "note", "plan_digest")
+    return body | {name: form[name] for name in names if name in form}
+
+
+async def _again(
+    site: Site, request: Request, caller: Caller, form: Form, why: Mapping[str, Any], status: HTTPStatus
+) -> Response:
+    """The plan as it is now, and why the order was not given."""
+    return await site.workers.run(_planned, site, request, caller, form, why, status)
+
+
+def _planned(
+    site: Site, request: Request, caller: Caller, form: Form, why: Mapping[str, Any], status: HTTPStatus
+) -> Response:
+    question = ASKED["/reach"]
+    said = [(name, form[name]) for name in ("of", "mode", "issued_before", "cascade") if name in form]
+    query = Query(said, question.parameters, now=site.now)
+    document = question.ask(site, caller, query)
+    asked = Asked(site, caller, query, document, Links())
+    new = why.get("drift", {}).get("unlisted", ())
+    context = {**shown.reach(asked, new=new), "filled": filled(form), "doc": document, **why}
+    page = Request({**request.scope, "path": "/reach", "query_string": urlencode(said).encode()})
+    return written(page, "reach.html", context, caller=caller, status=status)
+
+
+def filled(form: Form) -> Document:
+    """What stands in a form that is shown again."""
+    return {"reason": form.get("reason", ""), "note": form.get("note", "")}
+
+
+def lifting(site: Site) -> Callable[[Request], Awaitable[Response]]:
+    """``POST /revocations/{id}/lift``."""
+
+    async def lift(request: Request) -> Response:
+        caller, form = await form_of(site, request)
+        revocation = request.path_params["id"]
+        if form.get("typed", "") != revocation:
+            raise RefusedError("what was typed is not the id of the revocation; nothing was lifted")
+        body = {"note": form["note"]} if "note" in form else {}
+        document = await site.writers.run(orders.lift, site, caller, revocation, body)
+        log_access(caller, request, revocation=revocation)
+        context = {"doc": document, "said": lines_of(render_orders.lifted(document))}
+        page = Request({**request.scope, "path": Links().of("revocation", revocation), "query_string": b""})
+        return await site.workers.run(written, page, "lifted.html", context, caller=caller)
+
+    return lift

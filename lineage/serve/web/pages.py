@@ -1,0 +1,179 @@
+"""The pages of questions: each is the document of the API, put into a template (DESIGN section 8).
+
+A page asks by ``answered``, as the API does; what it shows beside its document it asks by the same functions.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from lineage.core.times import Instant
+from lineage.deliver.callers import Caller, Role
+from lineage.serve.documents import Document
+from lineage.serve.http.asking import Answer, Question, answered
+from lineage.serve.http.faults import NotFoundError
+from lineage.serve.http.parameters import TIMES
+from lineage.serve.http.query import Parameter, ParameterError, Query
+from lineage.serve.http.questions import QUESTIONS
+from lineage.serve.http.site import Site
+from lineage.serve.web.links import Links
+from lineage.serve.web.looks import environment
+
+MOMENT: Final = frozenset({"at", "known_at"})
+# A form of a page of ours says where it is from (Origin), or its order would be refused.
+HEADERS: Final = {"Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
+TEMPLATES: Final = environment()
+ASKED: Final = {question.path: question for question in QUESTIONS}
+
+View = Callable[["Asked"], Mapping[str, Any]]
+"""What a page shows beside its document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a page was asked, and how it asks for more.
+
+    Attributes:
+        site: What is served.
+        caller: Who asks.
+        query: What is asked.
+        document: The answer.
+        links: Where things lead.
+    """
+
+    site: Site
+    caller: Caller
+    query: Query
+    document: Document
+    links: Links
+
+    @property
+    def at(self) -> Instant | None:
+        """The instant asked about; None: now."""
+        return self.query.instant("at")
+
+    def more(self, path: str, **params: str | None) -> Document | None:
+        """Another document, at the moment of this one where it knows moments; None if no fact names the thing."""
+        question = ASKED[path]
+        known = {parameter.name for parameter in question.parameters}
+        said = {"at": self.links.at, "known_at": self.links.known_at, **params}
+        items = [(name, value) for name, value in said.items() if value and name in known]
+        query = Query(items, question.parameters, now=self.query.now)
+        try:
+            return question.ask(self.site, self.caller, query)
+        except NotFoundError:
+            return None
+
+
+def page_of(
+    site: Site,
+    path: str,
+    template: str,
+    view: View,
+    *,
+    besides: tuple[Parameter, ...] = (),
+    links: type[Links] = Links,
+) -> Callable[[Request], Awaitable[Response]]:
+    """What answers a page.
+
+    Args:
+        site: What is served.
+        path: The question.
+        template: How it is shown.
+        view: What is shown beside the document.
+        besides: Parameters that say how it is shown.
+        links: Where things lead.
+    """
+    question: Question = ASKED[path]
+    single = next((name for name in question.about if _is_repeatable(question, name)), None)
+
+    async def page(request: Request) -> Response:
+        request = without_blanks(request)
+        if single is not None and len(request.query_params.getlist(single)) > 1:
+            raise ParameterError(single, f"a page shows one; ask /v1{path} for several")
+        answer = await answered(site, question, request, besides=(*TIMES, *besides))
+        leading = links(answer.query.text("at"), answer.query.text("known_at"))
+        moves = {parameter.name for parameter in question.parameters} & MOMENT
+        return await site.workers.run(_written, site, request, answer, template, view, leading, moves)
+
+    return page
+
+
+def without_blanks(request: Request) -> Request:
+    """A request without what a form sends of fields that were left empty."""
+    said = [(name, value) for name, value in request.query_params.multi_items() if value]
+    return Request({**request.scope, "query_string": urlencode(said).encode()})
+
+
+def _is_repeatable(question: Question, name: str) -> bool:
+    return any(parameter.name == name and parameter.repeatable for parameter in question.parameters)
+
+
+def _written(
+    site: Site, request: Request, answer: Answer, template: str, view: View, links: Links, moves: Collection[str]
+) -> Response:
+    asked = Asked(site, answer.caller, answer.query, answer.document, links)
+    context = {"doc": answer.document, **view(asked)}
+    return written(request, template, context, caller=answer.caller, links=links, moves=moves)
+
+
+def written(
+    request: Request,
+    template: str,
+    context: Mapping[str, Any],
+    *,
+    caller: Caller | None,
+    links: Links | None = None,
+    moves: Collection[str] = MOMENT,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A template as a response.
+
+    Args:
+        request: What is answered.
+        template: Its name.
+        context: What it is given beside what every page is.
+        caller: Who asks; None: nobody that is known.
+        links: Where things lead.
+        moves: Which parts of the moment the document depends on.
+        status: The HTTP status.
+        headers: More headers.
+    """
+    links = links or Links()
+    said = [(name, value) for name, value in request.query_params.multi_items() if name not in ("at", "known_at")]
+    moment = [
+        (name, value) for name, value in (("at", links.at), ("known_at", links.known_at)) if value and name in moves
+    ]
+    given = {
+        "caller": caller,
+        "may_order": caller is not None and Role.RESPONDER in caller.roles,
+        "links": links,
+        "moves": moves,
+        "path": request.url.path,
+        "kept": said,
+        "here": lambda **params: here(request, **params),
+        "api": f"/v1{request.url.path}" + (f"?{urlencode([*said, *moment])}" if said or moment else ""),
+        **context,
+    }
+    parts = TEMPLATES.get_template("parts.html").make_module(given)
+    html = TEMPLATES.get_template(template).render(parts=parts, **given)
+    return HTMLResponse(html, status_code=status, headers={**HEADERS, **(headers or {})})
+
+
+def here(request: Request, **params: object) -> str:
+    """The address of the same page, now, but for some parameters; of a list its beginning."""
+    gone = {"at", "known_at", "after", *params}
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in gone]
+    said = [*kept, *((name, value) for name, value in params.items() if value not in (None, ""))]
+    return request.url.path + (f"?{urlencode(said)}" if said else "")
+
+
+def add(router: APIRouter, path: str, page: Callable[[Request], Awaitable[Response]]) -> None:
+    """Serve a page."""
+    router.add_api_route(path, page, methods=["GET"], include_in_schema=False, response_model=None)

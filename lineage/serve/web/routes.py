@@ -1,0 +1,220 @@
+"""Every page and where it is; our own files; and a page for each problem."""
+
+import json
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from itertools import islice
+from typing import Final
+from urllib.parse import quote
+
+from fastapi import APIRouter
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+
+from lineage.deliver.callers import require
+from lineage.serve.documents import Document
+from lineage.serve.http.asking import ASKERS, log_access
+from lineage.serve.http.faults import NotFoundError
+from lineage.serve.http.parameters import REVOCATION, TIMES
+from lineage.serve.http.query import Query, kind_and_id, usable_id
+from lineage.serve.http.site import Site
+from lineage.serve.revocations import receipt
+from lineage.serve.web import forms, shown
+from lineage.serve.web.links import Links, Nowhere
+from lineage.serve.web.looks import STATIC
+from lineage.serve.web.pages import ASKED, View, add, page_of, without_blanks, written
+from lineage.serve.web.story import Story
+
+PAGES: Final[tuple[tuple[str, str, View], ...]] = (
+    ("/who", "who.html", shown.who),
+    ("/chain", "chain.html", shown.chain),
+    ("/status", "status.html", shown.status),
+    ("/reach", "reach.html", shown.reach),
+    ("/uses", "uses.html", shown.uses),
+    ("/actions", "actions.html", shown.nothing),
+    ("/timeline", "timeline.html", shown.timeline),
+    ("/search", "search.html", shown.search),
+    ("/graph", "graph.html", shown.graph),
+    ("/findings", "findings.html", shown.findings),
+    ("/quarantine", "quarantine.html", shown.nothing),
+    ("/conflicts", "conflicts.html", shown.conflicts),
+    ("/health", "health.html", shown.nothing),
+    ("/revocations", "revocations.html", shown.nothing),
+)
+RECENT: Final = 20  # orders whose verdicts the start page counts
+_LINES: Final = 300  # of a receipt on its page
+_TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_FOREVER: Final = "public, max-age=31536000, immutable"  # the address changes with the file
+
+
+def pages(site: Site, *, story: Story | None = None) -> APIRouter:
+    """Every page.
+
+    Args:
+        site: What is served.
+        story: A guided path, for the start page.
+    """
+    router = APIRouter()
+    for path, template, view in PAGES:
+        add(router, path, page_of(site, path, template, view))
+    add(router, "/", _start(site, story))
+    add(router, "/diff", _diff(site))
+    add(router, "/case", _case(site))
+    add(router, "/revocations/{id:path}/receipt", _receipt(site))
+    add(router, "/revocations/{id:path}", page_of(site, "/revocations/{id:path}", "revocation.html", shown.revocation))
+    _post(router, "/revocations", forms.ordering(site))
+    _post(router, "/revocations/{id:path}/lift", forms.lifting(site))
+    if story is not None:
+        _post(router, "/story/{name}", _play(site, story))
+    router.add_api_route("/static/{name:path}", static, methods=["GET"], include_in_schema=False)
+    return router
+
+
+def _post(router: APIRouter, path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
+    router.add_api_route(path, endpoint, methods=["POST"], include_in_schema=False, response_model=None)
+
+
+# Pages that are more than one document, or another than their path says
+
+
+def _start(site: Site, story: Story | None) -> Callable[[Request], Awaitable[Response]]:
+    """Search, and what needs a look."""
+
+    def answer(request: Request) -> Response:
+        caller = require(site.authenticate(request), *ASKERS)
+        log_access(caller, request)
+
+        def ask(path: str, *said: tuple[str, str]) -> Document:
+            question = ASKED[path]
+            return question.ask(site, caller, Query(said, question.parameters, now=site.now))
+
+        orders = ask("/revocations", ("limit", str(RECENT)))
+        context = {
+            "story": story,
+            "health": ask("/health"),
+            "open_orders": sum(order["verdict"] != "CLOSED" for order in orders["items"]),
+            "looked_at": len(orders["items"]),
+            "orders_total": orders["total"],
+        }
+        return written(request, "start.html", context, caller=caller)
+
+    async def start(request: Request) -> Response:
+        return await site.workers.run(answer, request)
+
+    return start
+
+
+def _diff(site: Site) -> Callable[[Request], Awaitable[Response]]:
+    """What changed; without two instants the form that asks for them."""
+    page = page_of(site, "/diff", "diff.html", shown.diff)
+
+    def form(request: Request) -> Response:
+        caller = require(site.authenticate(request), *ASKERS)
+        kind, id_ = kind_and_id(request.query_params.get("of", ""))
+        params = request.query_params
+        links = Links(params.get("at"), params.get("known_at"))
+        between = (params.get("from", ""), params.get("to") or params.get("at") or "now")
+        context = {"of": f"{kind}:{id_}", "between": between}
+        return written(request, "diff_form.html", context, caller=caller, links=links)
+
+    async def diff(request: Request) -> Response:
+        request = without_blanks(request)
+        if "from" in request.query_params and "to" in request.query_params:
+            return await page(request)
+        return await site.workers.run(form, request)
+
+    return diff
+
+
+def _case(site: Site) -> Callable[[Request], Awaitable[Response]]:
+    """A case as one file that stands alone: no script, nothing that it needs from elsewhere."""
+    page = page_of(site, "/case", "case.html", shown.whole_case, links=Nowhere)
+
+    async def case(request: Request) -> Response:
+        response = await page(request)
+        name = quote(request.query_params["of"], safe="")[:100].replace("%", "_")
+        response.headers["Content-Disposition"] = f'attachment; filename="case-{name}.html"'
+        return response
+
+    return case
+
+
+def _receipt(site: Site) -> Callable[[Request], Awaitable[Response]]:
+    """The first lines of a receipt."""
+
+    def answer(request: Request) -> Response:
+        caller = require(site.authenticate(request), *ASKERS)
+        query = Query.of(request.path_params, request.query_params, (REVOCATION, *TIMES), now=site.now)
+        id_ = usable_id(query.the("id"), parameter="id")
+        log_access(caller, request, revocation=id_)
+        with receipt(site.service, id_, at=query.at, known_at=query.known_at) as found:
+            if found is None:
+                raise NotFoundError(id_)
+            lines = [json.loads(line) for line in islice(found.lines, _LINES + 1)]
+        context = {"revocation": id_, "lines": lines[:_LINES], "whole": len(lines) <= _LINES}
+        links = Links(query.text("at"), query.text("known_at"))
+        return written(request, "receipt.html", context, caller=caller, links=links)
+
+    async def page(request: Request) -> Response:
+        return await site.workers.run(answer, without_blanks(request))
+
+    return page
+
+
+def _play(site: Site, story: Story) -> Callable[[Request], Awaitable[Response]]:
+    """Have something of the story happen."""
+
+    async def play(request: Request) -> Response:
+        await forms.form_of(site, request)
+        name = request.path_params["name"]
+        if name not in story.plays:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        await site.writers.run(story.play, name)
+        return RedirectResponse("/#story", HTTPStatus.SEE_OTHER)
+
+    return play
+
+
+# Our own files
+
+
+FILES: Final = {
+    path.relative_to(STATIC).as_posix(): path for path in STATIC.rglob("*") if path.is_file() and path.suffix in _TYPES
+}
+
+
+def static(name: str) -> Response:
+    """One of our own files."""
+    path = FILES.get(name)
+    if path is None:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    return FileResponse(path, media_type=_TYPES[path.suffix], headers={"Cache-Control": _FOREVER})
+
+
+# Problems
+
+
+_ADVICE: Final = {
+    HTTPStatus.UNAUTHORIZED: "Sign in by the link that 'delegraph serve' printed, or by your provider.",
+    HTTPStatus.NOT_FOUND: "Look for a part of the id in the search.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Nothing is lost: what was recorded is there, and so is this question.",
+}
+
+
+def show_fault(request: Request, response: Response) -> Response:
+    """A problem document as a page, for whoever asks for pages."""
+    if request.url.path.startswith("/v1/") or "text/html" not in request.headers.get("accept", ""):
+        return response
+    problem = json.loads(bytes(response.body))
+    status = HTTPStatus(problem["status"])
+    headers = {name: value for name, value in response.headers.items() if name in ("retry-after", "www-authenticate")}
+    known = status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+    context = {
+        "problem": problem,
+        "known": known,
+        "advice": _ADVICE.get(status, ""),
+        "retry_after": response.headers.get("retry-after"),
+        "address": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+    }
+    return written(request, "problem.html", context, caller=None, status=status, headers=headers)

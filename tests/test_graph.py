@@ -1,0 +1,170 @@
+"""The graph around a thing: its document is bounded and whole, and its layout is the same for the same graph."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lineage.core.elements import key_of
+from lineage.serve.demo import ASKED
+from lineage.serve.graph import graph
+from lineage.serve.layout import places
+from lineage.serve.web import views
+
+from .http_worlds import World, api_over
+
+LEAKED = "https://idp.example#mailer-1"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The incident; nothing here adds to it."""
+    folder = tmp_path_factory.mktemp("graph")
+    with api_over(f"sqlite:///{folder}/store.db", folder) as world:
+        yield world
+
+
+# The layout
+
+
+def test_what_hangs_on_something_stands_to_its_right():
+    """
+    The layer of a node is the longest way to it from a root, so that every edge leads from left to right.
+    """
+    edges = [("a", "b"), ("b", "c"), ("a", "c"), ("c", "d"), ("x", "d")]
+    found = places("abcdx", edges)
+
+    assert {"a": 0, "b": 1, "c": 2, "d": 3, "x": 0} == {node: place.layer for node, place in found.items()}
+
+
+def test_a_cycle_has_a_place_for_each():
+    """
+    What hangs on itself, by itself or through others, is laid out like anything else.
+    """
+    found = places("abc", [("a", "b"), ("b", "c"), ("c", "b"), ("a", "a")])
+
+    assert [0, 1, 2] == [found[node].layer for node in "abc"]
+
+
+def test_the_layout_does_not_know_in_which_order_things_came():
+    """
+    The same nodes and edges in any order give the same places.
+    """
+    chance = random.Random(7)
+    nodes = [f"n{number}" for number in range(60)]
+    edges = [(f"n{chance.randrange(number)}", f"n{number}") for number in range(1, 60) for _ in range(2)]
+    shuffled = [chance.sample(nodes, len(nodes)) for _ in range(3)]
+
+    assert [places(nodes, edges)] * 3 == [places(some, chance.sample(edges, len(edges))) for some in shuffled]
+
+
+def test_no_two_stand_in_one_place():
+    """
+    Whatever the graph, each node has a place of its own.
+    """
+    edges = [(f"n{number // 3}", f"n{number}") for number in range(1, 300)]
+    found = places([f"n{number}" for number in range(300)], edges)
+
+    assert 300 == len({(place.x, place.y) for place in found.values()})
+
+
+# The document
+
+
+def test_the_graph_of_a_token_is_what_it_hangs_on_and_what_hangs_on_it(world: World):
+    """
+    All above and all below stand in it; what is beside is counted where it would hang.
+    """
+    found = graph(world.service, "token", LEAKED, at=ASKED)
+
+    assert {"grant-renewals", "grant-mail", "alice-login", "planner-1", "mailer-1", "relay-1", "archive-1"} == {
+        node["id"].rpartition("#")[2] for node in found["nodes"]
+    }
+    assert [("below", 1), ("below", 1), ("above", 1)] == [(one["where"], one["count"]) for one in found["collapsed"]]
+    assert [LEAKED] == [node["id"] for node in found["nodes"] if node["focus"]]
+
+
+def test_every_edge_is_shown_or_counted(world: World):
+    """
+    However few are shown, what a shown element hangs on, and what hangs on it, is an edge or part of a number.
+    """
+    whole = graph(world.service, "principal", "human:alice@example.com", at=ASKED)
+    edges = {(edge["from"], edge["to"]) for edge in whole["edges"]}
+    found = graph(world.service, "principal", "human:alice@example.com", at=ASKED, most=4)
+    shown = {node["key"] for node in found["nodes"]}
+    counted = {(one["of"], one["where"]): one["count"] for one in found["collapsed"]}
+
+    assert len(shown) == 4
+    for key in shown:
+        below = sum(1 for above, other in edges if above == key and other not in shown)
+        above = sum(1 for other, of in edges if of == key and other not in shown)
+        # What nobody named in the whole graph either is counted there as well.
+        beside = sum(one["count"] for one in whole["collapsed"] if one["of"] == key and one["where"] == "below")
+        assert (below + beside, above) == (counted.get((key, "below"), 0), counted.get((key, "above"), 0))
+
+
+def test_what_nobody_granted_stands_in_the_graph_and_says_so(world: World):
+    """
+    A missing parent is a node of state unknown: a gap is an answer.
+    """
+    found = graph(world.service, "token", "https://idp.example#relay-2", at=ASKED)
+    missing = next(node for node in found["nodes"] if node["id"].endswith("mailer-2"))
+
+    assert (False, "unknown") == (missing["granted"], missing["state"])
+
+
+def test_what_no_fact_names_has_no_graph(world: World):
+    """
+    An id that was never heard of is no graph of one node.
+    """
+    assert graph(world.service, "token", "nothing", at=ASKED) is None
+
+
+def test_the_drawing_has_every_node_and_every_line(world: World):
+    """
+    What is drawn is what the document says: each node, each number, each edge; long ids keep their end.
+    """
+    found = graph(world.service, "token", LEAKED, at=ASKED)
+    drawn = views.drawing(found)
+
+    assert len(found["nodes"]) == len(drawn["nodes"])
+    assert [f"+{one['count']}" for one in found["collapsed"]] == [one["label"] for one in drawn["collapsed"]]
+    assert len(found["edges"]) + len(found["collapsed"]) == len(drawn["lines"])
+    assert views._short("x" * 100 + "#end").endswith("#end")
+
+
+def test_a_workload_is_asked_for_by_the_name_of_a_principal(world: World):
+    """
+    Principals and workloads are one namespace, in a graph as everywhere.
+    """
+    id_ = "spiffe://example.com/ns/agents/sa/mailer"
+    found = graph(world.service, "workload", id_, at=ASKED)
+
+    assert key_of("workload", id_) == f"principal:{id_}"
+    assert ["https://idp.example#mailer-1"] == [node["id"] for node in found["nodes"] if node["focus"]]
+
+
+def test_five_hundred_at_most_are_shown(tmp_path: Path):
+    """
+    Of more than five hundred the rest is one number, and the document says that it is not complete.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        events = [
+            {
+                "type": "token.issued",
+                "event_id": f"e{number}",
+                "source": "urn:test:a",
+                "occurred_at": "2026-11-02T10:00:00Z",
+                "token": f"child-{number}",
+                "subject": "human:zoe",
+                "derived_from": [{"token": "parent", "role": "subject"}],
+            }
+            for number in range(812)
+        ]
+        assert 200 == world.post("/v1/events", "producer", json=events).status_code
+        found = graph(world.service, "token", "parent", at=ASKED)
+
+        assert (500, [313], False) == (
+            len(found["nodes"]), [one["count"] for one in found["collapsed"]], found["complete"],
+        )  # fmt: skip

@@ -1,0 +1,55 @@
+"""The files that the pages bring with them: those of other people are as published, and ours ask for nothing else."""
+
+import hashlib
+import re
+
+import pytest
+
+from lineage.serve.web.looks import HERE, STATIC
+
+VENDOR = STATIC / "vendor"
+OURS = sorted(
+    path for path in HERE.rglob("*") if path.suffix in {".html", ".css", ".js"} and VENDOR not in path.parents
+)
+
+
+def test_what_is_vendored_is_what_was_published():
+    """
+    Every file of other people has the checksum that was written down when it was taken in, and none is without one.
+    """
+    listed = dict(line.split("  ")[::-1] for line in (VENDOR / "SHA256SUMS").read_text("utf-8").splitlines())
+    found = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in VENDOR.iterdir()
+        if path.name not in {"SHA256SUMS", "README.md"}
+    }
+
+    assert listed == found
+
+
+def test_each_vendored_library_has_its_licence_beside_it():
+    """
+    For every library there is a licence, and the README names both.
+    """
+    told = (VENDOR / "README.md").read_text("utf-8")
+    libraries = {path.name.removesuffix(".min.js") for path in VENDOR.glob("*.min.js")}
+
+    assert libraries == {path.name.removesuffix(".LICENSE") for path in VENDOR.glob("*.LICENSE")}
+    assert all(f"`{name}.min.js`" in told and f"`{name}.LICENSE`" in told for name in libraries)
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
+def test_nothing_is_inline_and_nothing_is_from_elsewhere(path):
+    """
+    A template holds no style attribute, no handler and no script of its own, and no file of ours names another host;
+    the case file, which stands alone, has its styles in it.
+    """
+    text = path.read_text("utf-8")
+    inline = re.findall(r"<[^>]+\s(?:style|on[a-z]+)=|<script(?![^>]*\ssrc=)|javascript:", text)
+    if path.name != "case.html":
+        inline += re.findall(r"<style", text)
+    elsewhere = [
+        url for url in re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"')]*", text) if "www.w3.org/2000/svg" not in url
+    ]
+
+    assert ([], []) == (inline, elsewhere)

@@ -1,0 +1,254 @@
+"""The pages in a real Chromium, as a person drives them: one server, one browser, and the demo's own incident."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+
+from compose.native.chromium import ARGUMENTS, chromium
+
+from .servers import had
+
+ID = "https://idp.example#mailer-1"
+OF = quote(f"token:{ID}", safe="")
+SECONDS = 30  # until a condition is given up; a machine with other work to do takes its time
+HOSTILE = "\"><img src=x onerror=alert(1)>'<script>alert(1)</script>"
+LOOKED_AT = (
+    "/",
+    "/who?action=mail-7&at=2026-11-02T09:47:30Z",
+    "/who?action=mail-8",
+    f"/chain?of={OF}",
+    "/status?of=principal:agent:mailer",
+    f"/reach?of={OF}",
+    f"/uses?of={OF}",
+    f"/timeline?of={OF}",
+    f"/graph?of={OF}",
+    f"/diff?of={OF}&from=2026-11-02T09:00:00Z&to=now",
+    "/search?q=mail",
+    "/findings",
+    "/quarantine",
+    "/conflicts",
+    "/health",
+    "/revocations",
+    "/who?action=nothing",
+)
+
+
+@pytest.fixture(scope="module")
+def link() -> Iterator[str]:
+    """``delegraph demo --serve``, and the link that it prints."""
+    command = [Path(sys.executable).with_name("delegraph"), "demo", "--serve", "--http", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            told = ""
+            while "token=" not in told:
+                line = process.stdout.readline()
+                assert line, f"it ended: {told}"
+                told += line
+            yield re.search(r"http://\S+", told)[0]
+        finally:
+            process.terminate()
+            process.wait(SECONDS)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser."""
+    executable = had(chromium)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def signed_in(link: str, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cookies of whoever followed the link."""
+    kept = tmp_path_factory.mktemp("browser") / "cookies.json"
+    context = browser.new_context()
+    context.new_page().goto(link)
+    context.storage_state(path=kept)
+    context.close()
+    return kept
+
+
+@pytest.fixture
+def person(link: str, browser: Browser, signed_in: Path) -> Iterator[BrowserContext]:
+    """Somebody who is signed in. Whatever they did, nobody else was asked, and the browser had nothing to refuse."""
+    complaints: list[str] = []
+    context = _somebody(link, browser, signed_in, complaints)
+    yield context
+    context.close()
+    assert [] == complaints
+
+
+def _somebody(link: str, browser: Browser, kept: Path, complaints: list[str], **how: object) -> BrowserContext:
+    base = link.partition("/sign-in")[0]
+    context = browser.new_context(base_url=base, storage_state=kept, **how)
+    context.set_default_timeout(SECONDS * 1_000)
+    context.on("request", lambda asked: None if asked.url.startswith(base) else complaints.append(asked.url))
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    context.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+
+    def heard(message: ConsoleMessage) -> None:
+        # That a page is a 404 or a 409 is on the console as well, and is what was asked for.
+        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
+            complaints.append(message.text)
+
+    context.on("console", heard)
+    return context
+
+
+def eventually(page: Page, selector: str, text: str | re.Pattern[str]) -> None:
+    expect(page.locator(selector)).to_contain_text(text, timeout=SECONDS * 1_000)
+
+
+def test_a_person_finds_out_who_did_it_and_moves_time(person: BrowserContext):
+    """
+    From the start page by a search to the sentence; then to another moment, which stays in the address and in sight.
+    """
+    page = person.new_page()
+    page.goto("/")
+    page.get_by_role("searchbox").fill("mail-7")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="mail-7", exact=True).click()
+    sentence = page.locator("h1").inner_text()
+    page.get_by_text("Move time").click()
+    page.get_by_label("As of").fill("2026-11-02T08:00:00Z")
+    page.get_by_role("button", name="Look there").click()
+    page.wait_for_url("**at=2026-11-02T08*")
+
+    assert "mail.send was done by agent:scraper with token https://idp.example#mailer-1" in sentence
+    eventually(page, ".moment", "Not now: as of 2026-11-02T08:00:00Z")
+    eventually(page, "h1", "at 2026-11-02T08:00:00Z: not yet valid")
+
+
+def test_the_graph_is_drawn_and_its_table_is_reached_by_keyboard(person: BrowserContext):
+    """
+    What is drawn is as many nodes as the document has; and each stands in the table, where a key press leads to it.
+    """
+    page = person.new_page()
+    page.goto(f"/graph?of={OF}")
+    page.wait_for_selector("#drawing[data-drawn]")
+    drawn = page.locator("#drawing").get_attribute("data-drawn")
+    document = person.request.get(f"/v1/graph?of={OF}").json()
+    page.locator("tr[data-key] a").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/chain?**")
+
+    assert len(document["nodes"]) + len(document["collapsed"]) == int(drawn)
+
+
+def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserContext):
+    """
+    The whole way: an event arrives between the plan and the order, which is refused with the difference; confirmed
+    anew it is given; and the board changes before the eyes of whoever looks at it.
+    """
+    plan, beside = person.new_page(), person.new_page()
+    plan.goto(f"/reach?of={OF}")
+    beside.goto("/")
+    beside.locator("form[action='/story/missing'] button").click()
+    beside.wait_for_url("**/#story")
+    _confirm(plan)
+    eventually(plan, "[role=alert]", "Nothing was ordered: what would fall has changed since you looked")
+    new = plan.locator("tr.new th").all_inner_texts()
+    _confirm(plan)
+    plan.wait_for_url("**/revocations/rev-*")
+    eventually(plan, "#live h1", "PARTIAL")
+    beside.goto("/")
+    beside.locator("form[action='/story/enforced'] button").click()
+    eventually(plan, "#live h1", "CLOSED")
+    beside.goto("/revocations")
+    eventually(beside, "#live", "CLOSED")
+    other = person.new_page()
+    other.goto("/")
+    other.locator("form[action='/story/born-dead'] button").click()
+    eventually(beside, "#live", "PARTIAL")
+    eventually(plan, "#live h1", "PARTIAL")
+
+    assert ["https://idp.example#mailer-2", "https://idp.example#relay-2"] == sorted(new)
+
+
+def _confirm(page: Page) -> None:
+    page.get_by_label("Reason").select_option("credential_leak")
+    page.get_by_label("Type the id of the target").fill(ID)
+    page.get_by_role("button", name="Revoke").click()
+
+
+def test_without_javascript_everything_works(link: str, browser: Browser, signed_in: Path):
+    """
+    Whoever has no script sees the graph as it was drawn for them, and gives an order by a form.
+    """
+    context = _somebody(link, browser, signed_in, [], java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"/graph?of={OF}")
+    shapes = page.locator("#drawing svg g.node").count()
+    page.goto("/reach?of=delegation:grant-report&mode=suspend")
+    page.get_by_label("Reason").select_option("test")
+    page.get_by_label("Type the id of the target").fill("grant-report")
+    page.get_by_role("button", name="Suspend").click()
+    page.wait_for_url("**/revocations/rev-*")
+    page.get_by_text("Lift it").first.click()
+    page.get_by_label("Type the id of the revocation").fill(page.url.rpartition("/")[2])
+    page.get_by_role("button", name="Lift it").click()
+    said = page.locator("h1").inner_text()
+    context.close()
+
+    assert (True, True) == (shapes > 0, "LIFTED" in said)
+
+
+def test_what_an_event_says_never_runs(person: BrowserContext):
+    """
+    Markup in the ids of an event is shown as it is written, and none of it is run.
+    """
+    page = person.new_page()
+    page.goto("/")
+    event = {
+        "type": "action.performed", "action": f"x{HOSTILE}", "operation": HOSTILE, "outcome": "succeeded",
+        "source": "urn:test", "event_id": "hostile", "occurred_at": "2026-11-02T10:00:00Z", "token": f"t{HOSTILE}",
+    }  # fmt: skip
+    taken = person.request.post("/v1/events", data=[event], headers={"Delegraph-Request": "1"})
+    page.goto(f"/who?action={quote(f'x{HOSTILE}', safe='')}")
+    sentence = page.locator("h1").inner_text()
+    page.goto(f"/graph?of={quote(f'token:t{HOSTILE}', safe='')}")
+    page.wait_for_selector("#drawing[data-drawn]")
+
+    assert (1, True) == (taken.json()["accepted"], f"{HOSTILE} was done by" in sentence)
+
+
+def test_nothing_keeps_anybody_from_using_a_page(link: str, browser: Browser, signed_in: Path):
+    """
+    axe finds nothing serious on any page, nor does one scroll sideways on a telephone; by night it is as legible.
+    """
+    context = _somebody(link, browser, signed_in, [], viewport={"width": 390, "height": 800})
+    page, found = context.new_page(), []
+    for path in LOOKED_AT:
+        page.goto(path)
+        found += _serious(page, {"resultTypes": ["violations"]})
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        found += [(path, "scrolls sideways", wide)] if wide > 0 else []
+    context.close()
+    night = _somebody(link, browser, signed_in, [], color_scheme="dark")
+    page = night.new_page()
+    for path in LOOKED_AT[:6]:
+        page.goto(path)
+        found += _serious(page, {"runOnly": ["color-contrast"]})
+    night.close()
+
+    assert [] == found
+
+
+def _serious(page: Page, how: dict[str, object]) -> list[tuple[str, str, str]]:
+    """What axe holds against a page."""
+    return [
+        (page.url, violation["id"], node["html"][:200])
+        for violation in Axe().run(page, options=how).response["violations"]
+        if violation["impact"] in {"serious", "critical"}
+        for node in violation["nodes"]
+    ]
