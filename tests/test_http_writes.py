@@ -189,6 +189,18 @@ def test_a_body_that_is_none_is_refused_whole(here: World, media_type: str, body
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "body", [{"type": "revocation.ordered", "new_field": 1}, {"source": "https://idp.example", "new_field": 1}]
+)
+def test_what_only_another_version_can_read_is_held_to_the_same(here: World, body: dict[str, Any]):
+    """
+    No order and no event of others waits in quarantine for the day on which it can be read.
+    """
+    response = here.post("/v1/events", "producer", json=[event(**body)])
+    assert (403, "forbidden") == (response.status_code, problem_type(response))
+    assert [] == here.service.store.quarantined()
+
+
 def test_another_media_type_is_refused(here: World):
     """
     What is not said to be events is not taken for them.
@@ -392,8 +404,7 @@ def test_repetitions_at_the_same_time_are_one_order(here: World):
     """
     Ten requests with one key, all at once, are one order.
     """
-    import asyncio
-
+    
     headers = {"Authorization": f"Bearer {here.token('responder')}", "Idempotency-Key": "k"}
 
     async def all_at_once() -> list[bool]:
