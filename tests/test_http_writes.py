@@ -322,6 +322,15 @@ def test_a_body_that_is_no_object_is_refused(here: World, body: bytes):
     assert (400, "parameter") == (response.status_code, problem_type(response))
 
 
+def test_a_field_that_is_no_text_is_refused_as_any_other(here: World):
+    """
+    The name of an unknown field is said back also where it holds half of a surrogate pair.
+    """
+    body = rb'{"target": {"kind": "token", "id": "t"}, "reason": "test", "\ud800": 1}'
+    response = here.post("/v1/revocations", content=body, headers={"Content-Type": "application/json"})
+    assert (400, "parameter") == (response.status_code, problem_type(response))
+
+
 def test_a_credential_is_no_target(here: World):
     """
     A raw credential is refused, and stands neither in the answer nor in the store.
