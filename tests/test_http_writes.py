@@ -1,5 +1,6 @@
 """What is written over HTTP: events, orders, lifts, acknowledgements; what is refused, and what a repetition does."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from ingest import codec
 from lineage.core.errors import UnavailableError
 from lineage.core.trust import Grant, TrustTable
 from lineage.serve import revocations
+from lineage.serve.http.receipts import RECEIPTS
 from lineage.serve.http.site import Limits
 from lineage.serve.service import Trust
 from tests.http_worlds import ASKED, LEAKED, World, api_over, problem_type
@@ -413,7 +415,8 @@ def test_repetitions_at_the_same_time_are_one_order(here: World):
     """
     Ten requests with one key, all at once, are one order.
     """
-    
+    import asyncio
+
     headers = {"Authorization": f"Bearer {here.token('responder')}", "Idempotency-Key": "k"}
 
     async def all_at_once() -> list[bool]:
@@ -480,6 +483,36 @@ def test_a_receipt_is_that_of_the_command_line_line_by_line(api: World):
     assert ("application/x-ndjson", expected, KILLED) == (
         response.headers["content-type"], response.content, len(response.content.splitlines()),
     )  # fmt: skip
+
+
+def test_one_who_leaves_before_a_receipt_begins_keeps_nobody_from_the_next(here: World):
+    """
+    A client that is gone before the first line gives its place among the readers back.
+    """
+    order = here.post("/v1/revocations", json=ORDER).json()["revocation"]
+    path = f"/v1/revocations/{order}/receipt"
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "https",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"us.example"), (b"authorization", f"Bearer {here.token()}".encode())],
+    }
+
+    async def leave() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def unheard(message: Message) -> None:
+        await asyncio.Event().wait()  # nobody reads
+
+    for _ in range(RECEIPTS):
+        asyncio.run(here.app(scope, leave, unheard))
+    assert 200 == here.get(path).status_code
 
 
 def test_an_acknowledgement_is_in_the_name_of_the_caller(api: World):
