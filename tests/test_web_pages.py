@@ -165,6 +165,16 @@ def test_the_document_of_a_page_is_there_for_any_moment(world: World, path: str)
         assert ("does not depend on as of" in text_of(page)) == ("at=2026" not in asked.replace("known_at", ""))
 
 
+def test_a_delegation_is_not_called_unused_where_its_tokens_were_used(world: World):
+    """
+    Actions name tokens: that none names the delegation itself does not mean that nothing was done under it.
+    """
+    for page in ("chain", "uses"):
+        said = text_of(Pages(world).get(f"/{page}?of=delegation:grant-mail"))
+        assert "No action names it itself" in said
+        assert "never used" not in said
+
+
 def test_the_moment_stays_with_every_link(world: World):
     """
     Who looks at another moment goes on looking at it, until they say that they do not.
