@@ -300,3 +300,15 @@ def test_who_else_uses_a_client_is_counted_once_each(store: Store):
 
     assert {"client:app": 3} == counts
     assert [left[:1], left[:2], left, left] == first
+
+
+def test_a_hole_in_a_sequence_is_known_at_once_and_closed_at_once(store: Store):
+    """What is written after a question is part of the next answer: a new hole, and what fills an old one."""
+    seen = []
+    for start, (source, sequence) in enumerate([("urn:a", 1), ("urn:b", 7), ("urn:a", 4), ("urn:a", 2), ("urn:a", 3)]):
+        one = event(start, source=source, sequence=sequence)
+        store.write(batch_of([codec.encode(one)], start=start))
+        holes = store.sequence_holes()
+        seen.append([(before.event.sequence, after.event.sequence) for before, after in holes])
+
+    assert [[], [], [(1, 4)], [(2, 4)], []] == seen
