@@ -3,7 +3,7 @@
 PYTHON  ?=# the interpreter to build .venv with; empty: the first below that will do
 PYTHONS  = python3 python3.14 python3.13 python3.12 python3.11
 JOBS    ?= auto# test processes; auto: as many as there are cores
-ARGS    ?=# more words for pytest, the benchmarks or the demo
+ARGS    ?=# more words for pytest, the benchmarks or the demo (make demo ARGS=--serve)
 UPGRADE ?=# make lock UPGRADE=--upgrade takes the newest versions; else only what pyproject.toml asks for
 UV       = uv==0.13.9
 
@@ -29,61 +29,60 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup extras demo test lint types check fmt jars browser screenshots stack stack-down story soak bench bench-full wheel lock clean
+.PHONY: help setup demo test lint types check fmt jars browser screenshots stack stack-down story soak bench bench-full wheel lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.ready ## make .venv with the pinned versions and the command .venv/bin/delegraph
+setup: $(VENV)/.extras ## make .venv with the pinned versions and the command .venv/bin/delegraph
 
-extras: $(VENV)/.extras ## add what Kafka, PostgreSQL and the HTTP API need to .venv
-
-demo: setup ## a worked incident: who did it, what falls, the proof that it fell
+# The demo needs little, and is quick to be there; with pages it needs all.
+demo: $(VENV)/$(if $(findstring --serve,$(ARGS)),.extras,.ready) ## a worked incident: who did it, what falls, the proof that it fell
 	@$(BIN)/delegraph demo $(ARGS)
 
-test: extras ## run the tests (ARGS="-k cascade", ARGS=--cov), also on a real Kafka and PostgreSQL
+test: setup ## run the tests (ARGS="-k cascade", ARGS=--cov), also on a real Kafka and PostgreSQL
 	@$(RUN) compose.native fetch || echo "going on: the tests that need Kafka are listed at the end" >&2
 	@$(RUN) compose.native browser || echo "going on: the tests that need a browser are listed at the end" >&2
 	$(RUN) pytest -n $(JOBS) $(ARGS)
 
-lint: extras
+lint: setup
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 
-types: extras
+types: setup
 	$(RUN) mypy
 
 check: lint types test ## lint, types, tests: what has to be green before a commit
 
-jars: extras ## fetch Apache Kafka's jars by Maven into build/, once
+jars: setup ## fetch Apache Kafka's jars by Maven into build/, once
 	@$(RUN) compose.native fetch
 
-browser: extras ## install Chromium for the tests of the pages, where it is not here (as root, by apt-get)
+browser: setup ## install Chromium for the tests of the pages, where it is not here (as root, by apt-get)
 	@$(RUN) compose.native browser
 
 screenshots: browser ## a picture of every page of the demo incident into build/screenshots/
 	$(RUN) benchmarks.screenshots $(ARGS)
 
-stack: extras ## Kafka, PostgreSQL and two consumers on this machine, without containers
+stack: setup ## Kafka, PostgreSQL and two consumers on this machine, without containers
 	@$(RUN) compose.native up
 
 stack-down: ## stop what make stack started; its data stays in build/stack
 	@if [ -x $(BIN)/python ]; then $(RUN) compose.native down; fi
 
-fmt: setup ## format, and mend what ruff can mend
+fmt: $(VENV)/.ready ## format, and mend what ruff can mend
 	$(RUN) ruff check --fix-only --quiet .
 	$(RUN) ruff format .
 
 story: stack ## a leaked token on that stack: plan, order, two gateways, and the verdict until it is over
 	@$(BIN)/python examples/story.py build/stack
 
-soak: extras ## hundreds of kills on a real Kafka and PostgreSQL, then the books (ARGS="--kills 300")
+soak: setup ## hundreds of kills on a real Kafka and PostgreSQL, then the books (ARGS="--kills 300")
 	$(RUN) benchmarks.soak $(ARGS)
 
-bench: extras ## the benchmarks, quick
+bench: setup ## the benchmarks, quick
 	$(RUN) benchmarks $(ARGS)
 
-bench-full: extras ## the benchmarks at full size
+bench-full: setup ## the benchmarks at full size
 	$(RUN) benchmarks --full $(ARGS)
 
 wheel: setup ## build the wheel into dist/ and try it in an environment of its own

@@ -947,7 +947,8 @@ def _serving() -> Iterator[Callable[[str], None]]:
         import fastapi  # noqa: F401 (is it there?)
         import uvicorn  # noqa: F401
     except ImportError as error:
-        raise RefusedError("serving needs a few more packages: pip install 'delegraph[serve]'") from error
+        packages = "make setup, or pip install 'delegraph[serve]'"
+        raise RefusedError(f"serving needs a few more packages: {packages}") from error
     with logging_to(sys.stderr, LogSettings.of(os.environ, terminal=sys.stderr.isatty())):
         yield click.echo
 
