@@ -1,4 +1,4 @@
-"""The HTTP API under load: ``who`` and ``status`` against a bare FastAPI endpoint with the same bytes, and the tail.
+"""The HTTP API under load: questions against a bare endpoint with the same bytes, introspection, pages, the tail.
 
 ``python -m benchmarks.http`` measures at 20,000 events, ``--events 1000000`` at as many. Server, bare server and
 clients are one process each on loopback; ratios are within the run. Callers bring a token that is verified.
@@ -24,7 +24,7 @@ import jwt
 import uvicorn
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
 
 from benchmarks import events
@@ -34,6 +34,10 @@ from ingest import codec
 from ingest.log import entry_of, open_log
 from ingest.projector import project
 from lineage.core.events import ActionPerformed, TokenIssued
+from lineage.core.times import format_instant
+from lineage.deliver import introspection
+from lineage.deliver.current import Current
+from lineage.serve.http.site import Site
 from lineage.serve.http.starting import bound, serve
 from lineage.serve.http_settings import HttpSettings
 from lineage.serve.service import Service, Trust
@@ -45,6 +49,8 @@ QUICK = 20_000
 SECONDS = 3.0  # of each measurement
 ASKED = 1_000  # different actions and tokens that are asked for
 GOAL = 0.5
+INTROSPECTED = 2_000  # a second
+PAGE_MS = 300
 ISSUER, AUDIENCE = "https://idp.example", "benchmark"
 _PART = 10_000
 _AT_ONCE = 50
@@ -58,7 +64,12 @@ def served(url: str, keys: str) -> None:
     settings = HttpSettings(listen="127.0.0.1:0", issuer=ISSUER, audience=AUDIENCE, jwks=keys)
     store = open_store(url, codec.read)
     log = SharedLog(lambda: open_log(url, create=False, clock=now))
-    serve(Service(store, log, Trust(), now, source="urn:benchmark"), settings, say=lambda said: print(said, flush=True))
+    service = Service(store, log, Trust(), now, source="urn:benchmark")
+
+    def parts(site: Site) -> list[APIRouter]:
+        return [introspection.router(Current(store, None), now, site.authenticate)]
+
+    serve(service, settings, say=lambda said: print(said, flush=True), parts=parts)
 
 
 def bare(file: str) -> None:
@@ -98,7 +109,16 @@ class Connection:
 
     async def get(self, path: str) -> bytes:
         """Ask once; the body."""
-        self._writer.write(b"GET " + path.encode() + b" HTTP/1.1\r\n" + self._head)
+        return await self._answer(b"GET " + path.encode() + b" HTTP/1.1\r\n" + self._head)
+
+    async def introspect(self, token: str) -> bytes:
+        """Ask for one token as RFC 7662 has it; the body."""
+        body = f"token={token}".encode()
+        head = f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n".encode()
+        return await self._answer(b"POST /introspect HTTP/1.1\r\n" + head + self._head + body)
+
+    async def _answer(self, request: bytes) -> bytes:
+        self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200"), head
         length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
@@ -113,6 +133,20 @@ async def connected(port: int, token: str) -> AsyncIterator[Connection]:
         yield Connection(reader, writer, f"Host: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
     finally:
         writer.close()
+
+
+async def asked_in_turn(port: int, token: str, asked: list[str], *, introspect: bool = False) -> list[float]:
+    """How long each answer to one client took, in milliseconds, for as long as is measured or until all is asked."""
+    took: list[float] = []
+    until = time.perf_counter() + SECONDS
+    async with connected(port, token) as connection:
+        for one in asked:
+            began = time.perf_counter()
+            await (connection.introspect(one) if introspect else connection.get(one))
+            took.append((time.perf_counter() - began) * 1_000)
+            if time.perf_counter() > until:
+                break
+    return took
 
 
 async def load(port: int, token: str, paths: list[str], clients: int) -> tuple[float, float]:
@@ -180,6 +214,8 @@ def measure(count: int, listeners: int) -> Iterator[Figure]:
         }
         for name, asked in paths.items():
             yield from against_bare(name, port, token, asked, folder)
+        yield from introspected(port, token, tokens)
+        yield from pages(port, token, actions, tokens)
         yield from tail(url, port, token, listeners)
 
 
@@ -204,6 +240,42 @@ def against_bare(name: str, port: int, token: str, asked: list[str], folder: Pat
                 name=what, value=rate, unit="req/s", ratio=ratio, against=against, goal=f">= {GOAL}", met=ratio >= GOAL
             )
             yield Figure(name=f"{what}, p99", value=p99, unit="ms")
+
+
+def introspected(port: int, token: str, tokens: list[str]) -> Iterator[Figure]:
+    """Introspection by one client; the first answer, before which the store is read, is not counted."""
+    secret = "0" * 32  # signatures are verified by whoever asks
+    asked = [jwt.encode(dict(zip(("iss", "jti"), one.split("#"), strict=True)), secret) for one in tokens]
+    asyncio.run(asked_in_turn(port, token, asked[:1], introspect=True))
+    took = asyncio.run(asked_in_turn(port, token, asked * 100, introspect=True))
+    rate = 1_000 / statistics.mean(took)
+    yield Figure(
+        name="introspection, 1 client", value=rate, unit="req/s", goal=f">= {INTROSPECTED:,}", met=rate >= INTROSPECTED
+    )
+
+
+def pages(port: int, token: str, actions: list[str], tokens: list[str]) -> Iterator[Figure]:
+    """The 95th percentile of each page for one client. The first is apart: it fills what is kept in memory."""
+    of = [quote(f"token:{one}", safe="") for one in tokens]
+    middle = quote(format_instant(events.START + events.HOUR // 2), safe="")
+    client = quote("client:https://idp.example#agents", safe="")
+    paths = {
+        "who": [f"/who?action={quote(action, safe='')}" for action in actions],
+        "status": [f"/status?of={one}" for one in of],
+        "reach, now": [f"/reach?of={one}" for one in of],
+        "reach, when most was alive": [f"/reach?of={one}&at={middle}" for one in of],
+        "graph of a client that all share": [f"/graph?of={client}"] * ASKED,
+        "search": [f"/search?q=user{number}" for number in range(ASKED)],
+        "findings": ["/findings"] * ASKED,
+        "conflicts": ["/conflicts"] * ASKED,
+    }
+    for name, asked in paths.items():
+        (first,) = asyncio.run(asked_in_turn(port, token, asked[:1]))
+        took = asyncio.run(asked_in_turn(port, token, asked[1:]))
+        p95 = statistics.quantiles(took, n=20)[18] if len(took) > 1 else took[0]
+        against = f"the first: {first:,.0f} ms"
+        goal = f"<= {PAGE_MS} ms"
+        yield Figure(name=f"page {name}, p95", value=p95, unit="ms", against=against, goal=goal, met=p95 <= PAGE_MS)
 
 
 def tail(url: str, port: int, token: str, listeners: int) -> Iterator[Figure]:
@@ -250,7 +322,7 @@ def token_of(key: ec.EllipticCurvePrivateKey) -> str:
     """A token for an hour."""
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     at = now() // 1_000_000
-    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "human:benchmark", "roles": ["investigator"]}
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "human:benchmark", "roles": ["investigator", "receiver"]}
     return jwt.encode(claims | {"iat": at, "exp": at + 3_600}, pem, algorithm="ES256", headers={"kid": "1"})
 
 

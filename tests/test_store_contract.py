@@ -279,3 +279,36 @@ def test_a_rebuild_leaves_nothing_behind_what_was_known(store: Store, tmp_path: 
     assert 1 == store.count_quarantined()
     assert care.fsck(service, lambda _: None)["ok"]
     log.close()
+
+
+def test_who_else_uses_a_client_is_counted_once_each(store: Store):
+    """Of a client its tokens are counted, however often each was told of, without those that are killed or ended."""
+    ends = {1: 2, 2: 3, 3: 4, 4: 5, 5: 6}
+    told = [
+        event(number, event_id=f"e{number}-{again}", body=body._replace(expires_at=START * end + again))
+        for number, end in ends.items()
+        for body in [TokenIssued(token=f"t{number}", subject="human:alice", client="app")]
+        for again in (0, 1 << 33, 1 << 34)
+    ]
+    store.write(batch_of([codec.encode(one) for one in told]))
+    names, kills, at = {"client:app", "client:unknown"}, {"token:t5", "token:t6"}, START * 2 + (1 << 35)
+    left = sorted(store.keys(f"token:t{number}") for number in (2, 3, 4))
+
+    with store.reader(trust=None) as reader:
+        counts = reader.count_besides(names, kills, at)
+        first = [reader.first_besides(names, kills, at, most) for most in (1, 2, 3, 100)]
+
+    assert {"client:app": 3} == counts
+    assert [left[:1], left[:2], left, left] == first
+
+
+def test_a_hole_in_a_sequence_is_known_at_once_and_closed_at_once(store: Store):
+    """What is written after a question is part of the next answer: a new hole, and what fills an old one."""
+    seen = []
+    for start, (source, sequence) in enumerate([("urn:a", 1), ("urn:b", 7), ("urn:a", 4), ("urn:a", 2), ("urn:a", 3)]):
+        one = event(start, source=source, sequence=sequence)
+        store.write(batch_of([codec.encode(one)], start=start))
+        holes = store.sequence_holes()
+        seen.append([(before.event.sequence, after.event.sequence) for before, after in holes])
+
+    assert [[], [], [(1, 4)], [(2, 4)], []] == seen

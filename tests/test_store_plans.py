@@ -29,7 +29,8 @@ STATEMENTS: dict[str, Any] = {
     "facts referring": questions._FACTS_REFERRING,
     "facts mentioning": questions._FACTS_MENTIONING,
     "elements naming": questions._NAMING,
-    "elements named by": questions._NAMED_BY,
+    "number of elements besides": questions._COUNT_BESIDES,
+    "first elements besides": questions._FIRST_BESIDES,
     "children": questions._CHILDREN,
     "number of children": questions._COUNT_CHILDREN,
     "first elements naming": questions._FIRST_NAMING,
@@ -88,7 +89,7 @@ def test_no_statement_reads_a_whole_table(on_sqlite: Store, name: str):
     """
     with on_sqlite.connection() as connection:
         compiled = statement(name, connection.dialect)
-        values = tuple("[1, 2]" if parameter == "keys" else 1 for parameter in compiled.positiontup)
+        values = tuple("[1, 2]" if parameter in {"keys", "killed"} else 1 for parameter in compiled.positiontup)
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values)]
 
     assert plan
@@ -111,7 +112,7 @@ def test_no_statement_reads_a_whole_table_on_postgresql(on_postgres: Store, name
         known = connection.exec_driver_sql("SELECT key FROM ref WHERE role = 1 ORDER BY n LIMIT 5000").scalars().all()
         keys = rng.sample(known, size)
         compiled = statement(name, connection.dialect)
-        values = {parameter: keys if parameter == "keys" else 1 for parameter in compiled.params}
+        values = {parameter: keys if parameter in {"keys", "killed"} else 1 for parameter in compiled.params}
         values |= {"key": keys[0]} if "key" in values else {}
         found = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {compiled}", values).scalar_one()
     plan = found if isinstance(found, list) else json.loads(found)

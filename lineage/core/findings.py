@@ -253,19 +253,6 @@ def _ever_later(world: World, keys: Iterable[str]) -> bool:
     return True
 
 
-def holes(sequences: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Where numbers that have no gaps have one: the last before it and the first after it.
-
-    Args:
-        sequences: In ascending order; repeats are harmless.
-    """
-    last: int | None = None
-    for number in sequences:
-        if last is not None and number > last + 1:
-            yield last, number
-        last = number
-
-
 def sequence_hole(before: Fact, after: Fact) -> Finding:
     """A hole in what a source numbers without gaps: events that were sent and never arrived."""
     source, first, last = after.event.source, (before.event.sequence or 0) + 1, (after.event.sequence or 0) - 1
@@ -319,7 +306,6 @@ __all__ = [
     "cycles",
     "decision_findings",
     "element_findings",
-    "holes",
     "order_findings",
     "principal_findings",
     "sequence_hole",

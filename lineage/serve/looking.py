@@ -23,7 +23,6 @@ from lineage.core.findings import (
     action_findings,
     chain_findings,
     decision_findings,
-    holes,
     order_findings,
     principal_findings,
     sequence_hole,
@@ -279,11 +278,8 @@ def findings(
 
 
 def _sequence_holes(service: Service) -> Iterator[Finding]:
-    for numbered in service.store.numbered():
-        pairs = list(holes(sorted(numbered)))
-        facts = service.store.facts_at([numbered[number] for pair in pairs for number in pair])
-        for before, after in pairs:
-            yield sequence_hole(facts[numbered[before]], facts[numbered[after]])
+    for before, after in service.store.sequence_holes():
+        yield sequence_hole(before, after)
 
 
 def _gather(found: dict[tuple[str, str, str, tuple[str, ...]], Document], new: Iterator[Finding]) -> None:

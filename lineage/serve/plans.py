@@ -27,7 +27,8 @@ from lineage.store.questions import Reader
 from lineage.store.store import Store
 
 FIRST: Final = 20  # of a list that is counted beside it
-LOOKED_AT: Final = 2_000  # elements outside the kill that are read to say who uses what; more are only counted
+LOOKED_AT: Final = 2_000  # elements outside the kill that are read to say who uses what; more are only counted,
+SAMPLED: Final = 200  # and so many of them read, to name some people
 
 
 def plan_details(store: Store, reader: Reader, world: World, reach: Reach, *, given_at: Instant | None) -> Document:
@@ -85,32 +86,33 @@ def effect_findings(effective_at: Instant, given_at: Instant) -> list[str]:
 def shared_with_others(reader: Reader, world: World, kills: Collection[str], at: Instant) -> list[Document]:
     """The clients, sessions and workloads of the killed elements that living elements outside the kill use too.
 
-    Where more than LOOKED_AT elements would have to be read, the rest is only counted, and ``complete`` is false.
+    Where more than LOOKED_AT elements would have to be read, they are only counted, ``complete`` is false, and the
+    people are those of SAMPLED of them.
     """
     names = {key_of(kind, id_): Target(kind, id_) for kind, id_ in sorted(shared_names(world, kills))}
-    besides = reader.named_besides(names, kills, at)
-    outside, alive, whole = _look(reader, {one for found in besides.values() for one in found}, at)
+    counts = reader.count_besides(names, kills, at)
+    first = reader.first_besides(names, kills, at, LOOKED_AT + 1)
+    whole = len(first) <= LOOKED_AT
+    outside, alive = _look(reader, first if whole else first[:SAMPLED], at)
     users: dict[tuple[str, str], list[str]] = {}
     for key in alive:
         for name in shared_names(outside, (key,)):
             users.setdefault(name, []).append(key)
     shared = []
-    for key in sorted(besides):
+    for key in sorted(counts):
         target, using = names[key], users.get(names[key], [])
-        elements = len(using) if whole else len(besides[key])
+        elements = len(using) if whole else counts[key]
         if elements:
             people = _people(outside, using)
             shared.append({**target._asdict(), "elements": elements, "people": people, "complete": whole})
     return shared
 
 
-def _look(reader: Reader, hashes: set[int], at: Instant) -> tuple[World, list[str], bool]:
-    """Some elements: a world with them, those that live, and whether these are all."""
-    looked_at = sorted(hashes)[:LOOKED_AT]
+def _look(reader: Reader, hashes: list[int], at: Instant) -> tuple[World, list[str]]:
+    """Some elements: a world with them, and those that live."""
     world = reader.world()
-    keys = reader.load_hashed(world, looked_at) if looked_at else set()
-    alive = [key for key, verdict in judge_all(world, keys, at).items() if verdict.state in ALIVE]
-    return world, alive, len(looked_at) == len(hashes)
+    keys = reader.load_hashed(world, hashes) if hashes else set()
+    return world, [key for key, verdict in judge_all(world, keys, at).items() if verdict.state in ALIVE]
 
 
 def _people(world: World, keys: Collection[str]) -> list[str]:
@@ -125,7 +127,7 @@ def _narrower(reader: Reader, world: World, reach: Reach) -> Document | None:
         return None
     target = only_head(world, reach)
     for name in names_of_heads(world, reach) if target is None else ():
-        if not reader.named_besides({f"{name.kind}:{name.id}"}, reach.kills, reach.proposal.at):
+        if not reader.first_besides({f"{name.kind}:{name.id}"}, reach.kills, reach.proposal.at, 1):
             target = name
             break
     return None if target is None else target._asdict()

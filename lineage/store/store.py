@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
-from itertools import groupby
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final, NamedTuple
@@ -25,6 +24,7 @@ from lineage.store.bulk import add_missing, backend_of, frugally, wait_for_turn,
 from lineage.store.engine import check, connect, faults, sqlite_path, upgrade
 from lineage.store.projection import Outcome, Projection
 from lineage.store.questions import FACT, Reader, fact_of
+from lineage.store.sequences import Sequences
 from lineage.store.sql import among, chunks, storable
 from lineage.store.tables import Keys, fact, meta, name, plan, position, quarantine, ref, release, sighting
 
@@ -75,6 +75,7 @@ class Store:
         self._remembered = lru_cache(maxsize=_REMEMBERED)(decode)
         self.keys = Keys(secret)
         self._projection = Projection(self.keys, self.decode)
+        self._sequences = Sequences()
         self._one_writer = threading.Lock()  # what the projection remembers goes with one transaction at a time
 
     def decode(self, value: bytes) -> Event:
@@ -383,17 +384,11 @@ class Store:
         with self.connection() as connection:
             return list(connection.execute(query).scalars())
 
-    def numbered(self) -> Iterator[dict[int, int]]:
-        """For each source the sequence numbers that it gave, with the number of the fact that has it."""
-        query = (
-            sa.select(fact.c.source, fact.c.sequence, fact.c.n)
-            .where(fact.c.sequence.is_not(None))
-            .order_by(fact.c.source, fact.c.n.desc())
-            .execution_options(yield_per=_PAGE)
-        )
-        with self.connection() as connection:
-            for _, rows in groupby(connection.execute(query), key=lambda row: row.source):
-                yield {row.sequence: row.n for row in rows}
+    def sequence_holes(self) -> list[tuple[Fact, Fact]]:
+        """The facts before and after each hole in what a source numbers without gaps."""
+        pairs = self._sequences.holes(self)
+        facts = self.facts_at([number for pair in pairs for number in pair])
+        return [(facts[before], facts[after]) for before, after in pairs]
 
     def facts_at(self, numbers: Collection[int]) -> dict[int, Fact]:
         """Facts by their numbers."""

@@ -122,7 +122,7 @@ def of_receiver(store: Store, receiver: str) -> Stream | None:
 def by_id(store: Store, id_: str) -> Stream | None:
     """A stream."""
     with store.connection() as connection:
-        row = connection.execute(sa.select(stream).where(stream.c.id == id_)).first()
+        row = connection.execute(sa.select(stream).where(stream.c.id == storable(id_))).first()
     return None if row is None else _stream(row)
 
 
@@ -135,7 +135,7 @@ def every(store: Store) -> list[Stream]:
 def turn_of(store: Store, id_: str) -> int | None:
     """How many times a stream was changed; None: it is gone."""
     with store.connection() as connection:
-        return connection.execute(sa.select(stream.c.turn).where(stream.c.id == id_)).scalar()
+        return connection.execute(sa.select(stream.c.turn).where(stream.c.id == storable(id_))).scalar()
 
 
 def change(

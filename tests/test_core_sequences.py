@@ -1,0 +1,24 @@
+"""Numbers without gaps, against sorting all of them anew."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lineage.core.sequences import Runs
+
+NUMBERED = st.lists(st.tuples(st.integers(-3, 20), st.integers(0, 50)), max_size=40)
+
+
+@given(NUMBERED)
+def test_in_whatever_order_numbers_come_the_holes_are_the_same(numbered: list[tuple[int, int]]):
+    """A hole lies between the first facts with the numbers before and after it, however often these came, and when."""
+    runs = Runs()
+    for number, fact in numbered:
+        runs.add(number, fact)
+
+    first = {number: min(fact for other, fact in numbered if other == number) for number, _ in numbered}
+    known = sorted(first)
+    expected = [(first[a], first[b]) for a, b in pairwise(known) if b > a + 1]
+
+    assert expected == list(runs.holes())
