@@ -1,5 +1,6 @@
 """What is written over HTTP: events, orders, lifts, acknowledgements; what is refused, and what a repetition does."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from ingest import codec
 from lineage.core.errors import UnavailableError
 from lineage.core.trust import Grant, TrustTable
 from lineage.serve import revocations
+from lineage.serve.http.receipts import RECEIPTS
 from lineage.serve.http.site import Limits
 from lineage.serve.service import Trust
 from tests.http_worlds import ASKED, LEAKED, World, api_over, problem_type
@@ -189,6 +191,18 @@ def test_a_body_that_is_none_is_refused_whole(here: World, media_type: str, body
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "body", [{"type": "revocation.ordered", "new_field": 1}, {"source": "https://idp.example", "new_field": 1}]
+)
+def test_what_only_another_version_can_read_is_held_to_the_same(here: World, body: dict[str, Any]):
+    """
+    No order and no event of others waits in quarantine for the day on which it can be read.
+    """
+    response = here.post("/v1/events", "producer", json=[event(**body)])
+    assert (403, "forbidden") == (response.status_code, problem_type(response))
+    assert [] == here.service.store.quarantined()
+
+
 def test_another_media_type_is_refused(here: World):
     """
     What is not said to be events is not taken for them.
@@ -307,6 +321,15 @@ def test_a_body_that_is_no_object_is_refused(here: World, body: bytes):
     """
     response = here.post("/v1/revocations", content=body, headers={"Content-Type": "application/json"})
 
+    assert (400, "parameter") == (response.status_code, problem_type(response))
+
+
+def test_a_field_that_is_no_text_is_refused_as_any_other(here: World):
+    """
+    The name of an unknown field is said back also where it holds half of a surrogate pair.
+    """
+    body = rb'{"target": {"kind": "token", "id": "t"}, "reason": "test", "\ud800": 1}'
+    response = here.post("/v1/revocations", content=body, headers={"Content-Type": "application/json"})
     assert (400, "parameter") == (response.status_code, problem_type(response))
 
 
@@ -460,6 +483,36 @@ def test_a_receipt_is_that_of_the_command_line_line_by_line(api: World):
     assert ("application/x-ndjson", expected, KILLED) == (
         response.headers["content-type"], response.content, len(response.content.splitlines()),
     )  # fmt: skip
+
+
+def test_one_who_leaves_before_a_receipt_begins_keeps_nobody_from_the_next(here: World):
+    """
+    A client that is gone before the first line gives its place among the readers back.
+    """
+    order = here.post("/v1/revocations", json=ORDER).json()["revocation"]
+    path = f"/v1/revocations/{order}/receipt"
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "https",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"us.example"), (b"authorization", f"Bearer {here.token()}".encode())],
+    }
+
+    async def leave() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def unheard(message: Message) -> None:
+        await asyncio.Event().wait()  # nobody reads
+
+    for _ in range(RECEIPTS):
+        asyncio.run(here.app(scope, leave, unheard))
+    assert 200 == here.get(path).status_code
 
 
 def test_an_acknowledgement_is_in_the_name_of_the_caller(api: World):

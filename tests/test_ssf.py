@@ -22,7 +22,7 @@ from lineage.core.errors import RefusedError
 from lineage.deliver.keys import load_keys
 from lineage.deliver.ssf.line import Pace
 from lineage.deliver.ssf.post import Accepted, Answer, Failed, Post, Refused
-from lineage.deliver.ssf.requests import endpoint_of, wanted_of
+from lineage.deliver.ssf.requests import endpoint_of, refusal_of, wanted_of
 from lineage.deliver.ssf.routes import jwks_router, router
 from lineage.deliver.ssf.seals import Seals
 from lineage.deliver.ssf.sets import subject_of
@@ -274,6 +274,13 @@ def test_without_a_transmitter_every_route_says_so():
     assert {"keys": []} == asking.get("/.well-known/jwks.json").json()
 
 
+def test_why_an_event_is_refused_can_be_kept_whatever_it_says():
+    """
+    Half of a surrogate pair, or NUL, in what a receiver says of an event is spelled out.
+    """
+    assert ("a\\x00", "b\\ud800") == refusal_of({"err": "a\0", "description": "b\ud800"})
+
+
 def test_what_is_asked_for_wrongly_is_refused_in_a_sentence(tmp_path: Path):
     """
     Whatever the body: 400 with a problem document that names what is wrong, and the configuration stays open to all.
@@ -297,6 +304,8 @@ def test_what_is_asked_for_wrongly_is_refused_in_a_sentence(tmp_path: Path):
                 (streams, {"delivery": {"method": PUSH}}),
                 (streams, {"events_requested": "all"}),
                 (streams, {"description": 7}),
+                (streams, {**id_, "description": "\ud800"}),
+                (status, {**id_, "status": "paused", "reason": "\ud800"}),
                 (status, {"status": "enabled"}),
                 (status, {**id_, "status": "asleep"}),
                 (poll, {"maxEvents": -1}),

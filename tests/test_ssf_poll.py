@@ -187,6 +187,21 @@ def test_what_is_held_while_paused_is_told_in_order_afterwards(world: World):
     gateway.close()
 
 
+def test_of_a_status_that_is_changed_again_and_again_the_last_word_waits(world: World):
+    """
+    A receiver that changes its status for ever and takes nothing does not fill the store.
+    """
+    gateway = world.client("gateway")
+    gateway.create()
+    for number in range(3):
+        gateway.status("paused")
+        gateway.status("enabled", reason=f"number {number}")
+    events, _ = gateway.poll()
+
+    assert [{UPDATED: {"status": "enabled", "reason": "number 2"}}] == [each["events"] for each in events]
+    gateway.close()
+
+
 def test_a_verification_comes_through_the_stream_with_its_state(world: World):
     """
     It comes before what else there is, goes once it is acknowledged, and many that wait are enough.

@@ -133,11 +133,11 @@ def test_answers_through_sql_are_those_of_the_core_on_the_whole_graph(fresh: sto
         store.close()
 
 
-def documents(store: Store, items: list[dict[str, Any]], at: int) -> list[str]:
-    """Every document of every question, as the command line prints it."""
+def documents(store: Store, items: list[dict[str, Any]], asked: list[tuple[str, str]], at: int) -> list[str]:
+    """Every document of some questions and of every action, as the command line prints it."""
     service = Service(store, None, Trust(), lambda: at, source="urn:test")
     said: list[Any] = []
-    for kind, id_ in worlds.questions(items):
+    for kind, id_ in asked:
         said.append(service.status(kind, id_, at=at))
         said.append(service.reach(Proposal(target=Target(kind, id_), at=at), stale=True))
         said.append(looking.timeline(service, kind, id_))
@@ -161,7 +161,10 @@ def test_any_order_and_any_batches_give_byte_identical_documents(fresh: stores.F
     with a_store(fresh) as (empty, url), a_store(fresh) as (other_empty, other_url):
         one = in_batches(empty, url, records_of(items, rng), rng)
         other = in_batches(other_empty, other_url, records_of(items, rng), rng)
-        assert documents(one, items, at) == documents(other, items, at)
+        asked = worlds.questions(items)
+        if one.engine.dialect.name == "postgresql":  # a thousand round trips a store, where a file answers at once
+            asked = rng.sample(asked, min(len(asked), 7))
+        assert documents(one, items, asked, at) == documents(other, items, asked, at)
         assert sum(one.outcomes()) == sum(other.outcomes()) == len(items)
         one.close()
         other.close()

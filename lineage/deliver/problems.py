@@ -4,6 +4,7 @@ A type is ``urn:delegraph:problem:WORD``. The message of a fault is its ``detail
 beside it. What a fault means as a status is one table.
 """
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -37,6 +38,14 @@ _FAULTS: Final[tuple[tuple[type[DelegraphError], HTTPStatus, str, str], ...]] = 
 )
 
 
+class Written(JSONResponse):
+    """JSON in which half of a surrogate pair, which a request may hold, is replaced."""
+
+    def render(self, content: Any) -> bytes:
+        """The bytes that are sent."""
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
 def problem(
     status: int, word: str, title: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
 ) -> JSONResponse:
@@ -51,7 +60,7 @@ def problem(
         more: Members beside the standard ones.
     """
     document = {"type": f"urn:delegraph:problem:{word}", "title": title, "status": int(status), "detail": detail}
-    return JSONResponse({**document, **more}, status_code=int(status), headers=headers, media_type=MEDIA_TYPE)
+    return Written({**document, **more}, status_code=int(status), headers=headers, media_type=MEDIA_TYPE)
 
 
 def problem_of(fault: DelegraphError) -> JSONResponse:

@@ -22,7 +22,7 @@ from lineage.core.mentions import Role, mentions, subject_of
 from lineage.core.records import Batch, Outcomes, Readable, Unreadable
 from lineage.store import turns
 from lineage.store.bulk import add, add_missing, takes_turns, wait_for_turn
-from lineage.store.sql import among, chunks, given, storable
+from lineage.store.sql import among, chunks, found_by, given, storable
 from lineage.store.tables import (
     ENDLESS,
     Hashes,
@@ -48,7 +48,10 @@ _BOUNDS: Final = sa.select(
     sa.select(sa.func.max(ref.c.until)).where(ref.c.key == _asked.c.key).scalar_subquery(),
     sa.select(sa.func.max(fact.c.until)).where(fact.c.about == _asked.c.key).scalar_subquery(),
 )
-_PARENTS: Final = sa.select(ref.c.about, ref.c.key).where(among(ref.c.about, "keys"), *in_role_upward(Role.DEPENDS))
+_PARENTS: Final = {
+    dialect: found_by(dialect, ref.c.about, "keys", [ref.c.about, ref.c.key], *in_role_upward(Role.DEPENDS))
+    for dialect in ("sqlite", "postgresql")
+}
 
 
 class Outcome:
@@ -355,7 +358,7 @@ class Projection:
     def _stored_parents(connection: Connection, keys: set[int]) -> dict[int, set[int]]:
         parents: dict[int, set[int]] = {}
         for part in chunks(keys):
-            for child, parent in connection.execute(_PARENTS, {"keys": part}):
+            for child, parent in connection.execute(_PARENTS[connection.dialect.name], {"keys": part}):
                 parents.setdefault(child, set()).add(parent)
         return parents
 

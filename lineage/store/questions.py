@@ -28,7 +28,7 @@ from lineage.core.rule import State
 from lineage.core.times import Instant
 from lineage.core.trust import TrustTable, authorised
 from lineage.core.world import World
-from lineage.store.sql import among, chunks, given
+from lineage.store.sql import among, chunks, found_by, given, of_each
 from lineage.store.tables import Keys, accepted, fact, in_role_upward, name, ref, sighting, span_of, spread
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
@@ -42,39 +42,24 @@ def _role(role: int) -> sa.ColumnElement[bool]:
 def _above(dialect: str) -> sa.CTE:
     """The keys of a set of elements and of all that they depend on."""
     found = given("keys").cte("above", recursive=True)
-    of_each = (ref.c.about == found.c.key, *in_role_upward(Role.DEPENDS))
-    return found.union(_looked_up(dialect, found, ref.c.key, of_each))
+    return found.union(found_by(dialect, ref.c.about, found, [ref.c.key], *in_role_upward(Role.DEPENDS)))
 
 
 def _below(dialect: str) -> sa.CTE:
     """The keys of a set of elements and of all that depends on them, without what has ended."""
     found = given("keys").cte("below", recursive=True)
-    of_each = (ref.c.key == found.c.key, _role(Role.DEPENDS), ref.c.until > sa.bindparam("span"))
-    return found.union(_looked_up(dialect, found, ref.c.about, of_each))
+    return found.union(found_by(dialect, ref.c.key, found, [ref.c.about], _role(Role.DEPENDS), _ALIVE))
 
 
-def _looked_up(
-    dialect: str, found: sa.CTE, column: sa.ColumnElement[int], of_each: tuple[sa.ColumnElement[bool], ...]
-) -> sa.Select[Any]:
-    """The rows of ``ref`` for each row that was found, one after the other.
-
-    A planner of PostgreSQL that knows nothing of the table yet takes it to have no rows worth an index, and compares
-    every row with every other; past ``OFFSET`` it sees nothing to turn around. SQLite has no such join, and needs none.
-    """
-    if dialect == "sqlite":
-        return sa.select(column).join(found, of_each[0]).where(*of_each[1:])
-    each = sa.select(column.label("key")).where(*of_each).correlate(found).offset(sa.literal_column("0")).lateral()
-    return sa.select(each.c.key).select_from(found).join(each, sa.true())
+_ALIVE: Final = ref.c.until > sa.bindparam("span")
+_LINKED: Final = sa.and_(*in_role_upward(Role.ALIAS))
+_LINKS: Final = sa.and_(ref.c.until == 0, _role(Role.ALIAS))
 
 
-def _party() -> sa.CTE:
+def _party_on_sqlite() -> sa.CTE:
     """The keys of all that are said to be the same party as some principals."""
-    linked = sa.and_(*in_role_upward(Role.ALIAS))
     start = sa.select(ref.c.about.label("key")).where(
-        sa.or_(
-            sa.and_(among(ref.c.key, "keys"), ref.c.until == 0, _role(Role.ALIAS)),
-            sa.and_(among(ref.c.about, "keys"), linked),
-        )
+        sa.or_(sa.and_(among(ref.c.key, "keys"), _LINKS), sa.and_(among(ref.c.about, "keys"), _LINKED))
     )
     found = start.cte("party", recursive=True)
     return found.union(
@@ -82,26 +67,59 @@ def _party() -> sa.CTE:
         .select_from(found)
         .join(
             ref,
-            sa.or_(
-                sa.and_(ref.c.key == found.c.key, ref.c.until == 0, _role(Role.ALIAS)),
-                sa.and_(ref.c.about == found.c.key, linked),
-            ),
+            sa.or_(sa.and_(ref.c.key == found.c.key, _LINKS), sa.and_(ref.c.about == found.c.key, _LINKED)),
         )
     )
 
 
-# Built once: building a recursive statement anew costs more than running it.
-_alias = _party()
-_FACTS_ABOVE = {
-    dialect: sa.select(*FACT).where(fact.c.about.in_(sa.select(_above(dialect).c.key)), fact.c.until > 0)
-    for dialect in ("sqlite", "postgresql")
+def _party_on_postgresql() -> sa.CTE:
+    """The same, each way by its own index: to a join over either the planner finds none."""
+
+    def linked_with(keys: sa.FromClause) -> sa.Select[Any]:
+        to = sa.select(ref.c.about.label("key")).where(ref.c.key == keys.c.key, _LINKS)
+        by = sa.select(ref.c.key).where(ref.c.about == keys.c.key, _LINKED)
+        return of_each(keys, to.correlate(keys).union_all(by.correlate(keys)))
+
+    found = linked_with(given("keys").subquery()).cte("party", recursive=True)
+    return found.union(linked_with(found))
+
+
+def _mentioning(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Of the rows of ``ref`` that mention one of the keys."""
+    return found_by(dialect, ref.c.key, "keys", columns, *where)
+
+
+def _besides(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Of the rows that name one of the keys those of what is alive and not killed. They can be very many."""
+    return _mentioning(dialect, columns, _ALIVE, _role(Role.NAMES), ref.c.about.not_in(given("killed")), *where)
+
+
+def _first(elements: sa.Select[Any]) -> sa.Select[Any]:
+    return elements.distinct().order_by("about").limit(sa.bindparam("most"))
+
+
+def _count_by_key(elements: sa.Select[Any]) -> sa.Select[Any]:
+    found = elements.subquery()
+    return sa.select(found.c.key, sa.func.count(found.c.about.distinct())).group_by(found.c.key)
+
+
+def _on_both(statement: Callable[[str], sa.Select[Any]]) -> dict[str, sa.Select[Any]]:
+    """A statement by the name of the database. Built once: building a recursive one costs more than running it."""
+    return {dialect: statement(dialect) for dialect in ("sqlite", "postgresql")}
+
+
+_FACTS_ABOVE = _on_both(
+    lambda dialect: sa.select(*FACT).where(fact.c.about.in_(sa.select(_above(dialect).c.key)), fact.c.until > 0)
+)
+_KEYS_BELOW = _on_both(lambda dialect: sa.select(_below(dialect).c.key))
+_PARTY = {
+    "sqlite": sa.select(_party_on_sqlite().c.key),
+    "postgresql": sa.select(_party_on_postgresql().c.key),
 }
-_KEYS_BELOW = {dialect: sa.select(_below(dialect).c.key) for dialect in ("sqlite", "postgresql")}
-_PARTY = sa.select(_alias.c.key)
 _FACTS_ABOUT = sa.select(*FACT).where(among(fact.c.about, "keys"))
-_FACTS_REFERRING = sa.select(*FACT).where(
-    fact.c.n.in_(
-        sa.select(ref.c.n).where(among(ref.c.key, "keys"), ref.c.until == 0, ref.c.role == sa.bindparam("role"))
+_FACTS_REFERRING = _on_both(
+    lambda dialect: sa.select(*FACT).where(
+        fact.c.n.in_(_mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role == sa.bindparam("role")))
     )
 )
 # The first row comes at once, however many there are; a fact that mentions a thing twice comes twice.
@@ -109,44 +127,22 @@ _FACTS_MENTIONING = sa.union_all(
     sa.select(*FACT).where(fact.c.about == sa.bindparam("key")),
     sa.select(*FACT).join(ref, ref.c.n == fact.c.n).where(ref.c.key == sa.bindparam("key")),
 ).execution_options(stream_results=True)
-_NAMING = (
-    sa.select(ref.c.about)
-    .distinct()
-    .where(among(ref.c.key, "keys"), ref.c.until > sa.bindparam("span"), ref.c.role == sa.bindparam("role"))
+_NAMING = _on_both(
+    lambda dialect: _mentioning(dialect, [ref.c.about], _ALIVE, ref.c.role == sa.bindparam("role")).distinct()
 )
-# Of the elements that name some things those that are not killed. The rows of a name can be very many.
-_BESIDES = (
-    among(ref.c.key, "keys"),
-    ref.c.until > sa.bindparam("span"),
-    _role(Role.NAMES),
-    ref.c.about.not_in(given("killed")),
-)
-_COUNT_BESIDES = sa.select(ref.c.key, sa.func.count(ref.c.about.distinct())).where(*_BESIDES).group_by(ref.c.key)
+_COUNT_BESIDES = _on_both(lambda dialect: _count_by_key(_besides(dialect, [ref.c.key, ref.c.about])))
 # With repeats: telling them apart in SQL takes three times as long as it takes to sort out the first.
-_FIRST_BESIDES = (
-    sa.select(ref.c.about)
-    .where(*_BESIDES, ref.c.about > sa.bindparam("after"))
-    .order_by(ref.c.about)
-    .limit(sa.bindparam("most"))
+_FIRST_BESIDES = _on_both(
+    lambda dialect: (
+        _besides(dialect, [ref.c.about], ref.c.about > sa.bindparam("after"))
+        .order_by("about")
+        .limit(sa.bindparam("most"))
+    )
 )
-_CHILDREN = (
-    sa.select(ref.c.about)
-    .distinct()
-    .where(among(ref.c.key, "keys"), _role(Role.DEPENDS))
-    .order_by(ref.c.about)
-    .limit(sa.bindparam("most"))
-)
-_COUNT_CHILDREN = (
-    sa.select(ref.c.key, sa.func.count(ref.c.about.distinct()))
-    .where(among(ref.c.key, "keys"), _role(Role.DEPENDS))
-    .group_by(ref.c.key)
-)
-_FIRST_NAMING = (
-    sa.select(ref.c.about)
-    .distinct()
-    .where(among(ref.c.key, "keys"), _role(Role.NAMES))
-    .order_by(ref.c.about)
-    .limit(sa.bindparam("most"))
+_CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _role(Role.DEPENDS))))
+_FIRST_NAMING = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _role(Role.NAMES))))
+_COUNT_CHILDREN = _on_both(
+    lambda dialect: _count_by_key(_mentioning(dialect, [ref.c.key, ref.c.about], _role(Role.DEPENDS)))
 )
 # Orders stand on a topic of their own, and so at the end of all numbers.
 _ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)
@@ -183,8 +179,7 @@ class Reader:
     ) -> None:
         """Take the hash of the store, how a value is read, and what the core is to apply."""
         self._connection = connection
-        self._facts_above = _FACTS_ABOVE[connection.dialect.name]
-        self._below = _KEYS_BELOW[connection.dialect.name]
+        self._dialect = connection.dialect.name
         self._keys = keys
         self._decode = decode
         self.trust = trust
@@ -226,11 +221,11 @@ class Reader:
 
     def facts_referring(self, keys: Collection[str], role: int) -> list[Fact]:
         """The facts that mention some things in a role that carries no bound (not NAMES, DEPENDS, PRIOR)."""
-        return self._facts(_FACTS_REFERRING, self._hashes(keys), role=role)
+        return self._facts(_FACTS_REFERRING[self._dialect], self._hashes(keys), role=role)
 
     def facts_above(self, keys: Collection[str]) -> list[Fact]:
         """The facts that grant some elements and everything that they depend on."""
-        return self._facts(self._facts_above, self._hashes(keys))
+        return self._facts(_FACTS_ABOVE[self._dialect], self._hashes(keys))
 
     def load_elements(self, world: World, keys: Collection[str]) -> None:
         """Bring everything into a world that judging some elements needs: what is above, names, orders, lifts."""
@@ -284,14 +279,18 @@ class Reader:
                 found
                 for role in (Role.NAMES, Role.PRIOR)
                 for part in chunks(ids)
-                for (found,) in self._connection.execute(_NAMING, {"keys": part, "span": span, "role": role})
+                for (found,) in self._connection.execute(
+                    _NAMING[self._dialect], {"keys": part, "span": span, "role": role}
+                )
             }
         below: set[int] = set(starts)
         for part in chunks(starts):
-            below.update(key for (key,) in self._connection.execute(self._below, {"keys": part, "span": span}))
-        facts = self._facts(self._facts_above, below)
-        nearby = self._facts(_FACTS_REFERRING, ids, role=Role.BOUND)
-        nearby += self._facts(_FACTS_REFERRING, ids, role=Role.OWNER)
+            below.update(
+                key for (key,) in self._connection.execute(_KEYS_BELOW[self._dialect], {"keys": part, "span": span})
+            )
+        facts = self._facts(_FACTS_ABOVE[self._dialect], below)
+        nearby = self._facts(_FACTS_REFERRING[self._dialect], ids, role=Role.BOUND)
+        nearby += self._facts(_FACTS_REFERRING[self._dialect], ids, role=Role.OWNER)
         for found in nearby:
             world.add(found)
         principals = {
@@ -300,7 +299,7 @@ class Reader:
         principals |= {about(found.event) for found in nearby}
         self._load_around(world, facts, [target], principals)
         # What was done under it. The facts about what else these actions name decide what their authority is.
-        used = self._facts(_FACTS_REFERRING, below, role=Role.USES)
+        used = self._facts(_FACTS_REFERRING[self._dialect], below, role=Role.USES)
         decisions = {about(found.event) for found in used if isinstance(found.event.body, DecisionMade)}
         used += self.facts_referring(decisions, Role.USES)
         actions = {found.event.body.action for found in used if isinstance(found.event.body, ActionPerformed)}
@@ -325,7 +324,7 @@ class Reader:
         for found in registered:
             world.add(found)
         hashes = party | self._hashes(targets | names)
-        ordered = self._facts(_FACTS_REFERRING, hashes, role=Role.TARGET)
+        ordered = self._facts(_FACTS_REFERRING[self._dialect], hashes, role=Role.TARGET)
         revocations = {about(found.event) for found in ordered}
         for found in ordered:
             world.add(found)
@@ -337,7 +336,7 @@ class Reader:
         """The hashes of some principals and of all that are said to be the same party."""
         hashes = self._hashes(names)
         for part in chunks(hashes.copy()):
-            hashes.update(key for (key,) in self._connection.execute(_PARTY, {"keys": part}))
+            hashes.update(key for (key,) in self._connection.execute(_PARTY[self._dialect], {"keys": part}))
         return hashes
 
     def _hashes(self, keys: Iterable[str]) -> set[int]:
@@ -372,11 +371,11 @@ class Reader:
             starts = {self._keys(key)}
         else:
             party = self._party({key}) if key.startswith("principal:") else {self._keys(key)}
-            rows = self._connection.execute(_FIRST_NAMING, {"keys": list(party), "most": most})
+            rows = self._connection.execute(_FIRST_NAMING[self._dialect], {"keys": list(party), "most": most})
             starts = set(rows.scalars())
         near, frontier = set(starts), starts
         while frontier and len(near) < most:
-            rows = self._connection.execute(_CHILDREN, {"keys": list(frontier), "most": most})
+            rows = self._connection.execute(_CHILDREN[self._dialect], {"keys": list(frontier), "most": most})
             frontier = set(sorted(set(rows.scalars()) - near)[: most - len(near)])
             near |= frontier
         loaded = self.load_hashed(world, near)
@@ -387,7 +386,7 @@ class Reader:
         hashed = {self._keys(key): key for key in keys}
         found: dict[str, int] = {}
         for part in chunks(hashed):
-            rows = self._connection.execute(_COUNT_CHILDREN, {"keys": part})
+            rows = self._connection.execute(_COUNT_CHILDREN[self._dialect], {"keys": part})
             found.update((hashed[key], count) for key, count in rows)
         return found
 
@@ -438,7 +437,7 @@ class Reader:
             keys = {key for hashed, key in own.items() if hashed in part}
             for found in nearby:
                 world.add(found)
-            for found in self._facts(self._facts_above, part):
+            for found in self._facts(_FACTS_ABOVE[self._dialect], part):
                 world.add(found)
                 key = about(found.event)
                 if self._keys(key) in part:
@@ -456,12 +455,14 @@ class Reader:
                 party = self._party({key}) if key.startswith("principal:") else starts
                 starts = set()
                 for part in chunks(party):
-                    rows = self._connection.execute(_NAMING, {"keys": part, "span": span, "role": Role.NAMES})
+                    rows = self._connection.execute(
+                        _NAMING[self._dialect], {"keys": part, "span": span, "role": Role.NAMES}
+                    )
                     starts.update(rows.scalars())
             for part in chunks(starts):
                 sources += 1
                 rows = self._connection.execute(
-                    self._below, {"keys": part, "span": span}, execution_options={"yield_per": _FETCHED}
+                    _KEYS_BELOW[self._dialect], {"keys": part, "span": span}, execution_options={"yield_per": _FETCHED}
                 )
                 below.extend(rows.scalars())
         return below if sources < 2 else array("q", dict.fromkeys(below))  # noqa: PLR2004 (one alone has each once)
@@ -508,7 +509,9 @@ class Reader:
         found: dict[str, int] = {}
         for part in chunks(hashed):
             asked = {"keys": part, "killed": killed, "span": span_of(at)}
-            found.update((hashed[key], count) for key, count in self._connection.execute(_COUNT_BESIDES, asked))
+            found.update(
+                (hashed[key], count) for key, count in self._connection.execute(_COUNT_BESIDES[self._dialect], asked)
+            )
         return found
 
     def first_besides(self, names: Collection[str], kills: Collection[str], at: Instant, most: int) -> list[int]:
@@ -518,7 +521,7 @@ class Reader:
         for part in chunks(self._hashes(names)):
             asked = {"keys": part, "killed": killed, "span": span_of(at), "most": most, "after": _LEAST}
             new: set[int] = set()
-            while rows := self._connection.execute(_FIRST_BESIDES, asked).scalars().all():
+            while rows := self._connection.execute(_FIRST_BESIDES[self._dialect], asked).scalars().all():
                 new.update(rows)
                 if len(rows) < most or len(new) >= most:
                     break
@@ -528,7 +531,7 @@ class Reader:
 
     def load_hashed(self, world: World, hashes: Collection[int]) -> set[str]:
         """Bring some elements into a world, with what judging them needs; which they are."""
-        facts = self._facts(self._facts_above, hashes)
+        facts = self._facts(_FACTS_ABOVE[self._dialect], hashes)
         wanted = set(hashes)
         keys = {key for found in facts if self._keys(key := about(found.event)) in wanted}
         self._load_around(world, facts, keys)

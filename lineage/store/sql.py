@@ -1,7 +1,7 @@
 """What SQL lacks: a set of keys as one parameter, a bound on how large it is, and any text at all."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -61,6 +61,41 @@ def given(keys: Collection[int] | str) -> sa.Select[int]:
 def among(column: sa.ColumnElement[int], keys: Collection[int] | str) -> sa.ColumnElement[bool]:
     """Whether a column is one of some keys."""
     return column.in_(given(keys))
+
+
+def found_by(
+    dialect: str,
+    column: sa.ColumnElement[int],
+    keys: sa.FromClause | str,
+    columns: Sequence[sa.ColumnElement[Any]],
+    *where: sa.ColumnElement[bool],
+) -> sa.Select[Any]:
+    """Columns of the rows in which a column is one of some keys and more holds, looked up for one key after the other.
+
+    A planner of PostgreSQL that knows nothing of a table yet takes what else is asked for to be rare, and compares
+    every such row with every key; past ``OFFSET`` there is nothing to turn around. SQLite has no such join, and needs
+    none.
+
+    Args:
+        dialect: The name of the database.
+        column: The column. An index begins with it.
+        keys: What has the column ``key``, or the name of the parameter that will give some.
+        columns: What is wanted of the rows.
+        where: What else must hold.
+    """
+    if dialect == "sqlite":
+        if isinstance(keys, str):
+            return sa.select(*columns).where(among(column, keys), *where)
+        return sa.select(*columns).join(keys, column == keys.c.key).where(*where)
+    each = given(keys).subquery() if isinstance(keys, str) else keys
+    rows = sa.select(*columns).where(column == each.c.key, *where).correlate(each)
+    return of_each(each, rows)
+
+
+def of_each(keys: sa.FromClause, rows: sa.Select[Any] | sa.CompoundSelect[Any]) -> sa.Select[Any]:
+    """What a query gives for each of some keys, on PostgreSQL; the query correlates with them."""
+    looked_up = rows.offset(sa.literal_column("0")).lateral()
+    return sa.select(*looked_up.c).select_from(keys).join(looked_up, sa.true())
 
 
 def storable(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from lineage.core.errors import RefusedError
+from lineage.store.sql import storable
 from lineage.store.streams import DISABLED, ENABLED, PAUSED, Said
 
 PUSH: Final = "urn:ietf:rfc:8935"
@@ -145,8 +146,8 @@ def refusal_of(said: Json) -> tuple[str, str]:
     """The error and its description that a receiver gave for an event, shortened; an error that is none is empty."""
     error, description = said.get("err"), said.get("description")
     return (
-        error[:_LONGEST_ERROR] if isinstance(error, str) else "",
-        description[:_LONGEST_TEXT] if isinstance(description, str) else "",
+        storable(error[:_LONGEST_ERROR]) if isinstance(error, str) else "",
+        storable(description[:_LONGEST_TEXT]) if isinstance(description, str) else "",
     )
 
 
@@ -159,6 +160,8 @@ def _object(value: object, name: str) -> Json:
 def _text(value: object, name: str) -> str:
     if not isinstance(value, str) or not value or len(value) > _LONGEST_TEXT:
         raise RefusedError(f"'{name}' must be a text of 1 to {_LONGEST_TEXT} characters")
+    if storable(value) != value:
+        raise RefusedError(f"'{name}' holds NUL, or half of a surrogate pair")
     return value
 
 

@@ -22,7 +22,7 @@ from lineage.deliver.ssf.documents import (
 from lineage.deliver.ssf.outstanding import Teller, Telling
 from lineage.deliver.ssf.requests import PUSH, Json
 from lineage.deliver.ssf.seals import Seals
-from lineage.deliver.ssf.sets import VERIFICATION, update_of
+from lineage.deliver.ssf.sets import STREAM_UPDATED, VERIFICATION, update_of
 from lineage.deliver.ssf.settings import SsfSettings
 from lineage.store import streams
 from lineage.store.store import Store
@@ -162,6 +162,9 @@ class Transmitter:
             if status == DISABLED:  # nothing is held
                 values["noticed"] = [each.id for each in streams.notices(self.store, stream.id)]
             elif status == ENABLED != stream.status:
+                # Of its status the last word alone waits, however often it is changed.
+                waiting = streams.notices(self.store, stream.id)
+                values["noticed"] = [each.id for each in waiting if each.type == STREAM_UPDATED]
                 values["notices"] = [(*update_of(status, reason), self.clock())]
                 values |= {"fault": None}
                 values |= streams.from_the_beginning(self.store) if stream.status == DISABLED else {}

@@ -25,6 +25,7 @@ _MOST_SOURCES: Final = 256
 _VERIFIED_SECONDS: Final = 60
 _VERIFIED: Final = 4_096
 _SECOND: Final = 1_000_000
+_NO_MOMENT: Final = 1 << 53  # seconds; what is larger no clock says
 
 
 class Bearers:
@@ -118,12 +119,17 @@ class Bearers:
 
     def _refuse_time(self, claims: Mapping[str, Any]) -> None:
         now, leeway = self._clock() / _SECOND, self._settings.leeway_seconds
-        if not isinstance(claims["exp"], int | float) or claims["exp"] + leeway <= now:
+        if not _is_moment(claims["exp"]) or claims["exp"] + leeway <= now:
             raise UnauthenticatedError("the token has expired")
         for name in ("nbf", "iat"):
             since = claims.get(name, 0)
-            if not isinstance(since, int | float) or since - leeway > now:
+            if not _is_moment(since) or since - leeway > now:
                 raise UnauthenticatedError("the token is not good yet")
+
+
+def _is_moment(said: Any) -> bool:
+    """Whether that is a number of seconds; NaN, which is neither before nor after anything, is none."""
+    return isinstance(said, int | float) and abs(said) < _NO_MOMENT
 
 
 def roles_of(words: list[str]) -> frozenset[Role]:

@@ -62,6 +62,7 @@ def _read(site: Site, caller: Caller, number: int, raw: bytes) -> Entry | Unread
         event = codec.decode(raw) if raw.startswith(_SINGLE_OBJECT) else codec.decode_line(raw)
         entry = entry_of(event)
     except BadRecordError as fault:
+        _refuse_smuggled(caller, number, raw)
         origin = f"http {caller.name}"
         return unreadable(raw, fault, number=None, origin=origin, place=number, recorded_at=site.now)
     _refuse_others(caller, number, event)
@@ -79,6 +80,21 @@ def _refuse_others(caller: Caller, number: int, event: Event) -> None:
             f"event {number} is of the source {event.source!a}, which is not among those of {caller.name}; "
             "nothing was taken in"
         )
+
+
+def _refuse_smuggled(caller: Caller, number: int, raw: bytes) -> None:
+    """Refuse what another version may read: taken up from quarantine it would be an order, or somebody else's word."""
+    try:
+        said = json.loads(raw)
+    except (ValueError, RecursionError):
+        return
+    if not isinstance(said, dict):
+        return
+    if str(said.get("type")).startswith("revocation."):
+        raise ForbiddenError(f"event {number} is about a revocation, which is not said here; nothing was taken in")
+    source = said.get("source")
+    if isinstance(source, str) and not may_send(caller, source):  # not repeated: nobody has looked at what it is
+        raise ForbiddenError(f"event {number} is of a source that is not {caller.name}'s; nothing was taken in")
 
 
 def may_send(caller: Caller, source: str) -> bool:

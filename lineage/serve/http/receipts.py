@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from itertools import islice
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from lineage.core.errors import DelegraphError, UnavailableError
 from lineage.deliver.callers import require
@@ -50,7 +51,12 @@ def router(site: Site) -> APIRouter:
             site.workers.later(stack.close)
             reading.release()
             raise
-        return StreamingResponse(_told(site, found, first, stack, reading), media_type="application/x-ndjson")
+
+        def done() -> None:
+            site.workers.later(stack.close)
+            reading.release()
+
+        return Streamed(_told(site, found, first), done)
 
     router.add_api_route(
         "/revocations/{id:path}/receipt", read_receipt, methods=["GET"], openapi_extra=OPERATIONS["read_receipt"]
@@ -68,9 +74,23 @@ def _lines(found: Receipt) -> bytes:
     return b"".join(line + b"\n" for line in islice(found.lines, _LINES))
 
 
-async def _told(
-    site: Site, found: Receipt, first: bytes, stack: ExitStack, reading: asyncio.Semaphore
-) -> AsyncIterator[bytes]:
+class Streamed(StreamingResponse):
+    """Lines, and what is done after them: also for a client that left before the first, when nothing is iterated."""
+
+    def __init__(self, lines: AsyncIterator[bytes], done: Callable[[], None]) -> None:
+        """Take both."""
+        super().__init__(lines, media_type="application/x-ndjson")
+        self._done = done
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._done()
+
+
+async def _told(site: Site, found: Receipt, first: bytes) -> AsyncIterator[bytes]:
     """The lines. A fault among them cuts the answer off, so that half a receipt is not taken for one."""
     try:
         part = first
@@ -80,6 +100,3 @@ async def _told(
     except DelegraphError as fault:
         logger.warning("a receipt was cut off: %s", fault)
         raise
-    finally:
-        site.workers.later(stack.close)
-        reading.release()
