@@ -6,7 +6,7 @@ A page asks by ``answered``, as the API does; what it shows beside its document 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -23,6 +23,7 @@ from lineage.serve.http.questions import QUESTIONS
 from lineage.serve.http.site import Site
 from lineage.serve.web.links import Links
 from lineage.serve.web.looks import environment
+from lineage.serve.web.typed import as_meant
 
 MOMENT: Final = frozenset({"at", "known_at"})
 # A form of a page of ours says where it is from (Origin), or its order would be refused.
@@ -93,7 +94,7 @@ def page_of(
     single = next((name for name in question.about if _is_repeatable(question, name)), None)
 
     async def page(request: Request) -> Response:
-        request = without_blanks(request)
+        request = as_typed(request)
         if single is not None and len(request.query_params.getlist(single)) > 1:
             raise ParameterError(single, f"a page shows one; ask /v1{path} for several")
         answer = await answered(site, question, request, besides=(*TIMES, *besides))
@@ -104,9 +105,9 @@ def page_of(
     return page
 
 
-def without_blanks(request: Request) -> Request:
-    """A request without what a form sends of fields that were left empty."""
-    said = [(name, value) for name, value in request.query_params.multi_items() if value]
+def as_typed(request: Request) -> Request:
+    """A request as whoever filled in the form meant it."""
+    said = as_meant(request.query_params.multi_items())
     return Request({**request.scope, "query_string": urlencode(said).encode()})
 
 
@@ -152,13 +153,14 @@ def written(
     ]
     given = {
         "caller": caller,
+        "navigable": caller is not None,
         "may_order": caller is not None and Role.RESPONDER in caller.roles,
         "links": links,
         "moves": moves,
-        "path": request.url.path,
+        "path": path_of(request),
         "kept": said,
         "here": lambda **params: here(request, **params),
-        "api": f"/v1{request.url.path}" + (f"?{urlencode([*said, *moment])}" if said or moment else ""),
+        "api": f"/v1{path_of(request)}" + (f"?{urlencode([*said, *moment])}" if said or moment else ""),
         **context,
     }
     parts = TEMPLATES.get_template("parts.html").make_module(given)
@@ -171,7 +173,12 @@ def here(request: Request, **params: object) -> str:
     gone = {"at", "known_at", "after", *params}
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in gone]
     said = [*kept, *((name, value) for name, value in params.items() if value not in (None, ""))]
-    return request.url.path + (f"?{urlencode(said)}" if said else "")
+    return path_of(request) + (f"?{urlencode(said)}" if said else "")
+
+
+def path_of(request: Request) -> str:
+    """The path of a request as it stands in an address: an id in it may hold anything."""
+    return quote(request.scope["path"], safe="/:@!$'()*,;=~")
 
 
 def add(router: APIRouter, path: str, page: Callable[[Request], Awaitable[Response]]) -> None:
