@@ -186,9 +186,9 @@ def test_a_revocation_may_be_called_anything(here: World):
     assert [200, 200, 200] == [page.status_code, person.get(html.unescape(receipt[1])).status_code, lifted.status_code]
 
 
-def test_a_long_receipt_is_read_page_by_page(here: World):
+def test_a_large_revocation_is_read_page_by_page(here: World):
     """
-    Beyond 300 elements it goes on; together the pages have every element once.
+    Its receipt beyond 300 elements, and what is open beyond 100, go on; together the pages have every element once.
     """
     root = {"type": "token.issued", "source": "urn:test:a", "event_id": "root", "occurred_at": "2026-11-02T10:00:00Z"}
     below = [
@@ -198,15 +198,25 @@ def test_a_long_receipt_is_read_page_by_page(here: World):
     events = [event | {"subject": "human:x"} for event in (root | {"token": "many"}, *below)]
     assert 306 == here.post("/v1/events", "producer", json=events).json()["accepted"]
     here.service.order(_order("token", "many", "rev-many"))
-    person, at, seen = Pages(here), "/revocations/rev-many/receipt", []
+    every = sorted(event["token"] for event in events)
+    receipt = _turned(here, "/revocations/rev-many/receipt", '<th scope="row">')
+    board = _turned(here, "/revocations/rev-many", "<li>")
+
+    assert (every, 2) == (receipt[0], receipt[1])
+    assert (every, 4) == (board[0], board[1])
+
+
+def _turned(world: World, at: str, before: str) -> tuple[list[str], int]:
+    """The tokens on a page and on those that it goes on to, and how many pages these are; each has its document."""
+    person, seen, count = Pages(world), [], 0
     while at:
-        page = person.get(at)
-        seen += re.findall(r'<th scope="row"><span class="soft">token</span> <a[^>]*>([^<]*)<', page.text)
+        page, count = person.get(at), count + 1
+        seen += re.findall(rf'{before}<span class="soft">token</span> <a[^>]*>([^<]*)<', page.text)
+        document = re.findall(r'<a href="(/v1/[^"]*)"><code>', page.text)
+        assert [200] == [world.get(html.unescape(address)).status_code for address in document]
         onward = re.search(r'rel="next" href="([^"]*)"', page.text)
         at = html.unescape(onward[1]) if onward else ""
-
-    assert sorted(event["token"] for event in events) == seen
-    assert "Elements 301 to 306" in text_of(page)
+    return seen, count
 
 
 # What they read

@@ -31,6 +31,9 @@ HEADERS: Final = {"Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
 TEMPLATES: Final = environment()
 ASKED: Final = {question.path: question for question in QUESTIONS}
 
+FROM_ENTRY: Final = Parameter("after", {"type": "integer"}, "So many entries stood on the pages before.")
+_MOST_ENTRIES: Final = 100_000_000
+
 View = Callable[["Asked"], Mapping[str, Any]]
 """What a page shows beside its document."""
 
@@ -98,11 +101,17 @@ def page_of(
         if single is not None and len(request.query_params.getlist(single)) > 1:
             raise ParameterError(single, f"a page shows one; ask /v1{path} for several")
         answer = await answered(site, question, request, besides=(*TIMES, *besides))
+        aside = {parameter.name for parameter in besides}
         leading = links(answer.query.text("at"), answer.query.text("known_at"))
         moves = {parameter.name for parameter in question.parameters} & MOMENT
-        return await site.workers.run(_written, site, request, answer, template, view, leading, moves)
+        return await site.workers.run(_written, site, request, answer, template, view, leading, moves, aside)
 
     return page
+
+
+def first_entry(query: Query) -> int:
+    """How many entries stood on the pages before."""
+    return query.number("after", default=1, most=_MOST_ENTRIES) if query.text("after") else 0
 
 
 def as_typed(request: Request) -> Request:
@@ -116,11 +125,18 @@ def _is_repeatable(question: Question, name: str) -> bool:
 
 
 def _written(
-    site: Site, request: Request, answer: Answer, template: str, view: View, links: Links, moves: Collection[str]
+    site: Site,
+    request: Request,
+    answer: Answer,
+    template: str,
+    view: View,
+    links: Links,
+    moves: Collection[str],
+    aside: Collection[str],
 ) -> Response:
     asked = Asked(site, answer.caller, answer.query, answer.document, links)
     context = {"doc": answer.document, **view(asked)}
-    return written(request, template, context, caller=answer.caller, links=links, moves=moves)
+    return written(request, template, context, caller=answer.caller, links=links, moves=moves, aside=aside)
 
 
 def written(
@@ -131,6 +147,7 @@ def written(
     caller: Caller | None,
     links: Links | None = None,
     moves: Collection[str] = MOMENT,
+    aside: Collection[str] = (),
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
@@ -143,6 +160,7 @@ def written(
         caller: Who asks; None: nobody that is known.
         links: Where things lead.
         moves: Which parts of the moment the document depends on.
+        aside: Parameters that the document does not know.
         status: The HTTP status.
         headers: More headers.
     """
@@ -151,6 +169,7 @@ def written(
     moment = [
         (name, value) for name, value in (("at", links.at), ("known_at", links.known_at)) if value and name in moves
     ]
+    asked = [(name, value) for name, value in said if name not in aside] + moment
     given = {
         "caller": caller,
         "navigable": caller is not None,
@@ -160,7 +179,8 @@ def written(
         "path": path_of(request),
         "kept": said,
         "here": lambda **params: here(request, **params),
-        "api": f"/v1{path_of(request)}" + (f"?{urlencode([*said, *moment])}" if said or moment else ""),
+        "api": f"/v1{path_of(request)}" + (f"?{urlencode(asked)}" if asked else ""),
+        "after": request.query_params.get("after"),
         **context,
     }
     parts = TEMPLATES.get_template("parts.html").make_module(given)

@@ -17,13 +17,13 @@ from lineage.serve.documents import Document
 from lineage.serve.http.asking import ASKERS, log_access
 from lineage.serve.http.faults import NotFoundError
 from lineage.serve.http.parameters import REVOCATION, TIMES
-from lineage.serve.http.query import Parameter, Query, kind_and_id, usable_id
+from lineage.serve.http.query import Query, kind_and_id, usable_id
 from lineage.serve.http.site import Site
 from lineage.serve.revocations import receipt
 from lineage.serve.web import forms, glossary, shown
 from lineage.serve.web.links import Links, Nowhere
 from lineage.serve.web.looks import STATIC
-from lineage.serve.web.pages import ASKED, View, add, as_typed, page_of, path_of, written
+from lineage.serve.web.pages import ASKED, FROM_ENTRY, View, add, as_typed, first_entry, page_of, written
 from lineage.serve.web.story import Story
 
 PAGES: Final[tuple[tuple[str, str, View], ...]] = (
@@ -44,8 +44,6 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
 )
 RECENT: Final = 20  # orders whose verdicts the start page counts
 _LINES: Final = 300  # of a receipt on its page
-_MOST_LINES: Final = 100_000_000
-_FROM_LINE: Final = Parameter("after", {"type": "integer"}, "So many lines stood on the pages before.")
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FOREVER: Final = "public, max-age=31536000, immutable"  # the address changes with the file
 
@@ -65,7 +63,8 @@ def pages(site: Site, *, story: Story | None = None) -> APIRouter:
     add(router, "/diff", _diff(site))
     add(router, "/case", _case(site))
     add(router, "/revocations/{id:path}/receipt", _receipt(site))
-    add(router, "/revocations/{id:path}", page_of(site, "/revocations/{id:path}", "revocation.html", shown.revocation))
+    one = page_of(site, "/revocations/{id:path}", "revocation.html", shown.revocation, besides=(FROM_ENTRY,))
+    add(router, "/revocations/{id:path}", one)
     _post(router, "/revocations", forms.ordering(site))
     _post(router, "/revocations/{id:path}/lift", forms.lifting(site))
     if story is not None:
@@ -166,8 +165,8 @@ def _receipt(site: Site) -> Callable[[Request], Awaitable[Response]]:
 
     def answer(request: Request) -> Response:
         caller = require(site.authenticate(request), *ASKERS)
-        query = Query.of(request.path_params, request.query_params, (REVOCATION, *TIMES, _FROM_LINE), now=site.now)
-        start = query.number("after", default=0, most=_MOST_LINES) if query.text("after") else 0
+        query = Query.of(request.path_params, request.query_params, (REVOCATION, *TIMES, FROM_ENTRY), now=site.now)
+        start = first_entry(query)
         id_ = usable_id(query.the("id"), parameter="id")
         log_access(caller, request, revocation=id_)
         with receipt(site.service, id_, at=query.at, known_at=query.known_at) as found:
@@ -180,9 +179,8 @@ def _receipt(site: Site) -> Callable[[Request], Awaitable[Response]]:
             "lines": lines[:_LINES],
             "start": start,
             "next": start + _LINES if len(lines) > _LINES else None,
-            "api": links.to(f"/v1{path_of(request)}"),
         }
-        return written(request, "receipt.html", context, caller=caller, links=links)
+        return written(request, "receipt.html", context, caller=caller, links=links, aside=("after",))
 
     async def page(request: Request) -> Response:
         return await site.workers.run(answer, as_typed(request))

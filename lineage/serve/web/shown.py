@@ -11,11 +11,12 @@ from lineage.serve.documents import Document
 from lineage.serve.http.orders import REASONS
 from lineage.serve.web import glossary, views, words
 from lineage.serve.web.links import Links
-from lineage.serve.web.pages import Asked
+from lineage.serve.web.pages import Asked, first_entry
 
 ENDS: Final = 20  # hops at either end that are shown of a chain longer than both
 AROUND: Final = "100"  # elements of the graph that is asked when they were valid
 MANY: Final = 5_000  # facts that mention something; of more its actions are not listed beside it
+OPEN: Final = 100  # of what is open at receivers, on one page
 FEW: Final = 20  # entries of what is shown beside something
 
 Shown = Mapping[str, Any]
@@ -129,8 +130,12 @@ def reach(asked: Asked, *, new: Collection[str] = ()) -> Shown:
 def revocation(asked: Asked) -> Shown:
     """Whether a revocation is over."""
     doc = asked.document
+    start = first_entry(asked.query)
     return {
         "said": words.of_closure(doc),
+        "start": start,
+        "open_here": doc["open"][start : start + OPEN],
+        "next": start + OPEN if len(doc["open"]) > start + OPEN else None,
         "open_words": render_revocations.REASONS,
         "liftable": any(
             one["mode"] == "suspend" or one["target"]["kind"] not in ELEMENT_KINDS for one in doc["orders"]

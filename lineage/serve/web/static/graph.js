@@ -65,7 +65,14 @@
     const scale = Math.max(Math.min(box.clientWidth / whole.w, 1), LEGIBLE);
     box.style.height = `${Math.min(Math.max(whole.h * scale + 64, 160), 560)}px`;
     cy.resize();
-    cy.fit(undefined, 24);
+    const all = () => {
+      cy.fit(undefined, 24);
+      if (cy.zoom() > 1) {
+        cy.zoom(1);
+        cy.center();
+      }
+    };
+    all();
     if (cy.zoom() < LEGIBLE) {
       // What was asked for, legible, with what hangs on it in sight; "All of it" shows the rest.
       cy.zoom(LEGIBLE);
@@ -91,7 +98,7 @@
     const moves = {
       ArrowLeft: () => cy.panBy({ x: STEP, y: 0 }), ArrowRight: () => cy.panBy({ x: -STEP, y: 0 }),
       ArrowUp: () => cy.panBy({ x: 0, y: STEP }), ArrowDown: () => cy.panBy({ x: 0, y: -STEP }),
-      "+": () => zoom(cy, 1.25), "=": () => zoom(cy, 1.25), "-": () => zoom(cy, 0.8), 0: () => cy.fit(undefined, 24),
+      "+": () => zoom(cy, 1.25), "=": () => zoom(cy, 1.25), "-": () => zoom(cy, 0.8), 0: all,
     };
     box.addEventListener("keydown", (event) => {
       if (!(event.key in moves) || event.ctrlKey || event.metaKey || event.altKey) return;

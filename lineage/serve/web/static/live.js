@@ -9,8 +9,11 @@
   const heard = (event) => {
     const told = JSON.parse(event.data);
     if (!/^(revocation|receiver|token|delegation|action)\./.test(told.event?.type ?? "")) return;
-    clearTimeout(waiting);
-    waiting = setTimeout(() => htmx.trigger(document.getElementById("live"), "recorded"), 200);
+    // Once for all that comes meanwhile: a busy log must neither keep it from asking, nor have it ask all the time.
+    waiting ??= setTimeout(() => {
+      waiting = undefined;
+      htmx.trigger(document.getElementById("live"), "recorded");
+    }, 500);
   };
 
   // Whoever follows a revocation must not take what is old for what is.
