@@ -284,6 +284,16 @@ def test_an_id_breaks_where_people_would_break_it():
     ] == shown
 
 
+def test_the_start_of_an_empty_store_says_how_to_fill_it(tmp_path: Path):
+    """
+    Where nothing is recorded yet there is nothing to find, and the page says how events come in.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, empty=True) as world:
+        said = text_of(Pages(world).get("/"))
+
+        assert "Nothing is recorded yet. Events come in by delegraph ingest FILE" in said
+
+
 # The bars
 
 
