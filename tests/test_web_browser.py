@@ -150,7 +150,7 @@ def test_the_graph_is_drawn_and_its_table_is_reached_by_keyboard(person: Browser
 def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserContext):
     """
     The whole way: an event arrives between the plan and the order, which is refused with the difference; confirmed
-    anew it is given; and the board changes before the eyes of whoever looks at it.
+    anew it is given; going back orders nothing again; and the board changes before the eyes of whoever looks at it.
     """
     plan, beside = person.new_page(), person.new_page()
     plan.goto(f"/reach?of={OF}")
@@ -162,6 +162,9 @@ def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserConte
     new = plan.locator("tr.new th").all_inner_texts()
     _confirm(plan)
     plan.wait_for_url("**/revocations/rev-*")
+    plan.go_back()  # to the plan that was refused: it is asked for again, and nothing is sent again
+    eventually(plan, "main", "Nothing that is alive would fall")
+    plan.go_forward()
     eventually(plan, "#live h1", "PARTIAL")
     beside.goto("/")
     beside.locator("form[action='/story/enforced'] button").click()

@@ -97,7 +97,8 @@ def _planned(
     document = question.ask(site, caller, query)
     asked = Asked(site, caller, query, document, Links())
     new = why.get("drift", {}).get("unlisted", ())
-    context = {**shown.reach(asked, new=new), "filled": filled(form), "doc": document, **why}
+    address = Links().to("/reach", **dict(said))
+    context = {**shown.reach(asked, new=new), "filled": filled(form), "doc": document, "address": address, **why}
     page = Request({**request.scope, "path": "/reach", "query_string": urlencode(said).encode()})
     return written(page, "reach.html", context, caller=caller, status=status)
 
@@ -118,7 +119,8 @@ def lifting(site: Site) -> Callable[[Request], Awaitable[Response]]:
         body = {"note": form["note"]} if "note" in form else {}
         document = await site.writers.run(orders.lift, site, caller, revocation, body)
         log_access(caller, request, revocation=revocation)
-        context = {"doc": document, "said": lines_of(render_orders.lifted(document))}
+        address = Links().of("revocation", revocation)
+        context = {"doc": document, "said": lines_of(render_orders.lifted(document)), "address": address}
         page = Request({**request.scope, "path": f"/revocations/{revocation}", "query_string": b""})
         return await site.workers.run(written, page, "lifted.html", context, caller=caller)
 

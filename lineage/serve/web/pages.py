@@ -181,6 +181,7 @@ def written(
         "here": lambda **params: here(request, **params),
         "api": f"/v1{path_of(request)}" + (f"?{urlencode(asked)}" if asked else ""),
         "after": request.query_params.get("after"),
+        "address": "",
         **context,
     }
     parts = TEMPLATES.get_template("parts.html").make_module(given)

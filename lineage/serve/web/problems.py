@@ -38,7 +38,7 @@ def show_fault(request: Request, response: Response) -> Response:
         "advice": _TIME if problem.get("parameter") in TIMES else _ADVICE.get(status, ""),
         "looked_for": problem.get("id", ""),
         "retry_after": response.headers.get("retry-after"),
-        "address": _address(request),
+        "same": _address(request),
         "without": _without(request, problem),
         "form": form,
         "filled": [(name, form[name]) for name in _TYPED if name in form],
