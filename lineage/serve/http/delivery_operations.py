@@ -9,6 +9,7 @@ from lineage.deliver.callers import Role
 from lineage.deliver.status_lists import MEDIA_TYPE as STATUS_LIST
 from lineage.serve.http.describing import (
     ALWAYS,
+    ANYWHERE,
     FORM,
     OPEN,
     SECURITY,
@@ -50,7 +51,10 @@ DELIVERIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "description": "Open. Events of Shared Signals and status lists are verified with them.",
         "tags": [_KEYS],
         "parameters": [],
-        "responses": {"200": answer("A JWK Set; empty where nothing is signed.", ref("PublicKeys")), **problems("421")},
+        "responses": {
+            "200": answer("A JWK Set; empty where nothing is signed.", ref("PublicKeys")),
+            **problems(*ANYWHERE),
+        },
         "security": OPEN,
     },
     ("get", "/status-lists"): {

@@ -15,7 +15,8 @@ LINES: Final = "application/x-ndjson"
 FORM: Final = "application/x-www-form-urlencoded"
 SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"session": []}]
 OPEN: Final[list[Any]] = []
-ALWAYS: Final = ("421", "503")  # of whatever asks the store
+ANYWHERE: Final = ("414", "421")  # before anybody looks at what is asked
+ALWAYS: Final = (*ANYWHERE, "503")  # of whatever asks the store
 TEXT: Final[Described] = {"type": "string"}
 
 _PROBLEMS: Final = {
@@ -27,6 +28,7 @@ _PROBLEMS: Final = {
     "409": "It does not go with what there is: an order would kill what the plan does not list (`unlisted` names it), "
     "or a receiver has a stream already.",
     "413": "The body is too large.",
+    "414": "The URL is too long; ask for less at once.",
     "415": "The body is of another media type.",
     "422": "The key was given with another order.",
     "421": "Nobody of that name (the header `Host`) is here.",

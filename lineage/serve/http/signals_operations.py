@@ -7,6 +7,7 @@ from lineage.deliver.ssf.requests import METHODS
 from lineage.deliver.ssf.sets import SUPPORTED
 from lineage.serve.http.describing import (
     ALWAYS,
+    ANYWHERE,
     OPEN,
     SECURITY,
     TEXT,
@@ -24,7 +25,9 @@ from lineage.store.streams import DISABLED, ENABLED, PAUSED
 _RECEIVER: Final = roles_of([Role.RECEIVER])
 _TAG: Final = "shared signals"
 _STREAM_ID: Final = {"type": "string", "minLength": 1, "maxLength": 4_096}
-_STREAM: Final = Parameter("stream_id", _STREAM_ID, "The id of a stream of the caller's.", required=True)
+_STREAM: Final = Parameter(
+    "stream_id", {"type": "string", "minLength": 1}, "The id of a stream of the caller's.", required=True
+)
 _DELIVERY: Final = fields(
     {
         "method": {"type": "string", "enum": list(METHODS)},
@@ -96,7 +99,7 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "description": "Open. SSF 1.0 section 7.",
         "tags": [_TAG],
         "parameters": [],
-        "responses": {"200": answer("Where is what.", ref("Transmitter")), **problems("421", "501")},
+        "responses": {"200": answer("Where is what.", ref("Transmitter")), **problems(*ANYWHERE, "501")},
         "security": OPEN,
     },
     ("post", "/ssf/streams"): _signals(
