@@ -23,7 +23,7 @@ _PROBLEMS: Final = {
     "400": "A parameter, a header or the body is wrong; `parameter` names it.",
     "401": "Who asks is not known.",
     "403": "The caller may not do that.",
-    "404": "No fact names it.",
+    "404": "No fact names it; of a stream or a list: the caller has none of that name.",
     "406": "It is not served in that form.",
     "409": "It does not go with what there is: an order would kill what the plan does not list (`unlisted` names it), "
     "or a receiver has a stream already.",
@@ -35,6 +35,11 @@ _PROBLEMS: Final = {
     "429": "That was asked for too often; what was told has to be taken first.",
     "501": "Nothing is transmitted here: no issuer and no key are set.",
     "503": "The log or the store is away, or too much is asked at once; `Retry-After` says when to try again.",
+}
+
+_PROBLEM_HEADERS: Final = {
+    "401": {"WWW_Authenticate": "How to say who asks."},
+    "503": {"Retry_After": "When to try again, in seconds."},
 }
 
 
@@ -107,5 +112,7 @@ def lines_of(name: str) -> Described:
 
 def problems(*statuses: str) -> Described:
     """The problem documents of some statuses."""
-    content = {MEDIA_TYPE: {"schema": ref("Problem")}}
-    return {status: {"description": _PROBLEMS[status], "content": content} for status in statuses}
+    return {
+        status: answer(_PROBLEMS[status], ref("Problem"), media_type=MEDIA_TYPE, **_PROBLEM_HEADERS.get(status, {}))
+        for status in statuses
+    }

@@ -80,7 +80,8 @@ def _share_problems(operation: dict[str, Any], operations: Mapping[str, Any], sh
         problem = response.get("content", {}).get(PROBLEM)
         if problem is not None and "examples" not in problem:
             met = [exchange for exchange in conversation() if exchange["status"] == int(status)]
-            alike = [one for one in met if operations.get(one["operation"], {}).get("tags") == operation["tags"]]
-            exchange = (*alike, *met)[0]
-            shared[exchange["name"]] = _example(exchange["summary"], exchange["answer"])
-            problem["examples"] = {exchange["name"]: {"$ref": f"{_SHARED}{exchange['name']}"}}
+            tags = operation.get("tags")
+            alike = [one for one in met if operations.get(one["operation"], {}).get("tags") == tags]
+            for exchange in (*alike, *met)[:1]:
+                shared[exchange["name"]] = _example(exchange["summary"], exchange["answer"])
+                problem["examples"] = {exchange["name"]: {"$ref": f"{_SHARED}{exchange['name']}"}}

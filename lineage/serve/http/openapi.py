@@ -4,7 +4,7 @@ It is made from the table of questions and the shapes of the documents, so that 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -120,11 +120,13 @@ def document_of(app: FastAPI) -> dict[str, Any]:
     )
     said = {path.replace(":path}", "}"): methods for path, methods in document["paths"].items()}
     document["paths"] = {path: dict(_said(path, methods)) for path, methods in said.items()}
-    document["components"] = {"schemas": _schemas(), "securitySchemes": _SCHEMES}
+    delivers = any((method, path) in DELIVERIES for path, methods in said.items() for method in methods)
+    shapes = ANSWERS | DELIVERED if delivers else ANSWERS
+    document["components"] = {"schemas": _schemas(shapes), "securitySchemes": _SCHEMES}
     document = dict(json.loads(json.dumps(document)))  # nothing in it is shared any more: each part may be added to
     describe(document)
     add_examples(document)
-    used = {tag for methods in document["paths"].values() for said in methods.values() for tag in said["tags"]}
+    used = {tag for methods in document["paths"].values() for said in methods.values() for tag in said.get("tags", ())}
     document["tags"] = [{"name": name, "description": said} for name, said in _TAGS.items() if name in used]
     return document
 
@@ -140,12 +142,12 @@ def _said(path: str, methods: dict[str, Any]) -> Iterator[tuple[str, dict[str, A
         for response in said["responses"].values():
             if response.get("content", {}).get(JSON) == _ANYTHING:
                 del response["content"][JSON]
-        yield method, said
+        yield method, {**said, "responses": dict(sorted(said["responses"].items()))}
 
 
-def _schemas() -> dict[str, Any]:
+def _schemas(shapes: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, shape in (ANSWERS | DELIVERED).items():
+    for name, shape in shapes.items():
         schema = TypeAdapter(shape).json_schema(ref_template=f"{REF}{{model}}", mode="serialization")
         found.update(schema.pop("$defs", {}))
         found[name] = schema
