@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 from jsonschema import Draft202012Validator
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
@@ -14,7 +15,7 @@ from lineage.deliver.problems import MEDIA_TYPE as PROBLEM
 from lineage.serve.http.describing import LINES
 from lineage.serve.http.examples import conversation
 from lineage.serve.http.glossary import EVERYWHERE, glossary
-from tests.conversations import Held, comparable, one_server, servers
+from tests.conversations import PUBLIC, Held, comparable, one_server, servers
 
 Json = dict[str, Any]
 LINES_HELD = conversation()
@@ -191,6 +192,20 @@ def test_the_examples_have_names_of_their_own():
     names = [(one["operation"], one["name"]) for one in LINES_HELD]
 
     assert sorted(set(names)) == sorted(names)
+
+
+def test_what_is_signed_is_signed_by_the_key_that_is_shown():
+    """
+    Whoever follows the examples can verify each signed event and status list with the key of the example of keys.
+    """
+    answers = {(one["operation"], one["name"]): one["answer"] for one in LINES_HELD}
+    key = jwt.PyJWK(answers["jwks", "ed25519"]["keys"][0])
+    signed = [one for name in ("greeted", "revoked") for one in answers["poll", name]["sets"].values()]
+    signed += [answers["status_list", name] for name in ("now", "then")]
+    options = {"verify_exp": False, "verify_aud": False, "verify_iat": False}
+    issuers = {jwt.decode(one, key, algorithms=["EdDSA"], options=options).get("iss") for one in signed}
+
+    assert {PUBLIC, None} == issuers  # a status list names none
 
 
 # Its page

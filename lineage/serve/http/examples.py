@@ -83,5 +83,6 @@ def _share_problems(operation: dict[str, Any], operations: Mapping[str, Any], sh
             tags = operation.get("tags")
             alike = [one for one in met if operations.get(one["operation"], {}).get("tags") == tags]
             for exchange in (*alike, *met)[:1]:
-                shared[exchange["name"]] = _example(exchange["summary"], exchange["answer"])
-                problem["examples"] = {exchange["name"]: {"$ref": f"{_SHARED}{exchange['name']}"}}
+                name = f"{exchange['operation']}-{exchange['name']}"
+                shared[name] = _example(exchange["summary"], exchange["answer"])
+                problem["examples"] = {name: {"$ref": f"{_SHARED}{name}"}}
