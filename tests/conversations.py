@@ -45,15 +45,18 @@ TIMED = "seconds"  # a field that says how long something took
 LINKS = ("stream_id", "plan_digest")  # fields by which what is asked hangs on what was answered before
 
 
-class AwayLog:
-    """A log that does not answer."""
+class Away:
+    """A log, or a store, that does not answer."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
 
     def __getattr__(self, name: str) -> Any:
-        raise UnavailableError("the log at kafka.example:9092 does not answer")
+        raise UnavailableError(f"{self._what} does not answer")
 
 
 @contextmanager
-def one_server(folder: Path, *, away: bool = False, configured: bool = True) -> Iterator[tuple[World, str]]:
+def one_server(folder: Path, *, away: str = "", configured: bool = True) -> Iterator[tuple[World, str]]:
     """The incident behind a server with all that ``delegraph serve`` mounts, and its address."""
     folder.mkdir()
     keys = folder / "key.pem"
@@ -64,8 +67,10 @@ def one_server(folder: Path, *, away: bool = False, configured: bool = True) -> 
         signing_key_file=keys, ssf=SsfSettings(issuer=PUBLIC), http=HttpSettings(public_url=PUBLIC)
     ) if configured else Settings()  # fmt: skip
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
-        if away:
-            world.service.log = AwayLog()  # type: ignore[assignment]
+        if away == "log":
+            world.service.log = Away("the log at kafka.example:9092")  # type: ignore[assignment]
+        if away == "store":
+            world.service.store = Away("the store db.example/delegraph")  # type: ignore[assignment]
         site = replace(world.site, hosts=world.site.hosts | {"delegraph.example"})
         app = create_app(site, parts=endpoints(settings, site))
         with served(app) as url:
@@ -83,7 +88,8 @@ class Held:
         """Say what a line of the file says; the line with what answered now."""
         world, url = self.servers[exchange.get("server", "")]
         world.clock.now = parse_instant(exchange["at"])
-        Spread(world.service.store, None).round(world.clock.now)
+        if not exchange.get("server"):
+            Spread(world.service.store, None).round(world.clock.now)
         role, (method, path) = exchange["by"], exchange["ask"].split(" ", 1)
         headers = {"Host": "delegraph.example", **exchange.get("headers", {})}
         if role is not None:
@@ -191,7 +197,8 @@ def servers(folder: Path) -> Iterator[dict[str, tuple[World, str]]]:
     with ExitStack() as stack:
         yield {
             "": stack.enter_context(one_server(folder / "all")),
-            "log-away": stack.enter_context(one_server(folder / "away", away=True)),
+            "log-away": stack.enter_context(one_server(folder / "log-away", away="log")),
+            "store-away": stack.enter_context(one_server(folder / "store-away", away="store")),
             # Where nothing is configured; and its tail has no other listener, who would be counted in the greeting.
             "bare": stack.enter_context(one_server(folder / "bare", configured=False)),
         }
