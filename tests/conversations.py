@@ -8,9 +8,10 @@ import base64
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +100,24 @@ class Held:
         content = self._content(exchange)
         if content is None:  # else the body is the one that is too large
             path = path.ljust(exchange.get("padded_to", 0), "a")
+        if "announced_bytes" in exchange:
+            return self._announce(exchange, url, headers)
         for _ in range(exchange.get("times", 1)):
             with httpx.stream(method, url + self._now(path), headers=headers, content=content, timeout=60) as response:
                 text = _told(response, exchange.get("events"))
         media_type = response.headers.get("content-type", "").partition(";")[0]
         answered = self._as_then(exchange, media_type, text)
         return {**exchange, "status": response.status_code, "answered_as": media_type, "answer": answered}
+
+    def _announce(self, exchange: Exchange, url: str, headers: dict[str, str]) -> Exchange:
+        """Say how much is to come, and be refused before any of it is sent."""
+        with closing(HTTPConnection(url.removeprefix("http://"), timeout=60)) as connection:
+            connection.putrequest(*exchange["ask"].split(" ", 1), skip_host=True)
+            for name, value in {**headers, "Content-Length": str(exchange["announced_bytes"])}.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            response = connection.getresponse()
+            return {**exchange, "status": response.status, "answered_as": PROBLEM, "answer": json.load(response)}
 
     def _content(self, exchange: Exchange) -> bytes | None:
         match exchange.get("media_type"), exchange.get("body"):

@@ -80,9 +80,19 @@ def _share_problems(operation: dict[str, Any], operations: Mapping[str, Any], sh
         problem = response.get("content", {}).get(PROBLEM)
         if problem is not None and "examples" not in problem:
             met = [exchange for exchange in conversation() if exchange["status"] == int(status)]
-            tags = operation.get("tags")
-            alike = [one for one in met if operations.get(one["operation"], {}).get("tags") == tags]
-            for exchange in (*alike, *met)[:1]:
+            met.sort(key=lambda one: -_likeness(operation, operations.get(one["operation"], {})))
+            for exchange in met[:1]:
                 name = f"{exchange['operation']}-{exchange['name']}"
                 shared[name] = _example(exchange["summary"], exchange["answer"])
                 problem["examples"] = {name: {"$ref": f"{_SHARED}{name}"}}
+
+
+def _likeness(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
+    """How much two operations have in common: what they are about, then what they take."""
+    if one.get("tags") != other.get("tags"):
+        return 0
+    return 1 + (_taken(one) == _taken(other))
+
+
+def _taken(operation: Mapping[str, Any]) -> set[str]:
+    return set(operation.get("requestBody", {}).get("content", {}))
