@@ -117,7 +117,8 @@ class Held:
                 connection.putheader(name, value)
             connection.endheaders()
             response = connection.getresponse()
-            return {**exchange, "status": response.status, "answered_as": PROBLEM, "answer": json.load(response)}
+            media_type = response.getheader("Content-Type", "")
+            return {**exchange, "status": response.status, "answered_as": media_type, "answer": json.load(response)}
 
     def _content(self, exchange: Exchange) -> bytes | None:
         match exchange.get("media_type"), exchange.get("body"):
