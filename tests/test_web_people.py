@@ -189,6 +189,7 @@ def test_a_revocation_may_be_called_anything(here: World):
 def test_a_large_revocation_is_read_page_by_page(here: World):
     """
     Its receipt beyond 300 elements, and what is open beyond 100, go on; together the pages have every element once.
+    What is live on one of them asks again for that one.
     """
     root = {"type": "token.issued", "source": "urn:test:a", "event_id": "root", "occurred_at": "2026-11-02T10:00:00Z"}
     below = [
@@ -204,6 +205,7 @@ def test_a_large_revocation_is_read_page_by_page(here: World):
 
     assert (every, 2) == (receipt[0], receipt[1])
     assert (every, 4) == (board[0], board[1])
+    assert 'hx-get="/revocations/rev-many?after=100"' in Pages(here).get("/revocations/rev-many?after=100").text
 
 
 def _turned(world: World, at: str, before: str) -> tuple[list[str], int]:
