@@ -124,6 +124,7 @@ def api_over(
     trust: Trust | None = None,
     opening: Callable[[Log], Log] = lambda log: log,
     four_eyes: int | None = None,
+    empty: bool = False,
     log_inside: bool = False,
 ) -> Iterator[World]:
     """The API over a store; the embedded log is in a file of its own, or in the store's. It is made once."""
@@ -133,7 +134,7 @@ def api_over(
         stack.callback(store.close)
         log = SharedLog(lambda: opening(open_log(log_url, create=True, clock=clock)))
         stack.callback(log.close)
-        if store.log is None:
+        if store.log is None and not empty:
             take_in([str(incident_path())], log, store, format="jsonl", clock=clock)
             project(log, store, None)
         clock.now = ASKED
