@@ -302,10 +302,11 @@ class Service:
         refuse_people(by=request.ordered_by, approved_by=request.approved_by)
         log = self.require_log()
         project(log, self.store, self.trust.table)  # what is in the log already is part of what would be killed
-        given = self._given(request) if request.revocation is not None else None
+        given = self._given(request)
         if given is not None:
             return self._again(request, given, began)
-        now = self.clock()
+        claimed = self._claimed(request)
+        now = self.clock() if claimed is None else claimed.occurred_at
         proposal = Proposal(
             target=request.target,
             at=now if request.effective_at is None else request.effective_at,
@@ -324,8 +325,36 @@ class Service:
                 people = (request.ordered_by, request.approved_by)
                 refuse_one_person(reader, len(reach.kills), request.four_eyes, *people)
         revocation = request.revocation or f"rev-{uuid.uuid4()}"
-        self.send(request.body(revocation, request.plan_digest or reach.plan_digest), now)
+        event = claimed or self._event(request.body(revocation, request.plan_digest or reach.plan_digest), now)
+        if request.revocation is not None and claimed is None and not self._claim(revocation, event):
+            return self.order(request)  # somebody was quicker with this id: now that is found
+        self._append(event)
+        if claimed is not None and (given := self._given(request)) is not None:
+            return self._again(request, given, began)
         return self._ordered(request, revocation, world, reach, began=began, given_at=now, repeated=False)
+
+    # Of an id that the caller chose there is one order, whoever gives it at the same moment, whoever dies on the way:
+    # the event is claimed before it is appended, and who finds it claimed appends that event, which is harmless.
+
+    def _claim(self, revocation: str, event: Event) -> bool:
+        value = entry_of(event).value
+        return self.store.claim(revocation, value) == value
+
+    def _claimed(self, request: OrderRequest) -> Event | None:
+        """The order that its id was claimed for, and that is not in the log as far as is known; None: none is.
+
+        Raises:
+            OtherOrderError: It is another one.
+        """
+        value = None if request.revocation is None else self.store.claimed(request.revocation)
+        if value is None:
+            return None
+        event = self.store.decode(value)
+        assert isinstance(event.body, RevocationOrdered)  # noqa: S101 (nothing else is claimed)
+        digest = event.body.plan_digest or ""
+        if differs := _differing(event.body, request.body(event.body.revocation, request.plan_digest or digest)):
+            raise _other_order(event.body.revocation, differs)
+        return event
 
     def _ordered(
         self,
@@ -355,24 +384,22 @@ class Service:
         }
 
     def _given(self, request: OrderRequest) -> Order | None:
-        """The order that was given already under this id; None: none was.
+        """The order that was given already under its id; None: none was.
 
         Raises:
             OtherOrderError: It is another one.
         """
-        assert request.revocation is not None  # noqa: S101 (asked only then)
+        if request.revocation is None:
+            return None
         orders = orders_of(self._about(request.revocation), request.revocation)
-        asked = request.body(request.revocation, "")
-        for order in orders:
-            if order.body._replace(plan_digest="") == asked:
+        differing = [
+            _differing(order.body, request.body(request.revocation, order.body.plan_digest or "")) for order in orders
+        ]
+        for order, differs in zip(orders, differing, strict=True):
+            if not differs:
                 return order
         if orders:
-            said = orders[0].body._asdict()
-            differs = [name for name, value in asked._asdict().items() if name != "plan_digest" and said[name] != value]
-            raise OtherOrderError(
-                f"the id {request.revocation} is that of another order, with another {' and '.join(differs)}; nothing "
-                "was ordered. Give this one an id of its own"
-            )
+            raise _other_order(request.revocation, differing[0])
         return None
 
     def _again(self, request: OrderRequest, order: Order, began: float) -> Document:
@@ -485,15 +512,24 @@ class Service:
         Raises:
             RefusedError: The trust file does not let us say that.
         """
+        self._append(self._event(body, now))
+
+    def _event(self, body: RevocationOrdered | RevocationLifted | RevocationAcknowledged, now: Instant) -> Event:
         event = Event(event_id=str(uuid.uuid4()), source=self.source, occurred_at=now, body=body)
-        entry = entry_of(event)
+        self._refuse_untrusted(event)
+        return event
+
+    def _refuse_untrusted(self, event: Event) -> None:
         if self.trust.table is not None and not self.trust.table.allows(event):
             raise RefusedError(
-                f"the trust file {self.trust.file} does not let the source {self.source!r} send {event.type} here; "
+                f"the trust file {self.trust.file} does not let the source {event.source!r} send {event.type} here; "
                 "name another with --source, or list it there"
             )
+
+    def _append(self, event: Event) -> None:
+        self._refuse_untrusted(event)
         log = self.require_log()
-        log.append([entry])
+        log.append([entry_of(event)])
         project(log, self.store, self.trust.table)
 
 
@@ -507,6 +543,18 @@ def split_of(of: str) -> tuple[str, str]:
     if not id_:
         raise RefusedError(f"{of!r} is not KIND:ID, such as token:t1 or principal:agent:planner")
     return kind, id_
+
+
+def _differing(one: RevocationOrdered, other: RevocationOrdered) -> list[str]:
+    """The fields in which two orders differ."""
+    return [name for name, value in one._asdict().items() if value != getattr(other, name)]
+
+
+def _other_order(revocation: str, differs: list[str]) -> OtherOrderError:
+    return OtherOrderError(
+        f"the id {revocation} is that of another order, with another {' and '.join(differs)}; nothing was ordered. "
+        "Give this one an id of its own"
+    )
 
 
 def _first(world: World, action: str, field: str) -> object:

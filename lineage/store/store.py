@@ -26,7 +26,7 @@ from lineage.store.projection import Outcome, Projection
 from lineage.store.questions import FACT, Reader, fact_of
 from lineage.store.sequences import Sequences
 from lineage.store.sql import among, chunks, storable
-from lineage.store.tables import Keys, fact, meta, name, plan, position, quarantine, ref, release, sighting
+from lineage.store.tables import Keys, claim, fact, meta, name, plan, position, quarantine, ref, release, sighting
 
 _REMEMBERED: Final = 16_384  # decoded values; some 30 MB
 _PAGE: Final = 10_000  # rows that are fetched at once where there may be any number
@@ -220,7 +220,19 @@ class Store:
         with self._write() as connection:
             add_missing(connection, plan, [(digest, made_at, zlib.compress(canonical_json(document)))])
 
+    def claim(self, revocation: str, value: bytes) -> bytes:
+        """Claim the id of a revocation for an order. What was claimed first stands, and is what is returned."""
+        with self._write() as connection:
+            add_missing(connection, claim, [(storable(revocation), value)])
+        return self.claimed(revocation) or value
+
     # Reading
+
+    def claimed(self, revocation: str) -> bytes | None:
+        """The order that the id of a revocation was claimed for, or None."""
+        with self.connection() as connection:
+            query = sa.select(claim.c.value).where(claim.c.revocation == storable(revocation))
+            return connection.execute(query).scalar()
 
     @contextmanager
     def reader(self, *, trust: TrustTable | None, known_at: Instant | None = None) -> Iterator[Reader]:

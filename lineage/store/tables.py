@@ -132,6 +132,14 @@ plan = Table(
     Column("document", LargeBinary, nullable=False),  # canonical JSON, zlib
 )
 
+# Under an id that its caller chose (an ``Idempotency-Key``) the one order that is given, from before the log has it.
+claim = Table(
+    "claim",
+    metadata,
+    Column("revocation", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),  # the event in Avro single-object encoding
+)
+
 # What the last writers changed, for those who write at the same time (``lineage.store.turns``). Empty on SQLite,
 # which has one writer. The columns hold 64-bit integers of the machine.
 turn = Table(
