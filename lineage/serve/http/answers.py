@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from lineage.serve.documents import Document
 
@@ -32,3 +34,26 @@ def document_response(request: Request, document: Document, *, status: int = HTT
 def _has(request: Request, etag: str) -> bool:
     said = request.headers.get("if-none-match", "")
     return said.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in said.split(",")]
+
+
+class Streamed(StreamingResponse):
+    """A stream, and what is done after it: also for a client that left before the first part, so that none is made."""
+
+    def __init__(
+        self,
+        parts: AsyncIterator[bytes],
+        done: Callable[[], None],
+        *,
+        media_type: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take both."""
+        super().__init__(parts, headers=headers, media_type=media_type)
+        self._done = done
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._done()
