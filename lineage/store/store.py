@@ -314,6 +314,7 @@ class Store:
                         size=row.size,
                         value=row.value,
                         headers=row.headers,
+                        sources=None if row.sources is None else tuple(json.loads(row.sources)),
                     ),
                     row.released_at,
                 )

@@ -105,6 +105,7 @@ quarantine = Table(
     Column("size", BigInteger, nullable=False),
     Column("value", LargeBinary),
     Column("headers", LargeBinary),  # those of the record, as JSON
+    Column("sources", Text),  # that the sender may use, as JSON, if it came over HTTP
     Index("quarantine_once", "origin", "place", "sha256", unique=True),
     Index("quarantine_n", "n"),
 )

@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("revocation", sa.Text(collation=collation), primary_key=True),
         sa.Column("value", sa.LargeBinary, nullable=False),
     )
+    op.add_column("quarantine", sa.Column("sources", sa.Text(collation=collation)))
 
 
 def downgrade() -> None:
