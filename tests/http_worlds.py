@@ -122,10 +122,14 @@ def api_over(
     trust: Trust | None = None,
     opening: Callable[[Log], Log] = lambda log: log,
     four_eyes: int | None = None,
+    log_url: str | None = None,
 ) -> Iterator[World]:
-    """The API over a store; the embedded log is in a file of its own. What is there already is not made again."""
+    """The API over a store; the log is an embedded one in a file of its own, unless another is named.
+
+    What is there already is not made again.
+    """
     with ExitStack() as stack:
-        log_url, clock = f"sqlite:///{folder / 'log.db'}", Clock(INGESTED)
+        log_url, clock = log_url or f"sqlite:///{folder / 'log.db'}", Clock(INGESTED)
         store = open_store(url, codec.read, create=True)
         stack.callback(store.close)
         log = SharedLog(lambda: opening(open_log(log_url, create=True, clock=clock)))
