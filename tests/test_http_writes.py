@@ -238,6 +238,19 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path):
     assert (400, "note") == (order.status_code, order.json()["parameter"])
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_one_request_has_a_bounded_number_of_events(tmp_path: Path, form: str):
+    """
+    What is smaller than its bytes and more than can be held at once is refused whole, however it is written.
+    """
+    media_type, body = FORMS[form]([event(number) for number in range(1, 5)])
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=Limits(events=3)) as world:
+        response = world.post("/v1/events", "producer", content=body, headers={"Content-Type": media_type})
+        listed = world.get("/v1/search?q=t1").json()["items"]
+
+    assert (413, "too-large", []) == (response.status_code, problem_type(response), listed)
+
+
 # Orders
 
 
@@ -409,6 +422,22 @@ def test_a_key_that_is_none_is_refused(here: World, key: str):
     response = here.post("/v1/revocations", json=ORDER, headers=headers)
 
     assert (400, "Idempotency-Key") == (response.status_code, response.json()["parameter"])
+
+
+def test_two_keys_are_none(here: World):
+    """
+    Of a header that stands twice one may be somebody else's: it is refused.
+    """
+    headers = [("Authorization", f"Bearer {here.token('responder')}"), *(("Idempotency-Key", key) for key in "ab")]
+
+    async def order() -> httpx.Response:
+        transport = httpx.ASGITransport(here.app)
+        async with httpx.AsyncClient(transport=transport, base_url="https://us.example") as client:
+            return await client.post("/v1/revocations", json=ORDER, headers=headers)
+
+    response = asyncio.run(order())
+    assert (400, "Idempotency-Key") == (response.status_code, response.json()["parameter"])
+    assert [] == here.get("/v1/revocations").json()["items"]
 
 
 def test_repetitions_at_the_same_time_are_one_order(here: World):

@@ -7,9 +7,11 @@ Avro (``application/avro``) is one record in single-object encoding, or several 
 such record: the way in which any Avro library writes ``{"type": "array", "items": "bytes"}``.
 """
 
+import io
 import json
 from collections.abc import Iterator
 from http import HTTPStatus
+from itertools import islice
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -43,13 +45,12 @@ def take(site: Site, caller: Caller, media_type: str, raw: bytes) -> Document:
 
     Raises:
         ForbiddenError: The caller may not send one of them; none was taken in.
-        HTTPException: It is another media type.
+        HTTPException: It is another media type, or there are too many; none was taken in.
         ParameterError: The body as a whole cannot be read; none was taken in.
     """
     kept = sending.kept(caller.sources)
-    records = [
-        (_read(site, caller, kept, number, part), len(part)) for number, part in enumerate(_parts(media_type, raw), 1)
-    ]
+    parts = _bounded(_parts(media_type, raw), site.limits.events)
+    records = [(_read(site, caller, kept, number, part), len(part)) for number, part in enumerate(parts, 1)]
     intake = Intake()
     service = site.service
     log = service.require_log()
@@ -99,10 +100,19 @@ def _refuse_smuggled(caller: Caller, number: int, raw: bytes) -> None:
         raise ForbiddenError(f"event {number} is of a source that is not {caller.name}'s; nothing was taken in")
 
 
+def _bounded(parts: Iterator[bytes], most: int) -> Iterator[bytes]:
+    """Parts, if they are not too many: the smallest take a hundred times their size in memory."""
+    yield from islice(parts, most)
+    if next(parts, None) is not None:
+        raise HTTPException(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {most:,} events; send it in parts"
+        )
+
+
 def _parts(media_type: str, raw: bytes) -> Iterator[bytes]:
     match media_type:
         case "application/x-ndjson" | "application/jsonl":
-            return (line for line in (line.rstrip(b"\r") for line in raw.split(b"\n")) if line.strip())
+            return (line for line in (line.rstrip(b"\r\n") for line in io.BytesIO(raw)) if line.strip())
         case "application/json":
             return _of_array(raw)
         case "application/avro":

@@ -13,6 +13,7 @@ from lineage.serve.http.answers import document_response
 from lineage.serve.http.asking import log_access
 from lineage.serve.http.bodies import read_body, read_object
 from lineage.serve.http.openapi import OPERATIONS
+from lineage.serve.http.query import ParameterError
 from lineage.serve.http.site import Site
 
 
@@ -31,7 +32,7 @@ def router(site: Site) -> APIRouter:
     async def give_order(request: Request) -> Response:
         caller = require(await site.workers.run(site.authenticate, request), Role.RESPONDER)
         body = await read_object(request)
-        key = request.headers.get("idempotency-key")
+        key = _key_of(request)
         document = await site.workers.run(orders.order, site, caller, body, key=key)
         log_access(caller, request, revocation=document["revocation"], repeated=document["repeated"])
         response = document_response(request, document, status=HTTPStatus.CREATED)
@@ -66,3 +67,10 @@ def router(site: Site) -> APIRouter:
         openapi_extra=OPERATIONS["acknowledge"],
     )
     return router
+
+
+def _key_of(request: Request) -> str | None:
+    keys = request.headers.getlist("idempotency-key")
+    if len(keys) > 1:
+        raise ParameterError("Idempotency-Key", "is given twice; give it once")
+    return keys[0] if keys else None

@@ -59,7 +59,7 @@ def ordering(site: Site) -> Callable[[Request], Awaitable[Response]]:
             fault = "what was typed is not the id of the target; type it exactly as it stands there"
             return await _again(site, request, caller, form, {"fault": fault}, HTTPStatus.BAD_REQUEST)
         try:
-            document = await site.writers.run(orders.order, site, caller, _order(form, kind, id_), key=form.get("key"))
+            document = await site.workers.run(orders.order, site, caller, _order(form, kind, id_), key=form.get("key"))
         except DriftError as fault:
             drift = {"detail": str(fault), "unlisted": list(fault.unlisted)}
             return await _again(site, request, caller, form, {"drift": drift}, HTTPStatus.CONFLICT)
@@ -113,7 +113,7 @@ def lifting(site: Site) -> Callable[[Request], Awaitable[Response]]:
         if form.get("typed", "") != revocation:
             raise RefusedError("what was typed is not the id of the revocation; nothing was lifted")
         body = {"note": form["note"]} if "note" in form else {}
-        document = await site.writers.run(orders.lift, site, caller, revocation, body)
+        document = await site.workers.run(orders.lift, site, caller, revocation, body)
         log_access(caller, request, revocation=revocation)
         context = {"doc": document, "said": lines_of(render_orders.lifted(document))}
         page = Request({**request.scope, "path": Links().of("revocation", revocation), "query_string": b""})
