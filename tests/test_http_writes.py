@@ -9,12 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from ingest import codec
 from lineage.core.errors import UnavailableError
 from lineage.core.trust import Grant, TrustTable
 from lineage.serve import revocations
+from lineage.serve.http import answers
 from lineage.serve.http.receipts import RECEIPTS
 from lineage.serve.http.site import Limits
 from lineage.serve.service import Trust
@@ -541,6 +543,39 @@ def test_one_who_leaves_before_a_receipt_begins_keeps_nobody_from_the_next(here:
 
     for _ in range(RECEIPTS):
         asyncio.run(here.app(scope, leave, unheard))
+    assert 200 == here.get(path).status_code
+
+
+def test_one_who_does_not_read_a_receipt_is_cut_off(here: World, monkeypatch: pytest.MonkeyPatch):
+    """
+    A client that stays and takes nothing gives its place among the readers back after a while.
+    """
+    monkeypatch.setattr(answers, "TAKEN_SECONDS", 0.2)
+    order = here.post("/v1/revocations", json=ORDER).json()["revocation"]
+    path = f"/v1/revocations/{order}/receipt"
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "https",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"us.example"), (b"authorization", f"Bearer {here.token()}".encode())],
+    }
+
+    async def stay() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def unheard(_message: Message) -> None:
+        await asyncio.Event().wait()
+
+    for _ in range(RECEIPTS):
+        with pytest.raises(ClientDisconnect):
+            asyncio.run(here.app(scope, stay, unheard))
     assert 200 == here.get(path).status_code
 
 

@@ -25,6 +25,7 @@ from lineage.core.rule import State, Verdict, judge, judge_all, judge_name
 from lineage.core.times import Instant, format_instant
 from lineage.core.trust import TrustTable
 from lineage.core.world import World
+from lineage.serve.approving import approvals_of, approver_of
 from lineage.serve.documents import (
     Document,
     chain_answer,
@@ -36,7 +37,7 @@ from lineage.serve.documents import (
     status_answer,
     verdict_document,
 )
-from lineage.serve.ordering import by_kind, refuse_one_person, refuse_people, returning
+from lineage.serve.ordering import BY_APPROVAL, BY_NAME, by_kind, refuse_one_person, refuse_people, returning
 from lineage.serve.plans import effect_findings, plan_details
 from lineage.store.questions import Reader
 from lineage.store.store import Store
@@ -72,6 +73,7 @@ class OrderRequest:
     max_kills: int = MAX_KILLS
     four_eyes: int | None = None
     unseen: bool = False
+    by_approval: bool = False  # the second person is who approved the plan, and cannot be named
 
     def body(self, revocation: str, plan_digest: str) -> RevocationOrdered:
         """The order as an event says it."""
@@ -217,7 +219,8 @@ class Service:
         except UnavailableError as fault:  # a copy to read from answers as well as any, but orders nothing
             logger.warning("the plan is not kept, and cannot be executed by its digest: %s", fault)
         odd = effect_findings(proposal.at, proposal.at if given_at is None else given_at)
-        trust = {"trust": self.trust.file, "as_of": self.as_of()}
+        approvals = approvals_of(self.store, reach.plan_digest, self.clock())
+        trust = {"approvals": approvals, "trust": self.trust.file, "as_of": self.as_of()}
         return {**reach_document(world, reach), **details, "warnings": odd, **trust}
 
     @staticmethod
@@ -321,9 +324,12 @@ class Service:
                 return None
             reach = reach_of(world, proposal)
             self._refuse_drift(request, reach)
+            if request.by_approval:
+                request = replace(request, approved_by=self._approver(reader, request, reach, now))
             if request.four_eyes is not None and len(reach.kills) > request.four_eyes:
                 people = (request.ordered_by, request.approved_by)
-                refuse_one_person(reader, len(reach.kills), request.four_eyes, *people)
+                remedy = BY_APPROVAL if request.by_approval else BY_NAME
+                refuse_one_person(reader, len(reach.kills), request.four_eyes, *people, remedy=remedy)
         revocation = request.revocation or f"rev-{uuid.uuid4()}"
         event = claimed or self._event(request.body(revocation, request.plan_digest or reach.plan_digest), now)
         if request.revocation is not None and claimed is None and not self._claim(revocation, event):
@@ -351,10 +357,16 @@ class Service:
             return None
         event = self.store.decode(value)
         assert isinstance(event.body, RevocationOrdered)  # noqa: S101 (nothing else is claimed)
-        digest = event.body.plan_digest or ""
-        if differs := _differing(event.body, request.body(event.body.revocation, request.plan_digest or digest)):
+        if differs := _differing(event.body, request, plan_digest=request.plan_digest):
             raise _other_order(event.body.revocation, differs)
         return event
+
+    def _approver(self, reader: Reader, request: OrderRequest, reach: Reach, at: Instant) -> str | None:
+        """Who has approved the plan that is ordered by; None: nobody, or it is the plan of another order."""
+        plan = None if request.plan_digest is None else self.store.plan(request.plan_digest)
+        if plan is None or any(plan[name] != said for name, said in reach.plan.items() if name != "kills"):
+            return None
+        return approver_of(self.store, reader, str(request.plan_digest), by=request.ordered_by, at=at)
 
     def _ordered(
         self,
@@ -392,9 +404,7 @@ class Service:
         if request.revocation is None:
             return None
         orders = orders_of(self._about(request.revocation), request.revocation)
-        differing = [
-            _differing(order.body, request.body(request.revocation, order.body.plan_digest or "")) for order in orders
-        ]
+        differing = [_differing(order.body, request) for order in orders]
         for order, differs in zip(orders, differing, strict=True):
             if not differs:
                 return order
@@ -404,6 +414,7 @@ class Service:
 
     def _again(self, request: OrderRequest, order: Order, began: float) -> Document:
         """An order that was given before: what it ends by now, worked out as if it were not there, and looked at."""
+        request = replace(request, approved_by=order.body.approved_by)
         proposal = Proposal(
             target=request.target,
             at=order.effective_at,
@@ -477,7 +488,7 @@ class Service:
         with self.store.reader(trust=self.trust.table) as reader:
             back, held, dead = returning(reader, orders, lift, now)
             if four_eyes is not None and len(back) > four_eyes:
-                refuse_one_person(reader, len(back), four_eyes, lifted_by, approved_by)
+                refuse_one_person(reader, len(back), four_eyes, lifted_by, approved_by, remedy=BY_NAME)
         self.send(lift, now)
         return {
             "revocation": revocation,
@@ -545,9 +556,12 @@ def split_of(of: str) -> tuple[str, str]:
     return kind, id_
 
 
-def _differing(one: RevocationOrdered, other: RevocationOrdered) -> list[str]:
-    """The fields in which two orders differ."""
-    return [name for name, value in one._asdict().items() if value != getattr(other, name)]
+def _differing(order: RevocationOrdered, request: OrderRequest, *, plan_digest: str | None = None) -> list[str]:
+    """The fields in which what is asked for differs from an order; in the plan's digest only if one is given."""
+    asked = request.body(order.revocation, plan_digest or order.plan_digest or "")
+    if request.by_approval:  # by whom is not for the caller to say, nor whether that is still good
+        asked = asked._replace(approved_by=order.approved_by)
+    return [name for name, value in asked._asdict().items() if value != getattr(order, name)]
 
 
 def _other_order(revocation: str, differs: list[str]) -> OtherOrderError:

@@ -133,6 +133,17 @@ plan = Table(
     Column("document", LargeBinary, nullable=False),  # canonical JSON, zlib
 )
 
+# Who has approved a plan over HTTP, and when.
+approval = Table(
+    "approval",
+    metadata,
+    Column("id", _Big, primary_key=True),
+    Column("plan", String(64), nullable=False),
+    Column("approved_by", Text, nullable=False),
+    Column("approved_at", BigInteger, nullable=False),
+    Index("approval_plan", "plan", "approved_at"),
+)
+
 # Under an id that its caller chose (an ``Idempotency-Key``) the one order that is given, from before the log has it.
 claim = Table(
     "claim",

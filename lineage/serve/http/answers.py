@@ -1,15 +1,19 @@
 """Documents as bytes: JSON without a detour, and an ETag over exactly these bytes."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from lineage.serve.documents import Document
+
+TAKEN_SECONDS: Final = 30.0  # that a client may leave a part of a stream untaken
 
 
 def encoded(document: Document) -> bytes:
@@ -52,8 +56,13 @@ class Streamed(StreamingResponse):
         self._done = done
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send it. Who does not take a part within some time is cut off: what is read for them is held for them."""
+
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(TAKEN_SECONDS):
+                await send(message)
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send_in_time)
         finally:
             self._done()

@@ -15,7 +15,7 @@ from lineage.deliver.callers import Role
 from lineage.deliver.problems import MEDIA_TYPE
 from lineage.serve.http.asking import ASKERS, Question
 from lineage.serve.http.forgery import HEADER
-from lineage.serve.http.parameters import REVOCATION, TIMES
+from lineage.serve.http.parameters import PLAN, REVOCATION, TIMES
 from lineage.serve.http.query import Parameter
 from lineage.serve.http.shapes import ANSWERS
 
@@ -224,6 +224,23 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
                 "headers": {"Location": {"schema": {"type": "string"}, "description": "The revocation."}},
             },
             **_problems("400", "401", "403", "404", "409", "413", "415", "422", *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    "approve_plan": {
+        "operationId": "approve_plan",
+        "summary": "Approve a plan, for somebody else to order by its digest",
+        "description": f"{_roles([Role.RESPONDER])} Who approves is who was authenticated. It is good for an hour, and "
+        "for no order of their own.",
+        "tags": ["writes"],
+        "parameters": [_parameter(PLAN), _FORGERY],
+        "requestBody": {
+            "required": False,
+            "content": {"application/json": {"schema": {"type": "object", "additionalProperties": False}}},
+        },
+        "responses": {
+            "201": _json("It is approved.", _ref("Approved")),
+            **_problems("400", "401", "403", "404", "413", "415", *ALWAYS),
         },
         "security": SECURITY,
     },

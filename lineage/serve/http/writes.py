@@ -18,7 +18,7 @@ from lineage.serve.http.site import Site
 
 
 def router(site: Site) -> APIRouter:
-    """``POST /v1/events``, ``POST /v1/revocations``, ``…/lift`` and ``…/acknowledgements``."""
+    """``POST /v1/events``, ``/v1/revocations``, ``…/lift``, ``…/acknowledgements``, and ``/v1/plans/…/approvals``."""
     router = APIRouter(prefix="/v1")
 
     async def take_events(request: Request) -> Response:
@@ -39,6 +39,14 @@ def router(site: Site) -> APIRouter:
         response.headers["Location"] = f"/v1/revocations/{quote(document['revocation'], safe='')}"
         return response
 
+    async def approve_plan(request: Request) -> Response:
+        caller = require(await site.workers.run(site.authenticate, request), Role.RESPONDER)
+        body = await read_object(request)
+        digest = request.path_params["id"]
+        document = await site.workers.run(orders.approve, site, caller, digest, body)
+        log_access(caller, request, plan=digest)
+        return document_response(request, document, status=HTTPStatus.CREATED)
+
     async def lift_order(request: Request) -> Response:
         caller = require(await site.workers.run(site.authenticate, request), Role.RESPONDER)
         body = await read_object(request)
@@ -57,6 +65,9 @@ def router(site: Site) -> APIRouter:
 
     router.add_api_route("/events", take_events, methods=["POST"], openapi_extra=OPERATIONS["take_events"])
     router.add_api_route("/revocations", give_order, methods=["POST"], openapi_extra=OPERATIONS["give_order"])
+    router.add_api_route(
+        "/plans/{id}/approvals", approve_plan, methods=["POST"], openapi_extra=OPERATIONS["approve_plan"]
+    )
     router.add_api_route(
         "/revocations/{id:path}/lift", lift_order, methods=["POST"], openapi_extra=OPERATIONS["lift_order"]
     )

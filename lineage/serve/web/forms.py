@@ -78,6 +78,21 @@ def _order(form: Form, kind: str, id_: str) -> Document:
     return body | {name: form[name] for name in names if name in form}
 
 
+def approving(site: Site) -> Callable[[Request], Awaitable[Response]]:
+    """``POST /plans/{id}/approvals``."""
+
+    async def approve(request: Request) -> Response:
+        caller, form = await form_of(site, request)
+        digest = request.path_params["id"]
+        kind, id_ = kind_and_id(form.get("of", ""))
+        await site.workers.run(orders.approve, site, caller, digest, {})
+        log_access(caller, request, plan=digest)
+        how = {name: form[name] for name in ("mode", "issued_before", "cascade") if name in form}
+        return RedirectResponse(Links().to("/reach", of=f"{kind}:{id_}", **how) + "#approvals", HTTPStatus.SEE_OTHER)
+
+    return approve
+
+
 async def _again(
     site: Site, request: Request, caller: Caller, form: Form, why: Mapping[str, Any], status: HTTPStatus
 ) -> Response:

@@ -64,6 +64,7 @@ def pages(site: Site, *, story: Story | None = None) -> APIRouter:
     add(router, "/revocations/{id:path}/receipt", _receipt(site))
     add(router, "/revocations/{id:path}", page_of(site, "/revocations/{id:path}", "revocation.html", shown.revocation))
     _post(router, "/revocations", forms.ordering(site))
+    _post(router, "/plans/{id}/approvals", forms.approving(site))
     _post(router, "/revocations/{id:path}/lift", forms.lifting(site))
     if story is not None:
         _post(router, "/story/{name}", _play(site, story))

@@ -1,4 +1,4 @@
-"""What is written over HTTP: the one order of a key, and what whoever sent a record may say."""
+"""What is written over HTTP: the one order of a key, approvals of plans, and what whoever sent a record may say."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,13 +10,21 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add a table and a column; on PostgreSQL text is ordered by its bytes."""
+    """Add two tables and a column; on PostgreSQL text is ordered by its bytes."""
     collation = "C" if op.get_bind().dialect.name == "postgresql" else None
     op.create_table(
         "claim",
         sa.Column("revocation", sa.Text(collation=collation), primary_key=True),
         sa.Column("value", sa.LargeBinary, nullable=False),
     )
+    op.create_table(
+        "approval",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+        sa.Column("plan", sa.String(64, collation=collation), nullable=False),
+        sa.Column("approved_by", sa.Text(collation=collation), nullable=False),
+        sa.Column("approved_at", sa.BigInteger, nullable=False),
+    )
+    op.create_index("approval_plan", "approval", ["plan", "approved_at"])
     op.add_column("quarantine", sa.Column("sources", sa.Text(collation=collation)))
 
 
