@@ -51,6 +51,17 @@ class Watched:
         return self._log.append(entries)
 
 
+class AppendsAndDies(Watched):
+    """A log that takes what it is given, and from which nothing is heard any more."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(log, lambda _entries: None)
+
+    def append(self, entries: Iterable[Entry]) -> list[Position]:
+        super().append(entries)
+        raise UnavailableError("the broker does not answer")
+
+
 def orders_in(world: World) -> list[tuple[str, int]]:
     """The ids of all revocations, and how many orders each has."""
     found = [item["revocation"] for item in world.get("/v1/revocations").json()["items"]]
@@ -156,6 +167,22 @@ def test_an_order_that_comes_late_to_the_log_is_the_same_one(place: str, tmp_pat
 
     assert [(order["revocation"], 1)] == orders
     assert (True, order["revocation"]) == (again["repeated"], again["revocation"])
+
+
+def test_a_process_that_dies_behind_the_append_has_ordered(place: str, tmp_path: Path):
+    """
+    The log has the order and nothing else knows: sent again it is found, and is a repetition.
+    """
+    with api_over(place, tmp_path):
+        pass  # the incident is there
+    with api_over(place, tmp_path, opening=AppendsAndDies) as world:
+        died = world.post("/v1/revocations", json=ORDER, headers=KEY)
+    with api_over(place, tmp_path) as world:
+        order = world.post("/v1/revocations", json=ORDER, headers=KEY).json()
+        orders = orders_in(world)
+
+    assert (503, True, 3) == (died.status_code, order["repeated"], len(order["kills"]["tokens"]))
+    assert [(order["revocation"], 1)] == orders
 
 
 @pytest.mark.parametrize("kind", KINDS)
