@@ -2,6 +2,7 @@
 
 import html
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -14,6 +15,7 @@ from lineage.core.events import Target
 from lineage.serve import looking, render
 from lineage.serve.demo import ASKED
 from lineage.serve.http.app import create_app
+from lineage.serve.http.site import Limits
 from lineage.serve.service import OrderRequest
 from lineage.serve.web import pages, show_fault
 from lineage.serve.web.links import Links
@@ -521,3 +523,17 @@ def test_a_link_keeps_the_moment_unless_it_says_another():
     assert "/who?action=x" == links.to("/who", action="x", at=None)
     assert "/revocations/a%2Fb%3F?at=2026-11-02T09%3A00%3A00Z" == links.of("revocation", "a/b?")
     assert "" == links.of("source", "https://idp.example")
+
+
+def test_an_order_by_a_form_does_not_wait_for_events(tmp_path: Path):
+    """
+    While the threads for events are all busy, an order that a page sends is given all the same.
+    """
+    done = threading.Event()
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=Limits(workers=1)) as world:
+        world.site.writers.later(lambda: done.wait(60))
+        given = Pages(world).send("/revocations", of=LEAKED, typed=ID, reason="test")
+        waited_for = done.is_set()
+        done.set()
+
+    assert (303, False) == (given.status_code, waited_for)

@@ -156,7 +156,7 @@ def quarantine(doc: Document) -> Page:
 def retried(doc: Document) -> Page:
     """What was taken up from quarantine."""
     page = Page().line(f"Of {many(doc['read'], 'record')} in quarantine ", (f"{doc['taken_up']:,}", "bold"),
-                       f" could be taken up; {doc['waiting']:,} still cannot be read.")  # fmt: skip
+                       f" could be taken up; {doc['waiting']:,} still wait.")  # fmt: skip
     return phrases.as_of(page, doc)
 
 

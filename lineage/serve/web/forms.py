@@ -62,7 +62,7 @@ def ordering(site: Site) -> Callable[[Request], Awaitable[Response]]:
             fault = "what was typed is not the id of the target; type it exactly as it stands there"
             return await _again(site, request, caller, form, {"fault": fault}, HTTPStatus.BAD_REQUEST)
         try:
-            document = await site.writers.run(orders.order, site, caller, _order(form, kind, id_), key=form.get("key"))
+            document = await site.workers.run(orders.order, site, caller, _order(form, kind, id_), key=form.get("key"))
         except DriftError as fault:
             drift = {"detail": str(fault), "unlisted": list(fault.unlisted)}
             return await _again(site, request, caller, form, {"drift": drift}, HTTPStatus.CONFLICT)
@@ -79,6 +79,21 @@ def _order(form: Form, kind: str, id_: str) -> Document:
     body: Document = {"target": {"kind": kind, "id": id_}, "cascade": form.get("cascade") != "false"}
     names = ("mode", "reason", "issued_before", "note", "plan_digest")
     return body | {name: form[name] for name in names if name in form}
+
+
+def approving(site: Site) -> Callable[[Request], Awaitable[Response]]:
+    """``POST /plans/{id}/approvals``."""
+
+    async def approve(request: Request) -> Response:
+        caller, form = await form_of(site, request)
+        digest = request.path_params["id"]
+        kind, id_ = kind_and_id(form.get("of", ""))
+        await site.workers.run(orders.approve, site, caller, digest, {})
+        log_access(caller, request, plan=digest)
+        how = {name: form[name] for name in ("mode", "issued_before", "cascade") if name in form}
+        return RedirectResponse(Links().to("/reach", of=f"{kind}:{id_}", **how) + "#approvals", HTTPStatus.SEE_OTHER)
+
+    return approve
 
 
 async def _again(
@@ -117,7 +132,7 @@ def lifting(site: Site) -> Callable[[Request], Awaitable[Response]]:
         if form.get("typed", "") != revocation:
             raise RefusedError("what was typed is not the id of the revocation; nothing was lifted")
         body = {"note": form["note"]} if "note" in form else {}
-        document = await site.writers.run(orders.lift, site, caller, revocation, body)
+        document = await site.workers.run(orders.lift, site, caller, revocation, body)
         log_access(caller, request, revocation=revocation)
         address = Links().of("revocation", revocation)
         context = {"doc": document, "said": lines_of(render_orders.lifted(document)), "address": address}

@@ -66,6 +66,7 @@ def pages(site: Site, *, story: Story | None = None) -> APIRouter:
     one = page_of(site, "/revocations/{id:path}", "revocation.html", shown.revocation, besides=(FROM_ENTRY,))
     add(router, "/revocations/{id:path}", one)
     _post(router, "/revocations", forms.ordering(site))
+    _post(router, "/plans/{id}/approvals", forms.approving(site))
     _post(router, "/revocations/{id:path}/lift", forms.lifting(site))
     if story is not None:
         _post(router, "/story/{name}", _play(site, story))

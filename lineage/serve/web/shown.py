@@ -122,6 +122,7 @@ def reach(asked: Asked, *, new: Collection[str] = ()) -> Shown:
         "elements": views.totals(doc["kills"]),
         "kills": views.killed(doc, new),
         "reasons": REASONS,
+        "four_eyes": asked.site.four_eyes,
         "filled": {"reason": "", "note": ""},
         "key": str(uuid4()),  # makes one order of a form that is sent twice
     }
