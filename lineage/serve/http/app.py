@@ -27,7 +27,15 @@ def create_app(
         parts: What is mounted beside the API: the delivery endpoints, the pages.
         show_fault: What is sent for a problem document; the pages make a page of it for people.
     """
-    app = FastAPI(title="delegraph", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    # A redirect goes to a URL that is made of the header Host, and in the clear behind a proxy with TLS.
+    app = FastAPI(
+        title="delegraph",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
     faults.install(app, show_fault)
     measures = Measures()
     app.include_router(writes.router(site))  # before the questions: `/revocations/{id}` takes all that is below
@@ -37,9 +45,7 @@ def create_app(
         app.include_router(part)
     for question in QUESTIONS:
         endpoint = _endpoint(site, question)
-        path = f"/v1{question.path}"
-        app.add_api_route(path, endpoint, methods=["GET"], openapi_extra=operation_of(question))
-        app.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
+        app.add_api_route(f"/v1{question.path}", endpoint, methods=["GET"], openapi_extra=operation_of(question))
     app.include_router(reference.router(app))
     app.add_middleware(Shell, hosts=site.hosts, limits=site.limits, tls=site.tls, measures=measures)
     return app

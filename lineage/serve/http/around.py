@@ -1,5 +1,6 @@
 """Looking around, and the board of revocations: the questions beside the four, as plain functions."""
 
+from collections.abc import Collection
 from typing import Final
 
 from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS
@@ -47,7 +48,7 @@ def actions(site: Site, _caller: Caller, query: Query) -> Document:
 
 def uses(site: Site, _caller: Caller, query: Query) -> Document:
     """Where a token was used."""
-    kind, id_ = _one(query)
+    kind, id_ = _one(query, ELEMENT_KINDS)
     document = looking.uses(site.service, kind, id_, known_at=query.known_at)
     return one_page(site, "uses", query, _found(document, query))
 
@@ -61,7 +62,7 @@ def timeline(site: Site, _caller: Caller, query: Query) -> Document:
 
 def diff(site: Site, _caller: Caller, query: Query) -> Document:
     """What changed its state between two instants."""
-    kind, id_ = _one(query)
+    kind, id_ = _one(query, ELEMENT_KINDS | NAME_KINDS)
     start, end = query.instant("from"), query.instant("to")
     assert start is not None  # noqa: S101 (both are required)
     assert end is not None  # noqa: S101
@@ -119,11 +120,8 @@ def revocation(site: Site, _caller: Caller, query: Query) -> Document:
 _LONGEST_TEXT: Final = 512
 
 
-def _one(query: Query) -> tuple[str, str]:
-    kind, id_ = kind_and_id(query.the("of"))
-    if kind not in KINDS:
-        raise ParameterError("of", f"there is no kind {kind[:64]!r}; there are {', '.join(KINDS)}")
-    return kind, id_
+def _one(query: Query, kinds: Collection[str] = KINDS) -> tuple[str, str]:
+    return kind_and_id(query.the("of"), kinds=kinds)
 
 
 def _found(document: Document | None, query: Query) -> Document:
