@@ -3,8 +3,8 @@
 What cannot be read goes to quarantine, as with ``ingest``. What a caller may not send is refused whole, before the log
 has any of it: orders, lifts and acknowledgements, and events of a source that is not the caller's.
 
-Avro (``application/avro``) is one record in single-object encoding, or several as an Avro array of bytes, each item one
-such record: the way in which any Avro library writes ``{"type": "array", "items": "bytes"}``.
+Avro (``application/avro``) is records in single-object encoding, one after another, or as an Avro array of bytes, each
+item one such record: the way in which any Avro library writes ``{"type": "array", "items": "bytes"}``.
 """
 
 import json
@@ -104,12 +104,12 @@ def may_send(caller: Caller, source: str) -> bool:
 
 def _parts(media_type: str, raw: bytes) -> Iterator[bytes]:
     match media_type:
-        case "application/x-ndjson" | "application/jsonl":
+        case "application/x-ndjson" | "application/ndjson" | "application/jsonl":
             return (line for line in (line.rstrip(b"\r") for line in raw.split(b"\n")) if line.strip())
         case "application/json":
             return _of_array(raw)
-        case "application/avro":
-            return iter([raw]) if raw.startswith(_SINGLE_OBJECT) else _of_avro_array(raw)
+        case "application/avro" | "avro/binary":
+            return codec.apart(raw) if raw.startswith(_SINGLE_OBJECT) else _of_avro_array(raw)
         case _:
             said = "send application/json (an array), application/x-ndjson or application/avro"
             raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, said)
