@@ -2,6 +2,7 @@
 
 import json
 import random
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -35,8 +36,11 @@ def served(api: World, question: str, asked: list[str], more: str) -> list[str]:
     parameter = "action" if question == "who" else "of"
     ids = "&".join(f"{parameter}={quote(of, safe='')}" for of in asked)
     response = api.get(f"/v1/{question}?{ids}&{more}")
-    assert 200 == response.status_code, response.text
-    items = response.json()["items"] if len(asked) > 1 else [response.json()]
+    if len(asked) == 1 and response.status_code == HTTPStatus.NOT_FOUND:
+        items = [{"error": "not_found", "id": response.json()["id"]}]
+    else:
+        assert 200 == response.status_code, response.text
+        items = response.json()["items"] if len(asked) > 1 else [response.json()]
     return [json.dumps(item, ensure_ascii=False, separators=(",", ":")) for item in items]
 
 
