@@ -3,6 +3,7 @@
 Most of it over a real server, since a client in the process would tidy up before anything is seen.
 """
 
+import json
 import logging
 import socket
 from collections.abc import Iterator
@@ -207,3 +208,27 @@ def test_a_body_may_come_in_parts_and_after_a_question(here: tuple[World, str]):
 
     assert (b"HTTP/1.1 200 OK", True) == (chunked.partition(b"\r\n")[0], b'"read":0' in chunked)
     assert (b"HTTP/1.1 100 Continue", True) == (asking.partition(b"\r\n")[0].rstrip(), b'"read":0' in asking)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "GET /v1/who?action=\u00e4 HTTP/1.1\nHost: 127.0.0.1\n\n",
+        "GET /v1/who?action=a HTTP/1.1\n\n",
+        "GET /v1/who?action=a HTTP/1.1\nHost: 127.0.0.1\nHost: localhost\n\n",
+        "POST /v1/events HTTP/1.1\nHost: 127.0.0.1\nContent-Length: -1\n\n",
+        "POST /v1/events HTTP/1.1\nHost: 127.0.0.1\nContent-Length: 1\nContent-Length: 2\n\n",
+        "GET / HTTP/1.1\nHost: 127.0.0.1\nX: a\0b\n\n",
+        "\x16\x03\x01\n\n",
+    ],
+    ids=["not ASCII", "no host", "two hosts", "a length below zero", "two lengths", "a NUL", "TLS"],
+)
+def test_what_is_no_request_is_told_as_every_other_fault(here: tuple[World, str], request_: str):
+    """
+    Not even what never comes to our code is answered in another form.
+    """
+    head, _, body = said(here, request_).partition(b"\r\n\r\n")
+
+    assert (True, True, "urn:delegraph:problem:malformed") == (
+        head.startswith(b"HTTP/1.1 400 "), b"application/problem+json" in head, json.loads(body)["type"],
+    )  # fmt: skip
