@@ -8,7 +8,7 @@ from lineage.deliver.callers import Caller
 from lineage.serve import looking, revocations
 from lineage.serve.documents import Document
 from lineage.serve.http.asking import Question
-from lineage.serve.http.cursors import after_of, cursor, limit_of, one_page, whole_number_of
+from lineage.serve.http.cursors import after_of, cursor, cut, limit_of, one_page, whole_number, whole_number_of
 from lineage.serve.http.faults import NotFoundError
 from lineage.serve.http.parameters import (
     AT,
@@ -71,13 +71,16 @@ def diff(site: Site, _caller: Caller, query: Query) -> Document:
 
 
 def findings(site: Site, _caller: Caller, query: Query) -> Document:
-    """What does not fit together."""
-    after = whole_number_of("findings", query)
-    at = query.at
-    found = looking.findings(
-        site.service, at=at, after=-1 if after is None else after, limit=limit_of(site, query), most_facts=FACTS
-    )
-    return _with_cursor("findings", found)
+    """What does not fit together: some of the findings of a page of facts, then the rest of them, then the next."""
+    facts, _, within = (after_of("findings", query) or "").partition("|")
+    after = whole_number(facts) if facts else -1
+    limit = limit_of(site, query)
+    found = looking.findings(site.service, at=query.at, after=after, limit=limit, most_facts=FACTS)
+    page, following = cut(found["items"], within or None, limit)
+    if following is None:
+        return _with_cursor("findings", {**found, "items": page})
+    following = cursor("findings", f"{facts}|{following}")
+    return {**found, "items": page, "complete": False, "next": following}
 
 
 def quarantine(site: Site, _caller: Caller, query: Query) -> Document:
