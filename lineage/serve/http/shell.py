@@ -5,11 +5,12 @@ Plain ASGI, around everything that is mounted, whoever made it.
 
 import asyncio
 import time
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_plus, unquote_to_bytes, urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -52,7 +53,8 @@ class Shell:
         self._app = app
         self._hosts = hosts
         self._limits = limits
-        self._headers = _HEADERS | ({"Strict-Transport-Security": _STRICT_TRANSPORT} if tls else {})
+        headers = _HEADERS | ({"Strict-Transport-Security": _STRICT_TRANSPORT} if tls else {})
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -70,9 +72,8 @@ class Shell:
                 begun = True
                 counted = {"method": scope["method"], "route": asked.get("route")}
                 self._measures.answered(counted, message["status"], time.perf_counter() - began)
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                said = {name for name, _ in message["headers"]}
+                message["headers"] += [header for header in self._headers if header[0] not in said]
             await send(message)
 
         refused = self._refused(scope)
@@ -162,6 +163,8 @@ _NOT_UTF_8: Final = "is not UTF-8, percent-encoded"
 
 
 def _is_utf_8(encoded: bytes) -> bool:
+    if b"%" not in encoded:
+        return encoded.isascii()
     try:
         unquote_to_bytes(encoded).decode()
     except UnicodeDecodeError:
@@ -169,6 +172,7 @@ def _is_utf_8(encoded: bytes) -> bool:
     return True
 
 
+@lru_cache(maxsize=64)
 def _name_of(host: str) -> str:
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
