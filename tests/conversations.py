@@ -32,6 +32,7 @@ from lineage.serve.http.describing import JSON
 from lineage.serve.http.examples import Exchange
 from lineage.serve.http_settings import HttpSettings
 from lineage.serve.settings import Settings
+from lineage.serve.worlds import Loading
 from tests.http_worlds import World, api_over, served
 
 PUBLIC = "https://delegraph.example"
@@ -72,6 +73,8 @@ def one_server(folder: Path, *, away: str = "", configured: bool = True) -> Iter
             world.service.log = Away("the log at kafka.example:9092")  # type: ignore[assignment]
         if away == "store":
             world.service.store = Away("the store db.example/delegraph")  # type: ignore[assignment]
+        if away:
+            world.service.worlds = Loading(world.service.store, world.service.log, None)
         site = replace(world.site, hosts=world.site.hosts | {"delegraph.example"})
         app = create_app(site, parts=endpoints(settings, site))
         with served(app) as url:
