@@ -1,5 +1,6 @@
 """Looking around, and the board of revocations: the questions beside the four, as plain functions."""
 
+from collections.abc import Collection
 from typing import Final
 
 from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS
@@ -7,7 +8,7 @@ from lineage.deliver.callers import Caller
 from lineage.serve import looking, revocations
 from lineage.serve.documents import Document
 from lineage.serve.http.asking import Question
-from lineage.serve.http.cursors import after_of, cursor, limit_of, one_page, whole_number_of
+from lineage.serve.http.cursors import after_of, cursor, cut, limit_of, one_page, whole_number, whole_number_of
 from lineage.serve.http.faults import NotFoundError
 from lineage.serve.http.parameters import (
     AT,
@@ -47,7 +48,7 @@ def actions(site: Site, _caller: Caller, query: Query) -> Document:
 
 def uses(site: Site, _caller: Caller, query: Query) -> Document:
     """Where a token was used."""
-    kind, id_ = _one(query)
+    kind, id_ = _one(query, ELEMENT_KINDS)
     document = looking.uses(site.service, kind, id_, known_at=query.known_at)
     return one_page(site, "uses", query, _found(document, query))
 
@@ -61,7 +62,7 @@ def timeline(site: Site, _caller: Caller, query: Query) -> Document:
 
 def diff(site: Site, _caller: Caller, query: Query) -> Document:
     """What changed its state between two instants."""
-    kind, id_ = _one(query)
+    kind, id_ = _one(query, ELEMENT_KINDS | NAME_KINDS)
     start, end = query.instant("from"), query.instant("to")
     assert start is not None  # noqa: S101 (both are required)
     assert end is not None  # noqa: S101
@@ -70,13 +71,16 @@ def diff(site: Site, _caller: Caller, query: Query) -> Document:
 
 
 def findings(site: Site, _caller: Caller, query: Query) -> Document:
-    """What does not fit together."""
-    after = whole_number_of("findings", query)
-    at = query.at
-    found = looking.findings(
-        site.service, at=at, after=-1 if after is None else after, limit=limit_of(site, query), most_facts=FACTS
-    )
-    return _with_cursor("findings", found)
+    """What does not fit together: some of the findings of a page of facts, then the rest of them, then the next."""
+    facts, _, within = (after_of("findings", query) or "").partition("|")
+    after = whole_number(facts) if facts else -1
+    limit = limit_of(site, query)
+    found = looking.findings(site.service, at=query.at, after=after, limit=limit, most_facts=FACTS)
+    page, following = cut(found["items"], within or None, limit)
+    if following is None:
+        return _with_cursor("findings", {**found, "items": page})
+    following = cursor("findings", f"{facts}|{following}")
+    return {**found, "items": page, "complete": False, "next": following}
 
 
 def quarantine(site: Site, _caller: Caller, query: Query) -> Document:
@@ -119,11 +123,8 @@ def revocation(site: Site, _caller: Caller, query: Query) -> Document:
 _LONGEST_TEXT: Final = 512
 
 
-def _one(query: Query) -> tuple[str, str]:
-    kind, id_ = kind_and_id(query.the("of"))
-    if kind not in KINDS:
-        raise ParameterError("of", f"there is no kind {kind[:64]!r}; there are {', '.join(KINDS)}")
-    return kind, id_
+def _one(query: Query, kinds: Collection[str] = KINDS) -> tuple[str, str]:
+    return kind_and_id(query.the("of"), kinds=kinds)
 
 
 def _found(document: Document | None, query: Query) -> Document:
