@@ -37,7 +37,7 @@ def router(site: Site) -> APIRouter:
     async def give_order(request: Request) -> Response:
         caller = require(await site.workers.run(site.authenticate, request), Role.RESPONDER)
         body = await read_object(request)
-        key = _key_of(request)
+        key = request.headers.get("idempotency-key")
         document = await site.workers.run(orders.order, site, caller, body, key=key)
         log_access(caller, request, revocation=document["revocation"], repeated=document["repeated"])
         response = document_response(request, document, status=HTTPStatus.CREATED)
@@ -83,10 +83,3 @@ def router(site: Site) -> APIRouter:
         openapi_extra=OPERATIONS["acknowledge"],
     )
     return router
-
-
-def _key_of(request: Request) -> str | None:
-    keys = request.headers.getlist("idempotency-key")
-    if len(keys) > 1:
-        raise ParameterError("Idempotency-Key", "is given twice; give it once")
-    return keys[0] if keys else None
