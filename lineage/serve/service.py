@@ -71,7 +71,7 @@ class OrderRequest:
     unseen: bool = False
     by_approval: bool = False  # the second person is who approved the plan, and cannot be named
 
-    def body(self, revocation: str, plan_digest: str) -> RevocationOrdered:
+    def body(self, revocation: str, plan_digest: str | None) -> RevocationOrdered:
         """The order as an event says it."""
         return RevocationOrdered(
             revocation=revocation,
@@ -526,7 +526,7 @@ def split_of(of: str) -> tuple[str, str]:
 
 def _differing(order: RevocationOrdered, request: OrderRequest, *, plan_digest: str | None = None) -> list[str]:
     """The fields in which what is asked for differs from an order; in the plan's digest only if one is given."""
-    asked = request.body(order.revocation, plan_digest or order.plan_digest or "")
+    asked = request.body(order.revocation, plan_digest or order.plan_digest)
     if request.by_approval:  # by whom is not for the caller to say, nor whether that is still good
         asked = asked._replace(approved_by=order.approved_by)
     return [name for name, value in asked._asdict().items() if value != getattr(order, name)]

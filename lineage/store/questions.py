@@ -352,7 +352,7 @@ class Reader:
         return found
 
     def _rows(self, query: sa.Select[Any], parameters: dict[str, Any]) -> list[Fact]:
-        return list(self._stream(query, parameters))
+        return [fact_of(row, self._decode) for row in self._connection.execute(query, parameters).all()]
 
     def _stream(self, query: sa.Select[Any] | sa.CompoundSelect[Any], parameters: dict[str, Any]) -> Iterator[Fact]:
         decode = self._decode

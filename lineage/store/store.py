@@ -6,6 +6,7 @@ import threading
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from copy import copy
 from functools import cached_property, lru_cache
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase
@@ -79,12 +80,10 @@ class Store:
     def __init__(self, engine: Engine, secret: bytes, decode: Callable[[bytes], Event]) -> None:
         """Take an engine of a store of our version; ``open_store`` makes one."""
         self.engine = engine
-        self._secret = secret
         self._pinned: Connection | None = None
         self._log: bytes | None = None
         backend = backend_of(engine.dialect)
         self._reading, self._writing = backend.reading(engine), backend.writing(engine)
-        self._read_value = decode
         # Questions about one incident read the same facts again and again.
         self._remembered = lru_cache(maxsize=_REMEMBERED)(decode)
         self.keys = Keys(secret)
@@ -159,9 +158,13 @@ class Store:
         with self.connection() as connection, frugally(connection) if frugal else nullcontext():
             without_limits(connection)
             connection.execute(sa.select(position)).all()  # the first statement that reads fixes the moment
-            still = Store(self.engine, self._secret, self._read_value)
-            still._pinned = connection
-            yield still
+            yield self._pinned_to(connection)
+
+    def _pinned_to(self, connection: Connection) -> "Store":
+        """This store as a connection sees it, with what it remembers: decoded values and hashes stay what they are."""
+        still = copy(self)
+        vars(still).update(_pinned=connection, _sequences=Sequences())
+        return still
 
     def grant_reader(self, role: str) -> None:
         """Let a role of the database read the store, and nothing else; harmless to repeat.
