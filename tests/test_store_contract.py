@@ -295,10 +295,15 @@ def test_who_else_uses_a_client_is_counted_once_each(store: Store):
     left = sorted(store.keys(f"token:t{number}") for number in (2, 3, 4))
 
     with store.reader(trust=None) as reader:
-        counts = reader.count_besides(names, kills, at)
+        counts = reader.count_besides(names, kills, at, 100)
+        some = [reader.count_besides(names, kills, at, most)["client:app"] for most in (1, 2)]
+        longest = [reader.some_besides("client:app", kills, at, most) for most in (1, 2, 100)]
         first = [reader.first_besides(names, kills, at, most) for most in (1, 2, 3, 100)]
 
+    by_end = [store.keys(f"token:t{number}") for number in (4, 3, 2)]
     assert {"client:app": 3} == counts
+    assert [1, True] == [some[0], 0 < some[1] <= 2]
+    assert [by_end[:1], by_end[:2], by_end] == longest
     assert [left[:1], left[:2], left, left] == first
 
 

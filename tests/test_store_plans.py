@@ -33,7 +33,7 @@ STATEMENTS: dict[str, Any] = {
     "first elements besides": questions._FIRST_BESIDES,
     "children": questions._CHILDREN,
     "number of children": questions._COUNT_CHILDREN,
-    "first elements naming": questions._FIRST_NAMING,
+    "elements naming, the longest first": questions._LONGEST_NAMING,
     "bounds of a batch": projection._BOUNDS,
     "stored parents of a batch": projection._PARENTS,
     "identities of a batch": sa.select(fact.c.n).where(among(fact.c.ident, "keys")),

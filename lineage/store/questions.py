@@ -52,6 +52,7 @@ def _below(dialect: str) -> sa.CTE:
 
 
 _ALIVE: Final = ref.c.until > sa.bindparam("span")
+_BEHIND: Final = ref.c.about > sa.bindparam("after")
 _LINKED: Final = sa.and_(*in_role_upward(Role.ALIAS))
 _LINKS: Final = sa.and_(ref.c.until == 0, _role(Role.ALIAS))
 
@@ -90,7 +91,8 @@ def _mentioning(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.C
 
 
 def _first(elements: sa.Select[Any]) -> sa.Select[Any]:
-    return elements.distinct().order_by("about").limit(sa.bindparam("most"))
+    """With repeats: telling them apart in SQL takes three times as long as it takes to sort out the first."""
+    return elements.order_by("about").limit(sa.bindparam("most"))
 
 
 def _count_by_key(elements: sa.Select[Any]) -> sa.Select[Any]:
@@ -132,17 +134,28 @@ def _besides(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.Colu
     return _mentioning(dialect, columns, _ALIVE, _role(Role.NAMES), ref.c.about.not_in(given("killed")), *where)
 
 
-_COUNT_BESIDES = _on_both(lambda dialect: _count_by_key(_besides(dialect, [ref.c.key, ref.c.about])))
-# With repeats: telling them apart in SQL takes three times as long as it takes to sort out the first.
-_FIRST_BESIDES = _on_both(
-    lambda dialect: (
-        _besides(dialect, [ref.c.about], ref.c.about > sa.bindparam("after"))
-        .order_by("about")
-        .limit(sa.bindparam("most"))
-    )
+def _count_besides() -> sa.Select[Any]:
+    """How many there are for each key, of the first so many rows: a name can stand in very many."""
+    name = given("keys").subquery()
+    rows = _alive_besides(ref.c.about).where(ref.c.key == name.c.key).limit(sa.bindparam("most")).correlate(name)
+    counted = sa.select(sa.func.count(rows.subquery().c.about.distinct())).scalar_subquery()
+    return sa.select(name.c.key, counted)
+
+
+def _alive_besides(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    return sa.select(*columns).where(_ALIVE, _role(Role.NAMES), ref.c.about.not_in(given("killed")))
+
+
+_COUNT_BESIDES = _count_besides()
+_FIRST_BESIDES = _on_both(lambda dialect: _first(_besides(dialect, [ref.c.about], _BEHIND)))
+# In the order of the index and so without sorting, which the sum keeps SQLite from missing: a row at a time.
+_LONGEST_NAMING = (
+    sa.select(ref.c.about)
+    .where(ref.c.key == sa.bindparam("key"), _ALIVE, ref.c.role + 0 == Role.NAMES)
+    .order_by(ref.c.until.desc(), ref.c.role.desc(), ref.c.about.desc(), ref.c.n.desc())
+    .execution_options(stream_results=True)
 )
-_CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _role(Role.DEPENDS))))
-_FIRST_NAMING = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _role(Role.NAMES))))
+_CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _role(Role.DEPENDS), _BEHIND)))
 _COUNT_CHILDREN = _on_both(
     lambda dialect: _count_by_key(_mentioning(dialect, [ref.c.key, ref.c.about], _role(Role.DEPENDS)))
 )
@@ -373,12 +386,13 @@ class Reader:
             starts = {self._keys(key)}
         else:
             party = self._party({key}) if key.startswith("principal:") else {self._keys(key)}
-            rows = self._connection.execute(_FIRST_NAMING[self._dialect], {"keys": list(party), "most": most})
-            starts = set(rows.scalars())
+            starts = set()
+            for hashed in sorted(party):
+                starts.update(self._naming(hashed, most - len(starts)))
         near, frontier = set(starts), starts
         while frontier and len(near) < most:
-            rows = self._connection.execute(_CHILDREN[self._dialect], {"keys": list(frontier), "most": most})
-            frontier = set(sorted(set(rows.scalars()) - near)[: most - len(near)])
+            children = self._first(_CHILDREN[self._dialect], {"keys": list(frontier)}, most)
+            frontier = set(sorted(children - near)[: most - len(near)])
             near |= frontier
         loaded = self.load_hashed(world, near)
         return {one for one in loaded if self._keys(one) in starts}, loaded
@@ -504,31 +518,61 @@ class Reader:
                     receivers[receiver] = min(accepted_at, receivers.get(receiver, accepted_at))
         return {(receiver, key): first for key, by_receiver in found.items() for receiver, first in by_receiver.items()}
 
-    def count_besides(self, names: Collection[str], kills: Collection[str], at: Instant) -> dict[str, int]:
-        """How many elements name each of some names, without those given and what has ended; only of those with any."""
+    def count_besides(self, names: Collection[str], kills: Collection[str], at: Instant, most: int) -> dict[str, int]:
+        """How many elements name each of some names, without those given and what has ended; only of those with any.
+
+        Of a name that stands in very many no more than the first ``most`` rows are counted: that, or less, is then the
+        answer.
+        """
         killed = list(self._hashes(kills))
         hashed = {self._keys(key): key for key in names}
         found: dict[str, int] = {}
         for part in chunks(hashed):
-            asked = {"keys": part, "killed": killed, "span": span_of(at)}
-            rows = self._connection.execute(_COUNT_BESIDES[self._dialect], asked)
-            found.update((hashed[key], count) for key, count in rows)
+            asked = {"keys": part, "killed": killed, "span": span_of(at), "most": most}
+            found.update(
+                (hashed[key], count) for key, count in self._connection.execute(_COUNT_BESIDES, asked) if count
+            )
         return found
 
     def first_besides(self, names: Collection[str], kills: Collection[str], at: Instant, most: int) -> list[int]:
-        """The hashes of the elements that are counted by ``count_besides``, sorted, and no more than so many."""
+        """The hashes of the elements that ``count_besides`` counts, sorted, and no more than so many."""
         killed = list(self._hashes(kills))
         found: set[int] = set()
         for part in chunks(self._hashes(names)):
-            asked = {"keys": part, "killed": killed, "span": span_of(at), "most": most, "after": _LEAST}
-            new: set[int] = set()
-            while rows := self._connection.execute(_FIRST_BESIDES[self._dialect], asked).scalars().all():
-                new.update(rows)
-                if len(rows) < most or len(new) >= most:
-                    break
-                asked["after"] = rows[-1]
-            found |= new
+            found |= self._first(
+                _FIRST_BESIDES[self._dialect], {"keys": part, "killed": killed, "span": span_of(at)}, most
+            )
         return sorted(found)[:most]
+
+    def some_besides(self, name: str, kills: Collection[str], at: Instant, most: int) -> list[int]:
+        """The hashes of some of the elements that ``count_besides`` counts for a name: those that can live the longest.
+
+        Of a name that very many name only as many rows are read as it takes.
+        """
+        return self._naming(self._keys(name), most, without=self._hashes(kills), span=span_of(at))
+
+    def _naming(self, name: int, most: int, *, without: Collection[int] = (), span: int = 0) -> list[int]:
+        """Of the elements that name a thing and live in a Span those that can live the longest, each once."""
+        found: dict[int, None] = {}
+        with self._connection.execute(_LONGEST_NAMING, {"key": name, "span": span}) as rows:
+            for hashed in rows.scalars():
+                if len(found) >= most:
+                    break
+                if hashed not in without:
+                    found[hashed] = None
+        return list(found)
+
+    def _first(self, statement: sa.Select[Any], asked: dict[str, Any], most: int) -> set[int]:
+        """The smallest so many hashes that a statement gives, which repeats itself."""
+        found: set[int] = set()
+        after = _LEAST
+        while len(found) < most:
+            rows = self._connection.execute(statement, {**asked, "after": after, "most": most}).scalars().all()
+            found.update(rows)
+            if len(rows) < most:
+                break
+            after = rows[-1]
+        return set(sorted(found)[:most])
 
     def load_hashed(self, world: World, hashes: Collection[int]) -> set[str]:
         """Bring some elements into a world, with what judging them needs; which they are."""
