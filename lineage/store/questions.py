@@ -30,6 +30,7 @@ from lineage.core.trust import TrustTable, authorised
 from lineage.core.world import World
 from lineage.store.sql import among, chunks, found_by, given, of_each
 from lineage.store.tables import Keys, accepted, fact, in_role_upward, name, ref, sighting, span_of, spread
+from lineage.store.walks import Places, Walk, part_of
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
 FACT = (fact.c.n, fact.c.recorded_at, fact.c.misrouted, fact.c.value, _EARLIEST_SIGHTING.label("again"))
@@ -114,6 +115,7 @@ _PARTY = {
     "postgresql": sa.select(_party_on_postgresql().c.key),
 }
 _FACTS_ABOUT = sa.select(*FACT).where(among(fact.c.about, "keys"))
+_FACTS_AT = sa.select(*FACT).where(among(fact.c.n, "keys"))
 _FACTS_REFERRING = _on_both(
     lambda dialect: sa.select(*FACT).where(
         fact.c.n.in_(_mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role == sa.bindparam("role")))
@@ -224,9 +226,60 @@ class Reader:
         return list(dict.fromkeys(found for found in rows if self._says(found, key)))
 
     def is_mentioned_more_than(self, key: str, most: int) -> bool:
-        """Whether more than so many facts mention a thing, the unauthorised included; none of them is read."""
-        rows = sa.select(sa.literal(1)).where(ref.c.key == self._keys(key)).limit(most + 1).subquery()
-        return self._connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one() > most
+        """Whether more than so many facts are about a thing or mention it, the unauthorised included.
+
+        None of them is read, and one that mentions it several times may count as often.
+        """
+        left = most
+        for column in (ref.c.key, fact.c.about):
+            rows = sa.select(sa.literal(1)).where(column == self._keys(key)).limit(left + 1).subquery()
+            left -= self._connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one()
+            if left < 0:
+                return True
+        return False
+
+    def in_log_order(
+        self,
+        key: str,
+        places: Places,
+        *,
+        most: int,
+        latest_first: bool = False,
+        of_acts: bool = False,
+        known: bool = False,
+    ) -> tuple[Iterator[tuple[int, Fact | None]], bool]:
+        """The next facts that are about a thing or mention it, in the order in which the log took them.
+
+        Args:
+            key: The thing.
+            places: Where to go on, as ``walks.behind`` makes it; empty: it begins.
+            most: How many at most.
+            latest_first: Whether what the log took last comes first.
+            of_acts: Whether none but actions and decisions are wanted; others may come all the same.
+            known: Whether what is not known is passed over in the database, which looks at each fact for it.
+
+        Returns:
+            The numbers of these facts, each with the fact, or None where it is unauthorised, unknown or of another
+            thing; and whether more follow.
+        """
+        known_at = self.known_at if known else None
+        walk = Walk(self._keys(key), latest_first=latest_first, of_acts=of_acts, known_at=known_at)
+        part = part_of(self._connection, walk, places, most, self._rows_at)
+        found = ((row.n, fact_of(row, self._decode)) for row in part.rows)
+        return ((number, fact if self._says(fact, key) else None) for number, fact in found), part.more
+
+    def numbered_about(self, keys: Collection[str], *, mentioning: str) -> dict[str, list[int]]:
+        """The numbers of the facts, authorised and known, about some things that mention another, by the thing."""
+        found: dict[str, list[int]] = {}
+        for part in chunks(self._hashes(keys)):
+            for row in self._connection.execute(_FACTS_ABOUT, {"keys": part}):
+                said = fact_of(row, self._decode)
+                if (key := about(said.event)) in keys and self._says(said, mentioning):
+                    found.setdefault(key, []).append(row.n)
+        return found
+
+    def _rows_at(self, numbers: list[int]) -> list[Any]:
+        return list(self._connection.execute(_FACTS_AT, {"keys": numbers}))
 
     def known_about(self, keys: Collection[str]) -> list[Fact]:
         """The facts, authorised and known, about some things."""

@@ -384,9 +384,18 @@ class Store:
         with self.connection() as connection:
             return list(connection.execute(query).scalars())
 
-    def sequence_holes(self) -> list[tuple[Fact, Fact]]:
-        """The facts before and after each hole in what a source numbers without gaps."""
-        pairs = self._sequences.holes(self)
+    def sequence_holes(self, *, steps: int | None = None) -> list[tuple[Fact, Fact]] | None:
+        """The facts before and after each hole in what a source numbers without gaps.
+
+        Args:
+            steps: How much to read at most of what no question has read yet (``sequences.STEP``); None: all of it.
+
+        Returns:
+            None: there is more to read, and no hole is known before that.
+        """
+        pairs = self._sequences.holes(self, steps=steps)
+        if pairs is None:
+            return None
         facts = self.facts_at([number for pair in pairs for number in pair])
         return [(facts[before], facts[after]) for before, after in pairs]
 

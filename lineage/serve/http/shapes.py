@@ -293,6 +293,7 @@ class Actions(_List):
 
     kind: str
     id: str
+    order: str
     items: list[Action]
     as_of: AsOf
 
@@ -327,6 +328,7 @@ class Uses(_List):
 
     kind: str
     id: str
+    order: str
     items: list[Use]
     first: Time | None
     last: Time | None
@@ -334,6 +336,7 @@ class Uses(_List):
     revoked_by: list[str]
     unconfirmed: list[dict[str, Any]]
     used_after: list[str]
+    whole: bool
     as_of: AsOf
 
 
@@ -352,6 +355,7 @@ class Timeline(_List):
 
     kind: str
     id: str
+    order: str
     items: list[Mention]
     as_of: AsOf
 
@@ -373,6 +377,7 @@ class Findings(_List):
     """What does not fit together."""
 
     items: list[Finding]
+    pending: list[str]
     as_of: AsOf
 
 
@@ -624,7 +629,7 @@ class Facts(TypedDict):
     """The facts of a case."""
 
     items: list[Mention]
-    total: int
+    total: int | None
     complete: bool
 
 
