@@ -40,6 +40,7 @@ from lineage.deliver.current import Current
 from lineage.serve.http.site import Site
 from lineage.serve.http.starting import bound, serve
 from lineage.serve.http_settings import HttpSettings
+from lineage.serve.keeping import Keeping
 from lineage.serve.service import Service, Trust
 from lineage.serve.shared_log import SharedLog
 from lineage.serve.wiring import now
@@ -66,10 +67,11 @@ def served(url: str, keys: str) -> None:
     settings = HttpSettings(listen="127.0.0.1:0", issuer=ISSUER, audience=AUDIENCE, jwks=keys)
     store = open_store(url, codec.read)
     log = SharedLog(lambda: open_log(url, create=False, clock=now))
-    service = Service(store, log, Trust(), now, source="urn:benchmark")
+    worlds = Keeping(store, log, None, log_inside=True)
+    service = Service(store, log, Trust(), now, source="urn:benchmark", worlds=worlds)
 
     def parts(site: Site) -> list[APIRouter]:
-        return [introspection.router(Current(store, None), now, site.authenticate)]
+        return [introspection.router(Current(store, None), now, site.authentication)]
 
     serve(service, settings, say=lambda said: print(said, flush=True), parts=parts)
 

@@ -20,12 +20,14 @@ from ingest.intake import take_in
 from ingest.log import Log, open_log
 from ingest.projector import project
 from lineage.core.times import Instant
+from lineage.deliver.callers import Authentication
 from lineage.serve.demo import ASKED, INGESTED, incident_path
 from lineage.serve.http.app import create_app
 from lineage.serve.http.bearer import Bearers
 from lineage.serve.http.keys import IssuerKeys
 from lineage.serve.http.site import LOOPBACK_HOSTS, Limits, Site, Workers
 from lineage.serve.http_settings import HttpSettings
+from lineage.serve.keeping import Keeping
 from lineage.serve.service import Service, Trust
 from lineage.serve.shared_log import SharedLog
 from lineage.store.store import open_store
@@ -122,10 +124,11 @@ def api_over(
     trust: Trust | None = None,
     opening: Callable[[Log], Log] = lambda log: log,
     four_eyes: int | None = None,
+    log_inside: bool = False,
 ) -> Iterator[World]:
-    """The API over a store; the embedded log is in a file of its own. What is there already is not made again."""
+    """The API over a store; the embedded log is in a file of its own, or in the store's. It is made once."""
     with ExitStack() as stack:
-        log_url, clock = f"sqlite:///{folder / 'log.db'}", Clock(INGESTED)
+        log_url, clock = url if log_inside else f"sqlite:///{folder / 'log.db'}", Clock(INGESTED)
         store = open_store(url, codec.read, create=True)
         stack.callback(store.close)
         log = SharedLog(lambda: opening(open_log(log_url, create=True, clock=clock)))
@@ -134,7 +137,9 @@ def api_over(
             take_in([str(incident_path())], log, store, format="jsonl", clock=clock)
             project(log, store, None)
         clock.now = ASKED
-        service = Service(store, log, trust or Trust(), clock, source="urn:delegraph:http")
+        said = trust or Trust()
+        worlds = Keeping(store, log, said.table, log_inside=log_inside)
+        service = Service(store, log, said, clock, source="urn:delegraph:http", worlds=worlds)
         limits = limits or Limits()
         workers, writers = Workers(limits), Workers(limits)
         stack.callback(writers.close)
@@ -145,9 +150,10 @@ def api_over(
             fetched.append(1)
             return KEYS.document()
 
+        bearers = Bearers(SETTINGS, IssuerKeys(fetch), clock)
         site = Site(
             service=service,
-            authenticate=Bearers(SETTINGS, IssuerKeys(fetch), clock).authenticate,
+            authentication=Authentication(bearers.authenticate, bearers.recognise),
             hosts=LOOPBACK_HOSTS | {HOST},
             limits=limits,
             workers=workers,

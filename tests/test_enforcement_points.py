@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lineage.core.times import parse_instant
+from lineage.deliver.callers import Authentication
 from lineage.serve.http.app import create_app
 from lineage.serve.http.delivering import endpoints
 from lineage.serve.http.site import Site
@@ -27,7 +28,7 @@ def test_they_are_mounted_beside_the_api(tmp_path: Path, signing: bool):
     settings = Settings(signing_key_file=keys, http=HttpSettings(public_url="https://us.example"))
     with opened(desk.url) as store:
         service = Service(store, None, Trust(), lambda: parse_instant(day("10:00")), source="urn:us")
-        site = Site(service=service, authenticate=caller, hosts=frozenset({"us.example"}))
+        site = Site(service=service, authentication=Authentication(caller), hosts=frozenset({"us.example"}))
         client = Asking(create_app(site, parts=endpoints(settings, site)), {"x-caller": "urn:gw"})
         active = client.post("/introspect", data={"token": raw("t1")})
         refused = client.post("/introspect", data={"token": raw("t1")}, headers={"x-role": "producer"})

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import serialization
 
 from compose.native.processes import free_port
 from lineage.core.errors import RefusedError
+from lineage.deliver.callers import Authentication
 from lineage.serve.http.app import create_app
 from lineage.serve.http.authentication import authenticating
 from lineage.serve.http.bearer import Bearers
@@ -352,7 +353,7 @@ def test_an_issuer_that_is_away_is_503_and_not_a_token_that_is_no_good(api: Worl
         return KEYS.document()
 
     keys = IssuerKeys(fetch, lambda: moment[0])
-    site = replace(api.site, authenticate=Bearers(SETTINGS, keys, api.clock).authenticate)
+    site = replace(api.site, authentication=Authentication(Bearers(SETTINGS, keys, api.clock).authenticate))
     asking = Asking(create_app(site), {"Authorization": f"Bearer {api.token()}"})
     first = asking.get(WHO)
     away[0] = False
@@ -369,7 +370,7 @@ def test_what_is_no_list_of_keys_lets_nobody_in(api: World, document: Any):
     A document that is none, or a shared secret among the keys, is no key.
     """
     bearers = Bearers(SETTINGS, IssuerKeys(lambda: document), api.clock)
-    site = replace(api.site, authenticate=bearers.authenticate)
+    site = replace(api.site, authentication=Authentication(bearers.authenticate))
 
     assert Asking(create_app(site), {"Authorization": f"Bearer {api.token()}"}).get(WHO).status_code in {401, 503}
 
@@ -453,9 +454,9 @@ def test_a_real_provider_signs_us_in(api: World):
         settings = HttpSettings.from_mapping(said)
         answers = []
         for one in (settings, replace(settings, audience="client-2")):
-            authenticate = authenticating(one, lambda: (claims["iat"] + 1) * 1_000_000)
-            assert authenticate is not None
-            site = replace(api.site, authenticate=authenticate)
+            authentication = authenticating(one, lambda: (claims["iat"] + 1) * 1_000_000)
+            assert authentication is not None
+            site = replace(api.site, authentication=authentication)
             asking = Asking(create_app(site), {"Authorization": f"Bearer {granted['id_token']}"})
             answers.append(asking.get(WHO).status_code)
 
@@ -469,9 +470,9 @@ SAID = {"X-User": "human:ida@example.com", "X-Roles": "investigator, responder",
 
 
 def behind(api: World, **said: str) -> Asking:
-    authenticate = authenticating(HttpSettings.from_mapping(said or PROXIED), api.clock)
-    assert authenticate is not None
-    return Asking(create_app(replace(api.site, authenticate=authenticate)))
+    authentication = authenticating(HttpSettings.from_mapping(said or PROXIED), api.clock)
+    assert authentication is not None
+    return Asking(create_app(replace(api.site, authentication=authentication)))
 
 
 def test_what_a_trusted_proxy_says_counts(api: World):
@@ -565,7 +566,8 @@ def test_a_bearer_token_needs_no_such_header(api: World):
 
 def signed_in(api: World, *, tls: bool = False) -> tuple[SigningIn, Asking]:
     signing_in = SigningIn("human:me", api.clock, port=8_480, tls=tls)
-    app = create_app(replace(api.site, authenticate=signing_in.authenticate), parts=[signing_in.router()])
+    site = replace(api.site, authentication=Authentication(signing_in.authenticate))
+    app = create_app(site, parts=[signing_in.router()])
     return signing_in, Asking(app)
 
 

@@ -20,7 +20,7 @@ from lineage.core.errors import DelegraphError
 from lineage.core.rule import State, judge
 from lineage.core.times import Instant, parse_instant
 from lineage.core.world import World
-from lineage.deliver.callers import Caller, Role, UnauthenticatedError
+from lineage.deliver.callers import Authentication, Caller, Role, UnauthenticatedError
 from lineage.deliver.current import Current
 from lineage.deliver.introspection import introspection, router
 from lineage.deliver.problems import problem_of
@@ -54,7 +54,9 @@ def asking(url: str, at: str | None = "10:00") -> Iterator[Asking]:
     moment = None if at is None else parse_instant(day(at))
     with opened(url) as store:
         app = FastAPI()
-        app.include_router(router(Current(store, None), lambda: now() if moment is None else moment, caller))
+        app.include_router(
+            router(Current(store, None), lambda: now() if moment is None else moment, Authentication(caller, caller))
+        )
         app.add_exception_handler(DelegraphError, lambda _, fault: problem_of(fault))  # type: ignore[arg-type]
         yield Asking(app, {"x-caller": "urn:gw"})
 

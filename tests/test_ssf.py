@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from fastapi import FastAPI
 
 from lineage.core.errors import RefusedError
+from lineage.deliver.callers import Authentication
 from lineage.deliver.keys import load_keys
 from lineage.deliver.ssf.line import Pace
 from lineage.deliver.ssf.post import Accepted, Answer, Failed, Post, Refused
@@ -337,7 +338,7 @@ def test_the_api_mounts_the_transmitter(tmp_path: Path):
         world.listening.close()
         given = {"DELEGRAPH_SSF_ISSUER": "https://us.example", "DELEGRAPH_SIGNING_KEY_FILE": str(world.key_file)}
         service = Service(desk.store, None, Trust(), now, source="urn:test")
-        site = Site(service=service, authenticate=by_name, hosts=frozenset({"us.example"}))
+        site = Site(service=service, authentication=Authentication(by_name), hosts=frozenset({"us.example"}))
         app = create_app(site, parts=endpoints(Settings.of(env=given), site))
         asking = Asking(app, {"Authorization": "Bearer gateway"})
         configuration = asking.get("/.well-known/ssf-configuration").json()

@@ -17,6 +17,7 @@ from lineage.serve.http.app import create_app
 from lineage.serve.service import OrderRequest
 from lineage.serve.web import pages, show_fault
 from lineage.serve.web.links import Links
+from lineage.serve.worlds import Loading
 
 from .asgi import Asking
 from .http_worlds import HOST, LEAKED, World, api_over
@@ -367,6 +368,7 @@ def test_a_log_that_is_away_is_said_and_when_to_try_again(tmp_path: Path):
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         world.service.log = None
+        world.service.worlds = Loading(world.service.store, None, None)
         page = Pages(world).get(f"/reach?of={OF}")
 
         assert (503, True) == (page.status_code, "retry-after" in page.headers)

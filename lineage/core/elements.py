@@ -4,6 +4,7 @@ DESIGN section 3, "Several events", and section 4, "Dependencies". Pure: facts i
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from lineage.core.events import DelegationGranted, Event, Fact, TokenIssued, digest, fact_order
@@ -217,9 +218,13 @@ def add_up(key: str, facts: tuple[Fact, ...]) -> Element:
     )
 
 
+# The same facts are cited again and again: by every action of a token that does not fit, by every look at one.
+_digest = lru_cache(maxsize=4_096)(digest)
+
+
 def cite(facts: Iterable[Fact]) -> list[dict[str, str]]:
     """Facts as findings cite them: source, event id and the digest of the content."""
     return [
-        {"source": fact.event.source, "event_id": fact.event.event_id, "digest": digest(fact.event)}
+        {"source": fact.event.source, "event_id": fact.event.event_id, "digest": _digest(fact.event)}
         for fact in in_order(facts)
     ]

@@ -8,7 +8,8 @@ DelegraphError
 │   └── OtherOrderError       the id is that of another order
 ├── DriftError                an order would kill what the plan did not list
 ├── UnavailableError          the log or the store is away; the only fault worth retrying
-│   └── AbsentError           it does not come by itself: somebody has to make it, or to name another
+│   ├── AbsentError           it does not come by itself: somebody has to make it, or to name another
+│   └── NotAtOnceError        there is no answer without waiting; ask again where one may wait
 └── IntegrityError            what is stored contradicts itself or the log
     └── FencedError           another consumer has moved the position; nothing was written
 """
@@ -76,6 +77,10 @@ class AbsentError(UnavailableError):
     """There is no such log or store, or not one of ours: to wait does not help, the message names what does."""
 
     retriable = False
+
+
+class NotAtOnceError(UnavailableError):
+    """What is asked for is not at hand, and who asked may not wait."""
 
 
 class IntegrityError(DelegraphError):

@@ -1,7 +1,7 @@
 """A world: the facts that a question is asked of, indexed. Pure: facts in any order, any number of times."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from lineage.core.elements import FactIndex, Stated, stated
 from lineage.core.events import (
@@ -77,9 +77,23 @@ class World:
 
     def as_known_at(self, known_at: Instant) -> "World":
         """This world with only what was recorded by an earlier moment."""
-        if self.latest <= known_at:
-            return self
-        indexes = (
+        return self if self.latest <= known_at else World(self.facts(), trust=self.trust, known_at=known_at)
+
+    def facts(self) -> Iterator[Fact]:
+        """What it took in."""
+        for index in self._indexes():
+            for key in index:
+                yield from index.get(key)
+
+    def settle(self) -> None:
+        """Put in order what otherwise is when it is first asked for: from then on any number of threads may ask."""
+        for index in (*self._indexes(), self.orders.by_id):
+            for key in index:
+                index.get(key)
+
+    def _indexes(self) -> tuple[FactIndex, ...]:
+        """Between them they hold every fact."""
+        return (
             self.graph.facts,
             self.orders.by_target,
             self.orders.lifts,
@@ -90,8 +104,6 @@ class World:
             self.decisions,
             self.actions,
         )
-        facts = (fact for index in indexes for key in index for fact in index.get(key))
-        return World(facts, trust=self.trust, known_at=known_at)
 
     def action_field(self, action: str, field: str) -> Stated | None:
         """What an action says of itself, or else its decision (for the fields that both have)."""

@@ -7,6 +7,7 @@ are served are given a function ``authenticate`` and ask it for each request.
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 
@@ -47,6 +48,18 @@ class ForbiddenError(RefusedError):
 
 Authenticate = Callable[[HTTPConnection], Caller]
 """Says who asks. Raises UnauthenticatedError."""
+
+
+class Authentication(NamedTuple):
+    """How callers are authenticated.
+
+    Attributes:
+        authenticate: Says who asks; may wait, for keys to be fetched say.
+        recognise: The same without waiting; raises NotAtOnceError where it would have to. None: it always would.
+    """
+
+    authenticate: Authenticate
+    recognise: Authenticate | None = None
 
 
 def require(caller: Caller, *roles: Role) -> Caller:

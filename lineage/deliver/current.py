@@ -1,18 +1,13 @@
-"""The authority graph in memory, never older than the question: for answers that are asked for at every call of a tool.
+"""The authority graph in memory, never older than the question: for what is asked at every call of a tool."""
 
-Before each answer the store is asked whether it has moved on, and what is new is taken in. Those who ask at the same
-time share one look, as long as it begins after they came.
-"""
-
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
 from lineage.core.events import ActionPerformed, DecisionMade, Fact
-from lineage.core.records import Position
 from lineage.core.trust import TrustTable
 from lineage.core.world import World
+from lineage.store.following import Follower
 from lineage.store.store import Store
 
 _PAGE: Final = 50_000  # facts read at once
@@ -23,14 +18,9 @@ class Current:
 
     def __init__(self, store: Store, trust: TrustTable | None) -> None:
         """Take what it follows. The first question reads all of it."""
-        self._store = store
         self._trust = trust
-        self._lock = threading.Lock()
-        self._looks = 0  # that were begun
-        self._looked = 0  # the last that ended well
         self._world = World(trust=trust)
-        self._edition: bytes | None = None  # None: nothing was read yet
-        self._following: dict[tuple[str, int], int] = {}
+        self._follower = Follower(store, anew=self._load, take=self._take)
 
     @contextmanager
     def world(self) -> Iterator[World]:
@@ -39,30 +29,18 @@ class Current:
         Raises:
             UnavailableError: The store cannot be asked.
         """
-        before = self._looks
-        with self._lock:
-            if self._looked <= before:  # a look that began before this question may have missed what it asks about
-                self._looks += 1
-                look = self._looks
-                self._follow()
-                self._looked = look
+        with self._follower.caught_up():
             yield self._world
 
-    def _follow(self) -> None:
-        if self._edition is not None and (self._edition, self._following) == self._store.place():
-            return
-        with self._store.frozen() as still:
-            edition, positions = still.edition(), still.positions()
-            if edition != self._edition:
-                self._load(still)
-            else:
-                for (topic, partition), following in positions.items():
-                    known = self._following.get((topic, partition), 0)
-                    if known < following:
-                        first, last = (Position(topic, partition, n).number for n in (known, following - 1))
-                        for fact in still.facts_between(first, last):
-                            _add(self._world, fact)
-        self._edition, self._following = edition, positions
+    @contextmanager
+    def world_at_once(self) -> Iterator[World]:
+        """The same, where that takes no waiting.
+
+        Raises:
+            NotAtOnceError: It does.
+        """
+        with self._follower.at_once():
+            yield self._world
 
     def _load(self, still: Store) -> None:
         world = World(trust=self._trust)
@@ -72,6 +50,10 @@ class Current:
                 _add(world, found.fact)
             after = page[-1].number
         self._world = world
+
+    def _take(self, still: Store, positions: Mapping[tuple[str, int], int]) -> None:
+        for fact in still.facts_behind(positions):
+            _add(self._world, fact)
 
 
 def _add(world: World, fact: Fact) -> None:

@@ -5,13 +5,12 @@ repeated nowhere. **No signature is verified here**: whoever asks has to do that
 token that claims to be another.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
-from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -19,13 +18,14 @@ from ingest import credentials
 from ingest.making import token_id
 from lineage.core.chain import chain_of
 from lineage.core.elements import Element
-from lineage.core.errors import RefusedError
+from lineage.core.errors import NotAtOnceError, RefusedError
 from lineage.core.receivers import issuer_of
 from lineage.core.rule import State, judge_all
 from lineage.core.times import Instant
 from lineage.core.world import World
-from lineage.deliver.callers import Authenticate, Role, require
+from lineage.deliver.callers import Authentication, Role, require
 from lineage.deliver.current import Current
+from lineage.deliver.direct import DirectRoute
 
 Document = dict[str, Any]
 
@@ -44,32 +44,37 @@ _SECOND: Final = 1_000_000
 _DEPTH: Final = 32  # of nested actors in an answer; what asks has to parse it
 
 
-class _Direct(APIRoute):
-    """A route that reads its request itself: what the framework would do first takes as long as the answer."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The endpoint."""
-        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
-        return endpoint
-
-
-def router(current: Current, clock: Callable[[], Instant], authenticate: Authenticate) -> APIRouter:
+def router(
+    current: Current,
+    clock: Callable[[], Instant],
+    authentication: Authentication,
+) -> APIRouter:
     """``POST /introspect``.
 
     Args:
         current: What is known.
         clock: The moment now.
-        authenticate: Says who asks; it takes the role ``receiver``.
+        authentication: Says who asks; it takes the role ``receiver``.
     """
-    routes = APIRouter(route_class=_Direct)
+    routes = APIRouter(route_class=DirectRoute)
 
     @routes.post("/introspect", summary="RFC 7662: may a token still be honoured", openapi_extra=_BODY)
     async def introspect(request: Request) -> Response:
         ids = await asked(request)
-        return JSONResponse(await run_in_threadpool(answered, request, ids), headers=_HEADERS)
+        try:  # to hand it over to a thread and back takes longer than to answer
+            return JSONResponse(answered_at_once(request, ids), headers=_HEADERS)
+        except NotAtOnceError:
+            return JSONResponse(await run_in_threadpool(answered, request, ids), headers=_HEADERS)
+
+    def answered_at_once(request: Request, ids: tuple[str, ...]) -> Document:
+        if authentication.recognise is None:
+            raise NotAtOnceError("who asks has to be found out")
+        require(authentication.recognise(request), Role.RECEIVER)
+        with current.world_at_once() as world:
+            return introspection(world, ids, clock())
 
     def answered(request: Request, ids: tuple[str, ...]) -> Document:
-        require(authenticate(request), Role.RECEIVER)
+        require(authentication.authenticate(request), Role.RECEIVER)
         with current.world() as world:
             return introspection(world, ids, clock())
 

@@ -13,6 +13,7 @@ from lineage.serve.demo import ASKED, RESPONDER, StoryClock, incident_path
 from lineage.serve.demo_story import demo_story, register_receiver
 from lineage.serve.http.starting import Say, serve
 from lineage.serve.http_settings import HttpSettings
+from lineage.serve.keeping import Keeping
 from lineage.serve.service import Service, Trust
 from lineage.serve.shared_log import SharedLog
 from lineage.store.store import open_store
@@ -42,7 +43,8 @@ def run_serving(settings: HttpSettings, *, say: Say) -> None:
             log.close()
             shared = SharedLog(lambda: open_log(url, create=False, clock=clock))
             try:
-                service = Service(store, shared, Trust(), clock, source="urn:delegraph:demo")
+                worlds = Keeping(store, shared, None, log_inside=True)
+                service = Service(store, shared, Trust(), clock, source="urn:delegraph:demo", worlds=worlds)
                 register_receiver(service)
                 serve(service, settings, say=say, name=RESPONDER, story=demo_story(service))
             finally:

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lineage.core.chain import Chain, Hop, chain_of
+from lineage.core.chain import Chain, Hop, action_gaps, chain_of, chain_of_action
 from lineage.core.elements import ELEMENT_KINDS, cite, key_of, split_key, stated
 from lineage.core.events import Fact, document
-from lineage.core.findings import Finding, chain_findings
+from lineage.core.findings import Finding, action_findings, chain_findings
 from lineage.core.reach import Reach
-from lineage.core.rule import Because, Gap, Verdict, gaps, judge_all
+from lineage.core.rule import Because, Gap, State, Verdict, gaps, judge, judge_all
 from lineage.core.times import Instant, format_instant
 from lineage.core.world import World
 
@@ -79,6 +79,39 @@ def chain_documents(world: World, chain: Chain, states: Mapping[str, Verdict]) -
         "chain": [
             _hop_document(world, hop, kind, states) for hop, (_, kind) in zip(chain.hops, principals, strict=True)
         ],
+    }
+
+
+def who_answer(world: World, action: str, *, at: Instant) -> Document:
+    """The answer to ``who`` about an action that facts tell of, but for how far the projection is."""
+    facts = world.actions.get(action)
+    chain = chain_of_action(world, action)
+    authority = world.authority(action)
+    occurred_at, recorded_at = facts[0].event.occurred_at, min(fact.recorded_at for fact in facts)
+    unknown = Verdict(State.UNKNOWN)
+    hops = {hop.element for hop in chain.hops if hop.element}
+    states = judge_all(world, {*hops, authority} if authority else hops, at)
+    resource = stated(facts, "resource")
+    named = stated(facts, "decision")
+    return {
+        "action": action,
+        "operation": _first(facts, "operation"),
+        "tool": _first(facts, "tool"),
+        "resource": {"type": resource.value.type, "id": resource.value.id} if resource else None,
+        "outcome": _first(facts, "outcome"),
+        "occurred_at": format_instant(occurred_at),
+        **chain_documents(world, chain, states),
+        "decision": decision_document(world.decisions.get(named.value)) if named else None,
+        "authority": {
+            "element": authority,
+            "then_as_known_then": verdict_document(
+                judge(world.as_known_at(recorded_at), authority, occurred_at) if authority else unknown
+            ),
+            "then_as_known_now": verdict_document(judge(world, authority, occurred_at) if authority else unknown),
+            "now": verdict_document(states[authority] if authority else unknown),
+        },
+        "gaps": gap_documents(action_gaps(world, action, chain)),
+        "findings": finding_documents(action_findings(world, action, chain, at)),
     }
 
 
@@ -168,20 +201,20 @@ def depth_documents(depths: Counter[tuple[int, str]]) -> list[Document]:
 def action_document(world: World, action: str) -> Document:
     """An action in one line."""
     facts = world.actions.get(action)
-
-    def first(field: str) -> Any:
-        found = stated(facts, field)
-        return found.value if found else None
-
     return {
         "action": action,
-        "operation": first("operation"),
-        "tool": first("tool"),
-        "outcome": first("outcome"),
-        "actor": first("actor"),
+        "operation": _first(facts, "operation"),
+        "tool": _first(facts, "tool"),
+        "outcome": _first(facts, "outcome"),
+        "actor": _first(facts, "actor"),
         "occurred_at": format_instant(facts[0].event.occurred_at),
         "authority": world.authority(action),
     }
+
+
+def _first(facts: tuple[Fact, ...], field: str) -> Any:
+    found = stated(facts, field)
+    return found.value if found else None
 
 
 def fact_document(fact: Fact) -> Document:

@@ -13,31 +13,27 @@ from ingest import bounds, credentials
 from ingest.intake import Intake
 from ingest.log import Log, entry_of
 from ingest.projector import project
-from lineage.core.chain import action_gaps, chain_of_action
-from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key, stated
+from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.errors import DriftError, OtherOrderError, RefusedError, UnavailableError
 from lineage.core.events import Event, RevocationAcknowledged, RevocationLifted, RevocationOrdered, Target
-from lineage.core.findings import action_findings
 from lineage.core.orders import Order
 from lineage.core.reach import Proposal, Reach, reach_of
 from lineage.core.receipts import orders_of
-from lineage.core.rule import State, Verdict, judge, judge_all, judge_name
+from lineage.core.rule import judge, judge_all, judge_name
 from lineage.core.times import Instant, format_instant
 from lineage.core.trust import TrustTable
 from lineage.core.world import World
 from lineage.serve.documents import (
     Document,
     chain_answer,
-    chain_documents,
-    decision_document,
-    finding_documents,
-    gap_documents,
     reach_document,
     status_answer,
-    verdict_document,
+    who_answer,
 )
+from lineage.serve.keeping import Keeping
 from lineage.serve.ordering import by_kind, refuse_one_person, refuse_people, returning
 from lineage.serve.plans import effect_findings, plan_details
+from lineage.serve.worlds import Loading, Worlds, as_of
 from lineage.store.questions import Reader
 from lineage.store.store import Store
 
@@ -94,7 +90,14 @@ class Service:
     """Questions and orders over one store and its log."""
 
     def __init__(
-        self, store: Store, log: Log | None, trust: Trust, clock: Callable[[], Instant], *, source: str
+        self,
+        store: Store,
+        log: Log | None,
+        trust: Trust,
+        clock: Callable[[], Instant],
+        *,
+        source: str,
+        worlds: Worlds | None = None,
     ) -> None:
         """Take what it works on.
 
@@ -104,84 +107,65 @@ class Service:
             trust: The trust table in force.
             clock: The moment now.
             source: The source that orders are sent under.
+            worlds: Where questions about one thing find what they need; None: in the store, each time.
         """
         self.store = store
         self.log = log
         self.trust = trust
         self.clock = clock
         self.source = source
+        self.worlds = Loading(store, log, trust.table) if worlds is None else worlds
+
+    def at_once(self) -> "Service | None":
+        """The same for whoever may not wait: who, chain and status raise NotAtOnceError; None: nothing is kept here."""
+        if not isinstance(self.worlds, Keeping):
+            return None
+        at_hand = self.worlds.at_once()
+        return Service(self.store, self.log, self.trust, self.clock, source=self.source, worlds=at_hand)
 
     # Questions
 
     def who(self, action: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
         """Who stood behind an action; None if no fact tells of it."""
-        with self.store.reader(trust=self.trust.table, known_at=known_at) as reader:
-            world = reader.world()
-            reader.load_actions(world, [action])
-        facts = world.actions.get(action)
-        if not facts:
-            return None
-        chain = chain_of_action(world, action)
-        authority = world.authority(action)
-        occurred_at, recorded_at = facts[0].event.occurred_at, min(fact.recorded_at for fact in facts)
-        unknown = Verdict(State.UNKNOWN)
-        hops = {hop.element for hop in chain.hops if hop.element}
-        states = judge_all(world, {*hops, authority} if authority else hops, at)
-        resource = stated(facts, "resource")
-        named = stated(facts, "decision")
-        return {
-            "action": action,
-            "operation": _first(world, action, "operation"),
-            "tool": _first(world, action, "tool"),
-            "resource": {"type": resource.value.type, "id": resource.value.id} if resource else None,
-            "outcome": _first(world, action, "outcome"),
-            "occurred_at": format_instant(occurred_at),
-            **chain_documents(world, chain, states),
-            "decision": decision_document(world.decisions.get(named.value)) if named else None,
-            "authority": {
-                "element": authority,
-                "then_as_known_then": verdict_document(
-                    judge(world.as_known_at(recorded_at), authority, occurred_at) if authority else unknown
-                ),
-                "then_as_known_now": verdict_document(judge(world, authority, occurred_at) if authority else unknown),
-                "now": verdict_document(states[authority] if authority else unknown),
-            },
-            "gaps": gap_documents(action_gaps(world, action, chain)),
-            "findings": finding_documents(action_findings(world, action, chain, at)),
-            "as_of": self.as_of(),
-        }
+        found = self.worlds.of(f"action:{action}", known_at)
+        return (
+            None
+            if found is None
+            else {
+                **found.answer("who", at, lambda world: who_answer(world, action, at=at)),
+                "as_of": found.as_of,
+            }
+        )
 
     def chain(self, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
         """Who stood behind a token or a delegation; None if no fact names it."""
         if kind not in ELEMENT_KINDS:
             raise RefusedError(f"only a token or a delegation has a chain, not a {kind}: ask for token:ID")
-        key = key_of(kind, id_)
-        with self.store.reader(trust=self.trust.table, known_at=known_at) as reader:
-            world = reader.world()
-            reader.load_elements(world, [key])
-            if not world.graph.granted(key) and not reader.is_named(key):
-                return None
-        return {**chain_answer(world, kind, id_, at=at), "as_of": self.as_of()}
+        found = self.worlds.of(key_of(kind, id_), known_at)
+        return (
+            None
+            if found is None
+            else {
+                **found.answer("chain", at, lambda world: chain_answer(world, kind, id_, at=at)),
+                "as_of": found.as_of,
+            }
+        )
 
     def status(self, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
         """The state of an element, principal, workload, session or client; None if no fact names it."""
+        if kind not in ELEMENT_KINDS | NAME_KINDS:
+            raise RefusedError(f"{kind!r} has no state; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}")
         key = key_of(kind, id_)
-        with self.store.reader(trust=self.trust.table, known_at=known_at) as reader:
-            world = reader.world()
-            if kind in ELEMENT_KINDS:
-                reader.load_elements(world, [key])
-                known = world.graph.granted(key) or reader.is_named(key)
-            elif kind in NAME_KINDS:
-                reader.load_name(world, key)
-                known = reader.is_named(key)
-            else:
-                raise RefusedError(
-                    f"{kind!r} has no state; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}"
-                )
-            if not known:
-                return None
-        verdict = judge(world, key, at) if kind in ELEMENT_KINDS else judge_name(world, kind, id_, at)
-        return {**status_answer(world, kind, id_, verdict, at=at, known_at=known_at), "as_of": self.as_of()}
+        found = self.worlds.of(key, known_at)
+        if found is None:
+            return None
+
+        def answer(world: World) -> Document:
+            verdict = judge(world, key, at) if kind in ELEMENT_KINDS else judge_name(world, kind, id_, at)
+            return status_answer(world, kind, id_, verdict, at=at, known_at=known_at)
+
+        said = found.answer(f"status of {kind}", at, answer)  # of a workload it is what a principal's is, but says so
+        return {**said, "at": format_instant(at), "as_of": found.as_of}
 
     def reach(
         self,
@@ -268,23 +252,7 @@ class Service:
 
     def as_of(self) -> Document:
         """How far the projection is: when its last record was recorded, and how many records are not in it yet."""
-        positions, recorded_at = self.store.standing()
-        return {
-            "recorded_at": None if recorded_at is None else format_instant(recorded_at),
-            "behind": self._behind(positions),
-        }
-
-    def _behind(self, positions: dict[tuple[str, int], int]) -> int | None:
-        if self.log is None:
-            return None
-        try:
-            if self.store.log not in (None, self.log.identity):
-                return None  # positions mean nothing in another log
-            ends = self.log.ends()
-        except UnavailableError:
-            return None
-        behind = {place: end - positions.get(place, 0) for place, end in ends.items()}
-        return None if min(behind.values(), default=0) < 0 else sum(behind.values())
+        return as_of(self.store, self.log, *self.store.standing())
 
     # Orders
 
@@ -507,8 +475,3 @@ def split_of(of: str) -> tuple[str, str]:
     if not id_:
         raise RefusedError(f"{of!r} is not KIND:ID, such as token:t1 or principal:agent:planner")
     return kind, id_
-
-
-def _first(world: World, action: str, field: str) -> object:
-    found = stated(world.actions.get(action), field)
-    return found.value if found else None

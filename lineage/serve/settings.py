@@ -140,6 +140,11 @@ class Settings:
         return self.store
 
     @property
+    def log_inside(self) -> bool:
+        """Whether the log stands in the store's own file."""
+        return self.log_url == self.store
+
+    @property
     def on_kafka(self) -> bool:
         """Whether the log is a Kafka."""
         return (self.log or "").startswith("kafka:")

@@ -8,6 +8,7 @@ from ingest import codec
 from ingest.log import Log, open_log
 from lineage.core.errors import UnavailableError
 from lineage.core.times import Instant
+from lineage.serve.keeping import Keeping
 from lineage.serve.service import Service
 from lineage.serve.settings import DEFAULT_SOURCE, DEFAULT_STORE, Settings
 from lineage.serve.shared_log import SharedLog
@@ -69,7 +70,8 @@ def opened_shared_service(settings: Settings) -> Iterator[Service]:
     trust = settings.read_trust()
     with opened_store(settings) as store:
         log = SharedLog(lambda: _open_log(settings, create=False))
+        worlds = Keeping(store, log, trust.table, log_inside=settings.log_inside)
         try:
-            yield Service(store, log, trust, now, source=settings.source)
+            yield Service(store, log, trust, now, source=settings.source, worlds=worlds)
         finally:
             log.close()

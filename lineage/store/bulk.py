@@ -28,6 +28,10 @@ class Backend(Protocol):
         """The engine for writers."""
         ...
 
+    def glance(self, engine: Engine) -> sqlite.Glance | None:
+        """What tells at once, and without waiting, whether anything was committed; None: nothing does."""
+        ...
+
     def wait_for_turn(self, connection: Connection) -> None:
         """Write alone from here to the end of the transaction: what is read now stays true."""
         ...

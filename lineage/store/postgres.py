@@ -163,6 +163,10 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="READ COMMITTED", delegraph_writes=True)
 
 
+def glance(_engine: Engine) -> None:
+    """Nothing: to ask a server is to wait for it."""
+
+
 def wait_for_turn(connection: Connection) -> None:
     """Write alone from here to the end of the transaction: what is read now stays true."""
     connection.exec_driver_sql(_TURN)

@@ -6,7 +6,7 @@ import threading
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any, Final, NamedTuple
@@ -111,6 +111,8 @@ class Store:
 
     def close(self) -> None:
         """Give the connections back."""
+        if glance := self.__dict__.pop("glance", None):
+            glance.close()
         self.engine.dispose()
 
     @contextmanager
@@ -366,6 +368,36 @@ class Store:
             rows = connection.execute(_PLACE).all()
         positions = {(topic, partition): following for topic, partition, following, _ in rows if topic is not None}
         return rows[0][3] or b"", positions
+
+    def facts_behind(self, positions: Mapping[tuple[str, int], int]) -> Iterator[Fact]:
+        """The facts behind some positions, in the order of each partition."""
+        for first, last in self._spans_behind(positions):
+            yield from self.facts_between(first, last)
+
+    def facts_again_behind(self, positions: Mapping[tuple[str, int], int]) -> Iterator[Fact]:
+        """The facts of which a duplicate stands behind some positions: it may be the one recorded first."""
+        for first, last in self._spans_behind(positions):
+            again = sa.select(sighting.c.fact).where(sighting.c.n.between(first, last))
+            with self.connection() as connection:
+                found = self._facts(connection, sa.select(*FACT).where(fact.c.n.in_(again)))
+            yield from (stored.fact for stored in found)
+
+    def _spans_behind(self, positions: Mapping[tuple[str, int], int]) -> Iterator[tuple[int, int]]:
+        """The first and the last number that is projected behind some positions, by partition."""
+        for (topic, partition), following in self.positions().items():
+            first = positions.get((topic, partition), 0)
+            if first < following:
+                yield Position(topic, partition, first).number, Position(topic, partition, following - 1).number
+
+    @cached_property
+    def glance(self) -> Callable[[], object] | None:
+        """Tells without waiting whether anything was committed; None: it takes asking the server."""
+        return backend_of(self.engine.dialect).glance(self.engine)
+
+    def mark(self) -> object:
+        """A value that stays the same as long as the facts and the positions do."""
+        with faults(self.engine):
+            return self.place() if self.glance is None else self.glance()
 
     def search(self, text: str, *, limit: int, start: str | None = None) -> list[str]:
         """Keys (``KIND:ID``) that contain a text, whatever its case (of ASCII letters), sorted, from ``start`` on."""

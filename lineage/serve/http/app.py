@@ -1,12 +1,13 @@
 """The app: every question under ``/v1``, what else is mounted, and what every answer has in common."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
 from lineage import __version__
+from lineage.deliver.direct import DirectRoute
 from lineage.serve.http import faults, own, receipts, reference, writes
 from lineage.serve.http.answers import document_response
 from lineage.serve.http.asking import Question, answered
@@ -30,19 +31,26 @@ def create_app(
     app = FastAPI(title="delegraph", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     faults.install(app, show_fault)
     measures = Measures()
-    app.include_router(writes.router(site))  # before the questions: `/revocations/{id}` takes all that is below
+    # A request is held against route after route: what is asked most comes first.
+    app.include_router(_asking(site, [question for question in QUESTIONS if question.at_once]))
+    app.include_router(writes.router(site))  # before the other questions: `/revocations/{id}` takes all that is below
     app.include_router(receipts.router(site))
     app.include_router(own.router(site, measures))
     for part in parts:
         app.include_router(part)
-    for question in QUESTIONS:
-        endpoint = _endpoint(site, question)
-        path = f"/v1{question.path}"
-        app.add_api_route(path, endpoint, methods=["GET"], openapi_extra=operation_of(question))
-        app.add_api_route(path, endpoint, methods=["HEAD"], include_in_schema=False)
+    app.include_router(_asking(site, [question for question in QUESTIONS if not question.at_once]))
     app.include_router(reference.router(app))
     app.add_middleware(Shell, hosts=site.hosts, limits=site.limits, tls=site.tls, measures=measures)
     return app
+
+
+def _asking(site: Site, questions: Iterable[Question]) -> APIRouter:
+    router = APIRouter(prefix="/v1", route_class=DirectRoute)
+    for question in questions:
+        endpoint = _endpoint(site, question)
+        router.add_api_route(question.path, endpoint, methods=["GET"], openapi_extra=operation_of(question))
+        router.add_api_route(question.path, endpoint, methods=["HEAD"], include_in_schema=False)
+    return router
 
 
 def _endpoint(site: Site, question: Question) -> Callable[[Request], Awaitable[Response]]:

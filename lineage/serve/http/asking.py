@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from starlette.requests import Request
 
+from lineage.core.errors import DelegraphError, NotAtOnceError
 from lineage.core.times import format_instant
 from lineage.deliver.callers import Caller, Role, require
 from lineage.serve.documents import Document
@@ -35,6 +36,7 @@ class Question:
         roles: Who may ask; one of them is enough.
         answer: The name of the document's schema in the OpenAPI document.
         about: Its parameters that hold ids, for the access log.
+        at_once: Whether it may be answered without waiting for anything, from what is kept.
     """
 
     path: str
@@ -44,6 +46,7 @@ class Question:
     roles: tuple[Role, ...] = ASKERS
     answer: str = "Document"
     about: tuple[str, ...] = ("of",)
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +70,27 @@ async def answered(site: Site, question: Question, request: Request, *, besides:
     Raises:
         DelegraphError: Anything that stands in the way; ``faults`` makes a problem document of it.
     """
+    if question.at_once and site.at_once is not None:
+        try:  # to hand a question over to a thread and back takes longer than to answer it
+            return _answer(site.at_once, question, request, besides)
+        except NotAtOnceError:
+            pass
     return await site.workers.run(_answer, site, question, request, besides)
 
 
 def _answer(site: Site, question: Question, request: Request, besides: tuple[Parameter, ...]) -> Answer:
     caller = require(site.authenticate(request), *question.roles)
     query = Query.of(request.path_params, request.query_params, (*question.parameters, *besides), now=site.now)
-    log_access(caller, request, **dict(_ids(question, query)))
-    return Answer(question.ask(site, caller, query), caller, query)
+    asked = dict(_ids(question, query))
+    try:
+        document = question.ask(site, caller, query)
+    except NotAtOnceError:
+        raise  # it is asked again
+    except DelegraphError:
+        log_access(caller, request, **asked)
+        raise
+    log_access(caller, request, **asked)
+    return Answer(document, caller, query)
 
 
 def _ids(question: Question, query: Query) -> Iterator[tuple[str, Any]]:
@@ -87,4 +103,4 @@ def _ids(question: Question, query: Query) -> Iterator[tuple[str, Any]]:
 
 def log_access(caller: Caller, request: Request, **more: Any) -> None:
     """Write who asked for what to the access log: one structured line, whatever stands in it."""
-    access.info("%s %s", request.method, request.url.path, extra={"caller": caller.name, **more})
+    access.info("%s %s", request.method, request.scope["path"], extra={"caller": caller.name, **more})

@@ -5,26 +5,31 @@ from collections.abc import Callable
 from starlette.requests import HTTPConnection
 
 from lineage.core.times import Instant
-from lineage.deliver.callers import Authenticate, Caller
+from lineage.deliver.callers import Authenticate, Authentication, Caller
 from lineage.serve.http.bearer import Bearers
 from lineage.serve.http.keys import IssuerKeys, fetching
 from lineage.serve.http.trusted_proxy import TrustedProxy
 from lineage.serve.http_settings import HttpSettings
 
 
-def authenticating(settings: HttpSettings, clock: Callable[[], Instant]) -> Authenticate | None:
+def authenticating(settings: HttpSettings, clock: Callable[[], Instant]) -> Authentication | None:
     """How callers are authenticated; None: nothing is configured."""
     bearers = None
     if settings.issuer is not None and settings.jwks is not None:
         bearers = Bearers(settings, IssuerKeys(fetching(settings.jwks)), clock)
     proxy = TrustedProxy(settings) if settings.proxy_user_header is not None else None
     if bearers is None:
-        return None if proxy is None else proxy.authenticate
+        return None if proxy is None else Authentication(proxy.authenticate, proxy.authenticate)
     if proxy is None:
-        return bearers.authenticate
+        return Authentication(bearers.authenticate, bearers.recognise)
+    return Authentication(
+        _by_either(bearers.authenticate, proxy.authenticate), _by_either(bearers.recognise, proxy.authenticate)
+    )
 
-    def by_either(connection: HTTPConnection) -> Caller:
+
+def _by_either(by_token: Authenticate, by_proxy: Authenticate) -> Authenticate:
+    def authenticate(connection: HTTPConnection) -> Caller:
         """By a token, if there is one, else by what the proxy says."""
-        return (bearers if "authorization" in connection.headers else proxy).authenticate(connection)
+        return (by_token if "authorization" in connection.headers else by_proxy)(connection)
 
-    return by_either
+    return authenticate

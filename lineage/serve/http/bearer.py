@@ -14,6 +14,7 @@ import jwt
 from starlette.requests import HTTPConnection
 
 from ingest import bounds, credentials
+from lineage.core.errors import NotAtOnceError
 from lineage.core.times import Instant
 from lineage.deliver.callers import Caller, Role, UnauthenticatedError
 from lineage.serve.http.keys import IssuerKeys
@@ -46,10 +47,7 @@ class Bearers:
             UnauthenticatedError: There is no token, or it is not good.
             UnavailableError: The keys of the issuer cannot be fetched.
         """
-        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise UnauthenticatedError("send a token of the issuer: Authorization: Bearer …")
-        digest, now = hashlib.sha256(token.encode(errors="replace")).digest(), self._clock()
+        token, digest, now = self._shown(connection)
         known = self._verified.get(digest)
         if known is not None and now < known[1]:
             return known[0]
@@ -59,6 +57,26 @@ class Bearers:
             if len(self._verified) > _VERIFIED:
                 self._verified.popitem(last=False)
         return caller
+
+    def recognise(self, connection: HTTPConnection) -> Caller:
+        """Says who asks, if their token was verified a moment ago.
+
+        Raises:
+            UnauthenticatedError: There is no token.
+            NotAtOnceError: It has to be verified, for which a key may have to be fetched.
+        """
+        _, digest, now = self._shown(connection)
+        known = self._verified.get(digest)
+        if known is None or now >= known[1]:
+            raise NotAtOnceError("the token has to be verified")
+        return known[0]
+
+    def _shown(self, connection: HTTPConnection) -> tuple[str, bytes, Instant]:
+        """The token, its digest, and the moment now."""
+        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise UnauthenticatedError("send a token of the issuer: Authorization: Bearer …")
+        return token, hashlib.sha256(token.encode(errors="replace")).digest(), self._clock()
 
     def caller_of(self, token: str) -> Caller:
         """Whom a token is of.

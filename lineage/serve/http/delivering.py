@@ -22,7 +22,7 @@ def endpoints(settings: Settings, site: Site) -> list[APIRouter]:
     keys = settings.read_keys()
     transmitter = Transmitter.of(service.store, service.trust.table, settings.ssf, keys, clock)
     found = [
-        introspection.router(current, clock, authenticate),
+        introspection.router(current, clock, site.authentication),
         shared_signals.router(transmitter, authenticate),
         shared_signals.jwks_router(keys),
     ]

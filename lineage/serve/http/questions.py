@@ -87,10 +87,23 @@ QUESTIONS: Final = (
         title="Who stood behind an action: human, agents, tokens, hop by hop",
         answer="Who",
         about=("action",),
+        at_once=True,
     ),
-    Question(path="/chain", ask=chain, parameters=(OF, *TIMES), title="Who stood behind an element", answer="Chain"),
     Question(
-        path="/status", ask=status, parameters=(OF, *TIMES), title="The state, and because of what", answer="Status"
+        path="/chain",
+        ask=chain,
+        parameters=(OF, *TIMES),
+        title="Who stood behind an element",
+        answer="Chain",
+        at_once=True,
+    ),
+    Question(
+        path="/status",
+        ask=status,
+        parameters=(OF, *TIMES),
+        title="The state, and because of what",
+        answer="Status",
+        at_once=True,
     ),
     Question(
         path="/reach",

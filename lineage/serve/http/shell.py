@@ -5,11 +5,12 @@ Plain ASGI, around everything that is mounted, whoever made it.
 
 import asyncio
 import time
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -49,7 +50,8 @@ class Shell:
         self._app = app
         self._hosts = hosts
         self._limits = limits
-        self._headers = _HEADERS | ({"Strict-Transport-Security": _STRICT_TRANSPORT} if tls else {})
+        headers = _HEADERS | ({"Strict-Transport-Security": _STRICT_TRANSPORT} if tls else {})
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -64,9 +66,8 @@ class Shell:
             if message["type"] == "http.response.start":
                 begun = True
                 self._measures.answered(scope, message["status"], time.perf_counter() - began)
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                said = {name for name, _ in message["headers"]}
+                message["headers"] += [header for header in self._headers if header[0] not in said]
             await send(message)
 
         refused = self._refused(scope)
@@ -124,6 +125,7 @@ class Shell:
         return f"a body has at most {self._limits.body_bytes:,} bytes; send it in parts"
 
 
+@lru_cache(maxsize=64)
 def _name_of(host: str) -> str:
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")

@@ -4,13 +4,15 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any, Final, ParamSpec, TypeVar
+
+from starlette.requests import HTTPConnection
 
 from lineage.core.errors import UnavailableError
 from lineage.core.times import Instant
-from lineage.deliver.callers import Authenticate
+from lineage.deliver.callers import Authentication, Caller
 from lineage.serve.service import Service
 
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -81,13 +83,13 @@ class Workers:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Site:
     """What one process serves.
 
     Attributes:
         service: Questions and orders. Any thread may ask it.
-        authenticate: Says who asks; may block.
+        authentication: Says who asks.
         hosts: The names under which it may be asked for (the header ``Host``), without ports.
         writers: The same for events, so that a flood of them keeps no question and no order waiting.
         one_order: Held while an order is given: of two repetitions one is the order, the other finds it.
@@ -99,7 +101,7 @@ class Site:
     """
 
     service: Service
-    authenticate: Authenticate
+    authentication: Authentication
     hosts: frozenset[str] = LOOPBACK_HOSTS
     tls: bool = False
     four_eyes: int | None = None
@@ -108,6 +110,23 @@ class Site:
     writers: Workers = field(default_factory=lambda: Workers(Limits(workers=2)))
     one_order: threading.Lock = field(default_factory=threading.Lock)
     one_batch: threading.Lock = field(default_factory=threading.Lock)
+
+    @cached_property
+    def at_once(self) -> "Site | None":
+        """The same for whoever may not wait; None: everything here takes waiting."""
+        service = self.service.at_once()
+        recognise = self.authentication.recognise
+        if service is None or recognise is None:
+            return None
+        return replace(self, service=service, authentication=Authentication(recognise))
+
+    def authenticate(self, connection: HTTPConnection) -> Caller:
+        """Says who asks; may block.
+
+        Raises:
+            UnauthenticatedError: That is not known.
+        """
+        return self.authentication.authenticate(connection)
 
     @property
     def now(self) -> Instant:

@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import APIRouter
 
 from lineage.core.errors import RefusedError
+from lineage.deliver.callers import Authentication
 from lineage.serve.health import address_of
 from lineage.serve.http.app import create_app
 from lineage.serve.http.authentication import authenticating
@@ -62,22 +63,23 @@ def serve(
     Raises:
         RefusedError: The address is none, is taken, or nobody could be authenticated there.
     """
-    authenticate = authenticating(settings, service.clock)
+    authentication = authenticating(settings, service.clock)
     with (
-        bound(settings.listen, loopback_only=authenticate is None) as listening,
+        bound(settings.listen, loopback_only=authentication is None) as listening,
         workers(Limits()) as pool,
         workers(Limits(workers=2)) as writers,
     ):
         host, port = listening.getsockname()[:2]
         address = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
         routers: list[APIRouter] = []
-        if authenticate is None:
+        if authentication is None:
             signing_in = SigningIn(name or this_user(), service.clock, port=port, tls=settings.tls)
-            authenticate, routers = signing_in.authenticate, [signing_in.router()]
+            authentication = Authentication(signing_in.authenticate, signing_in.authenticate)
+            routers = [signing_in.router()]
             address = f"{address}/sign-in?token={signing_in.token}"
         site = Site(
             service=service,
-            authenticate=authenticate,
+            authentication=authentication,
             hosts=LOOPBACK_HOSTS | settings.names | {host},
             tls=settings.tls,
             four_eyes=four_eyes,
