@@ -29,6 +29,7 @@ from lineage.store.bulk import backend_of
 from lineage.store.compare import differences, twin
 from lineage.store.sequences import STEP
 from lineage.store.store import Store, open_store
+from lineage.store.tables import name
 from tests import stores, worlds
 
 START = 1_790_000_000_000_000
@@ -126,7 +127,7 @@ def test_whatever_could_not_be_read_is_put_aside(fresh: stores.Fresh, origin: st
 def test_places_that_are_too_long_for_an_index_stay_apart(store: Store):
     """Two files whose long names differ at the front are two files."""
     names = [letter + "/" + "x" * 4_000 for letter in "ab"]
-    store.put_aside(line(1, origin=name) for name in names)
+    store.put_aside(line(1, origin=one) for one in names)
 
     assert 2 == store.count_quarantined()
 
@@ -153,10 +154,13 @@ def test_a_search_finds_what_contains_the_text(fresh: stores.Fresh, ids: list[st
         ]
         store.write(batch_of(values))
         keys = [f"token:{id_}" for id_ in ids] + ["principal:human:x"]
+        with store.engine.begin() as connection:  # as other processes do, each for itself
+            connection.execute(name.insert(), [{"key": key} for key in keys for _ in range(1 + len(key) % 5)])
 
         expected = sorted((key for key in keys if lower(text) in lower(key)), key=str.encode)
         assert expected == store.search(text, limit=100)
         assert expected[:2] == store.search(text, limit=2)
+        assert expected[1:2] == store.search(text, limit=1, start=expected[1] if expected[1:] else "z")
         store.close()
 
 
