@@ -29,7 +29,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check fmt jars browser screenshots stack stack-down story soak bench bench-full wheel lock clean
+.PHONY: help setup demo test lint types check fmt jars browser screenshots examples stack stack-down story soak bench bench-full wheel lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ browser: setup ## install Chromium for the tests of the pages, where it is not h
 
 screenshots: browser ## a picture of every page of the demo incident into build/screenshots/
 	$(RUN) benchmarks.screenshots $(ARGS)
+
+examples: setup ## hold the conversation of the HTTP API's examples anew, and write down what is answered now
+	$(RUN) tests.conversations
 
 stack: setup ## Kafka, PostgreSQL and two consumers on this machine, without containers
 	@$(RUN) compose.native up

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from ingest import codec
 from lineage.core.elements import ELEMENT_KINDS
-from lineage.core.errors import NotAtOnceError
+from lineage.core.errors import NotAtOnceError, UnavailableError
 from lineage.core.records import Record
 from lineage.serve import keeping
 from lineage.serve.keeping import Keeping
@@ -207,6 +207,36 @@ def test_a_store_that_was_put_together_anew_is_read_anew(desk: Desk):
             after = state(service, "token:t1")
 
         assert ("active", True) == (after, bool(said))
+
+
+def test_a_file_that_is_locked_for_a_moment_is_waited_for(desk: Desk):
+    """
+    Where a glance cannot say whether anything came, the store is asked, which waits: nothing is refused for it.
+    """
+    desk.take(token("t1"))
+    with keeping_at(desk) as (store, service):
+        state(service, "token:t1")
+        assert store.glance is not None
+        store.glance.close()  # type: ignore[attr-defined]
+        at_once = service.at_once()
+        assert at_once is not None
+        with pytest.raises(NotAtOnceError):
+            state(at_once, "token:t1")
+
+        assert "active" == state(service, "token:t1")
+
+
+def test_a_file_that_is_gone_is_not_made_again(desk: Desk):
+    """
+    A store whose file was removed is away; to look at it leaves nothing in its place.
+    """
+    desk.take(token("t1"))
+    with keeping_at(desk) as (_, service):
+        desk.file.unlink()
+        with pytest.raises(UnavailableError):
+            state(service, "token:t1")
+
+        assert not desk.file.exists()
 
 
 def test_no_more_is_kept_than_fits(desk: Desk, monkeypatch: pytest.MonkeyPatch):

@@ -20,6 +20,7 @@ from lineage.core.records import DECISIONS, ORDERS, Batch, Position, Record
 from lineage.serve import live as live_graph
 from lineage.serve.live import LiveGraph, digest_of_store
 from lineage.serve.service import Service, Trust
+from lineage.store import store as of_stores
 from lineage.store.store import Store, open_store
 from tests import worlds
 from tests.compare import table_of
@@ -98,7 +99,7 @@ def test_a_graph_that_is_read_in_pages_is_whole(tmp_path: Path, monkeypatch: Any
     """
     However many facts there are at once, `load` reads each of them once.
     """
-    monkeypatch.setattr(live_graph, "_PAGE", 3)
+    monkeypatch.setattr(of_stores, "_READ", 3)
     rng = random.Random(5)
     store = store_in(tmp_path)
     for batch in batches_of(worlds.world(rng), rng, None):

@@ -75,6 +75,11 @@ class World:
             if body.decision is not None:
                 self.uses[f"decision:{body.decision}"].add(body.action)
 
+    def add_authority(self, fact: Fact) -> None:
+        """Take in one more fact unless it is an action or a decision: what is alive does not depend on these."""
+        if not isinstance(fact.event.body, ActionPerformed | DecisionMade):
+            self.add(fact)
+
     def as_known_at(self, known_at: Instant) -> "World":
         """This world with only what was recorded by an earlier moment."""
         return self if self.latest <= known_at else World(self.facts(), trust=self.trust, known_at=known_at)

@@ -2,15 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
 
-from lineage.core.events import ActionPerformed, DecisionMade, Fact
 from lineage.core.trust import TrustTable
 from lineage.core.world import World
 from lineage.store.following import Follower
 from lineage.store.store import Store
-
-_PAGE: Final = 50_000  # facts read at once
 
 
 class Current:
@@ -44,18 +40,10 @@ class Current:
 
     def _load(self, still: Store) -> None:
         world = World(trust=self._trust)
-        after = -1
-        while page := still.facts(after=after, limit=_PAGE):
-            for found in page:
-                _add(world, found.fact)
-            after = page[-1].number
+        for fact in still.every_fact():
+            world.add_authority(fact)
         self._world = world
 
     def _take(self, still: Store, positions: Mapping[tuple[str, int], int]) -> None:
         for fact in still.facts_behind(positions):
-            _add(self._world, fact)
-
-
-def _add(world: World, fact: Fact) -> None:
-    if not isinstance(fact.event.body, ActionPerformed | DecisionMade):
-        world.add(fact)
+            self._world.add_authority(fact)

@@ -8,11 +8,11 @@ read back, and what a process knew better than another it writes again.
 
 import heapq
 import logging
+from collections.abc import Iterable
 from typing import Final
 
 from lineage.core.errors import FencedError
 from lineage.core.events import ActionPerformed, DecisionMade, Fact
-from lineage.core.records import Position
 from lineage.core.spreading import Version, changes, moments, touched, touched_by
 from lineage.core.times import Instant
 from lineage.core.trust import TrustTable
@@ -83,11 +83,7 @@ class Spread:
             if known is None or known.edition != edition:
                 self._load(still)
             else:
-                for (topic, partition), following in positions.items():
-                    before = known.positions.get((topic, partition), 0)
-                    if before < following:
-                        first, last = (Position(topic, partition, n).number for n in (before, following - 1))
-                        self._new += self._added(self._world, still.facts_between(first, last))
+                self._new += self._added(self._world, still.facts_behind(known.positions))
             self._standing = Standing(edition, positions)
 
     def _load(self, still: Store) -> None:
@@ -102,7 +98,7 @@ class Spread:
         self._new.clear()
 
     @staticmethod
-    def _added(world: World, facts: list[Fact]) -> list[Fact]:
+    def _added(world: World, facts: Iterable[Fact]) -> list[Fact]:
         relevant = [fact for fact in facts if not isinstance(fact.event.body, ActionPerformed | DecisionMade)]
         for fact in relevant:
             world.add(fact)

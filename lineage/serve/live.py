@@ -16,8 +16,8 @@ from typing import Final
 from lineage.core.collector import collector_spared
 from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.errors import RefusedError, UnavailableError
-from lineage.core.events import ActionPerformed, DecisionMade, Event, Fact, digest
-from lineage.core.records import Batch, Position
+from lineage.core.events import Event, digest
+from lineage.core.records import Batch
 from lineage.core.rule import judge, judge_name
 from lineage.core.times import Instant, format_instant, parse_instant
 from lineage.core.trust import TrustTable
@@ -28,7 +28,6 @@ from lineage.store.store import Store
 
 # What was last compared with the store so long ago may lack an order that others have projected since: it is no answer.
 STALE_SECONDS: Final = 10.0
-_PAGE: Final = 50_000  # facts read at once
 _MANY: Final = 10_000  # records in a batch while a consumer catches up
 
 
@@ -64,11 +63,8 @@ class LiveGraph:
             edition = still.edition()
             following, recorded_at = still.standing()
             world = World(trust=self._trust)
-            after = -1
-            while page := still.facts(after=after, limit=_PAGE):
-                for found in page:
-                    _add(world, found.fact)
-                after = page[-1].number
+            for fact in still.every_fact():
+                world.add_authority(fact)
         with self._lock:
             self._world, self._following = world, dict(following)
             self._edition, self._recorded_at = edition, recorded_at
@@ -82,7 +78,7 @@ class LiveGraph:
             if self._edition is None or any(self._following.get(place, 0) != expected for place, (expected, _) in ours):
                 return
             for record in batch.readable:
-                _add(self._world, record.fact)
+                self._world.add_authority(record.fact)
             for place, (_, following) in batch.advance.items():
                 self._following[place] = following
             self._heard(max((record.fact.recorded_at for record in batch.readable), default=None))
@@ -97,14 +93,10 @@ class LiveGraph:
             positions, recorded_at = still.standing()
             if edition == self._edition:
                 with self._lock:
-                    for (topic, partition), following in positions.items():
-                        known = self._following.get((topic, partition), 0)
-                        if known < following:
-                            first = Position(topic, partition, known).number
-                            last = Position(topic, partition, following - 1).number
-                            for fact in still.facts_between(first, last):
-                                _add(self._world, fact)
-                            self._following[topic, partition] = following
+                    for fact in still.facts_behind(self._following):
+                        self._world.add_authority(fact)
+                    for place, following in positions.items():
+                        self._following[place] = max(following, self._following.get(place, 0))
                     self._heard(recorded_at)
                     self._followed_at = began
                 return
@@ -198,11 +190,8 @@ def _tells_of(world: World, kind: str, key: str) -> bool:
 def digest_of_store(store: Store, trust: TrustTable | None) -> str:
     """The digest that a live graph of a store has."""
     world = World(trust=trust)
-    after = -1
-    while page := store.facts(after=after, limit=_PAGE):
-        for found in page:
-            _add(world, found.fact)
-        after = page[-1].number
+    for fact in store.every_fact():
+        world.add_authority(fact)
     return digest_of(world)
 
 
@@ -225,11 +214,6 @@ def _events(world: World) -> Iterable[Event]:
         world.principals.bindings,
     )
     return {fact.event for index in indexes for key in index for fact in index.get(key)}
-
-
-def _add(world: World, fact: Fact) -> None:
-    if not isinstance(fact.event.body, ActionPerformed | DecisionMade):
-        world.add(fact)
 
 
 Answer = Callable[[Mapping[str, list[str]]], tuple[int, Document]]

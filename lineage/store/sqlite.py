@@ -103,13 +103,17 @@ class Glance:
 
     def __init__(self, file: Path) -> None:
         """Take the file. The connection is its own: SQLite counts what others than that have committed."""
-        self._connection = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
+        where = f"{file.absolute().as_uri()}?mode=rw"  # it is not made if it is gone
+        self._connection = sqlite3.connect(where, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
         self._lock = threading.Lock()
 
     def __call__(self) -> object:
-        """A value that is another once somebody has committed."""
-        with self._lock:
-            (number,) = self._connection.execute("PRAGMA data_version").fetchone()
+        """A value that is another once somebody has committed, and whenever that cannot be said at once."""
+        try:
+            with self._lock:
+                (number,) = self._connection.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            return object()
         return self, number  # the numbers of two connections have nothing to do with one another
 
     def close(self) -> None:

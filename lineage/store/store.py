@@ -29,6 +29,7 @@ from lineage.store.sql import among, chunks, storable
 from lineage.store.tables import Keys, fact, meta, name, plan, position, quarantine, ref, release, sighting
 
 _REMEMBERED: Final = 16_384  # decoded values; some 30 MB
+_READ: Final = 50_000  # facts at once where all are
 _PAGE: Final = 10_000  # rows that are fetched at once where there may be any number
 _EDITION: Final = sa.select(meta.c.value).where(meta.c.name == "edition")
 _POSITIONS: Final = sa.select(position.c.topic, position.c.partition, position.c.next_offset)
@@ -337,6 +338,13 @@ class Store:
         """The facts in the order of their numbers, a page at a time."""
         with self.connection() as connection:
             return self._facts(connection, sa.select(*FACT).where(fact.c.n > after).order_by(fact.c.n).limit(limit))
+
+    def every_fact(self) -> Iterator[Fact]:
+        """All facts in the order of their numbers, read in parts; of a store that stands still."""
+        after = -1
+        while page := self.facts(after=after, limit=_READ):
+            yield from (found.fact for found in page)
+            after = page[-1].number
 
     def latest_facts(self, topic: str, partition: int, *, limit: int) -> list[Fact]:
         """The facts of a partition that came last, the latest first."""

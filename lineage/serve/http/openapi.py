@@ -3,7 +3,8 @@
 It is made from the table of questions and the shapes of the documents, so that it says what is served.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -11,54 +12,76 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
 from lineage import __version__
-from lineage.deliver.callers import Role
-from lineage.deliver.problems import MEDIA_TYPE
-from lineage.serve.http.asking import ASKERS, Question
-from lineage.serve.http.forgery import HEADER
-from lineage.serve.http.parameters import REVOCATION, TIMES
-from lineage.serve.http.query import Parameter
+from lineage.serve.http.asking import Question
+from lineage.serve.http.delivery_operations import DELIVERIES
+from lineage.serve.http.delivery_shapes import DELIVERED
+from lineage.serve.http.describing import (
+    ALWAYS,
+    JSON,
+    REF,
+    SECURITY,
+    answer,
+    header,
+    parameter_of,
+    problems,
+    ref,
+    roles_of,
+)
+from lineage.serve.http.examples import add_examples
+from lineage.serve.http.glossary import describe
 from lineage.serve.http.shapes import ANSWERS
 
-_REF: Final = "#/components/schemas/"
-_PROBLEMS: Final = {
-    "400": "A parameter, a header or the body is wrong; `parameter` names it.",
-    "401": "Who asks is not known.",
-    "403": "The caller may not do that.",
-    "404": "No fact names it.",
-    "409": "The order would kill what the plan does not list; `unlisted` names it.",
-    "413": "The body is too large.",
-    "415": "The body is of another media type.",
-    "422": "The key was given with another order.",
-    "421": "Nobody of that name (the header `Host`) is here.",
-    "503": "The log or the store is away, or too much is asked at once; `Retry-After` says when to try again.",
+_DESCRIPTION: Final = """\
+Which human, which agent and which token took each action, and what falls when one of them is revoked.
+
+Ids travel in the query, percent-encoded: `of=KIND:ID`, split at the first colon. Times are RFC 3339. Lists say whether
+they are complete; `next` is the `after` of the next page. Faults are problem documents (RFC 9457) whose types stay.
+
+The examples are one conversation about one incident: an agent's token leaks, somebody asks who used it, and it is
+revoked until every gateway has said that it knows.
+"""
+_TAGS: Final = {
+    "questions": "Who did what, by which authority, as of when; and what an order would end.",
+    "writes": "Events in, orders, lifts and acknowledgements.",
+    "operations": "What the server says of itself.",
+    "enforcement": "What a gateway asks before it honours a token.",
+    "shared signals": "Streams of what is revoked (SSF 1.0), pushed or polled.",
+    "keys and status lists": "What everybody may fetch: the keys that we sign with, and token status lists.",
 }
-ALWAYS: Final = ("421", "503")
-SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"session": []}]
-OPEN: Final[list[Any]] = []
+_SCHEMES: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of the issuer."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "delegraph-8480",
+        "description": "Where no issuer is configured: by the link that `delegraph serve` prints.",
+    },
+}
 
 
 def operation_of(question: Question) -> dict[str, Any]:
     """What the document says of a question."""
     several = any(parameter.repeatable for parameter in question.parameters)
-    one = _ref(question.answer)
-    schema = {"anyOf": [one, _many(one)]} if several else one
+    one = ref(question.answer)
     missing = ("404",) if _can_miss(question) else ()
     return {
         "operationId": _id_of(question.path),
         "summary": question.title,
-        "description": _roles(question.roles)
+        "description": roles_of(question.roles)
         + (" With several ids the answer is a list, in the order asked." if several else ""),
         "tags": ["questions"],
-        "parameters": [_parameter(parameter) for parameter in question.parameters]
-        + [_header("If-None-Match", "The `ETag` of the answer that the client has.")],
+        "parameters": [parameter_of(parameter) for parameter in question.parameters]
+        + [
+            header(
+                "If-None-Match", "The `ETag` of the answer that the client has.", example='"0f6e1f0f8e8d8a2d3c4b5a69"'
+            )
+        ],
         "responses": {
-            "200": {
-                "description": question.title,
-                "headers": {"ETag": {"schema": {"type": "string"}, "description": "Changes with the document."}},
-                "content": {"application/json": {"schema": schema}},
-            },
+            "200": answer(
+                question.title, {"anyOf": [one, _many(one)]} if several else one, ETag="Changes with the document."
+            ),
             "304": {"description": "The client has it already."},
-            **_problems("400", "401", "403", *missing, *ALWAYS),
+            **problems("400", "401", "403", *missing, *ALWAYS),
         },
         "security": SECURITY,
     }
@@ -73,7 +96,7 @@ def _many(one: dict[str, Any]) -> dict[str, Any]:
         "type": "object",
         "required": ["items", "total", "complete", "next"],
         "properties": {
-            "items": {"type": "array", "items": {"anyOf": [one, _ref("Missing")]}},
+            "items": {"type": "array", "items": {"anyOf": [one, ref("Missing")]}},
             "total": {"type": ["integer", "null"]},
             "complete": {"type": "boolean"},
             "next": {"type": ["string", "null"]},
@@ -81,271 +104,8 @@ def _many(one: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _ref(name: str) -> dict[str, Any]:
-    return {"$ref": f"{_REF}{name}"}
-
-
 def _id_of(path: str) -> str:
     return path.strip("/").split("/")[0] if "{" not in path else "revocation"
-
-
-def _roles(roles: Iterable[Role]) -> str:
-    return f"Role: {' or '.join(sorted(roles))}."
-
-
-def _parameter(parameter: Parameter) -> dict[str, Any]:
-    schema: dict[str, Any] = dict(parameter.schema)
-    if parameter.repeatable:
-        schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": 100}
-    found: dict[str, Any] = {
-        "name": parameter.name,
-        "in": parameter.where,
-        "required": parameter.required,
-        "description": parameter.description,
-        "schema": schema,
-    }
-    if parameter.example is not None:
-        found["example"] = [parameter.example] if parameter.repeatable else parameter.example
-    return found
-
-
-def _header(name: str, description: str, *, schema: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": "header",
-        "required": False,
-        "description": description,
-        "schema": schema or {"type": "string"},
-    }
-
-
-def _problems(*statuses: str) -> dict[str, Any]:
-    content = {MEDIA_TYPE: {"schema": _ref("Problem")}}
-    return {status: {"description": _PROBLEMS[status], "content": content} for status in statuses}
-
-
-def _json(description: str, schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
-    content: dict[str, Any] = {"schema": schema}
-    if example is not None:
-        content["example"] = example
-    return {"description": description, "content": {"application/json": content}}
-
-
-_FORGERY: Final = _header(HEADER, "Any value. Needed of a browser that is signed in by a cookie or a proxy.")
-_EVENT: Final = {
-    "type": "token.issued",
-    "event_id": "idp-15",
-    "source": "https://idp.example",
-    "occurred_at": "2026-11-02T09:12:38Z",
-    "token": "https://idp.example#mailer-1",
-    "subject": "human:alice@example.com",
-    "actor": "agent:mailer",
-}
-_TARGET: Final = {
-    "type": "object",
-    "required": ["kind", "id"],
-    "additionalProperties": False,
-    "properties": {
-        "kind": {"type": "string", "enum": ["principal", "workload", "session", "client", "delegation", "token"]},
-        "id": {"type": "string", "minLength": 1, "maxLength": 512},
-    },
-}
-_ORDER: Final = {
-    "type": "object",
-    "required": ["target", "reason"],
-    "additionalProperties": False,
-    "properties": {
-        "target": _TARGET,
-        "mode": {"type": "string", "enum": ["revoke", "suspend"], "default": "revoke"},
-        "cascade": {"type": "boolean", "default": True},
-        "reason": {
-            "type": "string",
-            "enum": [
-                *("compromise", "credential_leak", "key_compromise", "offboarding", "role_change", "task_completed"),
-                *("policy_violation", "risk_elevated", "user_request", "inactivity", "superseded", "admin", "test"),
-                "other",
-            ],
-        },
-        "issued_before": {"type": "string", "format": "date-time"},
-        "note": {"type": "string", "maxLength": 4_096},
-        "plan_digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-    },
-}
-_ORDER_EXAMPLE: Final = {
-    "target": {"kind": "token", "id": "https://idp.example#mailer-1"},
-    "reason": "credential_leak",
-    "note": "found in a public repository",
-}
-
-# What the endpoints beside the questions say of themselves.
-OPERATIONS: Final[dict[str, dict[str, Any]]] = {
-    "take_events": {
-        "operationId": "take_events",
-        "summary": "Append events to the log",
-        "description": f"{_roles([Role.PRODUCER])} Of the sources that are the caller's. What cannot be read goes to "
-        "quarantine and is counted; orders, lifts and acknowledgements are refused, and then nothing is taken in.",
-        "tags": ["writes"],
-        "parameters": [_FORGERY],
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {"schema": {"type": "array", "items": {}}, "example": [_EVENT]},
-                "application/x-ndjson": {"schema": {"type": "string"}},
-                "application/avro": {"schema": {"type": "string", "format": "binary"}},
-            },
-        },
-        "responses": {
-            "200": _json("The log holds them, and they are projected.", _ref("Counts")),
-            **_problems("400", "401", "403", "413", "415", *ALWAYS),
-        },
-        "security": SECURITY,
-    },
-    "give_order": {
-        "operationId": "give_order",
-        "summary": "Order a revocation or a suspension",
-        "description": f"{_roles([Role.RESPONDER])} With the digest of a plan it is refused if it would kill what the "
-        "plan does not list.",
-        "tags": ["writes"],
-        "parameters": [
-            _header(
-                "Idempotency-Key",
-                "With the same key the same order is given once, also over a restart.",
-                schema={"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-            ),
-            _FORGERY,
-        ],
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": _ORDER, "example": _ORDER_EXAMPLE}},
-        },
-        "responses": {
-            "201": {
-                **_json("It is given, and in force.", _ref("Ordered")),
-                "headers": {"Location": {"schema": {"type": "string"}, "description": "The revocation."}},
-            },
-            **_problems("400", "401", "403", "404", "409", "413", "415", "422", *ALWAYS),
-        },
-        "security": SECURITY,
-    },
-    "lift_order": {
-        "operationId": "lift_order",
-        "summary": "Lift an order",
-        "description": _roles([Role.RESPONDER]),
-        "tags": ["writes"],
-        "parameters": [_parameter(REVOCATION), _FORGERY],
-        "requestBody": {
-            "required": False,
-            "content": {
-                "application/json": {
-                    "schema": {
-                        "type": "object",
-                        "additionalProperties": False,
-                        "properties": {"note": {"type": "string", "maxLength": 4_096}},
-                    },
-                    "example": {"note": "false alarm"},
-                }
-            },
-        },
-        "responses": {
-            "200": _json("It is lifted.", _ref("Lifted")),
-            **_problems("400", "401", "403", "404", "413", "415", *ALWAYS),
-        },
-        "security": SECURITY,
-    },
-    "acknowledge": {
-        "operationId": "acknowledge",
-        "summary": "Say what was done about an order",
-        "description": f"{_roles([Role.RECEIVER])} The caller is the receiver; without `token` it speaks for all that "
-        "was delivered to it.",
-        "tags": ["writes"],
-        "parameters": [_parameter(REVOCATION), _FORGERY],
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["outcome"],
-                        "additionalProperties": False,
-                        "properties": {
-                            "outcome": {"type": "string", "enum": ["enforced", "rejected"]},
-                            "token": {"type": "string", "minLength": 1, "maxLength": 512},
-                            "note": {"type": "string", "maxLength": 4_096},
-                        },
-                    },
-                    "example": {"outcome": "enforced"},
-                }
-            },
-        },
-        "responses": {
-            "201": _json("It is taken.", _ref("Acknowledged")),
-            **_problems("400", "401", "403", "404", "413", "415", *ALWAYS),
-        },
-        "security": SECURITY,
-    },
-    "read_receipt": {
-        "operationId": "receipt",
-        "summary": "What a revocation ended, a line an element",
-        "description": _roles(ASKERS),
-        "tags": ["questions"],
-        "parameters": [_parameter(parameter) for parameter in (REVOCATION, *TIMES)],
-        "responses": {
-            "200": {
-                "description": "Lines of JSON, sorted by id.",
-                "content": {"application/x-ndjson": {"schema": _ref("ReceiptLine")}},
-            },
-            **_problems("400", "401", "403", "404", *ALWAYS),
-        },
-        "security": SECURITY,
-    },
-    "live": {
-        "operationId": "live",
-        "summary": "What is recorded, as it is projected",
-        "description": f"{_roles(ASKERS)} Server-sent events: `hello`, then a `fact` each; `skipped` where it is too "
-        "much, `away` while the store cannot be asked.",
-        "tags": ["questions"],
-        "parameters": [_header("Last-Event-ID", "The id of the last event that was seen.")],
-        "responses": {
-            "200": {
-                "description": "Events without end.",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
-            },
-            **_problems("400", "401", "403", *ALWAYS),
-        },
-        "security": SECURITY,
-    },
-    "healthz": {
-        "operationId": "healthz",
-        "summary": "Whether the process lives",
-        "tags": ["operations"],
-        "responses": {"200": _json("It does.", {"type": "object"}, {"status": "ok"}), **_problems("421")},
-        "security": OPEN,
-    },
-    "readyz": {
-        "operationId": "readyz",
-        "summary": "Whether questions can be answered",
-        "tags": ["operations"],
-        "responses": {"200": _json("They can.", {"type": "object"}), **_problems(*ALWAYS)},
-        "security": OPEN,
-    },
-    "metrics": {
-        "operationId": "metrics",
-        "summary": "Metrics, in Prometheus's text format",
-        "description": f"Open on loopback; elsewhere {_roles(ASKERS)}",
-        "tags": ["operations"],
-        "responses": {
-            "200": {"description": "All of them.", "content": {"text/plain": {"schema": {"type": "string"}}}},
-            **_problems("401", "403", *ALWAYS),
-        },
-        "security": [*SECURITY, {}],
-    },
-}
-_DESCRIPTION: Final = """\
-Which human, which agent and which token took each action, and what falls when one of them is revoked.
-
-Ids travel in the query, percent-encoded: `of=KIND:ID`, split at the first colon. Times are RFC 3339. Lists say whether
-they are complete; `next` is the `after` of the next page. Faults are problem documents (RFC 9457) whose types stay.
-"""
 
 
 def document_of(app: FastAPI) -> dict[str, Any]:
@@ -358,30 +118,41 @@ def document_of(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    components = document.setdefault("components", {})
-    schemas = components.setdefault("schemas", {})
-    for name, shape in ANSWERS.items():
-        schema = TypeAdapter(shape).json_schema(ref_template=f"{_REF}{{model}}", mode="serialization")
-        schemas.update(schema.pop("$defs", {}))
-        schemas[name] = schema
-    components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of the issuer."},
-        "session": {
-            "type": "apiKey",
-            "in": "cookie",
-            "name": "delegraph-8480",
-            "description": "Where no issuer is configured: by the link that `delegraph serve` prints.",
-        },
-    }
-    document["paths"] = {path.replace(":path}", "}"): said for path, said in document["paths"].items()}
-    for said in document["paths"].values():
-        for operation in said.values():
-            # The framework's own: what it would answer, problem documents answer here.
-            if operation.get("responses", {}).get("422", {}).get("description") == "Validation Error":
-                del operation["responses"]["422"]
-            if operation["responses"].get("200") == _UNSAID:
-                del operation["responses"]["200"]
+    said = {path.replace(":path}", "}"): methods for path, methods in document["paths"].items()}
+    document["paths"] = {path: dict(_said(path, methods)) for path, methods in said.items()}
+    delivers = any((method, path) in DELIVERIES for path, methods in said.items() for method in methods)
+    shapes = ANSWERS | DELIVERED if delivers else ANSWERS
+    document["components"] = {"schemas": _schemas(shapes), "securitySchemes": _SCHEMES}
+    document = dict(json.loads(json.dumps(document)))  # nothing in it is shared any more: each part may be added to
+    describe(document)
+    add_examples(document)
+    used = {tag for methods in document["paths"].values() for said in methods.values() for tag in said.get("tags", ())}
+    document["tags"] = [{"name": name, "description": said} for name, said in _TAGS.items() if name in used]
     return document
 
 
-_UNSAID: Final = {"description": "Successful Response", "content": {"application/json": {"schema": {}}}}
+def _said(path: str, methods: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for method, operation in methods.items():
+        said = DELIVERIES.get((method, path), operation)
+        # The framework's own: what it would answer, problem documents answer here.
+        if said["responses"].get("422", {}).get("description") == "Validation Error":
+            del said["responses"]["422"]
+        if said["responses"].get("200") == _UNSAID:
+            del said["responses"]["200"]
+        for response in said["responses"].values():
+            if response.get("content", {}).get(JSON) == _ANYTHING:
+                del response["content"][JSON]
+        yield method, {**said, "responses": dict(sorted(said["responses"].items()))}
+
+
+def _schemas(shapes: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, shape in shapes.items():
+        schema = TypeAdapter(shape).json_schema(ref_template=f"{REF}{{model}}", mode="serialization")
+        found.update(schema.pop("$defs", {}))
+        found[name] = schema
+    return found
+
+
+_ANYTHING: Final[dict[str, Any]] = {"schema": {}}
+_UNSAID: Final = {"description": "Successful Response", "content": {JSON: _ANYTHING}}

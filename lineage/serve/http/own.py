@@ -12,7 +12,7 @@ from lineage.serve.documents import Document
 from lineage.serve.http.asking import ASKERS, log_access
 from lineage.serve.http.live import Tail
 from lineage.serve.http.measures import CONTENT_TYPE, Measures
-from lineage.serve.http.openapi import OPERATIONS
+from lineage.serve.http.operations import OPERATIONS
 from lineage.serve.http.query import Query
 from lineage.serve.http.site import Site
 

@@ -17,7 +17,7 @@ from lineage.deliver.callers import require
 from lineage.serve import revocations
 from lineage.serve.http.asking import ASKERS, log_access
 from lineage.serve.http.faults import NotFoundError
-from lineage.serve.http.openapi import OPERATIONS
+from lineage.serve.http.operations import OPERATIONS
 from lineage.serve.http.parameters import REVOCATION, TIMES
 from lineage.serve.http.query import Query, usable_id
 from lineage.serve.http.site import Site

@@ -57,6 +57,8 @@ def page_of(document: dict[str, Any]) -> str:
     lines += ["<h2>Paths</h2><ul>", *_contents(document), "</ul>"]
     for path, method, operation in _operations(document):
         lines += _section(path, method, operation)
+    shared = document["components"]["examples"]
+    lines += ["<h2>Problems</h2>", *_examples("", {"examples": shared})]
     lines.append("<h2>Documents</h2>")
     for name, schema in sorted(document["components"]["schemas"].items()):
         described = escape(schema.get("description", ""))
@@ -95,12 +97,26 @@ def _section(path: str, method: str, operation: dict[str, Any]) -> Iterator[str]
             yield f"<td>{escape(parameter.get('description', ''))}</td><td>{escape(shown)}</td></tr>"
         yield "</tbody></table>"
     for media_type, body in operation.get("requestBody", {}).get("content", {}).items():
-        yield f"<p>Body: <code>{escape(media_type)}</code></p>{_block(body.get('example', body.get('schema')))}"
+        yield f"<p>Body: <code>{escape(media_type)}</code></p>"
+        yield from _examples("", body) if "examples" in body else (_block(body.get("schema")),)
     yield "<table><thead><tr><th>status</th><th>means</th><th>document</th></tr></thead><tbody>"
     for status, response in operation.get("responses", {}).items():
         names = " ".join(_names(response))
         yield f"<tr><td>{escape(status)}</td><td>{escape(response.get('description', ''))}</td><td>{names}</td></tr>"
-    yield "</tbody></table></section>"
+    yield "</tbody></table>"
+    for status, response in operation.get("responses", {}).items():
+        for content in response.get("content", {}).values():
+            yield from _examples(f"{status}: ", content)
+    yield "</section>"
+
+
+def _examples(lead: str, content: dict[str, Any]) -> Iterator[str]:
+    """The examples of one media type; those that are shared stand at the end of the page."""
+    for example in content.get("examples", {}).values():
+        if "$ref" not in example:
+            said = escape(f"{lead}{example['summary']}")
+            more = f"<p>{escape(example['description'])}</p>" if "description" in example else ""
+            yield f"<details><summary>{said}</summary>{more}{_block(example['value'])}</details>"
 
 
 def _names(response: dict[str, Any]) -> Iterator[str]:
@@ -114,4 +130,5 @@ def _names(response: dict[str, Any]) -> Iterator[str]:
 
 
 def _block(value: Any) -> str:
-    return f"<pre>{escape(json.dumps(value, ensure_ascii=False, indent=2))}</pre>"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+    return f"<pre>{escape(text)}</pre>"

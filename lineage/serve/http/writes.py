@@ -12,7 +12,7 @@ from lineage.serve.http import events, orders
 from lineage.serve.http.answers import document_response
 from lineage.serve.http.asking import log_access
 from lineage.serve.http.bodies import read_body, read_object
-from lineage.serve.http.openapi import OPERATIONS
+from lineage.serve.http.operations import OPERATIONS
 from lineage.serve.http.site import Site
 
 
