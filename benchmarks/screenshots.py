@@ -35,6 +35,10 @@ BEFORE: Final = {
     "conflicts": "/conflicts",
     "health": "/health",
     "not-found": "/who?action=nothing",
+    "wrong-time": "/who?action=mail-7&at=noonish",
+    "words": "/words",
+    "actions": "/actions?of=principal:agent:mailer",
+    "diff-form": f"/diff?of={OF}",
 }
 AFTER: Final = {
     "revocations": "/revocations",
@@ -93,6 +97,12 @@ def _take(browser: Browser, link: str, into: Path, only: list[str] | None) -> No
     page.goto("/who?action=mail-7")
     page.screenshot(path=into / "readme.png", clip={"x": 0, "y": 0, "width": 1280, "height": 780}, full_page=True)
     page.goto(f"/reach?of={OF}")
+    first.clear_cookies()
+    _confirm(page)
+    page.get_by_role("button", name="Send it again").wait_for()
+    page.screenshot(path=into / "session-ended-light.png", full_page=True)
+    first.add_cookies(cookies["cookies"])
+    page.goto(f"/reach?of={OF}")
     beside = first.new_page()
     beside.goto("/")
     beside.locator("form[action='/story/missing'] button").click()
@@ -114,7 +124,9 @@ def _take(browser: Browser, link: str, into: Path, only: list[str] | None) -> No
     waiting.value.save_as(case)
     page.goto(case.as_uri())
     page.screenshot(path=into / "case-light.png", full_page=True)
-    page.pdf(path=into / "case.pdf")
+    page.pdf(path=into / "case.pdf", prefer_css_page_size=True)
+    page.goto(f"{base}/who?action=mail-7")
+    page.pdf(path=into / "action.pdf", prefer_css_page_size=True)
 
 
 def _confirm(page: Page) -> None:

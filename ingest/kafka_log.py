@@ -241,13 +241,16 @@ class KafkaLog:
 
     @contextmanager
     def _discarded_after_a_fault(self) -> Iterator[None]:
-        """A consumer that raised in the middle of a batch never comes to the end of it."""
+        """A consumer that raised in the middle of a batch never comes to the end of it; a producer goes on trying."""
         try:
             yield
         except Exception:
             if self._consumer is not None:
                 self._consumer.close(autocommit=False)
                 self._consumer = None
+            if self._producer is not None:
+                self._producer.close(timeout=0)
+                self._producer = None
             raise
 
     def _reader(self) -> Any:
@@ -262,7 +265,7 @@ class KafkaLog:
         """Append entries, each at least once; they are on all replicas in sync when this returns."""
         entries = list(entries)
         names = {entry.topic: self.topic_name(entry.topic) for entry in entries}
-        with self._faults("write", *names.values()):
+        with self._faults("write", *names.values()), self._discarded_after_a_fault():
             producer = self._writer()
             sent = [
                 (entry.topic, producer.send(names[entry.topic], value=entry.value, key=entry.key or None))

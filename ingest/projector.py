@@ -142,6 +142,7 @@ def unreadable(
     place: int,
     recorded_at: int,
     headers: Headers = (),
+    sources: tuple[str, ...] | None = None,
 ) -> Unreadable:
     """A row for quarantine: the record whole, but a raw credential only as its digest."""
     # A credential that is spelled with escapes cannot be cut out: of such a record only the digest may be kept.
@@ -157,6 +158,7 @@ def unreadable(
         size=len(raw),
         value=value,
         headers=_kept(headers) if headers else None,
+        sources=sources,
     )
 
 

@@ -41,6 +41,7 @@ CALLERS: dict[str, dict[str, Any]] = {
     "producer": {"sub": "service:gateway", "sources": ["https://gateway.example", "https://idp.example"]},
     "investigator": {"sub": "human:ida@example.com"},
     "responder": {"sub": "human:dana@example.com"},
+    "approver": {"sub": "human:ruth@example.com", "roles": ["responder"]},
     "receiver": {"sub": "https://gateway.example"},
 }
 TIMED = "seconds"  # a field that says how long something took

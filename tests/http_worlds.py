@@ -124,16 +124,22 @@ def api_over(
     trust: Trust | None = None,
     opening: Callable[[Log], Log] = lambda log: log,
     four_eyes: int | None = None,
+    empty: bool = False,
     log_inside: bool = False,
+    log_url: str | None = None,
 ) -> Iterator[World]:
-    """The API over a store; the embedded log is in a file of its own, or in the store's. It is made once."""
+    """The API over a store; the embedded log is in a file of its own, or in the store's; or another is named.
+
+    What is there already is not made again.
+    """
     with ExitStack() as stack:
-        log_url, clock = url if log_inside else f"sqlite:///{folder / 'log.db'}", Clock(INGESTED)
+        log_url = log_url or (url if log_inside else f"sqlite:///{folder / 'log.db'}")
+        clock = Clock(INGESTED)
         store = open_store(url, codec.read, create=True)
         stack.callback(store.close)
         log = SharedLog(lambda: opening(open_log(log_url, create=True, clock=clock)))
         stack.callback(log.close)
-        if store.log is None:
+        if store.log is None and not empty:
             take_in([str(incident_path())], log, store, format="jsonl", clock=clock)
             project(log, store, None)
         clock.now = ASKED

@@ -52,7 +52,7 @@ REACH_KEYS = [
 # What is beside it, and no part of its digest.
 PLAN_KEYS = [
     *("depths", "receivers", "uncovered", "recent_hour", "shared", "spared"),
-    *("unjudged", "backdated", "narrower", "warnings"),
+    *("unjudged", "backdated", "narrower", "warnings", "approvals"),
 ]
 USES_KEYS = [
     *("kind", "id", "items", "total", "complete", "next", "first", "last", "places"),

@@ -1,5 +1,6 @@
 """`delegraph serve` and `delegraph demo --serve` as processes: the link, the tail, leaving; and what they refuse."""
 
+import asyncio
 import json
 import os
 import re
@@ -8,12 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 from click.testing import CliRunner
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
 from lineage.serve.cli import main
 from lineage.serve.http import live
@@ -283,3 +286,62 @@ def test_the_tail_takes_a_bounded_number(tmp_path: Path, monkeypatch: pytest.Mon
             listener.close()
 
     assert 503 == refused
+
+
+def test_one_who_leaves_before_the_tail_begins_makes_room(tmp_path: Path):
+    """
+    A client that is gone before the first word to it is counted no longer.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "https",
+            "path": "/v1/live",
+            "raw_path": b"/v1/live",
+            "query_string": b"",
+            "root_path": "",
+            "headers": [(b"host", b"us.example"), (b"authorization", f"Bearer {world.token()}".encode())],
+        }
+
+        async def leave() -> Message:
+            return {"type": "http.disconnect"}
+
+        async def unheard(_message: Message) -> None:
+            raise OSError("gone")
+
+        async def come_and_go() -> str:
+            with suppress(ClientDisconnect):
+                await world.app(scope, leave, unheard)
+            transport = httpx.ASGITransport(world.app)
+            async with httpx.AsyncClient(transport=transport, base_url="https://us.example") as client:
+                answer = await client.get("/metrics", headers={"Authorization": f"Bearer {world.token()}"})
+                return answer.text
+
+        assert "delegraph_http_listeners 0.0" in asyncio.run(come_and_go())
+
+
+def test_a_fault_that_nobody_thought_of_is_told_and_ends_no_tail(
+    api: tuple[World, str], monkeypatch: pytest.MonkeyPatch
+):
+    """
+    Whoever listens hears that nothing can be told for now, and then all that was recorded meanwhile.
+    """
+    world, url = api
+    listener = Listener(world, url)
+    wait_until(lambda: listener.names() == ["hello"])
+    with monkeypatch.context() as broken:
+        broken.setattr(world.service.store, "facts_between", _broken)
+        world.post("/v1/events", "producer", json=[EVENT])
+        wait_until(lambda: listener.names() == ["hello", "away"])
+    wait_until(lambda: listener.names() == ["hello", "away", "fact"])
+    listener.close()
+
+    assert "e" == json.loads(listener.heard[-1]["data"])["event"]["event_id"]
+    assert "secret" not in listener.heard[1]["data"]
+
+
+def _broken(*_numbers: int) -> None:
+    raise ValueError("a secret of the house")

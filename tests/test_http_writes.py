@@ -9,12 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from ingest import codec
 from lineage.core.errors import UnavailableError
 from lineage.core.trust import Grant, TrustTable
 from lineage.serve import revocations
+from lineage.serve.http import answers
 from lineage.serve.http.receipts import RECEIPTS
 from lineage.serve.http.site import Limits
 from lineage.serve.service import Trust
@@ -238,6 +240,19 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path):
     assert (400, "note") == (order.status_code, order.json()["parameter"])
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_one_request_has_a_bounded_number_of_events(tmp_path: Path, form: str):
+    """
+    What is smaller than its bytes and more than can be held at once is refused whole, however it is written.
+    """
+    media_type, body = FORMS[form]([event(number) for number in range(1, 5)])
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=Limits(events=3)) as world:
+        response = world.post("/v1/events", "producer", content=body, headers={"Content-Type": media_type})
+        listed = world.get("/v1/search?q=t1").json()["items"]
+
+    assert (413, "too-large", []) == (response.status_code, problem_type(response), listed)
+
+
 # Orders
 
 
@@ -411,6 +426,22 @@ def test_a_key_that_is_none_is_refused(here: World, key: str):
     assert (400, "Idempotency-Key") == (response.status_code, response.json()["parameter"])
 
 
+def test_two_keys_are_none(here: World):
+    """
+    Of a header that stands twice one may be somebody else's: it is refused.
+    """
+    headers = [("Authorization", f"Bearer {here.token('responder')}"), *(("Idempotency-Key", key) for key in "ab")]
+
+    async def order() -> httpx.Response:
+        transport = httpx.ASGITransport(here.app)
+        async with httpx.AsyncClient(transport=transport, base_url="https://us.example") as client:
+            return await client.post("/v1/revocations", json=ORDER, headers=headers)
+
+    response = asyncio.run(order())
+    assert (400, "Idempotency-Key") == (response.status_code, response.json()["parameter"])
+    assert [] == here.get("/v1/revocations").json()["items"]
+
+
 def test_repetitions_at_the_same_time_are_one_order(here: World):
     """
     Ten requests with one key, all at once, are one order.
@@ -512,6 +543,39 @@ def test_one_who_leaves_before_a_receipt_begins_keeps_nobody_from_the_next(here:
 
     for _ in range(RECEIPTS):
         asyncio.run(here.app(scope, leave, unheard))
+    assert 200 == here.get(path).status_code
+
+
+def test_one_who_does_not_read_a_receipt_is_cut_off(here: World, monkeypatch: pytest.MonkeyPatch):
+    """
+    A client that stays and takes nothing gives its place among the readers back after a while.
+    """
+    monkeypatch.setattr(answers, "TAKEN_SECONDS", 0.2)
+    order = here.post("/v1/revocations", json=ORDER).json()["revocation"]
+    path = f"/v1/revocations/{order}/receipt"
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "https",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"us.example"), (b"authorization", f"Bearer {here.token()}".encode())],
+    }
+
+    async def stay() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def unheard(_message: Message) -> None:
+        await asyncio.Event().wait()
+
+    for _ in range(RECEIPTS):
+        with pytest.raises(ClientDisconnect):
+            asyncio.run(here.app(scope, stay, unheard))
     assert 200 == here.get(path).status_code
 
 

@@ -911,7 +911,7 @@ def test_care_is_told_in_words():
     assert flat(render.checked(checked)).startswith("OK: the projection says what the log says; 3 records.")
     differing = flat(render.checked({**checked, "ok": False, "differences": ["fact 7 is missing"]}))
     assert differing.startswith("DIFFERENT: 1 difference between the projection and the log. - fact 7 is missing")
-    assert "Of 3 records in quarantine 1 could be taken up; 2 still cannot be read." in flat(
+    assert "Of 3 records in quarantine 1 could be taken up; 2 still wait." in flat(
         render.retried({"read": 3, "taken_up": 1, "waiting": 2, "as_of": as_of})
     )
     assert flat(render.doctor(examined)).startswith("Something does not answer. ok store: fine FAULT log: locked")

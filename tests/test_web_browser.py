@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 
 from compose.native.chromium import ARGUMENTS, chromium
 
+from .kafka_worlds import wait_until
 from .servers import had
 
 ID = "https://idp.example#mailer-1"
@@ -37,6 +38,7 @@ LOOKED_AT = (
     "/health",
     "/revocations",
     "/who?action=nothing",
+    "/words",
 )
 
 
@@ -148,7 +150,7 @@ def test_the_graph_is_drawn_and_its_table_is_reached_by_keyboard(person: Browser
 def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserContext):
     """
     The whole way: an event arrives between the plan and the order, which is refused with the difference; confirmed
-    anew it is given; and the board changes before the eyes of whoever looks at it.
+    anew it is given; going back orders nothing again; and the board changes before the eyes of whoever looks at it.
     """
     plan, beside = person.new_page(), person.new_page()
     plan.goto(f"/reach?of={OF}")
@@ -160,7 +162,12 @@ def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserConte
     new = plan.locator("tr.new th").all_inner_texts()
     _confirm(plan)
     plan.wait_for_url("**/revocations/rev-*")
+    plan.go_back()  # to the plan that was refused: it is asked for again, and nothing is sent again
+    eventually(plan, "main", "Nothing that is alive would fall")
+    plan.go_forward()
     eventually(plan, "#live h1", "PARTIAL")
+    # A line that grows with the drawing would fill the whole of it: nothing enforced would look like all of it.
+    line = plan.locator("svg.meter .rail").evaluate("rail => getComputedStyle(rail).vectorEffect")
     beside.goto("/")
     beside.locator("form[action='/story/enforced'] button").click()
     eventually(plan, "#live h1", "CLOSED")
@@ -173,12 +180,104 @@ def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserConte
     eventually(plan, "#live h1", "PARTIAL")
 
     assert ["https://idp.example#mailer-2", "https://idp.example#relay-2"] == sorted(new)
+    assert "non-scaling-stroke" == line
 
 
 def _confirm(page: Page) -> None:
     page.get_by_label("Reason").select_option("credential_leak")
     page.get_by_label("Type the id of the target").fill(ID)
     page.get_by_role("button", name="Revoke").click()
+
+
+def test_what_was_typed_outlives_the_session(person: BrowserContext):
+    """
+    The session ends between the plan and the order: nothing is ordered, and after signing in elsewhere what was typed
+    is sent from where it stands, as one order.
+    """
+    page = person.new_page()
+    page.goto("/reach?of=token:https%3A%2F%2Fidp.example%23scraper-1&mode=suspend")
+    page.get_by_label("Reason").select_option("test")
+    page.get_by_label("Note").fill("three lines of care")
+    page.get_by_label("Type the id of the target").fill("https://idp.example#scraper-1")
+    session = person.cookies()
+    person.clear_cookies()
+    page.get_by_role("button", name="Suspend").click()
+    eventually(page, "main", "What you had filled in is still here")
+    kept = page.get_by_text("three lines of care").is_visible()
+    person.add_cookies(session)
+    page.get_by_role("button", name="Send it again").dblclick()
+    page.wait_for_url("**/revocations/rev-*")
+
+    assert kept
+    eventually(page, "main", "three lines of care")
+
+
+def test_the_board_says_when_it_is_not_live(link: str, browser: Browser, signed_in: Path):
+    """
+    Whoever follows a revocation while the server, or their session, goes away is told so; and when it is back.
+    """
+    person = _somebody(link, browser, signed_in, [])  # that a request fails is on the console as well
+    page = person.new_page()
+    page.goto("/revocations")
+    asked_again = "htmx.trigger(document.getElementById('live'), 'recorded')"
+    person.set_offline(True)
+    page.evaluate(asked_again)
+    eventually(page, "#live-state", "Not live: the server does not answer.")
+    person.set_offline(False)
+    session = person.cookies()
+    person.clear_cookies()
+    page.evaluate(asked_again)
+    eventually(page, "#live-state", "Not live: your session has ended")
+    person.add_cookies(session)
+    page.evaluate(asked_again)
+    expect(page.locator("#live-state")).to_be_hidden(timeout=SECONDS * 1_000)
+    person.close()
+
+
+def test_the_graph_is_moved_by_keyboard_and_leaves_the_wheel_to_the_page(person: BrowserContext):
+    """
+    Arrows move it, plus zooms, zero shows all of it; the wheel over it scrolls the page, as everywhere else on it.
+    """
+    page = person.new_page()
+    page.goto(f"/graph?of={OF}")
+    page.wait_for_selector("#drawing[data-drawn]")
+    box, views = page.locator("#drawing"), []
+    box.focus()
+    for key in ("ArrowRight", "ArrowDown", "+", "0"):
+        before = box.get_attribute("data-view")
+        page.keyboard.press(key)
+        expect(box).not_to_have_attribute("data-view", before, timeout=SECONDS * 1_000)
+        views.append(box.get_attribute("data-view"))
+    box.hover()
+    page.mouse.wheel(0, 300)
+    wait_until(lambda: page.evaluate("window.scrollY") > 0)
+
+    assert (4, views[-1]) == (len(set(views)), box.get_attribute("data-view"))
+
+
+def test_an_id_is_copied_as_it_is(person: BrowserContext):
+    """
+    The button beside an id has it on the clipboard byte for byte.
+    """
+    person.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = person.new_page()
+    page.goto(f"/chain?of={OF}")
+    page.get_by_role("button", name="Copy the id").click()
+    page.get_by_role("button", name="Copied").wait_for()
+
+    assert page.evaluate("navigator.clipboard.readText()") == ID
+
+
+def test_what_is_printed_has_no_buttons(person: BrowserContext):
+    """
+    On paper stands what was found out; the ways to other pages, the forms and the moment that is now are left out.
+    """
+    page = person.new_page()
+    page.goto("/who?action=mail-7")
+    page.emulate_media(media="print")
+    hidden = [page.locator(name).first.is_hidden() for name in (".around", "nav", ".find", ".moment", ".copy")]
+
+    assert ([True] * 5, True) == (hidden, page.locator("h1").is_visible())
 
 
 def test_without_javascript_everything_works(link: str, browser: Browser, signed_in: Path):
@@ -236,7 +335,7 @@ def test_nothing_keeps_anybody_from_using_a_page(link: str, browser: Browser, si
     context.close()
     night = _somebody(link, browser, signed_in, [], color_scheme="dark")
     page = night.new_page()
-    for path in LOOKED_AT[:6]:
+    for path in LOOKED_AT:
         page.goto(path)
         found += _serious(page, {"runOnly": ["color-contrast"]})
     night.close()

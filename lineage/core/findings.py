@@ -253,15 +253,12 @@ def _ever_later(world: World, keys: Iterable[str]) -> bool:
     return True
 
 
-SEQUENCE_HOLE: Final = "sequence-hole"
-
-
 def sequence_hole(before: Fact, after: Fact) -> Finding:
     """A hole in what a source numbers without gaps: events that were sent and never arrived."""
     source, first, last = after.event.source, (before.event.sequence or 0) + 1, (after.event.sequence or 0) - 1
     missing = str(first) if first == last else f"{first} to {last}"
     why = f"{source} numbers its events without gaps, and sequence {missing} never arrived"
-    return Finding(SEQUENCE_HOLE, f"source:{source}", why, (before, after))
+    return Finding("sequence-hole", f"source:{source}", why, (before, after))
 
 
 def unauthorised(fact: Fact, of: str) -> Finding:

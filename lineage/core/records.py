@@ -98,6 +98,7 @@ class Unreadable:
         size: Of the record as it came, in bytes.
         value: The record; a raw credential in it is replaced by its digest. None if only the digest may be kept.
         headers: Those of the record, as JSON; None if it has none.
+        sources: Of a record that came over HTTP, the sources that its sender may use; None of every other.
     """
 
     number: int | None
@@ -110,6 +111,7 @@ class Unreadable:
     size: int
     value: bytes | None
     headers: bytes | None = None
+    sources: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Caring for a store: taking records up from quarantine, projecting anew, comparing. Documents."""
 
+import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,18 +10,21 @@ from ingest.log import Entry, entry_of
 from ingest.projector import project, read_record
 from lineage.core.errors import BadRecordError
 from lineage.core.records import Readable, Record
+from lineage.serve import sending
 from lineage.serve.documents import Document
 from lineage.serve.service import Service
 from lineage.store.compare import differences, twin
 from lineage.store.replacing import beside, exchange
 from lineage.store.store import Quarantined
 
+logger = logging.getLogger(__name__)
+
 
 def retry(service: Service) -> Document:
     """Take up from quarantine what can be read now.
 
     A record of the log becomes the fact that it always was, at its own place and moment; a line of a file is appended
-    to the log. What still cannot be read stays.
+    to the log. What still cannot be read stays, and so does what came over HTTP from who may not say that.
     """
     log = service.require_log()
     now = service.clock()
@@ -47,11 +51,19 @@ def retry(service: Service) -> Document:
 
 
 def _line(item: Quarantined) -> Entry | None:
+    """What the log never took as an entry: a line of a file, or what came over HTTP in either form."""
+    raw, sources = item.record.value or b"", item.record.sources
     try:
-        event = codec.decode_line(item.record.value or b"")
+        if sources is None:
+            return entry_of(codec.decode_line(raw))
+        event = sending.read(raw)
+        entry = entry_of(event)
     except BadRecordError:
         return None
-    return entry_of(event)
+    if sending.is_given_elsewhere(event) or not sending.may_use(sources, event.source):
+        logger.warning("record %d in quarantine is not taken up: who sent it may not send that", item.id)
+        return None
+    return entry
 
 
 def rebuild(service: Service, progress: Callable[[int], None]) -> Document:

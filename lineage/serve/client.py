@@ -206,6 +206,11 @@ class Client:
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
         return cast("shapes.Ordered", self._sent("POST", "/v1/revocations", json=body, headers=headers).json())
 
+    def approve(self, plan_digest: str) -> shapes.Approved:
+        """Approve a plan, for somebody else to order by its digest within the hour."""
+        path = f"/v1/plans/{quote(plan_digest, safe='')}/approvals"
+        return cast("shapes.Approved", self._sent("POST", path, json={}).json())
+
     def lift(self, id: str, *, note: str | None = None) -> shapes.Lifted:
         """Lift an order."""
         return cast("shapes.Lifted", self._sent("POST", f"{_path(id)}/lift", json=_said(note=note)).json())

@@ -43,20 +43,22 @@ _STEPS: Final = (
     Step(
         title="What would fall?",
         text="Before anything is ordered, the plan lists every token that would end, and it carries a digest. "
-        "Open it in a second tab, and leave it there.",
+        "Leave its tab open, and come back to this one.",
         link=(_to("/reach", of=f"token:{LEAKED}"), "Look at what would fall with the leaked token"),
+        beside=True,
     ),
     Step(
         title="Meanwhile the missing event arrives",
-        text="mailer-2 was made from the leaked token, so relay-2 hangs on it as well. Now confirm the plan in the "
-        "other tab: it is refused, because more would fall than you have seen, and shows you what.",
+        text="mailer-2 was made from the leaked token, so relay-2 hangs on it as well. Let it come in, then confirm "
+        "the plan in the other tab: it is refused, because more would fall than you have seen, and shows you what.",
         link=(_to("/chain", of="token:https://idp.example#relay-2"), "Look at relay-2 once more: the gap is closed"),
         play="missing",
     ),
     Step(
         title="Give the order, and follow it",
-        text="Look at the new plan, type the id of the token, and revoke it. The board says whether everyone knows.",
-        link=("/revocations", "Look at the board of revocations"),
+        text="Look at the new plan, choose a reason, type the id of the token, and revoke it. The page that follows, "
+        "and the board of revocations, say whether everyone knows.",
+        link=(_to("/reach", of=f"token:{LEAKED}"), "Look at the plan as it is now"),
     ),
     Step(
         title="The gateway enforces it",

@@ -19,7 +19,6 @@ from lineage.core.events import (
     fact_order,
 )
 from lineage.core.findings import (
-    SEQUENCE_HOLE,
     Finding,
     action_findings,
     chain_findings,
@@ -51,6 +50,7 @@ from lineage.store.store import Quarantined
 
 PAGE: Final = 1_000  # how many items a list has at most, if nothing else is said
 _ORDER: Final = {"order": "occurred_at"}
+_HOLE: Final = "sequence-hole"
 
 
 def uses(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
@@ -304,7 +304,7 @@ def findings(
     begun = after >= 0
     if not begun:
         holes = service.store.sequence_holes(steps=steps)
-        pending = [SEQUENCE_HOLE] if holes is None else []
+        pending = [_HOLE] if holes is None else []
         _gather(found, (sequence_hole(*pair) for pair in holes or ()))
     while page := service.store.facts(after=after, limit=PAGE if most_facts is None else min(PAGE, most_facts)):
         after = page[-1].number

@@ -1,5 +1,7 @@
 """What must hold before an order or a lift is given, and what a lift would bring back."""
 
+from typing import Final
+
 from ingest import bounds, credentials
 from lineage.core.elements import split_key
 from lineage.core.errors import RefusedError
@@ -9,6 +11,12 @@ from lineage.core.receipts import receipt_of
 from lineage.core.rule import ALIVE, State, judge_all
 from lineage.core.times import Instant
 from lineage.store.questions import Reader
+
+# How a second person comes into it.
+BY_NAME: Final = "name one with --approved-by"
+BY_APPROVAL: Final = (
+    "have somebody else approve the plan (POST /v1/plans/{plan_digest}/approvals, or its page), and order by its digest"
+)
 
 
 def refuse_people(*, by: str, approved_by: str | None) -> None:
@@ -26,19 +34,31 @@ def refuse_people(*, by: str, approved_by: str | None) -> None:
             raise RefusedError(f"the id of {option} {fault}")
 
 
-def refuse_one_person(reader: Reader, elements: int, four_eyes: int, by: str, approved_by: str | None) -> None:
+def refuse_one_person(
+    reader: Reader,
+    elements: int,
+    four_eyes: int,
+    by: str,
+    approved_by: str | None,
+    *,
+    remedy: str,
+) -> None:
     """Above a number of elements it takes a second person; aliases are the same one, and an agent is none."""
     why = f"this concerns {elements:,} elements, more than --four-eyes {four_eyes:,}, and needs a second person: "
-    if approved_by is None:
-        raise RefusedError(f"{why}name one with --approved-by")
+    fault = remedy if approved_by is None else is_no_second_person(reader, by, approved_by)
+    if fault is not None:
+        raise RefusedError(f"{why}{fault}")
+
+
+def is_no_second_person(reader: Reader, by: str | None, approved_by: str) -> str | None:
+    """Why somebody cannot be the second person beside another (None: beside anybody); None: they can."""
     world = reader.world()
-    for id_ in (by, approved_by):
+    for id_ in filter(None, (by, approved_by)):
         reader.load_name(world, f"principal:{id_}")
-    if world.principals.same(by, approved_by):
-        raise RefusedError(f"{why}{approved_by} is {by}")
+    if by is not None and world.principals.same(by, approved_by):
+        return f"{approved_by} is {by}"
     kind = world.principals.kind(approved_by)
-    if kind not in ("human", "unknown"):
-        raise RefusedError(f"{why}{approved_by} is of kind {kind}")
+    return None if kind in ("human", "unknown") else f"{approved_by} is of kind {kind}"
 
 
 def returning(

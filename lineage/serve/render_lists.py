@@ -11,6 +11,7 @@ _PARTITIONS: Final = 12  # of which the doctor shows the position
 _SETTING: Final = 26  # columns of the name of a setting
 _SNIPPET: Final = 300  # characters of a record in quarantine that are shown
 _WHERE: Final = ("tool", "workload", "key_thumbprint", "session")
+_TEXTS: Final = frozenset({"reasons"})  # lists of what people wrote, which has spaces in it
 _ENVELOPE: Final = frozenset({"type", "event_id", "source", "occurred_at", "txn", "traceparent", "sequence"})
 
 
@@ -157,7 +158,7 @@ def quarantine(doc: Document) -> Page:
 def retried(doc: Document) -> Page:
     """What was taken up from quarantine."""
     page = Page().line(f"Of {many(doc['read'], 'record')} in quarantine ", (f"{doc['taken_up']:,}", "bold"),
-                       f" could be taken up; {doc['waiting']:,} still cannot be read.")  # fmt: skip
+                       f" could be taken up; {doc['waiting']:,} still wait.")  # fmt: skip
     return phrases.as_of(page, doc)
 
 
@@ -317,7 +318,7 @@ def _event(page: Page, event: Document, of: str = "") -> None:
 def event_fields(event: Document, of: str = "") -> list[tuple[str, str]]:
     """What an event says, field by field, but for its envelope and the thing that it is about."""
     fields = [name for name in event if name not in _ENVELOPE and f"{name}:{event[name]}" != of]
-    return [(name, _value(event[name])) for name in fields]
+    return [(name, joined(event[name], "; ") if name in _TEXTS else _value(event[name])) for name in fields]
 
 
 def _value(value: object) -> str:

@@ -10,6 +10,8 @@ def details(page: Page, doc: Document) -> None:
     """The fuller part of a plan; what there is nothing of is left out."""
     if "depths" not in doc:
         return
+    for one in doc["approvals"]:
+        page.line(f"Approved by {one['approved_by']}, good until {when(one['expires_at'])}.")
     depths(page, doc["depths"])
     _receivers(page, doc)
     _recent(page, doc["recent_hour"])

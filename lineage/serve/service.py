@@ -23,6 +23,7 @@ from lineage.core.rule import judge, judge_all, judge_name
 from lineage.core.times import Instant, format_instant
 from lineage.core.trust import TrustTable
 from lineage.core.world import World
+from lineage.serve.approving import approvals_of, approver_of
 from lineage.serve.documents import (
     Document,
     chain_answer,
@@ -31,7 +32,7 @@ from lineage.serve.documents import (
     who_answer,
 )
 from lineage.serve.keeping import Keeping
-from lineage.serve.ordering import by_kind, refuse_one_person, refuse_people, returning
+from lineage.serve.ordering import BY_APPROVAL, BY_NAME, by_kind, refuse_one_person, refuse_people, returning
 from lineage.serve.plans import effect_findings, plan_details
 from lineage.serve.worlds import Loading, Worlds, as_of
 from lineage.store.questions import Reader
@@ -68,6 +69,7 @@ class OrderRequest:
     max_kills: int = MAX_KILLS
     four_eyes: int | None = None
     unseen: bool = False
+    by_approval: bool = False  # the second person is who approved the plan, and cannot be named
 
     def body(self, revocation: str, plan_digest: str) -> RevocationOrdered:
         """The order as an event says it."""
@@ -201,7 +203,8 @@ class Service:
         except UnavailableError as fault:  # a copy to read from answers as well as any, but orders nothing
             logger.warning("the plan is not kept, and cannot be executed by its digest: %s", fault)
         odd = effect_findings(proposal.at, proposal.at if given_at is None else given_at)
-        trust = {"trust": self.trust.file, "as_of": self.as_of()}
+        approvals = approvals_of(self.store, reach.plan_digest, self.clock())
+        trust = {"approvals": approvals, "trust": self.trust.file, "as_of": self.as_of()}
         return {**reach_document(world, reach), **details, "warnings": odd, **trust}
 
     @staticmethod
@@ -270,10 +273,11 @@ class Service:
         refuse_people(by=request.ordered_by, approved_by=request.approved_by)
         log = self.require_log()
         project(log, self.store, self.trust.table)  # what is in the log already is part of what would be killed
-        given = self._given(request) if request.revocation is not None else None
+        given = self._given(request)
         if given is not None:
             return self._again(request, given, began)
-        now = self.clock()
+        claimed = self._claimed(request)
+        now = self.clock() if claimed is None else claimed.occurred_at
         proposal = Proposal(
             target=request.target,
             at=now if request.effective_at is None else request.effective_at,
@@ -288,12 +292,49 @@ class Service:
                 return None
             reach = reach_of(world, proposal)
             self._refuse_drift(request, reach)
+            if request.by_approval:
+                request = replace(request, approved_by=self._approver(reader, request, reach, now))
             if request.four_eyes is not None and len(reach.kills) > request.four_eyes:
                 people = (request.ordered_by, request.approved_by)
-                refuse_one_person(reader, len(reach.kills), request.four_eyes, *people)
+                remedy = BY_APPROVAL if request.by_approval else BY_NAME
+                refuse_one_person(reader, len(reach.kills), request.four_eyes, *people, remedy=remedy)
         revocation = request.revocation or f"rev-{uuid.uuid4()}"
-        self.send(request.body(revocation, request.plan_digest or reach.plan_digest), now)
+        event = claimed or self._event(request.body(revocation, request.plan_digest or reach.plan_digest), now)
+        if request.revocation is not None and claimed is None and not self._claim(revocation, event):
+            return self.order(request)  # somebody was quicker with this id: now that is found
+        self._append(event)
+        if claimed is not None and (given := self._given(request)) is not None:
+            return self._again(request, given, began)
         return self._ordered(request, revocation, world, reach, began=began, given_at=now, repeated=False)
+
+    # Of an id that the caller chose there is one order, whoever gives it at the same moment, whoever dies on the way:
+    # the event is claimed before it is appended, and who finds it claimed appends that event, which is harmless.
+
+    def _claim(self, revocation: str, event: Event) -> bool:
+        value = entry_of(event).value
+        return self.store.claim(revocation, value) == value
+
+    def _claimed(self, request: OrderRequest) -> Event | None:
+        """The order that its id was claimed for, and that is not in the log as far as is known; None: none is.
+
+        Raises:
+            OtherOrderError: It is another one.
+        """
+        value = None if request.revocation is None else self.store.claimed(request.revocation)
+        if value is None:
+            return None
+        event = self.store.decode(value)
+        assert isinstance(event.body, RevocationOrdered)  # noqa: S101 (nothing else is claimed)
+        if differs := _differing(event.body, request, plan_digest=request.plan_digest):
+            raise _other_order(event.body.revocation, differs)
+        return event
+
+    def _approver(self, reader: Reader, request: OrderRequest, reach: Reach, at: Instant) -> str | None:
+        """Who has approved the plan that is ordered by; None: nobody, or it is the plan of another order."""
+        plan = None if request.plan_digest is None else self.store.plan(request.plan_digest)
+        if plan is None or any(plan[name] != said for name, said in reach.plan.items() if name != "kills"):
+            return None
+        return approver_of(self.store, reader, str(request.plan_digest), by=request.ordered_by, at=at)
 
     def _ordered(
         self,
@@ -323,28 +364,25 @@ class Service:
         }
 
     def _given(self, request: OrderRequest) -> Order | None:
-        """The order that was given already under this id; None: none was.
+        """The order that was given already under its id; None: none was.
 
         Raises:
             OtherOrderError: It is another one.
         """
-        assert request.revocation is not None  # noqa: S101 (asked only then)
+        if request.revocation is None:
+            return None
         orders = orders_of(self._about(request.revocation), request.revocation)
-        asked = request.body(request.revocation, "")
-        for order in orders:
-            if order.body._replace(plan_digest="") == asked:
+        differing = [_differing(order.body, request) for order in orders]
+        for order, differs in zip(orders, differing, strict=True):
+            if not differs:
                 return order
         if orders:
-            said = orders[0].body._asdict()
-            differs = [name for name, value in asked._asdict().items() if name != "plan_digest" and said[name] != value]
-            raise OtherOrderError(
-                f"the id {request.revocation} is that of another order, with another {' and '.join(differs)}; nothing "
-                "was ordered. Give this one an id of its own"
-            )
+            raise _other_order(request.revocation, differing[0])
         return None
 
     def _again(self, request: OrderRequest, order: Order, began: float) -> Document:
         """An order that was given before: what it ends by now, worked out as if it were not there, and looked at."""
+        request = replace(request, approved_by=order.body.approved_by)
         proposal = Proposal(
             target=request.target,
             at=order.effective_at,
@@ -418,7 +456,7 @@ class Service:
         with self.store.reader(trust=self.trust.table) as reader:
             back, held, dead = returning(reader, orders, lift, now)
             if four_eyes is not None and len(back) > four_eyes:
-                refuse_one_person(reader, len(back), four_eyes, lifted_by, approved_by)
+                refuse_one_person(reader, len(back), four_eyes, lifted_by, approved_by, remedy=BY_NAME)
         self.send(lift, now)
         return {
             "revocation": revocation,
@@ -453,15 +491,24 @@ class Service:
         Raises:
             RefusedError: The trust file does not let us say that.
         """
+        self._append(self._event(body, now))
+
+    def _event(self, body: RevocationOrdered | RevocationLifted | RevocationAcknowledged, now: Instant) -> Event:
         event = Event(event_id=str(uuid.uuid4()), source=self.source, occurred_at=now, body=body)
-        entry = entry_of(event)
+        self._refuse_untrusted(event)
+        return event
+
+    def _refuse_untrusted(self, event: Event) -> None:
         if self.trust.table is not None and not self.trust.table.allows(event):
             raise RefusedError(
-                f"the trust file {self.trust.file} does not let the source {self.source!r} send {event.type} here; "
+                f"the trust file {self.trust.file} does not let the source {event.source!r} send {event.type} here; "
                 "name another with --source, or list it there"
             )
+
+    def _append(self, event: Event) -> None:
+        self._refuse_untrusted(event)
         log = self.require_log()
-        log.append([entry])
+        log.append([entry_of(event)])
         project(log, self.store, self.trust.table)
 
 
@@ -475,3 +522,18 @@ def split_of(of: str) -> tuple[str, str]:
     if not id_:
         raise RefusedError(f"{of!r} is not KIND:ID, such as token:t1 or principal:agent:planner")
     return kind, id_
+
+
+def _differing(order: RevocationOrdered, request: OrderRequest, *, plan_digest: str | None = None) -> list[str]:
+    """The fields in which what is asked for differs from an order; in the plan's digest only if one is given."""
+    asked = request.body(order.revocation, plan_digest or order.plan_digest or "")
+    if request.by_approval:  # by whom is not for the caller to say, nor whether that is still good
+        asked = asked._replace(approved_by=order.approved_by)
+    return [name for name, value in asked._asdict().items() if value != getattr(order, name)]
+
+
+def _other_order(revocation: str, differs: list[str]) -> OtherOrderError:
+    return OtherOrderError(
+        f"the id {revocation} is that of another order, with another {' and '.join(differs)}; nothing was ordered. "
+        "Give this one an id of its own"
+    )

@@ -5,6 +5,7 @@ sighting of a fact that is known (duplicate), or a row in quarantine.
 """
 
 import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -242,6 +243,7 @@ class Projection:
                 record.size,
                 record.value,
                 record.headers,
+                None if record.sources is None else json.dumps(record.sources),
             )
             for record in unreadable
         ]

@@ -26,7 +26,20 @@ from lineage.store.projection import Outcome, Projection
 from lineage.store.questions import FACT, Reader, fact_of
 from lineage.store.sequences import Sequences
 from lineage.store.sql import among, chunks, storable
-from lineage.store.tables import Keys, fact, meta, name, plan, position, quarantine, ref, release, sighting
+from lineage.store.tables import (
+    Keys,
+    approval,
+    claim,
+    fact,
+    meta,
+    name,
+    plan,
+    position,
+    quarantine,
+    ref,
+    release,
+    sighting,
+)
 
 _REMEMBERED: Final = 16_384  # decoded values; some 30 MB
 _READ: Final = 50_000  # facts at once where all are
@@ -223,7 +236,36 @@ class Store:
         with self._write() as connection:
             add_missing(connection, plan, [(digest, made_at, zlib.compress(canonical_json(document)))])
 
+    def approve(self, digest: str, approved_by: str, approved_at: Instant) -> None:
+        """Keep that somebody has approved a plan."""
+        row = {"plan": storable(digest), "approved_by": storable(approved_by), "approved_at": approved_at}
+        with self._write() as connection:
+            connection.execute(approval.insert(), [row])
+
+    def claim(self, revocation: str, value: bytes) -> bytes:
+        """Claim the id of a revocation for an order. What was claimed first stands, and is what is returned."""
+        with self._write() as connection:
+            add_missing(connection, claim, [(storable(revocation), value)])
+        return self.claimed(revocation) or value
+
     # Reading
+
+    def approvals(self, digest: str, *, after: Instant, until: Instant) -> list[tuple[str, Instant]]:
+        """Who has approved a plan after one moment and not after another, and when, the earliest first."""
+        query = (
+            sa.select(approval.c.approved_by, approval.c.approved_at)
+            .where(approval.c.plan == storable(digest))
+            .where(approval.c.approved_at > after, approval.c.approved_at <= until)
+            .order_by(approval.c.approved_at, approval.c.id)
+        )
+        with self.connection() as connection:
+            return [(who, when) for who, when in connection.execute(query)]
+
+    def claimed(self, revocation: str) -> bytes | None:
+        """The order that the id of a revocation was claimed for, or None."""
+        with self.connection() as connection:
+            query = sa.select(claim.c.value).where(claim.c.revocation == storable(revocation))
+            return connection.execute(query).scalar()
 
     @contextmanager
     def reader(self, *, trust: TrustTable | None, known_at: Instant | None = None) -> Iterator[Reader]:
@@ -305,6 +347,7 @@ class Store:
                         size=row.size,
                         value=row.value,
                         headers=row.headers,
+                        sources=None if row.sources is None else tuple(json.loads(row.sources)),
                     ),
                     row.released_at,
                 )

@@ -105,6 +105,7 @@ quarantine = Table(
     Column("size", BigInteger, nullable=False),
     Column("value", LargeBinary),
     Column("headers", LargeBinary),  # those of the record, as JSON
+    Column("sources", Text),  # that the sender may use, as JSON, if it came over HTTP
     Index("quarantine_once", "origin", "place", "sha256", unique=True),
     Index("quarantine_n", "n"),
 )
@@ -130,6 +131,25 @@ plan = Table(
     Column("digest", String(64), primary_key=True),
     Column("made_at", BigInteger, nullable=False),
     Column("document", LargeBinary, nullable=False),  # canonical JSON, zlib
+)
+
+# Who has approved a plan over HTTP, and when.
+approval = Table(
+    "approval",
+    metadata,
+    Column("id", _Big, primary_key=True),
+    Column("plan", String(64), nullable=False),
+    Column("approved_by", Text, nullable=False),
+    Column("approved_at", BigInteger, nullable=False),
+    Index("approval_plan", "plan", "approved_at"),
+)
+
+# Under an id that its caller chose (an ``Idempotency-Key``) the one order that is given, from before the log has it.
+claim = Table(
+    "claim",
+    metadata,
+    Column("revocation", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),  # the event in Avro single-object encoding
 )
 
 # What the last writers changed, for those who write at the same time (``lineage.store.turns``). Empty on SQLite,

@@ -1,13 +1,19 @@
 """Documents as bytes: JSON without a detour, and an ETag over exactly these bytes."""
 
+import asyncio
 import hashlib
 import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
+from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from lineage.serve.documents import Document
+
+TAKEN_SECONDS: Final = 30.0  # that a client may leave a part of a stream untaken
 
 
 def encoded(document: Document) -> bytes:
@@ -32,3 +38,31 @@ def document_response(request: Request, document: Document, *, status: int = HTT
 def _has(request: Request, etag: str) -> bool:
     said = request.headers.get("if-none-match", "")
     return said.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in said.split(",")]
+
+
+class Streamed(StreamingResponse):
+    """A stream, and what is done after it: also for a client that left before the first part, so that none is made."""
+
+    def __init__(
+        self,
+        parts: AsyncIterator[bytes],
+        done: Callable[[], None],
+        *,
+        media_type: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take both."""
+        super().__init__(parts, headers=headers, media_type=media_type)
+        self._done = done
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it. Who does not take a part within some time is cut off: what is read for them is held for them."""
+
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(TAKEN_SECONDS):
+                await send(message)
+
+        try:
+            await super().__call__(scope, receive, send_in_time)
+        finally:
+            self._done()

@@ -94,7 +94,7 @@ class Fields:
             ParameterError: There is another field.
         """
         if unknown := sorted(said.keys() - set(known)):
-            names = ", ".join(known)
+            names = ", ".join(known) or "none"
             raise ParameterError(f"{within}{unknown[0][:64]}", f"there is no such field here; there are: {names}")
         self._said = {name: value for name, value in said.items() if value is not None}
         self._within = within

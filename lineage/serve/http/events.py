@@ -7,28 +7,29 @@ Avro (``application/avro``) is one record in single-object encoding, or several 
 such record: the way in which any Avro library writes ``{"type": "array", "items": "bytes"}``.
 """
 
+import io
 import json
 from collections.abc import Iterator
 from http import HTTPStatus
+from itertools import islice
 from typing import Final
 
 from starlette.exceptions import HTTPException
 
-from ingest import codec
 from ingest.intake import Intake, take_in_records
 from ingest.log import Entry, entry_of
 from ingest.projector import project, unreadable
 from lineage.core.errors import BadRecordError
-from lineage.core.events import Event, RevocationAcknowledged, RevocationLifted, RevocationOrdered
+from lineage.core.events import Event
 from lineage.core.records import Unreadable
 from lineage.deliver.callers import Caller, ForbiddenError
+from lineage.serve import sending
 from lineage.serve.documents import Document
 from lineage.serve.http.query import ParameterError
 from lineage.serve.http.site import Site
 
 MEDIA_TYPES: Final = ("application/json", "application/x-ndjson", "application/avro")
 _BLANK: Final = b" \t\r\n"
-_SINGLE_OBJECT: Final = b"\xc3\x01"
 _VARINT_BYTES: Final = 5  # of a length
 _GOES_ON: Final = 0x80  # in a byte of a number: another follows
 
@@ -44,10 +45,12 @@ def take(site: Site, caller: Caller, media_type: str, raw: bytes) -> Document:
 
     Raises:
         ForbiddenError: The caller may not send one of them; none was taken in.
-        HTTPException: It is another media type.
+        HTTPException: It is another media type, or there are too many; none was taken in.
         ParameterError: The body as a whole cannot be read; none was taken in.
     """
-    records = [(_read(site, caller, number, raw), len(raw)) for number, raw in enumerate(_parts(media_type, raw), 1)]
+    kept = sending.kept(caller.sources)
+    parts = _bounded(_parts(media_type, raw), site.limits.events)
+    records = [(_read(site, caller, kept, number, part), len(part)) for number, part in enumerate(parts, 1)]
     intake = Intake()
     service = site.service
     log = service.require_log()
@@ -57,25 +60,25 @@ def take(site: Site, caller: Caller, media_type: str, raw: bytes) -> Document:
     return service.counts(intake)
 
 
-def _read(site: Site, caller: Caller, number: int, raw: bytes) -> Entry | Unreadable:
+def _read(site: Site, caller: Caller, kept: tuple[str, ...], number: int, raw: bytes) -> Entry | Unreadable:
     try:
-        event = codec.decode(raw) if raw.startswith(_SINGLE_OBJECT) else codec.decode_line(raw)
+        event = sending.read(raw)
         entry = entry_of(event)
     except BadRecordError as fault:
         _refuse_smuggled(caller, number, raw)
         origin = f"http {caller.name}"
-        return unreadable(raw, fault, number=None, origin=origin, place=number, recorded_at=site.now)
+        return unreadable(raw, fault, number=None, origin=origin, place=number, recorded_at=site.now, sources=kept)
     _refuse_others(caller, number, event)
     return entry
 
 
 def _refuse_others(caller: Caller, number: int, event: Event) -> None:
-    if isinstance(event.body, RevocationOrdered | RevocationLifted | RevocationAcknowledged):
+    if sending.is_given_elsewhere(event):
         raise ForbiddenError(
             f"event {number} is of type {event.type}, which is not sent here but given at /v1/revocations; "
             "nothing was taken in"
         )
-    if not may_send(caller, event.source):
+    if not sending.may_use(caller.sources, event.source):
         raise ForbiddenError(
             f"event {number} is of the source {event.source!a}, which is not among those of {caller.name}; "
             "nothing was taken in"
@@ -92,24 +95,28 @@ def _refuse_smuggled(caller: Caller, number: int, raw: bytes) -> None:
         return
     if str(said.get("type")).startswith("revocation."):
         raise ForbiddenError(f"event {number} is about a revocation, which is not said here; nothing was taken in")
-    source = said.get("source")
-    if isinstance(source, str) and not may_send(caller, source):  # not repeated: nobody has looked at what it is
+    source = said.get("source")  # not repeated: nobody has looked at what it is
+    if isinstance(source, str) and not sending.may_use(caller.sources, source):
         raise ForbiddenError(f"event {number} is of a source that is not {caller.name}'s; nothing was taken in")
 
 
-def may_send(caller: Caller, source: str) -> bool:
-    """Whether a caller may send events of a source: one of its own, or below one that ends in ``*``."""
-    return any(source == own or (own.endswith("*") and source.startswith(own[:-1])) for own in caller.sources)
+def _bounded(parts: Iterator[bytes], most: int) -> Iterator[bytes]:
+    """Parts, if they are not too many: the smallest take a hundred times their size in memory."""
+    yield from islice(parts, most)
+    if next(parts, None) is not None:
+        raise HTTPException(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {most:,} events; send it in parts"
+        )
 
 
 def _parts(media_type: str, raw: bytes) -> Iterator[bytes]:
     match media_type:
         case "application/x-ndjson" | "application/jsonl":
-            return (line for line in (line.rstrip(b"\r") for line in raw.split(b"\n")) if line.strip())
+            return (line for line in (line.rstrip(b"\r\n") for line in io.BytesIO(raw)) if line.strip())
         case "application/json":
             return _of_array(raw)
         case "application/avro":
-            return iter([raw]) if raw.startswith(_SINGLE_OBJECT) else _of_avro_array(raw)
+            return iter([raw]) if raw.startswith(sending.SINGLE_OBJECT) else _of_avro_array(raw)
         case _:
             said = "send application/json (an array), application/x-ndjson or application/avro"
             raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, said)

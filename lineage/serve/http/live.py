@@ -9,7 +9,9 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, Final
 
 from lineage.core.errors import DelegraphError, UnavailableError
@@ -19,6 +21,8 @@ from lineage.serve.documents import fact_document
 from lineage.serve.http.answers import encoded
 from lineage.serve.http.query import ParameterError
 from lineage.serve.http.site import Site
+
+logger = logging.getLogger(__name__)
 
 TURN_SECONDS: Final = 0.5
 BEAT_SECONDS: Final = 15.0  # a comment, so that whoever is in between does not take silence for an end
@@ -46,8 +50,8 @@ class Tail:
         """How many listen."""
         return len(self._listeners)
 
-    async def listen(self, last: str | None) -> AsyncIterator[bytes]:
-        """What is recorded from now on, or since an event.
+    async def listen(self, last: str | None) -> tuple[AsyncIterator[bytes], Callable[[], None]]:
+        """What is recorded from now on, or since an event; and what is called when nobody listens to it any more.
 
         Args:
             last: The id of the last event that was seen; None: from now on.
@@ -56,35 +60,36 @@ class Tail:
             UnavailableError: Too many listen, or the store is away.
             ParameterError: It is no id of an event.
         """
-        if len(self._listeners) >= self._site.limits.listeners:
-            raise UnavailableError("too many listen; try again later")
         since = None if last is None else places_of(last)
+        self._refuse_many()
         async with self._beginning:
             if self._following is None or self._following.done():
                 self._places = await self._standing()
                 self._following = asyncio.get_running_loop().create_task(self._follow())
+        self._refuse_many()  # others came while this one waited
         queue: _Queue = asyncio.Queue(WAITING)
         self._listeners.add(queue)
         begun = dict(self._places)
-        return self._told(queue, since, begun)
+        return self._told(queue, since, begun), partial(self._listeners.discard, queue)
+
+    def _refuse_many(self) -> None:
+        if len(self._listeners) >= self._site.limits.listeners:
+            raise UnavailableError("too many listen; try again later")
 
     async def _told(self, queue: _Queue, since: Places | None, begun: Places) -> AsyncIterator[bytes]:
-        try:
-            yield _event("hello", begun, {"listeners": len(self._listeners)}, retry=True)
-            if since is not None:
-                for told in await self._site.workers.run(self._between, since, begun):
-                    yield told
-            while True:
-                try:
-                    told_now = await asyncio.wait_for(queue.get(), BEAT_SECONDS)
-                except TimeoutError:
-                    yield b": still here\n\n"
-                    continue
-                if told_now is None:  # did not keep up
-                    return
-                yield told_now
-        finally:
-            self._listeners.discard(queue)
+        yield _event("hello", begun, {"listeners": len(self._listeners)}, retry=True)
+        if since is not None:
+            for told in await self._site.workers.run(self._between, since, begun):
+                yield told
+        while True:
+            try:
+                told_now = await asyncio.wait_for(queue.get(), BEAT_SECONDS)
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            if told_now is None:  # did not keep up
+                return
+            yield told_now
 
     async def _standing(self) -> Places:
         return (await self._site.workers.run(self._site.service.store.standing))[0]
@@ -98,9 +103,9 @@ class Tail:
             try:
                 places = await self._standing()
                 told = await self._site.workers.run(self._between, self._places, places)
-            except DelegraphError as fault:
+            except Exception as fault:  # noqa: BLE001 (whatever it is: else all hear nothing more, and do not know it)
                 if not away:
-                    self._tell([_event("away", self._places, {"detail": str(fault)})])
+                    self._tell([_event("away", self._places, {"detail": _said(fault)})])
                 away = True
                 continue
             away = False
@@ -140,6 +145,14 @@ class Tail:
                 at = place if number == len(facts) else None
                 told.append(_event("fact", at, {"of": about(fact.event), **fact_document(fact)}))
         return told
+
+
+def _said(fault: Exception) -> str:
+    """What listeners are told of a fault: of one that nobody thought of no word."""
+    if isinstance(fault, DelegraphError):
+        return str(fault)
+    logger.error("the live tail does not come further for now", exc_info=fault)
+    return "the fault is ours, and in the log"
 
 
 def _event(name: str, places: Places | None, data: Any, *, retry: bool = False) -> bytes:

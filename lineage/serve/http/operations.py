@@ -24,7 +24,7 @@ from lineage.serve.http.describing import (
 )
 from lineage.serve.http.forgery import HEADER
 from lineage.serve.http.orders import OUTCOMES, REASONS, TARGETS
-from lineage.serve.http.parameters import REVOCATION, TIMES
+from lineage.serve.http.parameters import PLAN, REVOCATION, TIMES
 from lineage.serve.http.query import MODES
 
 _FORGERY: Final = header(
@@ -101,6 +101,20 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         "responses": {
             "201": answer("It is given, and in force.", ref("Ordered"), Location="The revocation."),
             **problems("400", "401", "403", "404", "409", "413", "415", "422", *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    "approve_plan": {
+        "operationId": "approve_plan",
+        "summary": "Approve a plan, for somebody else to order by its digest",
+        "description": f"{roles_of([Role.RESPONDER])} Who approves is who was authenticated. It is good for an hour, "
+        "and for no order of their own.",
+        "tags": ["writes"],
+        "parameters": [parameter_of(PLAN), _FORGERY],
+        "requestBody": body(fields({}), required=False),
+        "responses": {
+            "201": answer("It is approved.", ref("Approved")),
+            **problems("400", "401", "403", "404", "413", "415", *ALWAYS),
         },
         "security": SECURITY,
     },

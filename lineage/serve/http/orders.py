@@ -4,12 +4,13 @@ Who orders, lifts or acknowledges is who was authenticated; nothing in a body ca
 """
 
 import hashlib
+import re
 from typing import Final
 
 from lineage.core.errors import OtherOrderError
 from lineage.core.events import Target
 from lineage.deliver.callers import Caller
-from lineage.serve import acknowledging
+from lineage.serve import acknowledging, approving
 from lineage.serve.documents import Document
 from lineage.serve.http.bodies import Fields
 from lineage.serve.http.faults import KeyReusedError, NotFoundError
@@ -25,7 +26,7 @@ TARGETS: Final = ("principal", "workload", "session", "client", "delegation", "t
 FIELDS: Final = ("target", "mode", "cascade", "reason", "issued_before", "note", "plan_digest")
 OUTCOMES: Final = ("enforced", "rejected")
 _KEY_CHARACTERS: Final = 255
-_DIGEST_CHARACTERS: Final = 64
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
 def order(site: Site, caller: Caller, body: Document, *, key: str | None = None) -> Document:
@@ -46,7 +47,7 @@ def order(site: Site, caller: Caller, body: Document, *, key: str | None = None)
     said = Fields(body, FIELDS)
     target = said.object("target", ("kind", "id"))
     digest = said.text("plan_digest")
-    if digest is not None and len(digest) != _DIGEST_CHARACTERS:
+    if digest is not None and not _DIGEST.fullmatch(digest):
         raise ParameterError("plan_digest", "is no digest of a plan, which has 64 hexadecimal digits")
     request = OrderRequest(
         target=Target(target.choice("kind", TARGETS), target.id("id")),
@@ -59,6 +60,7 @@ def order(site: Site, caller: Caller, body: Document, *, key: str | None = None)
         plan_digest=digest,
         revocation=None if key is None else revocation_of(caller, key),
         four_eyes=site.four_eyes,
+        by_approval=True,
     )
     try:
         with site.one_order:
@@ -80,6 +82,23 @@ def revocation_of(caller: Caller, key: str) -> str:
         raise ParameterError("Idempotency-Key", f"has 1 to {_KEY_CHARACTERS} printable characters of ASCII")
     digest = hashlib.sha256(f"{caller.name}\0{key}".encode()).hexdigest()
     return f"rev-{digest[:32]}"
+
+
+def approve(site: Site, caller: Caller, digest: str, body: Document) -> Document:
+    """Approve a plan, for somebody else to order by.
+
+    Raises:
+        NotFoundError: No such plan is kept.
+        RefusedError: The caller is none whose word would count.
+    """
+    Fields(body, ())
+    if not _DIGEST.fullmatch(digest):
+        raise ParameterError("id", "is no digest of a plan, which has 64 hexadecimal digits")
+    service = site.service
+    document = approving.approve(service.store, service.trust.table, digest, approved_by=caller.name, now=site.now)
+    if document is None:
+        raise NotFoundError(digest)
+    return document
 
 
 def lift(site: Site, caller: Caller, revocation: str, body: Document) -> Document:

@@ -1,14 +1,14 @@
 """What the server says of itself: whether it lives, whether it is ready, its metrics; and the live tail."""
 
 import ipaddress
-from http import HTTPStatus
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from lineage.deliver.callers import require
 from lineage.serve.documents import Document
+from lineage.serve.http.answers import Streamed
 from lineage.serve.http.asking import ASKERS, log_access
 from lineage.serve.http.live import Tail
 from lineage.serve.http.measures import CONTENT_TYPE, Measures
@@ -36,10 +36,10 @@ def router(site: Site, measures: Measures) -> APIRouter:
     async def live(request: Request) -> Response:
         caller = require(await site.workers.run(site.authenticate, request), *ASKERS)
         Query.of(request.path_params, request.query_params, (), now=site.now)
-        told = await tail.listen(request.headers.get("last-event-id"))
+        told, leave = await tail.listen(request.headers.get("last-event-id"))
         log_access(caller, request)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(told, status_code=HTTPStatus.OK, headers=headers, media_type="text/event-stream")
+        return Streamed(told, leave, headers=headers, media_type="text/event-stream")
 
     for path, endpoint in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics), ("/v1/live", live)):
         router.add_api_route(path, endpoint, methods=["GET"], openapi_extra=OPERATIONS[endpoint.__name__])

@@ -43,4 +43,12 @@ EVERYTHING: Final = Parameter("all", {"type": "boolean"}, "Also what was taken u
 REVOCATION: Final = Parameter(
     "id", _ID, "The id of a revocation.", required=True, example="rev-mailer-leak", where="path"
 )
+PLAN: Final = Parameter(
+    "id",
+    {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    "The digest of a plan that was made by a reach.",
+    required=True,
+    example="e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    where="path",
+)
 ONE: Final = OF._replace(repeatable=False)

@@ -2,19 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from itertools import islice
 from typing import Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from lineage.core.errors import DelegraphError, UnavailableError
 from lineage.deliver.callers import require
 from lineage.serve import revocations
+from lineage.serve.http.answers import Streamed
 from lineage.serve.http.asking import ASKERS, log_access
 from lineage.serve.http.faults import NotFoundError
 from lineage.serve.http.operations import OPERATIONS
@@ -56,7 +56,7 @@ def router(site: Site) -> APIRouter:
             site.workers.later(stack.close)
             reading.release()
 
-        return Streamed(_told(site, found, first), done)
+        return Streamed(_told(site, found, first), done, media_type="application/x-ndjson")
 
     router.add_api_route(
         "/revocations/{id:path}/receipt", read_receipt, methods=["GET"], openapi_extra=OPERATIONS["read_receipt"]
@@ -72,22 +72,6 @@ def _there(revocation: str, found: Receipt | None) -> Receipt:
 
 def _lines(found: Receipt) -> bytes:
     return b"".join(line + b"\n" for line in islice(found.lines, _LINES))
-
-
-class Streamed(StreamingResponse):
-    """Lines, and what is done after them: also for a client that left before the first, when nothing is iterated."""
-
-    def __init__(self, lines: AsyncIterator[bytes], done: Callable[[], None]) -> None:
-        """Take both."""
-        super().__init__(lines, media_type="application/x-ndjson")
-        self._done = done
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send them."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._done()
 
 
 async def _told(site: Site, found: Receipt, first: bytes) -> AsyncIterator[bytes]:

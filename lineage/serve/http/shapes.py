@@ -208,9 +208,25 @@ class _ReachPart(TypedDict):
     as_of: AsOf
 
 
+class Approval(TypedDict):
+    """That somebody has approved a plan."""
+
+    approved_by: str
+    approved_at: Time
+    expires_at: Time
+
+
+class Approved(Approval):
+    """A plan that was approved just now."""
+
+    plan_digest: str
+    target: Thing
+
+
 class Reach(_ReachPart):
     """What an order would kill: the plan."""
 
+    approvals: list[Approval]
     depths: list[dict[str, int]]
     receivers: list[dict[str, Any]]
     uncovered: dict[str, Any]
@@ -652,7 +668,7 @@ ANSWERS: dict[str, Any] = {
     shape.__name__: shape
     for shape in (
         *(Who, Chain, Status, Reach, Search, Actions, Timeline, Diff, Uses, Findings, Quarantine, Conflicts),
-        *(Revocations, Revocation, Ordered, Lifted, Acknowledged, Counts, ReceiptLine, Missing, Problem),
+        *(Revocations, Revocation, Ordered, Approved, Lifted, Acknowledged, Counts, ReceiptLine, Missing, Problem),
         *(Graph, Health, Case),
     )
 }

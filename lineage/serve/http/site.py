@@ -27,6 +27,7 @@ class Limits:
 
     Attributes:
         body_bytes: Of a body; events come in many parts, an order in few bytes.
+        events: In one body: as many as are projected at once.
         asked: Ids in one question.
         page: Items of a list, at most; and how many if nothing is said.
         workers: Questions that are answered at the same time. Each may hold two connections of the store, which has 15.
@@ -36,6 +37,7 @@ class Limits:
     """
 
     body_bytes: int = 16 * 1024 * 1024
+    events: int = 50_000
     asked: int = 100
     page: int = 1_000
     first_page: int = 100

@@ -13,11 +13,12 @@ from lineage.serve.http.answers import document_response
 from lineage.serve.http.asking import log_access
 from lineage.serve.http.bodies import read_body, read_object
 from lineage.serve.http.operations import OPERATIONS
+from lineage.serve.http.query import ParameterError
 from lineage.serve.http.site import Site
 
 
 def router(site: Site) -> APIRouter:
-    """``POST /v1/events``, ``POST /v1/revocations``, ``…/lift`` and ``…/acknowledgements``."""
+    """``POST /v1/events``, ``/v1/revocations``, ``…/lift``, ``…/acknowledgements``, and ``/v1/plans/…/approvals``."""
     router = APIRouter(prefix="/v1")
 
     async def take_events(request: Request) -> Response:
@@ -31,12 +32,20 @@ def router(site: Site) -> APIRouter:
     async def give_order(request: Request) -> Response:
         caller = require(await site.workers.run(site.authenticate, request), Role.RESPONDER)
         body = await read_object(request)
-        key = request.headers.get("idempotency-key")
+        key = _key_of(request)
         document = await site.workers.run(orders.order, site, caller, body, key=key)
         log_access(caller, request, revocation=document["revocation"], repeated=document["repeated"])
         response = document_response(request, document, status=HTTPStatus.CREATED)
         response.headers["Location"] = f"/v1/revocations/{quote(document['revocation'], safe='')}"
         return response
+
+    async def approve_plan(request: Request) -> Response:
+        caller = require(await site.workers.run(site.authenticate, request), Role.RESPONDER)
+        body = await read_object(request)
+        digest = request.path_params["id"]
+        document = await site.workers.run(orders.approve, site, caller, digest, body)
+        log_access(caller, request, plan=digest)
+        return document_response(request, document, status=HTTPStatus.CREATED)
 
     async def lift_order(request: Request) -> Response:
         caller = require(await site.workers.run(site.authenticate, request), Role.RESPONDER)
@@ -57,6 +66,9 @@ def router(site: Site) -> APIRouter:
     router.add_api_route("/events", take_events, methods=["POST"], openapi_extra=OPERATIONS["take_events"])
     router.add_api_route("/revocations", give_order, methods=["POST"], openapi_extra=OPERATIONS["give_order"])
     router.add_api_route(
+        "/plans/{id}/approvals", approve_plan, methods=["POST"], openapi_extra=OPERATIONS["approve_plan"]
+    )
+    router.add_api_route(
         "/revocations/{id:path}/lift", lift_order, methods=["POST"], openapi_extra=OPERATIONS["lift_order"]
     )
     router.add_api_route(
@@ -66,3 +78,10 @@ def router(site: Site) -> APIRouter:
         openapi_extra=OPERATIONS["acknowledge"],
     )
     return router
+
+
+def _key_of(request: Request) -> str | None:
+    keys = request.headers.getlist("idempotency-key")
+    if len(keys) > 1:
+        raise ParameterError("Idempotency-Key", "is given twice; give it once")
+    return keys[0] if keys else None

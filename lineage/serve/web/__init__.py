@@ -1,5 +1,6 @@
 """The pages: for every document of the HTTP API a template (DESIGN section 8)."""
 
-from lineage.serve.web.routes import pages, show_fault
+from lineage.serve.web.problems import show_fault
+from lineage.serve.web.routes import pages
 
 __all__ = ["pages", "show_fault"]

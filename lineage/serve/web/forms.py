@@ -21,6 +21,7 @@ from lineage.serve.http.site import Site
 from lineage.serve.web import shown
 from lineage.serve.web.links import Links
 from lineage.serve.web.pages import ASKED, Asked, written
+from lineage.serve.web.typed import as_meant
 from lineage.serve.web.words import lines_of
 
 MOST_BYTES: Final = 32 * 1024
@@ -40,13 +41,15 @@ async def form_of(site: Site, request: Request) -> tuple[Caller, Form]:
     # What a form cannot send itself, and what is checked with it: that the browser says that it is one of ours.
     scope = {**request.scope, "headers": [*request.scope["headers"], (HEADER.lower().encode(), b"1")]}
     refuse_forgery(Request(scope))  # also of whom another than the browser authenticates: a proxy's word is no bearer's
-    caller = require(await site.workers.run(site.authenticate, Request(scope)), Role.RESPONDER)
     raw = await read_body(request, MOST_BYTES)
     try:
         said = parse_qsl(raw.decode(), keep_blank_values=False, max_num_fields=_FIELDS, strict_parsing=False)
     except (UnicodeDecodeError, ValueError) as error:
         raise RefusedError("the form cannot be read: it is UTF-8, and has few fields") from error
-    return caller, dict(said)
+    form = dict(as_meant(said))
+    # Kept before anything else can go wrong: whose session has ended gets back what they had filled in.
+    request.state.form = form
+    return require(await site.workers.run(site.authenticate, Request(scope)), Role.RESPONDER), form
 
 
 def ordering(site: Site) -> Callable[[Request], Awaitable[Response]]:
@@ -59,7 +62,7 @@ def ordering(site: Site) -> Callable[[Request], Awaitable[Response]]:
             fault = "what was typed is not the id of the target; type it exactly as it stands there"
             return await _again(site, request, caller, form, {"fault": fault}, HTTPStatus.BAD_REQUEST)
         try:
-            document = await site.writers.run(orders.order, site, caller, _order(form, kind, id_), key=form.get("key"))
+            document = await site.workers.run(orders.order, site, caller, _order(form, kind, id_), key=form.get("key"))
         except DriftError as fault:
             drift = {"detail": str(fault), "unlisted": list(fault.unlisted)}
             return await _again(site, request, caller, form, {"drift": drift}, HTTPStatus.CONFLICT)
@@ -78,6 +81,21 @@ def _order(form: Form, kind: str, id_: str) -> Document:
     return body | {name: form[name] for name in names if name in form}
 
 
+def approving(site: Site) -> Callable[[Request], Awaitable[Response]]:
+    """``POST /plans/{id}/approvals``."""
+
+    async def approve(request: Request) -> Response:
+        caller, form = await form_of(site, request)
+        digest = request.path_params["id"]
+        kind, id_ = kind_and_id(form.get("of", ""))
+        await site.workers.run(orders.approve, site, caller, digest, {})
+        log_access(caller, request, plan=digest)
+        how = {name: form[name] for name in ("mode", "issued_before", "cascade") if name in form}
+        return RedirectResponse(Links().to("/reach", of=f"{kind}:{id_}", **how) + "#approvals", HTTPStatus.SEE_OTHER)
+
+    return approve
+
+
 async def _again(
     site: Site, request: Request, caller: Caller, form: Form, why: Mapping[str, Any], status: HTTPStatus
 ) -> Response:
@@ -94,7 +112,8 @@ def _planned(
     document = question.ask(site, caller, query)
     asked = Asked(site, caller, query, document, Links())
     new = why.get("drift", {}).get("unlisted", ())
-    context = {**shown.reach(asked, new=new), "filled": filled(form), "doc": document, **why}
+    address = Links().to("/reach", **dict(said))
+    context = {**shown.reach(asked, new=new), "filled": filled(form), "doc": document, "address": address, **why}
     page = Request({**request.scope, "path": "/reach", "query_string": urlencode(said).encode()})
     return written(page, "reach.html", context, caller=caller, status=status)
 
@@ -113,10 +132,11 @@ def lifting(site: Site) -> Callable[[Request], Awaitable[Response]]:
         if form.get("typed", "") != revocation:
             raise RefusedError("what was typed is not the id of the revocation; nothing was lifted")
         body = {"note": form["note"]} if "note" in form else {}
-        document = await site.writers.run(orders.lift, site, caller, revocation, body)
+        document = await site.workers.run(orders.lift, site, caller, revocation, body)
         log_access(caller, request, revocation=revocation)
-        context = {"doc": document, "said": lines_of(render_orders.lifted(document))}
-        page = Request({**request.scope, "path": Links().of("revocation", revocation), "query_string": b""})
+        address = Links().of("revocation", revocation)
+        context = {"doc": document, "said": lines_of(render_orders.lifted(document)), "address": address}
+        page = Request({**request.scope, "path": f"/revocations/{revocation}", "query_string": b""})
         return await site.workers.run(written, page, "lifted.html", context, caller=caller)
 
     return lift

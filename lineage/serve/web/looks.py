@@ -1,6 +1,7 @@
 """The templates, and what they are given to write with: whatever an event says is shown as text, and nothing else."""
 
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +11,10 @@ from markupsafe import Markup, escape
 
 from lineage.serve.page import many, safe
 from lineage.serve.phrases import when
+from lineage.serve.web import glossary
 
+# Where a long id may go on in the next line: behind what parts it, so that a name in it stays whole.
+_JOINT: Final = re.compile(r"(?<=[#@|])(?=.)|(?<=[^/:]/)(?=[^/])|(?<=:)(?=[^/:])")
 HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
 
@@ -25,8 +29,9 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"when": when, "exact": exact, "number": "{:,}".format}
+    made.filters |= {"when": when, "exact": exact, "breakable": breakable, "number": "{:,}".format}
     made.globals |= {"many": many, "asset": asset, "stylesheet": stylesheet}
+    made.globals |= {"STATES": glossary.STATES, "VERDICTS": glossary.VERDICTS, "FINDINGS": glossary.FINDINGS}
     return made
 
 
@@ -40,6 +45,11 @@ def _shown(value: Any) -> Any:
 def exact(value: object) -> Markup:
     """A value to be sent back, byte for byte: only escaped."""
     return escape(str(value))
+
+
+def breakable(value: object) -> Markup:
+    """An id that breaks where people would break it."""
+    return Markup("<wbr>").join(_JOINT.split(safe(value)))
 
 
 @cache

@@ -6,7 +6,7 @@ A page asks by ``answered``, as the API does; what it shows beside its document 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -23,12 +23,16 @@ from lineage.serve.http.questions import QUESTIONS
 from lineage.serve.http.site import Site
 from lineage.serve.web.links import Links
 from lineage.serve.web.looks import environment
+from lineage.serve.web.typed import as_meant
 
 MOMENT: Final = frozenset({"at", "known_at"})
 # A form of a page of ours says where it is from (Origin), or its order would be refused.
 HEADERS: Final = {"Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
 TEMPLATES: Final = environment()
 ASKED: Final = {question.path: question for question in QUESTIONS}
+
+FROM_ENTRY: Final = Parameter("after", {"type": "integer"}, "So many entries stood on the pages before.")
+_MOST_ENTRIES: Final = 100_000_000
 
 View = Callable[["Asked"], Mapping[str, Any]]
 """What a page shows beside its document."""
@@ -93,20 +97,26 @@ def page_of(
     single = next((name for name in question.about if _is_repeatable(question, name)), None)
 
     async def page(request: Request) -> Response:
-        request = without_blanks(request)
+        request = as_typed(request)
         if single is not None and len(request.query_params.getlist(single)) > 1:
             raise ParameterError(single, f"a page shows one; ask /v1{path} for several")
         answer = await answered(site, question, request, besides=(*TIMES, *besides))
+        aside = {parameter.name for parameter in besides}
         leading = links(answer.query.text("at"), answer.query.text("known_at"))
         moves = {parameter.name for parameter in question.parameters} & MOMENT
-        return await site.workers.run(_written, site, request, answer, template, view, leading, moves)
+        return await site.workers.run(_written, site, request, answer, template, view, leading, moves, aside)
 
     return page
 
 
-def without_blanks(request: Request) -> Request:
-    """A request without what a form sends of fields that were left empty."""
-    said = [(name, value) for name, value in request.query_params.multi_items() if value]
+def first_entry(query: Query) -> int:
+    """How many entries stood on the pages before."""
+    return query.number("after", default=1, most=_MOST_ENTRIES) if query.text("after") else 0
+
+
+def as_typed(request: Request) -> Request:
+    """A request as whoever filled in the form meant it."""
+    said = as_meant(request.query_params.multi_items())
     return Request({**request.scope, "query_string": urlencode(said).encode()})
 
 
@@ -115,11 +125,18 @@ def _is_repeatable(question: Question, name: str) -> bool:
 
 
 def _written(
-    site: Site, request: Request, answer: Answer, template: str, view: View, links: Links, moves: Collection[str]
+    site: Site,
+    request: Request,
+    answer: Answer,
+    template: str,
+    view: View,
+    links: Links,
+    moves: Collection[str],
+    aside: Collection[str],
 ) -> Response:
     asked = Asked(site, answer.caller, answer.query, answer.document, links)
     context = {"doc": answer.document, **view(asked)}
-    return written(request, template, context, caller=answer.caller, links=links, moves=moves)
+    return written(request, template, context, caller=answer.caller, links=links, moves=moves, aside=aside)
 
 
 def templates() -> Iterator[str]:
@@ -137,6 +154,7 @@ def written(
     caller: Caller | None,
     links: Links | None = None,
     moves: Collection[str] = MOMENT,
+    aside: Collection[str] = (),
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
@@ -149,6 +167,7 @@ def written(
         caller: Who asks; None: nobody that is known.
         links: Where things lead.
         moves: Which parts of the moment the document depends on.
+        aside: Parameters that the document does not know.
         status: The HTTP status.
         headers: More headers.
     """
@@ -157,15 +176,19 @@ def written(
     moment = [
         (name, value) for name, value in (("at", links.at), ("known_at", links.known_at)) if value and name in moves
     ]
+    asked = [(name, value) for name, value in said if name not in aside] + moment
     given = {
         "caller": caller,
+        "navigable": caller is not None,
         "may_order": caller is not None and Role.RESPONDER in caller.roles,
         "links": links,
         "moves": moves,
-        "path": request.url.path,
+        "path": path_of(request),
         "kept": said,
         "here": lambda **params: here(request, **params),
-        "api": f"/v1{request.url.path}" + (f"?{urlencode([*said, *moment])}" if said or moment else ""),
+        "api": f"/v1{path_of(request)}" + (f"?{urlencode(asked)}" if asked else ""),
+        "after": request.query_params.get("after"),
+        "address": "",
         **context,
     }
     parts = TEMPLATES.get_template("parts.html").make_module(given)
@@ -178,7 +201,12 @@ def here(request: Request, **params: object) -> str:
     gone = {"at", "known_at", "after", *params}
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in gone]
     said = [*kept, *((name, value) for name, value in params.items() if value not in (None, ""))]
-    return request.url.path + (f"?{urlencode(said)}" if said else "")
+    return path_of(request) + (f"?{urlencode(said)}" if said else "")
+
+
+def path_of(request: Request) -> str:
+    """The path of a request as it stands in an address: an id in it may hold anything."""
+    return quote(request.scope["path"], safe="/:@!$'()*,;=~")
 
 
 def add(router: APIRouter, path: str, page: Callable[[Request], Awaitable[Response]]) -> None:

@@ -1,4 +1,4 @@
-"""Every page and where it is; our own files; and a page for each problem."""
+"""Every page and where it is; and our own files."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -20,10 +20,10 @@ from lineage.serve.http.parameters import REVOCATION, TIMES
 from lineage.serve.http.query import Query, kind_and_id, usable_id
 from lineage.serve.http.site import Site
 from lineage.serve.revocations import receipt
-from lineage.serve.web import forms, shown
+from lineage.serve.web import forms, glossary, shown
 from lineage.serve.web.links import Links, Nowhere
 from lineage.serve.web.looks import STATIC
-from lineage.serve.web.pages import ASKED, View, add, page_of, without_blanks, written
+from lineage.serve.web.pages import ASKED, FROM_ENTRY, View, add, as_typed, first_entry, page_of, written
 from lineage.serve.web.story import Story
 
 PAGES: Final[tuple[tuple[str, str, View], ...]] = (
@@ -59,11 +59,14 @@ def pages(site: Site, *, story: Story | None = None) -> APIRouter:
     for path, template, view in PAGES:
         add(router, path, page_of(site, path, template, view))
     add(router, "/", _start(site, story))
+    add(router, "/words", _words(site))
     add(router, "/diff", _diff(site))
     add(router, "/case", _case(site))
     add(router, "/revocations/{id:path}/receipt", _receipt(site))
-    add(router, "/revocations/{id:path}", page_of(site, "/revocations/{id:path}", "revocation.html", shown.revocation))
+    one = page_of(site, "/revocations/{id:path}", "revocation.html", shown.revocation, besides=(FROM_ENTRY,))
+    add(router, "/revocations/{id:path}", one)
     _post(router, "/revocations", forms.ordering(site))
+    _post(router, "/plans/{id}/approvals", forms.approving(site))
     _post(router, "/revocations/{id:path}/lift", forms.lifting(site))
     if story is not None:
         _post(router, "/story/{name}", _play(site, story))
@@ -97,12 +100,30 @@ def _start(site: Site, story: Story | None) -> Callable[[Request], Awaitable[Res
             "looked_at": len(orders["items"]),
             "orders_total": orders["total"],
         }
-        return written(request, "start.html", context, caller=caller)
+        said = as_typed(request).query_params
+        links = Links(said.get("at"), said.get("known_at"))
+        return written(request, "start.html", context, caller=caller, links=links, moves=())
 
     async def start(request: Request) -> Response:
         return await site.workers.run(answer, request)
 
     return start
+
+
+def _words(site: Site) -> Callable[[Request], Awaitable[Response]]:
+    """What the words mean."""
+
+    async def words(request: Request) -> Response:
+        caller = require(await site.workers.run(site.authenticate, request), *ASKERS)
+        sections = (
+            ("States", glossary.STATES),
+            ("Is a revocation over?", glossary.VERDICTS),
+            ("Findings", glossary.FINDINGS),
+            ("Other words", glossary.TERMS),
+        )
+        return await site.workers.run(written, request, "words.html", {"sections": sections}, caller=caller)
+
+    return words
 
 
 def _diff(site: Site) -> Callable[[Request], Awaitable[Response]]:
@@ -119,7 +140,7 @@ def _diff(site: Site) -> Callable[[Request], Awaitable[Response]]:
         return written(request, "diff_form.html", context, caller=caller, links=links)
 
     async def diff(request: Request) -> Response:
-        request = without_blanks(request)
+        request = as_typed(request)
         if "from" in request.query_params and "to" in request.query_params:
             return await page(request)
         return await site.workers.run(form, request)
@@ -145,19 +166,25 @@ def _receipt(site: Site) -> Callable[[Request], Awaitable[Response]]:
 
     def answer(request: Request) -> Response:
         caller = require(site.authenticate(request), *ASKERS)
-        query = Query.of(request.path_params, request.query_params, (REVOCATION, *TIMES), now=site.now)
+        query = Query.of(request.path_params, request.query_params, (REVOCATION, *TIMES, FROM_ENTRY), now=site.now)
+        start = first_entry(query)
         id_ = usable_id(query.the("id"), parameter="id")
         log_access(caller, request, revocation=id_)
         with receipt(site.service, id_, at=query.at, known_at=query.known_at) as found:
             if found is None:
                 raise NotFoundError(id_)
-            lines = [json.loads(line) for line in islice(found.lines, _LINES + 1)]
-        context = {"revocation": id_, "lines": lines[:_LINES], "whole": len(lines) <= _LINES}
+            lines = [json.loads(line) for line in islice(found.lines, start, start + _LINES + 1)]
         links = Links(query.text("at"), query.text("known_at"))
-        return written(request, "receipt.html", context, caller=caller, links=links)
+        context = {
+            "revocation": id_,
+            "lines": lines[:_LINES],
+            "start": start,
+            "next": start + _LINES if len(lines) > _LINES else None,
+        }
+        return written(request, "receipt.html", context, caller=caller, links=links, aside=("after",))
 
     async def page(request: Request) -> Response:
-        return await site.workers.run(answer, without_blanks(request))
+        return await site.workers.run(answer, as_typed(request))
 
     return page
 
@@ -190,31 +217,3 @@ def static(name: str) -> Response:
     if path is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     return FileResponse(path, media_type=_TYPES[path.suffix], headers={"Cache-Control": _FOREVER})
-
-
-# Problems
-
-
-_ADVICE: Final = {
-    HTTPStatus.UNAUTHORIZED: "Sign in by the link that 'delegraph serve' printed, or by your provider.",
-    HTTPStatus.NOT_FOUND: "Look for a part of the id in the search.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "Nothing is lost: what was recorded is there, and so is this question.",
-}
-
-
-def show_fault(request: Request, response: Response) -> Response:
-    """A problem document as a page, for whoever asks for pages."""
-    if request.url.path.startswith("/v1/") or "text/html" not in request.headers.get("accept", ""):
-        return response
-    problem = json.loads(bytes(response.body))
-    status = HTTPStatus(problem["status"])
-    headers = {name: value for name, value in response.headers.items() if name in ("retry-after", "www-authenticate")}
-    known = status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-    context = {
-        "problem": problem,
-        "known": known,
-        "advice": _ADVICE.get(status, ""),
-        "retry_after": response.headers.get("retry-after"),
-        "address": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
-    }
-    return written(request, "problem.html", context, caller=None, status=status, headers=headers)

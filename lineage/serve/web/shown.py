@@ -5,27 +5,27 @@ from typing import Any, Final
 from uuid import uuid4
 
 from lineage.core.elements import ELEMENT_KINDS, key_of
+from lineage.core.times import format_instant
 from lineage.serve import render_lists, render_revocations
-from lineage.serve.documents import Document, instant
+from lineage.serve.documents import Document
 from lineage.serve.http.orders import REASONS
-from lineage.serve.web import views, words
+from lineage.serve.web import glossary, views, words
 from lineage.serve.web.links import Links
-from lineage.serve.web.pages import Asked
+from lineage.serve.web.pages import Asked, first_entry
 
 ENDS: Final = 20  # hops at either end that are shown of a chain longer than both
 AROUND: Final = "100"  # elements of the graph that is asked when they were valid
 MANY: Final = 5_000  # facts that mention something; of more its actions are not listed beside it
+OPEN: Final = 100  # of what is open at receivers, on one page
 FEW: Final = 20  # entries of what is shown beside something
 
 Shown = Mapping[str, Any]
+_OF_A_CASE: Final = ("principal", "delegation", "token", "scope", "word of", "gap", "finding", "as of", "as known at")
 
 
 def who(asked: Asked) -> Shown:
     """An action."""
     doc = asked.document
-    marks = [(doc["occurred_at"], "done")]
-    if asked.at is not None:
-        marks.append((_moment(asked), "asked about"))
     done = asked.more("/timeline", of=f"action:{doc['action']}")
     recorded = [item["recorded_at"] for item in (done or {"items": []})["items"] if item["type"] == "action.performed"]
     return {
@@ -34,7 +34,7 @@ def who(asked: Asked) -> Shown:
             {"name": "when it was done", "at": doc["occurred_at"], "known_at": None},
             *({"name": "as known then", "at": doc["occurred_at"], "known_at": one} for one in sorted(recorded)[:1]),
         ],
-        **_chain(asked, doc["authority"]["element"], marks),
+        **_chain(asked, doc["authority"]["element"], [(doc["occurred_at"], "done")]),
     }
 
 
@@ -42,12 +42,11 @@ def chain(asked: Asked) -> Shown:
     """A token or a delegation."""
     doc = asked.document
     of = f"{doc['kind']}:{doc['id']}"
-    marks = [(_moment(asked), "asked about")] if asked.at is not None else []
     return {
         "said": words.of_chain(doc, asked.at, _people(asked, doc)),
         "of": of,
         "uses": asked.more("/uses", of=of),
-        **_chain(asked, of, marks),
+        **_chain(asked, of, []),
     }
 
 
@@ -55,7 +54,8 @@ def status(asked: Asked) -> Shown:
     """A principal, session or client; a token or delegation too."""
     doc = asked.document
     of = f"{doc['kind']}:{doc['id']}"
-    links = {doc["id"]: asked.links.of(doc["kind"], doc["id"])}
+    because = doc["because"] or {}
+    links = {because["revocation"]: asked.links.of("revocation", because["revocation"])} if because else {}
     with asked.site.service.store.reader(trust=None) as reader:
         many = reader.is_mentioned_more_than(key_of(doc["kind"], doc["id"]), MANY)
     return {
@@ -81,7 +81,7 @@ def timeline(asked: Asked) -> Shown:
     return {
         "of": of,
         "look": _look(asked),
-        "facts": [{**item, "fields": render_lists.event_fields(item["event"], item["of"])} for item in doc["items"]],
+        "facts": [{**item, "fields": views.fields(item["event"], item["of"])} for item in doc["items"]],
     }
 
 
@@ -122,6 +122,7 @@ def reach(asked: Asked, *, new: Collection[str] = ()) -> Shown:
         "elements": views.totals(doc["kills"]),
         "kills": views.killed(doc, new),
         "reasons": REASONS,
+        "four_eyes": asked.site.four_eyes,
         "filled": {"reason": "", "note": ""},
         "key": str(uuid4()),  # makes one order of a form that is sent twice
     }
@@ -130,8 +131,12 @@ def reach(asked: Asked, *, new: Collection[str] = ()) -> Shown:
 def revocation(asked: Asked) -> Shown:
     """Whether a revocation is over."""
     doc = asked.document
+    start = first_entry(asked.query)
     return {
         "said": words.of_closure(doc),
+        "start": start,
+        "open_here": doc["open"][start : start + OPEN],
+        "next": start + OPEN if len(doc["open"]) > start + OPEN else None,
         "open_words": render_revocations.REASONS,
         "liftable": any(
             one["mode"] == "suspend" or one["target"]["kind"] not in ELEMENT_KINDS for one in doc["orders"]
@@ -143,12 +148,11 @@ def whole_case(asked: Asked) -> Shown:
     """A case to be kept."""
     doc = asked.document
     return {
-        "facts": [
-            {**item, "fields": render_lists.event_fields(item["event"], item["of"])} for item in doc["facts"]["items"]
-        ],
+        "facts": [{**item, "fields": views.fields(item["event"], item["of"])} for item in doc["facts"]["items"]],
         "hops": views.hops(doc["answer"]) if "chain" in doc["answer"] else [],
         "drawing": views.drawing(doc["graph"]) if doc["graph"] else None,
-        "chart": views.validity(doc["answer"], doc["graph"], _marks(doc["answer"]))
+        "meanings": glossary.STATES | {word: glossary.TERMS[word] for word in _OF_A_CASE},
+        "chart": views.validity(doc["answer"], doc["graph"], _marks(doc["answer"]), besides=[(doc["at"], "as of")])
         if "chain" in doc["answer"]
         else None,
     }
@@ -170,11 +174,7 @@ def nothing(_asked: Asked) -> Shown:
 
 def conflicts(asked: Asked) -> Shown:
     """Identities under which different contents were sent."""
-    return {
-        "said_by": [
-            [render_lists.event_fields(one["event"]) for one in item["contents"]] for item in asked.document["items"]
-        ]
-    }
+    return {"said_by": [[views.fields(one["event"]) for one in item["contents"]] for item in asked.document["items"]]}
 
 
 def findings(asked: Asked) -> Shown:
@@ -189,15 +189,14 @@ def _by_kind(items: list[Document]) -> dict[str, list[Document]]:
     return kinds
 
 
-def _moment(asked: Asked) -> str:
-    return str(instant(asked.at))
-
-
 def _chain(asked: Asked, around: str | None, marks: list[tuple[str, str]]) -> Shown:
     """The chain, and when what it rests on was valid: what the graph around its authority says."""
     first, hidden, last = views.cut(views.hops(asked.document), ENDS)
     graph = None if around is None else asked.more("/graph", of=around, most=AROUND)
-    chart = views.validity(asked.document, graph, marks)
+    if asked.at is not None:
+        marks = [*marks, (format_instant(asked.at), "asked about")]
+    now = [] if asked.at is not None else [(format_instant(asked.query.now), "now")]
+    chart = views.validity(asked.document, graph, marks, besides=now)
     return {"first_hops": first, "hidden_hops": hidden, "last_hops": last, "chart": chart}
 
 

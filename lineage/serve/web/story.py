@@ -13,12 +13,14 @@ class Step:
         text: What happens, and what to look at.
         link: Where it leads, and what is written there.
         play: The name of what happens when one asks for it; None: nothing.
+        beside: Whether it opens beside the path, to be left there.
     """
 
     title: str
     text: str
     link: tuple[str, str]
     play: str | None = None
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,17 +1,19 @@
 """What a page shows of a document beside the document itself: pure functions of it, so that no template computes."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from lineage.core.times import parse_instant
-from lineage.serve import phrases, render
+from lineage.core.times import format_instant, parse_instant
+from lineage.serve import phrases, render, render_lists
 from lineage.serve.documents import Document
 
 WIDTH: Final = 1_000  # units across the chart of validity
-ROW: Final = 30  # units from one bar to the next
+_SEEN: Final = 4  # units of the shortest bar
 _BEFORE: Final = 0.06  # of the span that is shown, in front of the first moment
 _BEHIND: Final = 0.22  # and behind the last
-_TICKS: Final = 4
+_STRETCH: Final = 6  # times the span of what matters, that the scale may grow for what is shown besides
+_MINUTE: Final = 60_000_000
+_LAST: Final = parse_instant("9999-12-31T23:59:59Z")
 
 
 def hops(doc: Document) -> list[Document]:
@@ -53,52 +55,69 @@ def _key(hop: Document) -> str | None:
 # The chart of validity
 
 
-def validity(doc: Document, graph: Document | None, marks: Sequence[tuple[str, str]]) -> Document | None:
+def validity(
+    doc: Document, graph: Document | None, marks: Sequence[tuple[str, str]], *, besides: Sequence[tuple[str, str]] = ()
+) -> Document | None:
     """When each token and delegation that led to something was valid, as bars on one scale; None if nothing says.
+
+    A bar ends, or goes on in another colour, where an order took effect: what was valid then stays valid then.
 
     Args:
         doc: The document of ``who`` or ``chain``.
         graph: The graph around it, which says it of each of its tokens and delegations; None: the hops alone.
         marks: Moments that matter, each with what it is called.
+        besides: Moments that are shown as well, unless the bars would be too short to read with them.
     """
     elements = _timed(doc, graph)
     if not elements:
         return None
     moments = {name: parse_instant(moment) for moment, name in marks}
-    starts = [parse_instant(hop["issued_at"]) for hop in elements.values()]
+    starts = [parse_instant(one["issued_at"]) for one in elements.values()]
     first, last = min([*starts, *moments.values()]), max([*starts, *moments.values()])
-    span = max(last - first, 60_000_000)
-    left, right = first - int(span * _BEFORE), last + int(span * _BEHIND)
+    near = first + _STRETCH * max(last - first, _MINUTE)
+    also = {name: found for moment, name in besides if first <= (found := parse_instant(moment)) <= near}
+    orders = [parse_instant(one["because"]["effective_at"]) for one in elements.values() if one.get("because")]
+    last = max([last, *also.values(), *(one for one in orders if one <= near)])
+    span = max(last - first, _MINUTE)
+    left, right = max(first - int(span * _BEFORE), 0), min(last + int(span * _BEHIND), _LAST)
 
     def across(moment: int) -> int:
         return round(WIDTH * (min(max(moment, left), right) - left) / (right - left))
 
-    rows = []
-    for place, (key, hop) in enumerate(elements.items()):
-        begins = across(parse_instant(hop["issued_at"]))
-        ends_at = None if hop["expires_at"] is None else parse_instant(hop["expires_at"])
-        beyond = ends_at is None or ends_at > right
-        ends = WIDTH if ends_at is None or beyond else across(ends_at)
-        rows.append(
-            {
-                "key": key,
-                "kind": key.partition(":")[0],
-                "id": key.partition(":")[2],
-                "state": hop["state"],
-                "issued_at": hop["issued_at"],
-                "expires_at": hop["expires_at"],
-                "x": begins,
-                "y": place * ROW,
-                "width": max(ends - begins, 4),
-                "beyond": beyond,
-            }
-        )
+    rows = [_bar(key, one, across) for key, one in elements.items()]
     return {
         "width": WIDTH,
-        "height": len(rows) * ROW,
         "rows": rows,
-        "marks": [{"x": across(moment), "name": name} for name, moment in moments.items()],
+        "marks": [{"x": across(moment), "name": name} for name, moment in {**moments, **also}.items()],
+        "begins": format_instant(left),
+        "ends": format_instant(right),
+        "ended": next((row["state"] for row in rows if row["dead_width"]), None),
     }
+
+
+def _bar(key: str, one: Document, across: Callable[[int], int]) -> Document:
+    """One bar: from the issue to the end that was stated, and from where an order ended it."""
+    begins, because = parse_instant(one["issued_at"]), one.get("because")
+    ends = _LAST if one["expires_at"] is None else parse_instant(one["expires_at"])
+    dead_at = None if because is None else max(parse_instant(because["effective_at"]), begins)
+    stops = ends if dead_at is None else min(dead_at, ends)
+    return {
+        "key": key,
+        "state": one["state"],
+        "look": one["state"] if one["state"] in ("unknown", "not_yet_valid") else "active",
+        "issued_at": one["issued_at"],
+        "expires_at": one["expires_at"],
+        "dead_at": None if dead_at is None else format_instant(dead_at),
+        "x": across(begins),
+        "width": _wide(across(stops) - across(begins), at_all=stops > begins),
+        "dead_x": 0 if dead_at is None else across(stops),
+        "dead_width": 0 if dead_at is None else _wide(across(ends) - across(stops), at_all=ends > stops),
+    }
+
+
+def _wide(width: int, *, at_all: bool) -> int:
+    """So wide, and what is there at all can be seen."""
+    return max(width, _SEEN) if at_all else 0
 
 
 def _timed(doc: Document, graph: Document | None) -> dict[str, Document]:
@@ -108,6 +127,27 @@ def _timed(doc: Document, graph: Document | None) -> dict[str, Document]:
     led = [f"delegation:{id_}" for id_ in doc["delegations"]] + [f"token:{id_}" for id_ in doc["tokens"]]
     found = {key: nodes.get(key) or hops.get(key) for key in (*led, *hops)}
     return {key: one for key, one in found.items() if one is not None and one["issued_at"] is not None}
+
+
+# What an event says
+
+_PARTIES: Final = (
+    "subject", "actor", "delegator", "delegatee", "on_behalf_of", "approved_by", "ordered_by", "lifted_by", "owner",
+    "agent", "principal", "workload",
+)  # fmt: skip
+_KINDS: Final = {
+    **dict.fromkeys(_PARTIES, "principal"),
+    **{name: name for name in ("token", "delegation", "decision", "action", "revocation", "session", "client")},
+    "parent_action": "action",
+}
+
+
+def fields(event: Document, of: str = "") -> list[tuple[str, str, str]]:
+    """What an event says, field by field; of an id also of which kind it is (else empty), so that it can be a link."""
+    said = render_lists.event_fields(event, of)
+    return [
+        (name, phrases.when(value) if name.endswith("_at") else value, _KINDS.get(name, "")) for name, value in said
+    ]
 
 
 def totals(kills: Document) -> int:

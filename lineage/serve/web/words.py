@@ -9,6 +9,8 @@ from lineage.serve import render, render_orders, render_revocations
 from lineage.serve.documents import Document
 from lineage.serve.page import Page, safe
 
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT[\d:.]+Z)")  # stays in one line
+_NOTHING = r"(?!)"
 # What may stand beside an id in a sentence; anything else beside it belongs to a longer id.
 _BEFORE, _AFTER = r"(?<![^\s(])", r"(?=[.;,)]?(?:[\s,;.]|$))"
 
@@ -44,11 +46,14 @@ def sentence(page: Page, links: Mapping[str, str] | None = None) -> list[Said]:
 
 def _linked(text: str, look: str, links: Mapping[str, str]) -> Iterable[Said]:
     shown = {safe(id_): href for id_, href in links.items() if id_}
-    if not shown:
-        return [Said(text, look, "")]
     ids = "|".join(re.escape(id_) for id_ in sorted(shown, key=lambda id_: (-len(id_), id_)))
-    parts = re.split(f"{_BEFORE}({ids}){_AFTER}", text)
-    return [Said(part, look, shown.get(part, "") if place % 2 else "") for place, part in enumerate(parts) if part]
+    parts = re.split(f"{_BEFORE}({ids}){_AFTER}" if ids else _NOTHING, text)
+    for place, part in enumerate(parts):
+        if place % 2:
+            yield Said(part, look, shown[part])
+        else:
+            times = enumerate(_TIME.split(part))
+            yield from (Said(one, "time" if odd % 2 else look, "") for odd, one in times if one)
 
 
 def of_who(doc: Document, at: Instant | None, links: Mapping[str, str]) -> list[Said]:

@@ -22,6 +22,7 @@ document.addEventListener("keydown", (event) => {
     if (box) {
       event.preventDefault();
       box.focus();
+      box.select();
     }
   }
 });
@@ -30,3 +31,24 @@ for (const button of document.querySelectorAll("[data-print]")) {
   button.hidden = false;
   button.addEventListener("click", () => window.print());
 }
+
+// An id is copied as it is, byte for byte: not as it stands there, which may be broken into lines.
+for (const button of navigator.clipboard ? document.querySelectorAll("[data-copy]") : []) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Not allowed";
+    }
+  });
+}
+
+// What a form was answered with stands at the address of the page that it is, so that going back to it, and loading it
+// anew, asks and does not send again.
+const { address } = document.body.dataset;
+if (address) history.replaceState(null, "", address);
+
+// Why something was refused is read out, and what was typed is at hand below it.
+document.querySelector("main [role=alert][tabindex]")?.focus();

@@ -9,14 +9,22 @@
   const flag = {
     active: "good", revoked: "bad", cascaded: "bad", suspended: "warn", not_yet_valid: "warn", unknown: "odd",
   };
+  const LEGIBLE = 0.75; // of the size of the document; smaller is a pattern, and no text
+  const LONGEST = 32; // characters of an id in a box; its end tells it from its neighbours, and the table has all of it
+  const STEP = 80; // pixels that an arrow key moves
+
+  const short = (id) => (id.length > LONGEST ? `\u2026${id.slice(1 - LONGEST)}` : id);
 
   const draw = (doc) => {
     const nodes = doc.nodes.map((node) => ({
-      data: { id: node.key, label: `${node.kind} ${node.id}\n${node.state.replaceAll("_", " ")}`, state: node.state, focus: node.focus },
+      data: {
+        id: node.key, label: `${short(node.id)}\n${node.kind}, ${node.state.replaceAll("_", " ")}`, state: node.state,
+        focus: node.focus,
+      },
       position: { x: node.x, y: node.y },
     }));
     const more = doc.collapsed.map((one) => ({
-      data: { id: one.key, label: `+${one.count.toLocaleString("en")}` },
+      data: { id: one.key, label: `+${one.count.toLocaleString("en")}`, of: one.of },
       classes: "collapsed",
       position: { x: one.x, y: one.y },
     }));
@@ -24,20 +32,21 @@
     const rest = doc.collapsed.map((one) => ({
       data: one.where === "below" ? { source: one.of, target: one.key } : { source: one.key, target: one.of },
     }));
+    // The wheel moves the page, as elsewhere on it; a drawing that swallows it holds whoever reads on.
+    box.addEventListener("wheel", (event) => !event.ctrlKey && event.stopImmediatePropagation(), { capture: true });
     const cy = cytoscape({
       container: box,
       elements: [...nodes, ...more, ...edges, ...rest],
       layout: { name: "preset" },
       autoungrabify: true,
       boxSelectionEnabled: false,
-      minZoom: 0.1,
+      minZoom: 0.05,
       maxZoom: 3,
       style: [
         { selector: "node", style: {
           shape: "round-rectangle", width: 240, height: 40, label: "data(label)", color: colour("ink"),
-          "background-color": colour("sheet"), "border-width": 2, "border-color": colour("edge"), "font-size": 10,
-          "text-valign": "center", "text-wrap": "wrap", "text-max-width": 232, "text-overflow-wrap": "anywhere",
-          "font-family": "sans-serif",
+          "background-color": colour("sheet"), "border-width": 2, "border-color": colour("edge"), "font-size": 12.5,
+          "text-valign": "center", "text-wrap": "wrap", "font-family": "sans-serif",
         } },
         ...Object.entries(flag).map(([state, name]) => ({
           selector: `node[state="${state}"]`, style: { "border-color": colour(name) },
@@ -53,22 +62,61 @@
     });
     box.classList.add("live");
     const whole = cy.elements().boundingBox();
-    box.style.height = `${Math.min(Math.max(whole.h * Math.min(box.clientWidth / whole.w, 1) + 64, 160), 560)}px`;
+    const scale = Math.max(Math.min(box.clientWidth / whole.w, 1), LEGIBLE);
+    box.style.height = `${Math.min(Math.max(whole.h * scale + 64, 160), 560)}px`;
     cy.resize();
-    cy.fit(undefined, 24);
+    const all = () => {
+      cy.fit(undefined, 24);
+      if (cy.zoom() > 1) {
+        cy.zoom(1);
+        cy.center();
+      }
+    };
+    all();
+    if (cy.zoom() < LEGIBLE) {
+      // What was asked for, legible, with what hangs on it in sight; "All of it" shows the rest.
+      cy.zoom(LEGIBLE);
+      cy.center(cy.nodes("[?focus]").first());
+      const there = cy.elements().renderedBoundingBox();
+      const left = Math.max(there.x1 - 24, 0);
+      const right = left ? 0 : Math.max(box.clientWidth - 24 - there.x2, 0);
+      cy.panBy({ x: right - left, y: -Math.max(there.y1 - 24, 0) });
+    }
     const rows = new Map([...document.querySelectorAll("tr[data-key]")].map((row) => [row.dataset.key, row]));
-    cy.on("tap", "node", (event) => rows.get(event.target.id())?.querySelector("a")?.focus());
+    cy.on("tap", "node", (event) => {
+      const row = rows.get(event.target.data("of") ?? event.target.id());
+      row?.querySelector("a")?.focus();
+    });
     for (const [key, row] of rows) {
       row.addEventListener("focusin", () => {
         cy.nodes(".chosen").removeClass("chosen");
-        cy.getElementById(key).addClass("chosen");
+        const node = cy.getElementById(key).addClass("chosen");
+        const { x, y } = node.renderedPosition();
+        if (x < 0 || y < 0 || x > box.clientWidth || y > box.clientHeight) cy.center(node);
       });
     }
+    const moves = {
+      ArrowLeft: () => cy.panBy({ x: STEP, y: 0 }), ArrowRight: () => cy.panBy({ x: -STEP, y: 0 }),
+      ArrowUp: () => cy.panBy({ x: 0, y: STEP }), ArrowDown: () => cy.panBy({ x: 0, y: -STEP }),
+      "+": () => zoom(cy, 1.25), "=": () => zoom(cy, 1.25), "-": () => zoom(cy, 0.8), 0: all,
+    };
+    box.addEventListener("keydown", (event) => {
+      if (!(event.key in moves) || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      moves[event.key]();
+      shown();
+    });
     const tools = document.getElementById("tools");
     tools.hidden = false;
-    tools.querySelector("[data-zoom=in]").addEventListener("click", () => zoom(cy, 1.25));
-    tools.querySelector("[data-zoom=out]").addEventListener("click", () => zoom(cy, 0.8));
-    tools.querySelector("[data-zoom=fit]").addEventListener("click", () => cy.fit(undefined, 24));
+    tools.querySelector("[data-zoom=in]").addEventListener("click", moves["+"]);
+    tools.querySelector("[data-zoom=out]").addEventListener("click", moves["-"]);
+    tools.querySelector("[data-zoom=fit]").addEventListener("click", moves[0]);
+    const shown = () => {
+      const { x, y } = cy.pan();
+      box.dataset.view = `${Math.round(x)} ${Math.round(y)} ${cy.zoom().toFixed(3)}`;
+    };
+    cy.on("viewport", shown);
+    shown();
     box.dataset.drawn = String(cy.nodes().length);
   };
 

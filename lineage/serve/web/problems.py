@@ -1,0 +1,65 @@
+"""A page for each problem: what it is, what to do about it, and nothing lost that somebody had filled in."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lineage.serve.web.pages import path_of, written
+from lineage.serve.web.typed import TIMES
+
+_ADVICE: Final = {
+    HTTPStatus.UNAUTHORIZED: "Sign in by the link that 'delegraph serve' printed, or by your provider.",
+    HTTPStatus.NOT_FOUND: "Look for a part of the id:",
+    HTTPStatus.METHOD_NOT_ALLOWED: "What is here is done by the form of another page. Nothing was done.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Nothing is lost: what was recorded is there, and so is this question.",
+}
+_TIME: Final = "Write it as 2026-11-02T10:25:00Z or as 2026-11-02 10:25; without a zone it is UTC."
+# After these the same form may be good: it was not at fault.
+_AGAIN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE})
+_TYPED: Final = ("reason", "note", "typed")  # fields of forms that a person fills in
+
+
+def show_fault(request: Request, response: Response) -> Response:
+    """A problem document as a page, for whoever asks for pages."""
+    if request.scope["path"].startswith("/v1/") or "text/html" not in request.headers.get("accept", ""):
+        return response
+    problem = json.loads(bytes(response.body))
+    status = HTTPStatus(problem["status"])
+    headers = {name: value for name, value in response.headers.items() if name in ("retry-after", "www-authenticate")}
+    form = getattr(request.state, "form", {})
+    context = {
+        "problem": problem,
+        "navigable": status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN),
+        "advice": _TIME if problem.get("parameter") in TIMES else _ADVICE.get(status, ""),
+        "looked_for": problem.get("id", ""),
+        "retry_after": response.headers.get("retry-after"),
+        "same": _address(request),
+        "without": _without(request, problem),
+        "form": form,
+        "filled": [(name, form[name]) for name in _TYPED if name in form],
+        "again": bool(form) and status in _AGAIN,
+        "back": path_of(request).removesuffix("/lift") if path_of(request).endswith("/lift") else "",
+    }
+    return written(request, "problem.html", context, caller=None, status=status, headers=headers)
+
+
+def _address(request: Request) -> str:
+    """Where to ask the same; of what is only ever sent, nowhere."""
+    if request.method != "GET":
+        return ""
+    query = request.scope["query_string"].decode("ascii", "replace")
+    return path_of(request) + (f"?{query}" if query else "")
+
+
+def _without(request: Request, problem: Mapping[str, Any]) -> str:
+    """The same page without the parameter that is wrong, if it says that one is; else empty."""
+    params = request.query_params.multi_items()
+    kept = [(name, value) for name, value in params if name != problem.get("parameter")]
+    if len(kept) == len(params) or problem.get("parameter") in ("of", "action", "q"):
+        return ""
+    return path_of(request) + (f"?{urlencode(kept)}" if kept else "")

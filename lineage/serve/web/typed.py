@@ -1,0 +1,36 @@
+"""What people type, as the questions take it: fields left empty, white space around an id, times as one writes them."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+TIMES: Final = frozenset({"at", "known_at", "from", "to", "issued_before"})
+_TIME: Final = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)(?:[ T](?P<minute>\d\d:\d\d)(?P<second>:\d\d(?:\.\d+)?)?)?"
+    r" ?(?P<zone>Z|UTC|[+-]\d\d:\d\d)?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+def as_meant(items: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The fields of a form as whoever filled them in meant them; no id begins or ends with white space."""
+    said = [(name, value.strip()) for name, value in items]
+    return [(name, moment(value) if name in TIMES else value) for name, value in said if value]
+
+
+def moment(said: str) -> str:
+    """A time as RFC 3339; without a zone it is UTC. What is no time stays as it is, to be refused under its name.
+
+    Examples:
+        >>> moment("2026-11-02 10:25")
+        '2026-11-02T10:25:00Z'
+        >>> moment("2026-11-02")
+        '2026-11-02T00:00:00Z'
+        >>> moment("yesterday")
+        'yesterday'
+    """
+    found = _TIME.fullmatch(said)
+    if found is None:
+        return said
+    zone = (found["zone"] or "Z").upper().replace("UTC", "Z")
+    return f"{found['day']}T{found['minute'] or '00:00'}{found['second'] or ':00'}{zone}"
