@@ -5,7 +5,9 @@ way, which has the sentence: what is wrong, where, and what to do.
 """
 
 import logging
+from collections.abc import Iterator
 from functools import cache
+from io import BytesIO
 from typing import Final
 
 import schemas
@@ -68,6 +70,31 @@ def read(value: bytes) -> Event:
     except Exception as fault:  # hostile bytes may raise anything
         _refuse_unknown(value)
         raise BadRecordError("avro", f"the value cannot be read: {type(fault).__name__}") from fault
+
+
+def apart(values: bytes) -> Iterator[bytes]:
+    """Values that stand one after another, each by itself.
+
+    Where one cannot be read nothing says where the next begins: it is the last, with all that follows.
+    """
+    stream, start = BytesIO(values), 0
+    while start < len(values):
+        end = _end(stream, start) or len(values)
+        yield values[start:end]
+        start = end
+
+
+def _end(stream: BytesIO, start: int) -> int | None:
+    stream.seek(start)
+    header = stream.read(_HEADER_BYTES)
+    version = schemas.by_fingerprint(header[len(_MAGIC) :]) if header.startswith(_MAGIC) else None
+    if version is None:
+        return None
+    try:
+        slow_avro.skip_body(version, stream)
+    except Exception:  # noqa: BLE001  (hostile bytes may raise anything; what is wrong is said by `decode`)
+        return None
+    return stream.tell()
 
 
 @cache

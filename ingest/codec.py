@@ -14,7 +14,7 @@ Reasons, stable words for machines:
 - ``credential``: a raw credential stands somewhere: a ``CredentialError``, whatever else is wrong
 """
 
-from ingest.avro_form import decode, encode, read
+from ingest.avro_form import apart, decode, encode, read
 from ingest.json_form import decode_line, encode_line, event_from_document
 
-__all__ = ["decode", "decode_line", "encode", "encode_line", "event_from_document", "read"]
+__all__ = ["apart", "decode", "decode_line", "encode", "encode_line", "event_from_document", "read"]

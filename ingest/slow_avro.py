@@ -47,6 +47,15 @@ def read_body(version: schemas.Version, encoded: bytes) -> Event:
     return Event(body=_record(stated, shape.bodies[TYPES[RECORDS[name]]]), **envelope)
 
 
+def skip_body(version: schemas.Version, stream: BytesIO) -> None:
+    """Go past what stands behind a fingerprint, to whatever follows.
+
+    Raises:
+        Exception: Whatever fastavro raises.
+    """
+    fastavro.schemaless_reader(stream, _parsed(version.file), None)
+
+
 def fingerprint(definition: Any) -> bytes:
     """The eight bytes by which a schema (its parsed JSON) is known on the wire."""
     canonical = fastavro.schema.to_parsing_canonical_form(definition)

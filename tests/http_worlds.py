@@ -26,6 +26,7 @@ from lineage.serve.http.app import create_app
 from lineage.serve.http.bearer import Bearers
 from lineage.serve.http.keys import IssuerKeys
 from lineage.serve.http.site import LOOPBACK_HOSTS, Limits, Site, Workers
+from lineage.serve.http.wire import Wire
 from lineage.serve.http_settings import HttpSettings
 from lineage.serve.keeping import Keeping
 from lineage.serve.service import Service, Trust
@@ -183,7 +184,8 @@ def served(app: FastAPI) -> Iterator[str]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+        quiet: dict[str, Any] = {"log_config": None, "access_log": False}
+        config = uvicorn.Config(app, http=Wire, lifespan="off", timeout_graceful_shutdown=1, **quiet)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -186,6 +186,8 @@ def test_a_token_of_the_issuer_is_good(api: World):
 
     assert 200 == api.bearing(signed(claims)).get(WHO).status_code
     assert 200 == api.bearing(signed(claims, KEYS.rsa, "RS256", kid="rsa")).get(WHO).status_code
+    for type_ in ("JWT", "at+jwt", "application/at+JWT"):
+        assert 200 == api.bearing(signed(claims, typ=type_)).get(WHO).status_code
 
 
 @pytest.mark.parametrize(
@@ -217,6 +219,9 @@ def test_a_token_of_the_issuer_is_good(api: World):
         "too long",
         "a key in the header",
         "an address of keys in the header",
+        "a logout token",
+        "a security event",
+        "a type that is no word",
     ],
 )
 def test_a_token_that_is_no_good_is_refused(api: World, attack: str):
@@ -255,6 +260,9 @@ def test_a_token_that_is_no_good_is_refused(api: World, attack: str):
         "an address of keys in the header": lambda: signed(
             claims_of(api), KEYS.other, kid="none", jku="https://evil.example/keys"
         ),
+        "a logout token": lambda: signed(claims_of(api), typ="logout+jwt"),
+        "a security event": lambda: signed(claims_of(api), typ="application/secevent+jwt"),
+        "a type that is no word": lambda: signed(claims_of(api), typ=["JWT"]),
     }
     token = tokens[attack]()
     response = api.bearing(token).get(WHO)
@@ -577,6 +585,7 @@ def test_the_link_is_good_once(api: World):
     The first who follows the link gets a cookie that scripts cannot read and other sites do not send; nobody after.
     """
     signing_in, asking = signed_in(api)
+    assert 405 == asking.request("HEAD", f"/sign-in?token={signing_in.token}").status_code  # looked at is not followed
     first, second = (asking.get("/sign-in", params={"token": signing_in.token}) for _ in range(2))
     cookie = first.headers["set-cookie"]
     with_cookie = {"Cookie": cookie.partition(";")[0]}

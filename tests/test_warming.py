@@ -16,6 +16,7 @@ from lineage.serve.warming import steps_of, warmed
 from lineage.serve.web.pages import templates
 from lineage.store.sequences import STEP
 from tests.http_worlds import api_over
+from tests.test_http_client import client_of
 from tests.kafka_worlds import wait_until
 
 
@@ -75,3 +76,17 @@ def test_a_page_of_findings_says_what_is_still_being_read(tmp_path: Path):
     assert [(["sequence-hole"], False, None), ([], True, len(said[1]["items"]))] == [
         (one["pending"], one["complete"], one["total"]) for one in said
     ]
+
+
+def test_the_client_waits_for_what_is_pending(tmp_path: Path):
+    """Findings that are asked for in a loop are all of them, holes included, however early they are asked for."""
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        batch, last = Batch(advance={(DECISIONS, 1): (0, 5 * STEP)}), Position(DECISIONS, 1, 5 * STEP - 1)
+        issued = Event("late", "urn:test", ASKED, TokenIssued(token="t", subject="human:x"))
+        read_records([Record(last.number, ASKED, codec.encode(issued))], None, batch)
+        world.service.store.write(batch)
+        found = list(client_of(world).findings())
+        expected = looking.findings(world.service, at=ASKED)["items"]
+
+    assert "sequence-hole" in {one["kind"] for one in expected}
+    assert expected == found

@@ -6,11 +6,13 @@ token that claims to be another.
 """
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -85,15 +87,16 @@ async def asked(request: Request) -> tuple[str, ...]:
     """The ids of the token that is asked about. The token is gone when this returns.
 
     Raises:
-        RefusedError: There is no token, or more than one, in a form; the message does not repeat what there was.
+        HTTPException: It is no form, or too large.
+        RefusedError: There is no token in it, or more than one; the message does not repeat what there was.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        raise RefusedError(f"the body must be a form: Content-Type {_FORM}")
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body must be a form: Content-Type {_FORM}")
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > BODY_BYTES:
-            raise RefusedError(f"the body is larger than {BODY_BYTES:,} bytes")
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a form has at most {BODY_BYTES:,} bytes")
     try:
         form = parse_qs(body.decode("ascii"), keep_blank_values=True, errors="surrogateescape", max_num_fields=16)
     except ValueError:  # what it says may repeat what it could not read

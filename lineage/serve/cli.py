@@ -219,7 +219,8 @@ def _faults(*, as_json: bool) -> Iterator[None]:
         sys.stdout.flush()
     except DelegraphError as fault:
         if as_json and isinstance(fault, DriftError):
-            click.echo(json.dumps({"error": "drifted", "unlisted": list(fault.unlisted)}, ensure_ascii=False))
+            difference = {"error": "drifted", "unlisted": list(fault.unlisted)}
+            click.echo(json.dumps(difference, ensure_ascii=False, separators=(",", ":")))
         _fail(fault)
     except BrokenPipeError:  # whoever read the answer has had enough
         sys.stderr.close()

@@ -365,7 +365,8 @@ class Reader:
             f"principal:{id_}" for found in nearby for _, kind, id_ in mentions(found.event) if kind == "principal"
         }
         principals |= {about(found.event) for found in nearby}
-        self._load_around(world, facts, [target], principals)
+        # The target also as a party: where nothing names it, its aliases and the orders on these count all the same.
+        self._load_around(world, facts, [target], {target, *principals})
         # What was done under it. The facts about what else these actions name decide what their authority is.
         used = self._facts(_FACTS_REFERRING[self._dialect], below, role=Role.USES)
         decisions = {about(found.event) for found in used if isinstance(found.event.body, DecisionMade)}

@@ -21,7 +21,7 @@ import httpx
 from lineage.core.errors import RefusedError
 from lineage.core.times import Instant
 from lineage.deliver.ssf.polling import PASSING
-from lineage.deliver.ssf.requests import refusal_of
+from lineage.deliver.ssf.requests import Address, goes_nowhere, plain, refusal_of
 
 TIMEOUT_SECONDS: Final = 10.0
 _LARGEST_BYTES: Final = 16 * 1024
@@ -123,12 +123,9 @@ class Post:
             raise _ClosedError("the receiver's host has an address that nothing is pushed to")
         return list(dict.fromkeys(map(str, addresses)))[:_MOST_ADDRESSES]
 
-    def _may_go(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address, scheme: str) -> bool:
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        if mapped.is_loopback:
-            return self._loopback
-        # Inside a network receivers have private addresses. Where clouds keep credentials is link-local.
-        return scheme == "https" and not (mapped.is_link_local or mapped.is_multicast or mapped.is_unspecified)
+    def _may_go(self, address: Address, scheme: str) -> bool:
+        there = plain(address)
+        return self._loopback if there.is_loopback else scheme == "https" and not goes_nowhere(there)
 
     def _read(self, answer: httpx.Response, until: float, at: Instant) -> Answer:
         status = answer.status_code

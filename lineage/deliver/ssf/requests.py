@@ -93,6 +93,8 @@ def endpoint_of(url: str, *, loopback: bool) -> str:
     here = is_here(host)
     if here and not loopback:
         raise RefusedError("'delivery.endpoint_url' is on the transmitter's own machine, which is not allowed")
+    if (address := _address_of(host)) is not None and goes_nowhere(address):
+        raise RefusedError("'delivery.endpoint_url' is an address that nothing is pushed to")
     if parts.scheme != "https" and not (parts.scheme == "http" and here):
         raise RefusedError("'delivery.endpoint_url' must begin with https://")
     return url
@@ -102,10 +104,29 @@ def is_here(host: str) -> bool:
     """Whether a name or an address says by itself that it is this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
+    address = _address_of(host)
+    return address is not None and address.is_loopback
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def goes_nowhere(address: Address) -> bool:
+    """Whether nothing is pushed to an address."""
+    # Inside a network receivers have private addresses. Where clouds keep credentials is link-local.
+    return address.is_link_local or address.is_multicast or address.is_unspecified
+
+
+def plain(address: Address) -> Address:
+    """An address of IPv4, also where it is written as one of IPv6."""
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _address_of(host: str) -> Address | None:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return plain(ipaddress.ip_address(host))
     except ValueError:
-        return False
+        return None
 
 
 def stream_id_of(body: Json) -> str:

@@ -36,7 +36,7 @@ def document_response(request: Request, document: Document, *, status: int = HTT
 
 
 def _has(request: Request, etag: str) -> bool:
-    said = request.headers.get("if-none-match", "")
+    said = ",".join(request.headers.getlist("if-none-match"))
     return said.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in said.split(",")]
 
 

@@ -28,7 +28,15 @@ def create_app(
         parts: What is mounted beside the API: the delivery endpoints, the pages.
         show_fault: What is sent for a problem document; the pages make a page of it for people.
     """
-    app = FastAPI(title="delegraph", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    # A redirect goes to a URL that is made of the header Host, and in the clear behind a proxy with TLS.
+    app = FastAPI(
+        title="delegraph",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
     faults.install(app, show_fault)
     measures = Measures()
     # A request is held against route after route: what is asked most comes first.
@@ -49,7 +57,6 @@ def _asking(site: Site, questions: Iterable[Question]) -> APIRouter:
     for question in questions:
         endpoint = _endpoint(site, question)
         router.add_api_route(question.path, endpoint, methods=["GET"], openapi_extra=operation_of(question))
-        router.add_api_route(question.path, endpoint, methods=["HEAD"], include_in_schema=False)
     return router
 
 

@@ -1,6 +1,6 @@
 """Looking around, and the board of revocations: the questions beside the four, as plain functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS
@@ -9,7 +9,7 @@ from lineage.deliver.callers import Caller
 from lineage.serve import long_lists, looking, revocations
 from lineage.serve.documents import Document
 from lineage.serve.http.asking import Question
-from lineage.serve.http.cursors import after_of, cursor, limit_of, one_page, whole_number_of
+from lineage.serve.http.cursors import after_of, cursor, cut, limit_of, one_page, whole_number, whole_number_of
 from lineage.serve.http.faults import NotFoundError
 from lineage.serve.http.parameters import (
     AT,
@@ -49,7 +49,7 @@ def actions(site: Site, _caller: Caller, query: Query) -> Document:
 
 def uses(site: Site, _caller: Caller, query: Query) -> Document:
     """Where a token was used."""
-    return _page_of(site, "uses", query, looking.uses, long_lists.uses)
+    return _page_of(site, "uses", query, looking.uses, long_lists.uses, ELEMENT_KINDS)
 
 
 def timeline(site: Site, _caller: Caller, query: Query) -> Document:
@@ -59,7 +59,7 @@ def timeline(site: Site, _caller: Caller, query: Query) -> Document:
 
 def diff(site: Site, _caller: Caller, query: Query) -> Document:
     """What changed its state between two instants."""
-    kind, id_ = _one(query)
+    kind, id_ = _one(query, ELEMENT_KINDS | NAME_KINDS)
     start, end = query.instant("from"), query.instant("to")
     assert start is not None  # noqa: S101 (both are required)
     assert end is not None  # noqa: S101
@@ -68,18 +68,16 @@ def diff(site: Site, _caller: Caller, query: Query) -> Document:
 
 
 def findings(site: Site, _caller: Caller, query: Query) -> Document:
-    """What does not fit together."""
-    after = whole_number_of("findings", query)
-    at = query.at
-    found = looking.findings(
-        site.service,
-        at=at,
-        after=-1 if after is None else after,
-        limit=limit_of(site, query),
-        most_facts=FACTS,
-        steps=STEPS,
-    )
-    return _with_cursor("findings", found)
+    """What does not fit together: some of the findings of a page of facts, then the rest of them, then the next."""
+    facts, _, within = (after_of("findings", query) or "").partition("|")
+    after = whole_number(facts) if facts else -1
+    limit = limit_of(site, query)
+    found = looking.findings(site.service, at=query.at, after=after, limit=limit, most_facts=FACTS, steps=STEPS)
+    page, following = cut(found["items"], within or None, limit)
+    if following is None:
+        return _with_cursor("findings", {**found, "items": page})
+    following = cursor("findings", f"{facts}|{following}")
+    return {**found, "items": page, "complete": False, "next": following}
 
 
 def quarantine(site: Site, _caller: Caller, query: Query) -> Document:
@@ -129,9 +127,10 @@ def _page_of(
     query: Query,
     whole: Callable[..., Document | None],
     by_page: Callable[..., Document | None],
+    kinds: Collection[str] = KINDS,
 ) -> Document:
     """A page of a list: cut from the whole, or, where very many facts mention the thing, read by itself."""
-    kind, id_ = _one(query)
+    kind, id_ = _one(query, kinds)
     after = after_of(question, query)
     goes_on = after is not None and after.startswith(_IN_THE_LOG)
     if not goes_on and not long_lists.is_long(site.service, kind, id_):
@@ -151,11 +150,8 @@ def _places(after: str) -> Places:
         raise ParameterError("after", str(fault)) from fault
 
 
-def _one(query: Query) -> tuple[str, str]:
-    kind, id_ = kind_and_id(query.the("of"))
-    if kind not in KINDS:
-        raise ParameterError("of", f"there is no kind {kind[:64]!r}; there are {', '.join(KINDS)}")
-    return kind, id_
+def _one(query: Query, kinds: Collection[str] = KINDS) -> tuple[str, str]:
+    return kind_and_id(query.the("of"), kinds=kinds)
 
 
 def _found(document: Document | None, query: Query) -> Document:

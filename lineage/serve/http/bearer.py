@@ -21,6 +21,8 @@ from lineage.serve.http.keys import IssuerKeys
 from lineage.serve.http_settings import HttpSettings
 
 _LARGEST_TOKEN: Final = 16 * 1024
+# What an issuer signs with the same keys for other ends (logout tokens, security events, proofs) has a type of its own.
+_TYPES: Final = frozenset({"jwt", "at+jwt"})
 _MOST_SOURCES: Final = 256
 # A signature that was verified is taken for so long, of so many tokens: to verify one costs a tenth of an answer.
 _VERIFIED_SECONDS: Final = 60
@@ -106,6 +108,8 @@ class Bearers:
             header = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise UnauthenticatedError("the token is no JWT") from None  # what it says may stand in the cause
+        if str(header.get("typ", "JWT")).lower().removeprefix("application/") not in _TYPES:
+            raise UnauthenticatedError("the token is of a type that is no access token")
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm not in self._settings.algorithms:
             raise UnauthenticatedError(f"the token must be signed with {' or '.join(self._settings.algorithms)}")

@@ -48,9 +48,18 @@ def after_of(question: str, query: Query) -> str | None:
 def whole_number_of(question: str, query: Query) -> int | None:
     """The same, where it is a number."""
     value = after_of(question, query)
-    if value is not None and not (value.isascii() and value.isdigit() and len(value) < len(str(1 << 62))):
+    return None if value is None else whole_number(value)
+
+
+def whole_number(value: str) -> int:
+    """A number that stands in a cursor.
+
+    Raises:
+        ParameterError: It is none.
+    """
+    if not (value.isascii() and value.isdigit() and len(value) < len(str(1 << 62))):
         raise ParameterError("after", "is not the `next` of this list; begin anew without it")
-    return None if value is None else int(value)
+    return int(value)
 
 
 def limit_of(site: Site, query: Query) -> int:
@@ -61,19 +70,27 @@ def limit_of(site: Site, query: Query) -> int:
 def one_page(site: Site, question: str, query: Query, document: Document) -> Document:
     """A document with a page of its items instead of all of them.
 
-    The cursor names the last item by its content, and where it stood: what was recorded meanwhile moves it, and it is
-    found all the same.
-
     Raises:
         ParameterError: The item that the cursor names is not in the list.
     """
-    items, limit = document["items"], limit_of(site, query)
-    after = after_of(question, query)
+    page, end = cut(document["items"], after_of(question, query), limit_of(site, query))
+    following = None if end is None else cursor(question, end)
+    return {**document, "items": page, "complete": following is None, "next": following}
+
+
+def cut(items: list[Any], after: str | None, limit: int) -> tuple[list[Any], str | None]:
+    """A page of some items, and where it ends, if it does not with them.
+
+    That names the last item by its content, and where it stood: what was recorded meanwhile moves it, and it is found
+    all the same.
+
+    Raises:
+        ParameterError: The item is not in the list.
+    """
     start = 0 if after is None else _behind(items, after)
     page = items[start : start + limit]
     end = start + len(page)
-    following = cursor(question, f"{end}:{_digest(page[-1])}") if end < len(items) else None
-    return {**document, "items": page, "complete": following is None, "next": following}
+    return page, f"{end}:{_digest(page[-1])}" if end < len(items) else None
 
 
 def _behind(items: list[Any], after: str) -> int:

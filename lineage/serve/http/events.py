@@ -3,8 +3,8 @@
 What cannot be read goes to quarantine, as with ``ingest``. What a caller may not send is refused whole, before the log
 has any of it: orders, lifts and acknowledgements, and events of a source that is not the caller's.
 
-Avro (``application/avro``) is one record in single-object encoding, or several as an Avro array of bytes, each item one
-such record: the way in which any Avro library writes ``{"type": "array", "items": "bytes"}``.
+Avro (``application/avro``) is records in single-object encoding, one after another, or as an Avro array of bytes, each
+item one such record: the way in which any Avro library writes ``{"type": "array", "items": "bytes"}``.
 """
 
 import io
@@ -16,6 +16,7 @@ from typing import Final
 
 from starlette.exceptions import HTTPException
 
+from ingest import codec
 from ingest.intake import Intake, take_in_records
 from ingest.log import Entry, entry_of
 from ingest.projector import project, unreadable
@@ -111,12 +112,12 @@ def _bounded(parts: Iterator[bytes], most: int) -> Iterator[bytes]:
 
 def _parts(media_type: str, raw: bytes) -> Iterator[bytes]:
     match media_type:
-        case "application/x-ndjson" | "application/jsonl":
+        case "application/x-ndjson" | "application/ndjson" | "application/jsonl":
             return (line for line in (line.rstrip(b"\r\n") for line in io.BytesIO(raw)) if line.strip())
         case "application/json":
             return _of_array(raw)
-        case "application/avro":
-            return iter([raw]) if raw.startswith(sending.SINGLE_OBJECT) else _of_avro_array(raw)
+        case "application/avro" | "avro/binary":
+            return codec.apart(raw) if raw.startswith(sending.SINGLE_OBJECT) else _of_avro_array(raw)
         case _:
             said = "send application/json (an array), application/x-ndjson or application/avro"
             raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, said)

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from lineage.core.errors import DelegraphError, RefusedError
 from lineage.deliver.problems import RETRY_AFTER_SECONDS, problem, problem_of
@@ -17,9 +18,13 @@ from lineage.serve.http.query import ParameterError
 
 logger = logging.getLogger(__name__)
 
+GET_ALONE: Final = frozenset({"/v1/live", "/sign-in"})
+"""Where HEAD is not what GET is: the first has no end, the second is used up."""
+
 ShowFault = Callable[[Request, Response], Response]
 """Given a request and the problem document that answers it, what is sent: the pages make a page of it for people."""
 
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _WORDS: Final = {
     HTTPStatus.NOT_FOUND: ("no-such-path", "There is nothing at this path"),
     HTTPStatus.METHOD_NOT_ALLOWED: ("method-not-allowed", "This path does not know that method"),
@@ -74,6 +79,17 @@ def unexpected(request: Request, fault: Exception) -> Response:
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, "fault", title, detail, headers=headers)
 
 
+def _allowing(request: Request) -> dict[str, str]:
+    """Every method of a path; the framework names but those of the first route that fits."""
+
+    def knows(method: str) -> bool:
+        scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    there = [method for method in _METHODS if knows(method)]
+    return {"Allow": ", ".join(method for method in there if method != "HEAD" or request.url.path not in GET_ALONE)}
+
+
 def install(app: FastAPI, show: ShowFault) -> None:
     """Have an app answer faults with problem documents.
 
@@ -95,7 +111,8 @@ def install(app: FastAPI, show: ShowFault) -> None:
         detail = str(fault.detail)
         if detail == status.phrase:  # the framework's own, which names nothing
             detail = f"there is nothing for {request.method} at {request.url.path[:200]!a}"
-        return show(request, problem(status, word, title, detail, headers=fault.headers))
+        headers = _allowing(request) if status is HTTPStatus.METHOD_NOT_ALLOWED else fault.headers
+        return show(request, problem(status, word, title, detail, headers=headers))
 
     async def of_validation(request: Request, fault: Exception) -> Response:
         assert isinstance(fault, RequestValidationError)  # noqa: S101 (registered for these)

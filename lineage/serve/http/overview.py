@@ -10,7 +10,7 @@ from lineage.serve.graph import MOST, graph
 from lineage.serve.http.asking import Question
 from lineage.serve.http.faults import NotFoundError
 from lineage.serve.http.parameters import ONE, TIMES
-from lineage.serve.http.query import Parameter, ParameterError, Query, kind_and_id
+from lineage.serve.http.query import Parameter, Query, kind_and_id
 from lineage.serve.http.site import Site
 from lineage.serve.standing import standing
 
@@ -40,10 +40,7 @@ def whole_case(site: Site, _caller: Caller, query: Query) -> Document:
 
 
 def _one(query: Query, kinds: tuple[str, ...]) -> tuple[str, str]:
-    kind, id_ = kind_and_id(query.the("of"))
-    if kind not in kinds:
-        raise ParameterError("of", f"there is no kind {kind[:64]!r} here; there are {', '.join(kinds)}")
-    return kind, id_
+    return kind_and_id(query.the("of"), kinds=kinds)
 
 
 def _found(document: Document | None, query: Query) -> Document:

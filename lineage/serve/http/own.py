@@ -1,11 +1,13 @@
 """What the server says of itself: whether it lives, whether it is ready, its metrics; and the live tail."""
 
 import ipaddress
+import logging
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from lineage.core.errors import UnavailableError
 from lineage.deliver.callers import require
 from lineage.serve.documents import Document
 from lineage.serve.http.answers import Streamed
@@ -15,6 +17,8 @@ from lineage.serve.http.measures import CONTENT_TYPE, Measures
 from lineage.serve.http.operations import OPERATIONS
 from lineage.serve.http.query import Query
 from lineage.serve.http.site import Site
+
+logger = logging.getLogger(__name__)
 
 
 def router(site: Site, measures: Measures) -> APIRouter:
@@ -48,7 +52,11 @@ def router(site: Site, measures: Measures) -> APIRouter:
 
 def _ready(site: Site) -> Document:
     """Ready is what can answer. A log that is away is told of, and is no reason to ask nobody."""
-    as_of = site.service.as_of()
+    try:
+        as_of = site.service.as_of()
+    except UnavailableError as fault:  # anybody may ask this: where the store is, is in the log
+        logger.warning("not ready: %s", fault)
+        raise UnavailableError("the store does not answer") from None
     return {"status": "ready", "log": "away" if as_of["behind"] is None else "there", "as_of": as_of}
 
 

@@ -1,6 +1,6 @@
 """What a request asks, read from its query: every name is known, every value checked, a fault names the parameter."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from starlette.datastructures import QueryParams
@@ -143,16 +143,23 @@ class Query:
         return value
 
 
-def kind_and_id(of: str, *, parameter: str = "of") -> tuple[str, str]:
+def kind_and_id(of: str, *, kinds: Collection[str] = (), parameter: str = "of") -> tuple[str, str]:
     """The kind and the id of ``KIND:ID``.
 
+    Args:
+        of: The text.
+        kinds: Those that there are; none: any.
+        parameter: Where it stands.
+
     Raises:
-        ParameterError: It is not of that form, or the id is none.
+        ParameterError: It is not of that form, of another kind, or the id is none.
     """
     try:
         kind, id_ = split_of(of[:_LONGEST_OF])
     except RefusedError as fault:
         raise ParameterError(parameter, str(fault)) from fault
+    if kinds and kind not in kinds:
+        raise ParameterError(parameter, f"there is no kind {kind[:64]!r} here; there are {', '.join(sorted(kinds))}")
     return kind, usable_id(id_, parameter=parameter)
 
 

@@ -1,8 +1,9 @@
 """The questions, in one table: each a plain function from the site, who asks and what is asked to a document."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
+from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS
 from lineage.core.events import Target
 from lineage.core.reach import Proposal
 from lineage.deliver.callers import Caller
@@ -14,6 +15,8 @@ from lineage.serve.http.overview import OVERVIEW
 from lineage.serve.http.parameters import ACTION, HOW, OF, STALE, TIMES
 from lineage.serve.http.query import MODES, ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.site import Site
+
+STATED: Final = ELEMENT_KINDS | NAME_KINDS  # what has a state, and what an order can be aimed at
 
 
 def who(site: Site, _caller: Caller, query: Query) -> Document:
@@ -28,12 +31,22 @@ def who(site: Site, _caller: Caller, query: Query) -> Document:
 
 def chain(site: Site, _caller: Caller, query: Query) -> Document:
     """Who stood behind a token or a delegation."""
-    return each_of(site, query, lambda kind, id_: site.service.chain(kind, id_, at=query.at, known_at=query.known_at))
+    return each_of(
+        site,
+        query,
+        ELEMENT_KINDS,
+        lambda kind, id_: site.service.chain(kind, id_, at=query.at, known_at=query.known_at),
+    )
 
 
 def status(site: Site, _caller: Caller, query: Query) -> Document:
     """The state of something."""
-    return each_of(site, query, lambda kind, id_: site.service.status(kind, id_, at=query.at, known_at=query.known_at))
+    return each_of(
+        site,
+        query,
+        STATED,
+        lambda kind, id_: site.service.status(kind, id_, at=query.at, known_at=query.known_at),
+    )
 
 
 def reach(site: Site, _caller: Caller, query: Query) -> Document:
@@ -50,12 +63,12 @@ def reach(site: Site, _caller: Caller, query: Query) -> Document:
         )
         return site.service.reach(proposal, known_at=query.known_at, stale=stale)
 
-    return each_of(site, query, plan)
+    return each_of(site, query, STATED, plan)
 
 
-def each_of(site: Site, query: Query, ask: Callable[[str, str], Document | None]) -> Document:
+def each_of(site: Site, query: Query, kinds: Collection[str], ask: Callable[[str, str], Document | None]) -> Document:
     """The answer to a question of ``KIND:ID``; of several a list."""
-    return each(site, query, "of", lambda of: ask(*kind_and_id(of)))
+    return each(site, query, "of", lambda of: ask(*kind_and_id(of, kinds=kinds)))
 
 
 def each(site: Site, query: Query, parameter: str, ask: Callable[[str], Document | None]) -> Document:

@@ -8,20 +8,23 @@ import time
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote_plus, unquote_to_bytes, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lineage.deliver.problems import problem
-from lineage.serve.http.faults import unexpected
+from lineage.serve.http.faults import GET_ALONE, response_of, unexpected
 from lineage.serve.http.measures import Measures
+from lineage.serve.http.query import ParameterError
 from lineage.serve.http.site import Limits
 
 BODY_SECONDS: Final = 30.0
 URL_BYTES: Final = 48 * 1024
+# Of two of these the one who stands before us may have looked at the one, and we at the other.
+_ONCE: Final = {b"authorization", b"content-type", b"content-encoding", b"idempotency-key", b"last-event-id"}
 
 # No script, style, font or picture but our own files; nothing inline; in nobody's frame.
 CONTENT_SECURITY_POLICY: Final = (
@@ -60,12 +63,15 @@ class Shell:
             return
 
         began, begun = time.perf_counter(), False
+        # HEAD is GET, and the server leaves the body out (RFC 9110 section 9.3.2).
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" and scope["path"] not in GET_ALONE else scope
 
         async def send_with_headers(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                self._measures.answered(scope, message["status"], time.perf_counter() - began)
+                counted = {"method": scope["method"], "route": asked.get("route")}
+                self._measures.answered(counted, message["status"], time.perf_counter() - began)
                 said = {name for name, _ in message["headers"]}
                 message["headers"] += [header for header in self._headers if header[0] not in said]
             await send(message)
@@ -75,7 +81,9 @@ class Shell:
             await refused(scope, receive, send_with_headers)
             return
         try:
-            await self._app(scope, self._bounded(receive), send_with_headers)
+            await self._app(asked, self._bounded(receive), send_with_headers)
+        except ClientDisconnect:  # there is nobody to be answered
+            return
         except Exception as fault:
             if begun:  # what is half sent is cut off, so that nobody takes it for whole
                 raise
@@ -96,6 +104,14 @@ class Shell:
             return problem(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The request is too large", self._too_large
             )
+        if headers.get("content-encoding", "identity").strip().lower() != "identity":
+            status, title = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is of another media type"
+            detail = "a body is sent as it is, without Content-Encoding"
+            return problem(status, "media-type", title, detail, headers={"Accept-Encoding": "identity"})
+        try:
+            _refuse_ambiguous(scope)
+        except ParameterError as fault:
+            return response_of(fault)
         return None
 
     def _bounded(self, receive: Receive) -> Receive:
@@ -123,6 +139,37 @@ class Shell:
     @property
     def _too_large(self) -> str:
         return f"a body has at most {self._limits.body_bytes:,} bytes; send it in parts"
+
+
+def _refuse_ambiguous(scope: Scope) -> None:
+    """Refuse what two readers may take for different things.
+
+    Raises:
+        ParameterError: A header stands twice, or a name or a value is not UTF-8, so that it would be another one's.
+    """
+    once = [name for name, _ in scope["headers"] if name in _ONCE]
+    if len(once) > len(set(once)):
+        twice = next(name for name in once if once.count(name) > 1)
+        raise ParameterError(twice.decode().title(), "stands twice; send it once")
+    if not _is_utf_8(scope["raw_path"] or b""):
+        raise ParameterError("path", _NOT_UTF_8)
+    if not _is_utf_8(scope["query_string"]):  # & and = are of ASCII: a whole is, where all of its parts are
+        wrong = next(part for part in scope["query_string"].split(b"&") if not _is_utf_8(part))
+        name = unquote_plus(wrong.partition(b"=")[0].decode("latin-1"))
+        raise ParameterError(name[:64], _NOT_UTF_8)
+
+
+_NOT_UTF_8: Final = "is not UTF-8, percent-encoded"
+
+
+def _is_utf_8(encoded: bytes) -> bool:
+    if b"%" not in encoded:
+        return encoded.isascii()
+    try:
+        unquote_to_bytes(encoded).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=64)

@@ -19,6 +19,7 @@ from lineage.serve.http.app import create_app
 from lineage.serve.http.authentication import authenticating
 from lineage.serve.http.signing_in import SigningIn
 from lineage.serve.http.site import LOOPBACK_HOSTS, Limits, Site, Workers
+from lineage.serve.http.wire import Wire
 from lineage.serve.http_settings import DEFAULT_LISTEN, HttpSettings
 from lineage.serve.service import Service
 from lineage.serve.warming import steps_of, warmed
@@ -90,6 +91,7 @@ def serve(
         say(address)
         config = uvicorn.Config(
             app,
+            http=Wire,
             log_config=None,
             access_log=False,  # ours says more, and no query with a token in it
             server_header=False,

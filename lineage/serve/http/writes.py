@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from urllib.parse import quote
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,13 +13,18 @@ from lineage.serve.http.answers import document_response
 from lineage.serve.http.asking import log_access
 from lineage.serve.http.bodies import read_body, read_object
 from lineage.serve.http.operations import OPERATIONS
-from lineage.serve.http.query import ParameterError
+from lineage.serve.http.query import Query
 from lineage.serve.http.site import Site
 
 
 def router(site: Site) -> APIRouter:
     """``POST /v1/events``, ``/v1/revocations``, ``…/lift``, ``…/acknowledgements``, and ``/v1/plans/…/approvals``."""
-    router = APIRouter(prefix="/v1")
+
+    async def no_query(request: Request) -> None:
+        """A write has no parameters: who says ``dry_run=true`` must not find it done."""
+        Query.of({}, request.query_params, (), now=site.now)
+
+    router = APIRouter(prefix="/v1", dependencies=[Depends(no_query)])
 
     async def take_events(request: Request) -> Response:
         caller = require(await site.workers.run(site.authenticate, request), Role.PRODUCER)
@@ -32,7 +37,7 @@ def router(site: Site) -> APIRouter:
     async def give_order(request: Request) -> Response:
         caller = require(await site.workers.run(site.authenticate, request), Role.RESPONDER)
         body = await read_object(request)
-        key = _key_of(request)
+        key = request.headers.get("idempotency-key")
         document = await site.workers.run(orders.order, site, caller, body, key=key)
         log_access(caller, request, revocation=document["revocation"], repeated=document["repeated"])
         response = document_response(request, document, status=HTTPStatus.CREATED)
@@ -78,10 +83,3 @@ def router(site: Site) -> APIRouter:
         openapi_extra=OPERATIONS["acknowledge"],
     )
     return router
-
-
-def _key_of(request: Request) -> str | None:
-    keys = request.headers.getlist("idempotency-key")
-    if len(keys) > 1:
-        raise ParameterError("Idempotency-Key", "is given twice; give it once")
-    return keys[0] if keys else None
