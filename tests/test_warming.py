@@ -16,8 +16,8 @@ from lineage.serve.warming import steps_of, warmed
 from lineage.serve.web.pages import templates
 from lineage.store.sequences import STEP
 from tests.http_worlds import api_over
-from tests.test_http_client import client_of
 from tests.kafka_worlds import wait_until
+from tests.test_http_client import client_of
 
 
 def warming() -> list[threading.Thread]:
