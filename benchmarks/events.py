@@ -120,6 +120,22 @@ def a_crowd(count: int, alive: int, *, first: int = 1 << 42) -> Iterator[Event]:
         yield numbered(body, first + number, START)
 
 
+def a_busy_root(count: int, *, token: str = "busy", first: int = 1 << 44) -> Iterator[Event]:
+    """A token with a client of its own, and so many events less one that tell of what was done with it."""
+    ends_at = START + 1_000_000 * HOUR
+    yield numbered(TokenIssued(token=token, subject="agent:busy", client="busy", expires_at=ends_at), first, START)
+    for number in range(1, count):
+        act = ActionPerformed(
+            action=f"{token}-{number}",
+            operation="mail.send",
+            outcome="succeeded",
+            tool="mail",
+            token=token,
+            actor="agent:busy",
+        )
+        yield numbered(act, first + number, START + number * 1_000_000)
+
+
 def _exchanged(token: str, parent: str, actor: str, ends_at: Instant = START + 100 * HOUR) -> TokenIssued:
     return TokenIssued(
         token=token,

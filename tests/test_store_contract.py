@@ -27,7 +27,9 @@ from lineage.serve.service import Service, Trust
 from lineage.store import engine as store_engine
 from lineage.store.bulk import backend_of
 from lineage.store.compare import differences, twin
+from lineage.store.sequences import STEP
 from lineage.store.store import Store, open_store
+from lineage.store.tables import name
 from tests import stores, worlds
 
 START = 1_790_000_000_000_000
@@ -125,7 +127,7 @@ def test_whatever_could_not_be_read_is_put_aside(fresh: stores.Fresh, origin: st
 def test_places_that_are_too_long_for_an_index_stay_apart(store: Store):
     """Two files whose long names differ at the front are two files."""
     names = [letter + "/" + "x" * 4_000 for letter in "ab"]
-    store.put_aside(line(1, origin=name) for name in names)
+    store.put_aside(line(1, origin=one) for one in names)
 
     assert 2 == store.count_quarantined()
 
@@ -152,10 +154,13 @@ def test_a_search_finds_what_contains_the_text(fresh: stores.Fresh, ids: list[st
         ]
         store.write(batch_of(values))
         keys = [f"token:{id_}" for id_ in ids] + ["principal:human:x"]
+        with store.engine.begin() as connection:  # as other processes do, each for itself
+            connection.execute(name.insert(), [{"key": key} for key in keys for _ in range(1 + len(key) % 5)])
 
         expected = sorted((key for key in keys if lower(text) in lower(key)), key=str.encode)
         assert expected == store.search(text, limit=100)
         assert expected[:2] == store.search(text, limit=2)
+        assert expected[1:2] == store.search(text, limit=1, start=expected[1] if expected[1:] else "z")
         store.close()
 
 
@@ -295,10 +300,15 @@ def test_who_else_uses_a_client_is_counted_once_each(store: Store):
     left = sorted(store.keys(f"token:t{number}") for number in (2, 3, 4))
 
     with store.reader(trust=None) as reader:
-        counts = reader.count_besides(names, kills, at)
+        counts = reader.count_besides(names, kills, at, 100)
+        some = [reader.count_besides(names, kills, at, most)["client:app"] for most in (1, 2)]
+        longest = [reader.some_besides("client:app", kills, at, most) for most in (1, 2, 100)]
         first = [reader.first_besides(names, kills, at, most) for most in (1, 2, 3, 100)]
 
+    by_end = [store.keys(f"token:t{number}") for number in (4, 3, 2)]
     assert {"client:app": 3} == counts
+    assert [1, True] == [some[0], 0 < some[1] <= 2]
+    assert [by_end[:1], by_end[:2], by_end] == longest
     assert [left[:1], left[:2], left, left] == first
 
 
@@ -308,7 +318,25 @@ def test_a_hole_in_a_sequence_is_known_at_once_and_closed_at_once(store: Store):
     for start, (source, sequence) in enumerate([("urn:a", 1), ("urn:b", 7), ("urn:a", 4), ("urn:a", 2), ("urn:a", 3)]):
         one = event(start, source=source, sequence=sequence)
         store.write(batch_of([codec.encode(one)], start=start))
-        holes = store.sequence_holes()
+        holes = store.sequence_holes() or []
         seen.append([(before.event.sequence, after.event.sequence) for before, after in holes])
 
     assert [[], [], [(1, 4)], [(2, 4)], []] == seen
+
+
+def test_no_hole_is_known_before_all_facts_are_read(store: Store):
+    """
+    Of a long log a question may read a part: until the rest is read, what is missing may stand there, and nothing is
+    said. Each question goes on where the one before ended, whatever is written in between.
+    """
+    far = 5 * STEP // 2  # records that nobody sees stand in between
+    for start, sequence in ((0, 1), (far, 3)):
+        batch = batch_of([codec.encode(event(start, sequence=sequence))], start=start)
+        batch.advance[DECISIONS, 0] = (0 if start == 0 else 1, start + 1)
+        store.write(batch)
+    said = [store.sequence_holes(steps=1) for _ in range(2)]
+    store.write(batch_of([codec.encode(event(1, sequence=7))], start=far + 1))
+    found = store.sequence_holes(steps=1)
+
+    assert [None, None] == said
+    assert [(1, 3), (3, 7)] == [(before.event.sequence, after.event.sequence) for before, after in found or []]

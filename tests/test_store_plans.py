@@ -14,7 +14,7 @@ from benchmarks import events
 from ingest import codec
 from ingest.projector import read_records
 from lineage.core.records import DECISIONS, Batch, Position, Record
-from lineage.store import projection, questions
+from lineage.store import projection, questions, walks
 from lineage.store.sql import among
 from lineage.store.store import Store, open_store
 from lineage.store.tables import fact
@@ -33,13 +33,23 @@ STATEMENTS: dict[str, Any] = {
     "first elements besides": questions._FIRST_BESIDES,
     "children": questions._CHILDREN,
     "number of children": questions._COUNT_CHILDREN,
-    "first elements naming": questions._FIRST_NAMING,
+    "elements naming, the longest first": questions._LONGEST_NAMING,
+    **{
+        f"numbers of facts that {verb} a thing, {which}": {
+            dialect: walks._numbers(dialect, latest_first=latest_first, of_acts=latest_first, known=known)[place]
+            for dialect in ("sqlite", "postgresql")
+        }
+        for place, verb in enumerate(("mention", "are about"))
+        for which, latest_first, known in (("first", False, False), ("acts, last", True, False), ("known", False, True))
+    },
+    "facts at": questions._FACTS_AT,
     "bounds of a batch": projection._BOUNDS,
     "stored parents of a batch": projection._PARENTS,
     "identities of a batch": sa.select(fact.c.n).where(among(fact.c.ident, "keys")),
 }
 TABLES = {"fact", "ref", "sighting", "fact_pkey", "fact_ident", "fact_about", "ref_pkey", "ref_upward"}
-OF_FACTS_ALONE = {"facts about", "identities of a batch"}
+OF_FACTS_ALONE = {"facts about", "facts at", "identities of a batch"}
+OF_FACTS_ALONE |= {name for name in STATEMENTS if "are about" in name}
 BY_KEY = re.compile(r"\b(about|key) = ")
 CONDITIONS = {"Index Cond", "Recheck Cond"}
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from lineage.core.elements import ELEMENT_KINDS, in_order, key_of
 from lineage.core.times import Instant, format_instant
-from lineage.serve import looking, render
+from lineage.serve import long_lists, looking, render
 from lineage.serve.documents import Document, instant
 from lineage.serve.graph import graph
 from lineage.serve.page import Page
@@ -24,7 +24,7 @@ def case(service: Service, kind: str, id_: str, *, at: Instant, known_at: Instan
     if around is not None:
         of, _, name = around.partition(":")
         drawn = graph(service, of, name, at=at, known_at=known_at, most=_DRAWN)
-    facts = _facts(service, kind, id_, answer, known_at)
+    facts, total = _facts(service, kind, id_, answer, known_at)
     return {
         "kind": kind,
         "id": id_,
@@ -34,7 +34,7 @@ def case(service: Service, kind: str, id_: str, *, at: Instant, known_at: Instan
         "sentence": "".join(text for text, _ in page.pieces()[0]),
         "answer": answer,
         "graph": drawn,
-        "facts": {"items": facts[:FACTS], "total": len(facts), "complete": len(facts) <= FACTS},
+        "facts": {"items": facts, "total": total, "complete": total == len(facts)},
         "as_of": answer["as_of"],
     }
 
@@ -53,12 +53,24 @@ def _answer(
     return answer, None if answer is None else render.status(answer)
 
 
-def _facts(service: Service, kind: str, id_: str, answer: Document, known_at: Instant | None) -> list[Document]:
-    """The facts that mention it, and those about what stood behind it; the earliest first."""
+def _facts(
+    service: Service, kind: str, id_: str, answer: Document, known_at: Instant | None
+) -> tuple[list[Document], int | None]:
+    """The facts that mention it, and those about what stood behind it, the earliest first; and how many there are.
+
+    Of very many that mention it those are taken that the log took first, and they are not counted.
+    """
     behind = {f"token:{token}" for token in answer.get("tokens", ())}
     behind |= {f"delegation:{delegation}" for delegation in answer.get("delegations", ())}
     if answer.get("decision"):
         behind.add(f"decision:{answer['decision']['decision']}")
+    key = key_of(kind, id_)
     with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
-        facts = [*reader.facts_mentioning(key_of(kind, id_)), *reader.known_about(behind)]
-    return [looking.mention_document(fact) for fact in in_order(facts)]
+        many = reader.is_mentioned_more_than(key, long_lists.MANY)
+        if many:
+            rows, many = reader.in_log_order(key, {}, most=FACTS)
+            mentioning = [fact for _, fact in rows if fact is not None]
+        else:
+            mentioning = reader.facts_mentioning(key)
+        facts = in_order([*mentioning, *reader.known_about(behind)])
+    return [looking.mention_document(fact) for fact in facts[:FACTS]], None if many else len(facts)

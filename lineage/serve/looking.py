@@ -49,6 +49,8 @@ from lineage.serve.service import Service
 from lineage.store.store import Quarantined
 
 PAGE: Final = 1_000  # how many items a list has at most, if nothing else is said
+_ORDER: Final = {"order": "occurred_at"}
+_HOLE: Final = "sequence-hole"
 
 
 def uses(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
@@ -57,8 +59,7 @@ def uses(service: Service, kind: str, id_: str, *, known_at: Instant | None = No
     ``actor`` is who the action says it was, ``wielder`` whom the token was made for. ``places`` are the same uses by
     tool, holder and key; ``unconfirmed`` is who has not enforced what revoked it.
     """
-    if kind not in ELEMENT_KINDS:
-        raise RefusedError(f"only a token or a delegation is used, not a {kind}: ask for token:ID")
+    refuse_unused(kind)
     key, now = key_of(kind, id_), service.clock()
     with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
         named = reader.facts_mentioning(key)
@@ -70,41 +71,65 @@ def uses(service: Service, kind: str, id_: str, *, known_at: Instant | None = No
         decisions = {f"decision:{f.event.body.decision}" for f in named if isinstance(f.event.body, DecisionMade)}
         for found in [*named, *reader.facts_about(decisions), *reader.facts_referring(decisions, Role.USES)]:
             world.add(found)
-    made_for = None
-    element = world.graph.element(key)
-    if element and kind == "token":
-        hop = wielder(world, key)
-        made_for = hop.principal if hop else element.first("subject")
-    items = []
-    for action in sorted(world.actions, key=lambda name: (world.actions.get(name)[0].event.occurred_at, name)):
-        if key in world.authorities_named(action):
-            body = world.actions.get(action)[0].event.body
-            assert isinstance(body, ActionPerformed)  # noqa: S101 (only actions are indexed there)
-            items.append(
-                {
-                    **action_document(world, action),
-                    "resource": body.resource._asdict() if body.resource else None,
-                    "wielder": made_for,
-                    "workload": body.workload,
-                    "key_thumbprint": body.key_thumbprint,
-                    "session": body.session,
-                    "source": world.actions.get(action)[0].event.source,
-                }
-            )
+        reader.load_actions(world, set(world.actions))  # with what is said of them elsewhere
+    used = [action for action in world.actions if key in world.authorities_named(action)]
+    used.sort(key=lambda name: (world.actions.get(name)[0].event.occurred_at, name))
+    items = use_documents(world, key, used)
     return {
         "kind": kind,
         "id": id_,
         **listing(items, total=len(items)),
-        "first": items[0]["occurred_at"] if items else None,
-        "last": items[-1]["occurred_at"] if items else None,
-        "places": _places(items, set(confirmed["used_after"])),
-        **confirmed,
+        **_ORDER,
+        **use_summary(items, confirmed),
+        "whole": True,
         "as_of": service.as_of(),
     }
 
 
+def refuse_unused(kind: str) -> None:
+    """Refuse what is never used."""
+    if kind not in ELEMENT_KINDS:
+        raise RefusedError(f"only a token or a delegation is used, not a {kind}: ask for token:ID")
+
+
+def use_documents(world: World, key: str, used: list[str]) -> list[Document]:
+    """Actions as uses of a token or a delegation."""
+    made_for = None
+    element = world.graph.element(key)
+    if element and key.startswith("token:"):
+        hop = wielder(world, key)
+        made_for = hop.principal if hop else element.first("subject")
+    items = []
+    for action in used:
+        first = world.actions.get(action)[0].event
+        assert isinstance(first.body, ActionPerformed)  # noqa: S101 (only actions are indexed there)
+        items.append(
+            {
+                **action_document(world, action),
+                "resource": first.body.resource._asdict() if first.body.resource else None,
+                "wielder": made_for,
+                "workload": first.body.workload,
+                "key_thumbprint": first.body.key_thumbprint,
+                "session": first.body.session,
+                "source": first.source,
+            }
+        )
+    return items
+
+
+def use_summary(items: list[Document], confirmed: Document) -> Document:
+    """From when to when and where something was used, and whether what revoked it was enforced."""
+    moments = [item["occurred_at"] for item in items]
+    return {
+        "first": min(moments, default=None),
+        "last": max(moments, default=None),
+        "places": _places(items, set(confirmed["used_after"])),
+        **confirmed,
+    }
+
+
 def _places(items: list[Document], used_after: set[str]) -> list[Document]:
-    """Where something was used: by tool, by who held it, as what workload and with which key; the earliest first."""
+    """Where something was used: by tool, by who held it, as what workload and with which key; as they come."""
     places: dict[tuple[Any, ...], Document] = {}
     for item in items:
         place = {name: item[name] for name in ("tool", "actor", "wielder", "workload", "key_thumbprint")}
@@ -126,7 +151,7 @@ def timeline(service: Service, kind: str, id_: str, *, known_at: Instant | None 
         return None
     facts.sort(key=fact_order)
     items = [mention_document(fact) for fact in facts]
-    return {"kind": kind, "id": id_, **listing(items, total=len(items)), "as_of": service.as_of()}
+    return {"kind": kind, "id": id_, **listing(items, total=len(items)), **_ORDER, "as_of": service.as_of()}
 
 
 def mention_document(fact: Fact) -> Document:
@@ -187,7 +212,7 @@ def actions(service: Service, kind: str, id_: str, *, known_at: Instant | None =
         reader.load_actions(world, mentioned)
     items = [action_document(world, action) for action in mentioned if action in world.actions]
     items.sort(key=lambda item: (item["occurred_at"], item["action"]), reverse=True)
-    return {"kind": kind, "id": id_, **listing(items, total=len(items)), "as_of": service.as_of()}
+    return {"kind": kind, "id": id_, **listing(items, total=len(items)), **_ORDER, "as_of": service.as_of()}
 
 
 def search(service: Service, text: str, *, start: str | None = None, limit: int = PAGE) -> Document:
@@ -253,18 +278,34 @@ def conflicts(service: Service) -> Document:
 
 
 def findings(
-    service: Service, *, at: Instant, after: int = -1, limit: int = PAGE, most_facts: int | None = None
+    service: Service,
+    *,
+    at: Instant,
+    after: int = -1,
+    limit: int = PAGE,
+    most_facts: int | None = None,
+    steps: int | None = None,
 ) -> Document:
     """What does not fit together, over the facts from a number on: a page of facts at a time until ``limit`` is met.
 
-    Where all fits together that is the whole store; ``most_facts`` is how many are looked at before the answer says
-    that it goes on, whether anything was found or not.
+    Args:
+        service: Whose answers.
+        at: The instant asked about.
+        after: Go on behind this fact: the ``next`` of the page before.
+        limit: How many items are enough.
+        most_facts: How many facts are looked at before the answer says that it goes on, whether anything was found or
+            not; None: where all fits together, all of them.
+        steps: How much of the numbering of the sources is read that no question has read yet; None: all of it. What
+            it is too little for is in ``pending``, and the answer is not complete.
     """
     looked_at = 0
     found: dict[tuple[str, str, str, tuple[str, ...]], Document] = {}
+    pending: list[str] = []
     begun = after >= 0
     if not begun:
-        _gather(found, _sequence_holes(service))
+        holes = service.store.sequence_holes(steps=steps)
+        pending = [_HOLE] if holes is None else []
+        _gather(found, (sequence_hole(*pair) for pair in holes or ()))
     while page := service.store.facts(after=after, limit=PAGE if most_facts is None else min(PAGE, most_facts)):
         after = page[-1].number
         _gather(found, _page_findings(service, [stored.fact for stored in page], at))
@@ -273,13 +314,9 @@ def findings(
             break
     more = bool(page) and bool(service.store.facts(after=after, limit=1))
     items = [found[key] for key in sorted(found)]
-    total = None if more or begun else len(items)
-    return {**listing(items, total=total, following=str(after) if more else None), "as_of": service.as_of()}
-
-
-def _sequence_holes(service: Service) -> Iterator[Finding]:
-    for before, after in service.store.sequence_holes():
-        yield sequence_hole(before, after)
+    total = None if more or begun or pending else len(items)
+    listed = listing(items, total=total, following=str(after) if more else None)
+    return {**listed, "complete": not more and not pending, "pending": pending, "as_of": service.as_of()}
 
 
 def _gather(found: dict[tuple[str, str, str, tuple[str, ...]], Document], new: Iterator[Finding]) -> None:

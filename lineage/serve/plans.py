@@ -28,6 +28,7 @@ from lineage.store.store import Store
 
 FIRST: Final = 20  # of a list that is counted beside it
 LOOKED_AT: Final = 2_000  # elements outside the kill that are read to say who uses what; more are only counted,
+COUNTED: Final = 10_000  # and so far, for each thing that they share,
 SAMPLED: Final = 200  # and so many of them read, to name some people
 
 
@@ -86,14 +87,15 @@ def effect_findings(effective_at: Instant, given_at: Instant) -> list[str]:
 def shared_with_others(reader: Reader, world: World, kills: Collection[str], at: Instant) -> list[Document]:
     """The clients, sessions and workloads of the killed elements that living elements outside the kill use too.
 
-    Where more than LOOKED_AT elements would have to be read, they are only counted, ``complete`` is false, and the
-    people are those of SAMPLED of them.
+    Where more than LOOKED_AT elements would have to be read, they are only counted, none more than COUNTED times,
+    ``complete`` is false (there are at least so many that may live), and the people are those of SAMPLED of them.
     """
     names = {key_of(kind, id_): Target(kind, id_) for kind, id_ in sorted(shared_names(world, kills))}
-    counts = reader.count_besides(names, kills, at)
-    first = reader.first_besides(names, kills, at, LOOKED_AT + 1)
-    whole = len(first) <= LOOKED_AT
-    outside, alive = _look(reader, first if whole else first[:SAMPLED], at)
+    counts = reader.count_besides(names, kills, at, COUNTED)
+    whole = max(counts.values(), default=0) <= LOOKED_AT
+    first = reader.first_besides(counts, kills, at, LOOKED_AT + 1) if whole else []
+    whole = whole and len(first) <= LOOKED_AT
+    outside, alive = _look(reader, first if whole else _sample(reader, counts, kills, at), at)
     users: dict[tuple[str, str], list[str]] = {}
     for key in alive:
         for name in shared_names(outside, (key,)):
@@ -106,6 +108,15 @@ def shared_with_others(reader: Reader, world: World, kills: Collection[str], at:
             people = _people(outside, using)
             shared.append({**target._asdict(), "elements": elements, "people": people, "complete": whole})
     return shared
+
+
+def _sample(reader: Reader, counts: dict[str, int], kills: Collection[str], at: Instant) -> list[int]:
+    """Some of the elements outside the kill, by what most of them name."""
+    most = sorted(counts, key=lambda key: (-counts[key], key))[:FIRST]
+    found: dict[int, None] = {}
+    for key in most:
+        found.update(dict.fromkeys(reader.some_besides(key, kills, at, SAMPLED // len(most))))
+    return list(found)
 
 
 def _look(reader: Reader, hashes: list[int], at: Instant) -> tuple[World, list[str]]:
@@ -127,7 +138,7 @@ def _narrower(reader: Reader, world: World, reach: Reach) -> Document | None:
         return None
     target = only_head(world, reach)
     for name in names_of_heads(world, reach) if target is None else ():
-        if not reader.first_besides({f"{name.kind}:{name.id}"}, reach.kills, reach.proposal.at, 1):
+        if not reader.count_besides({f"{name.kind}:{name.id}"}, reach.kills, reach.proposal.at, 1):
             target = name
             break
     return None if target is None else target._asdict()

@@ -21,7 +21,9 @@ _ENVELOPE: Final = frozenset({"type", "event_id", "source", "occurred_at", "txn"
 def uses(doc: Document) -> Page:
     """Where a token was used, and by whom against whom it was made for."""
     items = doc["items"]
-    used = f" was used {many(len(items), 'time')}{_strangers(items)}."
+    total = doc["total"]
+    times = f"more often than is counted; of {many(len(items), 'use')} here" if total is None else many(total, "time")
+    used = f" was used {times}{_strangers(items)}."
     page = Page().line(f"{doc['kind']} ", (doc["id"], "bold"), used)
     for item in items:
         done = (str(item["operation"]), "bold")

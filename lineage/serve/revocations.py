@@ -218,7 +218,7 @@ def _open_document(key: str, receiver: str | None, reason: str) -> Document:
     return {"kind": kind, "id": id_, **where, "reason": reason}
 
 
-def confirmation_of(reader: Reader, world: World, key: str, at: Instant) -> Document:
+def confirmation_of(reader: Reader, world: World, key: str, at: Instant, *, successes: bool = True) -> Document:
     """What revoked one element, which receivers have not enforced that, and what was done with it all the same.
 
     Args:
@@ -226,6 +226,7 @@ def confirmation_of(reader: Reader, world: World, key: str, at: Instant) -> Docu
         world: Holds the element and what judging it needs.
         key: ``KIND:ID``.
         at: The instant asked about.
+        successes: Whether all that was done with it is to be read; else what the world holds is all that is looked at.
     """
     ids = sorted(id_ for id_ in world.orders.by_id if receipt_of(world, id_, at, {key}))
     unconfirmed: list[Document] = []
@@ -236,7 +237,8 @@ def confirmation_of(reader: Reader, world: World, key: str, at: Instant) -> Docu
         reader.load_about(world, [f"revocation:{id_}" for id_ in ids])
     for id_ in ids:
         [line] = receipt_of(world, id_, at, {key})
-        reader.load_successes(world, [key], line.order.effective_at)
+        if successes:
+            reader.load_successes(world, [key], line.order.effective_at)
         uses = uses_under(world, [line], at).get(key, [])
         found = close(world, id_, at, [Judged(line, uses, delivered)])
         unconfirmed += [{"revocation": id_, "receiver": one.receiver, "reason": one.reason} for one in found.open]

@@ -30,6 +30,7 @@ from lineage.core.trust import TrustTable, authorised
 from lineage.core.world import World
 from lineage.store.sql import among, chunks, found_by, given, of_each
 from lineage.store.tables import Keys, accepted, fact, in_role_upward, name, ref, sighting, span_of, spread
+from lineage.store.walks import Places, Walk, part_of
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
 FACT = (fact.c.n, fact.c.recorded_at, fact.c.misrouted, fact.c.value, _EARLIEST_SIGHTING.label("again"))
@@ -52,6 +53,7 @@ def _below(dialect: str) -> sa.CTE:
 
 
 _ALIVE: Final = ref.c.until > sa.bindparam("span")
+_BEHIND: Final = ref.c.about > sa.bindparam("after")
 _LINKED: Final = sa.and_(*in_role_upward(Role.ALIAS))
 _LINKS: Final = sa.and_(ref.c.until == 0, _role(Role.ALIAS))
 
@@ -90,7 +92,8 @@ def _mentioning(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.C
 
 
 def _first(elements: sa.Select[Any]) -> sa.Select[Any]:
-    return elements.distinct().order_by("about").limit(sa.bindparam("most"))
+    """With repeats: telling them apart in SQL takes three times as long as it takes to sort out the first."""
+    return elements.order_by("about").limit(sa.bindparam("most"))
 
 
 def _count_by_key(elements: sa.Select[Any]) -> sa.Select[Any]:
@@ -112,6 +115,7 @@ _PARTY = {
     "postgresql": sa.select(_party_on_postgresql().c.key),
 }
 _FACTS_ABOUT = sa.select(*FACT).where(among(fact.c.about, "keys"))
+_FACTS_AT = sa.select(*FACT).where(among(fact.c.n, "keys"))
 _FACTS_REFERRING = _on_both(
     lambda dialect: sa.select(*FACT).where(
         fact.c.n.in_(_mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role == sa.bindparam("role")))
@@ -132,17 +136,28 @@ def _besides(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.Colu
     return _mentioning(dialect, columns, _ALIVE, _role(Role.NAMES), ref.c.about.not_in(given("killed")), *where)
 
 
-_COUNT_BESIDES = _on_both(lambda dialect: _count_by_key(_besides(dialect, [ref.c.key, ref.c.about])))
-# With repeats: telling them apart in SQL takes three times as long as it takes to sort out the first.
-_FIRST_BESIDES = _on_both(
-    lambda dialect: (
-        _besides(dialect, [ref.c.about], ref.c.about > sa.bindparam("after"))
-        .order_by("about")
-        .limit(sa.bindparam("most"))
-    )
+def _count_besides() -> sa.Select[Any]:
+    """How many there are for each key, of the first so many rows: a name can stand in very many."""
+    name = given("keys").subquery()
+    rows = _alive_besides(ref.c.about).where(ref.c.key == name.c.key).limit(sa.bindparam("most")).correlate(name)
+    counted = sa.select(sa.func.count(rows.subquery().c.about.distinct())).scalar_subquery()
+    return sa.select(name.c.key, counted)
+
+
+def _alive_besides(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    return sa.select(*columns).where(_ALIVE, _role(Role.NAMES), ref.c.about.not_in(given("killed")))
+
+
+_COUNT_BESIDES = _count_besides()
+_FIRST_BESIDES = _on_both(lambda dialect: _first(_besides(dialect, [ref.c.about], _BEHIND)))
+# In the order of the index and so without sorting, which the sum keeps SQLite from missing: a row at a time.
+_LONGEST_NAMING = (
+    sa.select(ref.c.about)
+    .where(ref.c.key == sa.bindparam("key"), _ALIVE, ref.c.role + 0 == Role.NAMES)
+    .order_by(ref.c.until.desc(), ref.c.role.desc(), ref.c.about.desc(), ref.c.n.desc())
+    .execution_options(stream_results=True)
 )
-_CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _role(Role.DEPENDS))))
-_FIRST_NAMING = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _role(Role.NAMES))))
+_CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _role(Role.DEPENDS), _BEHIND)))
 _COUNT_CHILDREN = _on_both(
     lambda dialect: _count_by_key(_mentioning(dialect, [ref.c.key, ref.c.about], _role(Role.DEPENDS)))
 )
@@ -211,9 +226,60 @@ class Reader:
         return list(dict.fromkeys(found for found in rows if self._says(found, key)))
 
     def is_mentioned_more_than(self, key: str, most: int) -> bool:
-        """Whether more than so many facts mention a thing, the unauthorised included; none of them is read."""
-        rows = sa.select(sa.literal(1)).where(ref.c.key == self._keys(key)).limit(most + 1).subquery()
-        return self._connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one() > most
+        """Whether more than so many facts are about a thing or mention it, the unauthorised included.
+
+        None of them is read, and one that mentions it several times may count as often.
+        """
+        left = most
+        for column in (ref.c.key, fact.c.about):
+            rows = sa.select(sa.literal(1)).where(column == self._keys(key)).limit(left + 1).subquery()
+            left -= self._connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one()
+            if left < 0:
+                return True
+        return False
+
+    def in_log_order(
+        self,
+        key: str,
+        places: Places,
+        *,
+        most: int,
+        latest_first: bool = False,
+        of_acts: bool = False,
+        known: bool = False,
+    ) -> tuple[Iterator[tuple[int, Fact | None]], bool]:
+        """The next facts that are about a thing or mention it, in the order in which the log took them.
+
+        Args:
+            key: The thing.
+            places: Where to go on, as ``walks.behind`` makes it; empty: it begins.
+            most: How many at most.
+            latest_first: Whether what the log took last comes first.
+            of_acts: Whether none but actions and decisions are wanted; others may come all the same.
+            known: Whether what is not known is passed over in the database, which looks at each fact for it.
+
+        Returns:
+            The numbers of these facts, each with the fact, or None where it is unauthorised, unknown or of another
+            thing; and whether more follow.
+        """
+        known_at = self.known_at if known else None
+        walk = Walk(self._keys(key), latest_first=latest_first, of_acts=of_acts, known_at=known_at)
+        part = part_of(self._connection, walk, places, most, self._rows_at)
+        found = ((row.n, fact_of(row, self._decode)) for row in part.rows)
+        return ((number, fact if self._says(fact, key) else None) for number, fact in found), part.more
+
+    def numbered_about(self, keys: Collection[str], *, mentioning: str) -> dict[str, list[int]]:
+        """The numbers of the facts, authorised and known, about some things that mention another, by the thing."""
+        found: dict[str, list[int]] = {}
+        for part in chunks(self._hashes(keys)):
+            for row in self._connection.execute(_FACTS_ABOUT, {"keys": part}):
+                said = fact_of(row, self._decode)
+                if (key := about(said.event)) in keys and self._says(said, mentioning):
+                    found.setdefault(key, []).append(row.n)
+        return found
+
+    def _rows_at(self, numbers: list[int]) -> list[Any]:
+        return list(self._connection.execute(_FACTS_AT, {"keys": numbers}))
 
     def known_about(self, keys: Collection[str]) -> list[Fact]:
         """The facts, authorised and known, about some things."""
@@ -374,12 +440,13 @@ class Reader:
             starts = {self._keys(key)}
         else:
             party = self._party({key}) if key.startswith("principal:") else {self._keys(key)}
-            rows = self._connection.execute(_FIRST_NAMING[self._dialect], {"keys": list(party), "most": most})
-            starts = set(rows.scalars())
+            starts = set()
+            for hashed in sorted(party):
+                starts.update(self._naming(hashed, most - len(starts)))
         near, frontier = set(starts), starts
         while frontier and len(near) < most:
-            rows = self._connection.execute(_CHILDREN[self._dialect], {"keys": list(frontier), "most": most})
-            frontier = set(sorted(set(rows.scalars()) - near)[: most - len(near)])
+            children = self._first(_CHILDREN[self._dialect], {"keys": list(frontier)}, most)
+            frontier = set(sorted(children - near)[: most - len(near)])
             near |= frontier
         loaded = self.load_hashed(world, near)
         return {one for one in loaded if self._keys(one) in starts}, loaded
@@ -505,31 +572,61 @@ class Reader:
                     receivers[receiver] = min(accepted_at, receivers.get(receiver, accepted_at))
         return {(receiver, key): first for key, by_receiver in found.items() for receiver, first in by_receiver.items()}
 
-    def count_besides(self, names: Collection[str], kills: Collection[str], at: Instant) -> dict[str, int]:
-        """How many elements name each of some names, without those given and what has ended; only of those with any."""
+    def count_besides(self, names: Collection[str], kills: Collection[str], at: Instant, most: int) -> dict[str, int]:
+        """How many elements name each of some names, without those given and what has ended; only of those with any.
+
+        Of a name that stands in very many no more than the first ``most`` rows are counted: that, or less, is then the
+        answer.
+        """
         killed = list(self._hashes(kills))
         hashed = {self._keys(key): key for key in names}
         found: dict[str, int] = {}
         for part in chunks(hashed):
-            asked = {"keys": part, "killed": killed, "span": span_of(at)}
-            rows = self._connection.execute(_COUNT_BESIDES[self._dialect], asked)
-            found.update((hashed[key], count) for key, count in rows)
+            asked = {"keys": part, "killed": killed, "span": span_of(at), "most": most}
+            found.update(
+                (hashed[key], count) for key, count in self._connection.execute(_COUNT_BESIDES, asked) if count
+            )
         return found
 
     def first_besides(self, names: Collection[str], kills: Collection[str], at: Instant, most: int) -> list[int]:
-        """The hashes of the elements that are counted by ``count_besides``, sorted, and no more than so many."""
+        """The hashes of the elements that ``count_besides`` counts, sorted, and no more than so many."""
         killed = list(self._hashes(kills))
         found: set[int] = set()
         for part in chunks(self._hashes(names)):
-            asked = {"keys": part, "killed": killed, "span": span_of(at), "most": most, "after": _LEAST}
-            new: set[int] = set()
-            while rows := self._connection.execute(_FIRST_BESIDES[self._dialect], asked).scalars().all():
-                new.update(rows)
-                if len(rows) < most or len(new) >= most:
-                    break
-                asked["after"] = rows[-1]
-            found |= new
+            found |= self._first(
+                _FIRST_BESIDES[self._dialect], {"keys": part, "killed": killed, "span": span_of(at)}, most
+            )
         return sorted(found)[:most]
+
+    def some_besides(self, name: str, kills: Collection[str], at: Instant, most: int) -> list[int]:
+        """The hashes of some of the elements that ``count_besides`` counts for a name: those that can live the longest.
+
+        Of a name that very many name only as many rows are read as it takes.
+        """
+        return self._naming(self._keys(name), most, without=self._hashes(kills), span=span_of(at))
+
+    def _naming(self, name: int, most: int, *, without: Collection[int] = (), span: int = 0) -> list[int]:
+        """Of the elements that name a thing and live in a Span those that can live the longest, each once."""
+        found: dict[int, None] = {}
+        with self._connection.execute(_LONGEST_NAMING, {"key": name, "span": span}) as rows:
+            for hashed in rows.scalars():
+                if len(found) >= most:
+                    break
+                if hashed not in without:
+                    found[hashed] = None
+        return list(found)
+
+    def _first(self, statement: sa.Select[Any], asked: dict[str, Any], most: int) -> set[int]:
+        """The smallest so many hashes that a statement gives, which repeats itself."""
+        found: set[int] = set()
+        after = _LEAST
+        while len(found) < most:
+            rows = self._connection.execute(statement, {**asked, "after": after, "most": most}).scalars().all()
+            found.update(rows)
+            if len(rows) < most:
+                break
+            after = rows[-1]
+        return set(sorted(found)[:most])
 
     def load_hashed(self, world: World, hashes: Collection[int]) -> set[str]:
         """Bring some elements into a world, with what judging them needs; which they are."""

@@ -457,22 +457,39 @@ class Store:
         """Keys (``KIND:ID``) that contain a text, whatever its case (of ASCII letters), sorted, from ``start`` on."""
         if text != storable(text):  # no key has such characters
             return []
-        pattern = text.translate(_LOWER)
-        query = (
-            sa.select(name.c.key)
-            .distinct()
-            .where(sa.func.lower(name.c.key).contains(pattern, autoescape=True))
-            .order_by(name.c.key)
-            .limit(limit)
-        )
-        if start is not None:
-            query = query.where(name.c.key >= storable(start))
+        found: list[str] = []
         with self.connection() as connection:
-            return list(connection.execute(query).scalars())
+            # What SQLite finds alike is alike but for the case of ASCII letters; lower() costs it twice the search.
+            on_sqlite = connection.dialect.name == "sqlite"
+            column = name.c.key if on_sqlite else sa.func.lower(name.c.key)
+            # With repeats: telling all of them apart costs more than asking again behind those that came.
+            query = (
+                sa.select(name.c.key)
+                .where(column.contains(text if on_sqlite else text.translate(_LOWER), autoescape=True))
+                .order_by(name.c.key)
+                .limit(2 * limit)
+            )
+            behind = sa.true() if start is None else name.c.key >= storable(start)
+            while len(found) < limit:
+                rows = connection.execute(query.where(behind)).scalars().all()
+                found += dict.fromkeys(rows)
+                if len(rows) < 2 * limit:
+                    break
+                behind = name.c.key > rows[-1]
+        return found[:limit]
 
-    def sequence_holes(self) -> list[tuple[Fact, Fact]]:
-        """The facts before and after each hole in what a source numbers without gaps."""
-        pairs = self._sequences.holes(self)
+    def sequence_holes(self, *, steps: int | None = None) -> list[tuple[Fact, Fact]] | None:
+        """The facts before and after each hole in what a source numbers without gaps.
+
+        Args:
+            steps: How much to read at most of what no question has read yet (``sequences.STEP``); None: all of it.
+
+        Returns:
+            None: there is more to read, and no hole is known before that.
+        """
+        pairs = self._sequences.holes(self, steps=steps)
+        if pairs is None:
+            return None
         facts = self.facts_at([number for pair in pairs for number in pair])
         return [(facts[before], facts[after]) for before, after in pairs]
 

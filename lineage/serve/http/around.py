@@ -1,11 +1,12 @@
 """Looking around, and the board of revocations: the questions beside the four, as plain functions."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS
+from lineage.core.errors import RefusedError
 from lineage.deliver.callers import Caller
-from lineage.serve import looking, revocations
+from lineage.serve import long_lists, looking, revocations
 from lineage.serve.documents import Document
 from lineage.serve.http.asking import Question
 from lineage.serve.http.cursors import after_of, cursor, cut, limit_of, one_page, whole_number, whole_number_of
@@ -24,9 +25,11 @@ from lineage.serve.http.parameters import (
 )
 from lineage.serve.http.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.site import Site
+from lineage.store.walks import Places
 
 # Whatever a fact can mention.
 FACTS: Final = 3_000  # that are looked at for findings before an answer says that it goes on
+STEPS: Final = 2  # of reading how sources number their events, before it says that this is pending
 KINDS: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action", "decision", "revocation", "receiver")
 
 
@@ -41,23 +44,17 @@ def search(site: Site, _caller: Caller, query: Query) -> Document:
 
 def actions(site: Site, _caller: Caller, query: Query) -> Document:
     """The actions that mention something, the latest first."""
-    kind, id_ = _one(query)
-    document = looking.actions(site.service, kind, id_, known_at=query.known_at)
-    return one_page(site, "actions", query, _found(document, query))
+    return _page_of(site, "actions", query, looking.actions, long_lists.actions)
 
 
 def uses(site: Site, _caller: Caller, query: Query) -> Document:
     """Where a token was used."""
-    kind, id_ = _one(query, ELEMENT_KINDS)
-    document = looking.uses(site.service, kind, id_, known_at=query.known_at)
-    return one_page(site, "uses", query, _found(document, query))
+    return _page_of(site, "uses", query, looking.uses, long_lists.uses, ELEMENT_KINDS)
 
 
 def timeline(site: Site, _caller: Caller, query: Query) -> Document:
     """Every fact that mentions a thing."""
-    kind, id_ = _one(query)
-    document = looking.timeline(site.service, kind, id_, known_at=query.known_at)
-    return one_page(site, "timeline", query, _found(document, query))
+    return _page_of(site, "timeline", query, looking.timeline, long_lists.timeline)
 
 
 def diff(site: Site, _caller: Caller, query: Query) -> Document:
@@ -75,7 +72,7 @@ def findings(site: Site, _caller: Caller, query: Query) -> Document:
     facts, _, within = (after_of("findings", query) or "").partition("|")
     after = whole_number(facts) if facts else -1
     limit = limit_of(site, query)
-    found = looking.findings(site.service, at=query.at, after=after, limit=limit, most_facts=FACTS)
+    found = looking.findings(site.service, at=query.at, after=after, limit=limit, most_facts=FACTS, steps=STEPS)
     page, following = cut(found["items"], within or None, limit)
     if following is None:
         return _with_cursor("findings", {**found, "items": page})
@@ -121,6 +118,36 @@ def revocation(site: Site, _caller: Caller, query: Query) -> Document:
 
 
 _LONGEST_TEXT: Final = 512
+_IN_THE_LOG: Final = "log:"  # begins the cursors of long lists
+
+
+def _page_of(
+    site: Site,
+    question: str,
+    query: Query,
+    whole: Callable[..., Document | None],
+    by_page: Callable[..., Document | None],
+    kinds: Collection[str] = KINDS,
+) -> Document:
+    """A page of a list: cut from the whole, or, where very many facts mention the thing, read by itself."""
+    kind, id_ = _one(query, kinds)
+    after = after_of(question, query)
+    goes_on = after is not None and after.startswith(_IN_THE_LOG)
+    if not goes_on and not long_lists.is_long(site.service, kind, id_):
+        return one_page(site, question, query, _found(whole(site.service, kind, id_, known_at=query.known_at), query))
+    if after is not None and not goes_on:
+        raise ParameterError("after", "is of a list that has become very long since; begin anew without it")
+    page = long_lists.Page(limit_of(site, query), None if after is None else _places(after))
+    document = _found(by_page(site.service, kind, id_, page, known_at=query.known_at), query)
+    following = document["next"]
+    return _with_cursor(question, {**document, "next": following and f"{_IN_THE_LOG}{following}"})
+
+
+def _places(after: str) -> Places:
+    try:
+        return long_lists.places_of(after.removeprefix(_IN_THE_LOG))
+    except RefusedError as fault:
+        raise ParameterError("after", str(fault)) from fault
 
 
 def _one(query: Query, kinds: Collection[str] = KINDS) -> tuple[str, str]:

@@ -309,6 +309,7 @@ class Actions(_List):
 
     kind: str
     id: str
+    order: str
     items: list[Action]
     as_of: AsOf
 
@@ -343,6 +344,7 @@ class Uses(_List):
 
     kind: str
     id: str
+    order: str
     items: list[Use]
     first: Time | None
     last: Time | None
@@ -350,6 +352,7 @@ class Uses(_List):
     revoked_by: list[str]
     unconfirmed: list[dict[str, Any]]
     used_after: list[str]
+    whole: bool
     as_of: AsOf
 
 
@@ -368,6 +371,7 @@ class Timeline(_List):
 
     kind: str
     id: str
+    order: str
     items: list[Mention]
     as_of: AsOf
 
@@ -389,6 +393,7 @@ class Findings(_List):
     """What does not fit together."""
 
     items: list[Finding]
+    pending: list[str]
     as_of: AsOf
 
 
@@ -640,7 +645,7 @@ class Facts(TypedDict):
     """The facts of a case."""
 
     items: list[Mention]
-    total: int
+    total: int | None
     complete: bool
 
 

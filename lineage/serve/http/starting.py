@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Final
 
 import uvicorn
@@ -21,7 +22,9 @@ from lineage.serve.http.site import LOOPBACK_HOSTS, Limits, Site, Workers
 from lineage.serve.http.wire import Wire
 from lineage.serve.http_settings import DEFAULT_LISTEN, HttpSettings
 from lineage.serve.service import Service
+from lineage.serve.warming import steps_of, warmed
 from lineage.serve.web import pages, show_fault
+from lineage.serve.web.pages import templates
 from lineage.serve.web.story import Story
 
 _BACKLOG: Final = 2_048
@@ -97,7 +100,8 @@ def serve(
             timeout_graceful_shutdown=_GOODBYE_SECONDS,
             h11_max_incomplete_event_size=_HEAD_BYTES,
         )
-        _Server(config).run(sockets=[listening])
+        with warmed(chain(templates(), steps_of(service))):
+            _Server(config).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):

@@ -3,7 +3,7 @@
 A page asks by ``answered``, as the API does; what it shows beside its document it asks by the same functions.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -137,6 +137,13 @@ def _written(
     asked = Asked(site, answer.caller, answer.query, answer.document, links)
     context = {"doc": answer.document, **view(asked)}
     return written(request, template, context, caller=answer.caller, links=links, moves=moves, aside=aside)
+
+
+def templates() -> Iterator[str]:
+    """Read every template, one after the other: the first page that shows one does not have to."""
+    for name in TEMPLATES.list_templates():
+        TEMPLATES.get_template(name)
+        yield name
 
 
 def written(

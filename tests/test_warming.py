@@ -1,0 +1,92 @@
+"""What is made ready before somebody asks: it ends by itself, and with what it is for."""
+
+import threading
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+from ingest import codec
+from ingest.projector import read_records
+from lineage.core.errors import UnavailableError
+from lineage.core.events import Event, TokenIssued
+from lineage.core.records import DECISIONS, Batch, Position, Record
+from lineage.serve import looking
+from lineage.serve.demo import ASKED
+from lineage.serve.warming import steps_of, warmed
+from lineage.serve.web.pages import templates
+from lineage.store.sequences import STEP
+from tests.http_worlds import api_over
+from tests.kafka_worlds import wait_until
+from tests.test_http_client import client_of
+
+
+def warming() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "delegraph-warming"]
+
+
+def test_it_is_left_when_serving_ends():
+    """However much is still to be done, nothing of it goes on once its end has come."""
+    taken: list[int] = []
+
+    def steps() -> Iterator[int]:
+        for number in count():
+            taken.append(number)
+            yield number
+
+    with warmed(steps()):
+        wait_until(lambda: len(taken) > 2)
+    done = len(taken)
+
+    assert ([], done) == (warming(), len(taken))
+
+
+def test_a_database_that_is_away_keeps_nobody_from_serving():
+    """What cannot be made ready is not: whoever asks is told why."""
+
+    def steps() -> Iterator[int]:
+        yield 1
+        raise UnavailableError("away")
+
+    with warmed(steps()):
+        wait_until(lambda: not warming())
+
+    assert [] == warming()
+
+
+def test_after_it_the_first_question_has_all(tmp_path: Path):
+    """Every template is read, and how the sources number their events is known to its end."""
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        steps = [*templates(), *steps_of(world.service)]
+        found = looking.findings(world.service, at=ASKED, steps=0)
+
+    assert ({"who.html", None}, []) == ({one for one in steps if one in ("who.html", None)}, found["pending"])
+
+
+def test_a_page_of_findings_says_what_is_still_being_read(tmp_path: Path):
+    """
+    Asked before all is read, the list of findings is not complete and says why; asked again, it goes on to be.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        batch, end = Batch(advance={(DECISIONS, 1): (0, 3 * STEP)}), Position(DECISIONS, 1, 3 * STEP - 1)
+        issued = Event("late", "urn:test", ASKED, TokenIssued(token="t", subject="human:x"))
+        read_records([Record(end.number, ASKED, codec.encode(issued))], None, batch)
+        world.service.store.write(batch)
+        said = [world.get("/v1/findings").json() for _ in range(2)]
+
+    assert [(["sequence-hole"], False, None), ([], True, len(said[1]["items"]))] == [
+        (one["pending"], one["complete"], one["total"]) for one in said
+    ]
+
+
+def test_the_client_waits_for_what_is_pending(tmp_path: Path):
+    """Findings that are asked for in a loop are all of them, holes included, however early they are asked for."""
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        batch, last = Batch(advance={(DECISIONS, 1): (0, 5 * STEP)}), Position(DECISIONS, 1, 5 * STEP - 1)
+        issued = Event("late", "urn:test", ASKED, TokenIssued(token="t", subject="human:x"))
+        read_records([Record(last.number, ASKED, codec.encode(issued))], None, batch)
+        world.service.store.write(batch)
+        found = list(client_of(world).findings())
+        expected = looking.findings(world.service, at=ASKED)["items"]
+
+    assert "sequence-hole" in {one["kind"] for one in expected}
+    assert expected == found
