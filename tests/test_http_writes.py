@@ -600,6 +600,19 @@ def test_one_who_does_not_read_a_receipt_is_cut_off(here: World, monkeypatch: py
     assert 200 == here.get(path).status_code
 
 
+def test_what_is_too_much_for_a_plan_is_refused_at_once(api: World):
+    """
+    Where more hangs on a target than a request may wait for, the plan and the order name the remedy; nothing is given.
+    """
+    api.service.most = 2
+    said = [api.get("/v1/reach", params={"of": LEAKED}), api.post("/v1/revocations", json=ORDER)]
+
+    assert [(400, "refused")] * 2 == [(one.status_code, problem_type(one)) for one in said]
+    assert all("more than 2 elements hang on it" in one.json()["detail"] for one in said)
+    assert f"delegraph revoke '{LEAKED}'" in said[0].json()["detail"]
+    assert 0 == api.get("/v1/revocations").json()["total"]
+
+
 def test_an_acknowledgement_is_in_the_name_of_the_caller(api: World):
     """
     A registered receiver says that it enforced an order; another one, or a body, cannot say so for it.

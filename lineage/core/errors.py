@@ -5,7 +5,8 @@ DelegraphError
 │   ├── UnknownSchemaError    written with a schema that this version does not know; may be taken up later
 │   └── CredentialError       carries a raw credential, which must not be kept
 ├── RefusedError              what was asked for is wrong or not allowed; the message names the remedy
-│   └── OtherOrderError       the id is that of another order
+│   ├── OtherOrderError       the id is that of another order
+│   └── TooManyError          more hangs on it than may be looked at here
 ├── DriftError                an order would kill what the plan did not list
 ├── UnavailableError          the log or the store is away; the only fault worth retrying
 │   ├── AbsentError           it does not come by itself: somebody has to make it, or to name another
@@ -52,6 +53,10 @@ class RefusedError(DelegraphError):
 
 class OtherOrderError(RefusedError):
     """An order was given under an id that is that of another one."""
+
+
+class TooManyError(RefusedError):
+    """More hangs on a thing than may be looked at."""
 
 
 class DriftError(DelegraphError):

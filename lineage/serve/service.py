@@ -4,6 +4,7 @@ It owns no clock and opens nothing: the store, the log, the trust table and the 
 """
 
 import logging
+import math
 import time
 import uuid
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from ingest.intake import Intake
 from ingest.log import Log, entry_of
 from ingest.projector import project
 from lineage.core.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
-from lineage.core.errors import DriftError, OtherOrderError, RefusedError, UnavailableError
+from lineage.core.errors import DriftError, OtherOrderError, RefusedError, TooManyError, UnavailableError
 from lineage.core.events import Event, RevocationAcknowledged, RevocationLifted, RevocationOrdered, Target
 from lineage.core.orders import Order
 from lineage.core.reach import Proposal, Reach, reach_of
@@ -100,6 +101,7 @@ class Service:
         *,
         source: str,
         worlds: Worlds | None = None,
+        most: float = math.inf,
     ) -> None:
         """Take what it works on.
 
@@ -110,12 +112,14 @@ class Service:
             clock: The moment now.
             source: The source that orders are sent under.
             worlds: Where questions about one thing find what they need; None: in the store, each time.
+            most: The elements that may hang on the target of a plan or an order.
         """
         self.store = store
         self.log = log
         self.trust = trust
         self.clock = clock
         self.source = source
+        self.most = most
         self.worlds = Loading(store, log, trust.table) if worlds is None else worlds
 
     def at_once(self) -> "Service | None":
@@ -228,14 +232,20 @@ class Service:
                 "--stale answers from what is projected"
             )
 
-    @staticmethod
-    def _below(reader: Reader, proposal: Proposal, *, unseen: bool) -> World | None:
+    def _below(self, reader: Reader, proposal: Proposal, *, unseen: bool) -> World | None:
         """The world that a reach is worked out in; None if no fact names the target."""
-        key = key_of(*proposal.target)
+        kind, id_ = proposal.target
+        key = key_of(kind, id_)
         if not unseen and not reader.is_named(key):
             return None
         world = reader.world()
-        reader.load_below(world, key, proposal.at)
+        try:
+            reader.load_below(world, key, proposal.at, most=self.most)
+        except TooManyError as fault:
+            raise TooManyError(
+                f"{fault}, too many for a plan here. Aim at something narrower, or look at it on the command line, "
+                f"which takes its time: delegraph revoke '{kind}:{id_}'"
+            ) from None
         return world
 
     def counts(self, intake: Intake) -> Document:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from ingest import codec
 from ingest.log import Log, open_log
@@ -15,6 +16,10 @@ from lineage.serve.shared_log import SharedLog
 from lineage.store.store import Store, open_store
 
 __all__ = ["DEFAULT_SOURCE", "DEFAULT_STORE", "Settings", "now", "opened_log", "opened_service", "opened_store"]
+
+
+# Elements that may hang on the target of a plan that others wait for: some ten seconds. The command line waits longer.
+MOST: Final = 100_000
 
 
 def now() -> Instant:
@@ -72,6 +77,6 @@ def opened_shared_service(settings: Settings) -> Iterator[Service]:
         log = SharedLog(lambda: _open_log(settings, create=False))
         worlds = Keeping(store, log, trust.table, log_inside=settings.log_inside)
         try:
-            yield Service(store, log, trust, now, source=settings.source, worlds=worlds)
+            yield Service(store, log, trust, now, source=settings.source, worlds=worlds, most=MOST)
         finally:
             log.close()

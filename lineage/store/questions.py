@@ -5,6 +5,7 @@ at once. What is loaded may be more than a question needs (hashes collide, untru
 core compares the real ids and applies trust and ``known_at``.
 """
 
+import math
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Final
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from lineage.core.elements import split_key
+from lineage.core.errors import TooManyError
 from lineage.core.events import (
     ActionPerformed,
     DecisionMade,
@@ -337,25 +339,23 @@ class Reader:
         """Bring everything into a world that judging a principal, session or client needs."""
         self._load_around(world, [], [], [key])
 
-    def load_below(self, world: World, target: str, at: Instant) -> None:
-        """Bring everything into a world that the reach of an order on a target at an instant needs."""
+    def load_below(self, world: World, target: str, at: Instant, *, most: float = math.inf) -> None:
+        """Bring everything into a world that the reach of an order on a target at an instant needs.
+
+        Raises:
+            TooManyError: More than ``most`` elements hang on it; nothing was loaded.
+        """
         span = span_of(at)
         ids = self._party({target}) if target.startswith("principal:") else {self._keys(target)}
         starts = ids
         if not target.startswith(("token:", "delegation:")):
-            starts = {
-                found
-                for role in (Role.NAMES, Role.PRIOR)
-                for part in chunks(ids)
-                for (found,) in self._connection.execute(
-                    _NAMING[self._dialect], {"keys": part, "span": span, "role": role}
-                )
-            }
+            starts = set()
+            for role in (Role.NAMES, Role.PRIOR):
+                for part in chunks(ids):
+                    self._gather(starts, _NAMING, {"keys": part, "span": span, "role": role}, most)
         below: set[int] = set(starts)
         for part in chunks(starts):
-            below.update(
-                key for (key,) in self._connection.execute(_KEYS_BELOW[self._dialect], {"keys": part, "span": span})
-            )
+            self._gather(below, _KEYS_BELOW, {"keys": part, "span": span}, most)
         facts = self._facts(_FACTS_ABOVE[self._dialect], below)
         nearby = self._facts(_FACTS_REFERRING[self._dialect], ids, role=Role.BOUND)
         nearby += self._facts(_FACTS_REFERRING[self._dialect], ids, role=Role.OWNER)
@@ -373,6 +373,17 @@ class Reader:
         used += self.facts_referring(decisions, Role.USES)
         actions = {found.event.body.action for found in used if isinstance(found.event.body, ActionPerformed)}
         self.load_actions(world, actions)
+
+    def _gather(
+        self, found: set[int], query: dict[str, sa.Select[Any]], parameters: dict[str, Any], most: float
+    ) -> None:
+        """Add the hashes that a query finds, as long as there are not too many of them."""
+        streamed = {"yield_per": _FETCHED}
+        with self._connection.execute(query[self._dialect], parameters, execution_options=streamed) as rows:
+            for part in rows.scalars().partitions():
+                found.update(part)
+                if len(found) > most:
+                    raise TooManyError(f"more than {most:,} elements hang on it")
 
     def _load_around(
         self,
