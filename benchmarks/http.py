@@ -44,7 +44,7 @@ from lineage.serve.http_settings import HttpSettings
 from lineage.serve.keeping import Keeping
 from lineage.serve.service import Service, Trust
 from lineage.serve.shared_log import SharedLog
-from lineage.serve.wiring import now
+from lineage.serve.wiring import MOST, now
 from lineage.store.store import open_store
 
 QUICK = 20_000
@@ -70,7 +70,7 @@ def served(url: str, keys: str) -> None:
     store = open_store(url, codec.read)
     log = SharedLog(lambda: open_log(url, create=False, clock=now))
     worlds = Keeping(store, log, None, log_inside=True)
-    service = Service(store, log, Trust(), now, source="urn:benchmark", worlds=worlds)
+    service = Service(store, log, Trust(), now, source="urn:benchmark", worlds=worlds, most=MOST)
 
     def parts(site: Site) -> list[APIRouter]:
         return [introspection.router(Current(store, None), now, site.authentication)]

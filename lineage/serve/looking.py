@@ -49,7 +49,6 @@ from lineage.serve.service import Service
 from lineage.store.store import Quarantined
 
 PAGE: Final = 1_000  # how many items a list has at most, if nothing else is said
-_ORDER: Final = {"order": "occurred_at"}
 _HOLE: Final = "sequence-hole"
 
 
@@ -79,9 +78,7 @@ def uses(service: Service, kind: str, id_: str, *, known_at: Instant | None = No
         "kind": kind,
         "id": id_,
         **listing(items, total=len(items)),
-        **_ORDER,
         **use_summary(items, confirmed),
-        "whole": True,
         "as_of": service.as_of(),
     }
 
@@ -151,7 +148,7 @@ def timeline(service: Service, kind: str, id_: str, *, known_at: Instant | None 
         return None
     facts.sort(key=fact_order)
     items = [mention_document(fact) for fact in facts]
-    return {"kind": kind, "id": id_, **listing(items, total=len(items)), **_ORDER, "as_of": service.as_of()}
+    return {"kind": kind, "id": id_, **listing(items, total=len(items)), "as_of": service.as_of()}
 
 
 def mention_document(fact: Fact) -> Document:
@@ -212,7 +209,7 @@ def actions(service: Service, kind: str, id_: str, *, known_at: Instant | None =
         reader.load_actions(world, mentioned)
     items = [action_document(world, action) for action in mentioned if action in world.actions]
     items.sort(key=lambda item: (item["occurred_at"], item["action"]), reverse=True)
-    return {"kind": kind, "id": id_, **listing(items, total=len(items)), **_ORDER, "as_of": service.as_of()}
+    return {"kind": kind, "id": id_, **listing(items, total=len(items)), "as_of": service.as_of()}
 
 
 def search(service: Service, text: str, *, start: str | None = None, limit: int = PAGE) -> Document:
@@ -316,7 +313,9 @@ def findings(
     items = [found[key] for key in sorted(found)]
     total = None if more or begun or pending else len(items)
     listed = listing(items, total=total, following=str(after) if more else None)
-    return {**listed, "complete": not more and not pending, "pending": pending, "as_of": service.as_of()}
+    if pending:
+        listed |= {"complete": False, "pending": pending}
+    return {**listed, "as_of": service.as_of()}
 
 
 def _gather(found: dict[tuple[str, str, str, tuple[str, ...]], Document], new: Iterator[Finding]) -> None:

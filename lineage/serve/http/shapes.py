@@ -309,7 +309,7 @@ class Actions(_List):
 
     kind: str
     id: str
-    order: str
+    order: NotRequired[str]
     items: list[Action]
     as_of: AsOf
 
@@ -344,7 +344,7 @@ class Uses(_List):
 
     kind: str
     id: str
-    order: str
+    order: NotRequired[str]
     items: list[Use]
     first: Time | None
     last: Time | None
@@ -352,7 +352,7 @@ class Uses(_List):
     revoked_by: list[str]
     unconfirmed: list[dict[str, Any]]
     used_after: list[str]
-    whole: bool
+    whole: NotRequired[bool]
     as_of: AsOf
 
 
@@ -371,7 +371,7 @@ class Timeline(_List):
 
     kind: str
     id: str
-    order: str
+    order: NotRequired[str]
     items: list[Mention]
     as_of: AsOf
 
@@ -393,7 +393,7 @@ class Findings(_List):
     """What does not fit together."""
 
     items: list[Finding]
-    pending: list[str]
+    pending: NotRequired[list[str]]
     as_of: AsOf
 
 
