@@ -252,7 +252,7 @@ def against_bare(name: str, port: int, token: str, asked: list[str], folder: Pat
     body.write_bytes(asyncio.run(one()))
     with process("bare", str(body)) as bare_port:
         for clients in (1, 32):
-            asyncio.run(load(port, token, asked, clients))  # what is read once is read
+            asyncio.run(asked_in_turn(port, token, asked, seconds=60))  # what is read once is read
             bare_rate, bare_p99 = asyncio.run(load(bare_port, token, ["/"], clients))
             rate, p99 = asyncio.run(load(port, token, asked, clients))
             what = f"{name}, {clients} client{'s' if clients > 1 else ''}"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from lineage.core.collector import collector_spared
 from lineage.core.trust import TrustTable
 from lineage.core.world import World
 from lineage.store.following import Follower
@@ -42,7 +43,9 @@ class Current:
         world = World(trust=self._trust)
         for fact in still.every_fact():
             world.add_authority(fact)
-        self._world = world
+        before, self._world = self._world, world
+        # Or every question waits for seconds, now and then, for the collector to look through all of it.
+        collector_spared(anew=len(before.graph) > 0)
 
     def _take(self, still: Store, positions: Mapping[tuple[str, int], int]) -> None:
         for fact in still.facts_behind(positions):

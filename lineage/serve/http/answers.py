@@ -14,11 +14,12 @@ from starlette.types import Message, Receive, Scope, Send
 from lineage.serve.documents import Document
 
 TAKEN_SECONDS: Final = 30.0  # that a client may leave a part of a stream untaken
+_AS_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def encoded(document: Document) -> bytes:
     """A document as the bytes that are sent. Half of a surrogate pair, which a value may hold, is replaced."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    return _AS_JSON(document).encode(errors="replace")
 
 
 def etag_of(body: bytes) -> str:
