@@ -12,7 +12,10 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from lineage.serve.http.answers import encoded
 from tests.http_worlds import World, api_over, problem_type, served
 from tests.kafka_worlds import wait_until
 
@@ -232,3 +235,31 @@ def test_what_is_no_request_is_told_as_every_other_fault(here: tuple[World, str]
     assert (True, True, "urn:delegraph:problem:malformed") == (
         head.startswith(b"HTTP/1.1 400 "), b"application/problem+json" in head, json.loads(body)["type"],
     )  # fmt: skip
+
+
+# Bytes
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 63) - 1) | st.text(st.characters(codec=None)),
+    lambda some: st.lists(some) | st.dictionaries(st.text(), some),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(), JSON))
+def test_a_document_is_the_bytes_that_the_command_line_writes(document: dict[str, object]):
+    """
+    Byte for byte, whatever it holds; half of a surrogate pair, which no UTF-8 has, is a question mark.
+    """
+    line = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    assert line.encode(errors="replace") == encoded(document)
+
+
+def test_a_document_may_be_nested_as_deep_as_a_chain_of_causes():
+    """
+    A thousand levels are written as ten are.
+    """
+    nested: dict[str, object] = {}
+    for _ in range(900):
+        nested = {"in": nested}
+    assert nested == json.loads(encoded(nested))

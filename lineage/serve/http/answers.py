@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -19,7 +20,10 @@ _AS_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).en
 
 def encoded(document: Document) -> bytes:
     """A document as the bytes that are sent. Half of a surrogate pair, which a value may hold, is replaced."""
-    return _AS_JSON(document).encode(errors="replace")
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError:  # it takes neither such a half nor what is nested very deep
+        return _AS_JSON(document).encode(errors="replace")
 
 
 def etag_of(body: bytes) -> str:

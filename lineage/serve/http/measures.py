@@ -34,6 +34,7 @@ class Measures:
             buckets=_BUCKETS,
             registry=self._registry,
         )
+        self._told: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}  # as many as there are labels
         self._listeners = Gauge("delegraph_http_listeners", "Who listens to the live tail.", registry=self._registry)
         Gauge("delegraph_http_build_info", "1, with the version.", ["version"], registry=self._registry).labels(
             __version__
@@ -44,8 +45,13 @@ class Measures:
         """A request was answered."""
         path = getattr(scope.get("route"), "path", "none")
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._requests.labels(path, method, str(status)).inc()
-        self._seconds.labels(path).observe(seconds)
+        told = self._told.get((path, method, status))
+        if told is None:
+            told = self._requests.labels(path, method, str(status)), self._seconds.labels(path)
+            self._told[path, method, status] = told
+        count, time = told
+        count.inc()
+        time.observe(seconds)
 
     def exposition(self, listeners: int) -> bytes:
         """Everything, in Prometheus's text format."""

@@ -4,13 +4,13 @@ Plain ASGI, around everything that is mounted, whoever made it.
 """
 
 import asyncio
+import re
 import time
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote_plus, unquote_to_bytes, urlsplit
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -90,21 +90,21 @@ class Shell:
             await unexpected(Request(scope), fault)(scope, receive, send_with_headers)
 
     def _refused(self, scope: Scope) -> ASGIApp | None:
-        headers = Headers(scope=scope)
+        headers = dict(scope["headers"])
         # A page of somewhere else can have its own name resolve to our address (DNS rebinding), but cannot hide it.
-        if _name_of(headers.get("host", "")) not in self._hosts:
+        if _name_of(headers.get(b"host", b"")) not in self._hosts:
             status = HTTPStatus.MISDIRECTED_REQUEST
             detail = "this is not answered under that name (the header Host); DELEGRAPH_HTTP_HOSTS lists names"
             return problem(status, "misdirected", "Nobody of that name is here", detail)
         if len(scope["raw_path"] or b"") + len(scope["query_string"]) > URL_BYTES:
             status = HTTPStatus.REQUEST_URI_TOO_LONG
             return problem(status, "too-large", "The request is too large", f"a URL has at most {URL_BYTES:,} bytes")
-        length = headers.get("content-length", "0")
-        if length.isascii() and length.isdigit() and int(length[:20]) > self._limits.body_bytes:
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length[:20]) > self._limits.body_bytes:
             return problem(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The request is too large", self._too_large
             )
-        if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             status, title = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is of another media type"
             detail = "a body is sent as it is, without Content-Encoding"
             return problem(status, "media-type", title, detail, headers={"Accept-Encoding": "identity"})
@@ -159,22 +159,23 @@ def _refuse_ambiguous(scope: Scope) -> None:
         raise ParameterError(name[:64], _NOT_UTF_8)
 
 
+_BEYOND_ASCII: Final = re.compile(rb"%[89a-fA-F]|[^\x00-\x7f]")
 _NOT_UTF_8: Final = "is not UTF-8, percent-encoded"
 
 
 def _is_utf_8(encoded: bytes) -> bool:
-    if b"%" not in encoded:
-        return encoded.isascii()
+    if not _BEYOND_ASCII.search(encoded):
+        return True
     try:
         unquote_to_bytes(encoded).decode()
     except UnicodeDecodeError:
         return False
-    return True
+    return encoded.isascii()
 
 
 @lru_cache(maxsize=64)
-def _name_of(host: str) -> str:
+def _name_of(host: bytes) -> str:
     try:
-        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        return (urlsplit(f"//{host.decode('latin-1')}").hostname or "").rstrip(".")
     except ValueError:
         return ""
