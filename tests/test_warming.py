@@ -1,5 +1,6 @@
 """What is made ready before somebody asks: it ends by itself, and with what it is for."""
 
+import gc
 import threading
 from collections.abc import Iterator
 from itertools import count
@@ -38,6 +39,17 @@ def test_it_is_left_when_serving_ends():
     done = len(taken)
 
     assert ([], done) == (warming(), len(taken))
+
+
+def test_what_is_made_ready_is_not_looked_through_for_garbage_again():
+    """The collector is spared it, once all is done."""
+    before = gc.get_freeze_count()
+    try:
+        with warmed([]):
+            wait_until(lambda: not warming())
+        assert before < gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
 
 
 def test_a_database_that_is_away_keeps_nobody_from_serving():

@@ -10,7 +10,7 @@ from lineage.serve.graph import graph
 from lineage.serve.page import Page
 from lineage.serve.service import Service
 
-FACTS: Final = 1_000  # of the timeline that a case holds
+FACTS: Final = 500  # of the timeline that a case holds
 _DRAWN: Final = 60  # elements of its graph
 
 

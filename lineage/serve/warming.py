@@ -7,9 +7,13 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Final
 
+from lineage.core.collector import collector_spared
 from lineage.core.errors import DelegraphError
+from lineage.serve import looking
+from lineage.serve.graph import graph
 from lineage.serve.service import Service
 
 logger = logging.getLogger(__name__)
@@ -21,7 +25,7 @@ _GOODBYE_SECONDS: Final = 3
 
 @contextmanager
 def warmed(steps: Iterable[object]) -> Iterator[None]:
-    """Go through some steps while this lasts."""
+    """Go through some steps while this lasts; what there is after the last stays, and the collector is spared it."""
     over = threading.Event()
 
     def run() -> None:
@@ -29,6 +33,7 @@ def warmed(steps: Iterable[object]) -> Iterator[None]:
             for _ in steps:
                 if over.wait(_BREATH_SECONDS):
                     return
+            collector_spared()  # or every page now and then waits for it to look at all templates and statements
         except DelegraphError as fault:  # the database is away; whoever asks will be told
             logger.info("not all is made ready before it is asked for: %s", fault)
 
@@ -42,12 +47,19 @@ def warmed(steps: Iterable[object]) -> Iterator[None]:
 
 
 def steps_of(service: Service) -> Iterator[None]:
-    """Make the statements of questions ready, and read how the sources number their events."""
+    """Make decoders and the statements of questions ready, and read how the sources number their events."""
     now = service.clock()
+    for _ in islice(service.store.facts_behind({}), 1):
+        yield
     for kind in ("token", "principal"):
         service.status(kind, _NOBODY, at=now)
         yield
     service.who(_NOBODY, at=now)
+    looking.uses(service, "token", _NOBODY)
+    looking.actions(service, "token", _NOBODY)
+    yield
+    graph(service, "token", _NOBODY, at=now)
+    yield
     key = f"client:{_NOBODY}"
     with service.store.reader(trust=service.trust.table) as reader:
         world = reader.world()

@@ -159,10 +159,10 @@ _LONGEST_NAMING = (
     .order_by(ref.c.until.desc(), ref.c.role.desc(), ref.c.about.desc(), ref.c.n.desc())
     .execution_options(stream_results=True)
 )
-_CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _role(Role.DEPENDS), _BEHIND)))
-_COUNT_CHILDREN = _on_both(
-    lambda dialect: _count_by_key(_mentioning(dialect, [ref.c.key, ref.c.about], _role(Role.DEPENDS)))
-)
+# A bound that is no bound to them, but leaves out what has none: the actions of an element can be very many.
+_CHILD: Final = sa.and_(ref.c.until > 0, _role(Role.DEPENDS))
+_CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _CHILD, _BEHIND)))
+_COUNT_CHILDREN = _on_both(lambda dialect: _count_by_key(_mentioning(dialect, [ref.c.key, ref.c.about], _CHILD)))
 # Orders stand on a topic of their own, and so at the end of all numbers.
 _ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)
 _RECEIVERS = sa.select(name.c.key).distinct().where(sa.text("key >= 'receiver:' AND key < 'receiver;'"))

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,7 +49,12 @@ def exact(value: object) -> Markup:
 
 def breakable(value: object) -> Markup:
     """An id that breaks where people would break it."""
-    return Markup("<wbr>").join(_JOINT.split(safe(value)))
+    return _broken(str(value))
+
+
+@lru_cache(maxsize=4_096)  # one page names the same ids again and again
+def _broken(id_: str) -> Markup:
+    return Markup("<wbr>").join(_JOINT.split(safe(id_)))
 
 
 @cache
