@@ -34,6 +34,7 @@ from lineage.serve.http import shapes
 TRIES: Final = 4
 LONGEST_WAIT_SECONDS: Final = 30.0
 PAGE: Final = 500
+PAGE_OF_REVOCATIONS: Final = 100  # the most that are listed at once, each with its verdict
 _TIMEOUT_SECONDS: Final = 35.0  # the server gives up first, and says so
 _PREFIX: Final = "urn:delegraph:problem:"
 
@@ -155,7 +156,8 @@ class Client:
 
     def revocations(self, *, at: str | None = None, known_at: str | None = None) -> Iterator[shapes.BoardEntry]:
         """All orders, the latest first, each with its verdict in brief."""
-        return self._items("/v1/revocations", shapes.BoardEntry, at=at, known_at=known_at)
+        limit = str(min(PAGE, PAGE_OF_REVOCATIONS))
+        return self._items("/v1/revocations", shapes.BoardEntry, limit=limit, at=at, known_at=known_at)
 
     def revocation(self, id: str, *, at: str | None = None, known_at: str | None = None) -> shapes.Revocation | None:
         """The orders of one id, and whether it is over; None if there is none."""
@@ -235,7 +237,7 @@ class Client:
         return None if response.status_code == HTTPStatus.NOT_FOUND else cast("_Answer", response.json())
 
     def _items(self, path: str, _shape: type[_Answer], **said: str | None) -> Iterator[_Answer]:
-        params: dict[str, str] = {**_said(**said), "limit": str(PAGE)}
+        params: dict[str, str] = {"limit": str(PAGE), **_said(**said)}
         while True:
             response = self._sent("GET", path, params=params, missing=True)
             if response.status_code == HTTPStatus.NOT_FOUND:
