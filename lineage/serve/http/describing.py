@@ -38,7 +38,8 @@ _PROBLEMS: Final = {
 }
 
 _PROBLEM_HEADERS: Final = {
-    "401": {"WWW_Authenticate": "How to say who asks."},
+    "401": {"WWW_Authenticate": "How to say who asks; `error` says that a bearer token was shown, and is not good."},
+    "403": {"WWW_Authenticate": "Of a bearer token that lacks the role: `insufficient_scope`."},
     "503": {"Retry_After": "When to try again, in seconds."},
 }
 
