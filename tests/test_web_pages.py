@@ -475,6 +475,25 @@ def test_a_suspension_is_planned_given_and_lifted(here: World):
 
     assert ("suspended", 400, 200) == (state, refused.status_code, lifted.status_code)
     assert "Lives again: 3 tokens" in text_of(lifted)
+    assert f'href="/chain?of={OF}"' in lifted.text
+
+
+def test_what_a_lift_brings_back_is_listed_on_its_page(here: World):
+    """
+    Each with a link to it, and more of them than the command line shows; no option is named where there is none.
+    """
+    issued = {"type": "token.issued", "source": "urn:test:a", "occurred_at": "2026-11-02T10:20:00Z"}
+    issued |= {"subject": "human:alice@example.com", "derived_from": [{"token": ID, "role": "subject"}]}
+    here.post("/v1/events", "producer", json=[{**issued, "event_id": f"e{n}", "token": f"t{n}"} for n in range(40)])
+    person = Pages(here)
+    form = hidden(person.get(f"/reach?of={OF}&mode=suspend"))
+    where = person.send("/revocations", **form, reason="test", typed=ID).headers["location"]
+    here.clock.now += 1_000_000
+    lifted = person.send(f"{where}/lift", typed=where.rpartition("/")[2])
+
+    assert "Lives again: 43 tokens" in text_of(lifted)
+    assert {f"t{n}" for n in range(40)} <= set(re.findall(r'href="/chain\?of=token%3A(t\d+)"', lifted.text))
+    assert "--" not in text_of(lifted)
 
 
 @pytest.mark.parametrize("origin", [None, "null", "https://elsewhere.example"])

@@ -18,7 +18,7 @@ from lineage.serve.http.bodies import read_body
 from lineage.serve.http.forgery import HEADER, refuse_forgery
 from lineage.serve.http.query import ParameterError, Query, kind_and_id
 from lineage.serve.http.site import Site
-from lineage.serve.web import shown
+from lineage.serve.web import shown, views
 from lineage.serve.web.links import Links
 from lineage.serve.web.pages import ASKED, Asked, written
 from lineage.serve.web.typed import as_meant
@@ -135,7 +135,9 @@ def lifting(site: Site) -> Callable[[Request], Awaitable[Response]]:
         document = await site.workers.run(orders.lift, site, caller, revocation, body)
         log_access(caller, request, revocation=revocation)
         address = Links().of("revocation", revocation)
-        context = {"doc": document, "said": lines_of(render_orders.lifted(document)), "address": address}
+        said = lines_of(render_orders.lifted(document, brief=True))
+        lists = [(title, views.killed({"kills": ids}, ())) for title, ids in render_orders.returning(document)]
+        context = {"doc": document, "said": said, "lists": lists, "address": address}
         page = Request({**request.scope, "path": f"/revocations/{revocation}", "query_string": b""})
         return await site.workers.run(written, page, "lifted.html", context, caller=caller)
 
