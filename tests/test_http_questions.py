@@ -231,6 +231,7 @@ def test_what_is_not_known_is_refused_by_its_name(here: World, question: Questio
         ("/v1/status?of=token:a&known_at=1", "known_at"),
         ("/v1/reach?of=token:a&mode=kill", "mode"),
         ("/v1/reach?of=token:a&cascade=maybe", "cascade"),
+        ("/v1/reach?of=token:a&unseen=maybe", "unseen"),
         ("/v1/reach?of=token:a&issued_before=x", "issued_before"),
         ("/v1/search?q=" + "a" * 513, "q"),
         ("/v1/search?q=a&limit=0", "limit"),

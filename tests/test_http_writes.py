@@ -323,6 +323,7 @@ def test_a_body_cannot_say_who_orders(here: World, field: str):
         ({"mode": "kill"}, "mode"),
         ({"cascade": "no"}, "cascade"),
         ({"cascade": 0}, "cascade"),
+        ({"unseen": "yes"}, "unseen"),
         ({"issued_before": "yesterday"}, "issued_before"),
         ({"issued_before": 7}, "issued_before"),
         ({"plan_digest": "abc"}, "plan_digest"),
@@ -402,11 +403,36 @@ def test_an_order_that_has_drifted_is_refused_with_the_difference(api: World):
 
 def test_a_target_that_nobody_names_is_not_found(here: World):
     """
-    An order on what was never seen is most likely a slip: 404, and nothing is ordered.
+    An order on what was never seen is most likely a slip: 404, nothing is ordered, and how to mean it is said.
     """
     response = here.post("/v1/revocations", json=ORDER | {"target": {"kind": "token", "id": "none"}})
 
-    assert (404, "not-found") == (response.status_code, problem_type(response))
+    assert (404, "not-found", "token:none") == (
+        response.status_code, problem_type(response), response.json()["id"],
+    )  # fmt: skip
+    assert '"unseen": true' in response.json()["detail"]
+    assert [] == here.get("/v1/revocations").json()["items"]
+
+
+def test_what_nobody_has_seen_is_ordered_dead_if_that_is_meant(api: World):
+    """
+    A token that leaked before any fact names it: planned and ordered with `unseen`, once; what is derived from it
+    later is born dead.
+    """
+    order = ORDER | {"target": {"kind": "token", "id": "leaked-1"}}
+    unseen = api.get("/v1/reach?of=token:leaked-1")
+    plan = api.get("/v1/reach?of=token:leaked-1&unseen=true").json()
+    meant = order | {"unseen": True, "plan_digest": plan["plan_digest"]}
+    given, again = (api.post("/v1/revocations", json=meant, headers={"Idempotency-Key": "k"}) for _ in range(2))
+    api.post("/v1/events", "producer", json=[event(derived_from=[{"token": "leaked-1", "role": "subject"}])])
+    child = api.get("/v1/status?of=token:t1").json()
+
+    assert (404, True) == (unseen.status_code, "unseen=true" in unseen.json()["detail"])
+    assert {"tokens": [], "delegations": []} == plan["kills"]
+    assert (201, False, 201, True) == (
+        given.status_code, given.json()["repeated"], again.status_code, again.json()["repeated"],
+    )  # fmt: skip
+    assert ("cascaded", given.json()["revocation"]) == (child["state"], child["because"]["revocation"])
 
 
 def test_a_key_makes_a_repetition_one_order_also_over_a_restart(tmp_path: Path):

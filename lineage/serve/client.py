@@ -113,9 +113,11 @@ class Client:
         mode: str = "revoke",
         issued_before: str | None = None,
         cascade: bool = True,
+        unseen: bool = False,
     ) -> shapes.Reach | None:
-        """What an order would kill; None if no fact names the target."""
+        """What an order would kill; None if no fact names the target, unless it may be ``unseen``."""
         how = {"mode": mode, "issued_before": issued_before, "cascade": "true" if cascade else "false"}
+        how |= {"unseen": "true"} if unseen else {}
         return self._ask("/v1/reach", shapes.Reach, of=of, at=at, known_at=known_at, **how)
 
     # Lists, item by item
@@ -179,6 +181,7 @@ class Client:
         issued_before: str | None = None,
         note: str | None = None,
         plan_digest: str | None = None,
+        unseen: bool = False,
         key: str | None = None,
     ) -> shapes.Ordered:
         """Give an order. With the digest of a plan it kills nothing that the plan does not list.
@@ -191,6 +194,7 @@ class Client:
             issued_before: Spare what was issued at this time or later.
             note: What people should know later.
             plan_digest: Of the plan that was looked at.
+            unseen: Whether to order even if no fact names the target yet.
             key: What makes a repetition one order; None: one of its own.
 
         Raises:
@@ -204,6 +208,7 @@ class Client:
             "mode": mode,
             "cascade": cascade,
             **_said(issued_before=issued_before, note=note, plan_digest=plan_digest),
+            **({"unseen": True} if unseen else {}),
         }
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
         return cast("shapes.Ordered", self._sent("POST", "/v1/revocations", json=body, headers=headers).json())

@@ -41,6 +41,11 @@ _ORDER: Final = fields(
         "issued_before": {"type": "string", "format": "date-time"},
         "note": _NOTE,
         "plan_digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "unseen": {
+            "type": "boolean",
+            "default": False,
+            "description": "Order it even if no fact names the target yet: what is derived from it later is born dead.",
+        },
     },
     required=("target", "reason"),
 )

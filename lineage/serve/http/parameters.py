@@ -28,6 +28,9 @@ HOW: Final = (
 STALE: Final = Parameter(
     "stale", {"type": "boolean"}, "Answer from what is projected even if the log cannot be asked for what is not."
 )
+UNSEEN: Final = Parameter(
+    "unseen", {"type": "boolean"}, "Answer even if no fact names it yet: an order may end it before it is seen."
+)
 TEXT: Final = Parameter(
     "q",
     {"type": "string", "minLength": 1, "maxLength": 512},

@@ -78,7 +78,7 @@ def _order(form: Form, kind: str, id_: str) -> Document:
     """The order that a form asks for, as the API takes it."""
     body: Document = {"target": {"kind": kind, "id": id_}, "cascade": form.get("cascade") != "false"}
     names = ("mode", "reason", "issued_before", "note", "plan_digest")
-    return body | {name: form[name] for name in names if name in form}
+    return body | {name: form[name] for name in names if name in form} | {"unseen": form.get("unseen") == "true"}
 
 
 def approving(site: Site) -> Callable[[Request], Awaitable[Response]]:
@@ -107,7 +107,7 @@ def _planned(
     site: Site, request: Request, caller: Caller, form: Form, why: Mapping[str, Any], status: HTTPStatus
 ) -> Response:
     question = ASKED["/reach"]
-    said = [(name, form[name]) for name in ("of", "mode", "issued_before", "cascade") if name in form]
+    said = [(name, form[name]) for name in ("of", "mode", "issued_before", "cascade", "unseen") if name in form]
     query = Query(said, question.parameters, now=site.now)
     document = question.ask(site, caller, query)
     asked = Asked(site, caller, query, document, Links())
