@@ -30,6 +30,7 @@ from lineage.serve.http.app import create_app
 from lineage.serve.http.delivering import endpoints
 from lineage.serve.http.describing import JSON
 from lineage.serve.http.examples import Exchange
+from lineage.serve.http.site import Limits
 from lineage.serve.http_settings import HttpSettings
 from lineage.serve.settings import Settings
 from lineage.serve.worlds import Loading
@@ -48,6 +49,11 @@ TIMED = "seconds"  # a field that says how long something took
 LINKS = ("stream_id", "plan_digest")  # fields by which what is asked hangs on what was answered before
 
 
+# A server that waits for a body this long keeps nobody waiting; what it says is put as every other would say it.
+HASTY = Limits(body_seconds=1)
+SHORTLY, BY_DEFAULT = (f"within {limits.body_seconds:.0f} s" for limits in (HASTY, Limits()))
+
+
 class Away:
     """A log, or a store, that does not answer."""
 
@@ -59,7 +65,9 @@ class Away:
 
 
 @contextmanager
-def one_server(folder: Path, *, away: str = "", configured: bool = True) -> Iterator[tuple[World, str]]:
+def one_server(
+    folder: Path, *, away: str = "", configured: bool = True, limits: Limits | None = None
+) -> Iterator[tuple[World, str]]:
     """The incident behind a server with all that ``delegraph serve`` mounts, and its address."""
     folder.mkdir()
     keys = folder / "key.pem"
@@ -69,7 +77,7 @@ def one_server(folder: Path, *, away: str = "", configured: bool = True) -> Iter
     settings = Settings(
         signing_key_file=keys, ssf=SsfSettings(issuer=PUBLIC), http=HttpSettings(public_url=PUBLIC)
     ) if configured else Settings()  # fmt: skip
-    with api_over(f"sqlite:///{folder}/store.db", folder) as world:
+    with api_over(f"sqlite:///{folder}/store.db", folder, limits=limits) as world:
         if away == "log":
             world.service.log = Away("the log at kafka.example:9092")  # type: ignore[assignment]
         if away == "store":
@@ -114,7 +122,7 @@ class Held:
         return {**exchange, "status": response.status_code, "answered_as": media_type, "answer": answered}
 
     def _announce(self, exchange: Exchange, url: str, headers: dict[str, str]) -> Exchange:
-        """Say how much is to come, and be refused before any of it is sent."""
+        """Say how much is to come, and be refused before any of it is sent, or because none is."""
         with closing(HTTPConnection(url.removeprefix("http://"), timeout=60)) as connection:
             connection.putrequest(*exchange["ask"].split(" ", 1), skip_host=True)
             for name, value in {**headers, "Content-Length": str(exchange["announced_bytes"])}.items():
@@ -122,7 +130,9 @@ class Held:
             connection.endheaders()
             response = connection.getresponse()
             media_type = response.getheader("Content-Type", "")
-            return {**exchange, "status": response.status, "answered_as": media_type, "answer": json.load(response)}
+            answer = json.load(response)
+            answer["detail"] = answer["detail"].replace(SHORTLY, BY_DEFAULT)
+            return {**exchange, "status": response.status, "answered_as": media_type, "answer": answer}
 
     def _content(self, exchange: Exchange) -> bytes | None:
         match exchange.get("media_type"), exchange.get("body"):
@@ -218,6 +228,7 @@ def servers(folder: Path) -> Iterator[dict[str, tuple[World, str]]]:
             "log-away": stack.enter_context(one_server(folder / "log-away", away="log")),
             "store-away": stack.enter_context(one_server(folder / "store-away", away="store")),
             # Where nothing is configured; and its tail has no other listener, who would be counted in the greeting.
+            "hasty": stack.enter_context(one_server(folder / "hasty", limits=HASTY)),
             "bare": stack.enter_context(one_server(folder / "bare", configured=False)),
         }
 

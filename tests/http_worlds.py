@@ -22,6 +22,7 @@ from ingest.projector import project
 from lineage.core.times import Instant
 from lineage.deliver.callers import Authentication
 from lineage.serve.demo import ASKED, INGESTED, incident_path
+from lineage.serve.faces import OVER_HTTP
 from lineage.serve.http.app import create_app
 from lineage.serve.http.bearer import Bearers
 from lineage.serve.http.keys import IssuerKeys
@@ -146,7 +147,7 @@ def api_over(
         clock.now = ASKED
         said = trust or Trust()
         worlds = Keeping(store, log, said.table, log_inside=log_inside)
-        service = Service(store, log, said, clock, source="urn:delegraph:http", worlds=worlds)
+        service = Service(store, log, said, clock, source="urn:delegraph:http", worlds=worlds, face=OVER_HTTP)
         limits = limits or Limits()
         workers, writers = Workers(limits), Workers(limits)
         stack.callback(writers.close)

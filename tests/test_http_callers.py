@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives import serialization
 
 from compose.native.processes import free_port
 from lineage.core.errors import RefusedError
-from lineage.deliver.callers import Authentication
+from lineage.deliver.callers import Authentication, BadTokenError, Caller, LacksRoleError, Role
+from lineage.deliver.problems import problem_of
 from lineage.serve.http.app import create_app
 from lineage.serve.http.authentication import authenticating
 from lineage.serve.http.bearer import Bearers
@@ -87,8 +88,11 @@ def test_each_role_may_what_it_is_for(api: World, method: str, path: str):
     refused = {role for role, response in answers.items() if response.status_code == 403}
     unknown = api.as_(None).request(method, path)
 
+    lacking = 'Bearer error="insufficient_scope", error_description="it takes the role '
+
     assert {*ROLES, "nobody"} - set(TABLE[method, path]) == refused
     assert all(problem_type(answers[role]) == "forbidden" for role in refused)
+    assert all(answers[role].headers["www-authenticate"].startswith(lacking) for role in refused)
     assert (401, "unauthenticated", "Bearer") == (
         unknown.status_code, problem_type(unknown), unknown.headers["www-authenticate"],
     )  # fmt: skip
@@ -226,7 +230,8 @@ def test_a_token_of_the_issuer_is_good(api: World):
 )
 def test_a_token_that_is_no_good_is_refused(api: World, attack: str):
     """
-    Whatever is wrong with a token, nobody is let in by it, and the answer repeats nothing of it.
+    Whatever is wrong with a token, nobody is let in by it, and the answer repeats nothing of it. That the token was the
+    fault is in the header, where the libraries of clients look for it (RFC 6750 section 3).
     """
     now = api.clock.now // 1_000_000
     tokens = {
@@ -267,8 +272,29 @@ def test_a_token_that_is_no_good_is_refused(api: World, attack: str):
     token = tokens[attack]()
     response = api.bearing(token).get(WHO)
 
+    challenge = response.headers["www-authenticate"]
+    described = f'Bearer error="invalid_token", error_description="{response.json()["detail"]}"'
+
     assert (401, "unauthenticated") == (response.status_code, problem_type(response))
-    assert not token or token not in response.text
+    assert (described if token else "Bearer") == challenge
+    assert not token or token not in response.text + challenge
+
+
+def test_a_challenge_holds_nothing_of_what_was_asked():
+    """
+    A description is of the characters that one may have, so that it ends where it should, and the header with it; who
+    asks is not named in it.
+    """
+    eve = Caller(name='human:eve", scope="all\r\nX-Injected: 1', roles=frozenset(), by_token=True)
+    bad = BadTokenError('the claim "näme\\" is\r\nX-Injected: 1')
+    challenges = [
+        problem_of(fault).headers["www-authenticate"] for fault in (bad, LacksRoleError(eve, [Role.RESPONDER]))
+    ]
+
+    assert [
+        'Bearer error="invalid_token", error_description="the claim ?n?me?? is??X-Injected: 1"',
+        'Bearer error="insufficient_scope", error_description="it takes the role responder"',
+    ] == challenges
 
 
 def test_the_clock_of_the_issuer_may_be_off_a_little(api: World):
@@ -495,7 +521,8 @@ def test_what_a_trusted_proxy_says_counts(api: World):
     assert 401 == asking.get(WHO, headers=without).status_code
     assert 401 == asking.get(WHO, headers=SAID | {"Delegraph-Proxy-Secret": "x"}).status_code
     assert 401 == asking.get(WHO, headers=SAID | {"X-User": ""}).status_code
-    assert 403 == asking.get(WHO, headers=SAID | {"X-Roles": "admin"}).status_code
+    lacking = asking.get(WHO, headers=SAID | {"X-Roles": "admin"})
+    assert (403, None) == (lacking.status_code, lacking.headers.get("www-authenticate"))  # no token would be better
 
 
 def test_a_header_that_stands_twice_is_nobodys_word(api: World):

@@ -100,6 +100,36 @@ def test_an_order_from_plan_to_receipt(api: World):
     assert [order["revocation"]] == [entry["revocation"] for entry in client.revocations()]
 
 
+def test_what_nobody_has_seen_is_ordered_if_that_is_meant(api: World):
+    """
+    An unseen target is none to plan or to order against, unless the caller says that it may be.
+    """
+    client = client_of(api, "responder")
+    with pytest.raises(client_module.MissingError):
+        client.revoke("token:leaked-1", reason="test")
+    plan = client.reach("token:leaked-1", unseen=True)
+    assert plan is not None
+    order = client.revoke(plan["target"], reason="test", plan_digest=plan["plan_digest"], unseen=True)
+    status = client.status("token:leaked-1")
+
+    assert (None, "leaked-1") == (client.reach("token:leaked-2"), order["target"]["id"])
+    assert status is not None
+    assert "revoked" == status["state"]
+
+
+def test_of_revocations_the_client_asks_for_no_more_than_are_listed_at_once(api: World):
+    """
+    A page of revocations holds fewer than other pages; the client gets all of them all the same, with its own pages.
+    """
+    parameters = api.get("/openapi.json").json()["paths"]["/v1/revocations"]["get"]["parameters"]
+    most = next(one["schema"]["maximum"] for one in parameters if one["name"] == "limit")
+    client = client_of(api, "responder")
+    order = client.revoke(LEAKED, reason="test")
+
+    assert client_module.PAGE_OF_REVOCATIONS == most
+    assert [order["revocation"]] == [entry["revocation"] for entry in client.revocations()]
+
+
 def test_events_are_sent(api: World):
     """
     A producer sends events and learns what became of them.

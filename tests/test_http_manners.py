@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lineage.serve.http.answers import encoded
-from tests.http_worlds import World, api_over, problem_type, served
+from lineage.serve.http.site import Limits
+from tests.conversations import one_server
+from tests.http_worlds import HOST, World, api_over, problem_type, served
 from tests.kafka_worlds import wait_until
 
 WHO = "/v1/who?action=mail-7"
@@ -125,6 +127,34 @@ def test_what_the_client_has_may_stand_in_several_lines(here: tuple[World, str])
     tag = asked(here, "GET", path).headers["etag"]
 
     assert 304 == asked(here, "GET", path, ("If-None-Match", '"other"'), ("If-None-Match", tag)).status_code
+
+
+def test_a_body_that_does_not_come_is_refused_as_published_and_waited_for_no_longer(tmp_path: Path):
+    """
+    Whatever takes a body says after a time that it came too slowly, says so in the OpenAPI document, and closes: what
+    may still come is no request.
+    """
+    with one_server(tmp_path / "hasty", limits=Limits(body_seconds=0.2)) as (world, url):
+        paths = httpx.get(f"{url}/openapi.json").json()["paths"]
+        taking = [
+            (method.upper(), path, "408" in said["responses"])
+            for path, methods in paths.items()
+            for method, said in methods.items()
+            if "requestBody" in said
+        ]
+        answers = []
+        for method, path, _ in taking:
+            form = "x-www-form-urlencoded" if path == "/introspect" else "json"
+            head = f"{method} {path.replace('{id}', 'x')} HTTP/1.1\nHost: {HOST}\nAuthorization: Bearer TOKEN\n"
+            head += f"Content-Type: application/{form}\nContent-Length: 9\n\n"
+            role = {"/v1/events": "producer", "/introspect": "receiver"}.get(path, "responder")
+            role = "receiver" if "/ssf/" in path or "acknowl" in path else role
+            answers.append(said((world, url), head, role))
+
+    assert 10 < len(taking)
+    assert [True] * len(taking) == [declared for _, _, declared in taking]
+    assert [b"HTTP/1.1 408"] * len(taking) == [answer[:12] for answer in answers]
+    assert all(b"problem:too-slow" in answer and b"connection: close" in answer.lower() for answer in answers)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip"])

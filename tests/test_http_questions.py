@@ -119,7 +119,7 @@ def test_pages_make_up_the_whole_list(api: World, path: str):
     """
     url = url_of(path)
     url += "&" if "?" in url else "?"
-    whole = api.get(f"{url}limit=1000").json()
+    whole = api.get(f"{url}limit=100").json()
     pages = [api.get(f"{url}limit=1").json()]
     while pages[-1]["next"] is not None:
         pages.append(api.get(f"{url}limit=1&after={pages[-1]['next']}").json())
@@ -129,6 +129,23 @@ def test_pages_make_up_the_whole_list(api: World, path: str):
     found = {json.dumps(item, sort_keys=True) for item in items}
     assert {json.dumps(item, sort_keys=True) for item in whole["items"]} == found
     assert [False] * (len(pages) - 1) + [True] == [page["complete"] for page in pages]
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_page_has_at_most_what_is_published(here: World, path: str):
+    """
+    The maximum of `limit` in the OpenAPI document is taken, and one more is refused with that number: a page is never
+    shorter than was asked for without a word.
+    """
+    parameters = here.get("/openapi.json").json()["paths"][f"/v1{path}"]["get"]["parameters"]
+    most = next(one["schema"]["maximum"] for one in parameters if one["name"] == "limit")
+    url = url_of(path)
+    url += "&" if "?" in url else "?"
+    more = here.get(f"{url}limit={most + 1}")
+
+    assert 200 == here.get(f"{url}limit={most}").status_code
+    assert (400, "limit") == (more.status_code, more.json()["parameter"])
+    assert f"from 1 to {most:,}" in more.json()["detail"]
 
 
 @pytest.mark.parametrize("path", LISTS)
@@ -214,10 +231,12 @@ def test_what_is_not_known_is_refused_by_its_name(here: World, question: Questio
         ("/v1/status?of=token:a&known_at=1", "known_at"),
         ("/v1/reach?of=token:a&mode=kill", "mode"),
         ("/v1/reach?of=token:a&cascade=maybe", "cascade"),
+        ("/v1/reach?of=token:a&unseen=maybe", "unseen"),
         ("/v1/reach?of=token:a&issued_before=x", "issued_before"),
         ("/v1/search?q=" + "a" * 513, "q"),
         ("/v1/search?q=a&limit=0", "limit"),
         ("/v1/search?q=a&limit=1001", "limit"),
+        ("/v1/revocations?limit=101", "limit"),
         ("/v1/search?q=a&limit=%D9%A1", "limit"),
         ("/v1/diff?of=token:a&from=now", "to"),
         ("/v1/revocations/%20x", "id"),

@@ -4,8 +4,10 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -16,9 +18,10 @@ from lineage.core.errors import UnavailableError
 from lineage.core.trust import Grant, TrustTable
 from lineage.serve import revocations
 from lineage.serve.http import answers
+from lineage.serve.http.app import create_app
 from lineage.serve.http.receipts import RECEIPTS
 from lineage.serve.http.site import Limits
-from lineage.serve.service import Trust
+from lineage.serve.service import MAX_KILLS, Trust
 from tests.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.stores import KINDS, fresh_places
 
@@ -320,6 +323,7 @@ def test_a_body_cannot_say_who_orders(here: World, field: str):
         ({"mode": "kill"}, "mode"),
         ({"cascade": "no"}, "cascade"),
         ({"cascade": 0}, "cascade"),
+        ({"unseen": "yes"}, "unseen"),
         ({"issued_before": "yesterday"}, "issued_before"),
         ({"issued_before": 7}, "issued_before"),
         ({"plan_digest": "abc"}, "plan_digest"),
@@ -399,11 +403,36 @@ def test_an_order_that_has_drifted_is_refused_with_the_difference(api: World):
 
 def test_a_target_that_nobody_names_is_not_found(here: World):
     """
-    An order on what was never seen is most likely a slip: 404, and nothing is ordered.
+    An order on what was never seen is most likely a slip: 404, nothing is ordered, and how to mean it is said.
     """
     response = here.post("/v1/revocations", json=ORDER | {"target": {"kind": "token", "id": "none"}})
 
-    assert (404, "not-found") == (response.status_code, problem_type(response))
+    assert (404, "not-found", "token:none") == (
+        response.status_code, problem_type(response), response.json()["id"],
+    )  # fmt: skip
+    assert '"unseen": true' in response.json()["detail"]
+    assert [] == here.get("/v1/revocations").json()["items"]
+
+
+def test_what_nobody_has_seen_is_ordered_dead_if_that_is_meant(api: World):
+    """
+    A token that leaked before any fact names it: planned and ordered with `unseen`, once; what is derived from it
+    later is born dead.
+    """
+    order = ORDER | {"target": {"kind": "token", "id": "leaked-1"}}
+    unseen = api.get("/v1/reach?of=token:leaked-1")
+    plan = api.get("/v1/reach?of=token:leaked-1&unseen=true").json()
+    meant = order | {"unseen": True, "plan_digest": plan["plan_digest"]}
+    given, again = (api.post("/v1/revocations", json=meant, headers={"Idempotency-Key": "k"}) for _ in range(2))
+    api.post("/v1/events", "producer", json=[event(derived_from=[{"token": "leaked-1", "role": "subject"}])])
+    child = api.get("/v1/status?of=token:t1").json()
+
+    assert (404, True) == (unseen.status_code, "unseen=true" in unseen.json()["detail"])
+    assert {"tokens": [], "delegations": []} == plan["kills"]
+    assert (201, False, 201, True) == (
+        given.status_code, given.json()["repeated"], again.status_code, again.json()["repeated"],
+    )  # fmt: skip
+    assert ("cascaded", given.json()["revocation"]) == (child["state"], child["because"]["revocation"])
 
 
 def test_a_key_makes_a_repetition_one_order_also_over_a_restart(tmp_path: Path):
@@ -490,7 +519,35 @@ def test_four_eyes_hold_over_http(tmp_path: Path):
         response = world.post("/v1/revocations", json=ORDER)
 
     assert (400, "refused") == (response.status_code, problem_type(response))
-    assert "second person" in response.json()["detail"]
+    assert "more than the 2 that one person may decide, and needs a second person" in response.json()["detail"]
+
+
+def test_a_lift_that_takes_two_says_where_it_is_given(tmp_path: Path):
+    """
+    Over HTTP nobody can be named as the second one: the refusal names the command that can.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, four_eyes=KILLED) as world:
+        order = world.post("/v1/revocations", json=ORDER | {"mode": "suspend"}).json()
+        world.app = create_app(replace(world.site, four_eyes=KILLED - 1))
+        response = world.post(f"/v1/revocations/{order['revocation']}/lift")
+
+    assert (400, "refused") == (response.status_code, problem_type(response))
+    assert "done by the command line, delegraph lift, where --approved-by names one" in response.json()["detail"]
+
+
+def test_an_order_of_very_many_without_a_plan_is_told_how_to_have_one(tmp_path: Path):
+    """
+    Above a thousand elements an order goes by a plan that was looked at; the refusal names the question and the field.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        world.post("/v1/events", "producer", json=[event(number) for number in range(MAX_KILLS)])
+        refused = world.post("/v1/revocations", json=ORDER)
+        plan = world.get(f"/v1/reach?of={quote(LEAKED)}").json()["plan_digest"]
+        given = world.post("/v1/revocations", json=ORDER | {"plan_digest": plan})
+
+    detail = refused.json()["detail"]
+    assert (400, "refused", 201) == (refused.status_code, problem_type(refused), given.status_code)
+    assert ("GET /v1/reach" in detail, f"plan_digest, {plan}" in detail, "--" in detail) == (True, True, False)
 
 
 def test_the_trust_file_holds_over_http(tmp_path: Path):
@@ -506,6 +563,7 @@ def test_the_trust_file_holds_over_http(tmp_path: Path):
 
     assert (400, "refused", []) == (response.status_code, problem_type(response), listed)
     assert "trust.toml" in response.json()["detail"]
+    assert "--source" not in response.json()["detail"]
 
 
 def test_a_lift_is_in_the_name_of_the_caller(api: World):
@@ -678,6 +736,7 @@ def test_a_log_that_is_away_is_503_for_writes_and_said_in_answers(tmp_path: Path
     assert [(503, "unavailable", "5")] * 3 == [
         (one.status_code, problem_type(one), one.headers["retry-after"]) for one in answers
     ]
+    assert answers[-1].json()["detail"].endswith("; stale=true answers from what is projected")
     assert [(200, None), (200, None)] == [(one.status_code, one.json()["as_of"]["behind"]) for one in (status, stale)]
     assert (200, "away") == (ready.status_code, ready.json()["log"])
 

@@ -475,6 +475,57 @@ def test_a_suspension_is_planned_given_and_lifted(here: World):
 
     assert ("suspended", 400, 200) == (state, refused.status_code, lifted.status_code)
     assert "Lives again: 3 tokens" in text_of(lifted)
+    assert f'href="/chain?of={OF}"' in lifted.text
+
+
+def test_what_a_lift_brings_back_is_listed_on_its_page(here: World):
+    """
+    Each with a link to it, and more of them than the command line shows; no option is named where there is none.
+    """
+    issued = {"type": "token.issued", "source": "urn:test:a", "occurred_at": "2026-11-02T10:20:00Z"}
+    issued |= {"subject": "human:alice@example.com", "derived_from": [{"token": ID, "role": "subject"}]}
+    here.post("/v1/events", "producer", json=[{**issued, "event_id": f"e{n}", "token": f"t{n}"} for n in range(40)])
+    person = Pages(here)
+    form = hidden(person.get(f"/reach?of={OF}&mode=suspend"))
+    where = person.send("/revocations", **form, reason="test", typed=ID).headers["location"]
+    here.clock.now += 1_000_000
+    lifted = person.send(f"{where}/lift", typed=where.rpartition("/")[2])
+
+    assert "Lives again: 43 tokens" in text_of(lifted)
+    assert {f"t{n}" for n in range(40)} <= set(re.findall(r'href="/chain\?of=token%3A(t\d+)"', lifted.text))
+    assert "--" not in text_of(lifted)
+
+
+def test_what_nobody_has_seen_is_ordered_on_pages_by_whoever_means_it(here: World):
+    """
+    A search that finds nothing and the plan that is not there lead to the plan of an order ahead, and it to the order;
+    what was typed wrong there is asked for again.
+    """
+    person = Pages(here)
+    missing, found = person.get("/reach?of=token:leaked-1"), person.get("/search?q=leaked-1")
+    ahead = "/reach?of=token%3Aleaked-1&unseen=true"
+    form = hidden(person.get(ahead))
+    wrong = person.send("/revocations", **form, reason="test", typed="leaked")
+    given = person.send("/revocations", **hidden(wrong), reason="test", typed="leaked-1")
+    state = here.get("/v1/status?of=token:leaked-1").json()["state"]
+
+    assert (404, 200, 400, 303) == (missing.status_code, found.status_code, wrong.status_code, given.status_code)
+    assert [True, True] == [f'href="{ahead.replace("&", "&amp;")}"' in page.text for page in (missing, found)]
+    assert "revoked" == state
+    assert "unseen" not in Pages(here, "investigator").get("/search?q=leaked-2").text
+
+
+def test_what_is_to_come_can_be_ended_where_nothing_is_alive(here: World):
+    """
+    The page of a plan that would end nothing has no form, but a way to order ahead of what is issued later.
+    """
+    person = Pages(here)
+    of = "session:https%3A%2F%2Fidp.example%23session-alice-0830&issued_before=1999-01-01"
+    plain = person.get(f"/reach?of={of}")
+    form = hidden(person.get(f"/reach?of={of}&unseen=true"))
+
+    assert ("unseen=true" in plain.text, "plan_digest" in plain.text) == (True, False)
+    assert ("true", True) == (form["unseen"], "plan_digest" in form)
 
 
 @pytest.mark.parametrize("origin", [None, "null", "https://elsewhere.example"])

@@ -4,7 +4,7 @@ How a caller is authenticated is the business of whoever serves; what stands her
 are served are given a function ``authenticate`` and ask it for each request.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -31,19 +31,40 @@ class Caller:
         name: Their id: what stands in ``ordered_by``, ``lifted_by`` and ``receiver``.
         roles: What they may do.
         sources: Of a producer, the sources that it may send events of; a prefix that ends in ``*`` covers all below.
+        by_token: Whether they showed a bearer token, so that another token may do what this one may not.
     """
 
     name: str
     roles: frozenset[Role]
     sources: tuple[str, ...] = ()
+    by_token: bool = False
 
 
 class UnauthenticatedError(RefusedError):
     """Who asks is not known; the message says what was wrong with the credentials, and never repeats them."""
 
 
+class BadTokenError(UnauthenticatedError):
+    """A bearer token was shown, and is not good."""
+
+
 class ForbiddenError(RefusedError):
     """Who asks is known, and may not do that."""
+
+
+class LacksRoleError(ForbiddenError):
+    """Who asks has none of the roles that it takes.
+
+    Attributes:
+        needs: What it takes, in words that hold nothing of what was asked.
+        by_token: Whether they showed a bearer token.
+    """
+
+    def __init__(self, caller: Caller, roles: Iterable[Role]) -> None:
+        """Keep what it takes beside the message."""
+        self.needs = f"it takes the role {' or '.join(sorted(roles))}"
+        self.by_token = caller.by_token
+        super().__init__(f"{caller.name} may not do that: {self.needs}")
 
 
 Authenticate = Callable[[HTTPConnection], Caller]
@@ -66,8 +87,8 @@ def require(caller: Caller, *roles: Role) -> Caller:
     """The caller, if it has one of some roles.
 
     Raises:
-        ForbiddenError: It has none of them.
+        LacksRoleError: It has none of them.
     """
     if caller.roles.isdisjoint(roles):
-        raise ForbiddenError(f"{caller.name} may not do that: it takes the role {' or '.join(sorted(roles))}")
+        raise LacksRoleError(caller, roles)
     return caller

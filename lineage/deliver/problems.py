@@ -5,6 +5,7 @@ beside it. What a fault means as a status is one table.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -20,7 +21,7 @@ from lineage.core.errors import (
     RefusedError,
     UnavailableError,
 )
-from lineage.deliver.callers import ForbiddenError, UnauthenticatedError
+from lineage.deliver.callers import BadTokenError, ForbiddenError, LacksRoleError, UnauthenticatedError
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 5  # an embedded store is locked for moments, a broker is away for some more
@@ -67,10 +68,25 @@ def problem_of(fault: DelegraphError) -> JSONResponse:
     """A fault as a response."""
     _, status, word, title = next((found for found in _FAULTS if isinstance(fault, found[0])), _FAULTS[-1])
     more = {"unlisted": list(fault.unlisted)} if isinstance(fault, DriftError) else {}
-    return problem(status, word, title, str(fault), headers=_headers(status), **more)
+    return problem(status, word, title, str(fault), headers=_headers(fault, status), **more)
 
 
-def _headers(status: HTTPStatus) -> dict[str, str]:
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        return {"Retry-After": str(RETRY_AFTER_SECONDS)}
-    return {"WWW-Authenticate": "Bearer"} if status is HTTPStatus.UNAUTHORIZED else {}
+def _headers(fault: DelegraphError, status: HTTPStatus) -> dict[str, str]:
+    match fault:
+        case BadTokenError():
+            return {"WWW-Authenticate": _challenge("invalid_token", str(fault))}
+        case UnauthenticatedError():  # who shows no token is told of no error
+            return {"WWW-Authenticate": "Bearer"}
+        case LacksRoleError(by_token=True):
+            return {"WWW-Authenticate": _challenge("insufficient_scope", fault.needs)}
+        case _:
+            return {"Retry-After": str(RETRY_AFTER_SECONDS)} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+
+
+# What a description may not hold (RFC 6750 section 3).
+_NOT_DESCRIBING: Final = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
+
+
+def _challenge(error: str, description: str) -> str:
+    """Why a bearer token does not do (RFC 6750 section 3); no scope, for roles may be in any claim."""
+    return f'Bearer error="{error}", error_description="{_NOT_DESCRIBING.sub("?", description)}"'

@@ -34,6 +34,7 @@ from lineage.serve.http import shapes
 TRIES: Final = 4
 LONGEST_WAIT_SECONDS: Final = 30.0
 PAGE: Final = 500
+PAGE_OF_REVOCATIONS: Final = 100  # the most that are listed at once, each with its verdict
 _TIMEOUT_SECONDS: Final = 35.0  # the server gives up first, and says so
 _PREFIX: Final = "urn:delegraph:problem:"
 
@@ -112,9 +113,11 @@ class Client:
         mode: str = "revoke",
         issued_before: str | None = None,
         cascade: bool = True,
+        unseen: bool = False,
     ) -> shapes.Reach | None:
-        """What an order would kill; None if no fact names the target."""
+        """What an order would kill; None if no fact names the target, unless it may be ``unseen``."""
         how = {"mode": mode, "issued_before": issued_before, "cascade": "true" if cascade else "false"}
+        how |= {"unseen": "true"} if unseen else {}
         return self._ask("/v1/reach", shapes.Reach, of=of, at=at, known_at=known_at, **how)
 
     # Lists, item by item
@@ -155,7 +158,8 @@ class Client:
 
     def revocations(self, *, at: str | None = None, known_at: str | None = None) -> Iterator[shapes.BoardEntry]:
         """All orders, the latest first, each with its verdict in brief."""
-        return self._items("/v1/revocations", shapes.BoardEntry, at=at, known_at=known_at)
+        limit = str(min(PAGE, PAGE_OF_REVOCATIONS))
+        return self._items("/v1/revocations", shapes.BoardEntry, limit=limit, at=at, known_at=known_at)
 
     def revocation(self, id: str, *, at: str | None = None, known_at: str | None = None) -> shapes.Revocation | None:
         """The orders of one id, and whether it is over; None if there is none."""
@@ -177,6 +181,7 @@ class Client:
         issued_before: str | None = None,
         note: str | None = None,
         plan_digest: str | None = None,
+        unseen: bool = False,
         key: str | None = None,
     ) -> shapes.Ordered:
         """Give an order. With the digest of a plan it kills nothing that the plan does not list.
@@ -189,6 +194,7 @@ class Client:
             issued_before: Spare what was issued at this time or later.
             note: What people should know later.
             plan_digest: Of the plan that was looked at.
+            unseen: Whether to order even if no fact names the target yet.
             key: What makes a repetition one order; None: one of its own.
 
         Raises:
@@ -202,6 +208,7 @@ class Client:
             "mode": mode,
             "cascade": cascade,
             **_said(issued_before=issued_before, note=note, plan_digest=plan_digest),
+            **({"unseen": True} if unseen else {}),
         }
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
         return cast("shapes.Ordered", self._sent("POST", "/v1/revocations", json=body, headers=headers).json())
@@ -235,7 +242,7 @@ class Client:
         return None if response.status_code == HTTPStatus.NOT_FOUND else cast("_Answer", response.json())
 
     def _items(self, path: str, _shape: type[_Answer], **said: str | None) -> Iterator[_Answer]:
-        params: dict[str, str] = {**_said(**said), "limit": str(PAGE)}
+        params: dict[str, str] = {"limit": str(PAGE), **_said(**said)}
         while True:
             response = self._sent("GET", path, params=params, missing=True)
             if response.status_code == HTTPStatus.NOT_FOUND:

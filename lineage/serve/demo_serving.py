@@ -11,6 +11,7 @@ from ingest.projector import project
 from lineage.core.times import Instant
 from lineage.serve.demo import ASKED, RESPONDER, StoryClock, incident_path
 from lineage.serve.demo_story import demo_story, register_receiver
+from lineage.serve.faces import OVER_HTTP
 from lineage.serve.http.starting import Say, serve
 from lineage.serve.http_settings import HttpSettings
 from lineage.serve.keeping import Keeping
@@ -44,7 +45,8 @@ def run_serving(settings: HttpSettings, *, say: Say) -> None:
             shared = SharedLog(lambda: open_log(url, create=False, clock=clock))
             try:
                 worlds = Keeping(store, shared, None, log_inside=True)
-                service = Service(store, shared, Trust(), clock, source="urn:delegraph:demo", worlds=worlds)
+                source = "urn:delegraph:demo"
+                service = Service(store, shared, Trust(), clock, source=source, worlds=worlds, face=OVER_HTTP)
                 register_receiver(service)
                 serve(service, settings, say=say, name=RESPONDER, story=demo_story(service))
             finally:

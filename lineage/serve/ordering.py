@@ -1,7 +1,5 @@
 """What must hold before an order or a lift is given, and what a lift would bring back."""
 
-from typing import Final
-
 from ingest import bounds, credentials
 from lineage.core.elements import split_key
 from lineage.core.errors import RefusedError
@@ -11,12 +9,6 @@ from lineage.core.receipts import receipt_of
 from lineage.core.rule import ALIVE, State, judge_all
 from lineage.core.times import Instant
 from lineage.store.questions import Reader
-
-# How a second person comes into it.
-BY_NAME: Final = "name one with --approved-by"
-BY_APPROVAL: Final = (
-    "have somebody else approve the plan (POST /v1/plans/{plan_digest}/approvals, or its page), and order by its digest"
-)
 
 
 def refuse_people(*, by: str, approved_by: str | None) -> None:
@@ -41,10 +33,12 @@ def refuse_one_person(
     by: str,
     approved_by: str | None,
     *,
+    one_person: str,
     remedy: str,
 ) -> None:
     """Above a number of elements it takes a second person; aliases are the same one, and an agent is none."""
-    why = f"this concerns {elements:,} elements, more than --four-eyes {four_eyes:,}, and needs a second person: "
+    most = one_person.format(most=four_eyes)
+    why = f"this concerns {elements:,} elements, more than {most}, and needs a second person: "
     fault = remedy if approved_by is None else is_no_second_person(reader, by, approved_by)
     if fault is not None:
         raise RefusedError(f"{why}{fault}")

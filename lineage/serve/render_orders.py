@@ -91,26 +91,32 @@ def ordered(doc: Document, *, issued_before: Instant | None = None, cascade: boo
     return phrases.as_of(page, doc)
 
 
-def lifted(doc: Document) -> Page:
-    """An order that was lifted, and what that changes."""
+def lifted(doc: Document, *, brief: bool = False) -> Page:
+    """An order that was lifted, and what that changes; ``brief``: without the lists, and how far it goes."""
     page = Page().line(
         ("LIFTED", "bold"), ": ", (doc["revocation"], "bold"),
         f" ({many(doc['orders'], 'order')}) at {when(doc['lifted_at'])} by {doc['lifted_by']}.",
     )  # fmt: skip
     if len(doc["without_effect"]) < doc["orders"]:
         page.line("What it suspended is as before; what it revoked stays dead, but new authority may be issued.")
-    for key, title in (("comes_back", "Lives again"), ("stays_suspended", "Stays suspended by other orders")):
-        ids = doc[key]
-        if ids["tokens"] or ids["delegations"]:
-            page.title(f"{title}: {_alive(ids)}")
-            _names(page, ids)
+    for title, ids in () if brief else returning(doc):
+        page.title(title)
+        _names(page, ids)
     if any(doc["stays_dead"].values()):
         dead = {name: range(count) for name, count in doc["stays_dead"].items()}
         page.line().line(f"Stays dead, for it was revoked: {_alive(dead)}.")
+    if brief:
+        return page
     if doc["without_effect"]:
         page.title("Without effect: a token or a delegation is revoked for good")
         phrases.plain(page, doc["without_effect"])
     return phrases.as_of(page, doc)
+
+
+def returning(doc: Document) -> list[tuple[str, Document]]:
+    """What a lift brings back, and what others hold, each under its title."""
+    found = (("comes_back", "Lives again"), ("stays_suspended", "Stays suspended by other orders"))
+    return [(f"{title}: {_alive(doc[key])}", doc[key]) for key, title in found if any(doc[key].values())]
 
 
 def _proposed(doc: Document, mode: str, issued_before: Instant | None, cascade: bool) -> Document:

@@ -32,8 +32,9 @@ from lineage.serve.documents import (
     status_answer,
     who_answer,
 )
+from lineage.serve.faces import COMMAND_LINE, Face
 from lineage.serve.keeping import Keeping
-from lineage.serve.ordering import BY_APPROVAL, BY_NAME, by_kind, refuse_one_person, refuse_people, returning
+from lineage.serve.ordering import by_kind, refuse_one_person, refuse_people, returning
 from lineage.serve.plans import effect_findings, plan_details
 from lineage.serve.worlds import Loading, Worlds, as_of
 from lineage.store.questions import Reader
@@ -102,6 +103,7 @@ class Service:
         source: str,
         worlds: Worlds | None = None,
         most: float = math.inf,
+        face: Face = COMMAND_LINE,
     ) -> None:
         """Take what it works on.
 
@@ -113,6 +115,7 @@ class Service:
             source: The source that orders are sent under.
             worlds: Where questions about one thing find what they need; None: in the store, each time.
             most: The elements that may hang on the target of a plan or an order.
+            face: In whose words a refusal says what to do instead.
         """
         self.store = store
         self.log = log
@@ -120,6 +123,7 @@ class Service:
         self.clock = clock
         self.source = source
         self.most = most
+        self.face = face
         self.worlds = Loading(store, log, trust.table) if worlds is None else worlds
 
     def at_once(self) -> "Service | None":
@@ -195,7 +199,8 @@ class Service:
             UnavailableError: The log cannot be asked what is not projected yet, and ``stale`` does not allow that.
         """
         self._refuse_target(proposal.target)
-        self._refuse_stale(stale=stale)
+        if not stale:
+            self._refuse_stale(self.face.stale)
         with self.store.reader(trust=self.trust.table, known_at=known_at) as reader:
             world = self._below(reader, proposal, unseen=unseen)
             if world is None:
@@ -225,11 +230,10 @@ class Service:
         if fault := bounds.fault_of_id(id_):
             raise RefusedError(f"the id of the target {fault}")
 
-    def _refuse_stale(self, *, stale: bool) -> None:
-        if not stale and self.as_of()["behind"] is None:
+    def _refuse_stale(self, remedy: str) -> None:
+        if self.as_of()["behind"] is None:
             raise UnavailableError(
-                "the log cannot be asked for what is not projected yet, so the reach may be too small; "
-                "--stale answers from what is projected"
+                f"the log cannot be asked for what is not projected yet, so the reach may be too small; {remedy}"
             )
 
     def _below(self, reader: Reader, proposal: Proposal, *, unseen: bool) -> World | None:
@@ -295,7 +299,7 @@ class Service:
             issued_before=request.issued_before,
             cascade=request.cascade,
         )
-        self._refuse_stale(stale=False)
+        self._refuse_stale("nothing was ordered")
         with self.store.reader(trust=self.trust.table) as reader:
             world = self._below(reader, proposal, unseen=request.unseen)
             if world is None:
@@ -306,8 +310,8 @@ class Service:
                 request = replace(request, approved_by=self._approver(reader, request, reach, now))
             if request.four_eyes is not None and len(reach.kills) > request.four_eyes:
                 people = (request.ordered_by, request.approved_by)
-                remedy = BY_APPROVAL if request.by_approval else BY_NAME
-                refuse_one_person(reader, len(reach.kills), request.four_eyes, *people, remedy=remedy)
+                words = {"one_person": self.face.one_person, "remedy": self.face.second_orders}
+                refuse_one_person(reader, len(reach.kills), request.four_eyes, *people, **words)
         revocation = request.revocation or f"rev-{uuid.uuid4()}"
         event = claimed or self._event(request.body(revocation, request.plan_digest or reach.plan_digest), now)
         if request.revocation is not None and claimed is None and not self._claim(revocation, event):
@@ -422,10 +426,8 @@ class Service:
         kills = reach.kills
         if request.plan_digest is None:
             if len(kills) > request.max_kills:
-                raise RefusedError(
-                    f"the order would kill {len(kills):,} elements, more than --max-kills {request.max_kills:,}; "
-                    f"look at the plan and give --plan-digest {reach.plan_digest}, or raise --max-kills"
-                )
+                more = self.face.without_plan.format(most=request.max_kills, digest=reach.plan_digest)
+                raise RefusedError(f"the order would kill {len(kills):,} elements, more than {more}")
             return
         plan = self.store.plan(request.plan_digest)
         listed: set[str] = set()
@@ -466,7 +468,8 @@ class Service:
         with self.store.reader(trust=self.trust.table) as reader:
             back, held, dead = returning(reader, orders, lift, now)
             if four_eyes is not None and len(back) > four_eyes:
-                refuse_one_person(reader, len(back), four_eyes, lifted_by, approved_by, remedy=BY_NAME)
+                words = {"one_person": self.face.one_person, "remedy": self.face.second_lifts}
+                refuse_one_person(reader, len(back), four_eyes, lifted_by, approved_by, **words)
         self.send(lift, now)
         return {
             "revocation": revocation,
@@ -512,7 +515,7 @@ class Service:
         if self.trust.table is not None and not self.trust.table.allows(event):
             raise RefusedError(
                 f"the trust file {self.trust.file} does not let the source {event.source!r} send {event.type} here; "
-                "name another with --source, or list it there"
+                f"{self.face.source}, or list it there"
             )
 
     def _append(self, event: Event) -> None:

@@ -9,6 +9,7 @@ from ingest import codec
 from ingest.log import Log, open_log
 from lineage.core.errors import UnavailableError
 from lineage.core.times import Instant
+from lineage.serve.faces import OVER_HTTP
 from lineage.serve.keeping import Keeping
 from lineage.serve.service import Service
 from lineage.serve.settings import DEFAULT_SOURCE, DEFAULT_STORE, Settings
@@ -77,6 +78,6 @@ def opened_shared_service(settings: Settings) -> Iterator[Service]:
         log = SharedLog(lambda: _open_log(settings, create=False))
         worlds = Keeping(store, log, trust.table, log_inside=settings.log_inside)
         try:
-            yield Service(store, log, trust, now, source=settings.source, worlds=worlds, most=MOST)
+            yield Service(store, log, trust, now, source=settings.source, worlds=worlds, most=MOST, face=OVER_HTTP)
         finally:
             log.close()

@@ -12,8 +12,10 @@ from lineage.serve.http.asking import Question
 from lineage.serve.http.cursors import after_of, cursor, cut, limit_of, one_page, whole_number, whole_number_of
 from lineage.serve.http.faults import NotFoundError
 from lineage.serve.http.parameters import (
+    AFTER,
     AT,
     EVERYTHING,
+    FEWER,
     FROM,
     KNOWN_AT,
     ONE,
@@ -103,7 +105,7 @@ def board(site: Site, _caller: Caller, query: Query) -> Document:
         at=query.at,
         known_at=query.known_at,
         after=after_of("revocations", query),
-        limit=min(limit_of(site, query), revocations.PAGE),
+        limit=limit_of(site, query, most=revocations.PAGE),
     )
     return _with_cursor("revocations", found)
 
@@ -226,7 +228,7 @@ AROUND: Final = (
     Question(
         path="/revocations",
         ask=board,
-        parameters=(*TIMES, *PAGES),
+        parameters=(*TIMES, AFTER, FEWER),
         title="All orders, the latest first, each with its verdict",
         answer="Revocations",
     ),

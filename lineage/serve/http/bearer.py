@@ -16,7 +16,7 @@ from starlette.requests import HTTPConnection
 from ingest import bounds, credentials
 from lineage.core.errors import NotAtOnceError
 from lineage.core.times import Instant
-from lineage.deliver.callers import Caller, Role, UnauthenticatedError
+from lineage.deliver.callers import BadTokenError, Caller, Role, UnauthenticatedError
 from lineage.serve.http.keys import IssuerKeys
 from lineage.serve.http_settings import HttpSettings
 
@@ -84,7 +84,7 @@ class Bearers:
         """Whom a token is of.
 
         Raises:
-            UnauthenticatedError: It is not good.
+            BadTokenError: It is not good.
         """
         return self._verify(token)[0]
 
@@ -93,26 +93,27 @@ class Bearers:
         claims = self._claims(token)
         name = _at(claims, self._settings.name_claim)
         if not isinstance(name, str) or bounds.fault_of_id(name) or credentials.find(name):
-            raise UnauthenticatedError(f"the claim {self._settings.name_claim!r} of the token is no name")
+            raise BadTokenError(f"the claim {self._settings.name_claim!r} of the token is no name")
         caller = Caller(
             name=name,
             roles=roles_of(_words(_at(claims, self._settings.roles_claim))),
             sources=tuple(_words(_at(claims, self._settings.sources_claim))[:_MOST_SOURCES]),
+            by_token=True,
         )
         return caller, int((claims["exp"] + self._settings.leeway_seconds) * _SECOND)
 
     def _claims(self, token: str) -> Mapping[str, Any]:
         if len(token) > _LARGEST_TOKEN:
-            raise UnauthenticatedError("the token is too long")
+            raise BadTokenError("the token is too long")
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError, RecursionError):
-            raise UnauthenticatedError("the token is no JWT") from None  # what it says may stand in the cause
+            raise BadTokenError("the token is no JWT") from None  # what it says may stand in the cause
         if str(header.get("typ", "JWT")).lower().removeprefix("application/") not in _TYPES:
-            raise UnauthenticatedError("the token is of a type that is no access token")
+            raise BadTokenError("the token is of a type that is no access token")
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm not in self._settings.algorithms:
-            raise UnauthenticatedError(f"the token must be signed with {' or '.join(self._settings.algorithms)}")
+            raise BadTokenError(f"the token must be signed with {' or '.join(self._settings.algorithms)}")
         key = self._keys.key(kid if isinstance(kid, str) else None, str(algorithm))
         try:
             claims = jwt.decode(
@@ -129,24 +130,24 @@ class Bearers:
                 },
             )
         except jwt.InvalidIssuerError:
-            raise UnauthenticatedError("the token is of another issuer") from None
+            raise BadTokenError("the token is of another issuer") from None
         except jwt.InvalidAudienceError:
-            raise UnauthenticatedError("the token is for another audience") from None
+            raise BadTokenError("the token is for another audience") from None
         except jwt.MissingRequiredClaimError as error:
-            raise UnauthenticatedError(f"the token lacks the claim {error.claim!r}") from None
+            raise BadTokenError(f"the token lacks the claim {error.claim!r}") from None
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-            raise UnauthenticatedError("the signature of the token is not good") from None
+            raise BadTokenError("the signature of the token is not good") from None
         self._refuse_time(claims)
         return claims
 
     def _refuse_time(self, claims: Mapping[str, Any]) -> None:
         now, leeway = self._clock() / _SECOND, self._settings.leeway_seconds
         if not _is_moment(claims["exp"]) or claims["exp"] + leeway <= now:
-            raise UnauthenticatedError("the token has expired")
+            raise BadTokenError("the token has expired")
         for name in ("nbf", "iat"):
             since = claims.get(name, 0)
             if not _is_moment(since) or since - leeway > now:
-                raise UnauthenticatedError("the token is not good yet")
+                raise BadTokenError("the token is not good yet")
 
 
 def _is_moment(said: Any) -> bool:

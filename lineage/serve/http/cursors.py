@@ -62,9 +62,10 @@ def whole_number(value: str) -> int:
     return int(value)
 
 
-def limit_of(site: Site, query: Query) -> int:
-    """How many items are asked for."""
-    return query.number("limit", default=site.limits.first_page, most=site.limits.page)
+def limit_of(site: Site, query: Query, *, most: int | None = None) -> int:
+    """How many items are asked for; of a list whose items cost more, ``most`` at once."""
+    largest = site.limits.page if most is None else min(most, site.limits.page)
+    return query.number("limit", default=site.limits.first_page, most=largest)
 
 
 def one_page(site: Site, question: str, query: Query, document: Document) -> Document:

@@ -14,6 +14,7 @@ from lineage.serve.http.describing import (
     OPEN,
     SECURITY,
     TEXT,
+    WITH_BODY,
     answer,
     body,
     fields,
@@ -41,7 +42,7 @@ DELIVERIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
         ),
         "responses": {
             "200": answer("What it stands for, or that it may not be honoured.", ref("Introspection")),
-            **problems("400", "401", "403", *ALWAYS),
+            **problems("400", "401", "403", *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
     },

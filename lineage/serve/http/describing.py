@@ -17,6 +17,7 @@ SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"session": []}]
 OPEN: Final[list[Any]] = []
 ANYWHERE: Final = ("414", "421")  # before anybody looks at what is asked
 ALWAYS: Final = (*ANYWHERE, "503")  # of whatever asks the store
+WITH_BODY: Final = ("408", "413", "415")  # of whatever takes one
 TEXT: Final[Described] = {"type": "string"}
 
 _PROBLEMS: Final = {
@@ -25,6 +26,7 @@ _PROBLEMS: Final = {
     "403": "The caller may not do that.",
     "404": "No fact names it; of a stream or a list: the caller has none of that name.",
     "406": "It is not served in that form.",
+    "408": "The body did not come in time; the connection is closed.",
     "409": "It does not go with what there is: an order would kill what the plan does not list (`unlisted` names it), "
     "or a receiver has a stream already.",
     "413": "The body is too large.",
@@ -38,7 +40,8 @@ _PROBLEMS: Final = {
 }
 
 _PROBLEM_HEADERS: Final = {
-    "401": {"WWW_Authenticate": "How to say who asks."},
+    "401": {"WWW_Authenticate": "How to say who asks; `error` says that a bearer token was shown, and is not good."},
+    "403": {"WWW_Authenticate": "Of a bearer token that lacks the role: `insufficient_scope`."},
     "503": {"Retry_After": "When to try again, in seconds."},
 }
 

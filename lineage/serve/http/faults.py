@@ -41,9 +41,9 @@ class NotFoundError(RefusedError):
         id: As it was asked for.
     """
 
-    def __init__(self, id_: str) -> None:
-        """Keep the id beside the message."""
-        super().__init__(f"no fact names {id_!a}")
+    def __init__(self, id_: str, remedy: str = "") -> None:
+        """Keep the id beside the message, which ends with what helps, if anything does."""
+        super().__init__(f"no fact names {id_!a}" + (f"; {remedy}" if remedy else ""))
         self.id = id_
 
 

@@ -17,7 +17,7 @@ import httpx
 import jwt
 
 from lineage.core.errors import UnavailableError
-from lineage.deliver.callers import UnauthenticatedError
+from lineage.deliver.callers import BadTokenError
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class IssuerKeys:
         """The key with an id; without one the only key that fits.
 
         Raises:
-            UnauthenticatedError: There is no such key.
+            BadTokenError: There is no such key.
             UnavailableError: The keys cannot be fetched.
         """
         found = self._find(kid, algorithm) if self._is_fresh() else None
@@ -57,7 +57,7 @@ class IssuerKeys:
                 self._refresh(lambda: self._find(kid, algorithm) is not None)
             found = self._find(kid, algorithm)
         if found is None:
-            raise UnauthenticatedError("the token is signed with a key that the issuer does not publish")
+            raise BadTokenError("the token is signed with a key that the issuer does not publish")
         return found
 
     def _find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:

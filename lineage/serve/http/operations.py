@@ -12,6 +12,7 @@ from lineage.serve.http.describing import (
     OPEN,
     SECURITY,
     TEXT,
+    WITH_BODY,
     answer,
     body,
     fields,
@@ -41,6 +42,11 @@ _ORDER: Final = fields(
         "issued_before": {"type": "string", "format": "date-time"},
         "note": _NOTE,
         "plan_digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "unseen": {
+            "type": "boolean",
+            "default": False,
+            "description": "Order it even if no fact names the target yet: what is derived from it later is born dead.",
+        },
     },
     required=("target", "reason"),
 )
@@ -86,7 +92,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "responses": {
             "200": answer("The log holds them, and they are projected.", ref("Counts")),
-            **problems("400", "401", "403", "413", "415", *ALWAYS),
+            **problems("400", "401", "403", *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
     },
@@ -100,7 +106,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         "requestBody": body(_ORDER),
         "responses": {
             "201": answer("It is given, and in force.", ref("Ordered"), Location="The revocation."),
-            **problems("400", "401", "403", "404", "409", "413", "415", "422", *ALWAYS),
+            **problems("400", "401", "403", "404", "409", "422", *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
     },
@@ -114,7 +120,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         "requestBody": body(fields({}), required=False),
         "responses": {
             "201": answer("It is approved.", ref("Approved")),
-            **problems("400", "401", "403", "404", "413", "415", *ALWAYS),
+            **problems("400", "401", "403", "404", *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
     },
@@ -128,7 +134,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         "requestBody": body(_LIFT, required=False),
         "responses": {
             "200": answer("It is lifted.", ref("Lifted")),
-            **problems("400", "401", "403", "404", "413", "415", *ALWAYS),
+            **problems("400", "401", "403", "404", *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
     },
@@ -142,7 +148,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         "requestBody": body(_ACKNOWLEDGEMENT),
         "responses": {
             "201": answer("It is taken.", ref("Acknowledged")),
-            **problems("400", "401", "403", "404", "413", "415", *ALWAYS),
+            **problems("400", "401", "403", "404", *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
     },

@@ -23,7 +23,7 @@ REASONS: Final = (
     *("policy_violation", "risk_elevated", "user_request", "inactivity", "superseded", "admin", "test", "other"),
 )
 TARGETS: Final = ("principal", "workload", "session", "client", "delegation", "token")
-FIELDS: Final = ("target", "mode", "cascade", "reason", "issued_before", "note", "plan_digest")
+FIELDS: Final = ("target", "mode", "cascade", "reason", "issued_before", "note", "plan_digest", "unseen")
 OUTCOMES: Final = ("enforced", "rejected")
 _KEY_CHARACTERS: Final = 255
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
@@ -42,7 +42,7 @@ def order(site: Site, caller: Caller, body: Document, *, key: str | None = None)
     Raises:
         DriftError: It would kill what the plan with the given digest does not list.
         KeyReusedError: Another order was given with this key.
-        NotFoundError: No fact names the target.
+        NotFoundError: No fact names the target, and that is not said to be meant (``unseen``).
     """
     said = Fields(body, FIELDS)
     target = said.object("target", ("kind", "id"))
@@ -60,6 +60,7 @@ def order(site: Site, caller: Caller, body: Document, *, key: str | None = None)
         plan_digest=digest,
         revocation=None if key is None else revocation_of(caller, key),
         four_eyes=site.four_eyes,
+        unseen=said.flag("unseen", default=False),
         by_approval=True,
     )
     try:
@@ -68,7 +69,8 @@ def order(site: Site, caller: Caller, body: Document, *, key: str | None = None)
     except OtherOrderError as fault:
         raise KeyReusedError(str(fault)) from fault
     if document is None:
-        raise NotFoundError(f"{request.target.kind}:{request.target.id}")
+        remedy = 'with "unseen": true it is ordered dead before it is seen'
+        raise NotFoundError(f"{request.target.kind}:{request.target.id}", remedy)
     return document
 
 

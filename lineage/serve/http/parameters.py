@@ -3,6 +3,7 @@
 from typing import Final
 
 from lineage.serve.http.query import MODES, Parameter
+from lineage.serve.revocations import PAGE
 
 _TIME: Final = {"type": "string", "format": "date-time"}
 _ID: Final = {"type": "string", "minLength": 1, "maxLength": 1_024}
@@ -27,6 +28,9 @@ HOW: Final = (
 STALE: Final = Parameter(
     "stale", {"type": "boolean"}, "Answer from what is projected even if the log cannot be asked for what is not."
 )
+UNSEEN: Final = Parameter(
+    "unseen", {"type": "boolean"}, "Answer even if no fact names it yet: an order may end it before it is seen."
+)
 TEXT: Final = Parameter(
     "q",
     {"type": "string", "minLength": 1, "maxLength": 512},
@@ -39,6 +43,9 @@ TO: Final = Parameter("to", _TIME, "The second instant.", required=True, example
 AFTER: Final = Parameter("after", {"type": "string", "maxLength": 2_048}, "The `next` of the page before.")
 LIMIT: Final = Parameter("limit", {"type": "integer", "minimum": 1, "maximum": 1_000}, "Items on one page.")
 PAGES: Final = (AFTER, LIMIT)
+FEWER: Final = LIMIT._replace(
+    schema={**LIMIT.schema, "maximum": PAGE}, description="Items on one page; each comes with its verdict."
+)
 EVERYTHING: Final = Parameter("all", {"type": "boolean"}, "Also what was taken up since.")
 REVOCATION: Final = Parameter(
     "id", _ID, "The id of a revocation.", required=True, example="rev-mailer-leak", where="path"

@@ -12,7 +12,7 @@ from lineage.serve.http.around import AROUND
 from lineage.serve.http.asking import Question
 from lineage.serve.http.faults import NotFoundError
 from lineage.serve.http.overview import OVERVIEW
-from lineage.serve.http.parameters import ACTION, HOW, OF, STALE, TIMES
+from lineage.serve.http.parameters import ACTION, HOW, OF, STALE, TIMES, UNSEEN
 from lineage.serve.http.query import MODES, ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.site import Site
 
@@ -51,7 +51,7 @@ def status(site: Site, _caller: Caller, query: Query) -> Document:
 
 def reach(site: Site, _caller: Caller, query: Query) -> Document:
     """What an order would kill."""
-    at, stale = query.at, query.flag("stale", default=False)
+    at, stale, unseen = query.at, query.flag("stale", default=False), query.flag("unseen", default=False)
 
     def plan(kind: str, id_: str) -> Document | None:
         proposal = Proposal(
@@ -61,18 +61,29 @@ def reach(site: Site, _caller: Caller, query: Query) -> Document:
             issued_before=query.instant("issued_before"),
             cascade=query.flag("cascade", default=True),
         )
-        return site.service.reach(proposal, known_at=query.known_at, stale=stale)
+        return site.service.reach(proposal, known_at=query.known_at, stale=stale, unseen=unseen)
 
-    return each_of(site, query, STATED, plan)
+    return each_of(site, query, STATED, plan, missing="unseen=true plans an order on it all the same")
 
 
-def each_of(site: Site, query: Query, kinds: Collection[str], ask: Callable[[str, str], Document | None]) -> Document:
+def each_of(
+    site: Site, query: Query, kinds: Collection[str], ask: Callable[[str, str], Document | None], *, missing: str = ""
+) -> Document:
     """The answer to a question of ``KIND:ID``; of several a list."""
-    return each(site, query, "of", lambda of: ask(*kind_and_id(of, kinds=kinds)))
+    return each(site, query, "of", lambda of: ask(*kind_and_id(of, kinds=kinds)), missing=missing)
 
 
-def each(site: Site, query: Query, parameter: str, ask: Callable[[str], Document | None]) -> Document:
+def each(
+    site: Site, query: Query, parameter: str, ask: Callable[[str], Document | None], *, missing: str = ""
+) -> Document:
     """The answer to a question of one id; of several a list, in the order asked, as the lines of the command line.
+
+    Args:
+        site: What is served.
+        query: What is asked.
+        parameter: Where the ids stand.
+        ask: Answers for one; None if no fact names it.
+        missing: What helps then.
 
     Raises:
         NotFoundError: No fact names the only one.
@@ -83,7 +94,7 @@ def each(site: Site, query: Query, parameter: str, ask: Callable[[str], Document
     if len(asked) == 1:
         document = ask(asked[0])
         if document is None:
-            raise NotFoundError(asked[0])
+            raise NotFoundError(asked[0], missing)
         return document
     items: list[Any] = []
     for id_ in asked:
@@ -121,7 +132,7 @@ QUESTIONS: Final = (
     Question(
         path="/reach",
         ask=reach,
-        parameters=(OF, *TIMES, *HOW, STALE),
+        parameters=(OF, *TIMES, *HOW, STALE, UNSEEN),
         title="What an order would kill of what is alive: the blast radius",
         answer="Reach",
     ),

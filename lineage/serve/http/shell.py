@@ -21,7 +21,6 @@ from lineage.serve.http.measures import Measures
 from lineage.serve.http.query import ParameterError
 from lineage.serve.http.site import Limits
 
-BODY_SECONDS: Final = 30.0
 URL_BYTES: Final = 48 * 1024
 # Of two of these the one who stands before us may have looked at the one, and we at the other.
 _ONCE: Final = {b"authorization", b"content-type", b"content-encoding", b"idempotency-key", b"last-event-id"}
@@ -116,7 +115,7 @@ class Shell:
 
     def _bounded(self, receive: Receive) -> Receive:
         """A body that is no larger than may be, and does not take for ever."""
-        size, until, whole = 0, asyncio.get_running_loop().time() + BODY_SECONDS, False
+        size, until, whole = 0, asyncio.get_running_loop().time() + self._limits.body_seconds, False
 
         async def receive_bounded() -> Message:
             nonlocal size, whole
@@ -126,8 +125,9 @@ class Shell:
                 async with asyncio.timeout_at(until):
                     message = await receive()
             except TimeoutError as error:
-                detail = f"a body is sent within {BODY_SECONDS:.0f} s"
-                raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, detail) from error
+                detail = f"a body is sent within {self._limits.body_seconds:.0f} s"
+                close = {"Connection": "close"}  # what may still come is no request (RFC 9110 section 15.5.9)
+                raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, detail, headers=close) from error
             size += len(message.get("body", b""))
             whole = not message.get("more_body", False)
             if size > self._limits.body_bytes:

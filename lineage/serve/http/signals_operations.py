@@ -11,6 +11,7 @@ from lineage.serve.http.describing import (
     OPEN,
     SECURITY,
     TEXT,
+    WITH_BODY,
     answer,
     body,
     fields,
@@ -80,13 +81,14 @@ def _signals(
     more: str = "",
     roles: str = _RECEIVER,
 ) -> dict[str, Any]:
+    of_body = () if asks is None else ("400", *WITH_BODY)
     found = {
         "operationId": id_,
         "summary": summary,
         "description": f"{roles} {more}".strip(),
         "tags": [_TAG],
         "parameters": [parameter_of(parameter) for parameter in parameters],
-        "responses": {**responses, **problems("401", "403", *refused, "501", *ALWAYS)},
+        "responses": {**responses, **problems("401", "403", *refused, *of_body, "501", *ALWAYS)},
         "security": SECURITY,
     }
     return found if asks is None else {**found, "requestBody": body(asks)}

@@ -27,6 +27,7 @@ class Limits:
 
     Attributes:
         body_bytes: Of a body; events come in many parts, an order in few bytes.
+        body_seconds: From the request to the end of its body.
         events: In one body: as many as are projected at once.
         asked: Ids in one question.
         page: Items of a list, at most; and how many if nothing is said.
@@ -37,6 +38,7 @@ class Limits:
     """
 
     body_bytes: int = 16 * 1024 * 1024
+    body_seconds: float = 30.0
     events: int = 50_000
     asked: int = 100
     page: int = 1_000

@@ -18,7 +18,7 @@ from lineage.serve.http.bodies import read_body
 from lineage.serve.http.forgery import HEADER, refuse_forgery
 from lineage.serve.http.query import ParameterError, Query, kind_and_id
 from lineage.serve.http.site import Site
-from lineage.serve.web import shown
+from lineage.serve.web import shown, views
 from lineage.serve.web.links import Links
 from lineage.serve.web.pages import ASKED, Asked, written
 from lineage.serve.web.typed import as_meant
@@ -78,7 +78,7 @@ def _order(form: Form, kind: str, id_: str) -> Document:
     """The order that a form asks for, as the API takes it."""
     body: Document = {"target": {"kind": kind, "id": id_}, "cascade": form.get("cascade") != "false"}
     names = ("mode", "reason", "issued_before", "note", "plan_digest")
-    return body | {name: form[name] for name in names if name in form}
+    return body | {name: form[name] for name in names if name in form} | {"unseen": form.get("unseen") == "true"}
 
 
 def approving(site: Site) -> Callable[[Request], Awaitable[Response]]:
@@ -107,7 +107,7 @@ def _planned(
     site: Site, request: Request, caller: Caller, form: Form, why: Mapping[str, Any], status: HTTPStatus
 ) -> Response:
     question = ASKED["/reach"]
-    said = [(name, form[name]) for name in ("of", "mode", "issued_before", "cascade") if name in form]
+    said = [(name, form[name]) for name in ("of", "mode", "issued_before", "cascade", "unseen") if name in form]
     query = Query(said, question.parameters, now=site.now)
     document = question.ask(site, caller, query)
     asked = Asked(site, caller, query, document, Links())
@@ -135,7 +135,9 @@ def lifting(site: Site) -> Callable[[Request], Awaitable[Response]]:
         document = await site.workers.run(orders.lift, site, caller, revocation, body)
         log_access(caller, request, revocation=revocation)
         address = Links().of("revocation", revocation)
-        context = {"doc": document, "said": lines_of(render_orders.lifted(document)), "address": address}
+        said = lines_of(render_orders.lifted(document, brief=True))
+        lists = [(title, views.killed({"kills": ids}, ())) for title, ids in render_orders.returning(document)]
+        context = {"doc": document, "said": said, "lists": lists, "address": address}
         page = Request({**request.scope, "path": f"/revocations/{revocation}", "query_string": b""})
         return await site.workers.run(written, page, "lifted.html", context, caller=caller)
 

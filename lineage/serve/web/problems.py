@@ -40,6 +40,7 @@ def show_fault(request: Request, response: Response) -> Response:
         "retry_after": response.headers.get("retry-after"),
         "same": _address(request),
         "without": _without(request, problem),
+        "ahead": _ahead(request, problem),
         "form": form,
         "filled": [(name, form[name]) for name in _TYPED if name in form],
         "again": bool(form) and status in _AGAIN,
@@ -54,6 +55,13 @@ def _address(request: Request) -> str:
         return ""
     query = request.scope["query_string"].decode("ascii", "replace")
     return path_of(request) + (f"?{query}" if query else "")
+
+
+def _ahead(request: Request, problem: Mapping[str, Any]) -> str:
+    """The plan of an order on what no fact names, for whoever means that; else empty."""
+    if request.method != "GET" or path_of(request) != "/reach" or problem["status"] != HTTPStatus.NOT_FOUND:
+        return ""
+    return f"/reach?{urlencode([*request.query_params.multi_items(), ('unseen', 'true')])}"
 
 
 def _without(request: Request, problem: Mapping[str, Any]) -> str:

@@ -119,6 +119,7 @@ def reach(asked: Asked, *, new: Collection[str] = ()) -> Shown:
         "of": f"{target['kind']}:{target['id']}",
         "said": words.of_plan(doc, mode=mode, issued_before=issued_before, cascade=cascade, links=links),
         "how": {"mode": mode, "issued_before": asked.query.text("issued_before"), "cascade": cascade},
+        "ahead": asked.query.flag("unseen", default=False),
         "elements": views.totals(doc["kills"]),
         "kills": views.killed(doc, new),
         "reasons": REASONS,
