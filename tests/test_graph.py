@@ -13,6 +13,7 @@ from lineage.serve.layout import places
 from lineage.serve.web import views
 
 from .http_worlds import World, api_over
+from .test_web_pages import Pages
 
 LEAKED = "https://idp.example#mailer-1"
 
@@ -168,3 +169,28 @@ def test_five_hundred_at_most_are_shown(tmp_path: Path):
         assert (500, [313], False) == (
             len(found["nodes"]), [one["count"] for one in found["collapsed"]], found["complete"],
         )  # fmt: skip
+
+
+def test_a_graph_that_leaves_out_some_that_name_it_says_so(tmp_path: Path):
+    """
+    Of many tokens of one person some are shown; that there are more is in the document, and on its page.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        events = [
+            {
+                "type": "token.issued",
+                "event_id": f"e{number}",
+                "source": "urn:test:a",
+                "occurred_at": "2026-11-02T10:00:00Z",
+                "token": f"of-zoe-{number}",
+                "subject": "human:zoe",
+            }
+            for number in range(41)
+        ]
+        assert 200 == world.post("/v1/events", "producer", json=events).status_code
+        few, all_of_them = (graph(world.service, "principal", "human:zoe", at=ASKED, most=most) for most in (40, 41))
+        page = Pages(world).get("/status?of=principal:human:zoe")
+
+        assert (40, True, False) == (len(few["nodes"]), few["more_name_it"], few["complete"])
+        assert (41, False, True) == (len(all_of_them["nodes"]), all_of_them["more_name_it"], all_of_them["complete"])
+        assert "Not all that name it:" in page.text

@@ -22,7 +22,8 @@ def graph(
     """What an element hangs on and what hangs on it; of a name, the elements that name it. None if no fact names it.
 
     ``collapsed`` nodes stand for what is not shown: ``count`` more below, or above, the node that ``of`` names. What is
-    below is counted as the store has it, the unauthorised included.
+    below is counted as the store has it, the unauthorised included. ``more_name_it``: more elements name it than are
+    shown, which are those that can live the longest.
     """
     if kind not in ELEMENT_KINDS | NAME_KINDS:
         raise RefusedError(f"a {kind} has no graph; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}")
@@ -31,7 +32,7 @@ def graph(
         if not reader.is_named(key):
             return None
         world = reader.world()
-        starts, loaded = reader.load_nearby(world, key, most)
+        starts, loaded, more_name_it = reader.load_nearby(world, key, most)
         if kind in ELEMENT_KINDS:
             starts = {key}
         above = _near(starts, world.graph.parents, most // 2)
@@ -58,7 +59,8 @@ def graph(
         ],
         "edges": [{"from": parent, "to": one, "roles": _roles(world, parent, one)} for parent, one in edges],
         "collapsed": [{**said, **_place(stand[said["key"]])} for said in more],
-        "complete": not more,
+        "more_name_it": more_name_it,
+        "complete": not more and not more_name_it,
         "as_of": service.as_of(),
     }
 

@@ -600,6 +600,7 @@ class Graph(TypedDict):
     nodes: list[Node]
     edges: list[Edge]
     collapsed: list[Collapsed]
+    more_name_it: bool
     complete: bool
     as_of: AsOf
 
