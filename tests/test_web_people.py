@@ -296,6 +296,41 @@ def test_the_start_of_an_empty_store_says_how_to_fill_it(tmp_path: Path):
         assert "Nothing is recorded yet. Events come in by delegraph ingest FILE" in said
 
 
+# What they must not take for good
+
+
+def _acted(action: str, at: str = "2026-11-02T10:00:00Z", **said: str) -> dict[str, str]:
+    fact = {"type": "action.performed", "event_id": action, "source": "urn:test:a", "occurred_at": at}
+    return fact | {"action": action, "operation": "db.drop", "outcome": "succeeded", **said}
+
+
+def test_only_what_had_an_authority_that_held_is_said_to_fit_together(here: World):
+    """
+    No gap and no finding is good news of an action whose authority was seen and held, and of no other.
+    """
+    here.service.order(_order("token", ID, "rev-1"))
+    after = _acted("after", "2026-11-02T10:30:00Z", token=ID, actor="agent:mailer")
+    held = _acted("held", token=ID, actor="agent:mailer")
+    assert 200 == here.post("/v1/events", "producer", json=[_acted("orphan"), after, held]).status_code
+    said = {name: text_of(Pages(here).get(f"/who?action={name}")) for name in ("orphan", "after", "held")}
+
+    assert all("Findings (" not in page and "Gaps (" not in page for page in said.values())
+    assert {"orphan": False, "after": False, "held": True} == {
+        name: "No gaps, no findings" in page for name, page in said.items()
+    }
+
+
+@pytest.mark.parametrize("page", ["status", "actions"])
+def test_the_actions_of_somebody_are_not_said_to_be_all_that_was_done_with_their_tokens(world: World, page: str):
+    """
+    The mail was sent with the mailer's token, and by somebody else: it is not among the actions that name the mailer.
+    """
+    said = text_of(Pages(world).get(f"/{page}?of=principal:agent:mailer"))
+
+    assert ("mail-4" in said, "mail-7" in said) == (True, False)
+    assert "What somebody else did with its tokens stands with each of these" in said
+
+
 # The bars
 
 

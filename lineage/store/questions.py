@@ -446,7 +446,7 @@ class Reader:
         Which of very many come is the same for the same store, and spread over those that they hang on.
 
         Returns:
-            The keys of where it starts, of all that was brought in of what is at and below it, and whether more name it.
+            The keys of where it starts; of all that was brought in of what is at and below it; whether more name it.
         """
         more = False
         if key.startswith(("token:", "delegation:")):
