@@ -168,6 +168,7 @@ def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserConte
     eventually(plan, "#live h1", "PARTIAL")
     # A line that grows with the drawing would fill the whole of it: nothing enforced would look like all of it.
     line = plan.locator("svg.meter .rail").evaluate("rail => getComputedStyle(rail).vectorEffect")
+    first = plan.locator("#as-of").inner_text()
     beside.goto("/")
     beside.locator("form[action='/story/enforced'] button").click()
     eventually(plan, "#live h1", "CLOSED")
@@ -181,6 +182,7 @@ def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserConte
 
     assert ["https://idp.example#mailer-2", "https://idp.example#relay-2"] == sorted(new)
     assert "non-scaling-stroke" == line
+    assert first != plan.locator("#as-of").inner_text()  # how far the answer goes changes with it
 
 
 def _confirm(page: Page) -> None:

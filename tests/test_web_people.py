@@ -331,6 +331,40 @@ def test_the_actions_of_somebody_are_not_said_to_be_all_that_was_done_with_their
     assert "What somebody else did with its tokens stands with each of these" in said
 
 
+def test_what_is_lifted_is_not_offered_to_be_lifted(here: World):
+    """
+    The page of an order that was lifted says so, and no more that it could be, or that it stands.
+    """
+    here.service.order(_order("token", ID, "rev-1", "suspend"))
+    before = Pages(here).get("/revocations/rev-1").text
+    here.service.lift("rev-1", lifted_by="human:x")
+    here.clock.now += 1_000_000
+    after = Pages(here).get("/revocations/rev-1")
+
+    assert "/revocations/rev-1/lift" in before
+    assert "/revocations/rev-1/lift" not in after.text
+    assert "It was lifted at 2026-11-02T10:25" in text_of(after)
+    assert "stands for good" not in text_of(after)
+
+
+def test_nobody_is_called_the_last_to_enforce_what_is_not_over(here: World):
+    """
+    One of two receivers has enforced it: how long that took is not how long it took to the last.
+    """
+    fact = {"type": "receiver.registered", "source": "urn:test:a", "occurred_at": "2026-11-02T10:00:00Z"}
+    names = ("urn:gateway", "urn:slow")
+    here.post("/v1/events", "producer", json=[fact | {"event_id": name, "receiver": name} for name in names])
+    here.service.order(_order("token", "https://idp.example#scraper-1", "rev-1"))
+    body = {"outcome": "enforced", "token": "https://idp.example#scraper-1"}
+    assert 201 == here.post("/v1/revocations/rev-1/acknowledgements", "receiver", json=body).status_code
+    said = text_of(Pages(here).get("/revocations/rev-1"))
+
+    assert "PARTIAL" in said
+    assert "the last receiver enforced it" not in said
+    assert "what was enforced last was so" in said
+    assert "Open1each element, at each receiver" in said
+
+
 # The bars
 
 

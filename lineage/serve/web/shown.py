@@ -5,7 +5,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from lineage.core.elements import ELEMENT_KINDS, key_of
-from lineage.core.times import format_instant
+from lineage.core.times import format_instant, parse_instant
 from lineage.serve import render_lists, render_revocations
 from lineage.serve.documents import Document
 from lineage.serve.http.orders import REASONS
@@ -132,15 +132,17 @@ def revocation(asked: Asked) -> Shown:
     """Whether a revocation is over."""
     doc = asked.document
     start = first_entry(asked.query)
+    liftable = [one for one in doc["orders"] if one["mode"] == "suspend" or one["target"]["kind"] not in ELEMENT_KINDS]
+    lifted = [one for one in liftable if one["lifted_at"] and parse_instant(one["lifted_at"]) <= asked.query.now]
     return {
         "said": words.of_closure(doc),
         "start": start,
         "open_here": doc["open"][start : start + OPEN],
         "next": start + OPEN if len(doc["open"]) > start + OPEN else None,
         "open_words": render_revocations.REASONS,
-        "liftable": any(
-            one["mode"] == "suspend" or one["target"]["kind"] not in ELEMENT_KINDS for one in doc["orders"]
-        ),
+        "liftable": len(lifted) < len(liftable),
+        "lifted_at": max(one["lifted_at"] for one in lifted) if 0 < len(lifted) == len(doc["orders"]) else None,
+        "for_good": not liftable,
     }
 
 
