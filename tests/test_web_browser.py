@@ -147,6 +147,23 @@ def test_the_graph_is_drawn_and_its_table_is_reached_by_keyboard(person: Browser
     assert len(document["nodes"]) + len(document["collapsed"]) == int(drawn)
 
 
+def test_without_a_script_nothing_is_offered_that_needs_one(link: str, browser: Browser, signed_in: Path):
+    """
+    The drawing that the server made stands there with its table; no button copies, prints, or moves it.
+    """
+    person = _somebody(link, browser, signed_in, [], java_script_enabled=False)
+    page = person.new_page()
+    page.goto(f"/graph?of={OF}")
+    drawn = page.locator("#drawing svg .node").count()
+    dead = page.locator("button:visible").all_inner_texts()
+    page.goto(f"/chain?of={OF}")
+    dead += page.locator("button:visible").all_inner_texts()
+    person.close()
+
+    assert drawn
+    assert {"Find", "Look there"} >= set(dead)
+
+
 def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserContext):
     """
     The whole way: an event arrives between the plan and the order, which is refused with the difference; confirmed
