@@ -573,7 +573,14 @@ class Node(_Node):
     y: int
 
 
-Edge = TypedDict("Edge", {"from": str, "to": str, "roles": list[str]})
+class Spot(TypedDict):
+    """Where a line runs past others, as if a box stood there."""
+
+    x: int
+    y: int
+
+
+Edge = TypedDict("Edge", {"from": str, "to": str, "roles": list[str], "via": list[Spot]})
 Edge.__doc__ = "What depends on what."
 
 

@@ -105,7 +105,7 @@ def diff(asked: Asked) -> Shown:
 def graph(asked: Asked) -> Shown:
     """The graph around a thing."""
     doc = asked.document
-    return {"of": f"{doc['kind']}:{doc['id']}", "drawing": views.drawing(doc)}
+    return {"of": f"{doc['kind']}:{doc['id']}", "drawing": views.drawing(doc), "hangs_on": views.hangs_on(doc)}
 
 
 def reach(asked: Asked, *, new: Collection[str] = ()) -> Shown:
@@ -153,6 +153,7 @@ def whole_case(asked: Asked) -> Shown:
         "facts": [{**item, "fields": views.fields(item["event"], item["of"])} for item in doc["facts"]["items"]],
         "hops": views.hops(doc["answer"]) if "chain" in doc["answer"] else [],
         "drawing": views.drawing(doc["graph"]) if doc["graph"] else None,
+        "hangs_on": views.hangs_on(doc["graph"]) if doc["graph"] else {},
         "meanings": glossary.STATES | {word: glossary.TERMS[word] for word in _OF_A_CASE},
         "chart": views.validity(doc["answer"], doc["graph"], _marks(doc["answer"]), besides=[(doc["at"], "as of")])
         if "chain" in doc["answer"]
