@@ -413,3 +413,62 @@ def test_now_is_marked_unless_the_bars_would_vanish():
     ]
 
     assert [["done", "now"], ["done"]] == names
+
+
+def test_a_bar_is_not_shown_as_valid_where_nothing_says_when_it_ended():
+    """
+    A hop says that an order ended it, and not when; of a chain longer than the graph it is counted instead.
+    """
+    dead, alive = _row(delegation="d", token=None, state="cascaded"), _row()
+    doc = {"chain": [dead, alive], "tokens": ["t", "far"], "delegations": ["d"]}
+    chart = views.validity(doc, None, [])
+    assert chart
+
+    assert (["token:t"], 2) == ([row["key"] for row in chart["rows"]], chart["left_out"])
+
+
+def test_a_suspension_is_not_called_the_end():
+    """
+    What an order stops until it is lifted is drawn and named apart from what it ends; what lies beyond the scale is no
+    colour of it.
+    """
+    ends = {"effective_at": "2026-11-02T09:45:00.000000Z"}
+    late = {"effective_at": "2026-12-24T00:00:00.000000Z"}
+
+    assert [["suspended"], ["revoked"], []] == [
+        _chart(_row(state=state, because=because))["ended"]
+        for state, because in (("suspended", ends), ("cascaded", ends), ("revoked", late))
+    ]
+
+
+def test_a_long_chain_says_of_each_element_when_it_ended(here: World):
+    """
+    An order on the first of eighty delegations ended all of them, and each bar says so.
+    """
+    fact = {"type": "delegation.granted", "source": "urn:test:a", "occurred_at": "2026-11-02T10:00:00Z"}
+    grants = [
+        fact | {"event_id": f"hop-{number}", "delegation": f"hop-{number}", "delegator": f"agent:{number}"}
+        | {"delegatee": f"agent:{number + 1}", "parents": [f"hop-{number - 1}"] if number else []}
+        for number in range(80)
+    ]  # fmt: skip
+    assert 200 == here.post("/v1/events", "producer", json=grants).status_code
+    here.service.order(_order("delegation", "hop-0", "rev-1"))
+    chart = re.search(
+        r'<section class="sheet chart".*?</section>', Pages(here).get("/chain?of=delegation:hop-79").text, re.DOTALL
+    )
+    assert chart
+
+    assert (1, 79) == tuple(chart[0].count(f">{word}</strong> from") for word in ("revoked", "cascaded"))
+
+
+def test_what_changed_for_the_better_says_what_had_stopped_it(here: World):
+    """
+    A suspension that was lifted is why something is active again.
+    """
+    here.service.order(_order("token", ID, "rev-1", "suspend"))
+    here.clock.now += 60_000_000
+    here.service.lift("rev-1", lifted_by="human:x")
+    here.clock.now += 60_000_000
+    said = text_of(Pages(here).get(f"/diff?of={OF}&from=2026-11-02T10:25:30Z&to=now"))
+
+    assert "no more suspended:by rev-1: test" in said

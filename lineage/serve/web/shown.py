@@ -8,13 +8,14 @@ from lineage.core.elements import ELEMENT_KINDS, key_of
 from lineage.core.times import format_instant, parse_instant
 from lineage.serve import render_lists, render_revocations
 from lineage.serve.documents import Document
+from lineage.serve.graph import MOST
 from lineage.serve.http.orders import REASONS
 from lineage.serve.web import glossary, views, words
 from lineage.serve.web.links import Links
 from lineage.serve.web.pages import Asked, first_entry
 
 ENDS: Final = 20  # hops at either end that are shown of a chain longer than both
-AROUND: Final = "100"  # elements of the graph that is asked when they were valid
+AROUND: Final = 100  # elements of the graph that is asked when they were valid; more for a longer chain
 MANY: Final = 5_000  # facts that mention something; of more its actions are not listed beside it
 OPEN: Final = 100  # of what is open at receivers, on one page
 FEW: Final = 20  # entries of what is shown beside something
@@ -195,7 +196,9 @@ def _by_kind(items: list[Document]) -> dict[str, list[Document]]:
 def _chain(asked: Asked, around: str | None, marks: list[tuple[str, str]]) -> Shown:
     """The chain, and when what it rests on was valid: what the graph around its authority says."""
     first, hidden, last = views.cut(views.hops(asked.document), ENDS)
-    graph = None if around is None else asked.more("/graph", of=around, most=AROUND)
+    # Half of a graph at most is what it stands on.
+    most = max(2 * (len(asked.document["tokens"]) + len(asked.document["delegations"]) + 1), AROUND)
+    graph = None if around is None else asked.more("/graph", of=around, most=str(min(most, MOST)))
     if asked.at is not None:
         marks = [*marks, (format_instant(asked.at), "asked about")]
     now = [] if asked.at is not None else [(format_instant(asked.query.now), "now")]

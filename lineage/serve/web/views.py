@@ -1,6 +1,6 @@
 """What a page shows of a document beside the document itself: pure functions of it, so that no template computes."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 from unicodedata import east_asian_width
 
@@ -14,6 +14,7 @@ _BEFORE: Final = 0.06  # of the span that is shown, in front of the first moment
 _BEHIND: Final = 0.22  # and behind the last
 _STRETCH: Final = 6  # times the span of what matters, that the scale may grow for what is shown besides
 _MINUTE: Final = 60_000_000
+_ENDED: Final = ("revoked", "cascaded", "suspended")
 _LAST: Final = parse_instant("9999-12-31T23:59:59Z")
 
 
@@ -69,7 +70,7 @@ def validity(
         marks: Moments that matter, each with what it is called.
         besides: Moments that are shown as well, unless the bars would be too short to read with them.
     """
-    elements = _timed(doc, graph)
+    elements, left_out = _timed(doc, graph)
     if not elements:
         return None
     moments = {name: parse_instant(moment) for moment, name in marks}
@@ -92,7 +93,8 @@ def validity(
         "marks": [{"x": across(moment), "name": name} for name, moment in {**moments, **also}.items()],
         "begins": format_instant(left),
         "ends": format_instant(right),
-        "ended": next((row["state"] for row in rows if row["dead_width"]), None),
+        "ended": _looks(row["state"] for row in rows if row["dead_width"] and row["dead_x"] < WIDTH),
+        "left_out": left_out,
     }
 
 
@@ -121,13 +123,23 @@ def _wide(width: int, *, at_all: bool) -> int:
     return max(width, _SEEN) if at_all else 0
 
 
-def _timed(doc: Document, graph: Document | None) -> dict[str, Document]:
-    """What is known to have been issued, by key: delegations, then tokens, each root first."""
+def _looks(states: Iterable[str]) -> list[str]:
+    """How what orders ended is drawn: one colour for what is dead, one for what is suspended."""
+    return sorted({"suspended" if state == "suspended" else "revoked" for state in states})
+
+
+def _timed(doc: Document, graph: Document | None) -> tuple[dict[str, Document], int]:
+    """What is known to have been issued, by key: delegations, then tokens, each root first; and how many are left out.
+
+    Left out is what the graph does not reach, unless its hop says all: not when an order ended it.
+    """
     nodes = {node["key"]: node for node in (graph["nodes"] if graph else ())}
     hops = {key: hop for hop in doc["chain"] if (key := _key(hop)) is not None}
+    whole = {key: hop for key, hop in hops.items() if hop["state"] not in _ENDED or hop.get("because")}
     led = [f"delegation:{id_}" for id_ in doc["delegations"]] + [f"token:{id_}" for id_ in doc["tokens"]]
-    found = {key: nodes.get(key) or hops.get(key) for key in (*led, *hops)}
-    return {key: one for key, one in found.items() if one is not None and one["issued_at"] is not None}
+    found = {key: nodes.get(key) or whole.get(key) for key in (*led, *hops)}
+    timed = {key: one for key, one in found.items() if one is not None and one["issued_at"] is not None}
+    return timed, sum(one is None for one in found.values())
 
 
 # What an event says
