@@ -81,7 +81,7 @@ def _verdict(doc: Document) -> str:
 def _interval(doc: Document) -> str:
     if doc["seconds"] is None:
         return ""
-    last = "the last receiver enforced it" if doc["verdict"] == "CLOSED" else "what was enforced last was so"
+    last = "the last receiver enforced it" if doc["verdict"] == "CLOSED" else "so far the last word of a receiver came"
     return f"; {last} {doc['seconds']:,.3f} s after the order"
 
 
