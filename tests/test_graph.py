@@ -1,5 +1,6 @@
 """The graph around a thing: its document is bounded and whole, and its layout is the same for the same graph."""
 
+import itertools
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,11 @@ import pytest
 from lineage.core.elements import key_of
 from lineage.serve.demo import ASKED
 from lineage.serve.graph import graph
-from lineage.serve.layout import places
+from lineage.serve.layout import MOST_BENDS, layout
 from lineage.serve.web import views
 
 from .http_worlds import World, api_over
+from .test_web_pages import Pages, text_of
 
 LEAKED = "https://idp.example#mailer-1"
 
@@ -33,7 +35,7 @@ def test_what_hangs_on_something_stands_to_its_right():
     The layer of a node is the longest way to it from a root, so that every edge leads from left to right.
     """
     edges = [("a", "b"), ("b", "c"), ("a", "c"), ("c", "d"), ("x", "d")]
-    found = places("abcdx", edges)
+    found = layout("abcdx", edges).places
 
     assert {"a": 0, "b": 1, "c": 2, "d": 3, "x": 0} == {node: place.layer for node, place in found.items()}
 
@@ -42,7 +44,7 @@ def test_a_cycle_has_a_place_for_each():
     """
     What hangs on itself, by itself or through others, is laid out like anything else.
     """
-    found = places("abc", [("a", "b"), ("b", "c"), ("c", "b"), ("a", "a")])
+    found = layout("abc", [("a", "b"), ("b", "c"), ("c", "b"), ("a", "a")]).places
 
     assert [0, 1, 2] == [found[node].layer for node in "abc"]
 
@@ -56,7 +58,7 @@ def test_the_layout_does_not_know_in_which_order_things_came():
     edges = [(f"n{chance.randrange(number)}", f"n{number}") for number in range(1, 60) for _ in range(2)]
     shuffled = [chance.sample(nodes, len(nodes)) for _ in range(3)]
 
-    assert [places(nodes, edges)] * 3 == [places(some, chance.sample(edges, len(edges))) for some in shuffled]
+    assert [layout(nodes, edges)] * 3 == [layout(some, chance.sample(edges, len(edges))) for some in shuffled]
 
 
 def test_no_two_stand_in_one_place():
@@ -64,9 +66,43 @@ def test_no_two_stand_in_one_place():
     Whatever the graph, each node has a place of its own.
     """
     edges = [(f"n{number // 3}", f"n{number}") for number in range(1, 300)]
-    found = places([f"n{number}" for number in range(300)], edges)
+    found = layout([f"n{number}" for number in range(300)], edges).places
 
     assert 300 == len({(place.x, place.y) for place in found.values()})
+
+
+def test_a_line_over_several_layers_runs_past_what_stands_between():
+    """
+    In each layer between its ends an edge has a place of its own: no line leads behind what it has nothing to do with.
+    """
+    edges = [("a", "b"), ("b", "c"), ("c", "d"), ("a", "d"), ("x", "d"), ("b", "d")]
+    found = layout("abcdx", edges)
+    taken = [*found.places.values(), *(bend for bends in found.bends.values() for bend in bends)]
+
+    assert {("a", "d"): [1, 2], ("x", "d"): [1, 2], ("b", "d"): [2]} == {
+        edge: [bend.layer for bend in bends] for edge, bends in found.bends.items()
+    }
+    assert len(taken) == len({(place.x, place.y) for place in taken})
+
+
+def test_a_drawing_does_not_grow_without_end_for_its_lines():
+    """
+    Where edges would need more places than people could look at they run straight.
+    """
+    nodes = [f"n{number:04}" for number in range(MOST_BENDS + 3)]
+    chain = list(itertools.pairwise(nodes))
+
+    assert MOST_BENDS == len(layout(nodes[:-1], [*chain, (nodes[0], nodes[-2])]).bends[nodes[0], nodes[-2]])
+    assert {} == layout(nodes, [*chain, (nodes[0], nodes[-1])]).bends
+
+
+def test_what_stands_for_others_above_stands_right_before_what_hangs_on_them():
+    """
+    A number is not drawn at the far left, with a line through all that lies between.
+    """
+    found = layout(["a", "b", "c", "+1"], [("a", "b"), ("b", "c"), ("+1", "c")], before={"+1"})
+
+    assert (1, {}) == (found.places["+1"].layer, found.bends)
 
 
 # The document
@@ -131,7 +167,24 @@ def test_the_drawing_has_every_node_and_every_line(world: World):
     assert len(found["nodes"]) == len(drawn["nodes"])
     assert [f"+{one['count']}" for one in found["collapsed"]] == [one["label"] for one in drawn["collapsed"]]
     assert len(found["edges"]) + len(found["collapsed"]) == len(drawn["lines"])
-    assert views._short("x" * 100 + "#end").endswith("#end")
+    assert ("…" + "x" * 29 + "#end", "…" + "語" * 14 + "#end") == (
+        views._short("x" * 100 + "#end"), views._short("語" * 100 + "#end"),
+    )  # fmt: skip
+
+
+def test_the_table_says_what_hangs_on_what(world: World):
+    """
+    Whoever does not see the drawing reads each of its lines in the table, in the case as on the page.
+    """
+    of = "token:https%3A%2F%2Fidp.example%23relay-1"
+    found = graph(world.service, "token", "https://idp.example#relay-1", at=ASKED)
+    assert [(f"token:{LEAKED}", ["subject"]), ("token:https://idp.example#smtp-relay-id", ["actor"])] == sorted(
+        (one["key"], one["roles"]) for one in views.hangs_on(found)["token:https://idp.example#relay-1"]["shown"]
+    )
+    for page in (f"/graph?of={of}", f"/case?of={of}"):
+        said = text_of(Pages(world).get(page))
+        assert "https://idp.example#mailer-1 subject" in said
+        assert "https://idp.example#smtp-relay-id actor" in said
 
 
 def test_a_workload_is_asked_for_by_the_name_of_a_principal(world: World):
@@ -168,3 +221,28 @@ def test_five_hundred_at_most_are_shown(tmp_path: Path):
         assert (500, [313], False) == (
             len(found["nodes"]), [one["count"] for one in found["collapsed"]], found["complete"],
         )  # fmt: skip
+
+
+def test_a_graph_that_leaves_out_some_that_name_it_says_so(tmp_path: Path):
+    """
+    Of many tokens of one person some are shown; that there are more is in the document, and on its page.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        events = [
+            {
+                "type": "token.issued",
+                "event_id": f"e{number}",
+                "source": "urn:test:a",
+                "occurred_at": "2026-11-02T10:00:00Z",
+                "token": f"of-zoe-{number}",
+                "subject": "human:zoe",
+            }
+            for number in range(41)
+        ]
+        assert 200 == world.post("/v1/events", "producer", json=events).status_code
+        few, all_of_them = (graph(world.service, "principal", "human:zoe", at=ASKED, most=most) for most in (40, 41))
+        page = Pages(world).get("/status?of=principal:human:zoe")
+
+        assert (40, True, False) == (len(few["nodes"]), few["more_name_it"], few["complete"])
+        assert (41, False, True) == (len(all_of_them["nodes"]), all_of_them["more_name_it"], all_of_them["complete"])
+        assert "Not all that name it:" in page.text

@@ -147,6 +147,23 @@ def test_the_graph_is_drawn_and_its_table_is_reached_by_keyboard(person: Browser
     assert len(document["nodes"]) + len(document["collapsed"]) == int(drawn)
 
 
+def test_without_a_script_nothing_is_offered_that_needs_one(link: str, browser: Browser, signed_in: Path):
+    """
+    The drawing that the server made stands there with its table; no button copies, prints, or moves it.
+    """
+    person = _somebody(link, browser, signed_in, [], java_script_enabled=False)
+    page = person.new_page()
+    page.goto(f"/graph?of={OF}")
+    drawn = page.locator("#drawing svg .node").count()
+    dead = page.locator("button:visible").all_inner_texts()
+    page.goto(f"/chain?of={OF}")
+    dead += page.locator("button:visible").all_inner_texts()
+    person.close()
+
+    assert drawn
+    assert {"Find", "Look there"} >= set(dead)
+
+
 def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserContext):
     """
     The whole way: an event arrives between the plan and the order, which is refused with the difference; confirmed
@@ -168,6 +185,7 @@ def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserConte
     eventually(plan, "#live h1", "PARTIAL")
     # A line that grows with the drawing would fill the whole of it: nothing enforced would look like all of it.
     line = plan.locator("svg.meter .rail").evaluate("rail => getComputedStyle(rail).vectorEffect")
+    first = plan.locator("#as-of").inner_text()
     beside.goto("/")
     beside.locator("form[action='/story/enforced'] button").click()
     eventually(plan, "#live h1", "CLOSED")
@@ -181,6 +199,7 @@ def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserConte
 
     assert ["https://idp.example#mailer-2", "https://idp.example#relay-2"] == sorted(new)
     assert "non-scaling-stroke" == line
+    assert first != plan.locator("#as-of").inner_text()  # how far the answer goes changes with it
 
 
 def _confirm(page: Page) -> None:

@@ -296,6 +296,77 @@ def test_the_start_of_an_empty_store_says_how_to_fill_it(tmp_path: Path):
         assert "Nothing is recorded yet. Events come in by delegraph ingest FILE" in said
 
 
+# What they must not take for good
+
+
+def _acted(action: str, at: str = "2026-11-02T10:00:00Z", **said: str) -> dict[str, str]:
+    fact = {"type": "action.performed", "event_id": action, "source": "urn:test:a", "occurred_at": at}
+    return fact | {"action": action, "operation": "db.drop", "outcome": "succeeded", **said}
+
+
+def test_only_what_had_an_authority_that_held_is_said_to_fit_together(here: World):
+    """
+    No gap and no finding is good news of an action whose authority was seen and held, and of no other.
+    """
+    here.service.order(_order("token", ID, "rev-1"))
+    after = _acted("after", "2026-11-02T10:30:00Z", token=ID, actor="agent:mailer")
+    held = _acted("held", token=ID, actor="agent:mailer")
+    assert 200 == here.post("/v1/events", "producer", json=[_acted("orphan"), after, held]).status_code
+    said = {name: text_of(Pages(here).get(f"/who?action={name}")) for name in ("orphan", "after", "held")}
+
+    assert all("Findings (" not in page and "Gaps (" not in page for page in said.values())
+    assert {"orphan": False, "after": False, "held": True} == {
+        name: "No gaps, no findings" in page for name, page in said.items()
+    }
+
+
+@pytest.mark.parametrize("page", ["status", "actions"])
+def test_the_actions_of_somebody_are_not_said_to_be_all_that_was_done_with_their_tokens(world: World, page: str):
+    """
+    The mail was sent with the mailer's token, and by somebody else: it is not among the actions that name the mailer.
+    """
+    said = text_of(Pages(world).get(f"/{page}?of=principal:agent:mailer"))
+
+    assert ("mail-4" in said, "mail-7" in said) == (True, False)
+    assert "What somebody else did with its tokens stands with each of these" in said
+
+
+def test_what_is_lifted_is_not_offered_to_be_lifted(here: World):
+    """
+    The page of an order that was lifted says so, and no more that it could be, or that it stands.
+    """
+    here.service.order(_order("token", ID, "rev-1", "suspend"))
+    before = Pages(here).get("/revocations/rev-1").text
+    here.service.lift("rev-1", lifted_by="human:x")
+    here.clock.now += 1_000_000
+    after = Pages(here).get("/revocations/rev-1")
+
+    assert "/revocations/rev-1/lift" in before
+    assert "/revocations/rev-1/lift" not in after.text
+    assert "It was lifted at 2026-11-02T10:25" in text_of(after)
+    assert "stands for good" not in text_of(after)
+
+
+def test_nobody_is_called_the_last_to_enforce_what_is_not_over(here: World):
+    """
+    One of two receivers has enforced it: how long that took is not how long it took to the last.
+    """
+    fact = {"type": "receiver.registered", "source": "urn:test:a", "occurred_at": "2026-11-02T10:00:00Z"}
+    names = ("urn:gateway", "urn:slow")
+    here.post("/v1/events", "producer", json=[fact | {"event_id": name, "receiver": name} for name in names])
+    here.service.order(_order("token", "https://idp.example#scraper-1", "rev-1"))
+    body = {"outcome": "enforced", "token": "https://idp.example#scraper-1"}
+    assert 201 == here.post("/v1/revocations/rev-1/acknowledgements", "receiver", json=body).status_code
+    page = Pages(here).get("/revocations/rev-1")
+    said = text_of(page)
+
+    assert '<span class="id">urn:<wbr>slow</span>' in page.text  # breaks anywhere: the numbers beside it stay in sight
+    assert "PARTIAL" in said
+    assert "the last receiver enforced it" not in said
+    assert "so far the last word of a receiver came" in said
+    assert "Open1each element, at each receiver" in said
+
+
 # The bars
 
 
@@ -344,3 +415,62 @@ def test_now_is_marked_unless_the_bars_would_vanish():
     ]
 
     assert [["done", "now"], ["done"]] == names
+
+
+def test_a_bar_is_not_shown_as_valid_where_nothing_says_when_it_ended():
+    """
+    A hop says that an order ended it, and not when; of a chain longer than the graph it is counted instead.
+    """
+    dead, alive = _row(delegation="d", token=None, state="cascaded"), _row()
+    doc = {"chain": [dead, alive], "tokens": ["t", "far"], "delegations": ["d"]}
+    chart = views.validity(doc, None, [])
+    assert chart
+
+    assert (["token:t"], 2) == ([row["key"] for row in chart["rows"]], chart["left_out"])
+
+
+def test_a_suspension_is_not_called_the_end():
+    """
+    What an order stops until it is lifted is drawn and named apart from what it ends; what lies beyond the scale is no
+    colour of it.
+    """
+    ends = {"effective_at": "2026-11-02T09:45:00.000000Z"}
+    late = {"effective_at": "2026-12-24T00:00:00.000000Z"}
+
+    assert [["suspended"], ["revoked"], []] == [
+        _chart(_row(state=state, because=because))["ended"]
+        for state, because in (("suspended", ends), ("cascaded", ends), ("revoked", late))
+    ]
+
+
+def test_a_long_chain_says_of_each_element_when_it_ended(here: World):
+    """
+    An order on the first of eighty delegations ended all of them, and each bar says so.
+    """
+    fact = {"type": "delegation.granted", "source": "urn:test:a", "occurred_at": "2026-11-02T10:00:00Z"}
+    grants = [
+        fact | {"event_id": f"hop-{number}", "delegation": f"hop-{number}", "delegator": f"agent:{number}"}
+        | {"delegatee": f"agent:{number + 1}", "parents": [f"hop-{number - 1}"] if number else []}
+        for number in range(80)
+    ]  # fmt: skip
+    assert 200 == here.post("/v1/events", "producer", json=grants).status_code
+    here.service.order(_order("delegation", "hop-0", "rev-1"))
+    chart = re.search(
+        r'<section class="sheet chart".*?</section>', Pages(here).get("/chain?of=delegation:hop-79").text, re.DOTALL
+    )
+    assert chart
+
+    assert (1, 79) == tuple(chart[0].count(f">{word}</strong> from") for word in ("revoked", "cascaded"))
+
+
+def test_what_changed_for_the_better_says_what_had_stopped_it(here: World):
+    """
+    A suspension that was lifted is why something is active again.
+    """
+    here.service.order(_order("token", ID, "rev-1", "suspend"))
+    here.clock.now += 60_000_000
+    here.service.lift("rev-1", lifted_by="human:x")
+    here.clock.now += 60_000_000
+    said = text_of(Pages(here).get(f"/diff?of={OF}&from=2026-11-02T10:25:30Z&to=now"))
+
+    assert "no more suspended:by rev-1: test" in said

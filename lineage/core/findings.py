@@ -178,7 +178,7 @@ def principal_findings(world: World, id_: str) -> list[Finding]:
     found = list(_disagreements(f"principal:{id_}", facts))
     if contradicting:
         kinds = sorted({fact.event.body.kind for fact in contradicting})  # type: ignore[union-attr]
-        why = f"{id_} is a {declared} by its prefix and was registered as {', '.join(kinds)}"
+        why = f"{id_} is of the kind {declared} by its prefix and was registered as {', '.join(kinds)}"
         found.append(Finding("kind-contradiction", f"principal:{id_}", why, tuple(contradicting)))
     return found
 

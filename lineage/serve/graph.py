@@ -10,7 +10,7 @@ from lineage.core.rule import judge_all
 from lineage.core.times import Instant, format_instant
 from lineage.core.world import World
 from lineage.serve.documents import Document, instant, verdict_document
-from lineage.serve.layout import places
+from lineage.serve.layout import Layout, Place, layout
 from lineage.serve.service import Service
 
 MOST: Final = 500  # elements that are shown
@@ -22,7 +22,8 @@ def graph(
     """What an element hangs on and what hangs on it; of a name, the elements that name it. None if no fact names it.
 
     ``collapsed`` nodes stand for what is not shown: ``count`` more below, or above, the node that ``of`` names. What is
-    below is counted as the store has it, the unauthorised included.
+    below is counted as the store has it, the unauthorised included. ``more_name_it``: more elements name it than are
+    shown, which are those that can live the longest.
     """
     if kind not in ELEMENT_KINDS | NAME_KINDS:
         raise RefusedError(f"a {kind} has no graph; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}")
@@ -31,7 +32,7 @@ def graph(
         if not reader.is_named(key):
             return None
         world = reader.world()
-        starts, loaded = reader.load_nearby(world, key, most)
+        starts, loaded, more_name_it = reader.load_nearby(world, key, most)
         if kind in ELEMENT_KINDS:
             starts = {key}
         above = _near(starts, world.graph.parents, most // 2)
@@ -41,7 +42,8 @@ def graph(
     edges = [(parent, one) for one in sorted(shown) for parent in sorted(world.graph.parents(one)) if parent in shown]
     more = _collapsed(world, shown, counts)
     links = [(said["of"], said["key"]) if said["where"] == "below" else (said["key"], said["of"]) for said in more]
-    stand = places([*shown, *(said["key"] for said in more)], [*edges, *links])
+    above_others = {said["key"] for said in more if said["where"] == "above"}
+    stand = layout([*shown, *(said["key"] for said in more)], [*edges, *links], before=above_others)
     states = judge_all(world, shown, at)
     return {
         "kind": kind,
@@ -52,13 +54,17 @@ def graph(
             {
                 **_node(world, one, focus=one in starts),
                 **verdict_document(states[one]),
-                **_place(stand[one]),
+                **_place(stand.places[one]),
             }
-            for one in sorted(shown, key=lambda one: (stand[one].layer, stand[one].row))
+            for one in sorted(shown, key=lambda one: (stand.places[one].layer, stand.places[one].row))
         ],
-        "edges": [{"from": parent, "to": one, "roles": _roles(world, parent, one)} for parent, one in edges],
-        "collapsed": [{**said, **_place(stand[said["key"]])} for said in more],
-        "complete": not more,
+        "edges": [
+            {"from": parent, "to": one, "roles": _roles(world, parent, one), "via": _via(stand, parent, one)}
+            for parent, one in edges
+        ],
+        "collapsed": [{**said, **_place(stand.places[said["key"]])} for said in more],
+        "more_name_it": more_name_it,
+        "complete": not more and not more_name_it,
         "as_of": service.as_of(),
     }
 
@@ -115,5 +121,9 @@ def _roles(world: World, parent: str, key: str) -> list[str]:
     return list(element.parents.get(parent, ())) if element else []
 
 
-def _place(place: tuple[int, int, int, int]) -> Document:
-    return dict(zip(("layer", "row", "x", "y"), place, strict=True))
+def _place(place: Place) -> Document:
+    return place._asdict()
+
+
+def _via(stand: Layout, parent: str, key: str) -> list[Document]:
+    return [{"x": place.x, "y": place.y} for place in stand.bends.get((parent, key), ())]

@@ -2,17 +2,22 @@
 
 A pure function in three steps: the layer of a node is the longest way to it from a root, the order within a layer is
 that of what it hangs on (a few sweeps there and back), the place follows from both. Edges of a cycle that lead back are
-left out of the first step.
+left out of the first step. An edge over several layers has a place of its own in each layer between, so that it runs
+past what stands there and not behind it.
 """
 
+import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from statistics import fmean
 from typing import Final, NamedTuple
 
 COLUMN: Final = 300  # units from one layer to the next
 LINE: Final = 56  # units from one node of a layer to the next
+MOST_BENDS: Final = 1_000  # places that edges take between others; of a graph that needs more they run straight
 _SWEEPS: Final = 4
+
+Edge = tuple[str, str]
 
 
 class Place(NamedTuple):
@@ -24,25 +29,68 @@ class Place(NamedTuple):
     y: int
 
 
-def places(nodes: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, Place]:
-    """Where each node stands; edges lead from what is depended on to what depends on it."""
+class Layout(NamedTuple):
+    """Where each node stands, and through which places each edge runs that leads over several layers."""
+
+    places: dict[str, Place]
+    bends: dict[Edge, list[Place]]
+
+
+def layout(nodes: Iterable[str], edges: Iterable[Edge], *, before: Collection[str] = ()) -> Layout:
+    """Lay a graph out; edges lead from what is depended on to what depends on it.
+
+    Args:
+        nodes: What stands in it.
+        edges: What hangs on what.
+        before: Nodes that hang on nothing and stand right before what hangs on them, instead of at the far left.
+    """
     known = sorted(set(nodes))
     inside = set(known)
     ways = sorted({(above, below) for above, below in edges if above in inside and below in inside and above != below})
-    parents: defaultdict[str, list[str]] = defaultdict(list)
-    children: defaultdict[str, list[str]] = defaultdict(list)
+    layer = _layers(known, *_next_to(ways))
     for above, below in ways:
-        parents[below].append(above)
-        children[above].append(below)
-    layer = _layers(known, parents, children)
-    rows = _rows(known, layer, parents, children)
+        if above in before:
+            layer[above] = max(layer[below] - 1, 0)
+    between = _between(ways, layer)
+    for way, bends in between.items():
+        layer.update((bend, layer[way[0]] + number) for number, bend in enumerate(bends, 1))
+    steps = [step for way in ways for step in _steps(way, between.get(way, []))]
+    rows = _rows(sorted(layer), layer, *_next_to(steps))
     tallest = max(map(len, rows.values()), default=0)
     found = {}
     for number, row in rows.items():
         top = (tallest - len(row)) * LINE // 2  # layers stand around one middle line
         for place, node in enumerate(row):
             found[node] = Place(number, place, number * COLUMN, top + place * LINE)
-    return found
+    return Layout(
+        {node: found[node] for node in known}, {way: [found[bend] for bend in bends] for way, bends in between.items()}
+    )
+
+
+def _next_to(ways: Iterable[Edge]) -> tuple[Mapping[str, list[str]], Mapping[str, list[str]]]:
+    """The parents and the children of each."""
+    parents: defaultdict[str, list[str]] = defaultdict(list)
+    children: defaultdict[str, list[str]] = defaultdict(list)
+    for above, below in ways:
+        parents[below].append(above)
+        children[above].append(below)
+    return parents, children
+
+
+def _between(ways: Iterable[Edge], layer: Mapping[str, int]) -> dict[Edge, list[str]]:
+    """The places that edges take in the layers that they lead over; none if that would be too many."""
+    found = {
+        # No id has a line break in it.
+        (above, below): [f"{above}\n{below}\n{number:04}" for number in range(layer[above] + 1, layer[below])]
+        for above, below in ways
+        if layer[below] - layer[above] > 1
+    }
+    return found if sum(map(len, found.values())) <= MOST_BENDS else {}
+
+
+def _steps(way: Edge, bends: list[str]) -> Iterable[Edge]:
+    stops = [way[0], *bends, way[1]]
+    return itertools.pairwise(stops)
 
 
 def _layers(known: list[str], parents: Mapping[str, list[str]], children: Mapping[str, list[str]]) -> dict[str, int]:

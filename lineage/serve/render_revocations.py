@@ -79,8 +79,10 @@ def _verdict(doc: Document) -> str:
 
 
 def _interval(doc: Document) -> str:
-    seconds = doc["seconds"]
-    return "" if seconds is None else f"; the last receiver enforced it {seconds:,.3f} s after the order"
+    if doc["seconds"] is None:
+        return ""
+    last = "the last receiver enforced it" if doc["verdict"] == "CLOSED" else "so far the last word of a receiver came"
+    return f"; {last} {doc['seconds']:,.3f} s after the order"
 
 
 def _receiver(page: Page, one: Document) -> None:

@@ -8,6 +8,7 @@ core compares the real ids and applies trust and ``known_at``.
 import math
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -439,28 +440,32 @@ class Reader:
 
     # A picture
 
-    def load_nearby(self, world: World, key: str, most: int) -> tuple[set[str], set[str]]:
+    def load_nearby(self, world: World, key: str, most: int) -> tuple[set[str], set[str], bool]:
         """Bring an element, or what names something, into a world, with all above it and so much of what is below.
 
         Which of very many come is the same for the same store, and spread over those that they hang on.
 
         Returns:
-            The keys of where it starts, and of all that was brought in of what is at and below it.
+            The keys of where it starts; of all that was brought in of what is at and below it; whether more name it.
         """
+        more = False
         if key.startswith(("token:", "delegation:")):
             starts = {self._keys(key)}
         else:
             party = self._party({key}) if key.startswith("principal:") else {self._keys(key)}
-            starts = set()
+            naming: dict[int, None] = {}
             for hashed in sorted(party):
-                starts.update(self._naming(hashed, most - len(starts)))
+                naming.update(dict.fromkeys(self._naming(hashed, most + 1)))
+                if more := len(naming) > most:
+                    break
+            starts = set(islice(naming, most))
         near, frontier = set(starts), starts
         while frontier and len(near) < most:
             children = self._first(_CHILDREN[self._dialect], {"keys": list(frontier)}, most)
             frontier = set(sorted(children - near)[: most - len(near)])
             near |= frontier
         loaded = self.load_hashed(world, near)
-        return {one for one in loaded if self._keys(one) in starts}, loaded
+        return {one for one in loaded if self._keys(one) in starts}, loaded, more
 
     def children_of(self, keys: Collection[str]) -> dict[str, int]:
         """How many elements are said to depend on each of some elements directly; only of those that have any."""

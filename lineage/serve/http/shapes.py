@@ -573,7 +573,14 @@ class Node(_Node):
     y: int
 
 
-Edge = TypedDict("Edge", {"from": str, "to": str, "roles": list[str]})
+class Spot(TypedDict):
+    """Where a line runs past others, as if a box stood there."""
+
+    x: int
+    y: int
+
+
+Edge = TypedDict("Edge", {"from": str, "to": str, "roles": list[str], "via": list[Spot]})
 Edge.__doc__ = "What depends on what."
 
 
@@ -600,6 +607,7 @@ class Graph(TypedDict):
     nodes: list[Node]
     edges: list[Edge]
     collapsed: list[Collapsed]
+    more_name_it: bool
     complete: bool
     as_of: AsOf
 

@@ -5,16 +5,17 @@ from typing import Any, Final
 from uuid import uuid4
 
 from lineage.core.elements import ELEMENT_KINDS, key_of
-from lineage.core.times import format_instant
+from lineage.core.times import format_instant, parse_instant
 from lineage.serve import render_lists, render_revocations
 from lineage.serve.documents import Document
+from lineage.serve.graph import MOST
 from lineage.serve.http.orders import REASONS
 from lineage.serve.web import glossary, views, words
 from lineage.serve.web.links import Links
 from lineage.serve.web.pages import Asked, first_entry
 
 ENDS: Final = 20  # hops at either end that are shown of a chain longer than both
-AROUND: Final = "100"  # elements of the graph that is asked when they were valid
+AROUND: Final = 100  # elements of the graph that is asked when they were valid; more for a longer chain
 MANY: Final = 5_000  # facts that mention something; of more its actions are not listed beside it
 OPEN: Final = 100  # of what is open at receivers, on one page
 FEW: Final = 20  # entries of what is shown beside something
@@ -105,7 +106,7 @@ def diff(asked: Asked) -> Shown:
 def graph(asked: Asked) -> Shown:
     """The graph around a thing."""
     doc = asked.document
-    return {"of": f"{doc['kind']}:{doc['id']}", "drawing": views.drawing(doc)}
+    return {"of": f"{doc['kind']}:{doc['id']}", "drawing": views.drawing(doc), "hangs_on": views.hangs_on(doc)}
 
 
 def reach(asked: Asked, *, new: Collection[str] = ()) -> Shown:
@@ -133,15 +134,17 @@ def revocation(asked: Asked) -> Shown:
     """Whether a revocation is over."""
     doc = asked.document
     start = first_entry(asked.query)
+    liftable = [one for one in doc["orders"] if one["mode"] == "suspend" or one["target"]["kind"] not in ELEMENT_KINDS]
+    lifted = [one for one in liftable if one["lifted_at"] and parse_instant(one["lifted_at"]) <= asked.query.now]
     return {
         "said": words.of_closure(doc),
         "start": start,
         "open_here": doc["open"][start : start + OPEN],
         "next": start + OPEN if len(doc["open"]) > start + OPEN else None,
         "open_words": render_revocations.REASONS,
-        "liftable": any(
-            one["mode"] == "suspend" or one["target"]["kind"] not in ELEMENT_KINDS for one in doc["orders"]
-        ),
+        "liftable": len(lifted) < len(liftable),
+        "lifted_at": max(one["lifted_at"] for one in lifted) if 0 < len(lifted) == len(doc["orders"]) else None,
+        "for_good": not liftable,
     }
 
 
@@ -152,6 +155,7 @@ def whole_case(asked: Asked) -> Shown:
         "facts": [{**item, "fields": views.fields(item["event"], item["of"])} for item in doc["facts"]["items"]],
         "hops": views.hops(doc["answer"]) if "chain" in doc["answer"] else [],
         "drawing": views.drawing(doc["graph"]) if doc["graph"] else None,
+        "hangs_on": views.hangs_on(doc["graph"]) if doc["graph"] else {},
         "meanings": glossary.STATES | {word: glossary.TERMS[word] for word in _OF_A_CASE},
         "chart": views.validity(doc["answer"], doc["graph"], _marks(doc["answer"]), besides=[(doc["at"], "as of")])
         if "chain" in doc["answer"]
@@ -193,7 +197,9 @@ def _by_kind(items: list[Document]) -> dict[str, list[Document]]:
 def _chain(asked: Asked, around: str | None, marks: list[tuple[str, str]]) -> Shown:
     """The chain, and when what it rests on was valid: what the graph around its authority says."""
     first, hidden, last = views.cut(views.hops(asked.document), ENDS)
-    graph = None if around is None else asked.more("/graph", of=around, most=AROUND)
+    # Half of a graph at most is what it stands on.
+    most = max(2 * (len(asked.document["tokens"]) + len(asked.document["delegations"]) + 1), AROUND)
+    graph = None if around is None else asked.more("/graph", of=around, most=str(min(most, MOST)))
     if asked.at is not None:
         marks = [*marks, (format_instant(asked.at), "asked about")]
     now = [] if asked.at is not None else [(format_instant(asked.query.now), "now")]

@@ -1,7 +1,8 @@
 """What a page shows of a document beside the document itself: pure functions of it, so that no template computes."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
+from unicodedata import east_asian_width
 
 from lineage.core.times import format_instant, parse_instant
 from lineage.serve import phrases, render, render_lists
@@ -13,6 +14,7 @@ _BEFORE: Final = 0.06  # of the span that is shown, in front of the first moment
 _BEHIND: Final = 0.22  # and behind the last
 _STRETCH: Final = 6  # times the span of what matters, that the scale may grow for what is shown besides
 _MINUTE: Final = 60_000_000
+_ENDED: Final = ("revoked", "cascaded", "suspended")
 _LAST: Final = parse_instant("9999-12-31T23:59:59Z")
 
 
@@ -68,7 +70,7 @@ def validity(
         marks: Moments that matter, each with what it is called.
         besides: Moments that are shown as well, unless the bars would be too short to read with them.
     """
-    elements = _timed(doc, graph)
+    elements, left_out = _timed(doc, graph)
     if not elements:
         return None
     moments = {name: parse_instant(moment) for moment, name in marks}
@@ -91,7 +93,8 @@ def validity(
         "marks": [{"x": across(moment), "name": name} for name, moment in {**moments, **also}.items()],
         "begins": format_instant(left),
         "ends": format_instant(right),
-        "ended": next((row["state"] for row in rows if row["dead_width"]), None),
+        "ended": _looks(row["state"] for row in rows if row["dead_width"] and row["dead_x"] < WIDTH),
+        "left_out": left_out,
     }
 
 
@@ -120,13 +123,23 @@ def _wide(width: int, *, at_all: bool) -> int:
     return max(width, _SEEN) if at_all else 0
 
 
-def _timed(doc: Document, graph: Document | None) -> dict[str, Document]:
-    """What is known to have been issued, by key: delegations, then tokens, each root first."""
+def _looks(states: Iterable[str]) -> list[str]:
+    """How what orders ended is drawn: one colour for what is dead, one for what is suspended."""
+    return sorted({"suspended" if state == "suspended" else "revoked" for state in states})
+
+
+def _timed(doc: Document, graph: Document | None) -> tuple[dict[str, Document], int]:
+    """What is known to have been issued, by key: delegations, then tokens, each root first; and how many are left out.
+
+    Left out is what the graph does not reach, unless its hop says all: not when an order ended it.
+    """
     nodes = {node["key"]: node for node in (graph["nodes"] if graph else ())}
     hops = {key: hop for hop in doc["chain"] if (key := _key(hop)) is not None}
+    whole = {key: hop for key, hop in hops.items() if hop["state"] not in _ENDED or hop.get("because")}
     led = [f"delegation:{id_}" for id_ in doc["delegations"]] + [f"token:{id_}" for id_ in doc["tokens"]]
-    found = {key: nodes.get(key) or hops.get(key) for key in (*led, *hops)}
-    return {key: one for key, one in found.items() if one is not None and one["issued_at"] is not None}
+    found = {key: nodes.get(key) or whole.get(key) for key in (*led, *hops)}
+    timed = {key: one for key, one in found.items() if one is not None and one["issued_at"] is not None}
+    return timed, sum(one is None for one in found.values())
 
 
 # What an event says
@@ -165,27 +178,46 @@ def killed(plan: Document, new: Collection[str]) -> list[Document]:
     return sorted(listed, key=lambda one: not one["new"])
 
 
-# The drawing of a graph
+# The graph as a table, and as a drawing
+
+
+def hangs_on(graph: Document) -> dict[str, Document]:
+    """What each element of a graph hangs on: what is shown of it, and how many more."""
+    found: dict[str, Document] = {node["key"]: {"shown": [], "more": 0} for node in graph["nodes"]}
+    for edge in graph["edges"]:
+        found[edge["to"]]["shown"].append({"key": edge["from"], "roles": edge["roles"]})
+    for one in graph["collapsed"]:
+        if one["where"] == "above":
+            found[one["of"]]["more"] += one["count"]
+    return found
+
 
 NODE: Final = (240, 40)  # units, width and height of a node
 COLLAPSED: Final = 90  # units, width of a node that stands for others
 _MARGIN: Final = 16
-_SHOWN: Final = 34  # characters of an id that fit into a node; the table beside has all of it
+_SHOWN: Final = 34  # columns of an id that fit into a node; the table beside has all of it
+_EASE: Final = 30  # and that fit as they are; more are drawn as narrow as they have to be
 
 
 def drawing(doc: Document) -> Document:
     """The graph as shapes: where boxes stand, what is written in them, and how the lines run."""
     width, height = NODE
     boxes = {node["key"]: node for node in (*doc["nodes"], *doc["collapsed"])}
-    places = {key: (node["x"] + _MARGIN, node["y"] + _MARGIN) for key, node in boxes.items()}
+    places = {key: _inside(node) for key, node in boxes.items()}
+    for one in doc["collapsed"]:
+        if one["where"] == "above":  # on the side of what it is above
+            x, y = places[one["key"]]
+            places[one["key"]] = (x + width - COLLAPSED, y)
     wide = {node["key"]: width for node in doc["nodes"]} | {one["key"]: COLLAPSED for one in doc["collapsed"]}
-    lines = [(edge["from"], edge["to"]) for edge in doc["edges"]]
+    lines = [(edge["from"], edge["to"], [_inside(spot) for spot in edge["via"]]) for edge in doc["edges"]]
     lines += [
-        (one["of"], one["key"]) if one["where"] == "below" else (one["key"], one["of"]) for one in doc["collapsed"]
+        (one["of"], one["key"], []) if one["where"] == "below" else (one["key"], one["of"], [])
+        for one in doc["collapsed"]
     ]
+    every = [*places.values(), *(spot for *_, via in lines for spot in via)]
     return {
-        "width": max((x for x, _ in places.values()), default=0) + width + _MARGIN,
-        "height": max((y for _, y in places.values()), default=0) + height + _MARGIN,
+        "width": max((x for x, _ in every), default=0) + width + _MARGIN,
+        "height": max((y for _, y in every), default=0) + height + _MARGIN,
         "node_width": width,
         "node_height": height,
         "collapsed_width": COLLAPSED,
@@ -196,6 +228,7 @@ def drawing(doc: Document) -> Document:
                 "state": node["state"],
                 "focus": node["focus"],
                 "label": _short(node["id"]),
+                "narrow": _columns(node["id"]) > _EASE,
                 "under": f"{node['kind']}, {node['state'].replace('_', ' ')}",
             }
             for node in doc["nodes"]
@@ -204,18 +237,40 @@ def drawing(doc: Document) -> Document:
             {"x": places[one["key"]][0], "y": places[one["key"]][1], "label": f"+{one['count']:,}"}
             for one in doc["collapsed"]
         ],
-        "lines": [_line(places[above], places[below], wide[above]) for above, below in lines],
+        "lines": [_line(places[above], places[below], wide[above], via) for above, below, via in lines],
     }
 
 
-def _line(above: tuple[int, int], below: tuple[int, int], width: int) -> str:
-    """A curve from the right of one box, so wide, to the left of another."""
-    height = NODE[1]
-    x, y = above[0] + width, above[1] + height // 2
-    to_x, to_y = below[0], below[1] + height // 2
-    half = (x + to_x) // 2
-    return f"M{x} {y}C{half} {y} {half} {to_y} {to_x} {to_y}"
+def _inside(spot: Document) -> tuple[int, int]:
+    return spot["x"] + _MARGIN, spot["y"] + _MARGIN
+
+
+def _line(above: tuple[int, int], below: tuple[int, int], width: int, via: Sequence[tuple[int, int]]) -> str:
+    """A curve from the right of one box, so wide, to the left of another, straight through the places between."""
+    middle = NODE[1] // 2
+    x, y = above[0] + width, above[1] + middle
+    line = f"M{x} {y}"
+    for number, (to_x, top) in enumerate([*via, below]):
+        to_y, half = top + middle, (x + to_x) // 2
+        line += f"C{half} {y} {half} {to_y} {to_x} {to_y}"
+        x, y = to_x + NODE[0], to_y
+        if number < len(via):
+            line += f"H{x}"
+    return line
 
 
 def _short(id_: str) -> str:
-    return id_ if len(id_) <= _SHOWN else f"…{id_[1 - _SHOWN :]}"
+    """As much of an id as fits: its end, which tells it from its neighbours."""
+    room, start = _SHOWN - _columns(id_), 0
+    if room >= 0:
+        return id_
+    room -= 1  # for the dots
+    while room < 0:
+        room += _columns(id_[start])
+        start += 1
+    return f"…{id_[start:]}"
+
+
+def _columns(text: str) -> int:
+    """How wide it is; letters of East Asia take two columns."""
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)

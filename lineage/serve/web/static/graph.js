@@ -10,10 +10,32 @@
     active: "good", revoked: "bad", cascaded: "bad", suspended: "warn", not_yet_valid: "warn", unknown: "odd",
   };
   const LEGIBLE = 0.75; // of the size of the document; smaller is a pattern, and no text
-  const LONGEST = 32; // characters of an id in a box; its end tells it from its neighbours, and the table has all of it
+  const LONGEST = 31; // columns of an id in a box; its end tells it from its neighbours, and the table has all of it
   const STEP = 80; // pixels that an arrow key moves
+  const WIDE = 240; // units, width of a box
+  const NARROW = 70; // of one that stands for others: on the side of the one that it says it of
 
-  const short = (id) => (id.length > LONGEST ? `\u2026${id.slice(1 - LONGEST)}` : id);
+  const columns = (letter) => (/[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\u{1f300}-\u{3fffd}]/u.test(letter) ? 2 : 1);
+  const short = (id) => {
+    const letters = [...id];
+    let room = LONGEST - letters.reduce((sum, letter) => sum + columns(letter), 0);
+    if (room >= 0) return id;
+    for (room -= 1; room < 0; room += columns(letters.shift()));
+    return `\u2026${letters.join("")}`;
+  };
+
+  // The places that a line runs through, in the terms of the one who draws it: along the straight line, and beside it.
+  const bends = (from, via, to) => {
+    const half = WIDE / 2;
+    const [x, y] = [from.x + half, from.y];
+    const [dx, dy] = [to.x - half - x, to.y - y];
+    const length = Math.hypot(dx, dy);
+    const points = via.flatMap((spot) => [[spot.x - half - x, spot.y - y], [spot.x + half - x, spot.y - y]]);
+    return {
+      weights: points.map(([px, py]) => (px * dx + py * dy) / (length * length)),
+      distances: points.map(([px, py]) => (py * dx - px * dy) / length),
+    };
+  };
 
   const draw = (doc) => {
     const nodes = doc.nodes.map((node) => ({
@@ -26,9 +48,16 @@
     const more = doc.collapsed.map((one) => ({
       data: { id: one.key, label: `+${one.count.toLocaleString("en")}`, of: one.of },
       classes: "collapsed",
-      position: { x: one.x, y: one.y },
+      position: { x: one.x + ((one.where === "above" ? 1 : -1) * (WIDE - NARROW)) / 2, y: one.y },
     }));
-    const edges = doc.edges.map((edge) => ({ data: { source: edge.from, target: edge.to } }));
+    const places = new Map(doc.nodes.map((node) => [node.key, node]));
+    const edges = doc.edges.map((edge) => {
+      const [from, to] = [places.get(edge.from), places.get(edge.to)];
+      return {
+        data: { source: edge.from, target: edge.to, ...bends(from, edge.via, to) },
+        classes: from.layer >= to.layer ? "back" : edge.via.length ? "bent" : "",
+      };
+    });
     const rest = doc.collapsed.map((one) => ({
       data: one.where === "below" ? { source: one.of, target: one.key } : { source: one.key, target: one.of },
     }));
@@ -44,7 +73,7 @@
       maxZoom: 3,
       style: [
         { selector: "node", style: {
-          shape: "round-rectangle", width: 240, height: 40, label: "data(label)", color: colour("ink"),
+          shape: "round-rectangle", width: WIDE, height: 40, label: "data(label)", color: colour("ink"),
           "background-color": colour("sheet"), "border-width": 2, "border-color": colour("edge"), "font-size": 12.5,
           "text-valign": "center", "text-wrap": "wrap", "font-family": "sans-serif",
         } },
@@ -52,11 +81,21 @@
           selector: `node[state="${state}"]`, style: { "border-color": colour(name) },
         })),
         { selector: "node[?focus]", style: { "border-width": 4, "background-color": colour("calm-tint") } },
-        { selector: "node.collapsed", style: { width: 70, "border-style": "dashed" } },
+        { selector: "node.collapsed", style: { width: NARROW, "border-style": "dashed" } },
         { selector: "node.chosen", style: { "outline-width": 4, "outline-color": colour("mark"), "outline-offset": 3 } },
         { selector: "edge", style: {
           width: 1.5, "line-color": colour("edge"), "target-arrow-color": colour("edge"), "target-arrow-shape": "triangle",
           "curve-style": "straight", "arrow-scale": 0.9,
+          // From the right of a box to the left of the next: a line never runs behind a third one.
+          "source-endpoint": "50% 0%", "target-endpoint": "-50% 0%",
+        } },
+        { selector: "edge.back", style: { // of a circle
+          "curve-style": "unbundled-bezier", "control-point-distances": 60, "control-point-weights": 0.5,
+          "source-endpoint": "outside-to-node", "target-endpoint": "outside-to-node",
+        } },
+        { selector: "edge.bent", style: {
+          "curve-style": "segments", "edge-distances": "endpoints",
+          "segment-weights": "data(weights)", "segment-distances": "data(distances)",
         } },
       ],
     });
