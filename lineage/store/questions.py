@@ -8,7 +8,7 @@ core compares the real ids and applies trust and ``known_at``.
 import math
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -30,9 +30,9 @@ from lineage.core.rule import State
 from lineage.core.times import Instant
 from lineage.core.trust import TrustTable, authorised
 from lineage.core.world import World
-from lineage.store.sql import among, chunks, found_by, given, of_each
+from lineage.store.sql import among, chunks, found_by, given, given_texts, of_each
 from lineage.store.tables import Keys, accepted, fact, in_role_upward, name, ref, sighting, span_of, spread
-from lineage.store.walks import Places, Walk, part_of
+from lineage.store.walks import LOOKED_UP, Places, Walk, part_of
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
 FACT = (fact.c.n, fact.c.recorded_at, fact.c.misrouted, fact.c.value, _EARLIEST_SIGHTING.label("again"))
@@ -169,7 +169,7 @@ _RECEIVERS = sa.select(name.c.key).distinct().where(sa.text("key >= 'receiver:' 
 _DELIVERED = (
     sa.select(spread.c.key, spread.c.state, accepted.c.receiver, accepted.c.at)
     .outerjoin(accepted, (accepted.c.seq == spread.c.seq) & (accepted.c.at <= sa.bindparam("by")))
-    .where(spread.c.key.in_(sa.bindparam("keys", expanding=True)), spread.c.recorded_at <= sa.bindparam("by"))
+    .where(spread.c.key.in_(given_texts("keys")), spread.c.recorded_at <= sa.bindparam("by"))
     .order_by(spread.c.seq)
 )
 
@@ -182,6 +182,22 @@ def fact_of(row: Any, decode: Callable[[bytes], Event]) -> Fact:
     """A row of FACT as a fact, recorded when the first of its records was."""
     _, recorded_at, misrouted, value, again = row
     return Fact(decode(value), recorded_at if again is None or again > recorded_at else again, bool(misrouted))
+
+
+class Stretch(NamedTuple):
+    """The next facts that mention a thing.
+
+    Attributes:
+        facts: Their numbers, each with the fact, or None where it is unauthorised, unknown or of another thing.
+        more: Whether more follow.
+        end: Where, if that is not behind the last of them.
+        is_spent: Whether as many were looked up as may be.
+    """
+
+    facts: Iterator[tuple[int, Fact | None]]
+    more: bool
+    end: Places | None
+    is_spent: bool
 
 
 class Reader:
@@ -248,8 +264,8 @@ class Reader:
         most: int,
         latest_first: bool = False,
         of_acts: bool = False,
-        known: bool = False,
-    ) -> tuple[Iterator[tuple[int, Fact | None]], bool]:
+        looked_up: int = LOOKED_UP,
+    ) -> Stretch:
         """The next facts that are about a thing or mention it, in the order in which the log took them.
 
         Args:
@@ -258,17 +274,20 @@ class Reader:
             most: How many at most.
             latest_first: Whether what the log took last comes first.
             of_acts: Whether none but actions and decisions are wanted; others may come all the same.
-            known: Whether what is not known is passed over in the database, which looks at each fact for it.
-
-        Returns:
-            The numbers of these facts, each with the fact, or None where it is unauthorised, unknown or of another
-            thing; and whether more follow.
+            looked_up: At how many the database looks at most whether they were known.
         """
-        known_at = self.known_at if known else None
-        walk = Walk(self._keys(key), latest_first=latest_first, of_acts=of_acts, known_at=known_at)
-        part = part_of(self._connection, walk, places, most, self._rows_at)
+        walk = Walk(
+            self._keys(key),
+            most,
+            latest_first=latest_first,
+            of_acts=of_acts,
+            known_at=self.known_at,
+            looked_up=looked_up,
+        )
+        part = part_of(self._connection, walk, places, self._rows_at)
         found = ((row.n, fact_of(row, self._decode)) for row in part.rows)
-        return ((number, fact if self._says(fact, key) else None) for number, fact in found), part.more
+        rows = ((number, fact if self._says(fact, key) else None) for number, fact in found)
+        return Stretch(rows, part.more, part.end, part.is_spent)
 
     def numbered_about(self, keys: Collection[str], *, mentioning: str) -> dict[str, list[int]]:
         """The numbers of the facts, authorised and known, about some things that mention another, by the thing."""
