@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from lineage.core.closure import Closure, Judged, Tally, close, in_force_at, uses_under
+from lineage.core.closure import Closure, Judged, Tally, close, ended_of, in_force_at, uses_under
 from lineage.core.elements import split_key
 from lineage.core.errors import RefusedError
 from lineage.core.events import canonical_json, digest
@@ -180,7 +180,7 @@ def _judged(reader: Reader, world: World, revocation: str, at: Instant) -> Itera
         uses = uses_under(part, lines, at)
         delivered = reader.deliveries(keys, at)
         for line in lines:
-            yield Judged(line, uses.get(line.key, ()), delivered)
+            yield Judged(ended_of(line), uses.get(line.key, ()), delivered)
 
 
 def closure_document(found: Closure) -> Document:
@@ -240,7 +240,7 @@ def confirmation_of(reader: Reader, world: World, key: str, at: Instant, *, succ
         if successes:
             reader.load_successes(world, [key], line.order.effective_at)
         uses = uses_under(world, [line], at).get(key, [])
-        found = close(world, id_, at, [Judged(line, uses, delivered)])
+        found = close(world, id_, at, [Judged(ended_of(line), uses, delivered)])
         unconfirmed += [{"revocation": id_, "receiver": one.receiver, "reason": one.reason} for one in found.open]
         used_after.update(use.action for use in uses if use.in_force)
     return {"revoked_by": ids, "unconfirmed": unconfirmed, "used_after": sorted(used_after)}
