@@ -10,6 +10,7 @@ DelegraphError
 ├── DriftError                an order would kill what the plan did not list
 ├── UnavailableError          the log or the store is away; the only fault worth retrying
 │   ├── AbsentError           it does not come by itself: somebody has to make it, or to name another
+│   ├── PendingError          it is being worked out; ask again
 │   └── NotAtOnceError        there is no answer without waiting; ask again where one may wait
 └── IntegrityError            what is stored contradicts itself or the log
     └── FencedError           another consumer has moved the position; nothing was written
@@ -82,6 +83,10 @@ class AbsentError(UnavailableError):
     """There is no such log or store, or not one of ours: to wait does not help, the message names what does."""
 
     retriable = False
+
+
+class PendingError(UnavailableError):
+    """What was asked for takes longer than somebody would wait, and is being worked out."""
 
 
 class NotAtOnceError(UnavailableError):

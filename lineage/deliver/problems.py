@@ -17,6 +17,7 @@ from lineage.core.errors import (
     DriftError,
     FencedError,
     IntegrityError,
+    PendingError,
     RefusedError,
     UnavailableError,
 )
@@ -30,6 +31,7 @@ _FAULTS: Final[tuple[tuple[type[DelegraphError], HTTPStatus, str, str], ...]] = 
     (UnauthenticatedError, HTTPStatus.UNAUTHORIZED, "unauthenticated", "Who asks is not known"),
     (ForbiddenError, HTTPStatus.FORBIDDEN, "forbidden", "The caller may not do that"),
     (DriftError, HTTPStatus.CONFLICT, "drifted", "The order would kill what the plan does not list"),
+    (PendingError, HTTPStatus.SERVICE_UNAVAILABLE, "pending", "It is being worked out"),
     (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The log or the store is away"),
     (FencedError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The log or the store is away"),
     (IntegrityError, HTTPStatus.SERVICE_UNAVAILABLE, "integrity", "What is stored contradicts itself or the log"),

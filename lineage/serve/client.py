@@ -25,6 +25,7 @@ from lineage.core.errors import (
     DriftError,
     IntegrityError,
     OtherOrderError,
+    PendingError,
     RefusedError,
     UnavailableError,
 )
@@ -41,6 +42,7 @@ _Answer = TypeVar("_Answer")
 _FAULTS: Final[dict[str, type[DelegraphError]]] = {
     "unauthenticated": UnauthenticatedError,
     "forbidden": ForbiddenError,
+    "pending": PendingError,
     "unavailable": UnavailableError,
     "fault": UnavailableError,
     "integrity": IntegrityError,

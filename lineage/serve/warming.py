@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from lineage.core.errors import DelegraphError
+from lineage.serve.revocations import latest, work_out
 from lineage.serve.service import Service
 
 logger = logging.getLogger(__name__)
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 _NOBODY: Final = "urn:delegraph:nobody"  # asked about, so that statements are made ready; none is found
 _BREATH_SECONDS: Final = 0.02  # between two steps, for those who ask meanwhile
 _GOODBYE_SECONDS: Final = 3
+_PATIENCE_SECONDS: Final = 1  # until it is seen that serving has ended
+_LATEST: Final = 20  # revocations that the start page shows first
 
 
 @contextmanager
@@ -59,4 +62,21 @@ def steps_of(service: Service) -> Iterator[None]:
         reader.load_receivers(world)
     yield
     while service.store.sequence_holes(steps=1) is None:
+        yield
+
+
+def ends_of(service: Service) -> Iterator[None]:
+    """Work out what the latest revocations end, and from then on what is too much for whoever asks to wait for."""
+    ends = service.ends
+    if ends is None:
+        return
+    for revocation in latest(service, _LATEST):
+        ends.want(revocation)
+    while True:
+        wanted = ends.wanted(_PATIENCE_SECONDS)
+        if wanted is not None:
+            try:
+                work_out(service, wanted)
+            except DelegraphError as fault:  # whoever asks again has it tried again
+                logger.info("what %s ends is not worked out: %s", wanted, fault)
         yield

@@ -515,7 +515,12 @@ class Reader:
                 world.add(found)
 
     def parts_below(
-        self, targets: Collection[tuple[str, Instant]], nearby: Collection[Fact], *, size: int = PART
+        self,
+        targets: Collection[tuple[str, Instant]],
+        nearby: Collection[Fact],
+        *,
+        size: int = PART,
+        most: float = math.inf,
     ) -> Iterator[tuple[World, set[str]]]:
         """Everything at and below some targets, in parts: worlds with the keys of the elements that each is for.
 
@@ -525,11 +530,15 @@ class Reader:
             targets: Keys, each with an instant: what ended with all below it by then may be left out.
             nearby: What every part is to hold: orders, lifts, registrations.
             size: How many elements a part is for.
+            most: How many there may be in all.
+
+        Raises:
+            TooManyError: There are more; none was loaded.
 
         Memory:
             A part, and eight bytes for each element; a few times that while the target is named by very many.
         """
-        below = self._keys_below(targets)
+        below = self._keys_below(targets, most)
         own = {self._keys(key): key for key, _ in targets if key.startswith(("token:", "delegation:"))}
         for start in range(0, len(below), size):
             part = set(below[start : start + size])
@@ -544,7 +553,7 @@ class Reader:
                     keys.add(key)
             yield world, keys
 
-    def _keys_below(self, targets: Collection[tuple[str, Instant]]) -> "array[int]":
+    def _keys_below(self, targets: Collection[tuple[str, Instant]], most: float) -> "array[int]":
         """The hashes of everything at and below some targets, each once."""
         below = array("q")
         sources = 0
@@ -564,7 +573,11 @@ class Reader:
                 rows = self._connection.execute(
                     _KEYS_BELOW[self._dialect], {"keys": part, "span": span}, execution_options={"yield_per": _FETCHED}
                 )
-                below.extend(rows.scalars())
+                for some in rows.scalars().partitions():
+                    below.extend(some)
+                    if len(below) > most and (sources < 2 or len(set(below)) > most):  # noqa: PLR2004 (one alone)
+                        rows.close()
+                        raise TooManyError(f"more than {most:,} elements hang on it")
         return below if sources < 2 else array("q", dict.fromkeys(below))  # noqa: PLR2004 (one alone has each once)
 
     def load_successes(self, world: World, keys: Collection[str], since: Instant) -> None:
