@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from ingest import codec
-from lineage.core.errors import PendingError
+from lineage.core.errors import PendingError, TooManyError
 from lineage.core.rule import State
 from lineage.core.spreading import Change, Outcome, Version
 from lineage.serve import ends, revocations, warming
@@ -179,6 +179,17 @@ def test_which_authority_an_action_had_counts_at_once(desk: Desk):
     assert (["action:a1"], []) == tuple([one["of"] for one in found["findings"]] for found in (before, after))
 
 
+def test_a_use_counts_from_when_it_happened(desk: Desk):
+    """
+    What a clock that is ahead says of later is known already, and counts later.
+    """
+    desk.take(done("a1", "10:05", token="t3"))
+    with keeping_at(desk) as (_, service):
+        found = [verdict(service, worlds.moment_of(day(at)))[2] for at in ("10:00", "10:04", "10:05")]
+
+    assert [[], [], ["action:a1"]] == found
+
+
 def test_a_suspension_is_over_when_what_it_suspended_has_ended(desk: Desk):
     """
     What is kept holds until the next time in it: the end of a token that is suspended is one.
@@ -210,6 +221,28 @@ def test_what_is_much_is_worked_out_while_nobody_waits(desk: Desk, monkeypatch: 
         assert [(None, None, None)] == [(one["verdict"], one["elements"], one["open"]) for one in board]
         assert (("PARTIAL", 3, []), ["PARTIAL"]) == (after[0], [one["verdict"] for one in after[1]])
         assert ["PARTIAL"] * 2 == [verdict(service, at)[0] for at in (AT - 1, AT + 1_000_000_000)]
+
+
+def test_what_is_too_much_to_be_kept_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """
+    What would be worked out again and again and never be kept is refused with the command that does it; the others on
+    the board have their verdicts.
+    """
+    monkeypatch.setattr(revocations, "AT_ONCE", 1)
+    monkeypatch.setattr(ends, "KEPT", 2)
+    desk.take(token("t7"), ordered("r7", "token", "t7", "09:40"))
+    with keeping_at(desk) as (_, service):
+        with pytest.raises(PendingError):
+            verdict(service)
+        next(warming.ends_of(service))
+        with pytest.raises(TooManyError, match="delegraph closure 'rev'"):
+            verdict(service)
+        board = revocations.revocations(service, at=AT)["items"]
+        desk.take(ordered("rev", "token", "t7", "09:50"))
+        with pytest.raises(PendingError):
+            verdict(service)
+
+    assert {("rev", None), ("r7", "PARTIAL")} == {(one["revocation"], one["verdict"]) for one in board}
 
 
 def test_what_came_while_it_was_worked_out_is_not_missed(desk: Desk):

@@ -86,9 +86,14 @@ class Gathering:
             self._moments.update(fact.event.occurred_at for fact in done)
         return ended
 
+    @property
+    def is_too_much(self) -> bool:
+        """Whether it is too much to be kept, as far as it came."""
+        return self._left < 0
+
     def ends(self) -> Ends | None:
         """All of it; None: it is too much."""
-        if self._left < 0:
+        if self.is_too_much:
             return None
         if any(order.suspends for order in self._orders):  # a suspension is over when what it suspends has ended
             self._moments.update(one.ends_at for one in self._ended)
@@ -138,6 +143,7 @@ class KeptEnds:
         # All of these stand still while the follower says so.
         self._ends: dict[str, Ends] = {}
         self._size = 0
+        self._too_much: set[str] = set()
         self._watches: WeakSet[Watch] = WeakSet()
 
     def watch(self) -> Watch:
@@ -173,6 +179,15 @@ class KeptEnds:
             while self._size > KEPT:
                 self._drop(next(iter(self._ends)))
 
+    def give_up(self, revocation: str) -> None:
+        """Remember that it was worked out, and that it is too much to be kept."""
+        with self._follower.held():
+            self._too_much.add(revocation)
+
+    def is_too_much(self, revocation: str) -> bool:
+        """Whether it was worked out, and is too much to be kept."""
+        return revocation in self._too_much
+
     def want(self, revocation: str) -> None:
         """Have it worked out by whoever asks for what is wanted."""
         if revocation not in self._waiting:
@@ -195,15 +210,17 @@ class KeptEnds:
     def _begin(self, _still: Store) -> None:
         self._ends.clear()
         self._size = 0
+        self._too_much.clear()
         for watch in self._watches:
             watch.is_over = True
 
     def _drop_touched(self, still: Store, positions: Mapping[tuple[str, int], int]) -> None:
-        if not self._ends and not self._watches:
+        if not self._ends and not self._watches and not self._too_much:
             return
         came = [fact.event for fact in chain(still.facts_behind(positions), still.facts_again_behind(positions))]
         with still.reader(trust=None) as reader:
             touched = touched_by(reader, came)
+        self._too_much -= touched.revocations
         for watch in self._watches:
             watch.missed.append(touched)
         for revocation, ends in list(self._ends.items()):
@@ -274,12 +291,9 @@ def touched_by(reader: Reader, came: Iterable[Event]) -> Touched:
 
 def _beside(reader: Reader, acts: Collection[str]) -> Iterator[str]:
     """The keys of all that stands beside some actions and decisions."""
-    decisions = {act for act in acts if act.startswith("decision:")}
-    referring = {about(fact.event) for fact in reader.facts_referring(decisions, Role.USES)}
-    actions = {act for act in {*acts, *referring} if act.startswith("action:")}
-    done = reader.facts_about(actions)
+    done = reader.facts_about(acts)
     named = {key for fact in done for key in _of_an_act(fact.event) if key.startswith("decision:")}
-    for fact in chain(done, reader.facts_about(decisions | named)):
+    for fact in chain(done, reader.facts_about(named - set(acts))):
         yield from _of_an_act(fact.event)
 
 

@@ -159,6 +159,7 @@ def receipt_page(
 
     Raises:
         PendingError: It is of more elements than somebody would wait for.
+        TooManyError: It is of more than is kept.
     """
     with _moment(service, known_at) as moment:
         world = around(moment.reader, revocation)
@@ -210,6 +211,7 @@ class _Moment:
 
         Raises:
             PendingError: It is more than ``most``, and is worked out in the background.
+            TooManyError: It was, and is more than is kept.
         """
         since = min(order.effective_at for order in orders_of(world, revocation))
         try:
@@ -218,8 +220,14 @@ class _Moment:
                 uses = uses_under(part, lines, at)
                 yield gathering.take(part, lines, uses), uses
         except TooManyError:
-            assert self.service.ends is not None  # noqa: S101 (else there is no bound)
-            self.service.ends.want(revocation)
+            kept = self.service.ends
+            assert kept is not None  # noqa: S101 (else there is no bound)
+            if kept.is_too_much(revocation):
+                raise TooManyError(
+                    f"what {revocation} ends is too much to be looked at here; on the command line it takes its time: "
+                    f"delegraph closure '{revocation}', or delegraph receipt"
+                ) from None
+            kept.want(revocation)
             raise PendingError(f"what {revocation} ends is being worked out, for it is much; ask again") from None
         self.keep(revocation, gathering.ends())
 
@@ -249,7 +257,9 @@ def work_out(service: Service, revocation: str) -> None:
         if world.orders.by_id.get(revocation) and moment.ends(revocation, at) is None:
             gathering = Gathering(world, revocation, at)
             for _ in moment.gathered(world, revocation, at, gathering, most=math.inf):
-                pass
+                if gathering.is_too_much and service.ends is not None:
+                    service.ends.give_up(revocation)
+                    return
 
 
 # The verdict
@@ -296,6 +306,7 @@ def _close(moment: _Moment, world: World, revocation: str, at: Instant) -> Closu
 
     Raises:
         PendingError: It is of more elements than somebody would wait for.
+        TooManyError: It is of more than is kept.
     """
     ends = moment.ends(revocation, at)
     judged = _judged(moment, world, revocation, at) if ends is None else _judged_again(moment.reader, ends, at)
@@ -421,7 +432,7 @@ def revocations(
                 assert about is not None  # noqa: S101 (an order of this id was listed)
                 try:
                     verdicts[id_] = _close(moment, about, id_, at)
-                except PendingError:
+                except (PendingError, TooManyError):
                     verdicts[id_] = None
             items.append({**order_document(order), **_verdict_in_brief(verdicts[id_])})
         following = digest(page[-1].fact.event) if start + limit < len(orders) else None
@@ -450,7 +461,7 @@ def _place_behind(orders: list[Order], after: str) -> int:
 
 
 def _verdict_in_brief(found: Closure | None) -> Document:
-    """Of a verdict; None: it is being worked out."""
+    """Of a verdict; None: it is being worked out, or is too much for that."""
     if found is None:
         return {"elements": None, "verdict": None, "closed_at": None, "open": None}
     return {
