@@ -20,8 +20,9 @@ from lineage.store.store import Store, open_store
 from tests import compare, stores, worlds
 from tests.test_cli import Desk, day, derived, done, ordered, said, token
 from tests.test_core_closure import RECEIVERS, enforcement
-from tests.test_keeping import AT, counted, keeping_at, service_of
+from tests.test_keeping import AT, counted, in_order, keeping_at, service_of
 from tests.test_store_properties import SEEDS, a_store, fresh, records_of, write  # noqa: F401 (a fixture)
+from tests.worlds import moment_of
 
 
 def answers(service: Service, revocation: str, at: int, **how: Any) -> dict[str, Any]:
@@ -185,9 +186,33 @@ def test_a_use_counts_from_when_it_happened(desk: Desk):
     """
     desk.take(done("a1", "10:05", token="t3"))
     with keeping_at(desk) as (_, service):
-        found = [verdict(service, worlds.moment_of(day(at)))[2] for at in ("10:00", "10:04", "10:05")]
+        found = [verdict(service, moment_of(day(at)))[2] for at in ("10:00", "10:04", "10:05")]
 
     assert [[], [], ["action:a1"]] == found
+
+
+def test_a_duplicate_of_an_order_that_was_recorded_first_counts(fresh: stores.Fresh):  # noqa: F811
+    """
+    With partitions a duplicate may be what was recorded first: the order was in force before it was thought to be.
+    """
+    order = ordered("rev", "token", "t1", "09:30")
+    said_then = [(token("t1"), "09:00"), (order, "10:30"), (done("a1", "10:20", token="t1"), "10:20"), (order, "10:10")]
+    records = in_order(
+        [
+            {"event": event, "via": "orders" if event is order else "decisions", "recorded_at": moment_of(day(at))}
+            for event, at in said_then
+        ]
+    )
+    found = []
+    with a_store(fresh) as (store, _):
+        service = service_of(store, keeps=True)
+        for batch in (records[:3], records[3:]):
+            write(store, batch)
+            document = revocations.revocation(service, "rev", at=moment_of(day("11:00")))
+            assert document is not None
+            found += [one["kind"] for one in document["findings"]]
+
+    assert ["tainted-use", "used-after-revocation"] == found
 
 
 def test_a_suspension_is_over_when_what_it_suspended_has_ended(desk: Desk):
@@ -196,7 +221,7 @@ def test_a_suspension_is_over_when_what_it_suspended_has_ended(desk: Desk):
     """
     desk.take(token("t8", expires_at=day("11:00")), ordered("held", "token", "t8", "09:30", mode="suspend"))
     with keeping_at(desk) as (_, service):
-        ends_at = worlds.moment_of(day("11:00"))
+        ends_at = moment_of(day("11:00"))
         found = [revocations.revocation(service, "held", at=at) for at in (AT, ends_at - 1, ends_at)]
 
     assert [1, 1, 0] == [one and one["elements"] for one in found]
