@@ -5,7 +5,17 @@ import random
 import uuid
 from collections.abc import Iterator
 
-from lineage.core.events import ActionPerformed, Body, DelegationGranted, Derivation, Event, TokenIssued
+from lineage.core.events import (
+    ActionPerformed,
+    Body,
+    DelegationGranted,
+    Derivation,
+    Event,
+    ReceiverRegistered,
+    RevocationOrdered,
+    Target,
+    TokenIssued,
+)
 from lineage.core.times import Instant
 
 START: Instant = 1_790_000_000_000_000
@@ -134,6 +144,16 @@ def a_busy_root(count: int, *, token: str = "busy", first: int = 1 << 44) -> Ite
             actor="agent:busy",
         )
         yield numbered(act, first + number, START + number * 1_000_000)
+
+
+def a_revocation(elements: int, *, revocation: str = "revoked") -> Iterator[Event]:
+    """A tree of so many tokens, two receivers, and an order on its root."""
+    yield from a_tree(elements - 1)
+    for number, receiver in enumerate(("https://gateway.example", "https://mail.example")):
+        yield numbered(ReceiverRegistered(receiver=receiver, deadline_seconds=60), (1 << 45) + number, START)
+    target = Target("token", "root")
+    order = RevocationOrdered(revocation=revocation, target=target, reason="test", ordered_by="human:ir")
+    yield numbered(order, 1 << 46, START + HOUR)
 
 
 def _exchanged(token: str, parent: str, actor: str, ends_at: Instant = START + 100 * HOUR) -> TokenIssued:

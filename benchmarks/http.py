@@ -54,6 +54,7 @@ GOAL = 0.5
 INTROSPECTED = 2_000  # a second
 PAGE_MS = 300
 PAGE_SECONDS = 1.0  # of each page
+REVOKED = (10_000, 100_000)  # elements that one revocation ends
 ISSUER, AUDIENCE = "https://idp.example", "benchmark"
 PAGES_OF_ELEMENTS = ("/status", "/chain", "/reach", "/graph", "/timeline", "/actions", "/uses", "/case")
 PAGES_OF_NAMES = ("/status", "/reach", "/graph", "/timeline", "/actions", "/case")
@@ -239,6 +240,12 @@ def measure(count: int, listeners: int) -> Iterator[Figure]:
         fill(root, events.a_busy_root(count))
         port = stack.enter_context(process("served", root, str(keys)))
         yield from pages_of_a_busy_root(port, token)
+        for elements in REVOKED:
+            revoked = f"sqlite:///{folder}/revoked-{elements}.db"
+            fill(revoked, events.a_revocation(elements))
+            port = stack.enter_context(process("served", revoked, str(keys)))
+            time.sleep(4 + elements / 10_000)  # what is worked out before anybody asks
+            yield from pages_of_a_revocation(port, token, elements)
 
 
 def against_bare(name: str, port: int, token: str, asked: list[str], folder: Path) -> Iterator[Figure]:
@@ -325,6 +332,12 @@ def pages_of_a_busy_root(port: int, token: str) -> Iterator[Figure]:
             if path != "/reach":  # it names every action
                 asked = [f"{path}?of={quote(of, safe='')}"] * ASKED
                 yield from page(f"{path} of a {kind} that did everything", port, token, asked)
+
+
+def pages_of_a_revocation(port: int, token: str, elements: int) -> Iterator[Figure]:
+    """The pages of a revocation that ends so many elements."""
+    for path in ("/revocations", "/revocations/revoked", "/revocations/revoked/receipt", "/"):
+        yield from page(f"{path}, of {elements:,} elements", port, token, [path] * ASKED)
 
 
 def page(name: str, port: int, token: str, asked: list[str]) -> Iterator[Figure]:

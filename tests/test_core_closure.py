@@ -21,7 +21,7 @@ from lineage.core.events import (
     TokenIssued,
 )
 from lineage.core.receipts import receipt_of
-from lineage.core.receivers import covers, issuer_of
+from lineage.core.receivers import Alike, covers, issuer_of
 from lineage.core.world import World
 from tests import compare, model, worlds
 
@@ -383,7 +383,8 @@ def test_a_receiver_covers_by_issuer_audience_and_kind(receiver: Any, key: str, 
     """
     All three must fit; what is not stated, on either side, fits, but for an id without an issuer.
     """
-    assert expected is covers(ReceiverRegistered("urn:r", **receiver), key, audience)
+    kind, _, id_ = key.partition(":")
+    assert expected is covers(ReceiverRegistered("urn:r", **receiver), Alike(kind, issuer_of(id_), audience))
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,12 @@ def test_the_pages_of_a_list_hold_what_the_whole_list_holds(fresh: stores.Fresh,
         asked = worlds.questions(items)
         lists = [(looking.timeline, long_lists.timeline), (looking.actions, long_lists.actions)]
         for kind, id_ in rng.sample(asked, min(len(asked), 6)):
-            how = Page(rng.randint(1, 4), looked_at=rng.randint(1, 9), at_first=rng.randint(1, 4))
+            how = Page(
+                rng.randint(1, 4),
+                looked_at=rng.randint(1, 9),
+                at_first=rng.randint(1, 4),
+                looked_up=rng.choice([1, 3, 9, 100]),
+            )
             for whole, by_page in [*lists, *([(looking.uses, long_lists.uses)] if kind in ELEMENT_KINDS else [])]:
                 expected = whole(service, kind, id_, known_at=known_at)
                 found = list(pages_of(by_page, service, kind, id_, page=how, known_at=known_at))
@@ -148,6 +153,29 @@ def test_pages_go_in_the_order_in_which_the_log_took_the_facts(log: Partitions):
 
     assert [f"act-{n}" for n in range(15)] == told
     assert [f"act-{n}" for n in reversed(range(12))] == [one for one in done if int(one[4:]) < 12]
+
+
+def test_a_page_looks_up_only_so_many_facts_that_were_not_known(log: Partitions):
+    """
+    Of facts most of which were recorded later, a page looks at some and goes on behind them, with few items or none;
+    the pages are all that was known by then, in the order in which it was recorded.
+    """
+    known = {0, 1, 2, 3, 40, 43}
+    moments = {n: START + n if n in known else START + 100 + n for n in range(60)}
+    log.write([(DECISIONS, n % PARTITIONS, moments[n], use(n, START)) for n in range(60)])
+    page = Page(9, at_first=2, looked_up=12)
+    asked = log.service(), "token", "busy"
+    forward, backward = (
+        [
+            [int(item.get("event", item)["action"][4:]) for item in found["items"]]
+            for found in pages_of(ask, *asked, page=page, known_at=START + 99)
+        ]
+        for ask in (long_lists.timeline, long_lists.actions)
+    )
+
+    assert [0, 1, 2, 3, 40, 43] == [n for items in forward for n in items]
+    assert [43, 40, 3, 2, 1, 0] == [n for items in backward for n in items]
+    assert (True, True) == ([] in forward, len(forward) >= 60 // 12)
 
 
 def test_an_action_is_used_once_whether_it_or_its_decision_says_so(log: Partitions):

@@ -13,7 +13,7 @@ from lineage.core.events import Event, TokenIssued
 from lineage.core.records import DECISIONS, Batch, Position, Record
 from lineage.serve import looking
 from lineage.serve.demo import ASKED
-from lineage.serve.warming import steps_of, warmed
+from lineage.serve.warming import spared, steps_of, warmed
 from lineage.serve.web.pages import templates
 from lineage.store.sequences import STEP
 from tests.http_worlds import api_over
@@ -45,7 +45,7 @@ def test_what_is_made_ready_is_not_looked_through_for_garbage_again():
     """The collector is spared it, once all is done."""
     before = gc.get_freeze_count()
     try:
-        with warmed([]):
+        with warmed(spared()):
             wait_until(lambda: not warming())
         assert before < gc.get_freeze_count()
     finally:

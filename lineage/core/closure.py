@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from lineage.core.elements import split_key, stated
+from lineage.core.elements import stated
 from lineage.core.events import Fact, ReceiverRegistered, RevocationAcknowledged
 from lineage.core.findings import Finding
 from lineage.core.orders import Order
 from lineage.core.receipts import Line, orders_of, receipt_of
-from lineage.core.receivers import ENFORCED, REJECTED, Answer, Answers, Coverage, Deliveries
+from lineage.core.receivers import ENFORCED, REJECTED, Alike, Answer, Answers, Coverage, Deliveries, alike_of
 from lineage.core.times import Instant
 from lineage.core.world import World
 
@@ -47,16 +47,37 @@ class Use(NamedTuple):
     facts: tuple[Fact, ...]
 
 
-class Judged(NamedTuple):
-    """A line of a receipt, with what was done with its element and to whom it was delivered.
+class Ended(NamedTuple):
+    """What a verdict needs of a line of a receipt: little, since there may be very many.
 
     Attributes:
-        line: The line.
+        key: ``KIND:ID`` of the element.
+        order: Of the orders that count the one that its state is because of.
+        ends_at: When it is over by itself; NEVER if it has no end.
+        alike: By what receivers cover it.
+    """
+
+    key: str
+    order: Order
+    ends_at: Instant
+    alike: Alike
+
+
+def ended_of(line: Line) -> Ended:
+    """What a verdict needs of a line."""
+    return Ended(line.key, line.order, line.ends_at, alike_of(line.key, line.element))
+
+
+class Judged(NamedTuple):
+    """An element that was ended, with what was done with it and to whom it was delivered.
+
+    Attributes:
+        ended: The element.
         uses: The successes under its element.
         delivered: What was delivered to whom and when: of its element, and maybe of others.
     """
 
-    line: Line
+    ended: Ended
     uses: Sequence[Use]
     delivered: Deliveries
 
@@ -144,7 +165,7 @@ def closure_of(world: World, revocation: str, at: Instant, delivered: Deliveries
     """The verdict at an instant, in a world that holds everything. There is an order of this id."""
     lines = receipt_of(world, revocation, at)
     uses = uses_under(world, lines, at)
-    return close(world, revocation, at, (Judged(line, uses.get(line.key, ()), delivered) for line in lines))
+    return close(world, revocation, at, (Judged(ended_of(line), uses.get(line.key, ()), delivered) for line in lines))
 
 
 def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) -> Closure:
@@ -154,7 +175,7 @@ def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) 
         world: The orders of the id (one at least), their lifts and acknowledgements, and the receivers.
         revocation: The id.
         at: The instant asked about.
-        judged: The lines of the receipt.
+        judged: What the lines of the receipt say.
     """
     orders = orders_of(world, revocation)
     said = [fact for fact in world.receivers.acknowledgements.get(revocation) if not _too_early(fact, orders)]
@@ -169,6 +190,7 @@ def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) 
         verdict = Verdict.PARTIAL
     else:
         verdict = Verdict.UNKNOWN if ledger.open else Verdict.CLOSED
+    found = [finding for _, finding in sorted(ledger.findings, key=lambda one: _by_id(one[0]))]
     given = min(order.fact.event.occurred_at for order in orders)
     started = min(in_force_at(order) for order in orders)
     return Closure(
@@ -180,10 +202,19 @@ def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) 
         enforced_at=ledger.enforced_at,
         elements=ledger.elements,
         receivers=tuple(ledger.tallies.values()),
-        open=tuple(sorted(ledger.open, key=lambda one: (*split_key(one.key)[::-1], one.receiver or ""))),
+        open=tuple(sorted(ledger.open, key=_place)),
         reopened_by=tuple(action for _, action in sorted(ledger.reopening)),
-        findings=(*ledger.findings, *acknowledgement_findings(world, revocation), *_of_nothing(answers, revocation)),
+        findings=(*found, *acknowledgement_findings(world, revocation), *_of_nothing(answers, revocation)),
     )
+
+
+def _place(one: Open) -> tuple[str, str, str]:
+    return (*_by_id(one.key), one.receiver or "")
+
+
+def _by_id(key: str) -> tuple[str, str]:
+    kind, _, id_ = key.partition(":")
+    return id_, kind
 
 
 def _closed_at(orders: list[Order], ledger: "_Ledger", at: Instant) -> Instant:
@@ -206,7 +237,7 @@ class _Ledger:
     enforced_at: Instant | None = None
     open: list[Open] = field(default_factory=list)
     reopening: list[tuple[Instant, str]] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[tuple[str, Finding]] = field(default_factory=list)  # with the element
     tallies: dict[str, Tally] = field(init=False)
     deadlines: dict[str, int | None] = field(init=False)
     coverage: Coverage = field(init=False)
@@ -218,55 +249,58 @@ class _Ledger:
 
     def enter(self, judged: Judged) -> None:
         """Take in one line of the receipt."""
-        line, uses, delivered = judged
-        self.answers.hear(line.key, delivered)
+        one, uses, delivered = judged
+        self.answers.hear(one.key, delivered)
         self.elements += 1
-        self.findings += [_use_finding(line, use) for use in uses]
-        known = [use for use in uses if use.in_force]
+        known: Sequence[Use] = ()
+        if uses:
+            self.findings += [(one.key, _use_finding(one, use)) for use in uses]
+            known = [use for use in uses if use.in_force]
         used_at = known[-1].occurred_at if known else None
         # Its end is the end, unless it was honoured even then.
-        ended = self.at >= line.ends_at and (used_at is None or used_at < line.ends_at)
+        ended = self.at >= one.ends_at and (used_at is None or used_at < one.ends_at)
         before = len(self.open)
-        covering = self.coverage.of(line.key, line.element)
-        over_at = [
-            self._at_receiver(line, receiver, delivered.get((receiver, line.key)), used_at, ended=ended)
-            for receiver in covering
-        ]
+        over = 0
+        covering = self.coverage.of_alike(one.alike)
+        for receiver in covering:
+            at_receiver = self._at_receiver(one, receiver, delivered.get((receiver, one.key)), used_at, ended=ended)
+            over = max(over, at_receiver)
         if not covering:
-            over_at = [line.ends_at]
+            over = one.ends_at
             if not ended:
-                self.open.append(Open(line.key, None, "uncovered"))
+                self.open.append(Open(one.key, None, "uncovered"))
         if len(self.open) > before:
             self.reopening += [(use.occurred_at, use.action) for use in known]
         else:
-            over = min(max(over_at), line.ends_at) if ended else max(over_at)
+            over = min(over, one.ends_at) if ended else over
             self.over_at = max(over, self.over_at or 0)
 
     def _at_receiver(
-        self, line: Line, receiver: str, delivered_at: Instant | None, used_at: Instant | None, *, ended: bool
+        self, one: Ended, receiver: str, delivered_at: Instant | None, used_at: Instant | None, *, ended: bool
     ) -> Instant:
         """Take in an element at a receiver that covers it; the answer is when it was over there."""
-        tally, answer = self.tallies[receiver], self.answers.of(receiver, line.key, delivered_at)
+        tally = self.tallies[receiver]
         tally.covers += 1
         tally.delivered += delivered_at is not None
+        answer = self.answers.of(receiver, one.key, delivered_at)
         if answer is not None and answer.outcome == ENFORCED and (used_at is None or answer.said_at > used_at):
             tally.enforced += 1
             # A receiver whose clock is behind cannot have enforced what was not in force.
-            enforced_at = max(answer.said_at, in_force_at(line.order))
+            enforced_at = max(answer.said_at, in_force_at(one.order))
             self.enforced_at = max(enforced_at, self.enforced_at or 0)
             return enforced_at
         rejected = answer is not None and answer.outcome == REJECTED
         tally.rejected += rejected
         if not ended:
             tally.pending += not rejected
-            self.open.append(Open(line.key, receiver, self._reason(line, receiver, answer)))
-        return line.ends_at
+            self.open.append(Open(one.key, receiver, self._reason(one, receiver, answer)))
+        return one.ends_at
 
-    def _reason(self, line: Line, receiver: str, answer: Answer | None) -> str:
+    def _reason(self, one: Ended, receiver: str, answer: Answer | None) -> str:
         if answer is not None:
             return REJECTED if answer.outcome == REJECTED else "used-after-revocation"
         deadline = self.deadlines[receiver]
-        late = deadline is not None and self.at >= in_force_at(line.order) + deadline * _SECOND
+        late = deadline is not None and self.at >= in_force_at(one.order) + deadline * _SECOND
         return "overdue" if late else "pending"
 
 
@@ -310,17 +344,18 @@ def _receiver(fact: Fact) -> str:
     return body.receiver
 
 
-def _use_finding(line: Line, use: Use) -> Finding:
-    of, revocation = f"action:{use.action}", line.order.body.revocation
+def _use_finding(one: Ended, use: Use) -> Finding:
+    of, revocation = f"action:{use.action}", one.order.body.revocation
     if use.in_force:
-        why = f"{of} succeeded under {line.key} when {revocation} was in force already"
+        why = f"{of} succeeded under {one.key} when {revocation} was in force already"
         return Finding("used-after-revocation", of, why, use.facts)
-    why = f"{of} succeeded under {line.key} after {revocation} took effect and before it was known"
+    why = f"{of} succeeded under {one.key} after {revocation} took effect and before it was known"
     return Finding("tainted-use", of, why, use.facts)
 
 
 __all__ = [
     "Closure",
+    "Ended",
     "Judged",
     "Open",
     "Tally",
@@ -329,6 +364,7 @@ __all__ = [
     "acknowledgement_findings",
     "close",
     "closure_of",
+    "ended_of",
     "in_force_at",
     "uses_under",
 ]

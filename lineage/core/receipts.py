@@ -10,8 +10,7 @@ some elements and all that they depend on, the lines of these are the same as in
 how a receipt is made in parts.
 """
 
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from lineage.core.elements import Element, dependencies_of, names_of, split_key
@@ -35,8 +34,10 @@ class Step(NamedTuple):
     proven_at: Instant
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+_Walked = tuple[Order, Mapping[str, Step]]
+
+
+class Line(NamedTuple):
     """One element of a receipt.
 
     Attributes:
@@ -44,8 +45,7 @@ class Line:
         state: ``revoked``, ``cascaded`` or ``suspended``.
         order: Of the orders that count the one that the state is because of.
         counting: All orders of the id that count for it.
-        path: ``KIND:ID`` from the target, as the order states it, to the element, both included.
-        proven_at: When the order and what links the path had all been recorded.
+        steps: All steps of the order, this element's among them.
         element: All that is claimed of it; None if nobody granted it.
     """
 
@@ -53,9 +53,23 @@ class Line:
     state: State
     order: Order
     counting: tuple[Order, ...]
-    path: tuple[str, ...]
-    proven_at: Instant
+    steps: Mapping[str, Step]
     element: Element | None
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """``KIND:ID`` from the target, as the order states it, to the element, both included."""
+        path = [self.key]
+        while (before := self.steps[path[-1]].before) is not None:
+            path.append(before)
+        if not self.order.on_element:
+            path.append(self.order.target.key)
+        return tuple(reversed(path))
+
+    @property
+    def proven_at(self) -> Instant:
+        """When the order and what links the path had all been recorded."""
+        return self.steps[self.key].proven_at
 
     @property
     def ends_at(self) -> Instant:
@@ -76,8 +90,12 @@ class Line:
     @property
     def place(self) -> tuple[str, str]:
         """Its place in the receipt: by id, then by kind."""
-        kind, id_ = split_key(self.key)
-        return id_, kind
+        return _place(self)
+
+
+def _place(line: Line) -> tuple[str, str]:
+    kind, _, id_ = line.key.partition(":")
+    return id_, kind
 
 
 def orders_of(world: World, revocation: str) -> list[Order]:
@@ -99,13 +117,17 @@ def receipt_of(world: World, revocation: str, at: Instant, keys: Collection[str]
         What the world holds at and below the targets, and the length of the paths.
     """
     standing = sorted((order for order in orders_of(world, revocation) if order.in_force(at)), key=lambda o: o.rank)
-    walks = {order: walk(world, order) for order in standing}
-    found: dict[str, list[Order]] = {}
-    for order, steps in walks.items():
-        for key in steps if keys is None else steps.keys() & keys:
-            found.setdefault(key, []).append(order)
-    lines = (_line(world, key, at, orders, walks) for key, orders in found.items())
-    return sorted((line for line in lines if line is not None), key=lambda line: line.place)
+    walks: list[_Walked] = [(order, walk(world, order)) for order in standing]
+    found: dict[str, list[_Walked]] = {}
+    if len(walks) == 1:  # nearly always: one list for all
+        steps = walks[0][1]
+        found = dict.fromkeys(steps if keys is None else steps.keys() & keys, walks)
+    else:
+        for walked in walks:
+            for key in walked[1] if keys is None else walked[1].keys() & keys:
+                found.setdefault(key, []).append(walked)
+    lines = (_line(world, key, at, walked) for key, walked in found.items())
+    return sorted((line for line in lines if line is not None), key=_place)
 
 
 def walk(world: World, order: Order) -> dict[str, Step]:
@@ -138,27 +160,19 @@ def _struck(world: World, order: Order) -> Iterator[str]:
                 yield key
 
 
-def _line(world: World, key: str, at: Instant, orders: list[Order], walks: dict[Order, dict[str, Step]]) -> Line | None:
+def _line(world: World, key: str, at: Instant, walks: list[_Walked]) -> Line | None:
     """The line of an element that some orders in force kill; None if they change nothing at the instant asked about."""
     element = world.graph.element(key)
     ends_at = NEVER if element is None else element.ends_at
-    counting = tuple(order for order in orders if order.effective_at < ends_at)
-    revoking = [order for order in counting if not order.suspends]
+    counting = [walked for walked in walks if walked[0].effective_at < ends_at]
+    revoking = [walked for walked in counting if not walked[0].suspends]
     if not counting or (not revoking and at >= ends_at):  # a suspension of what has ended is over
         return None
-    order = min(revoking or counting, key=lambda candidate: candidate.key != key)  # the first: they stand by rank
+    chosen = revoking or counting
+    # The first that is aimed at it, else the first: they stand by rank.
+    order, steps = next((walked for walked in chosen if walked[0].key == key), chosen[0])
     state = State.SUSPENDED if order.suspends else State.REVOKED if order.key == key else State.CASCADED
-    steps = walks[order]
-    return Line(key, state, order, counting, _path(order, steps, key), steps[key].proven_at, element)
-
-
-def _path(order: Order, steps: dict[str, Step], key: str) -> tuple[str, ...]:
-    path = [key]
-    while (before := steps[path[-1]].before) is not None:
-        path.append(before)
-    if not order.on_element:
-        path.append(order.target.key)
-    return tuple(reversed(path))
+    return Line(key, state, order, tuple(order for order, _ in counting), steps, element)
 
 
 class _Proof:

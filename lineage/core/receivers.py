@@ -4,10 +4,10 @@ DESIGN section 7. A receiver is what its latest registration says, taken whole: 
 lists of several registrations cannot be added up without widening what was narrowed on purpose (ADR 0015).
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from lineage.core.elements import Element, FactIndex, split_key
+from lineage.core.elements import Element, FactIndex
 from lineage.core.events import Fact, ReceiverRegistered, RevocationAcknowledged
 from lineage.core.times import Instant
 
@@ -52,20 +52,31 @@ def issuer_of(id_: str) -> str | None:
     return before if mark else None
 
 
-def covers(receiver: ReceiverRegistered, key: str, audience: Collection[str]) -> bool:
+class Alike(NamedTuple):
+    """What coverage depends on: the kind of an element, its issuer and the audience that it states."""
+
+    kind: str
+    issuer: str | None
+    audience: tuple[str, ...]
+
+
+def alike_of(key: str, element: Element | None) -> Alike:
+    """What coverage of an element depends on; None: one that nobody granted, which states no audience."""
+    kind, _, id_ = key.partition(":")
+    audience = () if element is None else element.first("audience") or ()
+    return Alike(kind, issuer_of(id_), audience)
+
+
+def covers(receiver: ReceiverRegistered, alike: Alike) -> bool:
     """Whether a receiver covers an element: by its kind, by its issuer, and by an audience that they share.
 
-    Args:
-        receiver: Its registration; an empty list covers all.
-        key: ``KIND:ID`` of the element.
-        audience: What the element states; one that states none is covered.
+    An empty list of the registration covers all; an element that states no audience is covered.
     """
-    kind, id_ = split_key(key)
-    if receiver.kinds and kind not in receiver.kinds:
+    if receiver.kinds and alike.kind not in receiver.kinds:
         return False
-    if receiver.issuers and issuer_of(id_) not in receiver.issuers:
+    if receiver.issuers and alike.issuer not in receiver.issuers:
         return False
-    return not (receiver.audiences and audience) or not set(receiver.audiences).isdisjoint(audience)
+    return not (receiver.audiences and alike.audience) or not set(receiver.audiences).isdisjoint(alike.audience)
 
 
 class Coverage:
@@ -74,16 +85,18 @@ class Coverage:
     def __init__(self, receivers: Iterable[ReceiverRegistered]) -> None:
         """Take the receivers."""
         self.receivers = tuple(receivers)
-        self._known: dict[tuple[str, str | None, tuple[str, ...]], tuple[str, ...]] = {}
+        self._known: dict[Alike, tuple[str, ...]] = {}
 
     def of(self, key: str, element: Element | None) -> tuple[str, ...]:
-        """The receivers that cover an element; None: one that nobody granted, which states no audience."""
-        kind, id_ = split_key(key)
-        audience = tuple(element.first("audience") or ()) if element is not None else ()
-        alike = kind, issuer_of(id_), audience
-        if alike not in self._known:
-            self._known[alike] = tuple(one.receiver for one in self.receivers if covers(one, key, audience))
-        return self._known[alike]
+        """The receivers that cover an element; None: one that nobody granted."""
+        return self.of_alike(alike_of(key, element))
+
+    def of_alike(self, alike: Alike) -> tuple[str, ...]:
+        """The receivers that cover the elements that are alike."""
+        known = self._known.get(alike)
+        if known is None:
+            known = self._known[alike] = tuple(one.receiver for one in self.receivers if covers(one, alike))
+        return known
 
 
 class Answer(NamedTuple):

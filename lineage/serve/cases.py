@@ -68,8 +68,8 @@ def _facts(
     with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
         many = reader.is_mentioned_more_than(key, long_lists.MANY)
         if many:
-            rows, many = reader.in_log_order(key, {}, most=FACTS)
-            mentioning = [fact for _, fact in rows if fact is not None]
+            stretch = reader.in_log_order(key, {}, most=FACTS)
+            mentioning, many = [fact for _, fact in stretch.facts if fact is not None], stretch.more
         else:
             mentioning = reader.facts_mentioning(key)
         facts = in_order([*mentioning, *reader.known_about(behind)])

@@ -18,6 +18,7 @@ from lineage.core.times import Instant
 from lineage.core.trust import TrustTable
 from lineage.core.world import World
 from lineage.serve.documents import Document
+from lineage.serve.ends import KeptEnds
 from lineage.serve.worlds import Answer, Found, Loading, Positions, as_of
 from lineage.store.following import Follower, Place
 from lineage.store.store import Store
@@ -52,7 +53,11 @@ class Part:
 
 
 class Keeping:
-    """Keeps what was looked up. Any thread may ask."""
+    """Keeps what was looked up. Any thread may ask.
+
+    Attributes:
+        ends: What revocations end, which is kept as well.
+    """
 
     def __init__(self, store: Store, log: Log | None, trust: TrustTable | None, *, log_inside: bool) -> None:
         """Take where it is looked up, and whether the log stands in the store's own file."""
@@ -61,6 +66,7 @@ class Keeping:
         self._log_inside = log_inside
         self._loading = Loading(store, log, trust)
         self._follower = Follower(store, anew=self._begin, take=self._drop_touched, most=_CAME)
+        self.ends = KeptEnds(store)
         self._said: tuple[Place, Document] | None = None
         # All of these stand still while the follower says so.
         self._parts: OrderedDict[str, Part] = OrderedDict()

@@ -1,7 +1,8 @@
 """Timelines, actions and uses of what very many facts mention: page by page, in the order in which the log took them.
 
-No list is read whole here, and none is counted: ``total`` is null. A page that has looked at LOOKED_AT facts ends there
-and goes on behind them, whether it found anything or not. Lists of what fewer facts mention are in ``looking``.
+No list is read whole here, and none is counted: ``total`` is null. A page that has looked at LOOKED_AT facts, or at
+LOOKED_UP whether they were known, ends there and goes on behind them, whether it found anything or not. Lists of what
+fewer facts mention are in ``looking``.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -19,7 +20,7 @@ from lineage.serve.documents import Document, action_document, listing
 from lineage.serve.revocations import confirmation_of
 from lineage.serve.service import Service
 from lineage.store.questions import Reader
-from lineage.store.walks import Places, behind
+from lineage.store.walks import LOOKED_UP, Places, behind
 
 MANY: Final = 2_000  # facts that mention something; of more no list is read whole
 LOOKED_AT: Final = 3_000  # facts in which the items of one page are looked for
@@ -37,12 +38,14 @@ class Page(NamedTuple):
         after: What ``places_of`` makes of the ``next`` of the page before; None: it is the first.
         looked_at: Facts in which its items are looked for.
         at_first: Facts that are read at first, since they will mostly do.
+        looked_up: Facts of which the database looks up whether they were known.
     """
 
     limit: int
     after: Places | None = None
     looked_at: int = LOOKED_AT
     at_first: int = 250
+    looked_up: int = LOOKED_UP
 
 
 def is_long(service: Service, kind: str, id_: str) -> bool:
@@ -75,7 +78,7 @@ def actions(service: Service, kind: str, id_: str, page: Page, *, known_at: Inst
         found, following = _gather(reader, key, page, take, latest_first=True, of_acts=True)
         world = reader.world()
         reader.load_actions(world, found)
-        named = bool(found) or _is_named(reader, key)
+        named = bool(found) or following is not None or _is_named(reader, key)
     items = [action_document(world, action) for action in found]
     return _answer(service, kind, id_, items, following) if named else None
 
@@ -94,7 +97,7 @@ def uses(service: Service, kind: str, id_: str, page: Page, *, known_at: Instant
         reader.load_elements(world, [key])
         reader.load_actions(world, found)
         confirmed = confirmation_of(reader, world, key, service.clock(), successes=False)
-        named = bool(found) or _is_named(reader, key)
+        named = bool(found) or following is not None or _is_named(reader, key)
     items = looking.use_documents(world, key, found)
     more = {**looking.use_summary(items, confirmed), "whole": False}
     return _answer(service, kind, id_, items, following, more) if named else None
@@ -172,19 +175,21 @@ def _gather(
     items: list[_T] = []
     looked_at, more = 0, True
     while more and looked_at < page.looked_at and len(items) < page.limit:
-        most, known = (page.looked_at - looked_at, True) if looked_at else (page.at_first, False)
-        rows, more = reader.in_log_order(
-            key, places, most=most, latest_first=latest_first, of_acts=of_acts, known=known
+        most = page.looked_at - looked_at if looked_at else page.at_first
+        stretch = reader.in_log_order(
+            key, places, most=most, latest_first=latest_first, of_acts=of_acts, looked_up=page.looked_up
         )
-        part = list(rows)
+        part, more = list(stretch.facts), stretch.more
         items_at = take([(number, fact) for number, fact in part if fact is not None])
         for place, (number, fact) in enumerate(part, start=1):
             items += items_at(number, fact) if fact is not None else []
             places = behind(places, number, latest_first=latest_first)
-            if len(items) >= page.limit:
-                more = more or place < len(part)
-                break
+            if len(items) >= page.limit and place < len(part):
+                return items, said_of(places)
+        places = places if stretch.end is None else stretch.end
         looked_at += len(part)
+        if stretch.is_spent:
+            break
     return items, said_of(places) if more else None
 
 

@@ -6,21 +6,24 @@ does not grow with what a revocation ends, but for eight bytes an element, and w
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Final
 
-from lineage.core.closure import Closure, Judged, Tally, close, in_force_at, uses_under
+from lineage.core.closure import Closure, Ended, Judged, Tally, Use, close, ended_of, in_force_at, uses_under
 from lineage.core.elements import split_key
-from lineage.core.errors import RefusedError
-from lineage.core.events import canonical_json, digest
+from lineage.core.errors import RefusedError, TooManyError
+from lineage.core.events import Fact, canonical_json, digest
 from lineage.core.orders import Order
 from lineage.core.receipts import Line, orders_of, receipt_of
 from lineage.core.times import Instant, format_instant
 from lineage.core.world import World
 from lineage.serve.documents import Document, depth_documents, finding_documents, instant, listing
+from lineage.serve.ends import KEPT, Ends, Gathering, KeptEnds, Watch
 from lineage.serve.service import Service
 from lineage.serve.sorting import in_order
 from lineage.store.questions import PART, Reader
@@ -111,17 +114,25 @@ def receipt_summary(found: Receipt, *, at: Instant, known_at: Instant | None) ->
 
 
 def parts_of(
-    reader: Reader, world: World, revocation: str, at: Instant, *, size: int = PART
+    reader: Reader, world: World, revocation: str, at: Instant, *, size: int = PART, most: float = math.inf
 ) -> Iterator[tuple[World, list[Line]]]:
-    """The lines of a receipt in parts of so many elements, each part with the world that it was made in."""
-    orders = orders_of(world, revocation)
-    targets = [(order.key, order.effective_at) for order in orders if order.in_force(at)]
+    """The lines of a receipt in parts of so many elements, each part with the world that it was made in.
+
+    Raises:
+        TooManyError: They are of more elements than ``most``.
+    """
+    targets = [(order.key, order.effective_at) for order in orders_of(world, revocation) if order.in_force(at)]
+    for part, keys in reader.parts_below(targets, _nearby(world, revocation), size=size, most=most):
+        yield part, receipt_of(part, revocation, at, keys)
+
+
+def _nearby(world: World, revocation: str) -> list[Fact]:
+    """What every part is to hold."""
     registered = world.principals.registrations
     nearby = [fact for id_ in registered for fact in registered.get(id_)]
-    nearby += [order.fact for order in orders]
+    nearby += [order.fact for order in orders_of(world, revocation)]
     nearby += world.orders.lifts.get(revocation)
-    for part, keys in reader.parts_below(targets, nearby, size=size):
-        yield part, receipt_of(part, revocation, at, keys)
+    return nearby
 
 
 def around(reader: Reader, revocation: str) -> World:
@@ -136,7 +147,104 @@ def around(reader: Reader, revocation: str) -> World:
 def frozen(service: Service) -> Iterator[Service]:
     """The service as its store is now, for as long as this lasts; for answers that read much, and all of it once."""
     with service.store.frozen(frugal=True) as store:
-        yield Service(store, service.log, service.trust, service.clock, source=service.source)
+        still = Service(store, service.log, service.trust, service.clock, source=service.source)
+        still.ends = service.ends
+        yield still
+
+
+def receipt_page(
+    service: Service, revocation: str, start: int, limit: int, *, at: Instant, known_at: Instant | None = None
+) -> list[Document] | None:
+    """So many lines of a receipt, behind so many others; None if there is no such order.
+
+    Raises:
+        TooManyError: It is of more elements than are kept.
+    """
+    with _moment(service, known_at) as moment:
+        world = around(moment.reader, revocation)
+        if not world.orders.by_id.get(revocation):
+            return None
+        ends = moment.ends(revocation, at)
+        if ends is None:
+            gathering = Gathering(world, revocation, at)
+            for _ in moment.gathered(world, revocation, at, gathering):
+                pass
+            ends = gathering.ends()
+        if ends is not None:
+            keys = [one.key for one in ends.ended[start : start + limit]]
+            part = moment.reader.world()
+            for fact in chain(_nearby(world, revocation), moment.reader.facts_above(keys)):
+                part.add(fact)
+            return [line_document(line) for line in receipt_of(part, revocation, at, set(keys))]
+    with receipt(service, revocation, at=at, known_at=known_at) as found:  # too many to be held at once
+        return None if found is None else [json.loads(line) for line in islice(found.lines, start, start + limit)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """One moment of the store, and what is kept of it.
+
+    Attributes:
+        service: The service as it is then.
+        reader: Reads what is known then.
+        kept: What is kept, and what came since that moment; None: nothing is.
+    """
+
+    service: Service
+    reader: Reader
+    kept: tuple[KeptEnds, Watch] | None
+
+    def ends(self, revocation: str, at: Instant) -> Ends | None:
+        """What is kept of a revocation."""
+        return None if self.kept is None else self.kept[0].of(revocation, at, self.kept[1])
+
+    def keep(self, revocation: str, ends: Ends | None) -> None:
+        """Keep what was worked out; None: it is too much."""
+        if self.kept is not None and ends is not None:
+            self.kept[0].keep(revocation, ends, self.kept[1])
+
+    def gathered(
+        self, world: World, revocation: str, at: Instant, gathering: Gathering
+    ) -> Iterator[tuple[list[Ended], dict[str, list[Use]]]]:
+        """What the orders of an id end, in parts, and what was done under it; from then on it is kept.
+
+        Raises:
+            TooManyError: It is more than is kept, where anything is: it would take longer than a request may.
+        """
+        since = min(order.effective_at for order in orders_of(world, revocation))
+        most = math.inf if self.service.ends is None else KEPT
+        try:
+            for part, lines in parts_of(self.reader, world, revocation, at, most=most):
+                self.reader.load_successes(part, [line.key for line in lines], since)
+                uses = uses_under(part, lines, at)
+                yield gathering.take(part, lines, uses), uses
+        except TooManyError as fault:
+            raise TooManyError(
+                f"{revocation} ends too much to be looked at here: {fault}; on the command line it takes its time: "
+                f"delegraph closure '{revocation}', or delegraph receipt"
+            ) from None
+        self.keep(revocation, gathering.ends())
+
+
+@contextmanager
+def _moment(service: Service, known_at: Instant | None) -> Iterator[_Moment]:
+    ends = None if known_at is not None else service.ends
+    watch = None if ends is None else ends.watch()
+    with frozen(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
+        # Where more came meanwhile, what is kept is of neither moment.
+        is_there = watch is not None and still.store.place() == watch.place[:2]
+        yield _Moment(still, reader, (ends, watch) if ends is not None and watch is not None and is_there else None)
+
+
+def work_out(service: Service, revocation: str) -> None:
+    """Work out what a revocation ends by now, so that it is kept."""
+    at = service.clock()
+    with _moment(service, None) as moment:
+        world = around(moment.reader, revocation)
+        if world.orders.by_id.get(revocation) and moment.ends(revocation, at) is None:
+            gathering = Gathering(world, revocation, at)
+            for _ in moment.gathered(world, revocation, at, gathering):
+                pass
 
 
 # The verdict
@@ -144,43 +252,67 @@ def frozen(service: Service) -> Iterator[Service]:
 
 def closure(service: Service, revocation: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
     """Whether a revocation is over, and what is open; None if there is no such order."""
-    with frozen(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
-        receivers = reader.world()
-        reader.load_receivers(receivers)
-        found = _close(reader, receivers, revocation, at)
-        return None if found is None else {**closure_document(found), "as_of": still.as_of()}
+    with _moment(service, known_at) as moment:
+        found = _closed(moment, revocation, at)
+        return None if found is None else {**found[1], "as_of": moment.service.as_of()}
 
 
 def revocation(service: Service, revocation: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
     """The verdict on an id, and its orders; None if there is no such order."""
-    with frozen(service) as still:
-        verdict = closure(still, revocation, at=at, known_at=known_at)
-        if verdict is None:
+    with _moment(service, known_at) as moment:
+        found = _closed(moment, revocation, at)
+        if found is None:
             return None
-        with still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
-            orders = orders_of(around(reader, revocation), revocation)
-        return {**verdict, "orders": [order_document(order) for order in orders]}
+        orders = [order_document(order) for order in orders_of(found[0], revocation)]
+        return {**found[1], "as_of": moment.service.as_of(), "orders": orders}
 
 
-def _close(reader: Reader, receivers: World, revocation: str, at: Instant) -> Closure | None:
+def _closed(moment: _Moment, revocation: str, at: Instant) -> tuple[World, Document] | None:
+    """The verdict on an id, and a world with its orders."""
+    receivers = moment.reader.world()
+    moment.reader.load_receivers(receivers)
+    world = _around_with(moment.reader, receivers, revocation)
+    return None if world is None else (world, closure_document(_close(moment, world, revocation, at)))
+
+
+def _around_with(reader: Reader, receivers: World, revocation: str) -> World | None:
+    """A world with what ``around`` loads, and with some receivers; None if there is no such order."""
     world = around(reader, revocation)
     if not world.orders.by_id.get(revocation):
         return None
     for receiver in receivers.receivers.registrations:
         for fact in receivers.receivers.registrations.get(receiver):
             world.add(fact)
-    return close(world, revocation, at, _judged(reader, world, revocation, at))
+    return world
 
 
-def _judged(reader: Reader, world: World, revocation: str, at: Instant) -> Iterator[Judged]:
-    since = min(order.effective_at for order in orders_of(world, revocation))
-    for part, lines in parts_of(reader, world, revocation, at):
-        keys = [line.key for line in lines]
-        reader.load_successes(part, keys, since)
-        uses = uses_under(part, lines, at)
-        delivered = reader.deliveries(keys, at)
-        for line in lines:
-            yield Judged(line, uses.get(line.key, ()), delivered)
+def _close(moment: _Moment, world: World, revocation: str, at: Instant) -> Closure:
+    """The verdict.
+
+    Raises:
+        PendingError: It is of more elements than somebody would wait for.
+        TooManyError: It is of more than is kept.
+    """
+    ends = moment.ends(revocation, at)
+    judged = _judged(moment, world, revocation, at) if ends is None else _judged_again(moment.reader, ends, at)
+    return close(world, revocation, at, judged)
+
+
+def _judged(moment: _Moment, world: World, revocation: str, at: Instant) -> Iterator[Judged]:
+    gathering = Gathering(world, revocation, at)
+    for ended, uses in moment.gathered(world, revocation, at, gathering):
+        delivered = moment.reader.deliveries([one.key for one in ended], at)
+        for one in ended:
+            yield Judged(one, uses.get(one.key, ()), delivered)
+
+
+def _judged_again(reader: Reader, ends: Ends, at: Instant) -> Iterator[Judged]:
+    """What is kept, with what was delivered by now."""
+    for start in range(0, len(ends.ended), PART):
+        part = ends.ended[start : start + PART]
+        delivered = reader.deliveries([one.key for one in part], at)
+        for one in part:
+            yield Judged(one, ends.uses.get(one.key, ()), delivered)
 
 
 def closure_document(found: Closure) -> Document:
@@ -240,7 +372,7 @@ def confirmation_of(reader: Reader, world: World, key: str, at: Instant, *, succ
         if successes:
             reader.load_successes(world, [key], line.order.effective_at)
         uses = uses_under(world, [line], at).get(key, [])
-        found = close(world, id_, at, [Judged(line, uses, delivered)])
+        found = close(world, id_, at, [Judged(ended_of(line), uses, delivered)])
         unconfirmed += [{"revocation": id_, "receiver": one.receiver, "reason": one.reason} for one in found.open]
         used_after.update(use.action for use in uses if use.in_force)
     return {"revoked_by": ids, "unconfirmed": unconfirmed, "used_after": sorted(used_after)}
@@ -267,16 +399,12 @@ def revocations(
         limit: How many at once.
 
     Cost:
-        A verdict for each id on the page: what its orders end.
+        A verdict for each id on the page: what its orders end. Where that is kept, and one ends more than can be, its
+        verdict is None.
     """
-    with frozen(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
-        world = reader.world()
-        reader.load_orders(world)
-        reader.load_receivers(world)
-        orders = sorted(
-            (order for id_ in world.orders.by_id for order in orders_of(world, id_)),
-            key=lambda order: (-order.fact.event.occurred_at, order.rank),
-        )
+    with _moment(service, known_at) as moment:
+        world, orders = _by_time(moment.reader)
+        moment.reader.load_receivers(world)
         start = 0 if after is None else _place_behind(orders, after)
         page = orders[start : start + limit]
         verdicts: dict[str, Closure | None] = {}
@@ -284,10 +412,29 @@ def revocations(
         for order in page:
             id_ = order.body.revocation
             if id_ not in verdicts:
-                verdicts[id_] = _close(reader, world, id_, at)
+                about = _around_with(moment.reader, world, id_)
+                assert about is not None  # noqa: S101 (an order of this id was listed)
+                try:
+                    verdicts[id_] = _close(moment, about, id_, at)
+                except TooManyError:
+                    verdicts[id_] = None
             items.append({**order_document(order), **_verdict_in_brief(verdicts[id_])})
         following = digest(page[-1].fact.event) if start + limit < len(orders) else None
-        return {**listing(items, total=len(orders), following=following), "as_of": still.as_of()}
+        return {**listing(items, total=len(orders), following=following), "as_of": moment.service.as_of()}
+
+
+def latest(service: Service, limit: int) -> list[str]:
+    """The ids of the latest orders, each once."""
+    with service.store.reader(trust=service.trust.table) as reader:
+        return list(dict.fromkeys(order.body.revocation for order in _by_time(reader)[1]))[:limit]
+
+
+def _by_time(reader: Reader) -> tuple[World, list[Order]]:
+    """All orders, the latest first, and a world with them."""
+    world = reader.world()
+    reader.load_orders(world)
+    orders = (order for id_ in world.orders.by_id for order in orders_of(world, id_))
+    return world, sorted(orders, key=lambda order: (-order.fact.event.occurred_at, order.rank))
 
 
 def _place_behind(orders: list[Order], after: str) -> int:
@@ -298,7 +445,9 @@ def _place_behind(orders: list[Order], after: str) -> int:
 
 
 def _verdict_in_brief(found: Closure | None) -> Document:
-    assert found is not None  # noqa: S101 (an order of this id was listed)
+    """Of a verdict; None: it is too much to be worked out here."""
+    if found is None:
+        return {"elements": None, "verdict": None, "closed_at": None, "open": None}
     return {
         "elements": found.elements,
         "verdict": str(found.verdict),

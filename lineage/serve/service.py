@@ -125,6 +125,7 @@ class Service:
         self.most = most
         self.face = face
         self.worlds = Loading(store, log, trust.table) if worlds is None else worlds
+        self.ends = worlds.ends if isinstance(worlds, Keeping) else None  # None: nothing is kept here
 
     def at_once(self) -> "Service | None":
         """The same for whoever may not wait: who, chain and status raise NotAtOnceError; None: nothing is kept here."""

@@ -6,14 +6,15 @@ Nothing depends on it: what is not done by then is done by the question that nee
 import logging
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Final
 
 from lineage.core.collector import collector_spared
-from lineage.core.errors import DelegraphError
+from lineage.core.errors import DelegraphError, TooManyError
 from lineage.serve import looking
 from lineage.serve.graph import graph
+from lineage.serve.revocations import latest, work_out
 from lineage.serve.service import Service
 
 logger = logging.getLogger(__name__)
@@ -21,11 +22,12 @@ logger = logging.getLogger(__name__)
 _NOBODY: Final = "urn:delegraph:nobody"  # asked about, so that statements are made ready; none is found
 _BREATH_SECONDS: Final = 0.02  # between two steps, for those who ask meanwhile
 _GOODBYE_SECONDS: Final = 3
+_LATEST: Final = 20  # revocations that the start page shows first
 
 
 @contextmanager
 def warmed(steps: Iterable[object]) -> Iterator[None]:
-    """Go through some steps while this lasts; what there is after the last stays, and the collector is spared it."""
+    """Go through some steps while this lasts."""
     over = threading.Event()
 
     def run() -> None:
@@ -33,7 +35,6 @@ def warmed(steps: Iterable[object]) -> Iterator[None]:
             for _ in steps:
                 if over.wait(_BREATH_SECONDS):
                     return
-            collector_spared()  # or every page now and then waits for it to look at all templates and statements
         except DelegraphError as fault:  # the database is away; whoever asks will be told
             logger.info("not all is made ready before it is asked for: %s", fault)
 
@@ -72,3 +73,18 @@ def steps_of(service: Service) -> Iterator[None]:
     yield
     while service.store.sequence_holes(steps=1) is None:
         yield
+
+
+def spared() -> Iterator[None]:
+    """Spare the collector what is ready: else a page now and then waits until it has looked at all templates."""
+    collector_spared()
+    yield
+
+
+def ends_of(service: Service) -> Iterator[None]:
+    """Work out what the latest revocations end, where that is kept."""
+    if service.ends is not None:
+        for revocation in latest(service, _LATEST):
+            with suppress(TooManyError):
+                work_out(service, revocation)
+            yield

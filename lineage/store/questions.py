@@ -9,7 +9,7 @@ import math
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -31,9 +31,9 @@ from lineage.core.rule import State
 from lineage.core.times import Instant
 from lineage.core.trust import TrustTable, authorised
 from lineage.core.world import World
-from lineage.store.sql import among, chunks, found_by, given, of_each
+from lineage.store.sql import among, chunks, found_by, given, given_texts, of_each
 from lineage.store.tables import Keys, accepted, fact, in_role_upward, name, ref, sighting, span_of, spread
-from lineage.store.walks import Places, Walk, part_of
+from lineage.store.walks import LOOKED_UP, Places, Walk, part_of
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
 FACT = (fact.c.n, fact.c.recorded_at, fact.c.misrouted, fact.c.value, _EARLIEST_SIGHTING.label("again"))
@@ -170,7 +170,7 @@ _RECEIVERS = sa.select(name.c.key).distinct().where(sa.text("key >= 'receiver:' 
 _DELIVERED = (
     sa.select(spread.c.key, spread.c.state, accepted.c.receiver, accepted.c.at)
     .outerjoin(accepted, (accepted.c.seq == spread.c.seq) & (accepted.c.at <= sa.bindparam("by")))
-    .where(spread.c.key.in_(sa.bindparam("keys", expanding=True)), spread.c.recorded_at <= sa.bindparam("by"))
+    .where(spread.c.key.in_(given_texts("keys")), spread.c.recorded_at <= sa.bindparam("by"))
     .order_by(spread.c.seq)
 )
 
@@ -183,6 +183,22 @@ def fact_of(row: Any, decode: Callable[[bytes], Event]) -> Fact:
     """A row of FACT as a fact, recorded when the first of its records was."""
     _, recorded_at, misrouted, value, again = row
     return Fact(decode(value), recorded_at if again is None or again > recorded_at else again, bool(misrouted))
+
+
+class Stretch(NamedTuple):
+    """The next facts that mention a thing.
+
+    Attributes:
+        facts: Their numbers, each with the fact, or None where it is unauthorised, unknown or of another thing.
+        more: Whether more follow.
+        end: Where, if that is not behind the last of them.
+        is_spent: Whether as many were looked up as may be.
+    """
+
+    facts: Iterator[tuple[int, Fact | None]]
+    more: bool
+    end: Places | None
+    is_spent: bool
 
 
 class Reader:
@@ -249,8 +265,8 @@ class Reader:
         most: int,
         latest_first: bool = False,
         of_acts: bool = False,
-        known: bool = False,
-    ) -> tuple[Iterator[tuple[int, Fact | None]], bool]:
+        looked_up: int = LOOKED_UP,
+    ) -> Stretch:
         """The next facts that are about a thing or mention it, in the order in which the log took them.
 
         Args:
@@ -259,17 +275,20 @@ class Reader:
             most: How many at most.
             latest_first: Whether what the log took last comes first.
             of_acts: Whether none but actions and decisions are wanted; others may come all the same.
-            known: Whether what is not known is passed over in the database, which looks at each fact for it.
-
-        Returns:
-            The numbers of these facts, each with the fact, or None where it is unauthorised, unknown or of another
-            thing; and whether more follow.
+            looked_up: At how many the database looks at most whether they were known.
         """
-        known_at = self.known_at if known else None
-        walk = Walk(self._keys(key), latest_first=latest_first, of_acts=of_acts, known_at=known_at)
-        part = part_of(self._connection, walk, places, most, self._rows_at)
+        walk = Walk(
+            self._keys(key),
+            most,
+            latest_first=latest_first,
+            of_acts=of_acts,
+            known_at=self.known_at,
+            looked_up=looked_up,
+        )
+        part = part_of(self._connection, walk, places, self._rows_at)
         found = ((row.n, fact_of(row, self._decode)) for row in part.rows)
-        return ((number, fact if self._says(fact, key) else None) for number, fact in found), part.more
+        rows = ((number, fact if self._says(fact, key) else None) for number, fact in found)
+        return Stretch(rows, part.more, part.end, part.is_spent)
 
     def numbered_about(self, keys: Collection[str], *, mentioning: str) -> dict[str, list[int]]:
         """The numbers of the facts, authorised and known, about some things that mention another, by the thing."""
@@ -501,7 +520,12 @@ class Reader:
                 world.add(found)
 
     def parts_below(
-        self, targets: Collection[tuple[str, Instant]], nearby: Collection[Fact], *, size: int = PART
+        self,
+        targets: Collection[tuple[str, Instant]],
+        nearby: Collection[Fact],
+        *,
+        size: int = PART,
+        most: float = math.inf,
     ) -> Iterator[tuple[World, set[str]]]:
         """Everything at and below some targets, in parts: worlds with the keys of the elements that each is for.
 
@@ -511,11 +535,15 @@ class Reader:
             targets: Keys, each with an instant: what ended with all below it by then may be left out.
             nearby: What every part is to hold: orders, lifts, registrations.
             size: How many elements a part is for.
+            most: How many there may be in all.
+
+        Raises:
+            TooManyError: There are more; none was loaded.
 
         Memory:
             A part, and eight bytes for each element; a few times that while the target is named by very many.
         """
-        below = self._keys_below(targets)
+        below = self._keys_below(targets, most)
         own = {self._keys(key): key for key, _ in targets if key.startswith(("token:", "delegation:"))}
         for start in range(0, len(below), size):
             part = set(below[start : start + size])
@@ -530,7 +558,7 @@ class Reader:
                     keys.add(key)
             yield world, keys
 
-    def _keys_below(self, targets: Collection[tuple[str, Instant]]) -> "array[int]":
+    def _keys_below(self, targets: Collection[tuple[str, Instant]], most: float) -> "array[int]":
         """The hashes of everything at and below some targets, each once."""
         below = array("q")
         sources = 0
@@ -550,7 +578,11 @@ class Reader:
                 rows = self._connection.execute(
                     _KEYS_BELOW[self._dialect], {"keys": part, "span": span}, execution_options={"yield_per": _FETCHED}
                 )
-                below.extend(rows.scalars())
+                for some in rows.scalars().partitions():
+                    below.extend(some)
+                    if len(below) > most and (sources < 2 or len(set(below)) > most):  # noqa: PLR2004 (one alone)
+                        rows.close()
+                        raise TooManyError(f"more than {most:,} elements hang on it")
         return below if sources < 2 else array("q", dict.fromkeys(below))  # noqa: PLR2004 (one alone has each once)
 
     def load_successes(self, world: World, keys: Collection[str], since: Instant) -> None:

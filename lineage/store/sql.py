@@ -32,20 +32,48 @@ class _Integers(sa.types.TypeDecorator[list[int]]):
         return json.dumps(value) if dialect.name == "sqlite" else value
 
 
+class _Texts(sa.types.TypeDecorator[list[str]]):
+    """Texts as one parameter, in the same way."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> Any:
+        return json.dumps(value) if dialect.name == "sqlite" else value
+
+
 class _Unnested(FunctionElement[int]):
     """A parameter of integers as a table with the column ``value``."""
 
     inherit_cache = True
 
 
+class _UnnestedTexts(FunctionElement[str]):
+    """A parameter of texts as such a table."""
+
+    inherit_cache = True
+
+
 @compiles(_Unnested)
-def _sqlite(element: _Unnested, compiler: SQLCompiler, **kw: Any) -> str:
+@compiles(_UnnestedTexts)
+def _sqlite(element: _Unnested | _UnnestedTexts, compiler: SQLCompiler, **kw: Any) -> str:
     return f"json_each({compiler.process(element.clauses, **kw)})"
 
 
 @compiles(_Unnested, "postgresql")
 def _postgresql(element: _Unnested, compiler: SQLCompiler, **kw: Any) -> str:
     return f"unnest(CAST({compiler.process(element.clauses, **kw)} AS bigint[])) AS unnested(value)"
+
+
+@compiles(_UnnestedTexts, "postgresql")
+def _texts_on_postgresql(element: _UnnestedTexts, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"unnest(CAST({compiler.process(element.clauses, **kw)} AS text[])) AS unnested(value)"
+
+
+def given_texts(name: str) -> sa.Select[str]:
+    """The texts that the named parameter will give as rows of one column, ``value``."""
+    parameter = sa.bindparam(name, type_=_Texts())
+    return sa.select(sa.literal_column("value", sa.Text).label("key")).select_from(_UnnestedTexts(parameter))
 
 
 def given(keys: Collection[int] | str) -> sa.Select[int]:

@@ -5,11 +5,11 @@ more than a part is ever in memory, and values are read when they are asked for.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from heapq import merge
-from itertools import islice
-from typing import Any, Final
+from itertools import islice, takewhile
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -22,6 +22,8 @@ from lineage.store.tables import fact, position, ref, sighting
 Places = Mapping[tuple[str, int], int]
 """Where to go on, by topic and partition: the offset that is next, or where the latest come first the one before."""
 
+LOOKED_UP: Final = 25_000  # facts at 2.5 µs each, of which a page looks up whether they were known
+
 _POSITIONS: Final = sa.select(position.c.topic, position.c.partition, position.c.next_offset)
 _ACTS: Final = tuple(sa.literal_column(str(role), sa.Integer) for role in (Role.USES, Role.MENTIONS))
 
@@ -32,27 +34,55 @@ class Walk:
 
     Attributes:
         key: The hash of what they mention.
+        most: How many at most.
         latest_first: Whether those that the log took last come first.
         of_acts: Whether none but actions and decisions are wanted; others may come all the same.
         known_at: None but those that were recorded by then.
+        looked_up: Of how many, at most, that is looked up.
     """
 
     key: int
+    most: int
     latest_first: bool = False
     of_acts: bool = False
     known_at: Instant | None = None
+    looked_up: int = LOOKED_UP
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The next rows of ``FACT``, to be read once, and whether more follow."""
+    """The next rows of ``FACT``.
+
+    Attributes:
+        rows: To be read once.
+        more: Whether more follow.
+        end: Where to go on behind the rows, if more follow them and that is farther than behind the last of them: up
+            to there none but these was known. None: behind the last that was read.
+        is_spent: Whether no more than so many could be looked up.
+    """
 
     rows: Iterator[Any]
     more: bool
+    end: Places | None
+    is_spent: bool
+
+
+class _Run(NamedTuple):
+    """The next rows in one partition.
+
+    Attributes:
+        rows: The rows, in order.
+        end: The number up to which they are whole; None: to the end of the partition.
+        is_spent: Whether it ends there because no more could be looked up.
+    """
+
+    rows: list[Any]
+    end: int | None
+    is_spent: bool = False
 
 
 @cache
-def _numbers(dialect: str, *, latest_first: bool, of_acts: bool, known: bool) -> tuple[sa.Select[Any], sa.Select[Any]]:
+def _numbers(dialect: str, *, latest_first: bool, of_acts: bool) -> tuple[sa.Select[Any], ...]:
     """The next numbers of the facts that mention a thing, which may repeat themselves; of those about it."""
     mentioned = sa.select(ref.c.n).where(ref.c.key == sa.bindparam("key"), *_in_partition(ref.c.n))
     if of_acts:
@@ -62,12 +92,27 @@ def _numbers(dialect: str, *, latest_first: bool, of_acts: bool, known: bool) ->
         of_it = of_it.offset(sa.literal_column("0"))
     told = of_it.subquery()
     about = sa.select(told.c.n).where(*_in_partition(told.c.n))
-    first = [mentioned, about]
-    for place, column in enumerate((ref.c.n, told.c.n)):
-        if known:
-            first[place] = first[place].where(_is_known(column))
-        first[place] = first[place].order_by(column.desc() if latest_first else column).limit(sa.bindparam("most"))
-    return first[0], first[1]
+    return tuple(
+        statement.order_by(column.desc() if latest_first else column).limit(sa.bindparam("most"))
+        for statement, column in ((mentioned, ref.c.n), (about, told.c.n))
+    )
+
+
+@cache
+def _known_numbers(dialect: str, *, latest_first: bool, of_acts: bool) -> tuple[sa.Select[Any], ...]:
+    """Of these so many, how many there are, and the last; in each row one of the first of them that were known."""
+
+    def known(numbers: sa.Select[Any]) -> sa.Select[Any]:
+        next_ = numbers.limit(sa.bindparam("looked_up")).cte("next_numbers")
+        last = sa.func.min(next_.c.n) if latest_first else sa.func.max(next_.c.n)
+        looked_at = sa.select(sa.func.count().label("count"), last.label("last")).select_from(next_).subquery()
+        first = sa.select(next_.c.n).where(_is_known(next_.c.n))
+        first = first.order_by(next_.c.n.desc() if latest_first else next_.c.n).limit(sa.bindparam("most"))
+        found = first.subquery()
+        rows = sa.select(found.c.n, looked_at.c.count, looked_at.c.last)
+        return rows.select_from(looked_at.outerjoin(found, sa.true()))
+
+    return tuple(known(numbers) for numbers in _numbers(dialect, latest_first=latest_first, of_acts=of_acts))
 
 
 def _in_partition(number: sa.ColumnElement[int]) -> tuple[sa.ColumnElement[bool], ...]:
@@ -86,10 +131,9 @@ def part_of(
     connection: Connection,
     walk: Walk,
     places: Places,
-    most: int,
     read: Callable[[list[int]], list[Any]],
 ) -> Part:
-    """The next so many facts at most, authorised or not; each once.
+    """The next facts, authorised or not; each once.
 
     Partitions are told apart by nothing but when the log took each record.
 
@@ -97,41 +141,89 @@ def part_of(
         connection: One moment of the store.
         walk: Which facts.
         places: Where to go on; what it does not name is begun.
-        most: How many.
         read: Gives the rows of ``FACT`` of some numbers, with ``recorded_at`` as the second column.
     """
-    runs: list[list[Any]] = []
-    more = False
+    spans = list(_spans(connection, walk, places))
+    each = replace(walk, looked_up=max(walk.looked_up // max(len(spans), 1), 1))
+    runs = [_run(connection, each, span, read) for span in spans]
+    is_spent = any(run.is_spent for run in runs)
+    runs, end = _even(runs, walk, places, read)
+    sign = -1 if walk.latest_first else 1
+    rows = merge(*(run.rows for run in runs), key=lambda row: sign * row.recorded_at)
+    is_cut = sum(len(run.rows) for run in runs) > walk.most
+    return Part(islice(rows, walk.most), is_cut or end is not None, None if is_cut else end, is_spent)
+
+
+def _spans(connection: Connection, walk: Walk, places: Places) -> Iterator[tuple[int, int]]:
+    """The numbers that are left in each partition: the first, and the one behind the last."""
     for topic, partition, following in connection.execute(_POSITIONS).all():
         start = places.get((topic, partition))
         first, beyond = (0, following if start is None else start) if walk.latest_first else (start or 0, following)
         if first < beyond:
-            bounds = {"first": _number(topic, partition, first), "beyond": _number(topic, partition, beyond)}
-            numbers, cut = _next(connection, walk, bounds, most)
-            more = more or cut
-            by_number = {row.n: row for row in read(numbers)}
-            runs.append([by_number[number] for number in numbers])
+            yield _number(topic, partition, first), _number(topic, partition, beyond)
+
+
+def _run(
+    connection: Connection,
+    walk: Walk,
+    span: tuple[int, int],
+    read: Callable[[list[int]], list[Any]],
+) -> _Run:
+    """The next rows in one partition: so many at most, and of those that had to be looked up first."""
+    found, ends, is_spent = [], [], False  # the ends are how far each statement is whole
+    for numbers, end in _next(connection, walk, span):
+        found += numbers
+        if end is not None:
+            ends.append(end)
+            is_spent = is_spent or len(numbers) < walk.most
+    end = (max if walk.latest_first else min)(ends, default=None)
+    whole = {number for number in found if end is None or (number >= end if walk.latest_first else number <= end)}
+    by_number = {row.n: row for row in read(list(whole))}
+    rows = [by_number[number] for number in sorted(whole, reverse=walk.latest_first)]
+    if len(rows) > walk.most:
+        return _Run(rows[: walk.most], rows[walk.most - 1].n)
+    return _Run(rows, end, is_spent)
+
+
+def _next(connection: Connection, walk: Walk, span: tuple[int, int]) -> Iterator[tuple[list[int], int | None]]:
+    """The next numbers in one partition, in parts, each with where it ends for now; None: there are no more."""
+    how = {"latest_first": walk.latest_first, "of_acts": walk.of_acts}
+    said = {"key": walk.key, "first": span[0], "beyond": span[1], "most": walk.most}
+    if walk.known_at is None:
+        for statement in _numbers(connection.dialect.name, **how):
+            numbers = [int(number) for (number,) in connection.execute(statement, said)]
+            yield numbers, numbers[-1] if len(numbers) == walk.most else None
+        return
+    said |= {"known_at": walk.known_at, "looked_up": walk.looked_up}
+    for statement in _known_numbers(connection.dialect.name, **how):
+        rows = connection.execute(statement, said).all()
+        numbers = sorted((int(row.n) for row in rows if row.n is not None), reverse=walk.latest_first)
+        _, count, last = rows[0]
+        if len(numbers) == walk.most:
+            yield numbers, numbers[-1]
+        else:
+            yield numbers, int(last) if count == walk.looked_up else None
+
+
+def _even(
+    runs: list[_Run], walk: Walk, places: Places, read: Callable[[list[int]], list[Any]]
+) -> tuple[list[_Run], Places | None]:
+    """The runs up to where the first of them ends for now, and where to go on behind that; None: none of them does."""
+    ends = [run.end for run in runs if run.end is not None]
+    if not ends:
+        return runs, None
     sign = -1 if walk.latest_first else 1
-    rows = merge(*runs, key=lambda row: sign * row.recorded_at)
-    return Part(islice(rows, most), more or sum(map(len, runs)) > most)
-
-
-def _next(connection: Connection, walk: Walk, bounds: dict[str, int], most: int) -> tuple[list[int], bool]:
-    """The next numbers in one partition, and whether there may be more."""
-    statements = _numbers(
-        connection.dialect.name,
-        latest_first=walk.latest_first,
-        of_acts=walk.of_acts,
-        known=walk.known_at is not None,
-    )
-    said = {"key": walk.key, "known_at": walk.known_at, "most": most, **bounds}
-    found = [[int(number) for (number,) in connection.execute(statement, said)] for statement in statements]
-    numbers: list[int] = sorted({number for some in found for number in some}, reverse=walk.latest_first)
-    ends = [some[-1] for some in found if len(some) == most]  # as far as each of them is whole
-    if ends:
-        end = max(ends) if walk.latest_first else min(ends)
-        numbers = [number for number in numbers if (number >= end if walk.latest_first else number <= end)]
-    return numbers[:most], bool(ends) or len(numbers) > most
+    moments = {row.n: sign * row.recorded_at for row in read(ends)}
+    nearest = min(ends, key=lambda end: (moments[end], sign * end))
+    evened = []
+    for run in runs:
+        rows = list(takewhile(lambda row: sign * row.recorded_at <= moments[nearest], run.rows))
+        is_whole = run.end == nearest or len(rows) == len(run.rows)
+        evened.append(run if is_whole else _Run(rows, None))
+    for run in evened:
+        if run.end is not None or run.rows:
+            places = behind(places, run.rows[-1].n if run.end is None else run.end, latest_first=walk.latest_first)
+    return evened, places
 
 
 def _number(topic: str, partition: int, offset: int) -> int:

@@ -464,12 +464,12 @@ class Order(TypedDict):
 
 
 class BoardEntry(Order):
-    """An order with its verdict in brief."""
+    """An order with its verdict in brief; null where it ends more than is looked at here."""
 
-    elements: int
-    verdict: str
+    elements: int | None
+    verdict: str | None
     closed_at: Time | None
-    open: int
+    open: int | None
 
 
 class Revocations(_List):

@@ -22,7 +22,7 @@ from lineage.serve.http.site import LOOPBACK_HOSTS, Limits, Site, Workers
 from lineage.serve.http.wire import Wire
 from lineage.serve.http_settings import DEFAULT_LISTEN, HttpSettings
 from lineage.serve.service import Service
-from lineage.serve.warming import steps_of, warmed
+from lineage.serve.warming import ends_of, spared, steps_of, warmed
 from lineage.serve.web import pages, show_fault
 from lineage.serve.web.pages import templates
 from lineage.serve.web.story import Story
@@ -100,7 +100,7 @@ def serve(
             timeout_graceful_shutdown=_GOODBYE_SECONDS,
             h11_max_incomplete_event_size=_HEAD_BYTES,
         )
-        with warmed(chain(templates(), steps_of(service))):
+        with warmed(chain(templates(), steps_of(service), ends_of(service), spared())):
             _Server(config).run(sockets=[listening])
 
 

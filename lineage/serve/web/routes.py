@@ -1,9 +1,7 @@
 """Every page and where it is; and our own files."""
 
-import json
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from itertools import islice
 from typing import Final
 from urllib.parse import quote
 
@@ -19,7 +17,7 @@ from lineage.serve.http.faults import NotFoundError
 from lineage.serve.http.parameters import REVOCATION, TIMES
 from lineage.serve.http.query import Query, kind_and_id, usable_id
 from lineage.serve.http.site import Site
-from lineage.serve.revocations import receipt
+from lineage.serve.revocations import receipt_page
 from lineage.serve.web import forms, glossary, shown
 from lineage.serve.web.links import Links, Nowhere
 from lineage.serve.web.looks import STATIC
@@ -170,10 +168,9 @@ def _receipt(site: Site) -> Callable[[Request], Awaitable[Response]]:
         start = first_entry(query)
         id_ = usable_id(query.the("id"), parameter="id")
         log_access(caller, request, revocation=id_)
-        with receipt(site.service, id_, at=query.at, known_at=query.known_at) as found:
-            if found is None:
-                raise NotFoundError(id_)
-            lines = [json.loads(line) for line in islice(found.lines, start, start + _LINES + 1)]
+        lines = receipt_page(site.service, id_, start, _LINES + 1, at=query.at, known_at=query.known_at)
+        if lines is None:
+            raise NotFoundError(id_)
         links = Links(query.text("at"), query.text("known_at"))
         context = {
             "revocation": id_,
