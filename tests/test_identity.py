@@ -1,5 +1,6 @@
 """Who a principal is: what was stated last, by whom, of whom else, and as what it runs; on both databases."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -17,6 +18,7 @@ from lineage.serve.service import Service, Trust
 from lineage.store.store import open_store
 from tests import stores
 from tests.http_worlds import World, api_over, problem_type
+from tests.test_web_pages import HOSTILE, Pages, text_of
 
 NOON = "2026-11-02T12:00:00Z"
 AGENT = "agent:a"
@@ -227,3 +229,40 @@ def test_what_a_principal_did_is_not_read(opened: Opened):
             counts.append(len(read))
 
     assert [2, 1] == counts
+
+
+# The page
+
+
+def test_a_hostile_name_is_text(api: World):
+    """
+    Markup in what was stated of a principal is shown as the characters that it is.
+    """
+    texts = dict.fromkeys(("display_name", "purpose", "environment"), HOSTILE)
+    send(api, registered(1, owner=HOSTILE, aliases=[f"okta{HOSTILE}"], **texts), bound(2, f"spiffe://{HOSTILE}"))
+    page = Pages(api).get(f"/status?of=principal:{AGENT}")
+
+    assert 6 == text_of(page).count(HOSTILE)
+    assert [] == re.findall(r"<img|<script(?![^>]*\ssrc=)|2962962", page.text)
+
+
+def test_a_page_holds_few_of_very_many_and_says_how_many_more(api: World):
+    """
+    The page of a principal with many aliases and bindings stays short, and leads to the document that has them all.
+    """
+    aliases = [f"okta|{number:03}" for number in range(50)]
+    send(api, registered(1, aliases=aliases), *(bound(number, f"spiffe://x/{number}") for number in range(2, 34)))
+    page = Pages(api).get(f"/status?of=principal:{AGENT}")
+
+    assert ["30 more", "12 more"] == [more for more in ("30 more", "12 more") if more in text_of(page)]
+    assert "/v1/identity?of=principal%3Aagent%3Aa" in page.text
+
+
+def test_a_workload_that_has_ended_is_said_to(api: World):
+    """
+    What an agent ran as once is not shown as what it runs as now; moved back in time it is.
+    """
+    send(api, bound(1, "spiffe://x/a", expires_at="2026-11-02T09:00:00Z"))
+    pages = [Pages(api).get(f"/status?of=principal:{AGENT}{at}") for at in ("", "&at=2026-11-02T08:30:00Z")]
+
+    assert [True, False] == ["spiffe://x/a, but not at this moment" in text_of(page) for page in pages]
