@@ -25,6 +25,8 @@ BEFORE: Final = {
     "token": f"/chain?of={OF}",
     "delegation": "/chain?of=delegation:grant-mail",
     "principal": "/status?of=principal:agent:planner",
+    "agent": "/status?of=principal:agent:mailer",
+    "person": "/status?of=principal:okta%7C00u7alice",
     "session": f"/status?of={quote('session:https://idp.example#session-alice-0830', safe='')}",
     "uses": f"/uses?of={OF}",
     "timeline": f"/timeline?of={OF}",

@@ -61,6 +61,7 @@ TABLE: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", f"/v1/diff?of={OF}&from=now&to=now"): ASK,
     ("GET", f"/v1/uses?of={OF}"): ASK,
     ("GET", f"/v1/graph?of={OF}"): ASK,
+    ("GET", "/v1/identity?of=principal:agent:mailer"): ASK,
     ("GET", "/v1/health"): ASK,
     ("GET", f"/v1/case?of={OF}"): ASK,
     ("GET", "/v1/findings"): ASK,

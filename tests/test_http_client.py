@@ -130,6 +130,22 @@ def test_of_revocations_the_client_asks_for_no_more_than_are_listed_at_once(api:
     assert [order["revocation"]] == [entry["revocation"] for entry in client.revocations()]
 
 
+def test_who_a_principal_is_is_asked_for_by_its_id(api: World):
+    """
+    The owner of an agent comes with the source whose word it is; of what no fact names nothing comes.
+    """
+    client = client_of(api, "responder")
+    found = client.identity("principal:agent:mailer")
+    assert found is not None
+    assert found["owner"] is not None
+
+    assert ("human:alice@example.com", "https://directory.example") == (
+        found["owner"]["value"],
+        found["owner"]["source"],
+    )
+    assert None is client.identity("principal:agent:courier")
+
+
 def test_events_are_sent(api: World):
     """
     A producer sends events and learns what became of them.

@@ -19,6 +19,7 @@ from lineage.serve.graph import graph
 from lineage.serve.http.asking import Question
 from lineage.serve.http.questions import QUESTIONS
 from lineage.serve.http.site import Limits
+from lineage.serve.identity import identity
 from lineage.serve.service import OrderRequest
 from lineage.serve.standing import standing
 from tests.http_worlds import ASKED, LEAKED, World, api_over, problem_type
@@ -77,6 +78,7 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
     "/conflicts": ("", looking.conflicts),
     "/revocations": ("", lambda s: revocations.revocations(s, at=ASKED)),
     "/graph": (f"?of={OF}", lambda s: graph(s, "token", ID, at=ASKED)),
+    "/identity": ("?of=principal:agent:mailer", lambda s: identity(s, "agent:mailer", at=ASKED)),
     "/health": ("", standing),
     "/case": ("?of=action:mail-7", lambda s: case(s, "action", "mail-7", at=ASKED)),
     "/revocations/{id:path}": ("rev%2F1", lambda s: revocations.revocation(s, "rev/1", at=ASKED)),
@@ -224,6 +226,10 @@ def test_what_is_not_known_is_refused_by_its_name(here: World, question: Questio
         ("/v1/reach?of=action:mail-7", "of"),
         ("/v1/uses?of=principal:x", "of"),
         ("/v1/diff?of=action:x&from=now&to=now", "of"),
+        ("/v1/identity?of=token:x", "of"),
+        ("/v1/identity?of=workload:x", "of"),
+        ("/v1/identity?of=principal:a&of=principal:b", "of"),
+        ("/v1/identity", "of"),
         ("/v1/timeline?of=token:a&of=token:b", "of"),
         ("/v1/status?of=token:a&at=yesterday", "at"),
         ("/v1/status?of=token:a&at=2026-11-02T10:00:00+01:00", "at"),

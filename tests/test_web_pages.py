@@ -34,6 +34,7 @@ EVERY = (
     f"/chain?of={OF}",
     "/chain?of=token:https%3A%2F%2Fidp.example%23relay-2",
     "/status?of=principal:agent:mailer",
+    "/status?of=principal:okta%7C00u7alice",
     "/status?of=session:https%3A%2F%2Fidp.example%23session-alice-0830",
     f"/reach?of={OF}",
     "/reach?of=principal:agent:planner&mode=suspend&cascade=false",
@@ -167,6 +168,41 @@ def test_the_document_of_a_page_is_there_for_any_moment(world: World, path: str)
         response = world.get(asked)
         assert (200, 200) == (page.status_code, response.status_code)
         assert ("does not depend on as of" in text_of(page)) == ("at=2026" not in asked.replace("known_at", ""))
+
+
+def test_the_page_of_a_principal_says_who_it_is(world: World):
+    """
+    Whom to call, and whose word that is, stands on the page of an agent; of another kind of thing nothing does.
+    """
+    agent, session = (Pages(world).get(path) for path in (EVERY[5], EVERY[7]))
+    owner = re.search(r"<dt>Owner</dt><dd>(.*?)</dd>", agent.text, re.DOTALL)
+    assert owner
+
+    assert 'href="/status?of=principal%3Ahuman%3Aalice%40example.com"' in owner[1]
+    assert "word of https://directory.example, 2026-11-02T08:00:01.33Z" in re.sub(r"<[^>]*>", "", owner[1])
+    assert "runs as spiffe://example.com/ns/agents/sa/mailer from 2026-11-02T08:05:10Z, no expiry" in text_of(agent)
+    assert [True, False] == ["Who it is" in text_of(page) for page in (agent, session)]
+
+
+def test_the_page_of_an_alias_leads_to_the_person(world: World):
+    """
+    An account that nobody would know is shown with the name of its person, and the way there.
+    """
+    page = Pages(world).get("/status?of=principal:okta%7C00u7alice")
+
+    assert "Alice Ng word of https://directory.example" in text_of(page)
+    assert 'href="/status?of=principal%3Ahuman%3Aalice%40example.com"' in page.text
+
+
+def test_what_no_fact_registers_is_said_to_be_unregistered(world: World):
+    """
+    Of somebody who is only named the page says that it knows nothing, as of any other gap.
+    """
+    pages = [
+        text_of(Pages(world).get(f"/status?of=principal:{who}")) for who in ("service:mail-archive", "agent:mailer")
+    ]
+
+    assert [True, False] == ["No fact registers it" in page for page in pages]
 
 
 def test_a_delegation_is_not_called_unused_where_its_tokens_were_used(world: World):

@@ -120,6 +120,10 @@ class Client:
         how |= {"unseen": "true"} if unseen else {}
         return self._ask("/v1/reach", shapes.Reach, of=of, at=at, known_at=known_at, **how)
 
+    def identity(self, of: str, *, at: str | None = None, known_at: str | None = None) -> shapes.Identity | None:
+        """Who ``principal:ID`` is, and whose word that is; None if no fact names it."""
+        return self._ask("/v1/identity", shapes.Identity, of=of, at=at, known_at=known_at)
+
     # Lists, item by item
 
     def search(self, text: str) -> Iterator[shapes.Thing]:

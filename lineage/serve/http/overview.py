@@ -1,4 +1,4 @@
-"""The questions behind what pages show at once: the graph around a thing, how it stands, a whole case."""
+"""The questions behind what pages show at once: the graph around a thing, who it is, how it stands, a whole case."""
 
 from typing import Final
 
@@ -12,11 +12,13 @@ from lineage.serve.http.faults import NotFoundError
 from lineage.serve.http.parameters import ONE, TIMES
 from lineage.serve.http.query import Parameter, Query, kind_and_id
 from lineage.serve.http.site import Site
+from lineage.serve.identity import identity
 from lineage.serve.standing import standing
 
 _MOST: Final = Parameter(
     "most", {"type": "integer", "minimum": 1, "maximum": MOST}, "Elements at most; what is beyond is counted."
 )
+_PRINCIPAL: Final = ONE._replace(description="`principal:ID`.", example="principal:agent:mailer")
 CASES: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action")
 
 
@@ -26,6 +28,12 @@ def graph_around(site: Site, _caller: Caller, query: Query) -> Document:
     most = query.number("most", default=MOST, most=MOST)
     document = graph(site.service, kind, id_, at=query.at, known_at=query.known_at, most=most)
     return _found(document, query)
+
+
+def who_it_is(site: Site, _caller: Caller, query: Query) -> Document:
+    """What was stated of a principal."""
+    _, id_ = _one(query, ("principal",))
+    return _found(identity(site.service, id_, at=query.at, known_at=query.known_at), query)
 
 
 def health(site: Site, _caller: Caller, _query: Query) -> Document:
@@ -56,6 +64,13 @@ OVERVIEW: Final = (
         parameters=(ONE, *TIMES, _MOST),
         title="What a thing hangs on and what hangs on it, laid out",
         answer="Graph",
+    ),
+    Question(
+        path="/identity",
+        ask=who_it_is,
+        parameters=(_PRINCIPAL, *TIMES),
+        title="Who a principal is: its name, owner, purpose, aliases and workloads, and whose word that is",
+        answer="Identity",
     ),
     Question(
         path="/health",

@@ -612,6 +612,51 @@ class Graph(TypedDict):
     as_of: AsOf
 
 
+class StatedText(Cited):
+    """A text that was stated, and the fact whose word it is."""
+
+    value: str
+    occurred_at: Time
+
+
+class StatedNumber(Cited):
+    """A number that was stated, and the fact whose word it is."""
+
+    value: int
+    occurred_at: Time
+
+
+class Binding(Cited):
+    """That an agent runs as an attested workload."""
+
+    agent: str
+    workload: str
+    key_thumbprint: str | None
+    since: Time
+    until: Time | None
+    bound: bool
+
+
+class Identity(TypedDict):
+    """Who a principal is."""
+
+    kind: Literal["principal"]
+    id: str
+    principal_kind: str
+    registered: bool
+    display_name: StatedText | None
+    owner: StatedText | None
+    purpose: StatedText | None
+    environment: StatedText | None
+    max_delegation_depth: StatedNumber | None
+    aliases: list[str]
+    workloads: list[Binding]
+    findings: list[Finding]
+    at: Time
+    known_at: Time | None
+    as_of: AsOf
+
+
 class Projected(TypedDict):
     """How far a partition is projected."""
 
@@ -677,6 +722,6 @@ ANSWERS: dict[str, Any] = {
     for shape in (
         *(Who, Chain, Status, Reach, Search, Actions, Timeline, Diff, Uses, Findings, Quarantine, Conflicts),
         *(Revocations, Revocation, Ordered, Approved, Lifted, Acknowledged, Counts, ReceiptLine, Missing, Problem),
-        *(Graph, Health, Case),
+        *(Graph, Identity, Health, Case),
     )
 }

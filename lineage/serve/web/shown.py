@@ -64,6 +64,7 @@ def status(asked: Asked) -> Shown:
         "too_many": many,
         "of": of,
         "is_element": doc["kind"] in ELEMENT_KINDS,
+        "identity": asked.more("/identity", of=of) if doc["kind"] == "principal" else None,
         "actions": None if many else asked.more("/actions", of=of, limit=str(FEW)),
         "graph": asked.more("/graph", of=of, most="40"),
     }
