@@ -13,9 +13,11 @@ from lineage.core.events import Event, TokenIssued
 from lineage.core.records import DECISIONS, Batch, Position, Record
 from lineage.serve import looking
 from lineage.serve.demo import ASKED
+from lineage.serve.service import Service, Trust
 from lineage.serve.warming import spared, steps_of, warmed
 from lineage.serve.web.pages import templates
 from lineage.store.sequences import STEP
+from lineage.store.store import open_store
 from tests.http_worlds import api_over
 from tests.kafka_worlds import wait_until
 from tests.test_http_client import client_of
@@ -72,6 +74,22 @@ def test_after_it_the_first_question_has_all(tmp_path: Path):
         found = looking.findings(world.service, at=ASKED, steps=0)
 
     assert ({"who.html", None}, []) == ({one for one in steps if one in ("who.html", None)}, found.get("pending", []))
+
+
+def test_it_reads_no_more_of_what_there_is_however_much_that_is(tmp_path: Path):
+    """Few facts are decoded, for their decoders; of all others how they are numbered is read."""
+    decoded: list[bytes] = []
+
+    def read(value: bytes) -> Event:
+        decoded.append(value)
+        return codec.read(value)
+
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        store = open_store(world.service.store.url, read)
+        list(steps_of(Service(store, world.service.log, Trust(), world.service.clock, source="urn:test")))
+        store.close()
+
+    assert 0 < len(decoded) < 5
 
 
 def test_a_page_of_findings_says_what_is_still_being_read(tmp_path: Path):

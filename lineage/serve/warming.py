@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import islice
 from typing import Final
 
 from lineage.core.collector import collector_spared
@@ -50,8 +49,8 @@ def warmed(steps: Iterable[object]) -> Iterator[None]:
 def steps_of(service: Service) -> Iterator[None]:
     """Make decoders and the statements of questions ready, and read how the sources number their events."""
     now = service.clock()
-    for _ in islice(service.store.facts_behind({}), 1):
-        yield
+    service.store.facts(limit=1)
+    yield
     for kind in ("token", "principal"):
         service.status(kind, _NOBODY, at=now)
         yield
