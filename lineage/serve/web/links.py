@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -36,12 +37,7 @@ class Links:
 
     def of(self, kind: str, id_: str) -> str:
         """The address of the page of a thing; empty if it has none."""
-        if kind == "action":
-            return self.to("/who", action=id_)
-        if kind == "revocation":
-            return self.to(f"/revocations/{quote(id_, safe='')}")
-        path = _PAGES.get(kind)
-        return "" if path is None else self.to(path, of=f"{kind}:{id_}")
+        return _address(self, kind, id_)
 
     def key(self, key: str | None) -> str:
         """The same of a key, ``KIND:ID``."""
@@ -49,6 +45,16 @@ class Links:
             return ""
         kind, _, id_ = key.partition(":")
         return self.of(kind, id_)
+
+
+@lru_cache(maxsize=4_096)  # one page leads to the same things again and again
+def _address(links: Links, kind: str, id_: str) -> str:
+    if kind == "action":
+        return links.to("/who", action=id_)
+    if kind == "revocation":
+        return links.to(f"/revocations/{quote(id_, safe='')}")
+    path = _PAGES.get(kind)
+    return "" if path is None else links.to(path, of=f"{kind}:{id_}")
 
 
 def _late(moment: Mapping[str, str | None], params: Mapping[str, object]) -> dict[str, object]:

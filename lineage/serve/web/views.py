@@ -273,4 +273,6 @@ def _short(id_: str) -> str:
 
 def _columns(text: str) -> int:
     """How wide it is; letters of East Asia take two columns."""
+    if text.isascii():
+        return len(text)
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
