@@ -36,11 +36,16 @@ STATEMENTS: dict[str, Any] = {
     "elements naming, the longest first": questions._LONGEST_NAMING,
     **{
         f"numbers of facts that {verb} a thing, {which}": {
-            dialect: walks._numbers(dialect, latest_first=latest_first, of_acts=latest_first, known=known)[place]
+            dialect: numbers(dialect, latest_first=latest_first, of_acts=latest_first)[place]
             for dialect in ("sqlite", "postgresql")
         }
         for place, verb in enumerate(("mention", "are about"))
-        for which, latest_first, known in (("first", False, False), ("acts, last", True, False), ("known", False, True))
+        for which, numbers, latest_first in (
+            ("first", walks._numbers, False),
+            ("acts, last", walks._numbers, True),
+            ("known", walks._known_numbers, False),
+            ("known acts, last", walks._known_numbers, True),
+        )
     },
     "facts at": questions._FACTS_AT,
     "bounds of a batch": projection._BOUNDS,

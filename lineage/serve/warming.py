@@ -19,7 +19,7 @@ from lineage.serve.service import Service
 logger = logging.getLogger(__name__)
 
 _NOBODY: Final = "urn:delegraph:nobody"  # asked about, so that statements are made ready; none is found
-_BREATH_SECONDS: Final = 0.02  # between two steps, for those who ask meanwhile
+_BREATH_SECONDS: Final = 0.1  # between two steps, for those who ask meanwhile
 _GOODBYE_SECONDS: Final = 3
 _LATEST: Final = 20  # revocations that the start page shows first
 
