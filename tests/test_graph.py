@@ -4,6 +4,7 @@ import itertools
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -198,24 +199,22 @@ def test_a_workload_is_asked_for_by_the_name_of_a_principal(world: World):
     assert ["https://idp.example#mailer-1"] == [node["id"] for node in found["nodes"] if node["focus"]]
 
 
+def issue_to_zoe(world: World, count: int, **more: Any) -> None:
+    """So many tokens of one person."""
+    issued = {"type": "token.issued", "source": "urn:test:a", "occurred_at": "2026-11-02T10:00:00Z", **more}
+    events = [
+        {**issued, "event_id": f"e{number}", "token": f"of-zoe-{number}", "subject": "human:zoe"}
+        for number in range(count)
+    ]
+    assert 200 == world.post("/v1/events", "producer", json=events).status_code
+
+
 def test_five_hundred_at_most_are_shown(tmp_path: Path):
     """
     Of more than five hundred the rest is one number, and the document says that it is not complete.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
-        events = [
-            {
-                "type": "token.issued",
-                "event_id": f"e{number}",
-                "source": "urn:test:a",
-                "occurred_at": "2026-11-02T10:00:00Z",
-                "token": f"child-{number}",
-                "subject": "human:zoe",
-                "derived_from": [{"token": "parent", "role": "subject"}],
-            }
-            for number in range(812)
-        ]
-        assert 200 == world.post("/v1/events", "producer", json=events).status_code
+        issue_to_zoe(world, 812, derived_from=[{"token": "parent", "role": "subject"}])
         found = graph(world.service, "token", "parent", at=ASKED)
 
         assert (500, [313], False) == (
@@ -228,18 +227,7 @@ def test_a_graph_that_leaves_out_some_that_name_it_says_so(tmp_path: Path):
     Of many tokens of one person some are shown; that there are more is in the document, and on its page.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
-        events = [
-            {
-                "type": "token.issued",
-                "event_id": f"e{number}",
-                "source": "urn:test:a",
-                "occurred_at": "2026-11-02T10:00:00Z",
-                "token": f"of-zoe-{number}",
-                "subject": "human:zoe",
-            }
-            for number in range(41)
-        ]
-        assert 200 == world.post("/v1/events", "producer", json=events).status_code
+        issue_to_zoe(world, 41)
         few, all_of_them = (graph(world.service, "principal", "human:zoe", at=ASKED, most=most) for most in (40, 41))
         page = Pages(world).get("/status?of=principal:human:zoe")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from lineage.core.elements import stated
+from lineage.core.elements import by_id, stated
 from lineage.core.events import Fact, ReceiverRegistered, RevocationAcknowledged
 from lineage.core.findings import Finding
 from lineage.core.orders import Order
@@ -190,7 +190,7 @@ def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) 
         verdict = Verdict.PARTIAL
     else:
         verdict = Verdict.UNKNOWN if ledger.open else Verdict.CLOSED
-    found = [finding for _, finding in sorted(ledger.findings, key=lambda one: _by_id(one[0]))]
+    found = [finding for _, finding in sorted(ledger.findings, key=lambda one: by_id(one[0]))]
     given = min(order.fact.event.occurred_at for order in orders)
     started = min(in_force_at(order) for order in orders)
     return Closure(
@@ -202,19 +202,10 @@ def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) 
         enforced_at=ledger.enforced_at,
         elements=ledger.elements,
         receivers=tuple(ledger.tallies.values()),
-        open=tuple(sorted(ledger.open, key=_place)),
+        open=tuple(sorted(ledger.open, key=lambda one: (*by_id(one.key), one.receiver or ""))),
         reopened_by=tuple(action for _, action in sorted(ledger.reopening)),
         findings=(*found, *acknowledgement_findings(world, revocation), *_of_nothing(answers, revocation)),
     )
-
-
-def _place(one: Open) -> tuple[str, str, str]:
-    return (*_by_id(one.key), one.receiver or "")
-
-
-def _by_id(key: str) -> tuple[str, str]:
-    kind, _, id_ = key.partition(":")
-    return id_, kind
 
 
 def _closed_at(orders: list[Order], ledger: "_Ledger", at: Instant) -> Instant:

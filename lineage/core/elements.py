@@ -25,6 +25,12 @@ def split_key(key: str) -> tuple[str, str]:
     return kind, id_
 
 
+def by_id(key: str) -> tuple[str, str]:
+    """How keys are sorted in receipts and verdicts: by id, then by kind."""
+    kind, _, id_ = key.partition(":")
+    return id_, kind
+
+
 class Stated(NamedTuple):
     """A value and the fact whose word it is."""
 

@@ -13,7 +13,7 @@ how a receipt is made in parts.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from lineage.core.elements import Element, dependencies_of, names_of, split_key
+from lineage.core.elements import Element, by_id, dependencies_of, names_of, split_key
 from lineage.core.events import DelegationGranted, Fact, TokenIssued
 from lineage.core.orders import Order
 from lineage.core.principals import Principals
@@ -90,12 +90,7 @@ class Line(NamedTuple):
     @property
     def place(self) -> tuple[str, str]:
         """Its place in the receipt: by id, then by kind."""
-        return _place(self)
-
-
-def _place(line: Line) -> tuple[str, str]:
-    kind, _, id_ = line.key.partition(":")
-    return id_, kind
+        return by_id(self.key)
 
 
 def orders_of(world: World, revocation: str) -> list[Order]:
@@ -127,7 +122,7 @@ def receipt_of(world: World, revocation: str, at: Instant, keys: Collection[str]
             for key in walked[1] if keys is None else walked[1].keys() & keys:
                 found.setdefault(key, []).append(walked)
     lines = (_line(world, key, at, walked) for key, walked in found.items())
-    return sorted((line for line in lines if line is not None), key=_place)
+    return sorted((line for line in lines if line is not None), key=lambda line: line.place)
 
 
 def walk(world: World, order: Order) -> dict[str, Step]:

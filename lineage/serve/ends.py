@@ -11,7 +11,7 @@ from typing import Final
 from weakref import WeakSet
 
 from lineage.core.closure import Ended, Use, ended_of
-from lineage.core.elements import dependencies_of, granted_key, names_of
+from lineage.core.elements import by_id, dependencies_of, granted_key, names_of
 from lineage.core.events import (
     ActionPerformed,
     DecisionMade,
@@ -91,18 +91,13 @@ class Gathering:
         if any(order.suspends for order in self._orders):  # a suspension is over when what it suspends has ended
             self._moments.update(one.ends_at for one in self._ended)
         return Ends(
-            ended=tuple(sorted(self._ended, key=_place)),
+            ended=tuple(sorted(self._ended, key=lambda one: by_id(one.key))),
             uses=self._uses,
             since=self._at,
             until=min((moment for moment in self._moments if moment > self._at), default=NEVER),
             keys=frozenset(self._keys),
             targets=frozenset(self._targets),
         )
-
-
-def _place(one: Ended) -> tuple[str, str]:
-    kind, _, id_ = one.key.partition(":")
-    return id_, kind
 
 
 class Watch:

@@ -164,12 +164,7 @@ def receipt_page(
         world = around(moment.reader, revocation)
         if not world.orders.by_id.get(revocation):
             return None
-        ends = moment.ends(revocation, at)
-        if ends is None:
-            gathering = Gathering(world, revocation, at)
-            for _ in moment.gathered(world, revocation, at, gathering):
-                pass
-            ends = gathering.ends()
+        ends = moment.worked_out(world, revocation, at)
         if ends is not None:
             keys = [one.key for one in ends.ended[start : start + limit]]
             part = moment.reader.world()
@@ -225,6 +220,20 @@ class _Moment:
             ) from None
         self.keep(revocation, gathering.ends())
 
+    def worked_out(self, world: World, revocation: str, at: Instant) -> Ends | None:
+        """What a revocation ends, which is kept from now on if it was not; None: it is too much for that.
+
+        Raises:
+            TooManyError: It is of more elements than are kept.
+        """
+        found = self.ends(revocation, at)
+        if found is not None:
+            return found
+        gathering = Gathering(world, revocation, at)
+        for _ in self.gathered(world, revocation, at, gathering):
+            pass
+        return gathering.ends()
+
 
 @contextmanager
 def _moment(service: Service, known_at: Instant | None) -> Iterator[_Moment]:
@@ -241,10 +250,8 @@ def work_out(service: Service, revocation: str) -> None:
     at = service.clock()
     with _moment(service, None) as moment:
         world = around(moment.reader, revocation)
-        if world.orders.by_id.get(revocation) and moment.ends(revocation, at) is None:
-            gathering = Gathering(world, revocation, at)
-            for _ in moment.gathered(world, revocation, at, gathering):
-                pass
+        if world.orders.by_id.get(revocation):
+            moment.worked_out(world, revocation, at)
 
 
 # The verdict
@@ -290,8 +297,7 @@ def _close(moment: _Moment, world: World, revocation: str, at: Instant) -> Closu
     """The verdict.
 
     Raises:
-        PendingError: It is of more elements than somebody would wait for.
-        TooManyError: It is of more than is kept.
+        TooManyError: It is of more elements than are kept.
     """
     ends = moment.ends(revocation, at)
     judged = _judged(moment, world, revocation, at) if ends is None else _judged_again(moment.reader, ends, at)
