@@ -261,6 +261,20 @@ def test_the_latest_are_worked_out_before_somebody_asks(desk: Desk):
     assert not [statement for statement in ran if "WITH RECURSIVE below" in statement]
 
 
+def test_of_more_than_can_be_kept_the_latest_is(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """
+    Warmed from the earliest to the latest, since what was worked out first is dropped first.
+    """
+    desk.take(token("t7"), ordered("r7", "token", "t7", "09:40"))
+    monkeypatch.setattr(ends, "KEPT", 3)
+    with keeping_at(desk) as (store, service):
+        list(warming.ends_of(service))
+        with counted(store) as ran:
+            revocations.revocation(service, "r7", at=AT)
+
+    assert not [statement for statement in ran if "WITH RECURSIVE below" in statement]
+
+
 def test_what_came_while_it_was_worked_out_is_not_missed(desk: Desk):
     """
     What was worked out is kept though the store has moved on, unless that touches it.

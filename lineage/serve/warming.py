@@ -83,7 +83,7 @@ def spared() -> Iterator[None]:
 def ends_of(service: Service) -> Iterator[None]:
     """Work out what the latest revocations end, where that is kept."""
     if service.ends is not None:
-        for revocation in latest(service, _LATEST):
+        for revocation in reversed(latest(service, _LATEST)):  # what is kept first is dropped first
             with suppress(TooManyError):
                 work_out(service, revocation)
             yield
