@@ -493,7 +493,7 @@ def test_the_broker_lets_everyone_do_what_he_may_and_no_more(broker: Broker):
     broker.tell("audit")
     decisions, orders = "audit.decisions", "audit.orders"
     admin = KafkaAdminClient(**broker.client("admin"))
-    admin.create_topics([NewTopic(decisions, 2, 1), NewTopic(orders, 2, 1)])
+    admin.create_topics([NewTopic(decisions, 2, 1), NewTopic(orders, 2, 1)], wait_for_metadata=True)
     admin.close()
 
     def rights() -> dict[str, list[bool]]:

@@ -83,10 +83,8 @@ def make_topics(url: str, **configs: str) -> None:
     _, prefix = parse_url(url)
     named = {name.replace("_", "."): value for name, value in configs.items()}
     with administering(url) as admin:
-        admin.create_topics({
-            f"{prefix}.{topic}": {"num_partitions": 1, "replication_factor": 1, "configs": named}
-            for topic in ("decisions", "orders")
-        })  # fmt: skip
+        wanted = {"num_partitions": 1, "replication_factor": 1, "configs": named}
+        admin.create_topics({f"{prefix}.{topic}": wanted for topic in ("decisions", "orders")}, wait_for_metadata=True)
 
 
 # Settings, store, the embedded log
@@ -298,6 +296,7 @@ def test_a_topic_that_was_made_anew_is_a_fault(kafka_url: str, settings_of: Call
     _, prefix = parse_url(kafka_url)
     with administering(kafka_url) as admin:
         admin.delete_topics([f"{prefix}.orders"])
+        wait_until(lambda: f"{prefix}.orders" not in admin.list_topics())
     with opened_log(settings) as log:
         log.create(partitions=2, replication=1)
 

@@ -153,6 +153,7 @@ def test_a_topic_that_takes_the_producers_word_has_moments_that_can_be_kept(kafk
         name = log.topic_name(DECISIONS)
         with administering(log.servers) as admin:
             admin.delete_topics([name])
+            wait_until(lambda: name not in admin.list_topics())
             admin.create_topics(
                 {
                     name: {

@@ -228,7 +228,7 @@ def test_a_killed_broker_comes_back_with_what_it_had_taken(own_kafka: Callable[[
 
     server = own_kafka(tmp_path)
     admin = KafkaAdminClient(bootstrap_servers=server.servers)
-    admin.create_topics([NewTopic("t", num_partitions=1, replication_factor=1)])
+    admin.create_topics([NewTopic("t", num_partitions=1, replication_factor=1)], wait_for_metadata=True)
     admin.close()
     producer = KafkaProducer(bootstrap_servers=server.servers)
     producer.send("t", b"kept").get(timeout=30)
@@ -271,7 +271,7 @@ def guarded(secured_kafka: SecuredKafka) -> SecuredKafka:
     admin = KafkaAdminClient(**client_of(secured_kafka, "admin", "SASL", "PLAIN"))
     for topic in ("guarded.decisions", "guarded.orders"):
         with suppress(TopicAlreadyExistsError):  # by another test process
-            admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])
+            admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)], wait_for_metadata=True)
     admin.close()
     return secured_kafka
 

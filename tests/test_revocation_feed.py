@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from compose.native.postgres import Postgres
 from ingest import codec, revocation_topic
@@ -280,6 +280,29 @@ def test_who_was_shut_out_writes_nothing_more(kafka_url: str):
         first.close()
         second.close()
     assert [told.version for _, told in in_topic(kafka_url)] == [1, 3]
+
+
+def test_who_learns_between_two_calls_that_he_was_shut_out_is_told_the_same(
+    kafka_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """The library's own thread may hear of it first: of the next call it then says only that something has failed."""
+    first, second = RevocationTopic(kafka_url), RevocationTopic(kafka_url)
+    commit = KafkaProducer.commit_transaction
+
+    def commit_late(producer: KafkaProducer) -> None:
+        wait_until(producer._transaction_manager.has_error)
+        commit(producer)
+
+    try:
+        first.ensure()
+        first.begin()
+        second.begin()
+        monkeypatch.setattr(KafkaProducer, "commit_transaction", commit_late)
+        with pytest.raises(FencedError):
+            first.write([("token:a", value_of("token:a", Told("revoked", 1, "x")))])
+    finally:
+        first.close()
+        second.close()
 
 
 def test_a_topic_that_was_compacted_says_the_same(file_desk: Desk, kafka_url: str, monkeypatch: pytest.MonkeyPatch):
