@@ -146,14 +146,14 @@ def a_busy_root(count: int, *, token: str = "busy", first: int = 1 << 44) -> Ite
         yield numbered(act, first + number, START + number * 1_000_000)
 
 
-def a_revocation(elements: int, *, revocation: str = "revoked") -> Iterator[Event]:
-    """A tree of so many tokens, two receivers, and an order on its root."""
-    yield from a_tree(elements - 1)
+def a_revocation(elements: int, at: Instant, *, revocation: str = "revoked") -> Iterator[Event]:
+    """A tree of so many tokens that live for days, two receivers that have not answered, and an order on its root."""
+    yield from a_tree(elements - 1, start=at - HOUR)
     for number, receiver in enumerate(("https://gateway.example", "https://mail.example")):
-        yield numbered(ReceiverRegistered(receiver=receiver, deadline_seconds=60), (1 << 45) + number, START)
+        yield numbered(ReceiverRegistered(receiver=receiver, deadline_seconds=60), (1 << 45) + number, at - HOUR)
     target = Target("token", "root")
     order = RevocationOrdered(revocation=revocation, target=target, reason="test", ordered_by="human:ir")
-    yield numbered(order, 1 << 46, START + HOUR)
+    yield numbered(order, 1 << 46, at)
 
 
 def _exchanged(token: str, parent: str, actor: str, ends_at: Instant = START + 100 * HOUR) -> TokenIssued:

@@ -13,6 +13,7 @@ from lineage.core.errors import TooManyError
 from lineage.core.rule import State
 from lineage.core.spreading import Change, Outcome, Version
 from lineage.serve import ends, revocations, warming
+from lineage.serve.ends import NOTHING, Ends, Stale, Touched
 from lineage.serve.service import Service, Trust
 from lineage.store import outbox
 from lineage.store.outbox import Standing
@@ -90,6 +91,28 @@ def test_what_is_kept_answers_as_what_is_read_anew(fresh: stores.Fresh, seed: in
         other.close()
 
 
+@settings(max_examples=12)
+@given(seed=SEEDS)
+def test_what_comes_bit_by_bit_is_taken_in(fresh: stores.Fresh, seed: int):  # noqa: F811
+    """
+    Asked at one instant, behind all others, what is kept is brought up with what came, again and again.
+    """
+    rng = random.Random(seed)
+    items = worlds.world(rng)
+    items += enforcement(rng, items)
+    at = worlds.grid[-1]
+    with a_store(fresh) as (store, _):
+        kept, anew = service_of(store, keeps=True), service_of(store, keeps=False)
+        rest = records_of(items, rng)
+        while rest:
+            size = rng.choice([1, 1, 2, 3])
+            batch, rest = rest[:size], rest[size:]
+            write(store, batch)
+            for revocation in worlds.REVOCATIONS:
+                if rng.random() < 0.7:  # else more comes before somebody asks
+                    assert answers(anew, revocation, at) == answers(kept, revocation, at), revocation
+
+
 # One story at a time
 
 
@@ -145,6 +168,62 @@ def test_what_touches_it_counts_at_once(desk: Desk, came: dict[str, Any], expect
         assert (("PARTIAL", 3, []), expected) == (before, verdict(service))
 
 
+@pytest.mark.parametrize(
+    ("came", "expected"),
+    [
+        ([derived("t4", "t2")], ("PARTIAL", 4, [])),
+        ([derived("t5", "t4"), derived("t4", "t2")], ("PARTIAL", 5, [])),
+        ([derived("t4", "t2"), done("a1", "09:45", token="t4")], ("PARTIAL", 4, ["action:a1"])),
+        (
+            [done("a1", "09:45", token="t3"), done("a2", "09:46", token="t2")],
+            ("PARTIAL", 3, ["action:a1", "action:a2"]),
+        ),
+        ([derived("t2", "t1", expires_at=day("12:00"), event_id="renewed")], ("PARTIAL", 3, [])),
+    ],
+)
+def test_only_what_was_touched_is_looked_at_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, came: list[dict[str, Any]], expected: tuple[Any, ...]
+):
+    """
+    Late children, uses and renewals are taken in one after the other, without all that was ended being read.
+    """
+    with keeping_at(desk) as (_, service):
+        verdict(service)
+        monkeypatch.setattr(revocations, "parts_of", None)
+        for event in came:
+            desk.take(event)
+            found = verdict(service)
+
+        assert expected == found
+
+
+def test_where_much_was_touched_all_of_it_is_read(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """
+    It is quicker then; the answer is the same.
+    """
+    monkeypatch.setattr(ends, "_TOUCHED", 1)
+    with keeping_at(desk) as (store, service):
+        verdict(service)
+        desk.take(derived("t4", "t2"), derived("t5", "t2"))
+        with counted(store) as ran:
+            found = verdict(service)
+
+    assert ("PARTIAL", 5, []) == found
+    assert [statement for statement in ran if "WITH RECURSIVE below" in statement]
+
+
+def test_what_hangs_on_very_many_ways_is_found_once():
+    """
+    Layers of which each hangs on all of the one before: 2^100 ways down, and 202 elements.
+    """
+    names = [(f"token:a{n}", f"token:b{n}") for n in range(101)]
+    above = {one: set(names[n]) for n in range(100) for one in names[n + 1]}
+    touched = Touched(grants={one for layer in names for one in layer}, above=above)
+    kept = Ends(ended={}, uses={}, since=0, until=1, keys=frozenset(), targets=frozenset(names[0]))
+
+    assert Stale(grants=touched.grants) == touched.stale("rev", kept)
+
+
 def test_who_is_the_same_party_counts_at_once(desk: Desk):
     """
     An order on a person reaches what names an alias of hers, from when that is registered.
@@ -178,6 +257,22 @@ def test_which_authority_an_action_had_counts_at_once(desk: Desk):
     assert before is not None
     assert after is not None
     assert (["action:a1"], []) == tuple([one["of"] for one in found["findings"]] for found in (before, after))
+
+
+def test_what_is_kept_holds_from_the_last_time_in_it(desk: Desk):
+    """
+    Asked about now and then about a moment ago, nothing is looked up again.
+    """
+    desk.take(done("a1", "09:40", token="t3"))
+    with keeping_at(desk) as (store, service):
+        last = moment_of(day("09:40"))
+        now = verdict(service)
+        with counted(store) as ran:
+            then = verdict(service, last)
+        before = verdict(service, last - 1)
+
+    assert ((3, ["action:a1"]), (3, ["action:a1"]), (3, [])) == tuple(found[1:] for found in (now, then, before))
+    assert not [statement for statement in ran if "WITH RECURSIVE below" in statement]
 
 
 def test_a_use_counts_from_when_it_happened(desk: Desk):
@@ -222,9 +317,9 @@ def test_a_suspension_is_over_when_what_it_suspended_has_ended(desk: Desk):
     desk.take(token("t8", expires_at=day("11:00")), ordered("held", "token", "t8", "09:30", mode="suspend"))
     with keeping_at(desk) as (_, service):
         ends_at = moment_of(day("11:00"))
-        found = [revocations.revocation(service, "held", at=at) for at in (AT, ends_at - 1, ends_at)]
+        found = [revocations.revocation(service, "held", at=at) for at in (AT, ends_at - 1, ends_at, AT)]
 
-    assert [1, 1, 0] == [one and one["elements"] for one in found]
+    assert [1, 1, 0, 1] == [one and one["elements"] for one in found]
 
 
 def test_what_is_too_much_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch):
@@ -284,8 +379,9 @@ def test_what_came_while_it_was_worked_out_is_not_missed(desk: Desk):
         assert kept is not None
         verdict(service)
         watch = kept.watch()
-        worked_out = kept.of("rev", AT, watch)
-        assert worked_out is not None
+        found = kept.of("rev", AT, watch)
+        assert found is not None
+        worked_out, _ = found
         desk.take(token("other"))
         kept.watch()
         kept.keep("rev", worked_out, watch)
@@ -293,8 +389,9 @@ def test_what_came_while_it_was_worked_out_is_not_missed(desk: Desk):
         desk.take(derived("t4", "t2"))
         kept.watch()
         kept.keep("rev", worked_out, watch)
+        after = kept.of("rev", AT, kept.watch())
 
-        assert (worked_out, None) == (beside, kept.of("rev", AT, kept.watch()))
+        assert ((worked_out, NOTHING), (worked_out, Stale(grants={"token:t4"}))) == (beside, after)
 
 
 def test_no_more_is_kept_than_fits(desk: Desk, monkeypatch: pytest.MonkeyPatch):

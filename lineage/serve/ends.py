@@ -5,9 +5,10 @@ each answer, and so is how far the store is: an answer is of one moment, and wha
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 from weakref import WeakSet
 
 from lineage.core.closure import Ended, Use, ended_of
@@ -34,6 +35,7 @@ from lineage.store.store import Store
 
 KEPT: Final = 250_000  # elements that all of them hold between them: some 100 MB
 _CAME: Final = 10_000  # records at once; where more came it is quicker to begin anew
+_TOUCHED: Final = 1_000  # of what is kept; where more is, it is quicker to work all of it out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +43,15 @@ class Ends:
     """What the orders of an id end, as of any instant from ``since`` until before ``until``.
 
     Attributes:
-        ended: The elements, in the order of a receipt.
+        ended: The elements by key, in the order of a receipt.
         uses: What was done under them all the same, by element.
-        since: The instant that was asked about.
-        until: The next time in all that it was made from.
+        since: The last time in all that it was made from, before the instant that was asked about.
+        until: The next one.
         keys: The elements, and all that was done under them: keys of actions, decisions, and of what these name.
         targets: What the orders are aimed at, by all its names.
     """
 
-    ended: tuple[Ended, ...]
+    ended: Mapping[str, Ended]
     uses: Mapping[str, Sequence[Use]]
     since: Instant
     until: Instant
@@ -88,16 +90,41 @@ class Gathering:
         """All of it; None: it is too much."""
         if self._left < 0:
             return None
-        if any(order.suspends for order in self._orders):  # a suspension is over when what it suspends has ended
-            self._moments.update(one.ends_at for one in self._ended)
+        if any(order.suspends for order in self._orders):
+            # A suspension is over when what it suspends has ended; what had ended by then is not among these.
+            self._moments.update((self._at, *(one.ends_at for one in self._ended)))
         return Ends(
-            ended=tuple(sorted(self._ended, key=lambda one: by_id(one.key))),
+            ended=_as_in_a_receipt(self._ended),
             uses=self._uses,
-            since=self._at,
+            since=max((moment for moment in self._moments if moment <= self._at), default=self._at),
             until=min((moment for moment in self._moments if moment > self._at), default=NEVER),
             keys=frozenset(self._keys),
             targets=frozenset(self._targets),
         )
+
+
+def _as_in_a_receipt(ended: Iterable[Ended]) -> dict[str, Ended]:
+    return {one.key: one for one in sorted(ended, key=lambda one: by_id(one.key))}
+
+
+def mended(ends: Ends, keys: AbstractSet[str], anew: Ends) -> Ends | None:
+    """What a revocation ends, of which some elements were worked out anew; None: it is too much to be kept.
+
+    Args:
+        ends: What was kept.
+        keys: What was looked at again.
+        anew: What of these is ended.
+    """
+    left = (one for key, one in ends.ended.items() if key not in keys)
+    found = Ends(
+        ended=_as_in_a_receipt(chain(left, anew.ended.values())),
+        uses={**{key: uses for key, uses in ends.uses.items() if key not in keys}, **anew.uses},
+        since=max(ends.since, anew.since),
+        until=min(ends.until, anew.until),
+        keys=ends.keys | anew.keys,
+        targets=ends.targets,
+    )
+    return found if len(found.keys) <= KEPT else None
 
 
 class Watch:
@@ -125,9 +152,10 @@ class KeptEnds:
 
     def __init__(self, store: Store) -> None:
         """Take where it is looked up."""
-        self._follower = Follower(store, anew=self._begin, take=self._drop_touched, most=_CAME)
+        self._follower = Follower(store, anew=self._begin, take=self._take, most=_CAME)
         # All of these stand still while the follower says so.
         self._ends: dict[str, Ends] = {}
+        self._stale: dict[str, Stale] = {}  # of what is kept
         self._size = 0
         self._watches: WeakSet[Watch] = WeakSet()
 
@@ -138,13 +166,16 @@ class KeptEnds:
             self._watches.add(watch)
             return watch
 
-    def of(self, revocation: str, at: Instant, watch: Watch) -> Ends | None:
-        """What is kept of an id, as of an instant and where a watch began; None: it has to be worked out."""
+    def of(self, revocation: str, at: Instant, watch: Watch) -> tuple[Ends, "Stale"] | None:
+        """What is kept of an id, as of an instant and where a watch began, and what of it has to be looked at again.
+
+        None: all of it has to be worked out.
+        """
         with self._follower.held():
             found = self._ends.get(revocation)
             if found is None or not found.since <= at < found.until or not watch.holds(revocation, found):
                 return None
-            return found
+            return found, self._stale.get(revocation, NOTHING)
 
     def keep(self, revocation: str, ends: Ends, watch: Watch) -> None:
         """Keep what was worked out where a watch began, unless what came since touches it."""
@@ -160,15 +191,17 @@ class KeptEnds:
 
     def _drop(self, revocation: str) -> None:
         gone = self._ends.pop(revocation, None)
+        self._stale.pop(revocation, None)
         self._size -= len(gone.keys) if gone is not None else 0
 
     def _begin(self, _still: Store) -> None:
         self._ends.clear()
+        self._stale.clear()
         self._size = 0
         for watch in self._watches:
             watch.is_over = True
 
-    def _drop_touched(self, still: Store, positions: Mapping[tuple[str, int], int]) -> None:
+    def _take(self, still: Store, positions: Mapping[tuple[str, int], int]) -> None:
         if not self._ends and not self._watches:
             return
         came = [fact.event for fact in chain(still.facts_behind(positions), still.facts_again_behind(positions))]
@@ -178,10 +211,35 @@ class KeptEnds:
             watch.missed.append(touched)
         for revocation, ends in list(self._ends.items()):
             if touched.is_in(revocation, ends):
-                self._drop(revocation)
+                stale = touched.stale(revocation, ends)
+                if stale is not None:
+                    stale = stale.and_also(self._stale.get(revocation, NOTHING))
+                if stale is None or len(stale.grants) + len(stale.elements) > _TOUCHED:
+                    self._drop(revocation)
+                else:
+                    self._stale[revocation] = stale
 
 
 # What changes what a revocation ends
+
+
+class Stale(NamedTuple):
+    """What has to be looked at again of what a revocation ends.
+
+    Attributes:
+        grants: Elements, each with all that hangs on it.
+        elements: Elements by themselves.
+    """
+
+    grants: AbstractSet[str] = frozenset()
+    elements: AbstractSet[str] = frozenset()
+
+    def and_also(self, other: "Stale") -> "Stale":
+        """Both."""
+        return Stale(self.grants | other.grants, self.elements | other.elements)
+
+
+NOTHING: Final = Stale()
 
 
 @dataclass(slots=True)
@@ -190,25 +248,64 @@ class Touched:
 
     Attributes:
         revocations: The ids of orders and lifts.
-        keys: What was granted, done or decided, and every element and decision that stands beside it.
-        above: What was granted hangs on these, or they are named there.
+        grants: What was granted.
+        above: Of that, and of all that it hangs on: what each hangs on, and names.
+        acts: What was done or decided, and every element and decision that stands beside it.
+        decisions: Of that what was decided.
         names_changed: Whether principals may be another party than before.
     """
 
     revocations: set[str] = field(default_factory=set)
-    keys: set[str] = field(default_factory=set)
-    above: set[str] = field(default_factory=set)
+    grants: set[str] = field(default_factory=set)
+    above: dict[str, set[str]] = field(default_factory=dict)
+    acts: set[str] = field(default_factory=set)
+    decisions: set[str] = field(default_factory=set)
     names_changed: bool = False
 
     def is_in(self, revocation: str, ends: Ends) -> bool:
         """Whether what a revocation ends may be another."""
+        return (
+            self._changes_orders(revocation, ends)
+            or not self.grants.isdisjoint(ends.keys)
+            or not self.acts.isdisjoint(ends.keys)
+            or not self.above.keys().isdisjoint(ends.targets)
+            or any(not above.isdisjoint(ends.targets) for above in self.above.values())
+        )
+
+    def stale(self, revocation: str, ends: Ends) -> Stale | None:
+        """What of it has to be looked at again; None: all of it.
+
+        Under which authority something was done depends on what was granted, for the first time, of all that it
+        names, and on what was decided: all that was done would have to be looked at.
+        """
+        granted = self.grants & ends.keys
         if (
-            revocation in self.revocations
-            or not self.keys.isdisjoint(ends.keys)
-            or not self.above.isdisjoint(ends.targets)
+            self._changes_orders(revocation, ends)
+            or not granted <= ends.ended.keys()
+            or not granted.isdisjoint(ends.targets)
+            or not self.decisions.isdisjoint(ends.keys)
         ):
-            return True
-        return self.names_changed and any(target.startswith("principal:") for target in ends.targets)
+            return None
+        return Stale(self._hanging_on(ends), self.acts & ends.ended.keys())
+
+    def _changes_orders(self, revocation: str, ends: Ends) -> bool:
+        """Whether they say otherwise what the orders are aimed at, and since when."""
+        return revocation in self.revocations or (
+            self.names_changed and any(target.startswith("principal:") for target in ends.targets)
+        )
+
+    def _hanging_on(self, ends: Ends) -> set[str]:
+        """What was granted that is ended already, or hangs on that or on what the orders are aimed at, however far."""
+        below: dict[str, list[str]] = {}
+        for key, above in self.above.items():
+            for one in above:
+                below.setdefault(one, []).append(key)
+        found = {key for key in chain(below, self.grants) if key in ends.ended or key in ends.targets}
+        nearest = set(found)
+        while nearest:
+            nearest = {key for one in nearest for key in below.get(one, ())} - found
+            found |= nearest
+        return found & self.grants
 
 
 def touched_by(reader: Reader, came: Iterable[Event]) -> Touched:
@@ -219,26 +316,27 @@ def touched_by(reader: Reader, came: Iterable[Event]) -> Touched:
     succeeded, they say together.
     """
     touched = Touched()
-    grants: set[str] = set()
     acts: set[str] = set()
     for event in came:
         match event.body:
             case TokenIssued() | DelegationGranted():
-                grants.add(about(event))
+                touched.grants.add(about(event))
             case ActionPerformed() | DecisionMade():
                 acts.add(about(event))
+                if isinstance(event.body, DecisionMade):
+                    touched.decisions.add(about(event))
             case RevocationOrdered() | RevocationLifted():
                 touched.revocations.add(event.body.revocation)
             case PrincipalRegistered() | WorkloadBound():
                 touched.names_changed = True
             case _:  # what receivers are and say is read for each answer
                 pass
-    touched.keys |= grants
-    for fact in reader.facts_above(grants):
+    for fact in reader.facts_above(touched.grants):
         body = fact.event.body
         if isinstance(body, TokenIssued | DelegationGranted):
-            touched.above.update((str(granted_key(body)), *names_of(body), *(key for key, _ in dependencies_of(body))))
-    touched.keys.update(_beside(reader, acts))
+            above = touched.above.setdefault(str(granted_key(body)), set())
+            above.update((*names_of(body), *(key for key, _ in dependencies_of(body))))
+    touched.acts.update(_beside(reader, acts))
     return touched
 
 

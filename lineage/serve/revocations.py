@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -23,7 +23,7 @@ from lineage.core.receipts import Line, orders_of, receipt_of
 from lineage.core.times import Instant, format_instant
 from lineage.core.world import World
 from lineage.serve.documents import Document, depth_documents, finding_documents, instant, listing
-from lineage.serve.ends import KEPT, Ends, Gathering, KeptEnds, Watch
+from lineage.serve.ends import KEPT, NOTHING, Ends, Gathering, KeptEnds, Stale, Watch, mended
 from lineage.serve.service import Service
 from lineage.serve.sorting import in_order
 from lineage.store.questions import PART, Reader
@@ -126,6 +126,14 @@ def parts_of(
         yield part, receipt_of(part, revocation, at, keys)
 
 
+def _part_of(reader: Reader, keys: Collection[str], nearby: Iterable[Fact]) -> World:
+    """A world with some elements, all that they depend on, and what is nearby."""
+    part = reader.world()
+    for fact in chain(nearby, reader.facts_above(keys)):
+        part.add(fact)
+    return part
+
+
 def _nearby(world: World, revocation: str) -> list[Fact]:
     """What every part is to hold."""
     registered = world.principals.registrations
@@ -166,10 +174,8 @@ def receipt_page(
             return None
         ends = moment.worked_out(world, revocation, at)
         if ends is not None:
-            keys = [one.key for one in ends.ended[start : start + limit]]
-            part = moment.reader.world()
-            for fact in chain(_nearby(world, revocation), moment.reader.facts_above(keys)):
-                part.add(fact)
+            keys = list(islice(ends.ended, start, start + limit))
+            part = _part_of(moment.reader, keys, _nearby(world, revocation))
             return [line_document(line) for line in receipt_of(part, revocation, at, set(keys))]
     with receipt(service, revocation, at=at, known_at=known_at) as found:  # too many to be held at once
         return None if found is None else [json.loads(line) for line in islice(found.lines, start, start + limit)]
@@ -189,9 +195,35 @@ class _Moment:
     reader: Reader
     kept: tuple[KeptEnds, Watch] | None
 
-    def ends(self, revocation: str, at: Instant) -> Ends | None:
-        """What is kept of a revocation."""
-        return None if self.kept is None else self.kept[0].of(revocation, at, self.kept[1])
+    def ends(self, world: World, revocation: str, at: Instant) -> Ends | None:
+        """What is kept of a revocation, brought up to this moment; None: it has to be worked out."""
+        found = None if self.kept is None else self.kept[0].of(revocation, at, self.kept[1])
+        if found is None:
+            return None
+        ends, stale = found
+        if stale == NOTHING:
+            return ends
+        brought_up = self._mended(world, revocation, at, ends, stale)
+        self.keep(revocation, brought_up)
+        return brought_up
+
+    def _mended(self, world: World, revocation: str, at: Instant, ends: Ends, stale: Stale) -> Ends | None:
+        """What is kept, with what has come since; None: it is too much."""
+        gathering, nearby = Gathering(world, revocation, at), _nearby(world, revocation)
+        since = min(order.effective_at for order in orders_of(world, revocation))
+        try:
+            parts = list(self.reader.parts_below([(key, since) for key in stale.grants], nearby, most=PART))
+        except TooManyError:
+            return None
+        parts.append((_part_of(self.reader, stale.elements, nearby), set(stale.elements)))
+        again: set[str] = set()
+        for part, keys in parts:
+            lines = receipt_of(part, revocation, at, keys - again)
+            self.reader.load_successes(part, [line.key for line in lines], since)
+            gathering.take(part, lines, uses_under(part, lines, at))
+            again |= keys
+        anew = gathering.ends()
+        return None if anew is None else mended(ends, again, anew)
 
     def keep(self, revocation: str, ends: Ends | None) -> None:
         """Keep what was worked out; None: it is too much."""
@@ -226,7 +258,7 @@ class _Moment:
         Raises:
             TooManyError: It is of more elements than are kept.
         """
-        found = self.ends(revocation, at)
+        found = self.ends(world, revocation, at)
         if found is not None:
             return found
         gathering = Gathering(world, revocation, at)
@@ -299,7 +331,7 @@ def _close(moment: _Moment, world: World, revocation: str, at: Instant) -> Closu
     Raises:
         TooManyError: It is of more elements than are kept.
     """
-    ends = moment.ends(revocation, at)
+    ends = moment.ends(world, revocation, at)
     judged = _judged(moment, world, revocation, at) if ends is None else _judged_again(moment.reader, ends, at)
     return close(world, revocation, at, judged)
 
@@ -314,8 +346,8 @@ def _judged(moment: _Moment, world: World, revocation: str, at: Instant) -> Iter
 
 def _judged_again(reader: Reader, ends: Ends, at: Instant) -> Iterator[Judged]:
     """What is kept, with what was delivered by now."""
-    for start in range(0, len(ends.ended), PART):
-        part = ends.ended[start : start + PART]
+    every = iter(ends.ended.values())
+    while part := list(islice(every, PART)):
         delivered = reader.deliveries([one.key for one in part], at)
         for one in part:
             yield Judged(one, ends.uses.get(one.key, ()), delivered)
