@@ -53,7 +53,8 @@ ASKED = 1_000  # different actions and tokens that are asked for
 GOAL = 0.5
 INTROSPECTED = 2_000  # a second
 PAGE_MS = 300
-PAGE_SECONDS = 1.0  # of each page
+PAGE_SECONDS = 1.0  # of each page,
+PAGE_LEAST = 20  # and so many requests at least
 REVOKED = (10_000, 100_000)  # elements that one revocation ends
 ISSUER, AUDIENCE = "https://idp.example", "benchmark"
 PAGES_OF_ELEMENTS = ("/status", "/chain", "/reach", "/graph", "/timeline", "/actions", "/uses", "/case")
@@ -144,9 +145,12 @@ async def connected(port: int, token: str) -> AsyncIterator[Connection]:
 
 
 async def asked_in_turn(
-    port: int, token: str, asked: list[str], *, introspect: bool = False, seconds: float = SECONDS
+    port: int, token: str, asked: list[str], *, introspect: bool = False, seconds: float = SECONDS, least: int = 0
 ) -> list[float]:
-    """How long each answer to one client took, in milliseconds, for as long as is measured or until all is asked."""
+    """How long each answer to one client took, in milliseconds, for as long as is measured or until all is asked.
+
+    However long it takes, so many at ``least`` are asked.
+    """
     took: list[float] = []
     until = time.perf_counter() + seconds
     async with connected(port, token) as connection:
@@ -154,7 +158,7 @@ async def asked_in_turn(
             began = time.perf_counter()
             await (connection.introspect(one) if introspect else connection.get(one))
             took.append((time.perf_counter() - began) * 1_000)
-            if time.perf_counter() > until:
+            if len(took) >= least and time.perf_counter() > until:
                 break
     return took
 
@@ -352,18 +356,23 @@ def pages_that_were_touched(url: str, port: int, token: str, elements: int) -> I
         put(url, [events.numbered(body, (1 << 47) + 2 * number + of, now()) for of, body in enumerate((issued, used))])
         took += asyncio.run(asked_in_turn(port, token, ["/revocations/revoked"]))
     name = f"/revocations/revoked, of {elements:,} elements, after two events that touch it"
-    p95 = statistics.quantiles(took, n=20)[18]
+    p95 = _of_95(took)
     yield Figure(name=name, value=p95, unit="ms", goal=f"<= {PAGE_MS} ms", met=p95 <= PAGE_MS)
 
 
 def page(name: str, port: int, token: str, asked: list[str]) -> Iterator[Figure]:
     """The 95th percentile of a page. The first is apart: it fills what is kept in memory."""
     (first,) = asyncio.run(asked_in_turn(port, token, asked[:1]))
-    took = asyncio.run(asked_in_turn(port, token, asked[1:], seconds=PAGE_SECONDS))
-    p95 = statistics.quantiles(took, n=20)[18] if len(took) > 1 else took[0]
+    took = asyncio.run(asked_in_turn(port, token, asked[1:], seconds=PAGE_SECONDS, least=PAGE_LEAST))
+    p95 = _of_95(took)
     against = f"the first: {first:,.0f} ms"
     goal = f"<= {PAGE_MS} ms"
     yield Figure(name=name, value=p95, unit="ms", against=against, goal=goal, met=max(p95, first) <= PAGE_MS)
+
+
+def _of_95(took: list[float]) -> float:
+    """What 95 of 100 took at most."""
+    return statistics.quantiles(took, n=20, method="inclusive")[18] if len(took) > 1 else took[0]
 
 
 def tail(url: str, port: int, token: str, listeners: int) -> Iterator[Figure]:

@@ -29,7 +29,7 @@ from lineage.store.store import Store
 FIRST: Final = 20  # of a list that is counted beside it
 LOOKED_AT: Final = 2_000  # elements outside the kill that are read to say who uses what; more are only counted,
 COUNTED: Final = 10_000  # and so far, for each thing that they share,
-SAMPLED: Final = 200  # and so many of them read, to name some people
+SAMPLED: Final = 100  # and so many of them read, to name some people
 
 
 def plan_details(store: Store, reader: Reader, world: World, reach: Reach, *, given_at: Instant | None) -> Document:
