@@ -232,6 +232,7 @@ def measure(count: int, listeners: int) -> Iterator[Figure]:
         keys.write_text(json.dumps({"keys": [public | {"kid": "1"}]}), encoding="utf-8")
         token = token_of(key)
         port = stack.enter_context(process("served", url, str(keys)))
+        time.sleep(4 + count / 50_000)  # what is read before anybody asks
         paths = {
             "who": [f"/v1/who?action={quote(action, safe='')}" for action in actions],
             "status": [f"/v1/status?of={quote(f'token:{token}', safe='')}" for token in tokens],
