@@ -29,6 +29,7 @@ import pytest
 
 from lineage.core import findings
 from lineage.serve.cli import main
+from lineage.serve.http.questions import QUESTIONS
 
 ROOT = Path(__file__).parents[1]
 MANUAL = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -387,3 +388,14 @@ def test_examples_in_python_run(section: Section):
 
     assert [] == report
     assert test.examples
+
+
+def test_every_path_of_the_http_api_is_named():
+    """
+    A reader of docs/http-api.md finds each question, and the questions that it names are there.
+    """
+    named = set(re.findall(r"/v1/([a-z]+)(?=\?|`)", (ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")))
+    there = {question.path.split("/")[1] for question in QUESTIONS}
+
+    assert there <= named
+    assert named <= there | {"live", "events"}
