@@ -218,9 +218,7 @@ class _Moment:
         parts.append((_part_of(self.reader, stale.elements, nearby), set(stale.elements)))
         again: set[str] = set()
         for part, keys in parts:
-            lines = receipt_of(part, revocation, at, keys - again)
-            self.reader.load_successes(part, [line.key for line in lines], since)
-            gathering.take(part, lines, uses_under(part, lines, at))
+            self._take(gathering, part, receipt_of(part, revocation, at, keys - again), since, at)
             again |= keys
         anew = gathering.ends()
         return None if anew is None else mended(ends, again, anew)
@@ -233,7 +231,7 @@ class _Moment:
     def gathered(
         self, world: World, revocation: str, at: Instant, gathering: Gathering
     ) -> Iterator[tuple[list[Ended], dict[str, list[Use]]]]:
-        """What the orders of an id end, in parts, and what was done under it; from then on it is kept.
+        """What the orders of an id end, in parts, and what was done under it.
 
         Raises:
             TooManyError: It is more than is kept, where anything is: it would take longer than a request may.
@@ -242,15 +240,20 @@ class _Moment:
         most = math.inf if self.service.ends is None else KEPT
         try:
             for part, lines in parts_of(self.reader, world, revocation, at, most=most):
-                self.reader.load_successes(part, [line.key for line in lines], since)
-                uses = uses_under(part, lines, at)
-                yield gathering.take(part, lines, uses), uses
+                yield self._take(gathering, part, lines, since, at)
         except TooManyError as fault:
             raise TooManyError(
                 f"{revocation} ends too much to be looked at here: {fault}; on the command line it takes its time: "
                 f"delegraph closure '{revocation}', or delegraph receipt"
             ) from None
-        self.keep(revocation, gathering.ends())
+
+    def _take(
+        self, gathering: Gathering, part: World, lines: list[Line], since: Instant, at: Instant
+    ) -> tuple[list[Ended], dict[str, list[Use]]]:
+        """Have some lines gathered, and what was done under them."""
+        self.reader.load_successes(part, [line.key for line in lines], since)
+        uses = uses_under(part, lines, at)
+        return gathering.take(part, lines, uses), uses
 
     def worked_out(self, world: World, revocation: str, at: Instant) -> Ends | None:
         """What a revocation ends, which is kept from now on if it was not; None: it is too much for that.
@@ -264,7 +267,9 @@ class _Moment:
         gathering = Gathering(world, revocation, at)
         for _ in self.gathered(world, revocation, at, gathering):
             pass
-        return gathering.ends()
+        found = gathering.ends()
+        self.keep(revocation, found)
+        return found
 
 
 @contextmanager
@@ -342,6 +347,7 @@ def _judged(moment: _Moment, world: World, revocation: str, at: Instant) -> Iter
         delivered = moment.reader.deliveries([one.key for one in ended], at)
         for one in ended:
             yield Judged(one, uses.get(one.key, ()), delivered)
+    moment.keep(revocation, gathering.ends())
 
 
 def _judged_again(reader: Reader, ends: Ends, at: Instant) -> Iterator[Judged]:
