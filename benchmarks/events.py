@@ -5,7 +5,7 @@ import random
 import uuid
 from collections.abc import Iterator
 
-from lineage.core.events import (
+from lineage.core.model.events import (
     ActionPerformed,
     Body,
     DelegationGranted,
@@ -16,7 +16,7 @@ from lineage.core.events import (
     Target,
     TokenIssued,
 )
-from lineage.core.times import Instant
+from lineage.core.model.times import Instant
 
 START: Instant = 1_790_000_000_000_000
 HOUR = 3_600_000_000

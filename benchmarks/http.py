@@ -31,20 +31,21 @@ from starlette.responses import Response
 from benchmarks import events
 from benchmarks.__main__ import show
 from benchmarks.measures import Figure
-from ingest import codec
-from ingest.log import entry_of, open_log
+from ingest.codec import api as codec
+from ingest.log.port import entry_of
+from ingest.log.shared import SharedLog
+from ingest.opening import open_log
 from ingest.projector import project
-from lineage.core.events import ActionPerformed, DelegationGranted, Derivation, Event, TokenIssued
-from lineage.core.times import format_instant
-from lineage.deliver import introspection
-from lineage.deliver.current import Current
-from lineage.serve.http.site import Site
-from lineage.serve.http.starting import bound, serve
-from lineage.serve.http_settings import HttpSettings
-from lineage.serve.keeping import Keeping
-from lineage.serve.service import Service, Trust
-from lineage.serve.shared_log import SharedLog
-from lineage.serve.wiring import MOST, now
+from lineage.core.model.events import ActionPerformed, DelegationGranted, Derivation, Event, TokenIssued
+from lineage.core.model.times import format_instant
+from lineage.deliver.token_status import introspection
+from lineage.deliver.token_status.authority_replica import Current
+from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.config.http_settings import HttpSettings
+from lineage.serve.config.wiring import MOST, now
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.queries.service import Service, Trust
+from lineage.serve.server.runner import bound, serve
 from lineage.store.store import open_store
 
 QUICK = 20_000

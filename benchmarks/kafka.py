@@ -33,15 +33,15 @@ from benchmarks.__main__ import show
 from benchmarks.measures import Figure
 from compose.native.kafka import Kafka
 from compose.native.postgres import Postgres
-from ingest import codec
-from ingest.consumer import Consumer
-from ingest.kafka_log import READING, KafkaLog
-from ingest.log import entry_of
-from ingest.producer import Producer
+from ingest.codec import api as codec
+from ingest.kafka.consumer import Consumer
+from ingest.kafka.log import READING, KafkaLog
+from ingest.log.port import entry_of
+from ingest.producer.api import Producer
 from ingest.projector import project
-from lineage.core.records import DECISIONS, TOPICS, Batch, Outcomes
-from lineage.serve.live import LiveGraph
-from lineage.serve.wiring import now
+from lineage.core.model.records import DECISIONS, TOPICS, Batch, Outcomes
+from lineage.serve.config.wiring import now
+from lineage.serve.processes.live_graph import LiveGraph
 from lineage.store.store import open_store
 
 QUICK, FULL = 50_000, 1_000_000

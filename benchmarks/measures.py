@@ -16,16 +16,17 @@ import networkx as nx
 
 import schemas
 from benchmarks import events
-from ingest import codec
-from ingest.intake import take_in
-from ingest.log import Entry, open_log
+from ingest.codec import api as codec
+from ingest.log.port import Entry
+from ingest.opening import open_log
 from ingest.projector import project
-from lineage.core.events import ActionPerformed, Event, Fact, RevocationOrdered, Target, TokenIssued
-from lineage.core.reach import Proposal, reach_of
-from lineage.core.records import DECISIONS, ORDERS
-from lineage.core.times import Instant
-from lineage.core.world import World
-from lineage.serve.service import Service, Trust
+from ingest.sources.file_import import take_in
+from lineage.core.authority.world import World
+from lineage.core.model.events import ActionPerformed, Event, Fact, RevocationOrdered, Target, TokenIssued
+from lineage.core.model.records import DECISIONS, ORDERS
+from lineage.core.model.times import Instant
+from lineage.core.revocation.reach import Proposal, reach_of
+from lineage.serve.queries.service import Service, Trust
 from lineage.store.store import open_store
 
 NOW: Instant = events.START + 2 * events.HOUR

@@ -30,24 +30,24 @@ from benchmarks.incumbent import cascades
 from benchmarks.measures import NOW, Figure, a_service, order, put, seconds
 from compose.native.kafka import Kafka
 from compose.native.postgres import Postgres
-from ingest import codec
-from ingest.kafka_log import READING, KafkaLog
-from ingest.log import Entry, entry_of
+from ingest.codec import api as codec
+from ingest.kafka.log import READING, KafkaLog
+from ingest.kafka.revocation_follower import Revocations
+from ingest.kafka.revocation_topic import HEARTBEAT
+from ingest.log.port import Entry, entry_of
 from ingest.projector import project
-from ingest.revocation_topic import HEARTBEAT
-from ingest.revocations import Revocations
-from lineage.core.events import Event, RevocationOrdered, Target
-from lineage.core.reach import Proposal
-from lineage.core.records import ORDERS
-from lineage.deliver.keys import load_keys
-from lineage.deliver.spread import Spread
+from lineage.core.model.events import Event, RevocationOrdered, Target
+from lineage.core.model.records import ORDERS
+from lineage.core.revocation.reach import Proposal
+from lineage.deliver.http.signing_keys import load_keys
+from lineage.deliver.outbox.outbox_writer import Spread
 from lineage.deliver.ssf.polling import poll
-from lineage.deliver.ssf.requests import MOST_EVENTS, POLL, Asked
 from lineage.deliver.ssf.settings import SsfSettings
+from lineage.deliver.ssf.stream_requests import MOST_EVENTS, POLL, Asked
 from lineage.deliver.ssf.transmitter import Transmitter
-from lineage.serve import revocations
-from lineage.serve.service import Service
-from lineage.serve.wiring import now
+from lineage.serve.config.wiring import now
+from lineage.serve.queries import revocations
+from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 
 SIZES: Final = (1, 1_000, 10_000, 100_000)

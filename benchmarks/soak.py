@@ -29,8 +29,8 @@ from kafka import KafkaProducer
 
 from compose.native.kafka import Kafka
 from compose.native.postgres import Postgres
-from ingest.kafka_log import KafkaLog
-from lineage.core.errors import UnavailableError
+from ingest.kafka.log import KafkaLog
+from lineage.core.model.errors import UnavailableError
 from tests.kafka_worlds import (
     ROOT,
     account,
@@ -56,11 +56,11 @@ PATIENCE_SECONDS = 90.0  # after a kill, until somebody goes on
 PROPERTIES = {"group.min.session.timeout.ms": "1000"}
 LIVELY = """
 import sys
-import ingest.consumer, lineage.store.sqlite
-from lineage.serve.cli import main
-ingest.consumer._SESSION_MS, ingest.consumer._HEARTBEAT_MS, ingest.consumer.BATCH = 2_000, 500, 200
-ingest.consumer._LONGEST_WAIT_SECONDS = 2.0
-lineage.store.sqlite._BUSY_SECONDS = 2
+import ingest.kafka.consumer, lineage.store.database.sqlite
+from lineage.serve.cli.main import main
+ingest.kafka.consumer._SESSION_MS, ingest.kafka.consumer._HEARTBEAT_MS, ingest.kafka.consumer.BATCH = 2_000, 500, 200
+ingest.kafka.consumer._LONGEST_WAIT_SECONDS = 2.0
+lineage.store.database.sqlite._BUSY_SECONDS = 2
 main(["consume", "--json", *sys.argv[1:]])
 """
 

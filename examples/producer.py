@@ -13,8 +13,7 @@ import sys
 
 import jwt
 
-from ingest.making import decision_from_authzen, token_issued_from_exchange, token_issued_from_jwt
-from ingest.producer import Producer, now
+from ingest.producer import Producer, decision_from_authzen, now, token_issued_from_exchange, token_issued_from_jwt
 
 ISSUER = "https://idp.example"
 KEY = "a key that only this example knows"

@@ -31,9 +31,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ingest.revocations import Revocations
-from lineage.core.times import format_instant
-from lineage.serve.settings import Settings
-from lineage.serve.wiring import now, opened_service
+from lineage.core.model.times import format_instant
+from lineage.serve.config.settings import Settings
+from lineage.serve.config.wiring import now, opened_service
 
 IDP = "https://login.example"  # says who asks the API; the tokens of the story are of another
 MAIL, ARCHIVE = "https://mail-gateway.example", "https://archive-gateway.example"

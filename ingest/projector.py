@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
-from ingest import codec, credentials
-from ingest.log import Log
-from lineage.core.collector import collector_put_off
-from lineage.core.errors import BadRecordError, FencedError
-from lineage.core.events import Fact
-from lineage.core.records import DECISIONS, Batch, Headers, Outcomes, Readable, Record, Unreadable, position_of
-from lineage.core.trust import TrustTable, authorised
+from ingest.codec import api as codec
+from ingest.codec import credentials
+from ingest.log.port import Log
+from lineage.core.model.errors import BadRecordError, FencedError
+from lineage.core.model.events import Fact
+from lineage.core.model.records import DECISIONS, Batch, Headers, Outcomes, Readable, Record, Unreadable, position_of
+from lineage.core.model.trust import TrustTable, authorised
+from lineage.plumbing.gc_pause import collector_put_off
 
 BATCH: Final = 50_000  # records in one transaction: the larger, the fewer pages are written twice
 # Of a record in quarantine so many headers are kept, and so much of the name and the value of each.

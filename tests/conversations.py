@@ -20,20 +20,20 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from lineage.core.errors import UnavailableError
-from lineage.core.times import parse_instant
-from lineage.deliver.problems import MEDIA_TYPE as PROBLEM
-from lineage.deliver.spread import Spread
+from lineage.core.model.errors import UnavailableError
+from lineage.core.model.times import parse_instant
+from lineage.deliver.http.problems import MEDIA_TYPE as PROBLEM
+from lineage.deliver.outbox.outbox_writer import Spread
 from lineage.deliver.ssf.settings import SsfSettings
-from lineage.serve.http import examples
-from lineage.serve.http.app import create_app
-from lineage.serve.http.delivering import endpoints
-from lineage.serve.http.describing import JSON
-from lineage.serve.http.examples import Exchange
-from lineage.serve.http.site import Limits
-from lineage.serve.http_settings import HttpSettings
-from lineage.serve.settings import Settings
-from lineage.serve.worlds import Loading
+from lineage.serve.cache.loader import Loading
+from lineage.serve.config.http_settings import HttpSettings
+from lineage.serve.config.settings import Settings
+from lineage.serve.http.api.enforcement_routes import endpoints
+from lineage.serve.http.asgi.app import create_app
+from lineage.serve.http.core.app_context import Limits
+from lineage.serve.http.openapi import examples
+from lineage.serve.http.openapi.examples import Exchange
+from lineage.serve.http.openapi.fragments import JSON
 from tests.http_worlds import World, api_over, served
 
 PUBLIC = "https://delegraph.example"

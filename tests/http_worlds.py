@@ -15,23 +15,24 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from fastapi import FastAPI
 
-from ingest import codec
-from ingest.intake import take_in
-from ingest.log import Log, open_log
+from ingest.codec import api as codec
+from ingest.log.port import Log
+from ingest.log.shared import SharedLog
+from ingest.opening import open_log
 from ingest.projector import project
-from lineage.core.times import Instant
-from lineage.deliver.callers import Authentication
-from lineage.serve.demo import ASKED, INGESTED, incident_path
-from lineage.serve.faces import OVER_HTTP
-from lineage.serve.http.app import create_app
-from lineage.serve.http.bearer import Bearers
-from lineage.serve.http.keys import IssuerKeys
-from lineage.serve.http.site import LOOPBACK_HOSTS, Limits, Site, Workers
-from lineage.serve.http.wire import Wire
-from lineage.serve.http_settings import HttpSettings
-from lineage.serve.keeping import Keeping
-from lineage.serve.service import Service, Trust
-from lineage.serve.shared_log import SharedLog
+from ingest.sources.file_import import take_in
+from lineage.core.model.times import Instant
+from lineage.deliver.http.callers import Authentication
+from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.cli.demo import ASKED, INGESTED, incident_path
+from lineage.serve.config.http_settings import HttpSettings
+from lineage.serve.documents.refusal_wording import OVER_HTTP
+from lineage.serve.http.asgi.app import create_app
+from lineage.serve.http.asgi.h11_protocol import Wire
+from lineage.serve.http.auth.bearer import Bearers
+from lineage.serve.http.auth.jwks import IssuerKeys
+from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, Limits, Site, Workers
+from lineage.serve.queries.service import Service, Trust
 from lineage.store.store import open_store
 from tests.asgi import Asking
 from tests.kafka_worlds import wait_until

@@ -22,18 +22,18 @@ from urllib.error import HTTPError
 
 from kafka import KafkaAdminClient, KafkaProducer
 
-from ingest import codec
-from ingest.kafka_log import KafkaLog
-from ingest.log import Entry, entry_of
+from ingest.codec import api as codec
+from ingest.kafka.log import KafkaLog
+from ingest.log.port import Entry, entry_of
 from ingest.projector import project
-from lineage.core.events import digest
-from lineage.core.records import TOPICS
-from lineage.store.compare import differences, twin
+from lineage.core.model.events import digest
+from lineage.core.model.records import TOPICS
+from lineage.store.rebuild.diff import differences, twin
 from lineage.store.store import Store, open_store
 from tests.test_crashes import events
 
 ROOT = Path(__file__).parents[1]
-LINE = "from lineage.serve.cli import main; main(prog_name='delegraph')"
+LINE = "from lineage.serve.cli.main import main; main(prog_name='delegraph')"
 PARTITIONS = 3
 Event = dict[str, Any]
 T = TypeVar("T")
@@ -353,11 +353,11 @@ def send_self(number: signal.Signals) -> None:
 
 def consume_here(store: str, log: str, group: str) -> None:
     """Be a consumer that makes small batches and is quickly taken for dead."""
-    import ingest.consumer
-    from lineage.serve.cli import main
+    import ingest.kafka.consumer
+    from lineage.serve.cli.main import main
 
-    ingest.consumer.BATCH = SMALL
-    ingest.consumer._SESSION_MS = SESSION_MS
+    ingest.kafka.consumer.BATCH = SMALL
+    ingest.kafka.consumer._SESSION_MS = SESSION_MS
     main(["consume", "--json", "--store", store, "--log", log, "--group", group])
 
 
@@ -379,7 +379,7 @@ def dies_at(step: Step, store: str, log: str) -> None:
         signal.alarm(60)
         at_step(step, lambda: send_self(signal.SIGKILL))
         if step.leaving:
-            at_step(Step("ingest.consumer:_Member.poll", "before", 3), lambda: send_self(signal.SIGTERM))
+            at_step(Step("ingest.kafka.consumer:_Member.poll", "before", 3), lambda: send_self(signal.SIGTERM))
         try:
             consume_here(store, log, f"{group_of(log)}-{random.SystemRandom().getrandbits(32):x}")
         finally:

@@ -22,7 +22,7 @@ from compose.native.kafka import Kafka
 from compose.native.postgres import Postgres
 from compose.native.processes import stop_all
 from compose.native.secured import SecuredKafka
-from lineage.core.errors import UnavailableError
+from lineage.core.model.errors import UnavailableError
 
 RUNS = ROOT / "build" / "test-servers"
 # A kill of a process loses nothing that it has written; only a power cut could, and then the tests are over.

@@ -17,14 +17,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 
-from lineage.deliver.callers import Caller, Role, UnauthenticatedError
-from lineage.deliver.keys import load_keys
-from lineage.deliver.spread import Spread
+from lineage.deliver.http.callers import Caller, Role, UnauthenticatedError
+from lineage.deliver.http.signing_keys import load_keys
+from lineage.deliver.outbox.outbox_writer import Spread
 from lineage.deliver.ssf.routes import jwks_router, router
 from lineage.deliver.ssf.settings import SsfSettings
 from lineage.deliver.ssf.transmitter import Transmitter
-from lineage.serve.wiring import now
-from lineage.store import outbox
+from lineage.serve.config.wiring import now
+from lineage.store.delivery import outbox
 from tests.kafka_worlds import ROOT, started, wait_until
 from tests.test_revocation_feed import Desk, order, token
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 import sqlalchemy as sa
 
-from lineage.store.tables import metadata
+from lineage.store.database.tables import metadata
 
 from . import servers
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from lineage.core.errors import BadRecordError, CredentialError, RefusedError
-from lineage.core.events import RevocationAcknowledged
-from lineage.core.trust import Grant, TrustTable
-from lineage.serve.acknowledging import acknowledge
-from lineage.serve.service import Service, Trust
-from lineage.serve.wiring import Settings, opened_service
+from lineage.core.model.errors import BadRecordError, CredentialError, RefusedError
+from lineage.core.model.events import RevocationAcknowledged
+from lineage.core.model.trust import Grant, TrustTable
+from lineage.serve.commands.acknowledgements import acknowledge
+from lineage.serve.config.wiring import Settings, opened_service
+from lineage.serve.queries.service import Service, Trust
 from tests.test_bad_input import JWT
 from tests.test_cli import Desk, day, lifted, ordered, token
 from tests.test_revocations import receiver

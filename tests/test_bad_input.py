@@ -26,19 +26,21 @@ from click.testing import CliRunner
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ingest import bounds, codec
-from ingest.intake import take_in
-from ingest.log import Entry, open_log
+from ingest.codec import api as codec
+from ingest.codec import limits as bounds
+from ingest.log.port import Entry
+from ingest.opening import open_log
 from ingest.projector import project
-from lineage.core.errors import UnavailableError
-from lineage.core.records import DECISIONS, ORDERS
-from lineage.serve.cli import main
-from lineage.serve.wiring import now
+from ingest.sources.file_import import take_in
+from lineage.core.model.errors import UnavailableError
+from lineage.core.model.records import DECISIONS, ORDERS
+from lineage.serve.cli.main import main
+from lineage.serve.config.wiring import now
 from lineage.store.store import open_store
 
 ROOT = Path(__file__).parents[1]
 COUNTS = ["accepted", "duplicates", "conflicts", "unauthorised", "quarantined"]
-DELEGRAPH = [sys.executable, "-c", "from lineage.serve.cli import main; main(prog_name='delegraph')"]
+DELEGRAPH = [sys.executable, "-c", "from lineage.serve.cli.main import main; main(prog_name='delegraph')"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
@@ -834,7 +836,7 @@ def test_a_writer_who_waits_long_enough_gets_in(tmp_path: Path, url: str, words_
 AS_NOBODY = """
 import os, sys, tempfile
 from click.testing import CliRunner
-from lineage.serve.cli import main
+from lineage.serve.cli.main import main
 with tempfile.TemporaryDirectory() as folder:
     for words in (
         ["ingest", "events.jsonl"],

@@ -3,7 +3,7 @@
 import sys
 import unicodedata
 
-from ingest import bounds
+from ingest.codec import limits as bounds
 
 # PropList.txt of the Unicode Character Database, White_Space.
 WHITE_SPACE = [

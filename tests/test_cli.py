@@ -18,12 +18,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from ingest import codec
-from ingest.log import Entry, open_log
-from lineage.core.events import BODIES, digest
-from lineage.core.records import DECISIONS, ORDERS, Batch, Unreadable
-from lineage.serve.cli import main
-from lineage.serve.wiring import now
+from ingest.codec import api as codec
+from ingest.log.port import Entry
+from ingest.opening import open_log
+from lineage.core.model.events import BODIES, digest
+from lineage.core.model.records import DECISIONS, ORDERS, Batch, Unreadable
+from lineage.serve.cli.main import main
+from lineage.serve.config.wiring import now
 from lineage.store.store import open_store
 
 ROOT = Path(__file__).parents[1]
@@ -118,7 +119,7 @@ def invoke(*words: str, stdin: bytes | None = None) -> Result:
 
 def process(*words: str, stdin: bytes = b"", **options: Any) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-c", "from lineage.serve.cli import main; main(prog_name='delegraph')", *words],
+        [sys.executable, "-c", "from lineage.serve.cli.main import main; main(prog_name='delegraph')", *words],
         input=stdin,
         capture_output=True,
         check=False,
@@ -566,7 +567,7 @@ def test_a_reader_that_stops_reading_is_no_fault(world: Desk):
     `delegraph ... | head -1` ends without a traceback.
     """
     many = ["token:t1"] * 3000
-    line = "import sys; from lineage.serve.cli import main; main(prog_name='delegraph')"
+    line = "import sys; from lineage.serve.cli.main import main; main(prog_name='delegraph')"
     run = subprocess.Popen(
         [sys.executable, "-c", line, "status", "-", "--json", "--store", world.url],
         stdin=subprocess.PIPE,

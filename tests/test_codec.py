@@ -7,12 +7,26 @@ from pathlib import Path
 import pytest
 
 import schemas
-from ingest import avro_form, bounds, fast_avro, slow_avro, vectors
-from ingest.avro_parts import Doubt
-from ingest.check import check
-from ingest.codec import decode, decode_line, encode, encode_line, event_from_document, read
-from lineage.core.errors import BadRecordError, CredentialError, UnknownSchemaError
-from lineage.core.events import DecisionMade, Event, Resource, TokenIssued
+from ingest.codec import (
+    avro_fastavro as slow_avro,
+)
+from ingest.codec import (
+    avro_form,
+)
+from ingest.codec import (
+    avro_generated as fast_avro,
+)
+from ingest.codec import (
+    conformance_vectors as vectors,
+)
+from ingest.codec import (
+    limits as bounds,
+)
+from ingest.codec.api import decode, decode_line, encode, encode_line, event_from_document, read
+from ingest.codec.avro_primitives import Doubt
+from ingest.codec.validation import check
+from lineage.core.model.errors import BadRecordError, CredentialError, UnknownSchemaError
+from lineage.core.model.events import DecisionMade, Event, Resource, TokenIssued
 
 TOKEN = {
     "type": "token.issued",
@@ -561,7 +575,7 @@ def test_what_is_remembered_is_bounded():
     """
     However many different strings come by, the memory they take has an end.
     """
-    from ingest.avro_parts import Memo
+    from ingest.codec.avro_primitives import Memo
 
     memo = Memo(lambda key: key.upper())
     for number in range(40_000):

@@ -8,15 +8,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import schemas
-from ingest import bounds, slow_avro
-from ingest.avro_form import _coders
-from ingest.check import check
-from ingest.codec import decode, decode_line, encode, encode_line, event_from_document, read
-from ingest.credentials import find, hides_credential, redact
-from ingest.shape import RECORDS, latest_shape
-from lineage.core.errors import BadRecordError, CredentialError
-from lineage.core.events import Event, canonical_json, digest, document
-from lineage.core.times import LATEST
+from ingest.codec import avro_fastavro, limits
+from ingest.codec.api import decode, decode_line, encode, encode_line, event_from_document, read
+from ingest.codec.avro_form import _coders
+from ingest.codec.credentials import find, hides_credential, redact
+from ingest.codec.schema_shape import RECORDS, latest_shape
+from ingest.codec.validation import check
+from lineage.core.model.errors import BadRecordError, CredentialError
+from lineage.core.model.events import Event, canonical_json, digest, document
+from lineage.core.model.times import LATEST
 
 HEADER = b"\xc3\x01" + schemas.latest().fingerprint
 CODER = _coders()[HEADER]
@@ -26,9 +26,9 @@ CHARACTERS = st.characters(codec="utf-8")
 IDS = st.one_of(
     st.from_regex(r"(human:|agent:|spiffe://|https://idp\.example\.com#|sha256:)?[a-z0-9./-]{1,80}", fullmatch=True),
     st.text(CHARACTERS, min_size=1, max_size=128),
-).filter(lambda text: not bounds.fault_of_id(text) and not find(text))
+).filter(lambda text: not limits.fault_of_id(text) and not find(text))
 TEXTS = st.text(CHARACTERS, max_size=200).filter(lambda text: not find(text))
-INTEGERS = st.integers(0, bounds.LARGEST_INTEGER) | st.integers(0, 200)
+INTEGERS = st.integers(0, limits.LARGEST_INTEGER) | st.integers(0, 200)
 TIMES = st.integers(0, LATEST) | st.integers(1_700_000_000_000_000, 1_900_000_000_000_000) | st.integers(0, 300)
 
 
@@ -80,10 +80,10 @@ def test_the_generated_code_equals_fastavro_on_every_event(event):
     """
     It writes the same bytes, and reads the same event from them, without a doubt.
     """
-    body = slow_avro.write_body(schemas.latest(), event)
+    body = avro_fastavro.write_body(schemas.latest(), event)
 
     assert HEADER + body == CODER.encode(event)
-    assert event == slow_avro.read_body(schemas.latest(), body)
+    assert event == avro_fastavro.read_body(schemas.latest(), body)
     assert event == CODER.read(HEADER + body) == CODER.decode(HEADER + body)
 
 
@@ -122,7 +122,7 @@ def test_whatever_the_bytes_the_answer_is_an_event_or_a_fault(value):
     if checked is not None:
         assert checked == seen
         check(checked)
-        assert checked == decode(encode(checked)) == slow_avro.read_body(schemas.latest(), value[10:])
+        assert checked == decode(encode(checked)) == avro_fastavro.read_body(schemas.latest(), value[10:])
 
 
 JSON_VALUES = st.recursive(
@@ -236,7 +236,7 @@ def test_no_credential_gets_by_or_stays_in_what_is_kept(event, secret, before, d
     leaking = event._replace(body=event.body._replace(**{field.name: held}))
 
     line = encode_line(leaking)
-    value = HEADER + slow_avro.write_body(schemas.latest(), leaking)
+    value = HEADER + avro_fastavro.write_body(schemas.latest(), leaking)
     for decoder, raw in ((decode_line, line), (decode, value), (encode, leaking)):
         with pytest.raises(CredentialError) as caught:
             decoder(raw)

@@ -24,10 +24,10 @@ from compose.native.postgres import Postgres
 from compose.native.processes import LOOPBACK, Process, ports_of, wait_for
 from compose.native.secured import USERS
 from lineage import __version__
-from lineage.core.errors import UnavailableError
-from lineage.serve.health import Health
-from lineage.serve.metrics import Metrics
-from lineage.serve.settings import Settings
+from lineage.core.model.errors import UnavailableError
+from lineage.serve.config.settings import Settings
+from lineage.serve.processes.consumer_metrics import Metrics
+from lineage.serve.processes.health_server import Health
 from tests.servers import note
 
 ROOT = Path(__file__).parents[1]
@@ -613,7 +613,7 @@ def test_the_stack_answers(broker: Broker, database: Postgres, secrets: Path, tm
         return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
 
     def delegraph(command: list[str], environment: dict[str, str]) -> str:
-        words = [sys.executable, "-c", "from lineage.serve.cli import main; main()", *map(placed, command)]
+        words = [sys.executable, "-c", "from lineage.serve.cli.main import main; main()", *map(placed, command)]
         env = {name: value for name, value in os.environ.items() if not name.startswith("DELEGRAPH_")}
         env |= {name: placed(value) for name, value in environment.items()} | {"PYTHONPATH": str(ROOT)}
         if command[0] == "consume":

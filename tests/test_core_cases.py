@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from ingest import codec
-from lineage.core.chain import chain_of, chain_of_action
-from lineage.core.elements import ELEMENT_KINDS, split_key
-from lineage.core.events import Fact, Target
-from lineage.core.reach import Proposal, reach_of
-from lineage.core.rule import gaps, judge, judge_name
-from lineage.core.times import parse_instant
-from lineage.core.world import World
+from ingest.codec import api as codec
+from lineage.core.authority.chain import chain_of, chain_of_action
+from lineage.core.authority.elements import ELEMENT_KINDS, split_key
+from lineage.core.authority.rule import gaps, judge, judge_name
+from lineage.core.authority.world import World
+from lineage.core.model.events import Fact, Target
+from lineage.core.model.times import parse_instant
+from lineage.core.revocation.reach import Proposal, reach_of
 
 CASES = json.loads((Path(__file__).parent / "cases" / "rule.json").read_text(encoding="utf-8"))
 

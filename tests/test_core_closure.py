@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage.core.closure import Closure, Verdict, closure_of
-from lineage.core.events import (
+from lineage.core.authority.receivers import Alike, covers, issuer_of
+from lineage.core.authority.world import World
+from lineage.core.model.events import (
     ActionPerformed,
     Body,
     Event,
@@ -20,9 +21,8 @@ from lineage.core.events import (
     Target,
     TokenIssued,
 )
-from lineage.core.receipts import receipt_of
-from lineage.core.receivers import Alike, covers, issuer_of
-from lineage.core.world import World
+from lineage.core.revocation.closure import Closure, Verdict, closure_of
+from lineage.core.revocation.receipt import receipt_of
 from tests import compare, model, worlds
 
 SEEDS = st.integers(0, 2**32)

@@ -4,8 +4,11 @@ import sys
 
 import pytest
 
-from lineage.core.chain import chain_of
-from lineage.core.events import (
+from lineage.core.authority.chain import chain_of
+from lineage.core.authority.findings import cycles
+from lineage.core.authority.rule import State, gaps, judge, judge_all
+from lineage.core.authority.world import World
+from lineage.core.model.events import (
     DelegationGranted,
     Derivation,
     Event,
@@ -16,10 +19,7 @@ from lineage.core.events import (
     Target,
     TokenIssued,
 )
-from lineage.core.findings import cycles
-from lineage.core.reach import Proposal, reach_of
-from lineage.core.rule import State, gaps, judge, judge_all
-from lineage.core.world import World
+from lineage.core.revocation.reach import Proposal, reach_of
 
 NOW = 1_000_000
 

@@ -5,7 +5,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage.core.world import World
+from lineage.core.authority.world import World
 from tests import compare, model, worlds
 
 SEEDS = st.integers(0, 2**32)

@@ -9,13 +9,13 @@ import networkx as nx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage.core.elements import split_key
-from lineage.core.events import Event, Fact, RevocationOrdered, Target
-from lineage.core.plan import depths_of, names_of_heads, only_head
-from lineage.core.reach import Proposal, reach_of, struck_by
-from lineage.core.receipts import Line, receipt_of
-from lineage.core.rule import ALIVE, State, judge
-from lineage.core.world import World
+from lineage.core.authority.elements import split_key
+from lineage.core.authority.rule import ALIVE, State, judge
+from lineage.core.authority.world import World
+from lineage.core.model.events import Event, Fact, RevocationOrdered, Target
+from lineage.core.revocation.plan_details import depths_of, names_of_heads, only_head
+from lineage.core.revocation.reach import Proposal, reach_of, struck_by
+from lineage.core.revocation.receipt import Line, receipt_of
 from tests import compare, model, worlds
 
 SEEDS = st.integers(0, 2**32)

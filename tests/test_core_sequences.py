@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineage.core.sequences import Runs
+from lineage.core.authority.sequence_gaps import Runs
 
 NUMBERED = st.lists(st.tuples(st.integers(-3, 20), st.integers(0, 50)), max_size=40)
 

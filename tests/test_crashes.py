@@ -21,12 +21,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ingest import codec
-from ingest.log import open_log
-from lineage.core.events import digest
-from lineage.serve import care
-from lineage.serve.cli import main
-from lineage.serve.wiring import Settings, now, opened_service
+from ingest.codec import api as codec
+from ingest.opening import open_log
+from lineage.core.model.events import digest
+from lineage.serve.cli.main import main
+from lineage.serve.commands import maintenance
+from lineage.serve.config.wiring import Settings, now, opened_service
 from lineage.store.store import open_store
 from tests.test_spool import until
 
@@ -110,7 +110,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> History:
 
 
 def start(*words: str) -> subprocess.Popen[bytes]:
-    line = "from lineage.serve.cli import main; main(prog_name='delegraph')"
+    line = "from lineage.serve.cli.main import main; main(prog_name='delegraph')"
     return subprocess.Popen(
         [sys.executable, "-c", line, *words, "--json"],
         stdout=subprocess.PIPE,
@@ -312,7 +312,7 @@ def listens_to(pid: int, number: signal.Signals) -> bool:
     return bool(caught >> number - 1 & 1)
 
 
-@pytest.mark.parametrize("command", [care.fsck, care.rebuild])
+@pytest.mark.parametrize("command", [maintenance.fsck, maintenance.rebuild])
 def test_what_comes_while_the_log_is_projected_anew_raises_no_alarm_and_is_not_lost(
     few: History, tmp_path: Path, command: Callable[..., dict[str, Any]]
 ):

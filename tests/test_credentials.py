@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from ingest.avro_parts import _DIGITS, Doubt, checked_id, checked_text, is_innocent
-from ingest.credentials import _AT_START, find, find_raw, handle, hides_credential, redact
+from ingest.codec.avro_primitives import _DIGITS, Doubt, checked_id, checked_text, is_innocent
+from ingest.codec.credentials import _AT_START, find, find_raw, handle, hides_credential, redact
 
 JWS = "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJqdGkiOiIxIn0.MEUCIQDk_Qx-0w"
 PEM = "-----BEGIN {0}PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\nAQEFAASCBKcwggSj\n-----END {0}PRIVATE KEY-----"

@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.projector import read_record
-from lineage.core.errors import FencedError
-from lineage.core.events import Fact
-from lineage.core.records import Readable
-from lineage.core.rule import State, judge
-from lineage.core.spreading import Change, Outcome, Version, changes, outcomes, touched, touched_by
-from lineage.core.times import NEVER
-from lineage.core.world import World
-from lineage.deliver.spread import Spread
-from lineage.serve.wiring import now
-from lineage.store.outbox import Standing, rows
-from lineage.store.outbox import write as write_rows
+from lineage.core.authority.rule import State, judge
+from lineage.core.authority.world import World
+from lineage.core.model.errors import FencedError
+from lineage.core.model.events import Fact
+from lineage.core.model.records import Readable
+from lineage.core.model.times import NEVER
+from lineage.core.revocation.state_changes import Change, Outcome, Version, changes, outcomes, touched, touched_by
+from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.serve.config.wiring import now
+from lineage.store.delivery.outbox import Standing, rows
+from lineage.store.delivery.outbox import write as write_rows
 from lineage.store.store import Store
 from tests import compare, worlds
 from tests.kafka_worlds import ROOT, opened

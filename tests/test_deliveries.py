@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from lineage.core.rule import State
-from lineage.core.spreading import Change, Outcome, Version
-from lineage.core.times import Instant, parse_instant
-from lineage.deliver.spread import Spread
-from lineage.store import outbox
-from lineage.store.outbox import Standing
+from lineage.core.authority.rule import State
+from lineage.core.model.times import Instant, parse_instant
+from lineage.core.revocation.state_changes import Change, Outcome, Version
+from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.store.delivery import outbox
+from lineage.store.delivery.outbox import Standing
 from lineage.store.store import Store
 from tests import stores
 from tests.kafka_worlds import opened

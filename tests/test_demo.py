@@ -10,14 +10,14 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from ingest import codec
-from lineage.core.events import Target
-from lineage.core.reach import Proposal
-from lineage.core.times import format_instant, parse_instant
-from lineage.serve import demo
-from lineage.serve.documents import Document
-from lineage.serve.proof import Asked, Proof, prove
-from lineage.serve.service import OrderRequest, Service
+from ingest.codec import api as codec
+from lineage.core.model.events import Target
+from lineage.core.model.times import format_instant, parse_instant
+from lineage.core.revocation.reach import Proposal
+from lineage.serve.cli.demo_proof import Asked, Proof, prove
+from lineage.serve.cli.main import demo
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.service import OrderRequest, Service
 
 SCREEN_LINES = 55
 SCREEN_COLUMNS = 80

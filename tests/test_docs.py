@@ -27,9 +27,9 @@ from pathlib import Path
 
 import pytest
 
-from lineage.core import findings
-from lineage.serve.cli import main
-from lineage.serve.http.questions import QUESTIONS
+from lineage.core.authority import findings
+from lineage.serve.cli.main import main
+from lineage.serve.http.api.questions import QUESTIONS
 
 ROOT = Path(__file__).parents[1]
 MANUAL = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -146,7 +146,7 @@ def folder(tmp_path: Path) -> Path:
     command.parent.mkdir(parents=True)
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
-        "from lineage.serve.cli import main; main(prog_name='delegraph')"
+        "from lineage.serve.cli.main import main; main(prog_name='delegraph')"
     )
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(code)} "$@"\n', encoding="utf-8")
     command.chmod(0o755)

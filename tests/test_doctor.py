@@ -14,16 +14,17 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from rich.console import Console
 
 from compose.native.secured import SecuredKafka
-from ingest.kafka_admin import Partition, faults_of_copies, faults_of_settings, other_log
-from ingest.kafka_log import MESSAGE_BYTES, TOPIC_SETTINGS, KafkaLog
-from ingest.kafka_settings import KafkaSettings, parse_url
-from ingest.log import Entry, open_log
+from ingest.kafka.cluster_report import Partition, faults_of_copies, faults_of_settings, other_log
+from ingest.kafka.log import MESSAGE_BYTES, TOPIC_SETTINGS, KafkaLog
+from ingest.kafka.settings import KafkaSettings, parse_url
+from ingest.log.port import Entry
+from ingest.opening import open_log
 from ingest.projector import project
-from lineage.core.records import DECISIONS
-from lineage.serve import render
-from lineage.serve.doctor import doctor
-from lineage.serve.settings import Settings
-from lineage.serve.wiring import now, opened_log, opened_store
+from lineage.core.model.records import DECISIONS
+from lineage.serve.cli.doctor import doctor
+from lineage.serve.config.settings import Settings
+from lineage.serve.config.wiring import now, opened_log, opened_store
+from lineage.serve.text import render_chain
 from tests.kafka_worlds import wait_until
 
 SECRET = "correct-horse-battery-staple"
@@ -503,7 +504,7 @@ def test_how_two_logs_differ(known: bytes, found: bytes, said: str):
 def page_of(document: dict[str, Any]) -> str:
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(render.doctor(document))
+        console.print(render_chain.doctor(document))
     return capture.get()
 
 

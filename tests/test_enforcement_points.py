@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from lineage.core.times import parse_instant
-from lineage.deliver.callers import Authentication
-from lineage.serve.http.app import create_app
-from lineage.serve.http.delivering import endpoints
-from lineage.serve.http.site import Site
-from lineage.serve.http_settings import HttpSettings
-from lineage.serve.service import Service, Trust
-from lineage.serve.settings import Settings
+from lineage.core.model.times import parse_instant
+from lineage.deliver.http.callers import Authentication
+from lineage.serve.config.http_settings import HttpSettings
+from lineage.serve.config.settings import Settings
+from lineage.serve.http.api.enforcement_routes import endpoints
+from lineage.serve.http.asgi.app import create_app
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.queries.service import Service, Trust
 from tests.asgi import Asking
 from tests.kafka_worlds import opened
 from tests.test_cli import Desk, day, token

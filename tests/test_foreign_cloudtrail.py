@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ingest.codec import event_from_document
-from ingest.foreign import (
+from ingest.codec.api import event_from_document
+from ingest.sources.adapters import (
     FORMATS,
     RawRecord,
     detect,
@@ -20,9 +20,9 @@ from ingest.foreign import (
     safe_raw,
     translations,
 )
-from ingest.foreign.documents import RECORD_BYTES
-from lineage.core.events import Fact
-from lineage.core.times import parse_instant
+from ingest.sources.adapters.json_documents import RECORD_BYTES
+from lineage.core.model.events import Fact
+from lineage.core.model.times import parse_instant
 
 DATA = Path(os.environ.get("DELEGRAPH_TEST_DATA") or Path(__file__).parents[1] / "../shared/data")
 
@@ -595,9 +595,9 @@ def test_of_the_documentation_the_false_link_shows_as_what_it_is(folder):
     """
     Sample 5 uses, as the role AssumeNothing, the key that sample 2 gives to EC2-dev and derives from itself.
     """
-    from lineage.core.chain import chain_of_action
-    from lineage.core.findings import action_findings
-    from lineage.core.world import World
+    from lineage.core.authority.chain import chain_of_action
+    from lineage.core.authority.findings import action_findings
+    from lineage.core.authority.world import World
 
     events = [event_from_document(document) for _, document in documents_of(folder, "aws_docs_sts.json")]
     world = World(Fact(each, each.occurred_at) for each in events)

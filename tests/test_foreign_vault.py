@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ingest.codec import event_from_document
-from ingest.credentials import handle
-from ingest.foreign import (
+from ingest.codec.api import event_from_document
+from ingest.codec.credentials import handle
+from ingest.sources.adapters import (
     RawRecord,
     detect,
     first_bytes,
@@ -20,8 +20,8 @@ from ingest.foreign import (
     safe_raw,
     translations,
 )
-from ingest.foreign.documents import RECORD_BYTES
-from ingest.foreign.vault_pairs import MAX_WAITING
+from ingest.sources.adapters.json_documents import RECORD_BYTES
+from ingest.sources.adapters.vault_request_pairs import MAX_WAITING
 
 DATA = Path(os.environ.get("DELEGRAPH_TEST_DATA") or Path(__file__).parents[1] / "../shared/data")
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from lineage.core.elements import key_of
-from lineage.serve.demo import ASKED
-from lineage.serve.graph import graph
-from lineage.serve.layout import MOST_BENDS, layout
-from lineage.serve.web import views
+from lineage.core.authority.elements import key_of
+from lineage.serve.cli.demo import ASKED
+from lineage.serve.queries.graph_layout import MOST_BENDS, layout
+from lineage.serve.queries.graph_view import graph
+from lineage.serve.web import view_models
 
 from .http_worlds import World, api_over
 from .test_web_pages import Pages, text_of
@@ -163,13 +163,13 @@ def test_the_drawing_has_every_node_and_every_line(world: World):
     What is drawn is what the document says: each node, each number, each edge; long ids keep their end.
     """
     found = graph(world.service, "token", LEAKED, at=ASKED)
-    drawn = views.drawing(found)
+    drawn = view_models.drawing(found)
 
     assert len(found["nodes"]) == len(drawn["nodes"])
     assert [f"+{one['count']}" for one in found["collapsed"]] == [one["label"] for one in drawn["collapsed"]]
     assert len(found["edges"]) + len(found["collapsed"]) == len(drawn["lines"])
     assert ("…" + "x" * 29 + "#end", "…" + "語" * 14 + "#end") == (
-        views._short("x" * 100 + "#end"), views._short("語" * 100 + "#end"),
+        view_models._short("x" * 100 + "#end"), view_models._short("語" * 100 + "#end"),
     )  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def test_the_table_says_what_hangs_on_what(world: World):
     of = "token:https%3A%2F%2Fidp.example%23relay-1"
     found = graph(world.service, "token", "https://idp.example#relay-1", at=ASKED)
     assert [(f"token:{LEAKED}", ["subject"]), ("token:https://idp.example#smtp-relay-id", ["actor"])] == sorted(
-        (one["key"], one["roles"]) for one in views.hangs_on(found)["token:https://idp.example#relay-1"]["shown"]
+        (one["key"], one["roles"]) for one in view_models.hangs_on(found)["token:https://idp.example#relay-1"]["shown"]
     )
     for page in (f"/graph?of={of}", f"/case?of={of}"):
         said = text_of(Pages(world).get(page))

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from lineage.core.times import format_instant
-from lineage.serve import render_orders
-from lineage.serve.approving import APPROVED_SECONDS
+from lineage.core.model.times import format_instant
+from lineage.serve.commands.approvals import APPROVED_SECONDS
+from lineage.serve.text import render_orders
 from tests.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.stores import KINDS, fresh_places
 from tests.test_http_client import client_of

@@ -18,15 +18,15 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from compose.native.processes import free_port
-from lineage.core.errors import RefusedError
-from lineage.deliver.callers import Authentication, BadTokenError, Caller, LacksRoleError, Role
-from lineage.deliver.problems import problem_of
-from lineage.serve.http.app import create_app
-from lineage.serve.http.authentication import authenticating
-from lineage.serve.http.bearer import Bearers
-from lineage.serve.http.keys import COOLDOWN_SECONDS, FRESH_SECONDS, RETRY_SECONDS, IssuerKeys
-from lineage.serve.http.signing_in import LINK_SECONDS, SESSION_SECONDS, SigningIn
-from lineage.serve.http_settings import HttpSettings
+from lineage.core.model.errors import RefusedError
+from lineage.deliver.http.callers import Authentication, BadTokenError, Caller, LacksRoleError, Role
+from lineage.deliver.http.problems import problem_of
+from lineage.serve.config.http_settings import HttpSettings
+from lineage.serve.http.asgi.app import create_app
+from lineage.serve.http.auth.authentication import authenticating
+from lineage.serve.http.auth.bearer import Bearers
+from lineage.serve.http.auth.jwks import COOLDOWN_SECONDS, FRESH_SECONDS, RETRY_SECONDS, IssuerKeys
+from lineage.serve.http.auth.login_link import LINK_SECONDS, SESSION_SECONDS, SigningIn
 from tests.asgi import Asking
 from tests.http_worlds import AUDIENCE, HOST, ISSUER, KEYS, LEAKED, SETTINGS, World, api_over, problem_type
 from tests.kafka_worlds import wait_until

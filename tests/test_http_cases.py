@@ -10,8 +10,8 @@ from urllib.parse import quote
 import pytest
 from click.testing import CliRunner
 
-from lineage.core.times import format_instant
-from lineage.serve.cli import main
+from lineage.core.model.times import format_instant
+from lineage.serve.cli.main import main
 from tests import worlds
 from tests.http_worlds import World, api_over
 

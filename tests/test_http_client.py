@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from lineage.core.errors import DriftError, OtherOrderError, RefusedError, UnavailableError
-from lineage.deliver.callers import ForbiddenError, UnauthenticatedError
-from lineage.serve import client as client_module
-from lineage.serve import looking
-from lineage.serve.client import Client
+from lineage.core.model.errors import DriftError, OtherOrderError, RefusedError, UnavailableError
+from lineage.deliver.http.callers import ForbiddenError, UnauthenticatedError
+from lineage.serve import http_client as client_module
+from lineage.serve.http_client import Client
+from lineage.serve.queries import activity
 from tests.http_worlds import ASKED, HOST, LEAKED, World, api_over
 
 ID = LEAKED.removeprefix("token:")
@@ -67,12 +67,12 @@ def test_lists_go_on_by_themselves(api: World, monkeypatch: pytest.MonkeyPatch):
     """
     monkeypatch.setattr(client_module, "PAGE", 1)
     client = client_of(api)
-    document = looking.timeline(api.service, "token", ID)
+    document = activity.timeline(api.service, "token", ID)
     assert document is not None
 
     assert document["items"] == list(client.timeline(LEAKED))
-    assert looking.search(api.service, "mailer")["items"] == list(client.search("mailer"))
-    assert looking.findings(api.service, at=ASKED)["items"] != []
+    assert activity.search(api.service, "mailer")["items"] == list(client.search("mailer"))
+    assert activity.findings(api.service, at=ASKED)["items"] != []
     assert [] == list(client.uses("token:none"))
 
 

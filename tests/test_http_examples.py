@@ -11,10 +11,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from lineage.deliver.problems import MEDIA_TYPE as PROBLEM
-from lineage.serve.http.describing import LINES
-from lineage.serve.http.examples import conversation
-from lineage.serve.http.glossary import EVERYWHERE, glossary
+from lineage.deliver.http.problems import MEDIA_TYPE as PROBLEM
+from lineage.serve.http.openapi.examples import conversation
+from lineage.serve.http.openapi.field_glossary import EVERYWHERE, glossary
+from lineage.serve.http.openapi.fragments import LINES
 from tests.conversations import PUBLIC, Held, comparable, one_server, servers
 
 Json = dict[str, Any]

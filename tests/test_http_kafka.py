@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from compose.native.kafka import Kafka
-from lineage.core.records import DECISIONS, ORDERS, TOPICS
+from lineage.core.model.records import DECISIONS, ORDERS, TOPICS
 from tests.http_worlds import LEAKED, World, api_over, problem_type
 from tests.kafka_worlds import entries_of, made_log, wait_until
 from tests.test_http_writes import KILLED, ORDER, counts, event

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineage.serve.http.answers import encoded
-from lineage.serve.http.site import Limits
+from lineage.serve.http.core.app_context import Limits
+from lineage.serve.http.core.responses import encoded
 from tests.conversations import one_server
 from tests.http_worlds import HOST, World, api_over, problem_type, served
 from tests.kafka_worlds import wait_until

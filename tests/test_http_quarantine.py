@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ingest import codec
+from ingest.codec import api as codec
 from ingest.projector import unreadable
-from lineage.core.errors import UnknownSchemaError
-from lineage.core.events import Event
-from lineage.deliver.callers import Role
-from lineage.serve import care
+from lineage.core.model.errors import UnknownSchemaError
+from lineage.core.model.events import Event
+from lineage.deliver.http.callers import Role
+from lineage.serve.commands import maintenance
 from tests.http_worlds import ASKED, LEAKED, World, api_over
 from tests.stores import KINDS, fresh_places
 from tests.test_http_writes import EVENT, NOT_EVENTS, avro, event, zigzag
@@ -48,7 +48,7 @@ def sent_to_an_older_version(
 
 
 def retried(world: World) -> dict[str, Any]:
-    return {name: count for name, count in care.retry(world.service).items() if name != "as_of"}
+    return {name: count for name, count in maintenance.retry(world.service).items() if name != "as_of"}
 
 
 @pytest.fixture(params=KINDS)

@@ -11,17 +11,17 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.requests import Request
 
-from lineage.core.events import Target
-from lineage.core.reach import Proposal
-from lineage.serve import looking, revocations
-from lineage.serve.cases import case
-from lineage.serve.graph import graph
-from lineage.serve.http.asking import Question
-from lineage.serve.http.questions import QUESTIONS
-from lineage.serve.http.site import Limits
-from lineage.serve.identity import identity
-from lineage.serve.service import OrderRequest
-from lineage.serve.standing import standing
+from lineage.core.model.events import Target
+from lineage.core.revocation.reach import Proposal
+from lineage.serve.http.api.questions import QUESTIONS
+from lineage.serve.http.core.app_context import Limits
+from lineage.serve.http.core.question import Question
+from lineage.serve.queries import activity, revocations
+from lineage.serve.queries.case import case
+from lineage.serve.queries.graph_view import graph
+from lineage.serve.queries.identity import identity
+from lineage.serve.queries.projection_status import standing
+from lineage.serve.queries.service import OrderRequest
 from tests.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.stores import KINDS, fresh_places
 
@@ -65,17 +65,17 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
             Proposal(target=Target("principal", "agent:planner"), at=ASKED, mode="suspend", cascade=False)
         ),
     ),
-    "/search": ("?q=MAILER", lambda s: looking.search(s, "mailer")),
-    "/actions": (f"?of={OF}", lambda s: looking.actions(s, "token", ID)),
-    "/timeline": (f"?of={OF}", lambda s: looking.timeline(s, "token", ID)),
+    "/search": ("?q=MAILER", lambda s: activity.search(s, "mailer")),
+    "/actions": (f"?of={OF}", lambda s: activity.actions(s, "token", ID)),
+    "/timeline": (f"?of={OF}", lambda s: activity.timeline(s, "token", ID)),
     "/diff": (
         f"?of={OF}&from=2026-11-02T08:00:00Z&to=now",
-        lambda s: looking.diff(s, "token", ID, start=ASKED - 8_700_000_000, end=ASKED),
+        lambda s: activity.diff(s, "token", ID, start=ASKED - 8_700_000_000, end=ASKED),
     ),
-    "/uses": (f"?of={OF}", lambda s: looking.uses(s, "token", ID)),
-    "/findings": ("", lambda s: looking.findings(s, at=ASKED)),
-    "/quarantine": ("", looking.quarantine),
-    "/conflicts": ("", looking.conflicts),
+    "/uses": (f"?of={OF}", lambda s: activity.uses(s, "token", ID)),
+    "/findings": ("", lambda s: activity.findings(s, at=ASKED)),
+    "/quarantine": ("", activity.quarantine),
+    "/conflicts": ("", activity.conflicts),
     "/revocations": ("", lambda s: revocations.revocations(s, at=ASKED)),
     "/graph": (f"?of={OF}", lambda s: graph(s, "token", ID, at=ASKED)),
     "/identity": ("?of=principal:agent:mailer", lambda s: identity(s, "agent:mailer", at=ASKED)),
@@ -446,8 +446,8 @@ def test_a_page_is_the_document_in_a_template(here: World):
     from fastapi import APIRouter
     from starlette.responses import HTMLResponse
 
-    from lineage.serve.http.app import create_app
-    from lineage.serve.http.asking import answered
+    from lineage.serve.http.asgi.app import create_app
+    from lineage.serve.http.core.question import answered
     from tests.asgi import Asking
 
     router = APIRouter()

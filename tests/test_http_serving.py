@@ -18,10 +18,10 @@ from click.testing import CliRunner
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from lineage.serve.cli import main
-from lineage.serve.http import live
-from lineage.serve.http.live import id_of
-from lineage.serve.http.site import Limits
+from lineage.serve.cli.main import main
+from lineage.serve.http.api import live_tail as live
+from lineage.serve.http.api.live_tail import id_of
+from lineage.serve.http.core.app_context import Limits
 from tests.http_worlds import KEYS, LEAKED, World, api_over, served
 from tests.kafka_worlds import wait_until
 
@@ -40,7 +40,7 @@ EVENT = {
 @contextmanager
 def process(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A command that serves, and what it says first."""
-    code = "from lineage.serve.cli import main; main(prog_name='delegraph')"
+    code = "from lineage.serve.cli.main import main; main(prog_name='delegraph')"
     with (folder / "stderr").open("w", encoding="utf-8") as stderr:
         started = subprocess.Popen(
             [sys.executable, "-c", code, *words, "--http", "127.0.0.1:0"],

@@ -11,11 +11,11 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from ingest.log import Entry, Log
-from lineage.core.errors import UnavailableError
-from lineage.core.records import Position
-from lineage.core.times import format_instant
-from lineage.serve.cli import main
+from ingest.log.port import Entry, Log
+from lineage.core.model.errors import UnavailableError
+from lineage.core.model.records import Position
+from lineage.core.model.times import format_instant
+from lineage.serve.cli.main import main
 from tests.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.stores import KINDS, fresh_places
 from tests.test_http_serving import ROOT, WRITE, process

@@ -13,15 +13,15 @@ import httpx
 import pytest
 from starlette.types import Message
 
-from ingest import codec
-from lineage.core.errors import UnavailableError
-from lineage.core.trust import Grant, TrustTable
-from lineage.serve import revocations
-from lineage.serve.http import answers
-from lineage.serve.http.app import create_app
-from lineage.serve.http.receipts import RECEIPTS
-from lineage.serve.http.site import Limits
-from lineage.serve.service import MAX_KILLS, Trust
+from ingest.codec import api as codec
+from lineage.core.model.errors import UnavailableError
+from lineage.core.model.trust import Grant, TrustTable
+from lineage.serve.http.api.receipt_stream import RECEIPTS
+from lineage.serve.http.asgi.app import create_app
+from lineage.serve.http.core import responses as answers
+from lineage.serve.http.core.app_context import Limits
+from lineage.serve.queries import revocations
+from lineage.serve.queries.service import MAX_KILLS, Trust
 from tests.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.stores import KINDS, fresh_places
 

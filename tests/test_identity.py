@@ -9,12 +9,12 @@ from urllib.parse import quote
 
 import pytest
 
-from ingest import codec
-from lineage.core.events import Event
-from lineage.core.times import parse_instant
-from lineage.core.trust import Grant, TrustTable
-from lineage.serve.identity import identity
-from lineage.serve.service import Service, Trust
+from ingest.codec import api as codec
+from lineage.core.model.events import Event
+from lineage.core.model.times import parse_instant
+from lineage.core.model.trust import Grant, TrustTable
+from lineage.serve.queries.identity import identity
+from lineage.serve.queries.service import Service, Trust
 from lineage.store.store import open_store
 from tests import stores
 from tests.http_worlds import World, api_over, problem_type

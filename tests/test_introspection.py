@@ -15,16 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import HTTPConnection
 
-from ingest import credentials
-from lineage.core.errors import DelegraphError
-from lineage.core.rule import State, judge
-from lineage.core.times import Instant, parse_instant
-from lineage.core.world import World
-from lineage.deliver.callers import Authentication, Caller, Role, UnauthenticatedError
-from lineage.deliver.current import Current
-from lineage.deliver.introspection import introspection, router
-from lineage.deliver.problems import problem_of
-from lineage.serve.wiring import now
+from ingest.codec import credentials
+from lineage.core.authority.rule import State, judge
+from lineage.core.authority.world import World
+from lineage.core.model.errors import DelegraphError
+from lineage.core.model.times import Instant, parse_instant
+from lineage.deliver.http.callers import Authentication, Caller, Role, UnauthenticatedError
+from lineage.deliver.http.problems import problem_of
+from lineage.deliver.token_status.authority_replica import Current
+from lineage.deliver.token_status.introspection import introspection, router
+from lineage.serve.config.wiring import now
 from tests import compare, stores, worlds
 from tests.asgi import Asking
 from tests.kafka_worlds import opened

@@ -12,10 +12,10 @@ from kafka.protocol.consumer import IsolationLevel
 from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecords
 
-from ingest import kafka_batches
-from ingest.kafka_log import KafkaLog
-from ingest.kafka_records import harden, records_of
-from lineage.core.records import DECISIONS, ORDERS, TOPICS, Record
+from ingest.kafka import fetch_batches as kafka_batches
+from ingest.kafka.log import KafkaLog
+from ingest.kafka.records import harden, records_of
+from lineage.core.model.records import DECISIONS, ORDERS, TOPICS, Record
 from tests.kafka_worlds import made_log, producing
 
 PLACE = TopicPartition("log.decisions", 3)

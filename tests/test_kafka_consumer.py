@@ -14,12 +14,12 @@ import pytest
 from click.testing import CliRunner
 from kafka.structs import TopicPartition
 
-from ingest.kafka_log import KafkaLog
-from lineage.core.records import DECISIONS
-from lineage.serve.cli import main
-from lineage.serve.consume import consume
-from lineage.serve.live import digest_of_store
-from lineage.serve.wiring import Settings
+from ingest.kafka.log import KafkaLog
+from lineage.core.model.records import DECISIONS
+from lineage.serve.cli.main import main
+from lineage.serve.config.wiring import Settings
+from lineage.serve.processes.consumer_process import consume
+from lineage.serve.processes.live_graph import digest_of_store
 from tests import servers
 from tests.kafka_worlds import (
     LINE,
@@ -434,8 +434,8 @@ def test_a_log_that_is_another_by_now_is_refused(kafka_url: str, tmp_path: Path,
 
 
 OFTEN = f"""
-import ingest.consumer
-ingest.consumer._CHECK_SECONDS = 1.0
+import ingest.kafka.consumer
+ingest.kafka.consumer._CHECK_SECONDS = 1.0
 {LINE}
 """
 
@@ -483,7 +483,7 @@ def test_a_store_that_has_read_another_log_is_refused(kafka_url: str, tmp_path: 
 
 OLDER = f"""
 import ingest.projector
-from lineage.core.errors import UnknownSchemaError
+from lineage.core.model.errors import UnknownSchemaError
 
 class Older:
     def decode(value):

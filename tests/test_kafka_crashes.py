@@ -21,8 +21,8 @@ import pytest
 
 from compose.native.kafka import Kafka
 from compose.native.postgres import Postgres
-from ingest.kafka_log import KafkaLog
-from lineage.core.errors import UnavailableError
+from ingest.kafka.log import KafkaLog
+from lineage.core.model.errors import UnavailableError
 from tests.kafka_worlds import (
     LINE,
     PARTITIONS,
@@ -48,20 +48,20 @@ from tests.kafka_worlds import (
 
 pytestmark = pytest.mark.kafka
 
-MEMBER, CONSUMER = "ingest.consumer:_Member", "ingest.consumer:Consumer"
+MEMBER, CONSUMER = "ingest.kafka.consumer:_Member", "ingest.kafka.consumer:Consumer"
 # From the moment at which partitions come, through poll and transaction, to the offsets of the group and the leaving.
 STEPS = [
     *(Step(f"{MEMBER}.on_partitions_assigned", when, 1) for when in ("before", "after")),
     *(Step(f"{MEMBER}.poll", when, 2) for when in ("before", "after")),
-    Step("ingest.consumer:read_records", "after", 2),
+    Step("ingest.kafka.consumer:read_records", "after", 2),
     *(Step(f"{MEMBER}.claim", when, 2) for when in ("before", "after")),
     *(Step("lineage.store.store:Store.write", when, 2) for when in ("before", "after")),
     # Within the transaction: when nothing is written, the positions, everything.
-    Step("lineage.store.projection:Projection.write", "before", 2),
-    Step("lineage.store.projection:Projection._advance", "after", 2),
-    Step("lineage.store.projection:Projection.write", "after", 2),
+    Step("lineage.store.writing.projection:Projection.write", "before", 2),
+    Step("lineage.store.writing.projection:Projection._advance", "after", 2),
+    Step("lineage.store.writing.projection:Projection.write", "after", 2),
     *(Step(f"{CONSUMER}._settle", when, 2) for when in ("before", "after")),
-    *(Step("lineage.serve.consume:_Keeper.committed", when, 2) for when in ("before", "after")),
+    *(Step("lineage.serve.processes.consumer_process:_Keeper.committed", when, 2) for when in ("before", "after")),
     *(Step(f"{MEMBER}.commit", when, 2) for when in ("before", "after")),
     *(Step(f"{MEMBER}.close", when, 1, leaving=True) for when in ("before", "after")),
 ]
@@ -70,7 +70,7 @@ DYING = """
 import sys
 from lineage.serve import consume, cli
 from lineage.store import store, postgres
-import ingest.consumer, psycopg, alembic.command
+import ingest.kafka.consumer, psycopg, alembic.command
 from tests.kafka_worlds import Step, dies_at
 for step in eval(sys.argv[3]):
     dies_at(step, *sys.argv[1:3])
@@ -189,8 +189,8 @@ def test_a_broker_that_is_killed_while_producing_and_consuming_loses_nothing(
 
 
 STALE = f"""
-import lineage.serve.live
-lineage.serve.live.STALE_SECONDS = 2.0
+import lineage.serve.processes.live_graph
+lineage.serve.processes.live_graph.STALE_SECONDS = 2.0
 {LINE}
 """
 
@@ -224,8 +224,8 @@ def test_a_database_that_goes_away_under_load_is_waited_for(
 
 
 EAGER = f"""
-import lineage.serve.patience
-lineage.serve.patience._LONGEST_WAIT_SECONDS = 0.5
+import lineage.serve.processes.startup_retry
+lineage.serve.processes.startup_retry._LONGEST_WAIT_SECONDS = 0.5
 {LINE}
 """
 
@@ -270,8 +270,8 @@ def has_tables(store: str) -> bool:
 
 
 IMPATIENT = f"""
-import lineage.store.sqlite
-lineage.store.sqlite._BUSY_SECONDS = 0.5
+import lineage.store.database.sqlite
+lineage.store.database.sqlite._BUSY_SECONDS = 0.5
 {LINE}
 """
 
@@ -303,7 +303,7 @@ def test_a_file_that_others_lock_is_waited_for(kafka_url: str, tmp_path: Path):
 
 
 FORGETFUL = f"""
-import ingest.consumer
+import ingest.kafka.consumer
 from kafka.coordinator.consumer import ConsumerCoordinator
 
 real, joins = ConsumerCoordinator._on_join_complete_async, []
@@ -314,7 +314,7 @@ async def forgetful(self, *args):
         return await real(self, *args)
 
 ConsumerCoordinator._on_join_complete_async = forgetful
-ingest.consumer._JOIN_SECONDS = 1.0
+ingest.kafka.consumer._JOIN_SECONDS = 1.0
 {LINE}
 """
 
@@ -337,7 +337,7 @@ def test_a_join_that_the_library_forgets_is_done_again(kafka_url: str, tmp_path:
 
 FREEZING = """
 import signal, sys
-import lineage.serve.consume
+import lineage.serve.processes.consumer_process
 from tests.kafka_worlds import Step, at_step, consume_here, send_self
 at_step(eval(sys.argv[4]), lambda: send_self(signal.SIGSTOP))
 consume_here(*sys.argv[1:4])
@@ -345,7 +345,7 @@ consume_here(*sys.argv[1:4])
 # With a batch in hand that it thinks is its own.
 IN_HAND = Step("lineage.store.store:Store.write", "before", 2)
 # In the middle of the transaction: nobody else can write until it is gone or wakes.
-WITHIN = Step("lineage.store.projection:Projection.write", "after", 2)
+WITHIN = Step("lineage.store.writing.projection:Projection.write", "after", 2)
 # With a batch written that the group was not told of.
 UNTOLD = Step(f"{MEMBER}.commit", "before", 2)
 

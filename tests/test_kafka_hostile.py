@@ -14,12 +14,13 @@ from kafka.errors import KafkaError
 from kafka.producer.kafka import KafkaProducer
 from kafka.record import default_records
 
-from ingest import codec, kafka_records
-from ingest.bounds import RECORD_BYTES
-from ingest.kafka_log import MESSAGE_BYTES
+from ingest.codec import api as codec
+from ingest.codec.limits import RECORD_BYTES
+from ingest.kafka import records as kafka_records
+from ingest.kafka.log import MESSAGE_BYTES
 from ingest.projector import project
-from lineage.core.errors import BadRecordError
-from lineage.core.records import DECISIONS, ORDERS, TOPICS
+from lineage.core.model.errors import BadRecordError
+from lineage.core.model.records import DECISIONS, ORDERS, TOPICS
 from tests.kafka_worlds import (
     Consuming,
     assert_whole,

@@ -11,17 +11,18 @@ from kafka import KafkaConsumer
 from kafka.structs import TopicPartition
 
 from compose.native.kafka import Kafka
-from ingest import codec
-from ingest.bounds import RECORD_BYTES
-from ingest.kafka_log import KafkaLog
-from ingest.log import Entry, open_log
+from ingest.codec import api as codec
+from ingest.codec.limits import RECORD_BYTES
+from ingest.kafka.log import KafkaLog
+from ingest.log.port import Entry
+from ingest.opening import open_log
 from ingest.projector import project
-from lineage.core.errors import IntegrityError, UnavailableError
-from lineage.core.events import digest
-from lineage.core.records import DECISIONS, ORDERS, TOPICS, Position
-from lineage.core.times import NEVER
-from lineage.serve.service import Service, Trust
-from lineage.serve.wiring import now
+from lineage.core.model.errors import IntegrityError, UnavailableError
+from lineage.core.model.events import digest
+from lineage.core.model.records import DECISIONS, ORDERS, TOPICS, Position
+from lineage.core.model.times import NEVER
+from lineage.serve.config.wiring import now
+from lineage.serve.queries.service import Service, Trust
 from tests.kafka_worlds import (
     PARTITIONS,
     administering,

@@ -22,12 +22,12 @@ from kafka import errors
 from compose.native.certificates import make_authority, make_certificate
 from compose.native.kafka import Kafka
 from compose.native.secured import SecuredKafka
-from ingest.kafka_faults import cause_of, kafka_faults, translate
-from ingest.kafka_log import KafkaLog
-from ingest.kafka_settings import KafkaSettings
-from ingest.log import Entry
-from lineage.core.errors import DelegraphError, IntegrityError, RefusedError, UnavailableError
-from lineage.core.records import DECISIONS, ORDERS
+from ingest.kafka.errors import cause_of, kafka_faults, translate
+from ingest.kafka.log import KafkaLog
+from ingest.kafka.settings import KafkaSettings
+from ingest.log.port import Entry
+from lineage.core.model.errors import DelegraphError, IntegrityError, RefusedError, UnavailableError
+from lineage.core.model.records import DECISIONS, ORDERS
 from tests import servers
 from tests.kafka_worlds import soon
 

@@ -11,13 +11,13 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 
-from ingest import codec
-from lineage.core.elements import ELEMENT_KINDS
-from lineage.core.errors import NotAtOnceError, UnavailableError
-from lineage.core.records import Record
-from lineage.serve import keeping
-from lineage.serve.keeping import Keeping
-from lineage.serve.service import Service, Trust
+from ingest.codec import api as codec
+from lineage.core.authority.elements import ELEMENT_KINDS
+from lineage.core.model.errors import NotAtOnceError, UnavailableError
+from lineage.core.model.records import Record
+from lineage.serve.cache import question_cache as keeping
+from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.queries.service import Service, Trust
 from lineage.store.store import Store, open_store
 from tests import compare, stores, worlds
 from tests.http_worlds import api_over

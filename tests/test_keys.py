@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from lineage.core.errors import RefusedError
-from lineage.deliver.keys import Private, load_keys
+from lineage.core.model.errors import RefusedError
+from lineage.deliver.http.signing_keys import Private, load_keys
 
 RSA = rsa.generate_private_key(65_537, 2048)
 P256 = ec.generate_private_key(ec.SECP256R1())

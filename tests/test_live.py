@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import codec
+from ingest.codec import api as codec
 from ingest.projector import read_records
-from lineage.core.elements import ELEMENT_KINDS
-from lineage.core.errors import UnavailableError
-from lineage.core.records import DECISIONS, ORDERS, Batch, Position, Record
-from lineage.serve import live as live_graph
-from lineage.serve.live import LiveGraph, digest_of_store
-from lineage.serve.service import Service, Trust
+from lineage.core.authority.elements import ELEMENT_KINDS
+from lineage.core.model.errors import UnavailableError
+from lineage.core.model.records import DECISIONS, ORDERS, Batch, Position, Record
+from lineage.serve.processes import live_graph
+from lineage.serve.processes.live_graph import LiveGraph, digest_of_store
+from lineage.serve.queries.service import Service, Trust
 from lineage.store import store as of_stores
 from lineage.store.store import Store, open_store
 from tests import worlds

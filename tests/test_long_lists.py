@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import codec
+from ingest.codec import api as codec
 from ingest.projector import read_records
-from lineage.core.elements import ELEMENT_KINDS
-from lineage.core.errors import RefusedError
-from lineage.core.events import ActionPerformed, DecisionMade, Event, RevocationOrdered, Target, TokenIssued
-from lineage.core.records import DECISIONS, ORDERS, Batch, Position, Record
-from lineage.serve import long_lists, looking
-from lineage.serve.documents import Document
-from lineage.serve.http.app import create_app
-from lineage.serve.long_lists import Page, places_of
-from lineage.serve.service import Service, Trust
-from lineage.serve.web import pages as web_pages
+from lineage.core.authority.elements import ELEMENT_KINDS
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.events import ActionPerformed, DecisionMade, Event, RevocationOrdered, Target, TokenIssued
+from lineage.core.model.records import DECISIONS, ORDERS, Batch, Position, Record
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.asgi.app import create_app
+from lineage.serve.queries import activity, activity_pages
+from lineage.serve.queries.activity_pages import Page, places_of
+from lineage.serve.queries.service import Service, Trust
+from lineage.serve.web import page_endpoint as web_pages
 from lineage.store.store import open_store
 from tests import compare, stores, worlds
 from tests.asgi import Asking
@@ -115,7 +115,7 @@ def test_the_pages_of_a_list_hold_what_the_whole_list_holds(fresh: stores.Fresh,
         )
         service = log.service(Trust(table=table))
         asked = worlds.questions(items)
-        lists = [(looking.timeline, long_lists.timeline), (looking.actions, long_lists.actions)]
+        lists = [(activity.timeline, activity_pages.timeline), (activity.actions, activity_pages.actions)]
         for kind, id_ in rng.sample(asked, min(len(asked), 6)):
             how = Page(
                 rng.randint(1, 4),
@@ -123,7 +123,7 @@ def test_the_pages_of_a_list_hold_what_the_whole_list_holds(fresh: stores.Fresh,
                 at_first=rng.randint(1, 4),
                 looked_up=rng.choice([1, 3, 9, 100]),
             )
-            for whole, by_page in [*lists, *([(looking.uses, long_lists.uses)] if kind in ELEMENT_KINDS else [])]:
+            for whole, by_page in [*lists, *([(activity.uses, activity_pages.uses)] if kind in ELEMENT_KINDS else [])]:
                 expected = whole(service, kind, id_, known_at=known_at)
                 found = list(pages_of(by_page, service, kind, id_, page=how, known_at=known_at))
                 listed = [item for page in found for item in page["items"]]
@@ -144,8 +144,8 @@ def test_pages_go_in_the_order_in_which_the_log_took_the_facts(log: Partitions):
     """
     log.write([(DECISIONS, n % PARTITIONS, START + n, use(n, START - n)) for n in range(12)])
     service = log.service()
-    forward = pages_of(long_lists.timeline, service, "token", "busy", page=Page(5))
-    backward = pages_of(long_lists.actions, service, "token", "busy", page=Page(5))
+    forward = pages_of(activity_pages.timeline, service, "token", "busy", page=Page(5))
+    backward = pages_of(activity_pages.actions, service, "token", "busy", page=Page(5))
     first, last = next(forward), next(backward)
     log.write([(DECISIONS, n % PARTITIONS, START + n, use(n, START - n)) for n in range(12, 15)])
     told = [item["event"]["action"] for page in (first, *forward) for item in page["items"]]
@@ -170,7 +170,7 @@ def test_a_page_looks_up_only_so_many_facts_that_were_not_known(log: Partitions)
             [int(item.get("event", item)["action"][4:]) for item in found["items"]]
             for found in pages_of(ask, *asked, page=page, known_at=START + 99)
         ]
-        for ask in (long_lists.timeline, long_lists.actions)
+        for ask in (activity_pages.timeline, activity_pages.actions)
     )
 
     assert [0, 1, 2, 3, 40, 43] == [n for items in forward for n in items]
@@ -203,7 +203,7 @@ def test_an_action_is_used_once_whether_it_or_its_decision_says_so(log: Partitio
             ),
         ]
     )
-    found = list(pages_of(long_lists.uses, log.service(), "token", "busy", page=Page(1, looked_at=1, at_first=1)))
+    found = list(pages_of(activity_pages.uses, log.service(), "token", "busy", page=Page(1, looked_at=1, at_first=1)))
 
     assert ["act-1", "act-2"] == sorted(item["action"] for page in found for item in page["items"])
     assert {(None, False, "recorded_at")} == {(page["total"], page["whole"], page["order"]) for page in found}
@@ -225,7 +225,7 @@ def test_uses_of_a_page_say_which_came_after_its_end(log: Partitions):
     log.write([(DECISIONS, 0, START, codec.encode(Event("i", "urn:s", START, issued)))])
     log.write([(DECISIONS, 0, START + n, use(n, START + n)) for n in range(1, 7)])
     log.write([(ORDERS, 0, START + 2, codec.encode(Event("o", "urn:s", START + 2, order)))])
-    found = list(pages_of(long_lists.uses, log.service(now=START + 9), "token", "busy", page=Page(3)))
+    found = list(pages_of(activity_pages.uses, log.service(now=START + 9), "token", "busy", page=Page(3)))
 
     assert [[], ["act-4", "act-5", "act-6"]] == [
         [one for one in page["used_after"] if one != "act-3"] for page in found if page["items"]
@@ -250,7 +250,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
         issued = TokenIssued(token="busy", subject="agent:x", client="busy")
         values = [codec.encode(Event("i", "urn:test", START, issued))]
-        values += [use(n, START + n) for n in range(long_lists.MANY + 1)]
+        values += [use(n, START + n) for n in range(activity_pages.MANY + 1)]
         end = world.service.store.positions().get((DECISIONS, 1), 0)
         batch = Batch(advance={(DECISIONS, 1): (end, end + len(values))})
         records = [Record(Position(DECISIONS, 1, end + n).number, START + n, one) for n, one in enumerate(values)]
@@ -301,7 +301,7 @@ def test_what_very_many_mention_and_nobody_acted_on_has_no_actions(tmp_path: Pat
     log = Partitions(f"sqlite:///{tmp_path}/store.db")
     issued = codec.encode(Event("i", "urn:s", START, TokenIssued(token="t", subject="agent:x", client="app")))
     log.write([(DECISIONS, 0, START, issued)])
-    found = [long_lists.actions(log.service(), "client", id_, Page(9)) for id_ in ("app", "none")]
+    found = [activity_pages.actions(log.service(), "client", id_, Page(9)) for id_ in ("app", "none")]
     log.store.close()
 
     assert [[], None] == [document and document["items"] for document in found]

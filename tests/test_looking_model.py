@@ -12,10 +12,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import codec
-from lineage.core.elements import ELEMENT_KINDS
-from lineage.serve import looking
-from lineage.serve.service import Service, Trust
+from ingest.codec import api as codec
+from lineage.core.authority.elements import ELEMENT_KINDS
+from lineage.serve.queries import activity
+from lineage.serve.queries.service import Service, Trust
 from lineage.store.store import open_store
 from tests import model, worlds
 from tests.test_store_properties import records_of, write
@@ -88,7 +88,7 @@ def test_what_changed_is_what_the_model_says_at_two_instants(seed: int):
         for kind, id_ in worlds.questions(items):
             start, end = rng.choice(worlds.grid), rng.choice(worlds.grid)
             expected = changed(view, kind, id_, start, end)
-            found = looking.diff(service, kind, id_, start=start, end=end, known_at=known_at)
+            found = activity.diff(service, kind, id_, start=start, end=end, known_at=known_at)
             assert expected == listed(found), (kind, id_, start, end)
 
 
@@ -105,14 +105,14 @@ def test_what_mentions_a_thing_is_all_that_does(seed: int):
     with asking(items, rng) as service:
         for kind, id_ in worlds.questions(items):
             events = mentioning(view, kind, id_)
-            told = listed(looking.timeline(service, kind, id_, known_at=known_at)) or []
+            told = listed(activity.timeline(service, kind, id_, known_at=known_at)) or []
             assert sorted(e["event_id"] for e in events) == sorted(item["event"]["event_id"] for item in told)
-            done = listed(looking.actions(service, kind, id_, known_at=known_at)) or []
+            done = listed(activity.actions(service, kind, id_, known_at=known_at)) or []
             expected = {event["action"] for event in events if event["type"] == "action.performed"}
             assert sorted(expected) == sorted(item["action"] for item in done)
             if mentioning(everything, kind, id_):
                 key = {"kind": model.space_of(kind), "id": id_}
-                assert key in looking.search(service, id_[: rng.randint(1, len(id_))])["items"]
+                assert key in activity.search(service, id_[: rng.randint(1, len(id_))])["items"]
 
 
 def test_a_party_that_holds_nothing_changes_with_its_alias():
@@ -128,7 +128,7 @@ def test_a_party_that_holds_nothing_changes_with_its_alias():
     items.append({"event": ordered, "recorded_at": at, "via": "orders"})
 
     with asking(items, random.Random(0)) as service:
-        found = looking.diff(service, "principal", "okta|1", start=at, end=later)
+        found = activity.diff(service, "principal", "okta|1", start=at, end=later)
 
     assert [("okta|1", "active", "revoked")] == [
         (item["id"], item["from"]["state"], item["to"]["state"]) for item in listed(found) or []

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import codec
-from ingest.making import (
+from ingest.codec import api as codec
+from ingest.producer.event_builders import (
     action_from_mcp,
     canonical,
     decision_from_authzen,
@@ -23,8 +23,8 @@ from ingest.making import (
     token_issued_from_exchange,
     token_issued_from_jwt,
 )
-from lineage.core.errors import BadRecordError, CredentialError
-from lineage.core.events import Event
+from lineage.core.model.errors import BadRecordError, CredentialError
+from lineage.core.model.events import Event
 
 KEY = "0123456789abcdef0123456789abcdef"
 ISSUER = "https://idp.example"

@@ -21,9 +21,9 @@ from compose.native.postgres import Postgres
 from compose.native.processes import PORTS, Process, ports_of, wait_for
 from compose.native.secured import SecuredKafka
 from compose.native.stack import Stack
-from ingest.kafka_settings import KafkaSettings
-from ingest.revocations import Revocations
-from lineage.core.errors import UnavailableError
+from ingest.kafka.revocation_follower import Revocations
+from ingest.kafka.settings import KafkaSettings
+from lineage.core.model.errors import UnavailableError
 from tests import servers
 from tests.kafka_worlds import wait_until
 from tests.servers import had

@@ -23,14 +23,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from lineage.core.errors import RefusedError, UnavailableError
-from lineage.core.records import Outcomes
-from lineage.serve import health as health_module
-from lineage.serve.delivery_metrics import DeliveryMetrics
-from lineage.serve.health import CONNECTIONS, HEAD_BYTES, Health, Serving, address_of
-from lineage.serve.logs import FLOOD_SECONDS, FORMATS, LogSettings, clean_text, logging_to
-from lineage.serve.metrics import Metrics
-from lineage.serve.traces import LINKS, no_tracer, tracer, tracer_to
+from lineage.core.model.errors import RefusedError, UnavailableError
+from lineage.core.model.records import Outcomes
+from lineage.serve.processes import health_server as health_module
+from lineage.serve.processes.consumer_metrics import Metrics
+from lineage.serve.processes.delivery_metrics import DeliveryMetrics
+from lineage.serve.processes.health_server import CONNECTIONS, HEAD_BYTES, Health, Serving, address_of
+from lineage.serve.processes.logs import FLOOD_SECONDS, FORMATS, LogSettings, clean_text, logging_to
+from lineage.serve.processes.tracing import LINKS, no_tracer, tracer, tracer_to
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "eyJhbGciOiJub25lIn0.eyJqdGkiOiIxIn0.c2ln"
@@ -611,14 +611,14 @@ def test_a_line_has_time_level_logger_and_what_was_said():
         try:
             int("no good")
         except ValueError:
-            logging.getLogger("ingest.consumer").exception("gave up after %d", 3, extra={"partition": 7})
+            logging.getLogger("ingest.kafka.consumer").exception("gave up after %d", 3, extra={"partition": 7})
 
     document = json.loads(lines_of("json", speak))
 
     assert ["timestamp", "level", "logger", "event", "partition", "exception"] == list(document)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", document.pop("timestamp"))
     assert document.pop("exception").endswith("'no good'")
-    assert {"level": "error", "logger": "ingest.consumer", "event": "gave up after 3", "partition": 7} == document
+    assert {"level": "error", "logger": "ingest.kafka.consumer", "event": "gave up after 3", "partition": 7} == document
 
 
 HOSTILE = st.text(
@@ -930,7 +930,7 @@ def test_a_consumer_shows_itself(tmp_path: Path):
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith("DELEGRAPH_")}
     env |= {"DELEGRAPH_STORE": f"sqlite:///{tmp_path}/store.db", "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-c", "from lineage.serve.cli import main; main()"]
+    words = [sys.executable, "-c", "from lineage.serve.cli.main import main; main()"]
     subprocess.run([*words, "emit", ROOT / "examples" / "incident.jsonl"], check=True, env=env, capture_output=True)
 
     for records in (44, 0, 0):  # a machine that is busy may take longer for anything: then it is asked again
@@ -982,7 +982,7 @@ def test_what_does_not_come_by_itself_is_not_waited_for(command: str, said: str,
     """
     A folder or a store that nobody has made is named at once: to wait would hide a mistyped path.
     """
-    words = [sys.executable, "-c", "from lineage.serve.cli import main; main()", command]
+    words = [sys.executable, "-c", "from lineage.serve.cli.main import main; main()", command]
     run = subprocess.run(
         [*words, "--store", f"sqlite:///{tmp_path}/none/none.db"],
         capture_output=True,

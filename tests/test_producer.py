@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from ingest import codec
-from ingest.emitting import publish
-from ingest.making import digest_of, token_id
-from ingest.producer import Metrics, Producer, now
-from ingest.sqlite_log import SqliteLog
-from lineage.core.errors import BadRecordError, CredentialError, RefusedError, UnavailableError
-from lineage.core.events import ActionPerformed, Event, Resource, RevocationLifted
-from lineage.core.records import TOPICS
-from lineage.serve.cli import main
+from ingest.codec import api as codec
+from ingest.log.sqlite_log import SqliteLog
+from ingest.producer.api import Metrics, Producer, now
+from ingest.producer.event_builders import digest_of, token_id
+from ingest.producer.file_publisher import publish
+from lineage.core.model.errors import BadRecordError, CredentialError, RefusedError, UnavailableError
+from lineage.core.model.events import ActionPerformed, Event, Resource, RevocationLifted
+from lineage.core.model.records import TOPICS
+from lineage.serve.cli.main import main
 from tests.test_spool import in_child, together, until
 
 ROOT = Path(__file__).parents[1]

@@ -25,15 +25,15 @@ from kafka.admin import (
 from compose.native.kafka import Kafka
 from compose.native.processes import free_port
 from compose.native.secured import SecuredKafka
-from ingest import codec
-from ingest.emitting import publish
-from ingest.kafka_log import KafkaLog
-from ingest.kafka_settings import KafkaSettings
-from ingest.log import key_of
-from ingest.producer import Producer, now
-from lineage.core.errors import BadRecordError, UnavailableError
-from lineage.core.events import Event
-from lineage.core.times import format_instant
+from ingest.codec import api as codec
+from ingest.kafka.log import KafkaLog
+from ingest.kafka.settings import KafkaSettings
+from ingest.log.port import key_of
+from ingest.producer.api import Producer, now
+from ingest.producer.file_publisher import publish
+from lineage.core.model.errors import BadRecordError, UnavailableError
+from lineage.core.model.events import Event
+from lineage.core.model.times import format_instant
 from tests.kafka_worlds import made_log
 from tests.test_producer import ACTION, SOURCE, killed_while_emitting
 from tests.test_spool import in_child, together, until
@@ -182,7 +182,7 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(
             assert producer.flush(60)
             assert None is producer.metrics().fault
             assert list(range(1, 21)) == sorted(event.sequence or 0 for event in logged(log))
-    told = [record.getMessage() for record in caplog.records if record.name == "ingest.sender"]
+    told = [record.getMessage() for record in caplog.records if record.name == "ingest.producer.sender"]
     assert "the log takes decisions again" in told
     assert len(told) == len(set(told))
 
@@ -303,7 +303,7 @@ def test_a_topic_that_is_missing_holds_up_its_own_events(kafka_url: str, spool: 
                 producer.emit_all([ACTION] * 10)
                 until(lambda: producer.metrics().spooled == 1, 60)
                 assert "has no topic" in (producer.metrics().fault or "")
-    told = [record.getMessage() for record in caplog.records if record.name == "ingest.sender"]
+    told = [record.getMessage() for record in caplog.records if record.name == "ingest.producer.sender"]
     assert 1 == len(told)
     assert told[0].startswith("orders wait in the spool")
 

@@ -13,13 +13,15 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
-from lineage.core.events import Target
-from lineage.core.reach import Proposal
-from lineage.core.times import parse_instant
-from lineage.serve import demo, looking, render
-from lineage.serve.documents import Document
-from lineage.serve.page import Page, safe
-from lineage.serve.service import OrderRequest, Service
+from lineage.core.model.events import Target
+from lineage.core.model.times import parse_instant
+from lineage.core.revocation.reach import Proposal
+from lineage.serve.cli.main import demo
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries import activity
+from lineage.serve.queries.service import OrderRequest, Service
+from lineage.serve.text import render_chain
+from lineage.serve.text.text_page import Page, safe
 
 Event = dict[str, Any]
 
@@ -74,7 +76,7 @@ def knowing(*events: Event) -> Iterator[Service]:
         lines = [json.dumps({"event_id": f"e{n}", **envelope, **event}) for n, event in enumerate(events)]
         file.write_text("\n".join(lines), encoding="utf-8")
         counts = demo.ingest(service, file)
-        assert len(events) == counts["accepted"], looking.quarantine(service)["items"]
+        assert len(events) == counts["accepted"], activity.quarantine(service)["items"]
         clock.now = demo.ORDERED
         yield service
 
@@ -110,7 +112,7 @@ def test_the_first_sentence_says_what_who_with_what_for_whom_then_and_now():
     The operation, the one who acted, the token and whom it was made for, the human and the way down, then and now.
     """
     with incident() as service:
-        said = first_sentence(render.who(service.who("mail-7", at=AT)))
+        said = first_sentence(render_chain.who(service.who("mail-7", at=AT)))
 
     assert said.startswith(
         "mail.send was done by agent:scraper with token https://idp.example#mailer-1, which was made for agent:mailer, "
@@ -125,8 +127,8 @@ def test_after_an_order_the_first_sentence_says_who_revoked_it_and_why():
     """
     with incident() as service:
         service.order(order())
-        said = first_sentence(render.who(service.who("mail-4", at=demo.LATE)))
-        below = first_sentence(render.who(service.who("archive-5", at=demo.LATE)))
+        said = first_sentence(render_chain.who(service.who("mail-4", at=demo.LATE)))
+        below = first_sentence(render_chain.who(service.who("archive-5", at=demo.LATE)))
 
     because = (
         "by rev-1 (credential_leak, ordered by human:dana, on token:https://idp.example#mailer-1, from 2026-11-02T"
@@ -145,7 +147,7 @@ def test_what_was_known_then_is_told_from_what_is_known_now():
     ) as service:
         service.clock.now = demo.LATE
         service.order(order("token:t1", effective_at=parse_instant("2026-11-02T10:28:00Z")))
-        said = first_sentence(render.who(service.who("a1", at=demo.LATE)))
+        said = first_sentence(render_chain.who(service.who("a1", at=demo.LATE)))
 
     assert "authority then: active as known then, but revoked by rev-1 (" in said
     assert ") as known now; now: revoked by rev-1 (" in said
@@ -156,8 +158,8 @@ def test_the_instant_asked_about_is_not_called_now():
     With another instant than now, the page says which.
     """
     with incident() as service:
-        said = first_sentence(render.who(service.who("mail-4", at=AT), at=AT))
-        chain = first_sentence(render.chain(service.chain("token", demo.LEAKED, at=AT), at=AT))
+        said = first_sentence(render_chain.who(service.who("mail-4", at=AT), at=AT))
+        chain = first_sentence(render_chain.chain(service.chain("token", demo.LEAKED, at=AT), at=AT))
 
     assert "; at 2026-11-02T10:25:00Z: active." in said
     assert "is active at 2026-11-02T10:25:00Z; it is held by agent:mailer for human:alice@example.com" in chain
@@ -176,7 +178,7 @@ def test_an_action_that_did_not_happen_is_not_said_to_have_happened(outcome: str
     Done, failed and denied are three different answers.
     """
     with knowing(token("t1", actor="agent:mailer"), action("a1", token="t1", outcome=outcome)) as service:
-        assert first_sentence(render.who(service.who("a1", at=AT))).startswith(said)
+        assert first_sentence(render_chain.who(service.who("a1", at=AT))).startswith(said)
 
 
 def test_an_actor_further_up_the_chain_is_not_mistaken_for_the_holder():
@@ -189,7 +191,7 @@ def test_an_actor_further_up_the_chain_is_not_mistaken_for_the_holder():
         action("a1", token="t2", actor="agent:planner"),
         action("a2", token="t2", actor="agent:mailer", key_thumbprint="k1"),
     ) as service:
-        said = first_sentence(render.who(service.who("a1", at=AT)))
+        said = first_sentence(render_chain.who(service.who("a1", at=AT)))
 
     assert (
         "was done by another party of its chain, named below, with token t2, which was made for agent:mailer," in said
@@ -205,7 +207,7 @@ def test_another_workload_is_not_another_actor():
         token("t1", actor="agent:mailer", workload="spiffe://x/a"),
         action("a1", token="t1", actor="agent:mailer", workload="spiffe://x/b"),
     ) as service:
-        said = first_sentence(render.who(service.who("a1", at=AT)))
+        said = first_sentence(render_chain.who(service.who("a1", at=AT)))
 
     assert said.startswith("mail.send was done by agent:mailer with token t1 for human:alice, who let it act;")
     assert "DOES NOT FIT: 1 finding" in said
@@ -216,7 +218,7 @@ def test_what_nobody_granted_is_said_at_once():
     Only asserted, unknown, not complete: all of it in the first lines.
     """
     with knowing(action("a1", token="t9", on_behalf_of="human:alice", actor="agent:mailer")) as service:
-        said = first_sentence(render.who(service.who("a1", at=AT)))
+        said = first_sentence(render_chain.who(service.who("a1", at=AT)))
 
     assert (
         "by agent:mailer with token t9 for human:alice (only asserted); authority then: unknown (nobody granted it)"
@@ -230,7 +232,7 @@ def test_an_action_that_names_nothing_has_an_answer():
     Nobody, with nothing, for nobody.
     """
     with knowing(action("a1")) as service:
-        said = first_sentence(render.who(service.who("a1", at=AT)))
+        said = first_sentence(render_chain.who(service.who("a1", at=AT)))
 
     assert said.startswith(
         "mail.send was done by nobody that any fact names with no token or delegation that any fact names "
@@ -252,8 +254,8 @@ def test_a_root_that_is_no_human_has_an_owner_or_nobody():
         token("t1", "service:nightly"), token("t2", "service:other", actor="agent:a"), registered,
         action("a1", token="t1"), action("a2", token="t2"),
     ) as service:  # fmt: skip
-        owned = first_sentence(render.who(service.who("a1", at=AT)))
-        other = first_sentence(render.who(service.who("a2", at=AT)))
+        owned = first_sentence(render_chain.who(service.who("a1", at=AT)))
+        other = first_sentence(render_chain.who(service.who("a2", at=AT)))
 
     assert "by service:nightly with token t1 on its own account (no human; accountable: its owner human:bob)" in owned
     assert "for service:other (no human; accountable: nobody that any fact names), who let it act" in other
@@ -272,7 +274,7 @@ def test_scopes_kept_and_lost_are_shown_from_hop_to_hop():
         {"type": "delegation.granted", "delegation": "d2", "delegator": "agent:planner", "delegatee": "agent:mailer",
          "parents": ["d1"], "scopes": ["mail:send", "admin:all"]},
     ) as service:  # fmt: skip
-        text = flat(render.chain(service.chain("delegation", "d2", at=AT)))
+        text = flat(render_chain.chain(service.chain("delegation", "d2", at=AT)))
 
     assert "scopes crm:read mail:send └─" in text
     assert "scopes mail:send; lost crm:read; NOT HELD ABOVE admin:all" in text
@@ -283,7 +285,7 @@ def test_every_hop_names_its_evidence_its_source_its_time_and_its_state():
     By which delegation or token, whose word it is, from when until when, in which state; and what is only asserted.
     """
     with incident() as service:
-        text = flat(render.who(service.who("mail-7", at=AT)))
+        text = flat(render_chain.who(service.who("mail-7", at=AT)))
 
     assert "agent:mailer agent by delegation grant-mail: active, word of https://idp.example" in text
     assert "from 2026-11-02T09:10:00Z, no expiry" in text
@@ -301,7 +303,7 @@ def test_a_long_chain_says_what_it_does_not_show():
         for n in range(1, 1000)
     ]
     with knowing(*tokens) as service:
-        page = render.chain(service.chain("token", "t999", at=AT))
+        page = render_chain.chain(service.chain("token", "t999", at=AT))
     text = piped(page)
 
     assert "... 961 hops not shown here: --json has all 1,001" in text
@@ -314,7 +316,7 @@ def test_gaps_are_in_plain_words_and_in_the_first_lines():
     A token that was derived from one that nobody saw: the chain is said not to be complete.
     """
     with incident() as service:
-        page = render.who(service.who("mail-8", at=AT))
+        page = render_chain.who(service.who("mail-8", at=AT))
 
     assert "NOT COMPLETE: 1 gap, below." in first_sentence(page)
     assert "- token https://idp.example#mailer-2: no event granted this token" in flat(page)
@@ -358,12 +360,12 @@ def test_hostile_text_is_shown_safely(text: str):
     )
     with knowing(*events) as service:
         pages = [
-            render.who(service.who("a1", at=AT)),
-            render.chain(service.chain("token", "t1", at=AT)),
-            render.plan(reach(service, "token:t1")),
-            render.uses(looking.uses(service, "token", "t1")),
-            render.timeline(looking.timeline(service, "principal", "human:alice")),
-            render.findings(looking.findings(service, at=AT)),
+            render_chain.who(service.who("a1", at=AT)),
+            render_chain.chain(service.chain("token", "t1", at=AT)),
+            render_chain.plan(reach(service, "token:t1")),
+            render_chain.uses(activity.uses(service, "token", "t1")),
+            render_chain.timeline(activity.timeline(service, "principal", "human:alice")),
+            render_chain.findings(activity.findings(service, at=AT)),
         ]
     shown = "".join(piped(page) for page in pages)
 
@@ -392,7 +394,7 @@ def test_the_command_of_a_plan_is_one_command_whatever_the_id():
     odd = "t1'; rm -rf $(pwd) `id` #"
     with knowing(token(odd)) as service:
         plan = reach(service, f"token:{odd}")
-        command = command_of(render.plan(plan))
+        command = command_of(render_chain.plan(plan))
 
     assert [
         *("delegraph", "revoke", f"token:{odd}", "--reason", "REASON", "--by", "human:YOU"),
@@ -435,7 +437,7 @@ def test_a_long_id_stays_whole_in_a_pipe(width: int):
     However narrow the page is taken to be, an id is never cut and never broken where lines wrap softly.
     """
     with knowing(token(LONG, actor="agent:mailer"), action("a1", token=LONG)) as service:
-        pages = [render.who(service.who("a1", at=AT)), render.plan(reach(service, f"token:{LONG}"))]
+        pages = [render_chain.who(service.who("a1", at=AT)), render_chain.plan(reach(service, f"token:{LONG}"))]
 
     for page in pages:
         text = piped(page, width)
@@ -462,7 +464,7 @@ def test_no_colour_where_it_is_piped_and_nothing_in_colour_alone():
     """
     with incident() as service:
         service.order(order())
-        page = render.who(service.who("archive-5", at=demo.LATE))
+        page = render_chain.who(service.who("archive-5", at=demo.LATE))
     plain = piped(page)
     console = Console(file=StringIO(), width=80, soft_wrap=True, force_terminal=True, color_system="truecolor")
     console.print(page)
@@ -479,7 +481,7 @@ def test_a_console_without_unicode_gets_a_tree_of_ascii():
     """
     stream = TextIOWrapper(BytesIO(), encoding="ascii")
     with incident() as service:
-        Console(file=stream, width=80).print(render.who(service.who("mail-7", at=AT)))
+        Console(file=stream, width=80).print(render_chain.who(service.who("mail-7", at=AT)))
     stream.flush()
 
     assert b"`- agent:planner" in stream.buffer.getvalue()
@@ -491,12 +493,12 @@ def test_words_do_not_leave_a_page_of_80_columns():
     """
     with incident() as service:
         pages = [
-            *(render.who(service.who(name, at=AT)) for name in ("mail-7", "mail-8", "archive-5", "mail-3")),
-            render.plan(reach(service, "principal:agent:planner")),
-            render.timeline(looking.timeline(service, "principal", "agent:mailer")),
-            render.findings(looking.findings(service, at=AT)),
-            render.ordered(service.order(order())),
-            render.diff(looking.diff(service, "token", demo.LEAKED, start=AT, end=demo.LATE)),
+            *(render_chain.who(service.who(name, at=AT)) for name in ("mail-7", "mail-8", "archive-5", "mail-3")),
+            render_chain.plan(reach(service, "principal:agent:planner")),
+            render_chain.timeline(activity.timeline(service, "principal", "agent:mailer")),
+            render_chain.findings(activity.findings(service, at=AT)),
+            render_chain.ordered(service.order(order())),
+            render_chain.diff(activity.diff(service, "token", demo.LEAKED, start=AT, end=demo.LATE)),
         ]
 
     for page in pages:
@@ -537,7 +539,7 @@ def test_a_plan_says_what_it_stands_for(target: str, how: dict[str, Any], stands
     For good, or until it is lifted; whether new authority is born dead; whether it cascades.
     """
     with incident() as service:
-        page = render.plan(reach(service, target, **how), **how)
+        page = render_chain.plan(reach(service, target, **how), **how)
 
     assert stands in flat(page)
 
@@ -549,11 +551,11 @@ def test_a_suspension_is_never_shown_as_a_revocation():
     with incident() as service:
         suspension = reach(service, mode="suspend")
 
-    assert first_sentence(render.plan(suspension, mode="suspend")).startswith(
+    assert first_sentence(render_chain.plan(suspension, mode="suspend")).startswith(
         f"Suspending {LEAKED} would suspend 3 tokens"
     )
     with pytest.raises(ValueError, match="not one of an order with"):
-        render.plan(suspension)
+        render_chain.plan(suspension)
 
 
 def test_a_plan_names_what_it_kills_whose_it_is_and_what_was_done_under_it():
@@ -561,7 +563,7 @@ def test_a_plan_names_what_it_kills_whose_it_is_and_what_was_done_under_it():
     The first sentence counts; humans, agents, tokens, delegations and actions are named.
     """
     with incident() as service:
-        page = render.plan(reach(service, "principal:agent:mailer"))
+        page = render_chain.plan(reach(service, "principal:agent:mailer"))
     text = flat(page)
 
     assert first_sentence(page).startswith(
@@ -579,9 +581,9 @@ def test_a_plan_names_survivors_with_their_reason():
     What is close to the target and lives on, and why; or that there is nothing of the kind.
     """
     with incident() as service:
-        bound = flat(render.plan(reach(service, "principal:agent:mailer")))
-        owned = flat(render.plan(reach(service, "principal:human:bob@example.com")))
-        none = flat(render.plan(reach(service, "principal:agent:planner")))
+        bound = flat(render_chain.plan(reach(service, "principal:agent:mailer")))
+        owned = flat(render_chain.plan(reach(service, "principal:human:bob@example.com")))
+        none = flat(render_chain.plan(reach(service, "principal:agent:planner")))
 
     assert "Survivors (1): close to it, and alive after it" in bound
     assert (
@@ -599,9 +601,9 @@ def test_a_plan_says_whether_a_trust_file_is_in_force():
     with incident() as service:
         plan = reach(service)
 
-    assert "No trust file is in force: every source may say everything" in flat(render.plan(plan))
+    assert "No trust file is in force: every source may say everything" in flat(render_chain.plan(plan))
     assert "Trust file in force: /etc/delegraph/trust.toml" in flat(
-        render.plan({**plan, "trust": "/etc/delegraph/trust.toml"})
+        render_chain.plan({**plan, "trust": "/etc/delegraph/trust.toml"})
     )
 
 
@@ -615,7 +617,7 @@ def test_a_plan_says_what_is_dead_already_and_when_it_is_over():
         token("t2", derived_from=[{"token": "t1", "role": "subject"}], expires_at=end),
     ) as service:
         service.order(order("token:t2"))
-        page = render.plan(service.reach(Proposal(target=Target("token", "t1"), at=demo.LATE)))
+        page = render_chain.plan(service.reach(Proposal(target=Target("token", "t1"), at=demo.LATE)))
 
     assert first_sentence(page).startswith("Revoking token:t1 would end 1 token, of 1 human.")
     assert "Not counted: 1 token at or below it, dead already." in flat(page)
@@ -629,7 +631,7 @@ def test_the_command_repeats_all_that_the_plan_was_asked_with():
     how = {"mode": "suspend", "issued_before": AT, "cascade": False}
     with incident() as service:
         plan = {**reach(service, "principal:agent:planner", **how), "reason": "compromise", "ordered_by": "human:dana"}
-        command = command_of(render.plan(plan, **how, words=["--store", "sqlite:///x y.db"]))
+        command = command_of(render_chain.plan(plan, **how, words=["--store", "sqlite:///x y.db"]))
 
     assert [
         *("delegraph", "revoke", "principal:agent:planner", "--store", "sqlite:///x y.db"),
@@ -645,7 +647,7 @@ def test_no_list_is_cut_without_saying_so():
     many = [token(f"t{n:02}", actor="agent:mailer") for n in range(50)]
     actions = [action(f"a{n:02}", token="t00", occurred_at=f"2026-11-02T09:{n:02}:00Z") for n in range(30)]
     with knowing(*many, *actions) as service:
-        text = flat(render.plan(reach(service, "principal:agent:mailer")))
+        text = flat(render_chain.plan(reach(service, "principal:agent:mailer")))
 
     assert "token t19 ... and 30 more, not shown here: --json has all 50" in text
     assert "token t20" not in text
@@ -659,7 +661,7 @@ def test_an_order_for_people_says_that_it_was_given_and_how_to_undo_it():
     with incident() as service:
         given = service.order(order())
         suspended = service.order(order("principal:agent:reporter", mode="suspend", revocation="rev 2"))
-    page = render.ordered(given)
+    page = render_chain.ordered(given)
 
     assert first_sentence(page).startswith(
         "ORDERED: rev-1 (revoke token:https://idp.example#mailer-1, credential_leak, by human:dana) is in force from "
@@ -667,8 +669,8 @@ def test_an_order_for_people_says_that_it_was_given_and_how_to_undo_it():
     )
     assert "delegraph lift" not in flat(page)
     assert "delegraph status 'token:https://idp.example#mailer-1'" in flat(page)
-    assert "and suspends 3 tokens and 2 delegations." in first_sentence(render.ordered(suspended))
-    assert "delegraph lift 'rev 2' --by human:dana" in flat(render.ordered(suspended))
+    assert "and suspends 3 tokens and 2 delegations." in first_sentence(render_chain.ordered(suspended))
+    assert "delegraph lift 'rev 2' --by human:dana" in flat(render_chain.ordered(suspended))
 
 
 def test_an_order_for_people_says_when_there_was_nothing_to_end():
@@ -679,7 +681,7 @@ def test_an_order_for_people_says_when_there_was_nothing_to_end():
         service.order(order())
         again = service.order(order(revocation="rev-2"))
 
-    assert "and ends nothing that is alive." in first_sentence(render.ordered(again))
+    assert "and ends nothing that is alive." in first_sentence(render_chain.ordered(again))
 
 
 def test_a_lift_says_what_it_changes_and_what_it_cannot():
@@ -690,8 +692,8 @@ def test_a_lift_says_what_it_changes_and_what_it_cannot():
         service.order(order())
         service.order(order("principal:agent:reporter", revocation="rev-2"))
         service.clock.now = demo.LATE
-        on_token = flat(render.lifted(service.lift("rev-1", lifted_by="human:dana")))
-        on_name = flat(render.lifted(service.lift("rev-2", lifted_by="human:dana")))
+        on_token = flat(render_chain.lifted(service.lift("rev-1", lifted_by="human:dana")))
+        on_name = flat(render_chain.lifted(service.lift("rev-2", lifted_by="human:dana")))
 
     assert "LIFTED: rev-1 (1 order) at 2026-11-02T10:40:00Z by human:dana." in on_token
     assert (
@@ -710,7 +712,7 @@ def test_a_status_names_the_order_and_the_path_down():
     """
     with incident() as service:
         service.order(order())
-        page = render.status(service.status("token", "https://idp.example#archive-1", at=demo.LATE))
+        page = render_chain.status(service.status("token", "https://idp.example#archive-1", at=demo.LATE))
 
     assert (
         "token https://idp.example#archive-1 is cascaded by rev-1 (credential_leak, ordered by human:dana, on"
@@ -738,7 +740,7 @@ def test_an_answer_says_how_far_it_goes(behind: int | None, said: str):
         doc = service.status("token", demo.LEAKED, at=AT)
     doc["as_of"]["behind"] = behind
 
-    assert flat(render.status(doc)).endswith(said)
+    assert flat(render_chain.status(doc)).endswith(said)
 
 
 def test_uses_tell_the_actor_from_the_one_it_was_made_for():
@@ -746,7 +748,7 @@ def test_uses_tell_the_actor_from_the_one_it_was_made_for():
     The use in other hands stands out in the first sentence and beside the use.
     """
     with incident() as service:
-        page = render.uses(looking.uses(service, "token", demo.LEAKED))
+        page = render_chain.uses(activity.uses(service, "token", demo.LEAKED))
 
     assert first_sentence(page).endswith("was used 3 times, 1 of them by another id than the one that it was made for.")
     assert "by agent:scraper, but made for agent:mailer" in flat(page)
@@ -757,7 +759,7 @@ def test_a_timeline_tells_every_fact_in_the_order_of_what_happened():
     When, what, whose word, and when it was recorded.
     """
     with incident() as service:
-        text = flat(render.timeline(looking.timeline(service, "token", "https://idp.example#relay-2")))
+        text = flat(render_chain.timeline(activity.timeline(service, "token", "https://idp.example#relay-2")))
 
     assert text.startswith("token https://idp.example#relay-2 is mentioned by 2 facts, the earliest first.")
     assert "derived_from: token=https://idp.example#mailer-2 role=subject, token=" in text
@@ -771,8 +773,8 @@ def test_a_difference_says_from_what_to_what_and_because_of_what():
     """
     with incident() as service:
         service.order(order())
-        changed = flat(render.diff(looking.diff(service, "token", demo.LEAKED, start=AT, end=demo.LATE)))
-        same = flat(render.diff(looking.diff(service, "token", demo.LEAKED, start=AT, end=AT)))
+        changed = flat(render_chain.diff(activity.diff(service, "token", demo.LEAKED, start=AT, end=demo.LATE)))
+        same = flat(render_chain.diff(activity.diff(service, "token", demo.LEAKED, start=AT, end=AT)))
 
     assert "3 things changed at and below token https://idp.example#mailer-1" in changed
     assert "token https://idp.example#archive-1 active -> cascaded by rev-1 (" in changed
@@ -784,9 +786,9 @@ def test_a_search_gives_ids_as_the_commands_take_them():
     `KIND:ID`, one a line; a page that is not all says so.
     """
     with incident() as service:
-        every = piped(render.search(looking.search(service, "mailer")))
-        page = flat(render.search(looking.search(service, "mailer", limit=1)))
-        nothing = flat(render.search(looking.search(service, "no such thing")))
+        every = piped(render_chain.search(activity.search(service, "mailer")))
+        page = flat(render_chain.search(activity.search(service, "mailer", limit=1)))
+        nothing = flat(render_chain.search(activity.search(service, "no such thing")))
 
     assert "token:https://idp.example#mailer-1" in every.splitlines()
     assert "NOT ALL: 1 shown; it goes on after principal:spiffe://example.com/ns/agents/sa/mailer." in page
@@ -802,9 +804,9 @@ def test_the_quarantine_shows_reason_place_and_a_safe_piece_of_the_record(tmp_pa
     file.write_bytes(bad + b"\n\xff\xfe\n")
     with demo.throw_away() as (service, _, _):
         demo.ingest(service, file)
-        doc = looking.quarantine(service)
-        text = flat(render.quarantine(doc))
-        empty = flat(render.quarantine({**doc, "items": [], "total": 0}))
+        doc = activity.quarantine(service)
+        text = flat(render_chain.quarantine(doc))
+        empty = flat(render_chain.quarantine({**doc, "items": [], "total": 0}))
 
     assert text.startswith("2 records in quarantine: not read, not lost.")
     assert f"{file}, at 1; {len(bad)} bytes" in text
@@ -820,18 +822,20 @@ def test_conflicts_show_every_content_that_stands():
     One identity, two contents, each with its digest.
     """
     with knowing(token("t1")) as service, demo.throw_away() as (other, _, folder):
-        assert flat(render.conflicts(looking.conflicts(service))).startswith("No source has sent different contents")
+        assert flat(render_chain.conflicts(activity.conflicts(service))).startswith(
+            "No source has sent different contents"
+        )
         file = folder / "two.jsonl"
         envelope = {"event_id": "e1", "source": "urn:idp", "occurred_at": "2026-11-02T09:00:00Z"}
         lines = [json.dumps({**envelope, **token("t1", subject)}) for subject in ("human:alice", "human:mallory")]
         file.write_text("\n".join(lines), encoding="utf-8")
         counts = demo.ingest(other, file)
-        text = flat(render.conflicts(looking.conflicts(other)))
+        text = flat(render_chain.conflicts(activity.conflicts(other)))
 
     assert "1 identity with different contents; each content stands. e1 of urn:idp: 2 contents" in text
     assert "subject: human:alice" in text
     assert "subject: human:mallory" in text
-    assert "1 conflict" in flat(render.counts(counts))
+    assert "1 conflict" in flat(render_chain.counts(counts))
 
 
 def test_findings_are_counted_by_kind_and_cite_their_facts():
@@ -839,9 +843,9 @@ def test_findings_are_counted_by_kind_and_cite_their_facts():
     How many of which kind, each in one sentence, with the facts that show it.
     """
     with incident() as service:
-        page = render.findings(looking.findings(service, at=AT))
+        page = render_chain.findings(activity.findings(service, at=AT))
     with knowing(token("t1")) as service:
-        none = render.findings(looking.findings(service, at=AT))
+        none = render_chain.findings(activity.findings(service, at=AT))
 
     assert "3 findings: 1 sequence-hole, 2 wielder-mismatch." == first_sentence(page)
     assert "shown by idp-15 of https://idp.example; gw-7 of https://gateway.example" in flat(page)
@@ -862,7 +866,7 @@ def test_counts_account_for_every_event():
         "quarantined": 1,
         "as_of": as_of,
     }
-    text = flat(render.counts(counts))
+    text = flat(render_chain.counts(counts))
 
     assert text.startswith("Read 9 events: 4 accepted, 2 duplicates, 1 conflict, 1 unauthorised, 1 quarantined.")
     assert "1 could not be read: see 'delegraph quarantine'." in text
@@ -876,7 +880,7 @@ def test_counts_of_foreign_formats_say_what_was_skipped():
     counts = {"read": 2, "accepted": 2, "duplicates": 0, "conflicts": 0, "unauthorised": 0, "quarantined": 0}
     skipped = {"request": 2, "health check": 1}
     counts |= {"records": 5, "skipped": skipped, "as_of": {"recorded_at": None, "behind": 0}}
-    text = flat(render.counts(counts))
+    text = flat(render_chain.counts(counts))
 
     assert text.startswith("5 records in the files, 3 of them skipped: they say nothing of authority or action.")
     assert "2 request 1 health check Read 2 events: 2 accepted" in text
@@ -887,7 +891,7 @@ def test_what_was_published_and_what_was_refused():
     Each line that is no event is named with its file, its line and the reason.
     """
     refused = {"file": "x.jsonl", "line": 3, "reason": "json", "detail": "the record is not JSON"}
-    text = flat(render.emitted({"read": 2, "published": 1, "refused": [refused]}))
+    text = flat(render_chain.emitted({"read": 2, "published": 1, "refused": [refused]}))
 
     assert "Read 2 events: 1 published, 1 refused. - x.jsonl:3 json: the record is not JSON" == text
 
@@ -905,13 +909,13 @@ def test_care_is_told_in_words():
             {"check": "store", "ok": True, "says": "fine"}, {"check": "log", "ok": False, "says": "locked"}],
     }  # fmt: skip
 
-    assert flat(render.consumed({"records": 3, "outcomes": outcomes, "as_of": as_of})).startswith(
+    assert flat(render_chain.consumed({"records": 3, "outcomes": outcomes, "as_of": as_of})).startswith(
         "3 records projected."
     )
-    assert flat(render.checked(checked)).startswith("OK: the projection says what the log says; 3 records.")
-    differing = flat(render.checked({**checked, "ok": False, "differences": ["fact 7 is missing"]}))
+    assert flat(render_chain.checked(checked)).startswith("OK: the projection says what the log says; 3 records.")
+    differing = flat(render_chain.checked({**checked, "ok": False, "differences": ["fact 7 is missing"]}))
     assert differing.startswith("DIFFERENT: 1 difference between the projection and the log. - fact 7 is missing")
     assert "Of 3 records in quarantine 1 could be taken up; 2 still wait." in flat(
-        render.retried({"read": 3, "taken_up": 1, "waiting": 2, "as_of": as_of})
+        render_chain.retried({"read": 3, "taken_up": 1, "waiting": 2, "as_of": as_of})
     )
-    assert flat(render.doctor(examined)).startswith("Something does not answer. ok store: fine FAULT log: locked")
+    assert flat(render_chain.doctor(examined)).startswith("Something does not answer. ok store: fine FAULT log: locked")

@@ -17,17 +17,18 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from compose.native.postgres import Postgres
-from ingest import codec, revocation_topic
-from ingest.kafka_log import READING
-from ingest.revocation_topic import HEARTBEAT, RevocationTopic, Told, told_in, value_of
-from ingest.revocations import Revocations
-from lineage.core.errors import FencedError, RefusedError, UnavailableError
-from lineage.core.records import TOPICS, Position, Record
-from lineage.core.times import format_instant
-from lineage.deliver.feed import BEAT_SECONDS, GRACE_SECONDS, Feed
-from lineage.deliver.spread import Spread
-from lineage.serve.wiring import now
-from lineage.store.outbox import rows
+from ingest.codec import api as codec
+from ingest.kafka import revocation_topic
+from ingest.kafka.log import READING
+from ingest.kafka.revocation_follower import Revocations
+from ingest.kafka.revocation_topic import HEARTBEAT, RevocationTopic, Told, told_in, value_of
+from lineage.core.model.errors import FencedError, RefusedError, UnavailableError
+from lineage.core.model.records import TOPICS, Position, Record
+from lineage.core.model.times import format_instant
+from lineage.deliver.outbox.kafka_feed import BEAT_SECONDS, GRACE_SECONDS, Feed
+from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.serve.config.wiring import now
+from lineage.store.delivery.outbox import rows
 from lineage.store.store import Store, open_store
 from tests.kafka_worlds import administering, started, wait_until
 from tests.stores import KINDS, in_a_file

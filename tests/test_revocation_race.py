@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from ingest.kafka_log import KafkaLog
-from ingest.revocations import Revocations
-from lineage.core.events import Target
-from lineage.core.reach import Proposal
-from lineage.core.times import format_instant
-from lineage.serve.revocations import receipt
-from lineage.serve.service import OrderRequest
-from lineage.serve.settings import Settings
-from lineage.serve.wiring import now, opened_service
+from ingest.kafka.log import KafkaLog
+from ingest.kafka.revocation_follower import Revocations
+from lineage.core.model.events import Target
+from lineage.core.model.times import format_instant
+from lineage.core.revocation.reach import Proposal
+from lineage.serve.config.settings import Settings
+from lineage.serve.config.wiring import now, opened_service
+from lineage.serve.queries.revocations import receipt
+from lineage.serve.queries.service import OrderRequest
 from tests.kafka_worlds import consuming, entries_of, made_log, wait_until
 from tests.stores import KINDS, in_a_file
 from tests.test_revocation_feed import delivering

@@ -11,21 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import codec
-from lineage.core.closure import closure_of
-from lineage.core.events import canonical_json
-from lineage.core.records import DECISIONS, ORDERS
-from lineage.core.rule import State
-from lineage.core.spreading import Change, Outcome, Version
-from lineage.core.times import format_instant
-from lineage.core.world import World
-from lineage.serve import revocations
-from lineage.serve.revocations import closure_document, line_document
-from lineage.serve.service import Service, Trust
-from lineage.serve.sorting import in_order
-from lineage.serve.wiring import now
-from lineage.store import outbox
-from lineage.store.outbox import Standing
+from ingest.codec import api as codec
+from lineage.core.authority.rule import State
+from lineage.core.authority.world import World
+from lineage.core.model.events import canonical_json
+from lineage.core.model.records import DECISIONS, ORDERS
+from lineage.core.model.times import format_instant
+from lineage.core.revocation.closure import closure_of
+from lineage.core.revocation.state_changes import Change, Outcome, Version
+from lineage.serve.config.wiring import now
+from lineage.serve.queries import revocations
+from lineage.serve.queries.external_sort import in_order
+from lineage.serve.queries.revocations import closure_document, line_document
+from lineage.serve.queries.service import Service, Trust
+from lineage.store.delivery import outbox
+from lineage.store.delivery.outbox import Standing
 from lineage.store.store import Store, open_store
 from tests import compare, model, stores, worlds
 from tests.test_bad_input import JWT

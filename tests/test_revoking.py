@@ -11,16 +11,16 @@ import jwt
 import pytest
 
 from compose.native.processes import free_port
-from lineage.core.errors import RefusedError
-from lineage.core.events import Event, RevocationAcknowledged
-from lineage.core.rule import State
-from lineage.core.spreading import Change, Outcome, Version
-from lineage.core.trust import Grant, TrustTable
-from lineage.deliver.endpoints import Endpoint as Settings
-from lineage.deliver.endpoints import endpoints_of
-from lineage.deliver.revoking import NotAnsweredError, Revoking
-from lineage.store import outbox
-from lineage.store.outbox import Standing
+from lineage.core.authority.rule import State
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.events import Event, RevocationAcknowledged
+from lineage.core.model.trust import Grant, TrustTable
+from lineage.core.revocation.state_changes import Change, Outcome, Version
+from lineage.deliver.rfc7009.endpoint_settings import Endpoint as Settings
+from lineage.deliver.rfc7009.endpoint_settings import endpoints_of
+from lineage.deliver.rfc7009.revocation_client import NotAnsweredError, Revoking
+from lineage.store.delivery import outbox
+from lineage.store.delivery.outbox import Standing
 from lineage.store.store import Store
 from tests import stores
 from tests.kafka_worlds import started, wait_until
@@ -148,7 +148,7 @@ def test_a_server_that_does_not_answer_is_asked_again(
     tmp_path: Path, endpoint: Endpoint, failure: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ):
     """Whatever it is that is wrong: what was answered stands, nothing is skipped, and the order is kept."""
-    monkeypatch.setattr("lineage.deliver.revoking._SHORTEST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("lineage.deliver.rfc7009.revocation_client._SHORTEST_WAIT_SECONDS", 0.01)
     log = Log()
     with a_store(stores.in_a_file) as (store, _):
         one = revoking(store, endpoint_settings(tmp_path, endpoint.url, timeout_seconds=0.5), log)
@@ -208,7 +208,7 @@ def test_what_was_answered_does_not_wait_for_the_rest(
     tmp_path: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ):
     """With a slow server each answer is acknowledged as it comes; rows that need no call are passed over at once."""
-    monkeypatch.setattr("lineage.deliver.revoking._SETTLE_SECONDS", -1.0)
+    monkeypatch.setattr("lineage.deliver.rfc7009.revocation_client._SETTLE_SECONDS", -1.0)
     batches: list[list[Event]] = []
     with a_store(stores.in_a_file) as (store, _):
         tell(store, *[(f"token:{ISSUER}#t{n}" if n % 2 else "delegation:d", State.REVOKED) for n in range(6)])

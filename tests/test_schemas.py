@@ -10,11 +10,12 @@ from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibi
 from avro.schema import parse
 
 import schemas
-from ingest import slow_avro, vectors
-from ingest.codec import decode, encode, event_from_document, read
-from ingest.reference import reference
-from ingest.shape import RECORDS, Record, latest_shape, shape_of
-from lineage.core import events
+from ingest.codec import avro_fastavro
+from ingest.codec import conformance_vectors as vectors
+from ingest.codec.api import decode, encode, event_from_document, read
+from ingest.codec.event_reference import reference
+from ingest.codec.schema_shape import RECORDS, Record, latest_shape, shape_of
+from lineage.core.model import events
 
 VERSIONS = schemas.versions()
 LATEST = schemas.latest()
@@ -29,7 +30,7 @@ def test_the_lock_names_every_schema_file_once_with_its_digest():
             "name": f"{version.definition['namespace']}.{version.definition['name']}",
             "version": number,
             "file": f"decision_event.v{number}.avsc",
-            "fingerprint": slow_avro.fingerprint(version.definition).hex(),
+            "fingerprint": avro_fastavro.fingerprint(version.definition).hex(),
             "sha256": hashlib.sha256(files(schemas).joinpath(version.file).read_bytes()).hexdigest(),
         }
         for number, version in enumerate(VERSIONS, 1)
@@ -215,8 +216,8 @@ def test_a_vector_is_what_its_event_becomes(name):
     value = bytes.fromhex(stored["bytes"])
 
     assert vectors.text_of(vectors.documents()[name]) == text
-    assert value == encode(event) == value[:10] + slow_avro.write_body(LATEST, event)
-    assert event == decode(value) == read(value) == slow_avro.read_body(LATEST, value[10:])
+    assert value == encode(event) == value[:10] + avro_fastavro.write_body(LATEST, event)
+    assert event == decode(value) == read(value) == avro_fastavro.read_body(LATEST, value[10:])
     assert stored["digest"] == events.digest(event)
 
 
@@ -246,7 +247,7 @@ def test_what_need_not_be_stated_does_not_change_the_digest():
 
 def test_the_reference_of_the_events_is_current():
     """
-    docs/events.md is what the schema says: make it anew with `python -m ingest.reference > docs/events.md`.
+    docs/events.md is what the schema says: make it anew with `python -m ingest.codec.event_reference > docs/events.md`.
     """
     written = vectors.FOLDER.parent.parent / "docs" / "events.md"
 

@@ -20,13 +20,13 @@ from kafka.errors import KafkaError
 from kafka.net.sasl import get_sasl_mechanism
 
 from compose.native.certificates import make_authority, make_certificate
-from ingest.kafka_client import made
-from ingest.kafka_settings import MECHANISMS, NAMES, KafkaSettings, host_and_port, is_loopback, parse_url
-from ingest.secret import Secret, read_secret
-from lineage.core.errors import RefusedError, UnavailableError
-from lineage.serve import http_settings
-from lineage.serve import settings as settings_module
-from lineage.serve.settings import Settings, without_password
+from ingest.kafka.client import made
+from ingest.kafka.settings import MECHANISMS, NAMES, KafkaSettings, host_and_port, is_loopback, parse_url
+from ingest.secrets import Secret, read_secret
+from lineage.core.model.errors import RefusedError, UnavailableError
+from lineage.serve.config import http_settings
+from lineage.serve.config import settings as settings_module
+from lineage.serve.config.settings import Settings, without_password
 
 SECRET = "correct-horse-battery-staple"
 SASL = {"security_protocol": "SASL_SSL", "username": "app", "password": SECRET}

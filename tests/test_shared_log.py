@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from lineage.core.errors import UnavailableError
-from lineage.core.records import DECISIONS
-from lineage.serve import shared_log
-from lineage.serve.shared_log import SharedLog
+from ingest.log import shared as shared_log
+from ingest.log.shared import SharedLog
+from lineage.core.model.errors import UnavailableError
+from lineage.core.model.records import DECISIONS
 from tests.kafka_worlds import wait_until
 
 

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import codec
-from ingest.spool import Given, Spool
-from lineage.core.errors import BadRecordError, CredentialError, RefusedError, UnavailableError
-from lineage.core.events import ActionPerformed, Event, RevocationLifted
-from lineage.core.records import TOPICS
+from ingest.codec import api as codec
+from ingest.producer.spool import Given, Spool
+from lineage.core.model.errors import BadRecordError, CredentialError, RefusedError, UnavailableError
+from lineage.core.model.events import ActionPerformed, Event, RevocationLifted
+from lineage.core.model.records import TOPICS
 
 ROOT = Path(__file__).parents[1]
 SOURCE = "urn:example:gateway"

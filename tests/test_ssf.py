@@ -18,21 +18,21 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from fastapi import FastAPI
 
-from lineage.core.errors import RefusedError
-from lineage.deliver.callers import Authentication
-from lineage.deliver.keys import load_keys
-from lineage.deliver.ssf.line import Pace
-from lineage.deliver.ssf.post import Accepted, Answer, Failed, Post, Refused
-from lineage.deliver.ssf.requests import endpoint_of, refusal_of, wanted_of
+from lineage.core.model.errors import RefusedError
+from lineage.deliver.http.callers import Authentication
+from lineage.deliver.http.signing_keys import load_keys
+from lineage.deliver.ssf.push_request import Accepted, Answer, Failed, Post, Refused
 from lineage.deliver.ssf.routes import jwks_router, router
-from lineage.deliver.ssf.seals import Seals
-from lineage.deliver.ssf.sets import subject_of
-from lineage.serve.http.app import create_app
-from lineage.serve.http.delivering import endpoints
-from lineage.serve.http.site import Site
-from lineage.serve.service import Service, Trust
-from lineage.serve.settings import Settings
-from lineage.serve.wiring import now
+from lineage.deliver.ssf.secret_sealing import Seals
+from lineage.deliver.ssf.security_event_tokens import subject_of
+from lineage.deliver.ssf.stream_pusher import Pace
+from lineage.deliver.ssf.stream_requests import endpoint_of, refusal_of, wanted_of
+from lineage.serve.config.settings import Settings
+from lineage.serve.config.wiring import now
+from lineage.serve.http.api.enforcement_routes import endpoints
+from lineage.serve.http.asgi.app import create_app
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.queries.service import Service, Trust
 from tests.asgi import Asking
 from tests.ssf_worlds import PUSH, RSA, World, by_name, pem, serving
 from tests.stores import in_a_file

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from lineage.core.times import format_instant
-from lineage.serve.wiring import now
-from lineage.store.tables import accepted
+from lineage.core.model.times import format_instant
+from lineage.serve.config.wiring import now
+from lineage.store.database.tables import accepted
 from tests.ssf_worlds import (
     ELEMENT_STATE,
     POLL,

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineage.deliver.ssf.polling import poll
-from lineage.deliver.ssf.requests import Asked
-from lineage.serve.wiring import now
+from lineage.deliver.ssf.stream_requests import Asked
+from lineage.serve.config.wiring import now
 from tests.ssf_worlds import ED, World, claims_in, key_in
 from tests.stores import KINDS, Fresh, fresh_places
 from tests.test_revocation_feed import Desk, lift, order, token

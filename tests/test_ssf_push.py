@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from lineage.deliver.ssf.line import Pace
-from lineage.deliver.ssf.pusher import PUSHER, Pusher
-from lineage.store.outbox import cursor_of
-from lineage.store.tables import accepted
+from lineage.deliver.ssf.push_supervisor import PUSHER, Pusher
+from lineage.deliver.ssf.stream_pusher import Pace
+from lineage.store.database.tables import accepted
+from lineage.store.delivery.outbox import cursor_of
 from tests.kafka_worlds import wait_until
 from tests.ssf_worlds import ED, HEADER, RSA, UPDATED, VERIFICATION, Receiver, World, receiving, serving, told
 from tests.stores import KINDS, in_a_file

@@ -15,16 +15,16 @@ from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage.core.errors import DelegraphError
-from lineage.core.events import Event, Fact, RevocationOrdered, StatusList, Target, TokenIssued
-from lineage.core.rule import State, judge
-from lineage.core.status_lists import CAPACITY, decoded, encoded, packed, status_at, statuses_of
-from lineage.core.times import parse_instant
-from lineage.core.world import World
-from lineage.deliver.current import Current
-from lineage.deliver.keys import Keys, load_keys
-from lineage.deliver.problems import problem_of
-from lineage.deliver.status_lists import LIFE_SECONDS, MEDIA_TYPE, StatusLists, router
+from lineage.core.authority.rule import State, judge
+from lineage.core.authority.world import World
+from lineage.core.model.errors import DelegraphError
+from lineage.core.model.events import Event, Fact, RevocationOrdered, StatusList, Target, TokenIssued
+from lineage.core.model.times import parse_instant
+from lineage.core.revocation.status_lists import CAPACITY, decoded, encoded, packed, status_at, statuses_of
+from lineage.deliver.http.problems import problem_of
+from lineage.deliver.http.signing_keys import Keys, load_keys
+from lineage.deliver.token_status.authority_replica import Current
+from lineage.deliver.token_status.status_lists import LIFE_SECONDS, MEDIA_TYPE, StatusLists, router
 from tests import compare, worlds
 from tests.asgi import Asking
 from tests.kafka_worlds import opened
@@ -256,7 +256,7 @@ def test_what_cannot_be_served_is_told(desk: Desk, keys: Keys, path: str, accept
 
 def test_a_list_that_says_the_same_is_not_sent_again(desk: Desk, keys: Keys, monkeypatch: pytest.MonkeyPatch):
     """304 for who has it; another one at once when something is revoked or comes back, and when it gets old."""
-    monkeypatch.setattr("lineage.deliver.status_lists._MADE_SECONDS", 0.0)
+    monkeypatch.setattr("lineage.deliver.token_status.status_lists._MADE_SECONDS", 0.0)
     clock = Clock("13:30")
     with serving(desk.url, keys, clock) as client:
         first = client.get("/status-lists/1")

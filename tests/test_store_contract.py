@@ -15,21 +15,22 @@ from alembic.config import Config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import codec
-from ingest.log import entry_of, open_log
+from ingest.codec import api as codec
+from ingest.log.port import entry_of
+from ingest.opening import open_log
 from ingest.projector import project, read_records
-from lineage.core.errors import FencedError, UnavailableError
-from lineage.core.events import Event, TokenIssued
-from lineage.core.records import DECISIONS, ORDERS, Batch, Outcomes, Position, Record, Unreadable
-from lineage.core.trust import Grant, TrustTable
-from lineage.serve import care
-from lineage.serve.service import Service, Trust
-from lineage.store import engine as store_engine
-from lineage.store.bulk import backend_of
-from lineage.store.compare import differences, twin
-from lineage.store.sequences import STEP
+from lineage.core.model.errors import FencedError, UnavailableError
+from lineage.core.model.events import Event, TokenIssued
+from lineage.core.model.records import DECISIONS, ORDERS, Batch, Outcomes, Position, Record, Unreadable
+from lineage.core.model.trust import Grant, TrustTable
+from lineage.serve.commands import maintenance
+from lineage.serve.queries.service import Service, Trust
+from lineage.store.database import engine as store_engine
+from lineage.store.database.dialects import backend_of
+from lineage.store.database.tables import name
+from lineage.store.reading.sequence_gap_index import STEP
+from lineage.store.rebuild.diff import differences, twin
 from lineage.store.store import Store, open_store
-from lineage.store.tables import name
 from tests import stores, worlds
 
 START = 1_790_000_000_000_000
@@ -278,11 +279,11 @@ def test_a_rebuild_leaves_nothing_behind_what_was_known(store: Store, tmp_path: 
         project(log, store, None)
 
     service = Service(store, log, Trust(), lambda: START, source="urn:test")
-    assert 40 == care.rebuild(service, progress)["records"]
+    assert 40 == maintenance.rebuild(service, progress)["records"]
     assert [20, 10] == seen
     assert 40 == store.sizes()["fact"]
     assert 1 == store.count_quarantined()
-    assert care.fsck(service, lambda _: None)["ok"]
+    assert maintenance.fsck(service, lambda _: None)["ok"]
     log.close()
 
 

@@ -11,29 +11,30 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
 from benchmarks import events
-from ingest import codec
+from ingest.codec import api as codec
 from ingest.projector import read_records
-from lineage.core.records import DECISIONS, Batch, Position, Record
-from lineage.store import projection, questions, walks
-from lineage.store.sql import among
+from lineage.core.model.records import DECISIONS, Batch, Position, Record
+from lineage.store.database.sql import among
+from lineage.store.database.tables import fact
+from lineage.store.reading import log_order, reader
 from lineage.store.store import Store, open_store
-from lineage.store.tables import fact
+from lineage.store.writing import projection
 from tests import stores
 
 FACTS = 50_000
 STATEMENTS: dict[str, Any] = {
-    "facts above": questions._FACTS_ABOVE,
-    "keys below": questions._KEYS_BELOW,
-    "a party": questions._PARTY,
-    "facts about": questions._FACTS_ABOUT,
-    "facts referring": questions._FACTS_REFERRING,
-    "facts mentioning": questions._FACTS_MENTIONING,
-    "elements naming": questions._NAMING,
-    "number of elements besides": questions._COUNT_BESIDES,
-    "first elements besides": questions._FIRST_BESIDES,
-    "children": questions._CHILDREN,
-    "number of children": questions._COUNT_CHILDREN,
-    "elements naming, the longest first": questions._LONGEST_NAMING,
+    "facts above": reader._FACTS_ABOVE,
+    "keys below": reader._KEYS_BELOW,
+    "a party": reader._PARTY,
+    "facts about": reader._FACTS_ABOUT,
+    "facts referring": reader._FACTS_REFERRING,
+    "facts mentioning": reader._FACTS_MENTIONING,
+    "elements naming": reader._NAMING,
+    "number of elements besides": reader._COUNT_BESIDES,
+    "first elements besides": reader._FIRST_BESIDES,
+    "children": reader._CHILDREN,
+    "number of children": reader._COUNT_CHILDREN,
+    "elements naming, the longest first": reader._LONGEST_NAMING,
     **{
         f"numbers of facts that {verb} a thing, {which}": {
             dialect: numbers(dialect, latest_first=latest_first, of_acts=latest_first)[place]
@@ -41,13 +42,13 @@ STATEMENTS: dict[str, Any] = {
         }
         for place, verb in enumerate(("mention", "are about"))
         for which, numbers, latest_first in (
-            ("first", walks._numbers, False),
-            ("acts, last", walks._numbers, True),
-            ("known", walks._known_numbers, False),
-            ("known acts, last", walks._known_numbers, True),
+            ("first", log_order._numbers, False),
+            ("acts, last", log_order._numbers, True),
+            ("known", log_order._known_numbers, False),
+            ("known acts, last", log_order._known_numbers, True),
         )
     },
-    "facts at": questions._FACTS_AT,
+    "facts at": reader._FACTS_AT,
     "bounds of a batch": projection._BOUNDS,
     "stored parents of a batch": projection._PARENTS,
     "identities of a batch": sa.select(fact.c.n).where(among(fact.c.ident, "keys")),

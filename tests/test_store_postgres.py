@@ -14,17 +14,18 @@ import pytest
 import sqlalchemy as sa
 
 from compose.native.postgres import Postgres
-from ingest import codec
-from ingest.log import Log, entry_of, open_log
+from ingest.codec import api as codec
+from ingest.log.port import Log, entry_of
+from ingest.opening import open_log
 from ingest.projector import project
-from lineage.core.elements import key_of
-from lineage.core.errors import DelegraphError, IntegrityError, RefusedError, UnavailableError
-from lineage.core.events import Event, Target, TokenIssued
-from lineage.core.reach import Proposal
-from lineage.serve import care
-from lineage.serve.service import Service, Trust
-from lineage.store import replacing
-from lineage.store.compare import differences, twin
+from lineage.core.authority.elements import key_of
+from lineage.core.model.errors import DelegraphError, IntegrityError, RefusedError, UnavailableError
+from lineage.core.model.events import Event, Target, TokenIssued
+from lineage.core.revocation.reach import Proposal
+from lineage.serve.commands import maintenance
+from lineage.serve.queries.service import Service, Trust
+from lineage.store.rebuild import swap
+from lineage.store.rebuild.diff import differences, twin
 from lineage.store.store import Store, open_store
 from tests import worlds
 
@@ -233,7 +234,7 @@ def test_the_server_may_be_stopped_and_started_under_a_store(own_postgres: Calla
 
 def batch_of(log: Log, start: int) -> Any:
     from ingest.projector import read_records
-    from lineage.core.records import DECISIONS, Batch
+    from lineage.core.model.records import DECISIONS, Batch
 
     records, following = log.read(DECISIONS, 0, start, limit=100)
     batch = Batch(advance={(DECISIONS, 0): (start, following)})
@@ -317,14 +318,14 @@ def test_what_was_damaged_is_found_and_made_anew(role: str, postgres_url: str, t
         project(log, store, None)
         store.grant_reader(role)
         service = a_service(store, log)
-        checked = care.fsck(service, lambda _: None)
+        checked = maintenance.fsck(service, lambda _: None)
         assert (True, 50) == (checked["ok"], checked["records"])
         execute(postgres_url, "DELETE FROM ref WHERE mod(n, 7) = 0", "DELETE FROM fact WHERE mod(n, 11) = 0")
         edition = store.edition()
 
-        assert not care.fsck(service, lambda _: None)["ok"]
-        assert 50 == care.rebuild(service, lambda _: None)["records"]
-        assert care.fsck(service, lambda _: None)["ok"]
+        assert not maintenance.fsck(service, lambda _: None)["ok"]
+        assert 50 == maintenance.rebuild(service, lambda _: None)["records"]
+        assert maintenance.fsck(service, lambda _: None)["ok"]
         assert edition != store.edition()
         assert [("public",)] == execute(
             postgres_url, "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname != 'information_schema'"
@@ -334,7 +335,7 @@ def test_what_was_damaged_is_found_and_made_anew(role: str, postgres_url: str, t
             assert "active" == a_service(reading, log).status("token", "t11", at=START)["state"]
         log.append([entry_of(event(50))])
         assert 1 == project(log, store, None)
-        assert care.fsck(service, lambda _: None)["ok"]
+        assert maintenance.fsck(service, lambda _: None)["ok"]
 
 
 def test_questions_are_answered_and_facts_taken_in_while_it_is_rebuilt(postgres_url: str, tmp_path: Path):
@@ -378,7 +379,7 @@ def test_questions_are_answered_and_facts_taken_in_while_it_is_rebuilt(postgres_
 
         threads = [watched(ask), watched(ask), watched(consume)]
         for _ in range(3):
-            care.rebuild(a_service(store, log), lambda _: None)
+            maintenance.rebuild(a_service(store, log), lambda _: None)
         done.set()
         for thread in threads:
             thread.join()
@@ -395,12 +396,12 @@ def test_a_rebuild_that_did_not_come_to_its_end_is_in_nobodys_way(postgres_url: 
         execute(
             postgres_url,
             "CREATE SCHEMA public_anew",
-            f"COMMENT ON SCHEMA public_anew IS '{replacing._MARK}'",
+            f"COMMENT ON SCHEMA public_anew IS '{swap._MARK}'",
             "CREATE TABLE public_anew.fact (n int)",
         )
         assert 20 == store.sizes()["fact"]
 
-        care.rebuild(a_service(store, log), lambda _: None)
+        maintenance.rebuild(a_service(store, log), lambda _: None)
         assert [] == unequal(store, log, tmp_path)
 
 
@@ -411,7 +412,7 @@ def test_a_schema_of_other_people_is_not_cleared_away(postgres_url: str, tmp_pat
         execute(postgres_url, "CREATE SCHEMA public_anew", "CREATE TABLE public_anew.theirs (n int)")
 
         with pytest.raises(RefusedError, match="none of ours"):
-            care.rebuild(a_service(store, log), lambda _: None)
+            maintenance.rebuild(a_service(store, log), lambda _: None)
         assert [] == execute(postgres_url, "SELECT * FROM public_anew.theirs")
 
 
@@ -420,9 +421,9 @@ def test_two_do_not_rebuild_at_once(postgres_url: str):
     with (
         a_store(postgres_url) as store,
         a_store(postgres_url) as other,
-        replacing.beside(store),
+        swap.beside(store),
         pytest.raises(UnavailableError, match="by somebody else"),
-        replacing.beside(other),
+        swap.beside(other),
     ):
         pass
 
@@ -434,9 +435,9 @@ def test_nothing_is_replaced_by_what_cannot_catch_up(postgres_url: str, tmp_path
 
         with (
             pytest.raises(IntegrityError, match="nothing was replaced"),
-            replacing.beside(store) as anew,
+            swap.beside(store) as anew,
         ):
-            replacing.exchange(store, anew, lambda _positions: None)
+            swap.exchange(store, anew, lambda _positions: None)
         assert 10 == store.sizes()["fact"]
 
 

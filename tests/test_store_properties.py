@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from ingest import codec
+from ingest.codec import api as codec
 from ingest.projector import read_record
-from lineage.core.elements import ELEMENT_KINDS, key_of
-from lineage.core.errors import FencedError
-from lineage.core.events import Fact, Target
-from lineage.core.reach import Proposal
-from lineage.core.records import DECISIONS, Batch, Position, Readable, Record, position_of
-from lineage.core.world import World
-from lineage.serve import looking
-from lineage.serve.service import Service, Trust
+from lineage.core.authority.elements import ELEMENT_KINDS, key_of
+from lineage.core.authority.world import World
+from lineage.core.model.errors import FencedError
+from lineage.core.model.events import Fact, Target
+from lineage.core.model.records import DECISIONS, Batch, Position, Readable, Record, position_of
+from lineage.core.revocation.reach import Proposal
+from lineage.serve.queries import activity
+from lineage.serve.queries.service import Service, Trust
 from lineage.store.store import Store, open_store
 from tests import compare, stores, worlds
 
@@ -140,13 +140,13 @@ def documents(store: Store, items: list[dict[str, Any]], asked: list[tuple[str, 
     for kind, id_ in asked:
         said.append(service.status(kind, id_, at=at))
         said.append(service.reach(Proposal(target=Target(kind, id_), at=at), stale=True))
-        said.append(looking.timeline(service, kind, id_))
-        said.append(looking.diff(service, kind, id_, start=worlds.grid[1], end=at))
+        said.append(activity.timeline(service, kind, id_))
+        said.append(activity.diff(service, kind, id_, start=worlds.grid[1], end=at))
         if kind in ELEMENT_KINDS:
             said.append(service.chain(kind, id_, at=at))
-            said.append(looking.uses(service, kind, id_))
+            said.append(activity.uses(service, kind, id_))
     said += [service.who(action, at=at) for action in worlds.actions(items)]
-    said += [looking.conflicts(service), looking.findings(service, at=at)]
+    said += [activity.conflicts(service), activity.findings(service, at=at)]
     return [json.dumps(document) for document in said]
 
 

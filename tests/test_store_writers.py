@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from ingest import codec
+from ingest.codec import api as codec
 from ingest.projector import read_records
-from lineage.core.errors import FencedError
-from lineage.core.events import ActionPerformed, Body, DelegationGranted, Derivation, Event, TokenIssued
-from lineage.core.records import DECISIONS, Batch, Outcomes, Position, Record
-from lineage.store.compare import differences, twin
+from lineage.core.model.errors import FencedError
+from lineage.core.model.events import ActionPerformed, Body, DelegationGranted, Derivation, Event, TokenIssued
+from lineage.core.model.records import DECISIONS, Batch, Outcomes, Position, Record
+from lineage.store.rebuild.diff import differences, twin
 from lineage.store.store import Store, open_store
 from tests import stores
 

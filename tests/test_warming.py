@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-from ingest import codec
+from ingest.codec import api as codec
 from ingest.projector import read_records
-from lineage.core.errors import UnavailableError
-from lineage.core.events import Event, TokenIssued
-from lineage.core.records import DECISIONS, Batch, Position, Record
-from lineage.serve import looking
-from lineage.serve.demo import ASKED
-from lineage.serve.service import Service, Trust
-from lineage.serve.warming import spared, steps_of, warmed
-from lineage.serve.web.pages import templates
-from lineage.store.sequences import STEP
+from lineage.core.model.errors import UnavailableError
+from lineage.core.model.events import Event, TokenIssued
+from lineage.core.model.records import DECISIONS, Batch, Position, Record
+from lineage.serve.cli.demo import ASKED
+from lineage.serve.queries import activity
+from lineage.serve.queries.service import Service, Trust
+from lineage.serve.server.warmup import spared, steps_of, warmed
+from lineage.serve.web.page_endpoint import templates
+from lineage.store.reading.sequence_gap_index import STEP
 from lineage.store.store import open_store
 from tests.http_worlds import api_over
 from tests.kafka_worlds import wait_until
@@ -71,7 +71,7 @@ def test_after_it_the_first_question_has_all(tmp_path: Path):
     """Every template is read, and how the sources number their events is known to its end."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         steps = [*templates(), *steps_of(world.service)]
-        found = looking.findings(world.service, at=ASKED, steps=0)
+        found = activity.findings(world.service, at=ASKED, steps=0)
 
     assert ({"who.html", None}, []) == ({one for one in steps if one in ("who.html", None)}, found.get("pending", []))
 
@@ -116,7 +116,7 @@ def test_the_client_waits_for_what_is_pending(tmp_path: Path):
         read_records([Record(last.number, ASKED, codec.encode(issued))], None, batch)
         world.service.store.write(batch)
         found = list(client_of(world).findings())
-        expected = looking.findings(world.service, at=ASKED)["items"]
+        expected = activity.findings(world.service, at=ASKED)["items"]
 
     assert "sequence-hole" in {one["kind"] for one in expected}
     assert expected == found

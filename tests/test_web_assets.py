@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from lineage.serve.web.looks import HERE, STATIC
+from lineage.serve.web.templating import HERE, STATIC
 
 VENDOR = STATIC / "vendor"
 OURS = sorted(

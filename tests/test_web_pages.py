@@ -10,16 +10,18 @@ from urllib.parse import quote, urlencode
 import httpx
 import pytest
 
-from lineage.core.errors import UnavailableError
-from lineage.core.events import Target
-from lineage.serve import looking, render
-from lineage.serve.demo import ASKED
-from lineage.serve.http.app import create_app
-from lineage.serve.http.site import Limits
-from lineage.serve.service import OrderRequest
-from lineage.serve.web import pages, show_fault
+from lineage.core.model.errors import UnavailableError
+from lineage.core.model.events import Target
+from lineage.serve.cache.loader import Loading
+from lineage.serve.cli.demo import ASKED
+from lineage.serve.http.asgi.app import create_app
+from lineage.serve.http.core.app_context import Limits
+from lineage.serve.queries import activity as looking
+from lineage.serve.queries.service import OrderRequest
+from lineage.serve.text import render_chain
+from lineage.serve.web import page_endpoint as pages
+from lineage.serve.web import show_fault
 from lineage.serve.web.links import Links
-from lineage.serve.worlds import Loading
 
 from .asgi import Asking
 from .http_worlds import HOST, LEAKED, World, api_over
@@ -136,7 +138,7 @@ def test_the_sentence_is_that_of_the_command_line(world: World, at: str | None):
     """
     asked = None if at is None else 1_793_612_850_000_000
     document = world.service.who("mail-7", at=ASKED if asked is None else asked)
-    sentence = "".join(text for text, _ in render.who(document, at=asked, brief=True).pieces()[0])
+    sentence = "".join(text for text, _ in render_chain.who(document, at=asked, brief=True).pieces()[0])
     page = Pages(world).get(ACTION if at is None else f"{ACTION}&at={at}")
 
     assert sentence in text_of(page)

@@ -8,12 +8,13 @@ from urllib.parse import quote
 
 import pytest
 
-from lineage.core import closure, rule
-from lineage.core.events import Target
-from lineage.serve.service import OrderRequest
-from lineage.serve.web import glossary, views
-from lineage.serve.web.looks import breakable
-from lineage.serve.web.typed import moment
+from lineage.core.authority import rule
+from lineage.core.model.events import Target
+from lineage.core.revocation import closure
+from lineage.serve.queries.service import OrderRequest
+from lineage.serve.web import glossary, view_models
+from lineage.serve.web.form_input import moment
+from lineage.serve.web.templating import breakable
 
 from .http_worlds import LEAKED, World, api_over
 from .test_web_pages import Pages, hidden, text_of
@@ -379,7 +380,7 @@ def _row(**said: object) -> dict[str, object]:
 
 def _chart(row: dict[str, object], now: str = "2026-11-02T10:00:00Z") -> dict[str, object]:
     doc = {"chain": [row], "tokens": ["t"], "delegations": []}
-    chart = views.validity(doc, None, [("2026-11-02T09:30:00Z", "done")], besides=[(now, "now")])
+    chart = view_models.validity(doc, None, [("2026-11-02T09:30:00Z", "done")], besides=[(now, "now")])
     assert chart
     return chart
 
@@ -423,7 +424,7 @@ def test_a_bar_is_not_shown_as_valid_where_nothing_says_when_it_ended():
     """
     dead, alive = _row(delegation="d", token=None, state="cascaded"), _row()
     doc = {"chain": [dead, alive], "tokens": ["t", "far"], "delegations": ["d"]}
-    chart = views.validity(doc, None, [])
+    chart = view_models.validity(doc, None, [])
     assert chart
 
     assert (["token:t"], 2) == ([row["key"] for row in chart["rows"]], chart["left_out"])

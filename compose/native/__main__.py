@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from lineage.core.errors import DelegraphError
+from lineage.core.model.errors import DelegraphError
 
 from . import chromium, jars
 from .processes import stop_all

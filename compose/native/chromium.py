@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from lineage.core.errors import UnavailableError
+from lineage.core.model.errors import UnavailableError
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 PACKAGES: Final = ("chromium", "fonts-dejavu-core")

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from lineage.core.errors import UnavailableError
+from lineage.core.model.errors import UnavailableError
 
 ROOT: Final = Path(__file__).parents[2]
 POM: Final = Path(__file__).with_name("pom.xml")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from lineage.core.errors import UnavailableError
+from lineage.core.model.errors import UnavailableError
 
 from .jars import jars, java
 from .processes import LOOPBACK, Process, ports_of, wait_for

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from lineage.core.errors import UnavailableError
+from lineage.core.model.errors import UnavailableError
 
 LOOPBACK: Final = "127.0.0.1"
 # Below the range from which kernels number the ports of clients. A client that tries again and again to reach a server

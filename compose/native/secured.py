@@ -23,7 +23,7 @@ from kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from lineage.core.errors import UnavailableError
+from lineage.core.model.errors import UnavailableError
 
 from .certificates import make_authority, make_certificate
 from .kafka import Kafka

@@ -22,7 +22,7 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from lineage.core.errors import UnavailableError
+from lineage.core.model.errors import UnavailableError
 
 from .postgres import Postgres
 from .processes import LOOPBACK, Process, ports_of, stop_all, wait_for

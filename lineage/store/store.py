@@ -15,19 +15,16 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from lineage.core.collector import collector_put_off
-from lineage.core.errors import BadRecordError, IntegrityError
-from lineage.core.events import Event, Fact, canonical_json
-from lineage.core.records import Batch, Outcomes, Position, Readable, Unreadable
-from lineage.core.times import Instant
-from lineage.core.trust import TrustTable
-from lineage.store.bulk import add_missing, backend_of, frugally, wait_for_turn, without_limits
-from lineage.store.engine import check, connect, faults, sqlite_path, upgrade
-from lineage.store.projection import Outcome, Projection
-from lineage.store.questions import FACT, Reader, fact_of
-from lineage.store.sequences import Sequences
-from lineage.store.sql import among, chunks, storable
-from lineage.store.tables import (
+from lineage.core.model.errors import BadRecordError, IntegrityError
+from lineage.core.model.events import Event, Fact, canonical_json
+from lineage.core.model.records import Batch, Outcomes, Position, Readable, Unreadable
+from lineage.core.model.times import Instant
+from lineage.core.model.trust import TrustTable
+from lineage.plumbing.gc_pause import collector_put_off
+from lineage.store.database.dialects import add_missing, backend_of, frugally, wait_for_turn, without_limits
+from lineage.store.database.engine import check, connect, faults, sqlite_path, upgrade
+from lineage.store.database.sql import among, chunks, storable
+from lineage.store.database.tables import (
     Keys,
     approval,
     claim,
@@ -41,6 +38,9 @@ from lineage.store.tables import (
     release,
     sighting,
 )
+from lineage.store.reading.reader import FACT, Reader, fact_of
+from lineage.store.reading.sequence_gap_index import Sequences
+from lineage.store.writing.projection import Outcome, Projection
 
 _REMEMBERED: Final = 16_384  # decoded values; some 30 MB
 _READ: Final = 50_000  # facts at once where all are

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from lineage.core.errors import FencedError, RefusedError
-from lineage.core.times import Instant
-from lineage.deliver.ssf.outstanding import Outstanding
-from lineage.deliver.ssf.requests import POLL, Asked
+from lineage.core.model.errors import FencedError, RefusedError
+from lineage.core.model.times import Instant
+from lineage.deliver.ssf.pending_events import Outstanding
+from lineage.deliver.ssf.stream_requests import POLL, Asked
 from lineage.deliver.ssf.transmitter import Transmitter
-from lineage.store import streams
-from lineage.store.outbox import note_delivered
-from lineage.store.streams import ENABLED, DeadLetter, Stream
+from lineage.store.delivery import ssf_streams
+from lineage.store.delivery.outbox import note_delivered
+from lineage.store.delivery.ssf_streams import ENABLED, DeadLetter, Stream
 
 # Errors that are no word on the event itself: they pass, and then it is told again (RFC 8935 section 2.4).
 PASSING: Final = frozenset({"", "invalid_key", "authentication_failed", "access_denied"})
@@ -82,4 +82,4 @@ def settle(
     values |= found.settled(done)
     if not done and all(getattr(stream, name) == value for name, value in values.items()):
         return stream
-    return streams.change(store, stream, noticed=noticed, refused=letters, **values)
+    return ssf_streams.change(store, stream, noticed=noticed, refused=letters, **values)

@@ -12,11 +12,11 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from lineage.core.errors import DelegraphError, RefusedError
-from lineage.deliver.callers import Authenticate, Role, require
-from lineage.deliver.keys import Keys
-from lineage.deliver.problems import problem, problem_of
-from lineage.deliver.ssf import polling, requests
+from lineage.core.model.errors import DelegraphError, RefusedError
+from lineage.deliver.http.callers import Authenticate, Role, require
+from lineage.deliver.http.problems import problem, problem_of
+from lineage.deliver.http.signing_keys import Keys
+from lineage.deliver.ssf import polling, stream_requests
 from lineage.deliver.ssf.transmitter import NoStreamError, OneStreamError, TooOftenError, Transmitter
 
 LARGEST_BYTES: Final = 256 * 1024  # of a request: a poll that acknowledges a thousand events has some 40 KiB
@@ -72,12 +72,12 @@ def router(
     def receiver(request: Request) -> str:
         return require(authenticate(request), Role.RECEIVER).name
 
-    async def body(request: Request, _caller: Annotated[str, Depends(receiver)]) -> requests.Json:
+    async def body(request: Request, _caller: Annotated[str, Depends(receiver)]) -> stream_requests.Json:
         return await _object_in(request)
 
     There = Annotated[Transmitter, Depends(there)]  # noqa: N806 (types)
     Receiver = Annotated[str, Depends(receiver)]  # noqa: N806
-    Body = Annotated[requests.Json, Depends(body)]  # noqa: N806
+    Body = Annotated[stream_requests.Json, Depends(body)]  # noqa: N806
 
     @found.get("/.well-known/ssf-configuration")
     @found.get("/.well-known/ssf-configuration/{path:path}", include_in_schema=False)
@@ -131,7 +131,7 @@ def router(
 
     @found.post("/ssf/poll/{stream_id}")
     async def poll(request: Request, transmitter: There, caller: Receiver, body: Body, stream_id: str) -> JSONResponse:
-        asked = requests.asked_of(body)
+        asked = stream_requests.asked_of(body)
         until = time.monotonic() + poll_seconds
         while True:
             mark = await run_in_threadpool(transmitter.mark, stream_id)
@@ -163,7 +163,7 @@ def _answer(document: Any, status: HTTPStatus = HTTPStatus.OK) -> JSONResponse:
     return JSONResponse(document, status_code=status, headers={"Cache-Control": "no-store"})
 
 
-async def _object_in(request: Request) -> requests.Json:
+async def _object_in(request: Request) -> stream_requests.Json:
     raw = b""
     async for part in request.stream():
         raw += part

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from lineage.core.errors import RefusedError
+from lineage.core.model.errors import RefusedError
 
 NAMES: Final = ("ssf_issuer", "ssf_ca_file", "ssf_loopback")
 _YES_OR_NO: Final = {"yes": True, "no": False}

@@ -7,26 +7,26 @@ import secrets
 from collections.abc import Callable
 from typing import Any, Final
 
-from lineage.core.errors import FencedError, RefusedError
-from lineage.core.times import Instant
-from lineage.core.trust import TrustTable
-from lineage.deliver.keys import Keys
-from lineage.deliver.ssf import requests
-from lineage.deliver.ssf.documents import (
+from lineage.core.model.errors import FencedError, RefusedError
+from lineage.core.model.times import Instant
+from lineage.core.model.trust import TrustTable
+from lineage.deliver.http.signing_keys import Keys
+from lineage.deliver.ssf import stream_requests
+from lineage.deliver.ssf.pending_events import Teller, Telling
+from lineage.deliver.ssf.secret_sealing import Seals
+from lineage.deliver.ssf.security_event_tokens import STREAM_UPDATED, VERIFICATION, update_of
+from lineage.deliver.ssf.settings import SsfSettings
+from lineage.deliver.ssf.stream_documents import (
     Document,
     configuration_document,
     dead_letters_document,
     status_document,
     stream_document,
 )
-from lineage.deliver.ssf.outstanding import Teller, Telling
-from lineage.deliver.ssf.requests import PUSH, Json
-from lineage.deliver.ssf.seals import Seals
-from lineage.deliver.ssf.sets import STREAM_UPDATED, VERIFICATION, update_of
-from lineage.deliver.ssf.settings import SsfSettings
-from lineage.store import streams
+from lineage.deliver.ssf.stream_requests import PUSH, Json
+from lineage.store.delivery import ssf_streams as streams
+from lineage.store.delivery.ssf_streams import DISABLED, ENABLED, Stream
 from lineage.store.store import Store
-from lineage.store.streams import DISABLED, ENABLED, Stream
 
 _MOST_NOTICES: Final = 16  # of one stream, waiting
 _ATTEMPTS: Final = 20  # while others change the stream as well
@@ -90,7 +90,7 @@ class Transmitter:
             OneStreamError: It has one.
             RefusedError: It cannot be as it is wanted.
         """
-        wanted = requests.wanted_of(body, loopback=self.settings.loopback)
+        wanted = stream_requests.wanted_of(body, loopback=self.settings.loopback)
         new = Stream(
             id=secrets.token_urlsafe(24),
             receiver=receiver,
@@ -124,9 +124,11 @@ class Transmitter:
 
         def change(stream: Stream) -> Stream:
             self._refuse_other(stream, body)
-            before = streams.Said(method=requests.POLL) if whole and body.get("delivery") is None else stream.said
+            before = (
+                streams.Said(method=stream_requests.POLL) if whole and body.get("delivery") is None else stream.said
+            )
             left: Json = {"events_requested": [], "description": None} if whole else {}
-            wanted = requests.wanted_of({**left, **body}, before=before, loopback=self.settings.loopback)
+            wanted = stream_requests.wanted_of({**left, **body}, before=before, loopback=self.settings.loopback)
             secret = stream.secret if wanted.keeps_authorization else self._sealed(wanted.authorization)
             if wanted.said.method != PUSH:
                 secret = None
@@ -137,7 +139,7 @@ class Transmitter:
             anew = streams.from_the_beginning(self.store) if more else {}
             return streams.change(self.store, stream, said=wanted.said, secret=secret, fault=None, **anew)
 
-        return self.document(self._changed(receiver, requests.stream_id_of(body), change))
+        return self.document(self._changed(receiver, stream_requests.stream_id_of(body), change))
 
     def delete(self, receiver: str, stream_id: str) -> None:
         """Delete a stream."""
@@ -155,7 +157,7 @@ class Transmitter:
 
     def set_status(self, receiver: str, body: Json) -> Document:
         """Give a stream another status."""
-        status, reason = requests.status_of(body)
+        status, reason = stream_requests.status_of(body)
 
         def change(stream: Stream) -> Stream:
             values: dict[str, Any] = {"status": status, "reason": reason}
@@ -170,7 +172,7 @@ class Transmitter:
                 values |= streams.from_the_beginning(self.store) if stream.status == DISABLED else {}
             return streams.change(self.store, stream, **values)
 
-        return status_document(self._changed(receiver, requests.stream_id_of(body), change))
+        return status_document(self._changed(receiver, stream_requests.stream_id_of(body), change))
 
     def verify(self, receiver: str, body: Json) -> None:
         """Send a verification through a stream.
@@ -178,7 +180,7 @@ class Transmitter:
         Raises:
             TooOftenError: Many are waiting.
         """
-        state = requests.state_of(body)
+        state = stream_requests.state_of(body)
 
         def change(stream: Stream) -> Stream:
             if len(streams.notices(self.store, stream.id)) >= _MOST_NOTICES:
@@ -186,7 +188,7 @@ class Transmitter:
             payload = {} if state is None else {"state": state}
             return streams.change(self.store, stream, notices=[(VERIFICATION, payload, self.clock())])
 
-        self._changed(receiver, requests.stream_id_of(body), change)
+        self._changed(receiver, stream_requests.stream_id_of(body), change)
 
     def mark(self, stream_id: str) -> tuple[int, int | None]:
         """A value that is another whenever there may be something new to tell a stream; cheap to ask for."""

@@ -8,21 +8,22 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from lineage.core.errors import DriftError, RefusedError
-from lineage.deliver.callers import Caller, ForbiddenError, Role, require
-from lineage.serve import render_orders
-from lineage.serve.documents import Document
-from lineage.serve.http import orders
-from lineage.serve.http.asking import log_access
-from lineage.serve.http.bodies import read_body
-from lineage.serve.http.forgery import HEADER, refuse_forgery
-from lineage.serve.http.query import ParameterError, Query, kind_and_id
-from lineage.serve.http.site import Site
-from lineage.serve.web import shown, views
+from lineage.core.model.errors import DriftError, RefusedError
+from lineage.deliver.http.callers import Caller, ForbiddenError, Role, require
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.api import order_endpoints as orders
+from lineage.serve.http.auth.csrf import HEADER, refuse_forgery
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.json_body import read_body
+from lineage.serve.http.core.query import ParameterError, Query, kind_and_id
+from lineage.serve.http.core.question import log_access
+from lineage.serve.text import render_orders
+from lineage.serve.web import page_context as shown
+from lineage.serve.web import view_models
+from lineage.serve.web.form_input import as_meant
+from lineage.serve.web.linked_text import lines_of
 from lineage.serve.web.links import Links
-from lineage.serve.web.pages import ASKED, Asked, written
-from lineage.serve.web.typed import as_meant
-from lineage.serve.web.words import lines_of
+from lineage.serve.web.page_endpoint import ASKED, Asked, written
 
 MOST_BYTES: Final = 32 * 1024
 _FIELDS: Final = 32
@@ -136,7 +137,7 @@ def lifting(site: Site) -> Callable[[Request], Awaitable[Response]]:
         log_access(caller, request, revocation=revocation)
         address = Links().of("revocation", revocation)
         said = lines_of(render_orders.lifted(document, brief=True))
-        lists = [(title, views.killed({"kills": ids}, ())) for title, ids in render_orders.returning(document)]
+        lists = [(title, view_models.killed({"kills": ids}, ())) for title, ids in render_orders.returning(document)]
         context = {"doc": document, "said": said, "lists": lists, "address": address}
         page = Request({**request.scope, "path": f"/revocations/{revocation}", "query_string": b""})
         return await site.workers.run(written, page, "lifted.html", context, caller=caller)

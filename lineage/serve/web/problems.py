@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lineage.serve.web.pages import path_of, written
-from lineage.serve.web.typed import TIMES
+from lineage.serve.web.form_input import TIMES
+from lineage.serve.web.page_endpoint import path_of, written
 
 _ADVICE: Final = {
     HTTPStatus.UNAUTHORIZED: "Sign in by the link that 'delegraph serve' printed, or by your provider.",

@@ -10,35 +10,35 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from lineage.deliver.callers import require
-from lineage.serve.documents import Document
-from lineage.serve.http.asking import ASKERS, log_access
-from lineage.serve.http.faults import NotFoundError
-from lineage.serve.http.parameters import REVOCATION, TIMES
-from lineage.serve.http.query import Query, kind_and_id, usable_id
-from lineage.serve.http.site import Site
-from lineage.serve.revocations import receipt_page
-from lineage.serve.web import forms, glossary, shown
+from lineage.deliver.http.callers import require
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.error_responses import NotFoundError
+from lineage.serve.http.core.parameters import REVOCATION, TIMES
+from lineage.serve.http.core.query import Query, kind_and_id, usable_id
+from lineage.serve.http.core.question import ASKERS, log_access
+from lineage.serve.queries.revocations import receipt_page
+from lineage.serve.web import forms, glossary, page_context
+from lineage.serve.web.demo_path import Story
 from lineage.serve.web.links import Links, Nowhere
-from lineage.serve.web.looks import STATIC
-from lineage.serve.web.pages import ASKED, FROM_ENTRY, View, add, as_typed, first_entry, page_of, written
-from lineage.serve.web.story import Story
+from lineage.serve.web.page_endpoint import ASKED, FROM_ENTRY, View, add, as_typed, first_entry, page_of, written
+from lineage.serve.web.templating import STATIC
 
 PAGES: Final[tuple[tuple[str, str, View], ...]] = (
-    ("/who", "who.html", shown.who),
-    ("/chain", "chain.html", shown.chain),
-    ("/status", "status.html", shown.status),
-    ("/reach", "reach.html", shown.reach),
-    ("/uses", "uses.html", shown.uses),
-    ("/actions", "actions.html", shown.nothing),
-    ("/timeline", "timeline.html", shown.timeline),
-    ("/search", "search.html", shown.search),
-    ("/graph", "graph.html", shown.graph),
-    ("/findings", "findings.html", shown.findings),
-    ("/quarantine", "quarantine.html", shown.nothing),
-    ("/conflicts", "conflicts.html", shown.conflicts),
-    ("/health", "health.html", shown.nothing),
-    ("/revocations", "revocations.html", shown.nothing),
+    ("/who", "who.html", page_context.who),
+    ("/chain", "chain.html", page_context.chain),
+    ("/status", "status.html", page_context.status),
+    ("/reach", "reach.html", page_context.reach),
+    ("/uses", "uses.html", page_context.uses),
+    ("/actions", "actions.html", page_context.nothing),
+    ("/timeline", "timeline.html", page_context.timeline),
+    ("/search", "search.html", page_context.search),
+    ("/graph", "graph.html", page_context.graph),
+    ("/findings", "findings.html", page_context.findings),
+    ("/quarantine", "quarantine.html", page_context.nothing),
+    ("/conflicts", "conflicts.html", page_context.conflicts),
+    ("/health", "health.html", page_context.nothing),
+    ("/revocations", "revocations.html", page_context.nothing),
 )
 RECENT: Final = 20  # orders whose verdicts the start page counts
 _LINES: Final = 300  # of a receipt on its page
@@ -61,7 +61,7 @@ def pages(site: Site, *, story: Story | None = None) -> APIRouter:
     add(router, "/diff", _diff(site))
     add(router, "/case", _case(site))
     add(router, "/revocations/{id:path}/receipt", _receipt(site))
-    one = page_of(site, "/revocations/{id:path}", "revocation.html", shown.revocation, besides=(FROM_ENTRY,))
+    one = page_of(site, "/revocations/{id:path}", "revocation.html", page_context.revocation, besides=(FROM_ENTRY,))
     add(router, "/revocations/{id:path}", one)
     _post(router, "/revocations", forms.ordering(site))
     _post(router, "/plans/{id}/approvals", forms.approving(site))
@@ -126,7 +126,7 @@ def _words(site: Site) -> Callable[[Request], Awaitable[Response]]:
 
 def _diff(site: Site) -> Callable[[Request], Awaitable[Response]]:
     """What changed; without two instants the form that asks for them."""
-    page = page_of(site, "/diff", "diff.html", shown.diff)
+    page = page_of(site, "/diff", "diff.html", page_context.diff)
 
     def form(request: Request) -> Response:
         caller = require(site.authenticate(request), *ASKERS)
@@ -148,7 +148,7 @@ def _diff(site: Site) -> Callable[[Request], Awaitable[Response]]:
 
 def _case(site: Site) -> Callable[[Request], Awaitable[Response]]:
     """A case as one file that stands alone: no script, nothing that it needs from elsewhere."""
-    page = page_of(site, "/case", "case.html", shown.whole_case, links=Nowhere)
+    page = page_of(site, "/case", "case.html", page_context.whole_case, links=Nowhere)
 
     async def case(request: Request) -> Response:
         response = await page(request)

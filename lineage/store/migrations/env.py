@@ -1,8 +1,8 @@
-"""Alembic's entry: run the migrations on the connection that ``lineage.store.engine`` hands over."""
+"""Alembic's entry: run the migrations on the connection that ``lineage.store.database.engine`` hands over."""
 
 from alembic import context
 
-from lineage.store.tables import metadata
+from lineage.store.database.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

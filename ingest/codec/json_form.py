@@ -1,0 +1,208 @@
+"""The JSONL form: one event is one JSON object, envelope and body side by side, times in RFC 3339.
+
+Pure. Absent and null are one, here as everywhere. Numbers are whole: 1.0 is refused, as is every other float,
+so that no reader has to guess which integer was meant. Booleans are not numbers.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final, NoReturn
+
+from ingest.codec import credentials
+from ingest.codec import limits as bounds
+from ingest.codec.avro_form import encode
+from ingest.codec.schema_shape import RECORDS, Field, Record, latest_shape
+from ingest.codec.validation import refuse_credential, refuse_credentials, shown
+from lineage.core.model.errors import BadRecordError, CredentialError, UnknownSchemaError
+from lineage.core.model.events import Event, document
+from lineage.core.model.times import parse_instant
+
+_JSON_NAMES: Final = {
+    dict: "an object",
+    list: "an array",
+    tuple: "an array",
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number with a fraction or an exponent",
+    type(None): "null",
+}
+_WANTED: Final[dict[str, type[Any]]] = {
+    "id": str,
+    "text": str,
+    "enum": str,
+    "time": str,
+    "integer": int,
+    "boolean": bool,
+}
+_WORDS: Final = {
+    "id": "a string",
+    "text": "a string",
+    "enum": "a string",
+    "time": "a string, such as 2026-11-01T09:00:00Z",
+    "integer": "a whole number",
+    "boolean": "true or false",
+}
+
+
+def decode_line(line: bytes) -> Event:
+    """Read one line of JSONL.
+
+    Raises:
+        CredentialError: It holds a raw credential, readable or not.
+        UnknownSchemaError: A type, field or word that this version does not know.
+        BadRecordError: It cannot be read; the detail names the field and the remedy.
+    """
+    try:
+        return _decoded(line)
+    except CredentialError:
+        raise
+    except BadRecordError as fault:
+        if secret := credentials.find_raw(line):
+            refuse_credential("the record", secret)
+        if credentials.hides_credential(line):
+            raise CredentialError("credential", "the record spells a raw credential in escapes: send its id") from fault
+        raise
+
+
+def event_from_document(document: Mapping[str, object]) -> Event:
+    """Read an event from the parsed JSON, such as an adapter makes.
+
+    Raises:
+        BadRecordError: As ``decode_line``.
+    """
+    try:
+        event = _event(document)
+        encode(event)  # checks all bounds, and that the log will take it
+    except CredentialError:
+        raise
+    except BadRecordError:
+        refuse_credentials(dict(document))
+        raise
+    return event
+
+
+def encode_line(event: Event) -> bytes:
+    """Write a checked event as one line of JSONL, without the newline and without what is absent."""
+    return json.dumps(document(event), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _decoded(line: bytes) -> Event:
+    if len(line) > bounds.RECORD_BYTES:
+        raise BadRecordError("too-large", f"the record has {len(line)} bytes, at most {bounds.RECORD_BYTES}")
+    try:
+        text = line.decode()
+        parsed = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+    except UnicodeDecodeError as error:
+        raise BadRecordError("utf-8", f"the record is not UTF-8 at byte {error.start}") from None
+    except RecursionError:
+        raise BadRecordError("too-deep", f"the record is nested deeper than {bounds.JSON_DEPTH}: flatten it") from None
+    except json.JSONDecodeError as error:
+        raise BadRecordError("json", f"the record is not JSON: {error.msg} at character {error.pos}") from None
+    except ValueError:  # an integer of thousands of digits
+        raise BadRecordError("json", "the record holds a number that is too long to read") from None
+    if not isinstance(parsed, dict):
+        raise BadRecordError("not-an-object", f"the record is {_json_name(parsed)}: make it an object")
+    return event_from_document(parsed)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadRecordError("duplicate-key", f"{shown(twice)} stands twice in one object: state it once")
+    return unique
+
+
+def _constant(word: str) -> NoReturn:
+    raise BadRecordError("json", f"{word} is not JSON: leave it out")
+
+
+def _event(stated: Mapping[str, object]) -> Event:
+    name = stated.get("type")
+    if name is None:
+        raise BadRecordError("missing-field", "type is missing: state it, such as token.issued")
+    if not isinstance(name, str):
+        raise BadRecordError("wrong-kind", f"type is {_json_name(name)}: make it a string")
+    shape = latest_shape()
+    body = shape.bodies.get(name)
+    if body is None:
+        known = ", ".join(shape.bodies)
+        raise UnknownSchemaError("unknown-schema", f"type is {shown(name)}, which is not known here: one of {known}")
+    fields = _fields(name)
+    values: dict[str, Any] = {}
+    for key, value in stated.items():
+        field = fields.get(key)
+        if field is not None:
+            if value is not None:
+                values[key] = _value(value, field, key)
+        elif key != "type":
+            _refuse_unknown(key, name)
+    _refuse_missing(fields, values, "")
+    envelope = {key: values.pop(key) for key in shape.envelope if key in values}
+    return Event(body=RECORDS[body.name](**values), **envelope)
+
+
+@cache
+def _fields(name: str) -> dict[str, Field]:
+    shape = latest_shape()
+    return shape.envelope | {field.name: field for field in shape.bodies[name].fields}
+
+
+def _value(value: object, field: Field, path: str) -> Any:
+    if field.many == "list":
+        if not isinstance(value, list | tuple):
+            raise BadRecordError("wrong-kind", f"{path} is {_json_name(value)}: make it an array")
+        return tuple(_one(item, field, f"{path}[{number}]") for number, item in enumerate(value))
+    if field.many == "map":
+        if not isinstance(value, Mapping):
+            raise BadRecordError("wrong-kind", f"{path} is {_json_name(value)}: make it an object")
+        for key in value:
+            if not isinstance(key, str):
+                raise BadRecordError("wrong-kind", f"a key of {path} is {_json_name(key)}: make it a string")
+        return tuple((key, _one(value[key], field, f"{path}.{shown(key)}")) for key in sorted(value))
+    return _one(value, field, path)
+
+
+def _one(value: object, field: Field, path: str) -> Any:
+    if field.record is not None:
+        return _part(value, field.record, path)
+    wanted = _WANTED[field.kind]
+    if type(value) is not wanted:
+        raise BadRecordError("wrong-kind", f"{path} is {_json_name(value)}: make it {_WORDS[field.kind]}")
+    if field.kind == "time":
+        try:
+            return parse_instant(str(value))
+        except ValueError as fault:
+            raise BadRecordError("bad-time", f"{path} is {shown(value)}: {fault}") from None
+    return value
+
+
+def _part(value: object, record: Record, path: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise BadRecordError("wrong-kind", f"{path} is {_json_name(value)}: make it an object")
+    fields = {field.name: field for field in record.fields}
+    values = {}
+    for key, item in value.items():
+        if key not in fields:
+            _refuse_unknown(key, path)
+        if item is not None:
+            values[key] = _one(item, fields[key], f"{path}.{key}")
+    _refuse_missing(fields, values, f"{path}.")
+    return RECORDS[record.name](**values)
+
+
+def _refuse_unknown(name: object, where: str) -> NoReturn:
+    raise UnknownSchemaError("unknown-field", f"{shown(name)} is no field of {where}: take it out")
+
+
+def _refuse_missing(fields: Mapping[str, Field], values: Mapping[str, Any], path: str) -> None:
+    for name, field in fields.items():
+        if field.required and name not in values:
+            raise BadRecordError("missing-field", f"{path}{name} is missing: state it")
+
+
+def _json_name(value: object) -> str:
+    return _JSON_NAMES.get(type(value), f"a {type(value).__name__}")

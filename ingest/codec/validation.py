@@ -1,0 +1,174 @@
+"""Whether an event keeps the wire contract: kinds of values, bounds, no raw credential.
+
+Everything that enters passes here or through code generated to agree with it (``fast_avro``); where that
+finds a fault it comes here for the sentence. Pure.
+"""
+
+from functools import cache
+from typing import Any, Final, NoReturn
+
+from ingest.codec import credentials
+from ingest.codec import limits as bounds
+from ingest.codec.schema_shape import RECORDS, Field, Record, latest_shape
+from lineage.core.model.errors import BadRecordError, CredentialError, UnknownSchemaError
+from lineage.core.model.events import TYPES, Event
+from lineage.core.model.times import EARLIEST, LATEST
+
+_SHOWN_CHARACTERS: Final = 60
+_PYTHON: Final[dict[str, type[Any]]] = {
+    "id": str,
+    "text": str,
+    "enum": str,
+    "time": int,
+    "integer": int,
+    "boolean": bool,
+}
+
+
+def check(event: Event) -> None:
+    """Check an event, such as one made by hand.
+
+    Raises:
+        CredentialError: A string of it holds a raw credential, whatever else is wrong.
+        BadRecordError: A value is of the wrong kind or out of bounds; the detail names field and remedy.
+    """
+    try:
+        _record(event, _envelope(), "")
+        _record(event.body, _body(event.body), "")
+    except CredentialError:
+        raise
+    except BadRecordError:
+        refuse_credentials(event._asdict() | {"body": event.body})
+        raise
+
+
+def refuse_credentials(value: Any, path: str = "", depth: int = 0) -> None:
+    """Search every string of a record, the names of its fields included.
+
+    Raises:
+        CredentialError: There is one; the detail names the field and the digest.
+        BadRecordError: Reason ``too-deep``.
+    """
+    if isinstance(value, str):
+        if secret := credentials.find(value):
+            refuse_credential(path, secret)
+    elif isinstance(value, dict):
+        _refuse_deep(depth)
+        for name, item in value.items():
+            refuse_credentials(name, f"the name of a field in {path or 'the record'}", depth + 1)
+            step = name if isinstance(name, str) and name.isidentifier() else shown(name)
+            refuse_credentials(item, f"{path}.{step}" if path else step, depth + 1)
+    elif isinstance(value, list | tuple):
+        _refuse_deep(depth)
+        names = getattr(value, "_fields", range(len(value)))
+        for name, item in zip(names, value, strict=True):
+            refuse_credentials(item, f"{path}.{name}".removeprefix("body."), depth + 1)
+
+
+def refuse_credential(path: str, secret: str | bytes) -> NoReturn:
+    """Say where a raw credential was found, and its digest, never the credential.
+
+    Raises:
+        CredentialError: Always.
+    """
+    raise CredentialError(
+        "credential",
+        f"{path} holds a raw credential ({credentials.handle(secret)}): send its id instead, `<iss>#<jti>`, "
+        "the provider's public handle, or `sha256:<hex>`; and treat it as leaked",
+    )
+
+
+def shown(value: object) -> str:
+    """A value as a message may show it: short, visible characters only, no credential."""
+    text = value if isinstance(value, str) else repr(value)
+    if credentials.find(text):
+        return "a raw credential"
+    if len(text) > _SHOWN_CHARACTERS:
+        text = f"{text[:_SHOWN_CHARACTERS]}..."
+    return ascii(text) if isinstance(value, str) else text
+
+
+def _refuse_deep(depth: int) -> None:
+    if depth >= bounds.JSON_DEPTH:
+        raise BadRecordError("too-deep", f"the record is nested deeper than {bounds.JSON_DEPTH}: flatten it")
+
+
+@cache
+def _envelope() -> tuple[tuple[int, Field], ...]:
+    shape = latest_shape()
+    return tuple((Event._fields.index(name), field) for name, field in shape.envelope.items())
+
+
+def _body(body: Any) -> tuple[tuple[int, Field], ...]:
+    name = TYPES.get(type(body))
+    if name is None:
+        raise BadRecordError("wrong-kind", f"body is a {type(body).__name__}, not the record of an event's type")
+    return _slots(latest_shape().bodies[name])
+
+
+@cache
+def _slots(record: Record) -> tuple[tuple[int, Field], ...]:
+    return tuple((RECORDS[record.name]._fields.index(field.name), field) for field in record.fields)
+
+
+def _record(value: Any, slots: tuple[tuple[int, Field], ...], path: str) -> None:
+    for slot, field in slots:
+        item = value[slot]
+        if field.many:
+            _entries(item, field, path + field.name)
+        elif item is None:
+            if not field.optional:
+                raise BadRecordError("missing-field", f"{path}{field.name} is missing: state it")
+        else:
+            _one(item, field, path + field.name)
+
+
+def _entries(value: Any, field: Field, path: str) -> None:
+    if type(value) is not tuple:
+        raise BadRecordError("wrong-kind", f"{path} is a {type(value).__name__}: make it a tuple")
+    limit = bounds.LIST_ENTRIES if field.many == "list" else bounds.MAP_ENTRIES
+    if len(value) > limit:
+        raise BadRecordError("too-many", f"{path} has {len(value)} entries, a {field.many} at most {limit}")
+    for number, item in enumerate(value):
+        if field.many == "list":
+            _one(item, field, f"{path}[{number}]")
+        else:
+            _one(item[0], field, f"a key of {path}")
+            _one(item[1], field, f"{path}.{shown(item[0])}")
+    if field.many == "map" and sorted({key for key, _ in value}) != [key for key, _ in value]:
+        raise BadRecordError("wrong-kind", f"the keys of {path} are not sorted, or not distinct")
+
+
+def _one(value: Any, field: Field, path: str) -> None:
+    if field.record is not None:
+        if type(value) is not RECORDS[field.record.name]:
+            raise BadRecordError("wrong-kind", f"{path} is a {type(value).__name__}, not a {field.record.name}")
+        _record(value, _slots(field.record), f"{path}.")
+        return
+    expected = _PYTHON[field.kind]
+    if type(value) is not expected:
+        raise BadRecordError("wrong-kind", f"{path} is a {type(value).__name__}, not a {expected.__name__}")
+    match field.kind:
+        case "id" | "text":
+            _string(value, field, path)
+        case "enum" if value not in field.symbols:
+            raise UnknownSchemaError(
+                "unknown-schema",
+                f"{path} is {shown(value)}, which is not known here: one of {', '.join(field.symbols)}",
+            )
+        case "time" if not EARLIEST <= value <= LATEST:
+            raise BadRecordError("bad-time", f"{path} is outside the years 1970 to 9999")
+        case "integer" if not 0 <= value <= bounds.LARGEST_INTEGER:
+            raise BadRecordError("out-of-range", f"{path} is {shown(value)}: a whole number from 0 to 2^53 - 1")
+
+
+def _string(value: str, field: Field, path: str) -> None:
+    if field.kind == "id":
+        if fault := bounds.fault_of_id(value):
+            raise BadRecordError("bad-id", f"{path} {fault}")
+    elif fault := bounds.fault_of_text(value):
+        raise BadRecordError("bad-text", f"{path} {fault}")
+    elif not value and field.required:
+        raise BadRecordError("bad-text", f"{path} is empty: state it")
+    if secret := credentials.find(value):
+        refuse_credential(path, secret)

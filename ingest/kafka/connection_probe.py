@@ -1,0 +1,317 @@
+"""Asking one server, step by step, what a client only calls "Unable to bootstrap": name, port, TLS, SASL, addresses.
+
+It speaks the few requests that are needed itself, one at a time and each with a time limit, because the library keeps
+the cause to its log. It changes nothing.
+"""
+
+import contextlib
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ingest.kafka.settings import KafkaSettings, host_and_port
+from ingest.kafka.wire import ClosedError, Found, Wire, left, string
+from lineage.core.model.errors import DelegraphError
+
+# Requests of Kafka's protocol: the key and the version that every broker since 1.0 speaks.
+_METADATA: Final = (3, 1)
+_SASL_HANDSHAKE: Final = (17, 1)
+_API_VERSIONS: Final = (18, 0)
+_SASL_AUTHENTICATE: Final = (36, 0)
+_ILLEGAL_SASL_STATE: Final = 34
+_UNSUPPORTED_SASL_MECHANISM: Final = 33
+
+_SHOWN_CHARACTERS: Final = 200  # of what a broker says about a login
+_MOST_ROUNDS: Final = 5  # of a login; SCRAM takes two
+
+# OpenSSL's numbers of what is wrong with a certificate.
+_EXPIRED, _NOT_YET_VALID, _HOSTNAME, _IP_ADDRESS = 10, 9, 62, 64
+_UNKNOWN_SIGNER: Final = (18, 19, 20, 21)
+
+
+def cause_at(server: str, settings: KafkaSettings, *, within_seconds: float) -> str | None:
+    """Why a server cannot be used; None if it can, addresses that it names included.
+
+    Args:
+        server: ``host:port``.
+        settings: How to get in.
+        within_seconds: After so long whatever did not answer is the cause; looking up a name may take longer.
+    """
+    deadline = time.monotonic() + within_seconds
+    try:
+        with _connected(server, deadline) as plain, _secured(plain, server, settings, deadline) as wire:
+            _ask_kafka(wire, server, settings, deadline)
+            if settings.authenticated:
+                _log_in(wire, server, settings)
+            brokers = _brokers(wire, settings)
+        _ask_brokers(brokers, server, deadline)
+    except Found as found:
+        return str(found)
+    except DelegraphError as fault:  # a file or a token that was there when the settings were read
+        return str(fault)
+    except struct.error:
+        return "what listens there is no Kafka (its answer makes no sense)"
+    return None
+
+
+# Name and port
+
+
+@contextlib.contextmanager
+def _connected(server: str, deadline: float) -> Iterator[socket.socket]:
+    host, port = host_and_port(server)
+    try:
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise Found(
+            f"the name {host!r} cannot be resolved ({error.strerror or error}); check the name and DNS"
+        ) from error
+    connection = _open(host, port, deadline)
+    with connection:
+        yield connection
+
+
+def _open(host: str, port: int, deadline: float) -> socket.socket:
+    try:
+        return socket.create_connection((host, port), timeout=left(deadline))
+    except ConnectionRefusedError as error:
+        raise Found(
+            f"nothing listens on port {port} (connection refused); is the broker up, is the port right?"
+        ) from error
+    except TimeoutError as error:
+        raise Found("no answer to a TCP connection in time; is the address right, does a firewall drop it?") from error
+    except OSError as error:
+        raise Found(f"cannot be reached ({error.strerror or error})") from error
+
+
+# Encryption
+
+
+@contextlib.contextmanager
+def _secured(plain: socket.socket, server: str, settings: KafkaSettings, deadline: float) -> Iterator["Wire"]:
+    if not settings.encrypted:
+        yield Wire(plain, deadline)
+        return
+    host, _ = host_and_port(server)
+    plain.settimeout(left(deadline))
+    try:
+        wrapped = settings.tls().wrap_socket(plain, server_hostname=host)
+    except (OSError, ssl.SSLError) as error:
+        raise Found(_why_no_tls(error, server, settings, deadline)) from error
+    with wrapped:
+        yield Wire(wrapped, deadline)
+
+
+def _why_no_tls(error: OSError, server: str, settings: KafkaSettings, deadline: float) -> str:
+    host, _ = host_and_port(server)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        code, signed_by = error.verify_code, settings.ca_file or "the system's list"
+        if code in (_HOSTNAME, _IP_ADDRESS):
+            return f"its certificate is for another name than {host!r}; connect by the name that is in the certificate"
+        if code == _EXPIRED:
+            return "its certificate has expired (or the clock of this machine is ahead)"
+        if code == _NOT_YET_VALID:
+            return "its certificate is not valid yet (or the clock of this machine is behind)"
+        if code in _UNKNOWN_SIGNER:
+            return f"its certificate is not signed by {signed_by}; set ca_file to the CA of the brokers"
+        return f"its certificate is refused: {error.verify_message}"
+    if _answers_in_the_clear(server, deadline):
+        other = "SASL_PLAINTEXT" if settings.authenticated else "PLAINTEXT"
+        return f"the port speaks Kafka without TLS; use another port, or security_protocol {other}"
+    if alert := _alert(error, settings):
+        return alert
+    if isinstance(error, TimeoutError):
+        return "the port is open, but there is no answer to TLS in time"
+    return f"the port does not speak TLS ({_said(error)})"
+
+
+def _alert(error: OSError, settings: KafkaSettings) -> str | None:
+    """What the other side did not like, as far as it said so."""
+    said = _said(error)
+    if "certificate required" in said or ("handshake failure" in said and settings.cert_file is None):
+        return "the broker asks for a client certificate; set cert_file and key_file"
+    if "alert" in said and any(word in said for word in ("unknown ca", "bad certificate", "certificate unknown")):
+        if settings.cert_file is None:
+            return "the broker asks for a client certificate; set cert_file and key_file"
+        return f"the broker does not accept the certificate {settings.cert_file} ({said})"
+    return f"the broker refuses the connection in TLS: {said}" if "alert" in said else None
+
+
+def _late_alert(error: Exception, server: str, settings: KafkaSettings, deadline: float) -> str | None:
+    """What the other side did not like about a handshake that seemed to be over.
+
+    TLS 1.3 lets us in first and says it afterwards, and then it may be lost in the closing of the connection. TLS 1.2
+    says it within the handshake.
+    """
+    if isinstance(error, ssl.SSLError) and (alert := _alert(error, settings)):
+        return alert
+    host, port = host_and_port(server)
+    context = settings.tls()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        with _open(host, port, deadline) as plain, context.wrap_socket(plain, server_hostname=host):
+            return None
+    except ssl.SSLError as refused:
+        return _alert(refused, settings)
+    except (Found, OSError):
+        return None
+
+
+def _said(error: OSError) -> str:
+    reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+    return (reason or str(error) or type(error).__name__).lower().replace("_", " ")
+
+
+def _answers_in_the_clear(server: str, deadline: float) -> bool:
+    """Whether the port speaks Kafka without TLS."""
+    try:
+        with _open(*host_and_port(server), deadline) as plain:
+            return _speaks_kafka(Wire(plain, deadline))
+    except Found:
+        return False
+
+
+def _answers_in_tls(server: str, deadline: float) -> bool:
+    """Whether the port speaks TLS, whoever it is."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent: is it TLS at all?
+    try:
+        with _open(*host_and_port(server), deadline) as plain, context.wrap_socket(plain):
+            return True
+    except ssl.SSLError as error:
+        return "alert" in _said(error)
+    except (Found, OSError):
+        return False
+
+
+# Kafka
+
+
+def _speaks_kafka(wire: Wire) -> bool:
+    try:
+        wire.ask(_API_VERSIONS)
+    except (Found, ClosedError, OSError, struct.error):
+        return False
+    return True
+
+
+def _ask_kafka(wire: Wire, server: str, settings: KafkaSettings, deadline: float) -> None:
+    try:
+        answer = wire.ask(_API_VERSIONS)
+    except Found:
+        if not settings.encrypted and _answers_in_tls(server, deadline):
+            raise Found(_wants_tls(settings)) from None
+        raise
+    except (ClosedError, OSError) as error:
+        if settings.encrypted and (alert := _late_alert(error, server, settings, deadline)):
+            raise Found(alert) from error
+        if not settings.encrypted and _answers_in_tls(server, deadline):
+            raise Found(_wants_tls(settings)) from error
+        if isinstance(error, TimeoutError):
+            raise Found("the port is open, but what listens there does not answer as a Kafka does") from error
+        if settings.encrypted and settings.cert_file is None:
+            raise Found(
+                "it closes the connection after TLS; does it ask for a client certificate (cert_file)?"
+            ) from error
+        raise Found("what listens there closes the connection; is it a Kafka?") from error
+    fault = answer.number("h")
+    taken = {answer.numbers("hhh")[0] for _ in range(answer.number("i"))}
+    if fault or _METADATA[0] not in taken:
+        raise Found("it is a controller and no broker; use the port of a broker")
+
+
+def _wants_tls(settings: KafkaSettings) -> str:
+    return f"the port speaks TLS; use security_protocol {'SASL_SSL' if settings.authenticated else 'SSL or SASL_SSL'}"
+
+
+# Login
+
+
+def _log_in(wire: Wire, server: str, settings: KafkaSettings) -> None:
+    mechanism = settings.sasl_mechanism or ""
+    try:
+        answer = wire.ask(_SASL_HANDSHAKE, string(mechanism))
+        fault = answer.number("h")
+        enabled = [answer.text() for _ in range(answer.number("i"))]
+        if fault == _ILLEGAL_SASL_STATE:
+            other = "SSL" if settings.encrypted else "PLAINTEXT"
+            raise Found(f"the port asks for no login (SASL); use another port, or security_protocol {other}")
+        if fault == _UNSUPPORTED_SASL_MECHANISM or mechanism not in enabled:
+            raise Found(
+                f"the broker does not take {mechanism}; it takes {', '.join(enabled) or 'none'}: set sasl_mechanism"
+            )
+        if fault:
+            raise Found(f"the broker refuses the login (error {fault})")
+        _prove(wire, server, settings)
+    except (ClosedError, OSError) as error:
+        raise Found(f"the broker breaks the login off ({error})") from error
+
+
+def _prove(wire: Wire, server: str, settings: KafkaSettings) -> None:
+    """The rounds of a login, by the library's own mechanism."""
+    from kafka.net.sasl import get_sasl_mechanism  # noqa: PLC0415 (the library may be absent until a login is tried)
+
+    host, _ = host_and_port(server)
+    login: Any = get_sasl_mechanism(settings.sasl_mechanism)(host=host, **settings.client((server,)))
+    for _ in range(_MOST_ROUNDS):
+        if login.is_done():
+            break
+        token = login.auth_bytes()
+        answer = wire.ask(_SASL_AUTHENTICATE, struct.pack(">i", len(token)) + token)
+        if answer.number("h"):
+            raise Found(_why_no_login(answer.text(), settings))
+        answer.text()
+        try:
+            login.receive(answer.octets())
+        except (ValueError, KeyError) as error:  # a signature that is not the broker's, or none
+            raise Found(f"the broker does not prove that it knows the password ({error})") from error
+    if not login.is_authenticated():
+        raise Found(_why_no_login("", settings))
+
+
+def _why_no_login(said: str, settings: KafkaSettings) -> str:
+    detail = f" (it says: {said[:_SHOWN_CHARACTERS]})" if said else ""
+    if settings.sasl_mechanism == "OAUTHBEARER":
+        return f"the broker does not accept the token{detail}"
+    return f"wrong user or password for {settings.username!r} by {settings.sasl_mechanism}{detail}"
+
+
+# What it says of the cluster
+
+
+def _brokers(wire: Wire, settings: KafkaSettings) -> list[str]:
+    """The addresses at which the brokers say that they can be reached."""
+    try:
+        answer = wire.ask(_METADATA, struct.pack(">i", 0))  # of no topic
+        found = []
+        for _ in range(answer.number("i")):
+            answer.number("i")
+            host, port = answer.text(), answer.number("i")
+            answer.text()
+            found.append(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    except (ClosedError, OSError) as error:
+        if not settings.authenticated:
+            raise Found(
+                "it closes the connection when asked; does it want a login (security_protocol SASL_...)?"
+            ) from error
+        raise Found(f"it lets us in, and then does not answer ({error})") from error
+    if not found:
+        raise Found("it knows of no broker; is it a controller, or still starting?")
+    return found
+
+
+def _ask_brokers(brokers: list[str], server: str, deadline: float) -> None:
+    """Whether the addresses answer that a client is sent to: often they are right only inside some network."""
+    for broker in brokers:
+        if broker == server:
+            continue
+        try:
+            with _connected(broker, deadline):
+                pass
+        except Found as found:
+            raise Found(
+                f"it answers, but sends clients to {broker} (advertised.listeners), and there: {found}"
+            ) from found

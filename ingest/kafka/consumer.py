@@ -1,0 +1,412 @@
+"""The consumer on Kafka: a member of a group that polls, reads and writes, until it is stopped.
+
+Facts and positions are written in one transaction of the store, and a position only moves from where this consumer
+thinks that it is. So whatever dies, and whoever wakes late: what was written is what the positions say, and going on
+from them loses nothing and repeats nothing. What is committed to the group afterwards is for lag tools alone.
+
+While one batch is written by a thread of its own the next is polled and read.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any, Final, Protocol
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from kafka.errors import KafkaError
+
+from ingest.kafka.client import made
+from ingest.kafka.errors import kafka_faults
+from ingest.kafka.fetch_batches import read_lean
+from ingest.kafka.log import READING, KafkaLog, refuse_lost
+from ingest.kafka.records import records_of
+from ingest.projector import Projection, read_records
+from ingest.tracing import Tracer, no_tracer
+from lineage.core.model.errors import FencedError, UnavailableError
+from lineage.core.model.records import TOPICS, Batch, Outcomes
+from lineage.core.model.trust import TrustTable
+from lineage.plumbing.gc_pause import collector_put_off
+
+logger = logging.getLogger(__name__)
+
+Place = tuple[str, int]  # topic and partition, as in positions
+_Settled = tuple[Batch, Outcomes, float, float]  # what ``Observer.committed`` is told
+
+BATCH: Final = 20_000  # records in one transaction, when there are so many
+_POLL_MS: Final = 200
+# A member that is not heard of for so long loses its partitions to the others.
+_SESSION_MS: Final = 10_000
+_HEARTBEAT_MS: Final = 2_000
+_COMMIT_SECONDS: Final = 1.0
+# The library can lose track of a join that outlasts a poll, and then waits for ever for what it was given.
+_JOIN_SECONDS: Final = 30.0
+_CHECK_SECONDS: Final = 30.0  # how often the topics are asked for whether they are still the same
+_SHORTEST_WAIT_SECONDS: Final = 0.2
+_LONGEST_WAIT_SECONDS: Final = 10.0
+_CLOSE_MS: Final = 1_000
+
+
+class Observer(Protocol):
+    """Who is told what the consumer does; metrics, mostly. It must not raise."""
+
+    def committed(self, batch: Batch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float) -> None:
+        """A batch is in the store; ``batch_seconds`` since it was polled."""
+        ...
+
+    def turned(self) -> None:
+        """The loop turns: at least once a second while all is well."""
+        ...
+
+    def lag(self, by_partition: Mapping[Place, int]) -> None:
+        """How many records each partition of ours holds that were not polled yet."""
+        ...
+
+    def assigned(self, partitions: Collection[Place]) -> None:
+        """The partitions that are ours from now on."""
+        ...
+
+    def fault(self, kind: str, wait: float) -> None:
+        """The ``log`` or the ``store`` is away; it is tried again after so many seconds."""
+        ...
+
+
+class Consumer:
+    """One member of a group."""
+
+    def __init__(
+        self,
+        log: KafkaLog,
+        store: Projection,
+        trust: TrustTable | None,
+        *,
+        group: str,
+        observer: Observer,
+        traced: Tracer = no_tracer,
+    ) -> None:
+        """Take what it works on.
+
+        Args:
+            log: Where records come from.
+            store: Where facts and positions go.
+            trust: The trust table in force.
+            group: The name of the group that shares the partitions.
+            observer: Who is told.
+            traced: Where spans of the work go.
+        """
+        self._log = log
+        self._store = store
+        self._trust = trust
+        self._group = group
+        self._observer = observer
+        self._traced = traced
+        self._wait = _SHORTEST_WAIT_SECONDS
+        self._asked = "log"  # whom we wait for: where a fault comes from
+        self.records = 0  # projected so far
+
+    def run(self, stopped: threading.Event) -> None:
+        """Project until stopped. A log or store that is away is waited for, longer each time.
+
+        Raises:
+            IntegrityError: The log is not the one that the store has read, or has lost records.
+            RefusedError: The log does not let us read.
+        """
+        while not stopped.is_set():
+            try:
+                self._session(stopped)
+            except UnavailableError as fault:
+                logger.warning("%s; trying again in %.1f s", fault, self._wait)
+                self._observer.fault(self._asked, self._wait)
+                stopped.wait(self._wait)
+                self._wait = min(self._wait * 2, _LONGEST_WAIT_SECONDS)
+
+    def _session(self, stopped: threading.Event) -> None:
+        self._check()
+        with self._member() as member:
+            try:
+                self._turns(member, stopped)
+            except Exception:
+                with suppress(Exception):  # what is written by now is told all the same
+                    self._finish(member)
+                raise
+            self._finish(member)
+
+    def _turns(self, member: "_Member", stopped: threading.Event) -> None:
+        checked = time.monotonic()
+        while not stopped.is_set():
+            with collector_put_off():  # for both threads; between the turns it looks once at what is new
+                self._turn(member, stopped)
+            if time.monotonic() - checked > _CHECK_SECONDS:
+                self._check()
+                checked = time.monotonic()
+
+    def _check(self) -> None:
+        """Refuse to go on in a log that is another by now, or has lost records."""
+        self._log.forget()
+        identity = self._log.identity
+        with self._asking_store():
+            self._store.bind(identity)
+            positions = self._store.positions()
+        refuse_lost(self._log, positions)
+
+    @contextmanager
+    def _asking_store(self) -> Iterator[None]:
+        self._asked = "store"
+        yield
+        self._asked = "log"
+
+    @contextmanager
+    def _member(self) -> Iterator["_Member"]:
+        names = [self._log.topic_name(topic) for topic in TOPICS]
+        with kafka_faults(self._log.servers, self._log.settings, doing="read", topics=names):
+            member = _Member(self._log, self._store, self._group, self._observer)
+            try:
+                member.join()
+                yield member
+            finally:
+                member.close()
+
+    def _turn(self, member: "_Member", stopped: threading.Event) -> None:
+        """Poll and read one batch while the one before is written, and hand it over to be written next."""
+        self._observer.turned()
+        generation = member.generation
+        began = time.monotonic()
+        polled = member.poll()
+        batch = self._read(polled) if polled else Batch()
+        settled = self._settle(member)
+        try:
+            # What was polled and is not written comes again: here, or to whoever has the partition next.
+            if not stopped.is_set() and member.claim(batch, polled, generation):
+                member.writing = member.writer.submit(self._write, batch, began)
+        finally:
+            self._announce(member, settled)  # while the next one is written
+        if not polled:
+            self._finish(member)
+            member.tell()  # also of the last batch before a pause
+        self._observer.lag(member.lag())
+
+    def _read(self, polled: Mapping[Place, list[Any]]) -> Batch:
+        batch = Batch()
+        with self._traced("decode"):
+            for (topic, partition), records in polled.items():
+                read_records(records_of(topic, partition, records), self._trust, batch)
+        return batch
+
+    def _write(self, batch: Batch, began: float) -> _Settled:
+        start = time.monotonic()
+        with self._traced("transaction") as span:
+            span.link(made_in for record in batch.readable if (made_in := record.fact.event.traceparent))
+            outcomes = self._store.write(batch)
+            span.note(**outcomes._asdict())
+        done = time.monotonic()
+        return batch, outcomes, done - began, done - start
+
+    def _settle(self, member: "_Member") -> _Settled | None:
+        """Wait for the batch that is being written; what became of it, if it is in the store."""
+        writing, member.writing = member.writing, None
+        if writing is None:
+            return None
+        try:
+            with self._asking_store():
+                settled = writing.result()
+        except FencedError as fault:  # another consumer has the partition, or had it meanwhile
+            logger.info("%s; going on from the positions of the store", fault)
+            member.resume()
+            self._asked = "log"
+            return None
+        self._wait = _SHORTEST_WAIT_SECONDS
+        return settled
+
+    def _announce(self, member: "_Member", settled: _Settled | None) -> None:
+        """Say of a batch that it is in the store."""
+        if settled is not None:
+            batch = settled[0]
+            self.records += len(batch.readable) + len(batch.unreadable)
+            self._observer.committed(*settled)
+            member.commit({place: following for place, (_, following) in batch.advance.items()})
+
+    def _finish(self, member: "_Member") -> None:
+        self._announce(member, self._settle(member))
+
+
+class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python ships no types
+    """The membership in the group: which partitions are ours, and where we are in each.
+
+    Partitions come and go on a thread of kafka-python's own, in the middle of a poll. So each change makes a new
+    ``generation``, and a batch is only written if it was polled whole within one.
+    """
+
+    def __init__(self, log: KafkaLog, store: Projection, group: str, observer: Observer) -> None:
+        self._store = store
+        self._observer = observer
+        self._places = {log.topic_name(topic): topic for topic in TOPICS}
+        self._names = {topic: name for name, topic in self._places.items()}
+        self._lock = threading.Lock()
+        self._following: dict[Place, int] = {}  # the next offset of each partition of ours
+        self._fault: Exception | None = None
+        self._uncommitted: dict[Place, int] = {}
+        self._committed_at = time.monotonic()
+        self._waiting_since: float | None = time.monotonic()  # for partitions; None: they were given, be it none
+        self.generation = 0
+        self.writing: Future[_Settled] | None = None
+        self.writer = ThreadPoolExecutor(1, "delegraph-writer")
+        self._consumer = made(
+            KafkaConsumer,
+            **log.client(
+                **READING,
+                group_id=group,
+                partition_assignment_strategy=[RoundRobinPartitionAssignor()],
+                session_timeout_ms=_SESSION_MS,
+                heartbeat_interval_ms=_HEARTBEAT_MS,
+                metadata_max_age_ms=30_000,
+            ),
+        )
+        read_lean(self._consumer, self._places)
+
+    def join(self) -> None:
+        """Become a member, knowing what there is to share: who does not know it has to join once more."""
+        self._consumer.subscribe(list(self._places), listener=self)
+        for name in self._places:
+            self._consumer.partitions_for_topic(name)
+
+    # Called by kafka-python on its own thread: nothing that waits for the broker may be called here, seek may.
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Partitions of ours may go to others."""
+        with self._lock:
+            self.generation += 1
+            self._waiting_since = time.monotonic()
+            for place in revoked:
+                self._following.pop(self._place(place), None)
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Partitions are ours from now on: go on from where the store is."""
+        with self._lock:
+            self.generation += 1
+            self._waiting_since = None
+            try:
+                self._seek(assigned)
+            except Exception as fault:  # noqa: BLE001 (it is raised where it can be heard)
+                self._fault = fault
+                self._consumer.pause(*assigned)
+            ours = tuple(self._following)
+        self._observer.assigned(ours)
+
+    def _seek(self, partitions: Collection[TopicPartition]) -> None:
+        if (writing := self.writing) is not None:
+            with suppress(Exception):  # it is heard where the batch is settled
+                writing.result()
+        positions = self._store.positions()
+        for place in partitions:
+            following = positions.get(self._place(place), 0)
+            self._following[self._place(place)] = following
+            self._consumer.seek(place, following)
+
+    # Called by the consumer.
+
+    def poll(self) -> dict[Place, list[Any]]:
+        """What has come, by partition: as much as makes a batch if there is so much, and then without waiting."""
+        polled: dict[Place, list[Any]] = {}
+        count, timeout_ms = 0, _POLL_MS
+        while count < BATCH:
+            part = self._consumer.poll(timeout_ms=timeout_ms, max_records=BATCH - count)
+            if self._fault is not None:
+                raise self._fault
+            if (since := self._waiting_since) is not None and time.monotonic() - since > _JOIN_SECONDS:
+                raise UnavailableError(f"the group gave no partitions for {_JOIN_SECONDS:.0f} s; joining it anew")
+            if not part:
+                break
+            for place, records in part.items():
+                polled.setdefault(self._place(place), []).extend(records)
+                count += len(records)
+            timeout_ms = 0
+        return polled
+
+    def claim(self, batch: Batch, polled: Mapping[Place, list[Any]], generation: int) -> bool:
+        """Say in a batch which positions it moves; false, and back to these positions, if partitions have moved."""
+        with self._lock:
+            if generation != self.generation:
+                self._rewind()
+                return False
+            for place in polled or tuple(self._following):
+                expected = self._following.get(place)
+                if expected is None:  # it was revoked and its records came all the same
+                    self._rewind()
+                    return False
+                following = self._position(place)
+                if following > expected:
+                    batch.advance[place] = (expected, following)
+                elif place in polled:  # it cannot be told how far its records go
+                    self._rewind()
+                    return False
+            for place, (_, following) in batch.advance.items():
+                self._following[place] = following
+            return bool(batch.advance)
+
+    def _position(self, place: Place) -> int:
+        """The offset that is polled next; it may lie beyond a gap. None comes next while a partition is going."""
+        try:
+            return int(self._consumer.position(self._partition(place), timeout_ms=_POLL_MS) or 0)
+        except KafkaError:
+            return 0
+
+    def _rewind(self) -> None:
+        ours = self._consumer.assignment()
+        for place, following in self._following.items():
+            if (partition := self._partition(place)) in ours:
+                self._consumer.seek(partition, following)
+
+    def resume(self) -> None:
+        """Go on from the positions of the store."""
+        with self._lock:
+            self.generation += 1  # what was polled since is not what follows
+            self._seek([self._partition(place) for place in self._following])
+
+    def lag(self) -> dict[Place, int]:
+        """How many records each partition of ours holds beyond where we are."""
+        found = {}
+        with self._lock:
+            for place, following in self._following.items():
+                end = self._consumer.highwater(self._partition(place))
+                if end is not None:
+                    found[place] = max(0, end - following)
+        return found
+
+    def commit(self, following: Mapping[Place, int]) -> None:
+        """Tell the group where we are, now and then; nothing of ours reads it."""
+        self._uncommitted.update(following)
+        self.tell()
+
+    def tell(self) -> None:
+        """Tell the group what it was not told yet, if it is time to."""
+        if self._uncommitted and time.monotonic() - self._committed_at >= _COMMIT_SECONDS:
+            self._committed_at = time.monotonic()
+            with suppress(KafkaError):
+                self._consumer.commit_async(self._offsets())
+
+    def _offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
+        offsets = {
+            self._partition(place): OffsetAndMetadata(offset, "", -1)
+            for place, offset in self._uncommitted.items()
+            if place in self._following
+        }
+        self._uncommitted.clear()
+        return offsets
+
+    def close(self) -> None:
+        """Finish what is being written and leave the group."""
+        self.writer.shutdown(wait=True)
+        if offsets := self._offsets():
+            with suppress(KafkaError):
+                self._consumer.commit(offsets, timeout_ms=_CLOSE_MS)
+        with suppress(KafkaError):
+            self._consumer.close(autocommit=False, timeout_ms=_CLOSE_MS)
+
+    def _place(self, partition: TopicPartition) -> Place:
+        return self._places[partition.topic], partition.partition
+
+    def _partition(self, place: Place) -> TopicPartition:
+        return TopicPartition(self._names[place[0]], place[1])

@@ -1,0 +1,120 @@
+"""Tokens for OAUTHBEARER: from a file that somebody else keeps fresh, or from a token endpoint (RFC 6749 section 4.4).
+
+The library asks for one on its network thread before every connection, so a token is kept for as long as it is good.
+"""
+
+import base64
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from typing import Any, Final
+from urllib.parse import quote_plus, urlencode
+
+from kafka.net.sasl.oauth import AbstractTokenProvider
+
+from ingest.kafka.settings import KafkaSettings, trusting
+from ingest.secrets import Secret, read_secret
+from lineage.core.model.errors import UnavailableError
+
+_ANSWER_SECONDS: Final = 5  # the network thread waits for it
+_ANSWER_BYTES: Final = 1_048_576
+_EARLY_SECONDS: Final = 60  # a token is renewed so long before its end, but never before half its life
+_UNSTATED_LIFE_SECONDS: Final = 300  # of a token whose endpoint does not say how long it lives
+_SHOWN_CHARACTERS: Final = 200  # of what an endpoint says about a refusal
+
+
+class TokenFile(AbstractTokenProvider):  # type: ignore[misc] # the library ships no types
+    """The token in a file, which is read again for every connection."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        """Remember where it is."""
+        assert settings.token_file is not None  # noqa: S101 (said by the settings' own check)
+        self._file = settings.token_file
+
+    def token(self) -> Secret:
+        """The token that the file holds now."""
+        return read_secret(self._file, "the Kafka setting 'token_file'")
+
+
+class TokenEndpoint(AbstractTokenProvider):  # type: ignore[misc] # the library ships no types
+    """Tokens that an endpoint grants for the credentials of a client; each is used until shortly before its end."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        """Remember how to ask."""
+        assert settings.token_url is not None  # noqa: S101 (said by the settings' own check)
+        self._url = settings.token_url
+        self._body = {"grant_type": "client_credentials"}
+        if settings.token_scope is not None:
+            self._body["scope"] = settings.token_scope
+        # RFC 6749 section 2.3.1: both are form-encoded before they are joined.
+        pair = f"{quote_plus(settings.token_client_id or '')}:{quote_plus(settings.token_client_secret or '')}"
+        self._authorization = Secret(f"Basic {base64.b64encode(pair.encode()).decode()}")
+        self._opener = urllib.request.build_opener(
+            _NoRedirect(), urllib.request.HTTPSHandler(context=trusting(settings.token_ca_file, "token_ca_file"))
+        )
+        self._lock = threading.Lock()
+        self._token: Secret | None = None
+        self._renew_at = 0.0
+
+    def token(self) -> Secret:
+        """A token that is good for a while.
+
+        Raises:
+            UnavailableError: The endpoint does not grant one.
+        """
+        with self._lock:
+            if self._token is None or time.monotonic() >= self._renew_at:
+                asked_at = time.monotonic()
+                self._token, life = self._granted()
+                self._renew_at = asked_at + max(life - _EARLY_SECONDS, life / 2)
+            return self._token
+
+    def _granted(self) -> tuple[Secret, float]:
+        request = urllib.request.Request(  # noqa: S310 (the settings take nothing but http and https)
+            self._url,
+            data=urlencode(self._body).encode(),
+            headers={
+                "Authorization": str(self._authorization),
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Accept": "application/json",
+            },
+        )
+        try:
+            with self._opener.open(request, timeout=_ANSWER_SECONDS) as answer:
+                said = json.loads(answer.read(_ANSWER_BYTES))
+        except urllib.error.HTTPError as error:
+            with error:
+                why = f"{error.code} {_refusal(error.read(_ANSWER_BYTES))}".rstrip()
+            raise UnavailableError(f"the token endpoint {self._url} grants no token: {why}") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "reason", None) or error
+            raise UnavailableError(f"the token endpoint {self._url} cannot be asked: {reason}") from error
+        token = said.get("access_token") if isinstance(said, dict) else None
+        if not isinstance(token, str) or not token:
+            raise UnavailableError(f"the answer of the token endpoint {self._url} has no access_token in it")
+        life = said.get("expires_in")
+        return Secret(token), float(life) if isinstance(life, int | float) and life > 0 else _UNSTATED_LIFE_SECONDS
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows nothing: the secret is for the endpoint alone."""
+
+    def redirect_request(self, *_args: Any, **_more: Any) -> None:
+        return None
+
+
+def _refusal(raw: bytes) -> str:
+    """What an endpoint says about a refusal (RFC 6749 section 5.2), as far as it is short and readable."""
+    try:
+        said = json.loads(raw)
+        text = " ".join(str(said[name]) for name in ("error", "error_description") if name in said)
+    except (ValueError, TypeError):
+        text = ""
+    return "".join(char if char.isprintable() else "?" for char in text[:_SHOWN_CHARACTERS])
+
+
+def provider(settings: KafkaSettings) -> TokenFile | TokenEndpoint:
+    """What gives the library its tokens."""
+    return TokenFile(settings) if settings.token_file is not None else TokenEndpoint(settings)

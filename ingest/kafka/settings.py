@@ -1,0 +1,339 @@
+"""How to get into a Kafka: its address, encryption and credentials. Values only; nothing here connects.
+
+Everything is checked when the settings are made, so that a mistake is told in one sentence before anything is tried.
+"""
+
+import ipaddress
+import re
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from ingest.secrets import Secret, is_open_to_others, read_secret
+from lineage.core.model.errors import RefusedError
+
+DEFAULT_PREFIX: Final = "delegraph"
+PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+MECHANISMS: Final = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER")
+# Whoever reads the connection has what these send, and can use it.
+_BARE_MECHANISMS: Final = ("PLAIN", "OAUTHBEARER")
+
+SECRETS: Final = ("password", "key_password", "token_client_secret")
+FILES: Final = ("ca_file", "cert_file", "key_file", "token_file", "token_ca_file")
+_WORDS: Final = ("security_protocol", "sasl_mechanism", "username", "token_url", "token_client_id", "token_scope")
+NAMES: Final = (*_WORDS, *FILES, *SECRETS, *(f"{name}_file" for name in SECRETS))
+_OF_TLS: Final = ("ca_file", "cert_file", "key_file", "key_password")
+_OF_USER: Final = ("username", "password")
+_OF_TOKEN: Final = ("token_file", "token_url", "token_client_id", "token_client_secret", "token_scope", "token_ca_file")
+
+_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_PREFIX: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_LONGEST_PREFIX: Final = 249 - len(".revocations")  # characters; Kafka allows a topic 249
+_LAST_PORT: Final = 65_535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaSettings:
+    """How to get into a Kafka. The default is a broker that asks for nothing.
+
+    Attributes:
+        security_protocol: One of ``PROTOCOLS``.
+        sasl_mechanism: One of ``MECHANISMS``; None without SASL.
+        ca_file: Who signs the certificates of the brokers; None: whom the system trusts.
+        cert_file: Our own certificate, where brokers ask for one; with ``key_file``.
+        token_file: Holds the token for OAUTHBEARER, and is read again for every connection.
+        token_url: The endpoint that grants such a token for client credentials.
+        token_ca_file: Who signs the certificate of that endpoint; None: whom the system trusts.
+        secret_files: The files that secrets were read from.
+    """
+
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str | None = None
+    username: str | None = None
+    password: Secret | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    key_password: Secret | None = None
+    token_file: Path | None = None
+    token_url: str | None = None
+    token_client_id: str | None = None
+    token_client_secret: Secret | None = None
+    token_scope: str | None = None
+    token_ca_file: Path | None = None
+    secret_files: tuple[Path, ...] = ()
+
+    @classmethod
+    def from_mapping(cls, said: Mapping[str, str]) -> "KafkaSettings":
+        """Settings from what is said by name (``NAMES``); a secret may be given as ``<name>_file`` instead.
+
+        Raises:
+            RefusedError: A name is unknown, a value cannot be, a file cannot be read, or what is said does not go
+                together; the message says which, and what to do.
+        """
+        if unknown := sorted(said.keys() - set(NAMES)):
+            raise RefusedError(f"there is no Kafka setting {unknown[0]!r}; there are {', '.join(NAMES)}")
+        values: dict[str, Any] = {name: said[name] for name in _WORDS if name in said}
+        values |= {name: _readable(Path(said[name]), name) for name in FILES if name in said}
+        files = []
+        for name in SECRETS:
+            if name in said and f"{name}_file" in said:
+                raise RefusedError(f"the Kafka settings {name!r} and '{name}_file' are both given; give one of them")
+            if name in said:
+                values[name] = Secret(said[name])
+            elif f"{name}_file" in said:
+                file = Path(said[f"{name}_file"])
+                values[name] = read_secret(file, f"the Kafka setting '{name}_file'")
+                files.append(file)
+        if "SASL" in said.get("security_protocol", ""):
+            values.setdefault("sasl_mechanism", MECHANISMS[0])
+        settings = cls(**values, secret_files=tuple(files))
+        settings._check()
+        return settings
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the connection is."""
+        return self.security_protocol.endswith("SSL")
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether a user logs in; a certificate of our own is another thing."""
+        return self.security_protocol.startswith("SASL_")
+
+    @property
+    def open_files(self) -> tuple[Path, ...]:
+        """The files with secrets that anybody on this machine may read."""
+        held = (*self.secret_files, *filter(None, (self.key_file, self.token_file)))
+        return tuple(file for file in held if is_open_to_others(file))
+
+    def shown(self) -> dict[str, str]:
+        """What is set, by name, without a secret."""
+        shown = {name: str(getattr(self, name)) for name in (*_WORDS, *FILES) if getattr(self, name) is not None}
+        return shown | {name: "set" for name in SECRETS if getattr(self, name) is not None}
+
+    def client(self, servers: Sequence[str] = ()) -> dict[str, Any]:
+        """The keyword arguments that a client of kafka-python takes for these settings.
+
+        Raises:
+            RefusedError: A password or a token would go to one of ``servers`` in the clear.
+        """
+        self.refuse_in_the_clear(servers)
+        said: dict[str, Any] = {"security_protocol": self.security_protocol}
+        if self.encrypted:
+            # By file and not as a context: what was renewed meanwhile is taken up by the next connection.
+            # The library takes TLS 1.2 or newer.
+            said["ssl_check_hostname"] = True
+            said["ssl_cafile"] = _text(self.ca_file)
+            said["ssl_certfile"] = _text(self.cert_file)
+            said["ssl_keyfile"] = _text(self.key_file)
+            said["ssl_password"] = self.key_password
+        if self.authenticated:
+            said["sasl_mechanism"] = self.sasl_mechanism
+            if self.sasl_mechanism == "OAUTHBEARER":
+                from ingest.kafka.oauth_tokens import provider  # noqa: PLC0415 (needs the library, which may be absent)
+
+                said["sasl_oauth_token_provider"] = provider(self)
+            else:
+                said["sasl_plain_username"] = self.username
+                said["sasl_plain_password"] = self.password
+        return said
+
+    def tls(self) -> ssl.SSLContext:
+        """The context of an encrypted connection, as the library makes it.
+
+        Raises:
+            RefusedError: A file is no certificate or key, or the password does not open the key.
+        """
+        context = trusting(self.ca_file, "ca_file")
+        if self.cert_file is not None:
+            try:
+                # A password that is asked for on the terminal would hang a service: say that there is none.
+                context.load_cert_chain(self.cert_file, self.key_file, password=lambda: self.key_password or "")
+            except (ssl.SSLError, OSError, ValueError) as error:
+                raise RefusedError(
+                    f"the Kafka certificate {self.cert_file} and key {self.key_file or self.cert_file} cannot be used "
+                    f"({_reason(error)}); both must be PEM and belong together, and an encrypted key needs key_password"
+                ) from error
+        return context
+
+    def refuse_in_the_clear(self, servers: Sequence[str]) -> None:
+        """Refuse to send what can be stolen over a connection that others can read.
+
+        Raises:
+            RefusedError: One of the servers is not this machine, and would get a password or token unencrypted.
+        """
+        if self.encrypted or self.sasl_mechanism not in _BARE_MECHANISMS:
+            return
+        for server in servers:
+            if not is_loopback(server.rpartition(":")[0]):
+                raise RefusedError(
+                    f"{self.sasl_mechanism} would send the {self._what_is_sent} to {server} unencrypted; "
+                    "use security_protocol SASL_SSL, or the mechanism SCRAM-SHA-512"
+                )
+
+    @property
+    def _what_is_sent(self) -> str:
+        return "password" if self.sasl_mechanism == "PLAIN" else "token"
+
+    def _check(self) -> None:
+        _one_of("security_protocol", self.security_protocol, PROTOCOLS)
+        if self.sasl_mechanism is not None:
+            _one_of("sasl_mechanism", self.sasl_mechanism, MECHANISMS)
+        by_token = self.sasl_mechanism == "OAUTHBEARER"
+        # (1) What is given must have a use: whoever gives a password believes that it is asked for.
+        if not self.authenticated:
+            self._unused(("sasl_mechanism", *_OF_USER, *_OF_TOKEN), "a SASL protocol", "SASL_SSL")
+        elif by_token:
+            self._unused(_OF_USER, "a mechanism with a user", "SCRAM-SHA-512", "sasl_mechanism")
+        else:
+            self._unused(_OF_TOKEN, "the mechanism", "OAUTHBEARER", "sasl_mechanism")
+        if not self.encrypted:
+            self._unused(_OF_TLS, "TLS", "SASL_SSL" if self.authenticated else "SSL")
+        # (2) What is needed must be given.
+        if self.authenticated and by_token:
+            self._check_token()
+        elif self.authenticated:
+            for name in _OF_USER:
+                if not getattr(self, name):
+                    raise RefusedError(
+                        f"{self.security_protocol} with {self.sasl_mechanism} needs the Kafka setting {name!r}"
+                        + (" (or 'password_file')" if name == "password" else "")
+                    )
+        if self.cert_file is None and (self.key_file is not None or self.key_password is not None):
+            raise RefusedError("the Kafka setting 'cert_file' is missing: a key is given without its certificate")
+        # (3) What is in the files must be what belongs there.
+        if self.encrypted:
+            self.tls()
+        if self.token_ca_file is not None:
+            trusting(self.token_ca_file, "token_ca_file")
+
+    def _unused(self, names: Sequence[str], needed: str, value: str, of: str = "security_protocol") -> None:
+        for name in names:
+            if getattr(self, name) is not None:
+                raise RefusedError(
+                    f"the Kafka setting {name!r} is only used with {needed}, and {of} is {getattr(self, of)}; "
+                    f"set {of} to {value}, or leave {name!r} out"
+                )
+
+    def _check_token(self) -> None:
+        if (self.token_file is None) == (self.token_url is None):
+            raise RefusedError("OAUTHBEARER needs one of the Kafka settings 'token_file' and 'token_url'")
+        if self.token_url is None:
+            return
+        if self.token_client_id is None or self.token_client_secret is None:
+            raise RefusedError(
+                "the Kafka setting 'token_url' needs 'token_client_id' and 'token_client_secret' "
+                "(or 'token_client_secret_file')"
+            )
+        url = urlsplit(self.token_url)
+        if url.scheme not in ("http", "https") or not url.hostname or url.username is not None:
+            raise RefusedError(f"the Kafka setting 'token_url' is {self.token_url!r}; write https://host/path")
+        if url.scheme == "http" and not is_loopback(url.hostname):
+            raise RefusedError(f"the token endpoint {self.token_url} would get the client's secret unencrypted")
+
+
+def parse_url(url: str) -> tuple[tuple[str, ...], str]:
+    """The servers (``host:port``) and the prefix of the topics of ``kafka://host:port[,host:port][/prefix]``.
+
+    Examples:
+        >>> parse_url("kafka://k1:9092,[::1]:9093/audit")
+        (('k1:9092', '[::1]:9093'), 'audit')
+        >>> parse_url("kafka://k1:9092")
+        (('k1:9092',), 'delegraph')
+
+    Raises:
+        RefusedError: It is no such URL; the message says what is wrong.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme != "kafka":
+        raise RefusedError(f"{url!r} is no URL of a Kafka; write kafka://host:port[,host:port][/prefix]")
+    if "@" in rest:
+        raise RefusedError("the URL of a Kafka holds no user or password: give them as DELEGRAPH_KAFKA_USERNAME and "
+                           "DELEGRAPH_KAFKA_PASSWORD_FILE")  # fmt: skip
+    if "?" in rest or "#" in rest:
+        raise RefusedError(f"{url!r} has a '?' or '#'; how to connect is said by DELEGRAPH_KAFKA_... settings")
+    names, slash, prefix = rest.partition("/")
+    servers = tuple(_server(url, name) for name in names.split(","))
+    if not slash or not prefix:
+        return servers, DEFAULT_PREFIX
+    if not _PREFIX.fullmatch(prefix) or len(prefix) > _LONGEST_PREFIX:
+        raise RefusedError(
+            f"{prefix!r} in {url!r} is no prefix of a topic: letters, digits, '.', '_' and '-', "
+            f"no '.' in front, at most {_LONGEST_PREFIX} characters"
+        )
+    return servers, prefix
+
+
+def host_and_port(server: str) -> tuple[str, int]:
+    """The two parts of ``host:port``, the host without the brackets of an IPv6 address."""
+    host, _, port = server.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, whatever a name server says."""
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def trusting(ca_file: Path | None, name: str) -> ssl.SSLContext:
+    """A context for TLS 1.2 or newer that checks certificate and name; a file in place of whom the system trusts.
+
+    Raises:
+        RefusedError: There is no certificate in the file.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (ssl.SSLError, OSError) as error:
+        raise RefusedError(
+            f"the Kafka setting {name!r}: {ca_file} holds no certificates in PEM ({_reason(error)})"
+        ) from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _server(url: str, name: str) -> str:
+    host, _, port = name.rpartition(":")
+    if not host or not port:
+        raise RefusedError(f"{name!r} in {url!r} names no port; write kafka://host:port, for example kafka://k1:9092")
+    if host.startswith("[") and host.endswith("]"):
+        try:
+            ipaddress.IPv6Address(host[1:-1])
+        except ValueError as error:
+            raise RefusedError(f"{host!r} in {url!r} is no IPv6 address: {error}") from error
+    elif ":" in host:
+        raise RefusedError(f"{name!r} in {url!r}: an IPv6 address stands in brackets, as in kafka://[::1]:9092")
+    elif not _HOST.fullmatch(host):
+        raise RefusedError(f"{host!r} in {url!r} is no name of a host")
+    if not (port.isascii() and port.isdigit() and 0 < int(port) <= _LAST_PORT):
+        raise RefusedError(f"{port!r} in {url!r} is no port: a number from 1 to {_LAST_PORT}")
+    return f"{host}:{int(port)}"
+
+
+def _readable(path: Path, name: str) -> Path:
+    try:
+        with path.open("rb"):
+            return path
+    except OSError as error:
+        raise RefusedError(f"the Kafka setting {name!r}: {path} cannot be read: {error.strerror}") from error
+
+
+def _one_of(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise RefusedError(f"the Kafka setting {name!r} is {value!r}; it can be {', '.join(known)}")
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _reason(error: Exception) -> str:
+    said = error.reason if isinstance(error, ssl.SSLError) else None
+    return (said or str(error) or type(error).__name__).lower().replace("_", " ")

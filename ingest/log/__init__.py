@@ -1,0 +1,1 @@
+"""The log port (append, read from a position), the embedded log, and the sink a producer sends to."""

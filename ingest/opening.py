@@ -1,0 +1,69 @@
+"""Opens a log, or the sink that a producer sends to, by its URL. The only module that knows every kind of log."""
+
+from collections.abc import Callable
+from functools import partial
+from urllib.parse import unquote
+
+from ingest.kafka.cloudevents_headers import Headers
+from ingest.kafka.settings import KafkaSettings, parse_url
+from ingest.log.port import Log
+from ingest.log.sink_port import LogOutlet, Outlet
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.times import Instant
+
+
+def open_log(
+    url: str,
+    *,
+    create: bool,
+    clock: Callable[[], Instant],
+    settings: KafkaSettings | None = None,
+) -> Log:
+    """Open a log by its URL.
+
+    Args:
+        url: ``sqlite:///path`` or ``kafka://host:port[,host:port][/prefix]``.
+        create: Whether to make what is missing.
+        clock: The moment now, for a log that has no clock of its own.
+        settings: How to get in where the log is a Kafka.
+
+    Raises:
+        RefusedError: Nothing here speaks that scheme.
+        UnavailableError: It cannot be opened.
+    """
+    scheme, _, rest = url.partition(":///")
+    rest = unquote(rest.partition("?")[0])  # as the URL of a store is read
+    if scheme == "sqlite" and rest:
+        from ingest.log.sqlite_log import SqliteLog  # noqa: PLC0415 (only the log that is asked for is imported)
+
+        return SqliteLog(rest, create=create, clock=clock)
+    if url.startswith("kafka://"):
+        try:
+            from ingest.kafka.log import KafkaLog  # noqa: PLC0415 (an extra)
+        except ImportError as error:
+            raise RefusedError("a log on Kafka needs its client: pip install 'delegraph[kafka]'") from error
+        return KafkaLog(url, settings)
+    raise RefusedError(
+        f"{url!r} is no log URL; write for example sqlite:///delegraph.db or kafka://127.0.0.1:9092/delegraph"
+    )
+
+
+def outlet_opener(
+    url: str,
+    settings: KafkaSettings | None,
+    clock: Callable[[], Instant],
+    headers_of: Callable[[bytes], Headers] | None,
+) -> Callable[[], Outlet]:
+    """What opens the way into a log. What is wrong with the settings is told here and now, what is away later."""
+    if url.startswith("kafka://"):
+        try:
+            from ingest.kafka.sink import KafkaOutlet  # noqa: PLC0415 (an extra)
+        except ImportError as error:
+            raise RefusedError("to send to a Kafka install delegraph[kafka]") from error
+        settings = settings or KafkaSettings()
+        servers, prefix = parse_url(url)
+        settings.client(servers)
+        return partial(KafkaOutlet, servers, prefix, settings, headers_of)
+    if not url.startswith("sqlite:///"):
+        open_log(url, create=False, clock=clock).close()  # says what a URL looks like
+    return lambda: LogOutlet(open_log(url, create=True, clock=clock))

@@ -1,0 +1,161 @@
+"""Recording what a tool does: an action begins, ends in some way, and is emitted with its outcome.
+
+Kept of the parameters is a digest, of a token its id, of an exception only that there was one.
+"""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, Token
+from functools import wraps
+from types import TracebackType
+from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar, cast
+from uuid import uuid4
+
+from ingest.codec import api as codec
+from ingest.producer.event_builders import digest_of, token_id
+from lineage.core.model.errors import DelegraphError, RefusedError
+from lineage.core.model.times import Instant, format_instant
+
+logger = logging.getLogger(__name__)
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+SUCCEEDED: Final = "succeeded"
+FAILED: Final = "failed"
+DENIED: Final = "denied"
+
+# The action that is going on around here, which one that begins now is a part of.
+_around: ContextVar[str | None] = ContextVar("delegraph_action", default=None)
+
+
+class Emit(Protocol):
+    """What takes an event: ``Producer.emit``."""
+
+    def __call__(self, event: Mapping[str, object], *, occurred_at: Instant) -> object:
+        """Take an event that happened then."""
+        ...
+
+
+class Recording:
+    """An action that is going on, for ``with`` and ``async with``.
+
+    Its outcome is ``succeeded``; ``denied`` if a PermissionError comes out, ``failed`` if anything else does; or what
+    ``outcome`` was set to. It is part of the action around it (``parent_action``).
+
+    What cannot be recorded is refused before the action begins. If the record cannot be kept in the end, that is raised
+    to whoever performed it, unless an exception is on its way already: then it is a note on that one.
+
+    Attributes:
+        id: The id of the action.
+        outcome: Set it to say how the action ended.
+    """
+
+    def __init__(self, emit: Emit, clock: Callable[[], Instant], operation: str, fields: Mapping[str, object]) -> None:
+        """Record an action; see ``Producer.action``."""
+        self._emit = emit
+        self._clock = clock
+        self._began: Instant = 0
+        self._outer: Token[str | None] | None = None
+        self._fields: dict[str, object] = {"operation": operation}
+        self.id = str(fields.get("action") or uuid4())
+        self.outcome: str | None = None
+        self.note(**fields)
+
+    def note(self, **fields: object) -> None:
+        """Add fields that become known while the action goes on."""
+        fields = dict(fields)
+        if "params" in fields:
+            fields["params_digest"] = digest_of(fields.pop("params"))
+        raw_token = fields.pop("raw_token", None)
+        if isinstance(raw_token, str | bytes):
+            fields["token"] = token_id(raw_token)
+        elif raw_token is not None:
+            raise RefusedError("raw_token is neither a string nor bytes")
+        self._fields |= fields
+
+    def __enter__(self) -> Self:
+        self._began = self._clock()
+        self._fields = {"parent_action": _around.get(), **self._fields}
+        complete = {"event_id": self.id, "source": self.id, "occurred_at": format_instant(self._began)}
+        codec.event_from_document(complete | self._document(FAILED))
+        self._outer = _around.set(self.id)
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> None:
+        self._leave()
+        self._end(error)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> None:
+        self._leave()
+        # The spool waits for the disk, and maybe for room; the loop must not.
+        await asyncio.to_thread(self._end, error)
+
+    def _leave(self) -> None:
+        if self._outer is not None:
+            _around.reset(self._outer)
+
+    def _end(self, error: BaseException | None) -> None:
+        try:
+            self._emit(self._document(self.outcome or _outcome_of(error)), occurred_at=self._began)
+        except DelegraphError as fault:
+            if error is None:
+                raise
+            error.add_note(f"this action was not recorded: {fault}")
+            logger.error("an action was not recorded: %s", fault)  # noqa: TRY400  (the exception on its way has the trace)
+
+    def _document(self, outcome: str) -> dict[str, object]:
+        return {"type": "action.performed", **self._fields, "action": self.id, "outcome": outcome}
+
+
+def _outcome_of(error: BaseException | None) -> str:
+    if error is None:
+        return SUCCEEDED
+    return DENIED if isinstance(error, PermissionError) else FAILED
+
+
+def recorded(
+    function: Callable[_P, _R],
+    begin: Callable[[Mapping[str, object]], Recording],
+    about: Callable[..., Mapping[str, object]] | None,
+) -> Callable[_P, _R]:
+    """A function each call of which is recorded; sync or async as it was.
+
+    Args:
+        function: What is called.
+        begin: Makes the recording of one call from the fields that depend on its arguments.
+        about: What these fields are, beside the digest of the arguments.
+
+    Raises:
+        RefusedError: It is a generator, whose call says nothing about what it does.
+    """
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise RefusedError(f"{function.__qualname__} is a generator; record what it does with 'with producer.action'")
+    signature = inspect.signature(function)
+
+    def recording(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Recording:
+        params = dict(signature.bind(*args, **kwargs).arguments)
+        params.pop("self", None)
+        params.pop("cls", None)
+        return begin({"params": params, **(about(*args, **kwargs) if about else {})})
+
+    if inspect.iscoroutinefunction(function):
+
+        @wraps(function)
+        async def call_async(*args: _P.args, **kwargs: _P.kwargs) -> Any:
+            async with recording(args, kwargs):
+                return await function(*args, **kwargs)
+
+        return cast("Callable[_P, _R]", call_async)
+
+    @wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with recording(args, kwargs):
+            return function(*args, **kwargs)
+
+    return call

@@ -1,0 +1,491 @@
+"""Events from what producers have in hand: tokens, AuthZEN requests, MCP tool calls. Pure.
+
+**Nothing is verified here.** The claims of a token are read as they stand, without its signature: pass in what was just
+issued, or what was verified already.
+
+**No token leaves.** Of a token its id is kept (``token_id``), and nothing else but the claims that have a field; of
+parameters a digest; of a context only the members that are asked for by name. Whatever holds a raw credential all the
+same is refused with a CredentialError that does not repeat it.
+
+What comes back is an event in the JSON form without an id, for ``Producer.emit``; add to it what else is known:
+``producer.emit(token_issued_from_jwt(token) | {"delegation": "d-17"})``.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+from uuid import uuid4
+
+import jwt
+
+from ingest.codec import credentials, limits
+from ingest.codec.validation import refuse_credentials
+from lineage.core.model.errors import BadRecordError
+from lineage.core.model.times import EARLIEST, LATEST, Instant, format_instant
+
+Document = dict[str, Any]
+
+_TOKEN_TYPES: Final = "urn:ietf:params:oauth:token-type:"
+# What the header of a JWT says of its type (RFC 9068 section 2.1; transaction tokens), in RFC 8693's words.
+_TYPES_BY_HEADER: Final = {"at+jwt": "access_token", "application/at+jwt": "access_token", "txntoken+jwt": "txn_token"}
+# What says of itself what kind of principal it is, and is the same whoever says it (DESIGN section 2).
+_KIND_PREFIXES: Final = ("human:", "agent:", "service:", "spiffe://")
+# AuthZEN's types of subject that are kinds of principal here.
+_SUBJECT_KINDS: Final = {"user": "human", "human": "human", "agent": "agent", "service": "service"}
+_DEEPEST_ACT: Final = 64
+# The exponents between which ECMAScript writes a number without one.
+_LARGEST_PLAIN: Final = 21
+_SMALLEST_PLAIN: Final = -6
+
+
+# Tokens
+
+
+def token_id(token: str | bytes) -> str:
+    """The id of a token, the same for all who meet it (DESIGN section 2): ``<iss>#<jti>``, else ``sha256:<hex>``.
+
+    Examples:
+        >>> token_id("s3cr3t")
+        'sha256:4e738ca5563c06cfd0018299933d58db1dd8bf97f6973dc99bf6cdc64b5550bd'
+    """
+    text = _text(token)
+    claims = _claims(text)
+    if claims is not None and text.rpartition(".")[2]:  # signed
+        issuer, number = claims.get("iss"), claims.get("jti")
+        if isinstance(issuer, str) and isinstance(number, str) and issuer and number:
+            named = f"{issuer}#{number}"
+            if limits.fault_of_id(named) is None and credentials.find(named) is None:
+                return named
+    return credentials.handle(token)
+
+
+def principal_id(issuer: str | None, subject: str) -> str:
+    """The id of the principal that an issuer calls so.
+
+    An id that says its kind stands for itself; any other subject is unique only at its issuer (RFC 9068 section 6).
+
+    Examples:
+        >>> principal_id("https://idp.example", "human:alice@example.com")
+        'human:alice@example.com'
+        >>> principal_id("https://idp.example", "248289")
+        'https://idp.example#248289'
+    """
+    if issuer is None or subject.startswith(_KIND_PREFIXES):
+        return subject
+    return f"{issuer}#{subject}"
+
+
+def token_issued_from_jwt(
+    token: str | bytes, *, principal: Callable[[str | None, str], str] = principal_id, **fields: object
+) -> Document:
+    """The event that a JWT was issued, from its claims; **its signature is not verified**.
+
+    Args:
+        token: The token, in compact form.
+        principal: Makes the id of a principal from an issuer and a subject.
+        fields: Fields of ``token.issued`` that are known otherwise; they stand before the claims.
+
+    Raises:
+        BadRecordError: It is no JWT whose claims can be read, or a claim cannot be.
+        CredentialError: A claim holds a raw credential.
+    """
+    claims = _claims(_text(token))
+    if claims is None:
+        raise BadRecordError("not-a-jwt", "the token is no signed JWT whose claims can be read")
+    return _safe(
+        {"type": "token.issued", "token": token_id(token), "token_type": _token_type(_text(token))}
+        | _from_claims(claims, principal)
+        | fields
+    )
+
+
+def token_issued_from_exchange(
+    response: Mapping[str, Any],
+    *,
+    subject_token: str | bytes,
+    actor_token: str | bytes | None = None,
+    received_at: Instant,
+    principal: Callable[[str | None, str], str] = principal_id,
+    **fields: object,
+) -> Document:
+    """The event that a token exchange issued a token (RFC 8693); **no signature is verified**.
+
+    Whether it was a delegation or an impersonation is what the issued token says: with an actor or without one. Of an
+    opaque token the subject and the actor are those of the tokens that it was made from, where these can be read.
+
+    Args:
+        response: The answer of the token endpoint.
+        subject_token: The token that was exchanged.
+        actor_token: The token of the actor, if one was sent.
+        received_at: The moment of the answer, from which ``expires_in`` counts.
+        principal: Makes the id of a principal from an issuer and a subject.
+        fields: Fields of ``token.issued`` that are known otherwise; they stand before all else.
+
+    Raises:
+        BadRecordError: There is no token in the answer, or no subject can be read: then state ``subject``.
+        CredentialError: A claim holds a raw credential.
+    """
+    issued = response.get("access_token")
+    if not isinstance(issued, str | bytes) or not issued:
+        raise BadRecordError("missing-field", "access_token is missing: the answer has issued no token")
+    made: Document = {"type": "token.issued", "token": token_id(issued)}
+    claims = _claims(_text(issued))
+    if claims is not None:
+        made |= _from_claims(claims, principal)
+    else:
+        made |= _party(subject_token, "subject", principal)
+        if actor_token is not None:
+            made |= _party(actor_token, "actor", principal)
+    made |= _from_response(response, received_at, claims or {})
+    made["derived_from"] = [{"token": token_id(subject_token), "role": "subject"}]
+    if actor_token is not None:
+        made["derived_from"].append({"token": token_id(actor_token), "role": "actor"})
+    made |= fields
+    made.setdefault("exchange", "delegation" if made.get("actor") else "impersonation")
+    if "subject" not in made:
+        raise BadRecordError("missing-field", "subject is missing: neither token says whose it is, so state it")
+    return _safe(made)
+
+
+def _text(token: str | bytes) -> str:
+    return token.decode("utf-8", errors="surrogateescape") if isinstance(token, bytes) else token
+
+
+def _claims(token: str) -> Mapping[str, Any] | None:
+    """The claims of a signed JWT as they stand; None if it is none."""
+    try:
+        claims: Mapping[str, Any] = jwt.decode(
+            token, options={"verify_signature": False, "verify_aud": False, "verify_exp": False}
+        )
+    except Exception:  # noqa: BLE001  (hostile bytes may raise anything; what was raised may quote them)
+        return None
+    return claims
+
+
+def _token_type(token: str) -> str:
+    typ = jwt.get_unverified_header(token).get("typ")
+    return _TOKEN_TYPES + _TYPES_BY_HEADER.get(typ.lower() if isinstance(typ, str) else "", "jwt")
+
+
+def _from_claims(claims: Mapping[str, Any], principal: Callable[[str | None, str], str]) -> Document:
+    issuer = _string(claims, "iss")
+    made: Document = {"subject": principal(issuer, _required(claims, "sub"))}
+    chain = _actors(claims, issuer, principal)
+    if chain:
+        made["actor"] = chain[-1]
+        made["prior_actors"] = chain[:-1]
+    for claim, name in (("client_id", "client"), ("sid", "session")):
+        if (value := _string(claims, claim)) is not None:
+            made[name] = value if issuer is None else f"{issuer}#{value}"
+    made["scopes"] = _scopes(claims)
+    made["audience"] = _strings(claims, "aud")
+    for claim, name in (("iat", "issued_at"), ("nbf", "not_before"), ("exp", "expires_at")):
+        if (moment := _moment(claims, claim)) is not None:
+            made[name] = format_instant(moment)
+    made["txn"] = _string(claims, "txn")
+    made["key_thumbprint"] = _thumbprint(claims)
+    made["status_list"] = _status_list(claims)
+    return {name: value for name, value in made.items() if value not in (None, [])}
+
+
+def _actors(claims: Mapping[str, Any], issuer: str | None, principal: Callable[[str | None, str], str]) -> list[str]:
+    """The actors, root to leaf: the outermost ``act`` is the current one (RFC 8693 section 4.1)."""
+    chain: list[str] = []
+    act = claims.get("act")
+    while act is not None:
+        if not isinstance(act, Mapping):
+            raise BadRecordError("wrong-kind", "act is no object")
+        if len(chain) == _DEEPEST_ACT:
+            raise BadRecordError("too-deep", f"act is nested deeper than {_DEEPEST_ACT}")
+        # An actor without an issuer of its own is one of whoever says so.
+        issuer = _string(act, "iss") or issuer
+        chain.append(principal(issuer, _required(act, "sub")))
+        act = act.get("act")
+    return chain[::-1]
+
+
+def _from_response(response: Mapping[str, Any], received_at: Instant, claims: Mapping[str, Any]) -> Document:
+    made: Document = {}
+    if (issued_type := _string(response, "issued_token_type")) is not None:
+        made["token_type"] = issued_type
+    if response.get("scope") is not None:  # REQUIRED where it differs from what was asked for
+        made["scopes"] = _scopes({"scope": response["scope"]})
+    seconds = response.get("expires_in")
+    if seconds is not None and claims.get("exp") is None:
+        if isinstance(seconds, str) and seconds.isascii() and seconds.isdigit():
+            seconds = int(seconds[:20])
+        made["expires_at"] = format_instant(_micros(seconds, "expires_in", received_at))
+    return made
+
+
+def _party(token: str | bytes, role: str, principal: Callable[[str | None, str], str]) -> Document:
+    claims = _claims(_text(token))
+    subject = claims.get("sub") if claims else None
+    if claims is None or not isinstance(subject, str):
+        return {}
+    return {role: principal(_string(claims, "iss"), subject)}
+
+
+def _scopes(claims: Mapping[str, Any]) -> list[str]:
+    # RFC 8693 section 4.2: a string, parted by spaces. Some issuers write an array, or `scp`.
+    value = claims.get("scope", claims.get("scp"))
+    return value.split() if isinstance(value, str) else _strings({"scope": value}, "scope")
+
+
+def _thumbprint(claims: Mapping[str, Any]) -> str | None:
+    confirmation = claims.get("cnf")
+    if not isinstance(confirmation, Mapping):
+        return None
+    return _string(confirmation, "jkt") or _string(confirmation, "x5t#S256")
+
+
+def _status_list(claims: Mapping[str, Any]) -> Document | None:
+    status = claims.get("status")
+    entry = status.get("status_list") if isinstance(status, Mapping) else None
+    if not isinstance(entry, Mapping):
+        return None
+    return {"uri": entry.get("uri"), "idx": entry.get("idx")}
+
+
+def _required(claims: Mapping[str, Any], name: str) -> str:
+    value = _string(claims, name)
+    if value is None:
+        raise BadRecordError("missing-field", f"the claim {name} is missing: state the field that it would give")
+    return value
+
+
+def _string(claims: Mapping[str, Any], name: str) -> str | None:
+    value = claims.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise BadRecordError("wrong-kind", f"the claim {name} is no string")
+
+
+def _strings(claims: Mapping[str, Any], name: str) -> list[str]:
+    value = claims.get(name)
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
+    raise BadRecordError("wrong-kind", f"the claim {name} is neither a string nor an array of them")
+
+
+def _moment(claims: Mapping[str, Any], name: str) -> Instant | None:
+    value = claims.get(name)
+    return None if value is None else _micros(value, f"the claim {name}", 0)
+
+
+def _micros(seconds: object, name: str, since: Instant) -> Instant:
+    # RFC 7519 section 2, NumericDate: seconds since 1970, with or without a fraction.
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+        raise BadRecordError("bad-time", f"{name} is no number of seconds")
+    moment = since + (seconds * 1_000_000 if isinstance(seconds, int) else round(seconds * 1_000_000))
+    if not EARLIEST <= moment <= LATEST:
+        raise BadRecordError("bad-time", f"{name} is outside the years 1970 to 9999")
+    return moment
+
+
+# Decisions
+
+
+def decision_from_authzen(
+    request: Mapping[str, Any],
+    response: Mapping[str, Any],
+    *,
+    keep: Sequence[str] = (),
+    **fields: object,
+) -> Document:
+    """The event that a policy decision point permitted or denied a request (AuthZEN Authorization API 1.0).
+
+    Where the context names an ``agent`` and the subject is none, that agent asked on the subject's behalf; else the
+    subject asked.
+
+    Args:
+        request: Subject, action, resource, context.
+        response: Decision, context.
+        keep: The members of the request's context that are kept: what is not named is not, since a context may hold
+            anything, tokens too.
+        fields: Fields of ``decision.made`` that are known otherwise; they stand before all else.
+
+    Raises:
+        BadRecordError: Something that AuthZEN requires is missing, or not of its kind.
+        CredentialError: Something that would be kept holds a raw credential.
+    """
+    permitted = response.get("decision")
+    if not isinstance(permitted, bool):
+        raise BadRecordError("wrong-kind", "decision is neither true nor false")
+    resource = _object(request, "resource")
+    context = request.get("context") or {}
+    if not isinstance(context, Mapping):
+        raise BadRecordError("wrong-kind", "context is no object")
+    made: Document = {
+        "type": "decision.made",
+        "decision": str(uuid4()),
+        "permitted": permitted,
+        "operation": _required(_object(request, "action"), "name"),
+        "resource": {"type": _required(resource, "type"), "id": _required(resource, "id")},
+        "reasons": _reasons(response.get("context")),
+        "context": {name: _as_text(context[name]) for name in keep if context.get(name) is not None},
+    }
+    return _safe(made | _askers(_object(request, "subject"), context) | fields)
+
+
+def _askers(subject: Mapping[str, Any], context: Mapping[str, Any]) -> Document:
+    kind, name = _required(subject, "type"), _required(subject, "id")
+    known = _SUBJECT_KINDS.get(kind)
+    asker = name if known is None or name.startswith(_KIND_PREFIXES) else f"{known}:{name}"
+    agent = context.get("agent")
+    if known not in ("agent", "service") and isinstance(agent, str) and agent:
+        actor = agent if agent.startswith(_KIND_PREFIXES) else f"agent:{agent}"
+        return {"actor": actor, "on_behalf_of": asker}
+    return {"actor": asker}
+
+
+def _reasons(context: object) -> list[str]:
+    """What a decision says of its reasons: a string, a list, or an object of texts by language or code."""
+    found: list[str] = []
+    if isinstance(context, Mapping):
+        for name in ("reason", "reason_admin", "reason_user"):
+            value = context.get(name)
+            if isinstance(value, Mapping):
+                found += [f"{key}: {_as_text(text)}" for key, text in value.items()]
+            elif isinstance(value, list):
+                found += map(_as_text, value)
+            elif value is not None:
+                found.append(_as_text(value))
+    return found
+
+
+def _object(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = record.get(name)
+    if not isinstance(value, Mapping):
+        raise BadRecordError("missing-field", f"{name} is missing, or no object")
+    return value
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    text = canonical(value)
+    if text is None:
+        raise BadRecordError("wrong-kind", "a member of the context is no JSON")
+    return text.decode()
+
+
+# Actions
+
+
+def action_from_mcp(
+    call: Mapping[str, Any], result: Mapping[str, Any] | None, *, tool: str | None = None, **fields: object
+) -> Document:
+    """The event that a tool was called over MCP (``tools/call``), from the request and its answer.
+
+    Of the arguments only a digest is kept, of the result only whether it is an error.
+
+    Args:
+        call: The JSON-RPC request, or its ``params``.
+        result: The JSON-RPC response, or its ``result``; None if there was no answer, which is a failure.
+        tool: The name of the server, where several have tools of one name.
+        fields: Fields of ``action.performed`` that are known otherwise; they stand before all else.
+
+    Raises:
+        BadRecordError: The call names no tool.
+        CredentialError: Something that would be kept holds a raw credential.
+    """
+    params = _object(call, "params") if "params" in call else call
+    name = _required(params, "name")
+    made: Document = {
+        "type": "action.performed",
+        "action": str(uuid4()),
+        "operation": "tools/call",
+        "tool": name if tool is None else f"{tool}/{name}",
+        "outcome": "failed" if _has_failed(result) else "succeeded",
+        "params_digest": digest_of(params.get("arguments") or {}),
+    }
+    return _safe(made | fields)
+
+
+def _has_failed(result: Mapping[str, Any] | None) -> bool:
+    if result is None or result.get("error") is not None:
+        return True
+    inner = result.get("result")
+    return bool((inner if isinstance(inner, Mapping) else result).get("isError"))
+
+
+def digest_of(value: object) -> str | None:
+    """``sha256:<hex>`` of the canonical JSON (RFC 8785) of a value; None if it has none.
+
+    A digest hides only what cannot be guessed: that of a value with few possibilities can be found by trying them.
+
+    Examples:
+        >>> digest_of({"b": 1, "a": 1.0}) == digest_of({"a": 1, "b": 1})
+        True
+    """
+    text = canonical(value)
+    return None if text is None else f"sha256:{hashlib.sha256(text).hexdigest()}"
+
+
+def canonical(value: object) -> bytes | None:
+    """The canonical JSON (RFC 8785) of a value; None if it is no JSON, or nested too deep to be written.
+
+    Whole numbers are written with all their digits, those too that a double cannot hold.
+
+    Examples:
+        >>> canonical({"b": [1.0, 1e21, 0.000001], "a": None})
+        b'{"a":null,"b":[1,1e+21,0.000001]}'
+    """
+    try:
+        return _canonical(value).encode()
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def _canonical(value: object) -> str:
+    match value:
+        case bool() | str() | None:
+            return json.dumps(value, ensure_ascii=False)
+        case int():
+            return str(value)
+        case float():
+            return _number(value)
+        case list() | tuple():
+            return f"[{','.join(map(_canonical, value))}]"
+        case Mapping():
+            if not all(isinstance(name, str) for name in value):
+                raise TypeError("the name of a member is no string")
+            # RFC 8785 section 3.2.3: sorted by UTF-16 code units.
+            names = sorted(value, key=lambda name: name.encode("utf-16-be"))
+            return f"{{{','.join(f'{_canonical(name)}:{_canonical(value[name])}' for name in names)}}}"
+    raise TypeError(f"a {type(value).__name__} is no JSON")
+
+
+def _number(value: float) -> str:
+    """A number as ECMAScript writes it (RFC 8785 section 3.2.2.3): the shortest digits, as Python finds them too."""
+    if not math.isfinite(value):
+        raise ValueError("not a finite number")
+    if value == 0:
+        return "0"
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    text, point = "".join(map(str, digits)), len(digits) + int(exponent)
+    if len(text) <= point <= _LARGEST_PLAIN:
+        text = text.ljust(point, "0")
+    elif 0 < point <= _LARGEST_PLAIN:
+        text = f"{text[:point]}.{text[point:]}"
+    elif _SMALLEST_PLAIN < point <= 0:
+        text = f"0.{'0' * -point}{text}"
+    else:
+        fraction = f".{text[1:]}" if len(text) > 1 else ""
+        text = f"{text[0]}{fraction}e{point - 1:+d}"
+    return f"-{text}" if sign else text
+
+
+def _safe(made: Document) -> Document:
+    """An event without what is absent, and without a raw credential in it."""
+    stated = {name: value for name, value in made.items() if value is not None and value not in ([], {})}
+    refuse_credentials(stated)
+    return stated

@@ -1,0 +1,1 @@
+"""Files and other systems' logs, read into the log."""

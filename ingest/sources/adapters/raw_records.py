@@ -1,0 +1,152 @@
+"""Records out of other people's files, gzipped or not. A bad record spoils no other.
+
+What is read:
+
+- JSON lines, one record a line; blank lines are not read.
+- JSON documents, one after the other, on one line or many: an object is a record, an array is a list of
+  records, and so is ``{"Records": [...]}``, the form in which CloudTrail delivers its files.
+- ``{"title": ..., "event": {...}}``, as in AWS's documentation: the record is the inner object.
+
+Memory: one record and two blocks, whatever the size of the file. A record may have 16 MiB; a larger one is
+passed over and reported.
+"""
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Final, NamedTuple, NoReturn, cast
+
+from ingest.sources.adapters.json_documents import BLOCK_BYTES, RECORD_BYTES, SPACE, Cut, cut, is_document, too_large
+from ingest.sources.gzip_reader import MAGIC, BrokenGzipError, Gzipped
+from lineage.core.model.errors import BadRecordError
+
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+
+class RawRecord(NamedTuple):
+    """One record as read.
+
+    Attributes:
+        position: 1-based: the number of the line, or of the record in a document.
+        raw: Its bytes as they stand in the file. They may hold credentials: keep what ``safe_raw`` gives.
+        value: The object read, without its wrapper.
+        fault: What is wrong, if it could not be read.
+    """
+
+    position: int
+    raw: bytes
+    value: dict[str, Any] | None = None
+    fault: BadRecordError | None = None
+
+
+def plain(stream: BinaryIO) -> io.BufferedReader:
+    """A stream with its gzip taken off, if its first bytes say that it has one. It closes nothing."""
+    reader = _buffered(stream)
+    if reader.peek(2)[:2] == MAGIC:
+        return _buffered(Gzipped(reader))
+    return reader
+
+
+def first_bytes(reader: io.BufferedReader) -> bytes:
+    """What a plain stream begins with, at most 64 KiB, without taking it; empty if its gzip is broken."""
+    try:
+        return reader.peek(BLOCK_BYTES)
+    except BrokenGzipError:
+        return b""
+
+
+def read_records(stream: BinaryIO) -> Iterator[RawRecord]:
+    """The records of a file in the order in which they stand; what cannot be read comes with its fault."""
+    reader = plain(stream)
+    position = 0
+    try:
+        if reader.peek(3)[:3] == _BYTE_ORDER_MARK:
+            reader.read(3)
+        head = first_bytes(reader)
+        first = _record(1, Cut(head.lstrip(SPACE).partition(b"\n")[0]))
+        if is_document(head, first_line_is_whole=first.fault is None):
+            numbered = enumerate(cut(reader), start=1)
+        else:
+            numbered = enumerate(_lines(reader), start=1)
+        for position, piece in numbered:
+            if piece.raw or piece.reason:
+                yield _record(position, piece)
+    except BrokenGzipError as error:
+        yield _record(position + 1, Cut(b"", "broken-gzip", f"the file ends here: {error}"))
+
+
+def parse(raw: bytes) -> Any:
+    """Read one JSON value: UTF-8, no name twice in an object, no NaN.
+
+    Raises:
+        BadRecordError: ``utf-8``, ``json``, ``duplicate-key`` or ``too-deep``.
+    """
+    try:
+        return json.loads(raw.decode(), object_pairs_hook=_object, parse_constant=_refuse)
+    except UnicodeDecodeError as error:
+        raise BadRecordError("utf-8", f"it is not UTF-8 at byte {error.start}") from None
+    except RecursionError:
+        raise BadRecordError("too-deep", "its objects and lists are nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise BadRecordError("json", f"{error.msg} at character {error.pos}") from None
+    except ValueError:  # an integer of thousands of digits
+        raise BadRecordError("json", "it holds a number that is too long to read") from None
+
+
+def _buffered(stream: Any) -> io.BufferedReader:
+    return io.BufferedReader(cast("io.RawIOBase", _Unowned(stream)), BLOCK_BYTES)
+
+
+class _Unowned(io.RawIOBase):
+    """Reads from a stream that belongs to someone else, and so leaves it open."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        read = self._stream.read(len(buffer))
+        buffer[: len(read)] = read
+        return len(read)
+
+
+def _lines(reader: io.BufferedReader) -> Iterator[Cut]:
+    """Each line without the white space around it; blank ones too, since they have a number."""
+    while line := reader.readline(RECORD_BYTES + 1):
+        if len(line) <= RECORD_BYTES:
+            yield Cut(line.strip(SPACE))
+            continue
+        yield too_large(line)
+        while line and not line.endswith(b"\n"):
+            line = reader.readline(BLOCK_BYTES)
+
+
+def _record(position: int, piece: Cut) -> RawRecord:
+    try:
+        return RawRecord(position, piece.raw, _value(piece))
+    except BadRecordError as fault:
+        return RawRecord(position, piece.raw, None, fault)
+
+
+def _value(piece: Cut) -> dict[str, Any]:
+    if piece.reason:
+        raise BadRecordError(piece.reason, piece.detail)
+    value = parse(piece.raw)
+    if isinstance(value, dict) and "title" in value and isinstance(value.get("event"), dict):
+        value = value["event"]
+    if not isinstance(value, dict):
+        raise BadRecordError("not-an-object", f"it is a {type(value).__name__} and no object")
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(pairs)
+    if len(read) != len(pairs):
+        raise BadRecordError("duplicate-key", "an object has a name twice: it may say two things")
+    return read
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise BadRecordError("json", f"{constant} is not JSON")

@@ -1,0 +1,237 @@
+"""Files into the log: delegraph's own JSONL, and other people's logs through their adapters.
+
+Every line or record is accounted for: it is appended to the log, put aside with a reason and its place, or skipped by
+an adapter that says why. What is appended is durable before the next part of the file is read, so that a crash loses
+nothing, and reading the same file again appends only duplicates.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+from ingest.codec import api as codec
+from ingest.log.port import Entry, Log, entry_of
+from ingest.projector import unreadable
+from ingest.sources import adapters as foreign
+from ingest.sources.adapters.raw_records import RawRecord
+from ingest.sources.gzip_reader import BrokenGzipError
+from lineage.core.model.errors import BadRecordError, RefusedError
+from lineage.core.model.records import Position, Unreadable
+from lineage.core.model.times import Instant
+
+FORMATS: Final = ("auto", "jsonl", *foreign.FORMATS)
+# Records that are appended in one transaction: large enough that the disk's flush does not count.
+_PART: Final = 5_000
+# A longer line is kept up to here in quarantine, with the digest and the size of what was read of it.
+_LINE_BYTES: Final = 16 * 1024 * 1024
+
+
+class Aside(Protocol):
+    """Where lines go that the log never takes."""
+
+    def put_aside(self, records: Iterable[Unreadable]) -> None:
+        """Keep records in quarantine; one that is there already is not repeated."""
+        ...
+
+
+@dataclass(slots=True)
+class Intake:
+    """What was taken in.
+
+    Attributes:
+        read: Events read, good and bad.
+        quarantined: Those put aside.
+        spans: Where the good ones stand in the log: (first, last) of each run that follows one another.
+        latest: Which of the spans is the last of a topic and partition.
+        records: Records read from files of a foreign format.
+        skipped: Of these, how many say nothing of authority or action, by reason.
+        foreign: Whether any file had a foreign format.
+    """
+
+    read: int = 0
+    quarantined: int = 0
+    spans: list[tuple[Position, Position]] = field(default_factory=list)
+    latest: dict[tuple[str, int], int] = field(default_factory=dict)
+    records: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    foreign: bool = False
+
+
+def take_in(
+    names: Iterable[str],
+    log: Log,
+    aside: Aside,
+    *,
+    format: str,
+    clock: Callable[[], Instant],
+    progress: Callable[[int], None] = lambda _bytes: None,
+) -> Intake:
+    """Append the events of files to the log.
+
+    Args:
+        names: Paths; ``-`` is standard input.
+        log: Where the events go.
+        aside: Where lines go that cannot be read.
+        format: One of FORMATS.
+        clock: The moment at which a line is put aside.
+        progress: Told how many bytes were read, now and then.
+
+    Raises:
+        RefusedError: A file cannot be opened or read; nothing of it, or all before the place, was taken in.
+    """
+    intake = Intake()
+    for path in names:
+        with _opened(path) as stream:
+            # A file's name may be no UTF-8; what is kept of it must be.
+            name = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+            reader = foreign.plain(stream)
+            found = foreign.detect(foreign.first_bytes(reader)) if format == "auto" else format
+            if found == "avro":
+                raise RefusedError(f"{name} holds Avro, not lines of JSON; publish it to the log instead")
+            records = _own(name, reader, clock) if found == "jsonl" else _foreign(name, reader, found, clock, intake)
+            take_in_records(records, log, aside, intake, progress=progress)
+    return intake
+
+
+def take_in_records(
+    records: Iterable[tuple[Entry | Unreadable, int]],
+    log: Log,
+    aside: Aside,
+    intake: Intake,
+    *,
+    progress: Callable[[int], None] = lambda _bytes: None,
+) -> None:
+    """Append records that were read to the log, and put aside those that could not be.
+
+    Args:
+        records: Each with how many bytes it had.
+        log: Where the good ones go.
+        aside: Where the bad ones go.
+        intake: What is counted so far.
+        progress: Told how many bytes were read, now and then.
+    """
+    for good, bad, size in _in_parts(records):
+        if bad:
+            aside.put_aside(bad)
+        if good:
+            _append(log, good, intake)
+        intake.read += len(good) + len(bad)
+        intake.quarantined += len(bad)
+        progress(size)
+
+
+def refuse_unreadable(names: Iterable[str]) -> None:
+    """Open every file once, so that a wrong name is told before anything is taken in.
+
+    Raises:
+        RefusedError: One of them cannot be opened.
+    """
+    for name in names:
+        with _opened(name):
+            pass
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[BinaryIO]:
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        with Path(name).open("rb") as stream:
+            yield stream
+    except FileNotFoundError as error:
+        raise RefusedError(f"there is no file {name}") from error
+    except IsADirectoryError as error:
+        raise RefusedError(f"{name} is a folder; name the files in it") from error
+    except PermissionError as error:
+        raise RefusedError(f"{name} may not be read") from error
+
+
+# A good record, or a bad one; and how many bytes it had.
+_Read = tuple[Entry | Unreadable, int]
+
+
+def _in_parts(
+    records: Iterable[_Read],
+) -> Iterator[tuple[list[Entry], list[Unreadable], int]]:
+    good: list[Entry] = []
+    bad: list[Unreadable] = []
+    size = 0
+    for record, length in records:
+        if isinstance(record, Unreadable):
+            bad.append(record)
+        else:
+            good.append(record)
+        size += length
+        if len(good) + len(bad) >= _PART:
+            yield good, bad, size
+            good, bad, size = [], [], 0
+    yield good, bad, size
+
+
+def _append(log: Log, entries: list[Entry], intake: Intake) -> None:
+    for position in sorted(log.append(entries)):
+        place = (position.topic, position.partition)
+        if place in intake.latest:
+            first, last = intake.spans[intake.latest[place]]
+            if last.offset + 1 == position.offset:
+                intake.spans[intake.latest[place]] = (first, position)
+                continue
+        intake.latest[place] = len(intake.spans)
+        intake.spans.append((position, position))
+
+
+def _own(name: str, stream: BinaryIO, clock: Callable[[], Instant]) -> Iterator[_Read]:
+    """Delegraph's own lines. Blank ones are not read."""
+    for place, (line, length, fault) in enumerate(_lines(stream), start=1):
+        raw = line.rstrip(b"\r\n")
+        if not raw.strip() and fault is None:
+            continue
+        try:
+            if fault is not None:
+                raise fault
+            event = codec.decode_line(raw)  # refuses a line that is too large
+            yield entry_of(event), length
+        except BadRecordError as error:
+            yield unreadable(raw, error, number=None, origin=name, place=place, recorded_at=clock()), length
+
+
+def _lines(stream: BinaryIO) -> Iterator[tuple[bytes, int, BadRecordError | None]]:
+    """The lines with their lengths; of one that nobody can mean the beginning; at last what breaks the file off."""
+    try:
+        while line := stream.readline(_LINE_BYTES):
+            length, rest = len(line), line
+            while len(rest) == _LINE_BYTES and not rest.endswith(b"\n"):
+                rest = stream.readline(_LINE_BYTES)
+                length += len(rest)
+            yield line, length, None
+    except BrokenGzipError as error:
+        yield b"", 0, BadRecordError("broken-gzip", f"the file ends here: {error}")
+
+
+def _foreign(name: str, stream: BinaryIO, found: str, clock: Callable[[], Instant], intake: Intake) -> Iterator[_Read]:
+    """Records of a foreign log, as the events that its adapter makes of them."""
+    intake.foreign = True
+    for record, translation in foreign.translations(foreign.read_records(stream), found):
+        intake.records += 1
+        length = len(record.raw)
+        if translation.skipped is not None:
+            intake.skipped[translation.skipped] += 1
+        elif translation.fault is not None:
+            yield _put_aside(name, record, translation.fault, clock), length
+        for document in translation.events:
+            try:
+                event = codec.event_from_document(document)
+                yield entry_of(event), length
+            except BadRecordError as fault:
+                yield _put_aside(name, record, fault, clock), length
+            length = 0
+
+
+def _put_aside(name: str, record: RawRecord, fault: BadRecordError, clock: Callable[[], Instant]) -> Unreadable:
+    raw = foreign.safe_raw(record)
+    return unreadable(raw, fault, number=None, origin=name, place=record.position, recorded_at=clock())

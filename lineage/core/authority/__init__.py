@@ -1,0 +1,1 @@
+"""The rule of authority: which elements are dead, the chain behind an action, and what does not fit."""

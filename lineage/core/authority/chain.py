@@ -1,0 +1,260 @@
+"""The chain: who stood behind a token, a delegation or an action, root first.
+
+DESIGN section 4, "The chain"; the numbers in the comments are its numbers. A chain says where each hop's word comes
+from: a ``delegation``, a ``token``, or only ``asserted`` (prior actors, and what an action says of itself). Where there
+was a choice it is reported (``branch``), and where the words of tokens and delegations do not fit (``mismatch``).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from lineage.core.authority.elements import Element, Stated, split_key, stated
+from lineage.core.authority.rule import Gap, gaps
+from lineage.core.authority.world import World
+
+# An `actor` token says who wields the new one; it is no ancestor on the path (DESIGN section 4, chain 1).
+PATH_ROLES: Final = frozenset({"subject", "refresh", "replaced", "parent"})
+
+
+class Hop(NamedTuple):
+    """One party in a chain.
+
+    Attributes:
+        principal: The id as stated.
+        evidence: ``delegation``, ``token`` or ``asserted``.
+        source: Whose word it is.
+        element: Key of the token or delegation that says so; None for what an action says of itself.
+    """
+
+    principal: str
+    evidence: str
+    source: str
+    element: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Who stood behind something, root first.
+
+    Attributes:
+        hops: The parties; neighbours differ.
+        tokens: Keys of the tokens on the path, root first.
+        delegations: Keys of the delegations on the path, root first.
+        branches: Key of each element on a path that had several parents to choose from, with those not taken.
+        mismatch: What does not fit between the tokens' words and the delegations', as sentences.
+    """
+
+    hops: tuple[Hop, ...] = ()
+    tokens: tuple[str, ...] = ()
+    delegations: tuple[str, ...] = ()
+    branches: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    mismatch: tuple[str, ...] = ()
+
+    @property
+    def root(self) -> str | None:
+        """The first party, or None where nothing is named."""
+        return self.hops[0].principal if self.hops else None
+
+
+def chain_of(world: World, key: str) -> Chain:
+    """The chain of a token or a delegation; empty if nobody granted it.
+
+    Cost:
+        The length of the paths, times the parents of each element on them.
+    """
+    if not world.graph.granted(key):
+        return Chain()
+    branches: dict[str, tuple[str, ...]] = {}
+    if split_key(key)[0] == "delegation":
+        path = _path(world, key, branches)
+        return Chain(
+            hops=_collapse(world, _said_by_delegations(world, path)),
+            delegations=path,
+            branches=branches,
+            mismatch=_broken_links(world, path),
+        )
+
+    tokens = _path(world, key, branches)
+    said = _said_by_tokens(world, tokens)
+    # (3): the token, or the nearest one above it on its path, that names a granted delegation.
+    for position in range(len(tokens) - 1, -1, -1):
+        delegation = _delegation_of(world, tokens[position])
+        if delegation is not None:
+            break
+    else:
+        return Chain(hops=_collapse(world, said), tokens=tokens, branches=branches)  # (2)
+
+    delegations = _path(world, delegation, branches)
+    granted = _said_by_delegations(world, delegations)
+    granted += [hop for token in tokens[position:] if (hop := wielder(world, token))]
+    first = granted[0].principal
+    above = next((i for i, hop in enumerate(said) if world.principals.same(hop.principal, first)), None)
+    front: list[Hop] = []
+    if above is not None:
+        front = said[:above]
+    mismatch = _broken_links(world, delegations)
+    if not _stands_in(world, _collapse(world, said), front + granted):
+        mismatch = (*mismatch, "what the tokens say does not stand, in order, in what the delegations say")
+    if above is None and world.principals.kind(first) != "human" and not _among(world, said[0], granted):
+        front = [said[0]]
+    return Chain(_collapse(world, front + granted), tokens, delegations, branches, mismatch)
+
+
+def chain_of_action(world: World, action: str) -> Chain:
+    """The chain of an action: that of its authority, and last whoever acted without standing in it."""
+    authority = world.authority(action)
+    actor = world.action_field(action, "actor")
+    if authority is None or not world.graph.granted(authority):
+        behalf = world.action_field(action, "on_behalf_of")
+        return Chain(hops=_collapse(world, [_asserted(said) for said in (behalf, actor) if said]))
+    chain = chain_of(world, authority)
+    if actor is None or _among(world, _asserted(actor), chain.hops):
+        return chain
+    return Chain((*chain.hops, _asserted(actor)), chain.tokens, chain.delegations, chain.branches, chain.mismatch)
+
+
+def action_gaps(world: World, action: str, chain: Chain) -> list[Gap]:
+    """What is missing behind an action.
+
+    Every dependency of its authority, at any depth, that nobody granted; whatever it names and nobody granted; and its
+    root, if that is only asserted.
+    """
+    authority = world.authority(action)
+    found = set(gaps(world, [authority] if authority else []))
+    for key in world.authorities_named(action):
+        if not world.graph.granted(key):
+            kind, id_ = split_key(key)
+            found.add(Gap(kind, id_, f"no event granted this {kind}"))
+    decision = stated(world.actions.get(action), "decision")
+    if decision and decision.value not in world.decisions:
+        found.add(Gap("decision", decision.value, "no event tells of this decision"))
+    if chain.hops and chain.hops[0].evidence == "asserted":
+        found.add(Gap("principal", chain.hops[0].principal, "this root is only asserted: nobody granted anything"))
+    return sorted(found, key=lambda gap: (gap.kind, gap.id))
+
+
+def wielder(world: World, token: str) -> Hop | None:
+    """Who wields a token, as the tokens say.
+
+    Its actor, else the actor or subject of the ``actor`` token that it was exchanged with (of several the earliest
+    issued, then the smallest id); None if it has neither: the subject itself acts.
+    """
+    element = world.graph.element(token)
+    assert element  # noqa: S101 (only granted tokens stand on a path)
+    if (actor := stated(element.facts, "actor")) is not None:
+        return _hop(actor, "token", token)
+    with_actor = [
+        other
+        for key, roles in element.parents.items()
+        if "actor" in roles and (other := world.graph.element(key)) is not None
+    ]
+    if not with_actor:
+        return None
+    other = min(with_actor, key=lambda candidate: (candidate.issued_at, candidate.id))
+    said = stated(other.facts, "actor") or stated(other.facts, "subject")
+    assert said  # noqa: S101 (a token has a subject)
+    return _hop(said, "token", token)
+
+
+def _path(world: World, key: str, branches: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """(1): up from an element, through what was granted; root first. No element twice."""
+    path = [key]
+    on_path = {key}
+    while True:
+        element = world.graph.element(path[-1])
+        assert element  # noqa: S101 (only granted ones are taken)
+        candidates = [
+            parent
+            for parent_key, roles in element.parents.items()
+            if parent_key not in on_path
+            and not PATH_ROLES.isdisjoint(roles)
+            and (parent := world.graph.element(parent_key)) is not None
+        ]
+        if not candidates:
+            return tuple(reversed(path))
+        if len(candidates) > 1:
+            candidates.sort(key=lambda parent: (not _fits(world, parent, element), parent.issued_at, parent.id))
+            branches[element.key] = tuple(sorted(parent.key for parent in candidates[1:]))
+        path.append(candidates[0].key)
+        on_path.add(candidates[0].key)
+
+
+def _fits(world: World, parent: Element, child: Element) -> bool:
+    if child.key.startswith("token:"):
+        return world.principals.same(parent.first("subject"), child.first("subject"))
+    return world.principals.same(parent.first("delegatee"), child.first("delegator"))
+
+
+def _said_by_tokens(world: World, tokens: Sequence[str]) -> list[Hop]:
+    """(2): the oldest token's subject, its prior actors, then each token's wielder down the path."""
+    oldest = world.graph.element(tokens[0])
+    assert oldest  # noqa: S101
+    subject = stated(oldest.facts, "subject")
+    assert subject  # noqa: S101 (a token has a subject)
+    hops = [_hop(subject, "token", oldest.key)]
+    if (prior := stated(oldest.facts, "prior_actors")) is not None:
+        source = prior.fact.event.source
+        hops += [Hop(principal, "asserted", source, oldest.key) for principal in prior.value]
+    return hops + [hop for token in tokens if (hop := wielder(world, token))]
+
+
+def _said_by_delegations(world: World, delegations: Sequence[str]) -> list[Hop]:
+    hops = []
+    for key in delegations:
+        element = world.graph.element(key)
+        assert element  # noqa: S101
+        for role in ("delegator", "delegatee"):
+            said = stated(element.facts, role)
+            assert said  # noqa: S101 (a delegation has both)
+            hops.append(_hop(said, "delegation", key))
+    return hops
+
+
+def _delegation_of(world: World, token: str) -> str | None:
+    """The first delegation, in the order of its facts, that a token names and that was granted."""
+    for fact in world.graph.facts.get(token):
+        delegation = getattr(fact.event.body, "delegation", None)
+        if delegation is not None and world.graph.granted(f"delegation:{delegation}"):
+            return f"delegation:{delegation}"
+    return None
+
+
+def _broken_links(world: World, delegations: Sequence[str]) -> tuple[str, ...]:
+    """The delegators on a path who are not the delegatee of any granted parent."""
+    broken = []
+    for key in delegations:
+        element = world.graph.element(key)
+        assert element  # noqa: S101
+        parents = [parent for name in element.parents if (parent := world.graph.element(name)) is not None]
+        delegator = element.first("delegator")
+        if parents and not any(world.principals.same(parent.first("delegatee"), delegator) for parent in parents):
+            broken.append(f"{delegator}, who granted {key}, is not the delegatee of a parent of it")
+    return tuple(broken)
+
+
+def _collapse(world: World, hops: Iterable[Hop]) -> tuple[Hop, ...]:
+    """(4): neighbours that are equal collapse; the first stands."""
+    kept: list[Hop] = []
+    for hop in hops:
+        if not kept or not world.principals.same(kept[-1].principal, hop.principal):
+            kept.append(hop)
+    return tuple(kept)
+
+
+def _stands_in(world: World, words: Iterable[Hop], chain: Iterable[Hop]) -> bool:
+    """Whether the principals of one list stand, in order, among those of another."""
+    rest = iter(chain)
+    return all(any(world.principals.same(word.principal, hop.principal) for hop in rest) for word in words)
+
+
+def _among(world: World, wanted: Hop, hops: Iterable[Hop]) -> bool:
+    return any(world.principals.same(wanted.principal, hop.principal) for hop in hops)
+
+
+def _hop(said: Stated, evidence: str, element: str) -> Hop:
+    return Hop(said.value, evidence, said.fact.event.source, element)
+
+
+def _asserted(said: Stated) -> Hop:
+    return Hop(said.value, "asserted", said.fact.event.source, None)

@@ -1,0 +1,236 @@
+"""Elements: the tokens and delegations that can be alive or dead, and how several facts about one add up.
+
+DESIGN section 3, "Several events", and section 4, "Dependencies". Pure: facts in, values out.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from lineage.core.model.events import DelegationGranted, Event, Fact, TokenIssued, digest, fact_order
+from lineage.core.model.times import NEVER, Instant
+
+ELEMENT_KINDS: Final = frozenset({"token", "delegation"})
+NAME_KINDS: Final = frozenset({"principal", "workload", "session", "client"})
+
+
+def key_of(kind: str, id_: str) -> str:
+    """The key of a thing: ``KIND:ID``, where principals and workloads are one namespace (DESIGN section 4)."""
+    return f"principal:{id_}" if kind == "workload" else f"{kind}:{id_}"
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """A key's kind and id, split at the first colon."""
+    kind, _, id_ = key.partition(":")
+    return kind, id_
+
+
+def by_id(key: str) -> tuple[str, str]:
+    """How keys are sorted in receipts and verdicts: by id, then by kind."""
+    kind, _, id_ = key.partition(":")
+    return id_, kind
+
+
+class Stated(NamedTuple):
+    """A value and the fact whose word it is."""
+
+    value: Any
+    fact: Fact
+
+
+def in_order(facts: Iterable[Fact]) -> tuple[Fact, ...]:
+    """Facts in the order in which they add up, each content once, with the earliest moment at which it was recorded."""
+    once: dict[Event, Fact] = {}
+    for fact in facts:
+        known = once.setdefault(fact.event, fact)
+        if fact.recorded_at < known.recorded_at:
+            once[fact.event] = fact
+    return tuple(once.values()) if len(once) == 1 else tuple(sorted(once.values(), key=fact_order))
+
+
+class FactIndex:
+    """Facts by key, in order; what was added is put in order when it is asked for."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._ordered: dict[str, tuple[Fact, ...]] = {}
+        self._added: dict[str, list[Fact]] = {}
+
+    def add(self, key: str, fact: Fact) -> None:
+        """Put a fact under a key. A duplicate changes nothing."""
+        if key in self._ordered:
+            self._added.setdefault(key, []).append(fact)
+        else:
+            self._ordered[key] = (fact,)
+
+    def get(self, key: str) -> tuple[Fact, ...]:
+        """The facts under a key, as ``in_order`` gives them; empty if there are none."""
+        if key in self._added:
+            self._ordered[key] = in_order((*self._ordered[key], *self._added.pop(key)))
+        return self._ordered.get(key, ())
+
+    def __contains__(self, key: object) -> bool:
+        """Whether there is any fact under a key."""
+        return key in self._ordered
+
+    def __iter__(self) -> Iterator[str]:
+        """The keys."""
+        return iter(self._ordered)
+
+    def __len__(self) -> int:
+        """How many keys there are."""
+        return len(self._ordered)
+
+
+def stated(facts: Sequence[Fact], field: str) -> Stated | None:
+    """The first fact, in order, that states the field: absent, null and the empty list state nothing."""
+    for fact in facts:
+        value = getattr(fact.event.body, field, None)
+        if value is not None and value != ():
+            return Stated(value, fact)
+    return None
+
+
+def last_stated(facts: Sequence[Fact], field: str) -> Stated | None:
+    """The last that states it: what holds for the display name, owner, purpose and environment of a principal."""
+    return stated(facts[::-1], field)
+
+
+def disagreements(facts: Sequence[Fact], fields: Iterable[str]) -> list[tuple[str, list[Stated]]]:
+    """The fields of which several values were stated, each value with the first fact that states it."""
+    found = []
+    for field in fields:
+        values: dict[Any, Stated] = {}
+        for fact in facts:
+            value = getattr(fact.event.body, field, None)
+            if value is not None and value != ():
+                values.setdefault(value, Stated(value, fact))
+        if len(values) > 1:
+            found.append((field, list(values.values())))
+    return found
+
+
+class Element(NamedTuple):
+    """A token or a delegation that was granted: everything claimed of it, added up.
+
+    Attributes:
+        key: ``KIND:ID``.
+        facts: What granted it, in order. Not empty.
+        issued_at: The earliest issue time.
+        not_before: The first stated, or None.
+        ends_at: The latest stated ``expires_at``; NEVER if none was stated.
+        parents: Key of each dependency, with the roles it was claimed in (a delegation's own are ``parent`` and
+            ``delegation``). The union of all claims.
+        names: Key of everything that it names: subject, actor, workload, session, client; delegator, delegatee.
+            The union of all claims.
+    """
+
+    key: str
+    facts: tuple[Fact, ...]
+    issued_at: Instant
+    not_before: Instant | None
+    ends_at: Instant
+    parents: dict[str, tuple[str, ...]]
+    names: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """The id without the kind."""
+        return split_key(self.key)[1]
+
+    @property
+    def expires_at(self) -> Instant | None:
+        """The latest stated ``expires_at``, or None."""
+        return None if self.ends_at == NEVER else self.ends_at
+
+    def first(self, field: str) -> Any:
+        """The first stated value of a field, or None."""
+        found = stated(self.facts, field)
+        return found.value if found else None
+
+
+def granted_key(body: object) -> str | None:
+    """The key of the element that a body grants, if it grants one."""
+    match body:
+        case TokenIssued():
+            return f"token:{body.token}"
+        case DelegationGranted():
+            return f"delegation:{body.delegation}"
+        case _:
+            return None
+
+
+def names_of(body: TokenIssued | DelegationGranted) -> list[str]:
+    """The keys of all that one grant names (DESIGN section 4, "Dependencies")."""
+    if isinstance(body, DelegationGranted):
+        return [f"principal:{body.delegator}", f"principal:{body.delegatee}"]
+    names = [f"principal:{body.subject}"]
+    if body.actor is not None:
+        names.append(f"principal:{body.actor}")
+    if body.workload is not None:
+        names.append(f"principal:{body.workload}")
+    if body.session is not None:
+        names.append(f"session:{body.session}")
+    if body.client is not None:
+        names.append(f"client:{body.client}")
+    return names
+
+
+def dependencies_of(body: TokenIssued | DelegationGranted) -> list[tuple[str, str]]:
+    """The (key, role) of all that one grant depends on."""
+    if isinstance(body, DelegationGranted):
+        return [(f"delegation:{parent}", "parent") for parent in body.parents]
+    found = [(f"token:{token}", role) for token, role in body.derived_from]
+    if body.delegation is not None:
+        found.append((f"delegation:{body.delegation}", "delegation"))
+    return found
+
+
+def add_up(key: str, facts: tuple[Fact, ...]) -> Element:
+    """Everything that was claimed of one element, as one value.
+
+    Args:
+        key: ``KIND:ID``.
+        facts: The facts that granted it, as ``in_order`` gives them. Not empty.
+    """
+    if len(facts) == 1:  # nearly every element: worth a path of its own
+        occurred_at, body = facts[0].event.occurred_at, facts[0].event.body
+        assert isinstance(body, TokenIssued | DelegationGranted)  # noqa: S101 (the caller chose them by granted_key)
+        issued_at = body.issued_at if isinstance(body, TokenIssued) and body.issued_at is not None else occurred_at
+        parents: dict[str, tuple[str, ...]] = {}
+        for parent, role in dependencies_of(body):
+            known = parents.get(parent)
+            if known is None:
+                parents[parent] = (role,)
+            elif role not in known:
+                parents[parent] = (*known, role)
+        ends_at = NEVER if body.expires_at is None else body.expires_at
+        names = tuple(dict.fromkeys(names_of(body)))
+        return Element(key, facts, issued_at, body.not_before, ends_at, parents, names)
+    singles = [add_up(key, (fact,)) for fact in facts]
+    merged: dict[str, tuple[str, ...]] = {}
+    for single in singles:
+        for parent, roles in single.parents.items():
+            merged[parent] = tuple(dict.fromkeys((*merged.get(parent, ()), *roles)))
+    ends = [single.ends_at for single in singles if single.ends_at != NEVER]
+    return Element(
+        key,
+        facts,
+        min(single.issued_at for single in singles),
+        next((single.not_before for single in singles if single.not_before is not None), None),
+        max(ends, default=NEVER),
+        merged,
+        tuple(dict.fromkeys(name for single in singles for name in single.names)),
+    )
+
+
+# The same facts are cited again and again: by every action of a token that does not fit, by every look at one.
+_digest = lru_cache(maxsize=4_096)(digest)
+
+
+def cite(facts: Iterable[Fact]) -> list[dict[str, str]]:
+    """Facts as findings cite them: source, event id and the digest of the content."""
+    return [
+        {"source": fact.event.source, "event_id": fact.event.event_id, "digest": _digest(fact.event)}
+        for fact in in_order(facts)
+    ]

@@ -1,0 +1,313 @@
+"""Findings: what does not fit together, each with the facts that show it. A finding is never a verdict.
+
+The kinds are those that DESIGN names: ``branch``, ``chain-mismatch``, ``disagreement``, ``cycle``, ``suspect``,
+``wielder-mismatch``, ``delegation-mismatch``, ``subject-mismatch``, ``kind-contradiction``, ``shared-order-id``,
+``lift-without-effect``, ``far-effective-at``, ``sequence-hole``; ``unauthorised`` for what is kept and no part of the
+state; and ``subject-change``, where a token on a path has another subject than the one before it and neither an actor
+nor a delegation says how (ADR 0006); ``shared-status-list``, where two tokens have one place. What does not fit in
+acknowledgements and in late uses is in ``closure.py``.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import networkx as nx
+
+from lineage.core.authority.chain import Chain, wielder
+from lineage.core.authority.elements import disagreements, split_key, stated
+from lineage.core.authority.orders import far_apart, lift_effect
+from lineage.core.authority.principals import declared_kind
+from lineage.core.authority.rule import aliases
+from lineage.core.authority.world import World
+from lineage.core.model.events import Fact, PrincipalRegistered
+from lineage.core.model.times import Instant, format_instant
+
+# Fields of which the first stated value holds, so that a second value is worth a look. What unites (dependencies,
+# names, aliases), what changes (a principal's name or owner) and what is the latest (expiry) is not among them, but
+# names that differ are: they say that two sources saw one id in two hands.
+_COMPARED: Final[dict[str, tuple[str, ...]]] = {
+    "token": (
+        "subject", "actor", "prior_actors", "client", "session", "delegation", "token_type", "scopes", "audience",
+        "not_before", "workload", "key_thumbprint", "exchange", "status_list",
+    ),
+    "delegation": (
+        "delegator", "delegatee", "scopes", "audience", "purpose", "task", "max_depth", "not_before",
+        "instruction_source", "approved_by",
+    ),
+    "principal": ("kind", "max_delegation_depth"),
+    "decision": (
+        "permitted", "operation", "resource", "token", "actor", "on_behalf_of", "workload", "session", "delegation",
+        "policy", "reasons", "context", "approved_by",
+    ),
+    "action": (
+        "operation", "outcome", "tool", "resource", "token", "actor", "prior_actors", "workload", "session",
+        "delegation", "decision", "on_behalf_of", "key_thumbprint", "parent_action", "params_digest",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that does not fit.
+
+    Attributes:
+        kind: One of the kinds above.
+        of: ``KIND:ID`` of what it is about.
+        why: One sentence for people.
+        facts: What shows it.
+    """
+
+    kind: str
+    of: str
+    why: str
+    facts: tuple[Fact, ...]
+
+
+def chain_findings(world: World, key: str, chain: Chain, at: Instant) -> list[Finding]:
+    """What does not fit in the chain of an element."""
+    found: list[Finding] = []
+    path = (*chain.tokens, *chain.delegations)
+    for element, others in chain.branches.items():
+        why = f"{element} has other parents than the one on this path: {', '.join(others)}"
+        found.append(Finding("branch", element, why, world.graph.facts.get(element)))
+    found += [Finding("chain-mismatch", key, why, _facts_of(world, path)) for why in chain.mismatch]
+    found += cycles(world, key)
+    for element in path:
+        found += element_findings(world, element, at)
+    found += _subject_changes(world, chain)
+    for principal in dict.fromkeys(hop.principal for hop in chain.hops):
+        found += principal_findings(world, principal)
+    return found
+
+
+def element_findings(world: World, key: str, at: Instant) -> list[Finding]:
+    """What does not fit in what is said of one element: ``disagreement``, ``suspect``, ``shared-status-list``."""
+    facts = world.graph.facts.get(key)
+    shared = [*_shared_places(world, key, facts)]
+    if len(facts) == 1 and not getattr(facts[0].event.body, "prior_actors", ()):
+        return shared
+    found = shared + (list(_disagreements(key, facts)) if len(facts) > 1 else [])
+    element = world.graph.element(key)
+    asserted = {prior for fact in facts for prior in getattr(fact.event.body, "prior_actors", ())}
+    for prior in sorted(asserted):
+        names = set(aliases(world, f"principal:{prior}"))
+        if element and names.isdisjoint(element.names):
+            orders = [order for name in names for order in world.orders.on(name) if order.in_force(at)]
+            if orders:
+                order = min(orders, key=lambda candidate: candidate.rank)
+                why = (
+                    f"{prior}, a prior actor of {key}, is the target of {order.body.revocation}; "
+                    "a prior actor is asserted, so the token is suspect and not dead"
+                )
+                found.append(Finding("suspect", key, why, (*facts, order.fact)))
+    return found
+
+
+def _shared_places(world: World, key: str, facts: Iterable[Fact]) -> Iterator[Finding]:
+    """Where a token stands in a status list and another does: one status cannot say what became of both."""
+    for place in dict.fromkeys(getattr(fact.event.body, "status_list", None) for fact in facts):
+        if place is None:
+            continue
+        others = sorted(other for other in world.listings.tokens.get(place, ()) if other != key)
+        if others:
+            why = f"{key} stands at {place.idx} in {place.uri}, and so does {', '.join(others)}"
+            yield Finding("shared-status-list", key, why, _facts_of(world, (key, *others)))
+
+
+def action_findings(world: World, action: str, chain: Chain, at: Instant) -> list[Finding]:
+    """What does not fit in an action: with its chain, with itself, and with what its token says."""
+    authority = world.authority(action)
+    facts = world.actions.get(action)
+    decision = stated(facts, "decision")
+    found = chain_findings(world, authority, chain, at) if authority else []
+    if not authority:
+        for hop in chain.hops:
+            found += principal_findings(world, hop.principal)
+    found += _disagreements(f"action:{action}", facts)
+    if decision:
+        found += decision_findings(world, decision.value)
+    return found + list(_token_mismatches(world, action))
+
+
+def decision_findings(world: World, decision: str) -> list[Finding]:
+    """What does not fit in what is said of one decision: ``disagreement``."""
+    return list(_disagreements(f"decision:{decision}", world.decisions.get(decision)))
+
+
+def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
+    """Where the action's own actor, workload, key, delegation or on_behalf_of is not what its token says.
+
+    A token says for whom it was made, not who held it.
+    """
+    facts = world.actions.get(action)
+    named = stated(facts, "token")
+    key = f"token:{named.value}" if named else None
+    element = world.graph.element(key) if key else None
+    if key is None or element is None:
+        return
+    same = world.principals.same
+    held_by = wielder(world, key)
+    wields = held_by.principal if held_by else element.first("subject")
+    cited = (*facts, *element.facts)
+    for field, kind, expected, compare in (
+        ("actor", "wielder-mismatch", wields, same),
+        ("workload", "wielder-mismatch", element.first("workload"), same),
+        ("key_thumbprint", "wielder-mismatch", element.first("key_thumbprint"), str.__eq__),
+        ("delegation", "delegation-mismatch", element.first("delegation"), str.__eq__),
+        ("on_behalf_of", "subject-mismatch", element.first("subject"), same),
+    ):
+        said = stated(facts, field)
+        if said is not None and expected is not None and not compare(said.value, expected):
+            why = f"action:{action} was done with {field} {said.value}; {key} was made for {expected}"
+            yield Finding(kind, f"action:{action}", why, cited)
+
+
+def principal_findings(world: World, id_: str) -> list[Finding]:
+    """What does not fit in what is said of a principal: ``kind-contradiction``, ``disagreement``."""
+    facts = world.principals.registrations.get(id_)
+    if not facts:
+        return []
+    declared = declared_kind(id_)
+    contradicting = [
+        fact
+        for fact in facts
+        if isinstance(fact.event.body, PrincipalRegistered) and declared not in (None, fact.event.body.kind)
+    ]
+    found = list(_disagreements(f"principal:{id_}", facts))
+    if contradicting:
+        kinds = sorted({fact.event.body.kind for fact in contradicting})  # type: ignore[union-attr]
+        why = f"{id_} is of the kind {declared} by its prefix and was registered as {', '.join(kinds)}"
+        found.append(Finding("kind-contradiction", f"principal:{id_}", why, tuple(contradicting)))
+    return found
+
+
+def order_findings(world: World, revocation: str) -> list[Finding]:
+    """What does not fit in the orders and lifts of one id: ``shared-order-id``, ``lift-without-effect``."""
+    orders, lifts = world.orders.by_id.get(revocation), world.orders.lifts.get(revocation)
+    of = f"revocation:{revocation}"
+    found = []
+    if len(orders) > 1:
+        why = f"{len(orders)} orders share the id {revocation}; all of them stand"
+        found.append(Finding("shared-order-id", of, why, orders))
+    for given in orders:
+        effective_at, given_at = world.orders.resolve(given).effective_at, given.event.occurred_at
+        if far_apart(effective_at, given_at):
+            why = (
+                f"{revocation} was ordered at {format_instant(given_at)} and takes effect at "
+                f"{format_instant(effective_at)}, more than a year away"
+            )
+            found.append(Finding("far-effective-at", of, why, (given,)))
+    for lift in lifts:
+        applies_to = [order for order in orders if order.event.occurred_at <= lift.event.occurred_at]
+        if not applies_to:
+            why = f"no order {revocation} was given before this lift of {format_instant(lift.event.occurred_at)}"
+            found.append(Finding("lift-without-effect", of, why, (lift,)))
+        for fact in applies_to:
+            order = world.orders.resolve(fact)
+            if order.on_element and not order.suspends and lift_effect(lift) > order.effective_at:
+                why = f"{revocation} revoked {order.key} for good before this lift; lifting it brings nothing back"
+                found.append(Finding("lift-without-effect", of, why, (fact, lift)))
+    return found
+
+
+def cycles(world: World, key: str) -> list[Finding]:
+    """The cycles among what an element depends on."""
+    above = world.graph.above(key)
+    if _ever_later(world, above):
+        return []
+    # Take away what nothing in the set above it is left of, until only cycles and what hangs below them remain.
+    waiting = {node: sum(parent in above for parent in world.graph.parents(node)) for node in above}
+    ready = [node for node, count in waiting.items() if count == 0]
+    while ready:
+        node = ready.pop()
+        del waiting[node]
+        for child in world.graph.children(node):
+            if child in waiting:
+                waiting[child] -= 1
+                if waiting[child] == 0:
+                    ready.append(child)
+    if not waiting:
+        return []
+    found = []
+    left = nx.DiGraph((node, child) for node in waiting for child in world.graph.children(node) if child in waiting)
+    for component in nx.strongly_connected_components(left):
+        smallest = min(component)
+        if len(component) > 1 or world.graph.has_edge(smallest, smallest):
+            members = sorted(component)
+            why = f"these depend on one another: {', '.join(members)}"
+            found.append(Finding("cycle", smallest, why, _facts_of(world, members)))
+    return sorted(found, key=lambda finding: finding.of)
+
+
+def _ever_later(world: World, keys: Iterable[str]) -> bool:
+    """Whether everything was issued later than what it depends on, as is usual: then there is no cycle."""
+    graph = world.graph
+    for key in keys:
+        element = graph.element(key)
+        for parent in element.parents if element else ():
+            above = graph.element(parent)
+            if element and above and above.issued_at >= element.issued_at:
+                return False
+    return True
+
+
+def sequence_hole(before: Fact, after: Fact) -> Finding:
+    """A hole in what a source numbers without gaps: events that were sent and never arrived."""
+    source, first, last = after.event.source, (before.event.sequence or 0) + 1, (after.event.sequence or 0) - 1
+    missing = str(first) if first == last else f"{first} to {last}"
+    why = f"{source} numbers its events without gaps, and sequence {missing} never arrived"
+    return Finding("sequence-hole", f"source:{source}", why, (before, after))
+
+
+def unauthorised(fact: Fact, of: str) -> Finding:
+    """A fact that is kept and is no part of the state: because of who said it, or of how it came."""
+    event = fact.event
+    why = (
+        f"{event.type} came by the topic of decisions, where nobody may order"
+        if fact.misrouted
+        else f"the trust table does not let {event.source} say {event.type} of {of}"
+    )
+    return Finding("unauthorised", of, why, (fact,))
+
+
+def _subject_changes(world: World, chain: Chain) -> Iterator[Finding]:
+    standing = {hop.principal for hop in chain.hops}
+    subjects = [element.first("subject") if (element := world.graph.element(key)) else None for key in chain.tokens]
+    for position, (before, after) in enumerate(itertools.pairwise(subjects)):
+        if before == after or after in standing:
+            continue
+        if before and after and not any(world.principals.same(after, other) for other in (before, *standing)):
+            above, below = chain.tokens[position], chain.tokens[position + 1]
+            why = f"{below} acts for {after}, but was derived from {above}, which acts for {before}"
+            yield Finding("subject-change", below, why, _facts_of(world, (above, below)))
+
+
+def _disagreements(of: str, facts: tuple[Fact, ...]) -> Iterator[Finding]:
+    for field, values in disagreements(facts, _COMPARED[split_key(of)[0]]) if len(facts) > 1 else ():
+        stated_values = ", ".join(_shown(value.value) for value in values)
+        why = f"{of} has several values for {field}: {stated_values}; the first stated holds"
+        yield Finding("disagreement", of, why, tuple(value.fact for value in values))
+
+
+def _shown(value: object) -> str:
+    return "(" + ", ".join(map(str, value)) + ")" if isinstance(value, tuple) else str(value)
+
+
+def _facts_of(world: World, keys: Iterable[str]) -> tuple[Fact, ...]:
+    return tuple(fact for key in keys for fact in world.graph.facts.get(key))
+
+
+__all__ = [
+    "Finding",
+    "action_findings",
+    "chain_findings",
+    "cycles",
+    "decision_findings",
+    "element_findings",
+    "order_findings",
+    "principal_findings",
+    "sequence_hole",
+    "unauthorised",
+]

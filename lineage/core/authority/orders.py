@@ -1,0 +1,154 @@
+"""Orders and lifts: when an order is in force, and what it hits by itself.
+
+DESIGN section 4, "When an order hits an element". Each fact is an order, or a lift, of its own; nothing adds up and
+nothing replaces anything. What follows down the graph is in ``rule.py``.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lineage.core.authority.elements import ELEMENT_KINDS, Element, FactIndex, key_of
+from lineage.core.model.events import Fact, RevocationLifted, RevocationOrdered, Target, fact_order
+from lineage.core.model.times import NEVER, Instant
+
+_YEAR: Final = 366 * 86_400 * 1_000_000  # microseconds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Order:
+    """One order, with the lift that counts for it. Two are equal if they are the same fact.
+
+    Attributes:
+        fact: The order as recorded.
+        body: What was ordered.
+        effective_at: From when on.
+        lifted_at: When the earliest lift that applies takes effect; NEVER if none does.
+    """
+
+    fact: Fact
+    body: RevocationOrdered
+    effective_at: Instant
+    lifted_at: Instant
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same fact."""
+        return isinstance(other, Order) and self.fact == other.fact
+
+    def __hash__(self) -> int:
+        """By the identity of the fact."""
+        return hash((self.fact.event.source, self.fact.event.event_id))
+
+    @property
+    def target(self) -> Target:
+        """What it is aimed at, as stated."""
+        return self.body.target
+
+    @property
+    def key(self) -> str:
+        """The key of what it is aimed at; principals and workloads are one namespace."""
+        return key_of(self.body.target.kind, self.body.target.id)
+
+    @property
+    def suspends(self) -> bool:
+        """Whether it suspends rather than revokes."""
+        return self.body.mode == "suspend"
+
+    @property
+    def on_element(self) -> bool:
+        """Whether it is aimed at a token or a delegation, not at something that these name."""
+        return self.body.target.kind in ELEMENT_KINDS
+
+    @property
+    def rank(self) -> tuple[Any, ...]:
+        """Its place among orders that count alike: earliest in effect, then smallest id, then the order of facts."""
+        return self.effective_at, self.body.revocation, fact_order(self.fact)
+
+    def in_force(self, at: Instant) -> bool:
+        """Whether it is in force: never, if lifted before or when it would take effect; a suspension until lifted."""
+        if not self.effective_at <= at or self.lifted_at <= self.effective_at:
+            return False
+        return at < self.lifted_at if self.suspends else True
+
+    @property
+    def is_lifted(self) -> bool:
+        """Whether a lift changes anything: none does to a revocation of a token or a delegation that took effect."""
+        for_good = self.on_element and not self.suspends and self.effective_at < self.lifted_at
+        return self.lifted_at != NEVER and not for_good
+
+    def spares(self, element: Element) -> bool:
+        """Whether an element that names the target is spared because of when it was issued.
+
+        It is hit if issued before ``issued_before`` (strictly) and, by a revocation, before the order was lifted.
+        """
+        before = self.body.issued_before
+        if before is not None and element.issued_at >= before:
+            return True
+        return not self.suspends and element.issued_at >= self.lifted_at
+
+
+class Orders:
+    """Orders by what they are aimed at, and lifts by the id of their order."""
+
+    def __init__(self) -> None:
+        """Start with no order."""
+        self.by_target = FactIndex()
+        self.by_id = FactIndex()
+        self.lifts = FactIndex()
+
+    def add(self, fact: Fact) -> None:
+        """Take in an order or a lift."""
+        body = fact.event.body
+        if isinstance(body, RevocationOrdered):
+            self.by_target.add(key_of(body.target.kind, body.target.id), fact)
+            self.by_id.add(body.revocation, fact)
+        elif isinstance(body, RevocationLifted):
+            self.lifts.add(body.revocation, fact)
+
+    def __bool__(self) -> bool:
+        """Whether there is any order at all."""
+        return bool(len(self.by_target))
+
+    def on(self, key: str) -> Iterator[Order]:
+        """The orders aimed at a key."""
+        for fact in self.by_target.get(key):
+            yield self.resolve(fact)
+
+    def all(self) -> Iterator[Order]:
+        """Every order."""
+        for key in self.by_target:
+            yield from self.on(key)
+
+    def without(self, revocation: str) -> "Orders":
+        """These orders but for those of one id."""
+        others = Orders()
+        for index in (self.by_id, self.lifts):
+            for id_ in index:
+                for fact in index.get(id_) if id_ != revocation else ():
+                    others.add(fact)
+        return others
+
+    def resolve(self, fact: Fact) -> Order:
+        """An order with the lift that counts for it.
+
+        A lift applies to orders given no later than itself (by ``occurred_at``) and takes effect at its
+        ``effective_at`` or ``occurred_at``, whichever is later; of several the earliest counts.
+        """
+        body = fact.event.body
+        assert isinstance(body, RevocationOrdered)  # noqa: S101 (only orders are indexed)
+        given = fact.event.occurred_at
+        lifted = [lift_effect(lift) for lift in self.lifts.get(body.revocation) if lift.event.occurred_at >= given]
+        effective_at = given if body.effective_at is None else body.effective_at
+        return Order(fact, body, effective_at, min(lifted, default=NEVER))
+
+
+def lift_effect(lift: Fact) -> Instant:
+    """When a lift takes effect."""
+    body = lift.event.body
+    assert isinstance(body, RevocationLifted)  # noqa: S101 (only lifts are asked about)
+    return max(lift.event.occurred_at, body.effective_at or 0)
+
+
+def far_apart(effective_at: Instant, given_at: Instant) -> bool:
+    """Whether an order takes effect more than a year before or after it is given: rarely what was meant."""
+    return abs(effective_at - given_at) > _YEAR

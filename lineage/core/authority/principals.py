@@ -1,0 +1,79 @@
+"""Principals: what kind they are, who is the same party, who owns whom, who runs as what.
+
+DESIGN section 2 ("Ids") and section 4 (aliases). Owners and bindings are no dependencies: they never kill.
+"""
+
+from collections import defaultdict
+from typing import Final
+
+from lineage.core.authority.elements import FactIndex, Stated, in_order, last_stated
+from lineage.core.model.events import Fact, PrincipalRegistered, WorkloadBound
+
+_KINDS: Final = {"human": "human", "agent": "agent", "service": "service"}
+
+
+def declared_kind(id_: str) -> str | None:
+    """The kind that an id's prefix declares, if it has one."""
+    prefix, _, rest = id_.partition(":")
+    if prefix == "spiffe":
+        return "workload" if rest.startswith("//") else None
+    return _KINDS.get(prefix) if rest or id_.endswith(":") else None
+
+
+class Principals:
+    """Registrations and bindings, by principal."""
+
+    def __init__(self) -> None:
+        """Start with nothing registered."""
+        self.registrations = FactIndex()
+        self.bindings = FactIndex()  # by agent and by workload
+        self.owned: defaultdict[str, set[str]] = defaultdict(set)  # owner -> principals that were said to be owned
+        self._parties: dict[str, set[str]] = {}  # every member of a party of two or more shares one set
+
+    def add(self, fact: Fact) -> None:
+        """Take in a registration or a binding."""
+        body = fact.event.body
+        if isinstance(body, PrincipalRegistered):
+            self.registrations.add(body.principal, fact)
+            if body.owner is not None:
+                self.owned[body.owner].add(body.principal)
+            for alias in body.aliases:
+                self._join(body.principal, alias)
+        elif isinstance(body, WorkloadBound):
+            for id_ in {body.agent, body.workload}:
+                self.bindings.add(id_, fact)
+
+    def _join(self, one: str, other: str) -> None:
+        small, large = sorted((self._parties.get(one, {one}), self._parties.get(other, {other})), key=len)
+        if small is large or one == other:
+            return
+        large |= small
+        for member in (*small, one, other):
+            self._parties[member] = large
+
+    def party(self, id_: str) -> frozenset[str] | set[str]:
+        """Everyone who is the same party: aliases, symmetric and transitive, the id itself included."""
+        return self._parties.get(id_) or frozenset((id_,))
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether two ids are one party."""
+        return one == other or one in self._parties.get(other, ())
+
+    def facts_of(self, id_: str) -> tuple[Fact, ...]:
+        """The registrations of an id and its aliases, in order."""
+        return in_order(fact for member in self.party(id_) for fact in self.registrations.get(member))
+
+    def kind(self, id_: str) -> str:
+        """The kind: by its prefix, else by an alias's (the smallest id), else as first registered, else ``unknown``."""
+        if (kind := declared_kind(id_)) is not None:
+            return kind
+        for member in sorted(self.party(id_)):
+            if (kind := declared_kind(member)) is not None:
+                return kind
+        facts = self.facts_of(id_)
+        first = facts[0].event.body if facts else None
+        return first.kind if isinstance(first, PrincipalRegistered) else "unknown"
+
+    def owner(self, id_: str) -> Stated | None:
+        """Who owns a principal: the last owner stated for it or an alias."""
+        return last_stated(self.facts_of(id_), "owner")

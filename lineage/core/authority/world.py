@@ -1,0 +1,159 @@
+"""A world: the facts that a question is asked of, indexed. Pure: facts in any order, any number of times."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from lineage.core.authority.elements import FactIndex, Stated, stated
+from lineage.core.authority.graph import AuthorityGraph
+from lineage.core.authority.orders import Orders
+from lineage.core.authority.principals import Principals
+from lineage.core.authority.receivers import Receivers
+from lineage.core.authority.status_list_index import Listings
+from lineage.core.model.events import (
+    ActionPerformed,
+    DecisionMade,
+    DelegationGranted,
+    Fact,
+    PrincipalRegistered,
+    ReceiverRegistered,
+    RevocationAcknowledged,
+    RevocationLifted,
+    RevocationOrdered,
+    TokenIssued,
+    WorkloadBound,
+)
+from lineage.core.model.times import Instant
+from lineage.core.model.trust import TrustTable, authorised
+
+
+class World:
+    """What is known: the authority graph, the orders, the principals, the receivers, and what was decided and done."""
+
+    def __init__(
+        self, facts: Iterable[Fact] = (), *, trust: TrustTable | None = None, known_at: Instant | None = None
+    ) -> None:
+        """Take in the facts that the trust table allows and that were recorded by ``known_at`` (None: all)."""
+        self.trust = trust
+        self.known_at = known_at
+        self.graph = AuthorityGraph()
+        self.orders = Orders()
+        self.principals = Principals()
+        self.receivers = Receivers()
+        self.listings = Listings()
+        self.decisions = FactIndex()
+        self.actions = FactIndex()
+        self.uses: defaultdict[str, set[str]] = defaultdict(set)  # element key or decision:ID -> actions that name it
+        self.decided: defaultdict[str, set[str]] = defaultdict(set)  # element key -> decisions that name it
+        self.latest: Instant = 0  # when the last fact in it was recorded
+        for fact in facts:
+            self.add(fact)
+
+    def add(self, fact: Fact) -> None:
+        """Take in one more fact, if it is authorised and known."""
+        if not authorised(fact, self.trust) or (self.known_at is not None and fact.recorded_at > self.known_at):
+            return
+        self.latest = max(self.latest, fact.recorded_at)
+        body = fact.event.body
+        if isinstance(body, TokenIssued | DelegationGranted):
+            self.graph.add(fact)
+            if isinstance(body, TokenIssued):
+                self.listings.add(body, fact.event.occurred_at)
+        elif isinstance(body, RevocationOrdered | RevocationLifted):
+            self.orders.add(fact)
+        elif isinstance(body, PrincipalRegistered | WorkloadBound):
+            self.principals.add(fact)
+        elif isinstance(body, ReceiverRegistered | RevocationAcknowledged):
+            self.receivers.add(fact)
+        elif isinstance(body, DecisionMade):
+            self.decisions.add(body.decision, fact)
+            for key in _authorities(body):
+                self.decided[key].add(body.decision)
+        elif isinstance(body, ActionPerformed):
+            self.actions.add(body.action, fact)
+            for key in _authorities(body):
+                self.uses[key].add(body.action)
+            if body.decision is not None:
+                self.uses[f"decision:{body.decision}"].add(body.action)
+
+    def add_authority(self, fact: Fact) -> None:
+        """Take in one more fact unless it is an action or a decision: what is alive does not depend on these."""
+        if not isinstance(fact.event.body, ActionPerformed | DecisionMade):
+            self.add(fact)
+
+    def as_known_at(self, known_at: Instant) -> "World":
+        """This world with only what was recorded by an earlier moment."""
+        return self if self.latest <= known_at else World(self.facts(), trust=self.trust, known_at=known_at)
+
+    def facts(self) -> Iterator[Fact]:
+        """What it took in."""
+        for index in self._indexes():
+            for key in index:
+                yield from index.get(key)
+
+    def settle(self) -> None:
+        """Put in order what otherwise is when it is first asked for: from then on any number of threads may ask."""
+        for index in (*self._indexes(), self.orders.by_id):
+            for key in index:
+                index.get(key)
+
+    def _indexes(self) -> tuple[FactIndex, ...]:
+        """Between them they hold every fact."""
+        return (
+            self.graph.facts,
+            self.orders.by_target,
+            self.orders.lifts,
+            self.principals.registrations,
+            self.principals.bindings,
+            self.receivers.registrations,
+            self.receivers.acknowledgements,
+            self.decisions,
+            self.actions,
+        )
+
+    def action_field(self, action: str, field: str) -> Stated | None:
+        """What an action says of itself, or else its decision (for the fields that both have)."""
+        facts = self.actions.get(action)
+        return stated(facts, field) or stated(self.decision_facts(facts), field)
+
+    def decision_facts(self, action_facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """The facts about the decision that an action names."""
+        named = stated(action_facts, "decision")
+        return self.decisions.get(named.value) if named else ()
+
+    def authorities_named(self, action: str) -> list[str]:
+        """The elements that an action names, in the order in which they are its authority.
+
+        Its token, its delegation, its decision's token, its decision's delegation (DESIGN section 4).
+        """
+        facts = self.actions.get(action)
+        return [
+            f"{kind}:{named.value}"
+            for group in (facts, self.decision_facts(facts))
+            for kind in ("token", "delegation")
+            if (named := stated(group, kind)) is not None
+        ]
+
+    def authority(self, action: str) -> str | None:
+        """The authority of an action: the first granted of what it names, else the first named, or None."""
+        named = self.authorities_named(action)
+        return next((key for key in named if self.graph.granted(key)), named[0] if named else None)
+
+    def actions_under(self, keys: Iterable[str]) -> set[str]:
+        """The actions whose authority is one of some elements."""
+        wanted = keys if isinstance(keys, set | frozenset) else set(keys)
+        candidates: set[str] = set()
+        for key in self.uses.keys() & wanted:
+            candidates |= self.uses[key]
+        for key in self.decided.keys() & wanted:
+            for decision in self.decided[key]:
+                candidates |= self.uses.get(f"decision:{decision}", set())
+        return {action for action in candidates if self.authority(action) in wanted}
+
+
+def _authorities(body: DecisionMade | ActionPerformed) -> list[str]:
+    named = []
+    if body.token is not None:
+        named.append(f"token:{body.token}")
+    if body.delegation is not None:
+        named.append(f"delegation:{body.delegation}")
+    return named

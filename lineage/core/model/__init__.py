@@ -1,0 +1,1 @@
+"""The vocabulary: events, records, times, trust and errors."""

@@ -1,0 +1,353 @@
+"""The wire contract as frozen values: one record a type, field for field as in ``schemas/`` (a test holds them equal).
+
+A list that is absent is the empty tuple, anything else that is absent is None: absent, null and empty are one
+(DESIGN section 3). Instants are microseconds since the epoch. Pure: no clock, no I/O.
+"""
+
+import hashlib
+import json
+from typing import Any, Final, NamedTuple
+
+from lineage.core.model.times import Instant, format_instant
+
+
+class Resource(NamedTuple):
+    """What a decision or an action is about."""
+
+    id: str
+    type: str | None = None
+
+
+class Derivation(NamedTuple):
+    """An input of a token: another token and the role it played."""
+
+    token: str
+    role: str  # subject, actor, refresh, replaced
+
+
+class Policy(NamedTuple):
+    """The policy that a decision followed."""
+
+    id: str
+    version: str | None = None
+
+
+class StatusList(NamedTuple):
+    """Where a token stands in a Token Status List."""
+
+    uri: str
+    idx: int
+
+
+class Target(NamedTuple):
+    """What an order is aimed at."""
+
+    kind: str
+    id: str
+
+    @property
+    def key(self) -> str:
+        """``KIND:ID``."""
+        return f"{self.kind}:{self.id}"
+
+
+class PrincipalRegistered(NamedTuple):
+    """A principal was registered, or changed."""
+
+    principal: str
+    kind: str
+    display_name: str | None = None
+    owner: str | None = None
+    purpose: str | None = None
+    environment: str | None = None
+    max_delegation_depth: int | None = None
+    aliases: tuple[str, ...] = ()
+
+
+class WorkloadBound(NamedTuple):
+    """An agent runs as an attested workload."""
+
+    agent: str
+    workload: str
+    key_thumbprint: str | None = None
+    expires_at: Instant | None = None
+
+
+class DelegationGranted(NamedTuple):
+    """A durable grant from a delegator to a delegatee."""
+
+    delegation: str
+    delegator: str
+    delegatee: str
+    parents: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    audience: tuple[str, ...] = ()
+    purpose: str | None = None
+    task: str | None = None
+    max_depth: int | None = None
+    not_before: Instant | None = None
+    expires_at: Instant | None = None
+    instruction_source: str | None = None
+    approved_by: str | None = None
+
+
+class TokenIssued(NamedTuple):
+    """A token was issued, renewed or seen."""
+
+    token: str
+    subject: str
+    token_type: str | None = None
+    actor: str | None = None
+    prior_actors: tuple[str, ...] = ()
+    client: str | None = None
+    session: str | None = None
+    delegation: str | None = None
+    derived_from: tuple[Derivation, ...] = ()
+    scopes: tuple[str, ...] = ()
+    audience: tuple[str, ...] = ()
+    issued_at: Instant | None = None
+    not_before: Instant | None = None
+    expires_at: Instant | None = None
+    workload: str | None = None
+    key_thumbprint: str | None = None
+    exchange: str | None = None
+    status_list: StatusList | None = None
+
+
+class DecisionMade(NamedTuple):
+    """A policy decision point permitted or denied one request."""
+
+    decision: str
+    permitted: bool
+    operation: str
+    resource: Resource | None = None
+    token: str | None = None
+    actor: str | None = None
+    on_behalf_of: str | None = None
+    workload: str | None = None
+    session: str | None = None
+    delegation: str | None = None
+    policy: Policy | None = None
+    reasons: tuple[str, ...] = ()
+    context: tuple[tuple[str, str], ...] = ()  # sorted by key
+    approved_by: str | None = None
+
+
+class ActionPerformed(NamedTuple):
+    """An effect at a tool or a service."""
+
+    action: str
+    operation: str
+    outcome: str
+    tool: str | None = None
+    resource: Resource | None = None
+    token: str | None = None
+    actor: str | None = None
+    prior_actors: tuple[str, ...] = ()
+    workload: str | None = None
+    session: str | None = None
+    delegation: str | None = None
+    decision: str | None = None
+    on_behalf_of: str | None = None
+    key_thumbprint: str | None = None
+    parent_action: str | None = None
+    params_digest: str | None = None
+
+
+class RevocationOrdered(NamedTuple):
+    """A responder ordered a revocation or a suspension."""
+
+    revocation: str
+    target: Target
+    reason: str
+    ordered_by: str
+    mode: str = "revoke"
+    cascade: bool = True
+    effective_at: Instant | None = None
+    issued_before: Instant | None = None
+    note: str | None = None
+    approved_by: str | None = None
+    plan_digest: str | None = None
+
+
+class RevocationLifted(NamedTuple):
+    """An order was lifted."""
+
+    revocation: str
+    lifted_by: str
+    approved_by: str | None = None
+    effective_at: Instant | None = None
+    note: str | None = None
+
+
+class RevocationAcknowledged(NamedTuple):
+    """A receiver says what it did about an order."""
+
+    revocation: str
+    receiver: str
+    outcome: str
+    token: str | None = None
+    note: str | None = None
+
+
+class ReceiverRegistered(NamedTuple):
+    """An enforcement point, and what it covers."""
+
+    receiver: str
+    issuers: tuple[str, ...] = ()
+    audiences: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    deadline_seconds: int | None = None
+
+
+Body = (
+    PrincipalRegistered
+    | WorkloadBound
+    | DelegationGranted
+    | TokenIssued
+    | DecisionMade
+    | ActionPerformed
+    | RevocationOrdered
+    | RevocationLifted
+    | RevocationAcknowledged
+    | ReceiverRegistered
+)
+
+BODIES: Final[dict[str, type[Body]]] = {
+    "principal.registered": PrincipalRegistered,
+    "workload.bound": WorkloadBound,
+    "delegation.granted": DelegationGranted,
+    "token.issued": TokenIssued,
+    "decision.made": DecisionMade,
+    "action.performed": ActionPerformed,
+    "revocation.ordered": RevocationOrdered,
+    "revocation.lifted": RevocationLifted,
+    "revocation.acknowledged": RevocationAcknowledged,
+    "receiver.registered": ReceiverRegistered,
+}
+TYPES: Final[dict[type[Body], str]] = {body: name for name, body in BODIES.items()}
+ORDER_TYPES: Final = frozenset({"revocation.ordered", "revocation.lifted"})
+_ORDERS: Final = frozenset({RevocationOrdered, RevocationLifted})
+TIME_FIELDS: Final = frozenset(
+    {"occurred_at", "issued_at", "not_before", "expires_at", "effective_at", "issued_before"}
+)
+
+
+class Event(NamedTuple):
+    """The envelope and the body. The identity of a fact is (source, event_id)."""
+
+    event_id: str
+    source: str
+    occurred_at: Instant
+    body: Body
+    txn: str | None = None
+    traceparent: str | None = None
+    sequence: int | None = None
+
+    @property
+    def type(self) -> str:
+        """The name of the event's type, such as ``token.issued``."""
+        return TYPES[type(self.body)]
+
+    @property
+    def is_order(self) -> bool:
+        """Whether this is an order or a lift, which belong on the topic of orders alone."""
+        return type(self.body) in _ORDERS
+
+
+class Fact(NamedTuple):
+    """An event as the log took it.
+
+    ``recorded_at`` is the earliest moment at which the log took this content (duplicates count).
+    ``misrouted`` says that it is an order or a lift that came by the topic of decisions: it is no part of the state.
+    """
+
+    event: Event
+    recorded_at: Instant
+    misrouted: bool = False
+
+
+# What every reader assumes when nothing is stated: stating it is the same content.
+_DEFAULTS: Final[dict[str, Any]] = {"mode": "revoke", "cascade": True}
+
+
+def document(event: Event) -> dict[str, Any]:
+    """The event in its JSONL form: envelope and body side by side, without what is absent, times as in answers.
+
+    Absent, null, the empty list or map and the default are one and are left out (DESIGN section 3).
+    """
+    stated: dict[str, Any] = {"type": event.type}
+    for record in (event, event.body):
+        for name, value in zip(record._fields, record, strict=True):
+            if name != "body" and value is not None and value != () and _DEFAULTS.get(name) != value:
+                stated[name] = _json_value(name, value)
+    return stated
+
+
+def _json_value(name: str, value: Any) -> Any:
+    if name in TIME_FIELDS:
+        return format_instant(value)
+    if name == "context":
+        return dict(value)
+    if isinstance(value, Resource | Derivation | Policy | StatusList | Target):
+        return {key: item for key, item in value._asdict().items() if item is not None}
+    if isinstance(value, tuple):
+        return [_json_value("", item) for item in value]
+    return value
+
+
+def canonical_json(value: Any) -> bytes:
+    """The canonical JSON (RFC 8785) of a value made of objects, lists, strings, booleans, null and integers.
+
+    Integers keep within 2**53 - 1 (checked where records are read), so their shortest form is their decimal form.
+    """
+    text = _BY_CODE_POINT(value)
+    # RFC 8785 section 3.2.3 sorts properties by UTF-16 code units: another order only where something is past the BMP.
+    if not text.isascii() and max(text) > "\uffff":
+        text = _AS_IT_COMES(_sorted(value))
+    return text.encode()
+
+
+_BY_CODE_POINT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+_AS_IT_COMES: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _sorted(value: Any) -> Any:
+    # Depth is bounded by the schema.
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value, key=lambda text: text.encode("utf-16-be"))}
+    if isinstance(value, list | tuple):
+        return [_sorted(item) for item in value]
+    return value
+
+
+def digest(event: Event) -> str:
+    """The SHA-256, in hexadecimal, of the content's canonical JSON."""
+    return hashlib.sha256(canonical_json(document(event))).hexdigest()
+
+
+class _Content:
+    """The last word in the order of facts: the digest of the content, worked out only where all else is equal."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self, event: Event) -> None:
+        self._event = event
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Content) and self._event == other._event
+
+    def __lt__(self, other: "_Content") -> bool:
+        return digest(self._event) < digest(other._event)
+
+    def __hash__(self) -> int:
+        return hash(self._event)
+
+
+def fact_order(fact: Fact) -> tuple[Instant, str, str, _Content]:
+    """The order in which several facts about one thing add up (DESIGN section 3, "Several events").
+
+    By ``occurred_at``, source, event id, and the SHA-256 of the content.
+    """
+    event = fact.event
+    return event.occurred_at, event.source, event.event_id, _Content(event)

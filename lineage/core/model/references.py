@@ -1,0 +1,150 @@
+"""What an event is about, and everything that it mentions: the index that every look-up goes through.
+
+Keys are ``KIND:ID`` as ``key_of`` gives them. Pure.
+"""
+
+from typing import Final, assert_never
+
+from lineage.core.model.events import (
+    ActionPerformed,
+    DecisionMade,
+    DelegationGranted,
+    Event,
+    PrincipalRegistered,
+    ReceiverRegistered,
+    RevocationAcknowledged,
+    RevocationLifted,
+    RevocationOrdered,
+    StatusList,
+    TokenIssued,
+    WorkloadBound,
+)
+
+
+class Role:
+    """How an event mentions a thing. The numbers are stored: never reuse one.
+
+    Plain integers, not an enumeration: the projection handles several of them for every event.
+    """
+
+    DEPENDS: Final = 1  # an element depends on it
+    NAMES: Final = 2  # an element names it
+    USES: Final = 3  # an action or a decision names it as its authority, or an action its decision
+    TARGET: Final = 4  # an order is aimed at it
+    ALIAS: Final = 5  # a principal is said to be the same party
+    OWNER: Final = 6  # a principal is said to be owned by it
+    BOUND: Final = 7  # an agent and a workload are bound
+    PRIOR: Final = 8  # a token asserts it as a prior actor
+    MENTIONS: Final = 9  # anything else
+
+
+Mention = tuple[int, str, str]
+"""One thing that an event mentions: how (a ``Role``), its kind (principals and workloads are one), its id."""
+
+
+def subject_of(event: Event) -> tuple[str, str]:
+    """The kind and the id of what an event is about."""
+    body = event.body
+    match body:
+        case TokenIssued():
+            return "token", body.token
+        case ActionPerformed():
+            return "action", body.action
+        case DelegationGranted():
+            return "delegation", body.delegation
+        case DecisionMade():
+            return "decision", body.decision
+        case PrincipalRegistered():
+            return "principal", body.principal
+        case WorkloadBound():
+            return "principal", body.workload
+        case RevocationOrdered() | RevocationLifted() | RevocationAcknowledged():
+            return "revocation", body.revocation
+        case ReceiverRegistered():
+            return "receiver", body.receiver
+        case _:
+            assert_never(body)
+
+
+def about(event: Event) -> str:
+    """The key of what an event is about."""
+    kind, id_ = subject_of(event)
+    return f"{kind}:{id_}"
+
+
+def mentions(event: Event) -> list[Mention]:
+    """Everything else that an event mentions, with how; may repeat itself."""
+    body = event.body
+    match body:
+        # These two are nearly all events, and this is in the path of every one.
+        case TokenIssued():
+            found = [(Role.NAMES, "principal", body.subject)]
+            if body.actor is not None:
+                found.append((Role.NAMES, "principal", body.actor))
+            if body.workload is not None:
+                found.append((Role.NAMES, "principal", body.workload))
+            if body.session is not None:
+                found.append((Role.NAMES, "session", body.session))
+            if body.client is not None:
+                found.append((Role.NAMES, "client", body.client))
+            if body.delegation is not None:
+                found.append((Role.DEPENDS, "delegation", body.delegation))
+            for parent, _ in body.derived_from:
+                found.append((Role.DEPENDS, "token", parent))
+            if body.status_list is not None:
+                found.append((Role.MENTIONS, *listed(body.status_list)))
+            return found + _all(Role.PRIOR, "principal", *body.prior_actors) if body.prior_actors else found
+        case ActionPerformed():
+            found = _authority(body)
+            if body.actor is not None:
+                found.append((Role.MENTIONS, "principal", body.actor))
+            if body.decision is not None:
+                found.append((Role.USES, "decision", body.decision))
+            if body.parent_action is not None:
+                found.append((Role.MENTIONS, "action", body.parent_action))
+            if body.on_behalf_of is not None or body.workload is not None or body.prior_actors:
+                found += _all(Role.MENTIONS, "principal", body.on_behalf_of, body.workload, *body.prior_actors)
+            return found
+        case DelegationGranted():
+            found = _all(Role.NAMES, "principal", body.delegator, body.delegatee)
+            found += _all(Role.DEPENDS, "delegation", *body.parents)
+            return found + _all(Role.MENTIONS, "principal", body.approved_by)
+        case DecisionMade():
+            others = (body.actor, body.on_behalf_of, body.workload, body.approved_by)
+            return _authority(body) + _all(Role.MENTIONS, "principal", *others)
+        case PrincipalRegistered():
+            return _all(Role.ALIAS, "principal", *body.aliases) + _all(Role.OWNER, "principal", body.owner)
+        case WorkloadBound():
+            return _all(Role.BOUND, "principal", body.agent, body.workload)
+        case RevocationOrdered():
+            kind, id_ = body.target
+            found = [(Role.TARGET, "principal" if kind == "workload" else kind, id_)]
+            return found + _all(Role.MENTIONS, "principal", body.ordered_by, body.approved_by)
+        case RevocationLifted():
+            return _all(Role.MENTIONS, "principal", body.lifted_by, body.approved_by)
+        case RevocationAcknowledged():
+            return _all(Role.MENTIONS, "receiver", body.receiver) + _all(Role.MENTIONS, "token", body.token)
+        case ReceiverRegistered():
+            return []
+        case _:
+            assert_never(body)
+
+
+def listed(place: StatusList) -> tuple[str, str]:
+    """The kind and the id of a place in a status list."""
+    return "status_list", f"{place.uri}#{place.idx}"
+
+
+def _authority(body: ActionPerformed | DecisionMade) -> list[Mention]:
+    found: list[Mention] = []
+    if body.token is not None:
+        found.append((Role.USES, "token", body.token))
+    if body.delegation is not None:
+        found.append((Role.USES, "delegation", body.delegation))
+    if body.session is not None:
+        found.append((Role.MENTIONS, "session", body.session))
+    return found
+
+
+def _all(role: int, kind: str, *ids: str | None) -> list[Mention]:
+    return [(role, kind, id_) for id_ in ids if id_ is not None]

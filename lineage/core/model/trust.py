@@ -1,0 +1,82 @@
+"""Who may say what: the trust table (DESIGN section 3, "Who may say what").
+
+A fact outside it is kept, counted and shown, and is no part of the state. Pure: the table is an argument; the file it
+comes from is read by ``ingest.trust_file``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from lineage.core.model.events import (
+    ActionPerformed,
+    DecisionMade,
+    DelegationGranted,
+    Event,
+    Fact,
+    PrincipalRegistered,
+    ReceiverRegistered,
+    RevocationAcknowledged,
+    RevocationLifted,
+    RevocationOrdered,
+    TokenIssued,
+    WorkloadBound,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one source may send.
+
+    Attributes:
+        types: Event types; ``*`` is every type.
+        prefixes: Prefixes of the ids it may speak about; the empty prefix is every id.
+    """
+
+    types: frozenset[str]
+    prefixes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrustTable:
+    """What each source may send; a source that is not listed may say nothing."""
+
+    sources: Mapping[str, Grant]
+
+    def allows(self, event: Event) -> bool:
+        """Whether the source of an event may say it."""
+        grant = self.sources.get(event.source)
+        if grant is None or not (event.type in grant.types or "*" in grant.types):
+            return False
+        return all(id_.startswith(grant.prefixes) for id_ in own_ids(event))
+
+
+def own_ids(event: Event) -> tuple[str, ...]:
+    """The ids that an event speaks about.
+
+    Its own token, delegation, principal, workload or receiver, for an order the target. A registration speaks about
+    its aliases as well: it declares them to be the same party (ADR 0007).
+    """
+    body = event.body
+    match body:
+        case TokenIssued():
+            return (body.token,)
+        case DelegationGranted():
+            return (body.delegation,)
+        case PrincipalRegistered():
+            return (body.principal, *body.aliases)
+        case WorkloadBound():
+            return (body.workload,)
+        case ReceiverRegistered() | RevocationAcknowledged():
+            return (body.receiver,)
+        case RevocationOrdered():
+            return (body.target.id,)
+        case RevocationLifted() | DecisionMade() | ActionPerformed():
+            return ()
+        case _:
+            assert_never(body)
+
+
+def authorised(fact: Fact, trust: TrustTable | None) -> bool:
+    """Whether a fact is part of the state. Without a table every source may say everything."""
+    return not fact.misrouted and (trust is None or trust.allows(fact.event))

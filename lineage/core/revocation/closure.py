@@ -1,0 +1,361 @@
+"""The verdict on a revocation: is it over, or what is still open, element by element and receiver by receiver.
+
+DESIGN section 7. The first that applies: ``PARTIAL``, an element is open at a receiver that covers it; ``UNKNOWN``,
+an element that no receiver covers, or an order that is not in effect yet; ``CLOSED``. An element is open until it is
+enforced or its end has passed. A success under a dead element once the order was in force takes back what was said
+before: until its receivers say *enforced* again, it is open. Pure: the receipt, what was done and what was said go in.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from lineage.core.authority.elements import by_id, stated
+from lineage.core.authority.findings import Finding
+from lineage.core.authority.orders import Order
+from lineage.core.authority.receivers import ENFORCED, REJECTED, Alike, Answer, Answers, Coverage, Deliveries, alike_of
+from lineage.core.authority.world import World
+from lineage.core.model.events import Fact, ReceiverRegistered, RevocationAcknowledged
+from lineage.core.model.times import Instant
+from lineage.core.revocation.receipt import Line, orders_of, receipt_of
+
+_SECOND = 1_000_000
+
+
+class Verdict(StrEnum):
+    """The verdicts, in the order in which the first that applies is the answer."""
+
+    PARTIAL = "PARTIAL"
+    UNKNOWN = "UNKNOWN"
+    CLOSED = "CLOSED"
+
+
+class Use(NamedTuple):
+    """A success under an element that the orders of an id had ended by then.
+
+    Attributes:
+        action: The id of the action.
+        occurred_at: When it was done.
+        in_force: Whether the order was in force, so that it could have been known; else it is tainted in hindsight.
+        facts: What shows it: those of the action, and the order.
+    """
+
+    action: str
+    occurred_at: Instant
+    in_force: bool
+    facts: tuple[Fact, ...]
+
+
+class Ended(NamedTuple):
+    """What a verdict needs of a line of a receipt: little, since there may be very many.
+
+    Attributes:
+        key: ``KIND:ID`` of the element.
+        order: Of the orders that count the one that its state is because of.
+        ends_at: When it is over by itself; NEVER if it has no end.
+        alike: By what receivers cover it.
+    """
+
+    key: str
+    order: Order
+    ends_at: Instant
+    alike: Alike
+
+
+def ended_of(line: Line) -> Ended:
+    """What a verdict needs of a line."""
+    return Ended(line.key, line.order, line.ends_at, alike_of(line.key, line.element))
+
+
+class Judged(NamedTuple):
+    """An element that was ended, with what was done with it and to whom it was delivered.
+
+    Attributes:
+        ended: The element.
+        uses: The successes under its element.
+        delivered: What was delivered to whom and when: of its element, and maybe of others.
+    """
+
+    ended: Ended
+    uses: Sequence[Use]
+    delivered: Deliveries
+
+
+class Open(NamedTuple):
+    """Why it is not over: an element, the receiver that has not ended it (None: no one covers it), and a reason.
+
+    The reasons: ``pending``, ``overdue``, ``rejected``, ``used-after-revocation``, ``uncovered``, ``not-in-force``.
+    """
+
+    key: str
+    receiver: str | None
+    reason: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many elements a receiver covers, and what became of these there."""
+
+    receiver: str
+    covers: int = 0
+    delivered: int = 0
+    enforced: int = 0
+    rejected: int = 0
+    pending: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closure:
+    """A verdict, and everything that it rests on.
+
+    Attributes:
+        revocation: The id.
+        verdict: The verdict.
+        ordered_at: When the first of its orders was given.
+        in_force_at: When the first of them was in force: recorded, and in effect.
+        closed_at: When the last element was over; None if it is not closed.
+        enforced_at: The last word of a receiver that ended an element; None if there is none.
+        elements: How many elements the receipt has.
+        receivers: What became of them at each receiver, sorted.
+        open: What is not over, in the order of a receipt, then of the receivers.
+        reopened_by: The actions that keep it open, the earliest first.
+        findings: ``used-after-revocation`` and ``tainted-use`` of actions; what does not fit in acknowledgements.
+    """
+
+    revocation: str
+    verdict: Verdict
+    ordered_at: Instant
+    in_force_at: Instant
+    closed_at: Instant | None
+    enforced_at: Instant | None
+    elements: int
+    receivers: tuple[Tally, ...]
+    open: tuple[Open, ...]
+    reopened_by: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+def in_force_at(order: Order) -> Instant:
+    """When an order is in force: the moment at which it was recorded, or takes effect, whichever is later."""
+    return max(order.fact.recorded_at, order.effective_at)
+
+
+def uses_under(world: World, lines: Iterable[Line], at: Instant) -> dict[str, list[Use]]:
+    """What succeeded under the elements of a receipt when they were dead already, by element, the earliest first."""
+    by_key = {line.key: line for line in lines}
+    found: dict[str, list[Use]] = {}
+    for action in world.actions_under(by_key.keys()):
+        authority = world.authority(action)
+        facts = world.actions.get(action)
+        outcome, occurred_at = stated(facts, "outcome"), facts[0].event.occurred_at
+        if authority is None or outcome is None or outcome.value != "succeeded" or occurred_at > at:
+            continue
+        orders = [order for order in by_key[authority].counting if order.in_force(occurred_at)]
+        if orders:
+            order = min(orders, key=in_force_at)
+            known = occurred_at >= in_force_at(order)
+            found.setdefault(authority, []).append(Use(action, occurred_at, known, (*facts, order.fact)))
+    for uses in found.values():
+        uses.sort(key=lambda use: (use.occurred_at, use.action))
+    return found
+
+
+def closure_of(world: World, revocation: str, at: Instant, delivered: Deliveries) -> Closure:
+    """The verdict at an instant, in a world that holds everything. There is an order of this id."""
+    lines = receipt_of(world, revocation, at)
+    uses = uses_under(world, lines, at)
+    return close(world, revocation, at, (Judged(ended_of(line), uses.get(line.key, ()), delivered) for line in lines))
+
+
+def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) -> Closure:
+    """The verdict at an instant, from a receipt that may come in parts.
+
+    Args:
+        world: The orders of the id (one at least), their lifts and acknowledgements, and the receivers.
+        revocation: The id.
+        at: The instant asked about.
+        judged: What the lines of the receipt say.
+    """
+    orders = orders_of(world, revocation)
+    said = [fact for fact in world.receivers.acknowledgements.get(revocation) if not _too_early(fact, orders)]
+    answers = Answers(said, at)
+    ledger = _Ledger(world.receivers.registered(), answers, at)
+    for one in judged:
+        ledger.enter(one)
+    for order in orders:
+        if order.effective_at > at and order.lifted_at > order.effective_at:
+            ledger.open.append(Open(order.target.key, None, "not-in-force"))
+    if any(one.receiver is not None for one in ledger.open):
+        verdict = Verdict.PARTIAL
+    else:
+        verdict = Verdict.UNKNOWN if ledger.open else Verdict.CLOSED
+    found = [finding for _, finding in sorted(ledger.findings, key=lambda one: by_id(one[0]))]
+    given = min(order.fact.event.occurred_at for order in orders)
+    started = min(in_force_at(order) for order in orders)
+    return Closure(
+        revocation=revocation,
+        verdict=verdict,
+        ordered_at=given,
+        in_force_at=started,
+        closed_at=_closed_at(orders, ledger, at) if verdict is Verdict.CLOSED else None,
+        enforced_at=ledger.enforced_at,
+        elements=ledger.elements,
+        receivers=tuple(ledger.tallies.values()),
+        open=tuple(sorted(ledger.open, key=lambda one: (*by_id(one.key), one.receiver or ""))),
+        reopened_by=tuple(action for _, action in sorted(ledger.reopening)),
+        findings=(*found, *acknowledgement_findings(world, revocation), *_of_nothing(answers, revocation)),
+    )
+
+
+def _closed_at(orders: list[Order], ledger: "_Ledger", at: Instant) -> Instant:
+    """When the last element was over; of a receipt without any, when the orders had nothing to end any more."""
+    if ledger.over_at is not None:
+        return ledger.over_at
+    lifted = [order.lifted_at for order in orders if order.lifted_at <= at and not order.in_force(at)]
+    return max(lifted, default=min(in_force_at(order) for order in orders))
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """What adds up while a receipt goes by."""
+
+    registered: list[ReceiverRegistered]
+    answers: Answers
+    at: Instant
+    elements: int = 0
+    over_at: Instant | None = None
+    enforced_at: Instant | None = None
+    open: list[Open] = field(default_factory=list)
+    reopening: list[tuple[Instant, str]] = field(default_factory=list)
+    findings: list[tuple[str, Finding]] = field(default_factory=list)  # with the element
+    tallies: dict[str, Tally] = field(init=False)
+    deadlines: dict[str, int | None] = field(init=False)
+    coverage: Coverage = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tallies = {one.receiver: Tally(one.receiver) for one in self.registered}
+        self.deadlines = {one.receiver: one.deadline_seconds for one in self.registered}
+        self.coverage = Coverage(self.registered)
+
+    def enter(self, judged: Judged) -> None:
+        """Take in one line of the receipt."""
+        one, uses, delivered = judged
+        self.answers.hear(one.key, delivered)
+        self.elements += 1
+        known: Sequence[Use] = ()
+        if uses:
+            self.findings += [(one.key, _use_finding(one, use)) for use in uses]
+            known = [use for use in uses if use.in_force]
+        used_at = known[-1].occurred_at if known else None
+        # Its end is the end, unless it was honoured even then.
+        ended = self.at >= one.ends_at and (used_at is None or used_at < one.ends_at)
+        before = len(self.open)
+        over = 0
+        covering = self.coverage.of_alike(one.alike)
+        for receiver in covering:
+            at_receiver = self._at_receiver(one, receiver, delivered.get((receiver, one.key)), used_at, ended=ended)
+            over = max(over, at_receiver)
+        if not covering:
+            over = one.ends_at
+            if not ended:
+                self.open.append(Open(one.key, None, "uncovered"))
+        if len(self.open) > before:
+            self.reopening += [(use.occurred_at, use.action) for use in known]
+        else:
+            over = min(over, one.ends_at) if ended else over
+            self.over_at = max(over, self.over_at or 0)
+
+    def _at_receiver(
+        self, one: Ended, receiver: str, delivered_at: Instant | None, used_at: Instant | None, *, ended: bool
+    ) -> Instant:
+        """Take in an element at a receiver that covers it; the answer is when it was over there."""
+        tally = self.tallies[receiver]
+        tally.covers += 1
+        tally.delivered += delivered_at is not None
+        answer = self.answers.of(receiver, one.key, delivered_at)
+        if answer is not None and answer.outcome == ENFORCED and (used_at is None or answer.said_at > used_at):
+            tally.enforced += 1
+            # A receiver whose clock is behind cannot have enforced what was not in force.
+            enforced_at = max(answer.said_at, in_force_at(one.order))
+            self.enforced_at = max(enforced_at, self.enforced_at or 0)
+            return enforced_at
+        rejected = answer is not None and answer.outcome == REJECTED
+        tally.rejected += rejected
+        if not ended:
+            tally.pending += not rejected
+            self.open.append(Open(one.key, receiver, self._reason(one, receiver, answer)))
+        return one.ends_at
+
+    def _reason(self, one: Ended, receiver: str, answer: Answer | None) -> str:
+        if answer is not None:
+            return REJECTED if answer.outcome == REJECTED else "used-after-revocation"
+        deadline = self.deadlines[receiver]
+        late = deadline is not None and self.at >= in_force_at(one.order) + deadline * _SECOND
+        return "overdue" if late else "pending"
+
+
+def acknowledgement_findings(world: World, revocation: str) -> Iterator[Finding]:
+    """What does not fit in the acknowledgements of an id: of no order, too early, of an unregistered receiver."""
+    of = f"revocation:{revocation}"
+    orders = orders_of(world, revocation)
+    for fact in world.receivers.acknowledgements.get(revocation):
+        receiver = _receiver(fact)
+        if orders and _too_early(fact, orders):
+            why = f"{receiver} acknowledged {revocation} before it was ordered: it speaks for nothing"
+            yield Finding("acknowledgement-before-order", of, why, (fact, orders[0].fact))
+        if not orders:
+            why = f"{receiver} acknowledges {revocation}, and there is no such order"
+            yield Finding("acknowledgement-without-order", of, why, (fact,))
+        if receiver not in world.receivers.registrations:
+            why = f"{receiver} acknowledges {revocation}, and nobody registered this receiver: its word closes nothing"
+            yield Finding("unregistered-receiver", of, why, (fact,))
+
+
+def _too_early(said: Fact, orders: list[Order]) -> bool:
+    """Whether something was said, by its own clock and by the log's, before any of some orders was given."""
+    return all(
+        said.event.occurred_at < order.fact.event.occurred_at and said.recorded_at < order.fact.recorded_at
+        for order in orders
+    )
+
+
+def _of_nothing(answers: Answers, revocation: str) -> Iterator[Finding]:
+    for fact in answers.of_nothing():
+        why = (
+            f"{_receiver(fact)} acknowledges {revocation} without naming a token, and nothing had been delivered to it "
+            "before: it speaks for nothing"
+        )
+        yield Finding("acknowledgement-of-nothing", f"revocation:{revocation}", why, (fact,))
+
+
+def _receiver(fact: Fact) -> str:
+    body = fact.event.body
+    assert isinstance(body, RevocationAcknowledged)  # noqa: S101 (only acknowledgements are asked about)
+    return body.receiver
+
+
+def _use_finding(one: Ended, use: Use) -> Finding:
+    of, revocation = f"action:{use.action}", one.order.body.revocation
+    if use.in_force:
+        why = f"{of} succeeded under {one.key} when {revocation} was in force already"
+        return Finding("used-after-revocation", of, why, use.facts)
+    why = f"{of} succeeded under {one.key} after {revocation} took effect and before it was known"
+    return Finding("tainted-use", of, why, use.facts)
+
+
+__all__ = [
+    "Closure",
+    "Ended",
+    "Judged",
+    "Open",
+    "Tally",
+    "Use",
+    "Verdict",
+    "acknowledgement_findings",
+    "close",
+    "closure_of",
+    "ended_of",
+    "in_force_at",
+    "uses_under",
+]

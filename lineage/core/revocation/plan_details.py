@@ -1,0 +1,116 @@
+"""What else a responder wants to see of a reach before an order is given; no part of its digest.
+
+Pure: the reach, the world that it was worked out in, and whatever that does not hold (who else uses a client) go in.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from lineage.core.authority.elements import ELEMENT_KINDS, split_key, stated
+from lineage.core.authority.receivers import Coverage
+from lineage.core.authority.world import World
+from lineage.core.model.events import Target, TokenIssued
+from lineage.core.model.times import NEVER, Instant
+from lineage.core.revocation.reach import Reach, reach_of, struck_by
+
+HOUR: Final = 3_600_000_000  # microseconds
+
+
+def depths_of(world: World, reach: Reach) -> Counter[tuple[int, str]]:
+    """How many of the killed elements, by kind, stand how many steps below the target at the nearest."""
+    graph, proposal, kills = world.graph, reach.proposal, reach.kills
+    counts: Counter[tuple[int, str]] = Counter()
+    level = set(struck_by(world, proposal))
+    seen, depth = set(level), int(proposal.target.kind not in ELEMENT_KINDS)
+    while level:
+        counts.update((depth, split_key(key)[0]) for key in level & kills)
+        below = {child for key in level if proposal.cascade for child in graph.children(key)}
+        level = {key for key in below - seen if graph.until.get(key, NEVER) > proposal.at}
+        seen |= level
+        depth += 1
+    return counts
+
+
+def covered_by(world: World, kills: Iterable[str]) -> tuple[Counter[str], list[str]]:
+    """How many of some elements each receiver covers, and those that none does, sorted."""
+    coverage = Coverage(world.receivers.registered())
+    counts: Counter[str] = Counter()
+    uncovered = []
+    for key in sorted(kills):
+        receivers = coverage.of(key, world.graph.element(key))
+        counts.update(receivers)
+        if not receivers:
+            uncovered.append(key)
+    return counts, uncovered
+
+
+def actions_between(world: World, kills: set[str], start: Instant, end: Instant) -> list[str]:
+    """The actions under some elements that were done in a span of time, its start excluded, its end included."""
+    return [
+        action for action in world.actions_under(kills) if start < world.actions.get(action)[0].event.occurred_at <= end
+    ]
+
+
+def by_tool(world: World, actions: Iterable[str]) -> Counter[str | None]:
+    """How many actions were done with each tool; None: they name none."""
+    tools = (stated(world.actions.get(action), "tool") for action in actions)
+    return Counter(tool.value if tool else None for tool in tools)
+
+
+def tainted_by(world: World, reach: Reach, given_at: Instant) -> int:
+    """How many past successes an order that takes effect before it is given would taint."""
+    actions = actions_between(world, reach.kills, reach.proposal.at - 1, given_at)
+    outcomes = (stated(world.actions.get(action), "outcome") for action in actions)
+    return sum(outcome is not None and outcome.value == "succeeded" for outcome in outcomes)
+
+
+def never_granted(world: World, kills: set[str]) -> list[str]:
+    """What some elements are or depend on, at any depth, and nobody granted: it cannot be judged. Sorted."""
+    return sorted(key for key in world.graph.above(*kills) if not world.graph.granted(key))
+
+
+def shared_names(world: World, kills: Iterable[str]) -> set[tuple[str, str]]:
+    """The (kind, id) of every client, session and workload that some elements name."""
+    found: set[tuple[str, str]] = set()
+    for key in kills:
+        for fact in world.graph.facts.get(key):
+            body = fact.event.body
+            if isinstance(body, TokenIssued):
+                named = (("client", body.client), ("session", body.session), ("workload", body.workload))
+                found.update((kind, id_) for kind, id_ in named if id_ is not None)
+    return found
+
+
+def only_head(world: World, reach: Reach) -> Target | None:
+    """The token or delegation that would kill the same as a target that elements name; None if none does."""
+    heads = _heads(world, reach)
+    if reach.proposal.target.kind in ELEMENT_KINDS or len(heads) != 1:
+        return None
+    target = Target(*split_key(heads[0]))
+    found = reach_of(world, replace(reach.proposal, target=target, issued_before=None))
+    return target if found.kills == reach.kills else None
+
+
+def names_of_heads(world: World, reach: Reach) -> list[Target]:
+    """Sessions, then clients, that everything names that the order would hit: such a one may do for a principal.
+
+    Whether it would kill the same depends on what else names it, which this world may not hold.
+    """
+    kinds = {"principal": ("session", "client"), "workload": ("session", "client"), "client": ("session",)}
+    wanted = kinds.get(reach.proposal.target.kind, ())
+    hit = set(_heads(world, reach)) if reach.proposal.cascade else reach.kills
+    # Some of it may hang on a circle, or on what is dead already: then the heads alone do not stand for all of it.
+    below = world.graph.below(hit, after=reach.proposal.at) | hit
+    if not (reach.kills <= below and hit <= set(struck_by(world, reach.proposal))):
+        return []
+    named = [shared_names(world, (key,)) for key in hit]
+    common = sorted(set.intersection(*named)) if named else []
+    return [Target(*name) for kind in wanted for name in common if name[0] == kind]
+
+
+def _heads(world: World, reach: Reach) -> list[str]:
+    """The killed elements that depend on no killed one."""
+    kills = reach.kills
+    return [key for key in kills if kills.isdisjoint(world.graph.parents(key))]

@@ -1,0 +1,238 @@
+"""Reach: what an order would kill, before anyone gives it (the blast radius), and the digest of the plan.
+
+DESIGN section 4, "Reach". Pure: the order is proposed, never recorded. The cost follows what is alive below the target
+at the instant asked about, not history.
+"""
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from lineage.core.authority.elements import Element, key_of, split_key
+from lineage.core.authority.rule import ALIVE, State, aliases, hits, judge, judge_name
+from lineage.core.authority.world import World
+from lineage.core.model.events import Fact, Target, WorkloadBound, canonical_json
+from lineage.core.model.times import NEVER, Instant, format_instant
+
+RECENT_ACTIONS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """An order that nobody has given yet, as it would be given at ``at``."""
+
+    target: Target
+    at: Instant
+    mode: str = "revoke"
+    issued_before: Instant | None = None
+    cascade: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Survivor:
+    """Something close to the target that would stay alive, and why."""
+
+    kind: str
+    id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What a proposed order would kill. All sorted by id.
+
+    Attributes:
+        tokens, delegations: Ids of what it would kill of what is alive.
+        already_dead: Counts (tokens, delegations) of what it would kill as well, that is dead and not yet past its end.
+        agents, humans: The principals of these kinds that the killed elements name.
+        actions: How many actions have one of the killed elements as authority.
+        recent: The ids of the latest of these, latest first, at most RECENT_ACTIONS.
+        survivors: What is bound to, owned by or recorded under the target and would stay alive.
+        last_expiry: When it would all be over by itself; None: never, or there is nothing.
+    """
+
+    proposal: Proposal
+    tokens: tuple[str, ...]
+    delegations: tuple[str, ...]
+    already_dead: tuple[int, int]
+    agents: tuple[str, ...]
+    humans: tuple[str, ...]
+    actions: int
+    recent: tuple[str, ...]
+    survivors: tuple[Survivor, ...]
+    last_expiry: Instant | None
+
+    @property
+    def kills(self) -> set[str]:
+        """``KIND:ID`` of each element that it would kill."""
+        return {f"token:{id_}" for id_ in self.tokens} | {f"delegation:{id_}" for id_ in self.delegations}
+
+    @property
+    def spared(self) -> int:
+        """How many of the survivors live on because they were issued too late for ``issued_before``."""
+        before = self.proposal.issued_before
+        return 0 if before is None else sum(survivor.why == _issued_too_late(before) for survivor in self.survivors)
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """The plan: what an order of this kind would kill; no time, no person, no reason."""
+        before = self.proposal.issued_before
+        return {
+            "target": {"kind": self.proposal.target.kind, "id": self.proposal.target.id},
+            "mode": self.proposal.mode,
+            "issued_before": None if before is None else format_instant(before),
+            "cascade": self.proposal.cascade,
+            "kills": {"tokens": list(self.tokens), "delegations": list(self.delegations)},
+        }
+
+    @property
+    def plan_digest(self) -> str:
+        """The SHA-256, in hexadecimal, of the plan's canonical JSON (RFC 8785)."""
+        return hashlib.sha256(canonical_json(self.plan)).hexdigest()
+
+
+def reach_of(world: World, proposal: Proposal) -> Reach:
+    """What a proposed order would kill of what is alive at the instant at which it would be given."""
+    at = proposal.at
+    graph = world.graph
+    struck = set(struck_by(world, proposal))
+    # Elements past their end no longer change. What nobody granted is alive only if it is suspended.
+    if proposal.cascade:
+        doomed, ending = graph.alive_below(struck, at)
+    else:
+        doomed = struck
+        ending = [found for key in struck if (found := graph.element(key)) is not None and found.ends_at > at]
+    dead = dead_among(world, doomed, at)
+    killed = [element for element in ending if element.key not in dead] if dead else ending
+    # A target that nobody granted can be dead already; it has no end.
+    gone = [key for key in dead if (element := graph.element(key)) is None or element.ends_at > at]
+
+    keys = list(map(attrgetter("key"), killed))
+    endless = {key for key in struck if not graph.granted(key) and judge(world, key, at).state in ALIVE}
+    keys += endless
+    kills = set(keys)
+    actions = world.actions_under(kills)
+    principals = _principals(killed)
+    kinds = {id_: world.principals.kind(id_) for id_ in principals}
+    tokens, delegations = _ids(keys)
+    dead_tokens, dead_delegations = _ids(gone)
+    last = NEVER if endless else max(map(attrgetter("ends_at"), killed), default=NEVER)
+    return Reach(
+        proposal=proposal,
+        tokens=tokens,
+        delegations=delegations,
+        already_dead=(len(dead_tokens), len(dead_delegations)),
+        agents=tuple(sorted(id_ for id_, kind in kinds.items() if kind == "agent")),
+        humans=tuple(sorted(id_ for id_, kind in kinds.items() if kind == "human")),
+        actions=len(actions),
+        recent=tuple(latest_actions(world, actions)[:RECENT_ACTIONS]),
+        survivors=tuple(sorted(set(_survivors(world, proposal, struck, kills)), key=lambda s: (s.id, s.kind, s.why))),
+        last_expiry=None if last == NEVER else last,
+    )
+
+
+def struck_by(world: World, proposal: Proposal) -> Iterator[str]:
+    """The elements that a proposed order would hit by itself, of those at or below which anything is left to end."""
+    target = key_of(proposal.target.kind, proposal.target.id)
+    if target.startswith(("token:", "delegation:")):
+        yield target
+        return
+    before = NEVER if proposal.issued_before is None else proposal.issued_before
+    for name in aliases(world, target):
+        for key in world.graph.naming(name, after=proposal.at):
+            element = world.graph.element(key)
+            if element is not None and element.issued_at < before:
+                yield key
+
+
+def dead_among(world: World, keys: set[str], at: Instant) -> set[str]:
+    """Those of some elements that an order in force revokes: by itself, or through anything they depend on."""
+    if not world.orders:
+        return set()
+    above = world.graph.above(*keys)
+    single: set[str] = set()
+    cascading: set[str] = set()
+    for key, orders in hits(world, above, at).items():
+        for order in orders:
+            if not order.suspends:
+                (cascading if order.body.cascade else single).add(key)
+    return (world.graph.below(cascading, within=above) | single) & keys
+
+
+def latest_actions(world: World, actions: Iterable[str]) -> list[str]:
+    """Actions, the latest first."""
+    return sorted(actions, key=lambda action: (-world.actions.get(action)[0].event.occurred_at, action))
+
+
+def _principals(elements: Iterable[Element]) -> set[str]:
+    names: set[str] = set().union(*map(attrgetter("names"), elements))
+    return {name.removeprefix("principal:") for name in names if name.startswith("principal:")}
+
+
+def _ids(keys: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The ids of tokens and of delegations, sorted."""
+    every = sorted(keys)  # delegations stand before tokens
+    first = bisect_left(every, "token:")
+    return tuple(key[6:] for key in every[first:]), tuple(key[11:] for key in every[:first])
+
+
+def _survivors(world: World, proposal: Proposal, struck: set[str], kills: set[str]) -> Iterator[Survivor]:
+    """What is bound to, owned by, or recorded under the target and would stay alive."""
+    at, target = proposal.at, proposal.target
+    spared: dict[str, str] = {}
+    if not proposal.cascade:
+        for key in struck:
+            for child in world.graph.children(key):
+                spared[child] = f"depends on {key}, and the order does not cascade"
+    names = list(aliases(world, key_of(target.kind, target.id))) if target.kind not in ("token", "delegation") else []
+    if proposal.issued_before is not None:
+        for name in names:
+            for key in world.graph.naming(name, after=at):
+                if key not in struck:
+                    spared[key] = _issued_too_late(proposal.issued_before)
+    ids = {split_key(name)[1] for name in names if name.startswith("principal:")}
+    for id_ in ids:
+        for key in world.graph.asserted.get(id_, ()):
+            spared.setdefault(key, f"names {id_} only among its prior actors")
+    alive = {key for key in spared if _outlives(world, key, at)} - kills
+    alive -= dead_among(world, alive, at)
+    for key in alive:
+        kind, id_ = split_key(key)
+        yield Survivor(kind, id_, spared[key])
+
+    for id_ in ids:
+        for fact in world.principals.bindings.get(id_):
+            yield from _bound(world, fact, ids, at)
+        for owned in world.principals.owned.get(id_, ()):
+            owner = world.principals.owner(owned)
+            if owner and owner.value == id_ and owned not in ids and _stands(world, "principal", owned, at):
+                yield Survivor("principal", owned, f"owned by {id_}; owners are no dependencies")
+
+
+def _issued_too_late(before: Instant) -> str:
+    return f"issued at or after {format_instant(before)}"
+
+
+def _bound(world: World, fact: Fact, ids: set[str], at: Instant) -> Iterator[Survivor]:
+    body = fact.event.body
+    assert isinstance(body, WorkloadBound)  # noqa: S101 (only bindings are indexed there)
+    if body.expires_at is not None and body.expires_at <= at:
+        return
+    for kind, other, bound_to in (
+        ("workload", body.workload, body.agent),
+        ("principal", body.agent, body.workload),
+    ):
+        if bound_to in ids and other not in ids and _stands(world, kind, other, at):
+            yield Survivor(kind, other, f"bound to {bound_to}; bindings are no dependencies")
+
+
+def _stands(world: World, kind: str, id_: str, at: Instant) -> bool:
+    return judge_name(world, kind, id_, at).state is State.ACTIVE
+
+
+def _outlives(world: World, key: str, at: Instant) -> bool:
+    element = world.graph.element(key)
+    return element is not None and element.ends_at > at

@@ -1,0 +1,226 @@
+"""The receipt of a revocation: every element that the orders of one id end, each with the way down to it.
+
+DESIGN section 7. An element stands in it if those orders, were they the only ones, would make it ``revoked``,
+``cascaded`` or ``suspended`` at the instant asked about; what other orders do to it as well changes nothing. So a
+receipt is the difference of the states without and with the orders of the id. What was issued later and is *born dead*
+is in it.
+
+The paths come from one walk down from the target, breadth first, not from a search per element. In a world that holds
+some elements and all that they depend on, the lines of these are the same as in a world that holds everything: that is
+how a receipt is made in parts.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from lineage.core.authority.elements import Element, by_id, dependencies_of, names_of, split_key
+from lineage.core.authority.orders import Order
+from lineage.core.authority.principals import Principals
+from lineage.core.authority.rule import State, aliases
+from lineage.core.authority.world import World
+from lineage.core.model.events import DelegationGranted, Fact, TokenIssued
+from lineage.core.model.times import NEVER, Instant
+
+
+class Step(NamedTuple):
+    """One step of a walk: what stands before an element on the shortest path, and when that was proven.
+
+    Attributes:
+        before: Key of the element that it depends on; None: the order hits it by itself.
+        proven_at: When the last of what links the path was recorded.
+    """
+
+    before: str | None
+    proven_at: Instant
+
+
+_Walked = tuple[Order, Mapping[str, Step]]
+
+
+class Line(NamedTuple):
+    """One element of a receipt.
+
+    Attributes:
+        key: ``KIND:ID``.
+        state: ``revoked``, ``cascaded`` or ``suspended``.
+        order: Of the orders that count the one that the state is because of.
+        counting: All orders of the id that count for it.
+        steps: All steps of the order, this element's among them.
+        element: All that is claimed of it; None if nobody granted it.
+    """
+
+    key: str
+    state: State
+    order: Order
+    counting: tuple[Order, ...]
+    steps: Mapping[str, Step]
+    element: Element | None
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """``KIND:ID`` from the target, as the order states it, to the element, both included."""
+        path = [self.key]
+        while (before := self.steps[path[-1]].before) is not None:
+            path.append(before)
+        if not self.order.on_element:
+            path.append(self.order.target.key)
+        return tuple(reversed(path))
+
+    @property
+    def proven_at(self) -> Instant:
+        """When the order and what links the path had all been recorded."""
+        return self.steps[self.key].proven_at
+
+    @property
+    def ends_at(self) -> Instant:
+        """When it is over by itself; NEVER if it has no end."""
+        return NEVER if self.element is None else self.element.ends_at
+
+    @property
+    def born_dead(self) -> bool:
+        """Whether it was issued when the order was in effect already: it never lived."""
+        return self.element is not None and self.element.issued_at >= self.order.effective_at
+
+    @property
+    def principals(self) -> list[str]:
+        """The principals that it names, sorted."""
+        names = self.element.names if self.element is not None else ()
+        return sorted(name.removeprefix("principal:") for name in names if name.startswith("principal:"))
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Its place in the receipt: by id, then by kind."""
+        return by_id(self.key)
+
+
+def orders_of(world: World, revocation: str) -> list[Order]:
+    """The orders of an id, each with the lift that counts for it."""
+    return [world.orders.resolve(fact) for fact in world.orders.by_id.get(revocation)]
+
+
+def receipt_of(world: World, revocation: str, at: Instant, keys: Collection[str] | None = None) -> list[Line]:
+    """The lines of a receipt, sorted by id, then by kind.
+
+    Args:
+        world: What is known; of some elements only: these and all that they depend on, the orders of the id, and the
+            registrations of what these are aimed at.
+        revocation: The id.
+        at: The instant asked about.
+        keys: The elements that lines are wanted of; None: all.
+
+    Cost:
+        What the world holds at and below the targets, and the length of the paths.
+    """
+    standing = sorted((order for order in orders_of(world, revocation) if order.in_force(at)), key=lambda o: o.rank)
+    walks: list[_Walked] = [(order, walk(world, order)) for order in standing]
+    found: dict[str, list[_Walked]] = {}
+    if len(walks) == 1:  # nearly always: one list for all
+        steps = walks[0][1]
+        found = dict.fromkeys(steps if keys is None else steps.keys() & keys, walks)
+    else:
+        for walked in walks:
+            for key in walked[1] if keys is None else walked[1].keys() & keys:
+                found.setdefault(key, []).append(walked)
+    lines = (_line(world, key, at, walked) for key, walked in found.items())
+    return sorted((line for line in lines if line is not None), key=lambda line: line.place)
+
+
+def walk(world: World, order: Order) -> dict[str, Step]:
+    """Everything that an order kills, with the step to it on the shortest path; of several the smallest list."""
+    graph = world.graph
+    level = sorted(_struck(world, order))
+    proven = _Proof(world, order)
+    steps = {key: Step(None, proven.of_hit(key)) for key in level}
+    while level and order.body.cascade:
+        # The keys of a level stand in the order of the paths to them: the first to come to a child is on its smallest.
+        nearest = []
+        for key in level:
+            for child in sorted(graph.children(key)):
+                if child not in steps:
+                    steps[child] = Step(key, max(steps[key].proven_at, _linked_at(world, child, key)))
+                    nearest.append(child)
+        level = nearest
+    return steps
+
+
+def _struck(world: World, order: Order) -> Iterator[str]:
+    """The elements that an order hits by itself, whenever they end."""
+    if order.on_element:
+        yield order.key
+        return
+    for name in aliases(world, order.key):
+        for key in world.graph.naming(name):
+            element = world.graph.element(key)
+            if element is not None and not order.spares(element):
+                yield key
+
+
+def _line(world: World, key: str, at: Instant, walks: list[_Walked]) -> Line | None:
+    """The line of an element that some orders in force kill; None if they change nothing at the instant asked about."""
+    element = world.graph.element(key)
+    ends_at = NEVER if element is None else element.ends_at
+    counting = [walked for walked in walks if walked[0].effective_at < ends_at]
+    revoking = [walked for walked in counting if not walked[0].suspends]
+    if not counting or (not revoking and at >= ends_at):  # a suspension of what has ended is over
+        return None
+    chosen = revoking or counting
+    # The first that is aimed at it, else the first: they stand by rank.
+    order, steps = next((walked for walked in chosen if walked[0].key == key), chosen[0])
+    state = State.SUSPENDED if order.suspends else State.REVOKED if order.key == key else State.CASCADED
+    return Line(key, state, order, tuple(order for order, _ in counting), steps, element)
+
+
+class _Proof:
+    """When it was known that an order hits an element."""
+
+    def __init__(self, world: World, order: Order) -> None:
+        self._world = world
+        self._order = order
+        self._joined: dict[str, Instant] = {}  # a name of the party that the order is aimed at -> since when
+        if not order.on_element:
+            self._joined = {name: _same_party_at(world, order.key, name) for name in aliases(world, order.key)}
+
+    def of_hit(self, key: str) -> Instant:
+        """When the order, and what shows that it hits the element, had all been recorded."""
+        ordered = self._order.fact.recorded_at
+        if self._order.on_element:
+            return ordered
+        shown = (
+            max(fact.recorded_at, self._joined[name])
+            for fact in self._world.graph.facts.get(key)
+            for name in names_of(_grant(fact))
+            if name in self._joined
+        )
+        return max(ordered, min(shown))
+
+
+def _same_party_at(world: World, one: str, other: str) -> Instant:
+    """When the last registration was recorded without which two names are not one party; the earliest way counts."""
+    if one == other:
+        return 0
+    known = Principals()
+    ids = split_key(one)[1], split_key(other)[1]
+
+    def joins(fact: Fact) -> bool:
+        known.add(fact)
+        return known.same(*ids)
+
+    return next(fact.recorded_at for fact in _by_record(world.principals.facts_of(ids[0])) if joins(fact))
+
+
+def _by_record(facts: Iterable[Fact]) -> list[Fact]:
+    return sorted(facts, key=lambda fact: fact.recorded_at)
+
+
+def _linked_at(world: World, child: str, parent: str) -> Instant:
+    """When the first fact was recorded that says that an element depends on another."""
+    facts = world.graph.facts.get(child)
+    if len(facts) == 1:
+        return facts[0].recorded_at
+    return min(fact.recorded_at for fact in facts if any(above == parent for above, _ in dependencies_of(_grant(fact))))
+
+
+def _grant(fact: Fact) -> TokenIssued | DelegationGranted:
+    body = fact.event.body
+    assert isinstance(body, TokenIssued | DelegationGranted)  # noqa: S101 (only grants stand in the graph)
+    return body

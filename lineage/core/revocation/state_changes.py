@@ -1,0 +1,179 @@
+"""What orders make of elements, as it is told to receivers: which elements a change touches, and what is new of each.
+
+DESIGN section 7: what is delivered is an element's *state* with a version, not an order. ``outcomes`` says of elements
+what the rule says of them, without the paths, in one walk; ``touched`` says which elements a change may have made
+another; ``changes`` says what there is to tell. Pure.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from lineage.core.authority.elements import granted_key, key_of
+from lineage.core.authority.orders import Order, lift_effect
+from lineage.core.authority.rule import State, aliases, hits
+from lineage.core.authority.world import World
+from lineage.core.model.events import Fact, PrincipalRegistered, RevocationLifted, RevocationOrdered
+from lineage.core.model.times import NEVER, Instant
+
+
+class Outcome(NamedTuple):
+    """What orders make of an element.
+
+    Attributes:
+        state: ``revoked``, ``cascaded``, ``suspended``; ``active`` if no order counts. Its own times are not in it.
+        revocation: The id of the order that the state is because of.
+        effective_at: From when on that order holds.
+        expires_at: When the element is over by itself.
+    """
+
+    state: State
+    revocation: str | None = None
+    effective_at: Instant | None = None
+    expires_at: Instant | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is not to be honoured."""
+        return self.state is not State.ACTIVE
+
+    def matters(self, at: Instant) -> bool:
+        """Whether it can still matter to anybody: what is over by itself is refused anyway."""
+        return self.expires_at is None or at < self.expires_at
+
+
+class Version(NamedTuple):
+    """What was last told of an element, and how many times something was."""
+
+    number: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something new to tell of an element."""
+
+    key: str
+    version: Version
+
+
+def outcomes(world: World, keys: Collection[str], at: Instant) -> dict[str, Outcome]:
+    """What orders make of elements at an instant.
+
+    Cost:
+        What they depend on, at any depth, once.
+    """
+    if not world.orders:
+        return {key: _outcome(world, key, ()) for key in keys}
+    above = world.graph.above(*keys)
+    struck = hits(world, above, at)
+    by_order: dict[Order, list[str]] = {}
+    for key, orders in struck.items():
+        for order in orders:
+            by_order.setdefault(order, []).append(key)
+    # Of the orders of one mode the first in effect is the one that counts for an element: if that came after its end,
+    # all did. So each element is entered by one order of each mode, and by those that hit it by themselves.
+    first: dict[bool, dict[str, Order]] = {True: {}, False: {}}
+    for order in sorted(by_order, key=lambda each: each.rank):
+        held = first[order.suspends]
+        frontier = by_order[order] if order.body.cascade else []
+        while frontier:
+            entered = [key for key in frontier if key not in held]
+            held.update(dict.fromkeys(entered, order))
+            frontier = [child for key in entered for child in world.graph.children(key) if child in above]
+    return {
+        key: _outcome(world, key, [*struck.get(key, ()), *(held[key] for held in first.values() if key in held)])
+        for key in keys
+    }
+
+
+def _outcome(world: World, key: str, killing: Collection[Order]) -> Outcome:
+    element = world.graph.element(key)
+    ends_at = NEVER if element is None else element.ends_at
+    expires_at = None if ends_at == NEVER else ends_at
+    counting = [order for order in killing if order.effective_at < ends_at]
+    revoking = [order for order in counting if not order.suspends]
+    if not counting:
+        return Outcome(State.ACTIVE, expires_at=expires_at)
+    order = min(revoking or counting, key=lambda each: (each.key != key, each.rank))
+    state = State.SUSPENDED if order.suspends else State.REVOKED if order.key == key else State.CASCADED
+    return Outcome(state, order.body.revocation, order.effective_at, expires_at)
+
+
+def touched(world: World, facts: Iterable[Fact], at: Instant) -> set[str]:
+    """The elements of which new facts may have made something else; the world holds the facts already.
+
+    Elements below which all has ended are left out, but for those that a fact is about.
+    """
+    granted: set[str] = set()
+    revocations: set[str] = set()
+    parties: set[str] = set()
+    for fact in facts:
+        body = fact.event.body
+        if (key := granted_key(body)) is not None:
+            granted.add(key)
+        elif isinstance(body, RevocationOrdered | RevocationLifted):
+            revocations.add(body.revocation)
+        elif isinstance(body, PrincipalRegistered) and body.aliases:
+            parties |= world.principals.party(body.principal)
+    orders = [order for party in parties for order in world.orders.on(key_of("principal", party))]
+    aimed_at = _aims(world, [*orders, *_orders_of(world, revocations)], at)
+    return granted | aimed_at | world.graph.below(granted | aimed_at, after=at)
+
+
+def touched_by(world: World, revocations: Iterable[str], at: Instant) -> set[str]:
+    """The elements of which the orders of some ids may make something; the same is left out."""
+    aimed_at = _aims(world, _orders_of(world, revocations), at)
+    return aimed_at | world.graph.below(aimed_at, after=at)
+
+
+def _orders_of(world: World, revocations: Iterable[str]) -> list[Order]:
+    return [world.orders.resolve(fact) for revocation in revocations for fact in world.orders.by_id.get(revocation)]
+
+
+def _aims(world: World, orders: Iterable[Order], at: Instant) -> set[str]:
+    """The elements that orders are aimed at, themselves or by what they name, be they in force or not."""
+    found: set[str] = set()
+    for target, on_element in {(order.key, order.on_element) for order in orders}:
+        if on_element:
+            found.add(target)
+        else:
+            found.update(each for name in aliases(world, target) for each in world.graph.naming(name, after=at))
+    return found
+
+
+def moments(facts: Iterable[Fact]) -> list[tuple[Instant, str]]:
+    """When orders and lifts among facts take effect, each with the id of its revocation."""
+    found = []
+    for fact in facts:
+        body = fact.event.body
+        if isinstance(body, RevocationOrdered):
+            effective_at = fact.event.occurred_at if body.effective_at is None else body.effective_at
+            found.append((effective_at, body.revocation))
+        elif isinstance(body, RevocationLifted):
+            found.append((lift_effect(fact), body.revocation))
+    return found
+
+
+_NOTHING: Final = Version(0, Outcome(State.ACTIVE))
+
+
+def changes(world: World, keys: Collection[str], at: Instant, told: Mapping[str, Version]) -> list[Change]:
+    """What there is to tell of elements, sorted by key; what was told before is not told again.
+
+    Args:
+        world: What is known.
+        keys: The elements.
+        at: The moment.
+        told: What was last told of each.
+    """
+    found = outcomes(world, keys, at)
+    new = []
+    for key in sorted(found):
+        before, outcome = told.get(key, _NOTHING), found[key]
+        if outcome == before.outcome or not (outcome.ended or before.outcome.ended):
+            continue
+        # What has ended by itself is told only to take back a later end.
+        if outcome.matters(at) or (before.outcome.ended and before.outcome.matters(at)):
+            new.append(Change(key, Version(before.number + 1, outcome)))
+    return new

@@ -1,0 +1,146 @@
+"""Token status lists (draft-ietf-oauth-status-list): what became of who stands in one, and the encoding. Pure.
+
+A list is an array of statuses of 1, 2, 4 or 8 bits each, packed into bytes from the least significant bit on,
+compressed in the ZLIB format, in base64url.
+"""
+
+import base64
+import binascii
+import zlib
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from lineage.core.authority.rule import State
+from lineage.core.authority.status_list_index import LARGEST, is_listed
+from lineage.core.authority.world import World
+from lineage.core.model.times import Instant
+from lineage.core.revocation.state_changes import outcomes, touched_by
+
+BITS: Final = 2  # what the statuses below need
+CAPACITY: Final = 2**17  # entries of the smallest list: a token that is newer than the list still stands in it
+_WIDTHS: Final = (1, 2, 4, 8)
+_EVER: Final = -1  # before all instants
+
+
+class Status(IntEnum):
+    """The statuses that are used here, in the order of what counts where two tokens share a place."""
+
+    VALID = 0
+    SUSPENDED = 2
+    INVALID = 1
+
+    @property
+    def rank(self) -> int:
+        """The greater counts."""
+        return {Status.VALID: 0, Status.SUSPENDED: 1, Status.INVALID: 2}[self]
+
+
+_STATUSES: Final = {
+    State.REVOKED: Status.INVALID,
+    State.CASCADED: Status.INVALID,
+    State.SUSPENDED: Status.SUSPENDED,
+}
+
+
+class Statuses(NamedTuple):
+    """A list at an instant.
+
+    Attributes:
+        size: How many entries it has.
+        said: Those that are not VALID, by their place.
+    """
+
+    size: int
+    said: dict[int, Status]
+
+
+def statuses_of(world: World, uri: str, at: Instant) -> Statuses | None:
+    """A list at an instant; None if no token is said to stand in it.
+
+    Cost:
+        What orders have ever ended, and not how long the list is.
+    """
+    last = world.listings.last.get(uri)
+    if last is None:
+        return None
+    size = CAPACITY
+    while size <= last:
+        size *= 2
+    # What has ended by itself keeps its place, and its status.
+    ended = touched_by(world, {order.body.revocation for order in world.orders.all()}, _EVER)
+    places: dict[str, int] = {}
+    for key in ended:
+        element = world.graph.element(key)
+        stands = element.first("status_list") if element is not None else None
+        if stands is not None and stands.uri == uri and is_listed(stands.idx):
+            places[key] = stands.idx
+    said: dict[int, Status] = {}
+    for key, outcome in outcomes(world, places.keys(), at).items():
+        status = _STATUSES.get(outcome.state, Status.VALID)
+        if status.rank > said.get(places[key], Status.VALID).rank:
+            said[places[key]] = status
+    return Statuses(size, said)
+
+
+# The encoding
+
+
+def packed(statuses: Mapping[int, int], size: int, bits: int) -> bytes:
+    """Statuses by their places as bytes; what is not given is 0.
+
+    Examples:
+        >>> packed(dict(enumerate([1, 2, 0, 3, 0, 1, 0, 1, 1, 2, 3, 3])), 12, 2).hex()
+        'c944f9'
+    """
+    _refuse_width(bits)
+    array = bytearray((size * bits + 7) // 8)
+    for place, status in statuses.items():
+        if not (0 <= place < size and 0 <= status < 1 << bits):
+            raise ValueError(f"the status {status} at {place} does not fit into {size} entries of {bits} bits")
+        array[place * bits // 8] |= status << place * bits % 8
+    return bytes(array)
+
+
+def status_at(array: bytes, place: int, bits: int) -> int:
+    """The status at a place.
+
+    Raises:
+        IndexError: The list is shorter.
+    """
+    _refuse_width(bits)
+    if place < 0:
+        raise IndexError(place)
+    return array[place * bits // 8] >> place * bits % 8 & (1 << bits) - 1
+
+
+def encoded(array: bytes) -> str:
+    """Bytes as the member ``lst`` has them.
+
+    Examples:
+        >>> encoded(bytes.fromhex("c944f9"))
+        'eNo76fITAAPfAgc'
+    """
+    return base64.urlsafe_b64encode(zlib.compress(array, level=9)).rstrip(b"=").decode()
+
+
+def decoded(lst: str, *, largest: int = LARGEST) -> bytes:
+    """The bytes in a member ``lst``.
+
+    Raises:
+        ValueError: It is none, or holds more bytes than ``largest``.
+    """
+    try:
+        inflate = zlib.decompressobj()
+        raw = base64.b64decode(lst + "=" * (-len(lst) % 4), altchars=b"-_", validate=True)
+        array = inflate.decompress(raw, largest)
+    except (binascii.Error, zlib.error) as error:
+        raise ValueError(f"not the bytes of a status list: {error}") from error
+    if not inflate.eof or inflate.unused_data:
+        raise ValueError(f"not the bytes of a status list, or more than {largest:,}")
+    return array
+
+
+def _refuse_width(bits: int) -> None:
+    if bits not in _WIDTHS:
+        raise ValueError(f"a status has 1, 2, 4 or 8 bits, not {bits}")

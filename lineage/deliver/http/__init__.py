@@ -1,0 +1,1 @@
+"""HTTP parts that every delivery endpoint shares: callers, problems, signing keys, routes."""

@@ -1,0 +1,92 @@
+"""Faults over HTTP: problem documents (RFC 9457) with types that stay.
+
+A type is ``urn:delegraph:problem:WORD``. The message of a fault is its ``detail``; what a fault keeps as evidence is
+beside it. What a fault means as a status is one table.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.responses import JSONResponse
+
+from lineage.core.model.errors import (
+    BadRecordError,
+    DelegraphError,
+    DriftError,
+    FencedError,
+    IntegrityError,
+    RefusedError,
+    UnavailableError,
+)
+from lineage.deliver.http.callers import BadTokenError, ForbiddenError, LacksRoleError, UnauthenticatedError
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_SECONDS: Final = 5  # an embedded store is locked for moments, a broker is away for some more
+
+# The first that fits: class of the fault, status, word of its type, title.
+_FAULTS: Final[tuple[tuple[type[DelegraphError], HTTPStatus, str, str], ...]] = (
+    (UnauthenticatedError, HTTPStatus.UNAUTHORIZED, "unauthenticated", "Who asks is not known"),
+    (ForbiddenError, HTTPStatus.FORBIDDEN, "forbidden", "The caller may not do that"),
+    (DriftError, HTTPStatus.CONFLICT, "drifted", "The order would kill what the plan does not list"),
+    (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The log or the store is away"),
+    (FencedError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The log or the store is away"),
+    (IntegrityError, HTTPStatus.SERVICE_UNAVAILABLE, "integrity", "What is stored contradicts itself or the log"),
+    (BadRecordError, HTTPStatus.BAD_REQUEST, "bad-record", "A record cannot be read"),
+    (RefusedError, HTTPStatus.BAD_REQUEST, "refused", "What was asked for is wrong or not allowed"),
+)
+
+
+class Written(JSONResponse):
+    """JSON in which half of a surrogate pair, which a request may hold, is replaced."""
+
+    def render(self, content: Any) -> bytes:
+        """The bytes that are sent."""
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
+def problem(
+    status: int, word: str, title: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
+) -> JSONResponse:
+    """A problem document as a response.
+
+    Args:
+        status: The HTTP status.
+        word: The last part of its type, which clients may rely on.
+        title: One sentence, the same for every problem of the type.
+        detail: One sentence about this one, naming the thing and the remedy.
+        headers: More headers.
+        more: Members beside the standard ones.
+    """
+    document = {"type": f"urn:delegraph:problem:{word}", "title": title, "status": int(status), "detail": detail}
+    return Written({**document, **more}, status_code=int(status), headers=headers, media_type=MEDIA_TYPE)
+
+
+def problem_of(fault: DelegraphError) -> JSONResponse:
+    """A fault as a response."""
+    _, status, word, title = next((found for found in _FAULTS if isinstance(fault, found[0])), _FAULTS[-1])
+    more = {"unlisted": list(fault.unlisted)} if isinstance(fault, DriftError) else {}
+    return problem(status, word, title, str(fault), headers=_headers(fault, status), **more)
+
+
+def _headers(fault: DelegraphError, status: HTTPStatus) -> dict[str, str]:
+    match fault:
+        case BadTokenError():
+            return {"WWW-Authenticate": _challenge("invalid_token", str(fault))}
+        case UnauthenticatedError():  # who shows no token is told of no error
+            return {"WWW-Authenticate": "Bearer"}
+        case LacksRoleError(by_token=True):
+            return {"WWW-Authenticate": _challenge("insufficient_scope", fault.needs)}
+        case _:
+            return {"Retry-After": str(RETRY_AFTER_SECONDS)} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+
+
+# What a description may not hold (RFC 6750 section 3).
+_NOT_DESCRIBING: Final = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
+
+
+def _challenge(error: str, description: str) -> str:
+    """Why a bearer token does not do (RFC 6750 section 3); no scope, for roles may be in any claim."""
+    return f'Bearer error="{error}", error_description="{_NOT_DESCRIBING.sub("?", description)}"'

@@ -1,0 +1,113 @@
+"""The keys that we sign with: the first signs, all are published.
+
+Keys come in files in PEM, any number in each. To rotate: put the new one behind the old, wait until others have fetched
+it, move it to the front, and take the old one out when nothing that it signed is looked at any more.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from ingest.secrets import read_secret
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.events import canonical_json
+
+Private = RSAPrivateKey | EllipticCurvePrivateKey | Ed25519PrivateKey
+Public = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
+
+_PEM: Final = re.compile(r"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----", re.DOTALL)
+_SMALLEST_RSA_BITS: Final = 2048
+
+
+class Key(NamedTuple):
+    """A key that is published."""
+
+    id: str  # its thumbprint (RFC 7638)
+    algorithm: str
+    jwk: Mapping[str, str]
+
+
+class Keys:
+    """Keys in their order.
+
+    Attributes:
+        published: What is published of each.
+        private: Those that are private; the first signs.
+    """
+
+    def __init__(self, keys: Sequence[Key], private: Sequence[Private]) -> None:
+        """Take what is published and what is private; the first of either belong together."""
+        self.published = tuple(keys)
+        self.private = tuple(private)
+
+    def jwks(self) -> dict[str, Any]:
+        """What is published, as a JWK Set (RFC 7517)."""
+        return {"keys": [{**key.jwk, "kid": key.id, "alg": key.algorithm, "use": "sig"} for key in self.published]}
+
+    def sign(self, claims: Mapping[str, Any], typ: str) -> str:
+        """A JWT of a type, such as ``secevent+jwt``."""
+        key = self.published[0]
+        return jwt.encode(dict(claims), self.private[0], algorithm=key.algorithm, headers={"typ": typ, "kid": key.id})
+
+
+def load_keys(files: Sequence[Path]) -> Keys:
+    """The keys in some files: private ones, and public ones that are still to be published.
+
+    Raises:
+        RefusedError: A file cannot be read, or a key is none that can be used; the message says which.
+    """
+    found = [
+        (_loaded(match.group(0), match.group(1), path), path)
+        for path in files
+        for match in _PEM.finditer(read_secret(path, "a file of keys"))
+    ]
+    if not found or not isinstance(found[0][0], Private):
+        raise RefusedError(f"the first key in {', '.join(map(str, files))} must be a private one in PEM: it signs")
+    published = {key.id: key for key in (_published(key, path) for key, path in found)}
+    return Keys(list(published.values()), [key for key, _ in found if isinstance(key, Private)])
+
+
+def _loaded(pem: str, label: str, path: Path) -> Private | Public:
+    try:
+        key: Any = (
+            serialization.load_pem_private_key(pem.encode(), None)
+            if label.endswith("PRIVATE KEY")
+            else serialization.load_pem_public_key(pem.encode())
+        )
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # what it says may repeat what it could not read
+        raise RefusedError(f"a key in {path} cannot be read; give it in PEM, not encrypted") from None
+    if not isinstance(key, Private | Public):
+        raise RefusedError(f"a key in {path} is none that can sign; give RSA, P-256 or Ed25519")
+    return key
+
+
+def _published(key: Private | Public, path: Path) -> Key:
+    public = key.public_key() if isinstance(key, Private) else key
+    match public:
+        case RSAPublicKey():
+            if public.key_size < _SMALLEST_RSA_BITS:
+                raise RefusedError(f"a key in {path} has {public.key_size} bits; RSA takes {_SMALLEST_RSA_BITS}")
+            return _key("RS256", RSAAlgorithm.to_jwk(public, as_dict=True), ("e", "n"))
+        case EllipticCurvePublicKey():
+            if not isinstance(public.curve, SECP256R1):
+                raise RefusedError(f"a key in {path} is on the curve {public.curve.name}; take P-256")
+            return _key("ES256", ECAlgorithm.to_jwk(public, as_dict=True), ("crv", "x", "y"))
+        case Ed25519PublicKey():
+            return _key("EdDSA", OKPAlgorithm.to_jwk(public, as_dict=True), ("crv", "x"))
+
+
+def _key(algorithm: str, said: Mapping[str, Any], members: tuple[str, ...]) -> Key:
+    jwk = {name: str(said[name]) for name in ("kty", *members)}
+    digest = hashlib.sha256(canonical_json(jwk)).digest()  # RFC 7638 section 3: the required members alone, sorted
+    return Key(base64.urlsafe_b64encode(digest).rstrip(b"=").decode(), algorithm, jwk)

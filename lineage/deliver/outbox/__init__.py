@@ -1,0 +1,1 @@
+"""The outbox writer, and the feed of revoked elements to Kafka."""

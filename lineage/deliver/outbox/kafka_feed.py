@@ -1,0 +1,145 @@
+"""The feed: the outbox, row by row, into the topic that followers hold the dead of.
+
+What was sent is written down afterwards: after a crash it is sent again, in the same order and with the same versions.
+Of several processes one feeds; the topic shuts out the one before.
+"""
+
+import heapq
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from ingest.kafka.revocation_topic import RevocationTopic, Told, heartbeat, value_of
+from lineage.core.model.times import Instant, format_instant
+from lineage.store.delivery import outbox
+from lineage.store.delivery.outbox import Row
+from lineage.store.store import Store
+
+FEED: Final = "feed"  # its name among the receivers
+GRACE_SECONDS: Final = 300  # an enforcement point may honour what has ended for so long: clocks differ
+BEAT_SECONDS: Final = 1.0
+_TOGETHER: Final = 2_500  # rows in one transaction: followers take in the one while the next is written
+_GRACE: Final = GRACE_SECONDS * 1_000_000
+
+
+class Feed:
+    """Sends what the outbox holds. One thread."""
+
+    def __init__(self, store: Store, topic: RevocationTopic) -> None:
+        """Take the outbox and where it goes; ``begin`` comes first."""
+        self._store = store
+        self._topic = topic
+        self._cursor = outbox.Cursor()
+        self._latest: dict[str, int] = {}  # element -> its last row
+        self._ending: list[tuple[Instant, int, str]] = []  # a heap: from when on a row cannot matter any more
+        self._beaten: float | None = None
+        self._place = b""  # which topic it is
+        self._strange: set[str] = set()  # what stands in the topic, and was not told by this store
+        self._origin = outbox.origin_of(store)
+
+    def begin(self) -> None:
+        """Become the one who feeds, and find where to go on.
+
+        Raises:
+            RefusedError: The topic is not for us to write.
+            UnavailableError: Topic or store are away; try again.
+        """
+        self._place = self._topic.ensure()
+        self._topic.begin()
+        self._cursor = outbox.cursor_of(self._store, FEED)  # read after the one before was shut out
+        self._latest, self._ending, self._strange, self._beaten = {}, [], set(), None
+        if self._cursor.place != self._place:  # another topic: all is told anew, and what others said is taken back
+            self._cursor = self._cursor._replace(seq=0, at=0)
+            self._strange = self._topic.keys()
+        for row in self._rows_told():
+            self._remember(row)
+        while self._ending and self._ending[0][0] <= self._cursor.at:  # these were told
+            heapq.heappop(self._ending)
+
+    def deliver(self, at: Instant) -> int:
+        """Send what the outbox holds by now, tombstones for what is over by itself, and now and then a heartbeat.
+
+        Returns:
+            How many rows were sent.
+
+        Raises:
+            FencedError: Somebody else feeds now.
+            UnavailableError: Topic or store are away; ``begin`` again.
+        """
+        sent = 0
+        while rows := outbox.rows(self._store, after=self._cursor.seq, limit=_TOGETHER):
+            self._topic.write([self._message(row, at) for row in rows])
+            for row in rows:
+                self._remember(row)
+            # With something of others in the topic it is not ours yet: a crash begins anew.
+            if not self._strange:
+                self._move(rows[-1].seq, self._cursor.at)
+            else:
+                self._cursor = self._cursor._replace(seq=rows[-1].seq)
+            sent += len(rows)
+        over = [(key, None) for key in sorted(self._strange - self._latest.keys())] + list(self._over(at))
+        now = time.monotonic()
+        if over or self._beaten is None or now - self._beaten >= BEAT_SECONDS:
+            self._topic.write([*over, heartbeat(self._cursor.seq, at)])
+            self._move(self._cursor.seq, at)
+            self._strange = set()
+            self._beaten = now
+        return sent
+
+    def _move(self, seq: int, at: Instant) -> None:
+        self._cursor = outbox.move(self._store, FEED, self._cursor, seq=seq, at=at, place=self._place)
+
+    def _remember(self, row: Row) -> None:
+        self._latest[row.change.key] = row.seq
+        expires_at = row.change.version.outcome.expires_at
+        if expires_at is not None:
+            heapq.heappush(self._ending, (expires_at + _GRACE, row.seq, row.change.key))
+
+    def _over(self, at: Instant) -> Iterator[tuple[str, None]]:
+        while self._ending and self._ending[0][0] <= at:
+            _, seq, key = heapq.heappop(self._ending)
+            if self._latest.get(key) == seq:
+                del self._latest[key]
+                yield key, None
+
+    def _rows_told(self) -> Iterator[Row]:
+        after = 0
+        while after < self._cursor.seq and (rows := outbox.rows(self._store, after=after, limit=_TOGETHER)):
+            yield from (row for row in rows if row.seq <= self._cursor.seq)
+            after = rows[-1].seq
+
+    def _message(self, row: Row, at: Instant) -> tuple[str, bytes | None]:
+        key, (number, outcome) = row.change.key, row.change.version
+        if outcome.expires_at is not None and outcome.expires_at + _GRACE <= at:
+            return key, None
+        told = Told(
+            state=str(outcome.state),
+            version=number,
+            origin=self._origin,
+            revocation=outcome.revocation,
+            effective_at=_written(outcome.effective_at),
+            expires_at=_written(outcome.expires_at),
+        )
+        return key, value_of(key, told)
+
+
+def _written(instant: Instant | None) -> str | None:
+    return None if instant is None else format_instant(instant)
+
+
+class Watch:
+    """Whether anybody feeds, or pushes: told by its traces in the store, by the clock of this process alone."""
+
+    def __init__(self, store: Store, receiver: str = FEED) -> None:
+        """Take where the traces are, and under which name."""
+        self._store = store
+        self._receiver = receiver
+        self._turn = -1
+        self._since = time.monotonic()
+
+    def still_seconds(self) -> float:
+        """For how long nobody has done so."""
+        turn = outbox.cursor_of(self._store, self._receiver).turn
+        if turn != self._turn:
+            self._turn, self._since = turn, time.monotonic()
+        return time.monotonic() - self._since

@@ -1,0 +1,130 @@
+"""The spread: from orders, which are in force by themselves, to the elements whose state they change, for receivers.
+
+It follows the store, keeps the authority graph in memory, and writes a row into the outbox for each element of which
+orders have made something else. It runs outside of the projection's transactions: an order costs the same whatever
+hangs on its target. Any number of processes may do this at once, and each may die at any moment: what was written is
+read back, and what a process knew better than another it writes again.
+"""
+
+import heapq
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from lineage.core.authority.world import World
+from lineage.core.model.errors import FencedError
+from lineage.core.model.events import ActionPerformed, DecisionMade, Fact
+from lineage.core.model.times import Instant
+from lineage.core.model.trust import TrustTable
+from lineage.core.revocation.state_changes import Version, changes, moments, touched, touched_by
+from lineage.store.delivery import outbox
+from lineage.store.delivery.outbox import SPREAD, Standing
+from lineage.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+_PAGE: Final = 50_000  # facts, or rows, read at once
+_ATTEMPTS: Final = 20  # while others write as well
+
+
+class Spread:
+    """What orders do, element by element. One thread."""
+
+    def __init__(self, store: Store, trust: TrustTable | None) -> None:
+        """Take the store that it follows; the first round reads all of it."""
+        self._store = store
+        self._trust = trust
+        self._world = World(trust=trust)
+        self._standing: Standing | None = None  # None: nothing was read yet
+        self._told: dict[str, Version] = {}
+        self._seq = 0  # the last row that is in `_told`
+        self._at: Instant = 0
+        self._doubtful: set[str] = set()  # elements of which something else may have to be told
+        self._verify = False  # whether everything is doubtful
+        self._new: list[Fact] = []  # facts that are in the world and were not looked at
+        self._coming: list[tuple[Instant, str]] = []  # a heap: when which revocation will change something by itself
+
+    @property
+    def seq(self) -> int:
+        """The last row that it knows."""
+        return self._seq
+
+    def round(self, now: Instant) -> int:
+        """Write what is to be told by now: how many rows.
+
+        Raises:
+            FencedError: Others were always faster; try again.
+            UnavailableError: The store is away; try again.
+        """
+        for _ in range(_ATTEMPTS):
+            self._follow()
+            self._hear()
+            self._doubt(now)
+            found = changes(self._world, self._doubtful, self._at, self._told)
+            try:
+                if found:
+                    standing = self._standing
+                    assert standing is not None  # noqa: S101 (it has just followed)
+                    self._seq = outbox.write(self._store, found, after=self._seq, at=self._at, standing=standing)
+                    self._told.update((change.key, change.version) for change in found)
+            except FencedError:
+                logger.debug("another process spreads as well, and was faster")
+                continue
+            self._doubtful.clear()
+            return len(found)
+        raise FencedError("others spread what orders do all the while")
+
+    def _follow(self) -> None:
+        """Take in what was projected since; if the store was put together anew, all of it."""
+        with self._store.frozen() as still:
+            edition = still.edition()
+            positions, _ = still.standing()
+            known = self._standing
+            if known is None or known.edition != edition:
+                self._load(still)
+            else:
+                self._new += self._added(self._world, still.facts_behind(known.positions))
+            self._standing = Standing(edition, positions)
+
+    def _load(self, still: Store) -> None:
+        world = World(trust=self._trust)
+        after = -1
+        coming: list[tuple[Instant, str]] = []
+        while page := still.facts(after=after, limit=_PAGE):
+            coming += moments(self._added(world, [found.fact for found in page]))
+            after = page[-1].number
+        heapq.heapify(coming)
+        self._world, self._coming, self._verify = world, coming, True
+        self._new.clear()
+
+    @staticmethod
+    def _added(world: World, facts: Iterable[Fact]) -> list[Fact]:
+        relevant = [fact for fact in facts if not isinstance(fact.event.body, ActionPerformed | DecisionMade)]
+        for fact in relevant:
+            world.add(fact)
+        return relevant
+
+    def _hear(self) -> None:
+        """Take in what others have told. They may have known less than this process: it is looked at again."""
+        while found := outbox.rows(self._store, after=self._seq, limit=_PAGE):
+            for seq, change in found:
+                self._told[change.key] = change.version
+                self._doubtful.add(change.key)
+                self._seq = seq
+        self._at = max(self._at, outbox.cursor_of(self._store, SPREAD).at)
+
+    def _doubt(self, now: Instant) -> None:
+        """Find the elements of which new facts, or the time that has passed, may have made something else."""
+        self._at = max(self._at, now)  # a clock that was set back takes nothing back
+        if self._verify:
+            every = {order.body.revocation for order in self._world.orders.all()}
+            self._doubtful |= touched_by(self._world, every, self._at) | self._told.keys()
+            self._verify = False
+        for moment in moments(self._new):
+            heapq.heappush(self._coming, moment)
+        self._doubtful |= touched(self._world, self._new, self._at)
+        self._new.clear()
+        due = set()
+        while self._coming and self._coming[0][0] <= self._at:
+            due.add(heapq.heappop(self._coming)[1])
+        self._doubtful |= touched_by(self._world, due, self._at)

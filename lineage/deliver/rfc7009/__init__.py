@@ -1,0 +1,1 @@
+"""Calls to RFC 7009 revocation endpoints."""

@@ -1,0 +1,176 @@
+"""The revocation endpoints of authorization servers (RFC 7009) that are called: where, in whose name, about what.
+
+Values only, from tables ``[receivers."RECEIVER"]`` of the settings file; the secrets are read where they are used.
+
+Example::
+
+    [receivers."https://idp.example"]
+    url = "https://idp.example/oauth/revoke"
+    issuers = ["https://idp.example"]
+    token = "{jti}"                  # what the server takes for a token: a handle, made of the id
+    auth = "basic"                   # or bearer, private_key_jwt
+    client_id = "delegraph"
+    secret_file = "idp.secret"
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from ingest.codec import limits
+from ingest.secrets import is_open_to_others
+from lineage.core.authority.receivers import issuer_of
+from lineage.core.model.errors import RefusedError
+
+AUTHS: Final = ("basic", "bearer", "private_key_jwt")
+_NAMES: Final = {
+    *("url", "issuers", "token", "token_type_hint", "auth", "client_id", "secret_file", "key_file", "ca_file"),
+    "timeout_seconds",
+}
+_PLACES: Final = re.compile(r"\{(id|iss|jti)\}")
+_TIMEOUT_SECONDS: Final = 10.0
+_LONGEST_SECONDS: Final = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A revocation endpoint.
+
+    Attributes:
+        receiver: The id under which it is a receiver.
+        url: Where it is.
+        issuers: It is called for tokens whose ids name one of these.
+        token: What is sent for a token: ``{id}``, ``{iss}`` and ``{jti}`` stand for parts of its id.
+        token_type_hint: What is sent with it; None: nothing.
+        auth: One of ``AUTHS``.
+        client_id: As whom; None with ``bearer``.
+        secret: The file of the password, or of the bearer token.
+        key: The file of the key that signs assertions, with ``private_key_jwt``.
+        ca: Who signs its certificate; None: whom the system trusts.
+        timeout_seconds: How long it may take to answer.
+    """
+
+    receiver: str
+    url: str
+    issuers: tuple[str, ...]
+    token: str = "{jti}"
+    token_type_hint: str | None = None
+    auth: str
+    client_id: str | None = None
+    secret: Path | None = None
+    key: Path | None = None
+    ca: Path | None = None
+    timeout_seconds: float = _TIMEOUT_SECONDS
+
+    @property
+    def open_files(self) -> tuple[Path, ...]:
+        """The files with secrets that anybody on this machine may read."""
+        return tuple(file for file in (self.secret, self.key) if file is not None and is_open_to_others(file))
+
+    def handle_of(self, id_: str) -> str | None:
+        """What is sent for a token; None: it is not called about this one."""
+        issuer = issuer_of(id_)
+        if issuer not in self.issuers or issuer is None:
+            return None
+        parts = {"id": id_, "iss": issuer, "jti": id_[len(issuer) + 1 :]}
+        return _PLACES.sub(lambda match: parts[match.group(1)], self.token)
+
+
+def endpoints_of(said: object, *, file: Path) -> tuple[Endpoint, ...]:
+    """The endpoints of a settings file, in the order of their receivers.
+
+    Raises:
+        RefusedError: Something is missing, unknown, or cannot be; the message names it.
+    """
+    if not isinstance(said, Mapping):
+        raise RefusedError(f"'receivers' in {file} must be tables: [receivers.\"RECEIVER\"]")
+    return tuple(_endpoint(receiver, table, file) for receiver, table in sorted(said.items()))
+
+
+def _endpoint(receiver: str, said: object, file: Path) -> Endpoint:
+    where = f'[receivers."{receiver}"] in {file}'
+    if not isinstance(said, Mapping):
+        raise RefusedError(f"{where} must be a table")
+    if fault := limits.fault_of_id(receiver):
+        raise RefusedError(f"the id of {where} {fault}")
+    if unknown := sorted(said.keys() - _NAMES):
+        raise RefusedError(f"{where} has {unknown[0]!r}, which it cannot; there are {', '.join(sorted(_NAMES))}")
+    texts = {name: _text(said, name, where) for name in sorted(_NAMES - {"issuers", "timeout_seconds"})}
+    _refuse_wrong_mix(texts, where)
+    return Endpoint(
+        receiver=receiver,
+        url=_url(texts["url"], where),
+        issuers=_issuers(said.get("issuers"), where),
+        token=_template(texts["token"] or "{jti}", where),
+        token_type_hint=texts["token_type_hint"],
+        auth=str(texts["auth"]),
+        client_id=texts["client_id"],
+        secret=_path(texts["secret_file"], file),
+        key=_path(texts["key_file"], file),
+        ca=_path(texts["ca_file"], file),
+        timeout_seconds=_seconds(said.get("timeout_seconds", _TIMEOUT_SECONDS), where),
+    )
+
+
+def _text(said: Mapping[str, Any], name: str, where: str) -> str | None:
+    value = said.get(name)
+    if value is not None and not (isinstance(value, str) and value and value.isprintable()):
+        raise RefusedError(f"{name!r} of {where} must be a text that can be printed")
+    return value
+
+
+def _refuse_wrong_mix(texts: Mapping[str, str | None], where: str) -> None:
+    auth = texts["auth"]
+    if auth not in AUTHS:
+        raise RefusedError(f"'auth' of {where} is {auth!r}; give one of {', '.join(AUTHS)}")
+    needed = {
+        "basic": {"client_id", "secret_file"},
+        "bearer": {"secret_file"},
+        "private_key_jwt": {"client_id", "key_file"},
+    }[auth]
+    for name in ("client_id", "secret_file", "key_file"):
+        if (texts[name] is not None) != (name in needed):
+            verb = "needs" if name in needed else "has no use for"
+            raise RefusedError(f"{where} with auth = {auth!r} {verb} {name!r}")
+
+
+def _url(url: str | None, where: str) -> str:
+    parts = urlsplit(url or "")
+    if not parts.hostname or parts.scheme not in ("https", "http") or parts.username is not None or parts.fragment:
+        raise RefusedError(f"'url' of {where} must be the URL of a revocation endpoint, without user and fragment")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise RefusedError(f"'url' of {where} must begin with https://: what is sent there must not be read by others")
+    return str(url)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _issuers(said: object, where: str) -> tuple[str, ...]:
+    if not isinstance(said, list) or not said or not all(isinstance(issuer, str) and issuer for issuer in said):
+        raise RefusedError(f"'issuers' of {where} must name the issuers whose tokens it can revoke: a list of texts")
+    return tuple(said)
+
+
+def _template(said: str, where: str) -> str:
+    if not _PLACES.search(said):
+        raise RefusedError(f"'token' of {where} must have {{id}} or {{jti}} in it, for which the token's are put")
+    return said
+
+
+def _path(said: str | None, file: Path) -> Path | None:
+    return None if said is None else file.parent / said
+
+
+def _seconds(said: object, where: str) -> float:
+    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said <= _LONGEST_SECONDS:
+        raise RefusedError(f"'timeout_seconds' of {where} must be a number up to {_LONGEST_SECONDS}")
+    return float(said)

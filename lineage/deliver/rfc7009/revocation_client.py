@@ -1,0 +1,314 @@
+"""Calls to an authorization server's revocation endpoint (RFC 7009): a token that orders ended is revoked there too.
+
+The token itself is nowhere with us. What is sent is a handle that the server takes in its place, made of the id.
+A call is made for what is over for good: a suspension has no word in RFC 7009, and what was revoked there never comes
+back. The rows of the outbox are told in their order, each until the server has answered for it; what it answered goes
+into the ledger and to the log, as its acknowledgement, before the next. After a crash a call is made again, which the
+server does not mind, and the same acknowledgement is sent again, which is a duplicate.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import secrets
+import ssl
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+from ingest.secrets import read_secret
+from lineage.core.authority.elements import split_key
+from lineage.core.authority.receivers import ENFORCED, REJECTED
+from lineage.core.authority.rule import State
+from lineage.core.model.errors import RefusedError, UnavailableError
+from lineage.core.model.events import Event, RevocationAcknowledged
+from lineage.core.model.times import Instant
+from lineage.core.model.trust import TrustTable
+from lineage.core.revocation.receipt import receipt_of
+from lineage.deliver.http.signing_keys import Keys, load_keys
+from lineage.deliver.rfc7009.endpoint_settings import Endpoint
+from lineage.store.delivery import outbox
+from lineage.store.delivery.outbox import Row
+from lineage.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+SOURCE: Final = "urn:delegraph:deliver"  # of the acknowledgements that come of calls
+LONGEST_WAIT_SECONDS: Final = 300.0
+_SHORTEST_WAIT_SECONDS: Final = 1.0
+_TOGETHER: Final = 1_000  # rows that are looked at in one go
+_SETTLE_SECONDS: Final = 1.0  # what was answered waits no longer for the rest of them
+_ANSWER_BYTES: Final = 65_536
+_ASSERTION_SECONDS: Final = 60
+_SECOND: Final = 1_000_000
+_FOR_GOOD: Final = (State.REVOKED, State.CASCADED)
+# What RFC 7009 and RFC 6749 let a server say against one request and not against whoever sends it.
+_ITS_OWN_FAULT: Final = ("unsupported_token_type", "invalid_request")
+_CODE: Final = re.compile(r"[a-z_]{1,40}")
+_SECONDS: Final = re.compile(r"[0-9]{1,7}", re.ASCII)
+_ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+class NotAnsweredError(UnavailableError):
+    """A server has not answered for a token; it will be asked again.
+
+    Attributes:
+        wait_seconds: For how long it wants to be left alone; None: it did not say.
+    """
+
+    def __init__(self, message: str, wait_seconds: float | None = None) -> None:
+        """Keep what it wants beside the message."""
+        super().__init__(message)
+        self.wait_seconds = wait_seconds
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the calls."""
+
+    enforced: int = 0
+    rejected: int = 0
+    failed: int = 0
+
+
+class Revoking:
+    """Tells one server. One thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        trust: TrustTable | None,
+        endpoint: Endpoint,
+        append: Callable[[Sequence[Event]], object],
+        clock: Callable[[], Instant],
+    ) -> None:
+        """Take whom it tells, and where its answers go.
+
+        Args:
+            store: Where the outbox is.
+            trust: The trust table in force.
+            endpoint: The server.
+            append: Puts events into the log; returns when it holds them.
+            clock: The moment now.
+
+        Raises:
+            RefusedError: A secret cannot be read, or the trust file does not let us acknowledge for it.
+        """
+        self.endpoint = endpoint
+        self.counts = Counts()
+        self._store = store
+        self._trust = trust
+        self._append = append
+        self._clock = clock
+        self._origin = outbox.origin_of(store)
+        # The cursor's name is short, and a receiver's id may not be.
+        self._name = f"rfc7009:{hashlib.sha256(endpoint.receiver.encode()).hexdigest()[:48]}"
+        self._refuse_untrusted()
+        self._keys = None if endpoint.key is None else load_keys([endpoint.key])
+        self._secret = None if endpoint.secret is None else read_secret(endpoint.secret, f"{endpoint.receiver}")
+        self._client = httpx.Client(
+            timeout=endpoint.timeout_seconds,
+            verify=_trusting(endpoint.ca),
+            trust_env=False,  # a .netrc would put its own credentials in place of ours
+            headers={"Accept": "application/json", "User-Agent": "delegraph"},
+        )
+        self._tried_again = 0
+        self._not_before = 0.0
+
+    def turn(self) -> int:
+        """Tell it what there is to tell now; how many rows it has answered for. Between attempts nothing is done.
+
+        Raises:
+            FencedError: Another process tells it as well; nothing is lost.
+            NotAnsweredError: It does not answer for a token; asked again later.
+            UnavailableError: Store or log are away.
+        """
+        told = 0
+        while time.monotonic() >= self._not_before:
+            cursor = outbox.cursor_of(self._store, self._name)
+            rows = outbox.rows(self._store, after=cursor.seq, limit=_TOGETHER)
+            if not rows:
+                break
+            answers: list[tuple[Row, str, str | None]] = []
+            fault = None
+            done, began = cursor.seq, time.monotonic()
+            for row in rows:
+                if answers and time.monotonic() - began > _SETTLE_SECONDS:
+                    break
+                handle = self._handle(row)
+                try:
+                    if handle is not None:
+                        answers.append((row, *self._call(handle)))
+                except NotAnsweredError as raised:
+                    fault = raised
+                    break
+                done = row.seq
+            self._settle(answers)
+            if done > cursor.seq:
+                outbox.move(self._store, self._name, cursor, seq=done, at=self._clock(), place=b"")
+            told += len(answers)
+            self._pause(fault)
+            if fault is not None:
+                raise fault
+        return told
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    # What is told
+
+    def _handle(self, row: Row) -> str | None:
+        """What to send for a row; None: there is no call to make."""
+        kind, id_ = split_key(row.change.key)
+        outcome = row.change.version.outcome
+        if kind != "token" or outcome.state not in _FOR_GOOD or not outcome.matters(self._clock()):
+            return None
+        handle = self.endpoint.handle_of(id_)
+        if handle is None:
+            return None
+        # What has come back since must not be revoked there: that could not be taken back.
+        latest = outbox.latest(self._store, row.change.key)
+        return handle if latest is not None and latest.version.outcome.state in _FOR_GOOD else None
+
+    def _settle(self, answers: Sequence[tuple[Row, str, str | None]]) -> None:
+        """Write down what was answered, then acknowledge it: what is said twice is the same both times."""
+        if not answers:
+            return
+        enforced = [row.seq for row, outcome, _ in answers if outcome == ENFORCED]
+        outbox.note_delivered(self._store, self.endpoint.receiver, enforced, self._clock())
+        times = outbox.accepted_at(self._store, self.endpoint.receiver, enforced)
+        now = self._clock()
+        self._append(
+            [
+                self._acknowledgement(row, revocation, outcome, note, times.get(row.seq, now))
+                for row, outcome, note in answers
+                for revocation in self._orders(row)
+            ]
+        )
+        self.counts.enforced += len(enforced)
+        self.counts.rejected += len(answers) - len(enforced)
+
+    def _orders(self, row: Row) -> list[str]:
+        """The ids of the orders that end the element by now, that of the row among them."""
+        key = row.change.key
+        with self._store.reader(trust=self._trust) as reader:
+            world = reader.world()
+            reader.load_elements(world, [key])
+        found = {id_ for id_ in world.orders.by_id if receipt_of(world, id_, self._clock(), {key})}
+        told = row.change.version.outcome.revocation
+        return sorted(found | ({told} if told is not None else set()))
+
+    def _acknowledgement(self, row: Row, revocation: str, outcome: str, note: str | None, at: Instant) -> Event:
+        named = f"{self._origin} {self.endpoint.receiver} {row.seq} {revocation} {outcome} {note} {at}"
+        body = RevocationAcknowledged(revocation, self.endpoint.receiver, outcome, split_key(row.change.key)[1], note)
+        return Event(f"ack-{hashlib.sha256(named.encode()).hexdigest()[:40]}", SOURCE, at, body)
+
+    # The call
+
+    def _call(self, handle: str) -> tuple[str, str | None]:
+        """Ask the server to revoke a token: the outcome, and what it had to say.
+
+        Raises:
+            NotAnsweredError: It is away, or lets nobody in; not a word about this token.
+        """
+        form = {"token": handle}
+        if self.endpoint.token_type_hint is not None:
+            form["token_type_hint"] = self.endpoint.token_type_hint
+        receiver = self.endpoint.receiver
+        try:
+            with self._client.stream("POST", self.endpoint.url, **self._authenticated(form)) as answer:
+                status, headers, body = answer.status_code, answer.headers, _beginning(answer)
+        except httpx.HTTPError as error:
+            self.counts.failed += 1
+            raise NotAnsweredError(f"{receiver} does not answer: {type(error).__name__}") from error
+        if status in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
+            return ENFORCED, None
+        said = _error_in(body)
+        if status == HTTPStatus.BAD_REQUEST and said in _ITS_OWN_FAULT:
+            return REJECTED, f"the revocation endpoint answers {status} {said}"
+        self.counts.failed += 1
+        what = f"{receiver} answers {status}" + (f" {said}" if said else "")
+        raise NotAnsweredError(what, _seconds_in(headers.get("retry-after")))
+
+    def _authenticated(self, form: dict[str, str]) -> dict[str, Any]:
+        endpoint = self.endpoint
+        match endpoint.auth:
+            case "bearer":
+                return {"data": form, "headers": {"Authorization": f"Bearer {self._secret!s}"}}
+            case "basic":  # RFC 6749 section 2.3.1: both are form-encoded first
+                user, word = quote(str(endpoint.client_id), safe=""), quote(str(self._secret), safe="")
+                return {"data": form, "auth": httpx.BasicAuth(user, word)}
+            case _:
+                assert isinstance(self._keys, Keys)  # noqa: S101 (the endpoint has a key)
+                now = self._clock() // _SECOND
+                claims = {
+                    "iss": endpoint.client_id,
+                    "sub": endpoint.client_id,
+                    "aud": endpoint.url,
+                    "jti": str(uuid.uuid4()),
+                    "iat": now,
+                    "exp": now + _ASSERTION_SECONDS,
+                }
+                assertion = self._keys.sign(claims, "JWT")
+                said = {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion}
+                return {"data": {**form, "client_id": str(endpoint.client_id), **said}}
+
+    def _pause(self, fault: NotAnsweredError | None) -> None:
+        """Leave a server that does not answer alone, longer each time."""
+        if fault is None:
+            self._tried_again, self._not_before = 0, 0.0
+            return
+        wait = min(_SHORTEST_WAIT_SECONDS * 2**self._tried_again, LONGEST_WAIT_SECONDS)
+        wait *= 0.5 + secrets.randbelow(1_000) / 2_000  # so that many do not come back at once
+        if fault.wait_seconds is not None:
+            wait = max(wait, min(fault.wait_seconds, LONGEST_WAIT_SECONDS))
+        self._tried_again = min(self._tried_again + 1, 16)
+        self._not_before = time.monotonic() + wait
+
+    def _refuse_untrusted(self) -> None:
+        body = RevocationAcknowledged("r", self.endpoint.receiver, ENFORCED)
+        if self._trust is not None and not self._trust.allows(Event("e", SOURCE, 0, body)):
+            raise RefusedError(
+                f"the trust file does not let the source {SOURCE!r} send revocation.acknowledged about the receiver "
+                f"{self.endpoint.receiver}; list it there"
+            )
+
+
+def _trusting(ca: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=None if ca is None else str(ca))
+    except OSError as error:  # an SSLError is one
+        raise RefusedError(f"the file {ca} holds no certificates that can be read: {error.strerror}") from error
+
+
+def _beginning(answer: httpx.Response) -> bytes:
+    body = b""
+    for part in answer.iter_bytes():
+        body += part
+        if len(body) > _ANSWER_BYTES:
+            break
+    return body[:_ANSWER_BYTES]
+
+
+def _error_in(body: bytes) -> str | None:
+    """The error code that a server gives (RFC 6749 section 5.2), and nothing else of what it says."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    error = said.get("error") if isinstance(said, dict) else None
+    return error if isinstance(error, str) and _CODE.fullmatch(error) else None
+
+
+def _seconds_in(said: str | None) -> float | None:
+    """``Retry-After`` in seconds; its other form, a date, is not worth comparing clocks for."""
+    return float(said) if said is not None and _SECONDS.fullmatch(said) else None

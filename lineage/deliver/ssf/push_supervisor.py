@@ -1,0 +1,185 @@
+"""Pushing: a thread for each stream that is pushed, so that none waits for another, and one that looks after them.
+
+Of several processes one pushes, as with the feed: who begins shuts out the one before, and who was shut out waits until
+nobody pushes any more. What was accepted is written down afterwards, so after a crash it is pushed again, in the same
+order and with the same ``jti``.
+"""
+
+import logging
+import secrets
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Final
+
+from lineage.core.model.errors import DelegraphError, FencedError
+from lineage.deliver.outbox.kafka_feed import Watch
+from lineage.deliver.ssf.push_request import TIMEOUT_SECONDS
+from lineage.deliver.ssf.stream_pusher import Line, Pace
+from lineage.deliver.ssf.stream_requests import PUSH
+from lineage.deliver.ssf.transmitter import Transmitter
+from lineage.store.delivery import outbox
+from lineage.store.delivery import ssf_streams as streams
+from lineage.store.delivery.ssf_streams import ENABLED, Stream
+
+logger = logging.getLogger(__name__)
+
+PUSHER: Final = "push"  # its name among the receivers
+STILL_SECONDS: Final = 5.0  # who is shut out takes over again when nobody has pushed for so long
+_BEAT_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.1
+_LOOK_ANYWAY_SECONDS: Final = 5.0  # a receiver may cover something else than before
+_LONGEST_WAIT_SECONDS: Final = 10.0
+
+
+class _Runner:
+    """A line in a thread of its own, which does something when it is poked."""
+
+    def __init__(self, transmitter: Transmitter, stream_id: str, pace: Pace) -> None:
+        self._stopped, self._poked = threading.Event(), threading.Event()
+        self.line = Line(transmitter, stream_id, pace, self._stopped)
+        self._thread = threading.Thread(target=self._run, name=f"push {stream_id}", daemon=True)
+        self._thread.start()
+
+    def poke(self) -> None:
+        self._poked.set()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._poked.set()
+
+    def join(self) -> None:
+        self._thread.join(TIMEOUT_SECONDS * 2)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._poked.wait()
+            self._poked.clear()
+            try:
+                self.line.push()
+            except FencedError as fault:
+                logger.debug("%s", fault)
+            except DelegraphError as fault:
+                logger.warning("%s; trying again", fault)
+                self.line.put_off()
+            except Exception:  # a fault of ours with one stream must not end the others
+                logger.exception("pushing failed; trying again")
+                self.line.put_off()
+        self.line.close()
+
+
+def _pushed_once(line: Line) -> None:
+    with suppress(FencedError):  # its receiver changes the stream meanwhile: what is left is for another time
+        line.push()
+
+
+class Pusher:
+    """Pushes all streams, unless another process does."""
+
+    def __init__(self, transmitter: Transmitter, pace: Pace | None = None) -> None:
+        """Take what is transmitted, and when receivers are tried again."""
+        self._transmitter = transmitter
+        self._store = transmitter.store
+        self._pace = pace or Pace()
+        self._name = secrets.token_bytes(8)  # so that it can be seen in the store which one pushes
+        self._watch = Watch(self._store, PUSHER)
+        self._cursor: outbox.Cursor | None = None  # None: it does not push
+        self._shut_out = False
+        self._beaten = self._looked = 0.0
+        self._runners: dict[str, _Runner] = {}
+        self._before = 0
+
+    @property
+    def accepted(self) -> int:
+        """How many events receivers have accepted."""
+        return self._before + sum(runner.line.accepted for runner in self._runners.values())
+
+    def run(self, stopped: threading.Event) -> None:
+        """Push until stopped; what is away is waited for, longer each time."""
+        wait = _LOOK_SECONDS
+        while not stopped.is_set():
+            try:
+                self.turn()
+                wait = _LOOK_SECONDS
+            except FencedError as fault:
+                logger.info("%s", fault)
+            except DelegraphError as fault:
+                wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+                logger.warning("%s; trying again in %.1f s", fault, wait)
+            except Exception:  # who feeds beside this would go on, and nobody would see that nothing is pushed
+                wait = _LONGEST_WAIT_SECONDS
+                logger.exception("pushing failed; trying again in %.1f s", wait)
+            stopped.wait(wait)
+        self._end()
+
+    def once(self) -> None:
+        """Push what there is now; what is not accepted is left.
+
+        Raises:
+            FencedError: Somebody else pushes as well.
+            UnavailableError: The store is away.
+        """
+        self._begin()
+        never = threading.Event()
+        lines = [Line(self._transmitter, stream.id, self._pace, never) for stream in self._pushed()]
+        with ThreadPoolExecutor(max_workers=max(1, len(lines))) as pool:
+            for _ in pool.map(_pushed_once, lines):
+                pass
+        self._before += sum(line.accepted for line in lines)
+        for line in lines:
+            line.close()
+
+    def turn(self) -> None:
+        """See to it that every stream that is pushed has its thread, and that those with something to tell wake up.
+
+        Raises:
+            FencedError: Somebody else pushes now.
+            UnavailableError: The store is away.
+        """
+        now = time.monotonic()
+        if self._cursor is None:
+            if self._shut_out and self._watch.still_seconds() < STILL_SECONDS:
+                return
+            self._begin()
+        elif now - self._beaten >= _BEAT_SECONDS:
+            self._beat(self._cursor)
+        pushed = {stream.id: stream for stream in self._pushed()}
+        for id_ in self._runners.keys() - pushed.keys():
+            self._end(id_)
+        for id_ in pushed.keys() - self._runners.keys():
+            self._runners[id_] = _Runner(self._transmitter, id_, self._pace)
+        last, noticing = streams.last(self._store), streams.noticing(self._store)
+        anyway = now - self._looked >= _LOOK_ANYWAY_SECONDS
+        self._looked = now if anyway else self._looked
+        for id_, stream in pushed.items():
+            if stream.status == ENABLED and (anyway or stream.seq < last or id_ in noticing):
+                self._runners[id_].poke()
+
+    def _pushed(self) -> list[Stream]:
+        return [stream for stream in streams.every(self._store) if stream.said.method == PUSH]
+
+    def _begin(self) -> None:
+        self._beat(outbox.cursor_of(self._store, PUSHER))
+        self._shut_out = False
+
+    def _beat(self, cursor: outbox.Cursor) -> None:
+        try:
+            at = self._transmitter.clock()
+            self._cursor = outbox.move(self._store, PUSHER, cursor, seq=cursor.seq, at=at, place=self._name)
+            self._beaten = time.monotonic()
+        except FencedError:
+            self._end()
+            self._cursor, self._shut_out = None, True
+            self._watch.still_seconds()  # from now on
+            raise
+
+    def _end(self, *ids: str) -> None:
+        """End the threads of some streams, or of all."""
+        ended = [self._runners[id_] for id_ in ids or self._runners]
+        for runner in ended:
+            runner.stop()
+        for runner in ended if not ids else ():
+            runner.join()
+        self._before += sum(runner.line.accepted for runner in ended)
+        self._runners = {id_: runner for id_, runner in self._runners.items() if runner not in ended}

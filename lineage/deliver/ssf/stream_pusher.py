@@ -1,0 +1,140 @@
+"""Pushing one stream: in order, again until it is accepted, and nothing behind what is not."""
+
+import logging
+import random
+import threading
+import time
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from lineage.core.model.errors import FencedError
+from lineage.deliver.ssf.pending_events import Outstanding
+from lineage.deliver.ssf.polling import settle
+from lineage.deliver.ssf.push_request import Accepted, Failed, Post, Refused
+from lineage.deliver.ssf.security_event_tokens import update_of
+from lineage.deliver.ssf.stream_requests import PUSH
+from lineage.deliver.ssf.transmitter import Transmitter
+from lineage.store.delivery import ssf_streams
+from lineage.store.delivery.ssf_streams import ENABLED, PAUSED, Stream
+
+logger = logging.getLogger(__name__)
+
+_TOGETHER: Final = 200  # events found at once
+_SETTLE_SECONDS: Final = 0.2  # what is accepted within so long is written down together
+_CHANCE: Final = random.SystemRandom()
+
+
+class Pace(NamedTuple):
+    """How long to wait before a receiver is tried again: twice as long each time."""
+
+    first_seconds: float = 0.5
+    longest_seconds: float = 60.0
+    longest_asked_seconds: float = 3_600.0  # by the receiver, with Retry-After
+
+    def wait_seconds(self, tries: int, asked_seconds: float) -> float:
+        """How long after so many tries."""
+        wait = min(self.longest_seconds, self.first_seconds * 2 ** min(tries, 30))
+        return max(_CHANCE.uniform(wait / 2, wait), min(asked_seconds, self.longest_asked_seconds))
+
+
+class Line:
+    """Pushes one stream. One thread."""
+
+    def __init__(self, transmitter: Transmitter, stream_id: str, pace: Pace, stopped: threading.Event) -> None:
+        """Take which stream; once ``stopped`` is set it comes to an end."""
+        self._transmitter = transmitter
+        self._id = stream_id
+        self._pace = pace
+        self._stopped = stopped
+        self._tries = 0
+        self._not_before = 0.0
+        self._turn = 0  # of the stream, when it was last tried
+        settings = transmitter.settings
+        self._post = Post(ca_file=settings.ca_file, loopback=settings.loopback)
+        self.accepted = 0
+
+    def push(self) -> None:
+        """Push what there is; what is not accepted now is left for later.
+
+        Raises:
+            FencedError: Somebody else has changed the stream meanwhile; try again.
+            UnavailableError: The store is away.
+        """
+        stream = ssf_streams.by_id(self._transmitter.store, self._id)
+        if stream is None or stream.status != ENABLED or stream.said.method != PUSH:
+            return
+        if time.monotonic() < self._not_before and stream.turn == self._turn:
+            return
+        failed = None
+        while failed is None and not self._stopped.is_set():
+            at = self._transmitter.clock()
+            found = self._transmitter.teller.outstanding(stream, limit=_TOGETHER, at=at)
+            if not found.tellings:
+                stream = settle(self._transmitter, found, frozenset(), {}, at, fault=None)  # what is passed over
+                break
+            stream, failed = self._push(found)
+        self._turn = stream.turn
+        if failed is not None:
+            self.put_off(failed.retry_after_seconds)
+
+    def put_off(self, asked_seconds: float = 0.0) -> None:
+        """Wait, longer each time, unless the stream is changed."""
+        self._not_before = time.monotonic() + self._pace.wait_seconds(self._tries, asked_seconds)
+        self._tries += 1
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._post.close()
+
+    def _push(self, found: Outstanding) -> tuple[Stream, Failed | None]:
+        """Push in order until one is not accepted: the stream as it is then."""
+        store, clock = self._transmitter.store, self._transmitter.clock
+        found, authorization = self._opened(found)
+        accepted: set[str] = set()
+        refused: dict[str, tuple[str, str]] = {}
+        failed: Failed | None = None
+        changed = found.stream.status != ENABLED
+        began = time.monotonic()
+        for telling in found.tellings:
+            changed = changed or ssf_streams.turn_of(store, self._id) != found.stream.turn  # paused, perhaps
+            if changed or self._stopped.is_set():
+                break
+            token = self._transmitter.sign(telling)
+            match self._post.send(found.stream.said.endpoint or "", authorization, token, at=clock()):
+                case Accepted():
+                    accepted.add(telling.jti)
+                case Refused(error, description):
+                    refused[telling.jti] = (error, description)
+                    logger.error("%s refuses event %s for good: %s", found.stream.receiver, telling.jti, error)
+                case Failed() as failed:
+                    break
+            self._tries = 0
+            if time.monotonic() - began >= _SETTLE_SECONDS:
+                stream = settle(self._transmitter, found, frozenset(accepted), refused, clock(), fault=None)
+                found, began = replace(found, stream=stream), time.monotonic()
+        fault = found.stream.fault if changed else failed.why if failed else None
+        if fault is not None and fault != found.stream.fault:
+            logger.warning("%s is not told: %s; trying again", found.stream.receiver, fault)
+        stream = settle(self._transmitter, found, frozenset(accepted), refused, clock(), fault=fault)
+        self.accepted += len(accepted)
+        if changed:
+            raise FencedError(f"the stream {self._id} was changed while it was pushed")
+        return stream, failed
+
+    def _opened(self, found: Outstanding) -> tuple[Outstanding, str | None]:
+        """The authorization header; where the key that sealed it is gone the stream is paused."""
+        stream, seals = found.stream, self._transmitter.seals
+        if stream.secret is None:
+            return found, None
+        opened = seals.unseal(stream.secret)
+        store = self._transmitter.store
+        if opened is None:
+            reason = "the key that kept the authorization header is gone; give delivery anew, and enable the stream"
+            notices = [(*update_of(PAUSED, reason), self._transmitter.clock())]
+            stream = ssf_streams.change(store, stream, status=PAUSED, reason=reason, notices=notices)
+            logger.error("%s is not told: %s", stream.receiver, reason)
+            return replace(found, stream=stream), None
+        authorization, is_old = opened
+        if is_old:
+            stream = ssf_streams.change(store, stream, secret=seals.seal(authorization))
+        return replace(found, stream=stream), authorization

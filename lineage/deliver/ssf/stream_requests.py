@@ -1,0 +1,201 @@
+"""What receivers ask of a transmitter, read from the JSON that they send. Pure.
+
+Members that are not known are ignored (SSF 1.0 section 8.1.1): what is known has to be right.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+from lineage.core.model.errors import RefusedError
+from lineage.store.database.sql import storable
+from lineage.store.delivery.ssf_streams import DISABLED, ENABLED, PAUSED, Said
+
+PUSH: Final = "urn:ietf:rfc:8935"
+POLL: Final = "urn:ietf:rfc:8936"
+METHODS: Final = (PUSH, POLL)
+MOST_EVENTS: Final = 100  # in one answer to a poll
+
+_LONGEST_URL: Final = 2_048
+_LONGEST_TEXT: Final = 4_096
+_LONGEST_ERROR: Final = 100
+_MOST_TYPES: Final = 64
+_MOST_ANSWERS: Final = 1_000  # acknowledgements and errors in one poll
+
+Json = Mapping[str, Any]
+
+
+class Wanted(NamedTuple):
+    """A stream as its receiver wants it.
+
+    Attributes:
+        said: What is kept of it.
+        authorization: What to send as the header ``Authorization`` with every push; None: nothing.
+        keeps_authorization: Nothing was said of that header.
+    """
+
+    said: Said
+    authorization: str | None
+    keeps_authorization: bool
+
+
+class Asked(NamedTuple):
+    """What is asked for in a poll (RFC 8936 section 2.2)."""
+
+    most: int
+    at_once: bool
+    acknowledged: frozenset[str]
+    refused: Mapping[str, tuple[str, str]]  # jti -> error, description
+
+
+def wanted_of(body: Json, *, before: Said | None = None, loopback: bool) -> Wanted:
+    """A stream as it is wanted; what a body leaves out is taken from before.
+
+    Raises:
+        RefusedError: Something in it cannot be.
+    """
+    kept = Said(method=POLL) if before is None else before
+    method, endpoint, authorization, keeps = kept.method, kept.endpoint, None, True
+    if body.get("delivery") is not None:
+        delivery = _object(body["delivery"], "delivery")
+        method = _text(delivery.get("method"), "delivery.method")
+        if method not in METHODS:
+            raise RefusedError(f"'delivery.method' is none that is supported; there are {' and '.join(METHODS)}")
+        url = delivery.get("endpoint_url")
+        endpoint = endpoint_of(_text(url, "delivery.endpoint_url"), loopback=loopback) if method == PUSH else None
+        keeps = "authorization_header" not in delivery and (method, endpoint) == (kept.method, kept.endpoint)
+        if (header := delivery.get("authorization_header")) is not None:
+            authorization = _header(header)
+    events, description = kept.events, kept.description
+    if "events_requested" in body:
+        events = _types(body["events_requested"])
+    if "description" in body:
+        description = None if body["description"] is None else _text(body["description"], "description")
+    said = Said(method=method, endpoint=endpoint, events=events, description=description)
+    return Wanted(said, authorization if method == PUSH else None, keeps)
+
+
+def endpoint_of(url: str, *, loopback: bool) -> str:
+    """A URL that events may be pushed to: https, but for this machine itself where that is allowed.
+
+    Raises:
+        RefusedError: They may not.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        parts, host = SplitResult("", "", "", "", ""), ""
+    whole = url.isascii() and url.isprintable() and not set(url) & set(' "<>\\^`{|}') and len(url) <= _LONGEST_URL
+    if not whole or not host or "@" in parts.netloc or parts.fragment:
+        raise RefusedError("'delivery.endpoint_url' must be a URL such as https://gateway.example/events")
+    here = is_here(host)
+    if here and not loopback:
+        raise RefusedError("'delivery.endpoint_url' is on the transmitter's own machine, which is not allowed")
+    if (address := _address_of(host)) is not None and goes_nowhere(address):
+        raise RefusedError("'delivery.endpoint_url' is an address that nothing is pushed to")
+    if parts.scheme != "https" and not (parts.scheme == "http" and here):
+        raise RefusedError("'delivery.endpoint_url' must begin with https://")
+    return url
+
+
+def is_here(host: str) -> bool:
+    """Whether a name or an address says by itself that it is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    address = _address_of(host)
+    return address is not None and address.is_loopback
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def goes_nowhere(address: Address) -> bool:
+    """Whether nothing is pushed to an address."""
+    # Inside a network receivers have private addresses. Where clouds keep credentials is link-local.
+    return address.is_link_local or address.is_multicast or address.is_unspecified
+
+
+def plain(address: Address) -> Address:
+    """An address of IPv4, also where it is written as one of IPv6."""
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _address_of(host: str) -> Address | None:
+    try:
+        return plain(ipaddress.ip_address(host))
+    except ValueError:
+        return None
+
+
+def stream_id_of(body: Json) -> str:
+    """The stream that a body is about."""
+    return _text(body.get("stream_id"), "stream_id")
+
+
+def status_of(body: Json) -> tuple[str, str | None]:
+    """The status that is asked for, and why."""
+    status = _text(body.get("status"), "status")
+    if status not in {ENABLED, PAUSED, DISABLED}:
+        raise RefusedError(f"'status' must be {ENABLED}, {PAUSED} or {DISABLED}")
+    return status, None if body.get("reason") is None else _text(body["reason"], "reason")
+
+
+def state_of(body: Json) -> str | None:
+    """What a verification is to bring back."""
+    return None if body.get("state") is None else _text(body["state"], "state")
+
+
+def asked_of(body: Json) -> Asked:
+    """What a poll asks for."""
+    most, at_once = body.get("maxEvents", MOST_EVENTS), body.get("returnImmediately", False)
+    if not isinstance(most, int) or isinstance(most, bool) or most < 0:
+        raise RefusedError("'maxEvents' must be a number, 0 or more")
+    if not isinstance(at_once, bool):
+        raise RefusedError("'returnImmediately' must be true or false")
+    acknowledged, errors = body.get("ack", []), _object(body.get("setErrs", {}), "setErrs")
+    if not isinstance(acknowledged, list) or not all(isinstance(jti, str) for jti in acknowledged):
+        raise RefusedError("'ack' must be a list of ids of events")
+    if len(acknowledged) + len(errors) > _MOST_ANSWERS:
+        raise RefusedError(f"a poll may answer at most {_MOST_ANSWERS} events")
+    refused = {jti: refusal_of(_object(said, "setErrs")) for jti, said in errors.items()}
+    return Asked(min(most, MOST_EVENTS), at_once, frozenset(acknowledged), refused)
+
+
+def refusal_of(said: Json) -> tuple[str, str]:
+    """The error and its description that a receiver gave for an event, shortened; an error that is none is empty."""
+    error, description = said.get("err"), said.get("description")
+    return (
+        storable(error[:_LONGEST_ERROR]) if isinstance(error, str) else "",
+        storable(description[:_LONGEST_TEXT]) if isinstance(description, str) else "",
+    )
+
+
+def _object(value: object, name: str) -> Json:
+    if not isinstance(value, dict):
+        raise RefusedError(f"'{name}' must be an object")
+    return value
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str) or not value or len(value) > _LONGEST_TEXT:
+        raise RefusedError(f"'{name}' must be a text of 1 to {_LONGEST_TEXT} characters")
+    if storable(value) != value:
+        raise RefusedError(f"'{name}' holds NUL, or half of a surrogate pair")
+    return value
+
+
+def _header(value: object) -> str:
+    # It is secret: no message repeats it.
+    if not isinstance(value, str) or not (value.isascii() and value.isprintable()) or not value.strip():
+        raise RefusedError("'delivery.authorization_header' must be a text of visible ASCII characters")
+    if len(value) > _LONGEST_TEXT:
+        raise RefusedError(f"'delivery.authorization_header' may have at most {_LONGEST_TEXT} characters")
+    return value.strip()
+
+
+def _types(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > _MOST_TYPES:
+        raise RefusedError(f"'events_requested' must be a list of at most {_MOST_TYPES} types of events")
+    return tuple(dict.fromkeys(_text(each, "events_requested") for each in value))

@@ -1,0 +1,167 @@
+"""Introspection (RFC 7662): may this token still be honoured, and for whom does it stand.
+
+Who asks sends the token itself. It is turned into its ids before anything else sees it, and is kept, logged and
+repeated nowhere. **No signature is verified here**: whoever asks has to do that first, else what it asks about is a
+token that claims to be another.
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ingest.codec import credentials
+from ingest.producer.event_builders import token_id
+from lineage.core.authority.chain import chain_of
+from lineage.core.authority.elements import Element
+from lineage.core.authority.receivers import issuer_of
+from lineage.core.authority.rule import State, judge_all
+from lineage.core.authority.world import World
+from lineage.core.model.errors import NotAtOnceError, RefusedError
+from lineage.core.model.times import Instant
+from lineage.deliver.http.bare_route import DirectRoute
+from lineage.deliver.http.callers import Authentication, Role, require
+from lineage.deliver.token_status.authority_replica import Current
+
+Document = dict[str, Any]
+
+INACTIVE: Final[Document] = {"active": False}
+BODY_BYTES: Final = 262_144  # tokens are a few kilobytes
+_FORM: Final = "application/x-www-form-urlencoded"
+_FIELDS: Final = {"token": {"type": "string"}, "token_type_hint": {"type": "string"}}
+_BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {_FORM: {"schema": {"type": "object", "required": ["token"], "properties": _FIELDS}}},
+    }
+}
+_HEADERS: Final = {"Cache-Control": "no-store"}
+_SECOND: Final = 1_000_000
+_DEPTH: Final = 32  # of nested actors in an answer; what asks has to parse it
+
+
+def router(
+    current: Current,
+    clock: Callable[[], Instant],
+    authentication: Authentication,
+) -> APIRouter:
+    """``POST /introspect``.
+
+    Args:
+        current: What is known.
+        clock: The moment now.
+        authentication: Says who asks; it takes the role ``receiver``.
+    """
+    routes = APIRouter(route_class=DirectRoute)
+
+    @routes.post("/introspect", summary="RFC 7662: may a token still be honoured", openapi_extra=_BODY)
+    async def introspect(request: Request) -> Response:
+        ids = await asked(request)
+        try:  # to hand it over to a thread and back takes longer than to answer
+            return JSONResponse(answered_at_once(request, ids), headers=_HEADERS)
+        except NotAtOnceError:
+            return JSONResponse(await run_in_threadpool(answered, request, ids), headers=_HEADERS)
+
+    def answered_at_once(request: Request, ids: tuple[str, ...]) -> Document:
+        if authentication.recognise is None:
+            raise NotAtOnceError("who asks has to be found out")
+        require(authentication.recognise(request), Role.RECEIVER)
+        with current.world_at_once() as world:
+            return introspection(world, ids, clock())
+
+    def answered(request: Request, ids: tuple[str, ...]) -> Document:
+        require(authentication.authenticate(request), Role.RECEIVER)
+        with current.world() as world:
+            return introspection(world, ids, clock())
+
+    return routes
+
+
+async def asked(request: Request) -> tuple[str, ...]:
+    """The ids of the token that is asked about. The token is gone when this returns.
+
+    Raises:
+        HTTPException: It is no form, or too large.
+        RefusedError: There is no token in it, or more than one; the message does not repeat what there was.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body must be a form: Content-Type {_FORM}")
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > BODY_BYTES:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a form has at most {BODY_BYTES:,} bytes")
+    try:
+        form = parse_qs(body.decode("ascii"), keep_blank_values=True, errors="surrogateescape", max_num_fields=16)
+    except ValueError:  # what it says may repeat what it could not read
+        raise RefusedError("the body is no form that can be read") from None
+    tokens = form.get("token", [])
+    if len(tokens) != 1 or not tokens[0]:
+        raise RefusedError("the form must have one field 'token'")
+    return ids_of(tokens[0].encode(errors="surrogateescape"))
+
+
+def ids_of(token: bytes) -> tuple[str, ...]:
+    """The ids under which a token may be known: ``<iss>#<jti>`` where it is a JWT that has both, and its digest."""
+    return tuple(dict.fromkeys((token_id(token), credentials.handle(token))))
+
+
+def introspection(world: World, ids: tuple[str, ...], at: Instant) -> Document:
+    """The answer about a token that may be known under several ids: active only if it is under one, dead under none."""
+    states = judge_all(world, [f"token:{id_}" for id_ in ids], at)
+    known = {key: verdict.state for key, verdict in states.items() if verdict.state is not State.UNKNOWN}
+    if set(known.values()) != {State.ACTIVE}:
+        return INACTIVE
+    key = next(iter(known))
+    element = world.graph.element(key)
+    assert element is not None  # noqa: S101 (what is active was granted)
+    return {"active": True, **_members(world, element)}
+
+
+def _members(world: World, element: Element) -> Document:
+    issuer = issuer_of(element.id)
+    subject = element.first("subject")
+    members: Document = {
+        "scope": " ".join(element.first("scopes") or ()),
+        "client_id": _at_issuer(element.first("client"), issuer),
+        "token_type": element.first("token_type"),
+        "exp": _seconds(element.expires_at),
+        "iat": _seconds(element.issued_at),
+        "nbf": _seconds(element.not_before),
+        "sub": _at_issuer(subject, issuer),
+        "act": _act(world, element.key, subject, issuer),
+        "aud": _one_or_many(element.first("audience") or ()),
+        "iss": issuer,
+        "jti": None if issuer is None else element.id[len(issuer) + 1 :],
+    }
+    return {name: value for name, value in members.items() if value}
+
+
+def _act(world: World, key: str, subject: str, issuer: str | None) -> Document | None:
+    """Who acts for the subject, nested as RFC 8693 has it: the one who wields the token outside, the first inside."""
+    parties = [hop.principal for hop in chain_of(world, key).hops]
+    behind = parties.index(subject) + 1 if subject in parties else 0
+    act: Document | None = None
+    for party in parties[behind:][-_DEPTH:]:
+        said = {"sub": _at_issuer(party, issuer)}
+        act = said if act is None else {**said, "act": act}
+    return act
+
+
+def _at_issuer(id_: str | None, issuer: str | None) -> str | None:
+    """An id as its issuer says it: our own form, ``<issuer>#<id>``, is for those who know several."""
+    return id_ if id_ is None or issuer is None else id_.removeprefix(f"{issuer}#")
+
+
+def _seconds(instant: Instant | None) -> int | None:
+    return None if instant is None else instant // _SECOND
+
+
+def _one_or_many(values: tuple[str, ...]) -> str | list[str] | None:
+    return values[0] if len(values) == 1 else list(values) or None

@@ -1,0 +1,159 @@
+"""Token status lists over HTTP: ``GET /status-lists/{name}``, signed, now or as of an earlier moment.
+
+A list is that of the tokens whose facts say that they stand at ``BASE/{name}``. It is made from the authority graph as
+it is now, at most once a second, and signed anew when it says something else or is getting old.
+"""
+
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+
+from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.times import Instant
+from lineage.core.revocation.status_lists import BITS, Statuses, encoded, packed, statuses_of
+from lineage.deliver.http.problems import problem
+from lineage.deliver.http.signing_keys import Keys
+from lineage.deliver.token_status.authority_replica import Current
+
+TYPE: Final = "statuslist+jwt"
+MEDIA_TYPE: Final = f"application/{TYPE}"
+TTL_SECONDS: Final = 60  # for so long who fetched a list may go without the next
+LIFE_SECONDS: Final = 600
+_ANEW_SECONDS: Final = 30  # a list that says the same is signed anew after so long
+_MADE_SECONDS: Final = 1.0
+_SECOND: Final = 1_000_000
+_MOMENT: Final = re.compile(r"[0-9]{1,11}", re.ASCII)  # seconds; what is larger is beyond all times
+# It is public, and wallets are pages.
+_ANYWHERE: Final = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
+_ACCEPTED: Final = {MEDIA_TYPE, "application/*", "*/*"}
+
+
+class Signed(NamedTuple):
+    """A list as it is sent."""
+
+    token: str
+    tag: str
+    iat: int
+
+
+class StatusLists:
+    """The lists that are served. Any thread may ask."""
+
+    def __init__(self, current: Current, clock: Callable[[], Instant], base: str, keys: Keys) -> None:
+        """Take what they are made from.
+
+        Args:
+            current: What is known.
+            clock: The moment now.
+            base: What the URIs of our lists begin with, such as ``https://us.example/status-lists``.
+            keys: The first signs.
+        """
+        self.base = base.rstrip("/")
+        self._current = current
+        self._clock = clock
+        self._keys = keys
+        self._lock = threading.Lock()
+        self._made: dict[str, tuple[float, bytes, Signed]] = {}  # when it was looked at, what it says, as sent
+
+    def uris(self) -> list[str]:
+        """The lists that there are, sorted."""
+        with self._current.world() as world:
+            return sorted(uri for uri in world.listings.last if self._name(uri) is not None)
+
+    def now(self, name: str) -> Signed | None:
+        """A list as it is now; None if there is none of the name."""
+        uri = f"{self.base}/{name}"
+        with self._lock:
+            at = self._clock()
+            looked_at, said, signed = self._made.get(uri, (-_MADE_SECONDS, b"", None))
+            if signed is not None and time.monotonic() - looked_at < _MADE_SECONDS:
+                return signed
+            looked_at = time.monotonic()
+            with self._current.world() as world:
+                found = statuses_of(world, uri, at)
+            if found is None:
+                return None
+            array, iat = packed(found.said, found.size, BITS), at // _SECOND
+            if signed is None or array != said or not 0 <= iat - signed.iat < _ANEW_SECONDS:
+                signed = self._signed(uri, array, iat, iat + LIFE_SECONDS, {"ttl": TTL_SECONDS})
+            self._made[uri] = looked_at, array, signed
+            return signed
+
+    def then(self, name: str, seconds: int) -> Signed | None:
+        """A list as it was at an earlier moment, by what is known now; None if there was none."""
+        uri = f"{self.base}/{name}"
+        if seconds * _SECOND > self._clock():
+            return None
+        found = self._at(uri, seconds * _SECOND)
+        if found is None:
+            return None
+        return self._signed(uri, packed(found.said, found.size, BITS), seconds, seconds + 1, {})
+
+    def _at(self, uri: str, at: Instant) -> Statuses | None:
+        with self._current.world() as world:
+            since = world.listings.since.get(uri)
+            return statuses_of(world, uri, at) if since is not None and since <= at else None
+
+    def _signed(self, uri: str, array: bytes, iat: int, exp: int, more: Mapping[str, Any]) -> Signed:
+        said = {"bits": BITS, "lst": encoded(array), "aggregation_uri": self.base}
+        token = self._keys.sign({"sub": uri, "iat": iat, "exp": exp, **more, "status_list": said}, TYPE)
+        return Signed(token, f'"{hashlib.sha256(token.encode()).hexdigest()[:32]}"', iat)
+
+    def _name(self, uri: str) -> str | None:
+        name = uri.removeprefix(f"{self.base}/")
+        return None if name == uri or not name or "/" in name else name
+
+
+def router(lists: StatusLists, clock: Callable[[], Instant]) -> APIRouter:
+    """``GET /status-lists`` (the aggregation) and ``GET /status-lists/{name}``: open to everybody.
+
+    Args:
+        lists: What is served.
+        clock: The moment now.
+    """
+    routes = APIRouter()
+
+    @routes.get("/status-lists", summary="The status lists that there are")
+    async def aggregation() -> Response:
+        headers = {"Cache-Control": f"max-age={TTL_SECONDS}", **_ANYWHERE}
+        return JSONResponse({"status_lists": await run_in_threadpool(lists.uris)}, headers=headers)
+
+    @routes.get("/status-lists/{name}", summary="A token status list, now or at a moment (time=SECONDS)")
+    async def status_list(request: Request, name: str) -> Response:
+        if not _accepts(request.headers.get("accept", "*/*")):
+            title, detail = "That form is not served", f"a status list is served as {MEDIA_TYPE} alone"
+            return problem(HTTPStatus.NOT_ACCEPTABLE, "not-acceptable", title, detail)
+        said = request.query_params.getlist("time")
+        if len(said) > 1 or (said and _MOMENT.fullmatch(said[0]) is None):
+            raise RefusedError("'time' must be one number: seconds since 1970")
+        look = partial(lists.then, name, int(said[0])) if said else partial(lists.now, name)
+        signed = await run_in_threadpool(look)
+        if signed is None:
+            when = " at that moment" if said else ""
+            title, detail = "There is no such status list", f"no token is said to stand in {name[:200]!a}{when}"
+            return problem(HTTPStatus.NOT_FOUND, "no-such-list", title, detail)
+        fresh = TTL_SECONDS if said else max(0, signed.iat + TTL_SECONDS - clock() // _SECOND)
+        headers = {"ETag": signed.tag, "Cache-Control": f"max-age={fresh}", "Vary": "Accept", **_ANYWHERE}
+        if signed.tag in _tags(request.headers.get("if-none-match", "")):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return Response(signed.token, media_type=MEDIA_TYPE, headers=headers)
+
+    return routes
+
+
+def _accepts(said: str) -> bool:
+    return not _ACCEPTED.isdisjoint(part.partition(";")[0].strip().lower() for part in said.split(","))
+
+
+def _tags(said: str) -> set[str]:
+    return {tag.strip().removeprefix("W/") for tag in said.split(",")}

@@ -1,0 +1,1 @@
+"""Caches between questions: loaded worlds and the effects of revocations."""

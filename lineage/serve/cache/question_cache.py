@@ -1,0 +1,202 @@
+"""What questions needed of the world, kept for the next one: what is looked up once is not looked up again (ADR 0025).
+
+A part of the world is dropped as soon as a fact comes that could change it, and before each answer the store is asked
+whether any came: what is kept is never older than the question.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Final
+
+from ingest.log.port import Log
+from lineage.core.authority.world import World
+from lineage.core.model.errors import NotAtOnceError
+from lineage.core.model.events import (
+    TIME_FIELDS,
+    ActionPerformed,
+    DecisionMade,
+    DelegationGranted,
+    Event,
+    Fact,
+    TokenIssued,
+)
+from lineage.core.model.references import about, mentions
+from lineage.core.model.times import Instant
+from lineage.core.model.trust import TrustTable
+from lineage.serve.cache.loader import Answer, Found, Loading, Positions, as_of
+from lineage.serve.cache.revocation_cache import KeptEnds
+from lineage.serve.documents.core_documents import Document
+from lineage.store.follower import Follower, Place
+from lineage.store.store import Store
+
+KEPT: Final = 50_000  # keys that all parts hold between them: some 50 MB, and 0.3 s of the garbage collector
+_CAME: Final = 500  # records at once; where more came it is quicker to begin anew
+_AT_ONCE: Final = 200  # keys of a part that is judged within a millisecond
+
+
+class Part:
+    """A part of the world that stands still, with the last answer to each question about it.
+
+    Attributes:
+        keys: Everything that its facts are about or mention, and what was asked about.
+    """
+
+    def __init__(self, key: str, world: World) -> None:
+        """Take what was looked up for a key."""
+        world.settle()
+        self._world = world
+        self.keys = frozenset(chain([key], *(_mentioned(fact.event) for fact in world.facts())))
+        self._moments = sorted({moment for fact in world.facts() for moment in _moments(fact)})
+        self._answers: dict[str, tuple[tuple[int, int], Document]] = {}
+
+    def answer(self, question: str, at: Instant, answer: Answer) -> Document:
+        """The answer to a question: between two neighbouring times in its facts it is the same (DESIGN section 1)."""
+        between = bisect_left(self._moments, at), bisect_right(self._moments, at)
+        known = self._answers.get(question)
+        if known is None or known[0] != between:
+            known = self._answers[question] = between, answer(self._world)
+        return known[1]
+
+
+class Keeping:
+    """Keeps what was looked up. Any thread may ask.
+
+    Attributes:
+        ends: What revocations end, which is kept as well.
+    """
+
+    def __init__(self, store: Store, log: Log | None, trust: TrustTable | None, *, log_inside: bool) -> None:
+        """Take where it is looked up, and whether the log stands in the store's own file."""
+        self._store = store
+        self._log = log
+        self._log_inside = log_inside
+        self._loading = Loading(store, log, trust)
+        self._follower = Follower(store, anew=self._begin, take=self._drop_touched, most=_CAME)
+        self.ends = KeptEnds(store)
+        self._said: tuple[Place, Document] | None = None
+        # All of these stand still while the follower says so.
+        self._parts: OrderedDict[str, Part] = OrderedDict()
+        self._holding: defaultdict[str, set[str]] = defaultdict(set)  # key -> the parts that it stands in
+        self._size = 0
+
+    def of(self, key: str, known_at: Instant | None) -> Found | None:
+        """What is kept; else what the store has, which from then on is kept."""
+        if known_at is not None:
+            return self._loading.of(key, known_at)
+        with self._follower.caught_up() as place:
+            part = self._part(key)
+        said = self._as_of(place)
+        if part is None:
+            world = self._loading.load(key, None)
+            if world is None:
+                return None
+            part = Part(key, world)
+            self._keep(key, part, place)
+        return Found(part.answer, said)
+
+    def at_once(self) -> "AtOnce":
+        """The same for whoever may not wait."""
+        return AtOnce(self._of_at_once)
+
+    def _of_at_once(self, key: str) -> Found:
+        with self._follower.at_once() as place:
+            part = self._part(key)
+        said = self._said
+        if part is None or len(part.keys) > _AT_ONCE or said is None or said[0] is not place:
+            raise NotAtOnceError(f"what {key} hangs on has to be looked up")
+        return Found(part.answer, said[1])
+
+    def _as_of(self, place: Place) -> Document:
+        said = self._said
+        if said is None or said[0] is not place:
+            said = place, as_of(self._store, self._log, place.positions, place.recorded_at)
+            if self._log_inside:  # else the log moves on and the store does not show it
+                self._said = said
+        return said[1]
+
+    def _part(self, key: str) -> Part | None:
+        part = self._parts.get(key)
+        if part is not None:
+            self._parts.move_to_end(key)
+        return part
+
+    def _keep(self, key: str, part: Part, place: Place) -> None:
+        """Keep what was looked up at or after a place, unless more came since: it may be in there or not."""
+        with self._follower.held() as now:
+            if now is None or now[:2] != place[:2] or key in self._parts or len(part.keys) > KEPT // 10:
+                return
+            self._parts[key] = part
+            self._size += len(part.keys)
+            for one in part.keys:
+                self._holding[one].add(key)
+            while self._size > KEPT:
+                self._drop(next(iter(self._parts)))
+
+    def _drop(self, key: str) -> None:
+        part = self._parts.pop(key)
+        self._size -= len(part.keys)
+        for one in part.keys:
+            parts = self._holding[one]
+            parts.discard(key)
+            if not parts:
+                del self._holding[one]
+
+    def _begin(self, _still: Store) -> None:
+        self._parts.clear()
+        self._holding.clear()
+        self._size = 0
+
+    def _drop_touched(self, still: Store, positions: Positions) -> None:
+        if not self._parts:
+            return
+        for fact in chain(still.facts_behind(positions), still.facts_again_behind(positions)):
+            for one in _touched(fact.event):
+                for key in list(self._holding.get(one, ())):
+                    self._drop(key)
+
+
+class AtOnce:
+    """What is kept and up to date, found without waiting for anything."""
+
+    def __init__(self, find: Callable[[str], Found]) -> None:
+        """Take how it is found."""
+        self._find = find
+
+    def of(self, key: str, known_at: Instant | None) -> Found:
+        """What is kept.
+
+        Raises:
+            NotAtOnceError: It is not, or may be out of date.
+        """
+        if known_at is not None:
+            raise NotAtOnceError("what was known earlier is not kept")
+        return self._find(key)
+
+
+def _mentioned(event: Event) -> Iterator[str]:
+    yield about(event)
+    for _, kind, id_ in mentions(event):
+        yield f"{kind}:{id_}"
+
+
+def _touched(event: Event) -> Iterable[str]:
+    """The keys by which an event may change a part that they stand in.
+
+    What grants an element, decides or tells of an action counts for parts that hold just that: whatever else it names
+    is neither more nor less for it. Anything else counts for all that it mentions.
+    """
+    if isinstance(event.body, TokenIssued | DelegationGranted | ActionPerformed | DecisionMade):
+        return (about(event),)
+    return set(_mentioned(event))
+
+
+def _moments(fact: Fact) -> Iterator[Instant]:
+    """Every time in a fact."""
+    yield fact.recorded_at
+    for record in (fact.event, fact.event.body):
+        for field in TIME_FIELDS.intersection(record._fields):
+            moment = getattr(record, field)
+            if moment is not None:
+                yield moment

@@ -1,0 +1,266 @@
+"""The demo: a worked incident in a throw-away store, from the facts to the proof that the children are dead.
+
+Everything goes through the real intake, log, projector and service; only the clock is the story's own, so
+that it reads the same every time. What is proved at the end is in ``proof``.
+"""
+
+import json
+import shlex
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from ingest.codec import api as codec
+from ingest.opening import open_log
+from ingest.projector import project
+from ingest.sources.file_import import take_in
+from lineage.core.model.events import Target
+from lineage.core.model.times import Instant, format_instant, parse_instant
+from lineage.core.revocation.reach import Proposal
+from lineage.serve.cli.demo_proof import Asked, Proof, prove
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.service import OrderRequest, Service, Trust
+from lineage.serve.text import render_chain
+from lineage.serve.text.text_page import Page, Piece, many
+from lineage.store.store import open_store
+
+PROVED: Final = 0
+NOT_PROVED: Final = 6  # DESIGN section 6: integrity
+
+ACTION: Final = "mail-7"
+LEAKED: Final = "https://idp.example#mailer-1"
+ORDER: Final = "rev-mailer-leak"
+RESPONDER: Final = "human:dana@example.com"
+
+INGESTED: Final = parse_instant("2026-11-02T10:20:00Z")
+ASKED: Final = parse_instant("2026-11-02T10:25:00Z")
+ORDERED: Final = parse_instant("2026-11-02T10:30:00Z")
+LATE: Final = parse_instant("2026-11-02T10:40:00Z")
+PROVED_AT: Final = parse_instant("2026-11-02T10:45:00Z")
+
+# What arrives when the order has long been given: the event that was missing, and a token issued after the
+# order by a token service that had not heard of it.
+LATE_EVENTS: Final[tuple[Document, ...]] = (
+    {
+        "type": "token.issued",
+        "event_id": "idp-18",
+        "source": "https://idp.example",
+        "occurred_at": "2026-11-02T09:52:00Z",
+        "txn": "txn-renewals-7c1f",
+        "sequence": 18,
+        "token": "https://idp.example#mailer-2",
+        "token_type": "access_token",
+        "subject": "human:alice@example.com",
+        "actor": "agent:mailer",
+        "derived_from": [{"token": LEAKED, "role": "replaced"}],
+        "scopes": ["mail:archive", "mail:send"],
+        "exchange": "replacement",
+    },
+    {
+        "type": "token.issued",
+        "event_id": "idp-21",
+        "source": "https://idp.example",
+        "occurred_at": "2026-11-02T10:33:00Z",
+        "txn": "txn-renewals-7c1f",
+        "sequence": 21,
+        "token": "https://idp.example#relay-4",
+        "token_type": "access_token",
+        "subject": "human:alice@example.com",
+        "derived_from": [
+            {"token": LEAKED, "role": "subject"},
+            {"token": "https://idp.example#smtp-relay-id", "role": "actor"},
+        ],
+        "scopes": ["mail:send"],
+        "exchange": "impersonation",
+        "expires_at": "2026-11-02T18:00:00Z",
+    },
+)
+
+Give = Callable[[Service, OrderRequest], Document | None]
+
+
+class StoryClock:
+    """The story's clock: it stands where it was put."""
+
+    def __init__(self) -> None:
+        """Start when the facts come in."""
+        self.now: Instant = INGESTED
+
+    def __call__(self) -> Instant:
+        """The moment now."""
+        return self.now
+
+
+def incident_path() -> Path:
+    """The file of the incident: in the wheel beside this module, in a checkout among the examples."""
+    packaged = files("lineage.serve").joinpath("incident.jsonl")
+    return Path(str(packaged)) if packaged.is_file() else Path(__file__).parents[3] / "examples" / "incident.jsonl"
+
+
+def run(console: Console, *, as_json: bool = False, give: Give = Service.order) -> int:
+    """Tell the incident, and prove how it ended.
+
+    Args:
+        console: Where it is told.
+        as_json: One document of the results instead of the story.
+        give: How the order is given.
+
+    Returns:
+        The exit code: 0, or 6 if the proof fails.
+    """
+    with throw_away() as (service, clock, folder):
+        results, proof = tell(service, clock, folder, give)
+    if as_json:
+        console.out(json.dumps(results, ensure_ascii=False, separators=(",", ":")), highlight=False)
+    else:
+        console.print(page(results, proof), soft_wrap=True)
+    return PROVED if proof else NOT_PROVED
+
+
+@contextmanager
+def throw_away() -> Iterator[tuple[Service, StoryClock, Path]]:
+    """A service over a store and a log of its own, which are gone afterwards; its clock; and the folder."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="delegraph-demo-")))
+        url, clock = f"sqlite:///{folder / 'delegraph.db'}", StoryClock()
+        store = open_store(url, codec.read, create=True)
+        stack.callback(store.close)
+        log = open_log(url, create=True, clock=clock)
+        stack.callback(log.close)
+        yield Service(store, log, Trust(), clock, source="urn:delegraph:demo"), clock, folder
+
+
+def tell(service: Service, clock: StoryClock, folder: Path, give: Give = Service.order) -> tuple[Document, Proof]:
+    """Play the incident against a service; everything that was found, and the proof."""
+    incident, late = incident_path(), folder / "late.jsonl"
+    late.write_text("".join(f"{json.dumps(event)}\n" for event in LATE_EVENTS), encoding="utf-8")
+
+    counts, again = ingest(service, incident), ingest(service, incident)
+    clock.now = ASKED
+    who = service.who(ACTION, at=ASKED)
+    gap = service.chain("token", "https://idp.example#relay-2", at=ASKED)
+    reach = service.reach(Proposal(target=Target("token", LEAKED), at=ASKED))
+    clock.now = ORDERED
+    order = give(
+        service,
+        OrderRequest(
+            target=Target("token", LEAKED),
+            reason="credential_leak",
+            ordered_by=RESPONDER,
+            revocation=ORDER,
+            plan_digest=reach["plan_digest"] if reach else None,
+        ),
+    )
+    clock.now = LATE
+    late_counts = ingest(service, late)
+    clock.now = PROVED_AT
+    events = [json.loads(line) for file in (incident, late) for line in file.read_text("utf-8").splitlines()]
+    proof = prove(service, events, ended=f"token:{LEAKED}", ordered_at=ORDERED, at=PROVED_AT)
+    results = {
+        "counts": counts,
+        "again": again,
+        "who": who,
+        "gap": gap,
+        "reach": reach,
+        "order": {key: value for key, value in order.items() if key != "seconds"} if order else None,
+        "late": late_counts,
+        "proof": {
+            "holds": bool(proof),
+            "dead": [one.of for one in proof.dead],
+            "born_dead": [one.of for one in proof.born_dead],
+            "alive": [one.of for one in proof.alive],
+            "failures": [one.of for one in proof.failures],
+        },
+    }
+    return results, proof
+
+
+def ingest(service: Service, file: Path) -> Document:
+    """Append the events of a file to the log, project them, and say what became of each."""
+    log = service.require_log()
+    intake = take_in([str(file)], log, service.store, format="jsonl", clock=service.clock)
+    project(log, service.store, service.trust.table)
+    return service.counts(intake)
+
+
+# The story
+
+
+def page(results: Document, proof: Proof) -> Page:
+    """The story on one screen."""
+    counts, again = results["counts"], results["again"]["duplicates"]
+    told = Page().line(("A leaked agent token", "bold"), ": who used it, what falls with it, and the proof.")
+    _step(told, "10:20  Facts come in", "ingest", "incident.jsonl")
+    told.line(
+        f"{counts['read']} events: {counts['accepted']} accepted, {many(counts['duplicates'], 'duplicate')}.",
+        f" Once more: {many(again, 'duplicate')}, no change.",
+        lead="  ",
+    )
+    if results["gap"]:
+        for gap in results["gap"]["gaps"]:
+            told.line(("A gap", "bold yellow"), f": {gap['why']}: {gap['id']}.", lead="  ")
+    _step(told, "10:25  Who mailed the price list to a rival?", "who", ACTION)
+    if results["who"]:
+        told.add(render_chain.who(results["who"], brief=True))
+    _step(told, "10:25  What falls?", "reach", f"token:{LEAKED}")
+    if results["reach"]:
+        told.add(render_chain.plan(results["reach"], brief=True))
+    _step(told, "10:30  The order", "revoke", f"token:{LEAKED}", "...")
+    if results["order"]:
+        told.add(render_chain.ordered(results["order"], brief=True))
+    told.title("10:40  Two events come late")
+    told.line("mailer-2, issued at 09:52: the missing link between mailer-1 and relay-2.", lead="  ")
+    told.line("relay-4, issued at 10:33 where the order had not been heard of.", lead="  ")
+    return _next(_proof(told, proof))
+
+
+def _step(told: Page, title: str, *words: str) -> None:
+    told.title(title, (f"  $ delegraph {' '.join(map(shlex.quote, words))}", ""))
+
+
+def _proof(told: Page, proof: Proof) -> Page:
+    told.title("10:45  The proof: the state of every token and delegation, asked one by one")
+    born = {one.of for one in proof.born_dead}
+    told.line(_of(proof.dead, proof.descendants), " descendants are dead:", lead="  ")
+    for one in proof.dead:
+        told.line(f"{one.after:<9} {one.of}{', born dead' if one.of in born else ''}", lead="    ")
+    told.line(_of(proof.alive, proof.siblings), " siblings are alive, as before: ", _kinds(proof.alive), lead="  ")
+    for one in proof.failures:
+        states = f" {one.of}: {one.before} before the order, {one.after} after it"
+        told.line(("WRONG", "bold red"), states, lead="    ")
+    verdict: Piece = ("PROVED", "bold green") if proof else ("NOT PROVED", "bold red")
+    said = "everything below it fell, and nothing else did" if proof else "do not trust this build with a revocation"
+    return told.line(verdict, f": {said}.", lead="  ")
+
+
+def _of(some: Sequence[Asked], every: Sequence[Asked]) -> str:
+    return f"{len(some)} of {len(every)}"
+
+
+def _kinds(asked: Sequence[Asked]) -> str:
+    tokens = sum(one.of.startswith("token:") for one in asked)
+    return f"{many(tokens, 'token')}, {many(len(asked) - tokens, 'delegation')}"
+
+
+def _next(told: Page) -> Page:
+    told.title("Now you (an order is only given with --execute)")
+    at = format_instant(ASKED).replace(".000000", "")
+    for words in (
+        ("ingest", str(_shortest(incident_path()))),
+        ("who", ACTION, "mail-8", "--at", at),
+        ("reach", "principal:agent:planner", "--at", at),
+        ("uses", f"token:{LEAKED}"),
+        ("revoke", "delegation:grant-mail", "--reason", "test", "--by", "human:you"),
+    ):
+        told.command(["delegraph", *words])
+    return told
+
+
+def _shortest(path: Path) -> Path:
+    """A path as one would type it here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,126 @@
+"""The guided path through the incident of the demo, for a person with a browser."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode
+from uuid import uuid4
+
+from lineage.core.model.times import format_instant
+from lineage.serve.cli.demo import ACTION, LATE_EVENTS, LEAKED, ingest
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.revocations import closure, revocations
+from lineage.serve.queries.service import Service
+from lineage.serve.web.demo_path import Step, Story
+
+RECEIVER: Final = "https://gateway.example"
+_THEN: Final = "2026-11-02T09:47:30Z"
+_MISSING, _BORN_DEAD = LATE_EVENTS
+
+
+def _to(path: str, **params: str) -> str:
+    return f"{path}?{urlencode(params)}"
+
+
+_STEPS: Final = (
+    Step(
+        title="Who mailed the price list to a rival?",
+        text="The answer is one sentence. The token was made for the mailer; the scraper held it.",
+        link=(_to("/who", action=ACTION), f"Look at the action {ACTION}"),
+    ),
+    Step(
+        title="Where else was that token used?",
+        text="Two parties used it, as two workloads. It has leaked.",
+        link=(_to("/uses", of=f"token:{LEAKED}"), "Look at all its uses"),
+    ),
+    Step(
+        title="What does the log not know?",
+        text="A second mail went out with relay-2, which was made from a token that nobody has seen being issued.",
+        link=(_to("/who", action="mail-8"), "Look at the action mail-8, and at its gap"),
+    ),
+    Step(
+        title="What would fall?",
+        text="Before anything is ordered, the plan lists every token that would end, and it carries a digest. "
+        "Leave its tab open, and come back to this one.",
+        link=(_to("/reach", of=f"token:{LEAKED}"), "Look at what would fall with the leaked token"),
+        beside=True,
+    ),
+    Step(
+        title="Meanwhile the missing event arrives",
+        text="mailer-2 was made from the leaked token, so relay-2 hangs on it as well. Let it come in, then confirm "
+        "the plan in the other tab: it is refused, because more would fall than you have seen, and shows you what.",
+        link=(_to("/chain", of="token:https://idp.example#relay-2"), "Look at relay-2 once more: the gap is closed"),
+        play="missing",
+    ),
+    Step(
+        title="Give the order, and follow it",
+        text="Look at the new plan, choose a reason, type the id of the token, and revoke it. The page that follows, "
+        "and the board of revocations, say whether everyone knows.",
+        link=(_to("/reach", of=f"token:{LEAKED}"), "Look at the plan as it is now"),
+    ),
+    Step(
+        title="The gateway enforces it",
+        text="The gateway says of every order so far that it enforces it. The board changes while you look at it.",
+        link=("/revocations", "Look at the board"),
+        play="enforced",
+    ),
+    Step(
+        title="A token is issued by somebody who had not heard of it",
+        text="relay-4 is made from the leaked token after the order: it is born dead, and the revocation is open again "
+        "until the gateway has enforced that too.",
+        link=(_to("/chain", of="token:https://idp.example#relay-4"), "Look at relay-4"),
+        play="born-dead",
+    ),
+    Step(
+        title="And was it allowed at the time?",
+        text="Move time: as of the moment at which the mail was sent, the authority was active. Revoking it today does "
+        "not rewrite that.",
+        link=(_to("/who", action=ACTION, at=_THEN), "Look at the action as of 09:47:30"),
+    ),
+)
+
+
+def demo_story(service: Service) -> Story:
+    """The path; what comes in goes through the real intake."""
+
+    def missing() -> None:
+        _take(service, [_MISSING])
+
+    def born_dead() -> None:
+        now = format_instant(service.clock())
+        _take(service, [{**_BORN_DEAD, "occurred_at": now}])
+
+    def enforced() -> None:
+        # Element by element: what speaks for all that was delivered needs somebody who delivers, and nobody does here.
+        orders = revocations(service, at=service.clock())["items"]
+        said, enforcing = [], {"receiver": RECEIVER, "outcome": "enforced"}
+        for id_ in sorted({order["revocation"] for order in orders}):
+            verdict = closure(service, id_, at=service.clock())
+            said += [
+                _event(service, "revocation.acknowledged", **enforcing, revocation=id_, token=one["id"])
+                for one in (verdict["open"] if verdict else ())
+                if one["kind"] == "token"
+            ]
+        if said:
+            _take(service, said)
+
+    return Story(steps=_STEPS, plays={"missing": missing, "enforced": enforced, "born-dead": born_dead})
+
+
+def register_receiver(service: Service) -> None:
+    """Have a gateway that enforces what is revoked, so that a revocation can be over."""
+    _take(service, [_event(service, "receiver.registered", receiver=RECEIVER)])
+
+
+def _event(service: Service, type_: str, **fields: str) -> Document:
+    now = format_instant(service.clock())
+    return {"type": type_, "event_id": str(uuid4()), "source": RECEIVER, "occurred_at": now, **fields}
+
+
+def _take(service: Service, events: Sequence[Document]) -> None:
+    with tempfile.TemporaryDirectory(prefix="delegraph-story-") as folder:
+        file = Path(folder) / "events.jsonl"
+        file.write_text("".join(f"{json.dumps(event)}\n" for event in events), encoding="utf-8")
+        ingest(service, file)

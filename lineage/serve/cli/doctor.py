@@ -1,0 +1,212 @@
+"""The doctor: what is configured, what answers and what does not, and why. One document, and it never raises.
+
+Every check is one sentence, and says what to do where something is to be done. Nothing is changed.
+"""
+
+import platform
+from contextlib import ExitStack
+from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Final
+
+from ingest.kafka import settings as kafka_settings
+from ingest.log.port import Log
+from lineage.core.model.errors import DelegraphError, IntegrityError
+from lineage.core.model.times import Instant
+from lineage.serve.cli.doctor_checks import Checks, ago, seconds
+from lineage.serve.config.settings import Settings, without_password
+from lineage.serve.config.wiring import now, opened_log, opened_store
+from lineage.serve.documents.core_documents import Document
+from lineage.store.server_info import database_of
+from lineage.store.store import Store
+
+_LIBRARIES: Final = (
+    "delegraph", "sqlalchemy", "networkx", "fastavro", "alembic", "click", "rich", "structlog", "prometheus-client",
+    "kafka-python", "crc32c", "pyjwt", "psycopg",
+)  # fmt: skip
+_MOST_SKEW: Final = 5_000_000  # microseconds; of two clocks; more, and moments are put in the wrong order
+_SIMILAR: Final = 0.8
+
+
+def doctor(settings: Settings) -> Document:
+    """What is configured, what answers and what does not, and why. Never raises for what it is there to tell."""
+    checks = Checks()
+    versions = {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}}
+    positions: list[Document] = []
+    kafka: Document | None = None
+    checks.ask("trust", lambda: _trust(settings))
+    _settings(checks, settings)
+    with ExitStack() as stack:
+        reached = checks.opened("store", opened_store(settings), stack)
+        store = reached if reached is not None and checks.ask("store", lambda: _store(reached)) else None
+        log = checks.opened("log", opened_log(settings), stack)
+        answers = log is not None and checks.ask("log", lambda: _log(settings, log))
+        if store is not None and log is not None and answers:
+            checks.ask("projection", lambda: _projection(store, log, now()))
+            positions = _positions(checks, store, log)
+        if store is not None:
+            _database(checks, store, versions)
+        if settings.on_kafka:
+            _checksums(checks)
+            _client(checks)
+            if log is not None:
+                kafka = _kafka(checks, settings, log, store, stack, answers=answers)
+                versions["Kafka"] = kafka["version"]
+    return {
+        "ok": all(check["ok"] for check in checks.found),
+        "store": without_password(settings.store),
+        "log": settings.log or "inside the store",
+        "trust": settings.trust,
+        "source": settings.source,
+        "versions": versions,
+        "checks": checks.found,
+        "settings": [
+            {"name": name, "value": value, "from": settings.origin(name)} for name, value in settings.shown().items()
+        ],
+        "config": None if settings.config is None else str(settings.config),
+        "positions": positions,
+        "kafka": kafka,
+    }
+
+
+# Settings
+
+
+def _trust(settings: Settings) -> str:
+    found = settings.read_trust()
+    if found.table is None:
+        return "no trust file is in force: every source may say everything (set DELEGRAPH_TRUST)"
+    return f"{found.file} lists {len(found.table.sources)} sources"
+
+
+def _settings(checks: Checks, settings: Settings) -> None:
+    """What can be said of the settings without asking anybody; nothing where there is nothing to say."""
+    if files := settings.open_files:
+        named = " ".join(map(str, files))
+        checks.told("secrets", f"everybody on this machine can read {named}; chmod o-r {named}", ok=False)
+    if settings.unread:
+        known = [f"DELEGRAPH_KAFKA_{name.upper()}" for name in kafka_settings.NAMES]
+        said = []
+        for variable in settings.unread:
+            meant = get_close_matches(variable, known, n=1, cutoff=_SIMILAR)
+            said.append(variable + (f" (is {meant[0]} meant?)" if meant else ""))
+        checks.told("settings", f"nothing reads {', '.join(said)}")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+# The store and the log
+
+
+def _store(store: Store) -> str:
+    return f"{store.url}: {store.sizes()['fact']:,} facts, {store.count_quarantined():,} records in quarantine"
+
+
+def _log(settings: Settings, log: Log) -> str:
+    counts: dict[str, int] = {}
+    for (topic, _), end in sorted(log.ends().items()):
+        counts[topic] = counts.get(topic, 0) + end
+    return f"{settings.log_url}: " + ", ".join(f"{count:,} {topic}" for topic, count in counts.items())
+
+
+def _projection(store: Store, log: Log, at: Instant) -> str:
+    known, found = store.log, log.identity
+    if known not in (None, found):
+        raise IntegrityError(f"{_other_log(known or b'', found)}: name the right log with --log")
+    (positions, recorded_at), ends = store.standing(), log.ends()
+    if any(end < positions.get(place, 0) for place, end in ends.items()):
+        raise IntegrityError("the projection is ahead of the log: this store has read another log; see fsck")
+    if recorded_at is not None and recorded_at > at + _MOST_SKEW:
+        raise IntegrityError(
+            f"the last record was taken {seconds(recorded_at - at)} in our future: the clock of the log is ahead, "
+            "or ours was set back"
+        )
+    behind = sum(max(0, end - positions.get(place, 0)) for place, end in ends.items())
+    said = [f"{behind:,} records behind"]
+    said.append(", ".join(f"{count:,} {name}" for name, count in store.outcomes()._asdict().items()))
+    if recorded_at is not None:
+        said.append(f"the last one is {ago(max(at - recorded_at, 0))} old")
+    if behind:
+        said.append("run 'delegraph consume --drain'")
+    return "; ".join(said)
+
+
+def _other_log(known: bytes, found: bytes) -> str:
+    if not found.startswith(b"kafka "):
+        return "the store has read another log than this one"
+    from ingest.kafka.cluster_report import other_log
+
+    return other_log(known, found)
+
+
+def _positions(checks: Checks, store: Store, log: Log) -> list[Document]:
+    """Where the projection stands in every partition."""
+    try:
+        positions, ends = store.positions(), log.ends()
+    except DelegraphError as fault:
+        checks.told("positions", str(fault), ok=False)
+        return []
+    return [
+        {
+            "topic": topic,
+            "partition": partition,
+            "next_offset": positions.get((topic, partition), 0),
+            "end": end,
+            "behind": max(end - positions.get((topic, partition), 0), 0),
+        }
+        for (topic, partition), end in sorted(ends.items())
+    ]
+
+
+def _database(checks: Checks, store: Store, versions: dict[str, str | None]) -> None:
+    """The version of the database, and its clock if it has one of its own."""
+    before = now()
+    try:
+        database = database_of(store)
+    except DelegraphError as fault:
+        checks.told("database", str(fault), ok=False)
+        return
+    versions[database.name] = database.version
+    if database.now is None:
+        return
+    # The answer was made at some moment between asking and having it.
+    skew = database.now - (before + now()) // 2
+    ahead = f"the clock of {database.name} is {seconds(abs(skew))} {'ahead of' if skew > 0 else 'behind'} ours"
+    checks.told("database clock", ahead, ok=abs(skew) <= _MOST_SKEW)
+
+
+# Kafka
+
+
+def _checksums(checks: Checks) -> None:
+    if find_spec("crc32c") is None:
+        said = "crc32c is not installed: without it reading is six times as slow; install delegraph[kafka]"
+        checks.told("crc32c", said, ok=False)
+    else:
+        checks.told("crc32c", "installed: checksums cost next to nothing")
+
+
+def _client(checks: Checks) -> None:
+    from ingest.kafka.records import harden
+
+    if harden():
+        checks.told("kafka-python", "known from within: a record that it would stumble over goes into quarantine")
+    else:
+        said = f"version {_version('kafka-python')} is not known from within: a hostile record may stop every consumer"
+        checks.told("kafka-python", f"{said} with exit code 6; install one that 'delegraph[kafka]' names", ok=False)
+
+
+def _kafka(
+    checks: Checks, settings: Settings, log: Log, store: Store | None, stack: ExitStack, *, answers: bool
+) -> Document:
+    from ingest.kafka.log import KafkaLog
+    from lineage.serve.cli.doctor_kafka import examine
+
+    assert isinstance(log, KafkaLog)  # noqa: S101 (so its URL says)
+    return examine(checks, settings, log, store, stack, answers=answers)

@@ -1,0 +1,80 @@
+"""What must hold before an order or a lift is given, and what a lift would bring back."""
+
+from ingest.codec import credentials, limits
+from lineage.core.authority.elements import split_key
+from lineage.core.authority.orders import Order
+from lineage.core.authority.rule import ALIVE, State, judge_all
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.events import Event, Fact, RevocationLifted
+from lineage.core.model.times import Instant
+from lineage.core.revocation.receipt import receipt_of
+from lineage.store.reading.reader import Reader
+
+
+def refuse_people(*, by: str, approved_by: str | None) -> None:
+    """Refuse who cannot be named as the one who orders or approves.
+
+    Raises:
+        RefusedError: The name is blank, padded, or a raw credential.
+    """
+    for option, id_ in (("--by", by), ("--approved-by", approved_by)):
+        if id_ is None:
+            continue
+        if credentials.find(id_):
+            raise RefusedError(f"{option} is a raw credential, which must not be kept; name the person by an id")
+        if fault := limits.fault_of_id(id_):
+            raise RefusedError(f"the id of {option} {fault}")
+
+
+def refuse_one_person(
+    reader: Reader,
+    elements: int,
+    four_eyes: int,
+    by: str,
+    approved_by: str | None,
+    *,
+    one_person: str,
+    remedy: str,
+) -> None:
+    """Above a number of elements it takes a second person; aliases are the same one, and an agent is none."""
+    most = one_person.format(most=four_eyes)
+    why = f"this concerns {elements:,} elements, more than {most}, and needs a second person: "
+    fault = remedy if approved_by is None else is_no_second_person(reader, by, approved_by)
+    if fault is not None:
+        raise RefusedError(f"{why}{fault}")
+
+
+def is_no_second_person(reader: Reader, by: str | None, approved_by: str) -> str | None:
+    """Why somebody cannot be the second person beside another (None: beside anybody); None: they can."""
+    world = reader.world()
+    for id_ in filter(None, (by, approved_by)):
+        reader.load_name(world, f"principal:{id_}")
+    if by is not None and world.principals.same(by, approved_by):
+        return f"{approved_by} is {by}"
+    kind = world.principals.kind(approved_by)
+    return None if kind in ("human", "unknown") else f"{approved_by} is of kind {kind}"
+
+
+def returning(
+    reader: Reader, orders: list[Order], lift: RevocationLifted, now: Instant
+) -> tuple[list[str], list[str], list[str]]:
+    """What a lift brings back to life, what others keep suspended, and what stays dead all the same. Sorted."""
+    world = reader.world()
+    for order in orders:
+        reader.load_below(world, order.key, now)
+    reader.load_about(world, [f"revocation:{lift.revocation}"])
+    lines = receipt_of(world, lift.revocation, now)
+    suspended = sorted(line.key for line in lines if line.state is State.SUSPENDED)
+    dead = sorted(line.key for line in lines if line.state is not State.SUSPENDED and line.ends_at > now)
+    world.orders.add(Fact(Event(event_id="", source="", occurred_at=now, body=lift), now))
+    after = judge_all(world, suspended, now)
+    back = [key for key in suspended if after[key].state in ALIVE - {State.SUSPENDED}]
+    return back, [key for key in suspended if after[key].state is State.SUSPENDED], dead
+
+
+def by_kind(keys: list[str]) -> dict[str, list[str]]:
+    """The ids of elements, by their kinds."""
+    return {
+        f"{kind}s": [split_key(key)[1] for key in keys if key.startswith(f"{kind}:")]
+        for kind in ("token", "delegation")
+    }

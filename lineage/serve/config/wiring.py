@@ -1,0 +1,84 @@
+"""What a command needs, opened from its settings in one place; and the clock, which nothing else reads."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from ingest.codec import api as codec
+from ingest.log.port import Log
+from ingest.log.shared import SharedLog
+from ingest.opening import open_log
+from lineage.core.model.errors import UnavailableError
+from lineage.core.model.times import Instant
+from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.config.settings import DEFAULT_SOURCE, DEFAULT_STORE, Settings
+from lineage.serve.documents.refusal_wording import OVER_HTTP
+from lineage.serve.queries.service import Service
+from lineage.store.store import Store, open_store
+
+__all__ = ["DEFAULT_SOURCE", "DEFAULT_STORE", "Settings", "now", "opened_log", "opened_service", "opened_store"]
+
+
+# Elements that may hang on the target of a plan that others wait for: some ten seconds. The command line waits longer.
+MOST: Final = 100_000
+
+
+def now() -> Instant:
+    """The moment now."""
+    return time.time_ns() // 1_000
+
+
+@contextmanager
+def opened_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
+    """The store."""
+    store = open_store(settings.store, codec.read, create=create, password=settings.store_password)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _open_log(settings: Settings, *, create: bool) -> Log:
+    return open_log(settings.log_url, create=create, clock=now, settings=settings.kafka)
+
+
+@contextmanager
+def opened_log(settings: Settings, *, create: bool = False) -> Iterator[Log]:
+    """The log."""
+    log = _open_log(settings, create=create)
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+@contextmanager
+def opened_service(settings: Settings, *, create: bool = False) -> Iterator[Service]:
+    """The service. A log that cannot be reached leaves the questions answerable; the answers say so."""
+    trust = settings.read_trust()
+    with opened_store(settings, create=create) as store:
+        log: Log | None = None
+        try:
+            log = _open_log(settings, create=create)
+        except UnavailableError:
+            if create:
+                raise
+        try:
+            yield Service(store, log, trust, now, source=settings.source)
+        finally:
+            if log is not None:
+                log.close()
+
+
+@contextmanager
+def opened_shared_service(settings: Settings) -> Iterator[Service]:
+    """The service for many threads. A log that is away is asked again later; meanwhile the answers say so."""
+    trust = settings.read_trust()
+    with opened_store(settings) as store:
+        log = SharedLog(lambda: _open_log(settings, create=False))
+        worlds = Keeping(store, log, trust.table, log_inside=settings.log_inside)
+        try:
+            yield Service(store, log, trust, now, source=settings.source, worlds=worlds, most=MOST, face=OVER_HTTP)
+        finally:
+            log.close()

@@ -1,0 +1,1 @@
+"""Core values as JSON documents, and the wording of refusals."""

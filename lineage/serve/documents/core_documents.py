@@ -1,0 +1,227 @@
+"""Values of the core as the documents of DESIGN section 6: plain dictionaries, in the order in which keys are shown."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lineage.core.authority.chain import Chain, Hop, action_gaps, chain_of, chain_of_action
+from lineage.core.authority.elements import ELEMENT_KINDS, cite, key_of, split_key, stated
+from lineage.core.authority.findings import Finding, action_findings, chain_findings
+from lineage.core.authority.rule import Because, Gap, State, Verdict, gaps, judge, judge_all
+from lineage.core.authority.world import World
+from lineage.core.model.events import Fact, document
+from lineage.core.model.times import Instant, format_instant
+from lineage.core.revocation.reach import Reach
+
+Document = dict[str, Any]
+
+
+def instant(value: Instant | None) -> str | None:
+    """An instant as answers show it, or null."""
+    return None if value is None else format_instant(value)
+
+
+def because_document(because: Because | None) -> Document | None:
+    """The order behind a state, or null."""
+    if because is None:
+        return None
+    order = because.order
+    return {
+        "revocation": order.body.revocation,
+        "mode": order.body.mode,
+        "target": {"kind": order.target.kind, "id": order.target.id},
+        "effective_at": format_instant(order.effective_at),
+        "ordered_by": order.body.ordered_by,
+        "reason": order.body.reason,
+        "path": list(because.path),
+    }
+
+
+def verdict_document(verdict: Verdict) -> Document:
+    """A state and its because."""
+    return {"state": str(verdict.state), "because": because_document(verdict.because)}
+
+
+def gap_documents(gaps: Iterable[Gap]) -> list[Document]:
+    """Gaps."""
+    return [{"kind": gap.kind, "id": gap.id, "why": gap.why} for gap in gaps]
+
+
+def finding_documents(findings: Iterable[Finding]) -> list[Document]:
+    """Findings, each once, sorted, with the facts that they cite."""
+    documents = [
+        {"kind": finding.kind, "of": finding.of, "why": finding.why, "facts": cite(finding.facts)}
+        for finding in findings
+    ]
+    unique = {finding_order(document): document for document in documents}
+    return [unique[key] for key in sorted(unique)]
+
+
+def finding_order(document: Document) -> tuple[str, str, str, tuple[str, ...]]:
+    """What tells two findings apart, and their order: two facts may not fit in the same words."""
+    shown_by = tuple(fact["digest"] for fact in document["facts"])
+    return document["kind"], document["of"], document["why"], shown_by
+
+
+def chain_documents(world: World, chain: Chain, states: Mapping[str, Verdict]) -> Document:
+    """The part that ``who`` and ``chain`` share: from ``root`` to ``chain``."""
+    principals = [(hop.principal, world.principals.kind(hop.principal)) for hop in chain.hops]
+    root, root_kind = principals[0] if principals else (None, None)
+    human = root if root_kind == "human" else None
+    owner = world.principals.owner(root) if root is not None and human is None else None
+    return {
+        "root": root,
+        "human": human,
+        "accountable": human if human is not None else owner.value if owner else None,
+        "agents": [id_ for id_, kind in principals if kind == "agent"],
+        "tokens": [split_key(key)[1] for key in chain.tokens],
+        "delegations": [split_key(key)[1] for key in chain.delegations],
+        "chain": [
+            _hop_document(world, hop, kind, states) for hop, (_, kind) in zip(chain.hops, principals, strict=True)
+        ],
+    }
+
+
+def who_answer(world: World, action: str, *, at: Instant) -> Document:
+    """The answer to ``who`` about an action that facts tell of, but for how far the projection is."""
+    facts = world.actions.get(action)
+    chain = chain_of_action(world, action)
+    authority = world.authority(action)
+    occurred_at, recorded_at = facts[0].event.occurred_at, min(fact.recorded_at for fact in facts)
+    unknown = Verdict(State.UNKNOWN)
+    hops = {hop.element for hop in chain.hops if hop.element}
+    states = judge_all(world, {*hops, authority} if authority else hops, at)
+    resource = stated(facts, "resource")
+    named = stated(facts, "decision")
+    return {
+        "action": action,
+        "operation": _first(facts, "operation"),
+        "tool": _first(facts, "tool"),
+        "resource": {"type": resource.value.type, "id": resource.value.id} if resource else None,
+        "outcome": _first(facts, "outcome"),
+        "occurred_at": format_instant(occurred_at),
+        **chain_documents(world, chain, states),
+        "decision": decision_document(world.decisions.get(named.value)) if named else None,
+        "authority": {
+            "element": authority,
+            "then_as_known_then": verdict_document(
+                judge(world.as_known_at(recorded_at), authority, occurred_at) if authority else unknown
+            ),
+            "then_as_known_now": verdict_document(judge(world, authority, occurred_at) if authority else unknown),
+            "now": verdict_document(states[authority] if authority else unknown),
+        },
+        "gaps": gap_documents(action_gaps(world, action, chain)),
+        "findings": finding_documents(action_findings(world, action, chain, at)),
+    }
+
+
+def chain_answer(world: World, kind: str, id_: str, *, at: Instant) -> Document:
+    """The answer to ``chain``, but for how far the projection is."""
+    key = key_of(kind, id_)
+    chain = chain_of(world, key)
+    states = judge_all(world, {key, *(hop.element for hop in chain.hops if hop.element)}, at)
+    return {
+        "kind": kind,
+        "id": id_,
+        **chain_documents(world, chain, states),
+        **verdict_document(states[key]),
+        "gaps": gap_documents(gaps(world, [key])),
+        "findings": finding_documents(chain_findings(world, key, chain, at)),
+    }
+
+
+def status_answer(
+    world: World, kind: str, id_: str, verdict: Verdict, *, at: Instant, known_at: Instant | None
+) -> Document:
+    """The answer to ``status``, but for how far the projection is."""
+    return {
+        "kind": kind,
+        "id": id_,
+        "state": str(verdict.state),
+        "because": because_document(verdict.because),
+        "at": format_instant(at),
+        "known_at": instant(known_at),
+        "gaps": gap_documents(gaps(world, [key_of(kind, id_)])) if kind in ELEMENT_KINDS else [],
+    }
+
+
+def _hop_document(world: World, hop: Hop, kind: str, states: Mapping[str, Verdict]) -> Document:
+    element = world.graph.element(hop.element) if hop.element else None
+    element_kind, id_ = split_key(hop.element) if hop.element else (None, None)
+    return {
+        "principal": hop.principal,
+        "kind": kind,
+        "evidence": hop.evidence,
+        "source": hop.source,
+        "token": id_ if element_kind == "token" else None,
+        "delegation": id_ if element_kind == "delegation" else None,
+        "scopes": list(element.first("scopes") or ()) if element else [],
+        "issued_at": instant(element.issued_at) if element else None,
+        "expires_at": instant(element.expires_at) if element else None,
+        "state": str(states[hop.element].state) if hop.element else None,
+    }
+
+
+def decision_document(facts: tuple[Fact, ...]) -> Document | None:
+    """A decision, added up, as it would be said in one event; null if no event tells of it."""
+    if not facts:
+        return None
+    said = [document(fact.event) for fact in facts]
+    merged: Document = {}
+    for one in said:
+        for key, value in one.items():
+            merged.setdefault(key, value)
+    hidden = ("type", "event_id", "txn", "traceparent", "sequence")
+    return {key: value for key, value in merged.items() if key not in hidden}
+
+
+def reach_document(world: World, reach: Reach) -> Document:
+    """What an order would kill, and the digest of the plan."""
+    return {
+        "target": {"kind": reach.proposal.target.kind, "id": reach.proposal.target.id},
+        "kills": {"tokens": list(reach.tokens), "delegations": list(reach.delegations)},
+        "already_dead": {"tokens": reach.already_dead[0], "delegations": reach.already_dead[1]},
+        "agents": list(reach.agents),
+        "humans": list(reach.humans),
+        "actions": {"count": reach.actions, "recent": [action_document(world, action) for action in reach.recent]},
+        "survivors": [{"kind": item.kind, "id": item.id, "why": item.why} for item in reach.survivors],
+        "last_expiry": instant(reach.last_expiry),
+        "plan_digest": reach.plan_digest,
+    }
+
+
+def depth_documents(depths: Counter[tuple[int, str]]) -> list[Document]:
+    """How many elements stand how many steps below the target."""
+    return [
+        {"depth": depth, "tokens": depths[depth, "token"], "delegations": depths[depth, "delegation"]}
+        for depth in sorted({depth for depth, _ in depths})
+    ]
+
+
+def action_document(world: World, action: str) -> Document:
+    """An action in one line."""
+    facts = world.actions.get(action)
+    return {
+        "action": action,
+        "operation": _first(facts, "operation"),
+        "tool": _first(facts, "tool"),
+        "outcome": _first(facts, "outcome"),
+        "actor": _first(facts, "actor"),
+        "occurred_at": format_instant(facts[0].event.occurred_at),
+        "authority": world.authority(action),
+    }
+
+
+def _first(facts: tuple[Fact, ...], field: str) -> Any:
+    found = stated(facts, field)
+    return found.value if found else None
+
+
+def fact_document(fact: Fact) -> Document:
+    """A fact as it is listed: when it was recorded, and the event in its JSONL form."""
+    return {"recorded_at": format_instant(fact.recorded_at), "misrouted": fact.misrouted, "event": document(fact.event)}
+
+
+def listing(items: list[Document], *, total: int | None, following: str | None = None) -> Document:
+    """A list that says whether it is whole (DESIGN section 8)."""
+    return {"items": items, "total": total, "complete": following is None, "next": following}

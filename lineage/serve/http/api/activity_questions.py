@@ -1,0 +1,243 @@
+"""Looking around, and the board of revocations: the questions beside the four, as plain functions."""
+
+from collections.abc import Callable, Collection
+from typing import Final
+
+from lineage.core.authority.elements import ELEMENT_KINDS, NAME_KINDS
+from lineage.core.model.errors import RefusedError
+from lineage.deliver.http.callers import Caller
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.cursors import after_of, cursor, cut, limit_of, one_page, whole_number, whole_number_of
+from lineage.serve.http.core.error_responses import NotFoundError
+from lineage.serve.http.core.parameters import (
+    AFTER,
+    AT,
+    EVERYTHING,
+    FEWER,
+    FROM,
+    KNOWN_AT,
+    ONE,
+    PAGES,
+    REVOCATION,
+    TEXT,
+    TIMES,
+    TO,
+)
+from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
+from lineage.serve.http.core.question import Question
+from lineage.serve.queries import activity, activity_pages, revocations
+from lineage.store.reading.log_order import Places
+
+# Whatever a fact can mention.
+FACTS: Final = 3_000  # that are looked at for findings before an answer says that it goes on
+STEPS: Final = 2  # of reading how sources number their events, before it says that this is pending
+KINDS: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action", "decision", "revocation", "receiver")
+
+
+def search(site: Site, _caller: Caller, query: Query) -> Document:
+    """The ids that contain a text."""
+    text = query.the("q")
+    if len(text) > _LONGEST_TEXT:
+        raise ParameterError("q", f"has {len(text):,} characters; {_LONGEST_TEXT} are enough")
+    found = activity.search(site.service, text, start=after_of("search", query), limit=limit_of(site, query))
+    return _with_cursor("search", found)
+
+
+def actions(site: Site, _caller: Caller, query: Query) -> Document:
+    """The actions that mention something, the latest first."""
+    return _page_of(site, "actions", query, activity.actions, activity_pages.actions)
+
+
+def uses(site: Site, _caller: Caller, query: Query) -> Document:
+    """Where a token was used."""
+    return _page_of(site, "uses", query, activity.uses, activity_pages.uses, ELEMENT_KINDS)
+
+
+def timeline(site: Site, _caller: Caller, query: Query) -> Document:
+    """Every fact that mentions a thing."""
+    return _page_of(site, "timeline", query, activity.timeline, activity_pages.timeline)
+
+
+def diff(site: Site, _caller: Caller, query: Query) -> Document:
+    """What changed its state between two instants."""
+    kind, id_ = _one(query, ELEMENT_KINDS | NAME_KINDS)
+    start, end = query.instant("from"), query.instant("to")
+    assert start is not None  # noqa: S101 (both are required)
+    assert end is not None  # noqa: S101
+    document = activity.diff(site.service, kind, id_, start=start, end=end, known_at=query.known_at)
+    return one_page(site, "diff", query, _found(document, query))
+
+
+def findings(site: Site, _caller: Caller, query: Query) -> Document:
+    """What does not fit together: some of the findings of a page of facts, then the rest of them, then the next."""
+    facts, _, within = (after_of("findings", query) or "").partition("|")
+    after = whole_number(facts) if facts else -1
+    limit = limit_of(site, query)
+    found = activity.findings(site.service, at=query.at, after=after, limit=limit, most_facts=FACTS, steps=STEPS)
+    page, following = cut(found["items"], within or None, limit)
+    if following is None:
+        return _with_cursor("findings", {**found, "items": page})
+    following = cursor("findings", f"{facts}|{following}")
+    return {**found, "items": page, "complete": False, "next": following}
+
+
+def quarantine(site: Site, _caller: Caller, query: Query) -> Document:
+    """Records that could not be read."""
+    found = activity.quarantine(
+        site.service,
+        after=whole_number_of("quarantine", query) or 0,
+        limit=limit_of(site, query),
+        everything=query.flag("all", default=False),
+    )
+    return _with_cursor("quarantine", found)
+
+
+def conflicts(site: Site, _caller: Caller, query: Query) -> Document:
+    """Identities under which different contents were sent."""
+    return one_page(site, "conflicts", query, activity.conflicts(site.service))
+
+
+def board(site: Site, _caller: Caller, query: Query) -> Document:
+    """All orders, the latest first, each with its verdict."""
+    found = revocations.revocations(
+        site.service,
+        at=query.at,
+        known_at=query.known_at,
+        after=after_of("revocations", query),
+        limit=limit_of(site, query, most=revocations.PAGE),
+    )
+    return _with_cursor("revocations", found)
+
+
+def revocation(site: Site, _caller: Caller, query: Query) -> Document:
+    """The orders of one id, and whether it is over."""
+    id_ = usable_id(query.the("id"), parameter="id")
+    document = revocations.revocation(site.service, id_, at=query.at, known_at=query.known_at)
+    if document is None:
+        raise NotFoundError(id_)
+    return document
+
+
+_LONGEST_TEXT: Final = 512
+_IN_THE_LOG: Final = "log:"  # begins the cursors of long lists
+
+
+def _page_of(
+    site: Site,
+    question: str,
+    query: Query,
+    whole: Callable[..., Document | None],
+    by_page: Callable[..., Document | None],
+    kinds: Collection[str] = KINDS,
+) -> Document:
+    """A page of a list: cut from the whole, or, where very many facts mention the thing, read by itself."""
+    kind, id_ = _one(query, kinds)
+    after = after_of(question, query)
+    goes_on = after is not None and after.startswith(_IN_THE_LOG)
+    if not goes_on and not activity_pages.is_long(site.service, kind, id_):
+        return one_page(site, question, query, _found(whole(site.service, kind, id_, known_at=query.known_at), query))
+    if after is not None and not goes_on:
+        raise ParameterError("after", "is of a list that has become very long since; begin anew without it")
+    page = activity_pages.Page(limit_of(site, query), None if after is None else _places(after))
+    document = _found(by_page(site.service, kind, id_, page, known_at=query.known_at), query)
+    following = document["next"]
+    return _with_cursor(question, {**document, "next": following and f"{_IN_THE_LOG}{following}"})
+
+
+def _places(after: str) -> Places:
+    try:
+        return activity_pages.places_of(after.removeprefix(_IN_THE_LOG))
+    except RefusedError as fault:
+        raise ParameterError("after", str(fault)) from fault
+
+
+def _one(query: Query, kinds: Collection[str] = KINDS) -> tuple[str, str]:
+    return kind_and_id(query.the("of"), kinds=kinds)
+
+
+def _found(document: Document | None, query: Query) -> Document:
+    if document is None:
+        raise NotFoundError(query.the("of"))
+    return document
+
+
+def _with_cursor(question: str, document: Document) -> Document:
+    following = document["next"]
+    return {**document, "next": None if following is None else cursor(question, following)}
+
+
+AROUND: Final = (
+    Question(
+        path="/search",
+        ask=search,
+        parameters=(TEXT, *PAGES),
+        title="The ids that contain a text",
+        answer="Search",
+        about=("q",),
+    ),
+    Question(
+        path="/actions",
+        ask=actions,
+        parameters=(ONE, KNOWN_AT, *PAGES),
+        title="The actions that mention something, the latest first",
+        answer="Actions",
+    ),
+    Question(
+        path="/timeline",
+        ask=timeline,
+        parameters=(ONE, KNOWN_AT, *PAGES),
+        title="Every fact that mentions something, the earliest first",
+        answer="Timeline",
+    ),
+    Question(
+        path="/diff",
+        ask=diff,
+        parameters=(ONE, FROM, TO, KNOWN_AT, *PAGES),
+        title="What changed its state between two instants",
+        answer="Diff",
+    ),
+    Question(
+        path="/uses",
+        ask=uses,
+        parameters=(ONE, KNOWN_AT, *PAGES),
+        title="Where a token was used, by whom and when",
+        answer="Uses",
+    ),
+    Question(
+        path="/findings",
+        ask=findings,
+        parameters=(AT, *PAGES),
+        title="What does not fit together",
+        answer="Findings",
+    ),
+    Question(
+        path="/quarantine",
+        ask=quarantine,
+        parameters=(EVERYTHING, *PAGES),
+        title="Records that could not be read",
+        answer="Quarantine",
+    ),
+    Question(
+        path="/conflicts",
+        ask=conflicts,
+        parameters=PAGES,
+        title="Identities under which different contents were sent",
+        answer="Conflicts",
+    ),
+    Question(
+        path="/revocations",
+        ask=board,
+        parameters=(*TIMES, AFTER, FEWER),
+        title="All orders, the latest first, each with its verdict",
+        answer="Revocations",
+    ),
+    Question(
+        path="/revocations/{id:path}",
+        ask=revocation,
+        parameters=(REVOCATION, *TIMES),
+        title="The orders of one id, and whether it is over",
+        answer="Revocation",
+        about=("id",),
+    ),
+)

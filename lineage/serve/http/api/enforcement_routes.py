@@ -1,0 +1,33 @@
+"""The endpoints of enforcement points, mounted beside the API: introspection, Shared Signals, keys, status lists."""
+
+from fastapi import APIRouter
+
+from lineage.deliver.ssf import routes
+from lineage.deliver.ssf.transmitter import Transmitter
+from lineage.deliver.token_status import introspection, status_lists
+from lineage.deliver.token_status.authority_replica import Current
+from lineage.deliver.token_status.status_lists import StatusLists
+from lineage.serve.config.settings import Settings
+from lineage.serve.http.core.app_context import Site
+
+
+def endpoints(settings: Settings, site: Site) -> list[APIRouter]:
+    """What the settings allow: status lists need a key to sign with and a URL to stand under.
+
+    Raises:
+        RefusedError: The key cannot be used.
+    """
+    service, clock, authenticate = site.service, site.service.clock, site.authenticate
+    current = Current(service.store, service.trust.table)
+    keys = settings.read_keys()
+    transmitter = Transmitter.of(service.store, service.trust.table, settings.ssf, keys, clock)
+    found = [
+        introspection.router(current, clock, site.authentication),
+        routes.router(transmitter, authenticate),
+        routes.jwks_router(keys),
+    ]
+    address = settings.http.public_url or (settings.ssf.issuer if settings.ssf is not None else None)
+    if keys is not None and address is not None:
+        lists = StatusLists(current, clock, f"{address.rstrip('/')}/status-lists", keys)
+        found.append(status_lists.router(lists, clock))
+    return found

@@ -1,0 +1,185 @@
+"""Events over HTTP: a JSON array, lines of JSON, or Avro, as a producer without Kafka sends them.
+
+What cannot be read goes to quarantine, as with ``ingest``. What a caller may not send is refused whole, before the log
+has any of it: orders, lifts and acknowledgements, and events of a source that is not the caller's.
+
+Avro (``application/avro``) is records in single-object encoding, one after another, or as an Avro array of bytes, each
+item one such record: the way in which any Avro library writes ``{"type": "array", "items": "bytes"}``.
+"""
+
+import io
+import json
+from collections.abc import Iterator
+from http import HTTPStatus
+from itertools import islice
+from typing import Final
+
+from starlette.exceptions import HTTPException
+
+from ingest.codec import api as codec
+from ingest.log.port import Entry, entry_of
+from ingest.projector import project, unreadable
+from ingest.sources.file_import import Intake, take_in_records
+from lineage.core.model.errors import BadRecordError
+from lineage.core.model.events import Event
+from lineage.core.model.records import Unreadable
+from lineage.deliver.http.callers import Caller, ForbiddenError
+from lineage.serve.commands import submission_policy
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.query import ParameterError
+
+MEDIA_TYPES: Final = ("application/json", "application/x-ndjson", "application/avro")
+_BLANK: Final = b" \t\r\n"
+_VARINT_BYTES: Final = 5  # of a length
+_GOES_ON: Final = 0x80  # in a byte of a number: another follows
+
+
+def take(site: Site, caller: Caller, media_type: str, raw: bytes) -> Document:
+    """Append events to the log and project them; the counts of ``ingest``.
+
+    Args:
+        site: What is served.
+        caller: Who sends them.
+        media_type: One of MEDIA_TYPES.
+        raw: The events.
+
+    Raises:
+        ForbiddenError: The caller may not send one of them; none was taken in.
+        HTTPException: It is another media type, or there are too many; none was taken in.
+        ParameterError: The body as a whole cannot be read; none was taken in.
+    """
+    kept = submission_policy.kept(caller.sources)
+    parts = _bounded(_parts(media_type, raw), site.limits.events)
+    records = [(_read(site, caller, kept, number, part), len(part)) for number, part in enumerate(parts, 1)]
+    intake = Intake()
+    service = site.service
+    log = service.require_log()
+    with site.one_batch:
+        take_in_records(records, log, service.store, intake)
+        project(log, service.store, service.trust.table)
+    return service.counts(intake)
+
+
+def _read(site: Site, caller: Caller, kept: tuple[str, ...], number: int, raw: bytes) -> Entry | Unreadable:
+    try:
+        event = submission_policy.read(raw)
+        entry = entry_of(event)
+    except BadRecordError as fault:
+        _refuse_smuggled(caller, number, raw)
+        origin = f"http {caller.name}"
+        return unreadable(raw, fault, number=None, origin=origin, place=number, recorded_at=site.now, sources=kept)
+    _refuse_others(caller, number, event)
+    return entry
+
+
+def _refuse_others(caller: Caller, number: int, event: Event) -> None:
+    if submission_policy.is_given_elsewhere(event):
+        raise ForbiddenError(
+            f"event {number} is of type {event.type}, which is not sent here but given at /v1/revocations; "
+            "nothing was taken in"
+        )
+    if not submission_policy.may_use(caller.sources, event.source):
+        raise ForbiddenError(
+            f"event {number} is of the source {event.source!a}, which is not among those of {caller.name}; "
+            "nothing was taken in"
+        )
+
+
+def _refuse_smuggled(caller: Caller, number: int, raw: bytes) -> None:
+    """Refuse what another version may read: taken up from quarantine it would be an order, or somebody else's word."""
+    try:
+        said = json.loads(raw)
+    except (ValueError, RecursionError):
+        return
+    if not isinstance(said, dict):
+        return
+    if str(said.get("type")).startswith("revocation."):
+        raise ForbiddenError(f"event {number} is about a revocation, which is not said here; nothing was taken in")
+    source = said.get("source")  # not repeated: nobody has looked at what it is
+    if isinstance(source, str) and not submission_policy.may_use(caller.sources, source):
+        raise ForbiddenError(f"event {number} is of a source that is not {caller.name}'s; nothing was taken in")
+
+
+def _bounded(parts: Iterator[bytes], most: int) -> Iterator[bytes]:
+    """Parts, if they are not too many: the smallest take a hundred times their size in memory."""
+    yield from islice(parts, most)
+    if next(parts, None) is not None:
+        raise HTTPException(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {most:,} events; send it in parts"
+        )
+
+
+def _parts(media_type: str, raw: bytes) -> Iterator[bytes]:
+    match media_type:
+        case "application/x-ndjson" | "application/ndjson" | "application/jsonl":
+            return (line for line in (line.rstrip(b"\r\n") for line in io.BytesIO(raw)) if line.strip())
+        case "application/json":
+            return _of_array(raw)
+        case "application/avro" | "avro/binary":
+            return codec.apart(raw) if raw.startswith(submission_policy.SINGLE_OBJECT) else _of_avro_array(raw)
+        case _:
+            said = "send application/json (an array), application/x-ndjson or application/avro"
+            raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, said)
+
+
+def _of_array(raw: bytes) -> Iterator[bytes]:
+    """The items of a JSON array as they were written, so that each is read as strictly as a line."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise ParameterError("body", f"is not UTF-8 at byte {error.start}") from error
+    skip, scan = json.decoder.WHITESPACE.match, json.JSONDecoder(parse_int=str).raw_decode  # type: ignore[attr-defined]
+    place = skip(text, 0).end()
+    if text[place : place + 1] != "[":
+        raise ParameterError("body", "is no JSON array; one event a line is application/x-ndjson")
+    place = skip(text, place + 1).end()
+    if text[place : place + 1] == "]":
+        _refuse_rest(text, skip(text, place + 1).end())
+        return
+    while True:
+        try:
+            _, end = scan(text, place)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ParameterError("body", f"is not JSON behind character {place}") from error
+        yield text[place:end].encode()
+        place = skip(text, end).end()
+        if text[place : place + 1] == "]":
+            _refuse_rest(text, skip(text, place + 1).end())
+            return
+        if text[place : place + 1] != ",":
+            raise ParameterError("body", f"is not JSON at character {place}: a comma or ] is missing")
+        place = skip(text, place + 1).end()
+
+
+def _refuse_rest(text: str, place: int) -> None:
+    if place < len(text):
+        raise ParameterError("body", f"goes on behind the array, at character {place}")
+
+
+def _of_avro_array(raw: bytes) -> Iterator[bytes]:
+    place = 0
+    while True:
+        count, place = _long(raw, place)
+        if count == 0:
+            break
+        if count < 0:  # a block that says how many bytes it has
+            count = -count
+            _, place = _long(raw, place)
+        for _ in range(count):
+            size, place = _long(raw, place)
+            if not 0 <= size <= len(raw) - place:
+                raise ParameterError("body", f"is no Avro array of bytes: an item at byte {place} is cut off")
+            yield raw[place : place + size]
+            place += size
+    if place < len(raw):
+        raise ParameterError("body", f"goes on behind the array, at byte {place}")
+
+
+def _long(raw: bytes, place: int) -> tuple[int, int]:
+    number = 0
+    for shift, byte in enumerate(raw[place : place + _VARINT_BYTES]):
+        number |= (byte & 0x7F) << 7 * shift
+        if byte < _GOES_ON:
+            return (number >> 1) ^ -(number & 1), place + shift + 1
+    raise ParameterError("body", f"is no Avro array of bytes: no length at byte {place}")

@@ -1,0 +1,195 @@
+"""The live tail: what is recorded, as server-sent events, to any number of listeners.
+
+One task follows the store while anybody listens; what it finds is made into bytes once, for all. A listener that does
+not keep up is sent away, and comes again with the id of the last event that it saw (``Last-Event-ID``): what was
+recorded since then is told first, or that it is too much.
+"""
+
+import asyncio
+import base64
+import binascii
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any, Final
+
+from lineage.core.model.errors import DelegraphError, UnavailableError
+from lineage.core.model.records import Position
+from lineage.core.model.references import about
+from lineage.serve.documents.core_documents import fact_document
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.query import ParameterError
+from lineage.serve.http.core.responses import encoded
+
+logger = logging.getLogger(__name__)
+
+TURN_SECONDS: Final = 0.5
+BEAT_SECONDS: Final = 15.0  # a comment, so that whoever is in between does not take silence for an end
+WAITING: Final = 1_000  # events that may wait for one listener
+CAUGHT_UP: Final = 1_000  # facts that are told to one who comes again
+_RETRY_MS: Final = 2_000
+
+Places = dict[tuple[str, int], int]
+_Queue = asyncio.Queue[bytes | None]  # None: the listener did not keep up
+
+
+class Tail:
+    """The live tail of a store. For one event loop."""
+
+    def __init__(self, site: Site) -> None:
+        """Take what is followed; nothing is asked before somebody listens."""
+        self._site = site
+        self._listeners: set[_Queue] = set()
+        self._following: asyncio.Task[None] | None = None
+        self._beginning = asyncio.Lock()
+        self._places: Places = {}
+
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
+
+    async def listen(self, last: str | None) -> tuple[AsyncIterator[bytes], Callable[[], None]]:
+        """What is recorded from now on, or since an event; and what is called when nobody listens to it any more.
+
+        Args:
+            last: The id of the last event that was seen; None: from now on.
+
+        Raises:
+            UnavailableError: Too many listen, or the store is away.
+            ParameterError: It is no id of an event.
+        """
+        since = None if last is None else places_of(last)
+        self._refuse_many()
+        async with self._beginning:
+            if self._following is None or self._following.done():
+                self._places = await self._standing()
+                self._following = asyncio.get_running_loop().create_task(self._follow())
+        self._refuse_many()  # others came while this one waited
+        queue: _Queue = asyncio.Queue(WAITING)
+        self._listeners.add(queue)
+        begun = dict(self._places)
+        return self._told(queue, since, begun), partial(self._listeners.discard, queue)
+
+    def _refuse_many(self) -> None:
+        if len(self._listeners) >= self._site.limits.listeners:
+            raise UnavailableError("too many listen; try again later")
+
+    async def _told(self, queue: _Queue, since: Places | None, begun: Places) -> AsyncIterator[bytes]:
+        yield _event("hello", begun, {"listeners": len(self._listeners)}, retry=True)
+        if since is not None:
+            for told in await self._site.workers.run(self._between, since, begun):
+                yield told
+        while True:
+            try:
+                told_now = await asyncio.wait_for(queue.get(), BEAT_SECONDS)
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            if told_now is None:  # did not keep up
+                return
+            yield told_now
+
+    async def _standing(self) -> Places:
+        return (await self._site.workers.run(self._site.service.store.standing))[0]
+
+    async def _follow(self) -> None:
+        away = False
+        while True:
+            await asyncio.sleep(TURN_SECONDS)
+            if not self._listeners:
+                return
+            try:
+                places = await self._standing()
+                told = await self._site.workers.run(self._between, self._places, places)
+            except Exception as fault:  # noqa: BLE001 (whatever it is: else all hear nothing more, and do not know it)
+                if not away:
+                    self._tell([_event("away", self._places, {"detail": _said(fault)})])
+                away = True
+                continue
+            away = False
+            self._places = places
+            self._tell(told)
+
+    def _tell(self, told: list[bytes]) -> None:
+        for queue in list(self._listeners):
+            for event in told:
+                try:
+                    queue.put_nowait(event)
+                except asyncio.QueueFull:
+                    self._listeners.discard(queue)
+                    queue.get_nowait()
+                    queue.put_nowait(None)
+                    break
+
+    def _between(self, since: Places, until: Places) -> list[bytes]:
+        """The facts that were projected between two standings; blocks."""
+        told: list[bytes] = []
+        place = dict(since)
+        for (topic, partition), end in sorted(until.items()):
+            start = since.get((topic, partition), 0)
+            if start >= end:
+                continue
+            if end - start > CAUGHT_UP:
+                place[topic, partition] = end
+                what = {"topic": topic, "partition": partition, "from": start, "to": end}
+                told.append(_event("skipped", place, what))
+                continue
+            first = Position(topic, partition, start).number
+            last = Position(topic, partition, end - 1).number
+            facts = self._site.service.store.facts_between(first, last)
+            place[topic, partition] = end
+            for number, fact in enumerate(facts, start=1):
+                # Only behind the last of them is all of it told.
+                at = place if number == len(facts) else None
+                told.append(_event("fact", at, {"of": about(fact.event), **fact_document(fact)}))
+        return told
+
+
+def _said(fault: Exception) -> str:
+    """What listeners are told of a fault: of one that nobody thought of no word."""
+    if isinstance(fault, DelegraphError):
+        return str(fault)
+    logger.error("the live tail does not come further for now", exc_info=fault)
+    return "the fault is ours, and in the log"
+
+
+def _event(name: str, places: Places | None, data: Any, *, retry: bool = False) -> bytes:
+    lines = [f"event: {name}".encode()]
+    if places is not None:
+        lines.append(f"id: {id_of(places)}".encode())
+    if retry:
+        lines.append(f"retry: {_RETRY_MS}".encode())
+    return b"\n".join((*lines, b"data: " + encoded(data), b"", b""))
+
+
+def id_of(places: Places) -> str:
+    """Where the projection stood, as the id of an event.
+
+    Examples:
+        >>> places_of(id_of({("decisions", 0): 7}))
+        {('decisions', 0): 7}
+    """
+    said = json.dumps([[*place, end] for place, end in sorted(places.items())], separators=(",", ":"))
+    return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
+
+
+def places_of(said: str) -> Places:
+    """Where the projection stood.
+
+    Raises:
+        ParameterError: It is no id of an event of the tail.
+    """
+    try:
+        raw = json.loads(base64.b64decode(said + "=" * (-len(said) % 4), altchars=b"-_", validate=True))
+        places = {(str(topic), partition): end for topic, partition, end in raw}
+    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
+        raise ParameterError("Last-Event-ID", "is no id of an event of this tail") from error
+    numbers = [number for (_, partition), end in places.items() for number in (partition, end)]
+    if not all(type(number) is int and 0 <= number < _LARGEST for number in numbers):
+        raise ParameterError("Last-Event-ID", "is no id of an event of this tail")
+    return places
+
+
+_LARGEST: Final = 1 << 40

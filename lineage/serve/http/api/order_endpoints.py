@@ -1,0 +1,144 @@
+"""Orders, lifts and acknowledgements over HTTP: plain functions from who writes and what to a document.
+
+Who orders, lifts or acknowledges is who was authenticated; nothing in a body can say otherwise.
+"""
+
+import hashlib
+import re
+from typing import Final
+
+from lineage.core.model.errors import OtherOrderError
+from lineage.core.model.events import Target
+from lineage.deliver.http.callers import Caller
+from lineage.serve.commands import acknowledgements as acknowledging
+from lineage.serve.commands import approvals
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.error_responses import KeyReusedError, NotFoundError
+from lineage.serve.http.core.json_body import Fields
+from lineage.serve.http.core.query import MODES, ParameterError, usable_id
+from lineage.serve.queries.service import OrderRequest
+
+REASONS: Final = (
+    *("compromise", "credential_leak", "key_compromise", "offboarding", "role_change", "task_completed"),
+    *("policy_violation", "risk_elevated", "user_request", "inactivity", "superseded", "admin", "test", "other"),
+)
+TARGETS: Final = ("principal", "workload", "session", "client", "delegation", "token")
+FIELDS: Final = ("target", "mode", "cascade", "reason", "issued_before", "note", "plan_digest", "unseen")
+OUTCOMES: Final = ("enforced", "rejected")
+_KEY_CHARACTERS: Final = 255
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
+
+
+def order(site: Site, caller: Caller, body: Document, *, key: str | None = None) -> Document:
+    """Give an order.
+
+    Args:
+        site: What is served.
+        caller: Who orders.
+        body: The order: ``FIELDS``.
+        key: What makes a repetition one order (``Idempotency-Key``); it is the caller's own, and outlives a restart:
+            the id of the order is made of it.
+
+    Raises:
+        DriftError: It would kill what the plan with the given digest does not list.
+        KeyReusedError: Another order was given with this key.
+        NotFoundError: No fact names the target, and that is not said to be meant (``unseen``).
+    """
+    said = Fields(body, FIELDS)
+    target = said.object("target", ("kind", "id"))
+    digest = said.text("plan_digest")
+    if digest is not None and not _DIGEST.fullmatch(digest):
+        raise ParameterError("plan_digest", "is no digest of a plan, which has 64 hexadecimal digits")
+    request = OrderRequest(
+        target=Target(target.choice("kind", TARGETS), target.id("id")),
+        reason=said.choice("reason", REASONS),
+        ordered_by=caller.name,
+        mode=said.choice("mode", MODES, default=MODES[0]),
+        cascade=said.flag("cascade", default=True),
+        issued_before=said.instant("issued_before"),
+        note=said.text("note"),
+        plan_digest=digest,
+        revocation=None if key is None else revocation_of(caller, key),
+        four_eyes=site.four_eyes,
+        unseen=said.flag("unseen", default=False),
+        by_approval=True,
+    )
+    try:
+        with site.one_order:
+            document = site.service.order(request)
+    except OtherOrderError as fault:
+        raise KeyReusedError(str(fault)) from fault
+    if document is None:
+        remedy = 'with "unseen": true it is ordered dead before it is seen'
+        raise NotFoundError(f"{request.target.kind}:{request.target.id}", remedy)
+    return document
+
+
+def revocation_of(caller: Caller, key: str) -> str:
+    """The id of the order that a caller gives with a key.
+
+    Raises:
+        ParameterError: It is no key.
+    """
+    if not 0 < len(key) <= _KEY_CHARACTERS or not (key.isascii() and key.isprintable()):
+        raise ParameterError("Idempotency-Key", f"has 1 to {_KEY_CHARACTERS} printable characters of ASCII")
+    digest = hashlib.sha256(f"{caller.name}\0{key}".encode()).hexdigest()
+    return f"rev-{digest[:32]}"
+
+
+def approve(site: Site, caller: Caller, digest: str, body: Document) -> Document:
+    """Approve a plan, for somebody else to order by.
+
+    Raises:
+        NotFoundError: No such plan is kept.
+        RefusedError: The caller is none whose word would count.
+    """
+    Fields(body, ())
+    if not _DIGEST.fullmatch(digest):
+        raise ParameterError("id", "is no digest of a plan, which has 64 hexadecimal digits")
+    service = site.service
+    document = approvals.approve(service.store, service.trust.table, digest, approved_by=caller.name, now=site.now)
+    if document is None:
+        raise NotFoundError(digest)
+    return document
+
+
+def lift(site: Site, caller: Caller, revocation: str, body: Document) -> Document:
+    """Lift an order.
+
+    Raises:
+        NotFoundError: There is no such order.
+    """
+    said = Fields(body, ("note",))
+    usable_id(revocation, parameter="id")
+    with site.one_order:
+        document = site.service.lift(
+            revocation, lifted_by=caller.name, note=said.text("note"), four_eyes=site.four_eyes
+        )
+    if document is None:
+        raise NotFoundError(revocation)
+    return document
+
+
+def acknowledge(site: Site, caller: Caller, revocation: str, body: Document) -> Document:
+    """Take what a receiver says that it did about an order.
+
+    Raises:
+        NotFoundError: There is no such order.
+        RefusedError: Nobody registered the receiver.
+    """
+    said = Fields(body, ("outcome", "token", "note"))
+    usable_id(revocation, parameter="id")
+    with site.one_order:
+        document = acknowledging.acknowledge(
+            site.service,
+            revocation,
+            receiver=caller.name,
+            outcome=said.choice("outcome", OUTCOMES),
+            token=said.id("token") if said.states("token") else None,
+            note=said.text("note"),
+        )
+    if document is None:
+        raise NotFoundError(revocation)
+    return document

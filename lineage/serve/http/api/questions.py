@@ -1,0 +1,141 @@
+"""The questions, in one table: each a plain function from the site, who asks and what is asked to a document."""
+
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+from lineage.core.authority.elements import ELEMENT_KINDS, NAME_KINDS
+from lineage.core.model.events import Target
+from lineage.core.revocation.reach import Proposal
+from lineage.deliver.http.callers import Caller
+from lineage.serve.documents.core_documents import Document, listing
+from lineage.serve.http.api.activity_questions import AROUND
+from lineage.serve.http.api.overview_questions import OVERVIEW
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.error_responses import NotFoundError
+from lineage.serve.http.core.parameters import ACTION, HOW, OF, STALE, TIMES, UNSEEN
+from lineage.serve.http.core.query import MODES, ParameterError, Query, kind_and_id, usable_id
+from lineage.serve.http.core.question import Question
+
+STATED: Final = ELEMENT_KINDS | NAME_KINDS  # what has a state, and what an order can be aimed at
+
+
+def who(site: Site, _caller: Caller, query: Query) -> Document:
+    """Who stood behind an action."""
+    return each(
+        site,
+        query,
+        "action",
+        lambda action: site.service.who(usable_id(action, parameter="action"), at=query.at, known_at=query.known_at),
+    )
+
+
+def chain(site: Site, _caller: Caller, query: Query) -> Document:
+    """Who stood behind a token or a delegation."""
+    return each_of(
+        site,
+        query,
+        ELEMENT_KINDS,
+        lambda kind, id_: site.service.chain(kind, id_, at=query.at, known_at=query.known_at),
+    )
+
+
+def status(site: Site, _caller: Caller, query: Query) -> Document:
+    """The state of something."""
+    return each_of(
+        site,
+        query,
+        STATED,
+        lambda kind, id_: site.service.status(kind, id_, at=query.at, known_at=query.known_at),
+    )
+
+
+def reach(site: Site, _caller: Caller, query: Query) -> Document:
+    """What an order would kill."""
+    at, stale, unseen = query.at, query.flag("stale", default=False), query.flag("unseen", default=False)
+
+    def plan(kind: str, id_: str) -> Document | None:
+        proposal = Proposal(
+            target=Target(kind, id_),
+            at=at,
+            mode=query.choice("mode", MODES),
+            issued_before=query.instant("issued_before"),
+            cascade=query.flag("cascade", default=True),
+        )
+        return site.service.reach(proposal, known_at=query.known_at, stale=stale, unseen=unseen)
+
+    return each_of(site, query, STATED, plan, missing="unseen=true plans an order on it all the same")
+
+
+def each_of(
+    site: Site, query: Query, kinds: Collection[str], ask: Callable[[str, str], Document | None], *, missing: str = ""
+) -> Document:
+    """The answer to a question of ``KIND:ID``; of several a list."""
+    return each(site, query, "of", lambda of: ask(*kind_and_id(of, kinds=kinds)), missing=missing)
+
+
+def each(
+    site: Site, query: Query, parameter: str, ask: Callable[[str], Document | None], *, missing: str = ""
+) -> Document:
+    """The answer to a question of one id; of several a list, in the order asked, as the lines of the command line.
+
+    Args:
+        site: What is served.
+        query: What is asked.
+        parameter: Where the ids stand.
+        ask: Answers for one; None if no fact names it.
+        missing: What helps then.
+
+    Raises:
+        NotFoundError: No fact names the only one.
+    """
+    asked = query.all(parameter)
+    if len(asked) > site.limits.asked:
+        raise ParameterError(parameter, f"is given {len(asked):,} times; one question takes {site.limits.asked}")
+    if len(asked) == 1:
+        document = ask(asked[0])
+        if document is None:
+            raise NotFoundError(asked[0], missing)
+        return document
+    items: list[Any] = []
+    for id_ in asked:
+        document = ask(id_)
+        items.append({"error": "not_found", "id": id_} if document is None else document)
+    return listing(items, total=len(items))
+
+
+QUESTIONS: Final = (
+    Question(
+        path="/who",
+        ask=who,
+        parameters=(ACTION, *TIMES),
+        title="Who stood behind an action: human, agents, tokens, hop by hop",
+        answer="Who",
+        about=("action",),
+        at_once=True,
+    ),
+    Question(
+        path="/chain",
+        ask=chain,
+        parameters=(OF, *TIMES),
+        title="Who stood behind an element",
+        answer="Chain",
+        at_once=True,
+    ),
+    Question(
+        path="/status",
+        ask=status,
+        parameters=(OF, *TIMES),
+        title="The state, and because of what",
+        answer="Status",
+        at_once=True,
+    ),
+    Question(
+        path="/reach",
+        ask=reach,
+        parameters=(OF, *TIMES, *HOW, STALE, UNSEEN),
+        title="What an order would kill of what is alive: the blast radius",
+        answer="Reach",
+    ),
+    *AROUND,
+    *OVERVIEW,
+)

@@ -1,0 +1,86 @@
+"""The receipt of a revocation as a stream of lines, read from one moment of the store."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from itertools import islice
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lineage.core.model.errors import DelegraphError, UnavailableError
+from lineage.deliver.http.callers import require
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.error_responses import NotFoundError
+from lineage.serve.http.core.parameters import REVOCATION, TIMES
+from lineage.serve.http.core.query import Query, usable_id
+from lineage.serve.http.core.question import ASKERS, log_access
+from lineage.serve.http.core.responses import Streamed
+from lineage.serve.http.openapi.operations import OPERATIONS
+from lineage.serve.queries import revocations
+from lineage.serve.queries.revocations import Receipt
+
+logger = logging.getLogger(__name__)
+
+RECEIPTS: Final = 2  # that are read at the same time; each holds a connection of the store
+_LINES: Final = 500  # of a receipt, sent at once
+
+
+def router(site: Site) -> APIRouter:
+    """``GET /v1/revocations/{id}/receipt``."""
+    router = APIRouter(prefix="/v1")
+    reading = asyncio.Semaphore(RECEIPTS)
+
+    async def read_receipt(request: Request) -> Response:
+        caller = require(await site.workers.run(site.authenticate, request), *ASKERS)
+        query = Query.of(request.path_params, request.query_params, (REVOCATION, *TIMES), now=site.now)
+        revocation = usable_id(query.the("id"), parameter="id")
+        log_access(caller, request, revocation=revocation)
+        if reading.locked():
+            raise UnavailableError("other receipts are being read; try again")
+        stack = ExitStack()
+        await reading.acquire()
+        try:
+            opening = revocations.receipt(site.service, revocation, at=query.at, known_at=query.known_at)
+            found = _there(revocation, await site.workers.run(stack.enter_context, opening))
+            first = await site.workers.run(_lines, found)
+        except BaseException:
+            site.workers.later(stack.close)
+            reading.release()
+            raise
+
+        def done() -> None:
+            site.workers.later(stack.close)
+            reading.release()
+
+        return Streamed(_told(site, found, first), done, media_type="application/x-ndjson")
+
+    router.add_api_route(
+        "/revocations/{id:path}/receipt", read_receipt, methods=["GET"], openapi_extra=OPERATIONS["read_receipt"]
+    )
+    return router
+
+
+def _there(revocation: str, found: Receipt | None) -> Receipt:
+    if found is None:
+        raise NotFoundError(revocation)
+    return found
+
+
+def _lines(found: Receipt) -> bytes:
+    return b"".join(line + b"\n" for line in islice(found.lines, _LINES))
+
+
+async def _told(site: Site, found: Receipt, first: bytes) -> AsyncIterator[bytes]:
+    """The lines. A fault among them cuts the answer off, so that half a receipt is not taken for one."""
+    try:
+        part = first
+        while part:
+            yield part
+            part = await site.workers.run(_lines, found)
+    except DelegraphError as fault:
+        logger.warning("a receipt was cut off: %s", fault)
+        raise

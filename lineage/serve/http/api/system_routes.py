@@ -1,0 +1,70 @@
+"""What the server says of itself: whether it lives, whether it is ready, its metrics; and the live tail."""
+
+import ipaddress
+import logging
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from lineage.core.model.errors import UnavailableError
+from lineage.deliver.http.callers import require
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.api.live_tail import Tail
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.metrics import CONTENT_TYPE, Measures
+from lineage.serve.http.core.query import Query
+from lineage.serve.http.core.question import ASKERS, log_access
+from lineage.serve.http.core.responses import Streamed
+from lineage.serve.http.openapi.operations import OPERATIONS
+
+logger = logging.getLogger(__name__)
+
+
+def router(site: Site, measures: Measures) -> APIRouter:
+    """``/healthz``, ``/readyz``, ``/metrics`` and ``/v1/live``."""
+    router = APIRouter()
+    tail = Tail(site)
+
+    async def healthz() -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz() -> Response:
+        return JSONResponse(await site.workers.run(_ready, site))
+
+    async def metrics(request: Request) -> Response:
+        if not _asked_here(request):
+            require(await site.workers.run(site.authenticate, request), *ASKERS)
+        return Response(measures.exposition(tail.listeners), media_type=CONTENT_TYPE)
+
+    async def live(request: Request) -> Response:
+        caller = require(await site.workers.run(site.authenticate, request), *ASKERS)
+        Query.of(request.path_params, request.query_params, (), now=site.now)
+        told, leave = await tail.listen(request.headers.get("last-event-id"))
+        log_access(caller, request)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return Streamed(told, leave, headers=headers, media_type="text/event-stream")
+
+    for path, endpoint in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics), ("/v1/live", live)):
+        router.add_api_route(path, endpoint, methods=["GET"], openapi_extra=OPERATIONS[endpoint.__name__])
+    return router
+
+
+def _ready(site: Site) -> Document:
+    """Ready is what can answer. A log that is away is told of, and is no reason to ask nobody."""
+    try:
+        as_of = site.service.as_of()
+    except UnavailableError as fault:  # anybody may ask this: where the store is, is in the log
+        logger.warning("not ready: %s", fault)
+        raise UnavailableError("the store does not answer") from None
+    return {"status": "ready", "log": "away" if as_of["behind"] is None else "there", "as_of": as_of}
+
+
+def _asked_here(request: Request) -> bool:
+    """Whether a request is of this machine, and not one that a proxy here passes on."""
+    if any(name in request.headers for name in ("forwarded", "x-forwarded-for", "via")):
+        return False
+    try:
+        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False

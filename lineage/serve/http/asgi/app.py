@@ -1,0 +1,71 @@
+"""The app: every question under ``/v1``, what else is mounted, and what every answer has in common."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from fastapi import APIRouter, FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lineage import __version__
+from lineage.deliver.http.bare_route import DirectRoute
+from lineage.serve.http.api import receipt_stream, system_routes, write_routes
+from lineage.serve.http.api.questions import QUESTIONS
+from lineage.serve.http.asgi.middleware import Shell
+from lineage.serve.http.core import error_responses
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.metrics import Measures
+from lineage.serve.http.core.question import Question, answered
+from lineage.serve.http.core.responses import document_response
+from lineage.serve.http.openapi import docs_page
+from lineage.serve.http.openapi.document import operation_of
+
+
+def create_app(
+    site: Site, *, parts: Sequence[APIRouter] = (), show_fault: error_responses.ShowFault = error_responses.as_asked
+) -> FastAPI:
+    """The app.
+
+    Args:
+        site: What is served.
+        parts: What is mounted beside the API: the delivery endpoints, the pages.
+        show_fault: What is sent for a problem document; the pages make a page of it for people.
+    """
+    # A redirect goes to a URL that is made of the header Host, and in the clear behind a proxy with TLS.
+    app = FastAPI(
+        title="delegraph",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    error_responses.install(app, show_fault)
+    measures = Measures()
+    # A request is held against route after route: what is asked most comes first.
+    app.include_router(_asking(site, [question for question in QUESTIONS if question.at_once]))
+    # Before the other questions: `/revocations/{id}` matches everything below it.
+    app.include_router(write_routes.router(site))
+    app.include_router(receipt_stream.router(site))
+    app.include_router(system_routes.router(site, measures))
+    for part in parts:
+        app.include_router(part)
+    app.include_router(_asking(site, [question for question in QUESTIONS if not question.at_once]))
+    app.include_router(docs_page.router(app))
+    app.add_middleware(Shell, hosts=site.hosts, limits=site.limits, tls=site.tls, measures=measures)
+    return app
+
+
+def _asking(site: Site, questions: Iterable[Question]) -> APIRouter:
+    router = APIRouter(prefix="/v1", route_class=DirectRoute)
+    for question in questions:
+        endpoint = _endpoint(site, question)
+        router.add_api_route(question.path, endpoint, methods=["GET"], openapi_extra=operation_of(question))
+    return router
+
+
+def _endpoint(site: Site, question: Question) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        answer = await answered(site, question, request)
+        return document_response(request, answer.document)
+
+    return endpoint

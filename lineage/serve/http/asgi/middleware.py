@@ -1,0 +1,181 @@
+"""What every request and every answer has in common: names, sizes, times, and the headers that browsers heed.
+
+Plain ASGI, around everything that is mounted, whoever made it.
+"""
+
+import asyncio
+import re
+import time
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import unquote_plus, unquote_to_bytes, urlsplit
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lineage.deliver.http.problems import problem
+from lineage.serve.http.core.app_context import Limits
+from lineage.serve.http.core.error_responses import GET_ALONE, response_of, unexpected
+from lineage.serve.http.core.metrics import Measures
+from lineage.serve.http.core.query import ParameterError
+
+URL_BYTES: Final = 48 * 1024
+# Of two of these the one who stands before us may have looked at the one, and we at the other.
+_ONCE: Final = {b"authorization", b"content-type", b"content-encoding", b"idempotency-key", b"last-event-id"}
+
+# No script, style, font or picture but our own files; nothing inline; in nobody's frame.
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cache-Control": "no-store",  # unless an answer says otherwise
+}
+_STRICT_TRANSPORT: Final = "max-age=31536000"
+
+
+class Shell:
+    """Wraps an app."""
+
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], limits: Limits, tls: bool, measures: Measures) -> None:
+        """Take the app, the names under which it may be asked for, and whether browsers come over TLS."""
+        self._measures = measures
+        self._app = app
+        self._hosts = hosts
+        self._limits = limits
+        headers = _HEADERS | ({"Strict-Transport-Security": _STRICT_TRANSPORT} if tls else {})
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        began, begun = time.perf_counter(), False
+        # HEAD is GET, and the server leaves the body out (RFC 9110 section 9.3.2).
+        asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" and scope["path"] not in GET_ALONE else scope
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                counted = {"method": scope["method"], "route": asked.get("route")}
+                self._measures.answered(counted, message["status"], time.perf_counter() - began)
+                said = {name for name, _ in message["headers"]}
+                message["headers"] += [header for header in self._headers if header[0] not in said]
+            await send(message)
+
+        refused = self._refused(scope)
+        if refused is not None:
+            await refused(scope, receive, send_with_headers)
+            return
+        try:
+            await self._app(asked, self._bounded(receive), send_with_headers)
+        except ClientDisconnect:  # there is nobody to be answered
+            return
+        except Exception as fault:
+            if begun:  # what is half sent is cut off, so that nobody takes it for whole
+                raise
+            await unexpected(Request(scope), fault)(scope, receive, send_with_headers)
+
+    def _refused(self, scope: Scope) -> ASGIApp | None:
+        headers = dict(scope["headers"])
+        # A page of somewhere else can have its own name resolve to our address (DNS rebinding), but cannot hide it.
+        if _name_of(headers.get(b"host", b"")) not in self._hosts:
+            status = HTTPStatus.MISDIRECTED_REQUEST
+            detail = "this is not answered under that name (the header Host); DELEGRAPH_HTTP_HOSTS lists names"
+            return problem(status, "misdirected", "Nobody of that name is here", detail)
+        if len(scope["raw_path"] or b"") + len(scope["query_string"]) > URL_BYTES:
+            status = HTTPStatus.REQUEST_URI_TOO_LONG
+            return problem(status, "too-large", "The request is too large", f"a URL has at most {URL_BYTES:,} bytes")
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length[:20]) > self._limits.body_bytes:
+            return problem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The request is too large", self._too_large
+            )
+        if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            status, title = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body is of another media type"
+            detail = "a body is sent as it is, without Content-Encoding"
+            return problem(status, "media-type", title, detail, headers={"Accept-Encoding": "identity"})
+        try:
+            _refuse_ambiguous(scope)
+        except ParameterError as fault:
+            return response_of(fault)
+        return None
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """A body that is no larger than may be, and does not take for ever."""
+        size, until, whole = 0, asyncio.get_running_loop().time() + self._limits.body_seconds, False
+
+        async def receive_bounded() -> Message:
+            nonlocal size, whole
+            if whole:  # what comes now is that the client leaves, whenever that is
+                return await receive()
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError as error:
+                detail = f"a body is sent within {self._limits.body_seconds:.0f} s"
+                close = {"Connection": "close"}  # what may still come is no request (RFC 9110 section 15.5.9)
+                raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, detail, headers=close) from error
+            size += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
+            if size > self._limits.body_bytes:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, self._too_large)
+            return message
+
+        return receive_bounded
+
+    @property
+    def _too_large(self) -> str:
+        return f"a body has at most {self._limits.body_bytes:,} bytes; send it in parts"
+
+
+def _refuse_ambiguous(scope: Scope) -> None:
+    """Refuse what two readers may take for different things.
+
+    Raises:
+        ParameterError: A header stands twice, or a name or a value is not UTF-8, so that it would be another one's.
+    """
+    once = [name for name, _ in scope["headers"] if name in _ONCE]
+    if len(once) > len(set(once)):
+        twice = next(name for name in once if once.count(name) > 1)
+        raise ParameterError(twice.decode().title(), "stands twice; send it once")
+    if not _is_utf_8(scope["raw_path"] or b""):
+        raise ParameterError("path", _NOT_UTF_8)
+    if not _is_utf_8(scope["query_string"]):  # & and = are of ASCII: a whole is, where all of its parts are
+        wrong = next(part for part in scope["query_string"].split(b"&") if not _is_utf_8(part))
+        name = unquote_plus(wrong.partition(b"=")[0].decode("latin-1"))
+        raise ParameterError(name[:64], _NOT_UTF_8)
+
+
+_BEYOND_ASCII: Final = re.compile(rb"%[89a-fA-F]|[^\x00-\x7f]")
+_NOT_UTF_8: Final = "is not UTF-8, percent-encoded"
+
+
+def _is_utf_8(encoded: bytes) -> bool:
+    if not _BEYOND_ASCII.search(encoded):
+        return True
+    try:
+        unquote_to_bytes(encoded).decode()
+    except UnicodeDecodeError:
+        return False
+    return encoded.isascii()
+
+
+@lru_cache(maxsize=64)
+def _name_of(host: bytes) -> str:
+    try:
+        return (urlsplit(f"//{host.decode('latin-1')}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""

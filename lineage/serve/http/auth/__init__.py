@@ -1,0 +1,1 @@
+"""Authentication: bearer tokens, trusted proxy, one-time sign-in link, CSRF."""

@@ -1,0 +1,142 @@
+"""The public keys of the issuer (JWKS, RFC 7517), from a URL or a file: fetched when needed, and never too often.
+
+An unknown key id has them fetched anew, since keys are changed now and then; but at most once in ``COOLDOWN_SECONDS``,
+so that a flood of made-up key ids is no flood of requests.
+"""
+
+import json
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import jwt
+
+from lineage.core.model.errors import UnavailableError
+from lineage.deliver.http.callers import BadTokenError
+
+logger = logging.getLogger(__name__)
+
+COOLDOWN_SECONDS: Final = 30.0
+RETRY_SECONDS: Final = 2.0  # what could not be fetched is tried again no sooner
+FRESH_SECONDS: Final = 600.0  # a key that was withdrawn is good for no longer
+_FETCH_SECONDS: Final = 5.0
+_LARGEST_BYTES: Final = 256 * 1024
+_MOST_KEYS: Final = 64
+
+
+_Key = tuple[Mapping[str, Any], jwt.PyJWK]  # as it is published, and ready for use
+
+
+class IssuerKeys:
+    """The keys of an issuer. Any thread may ask."""
+
+    def __init__(self, fetch: Callable[[], Any], monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Take how they are fetched; nothing is fetched yet."""
+        self._fetch = fetch
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._keys: tuple[_Key, ...] = ()
+        self._fetched_at: float | None = None  # when that was tried last
+        self._good_at: float | None = None  # when that succeeded last
+
+    def key(self, kid: str | None, algorithm: str) -> jwt.PyJWK:
+        """The key with an id; without one the only key that fits.
+
+        Raises:
+            BadTokenError: There is no such key.
+            UnavailableError: The keys cannot be fetched.
+        """
+        found = self._find(kid, algorithm) if self._is_fresh() else None
+        if found is None:
+            with self._lock:
+                self._refresh(lambda: self._find(kid, algorithm) is not None)
+            found = self._find(kid, algorithm)
+        if found is None:
+            raise BadTokenError("the token is signed with a key that the issuer does not publish")
+        return found
+
+    def _find(self, kid: str | None, algorithm: str) -> jwt.PyJWK | None:
+        fitting = [(said, key) for said, key in self._keys if _fits(said, algorithm)]
+        if kid is None:
+            return fitting[0][1] if len(fitting) == 1 else None
+        return next((key for said, key in fitting if said.get("kid") == kid), None)
+
+    def _is_fresh(self) -> bool:
+        return self._age < FRESH_SECONDS
+
+    @property
+    def _age(self) -> float:
+        return math.inf if self._good_at is None else self._monotonic() - self._good_at
+
+    def _refresh(self, known: Callable[[], bool]) -> None:
+        """Fetch the keys, unless that was tried a moment ago, or somebody did it while we waited for the lock."""
+        now = self._monotonic()
+        if self._is_fresh() and (known() or self._age < COOLDOWN_SECONDS):
+            return
+        if self._fetched_at is not None and now - self._fetched_at < RETRY_SECONDS:
+            if self._is_fresh():
+                return
+            raise UnavailableError("the keys of the issuer cannot be fetched; trying again in a moment")
+        self._fetched_at = now
+        try:
+            self._keys = keys_of(self._fetch())
+            self._good_at = now
+        except (OSError, ValueError, httpx.HTTPError, jwt.PyJWTError) as error:
+            logger.warning("the keys of the issuer cannot be fetched: %s", error)
+            if not self._is_fresh():
+                self._keys = ()
+                raise UnavailableError("the keys of the issuer cannot be fetched") from error
+
+
+def keys_of(document: Any) -> tuple[_Key, ...]:
+    """The keys for signatures in a JWKS; those of a kind that is not known here are left out.
+
+    Raises:
+        ValueError: It is no JWKS.
+    """
+    said = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(said, list):
+        raise ValueError("it is no JWKS: no list of keys")  # noqa: TRY004 (a document that is wrong, no argument)
+    found = []
+    for key in said[:_MOST_KEYS]:
+        if not isinstance(key, dict) or key.get("use", "sig") != "sig" or key.get("kty") == "oct":
+            continue  # a secret among public keys: nothing that it signs can be believed
+        try:
+            found.append((key, jwt.PyJWK(key)))
+        except jwt.PyJWTError as error:
+            logger.debug("a key of the issuer cannot be used: %s", error)
+    return tuple(found)
+
+
+_KINDS: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
+
+
+def _fits(said: Mapping[str, Any], algorithm: str) -> bool:
+    """Whether a key is for an algorithm: by its kind, and by what it says of itself."""
+    return said.get("kty") == _KINDS.get(algorithm[:2]) and said.get("alg", algorithm) == algorithm
+
+
+def fetching(where: str) -> Callable[[], Any]:
+    """How keys are fetched from a URL or a file."""
+    if "://" not in where:
+        return lambda: json.loads(Path(where).read_bytes()[:_LARGEST_BYTES])
+
+    def fetch() -> Any:
+        with (
+            httpx.Client(timeout=_FETCH_SECONDS, follow_redirects=False, trust_env=False) as client,
+            client.stream("GET", where, headers={"Accept": "application/json"}) as response,
+        ):
+            response.raise_for_status()
+            raw = b""
+            for part in response.iter_bytes():
+                raw += part
+                if len(raw) > _LARGEST_BYTES:
+                    raise ValueError(f"it has more than {_LARGEST_BYTES:,} bytes")
+            return json.loads(raw)
+
+    return fetch

@@ -1,0 +1,95 @@
+"""Signing in where no issuer is configured: one link, good once, printed to whoever started the process.
+
+The link is exchanged for a cookie. Both are random, only their digests are kept, and both end with the process.
+"""
+
+import hashlib
+import secrets
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import RedirectResponse, Response
+
+from lineage.core.model.times import Instant
+from lineage.deliver.http.callers import Caller, Role, UnauthenticatedError
+from lineage.serve.http.auth.csrf import refuse_forgery
+
+LINK_SECONDS: Final = 15 * 60
+SESSION_SECONDS: Final = 12 * 60 * 60  # a shift
+_SECOND: Final = 1_000_000
+EVERY_ROLE: Final = frozenset(Role)
+
+
+class SigningIn:
+    """One link and its session. Any thread may ask."""
+
+    def __init__(self, name: str, clock: Callable[[], Instant], *, port: int, tls: bool = False) -> None:
+        """Make the link.
+
+        Args:
+            name: Who signs in by it: what stands in ``ordered_by``.
+            clock: The moment now.
+            port: Cookies know no port, so that the name of ours has it: two processes on one machine stay apart.
+            tls: Whether browsers come over TLS.
+        """
+        self._caller = Caller(name=name, roles=EVERY_ROLE, sources=("*",))
+        self._clock = clock
+        self._tls = tls
+        self.cookie: Final = f"__Host-delegraph-{port}" if tls else f"delegraph-{port}"
+        self.token: Final = secrets.token_urlsafe(32)
+        self._link: tuple[bytes, Instant] | None = (_digest(self.token), clock() + LINK_SECONDS * _SECOND)
+        self._session: tuple[bytes, Instant] | None = None
+        self._lock = threading.Lock()
+
+    def exchange(self, token: str) -> str:
+        """The value of a cookie for the token of the link.
+
+        Raises:
+            UnauthenticatedError: It is not that token, it was used, or it is too old.
+        """
+        with self._lock:
+            if not self._holds(self._link, token):
+                raise UnauthenticatedError(
+                    "the sign-in link is not good any more: it works once, for 15 minutes; start 'delegraph serve' anew"
+                )
+            self._link = None
+            session = secrets.token_urlsafe(32)
+            self._session = (_digest(session), self._clock() + SESSION_SECONDS * _SECOND)
+            return session
+
+    def authenticate(self, connection: HTTPConnection) -> Caller:
+        """Says who asks.
+
+        Raises:
+            UnauthenticatedError: There is no cookie, or it is no longer good.
+            ForbiddenError: A page of somewhere else wants to write.
+        """
+        if not self._holds(self._session, connection.cookies.get(self.cookie, "")):
+            raise UnauthenticatedError("sign in by the link that 'delegraph serve' printed")
+        refuse_forgery(connection)
+        return self._caller
+
+    def _holds(self, kept: tuple[bytes, Instant] | None, said: str) -> bool:
+        return kept is not None and secrets.compare_digest(kept[0], _digest(said)) and self._clock() < kept[1]
+
+    def router(self) -> APIRouter:
+        """``GET /sign-in?token=…``: the link."""
+        router = APIRouter()
+
+        def sign_in(request: Request) -> Response:
+            session = self.exchange(request.query_params.get("token", ""))
+            response = RedirectResponse("/", status_code=303)
+            response.set_cookie(
+                self.cookie, session, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=self._tls
+            )
+            return response
+
+        router.add_api_route("/sign-in", sign_in, methods=["GET"], include_in_schema=False)
+        return router
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode(errors="replace")).digest()

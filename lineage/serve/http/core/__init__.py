@@ -1,0 +1,1 @@
+"""What all endpoints share: question parsing, bodies, cursors, responses and faults."""

@@ -1,0 +1,109 @@
+"""Pages of lists: an opaque cursor says behind which item to go on."""
+
+import base64
+import binascii
+import hashlib
+from typing import Any, Final
+
+from lineage.core.model.events import canonical_json
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.query import ParameterError, Query
+
+_BETWEEN: Final = "\0"
+
+
+def cursor(question: str, value: str) -> str:
+    """A cursor of a question's list.
+
+    Examples:
+        >>> value_of("search", cursor("search", "token:t1"))
+        'token:t1'
+    """
+    return base64.urlsafe_b64encode(f"{question}{_BETWEEN}{value}".encode()).decode().rstrip("=")
+
+
+def value_of(question: str, said: str) -> str:
+    """What a cursor of a question's list holds.
+
+    Raises:
+        ParameterError: It is none of that list.
+    """
+    try:
+        raw = base64.b64decode(said + "=" * (-len(said) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raw = ""
+    of, between, value = raw.partition(_BETWEEN)
+    if of != question or not between:
+        raise ParameterError("after", "is not the `next` of this list; begin anew without it")
+    return value
+
+
+def after_of(question: str, query: Query) -> str | None:
+    """What the cursor of a query holds; None: it begins anew."""
+    said = query.text("after")
+    return None if said is None else value_of(question, said)
+
+
+def whole_number_of(question: str, query: Query) -> int | None:
+    """The same, where it is a number."""
+    value = after_of(question, query)
+    return None if value is None else whole_number(value)
+
+
+def whole_number(value: str) -> int:
+    """A number that stands in a cursor.
+
+    Raises:
+        ParameterError: It is none.
+    """
+    if not (value.isascii() and value.isdigit() and len(value) < len(str(1 << 62))):
+        raise ParameterError("after", "is not the `next` of this list; begin anew without it")
+    return int(value)
+
+
+def limit_of(site: Site, query: Query, *, most: int | None = None) -> int:
+    """How many items are asked for; of a list whose items cost more, ``most`` at once."""
+    largest = site.limits.page if most is None else min(most, site.limits.page)
+    return query.number("limit", default=site.limits.first_page, most=largest)
+
+
+def one_page(site: Site, question: str, query: Query, document: Document) -> Document:
+    """A document with a page of its items instead of all of them.
+
+    Raises:
+        ParameterError: The item that the cursor names is not in the list.
+    """
+    page, end = cut(document["items"], after_of(question, query), limit_of(site, query))
+    following = None if end is None else cursor(question, end)
+    return {**document, "items": page, "complete": following is None, "next": following}
+
+
+def cut(items: list[Any], after: str | None, limit: int) -> tuple[list[Any], str | None]:
+    """A page of some items, and where it ends, if it does not with them.
+
+    That names the last item by its content, and where it stood: what was recorded meanwhile moves it, and it is found
+    all the same.
+
+    Raises:
+        ParameterError: The item is not in the list.
+    """
+    start = 0 if after is None else _behind(items, after)
+    page = items[start : start + limit]
+    end = start + len(page)
+    return page, f"{end}:{_digest(page[-1])}" if end < len(items) else None
+
+
+def _behind(items: list[Any], after: str) -> int:
+    place, _, digest = after.partition(":")
+    end = int(place) if place.isascii() and place.isdigit() and len(place) <= len(str(len(items))) else 0
+    if 0 < end <= len(items) and _digest(items[end - 1]) == digest:
+        return end
+    for number, item in enumerate(items, start=1):
+        if _digest(item) == digest:
+            return number
+    raise ParameterError("after", "names an item that is not in this list; begin anew without it")
+
+
+def _digest(item: Any) -> str:
+    return hashlib.blake2b(canonical_json(item), digest_size=12).hexdigest()

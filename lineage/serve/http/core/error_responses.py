@@ -1,0 +1,127 @@
+"""Whatever goes wrong over HTTP is a problem document (RFC 9457), whoever refused it; nothing answers 500."""
+
+import logging
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+
+from lineage.core.model.errors import DelegraphError, RefusedError
+from lineage.deliver.http.problems import RETRY_AFTER_SECONDS, problem, problem_of
+from lineage.serve.http.core.query import ParameterError
+
+logger = logging.getLogger(__name__)
+
+GET_ALONE: Final = frozenset({"/v1/live", "/sign-in"})
+"""Where HEAD is not what GET is: the first has no end, the second is used up."""
+
+ShowFault = Callable[[Request, Response], Response]
+"""Given a request and the problem document that answers it, what is sent: the pages make a page of it for people."""
+
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_WORDS: Final = {
+    HTTPStatus.NOT_FOUND: ("no-such-path", "There is nothing at this path"),
+    HTTPStatus.METHOD_NOT_ALLOWED: ("method-not-allowed", "This path does not know that method"),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("too-large", "The request is too large"),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("media-type", "The body is of another media type"),
+    HTTPStatus.REQUEST_TIMEOUT: ("too-slow", "The request came too slowly"),
+}
+
+
+class NotFoundError(RefusedError):
+    """No fact names what was asked for.
+
+    Attributes:
+        id: As it was asked for.
+    """
+
+    def __init__(self, id_: str, remedy: str = "") -> None:
+        """Keep the id beside the message, which ends with what helps, if anything does."""
+        super().__init__(f"no fact names {id_!a}" + (f"; {remedy}" if remedy else ""))
+        self.id = id_
+
+
+class KeyReusedError(RefusedError):
+    """Another order was given with this ``Idempotency-Key``."""
+
+
+def as_asked(_request: Request, response: Response) -> Response:
+    """The problem document itself."""
+    return response
+
+
+def response_of(fault: DelegraphError) -> Response:
+    """A fault as a problem document."""
+    match fault:
+        case NotFoundError():
+            return problem(HTTPStatus.NOT_FOUND, "not-found", "No fact names it", str(fault), id=fault.id)
+        case ParameterError():
+            title = "A parameter is wrong"
+            return problem(HTTPStatus.BAD_REQUEST, "parameter", title, str(fault), parameter=fault.parameter)
+        case KeyReusedError():
+            status, title = HTTPStatus.UNPROCESSABLE_ENTITY, "The key was given with another order"
+            return problem(status, "idempotency-key-reused", title, str(fault))
+        case _:
+            return problem_of(fault)
+
+
+def unexpected(request: Request, fault: Exception) -> Response:
+    """What nobody thought of: told in the log, and to the client without a word of it."""
+    logger.error("no answer to %s %s", request.method, request.url.path, exc_info=fault)
+    title, detail = "It could not be answered", "the fault is ours, and in the log; try again"
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "fault", title, detail, headers=headers)
+
+
+def _allowing(request: Request) -> dict[str, str]:
+    """Every method of a path; the framework names but those of the first route that fits."""
+
+    def knows(method: str) -> bool:
+        scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    there = [method for method in _METHODS if knows(method)]
+    return {"Allow": ", ".join(method for method in there if method != "HEAD" or request.url.path not in GET_ALONE)}
+
+
+def install(app: FastAPI, show: ShowFault) -> None:
+    """Have an app answer faults with problem documents.
+
+    Args:
+        app: The app.
+        show: What is sent for one.
+    """
+
+    async def of_ours(request: Request, fault: Exception) -> Response:
+        assert isinstance(fault, DelegraphError)  # noqa: S101 (registered for these)
+        if fault.retriable:
+            logger.warning("%s", fault)
+        return show(request, response_of(fault))
+
+    async def of_framework(request: Request, fault: Exception) -> Response:
+        assert isinstance(fault, HTTPException)  # noqa: S101 (registered for these)
+        status = HTTPStatus(fault.status_code)
+        word, title = _WORDS.get(status, ("refused", status.phrase))
+        detail = str(fault.detail)
+        if detail == status.phrase:  # the framework's own, which names nothing
+            detail = f"there is nothing for {request.method} at {request.url.path[:200]!a}"
+        headers = _allowing(request) if status is HTTPStatus.METHOD_NOT_ALLOWED else fault.headers
+        return show(request, problem(status, word, title, detail, headers=headers))
+
+    async def of_validation(request: Request, fault: Exception) -> Response:
+        assert isinstance(fault, RequestValidationError)  # noqa: S101 (registered for these)
+        first: dict[str, Any] = fault.errors()[0] if fault.errors() else {"loc": ("body",), "msg": "is wrong"}
+        parameter = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+        detail = f"{parameter}: {first['msg']}"
+        title = "A parameter is wrong"
+        return show(request, problem(HTTPStatus.BAD_REQUEST, "parameter", title, detail, parameter=parameter))
+
+    app.add_exception_handler(DelegraphError, of_ours)
+    app.add_exception_handler(HTTPException, of_framework)
+    app.add_exception_handler(RequestValidationError, of_validation)

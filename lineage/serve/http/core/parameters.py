@@ -1,0 +1,61 @@
+"""The parameters of the questions: their names, what they may hold, and how they are described."""
+
+from typing import Final
+
+from lineage.serve.http.core.query import MODES, Parameter
+from lineage.serve.queries.revocations import PAGE
+
+_TIME: Final = {"type": "string", "format": "date-time"}
+_ID: Final = {"type": "string", "minLength": 1, "maxLength": 1_024}
+
+AT: Final = Parameter("at", _TIME, "The instant asked about; by default now.", example="2026-11-02T10:25:00Z")
+KNOWN_AT: Final = Parameter("known_at", _TIME, "Only what was recorded by then; by default everything.")
+TIMES: Final = (AT, KNOWN_AT)
+OF: Final = Parameter(
+    "of",
+    _ID,
+    "`KIND:ID`, split at the first colon.",
+    required=True,
+    repeatable=True,
+    example="token:https://idp.example#mailer-1",
+)
+ACTION: Final = Parameter("action", _ID, "The id of an action.", required=True, repeatable=True, example="mail-7")
+HOW: Final = (
+    Parameter("mode", {"type": "string", "enum": list(MODES)}, "Suspend: until lifted. By default `revoke`."),
+    Parameter("issued_before", _TIME, "Spare what was issued at this time or later."),
+    Parameter("cascade", {"type": "boolean"}, "False: end what is hit alone, not what depends on it."),
+)
+STALE: Final = Parameter(
+    "stale", {"type": "boolean"}, "Answer from what is projected even if the log cannot be asked for what is not."
+)
+UNSEEN: Final = Parameter(
+    "unseen", {"type": "boolean"}, "Answer even if no fact names it yet: an order may end it before it is seen."
+)
+TEXT: Final = Parameter(
+    "q",
+    {"type": "string", "minLength": 1, "maxLength": 512},
+    "What the ids contain, whatever its case (of ASCII letters).",
+    required=True,
+    example="mailer",
+)
+FROM: Final = Parameter("from", _TIME, "The first instant.", required=True, example="2026-11-02T09:00:00Z")
+TO: Final = Parameter("to", _TIME, "The second instant.", required=True, example="now")
+AFTER: Final = Parameter("after", {"type": "string", "maxLength": 2_048}, "The `next` of the page before.")
+LIMIT: Final = Parameter("limit", {"type": "integer", "minimum": 1, "maximum": 1_000}, "Items on one page.")
+PAGES: Final = (AFTER, LIMIT)
+FEWER: Final = LIMIT._replace(
+    schema={**LIMIT.schema, "maximum": PAGE}, description="Items on one page; each comes with its verdict."
+)
+EVERYTHING: Final = Parameter("all", {"type": "boolean"}, "Also what was taken up since.")
+REVOCATION: Final = Parameter(
+    "id", _ID, "The id of a revocation.", required=True, example="rev-mailer-leak", where="path"
+)
+PLAN: Final = Parameter(
+    "id",
+    {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    "The digest of a plan that was made by a reach.",
+    required=True,
+    example="e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    where="path",
+)
+ONE: Final = OF._replace(repeatable=False)

@@ -1,0 +1,106 @@
+"""A question over HTTP: one plain function in a table, and all that stands between a request and its document.
+
+``/v1`` + path answers with the document; a page of the same path puts it into a template. Both call ``answered``.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.requests import Request
+
+from lineage.core.model.errors import DelegraphError, NotAtOnceError
+from lineage.core.model.times import format_instant
+from lineage.deliver.http.callers import Caller, Role, require
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.query import Parameter, Query
+
+access = logging.getLogger(f"{__name__}.access")
+
+ASKERS: Final = (Role.INVESTIGATOR, Role.RESPONDER)  # who orders has looked first
+
+Ask = Callable[[Site, Caller, Query], Document]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A question.
+
+    Attributes:
+        path: Where it is asked: the document at ``/v1`` + path, the page at the path.
+        ask: Answers it; blocks; raises NotFoundError if no fact names what is asked for.
+        parameters: What its query may hold.
+        title: What it answers, in a few words.
+        roles: Who may ask; one of them is enough.
+        answer: The name of the document's schema in the OpenAPI document.
+        about: Its parameters that hold ids, for the access log.
+        at_once: Whether it may be answered without waiting for anything, from what is kept.
+    """
+
+    path: str
+    ask: Ask
+    parameters: tuple[Parameter, ...]
+    title: str
+    roles: tuple[Role, ...] = ASKERS
+    answer: str = "Document"
+    about: tuple[str, ...] = ("of",)
+    at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A document, who asked for it, and how it was asked for."""
+
+    document: Document
+    caller: Caller
+    query: Query
+
+
+async def answered(site: Site, question: Question, request: Request, *, besides: tuple[Parameter, ...] = ()) -> Answer:
+    """Answer a request.
+
+    Args:
+        site: What is served.
+        question: What is asked.
+        request: Who asks, and how.
+        besides: Parameters of a page that say how it is shown, and that the question does not know.
+
+    Raises:
+        DelegraphError: Anything that stands in the way; ``faults`` makes a problem document of it.
+    """
+    if question.at_once and site.at_once is not None:
+        try:  # to hand a question over to a thread and back takes longer than to answer it
+            return _answer(site.at_once, question, request, besides)
+        except NotAtOnceError:
+            pass
+    return await site.workers.run(_answer, site, question, request, besides)
+
+
+def _answer(site: Site, question: Question, request: Request, besides: tuple[Parameter, ...]) -> Answer:
+    caller = require(site.authenticate(request), *question.roles)
+    query = Query.of(request.path_params, request.query_params, (*question.parameters, *besides), now=site.now)
+    asked = dict(_ids(question, query))
+    try:
+        document = question.ask(site, caller, query)
+    except NotAtOnceError:
+        raise  # it is asked again
+    except DelegraphError:
+        log_access(caller, request, **asked)
+        raise
+    log_access(caller, request, **asked)
+    return Answer(document, caller, query)
+
+
+def _ids(question: Question, query: Query) -> Iterator[tuple[str, Any]]:
+    for name in question.about:
+        if values := query.all(name):
+            yield name, values
+    if any(parameter.name == "at" for parameter in question.parameters):
+        yield "at", format_instant(query.at)
+
+
+def log_access(caller: Caller, request: Request, **more: Any) -> None:
+    """Write who asked for what to the access log: one structured line, whatever stands in it."""
+    access.info("%s %s", request.method, request.scope["path"], extra={"caller": caller.name, **more})

@@ -1,0 +1,73 @@
+"""Documents as bytes: JSON without a detour, and an ETag over exactly these bytes."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from lineage.serve.documents.core_documents import Document
+
+TAKEN_SECONDS: Final = 30.0  # that a client may leave a part of a stream untaken
+_AS_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def encoded(document: Document) -> bytes:
+    """A document as the bytes that are sent. Half of a surrogate pair, which a value may hold, is replaced."""
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError:  # it takes neither such a half nor what is nested very deep
+        return _AS_JSON(document).encode(errors="replace")
+
+
+def etag_of(body: bytes) -> str:
+    """The entity tag of a body."""
+    return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+
+
+def document_response(request: Request, document: Document, *, status: int = HTTPStatus.OK) -> Response:
+    """A document as a response; 304 if the client has it already."""
+    body = encoded(document)
+    headers = {"ETag": etag_of(body), "Cache-Control": "private, no-cache"}
+    if status == HTTPStatus.OK and _has(request, headers["ETag"]):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(body, status_code=status, headers=headers, media_type="application/json")
+
+
+def _has(request: Request, etag: str) -> bool:
+    said = ",".join(request.headers.getlist("if-none-match"))
+    return said.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in said.split(",")]
+
+
+class Streamed(StreamingResponse):
+    """A stream, and what is done after it: also for a client that left before the first part, so that none is made."""
+
+    def __init__(
+        self,
+        parts: AsyncIterator[bytes],
+        done: Callable[[], None],
+        *,
+        media_type: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take both."""
+        super().__init__(parts, headers=headers, media_type=media_type)
+        self._done = done
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it. Who does not take a part within some time is cut off: what is read for them is held for them."""
+
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(TAKEN_SECONDS):
+                await send(message)
+
+        try:
+            await super().__call__(scope, receive, send_in_time)
+        finally:
+            self._done()

@@ -1,0 +1,91 @@
+"""What the delivery endpoints say of themselves in the OpenAPI document, by method and path.
+
+They are made in ``lineage.deliver``, which knows nothing of this document.
+"""
+
+from typing import Any, Final
+
+from lineage.deliver.http.callers import Role
+from lineage.deliver.token_status.status_lists import MEDIA_TYPE as STATUS_LIST
+from lineage.serve.http.core.query import Parameter
+from lineage.serve.http.openapi.fragments import (
+    ALWAYS,
+    ANYWHERE,
+    FORM,
+    OPEN,
+    SECURITY,
+    TEXT,
+    WITH_BODY,
+    answer,
+    body,
+    fields,
+    parameter_of,
+    problems,
+    ref,
+    roles_of,
+)
+from lineage.serve.http.openapi.ssf_operations import SIGNALS
+
+_RECEIVER: Final = roles_of([Role.RECEIVER])
+_KEYS: Final = "keys and status lists"
+
+DELIVERIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
+    ("post", "/introspect"): {
+        "operationId": "introspect",
+        "summary": "May a token still be honoured",
+        "description": f"{_RECEIVER} RFC 7662. The token is turned into its ids before anything else sees it. No "
+        "signature is verified here: whoever asks has done that.",
+        "tags": ["enforcement"],
+        "parameters": [],
+        "requestBody": body(
+            fields({"token": TEXT, "token_type_hint": TEXT}, required=("token",), closed=False), media_type=FORM
+        ),
+        "responses": {
+            "200": answer("What it stands for, or that it may not be honoured.", ref("Introspection")),
+            **problems("400", "401", "403", *WITH_BODY, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    ("get", "/.well-known/jwks.json"): {
+        "operationId": "jwks",
+        "summary": "The keys that we sign with",
+        "description": "Open. Events of Shared Signals and status lists are verified with them.",
+        "tags": [_KEYS],
+        "parameters": [],
+        "responses": {
+            "200": answer("A JWK Set; empty where nothing is signed.", ref("PublicKeys")),
+            **problems(*ANYWHERE),
+        },
+        "security": OPEN,
+    },
+    ("get", "/status-lists"): {
+        "operationId": "status_lists",
+        "summary": "The status lists that there are",
+        "description": "Open.",
+        "tags": [_KEYS],
+        "parameters": [],
+        "responses": {"200": answer("Their URIs, sorted.", ref("StatusListUris")), **problems(*ALWAYS)},
+        "security": OPEN,
+    },
+    ("get", "/status-lists/{name}"): {
+        "operationId": "status_list",
+        "summary": "A token status list",
+        "description": "Open. Signed, as it is now or was at a moment.",
+        "tags": [_KEYS],
+        "parameters": [
+            parameter_of(
+                Parameter("name", TEXT, "The last part of its URI.", required=True, where="path", example="1")
+            ),
+            parameter_of(
+                Parameter("time", {"type": "string", "pattern": "^[0-9]{1,11}$"}, "The moment: seconds since 1970.")
+            ),
+        ],
+        "responses": {
+            "200": answer("The list, a signed JWT.", TEXT, media_type=STATUS_LIST, ETag="Changes with the list."),
+            "304": {"description": "The client has it already."},
+            **problems("400", "404", "406", *ALWAYS),
+        },
+        "security": OPEN,
+    },
+    **SIGNALS,
+}

@@ -1,0 +1,139 @@
+"""What the documents of the delivery endpoints look like: introspection, Shared Signals, keys, status lists."""
+
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from lineage.serve.http.openapi.schemas import Time
+
+
+class Actor(TypedDict):
+    """Who acts for the subject, and nested in it on whose behalf (RFC 8693)."""
+
+    sub: str
+    act: NotRequired[dict[str, Any]]
+
+
+class Introspection(TypedDict):
+    """What a token stands for (RFC 7662); of one that may not be honoured nothing but that."""
+
+    active: bool
+    scope: NotRequired[str]
+    client_id: NotRequired[str]
+    token_type: NotRequired[str]
+    exp: NotRequired[int]
+    iat: NotRequired[int]
+    nbf: NotRequired[int]
+    sub: NotRequired[str]
+    act: NotRequired[Actor]
+    aud: NotRequired[str | list[str]]
+    iss: NotRequired[str]
+    jti: NotRequired[str]
+
+
+class Scheme(TypedDict):
+    """How a receiver says who it is."""
+
+    spec_urn: str
+
+
+class Transmitter(TypedDict):
+    """What the transmitter of Shared Signals says of itself (SSF 1.0 section 7.1)."""
+
+    spec_version: str
+    issuer: str
+    jwks_uri: str
+    delivery_methods_supported: list[str]
+    configuration_endpoint: str
+    status_endpoint: str
+    verification_endpoint: str
+    authorization_schemes: list[Scheme]
+    default_subjects: str
+
+
+class Delivery(TypedDict):
+    """How a stream is delivered."""
+
+    method: str
+    endpoint_url: str
+
+
+class Stream(TypedDict):
+    """A stream as its receiver sees it."""
+
+    stream_id: str
+    iss: str
+    aud: str
+    events_supported: list[str]
+    events_requested: list[str]
+    events_delivered: list[str]
+    delivery: Delivery
+    description: NotRequired[str]
+
+
+class StreamStatus(TypedDict):
+    """The status of a stream, and why what is pushed to it is not accepted."""
+
+    stream_id: str
+    status: Literal["enabled", "paused", "disabled"]
+    reason: NotRequired[str]
+    fault: NotRequired[str]
+
+
+class Polled(TypedDict):
+    """What a stream has to tell (RFC 8936)."""
+
+    sets: dict[str, str]
+    moreAvailable: bool
+
+
+class DeadLetter(TypedDict):
+    """An event that its receiver refused for good."""
+
+    receiver: str
+    stream_id: str
+    jti: str
+    err: str
+    description: str
+    refused_at: Time
+
+
+class DeadLetters(TypedDict):
+    """What was refused for good, the latest first."""
+
+    items: list[DeadLetter]
+    total: int
+    complete: bool
+    next: str | None
+
+
+class PublicKey(TypedDict):
+    """A key that we sign with (RFC 7517): what is public of it."""
+
+    kty: str
+    kid: str
+    alg: str
+    use: str
+    crv: NotRequired[str]
+    x: NotRequired[str]
+    y: NotRequired[str]
+    n: NotRequired[str]
+    e: NotRequired[str]
+
+
+class PublicKeys(TypedDict):
+    """The keys that we sign with."""
+
+    keys: list[PublicKey]
+
+
+class StatusListUris(TypedDict):
+    """The status lists that there are."""
+
+    status_lists: list[str]
+
+
+DELIVERED: dict[str, Any] = {
+    shape.__name__: shape
+    for shape in (*(Introspection, Transmitter, Stream, StreamStatus, Polled, DeadLetters, PublicKeys, StatusListUris),)
+}

@@ -1,0 +1,158 @@
+"""The OpenAPI document: every path with its parameters, answers, problems, roles and examples.
+
+It is made from the table of questions and the shapes of the documents, so that it says what is served.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
+
+from lineage import __version__
+from lineage.serve.http.core.question import Question
+from lineage.serve.http.openapi.delivery_operations import DELIVERIES
+from lineage.serve.http.openapi.delivery_schemas import DELIVERED
+from lineage.serve.http.openapi.examples import add_examples
+from lineage.serve.http.openapi.field_glossary import describe
+from lineage.serve.http.openapi.fragments import (
+    ALWAYS,
+    JSON,
+    REF,
+    SECURITY,
+    answer,
+    header,
+    parameter_of,
+    problems,
+    ref,
+    roles_of,
+)
+from lineage.serve.http.openapi.schemas import ANSWERS
+
+_DESCRIPTION: Final = """\
+Which human, which agent and which token took each action, and what falls when one of them is revoked.
+
+Ids travel in the query, percent-encoded: `of=KIND:ID`, split at the first colon. Times are RFC 3339. Lists say whether
+they are complete; `next` is the `after` of the next page. Faults are problem documents (RFC 9457) whose types stay.
+
+The examples are one conversation about one incident: an agent's token leaks, somebody asks who used it, and it is
+revoked until every gateway has said that it knows.
+"""
+_TAGS: Final = {
+    "questions": "Who did what, by which authority, as of when; and what an order would end.",
+    "writes": "Events in, orders, lifts and acknowledgements.",
+    "operations": "What the server says of itself.",
+    "enforcement": "What a gateway asks before it honours a token.",
+    "shared signals": "Streams of what is revoked (SSF 1.0), pushed or polled.",
+    "keys and status lists": "What everybody may fetch: the keys that we sign with, and token status lists.",
+}
+_SCHEMES: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of the issuer."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "delegraph-8480",
+        "description": "Where no issuer is configured: by the link that `delegraph serve` prints.",
+    },
+}
+
+
+def operation_of(question: Question) -> dict[str, Any]:
+    """What the document says of a question."""
+    several = any(parameter.repeatable for parameter in question.parameters)
+    one = ref(question.answer)
+    missing = ("404",) if _can_miss(question) else ()
+    return {
+        "operationId": _id_of(question.path),
+        "summary": question.title,
+        "description": roles_of(question.roles)
+        + (" With several ids the answer is a list, in the order asked." if several else ""),
+        "tags": ["questions"],
+        "parameters": [parameter_of(parameter) for parameter in question.parameters]
+        + [
+            header(
+                "If-None-Match", "The `ETag` of the answer that the client has.", example='"0f6e1f0f8e8d8a2d3c4b5a69"'
+            )
+        ],
+        "responses": {
+            "200": answer(
+                question.title, {"anyOf": [one, _many(one)]} if several else one, ETag="Changes with the document."
+            ),
+            "304": {"description": "The client has it already."},
+            **problems("400", "401", "403", *missing, *ALWAYS),
+        },
+        "security": SECURITY,
+    }
+
+
+def _can_miss(question: Question) -> bool:
+    return bool({"of", "action", "id"} & {parameter.name for parameter in question.parameters})
+
+
+def _many(one: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["items", "total", "complete", "next"],
+        "properties": {
+            "items": {"type": "array", "items": {"anyOf": [one, ref("Missing")]}},
+            "total": {"type": ["integer", "null"]},
+            "complete": {"type": "boolean"},
+            "next": {"type": ["string", "null"]},
+        },
+    }
+
+
+def _id_of(path: str) -> str:
+    return path.strip("/").split("/")[0] if "{" not in path else "revocation"
+
+
+def document_of(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of an app."""
+    document = get_openapi(
+        title="delegraph",
+        version=__version__,
+        summary="Who stood behind what an AI agent did, and what falls when that is revoked",
+        description=_DESCRIPTION,
+        routes=app.routes,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    said = {path.replace(":path}", "}"): methods for path, methods in document["paths"].items()}
+    document["paths"] = {path: dict(_said(path, methods)) for path, methods in said.items()}
+    delivers = any((method, path) in DELIVERIES for path, methods in said.items() for method in methods)
+    shapes = ANSWERS | DELIVERED if delivers else ANSWERS
+    document["components"] = {"schemas": _schemas(shapes), "securitySchemes": _SCHEMES}
+    document = dict(json.loads(json.dumps(document)))  # nothing in it is shared any more: each part may be added to
+    describe(document)
+    add_examples(document)
+    used = {tag for methods in document["paths"].values() for said in methods.values() for tag in said.get("tags", ())}
+    document["tags"] = [{"name": name, "description": said} for name, said in _TAGS.items() if name in used]
+    return document
+
+
+def _said(path: str, methods: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for method, operation in methods.items():
+        said = DELIVERIES.get((method, path), operation)
+        # The framework's own: what it would answer, problem documents answer here.
+        if said["responses"].get("422", {}).get("description") == "Validation Error":
+            del said["responses"]["422"]
+        if said["responses"].get("200") == _UNSAID:
+            del said["responses"]["200"]
+        for response in said["responses"].values():
+            if response.get("content", {}).get(JSON) == _ANYTHING:
+                del response["content"][JSON]
+        yield method, {**said, "responses": dict(sorted(said["responses"].items()))}
+
+
+def _schemas(shapes: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, shape in shapes.items():
+        schema = TypeAdapter(shape).json_schema(ref_template=f"{REF}{{model}}", mode="serialization")
+        found.update(schema.pop("$defs", {}))
+        found[name] = schema
+    return found
+
+
+_ANYTHING: Final[dict[str, Any]] = {"schema": {}}
+_UNSAID: Final = {"description": "Successful Response", "content": {JSON: _ANYTHING}}

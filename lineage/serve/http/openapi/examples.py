@@ -1,0 +1,98 @@
+"""The examples of the OpenAPI document: one conversation with the API about the demo's incident, as it was held.
+
+Each line of ``conversation.jsonl`` is a request and what answered it. The examples of an operation are what was said
+to it and what it said; so all of them tell one story, with the same ids. A test holds the conversation again and
+compares; ``make examples`` writes down what is answered now.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from http import HTTPStatus
+from importlib.resources import files
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from lineage.deliver.http.problems import MEDIA_TYPE as PROBLEM
+
+CONVERSATION: Final = "conversation.jsonl"
+_SHARED: Final = "#/components/examples/"
+_NOTHING_TO_SEND: Final = frozenset({400, 413, 503})  # bodies that are wrong, or come at the wrong time
+
+Exchange = dict[str, Any]
+
+
+@cache
+def conversation() -> tuple[Exchange, ...]:
+    """The exchanges, in their order."""
+    text = files("lineage.serve.http").joinpath(CONVERSATION).read_text(encoding="utf-8")
+    return tuple(json.loads(line) for line in text.splitlines())
+
+
+def add_examples(document: dict[str, Any]) -> None:
+    """Put the conversation into an OpenAPI document: requests, answers, and problems."""
+    found = {said["operationId"]: (path, said) for path, said in _operations(document)}
+    for exchange in conversation():
+        if exchange["operation"] in found:  # what is not served is not there
+            path, operation = found[exchange["operation"]]
+            _add(operation, exchange)
+            _add_parameters(operation, path, exchange)
+    operations = {id_: operation for id_, (_, operation) in found.items()}
+    shared: dict[str, Any] = {}
+    for operation in operations.values():
+        _share_problems(operation, operations, shared)
+    document["components"]["examples"] = dict(sorted(shared.items()))
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            yield path, operation
+
+
+def _add(operation: dict[str, Any], exchange: Exchange) -> None:
+    name, summary = exchange["name"], exchange["summary"]
+    said = operation.get("requestBody", {}).get("content", {}).get(exchange.get("media_type"))
+    if said is not None and "body" in exchange and exchange["status"] not in _NOTHING_TO_SEND:
+        said.setdefault("examples", {})[name] = _example(summary, exchange["body"], exchange.get("note"))
+    answered = operation["responses"].get(str(exchange["status"]), {}).get("content", {}).get(exchange["answered_as"])
+    if answered is not None:
+        answered.setdefault("examples", {})[name] = _example(summary, exchange["answer"])
+
+
+def _add_parameters(operation: dict[str, Any], path: str, exchange: Exchange) -> None:
+    """Let parameters that have no example be as they were in what was asked, and answered."""
+    asked = urlsplit(exchange["ask"].partition(" ")[2])
+    places = zip(path.split("/"), asked.path.split("/"), strict=True)
+    said = parse_qs(asked.query) | {place.strip("{}"): [value] for place, value in places if place.startswith("{")}
+    for parameter in operation.get("parameters", ()) if exchange["status"] < HTTPStatus.BAD_REQUEST else ():
+        if "example" not in parameter and (values := said.get(parameter["name"])):
+            parameter["example"] = values if parameter["schema"].get("type") == "array" else values[0]
+
+
+def _example(summary: str, value: Any, note: str | None = None) -> dict[str, Any]:
+    return {"summary": summary, **({} if note is None else {"description": note}), "value": value}
+
+
+def _share_problems(operation: dict[str, Any], operations: Mapping[str, Any], shared: dict[str, Any]) -> None:
+    """Give a problem that the conversation did not meet at an operation the example of one that it met elsewhere."""
+    for status, response in operation["responses"].items():
+        problem = response.get("content", {}).get(PROBLEM)
+        if problem is not None and "examples" not in problem:
+            met = [exchange for exchange in conversation() if exchange["status"] == int(status)]
+            met.sort(key=lambda one: -_likeness(operation, operations.get(one["operation"], {})))
+            for exchange in met[:1]:
+                name = f"{exchange['operation']}-{exchange['name']}"
+                shared[name] = _example(exchange["summary"], exchange["answer"])
+                problem["examples"] = {name: {"$ref": f"{_SHARED}{name}"}}
+
+
+def _likeness(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
+    """How much two operations have in common: what they are about, then what they take."""
+    if one.get("tags") != other.get("tags"):
+        return 0
+    return 1 + (_taken(one) == _taken(other))
+
+
+def _taken(operation: Mapping[str, Any]) -> set[str]:
+    return set(operation.get("requestBody", {}).get("content", {}))

@@ -1,0 +1,121 @@
+"""The pieces of which the OpenAPI document is put together: parameters, bodies, answers, problems, roles."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from lineage.deliver.http.callers import Role
+from lineage.deliver.http.problems import MEDIA_TYPE
+from lineage.serve.http.core.query import Parameter
+
+Described = dict[str, Any]
+
+REF: Final = "#/components/schemas/"
+JSON: Final = "application/json"
+LINES: Final = "application/x-ndjson"
+FORM: Final = "application/x-www-form-urlencoded"
+SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"session": []}]
+OPEN: Final[list[Any]] = []
+ANYWHERE: Final = ("414", "421")  # before anybody looks at what is asked
+ALWAYS: Final = (*ANYWHERE, "503")  # of whatever asks the store
+WITH_BODY: Final = ("408", "413", "415")  # of whatever takes one
+TEXT: Final[Described] = {"type": "string"}
+
+_PROBLEMS: Final = {
+    "400": "A parameter, a header or the body is wrong; `parameter` names it.",
+    "401": "Who asks is not known.",
+    "403": "The caller may not do that.",
+    "404": "No fact names it; of a stream or a list: the caller has none of that name.",
+    "406": "It is not served in that form.",
+    "408": "The body did not come in time; the connection is closed.",
+    "409": "It does not go with what there is: an order would kill what the plan does not list (`unlisted` names it), "
+    "or a receiver has a stream already.",
+    "413": "The body is too large.",
+    "414": "The URL is too long; ask for less at once.",
+    "415": "The body is of another media type.",
+    "422": "The key was given with another order.",
+    "421": "Nobody of that name (the header `Host`) is here.",
+    "429": "That was asked for too often; what was told has to be taken first.",
+    "501": "Nothing is transmitted here: no issuer and no key are set.",
+    "503": "The log or the store is away, or too much is asked at once; `Retry-After` says when to try again.",
+}
+
+_PROBLEM_HEADERS: Final = {
+    "401": {"WWW_Authenticate": "How to say who asks; `error` says that a bearer token was shown, and is not good."},
+    "403": {"WWW_Authenticate": "Of a bearer token that lacks the role: `insufficient_scope`."},
+    "503": {"Retry_After": "When to try again, in seconds."},
+}
+
+
+def ref(name: str) -> Described:
+    """The schema of a name."""
+    return {"$ref": f"{REF}{name}"}
+
+
+def roles_of(roles: Iterable[Role]) -> str:
+    """Who may, in words."""
+    return f"Role: {' or '.join(sorted(roles))}."
+
+
+def parameter_of(parameter: Parameter) -> Described:
+    """A parameter of a question."""
+    schema: Described = dict(parameter.schema)
+    if parameter.repeatable:
+        schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": 100}
+    found: Described = {
+        "name": parameter.name,
+        "in": parameter.where,
+        "required": parameter.required,
+        "description": parameter.description,
+        "schema": schema,
+    }
+    if parameter.example is not None:
+        found["example"] = [parameter.example] if parameter.repeatable else parameter.example
+    return found
+
+
+def header(name: str, description: str, *, schema: Described | None = None, example: str | None = None) -> Described:
+    """A header of a request, which may be left out."""
+    found: Described = {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": schema or TEXT,
+    }
+    return found if example is None else {**found, "example": example}
+
+
+def fields(properties: Described, *, required: Iterable[str] = (), closed: bool = True) -> Described:
+    """The schema of an object; a closed one has no other field."""
+    found: Described = {"type": "object", "properties": properties}
+    if needed := list(required):
+        found["required"] = needed
+    return {**found, "additionalProperties": False} if closed else found
+
+
+def body(schema: Described, *, required: bool = True, media_type: str = JSON) -> Described:
+    """The body of a request."""
+    return {"required": required, "content": {media_type: {"schema": schema}}}
+
+
+def answer(description: str, schema: Described, *, media_type: str = JSON, **headers: str) -> Described:
+    """An answer of one media type, and what its headers say; ``_`` in the name of a header is a hyphen."""
+    found: Described = {"description": description, "content": {media_type: {"schema": schema}}}
+    if headers:
+        said = {name.replace("_", "-"): {"schema": TEXT, "description": what} for name, what in headers.items()}
+        found["headers"] = said
+    return found
+
+
+def lines_of(name: str) -> Described:
+    """The schema of a text each of whose lines is a document of a name."""
+    said = f"Lines of JSON, each a `{name}`."
+    return {"type": "string", "description": said, "contentMediaType": LINES, "contentSchema": ref(name)}
+
+
+def problems(*statuses: str) -> Described:
+    """The problem documents of some statuses."""
+    return {
+        status: answer(_PROBLEMS[status], ref("Problem"), media_type=MEDIA_TYPE, **_PROBLEM_HEADERS.get(status, {}))
+        for status in statuses
+    }

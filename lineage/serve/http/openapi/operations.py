@@ -1,0 +1,212 @@
+"""What the endpoints beside the questions say of themselves in the OpenAPI document."""
+
+from typing import Any, Final
+
+from lineage.deliver.http.callers import Role
+from lineage.serve.http.api.order_endpoints import OUTCOMES, REASONS, TARGETS
+from lineage.serve.http.auth.csrf import HEADER
+from lineage.serve.http.core.parameters import PLAN, REVOCATION, TIMES
+from lineage.serve.http.core.query import MODES
+from lineage.serve.http.core.question import ASKERS
+from lineage.serve.http.openapi.fragments import (
+    ALWAYS,
+    ANYWHERE,
+    JSON,
+    LINES,
+    OPEN,
+    SECURITY,
+    TEXT,
+    WITH_BODY,
+    answer,
+    body,
+    fields,
+    header,
+    lines_of,
+    parameter_of,
+    problems,
+    ref,
+    roles_of,
+)
+
+_FORGERY: Final = header(
+    HEADER, "Any value. Needed of a browser that is signed in by a cookie or a proxy.", example="1"
+)
+_ID: Final = {"type": "string", "minLength": 1, "maxLength": 512}
+_NOTE: Final = {"type": "string", "maxLength": 4_096}
+_ORDER: Final = fields(
+    {
+        "target": fields({"kind": {"type": "string", "enum": list(TARGETS)}, "id": _ID}, required=("kind", "id")),
+        "mode": {"type": "string", "enum": list(MODES), "default": MODES[0]},
+        "cascade": {"type": "boolean", "default": True},
+        "reason": {"type": "string", "enum": list(REASONS)},
+        "issued_before": {"type": "string", "format": "date-time"},
+        "note": _NOTE,
+        "plan_digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "unseen": {
+            "type": "boolean",
+            "default": False,
+            "description": "Order it even if no fact names the target yet: what is derived from it later is born dead.",
+        },
+    },
+    required=("target", "reason"),
+)
+_LIFT: Final = fields({"note": _NOTE})
+_ACKNOWLEDGEMENT: Final = fields(
+    {"outcome": {"type": "string", "enum": list(OUTCOMES)}, "token": _ID, "note": _NOTE}, required=("outcome",)
+)
+_READY: Final = fields(
+    {"status": {"const": "ready"}, "log": {"enum": ["there", "away"]}, "as_of": ref("AsOf")},
+    required=("status", "log", "as_of"),
+)
+_KEY: Final = header(
+    "Idempotency-Key",
+    "With the same key the same order is given once, also over a restart.",
+    schema={"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    example="case-4711",
+)
+
+OPERATIONS: Final[dict[str, dict[str, Any]]] = {
+    "take_events": {
+        "operationId": "take_events",
+        "summary": "Append events to the log",
+        "description": f"{roles_of([Role.PRODUCER])} Of the sources that are the caller's. What cannot be read goes to "
+        "quarantine and is counted; orders, lifts and acknowledgements are refused, and then nothing is taken in.",
+        "tags": ["writes"],
+        "parameters": [_FORGERY],
+        "requestBody": {
+            "required": True,
+            "content": {
+                # Whatever an item is, it is taken: what is no event is quarantined, and no fault.
+                JSON: {"schema": {"type": "array", "items": {}, "description": "Events."}},
+                LINES: {"schema": {**TEXT, "contentMediaType": LINES, "description": "An event a line."}},
+                "application/avro": {
+                    "schema": {
+                        "type": "string",
+                        "format": "binary",
+                        "contentMediaType": "application/avro",
+                        "description": "One record in single-object encoding, or several as an Avro array of bytes. "
+                        "What is sent are the bytes; where an example shows base64 it stands for them.",
+                    }
+                },
+            },
+        },
+        "responses": {
+            "200": answer("The log holds them, and they are projected.", ref("Counts")),
+            **problems("400", "401", "403", *WITH_BODY, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    "give_order": {
+        "operationId": "give_order",
+        "summary": "Order a revocation or a suspension",
+        "description": f"{roles_of([Role.RESPONDER])} With the digest of a plan it is refused if it would kill what "
+        "the plan does not list.",
+        "tags": ["writes"],
+        "parameters": [_KEY, _FORGERY],
+        "requestBody": body(_ORDER),
+        "responses": {
+            "201": answer("It is given, and in force.", ref("Ordered"), Location="The revocation."),
+            **problems("400", "401", "403", "404", "409", "422", *WITH_BODY, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    "approve_plan": {
+        "operationId": "approve_plan",
+        "summary": "Approve a plan, for somebody else to order by its digest",
+        "description": f"{roles_of([Role.RESPONDER])} Who approves is who was authenticated. It is good for an hour, "
+        "and for no order of their own.",
+        "tags": ["writes"],
+        "parameters": [parameter_of(PLAN), _FORGERY],
+        "requestBody": body(fields({}), required=False),
+        "responses": {
+            "201": answer("It is approved.", ref("Approved")),
+            **problems("400", "401", "403", "404", *WITH_BODY, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    "lift_order": {
+        "operationId": "lift_order",
+        "summary": "Lift an order",
+        "description": f"{roles_of([Role.RESPONDER])} What was suspended comes back; of what was revoked nothing does, "
+        "but new authority may be issued again.",
+        "tags": ["writes"],
+        "parameters": [parameter_of(REVOCATION), _FORGERY],
+        "requestBody": body(_LIFT, required=False),
+        "responses": {
+            "200": answer("It is lifted.", ref("Lifted")),
+            **problems("400", "401", "403", "404", *WITH_BODY, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    "acknowledge": {
+        "operationId": "acknowledge",
+        "summary": "Say what was done about an order",
+        "description": f"{roles_of([Role.RECEIVER])} The caller is the receiver; without `token` it speaks for all "
+        "that was delivered to it.",
+        "tags": ["writes"],
+        "parameters": [parameter_of(REVOCATION), _FORGERY],
+        "requestBody": body(_ACKNOWLEDGEMENT),
+        "responses": {
+            "201": answer("It is taken.", ref("Acknowledged")),
+            **problems("400", "401", "403", "404", *WITH_BODY, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    "read_receipt": {
+        "operationId": "receipt",
+        "summary": "What a revocation ended, a line an element",
+        "description": f"{roles_of(ASKERS)} A stream: what it cannot tell whole it cuts off, and the answer with it.",
+        "tags": ["questions"],
+        "parameters": [parameter_of(parameter) for parameter in (REVOCATION, *TIMES)],
+        "responses": {
+            "200": answer("Lines of JSON, sorted by id.", lines_of("ReceiptLine"), media_type=LINES),
+            **problems("400", "401", "403", "404", *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    "live": {
+        "operationId": "live",
+        "summary": "What is recorded, as it is projected",
+        "description": f"{roles_of(ASKERS)} Server-sent events: `hello`, then a `fact` each; `skipped` where it is too "
+        "much, `away` while the store cannot be asked.",
+        "tags": ["questions"],
+        "parameters": [
+            header("Last-Event-ID", "The id of the last event that was seen.", example="W1siZGVjaXNpb25zIiwwLDQ0XV0")
+        ],
+        "responses": {
+            "200": answer("Events without end.", TEXT, media_type="text/event-stream"),
+            **problems("400", "401", "403", *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    "healthz": {
+        "operationId": "healthz",
+        "summary": "Whether the process lives",
+        "description": "Open. It asks neither the store nor the log.",
+        "tags": ["operations"],
+        "responses": {
+            "200": answer("It does.", fields({"status": {"const": "ok"}}, required=("status",))),
+            **problems(*ANYWHERE),
+        },
+        "security": OPEN,
+    },
+    "readyz": {
+        "operationId": "readyz",
+        "summary": "Whether questions can be answered",
+        "description": "Open. A log that is away is told of, and is no reason to ask nobody.",
+        "tags": ["operations"],
+        "responses": {"200": answer("They can.", _READY), **problems(*ALWAYS)},
+        "security": OPEN,
+    },
+    "metrics": {
+        "operationId": "metrics",
+        "summary": "Metrics, in Prometheus's text format",
+        "description": f"Open on loopback; elsewhere {roles_of(ASKERS)}",
+        "tags": ["operations"],
+        "responses": {
+            "200": answer("All of them.", TEXT, media_type="text/plain"),
+            **problems("401", "403", *ALWAYS),
+        },
+        "security": [*SECURITY, {}],
+    },
+}

@@ -1,0 +1,184 @@
+"""What the transmitter of Shared Signals says of itself in the OpenAPI document, by method and path."""
+
+from typing import Any, Final
+
+from lineage.deliver.http.callers import Role
+from lineage.deliver.ssf.security_event_tokens import SUPPORTED
+from lineage.deliver.ssf.stream_requests import METHODS
+from lineage.serve.http.core.query import Parameter
+from lineage.serve.http.openapi.fragments import (
+    ALWAYS,
+    ANYWHERE,
+    OPEN,
+    SECURITY,
+    TEXT,
+    WITH_BODY,
+    answer,
+    body,
+    fields,
+    parameter_of,
+    problems,
+    ref,
+    roles_of,
+)
+from lineage.store.delivery.ssf_streams import DISABLED, ENABLED, PAUSED
+
+_RECEIVER: Final = roles_of([Role.RECEIVER])
+_TAG: Final = "shared signals"
+_STREAM_ID: Final = {"type": "string", "minLength": 1, "maxLength": 4_096}
+_STREAM: Final = Parameter(
+    "stream_id", {"type": "string", "minLength": 1}, "The id of a stream of the caller's.", required=True
+)
+_DELIVERY: Final = fields(
+    {
+        "method": {"type": "string", "enum": list(METHODS)},
+        "endpoint_url": {"type": "string", "format": "uri", "maxLength": 2_048},
+        "authorization_header": {"type": "string", "maxLength": 4_096, "writeOnly": True},
+    },
+    required=("method",),
+    closed=False,
+)
+_WANTED: Final = {
+    "delivery": _DELIVERY,
+    "events_requested": {"type": "array", "maxItems": 64, "items": {"type": "string", "examples": [*SUPPORTED]}},
+    "description": {"type": ["string", "null"], "maxLength": 4_096},
+}
+_CHANGED: Final = fields({"stream_id": _STREAM_ID, **_WANTED}, required=("stream_id",), closed=False)
+_STATUS: Final = fields(
+    {
+        "stream_id": _STREAM_ID,
+        "status": {"type": "string", "enum": [ENABLED, PAUSED, DISABLED]},
+        "reason": {"type": ["string", "null"], "maxLength": 4_096},
+    },
+    required=("stream_id", "status"),
+    closed=False,
+)
+_VERIFY: Final = fields(
+    {"stream_id": _STREAM_ID, "state": {"type": ["string", "null"], "maxLength": 4_096}},
+    required=("stream_id",),
+    closed=False,
+)
+_REFUSAL: Final = fields({"err": TEXT, "description": TEXT}, closed=False)
+_POLL: Final = fields(
+    {
+        "maxEvents": {"type": "integer", "minimum": 0, "default": 100},
+        "returnImmediately": {"type": "boolean", "default": False},
+        "ack": {"type": "array", "maxItems": 1_000, "items": TEXT},
+        "setErrs": {"type": "object", "maxProperties": 1_000, "additionalProperties": _REFUSAL},
+    },
+    closed=False,
+)
+_GONE: Final[dict[str, Any]] = {"204": {"description": "It is done."}}
+
+
+def _signals(
+    id_: str,
+    summary: str,
+    responses: dict[str, Any],
+    *refused: str,
+    parameters: tuple[Parameter, ...] = (),
+    asks: dict[str, Any] | None = None,
+    more: str = "",
+    roles: str = _RECEIVER,
+) -> dict[str, Any]:
+    of_body = () if asks is None else ("400", *WITH_BODY)
+    found = {
+        "operationId": id_,
+        "summary": summary,
+        "description": f"{roles} {more}".strip(),
+        "tags": [_TAG],
+        "parameters": [parameter_of(parameter) for parameter in parameters],
+        "responses": {**responses, **problems("401", "403", *refused, *of_body, "501", *ALWAYS)},
+        "security": SECURITY,
+    }
+    return found if asks is None else {**found, "requestBody": body(asks)}
+
+
+SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
+    ("get", "/.well-known/ssf-configuration"): {
+        "operationId": "ssf_configuration",
+        "summary": "What the transmitter of Shared Signals says of itself",
+        "description": "Open. SSF 1.0 section 7.",
+        "tags": [_TAG],
+        "parameters": [],
+        "responses": {"200": answer("Where is what.", ref("Transmitter")), **problems(*ANYWHERE, "501")},
+        "security": OPEN,
+    },
+    ("post", "/ssf/streams"): _signals(
+        "create_stream",
+        "Have a stream",
+        {"201": answer("It is there, and tells everything that has not ended.", ref("Stream"))},
+        *("400", "409"),
+        asks=fields(_WANTED, closed=False),
+        more="A receiver has one stream.",
+    ),
+    ("get", "/ssf/streams"): _signals(
+        "read_streams",
+        "The streams of the caller",
+        {
+            "200": answer(
+                "All of them, or the one that is named.",
+                {"anyOf": [ref("Stream"), {"type": "array", "items": ref("Stream")}]},
+            )
+        },
+        "404",
+        parameters=(_STREAM._replace(required=False),),
+    ),
+    ("patch", "/ssf/streams"): _signals(
+        "change_stream",
+        "Change a stream",
+        {"200": answer("As it is now.", ref("Stream"))},
+        *("400", "404"),
+        asks=_CHANGED,
+        more="What is left out stays as it is.",
+    ),
+    ("put", "/ssf/streams"): _signals(
+        "replace_stream",
+        "Say anew what a stream is",
+        {"200": answer("As it is now.", ref("Stream"))},
+        *("400", "404"),
+        asks=_CHANGED,
+        more="What is left out is as in a new one.",
+    ),
+    ("delete", "/ssf/streams"): _signals(
+        "delete_stream", "Delete a stream", _GONE, "400", "404", parameters=(_STREAM,)
+    ),
+    ("get", "/ssf/status"): _signals(
+        "stream_status",
+        "The status of a stream",
+        {"200": answer("It, and why what is pushed is not accepted.", ref("StreamStatus"))},
+        *("400", "404"),
+        parameters=(_STREAM,),
+    ),
+    ("post", "/ssf/status"): _signals(
+        "set_stream_status",
+        "Give a stream another status",
+        {"200": answer("As it is now.", ref("StreamStatus"))},
+        *("400", "404"),
+        asks=_STATUS,
+        more="A paused stream holds what it has to tell, a disabled one begins anew.",
+    ),
+    ("post", "/ssf/verify"): _signals(
+        "verify_stream",
+        "Have a verification sent through a stream",
+        _GONE,
+        *("400", "404", "429"),
+        asks=_VERIFY,
+    ),
+    ("get", "/ssf/dead-letters"): _signals(
+        "dead_letters",
+        "Events that were refused for good",
+        {"200": answer("The latest first.", ref("DeadLetters"))},
+        roles=roles_of([Role.RECEIVER, Role.RESPONDER]),
+        more="A receiver sees its own, a responder all.",
+    ),
+    ("post", "/ssf/poll/{stream_id}"): _signals(
+        "poll",
+        "Take what a stream has to tell",
+        {"200": answer("Signed events by their `jti`; what is not acknowledged comes again.", ref("Polled"))},
+        "404",
+        parameters=(_STREAM._replace(where="path"),),
+        asks=_POLL,
+        more="RFC 8936. Waits for something to tell, unless it is to return immediately.",
+    ),
+}

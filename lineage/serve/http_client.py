@@ -1,0 +1,319 @@
+"""A client of the HTTP API, for notebooks and playbooks: typed answers, pages that go on by themselves, our own faults.
+
+    with Client("https://delegraph.example", token=token) as delegraph:
+        answer = delegraph.who("mail-7")
+        plan = delegraph.reach("token:https://idp.example#mailer-1")
+        order = delegraph.revoke(plan["target"], reason="credential_leak", plan_digest=plan["plan_digest"])
+
+What is away (503) is asked again a few times, as long as ``Retry-After`` says. An order is given with a key of its own,
+so that it is one order however often it has to be sent.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar, cast
+from urllib.parse import quote
+
+import httpx
+
+from lineage.core.model.errors import (
+    DelegraphError,
+    DriftError,
+    IntegrityError,
+    OtherOrderError,
+    RefusedError,
+    UnavailableError,
+)
+from lineage.deliver.http.callers import ForbiddenError, UnauthenticatedError
+from lineage.serve.http.openapi import schemas
+
+TRIES: Final = 4
+LONGEST_WAIT_SECONDS: Final = 30.0
+PAGE: Final = 500
+PAGE_OF_REVOCATIONS: Final = 100  # the most that are listed at once, each with its verdict
+_TIMEOUT_SECONDS: Final = 35.0  # the server gives up first, and says so
+_PREFIX: Final = "urn:delegraph:problem:"
+
+_Answer = TypeVar("_Answer")
+_FAULTS: Final[dict[str, type[DelegraphError]]] = {
+    "unauthenticated": UnauthenticatedError,
+    "forbidden": ForbiddenError,
+    "unavailable": UnavailableError,
+    "fault": UnavailableError,
+    "integrity": IntegrityError,
+    "idempotency-key-reused": OtherOrderError,
+}
+
+
+class Client:
+    """Asks one server. Not for several threads at once."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | Callable[[], str] | None = None,
+        http: httpx.Client | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        tries: int = TRIES,
+    ) -> None:
+        """Take where the server is, and who asks.
+
+        Args:
+            url: Such as ``https://delegraph.example``.
+            token: A bearer token, or what gives one for each request.
+            http: A client to use instead of one of our own: with certificates, a proxy, a cookie.
+            sleep: How to wait.
+            tries: How often what is away is asked.
+        """
+        self._url = url.rstrip("/")
+        self._token = token
+        self._http = http or httpx.Client(timeout=_TIMEOUT_SECONDS)
+        self._ours = http is None
+        self._sleep = sleep
+        self._tries = tries
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back the connections, if they are ours."""
+        if self._ours:
+            self._http.close()
+
+    # The four questions
+
+    def who(self, action: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Who | None:
+        """Who stood behind an action; None if no fact names it."""
+        return self._ask("/v1/who", schemas.Who, action=action, at=at, known_at=known_at)
+
+    def chain(self, of: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Chain | None:
+        """Who stood behind ``token:ID`` or ``delegation:ID``; None if no fact names it."""
+        return self._ask("/v1/chain", schemas.Chain, of=of, at=at, known_at=known_at)
+
+    def status(self, of: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Status | None:
+        """The state of ``KIND:ID``; None if no fact names it."""
+        return self._ask("/v1/status", schemas.Status, of=of, at=at, known_at=known_at)
+
+    def reach(
+        self,
+        of: str,
+        *,
+        at: str | None = None,
+        known_at: str | None = None,
+        mode: str = "revoke",
+        issued_before: str | None = None,
+        cascade: bool = True,
+        unseen: bool = False,
+    ) -> schemas.Reach | None:
+        """What an order would kill; None if no fact names the target, unless it may be ``unseen``."""
+        how = {"mode": mode, "issued_before": issued_before, "cascade": "true" if cascade else "false"}
+        how |= {"unseen": "true"} if unseen else {}
+        return self._ask("/v1/reach", schemas.Reach, of=of, at=at, known_at=known_at, **how)
+
+    def identity(self, of: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Identity | None:
+        """Who ``principal:ID`` is, and whose word that is; None if no fact names it."""
+        return self._ask("/v1/identity", schemas.Identity, of=of, at=at, known_at=known_at)
+
+    # Lists, item by item
+
+    def search(self, text: str) -> Iterator[schemas.Thing]:
+        """The ids that contain a text."""
+        return self._items("/v1/search", schemas.Thing, q=text)
+
+    def actions(self, of: str, *, known_at: str | None = None) -> Iterator[schemas.Action]:
+        """The actions that mention ``KIND:ID``, the latest first."""
+        return self._items("/v1/actions", schemas.Action, of=of, known_at=known_at)
+
+    def timeline(self, of: str, *, known_at: str | None = None) -> Iterator[schemas.Mention]:
+        """Every fact that mentions ``KIND:ID``, the earliest first."""
+        return self._items("/v1/timeline", schemas.Mention, of=of, known_at=known_at)
+
+    def uses(self, of: str, *, known_at: str | None = None) -> Iterator[schemas.Use]:
+        """Where a token was used, the earliest first."""
+        return self._items("/v1/uses", schemas.Use, of=of, known_at=known_at)
+
+    def diff(self, of: str, *, start: str, end: str, known_at: str | None = None) -> Iterator[schemas.Change]:
+        """What changed its state between two instants."""
+        return self._items("/v1/diff", schemas.Change, of=of, known_at=known_at, **{"from": start, "to": end})
+
+    def findings(self, *, at: str | None = None) -> Iterator[schemas.Finding]:
+        """What does not fit together."""
+        return self._items("/v1/findings", schemas.Finding, at=at)
+
+    def quarantine(self, *, everything: bool = False) -> Iterator[schemas.Quarantined]:
+        """Records that could not be read."""
+        return self._items("/v1/quarantine", schemas.Quarantined, all="true" if everything else "false")
+
+    def conflicts(self) -> Iterator[schemas.Conflict]:
+        """Identities under which different contents were sent."""
+        return self._items("/v1/conflicts", schemas.Conflict)
+
+    # Revocations
+
+    def revocations(self, *, at: str | None = None, known_at: str | None = None) -> Iterator[schemas.BoardEntry]:
+        """All orders, the latest first, each with its verdict in brief."""
+        limit = str(min(PAGE, PAGE_OF_REVOCATIONS))
+        return self._items("/v1/revocations", schemas.BoardEntry, limit=limit, at=at, known_at=known_at)
+
+    def revocation(self, id: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Revocation | None:
+        """The orders of one id, and whether it is over; None if there is none."""
+        return self._ask(_path(id), schemas.Revocation, at=at, known_at=known_at)
+
+    def receipt(self, id: str, *, at: str | None = None, known_at: str | None = None) -> list[schemas.ReceiptLine]:
+        """What a revocation ended, element by element."""
+        params = _said(at=at, known_at=known_at)
+        response = self._sent("GET", f"{_path(id)}/receipt", params=params)
+        return [json.loads(line) for line in response.content.splitlines()]
+
+    def revoke(
+        self,
+        target: str | Mapping[str, str],
+        *,
+        reason: str,
+        mode: str = "revoke",
+        cascade: bool = True,
+        issued_before: str | None = None,
+        note: str | None = None,
+        plan_digest: str | None = None,
+        unseen: bool = False,
+        key: str | None = None,
+    ) -> schemas.Ordered:
+        """Give an order. With the digest of a plan it kills nothing that the plan does not list.
+
+        Args:
+            target: ``KIND:ID``, or the ``target`` of a plan.
+            reason: Such as ``credential_leak``.
+            mode: ``revoke`` or ``suspend``.
+            cascade: Whether what depends on what is hit dies as well.
+            issued_before: Spare what was issued at this time or later.
+            note: What people should know later.
+            plan_digest: Of the plan that was looked at.
+            unseen: Whether to order even if no fact names the target yet.
+            key: What makes a repetition one order; None: one of its own.
+
+        Raises:
+            DriftError: It would kill more.
+            OtherOrderError: Another order was given with this key.
+        """
+        kind, _, id_ = target.partition(":") if isinstance(target, str) else (target["kind"], "", target["id"])
+        body = {
+            "target": {"kind": kind, "id": id_},
+            "reason": reason,
+            "mode": mode,
+            "cascade": cascade,
+            **_said(issued_before=issued_before, note=note, plan_digest=plan_digest),
+            **({"unseen": True} if unseen else {}),
+        }
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        return cast("schemas.Ordered", self._sent("POST", "/v1/revocations", json=body, headers=headers).json())
+
+    def approve(self, plan_digest: str) -> schemas.Approved:
+        """Approve a plan, for somebody else to order by its digest within the hour."""
+        path = f"/v1/plans/{quote(plan_digest, safe='')}/approvals"
+        return cast("schemas.Approved", self._sent("POST", path, json={}).json())
+
+    def lift(self, id: str, *, note: str | None = None) -> schemas.Lifted:
+        """Lift an order."""
+        return cast("schemas.Lifted", self._sent("POST", f"{_path(id)}/lift", json=_said(note=note)).json())
+
+    def acknowledge(
+        self, id: str, *, outcome: str = "enforced", token: str | None = None, note: str | None = None
+    ) -> schemas.Acknowledged:
+        """Say what was done about an order, as a receiver."""
+        body = {"outcome": outcome, **_said(token=token, note=note)}
+        return cast("schemas.Acknowledged", self._sent("POST", f"{_path(id)}/acknowledgements", json=body).json())
+
+    # Events
+
+    def send(self, events: Sequence[Mapping[str, Any]]) -> schemas.Counts:
+        """Append events to the log; what became of them."""
+        return cast("schemas.Counts", self._sent("POST", "/v1/events", json=list(events)).json())
+
+    # How
+
+    def _ask(self, path: str, _shape: type[_Answer], **said: str | None) -> _Answer | None:
+        response = self._sent("GET", path, params=_said(**said), missing=True)
+        return None if response.status_code == HTTPStatus.NOT_FOUND else cast("_Answer", response.json())
+
+    def _items(self, path: str, _shape: type[_Answer], **said: str | None) -> Iterator[_Answer]:
+        params: dict[str, str] = {"limit": str(PAGE), **_said(**said)}
+        while True:
+            response = self._sent("GET", path, params=params, missing=True)
+            if response.status_code == HTTPStatus.NOT_FOUND:
+                return
+            document = response.json()
+            if document.get("pending"):  # asked again it has read on; each time it is a part nearer to its end
+                continue
+            yield from document["items"]
+            if document["next"] is None:
+                return
+            params["after"] = document["next"]
+
+    def _sent(self, method: str, path: str, *, missing: bool = False, **said: Any) -> httpx.Response:
+        """Send a request; again, if what it needs is away.
+
+        Raises:
+            DelegraphError: What the problem document says.
+        """
+        headers = {"Accept": "application/json", **said.pop("headers", {})}
+        for left in reversed(range(self._tries)):
+            token = self._token() if callable(self._token) else self._token
+            if token is not None:
+                headers["Authorization"] = f"Bearer {token}"
+            try:
+                response = self._http.request(method, f"{self._url}{path}", headers=headers, **said)
+            except httpx.TransportError as error:
+                if not left:
+                    raise UnavailableError(f"{self._url} does not answer: {error}") from error
+                self._sleep(1.0)
+                continue
+            if response.is_success:
+                return response
+            fault = fault_of(response)
+            if isinstance(fault, MissingError) and missing:
+                return response
+            if not (left and isinstance(fault, UnavailableError)):
+                raise fault
+            self._sleep(_wait_of(response))
+        raise AssertionError  # the last of the tries returns or raises
+
+
+class MissingError(RefusedError):
+    """No fact names what was asked for."""
+
+
+def fault_of(response: httpx.Response) -> DelegraphError:
+    """A problem document as the fault that it tells of."""
+    try:
+        document = response.json()
+        word, detail = str(document["type"]).removeprefix(_PREFIX), str(document["detail"])
+    except (ValueError, KeyError, TypeError):
+        return UnavailableError(f"{response.url.host} answers {response.status_code}, and it is not delegraph")
+    if word == "drifted":
+        return DriftError(detail, document.get("unlisted", []))
+    if word == "not-found":
+        return MissingError(detail)
+    return _FAULTS.get(word, RefusedError)(detail)
+
+
+def _wait_of(response: httpx.Response) -> float:
+    said = response.headers.get("retry-after", "")
+    return min(float(said), LONGEST_WAIT_SECONDS) if said.isascii() and said.isdigit() else 1.0
+
+
+def _path(id_: str) -> str:
+    return f"/v1/revocations/{quote(id_, safe='')}"
+
+
+def _said(**said: str | None) -> dict[str, str]:
+    return {name: value for name, value in said.items() if value is not None}

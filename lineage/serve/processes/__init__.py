@@ -1,0 +1,1 @@
+"""Long-running processes: consumer, delivery, live graph, health server, metrics, logs."""

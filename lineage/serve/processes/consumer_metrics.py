@@ -1,0 +1,166 @@
+"""What a consumer tells Prometheus, in a registry of its own.
+
+The consumer calls a method as something happens; what ages is computed when it is asked for. Every metric is named
+and explained in docs/monitoring.md. Labels come from a fixed set (outcomes, topics, partitions, kinds of fault), never
+from an event.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from lineage import __version__
+from lineage.core.model.records import Outcomes
+from lineage.core.model.times import Instant
+from lineage.serve.processes.health_server import Health
+
+# A batch of one record takes milliseconds; one of 50,000 on a busy database, seconds.
+_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_MICROSECONDS: Final = 1_000_000
+
+Place = tuple[str, int]  # topic and partition
+
+
+class Metrics:
+    """Counts, gauges and histograms of one consumer; what they show of its health is passed on."""
+
+    def __init__(self, clock: Callable[[], Instant], health: Health) -> None:
+        self.registry = CollectorRegistry()
+        self._health = health
+        self._clock = clock
+        self._lock = threading.Lock()  # partitions come and go on a thread of the client library
+        self._places: frozenset[Place] | None = None  # None: not assigned yet
+        self._recorded_at: Instant | None = None
+        self._committed_at: Instant | None = None
+        registry = self.registry
+
+        self._records = Counter("delegraph_records", "Records that were read and committed.", registry=registry)
+        self._events = Counter("delegraph_events", "What became of the records.", ["outcome"], registry=registry)
+        for outcome in Outcomes._fields:
+            self._events.labels(outcome)
+        self._batch = Histogram(
+            "delegraph_batch_seconds",
+            "From the first record of a batch to its commit.",
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self._transaction = Histogram(
+            "delegraph_transaction_seconds",
+            "The database transaction of a batch.",
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self._lag = Gauge(
+            "delegraph_lag_records",
+            "Records in the log that are not projected yet, of the partitions that this consumer reads.",
+            ["topic", "partition"],
+            registry=registry,
+        )
+        self._assigned = Gauge("delegraph_partitions", "Partitions that this consumer reads.", registry=registry)
+        self._rebalances = Counter(
+            "delegraph_rebalances", "How often this consumer was given partitions anew.", registry=registry
+        )
+        self._faults = Counter("delegraph_faults", "Faults that were waited for.", ["kind"], registry=registry)
+        self._waited = Counter(
+            "delegraph_fault_wait_seconds", "Time for which faults were waited for.", ["kind"], registry=registry
+        )
+        for kind in ("log", "store"):
+            self._faults.labels(kind)
+            self._waited.labels(kind)
+        self._quarantine = Gauge("delegraph_quarantine_waiting", "Records in quarantine.", registry=registry)
+        self._elements = Gauge(
+            "delegraph_graph_elements", "Tokens and delegations in the live graph.", registry=registry
+        )
+        self._edges = Gauge("delegraph_graph_edges", "Dependencies in the live graph.", registry=registry)
+        Gauge("delegraph_build_info", "1, with the version.", ["version"], registry=registry).labels(__version__).set(1)
+        registry.register(_Moments(self._moments))
+        ProcessCollector(registry=registry)
+
+    # What the consumer calls.
+
+    def committed(self, outcomes: Outcomes, records: int, batch_seconds: float, transaction_seconds: float) -> None:
+        """A batch is committed."""
+        self._records.inc(records)
+        for outcome, count in outcomes._asdict().items():
+            self._events.labels(outcome).inc(count)
+        self._batch.observe(batch_seconds)
+        self._transaction.observe(transaction_seconds)
+        self._committed_at = self._clock()
+        self._health.answered()
+
+    def lag(self, by_partition: Mapping[Place, int]) -> None:
+        """How far the projection is behind, of each partition that is read."""
+        with self._lock:
+            for (topic, partition), records in by_partition.items():
+                if (topic, partition) in (self._places or ()):  # the others are somebody else's by now
+                    self._lag.labels(topic, str(partition)).set(records)
+            self._health.lag_known(self._places is not None and self._places <= by_partition.keys())
+        self._health.answered()
+
+    def assigned(self, partitions: Collection[Place]) -> None:
+        """These are the partitions that are read from now on; no others. May be called from any thread."""
+        places = frozenset(partitions)
+        with self._lock:
+            for topic, partition in (self._places or frozenset()) - places:
+                self._lag.remove(topic, str(partition))
+            self._places = places
+            self._health.lag_known(False)
+        self._assigned.set(len(places))
+        self._rebalances.inc()
+
+    def fault(self, kind: str, wait: float) -> None:
+        """Something is away, and will be tried again in so many seconds."""
+        self._faults.labels(kind).inc()
+        self._waited.labels(kind).inc(wait)
+        self._health.missed(kind)
+
+    def position(self, recorded_at: Instant | None) -> None:
+        """When the log took the last record that is projected."""
+        self._recorded_at = recorded_at
+
+    def graph(self, elements: int, edges: int) -> None:
+        """How large the live graph is."""
+        self._elements.set(elements)
+        self._edges.set(edges)
+
+    def quarantine(self, waiting: int) -> None:
+        """How many records are in quarantine."""
+        self._quarantine.set(waiting)
+
+    # What Prometheus asks.
+
+    def exposition(self) -> bytes:
+        """Everything, in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+    def _moments(self) -> Iterator[Metric]:
+        """What is not there before it is known: a zero would be a lie."""
+        if self._recorded_at is not None:
+            age = max(0, self._clock() - self._recorded_at) / _MICROSECONDS
+            yield GaugeMetricFamily("delegraph_position_age_seconds", _AGE, value=age)
+        if self._committed_at is not None:
+            at = self._committed_at / _MICROSECONDS
+            yield GaugeMetricFamily("delegraph_last_commit_timestamp_seconds", _COMMIT, value=at)
+
+
+_AGE: Final = "How long ago the log took the last record that is projected."
+_COMMIT: Final = "When the last batch was committed, in seconds since the epoch."
+
+
+class _Moments(Collector):
+    def __init__(self, moments: Callable[[], Iterator[Metric]]) -> None:
+        self._moments = moments
+
+    def collect(self) -> Iterator[Metric]:
+        return self._moments()
+
+    def describe(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("delegraph_position_age_seconds", _AGE)
+        yield GaugeMetricFamily("delegraph_last_commit_timestamp_seconds", _COMMIT)

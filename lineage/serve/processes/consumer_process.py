@@ -1,0 +1,193 @@
+"""The consumer as a process: project what the log holds and what comes, until stopped, and show how it is going.
+
+Where it listens on a port of this machine it also keeps the live graph, and answers from it.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from typing import Final
+
+from ingest.log.port import Log
+from ingest.log.sqlite_log import SqliteLog
+from ingest.projector import project
+from lineage.core.model.errors import IntegrityError, UnavailableError
+from lineage.core.model.records import Batch, Outcomes
+from lineage.serve.config.wiring import Settings, opened_service
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.processes.consumer_metrics import Metrics
+from lineage.serve.processes.health_server import Health, Serving
+from lineage.serve.processes.live_graph import LiveGraph, routes
+from lineage.serve.processes.signals import stopped_by_signals
+from lineage.serve.processes.startup_retry import opened_in_time
+from lineage.serve.processes.tracing import tracer
+from lineage.serve.queries.service import Service
+from lineage.store.store import Store
+
+logger = logging.getLogger(__name__)
+
+_POLL_SECONDS: Final = 0.2
+_LONGEST_WAIT_SECONDS: Final = 10.0
+_FOLLOW_SECONDS: Final = 0.5  # how often the live graph asks the store for what others have projected
+_COUNT_SECONDS: Final = 5.0  # how often the quarantine is counted
+
+
+# Shows how far it is of so many records, None if nobody knows, by what it is told now and then.
+Progress = Callable[[int | None], AbstractContextManager[Callable[[int], None]]]
+
+
+def consume(settings: Settings, *, drain: bool, progress: Progress) -> Document:
+    """Project until stopped by SIGINT or SIGTERM; with ``drain`` up to the end that the log has now.
+
+    A batch that is being written is finished first. Unless it drains, a log or store that is away is waited for, from
+    the beginning on, longer each time.
+
+    Raises:
+        RefusedError: The settings cannot be used, or we are not let in.
+        IntegrityError: The log is not the one that the store has read, or has lost records.
+        UnavailableError: Something is away, and it drains or was stopped before it began.
+    """
+    if drain:
+        with opened_service(settings, create=True) as service, progress(service.as_of()["behind"]) as told:
+            count = project(service.require_log(), service.store, service.trust.table, progress=told)
+            return _document(service, count)
+    opening = partial(_opened, settings, progress)
+    with stopped_by_signals() as stopped, opened_in_time(opening, stopped) as (service, told):
+        count = _follow(service, told, stopped, group=settings.group, listen=settings.listen or "")
+        try:
+            return _document(service, count)
+        except UnavailableError as fault:  # nothing is lost by that: facts and positions are where they were
+            logger.warning("%s; what the store holds cannot be told", fault)
+            return {"records": count, "outcomes": None, "as_of": {"recorded_at": None, "behind": None}}
+
+
+@contextmanager
+def _opened(settings: Settings, progress: Progress) -> Iterator[tuple[Service, Callable[[int], None]]]:
+    with opened_service(settings, create=True) as service:
+        service.require_log()
+        with progress(service.as_of()["behind"]) as told:
+            yield service, told
+
+
+def _document(service: Service, count: int) -> Document:
+    return {"records": count, "outcomes": service.store.outcomes()._asdict(), "as_of": service.as_of()}
+
+
+def _follow(
+    service: Service, progress: Callable[[int], None], stopped: threading.Event, *, group: str, listen: str
+) -> int:
+    """Project until stopped: how many records.
+
+    Args:
+        service: What it works on.
+        progress: Told how many records were projected, now and then.
+        stopped: Whether it was.
+        group: The consumer group on Kafka.
+        listen: ``host:port`` for metrics, health and the live graph; empty: none.
+    """
+    log = service.log
+    keeper = _Keeper(service, progress)
+    with ExitStack() as stack:
+        if listen:
+            stack.enter_context(keeper.serving(listen, stopped))
+        if isinstance(log, SqliteLog):
+            _poll(log, service, keeper, stopped)
+        else:
+            from ingest.kafka.consumer import Consumer
+            from ingest.kafka.log import KafkaLog
+
+            assert isinstance(log, KafkaLog)  # noqa: S101 (there are two kinds)
+            traced = stack.enter_context(tracer(os.environ))
+            Consumer(log, service.store, service.trust.table, group=group, observer=keeper, traced=traced).run(stopped)
+    return keeper.records
+
+
+def _poll(log: Log, service: Service, keeper: "_Keeper", stopped: threading.Event) -> None:
+    """Follow an embedded log, which has nobody to say that something came."""
+    wait, asked = _POLL_SECONDS, "store"
+    keeper.assigned(log.ends())
+    while not stopped.is_set():
+        keeper.turned()
+        try:
+            asked = "log"
+            ends = log.ends()
+            asked = "store"
+            project(log, service.store, service.trust.table, stop=stopped.is_set, committed=keeper.committed)
+            positions = service.store.positions()
+            keeper.lag({place: max(0, end - positions.get(place, 0)) for place, end in ends.items()})
+            wait = _POLL_SECONDS
+        except UnavailableError as fault:
+            wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+            logger.warning("%s; trying again in %.1f s", fault, wait)
+            keeper.fault(asked, wait)
+        stopped.wait(wait)
+
+
+class _Keeper:
+    """Keeps metrics, health and the live graph up with what the consumer does: its observer."""
+
+    def __init__(self, service: Service, progress: Callable[[int], None]) -> None:
+        self._store: Store = service.store
+        self._health = Health()
+        self._metrics = Metrics(service.clock, self._health)
+        self._live = LiveGraph(service.store, service.trust.table, service.clock)
+        self._shown = False
+        self._progress = progress
+        self.records = 0
+
+    def committed(self, batch: Batch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float) -> None:
+        records = len(batch.readable) + len(batch.unreadable)
+        self.records += records
+        self._progress(records)
+        self._metrics.committed(outcomes, records, batch_seconds, transaction_seconds)
+        if records:
+            readable = max((record.fact.recorded_at for record in batch.readable), default=0)
+            unreadable = max((record.recorded_at for record in batch.unreadable), default=0)
+            self._metrics.position(max(readable, unreadable))
+        if self._shown:
+            self._live.projected(batch)
+
+    def turned(self) -> None:
+        self._health.turned()
+
+    def lag(self, by_partition: Mapping[tuple[str, int], int]) -> None:
+        self._metrics.lag(by_partition)
+
+    def assigned(self, partitions: Collection[tuple[str, int]]) -> None:
+        self._metrics.assigned(partitions)
+
+    def fault(self, kind: str, wait: float) -> None:
+        self._metrics.fault(kind, wait)
+
+    @contextmanager
+    def serving(self, listen: str, stopped: threading.Event) -> Iterator[None]:
+        """Answer on a port, and keep the live graph up with the store, while this lasts."""
+        with Serving(listen, self._metrics.exposition, self._health, routes(self._live)) as serving:
+            self._shown = serving.is_loopback  # nobody can ask the live graph anywhere else
+            what = "metrics, health and the live graph" if self._shown else "metrics and health"
+            logger.info("%s on http://%s:%d", what, serving.host, serving.port)
+            keeping = threading.Thread(target=self._keep, args=(stopped,), name="delegraph-live", daemon=True)
+            keeping.start()
+            try:
+                yield
+            finally:
+                stopped.set()
+                keeping.join(timeout=1)
+
+    def _keep(self, stopped: threading.Event) -> None:
+        counted = -_COUNT_SECONDS
+        while not stopped.is_set():
+            try:
+                if self._shown:
+                    self._live.follow()
+                    self._metrics.graph(*self._live.size())
+                if time.monotonic() - counted >= _COUNT_SECONDS:
+                    self._metrics.quarantine(self._store.count_quarantined())
+                    counted = time.monotonic()
+            except (UnavailableError, IntegrityError) as fault:
+                logger.warning("the live graph is not kept up: %s", fault)
+            stopped.wait(_FOLLOW_SECONDS)

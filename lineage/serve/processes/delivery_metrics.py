@@ -1,0 +1,102 @@
+"""What a delivering process tells Prometheus, in a registry of its own. Named and explained in docs/monitoring.md.
+
+Labels come from a fixed set and from the settings, never from an event.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from lineage import __version__
+from lineage.core.model.times import Instant
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.processes.health_server import Health
+
+_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_MICROSECONDS: Final = 1_000_000
+_OUTCOMES: Final = ("enforced", "rejected", "failed")
+
+
+class DeliveryMetrics:
+    """Counts of one process; what they show of its health is passed on."""
+
+    def __init__(self, health: Health, clock: Callable[[], Instant], document: Callable[[], Document]) -> None:
+        """Take where health is kept, the moment now, and what says how much was delivered."""
+        self.registry = CollectorRegistry()
+        self._health = health
+        self._clock = clock
+        self._turns = Histogram(
+            "delegraph_delivery_turn_seconds",
+            "One turn: to spread what orders did, and to feed the topic.",
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._turned_at = Gauge(
+            "delegraph_delivery_last_turn_timestamp_seconds",
+            "When a turn last ended well, in seconds since the epoch.",
+            registry=self.registry,
+        )
+        self._faults = Counter("delegraph_delivery_faults", "Faults that were waited for.", registry=self.registry)
+        info = Gauge("delegraph_build_info", "1, with the version.", ["version"], registry=self.registry)
+        info.labels(__version__).set(1)
+        self.registry.register(_Delivered(document))
+        ProcessCollector(registry=self.registry)
+
+    def turned(self, seconds: float) -> None:
+        """A turn has ended well: all there was is written and fed."""
+        self._turns.observe(seconds)
+        self._turned_at.set(self._clock() / _MICROSECONDS)
+        self._health.lag_known(True)
+        self._health.answered()
+
+    def fenced(self) -> None:
+        """Another process was faster: nothing is wrong with that."""
+        self._health.lag_known(True)
+        self._health.answered()
+
+    def fault(self) -> None:
+        """The store or the topic is away."""
+        self._faults.inc()
+        self._health.missed("delivery")
+
+    def exposition(self) -> bytes:
+        """Everything, in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+
+class _Delivered(Collector):
+    """What the document of a delivery counts."""
+
+    def __init__(self, document: Callable[[], Document]) -> None:
+        self._document = document
+
+    def collect(self) -> Iterator[Metric]:
+        said = self._document()
+        yield CounterMetricFamily("delegraph_spread_changes", _SPREAD, value=said["spread"])
+        if said["fed"] is not None:
+            yield CounterMetricFamily("delegraph_fed_changes", _FED, value=said["fed"])
+        if "pushed" in said:
+            yield CounterMetricFamily("delegraph_pushed_events", _PUSHED, value=said["pushed"])
+            yield GaugeMetricFamily("delegraph_dead_letters", _REFUSED, value=said["refused"])
+        if "called" in said:
+            calls = CounterMetricFamily("delegraph_revocation_calls", _CALLS, labels=["receiver", "outcome"])
+            for called in said["called"]:
+                for outcome in _OUTCOMES:
+                    calls.add_metric([called["receiver"], outcome], called[outcome])
+            yield calls
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())
+
+
+_SPREAD: Final = "Changes of an element's state that were written to the outbox."
+_FED: Final = "Changes that were sent to the feed."
+_PUSHED: Final = "Security events that receivers accepted by push."
+_REFUSED: Final = "Security events that receivers refused for good, ever."
+_CALLS: Final = "Calls of revocation endpoints, by what was answered."

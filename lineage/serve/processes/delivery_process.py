@@ -1,0 +1,247 @@
+"""Delivery as a process: spread what orders do over the elements, feed the topic that followers read, push and call."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from ingest.kafka.settings import KafkaSettings
+from lineage.core.model.errors import DelegraphError, FencedError, RefusedError, UnavailableError
+from lineage.core.model.times import Instant
+from lineage.core.model.trust import TrustTable
+from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.serve.config.wiring import Settings, now, opened_store
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.processes.health_server import Health, Serving
+from lineage.serve.processes.rfc7009_process import Calling
+from lineage.serve.processes.signals import stopped_by_signals
+from lineage.serve.processes.startup_retry import opened_in_time
+from lineage.serve.text.text_page import Page, many
+from lineage.store.delivery.ssf_streams import count_dead_letters
+from lineage.store.store import Store
+
+if TYPE_CHECKING:
+    from lineage.deliver.ssf.push_supervisor import Pusher
+    from lineage.serve.processes.delivery_metrics import DeliveryMetrics
+
+logger = logging.getLogger(__name__)
+
+_TURN_SECONDS: Final = 0.1
+_LONGEST_WAIT_SECONDS: Final = 10.0
+_STILL_SECONDS: Final = 5.0  # who is shut out takes over again when nobody has fed for so long
+
+
+def deliver(settings: Settings, *, once: bool) -> Document:
+    """Deliver until stopped by SIGINT or SIGTERM; with ``once`` what there is now.
+
+    Unless it is once, a store or a topic that is away is waited for, from the beginning on, longer each time.
+
+    Raises:
+        RefusedError: The log's URL cannot be used, or the topic is not ours to write.
+        UnavailableError: Something is away, and it was to deliver once or was stopped before it began.
+    """
+    if once:
+        with _opened(settings) as (delivery, ways):
+            delivery.turn()
+            for way in ways:
+                way.once()
+            return _document(delivery, ways)
+    with (
+        stopped_by_signals() as stopped,
+        opened_in_time(partial(_opened, settings), stopped) as (delivery, ways),
+        ExitStack() as stack,
+    ):
+        for way in ways:
+            stack.enter_context(way.beside(stopped))
+        metrics = _shown(settings, partial(_document, delivery, ways), stack) if settings.listen else None
+        delivery.run(stopped, metrics)
+    return _document(delivery, ways)
+
+
+def _shown(settings: Settings, document: Callable[[], Document], stack: ExitStack) -> "DeliveryMetrics":
+    """Metrics and health on a port, for as long as the stack lasts."""
+    from lineage.serve.processes.delivery_metrics import DeliveryMetrics
+
+    health = Health()
+    metrics = DeliveryMetrics(health, now, document)
+    serving = stack.enter_context(Serving(settings.listen or "", metrics.exposition, health))
+    logger.info("metrics and health on http://%s:%d", serving.host, serving.port)
+    return metrics
+
+
+def _document(delivery: "Delivery", ways: "Ways") -> Document:
+    document = delivery.document()
+    for way in ways:
+        document |= way.document()
+    return document
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[tuple["Delivery", "Ways"]]:
+    trust = settings.read_trust().table
+    with opened_store(settings) as store:
+        pushing = _Pushing(settings, store, trust)
+        calling = Calling(settings, store, trust)
+        delivery = Delivery(store, trust, settings.log_url, settings.kafka, now)
+        try:
+            yield delivery, (pushing, calling)
+        finally:
+            calling.close()
+            delivery.close()
+
+
+def page_of(document: Document) -> Page:
+    """What was delivered, for people."""
+    page = Page().line(f"{many(document['spread'], 'change')} of an element's state written.")
+    fed = document["fed"]
+    page.line("No feed: the log is not on Kafka." if fed is None else f"{many(fed, 'change')} sent to the feed.")
+    if "pushed" in document:
+        page.line(f"{many(document['pushed'], 'event')} accepted by receivers, {document['refused']} refused for good.")
+    for called in document.get("called", ()):
+        page.line(f"{called['receiver']}: {called['enforced']} enforced, {called['rejected']} rejected.")
+    return page
+
+
+class Delivery:
+    """Spreads, and feeds if there is a topic to feed and nobody else does. One thread."""
+
+    def __init__(
+        self, store: Store, trust: TrustTable | None, log: str, kafka: KafkaSettings, clock: Callable[[], Instant]
+    ) -> None:
+        """Take what it works on.
+
+        Args:
+            store: What it follows.
+            trust: The trust table in force.
+            log: URL of the log; beside one on Kafka there is a topic to feed.
+            kafka: How to get in there.
+            clock: The moment now.
+        """
+        self._spread = Spread(store, trust)
+        self._clock = clock
+        self._feeder = _Feeder(store, log, kafka) if log.startswith("kafka://") else None
+        self.spread = 0
+        self.fed = 0
+
+    def turn(self) -> None:
+        """Do what there is to do now.
+
+        Raises:
+            FencedError: Others were faster.
+            UnavailableError: Store or topic are away.
+        """
+        self.spread += self._spread.round(self._clock())
+        if self._feeder is not None:
+            self.fed += self._feeder.turn(self._clock())
+
+    def run(self, stopped: threading.Event, metrics: "DeliveryMetrics | None" = None) -> None:
+        """Deliver until stopped; what is away is waited for, longer each time."""
+        wait = _TURN_SECONDS
+        while not stopped.is_set():
+            began = time.monotonic()
+            try:
+                self.turn()
+                seconds = time.monotonic() - began
+                wait = max(0.0, _TURN_SECONDS - seconds)
+                if metrics is not None:
+                    metrics.turned(seconds)
+            except FencedError as fault:
+                logger.info("%s", fault)
+                wait = _TURN_SECONDS
+                if metrics is not None:
+                    metrics.fenced()
+            except UnavailableError as fault:
+                wait = min(max(wait, _TURN_SECONDS) * 2, _LONGEST_WAIT_SECONDS)
+                logger.warning("%s; trying again in %.1f s", fault, wait)
+                if metrics is not None:
+                    metrics.fault()
+            stopped.wait(wait)
+
+    def document(self) -> Document:
+        """How many rows were written and sent."""
+        return {"spread": self.spread, "fed": None if self._feeder is None else self.fed}
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        if self._feeder is not None:
+            self._feeder.close()
+
+
+class _Pushing:
+    """Pushes Shared Signals in threads of its own, so that it does not wait for the topic, nor the topic for it."""
+
+    def __init__(self, settings: Settings, store: Store, trust: TrustTable | None) -> None:
+        self._store = store
+        self._pusher = None if settings.ssf is None else _pusher_of(settings, store, trust)
+
+    def once(self) -> None:
+        if self._pusher is not None:
+            self._pusher.once()
+
+    @contextmanager
+    def beside(self, stopped: threading.Event) -> Iterator[None]:
+        """Push while this lasts; it ends once ``stopped`` is set."""
+        if self._pusher is None:
+            yield
+            return
+        thread = threading.Thread(target=self._pusher.run, args=(stopped,), name="pusher")
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()
+
+    def document(self) -> Document:
+        """How many events were accepted here, and how many were ever refused for good; nothing if nothing is pushed."""
+        if self._pusher is None:
+            return {}
+        return {"pushed": self._pusher.accepted, "refused": count_dead_letters(self._store)}
+
+
+Ways = tuple[_Pushing | Calling, ...]
+"""What tells receivers in threads of its own."""
+
+
+def _pusher_of(settings: Settings, store: Store, trust: TrustTable | None) -> "Pusher | None":
+    try:
+        from lineage.deliver.ssf.push_supervisor import Pusher
+        from lineage.deliver.ssf.transmitter import Transmitter
+    except ImportError as error:
+        raise RefusedError("pushing needs a few more packages: pip install 'delegraph[serve]'") from error
+    transmitter = Transmitter.of(store, trust, settings.ssf, settings.read_keys(), now)
+    return None if transmitter is None else Pusher(transmitter)
+
+
+class _Feeder:
+    """Feeds, until somebody else does; then waits until nobody does any more."""
+
+    def __init__(self, store: Store, log: str, kafka: KafkaSettings) -> None:
+        from ingest.kafka.revocation_topic import RevocationTopic
+        from lineage.deliver.outbox.kafka_feed import Feed, Watch
+
+        self._topic = RevocationTopic(log, kafka)
+        self._feed = Feed(store, self._topic)
+        self._watch = Watch(store)
+        self._feeding = False
+        self._shut_out = False
+
+    def turn(self, at: Instant) -> int:
+        if not self._feeding:
+            if self._shut_out and self._watch.still_seconds() < _STILL_SECONDS:
+                return 0
+            self._feed.begin()
+            self._feeding, self._shut_out = True, False
+        try:
+            return self._feed.deliver(at)
+        except DelegraphError as fault:
+            self._feeding, self._shut_out = False, isinstance(fault, FencedError)
+            if self._shut_out:
+                self._watch.still_seconds()  # from now on
+            raise
+
+    def close(self) -> None:
+        self._topic.close()

@@ -1,0 +1,204 @@
+"""What long-running commands log: one line an event on standard error, JSON for machines or text for people.
+
+Whatever is logged through the standard library, ours or a library's, takes this way. A line is one line whatever
+stands in it, says nothing that steers a terminal, and holds no credential.
+"""
+
+import json
+import logging
+import math
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TextIO
+
+import structlog
+
+from ingest.codec import credentials
+from lineage.core.model.errors import RefusedError
+from lineage.serve.text.text_page import safe
+
+FORMATS: Final = ("json", "text")
+LEVELS: Final = ("debug", "info", "warning", "error")
+FLOOD_SECONDS: Final = 5.0  # a client that has lost its broker says so many times a second
+_LONGEST: Final = 8_192  # characters of one text
+_DEEPEST: Final = 4  # levels of what was given as an extra
+_OURS: Final = ("ingest", "lineage")
+# A password in a URL, and what is called by such a name. A `token` is an id here, and is looked at for what it is.
+_IN_URL: Final = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+@")
+_SECRET_NAME: Final = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|passphrase|authorization|private_key)$")
+_HIDDEN: Final = "***"
+
+Event = MutableMapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How to log."""
+
+    format: str
+    level: str
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str], *, terminal: bool) -> "LogSettings":
+        """From ``DELEGRAPH_LOG_FORMAT`` and ``DELEGRAPH_LOG_LEVEL``; by default text on a terminal, else JSON.
+
+        Raises:
+            RefusedError: There is no such format or level.
+        """
+        format_ = environ.get("DELEGRAPH_LOG_FORMAT", "").lower() or ("text" if terminal else "json")
+        level = environ.get("DELEGRAPH_LOG_LEVEL", "").lower() or "info"
+        for name, said, known in (("FORMAT", format_, FORMATS), ("LEVEL", level, LEVELS)):
+            if said not in known:
+                raise RefusedError(f"DELEGRAPH_LOG_{name} is {said!a}; it can be {', '.join(known)}")
+        return cls(format_, level)
+
+
+@contextmanager
+def logging_to(
+    stream: TextIO, settings: LogSettings, *, monotonic: Callable[[], float] = time.monotonic
+) -> Iterator[None]:
+    """Log to a stream; afterwards everything is as it was before.
+
+    What ends a thread, or the process, without being caught is logged as well.
+    """
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    # Libraries speak up when something is wrong; asked for every detail, Kafka's client also tells what it does.
+    levels = {"": logging.WARNING, "kafka": logging.INFO if level == logging.DEBUG else logging.WARNING}
+    levels |= dict.fromkeys(_OURS, level)
+    loggers = {name: logging.getLogger(name) for name in levels}
+    root = loggers[""]
+    before = {name: logger.level for name, logger in loggers.items()}
+    handlers, hooks = root.handlers[:], (sys.excepthook, threading.excepthook)
+    handler = _Lines(stream)
+    handler.setFormatter(_formatter(settings.format))
+    handler.addFilter(FloodFilter("kafka", monotonic))
+    try:
+        root.handlers[:] = [handler]
+        for name, logger in loggers.items():
+            logger.setLevel(levels[name])
+        logging.captureWarnings(capture=True)
+        sys.excepthook = _uncaught
+        threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+        yield
+    finally:
+        sys.excepthook, threading.excepthook = hooks
+        logging.captureWarnings(capture=False)
+        for name, logger in loggers.items():
+            logger.setLevel(before[name])
+        root.handlers[:] = handlers
+
+
+def _uncaught(kind: Any, fault: Any, traceback: Any) -> None:
+    if issubclass(kind, (KeyboardInterrupt, SystemExit)):
+        return
+    logging.getLogger(__name__).critical("uncaught", exc_info=(kind, fault, traceback))
+
+
+class FloodFilter(logging.Filter):
+    """Of one library, a statement in its code speaks at most once in ``FLOOD_SECONDS``; what it kept to itself is told.
+
+    There are as many entries as the code of the library has statements that log.
+    """
+
+    def __init__(self, name: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._prefix = name
+        self._monotonic = monotonic
+        self._said: dict[tuple[str, int], tuple[float, int]] = {}  # when, and how often it was silent since
+        self._lock = threading.Lock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record may pass."""
+        if record.name.partition(".")[0] != self._prefix:
+            return True
+        statement, now = (record.pathname, record.lineno), self._monotonic()
+        with self._lock:
+            said_at, silent = self._said.get(statement, (-FLOOD_SECONDS, 0))
+            if now - said_at < FLOOD_SECONDS:
+                self._said[statement] = (said_at, silent + 1)
+                return False
+            self._said[statement] = (now, 0)
+        if silent:
+            record.suppressed = silent
+        return True
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """A line that cannot be made is told in a line, and not by a traceback among the lines."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (of the base class)
+        fault = sys.exception()
+        said = {"level": "error", "logger": record.name, "event": f"a log message could not be written: {fault!a}"}
+        try:
+            self.stream.write(json.dumps(said) + self.terminator)
+        except (OSError, ValueError):  # nobody reads what we say
+            return
+
+
+def _formatter(format_: str) -> structlog.stdlib.ProcessorFormatter:
+    render = structlog.processors.JSONRenderer(default=safe) if format_ == "json" else _text
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.ExtraAdder(),
+        ],
+        processors=[
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            _cleaned,
+            render,
+        ],
+    )
+
+
+def _cleaned(_logger: Any, _name: str, event: Event) -> Event:
+    ordered = {name: event.pop(name, None) for name in ("timestamp", "level", "logger", "event")} | dict(event)
+    return {name: _HIDDEN if _SECRET_NAME.search(name) else _clean(value, 0) for name, value in ordered.items()}
+
+
+def _clean(value: Any, depth: int) -> Any:
+    """A value that may be shown: bounded, and without a credential."""
+    if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if depth < _DEEPEST and isinstance(value, Mapping):
+        items = ((str(name), item) for name, item in value.items())
+        return {
+            clean_text(name): _HIDDEN if _SECRET_NAME.search(name) else _clean(item, depth + 1) for name, item in items
+        }
+    if depth < _DEEPEST and isinstance(value, (list, tuple, set, frozenset)):
+        return [_clean(item, depth + 1) for item in value]
+    return clean_text(value if isinstance(value, str) else repr(value))
+
+
+def clean_text(text: str) -> str:
+    """A text of bounded length; of a credential in it, or a password in a URL, only what may be known.
+
+    Examples:
+        >>> clean_text("postgresql://delegraph:hunter2@db/delegraph")
+        'postgresql://delegraph:***@db/delegraph'
+    """
+    raw = text.encode(errors="backslashreplace")
+    # The second time as it was before somebody wrote it with `%r`.
+    if credentials.hides_credential(raw) or credentials.hides_credential(raw.replace(b"\\\\", b"\\")):
+        return f"(a text with a credential in it, {credentials.handle(text)})"
+    shown = _IN_URL.sub(rf"\1:{_HIDDEN}@", credentials.redact(raw).decode())
+    if len(shown) <= _LONGEST:
+        return shown
+    half = _LONGEST // 2  # of a traceback the end says most
+    return f"{shown[:half]} ... ({len(shown):,} characters) ... {shown[-half:]}"
+
+
+def _text(_logger: Any, _name: str, event: Event) -> str:
+    at, level, logger, said = (event.pop(name, "") for name in ("timestamp", "level", "logger", "event"))
+    exception = event.pop("exception", "")
+    fields = "".join(f" {safe(name)}={safe(value)}" for name, value in event.items())
+    line = f"{safe(at)} {safe(level):<8} {safe(logger)}: {safe(said)}{fields}"
+    # A line of a traceback is marked as one, so that none can be taken for a line of the log.
+    return "\n".join([line, *(f"  | {safe(part)}" for part in exception.splitlines())])

@@ -1,0 +1,40 @@
+"""Beginning although something is away: what runs until it is stopped waits for it, longer each time, and says so."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Final, TypeVar
+
+from lineage.core.model.errors import UnavailableError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_SHORTEST_WAIT_SECONDS: Final = 0.2
+_LONGEST_WAIT_SECONDS: Final = 10.0
+
+
+@contextmanager
+def opened_in_time(opening: Callable[[], AbstractContextManager[T]], stopped: threading.Event) -> Iterator[T]:
+    """Something, as soon as all that it is opened from is there.
+
+    Raises:
+        UnavailableError: It was stopped before that, or waiting does not help.
+    """
+    with ExitStack() as held:
+        yield _opened(opening, stopped, held)
+
+
+def _opened(opening: Callable[[], AbstractContextManager[T]], stopped: threading.Event, held: ExitStack) -> T:
+    wait = _SHORTEST_WAIT_SECONDS
+    while True:
+        try:
+            return held.enter_context(opening())
+        except UnavailableError as fault:
+            if not fault.retriable:
+                raise
+            logger.warning("%s; trying again in %.1f s", fault, wait)
+            if stopped.wait(wait):
+                raise
+            wait = min(wait * 2, _LONGEST_WAIT_SECONDS)

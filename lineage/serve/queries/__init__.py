@@ -1,0 +1,1 @@
+"""Reads: the four questions and everything else that is looked up."""

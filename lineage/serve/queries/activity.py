@@ -1,0 +1,375 @@
+"""Looking around: uses, timelines, differences, searches, and what needs a look. Documents, as in ``service``."""
+
+import base64
+from collections.abc import Iterator
+from typing import Any, Final
+
+from lineage.core.authority.chain import Chain, chain_of, wielder
+from lineage.core.authority.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
+from lineage.core.authority.findings import (
+    Finding,
+    action_findings,
+    chain_findings,
+    decision_findings,
+    order_findings,
+    principal_findings,
+    sequence_hole,
+    unauthorised,
+)
+from lineage.core.authority.rule import Verdict, judge_all, judge_name
+from lineage.core.authority.world import World
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.events import (
+    ActionPerformed,
+    DecisionMade,
+    Fact,
+    Target,
+    TokenIssued,
+    digest,
+    document,
+    fact_order,
+)
+from lineage.core.model.references import Role, about, listed
+from lineage.core.model.times import Instant, format_instant
+from lineage.core.model.trust import authorised
+from lineage.core.revocation.closure import acknowledgement_findings
+from lineage.core.revocation.reach import Proposal, struck_by
+from lineage.serve.documents.core_documents import (
+    Document,
+    action_document,
+    fact_document,
+    finding_documents,
+    finding_order,
+    instant,
+    listing,
+    verdict_document,
+)
+from lineage.serve.queries.revocations import confirmation_of
+from lineage.serve.queries.service import Service
+from lineage.store.store import Quarantined
+
+PAGE: Final = 1_000  # how many items a list has at most, if nothing else is said
+_HOLE: Final = "sequence-hole"
+
+
+def uses(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
+    """Where a token was used, by whom and when, one item an action, the earliest first; None if no fact names it.
+
+    ``actor`` is who the action says it was, ``wielder`` whom the token was made for. ``places`` are the same uses by
+    tool, holder and key; ``unconfirmed`` is who has not enforced what revoked it.
+    """
+    refuse_unused(kind)
+    key, now = key_of(kind, id_), service.clock()
+    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+        named = reader.facts_mentioning(key)
+        if not named:
+            return None
+        world = reader.world()
+        reader.load_elements(world, [key])
+        confirmed = confirmation_of(reader, world, key, now)
+        decisions = {f"decision:{f.event.body.decision}" for f in named if isinstance(f.event.body, DecisionMade)}
+        for found in [*named, *reader.facts_about(decisions), *reader.facts_referring(decisions, Role.USES)]:
+            world.add(found)
+        reader.load_actions(world, set(world.actions))  # with what is said of them elsewhere
+    used = [action for action in world.actions if key in world.authorities_named(action)]
+    used.sort(key=lambda name: (world.actions.get(name)[0].event.occurred_at, name))
+    items = use_documents(world, key, used)
+    return {
+        "kind": kind,
+        "id": id_,
+        **listing(items, total=len(items)),
+        **use_summary(items, confirmed),
+        "as_of": service.as_of(),
+    }
+
+
+def refuse_unused(kind: str) -> None:
+    """Refuse what is never used."""
+    if kind not in ELEMENT_KINDS:
+        raise RefusedError(f"only a token or a delegation is used, not a {kind}: ask for token:ID")
+
+
+def use_documents(world: World, key: str, used: list[str]) -> list[Document]:
+    """Actions as uses of a token or a delegation."""
+    made_for = None
+    element = world.graph.element(key)
+    if element and key.startswith("token:"):
+        hop = wielder(world, key)
+        made_for = hop.principal if hop else element.first("subject")
+    items = []
+    for action in used:
+        first = world.actions.get(action)[0].event
+        assert isinstance(first.body, ActionPerformed)  # noqa: S101 (only actions are indexed there)
+        items.append(
+            {
+                **action_document(world, action),
+                "resource": first.body.resource._asdict() if first.body.resource else None,
+                "wielder": made_for,
+                "workload": first.body.workload,
+                "key_thumbprint": first.body.key_thumbprint,
+                "session": first.body.session,
+                "source": first.source,
+            }
+        )
+    return items
+
+
+def use_summary(items: list[Document], confirmed: Document) -> Document:
+    """From when to when and where something was used, and whether what revoked it was enforced."""
+    moments = [item["occurred_at"] for item in items]
+    return {
+        "first": min(moments, default=None),
+        "last": max(moments, default=None),
+        "places": _places(items, set(confirmed["used_after"])),
+        **confirmed,
+    }
+
+
+def _places(items: list[Document], used_after: set[str]) -> list[Document]:
+    """Where something was used: by tool, by who held it, as what workload and with which key; as they come."""
+    places: dict[tuple[Any, ...], Document] = {}
+    for item in items:
+        place = {name: item[name] for name in ("tool", "actor", "wielder", "workload", "key_thumbprint")}
+        found = places.setdefault(
+            tuple(place.values()),
+            {**place, "count": 0, "first": item["occurred_at"], "last": None, "used_after": 0},
+        )
+        found["count"] += 1
+        found["last"] = item["occurred_at"]
+        found["used_after"] += item["action"] in used_after
+    return list(places.values())
+
+
+def timeline(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
+    """Every fact that mentions a thing, the earliest first; None if no fact does."""
+    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+        facts = reader.facts_mentioning(key_of(kind, id_))
+    if not facts:
+        return None
+    facts.sort(key=fact_order)
+    items = [mention_document(fact) for fact in facts]
+    return {"kind": kind, "id": id_, **listing(items, total=len(items)), "as_of": service.as_of()}
+
+
+def mention_document(fact: Fact) -> Document:
+    """A fact as a timeline lists it."""
+    return {
+        "occurred_at": format_instant(fact.event.occurred_at),
+        "recorded_at": format_instant(fact.recorded_at),
+        "type": fact.event.type,
+        "of": about(fact.event),
+        "event": document(fact.event),
+    }
+
+
+def diff(
+    service: Service, kind: str, id_: str, *, start: Instant, end: Instant, known_at: Instant | None = None
+) -> Document | None:
+    """What changed its state between two instants: a thing itself, and everything that hangs on it."""
+    if kind not in ELEMENT_KINDS | NAME_KINDS:
+        raise RefusedError(f"{kind!r} has no state; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}")
+    key = key_of(kind, id_)
+    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+        if not reader.is_named(key):
+            return None
+        world = reader.world()
+        # What ended before both instants is the same at both.
+        reader.load_below(world, key, min(start, end))
+    hit = struck_by(world, Proposal(target=Target(kind, id_), at=min(start, end)))
+    keys = world.graph.below(set(hit), after=min(start, end))
+    before, after = judge_all(world, keys, start), judge_all(world, keys, end)
+    changed = [_change(split_key(key), before[key], after[key]) for key in sorted(keys) if before[key] != after[key]]
+    if kind in NAME_KINDS:
+        verdicts = judge_name(world, kind, id_, start), judge_name(world, kind, id_, end)
+        if verdicts[0] != verdicts[1]:
+            changed.insert(0, _change((kind, id_), *verdicts))
+    return {
+        "kind": kind,
+        "id": id_,
+        "from": format_instant(start),
+        "to": format_instant(end),
+        **listing(changed, total=len(changed)),
+        "as_of": service.as_of(),
+    }
+
+
+def _change(of: tuple[str, str], before: Verdict, after: Verdict) -> Document:
+    return {"kind": of[0], "id": of[1], "from": verdict_document(before), "to": verdict_document(after)}
+
+
+def actions(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
+    """The actions that mention a thing, the latest first; None if no fact names it."""
+    key = key_of(kind, id_)
+    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+        named = reader.facts_mentioning(key)
+        if not named:
+            return None
+        world = reader.world()
+        mentioned = {fact.event.body.action for fact in named if isinstance(fact.event.body, ActionPerformed)}
+        reader.load_actions(world, mentioned)
+    items = [action_document(world, action) for action in mentioned if action in world.actions]
+    items.sort(key=lambda item: (item["occurred_at"], item["action"]), reverse=True)
+    return {"kind": kind, "id": id_, **listing(items, total=len(items)), "as_of": service.as_of()}
+
+
+def search(service: Service, text: str, *, start: str | None = None, limit: int = PAGE) -> Document:
+    """The ids that contain a text, from one on: the ``next`` of the page before."""
+    found = service.store.search(text, start=start, limit=limit + 1)
+    items: list[Document] = []
+    for key in found[:limit]:
+        kind, id_ = split_key(key)
+        items.append({"kind": kind, "id": id_})
+    more = len(found) > limit
+    total = None if more or start is not None else len(items)
+    return {**listing(items, total=total, following=found[limit] if more else None), "as_of": service.as_of()}
+
+
+def quarantine(service: Service, *, after: int = 0, limit: int = PAGE, everything: bool = False) -> Document:
+    """Records that could not be read and were not taken up since; with ``everything`` those as well."""
+    found = service.store.quarantined(waiting=not everything, after=after, limit=limit + 1)
+    items = [quarantined_document(item) for item in found[:limit]]
+    following = str(found[limit - 1].id) if len(found) > limit else None
+    return {**listing(items, total=service.store.count_quarantined(), following=following), "as_of": service.as_of()}
+
+
+def quarantined_document(item: Quarantined) -> Document:
+    """One record in quarantine."""
+    record = item.record
+    value, encoding = None, None
+    if record.value is not None:
+        try:
+            value, encoding = record.value.decode(), "utf-8"
+        except UnicodeDecodeError:
+            value, encoding = base64.b64encode(record.value).decode(), "base64"
+    return {
+        "id": item.id,
+        "reason": record.reason,
+        "detail": record.detail,
+        "origin": record.origin,
+        "position": record.place,
+        "recorded_at": format_instant(record.recorded_at),
+        "sha256": record.sha256,
+        "size": record.size,
+        "value": value,
+        "encoding": encoding,
+        "released_at": instant(item.released_at),
+    }
+
+
+def conflicts(service: Service) -> Document:
+    """The identities under which different contents were sent; all of them stand."""
+    items = []
+    for group in service.store.conflicts():
+        event = group[0].event
+        contents = [
+            {
+                **fact_document(fact),
+                "digest": digest(fact.event),
+                "authorised": authorised(fact, service.trust.table),
+            }
+            for fact in group
+        ]
+        contents.sort(key=lambda content: str(content["digest"]))
+        items.append({"source": event.source, "event_id": event.event_id, "contents": contents})
+    return {**listing(items, total=len(items)), "as_of": service.as_of()}
+
+
+def findings(
+    service: Service,
+    *,
+    at: Instant,
+    after: int = -1,
+    limit: int = PAGE,
+    most_facts: int | None = None,
+    steps: int | None = None,
+) -> Document:
+    """What does not fit together, over the facts from a number on: a page of facts at a time until ``limit`` is met.
+
+    Args:
+        service: Whose answers.
+        at: The instant asked about.
+        after: Go on behind this fact: the ``next`` of the page before.
+        limit: How many items are enough.
+        most_facts: How many facts are looked at before the answer says that it goes on, whether anything was found or
+            not; None: where all fits together, all of them.
+        steps: How much of the numbering of the sources is read that no question has read yet; None: all of it. What
+            it is too little for is in ``pending``, and the answer is not complete.
+    """
+    looked_at = 0
+    found: dict[tuple[str, str, str, tuple[str, ...]], Document] = {}
+    pending: list[str] = []
+    begun = after >= 0
+    if not begun:
+        holes = service.store.sequence_holes(steps=steps)
+        pending = [_HOLE] if holes is None else []
+        _gather(found, (sequence_hole(*pair) for pair in holes or ()))
+    while page := service.store.facts(after=after, limit=PAGE if most_facts is None else min(PAGE, most_facts)):
+        after = page[-1].number
+        _gather(found, _page_findings(service, [stored.fact for stored in page], at))
+        looked_at += len(page)
+        if len(found) >= limit or (most_facts is not None and looked_at >= most_facts):
+            break
+    more = bool(page) and bool(service.store.facts(after=after, limit=1))
+    items = [found[key] for key in sorted(found)]
+    total = None if more or begun or pending else len(items)
+    listed = listing(items, total=total, following=str(after) if more else None)
+    if pending:
+        listed |= {"complete": False, "pending": pending}
+    return {**listed, "as_of": service.as_of()}
+
+
+def _gather(found: dict[tuple[str, str, str, tuple[str, ...]], Document], new: Iterator[Finding]) -> None:
+    for item in finding_documents(new):
+        found.setdefault(finding_order(item), item)
+
+
+def _page_findings(service: Service, facts: list[Fact], at: Instant) -> Iterator[Finding]:
+    with service.store.reader(trust=service.trust.table) as reader:
+        world = reader.world()
+        subjects = sorted({about(fact.event) for fact in facts if authorised(fact, service.trust.table)})
+        of: dict[str, list[str]] = {}
+        for key in subjects:
+            of.setdefault(split_key(key)[0], []).append(key)
+        elements = [*of.get("token", ()), *of.get("delegation", ())]
+        reader.load_elements(world, elements)
+        for found in reader.facts_referring(_places_in_lists(facts), Role.MENTIONS):
+            world.add(found)
+        reader.load_actions(world, [split_key(key)[1] for key in of.get("action", ())])
+        reader.load_about(world, [*of.get("revocation", ()), *of.get("decision", ())])
+        reader.load_about(world, {f"receiver:{receiver}" for receiver in world.receivers.acknowledging()})
+        for name in of.get("principal", ()):
+            reader.load_name(world, name)
+    for fact in facts:
+        if not authorised(fact, service.trust.table):
+            yield unauthorised(fact, about(fact.event))
+    for key in elements:
+        yield from _element_findings(world, key, at)
+    for key in of.get("decision", ()):
+        yield from decision_findings(world, split_key(key)[1])
+    for key in of.get("action", ()):
+        action = split_key(key)[1]
+        if action in world.actions:
+            for finding in action_findings(world, action, Chain(), at):
+                if finding.of == key or finding.kind == "disagreement":
+                    yield finding
+    for key in of.get("revocation", ()):
+        yield from order_findings(world, split_key(key)[1])
+        yield from acknowledgement_findings(world, split_key(key)[1])
+    for key in of.get("principal", ()):
+        yield from principal_findings(world, split_key(key)[1])
+
+
+def _places_in_lists(facts: list[Fact]) -> set[str]:
+    """Where tokens stand in status lists."""
+    return {
+        "{}:{}".format(*listed(body.status_list))
+        for fact in facts
+        if isinstance(body := fact.event.body, TokenIssued) and body.status_list is not None
+    }
+
+
+def _element_findings(world: World, key: str, at: Instant) -> Iterator[Finding]:
+    if world.graph.granted(key):
+        for finding in chain_findings(world, key, chain_of(world, key), at):
+            if finding.of == key or finding.kind == "cycle":
+                yield finding

@@ -1,0 +1,77 @@
+"""A case: everything about one thing at one moment, in one document that can be kept."""
+
+from typing import Final
+
+from lineage.core.authority.elements import ELEMENT_KINDS, in_order, key_of
+from lineage.core.model.times import Instant, format_instant
+from lineage.serve.documents.core_documents import Document, instant
+from lineage.serve.queries import activity, activity_pages
+from lineage.serve.queries.graph_view import graph
+from lineage.serve.queries.service import Service
+from lineage.serve.text import render_chain
+from lineage.serve.text.text_page import Page
+
+FACTS: Final = 500  # of the timeline that a case holds
+_DRAWN: Final = 60  # elements of its graph
+
+
+def case(service: Service, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
+    """The answer in one sentence and as a document, the graph around it, and its facts; None if no fact names it."""
+    answer, page = _answer(service, kind, id_, at, known_at)
+    if answer is None or page is None:
+        return None
+    around = answer["authority"]["element"] if kind == "action" else f"{kind}:{id_}"
+    drawn = None
+    if around is not None:
+        of, _, name = around.partition(":")
+        drawn = graph(service, of, name, at=at, known_at=known_at, most=_DRAWN)
+    facts, total = _facts(service, kind, id_, answer, known_at)
+    return {
+        "kind": kind,
+        "id": id_,
+        "at": format_instant(at),
+        "known_at": instant(known_at),
+        "made_at": format_instant(service.clock()),
+        "sentence": "".join(text for text, _ in page.pieces()[0]),
+        "answer": answer,
+        "graph": drawn,
+        "facts": {"items": facts, "total": total, "complete": total == len(facts)},
+        "as_of": answer["as_of"],
+    }
+
+
+def _answer(
+    service: Service, kind: str, id_: str, at: Instant, known_at: Instant | None
+) -> tuple[Document | None, Page | None]:
+    """The document that a thing has, and what people read of it."""
+    if kind == "action":
+        answer = service.who(id_, at=at, known_at=known_at)
+        return answer, None if answer is None else render_chain.who(answer, at=at)
+    if kind in ELEMENT_KINDS:
+        answer = service.chain(kind, id_, at=at, known_at=known_at)
+        return answer, None if answer is None else render_chain.chain(answer, at=at)
+    answer = service.status(kind, id_, at=at, known_at=known_at)
+    return answer, None if answer is None else render_chain.status(answer)
+
+
+def _facts(
+    service: Service, kind: str, id_: str, answer: Document, known_at: Instant | None
+) -> tuple[list[Document], int | None]:
+    """The facts that mention it, and those about what stood behind it, the earliest first; and how many there are.
+
+    Of very many that mention it those are taken that the log took first, and they are not counted.
+    """
+    behind = {f"token:{token}" for token in answer.get("tokens", ())}
+    behind |= {f"delegation:{delegation}" for delegation in answer.get("delegations", ())}
+    if answer.get("decision"):
+        behind.add(f"decision:{answer['decision']['decision']}")
+    key = key_of(kind, id_)
+    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+        many = reader.is_mentioned_more_than(key, activity_pages.MANY)
+        if many:
+            stretch = reader.in_log_order(key, {}, most=FACTS)
+            mentioning, many = [fact for _, fact in stretch.facts if fact is not None], stretch.more
+        else:
+            mentioning = reader.facts_mentioning(key)
+        facts = in_order([*mentioning, *reader.known_about(behind)])
+    return [activity.mention_document(fact) for fact in facts[:FACTS]], None if many else len(facts)

@@ -1,0 +1,129 @@
+"""The graph around a thing as a document, laid out: bounded, and what does not fit is counted where it would hang."""
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
+
+from lineage.core.authority.chain import wielder
+from lineage.core.authority.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
+from lineage.core.authority.rule import judge_all
+from lineage.core.authority.world import World
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.times import Instant, format_instant
+from lineage.serve.documents.core_documents import Document, instant, verdict_document
+from lineage.serve.queries.graph_layout import Layout, Place, layout
+from lineage.serve.queries.service import Service
+
+MOST: Final = 500  # elements that are shown
+
+
+def graph(
+    service: Service, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None, most: int = MOST
+) -> Document | None:
+    """What an element hangs on and what hangs on it; of a name, the elements that name it. None if no fact names it.
+
+    ``collapsed`` nodes stand for what is not shown: ``count`` more below, or above, the node that ``of`` names. What is
+    below is counted as the store has it, the unauthorised included. ``more_name_it``: more elements name it than are
+    shown, which are those that can live the longest.
+    """
+    if kind not in ELEMENT_KINDS | NAME_KINDS:
+        raise RefusedError(f"a {kind} has no graph; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}")
+    key = key_of(kind, id_)
+    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+        if not reader.is_named(key):
+            return None
+        world = reader.world()
+        starts, loaded, more_name_it = reader.load_nearby(world, key, most)
+        if kind in ELEMENT_KINDS:
+            starts = {key}
+        above = _near(starts, world.graph.parents, most // 2)
+        below = _near(starts, lambda one: sorted(set(world.graph.children(one)) & loaded), most - len(above - starts))
+        shown = above | below
+        counts = reader.children_of(shown)
+    edges = [(parent, one) for one in sorted(shown) for parent in sorted(world.graph.parents(one)) if parent in shown]
+    more = _collapsed(world, shown, counts)
+    links = [(said["of"], said["key"]) if said["where"] == "below" else (said["key"], said["of"]) for said in more]
+    above_others = {said["key"] for said in more if said["where"] == "above"}
+    stand = layout([*shown, *(said["key"] for said in more)], [*edges, *links], before=above_others)
+    states = judge_all(world, shown, at)
+    return {
+        "kind": kind,
+        "id": id_,
+        "at": format_instant(at),
+        "known_at": instant(known_at),
+        "nodes": [
+            {
+                **_node(world, one, focus=one in starts),
+                **verdict_document(states[one]),
+                **_place(stand.places[one]),
+            }
+            for one in sorted(shown, key=lambda one: (stand.places[one].layer, stand.places[one].row))
+        ],
+        "edges": [
+            {"from": parent, "to": one, "roles": _roles(world, parent, one), "via": _via(stand, parent, one)}
+            for parent, one in edges
+        ],
+        "collapsed": [{**said, **_place(stand.places[said["key"]])} for said in more],
+        "more_name_it": more_name_it,
+        "complete": not more and not more_name_it,
+        "as_of": service.as_of(),
+    }
+
+
+def _near(starts: Collection[str], next_to: Callable[[str], Iterable[str]], most: int) -> set[str]:
+    """The nearest so many, the starts among them; the smallest ids of those that are equally far."""
+    seen: set[str] = set(sorted(starts)[:most])
+    frontier = sorted(seen)
+    while frontier and len(seen) < most:
+        nearest = sorted({other for one in frontier for other in next_to(one)} - seen)[: most - len(seen)]
+        seen.update(nearest)
+        frontier = nearest
+    return seen
+
+
+def _collapsed(world: World, shown: set[str], counts: dict[str, int]) -> list[Document]:
+    found = []
+    for one in sorted(shown):
+        below = counts.get(one, 0) - sum(child in shown for child in world.graph.children(one))
+        above = sum(parent not in shown for parent in world.graph.parents(one))
+        found += [
+            {"key": f"{where}:{one}", "of": one, "where": where, "count": count}
+            for where, count in (("above", above), ("below", below))
+            if count > 0
+        ]
+    return found
+
+
+def _node(world: World, key: str, *, focus: bool) -> Document:
+    kind, id_ = split_key(key)
+    element = world.graph.element(key)
+    first, last = None, None
+    if element is not None and kind == "delegation":
+        first, last = element.first("delegator"), element.first("delegatee")
+    elif element is not None:
+        hop = wielder(world, key)
+        first, last = element.first("subject"), hop.principal if hop else None
+    return {
+        "key": key,
+        "kind": kind,
+        "id": id_,
+        "focus": focus,
+        "granted": element is not None,
+        "from": first,
+        "to": last,
+        "scopes": list(element.first("scopes") or ()) if element else [],
+        "issued_at": instant(element.issued_at) if element else None,
+        "expires_at": instant(element.expires_at) if element else None,
+    }
+
+
+def _roles(world: World, parent: str, key: str) -> list[str]:
+    element = world.graph.element(key)
+    return list(element.parents.get(parent, ())) if element else []
+
+
+def _place(place: Place) -> Document:
+    return place._asdict()
+
+
+def _via(stand: Layout, parent: str, key: str) -> list[Document]:
+    return [{"x": place.x, "y": place.y} for place in stand.bends.get((parent, key), ())]

@@ -1,0 +1,95 @@
+"""Who a principal is: what was stated of it and by whom, its aliases, what it runs as. A document, as in ``service``.
+
+It judges nothing: whether an order stands on a principal is its status.
+"""
+
+from typing import Final
+
+from lineage.core.authority.elements import Stated, cite, in_order, last_stated, stated
+from lineage.core.authority.findings import principal_findings
+from lineage.core.authority.world import World
+from lineage.core.model.events import Fact, WorkloadBound
+from lineage.core.model.references import Role
+from lineage.core.model.times import Instant, format_instant
+from lineage.serve.documents.core_documents import Document, finding_documents, instant
+from lineage.serve.queries.service import Service
+
+# What changes in the life of a principal; of all else the first stated counts (DESIGN section 3, "Several events").
+_CHANGING: Final = ("display_name", "owner", "purpose", "environment")
+
+
+def identity(service: Service, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
+    """Who a principal is; None if no fact names it.
+
+    Args:
+        service: Whose answers.
+        id_: The principal.
+        at: The instant at which a workload is bound or not. What was stated of a principal has no instant.
+        known_at: Only what was recorded by then; None: everything.
+
+    Cost:
+        That of the registrations and bindings of the party, however many facts mention it.
+    """
+    as_of = service.as_of()  # first: it claims no more than is looked up
+    key = f"principal:{id_}"
+    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+        world = reader.world()
+        reader.load_parties(world, [key])
+        party = {f"principal:{member}" for member in world.principals.party(id_)}
+        for found in reader.facts_referring(party, Role.BOUND):
+            world.add(found)
+        if not _is_told_of(world, id_) and not reader.is_named(key):
+            return None
+    return {
+        "kind": "principal",
+        "id": id_,
+        **identity_answer(world, id_, at=at),
+        "at": format_instant(at),
+        "known_at": instant(known_at),
+        "as_of": as_of,
+    }
+
+
+def identity_answer(world: World, id_: str, *, at: Instant) -> Document:
+    """The answer to ``identity``, but for what was asked and how far the projection is."""
+    principals = world.principals
+    party, facts = principals.party(id_), principals.facts_of(id_)
+    bindings = in_order(fact for member in party for fact in principals.bindings.get(member))
+    workloads = [_binding_document(fact, at) for fact in bindings]
+    workloads.sort(key=lambda one: (not one["bound"], one["workload"], one["agent"], one["since"]))
+    return {
+        "principal_kind": principals.kind(id_),
+        "registered": bool(facts),
+        **{field: _stated_document(last_stated(facts, field)) for field in _CHANGING},
+        "max_delegation_depth": _stated_document(stated(facts, "max_delegation_depth")),
+        "aliases": sorted(party - {id_}),
+        "workloads": workloads,
+        "findings": finding_documents(found for member in party for found in principal_findings(world, member)),
+    }
+
+
+def _is_told_of(world: World, id_: str) -> bool:
+    """Whether a registration or a binding names it: who has an alias stands in the registration that says so."""
+    return bool(world.principals.facts_of(id_) or world.principals.bindings.get(id_))
+
+
+def _stated_document(said: Stated | None) -> Document | None:
+    """A stated value with the fact whose word it is, or null."""
+    if said is None:
+        return None
+    return {"value": said.value, "occurred_at": format_instant(said.fact.event.occurred_at), **cite([said.fact])[0]}
+
+
+def _binding_document(fact: Fact, at: Instant) -> Document:
+    """A binding, and whether it holds at an instant: the end itself is too late, as for a token."""
+    body, since = fact.event.body, fact.event.occurred_at
+    assert isinstance(body, WorkloadBound)  # noqa: S101 (only bindings are indexed there)
+    return {
+        "agent": body.agent,
+        "workload": body.workload,
+        "key_thumbprint": body.key_thumbprint,
+        "since": format_instant(since),
+        "until": instant(body.expires_at),
+        "bound": since <= at and (body.expires_at is None or at < body.expires_at),
+        **cite([fact])[0],
+    }

@@ -1,0 +1,144 @@
+"""The fuller plan: what a responder wants to see of a reach beside what it kills. Keys that no digest covers."""
+
+from collections.abc import Collection
+from typing import Final
+
+from lineage.core.authority.elements import key_of
+from lineage.core.authority.orders import far_apart
+from lineage.core.authority.rule import ALIVE, judge_all
+from lineage.core.authority.world import World
+from lineage.core.model.events import Target
+from lineage.core.model.times import Instant, format_instant
+from lineage.core.revocation.plan_details import (
+    HOUR,
+    actions_between,
+    by_tool,
+    covered_by,
+    depths_of,
+    names_of_heads,
+    never_granted,
+    only_head,
+    shared_names,
+    tainted_by,
+)
+from lineage.core.revocation.reach import Reach
+from lineage.serve.documents.core_documents import Document, depth_documents
+from lineage.store.reading.reader import Reader
+from lineage.store.store import Store
+
+FIRST: Final = 20  # of a list that is counted beside it
+LOOKED_AT: Final = 2_000  # elements outside the kill that are read to say who uses what; more are only counted,
+COUNTED: Final = 10_000  # and so far, for each thing that they share,
+SAMPLED: Final = 100  # and so many of them read, to name some people
+
+
+def plan_details(store: Store, reader: Reader, world: World, reach: Reach, *, given_at: Instant | None) -> Document:
+    """All of it.
+
+    Args:
+        store: Where the quarantine is.
+        reader: One moment of the store.
+        world: The world that the reach was worked out in.
+        reach: What the order would kill.
+        given_at: When the order would be given, if that is not when it takes effect.
+    """
+    kills, at = reach.kills, reach.proposal.at
+    reader.load_receivers(world)
+    receivers, uncovered = covered_by(world, kills)
+    recent = actions_between(world, kills, at - HOUR, at)
+    tools = sorted(by_tool(world, recent).items(), key=lambda item: (-item[1], item[0] or ""))
+    unknown = never_granted(world, kills)
+    return {
+        "depths": depth_documents(depths_of(world, reach)),
+        "receivers": [{"receiver": name, "covers": receivers[name]} for name in sorted(receivers)],
+        "uncovered": _counted(uncovered),
+        "recent_hour": {
+            "count": len(recent),
+            "by_tool": [{"tool": tool, "count": count} for tool, count in tools],
+        },
+        "shared": shared_with_others(reader, world, kills, at),
+        "spared": reach.spared,
+        "unjudged": {**_counted(unknown), "quarantined": store.count_quarantined_holding(reach.proposal.target.id)},
+        "backdated": _backdated(world, reach, given_at),
+        "narrower": _narrower(reader, world, reach),
+    }
+
+
+def _counted(keys: list[str]) -> Document:
+    return {"count": len(keys), "first": keys[:FIRST]}
+
+
+def _backdated(world: World, reach: Reach, given_at: Instant | None) -> Document | None:
+    """How many past successes become tainted; null if it takes effect no earlier than it is given."""
+    at = reach.proposal.at
+    if given_at is None or given_at <= at:
+        return None
+    return {"effective_at": format_instant(at), "actions": tainted_by(world, reach, given_at)}
+
+
+def effect_findings(effective_at: Instant, given_at: Instant) -> list[str]:
+    """What is odd about when an order takes effect, in words."""
+    if not far_apart(effective_at, given_at):
+        return []
+    when = "before" if effective_at < given_at else "after"
+    return [f"it takes effect at {format_instant(effective_at)}, more than a year {when} it is given"]
+
+
+def shared_with_others(reader: Reader, world: World, kills: Collection[str], at: Instant) -> list[Document]:
+    """The clients, sessions and workloads of the killed elements that living elements outside the kill use too.
+
+    Where more than LOOKED_AT elements would have to be read, they are only counted, none more than COUNTED times,
+    ``complete`` is false (there are at least so many that may live), and the people are those of SAMPLED of them.
+    """
+    names = {key_of(kind, id_): Target(kind, id_) for kind, id_ in sorted(shared_names(world, kills))}
+    counts = reader.count_besides(names, kills, at, COUNTED)
+    whole = max(counts.values(), default=0) <= LOOKED_AT
+    first = reader.first_besides(counts, kills, at, LOOKED_AT + 1) if whole else []
+    whole = whole and len(first) <= LOOKED_AT
+    outside, alive = _look(reader, first if whole else _sample(reader, counts, kills, at), at)
+    users: dict[tuple[str, str], list[str]] = {}
+    for key in alive:
+        for name in shared_names(outside, (key,)):
+            users.setdefault(name, []).append(key)
+    shared = []
+    for key in sorted(counts):
+        target, using = names[key], users.get(names[key], [])
+        elements = len(using) if whole else counts[key]
+        if elements:
+            people = _people(outside, using)
+            shared.append({**target._asdict(), "elements": elements, "people": people, "complete": whole})
+    return shared
+
+
+def _sample(reader: Reader, counts: dict[str, int], kills: Collection[str], at: Instant) -> list[int]:
+    """Some of the elements outside the kill, by what most of them name."""
+    most = sorted(counts, key=lambda key: (-counts[key], key))[:FIRST]
+    found: dict[int, None] = {}
+    for key in most:
+        found.update(dict.fromkeys(reader.some_besides(key, kills, at, SAMPLED // len(most))))
+    return list(found)
+
+
+def _look(reader: Reader, hashes: list[int], at: Instant) -> tuple[World, list[str]]:
+    """Some elements: a world with them, and those that live."""
+    world = reader.world()
+    keys = reader.load_hashed(world, hashes) if hashes else set()
+    return world, [key for key, verdict in judge_all(world, keys, at).items() if verdict.state in ALIVE]
+
+
+def _people(world: World, keys: Collection[str]) -> list[str]:
+    named = {name for key in keys if (element := world.graph.element(key)) for name in element.names}
+    ids = {name.removeprefix("principal:") for name in named if name.startswith("principal:")}
+    return sorted(id_ for id_ in ids if world.principals.kind(id_) == "human")
+
+
+def _narrower(reader: Reader, world: World, reach: Reach) -> Document | None:
+    """A target that kills the same and stands for less: a token or a delegation, else a session, else a client."""
+    if not reach.kills:
+        return None
+    target = only_head(world, reach)
+    for name in names_of_heads(world, reach) if target is None else ():
+        if not reader.count_besides({f"{name.kind}:{name.id}"}, reach.kills, reach.proposal.at, 1):
+            target = name
+            break
+    return None if target is None else target._asdict()

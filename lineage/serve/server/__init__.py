@@ -1,0 +1,1 @@
+"""Starting, warming and stopping the HTTP server."""

@@ -1,0 +1,299 @@
+"""What people read: for every document of the service a page, whose first sentence is the answer.
+
+A page says what the document says, and nothing that it does not. Print it with ``soft_wrap=True``, so that a
+long id stays in one piece. Orders are in ``render_orders``, what only lists things in ``render_lists``; this
+module offers them as well.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from lineage.core.model.times import Instant, format_instant
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.text import phrases
+from lineage.serve.text.phrases import when
+from lineage.serve.text.render_lists import (
+    checked,
+    conflicts,
+    consumed,
+    counts,
+    diff,
+    doctor,
+    emitted,
+    findings,
+    quarantine,
+    retried,
+    search,
+    timeline,
+    uses,
+)
+from lineage.serve.text.render_orders import lifted, ordered, plan
+from lineage.serve.text.text_page import Page, Piece, joined, many
+
+DEEPEST: Final = 8  # hops that are moved in, each below the one before; from there it goes straight down
+ENDS: Final = 20  # hops at either end that are shown of a chain longer than both
+NAMED: Final = 4  # parties below the root that the first sentence names
+_PASSED: Final = {
+    "delegation": ", who delegated to {}",
+    "token": ", who let {} act",
+    "asserted": ", who is said to have let {} act",
+}
+_LABEL: Final = 23  # columns of the longest label beside the states and paths
+_OUTCOMES: Final = {
+    "succeeded": "was done by ",
+    "failed": "failed; it was tried by ",
+    "denied": "was denied; it was tried by ",
+}
+
+
+# Who stood behind something
+
+
+def who(doc: Document, *, at: Instant | None = None, brief: bool = False) -> Page:
+    """Who stood behind an action.
+
+    Args:
+        doc: The document of ``who``.
+        at: The instant asked about; None: now.
+        brief: The answer, the hops and what does not fit, and no more.
+    """
+    now = "now" if at is None else f"at {when(format_instant(at))}"
+    page = Page().line(*_answer(doc, now))
+    if brief:
+        _chain(page, doc, brief=True)
+        kinds = [found["kind"] for found in doc["findings"]]
+        for found in {found["kind"]: found for found in reversed(doc["findings"])}.values():
+            more = kinds.count(found["kind"]) - 1
+            also = f" (and {more:,} more)" if more else ""
+            page.line((found["kind"], "bold yellow"), f": {found['why']}{also}", lead="  - ")
+        return page
+    _warning(page, doc)
+    _circumstances(page, doc)
+    page.title("The chain, root first")
+    _chain(page, doc)
+    _authority(page, doc, now)
+    phrases.complaints(page, doc)
+    return phrases.as_of(page, doc)
+
+
+def chain(doc: Document, *, at: Instant | None = None) -> Page:
+    """Who stood behind a token or a delegation; ``at`` as for ``who``."""
+    hops = doc["chain"]
+    said: list[Piece] = [f"{doc['kind']} ", (doc["id"], "bold"), " is ", *phrases.verdict(doc)]
+    if at is not None:
+        said.append(f" at {when(format_instant(at))}")
+    if hops:
+        said += ["; it is held by ", (hops[-1]["principal"], "bold"), *_behalf(doc, hops)]
+    else:
+        said.append("; nothing says who stood behind it")
+    page = Page().line(*said, ".")
+    phrases.because(page, doc)
+    _warning(page, doc)
+    if hops:
+        page.title("The chain, root first")
+        _chain(page, doc)
+        page.line()
+        _path(page, doc)
+    phrases.complaints(page, doc)
+    return phrases.as_of(page, doc)
+
+
+def status(doc: Document) -> Page:
+    """The state of something, and because of which order."""
+    known = "" if doc["known_at"] is None else f", as known at {when(doc['known_at'])}"
+    page = Page().line(f"{doc['kind']} ", (doc["id"], "bold"), " is ", *phrases.verdict(doc),
+                       f", at {when(doc['at'])}{known}.")  # fmt: skip
+    phrases.because(page, doc)
+    phrases.gaps(page, doc)
+    return phrases.as_of(page, doc)
+
+
+def _answer(doc: Document, now: str) -> list[Piece]:
+    """The answer: what, by whom, by which authority, for whom; and whether that held then and holds now."""
+    hops, authority = doc["chain"], doc["authority"]
+    by: Piece = (hops[-1]["principal"], "bold") if hops else "nobody that any fact names"
+    under, made_for = "with no token or delegation that any fact names", ""
+    if authority["element"] is not None:
+        kind, _, id_ = authority["element"].partition(":")
+        under = f"{'with' if kind == 'token' else 'under'} {kind} {id_}"
+    if _stands_outside(hops):
+        if len(hops) > 1 and element(hops[-2]):
+            made_for = f", which was made for {hops[-2]['principal']},"
+    elif any(found["why"].startswith(f"action:{doc['action']} was done with actor ") for found in doc["findings"]):
+        # Whoever acted stands in the chain, but not at its end: the finding (wielder-mismatch) names them.
+        by = "another party of its chain, named below,"
+        made_for = f", which was made for {hops[-1]['principal']},"
+    said: list[Piece] = [(str(doc["operation"]), "bold"), f" {_OUTCOMES[doc['outcome']]}", by]
+    said += [f" {under}{made_for}", *_behalf(doc, hops), "; authority then: "]
+    then, later = authority["then_as_known_then"], authority["then_as_known_now"]
+    said += phrases.verdict(then)
+    if later != then:
+        said += [" as known then, but ", *phrases.verdict(later), " as known now"]
+    return [*said, f"; {now}: ", *phrases.verdict(authority["now"]), "."]
+
+
+def _behalf(doc: Document, hops: Sequence[Document]) -> list[Piece]:
+    """For whom, and how it came down from there."""
+    if not hops:
+        return [" for nobody that any fact names"]
+    said: list[Piece] = [" for ", (hops[0]["principal"], "bold")] if len(hops) > 1 else [" on its own account"]
+    if doc["human"] is None:
+        owner = doc["accountable"]
+        said.append(f" (no human; accountable: {f'its owner {owner}' if owner else 'nobody that any fact names'})")
+    if hops[0]["evidence"] == "asserted":
+        said.append(" (only asserted)")
+    through = [hop["principal"] for hop in (hops[1:-1] if _stands_outside(hops) else hops[1:])]
+    if through:
+        first = "it" if hops[1] is hops[-1] else through[0]  # the one that acts is named already
+        said.append(_PASSED[hops[1]["evidence"]].format(first))
+        said += [f", then {principal}" for principal in through[1:NAMED]]
+        if len(through) > NAMED:
+            said.append(f", and {len(through) - NAMED:,} more")
+    return said
+
+
+def _warning(page: Page, doc: Document) -> None:
+    """What a reader must not miss who reads no further."""
+    gaps, findings = len(doc["gaps"]), len(doc["findings"])
+    said: list[Piece] = []
+    if gaps:
+        said += [("NOT COMPLETE", "bold yellow"), f": {many(gaps, 'gap')}, below. "]
+    if findings:
+        said += [("DOES NOT FIT", "bold yellow"), f": {many(findings, 'finding')}, below."]
+    if said:
+        page.line(*said)
+
+
+def _stands_outside(hops: Sequence[Document]) -> bool:
+    """Whether the last one is named by the action alone, and by nothing that was granted."""
+    return bool(hops) and hops[-1]["evidence"] == "asserted" and element(hops[-1]) is None
+
+
+def element(hop: Document) -> str | None:
+    """The token or delegation that says so."""
+    for kind in ("delegation", "token"):
+        if hop[kind] is not None:
+            return f"{kind} {hop[kind]}"
+    return None
+
+
+def _circumstances(page: Page, doc: Document) -> None:
+    resource, decision = doc["resource"], doc["decision"]
+    page.line()
+    page.field("action", f"{doc['action']}, {doc['outcome']}, {when(doc['occurred_at'])}")
+    if doc["tool"]:
+        page.field("tool", doc["tool"])
+    if resource:
+        page.field("on", joined(filter(None, (resource["type"], resource["id"])), " "))
+    if decision is None:
+        page.field("decision", "none is known")
+        return
+    permitted = ("PERMITTED", "bold") if decision["permitted"] else ("DENIED", "bold red")
+    policy = decision.get("policy", {})
+    by = f" by policy {policy['id']}" if policy else ""
+    version = f" version {policy['version']}" if "version" in policy else ""
+    page.field("decision", permitted, f"{by}{version}, {when(decision['occurred_at'])}")
+    page.field("", f"{decision['decision']}, word of {decision['source']}")
+    if "approved_by" in decision:
+        page.field("", f"approved by {decision['approved_by']}")
+    if "reasons" in decision:
+        page.field("", f"because: {joined(decision['reasons'], '; ')}")
+    if "context" in decision:
+        page.field("", "knowing: ", joined(f"{key}={value}" for key, value in decision["context"].items()))
+
+
+def _chain(page: Page, doc: Document, *, brief: bool = False) -> None:
+    """One party under the other; of each, whose word it is, what it may do, how long, and in which state."""
+    hops = doc["chain"]
+    if not hops:
+        page.line("nobody is named", lead="  ")
+    hidden = range(ENDS, len(hops) - ENDS)
+    above: list[str] = []  # the scopes of the hop above
+    for number, hop in enumerate(hops):
+        if number == hidden.start and hidden:
+            page.line((f"... {len(hidden):,} hops not shown here: --json has all {len(hops):,}", "bold"), lead="  ")
+        if number not in hidden:
+            depth = min(number, DEEPEST)
+            lead = "  " + "   " * (depth - 1) + "└─ " if depth else "  "
+            same = number > 0 and element(hop) is not None and element(hop) == element(hops[number - 1])
+            said = word(hop, same=same)
+            if brief:
+                page.line((hop["principal"], "bold"), f"  {said}", lead=lead)
+            else:
+                page.line((hop["principal"], "bold"), f"  {hop['kind']}", lead=lead)
+                _hop(page, hop, said, above, same=same, lead="  " + "   " * depth + "  ")
+        above = hop["scopes"] or above
+
+
+def word(hop: Document, *, same: bool) -> str:
+    """By what a party stands in the chain."""
+    granted = element(hop)
+    if hop["evidence"] == "asserted":
+        return f"ASSERTED {f'as a prior actor of {granted}' if granted else 'by the action alone'}"
+    return f"{'by the same' if same else 'by'} {granted}"
+
+
+def _hop(page: Page, hop: Document, said: str, above: Sequence[str], *, same: bool, lead: str) -> None:
+    if same:
+        page.line(said, lead=lead)
+        return
+    if hop["state"] is None:
+        page.line(f"{said}, word of {hop['source']}", lead=lead)
+        return
+    until = f"until {when(hop['expires_at'])}" if hop["expires_at"] else "no expiry"
+    page.line(f"{said}: ", phrases.state(hop["state"]), f", word of {hop['source']}", lead=lead)
+    page.line(f"from {when(hop['issued_at'])}, {until}", lead=lead)
+    if not hop["scopes"]:
+        page.line("states no scopes", lead=lead)
+        return
+    kept, lost, gained = phrases.scopes(hop, above)
+    parts = [f"scopes {joined(kept, ' ') or 'none kept'}"]
+    if lost:
+        parts.append(f"lost {joined(lost, ' ')}")
+    if gained:
+        parts.append(f"NOT HELD ABOVE {joined(gained, ' ')}")
+    page.line(joined(parts, "; "), lead=lead)
+
+
+def _authority(page: Page, doc: Document, now: str) -> None:
+    authority = doc["authority"]
+    page.title(f"The authority: {authority['element'] or 'none that any fact names'}")
+    for label, key in (
+        ("then, as known then", "then_as_known_then"),
+        ("then, as known now", "then_as_known_now"),
+        (now, "now"),
+    ):
+        page.field(label, *phrases.verdict(authority[key]), width=max(_LABEL, len(label) + 2))
+        phrases.because(page, authority[key], lead=" " * (2 + _LABEL))
+    _path(page, doc)
+
+
+def _path(page: Page, doc: Document) -> None:
+    for label in ("tokens", "delegations"):
+        if doc[label]:
+            page.field(f"{label} from root", phrases.route(doc[label]), width=_LABEL)
+
+
+__all__ = [
+    "chain",
+    "checked",
+    "conflicts",
+    "consumed",
+    "counts",
+    "diff",
+    "doctor",
+    "element",
+    "emitted",
+    "findings",
+    "lifted",
+    "ordered",
+    "plan",
+    "quarantine",
+    "retried",
+    "search",
+    "status",
+    "timeline",
+    "uses",
+    "who",
+    "word",
+]

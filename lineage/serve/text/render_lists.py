@@ -1,0 +1,331 @@
+"""What people read of lists and of what was taken in: one entry after the other, and whether that is all."""
+
+from typing import Final
+
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.text import phrases
+from lineage.serve.text.phrases import when
+from lineage.serve.text.text_page import Page, Piece, joined, many
+
+_PARTITIONS: Final = 12  # of which the doctor shows the position
+_SETTING: Final = 26  # columns of the name of a setting
+_SNIPPET: Final = 300  # characters of a record in quarantine that are shown
+_WHERE: Final = ("tool", "workload", "key_thumbprint", "session")
+_TEXTS: Final = frozenset({"reasons"})  # lists of what people wrote, which has spaces in it
+_ENVELOPE: Final = frozenset({"type", "event_id", "source", "occurred_at", "txn", "traceparent", "sequence"})
+
+
+# Looking around
+
+
+def uses(doc: Document) -> Page:
+    """Where a token was used, and by whom against whom it was made for."""
+    items = doc["items"]
+    total = doc["total"]
+    times = f"more often than is counted; of {many(len(items), 'use')} here" if total is None else many(total, "time")
+    used = f" was used {times}{_strangers(items)}."
+    page = Page().line(f"{doc['kind']} ", (doc["id"], "bold"), used)
+    for item in items:
+        done = (str(item["operation"]), "bold")
+        page.line().line(f"{when(item['occurred_at'])} ", done, f" {item['outcome']}, {item['action']}")
+        actor, wielder = item["actor"], item["wielder"]
+        if actor is None:
+            page.line(f"by nobody that it names; made for {wielder or 'nobody that is named'}", lead="    ")
+        elif wielder in (None, actor):
+            page.line(f"by {actor}", lead="    ")
+        else:
+            page.line(("by ", "bold"), (actor, "bold"), f", but made for {wielder}", lead="    ")
+        where = [f"{key.replace('_', ' ')} {item[key]}" for key in _WHERE if item[key]]
+        if item["resource"]:
+            where.append(f"on {joined(filter(None, (item['resource']['type'], item['resource']['id'])), ' ')}")
+        page.line(joined([*where, f"word of {item['source']}"]), lead="    ")
+    _places(page, doc)
+    _confirmations(page, doc)
+    return phrases.whole(page, doc)
+
+
+def _places(page: Page, doc: Document) -> None:
+    """Where it was used, if in more than one place: a token that is kept and used across tools."""
+    if len(doc["places"]) > 1:
+        page.title(f"Places ({len(doc['places'])}), from {when(doc['first'])} to {when(doc['last'])}")
+        phrases.entries(page, doc["places"], _place)
+
+
+def _place(page: Page, place: Document) -> None:
+    held = [place["actor"] or "nobody that is named", place["workload"], place["key_thumbprint"]]
+    late = f", {place['used_after']:,} after it was revoked" if place["used_after"] else ""
+    page.line(
+        (place["tool"] or "no tool that is named", "bold"),
+        f" by {joined(filter(None, held))}: {many(place['count'], 'use')}{late}, {when(place['first'])} to "
+        f"{when(place['last'])}",
+        lead="  - ",
+    )
+
+
+def _confirmations(page: Page, doc: Document) -> None:
+    """Who has not enforced what revoked it."""
+    if doc["revoked_by"]:
+        page.title(f"Revoked by {joined(doc['revoked_by'])}")
+        if not doc["unconfirmed"]:
+            page.line("every receiver that covers it has enforced that, or it is over by itself", lead="  ")
+        phrases.entries(page, doc["unconfirmed"], _unconfirmed)
+    if doc["used_after"]:
+        page.line((f"used after that: {joined(doc['used_after'])}", "bold red"), lead="  ")
+
+
+def _unconfirmed(page: Page, one: Document) -> None:
+    who = one["receiver"] or "nobody who would say so"
+    page.line(f"{who}: {one['reason']} ({one['revocation']})", lead="  - ")
+
+
+def _strangers(items: list[Document]) -> str:
+    strange = sum(None not in (item["actor"], item["wielder"]) and item["actor"] != item["wielder"] for item in items)
+    return f", {strange:,} of them by another id than the one that it was made for" if strange else ""
+
+
+def timeline(doc: Document) -> Page:
+    """Every fact about a thing, in the order in which things happened."""
+    items = doc["items"]
+    told = f" is mentioned by {many(len(items), 'fact')}, the earliest first."
+    page = Page().line(f"{doc['kind']} ", (doc["id"], "bold"), told)
+    for item in items:
+        page.line()
+        page.line(f"{when(item['occurred_at'])} ", (item["type"], "bold"), f" {item['of']}")
+        _event(page, item["event"], of=item["of"])
+        page.line(f"recorded {when(item['recorded_at'])}", lead="    ")
+    return phrases.whole(page, doc)
+
+
+def diff(doc: Document) -> Page:
+    """What changed its state between two instants."""
+    items = doc["items"]
+    what = f"{many(len(items), 'thing')} changed" if items else "nothing changed"
+    page = Page().line(
+        f"From {when(doc['from'])} to {when(doc['to'])} {what} at and below {doc['kind']} ",
+        (doc["id"], "bold"),
+        ".",
+    )
+    for item in items:
+        before, after = item["from"], item["to"]
+        page.line()
+        page.line(f"{item['kind']} {item['id']}")
+        page.line(*phrases.verdict(before), (" -> ", "bold"), *phrases.verdict(after), lead="    ")
+        phrases.because(page, after, lead="    ")
+    return phrases.whole(page, doc)
+
+
+def search(doc: Document) -> Page:
+    """Ids that contain a text, as the other commands take them."""
+    items = doc["items"]
+    page = Page()
+    for item in items:
+        page.line(f"{item['kind']}:{item['id']}")
+    if not items:
+        page.line("No id contains that.")
+    return phrases.whole(page, doc)
+
+
+# What needs a look
+
+
+def quarantine(doc: Document) -> Page:
+    """Records that could not be read."""
+    total = doc["total"]
+    waiting = f"{many(total, 'record')} in quarantine: not read, not lost."
+    page = Page().line(waiting if total else "Nothing is in quarantine.")
+    for item in doc["items"]:
+        page.title(f"{item['id']}  {item['reason']}")
+        page.line(item["detail"], lead="    ")
+        page.line(f"{item['origin']}, at {item['position']}; {many(item['size'], 'byte')}, recorded "
+                  f"{when(item['recorded_at'])}", lead="    ")  # fmt: skip
+        page.line(f"sha256:{item['sha256']}", lead="    ")
+        value = item["value"]
+        if value is None:
+            page.line("what it held may not be kept: it carried a raw credential", lead="    ")
+        else:
+            cut = ""
+            if len(value) > _SNIPPET:
+                cut = f" ... (the first {_SNIPPET} of {len(value):,} characters; --json has all)"
+            encoding = " (base64)" if item["encoding"] == "base64" else ""
+            page.line(f"it says{encoding}: ", (value[:_SNIPPET], "dim"), cut, lead="    ")
+        if item["released_at"]:
+            page.line(f"taken up {when(item['released_at'])}", lead="    ")
+    if doc["items"]:
+        page.line().line("After an upgrade 'delegraph quarantine --retry' takes up what can be read by then.")
+    return phrases.whole(page, doc)
+
+
+def retried(doc: Document) -> Page:
+    """What was taken up from quarantine."""
+    page = Page().line(f"Of {many(doc['read'], 'record')} in quarantine ", (f"{doc['taken_up']:,}", "bold"),
+                       f" could be taken up; {doc['waiting']:,} still wait.")  # fmt: skip
+    return phrases.as_of(page, doc)
+
+
+def conflicts(doc: Document) -> Page:
+    """Identities under which different contents were sent."""
+    items = doc["items"]
+    page = Page().line(
+        f"{many(len(items), 'identity', 'identities')} with different contents; each content stands."
+        if items
+        else "No source has sent different contents under one identity."
+    )
+    for item in items:
+        page.title(f"{item['event_id']} of {item['source']}: {many(len(item['contents']), 'content')}")
+        for number, content in enumerate(item["contents"], 1):
+            event = content["event"]
+            left_out = [word for word, holds in (("unauthorised", not content["authorised"]),
+                        ("came by the wrong topic", content["misrouted"])) if holds]  # fmt: skip
+            note = f" ({joined(left_out)}: no part of the state)" if left_out else ""
+            page.line(f"{number}. {event['type']}, recorded {when(content['recorded_at'])}{note}", lead="  ")
+            _event(page, event)
+            page.line(f"sha256:{content['digest']}", lead="    ")
+    return phrases.whole(page, doc)
+
+
+def findings(doc: Document) -> Page:
+    """What does not fit together, by kind."""
+    items = doc["items"]
+    kinds: dict[str, list[Document]] = {}
+    for item in items:
+        kinds.setdefault(item["kind"], []).append(item)
+    page = Page().line(
+        f"{many(len(items), 'finding')}: {joined(f'{len(found):,} {kind}' for kind, found in kinds.items())}."
+        if items
+        else "Nothing was found that does not fit together."
+    )
+    for found in kinds.values():
+        page.line()
+        for item in found:
+            phrases.finding(page, item)
+    return phrases.whole(page, doc)
+
+
+# What was taken in
+
+
+def counts(doc: Document) -> Page:
+    """What became of the events that were read: every one is accounted for."""
+    page = Page()
+    if "records" in doc:
+        skipped = doc["skipped"]
+        nothing = f"{sum(skipped.values()):,} of them skipped: they say nothing of authority or action."
+        page.line(f"{many(doc['records'], 'record')} in the files, {nothing}")
+        for reason, count in skipped.items():
+            page.line(f"{count:>9,}  {reason}", lead="  ")
+    page.line(f"Read {many(doc['read'], 'event')}: ", *_outcomes(doc), ".")
+    return phrases.as_of(_remedies(page, doc), doc)
+
+
+def emitted(doc: Document) -> Page:
+    """What was published."""
+    page = Page().line(f"Read {many(doc['read'], 'event')}: ", (f"{doc['published']:,} published", "bold"),
+                       f", {len(doc['refused']):,} refused.")  # fmt: skip
+    for item in doc["refused"]:
+        place = (f"{item['file']}:{item['line']}", "bold")
+        page.line(place, f" {item['reason']}: {item['detail']}", lead="  - ")
+    return page
+
+
+def consumed(doc: Document) -> Page:
+    """What was projected, and what the store accounts for."""
+    page = Page().line(f"{many(doc['records'], 'record')} projected.")
+    if doc["outcomes"] is None:
+        return page.line("What the store holds cannot be told: it is away.")
+    page.line("All that the store has projected: ", *_outcomes(doc["outcomes"]), ".")
+    return phrases.as_of(_remedies(page, doc["outcomes"]), doc)
+
+
+def checked(doc: Document) -> Page:
+    """Whether the stored projection is what the log says."""
+    differences = doc["differences"]
+    page = Page()
+    if doc["ok"]:
+        page.line(
+            ("OK", "bold green"),
+            f": the projection says what the log says; {many(doc['records'], 'record')}.",
+        )
+    else:
+        count = many(len(differences), "difference")
+        page.line(("DIFFERENT", "bold red"), f": {count} between the projection and the log.")
+    phrases.plain(page, differences)
+    page.line(*_outcomes(doc["outcomes"]))
+    return phrases.as_of(page, doc)
+
+
+def doctor(doc: Document) -> Page:
+    """What is configured, what answers, and what does not."""
+    page = Page().line(("All is well." if doc["ok"] else "Something does not answer.", "bold"))
+    for check in doc["checks"]:
+        word: Piece = ("ok   ", "green") if check["ok"] else ("FAULT", "bold red")
+        page.line(word, f"  {check['check']}: {check['says']}", lead="  ", hang=" " * 9)
+    _where_it_stands(page, doc.get("positions", []))
+    page.title("Settings")
+    for name in ("store", "log", "trust", "source"):
+        page.field(name, doc[name] or "none", width=_SETTING)
+    for item in doc.get("settings", []):
+        if item["name"] not in doc:
+            page.field(item["name"], item["value"], width=_SETTING)
+    if given := [item for item in doc.get("settings", []) if item["from"] != "default"]:
+        page.field("given by", joined(f"{item['from']}: {item['name']}" for item in given), width=_SETTING)
+    if doc.get("config"):
+        page.field("file", doc["config"], width=_SETTING)
+    page.title("Versions")
+    known = {name: version or "not installed" for name, version in doc["versions"].items()}
+    return page.line(joined(f"{name} {version}" for name, version in known.items()), lead="  ")
+
+
+def _where_it_stands(page: Page, positions: list[Document]) -> None:
+    """The partitions, those furthest behind first where there are many; one alone is told by its check."""
+    if len({item["partition"] for item in positions}) <= 1:
+        return
+    page.title("Positions")
+    most = sorted(positions, key=lambda item: -item["behind"])[:_PARTITIONS]
+    for item in most:
+        where = f"{item['topic']}/{item['partition']}"
+        page.line(f"{where}: {item['next_offset']:,} of {item['end']:,}, {item['behind']:,} behind", lead="  ")
+    if more := len(positions) - len(most):
+        page.line(f"and {more:,} more, none further behind: --json has all", lead="  ")
+
+
+def _outcomes(doc: Document) -> list[Piece]:
+    """Every record in one of five words."""
+    said: list[Piece] = [(f"{doc['accepted']:,} accepted", "bold")]
+    for name in ("duplicates", "conflicts", "unauthorised", "quarantined"):
+        count = doc[name]
+        word = name[:-1] if count == 1 and name in ("duplicates", "conflicts") else name
+        said += [", ", (f"{count:,} {word}", "bold yellow" if count and name != "duplicates" else "")]
+    return said
+
+
+def _remedies(page: Page, doc: Document) -> Page:
+    for name, what, command in (
+        ("quarantined", "could not be read", "quarantine"),
+        ("conflicts", "came under an identity that had another content", "conflicts"),
+        ("unauthorised", "came from a source that may not say it, and are no part of the state", "findings"),
+    ):
+        if doc[name]:
+            page.line(f"{doc[name]:,} {what}: see 'delegraph {command}'.", lead="  - ")
+    return page
+
+
+def _event(page: Page, event: Document, of: str = "") -> None:
+    """What an event says, and whose word it is."""
+    page.line(joined((f"{name}: {value}" for name, value in event_fields(event, of)), "; "), lead="    ")
+    page.line(f"word of {event['source']}, {event['event_id']}", lead="    ")
+
+
+def event_fields(event: Document, of: str = "") -> list[tuple[str, str]]:
+    """What an event says, field by field, but for its envelope and the thing that it is about."""
+    fields = [name for name in event if name not in _ENVELOPE and f"{name}:{event[name]}" != of]
+    return [(name, joined(event[name], "; ") if name in _TEXTS else _value(event[name])) for name in fields]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return joined((f"{key}={_value(item)}" for key, item in value.items()), " ")
+    if isinstance(value, list):
+        return joined(map(_value, value), ", " if value and isinstance(value[0], dict) else " ")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

@@ -1,0 +1,234 @@
+"""What people read of orders: what one would kill, what one did kill, and what it stands for."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+from lineage.core.model.events import canonical_json
+from lineage.core.model.times import Instant, format_instant
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.text import phrases
+from lineage.serve.text.phrases import when
+from lineage.serve.text.render_plan import details, warnings
+from lineage.serve.text.text_page import Page, Piece, joined, many
+
+_ELEMENTS: Final = ("token", "delegation")
+
+
+def plan(
+    doc: Document,
+    *,
+    mode: str = "revoke",
+    issued_before: Instant | None = None,
+    cascade: bool = True,
+    words: Sequence[str] = (),
+    brief: bool = False,
+) -> Page:
+    """What an order would kill, what it stands for, and how to give it.
+
+    Args:
+        doc: The document of ``reach``.
+        mode: How ``reach`` was asked; the document does not say it, but its digest covers it.
+        issued_before: As ``mode``.
+        cascade: As ``mode``.
+        words: Options that the command is to repeat, such as ``--store URL``.
+        brief: What it would kill and what it stands for, and no more.
+
+    Raises:
+        ValueError: The digest is not that of such an order: a suspension must not be shown as a revocation.
+    """
+    doc = _proposed(doc, mode, issued_before, cascade)
+    target, kills = f"{doc['target']['kind']}:{doc['target']['id']}", doc["kills"]
+    suspends = doc["mode"] == "suspend"
+    page = Page().line(
+        ("Suspending " if suspends else "Revoking ", "bold"), (target, "bold"),
+        f" would {'suspend' if suspends else 'end'} {_alive(kills)}{_parties(doc)}.",
+    )  # fmt: skip
+    page.line(*_standing(doc))
+    if brief:
+        _names(page, kills)
+        return page
+    _killed(page, doc, "Would suspend" if suspends else "Would end")
+    _nearby(page, doc)
+    page.line()
+    if kills["tokens"] or kills["delegations"]:
+        over = f"all be over at {when(doc['last_expiry'])}" if doc["last_expiry"] else "never be over"
+        page.line(f"Without the order it would {over} by itself.")
+    details(page, doc)
+    _trust(page, doc)
+    warnings(page, doc)
+    page.title("To give this order, and nothing beyond what is listed here")
+    page.command(_command(doc, target, words))
+    return phrases.as_of(page, doc)
+
+
+def ordered(doc: Document, *, issued_before: Instant | None = None, cascade: bool = True, brief: bool = False) -> Page:
+    """An order that was given, and what it ends; ``brief``: the answer alone; the rest as for ``plan``."""
+    doc = _proposed(doc, doc["mode"], issued_before, cascade)
+    target = f"{doc['target']['kind']}:{doc['target']['id']}"
+    done = "suspends" if doc["mode"] == "suspend" else "ends"
+    word = "ORDERED BEFORE, and not again" if doc["repeated"] else "ORDERED"
+    page = Page().line(
+        (word, "bold"), ": ", (doc["revocation"], "bold"),
+        f" ({doc['mode']} {target}, {doc['reason']}, by {doc['ordered_by']}) is in force from "
+        f"{when(doc['effective_at'])} and {done} {_alive(doc['kills'])}.",
+    )  # fmt: skip
+    if brief:
+        return page
+    page.line(*_standing(doc))
+    _killed(page, doc, done.capitalize())
+    _nearby(page, doc)
+    page.line()
+    _trust(page, doc)
+    warnings(page, doc)
+    page.title("To look at it, to see what it ended, and whether it is over")
+    page.command(["delegraph", "status", target])
+    page.command(["delegraph", "receipt", doc["revocation"]])
+    page.command(["delegraph", "closure", doc["revocation"]])
+    if doc["mode"] == "suspend" or doc["target"]["kind"] not in _ELEMENTS:
+        page.title("To lift it")
+        page.command(["delegraph", "lift", doc["revocation"], "--by", doc["ordered_by"]])
+    return phrases.as_of(page, doc)
+
+
+def lifted(doc: Document, *, brief: bool = False) -> Page:
+    """An order that was lifted, and what that changes; ``brief``: without the lists, and how far it goes."""
+    page = Page().line(
+        ("LIFTED", "bold"), ": ", (doc["revocation"], "bold"),
+        f" ({many(doc['orders'], 'order')}) at {when(doc['lifted_at'])} by {doc['lifted_by']}.",
+    )  # fmt: skip
+    if len(doc["without_effect"]) < doc["orders"]:
+        page.line("What it suspended is as before; what it revoked stays dead, but new authority may be issued.")
+    for title, ids in () if brief else returning(doc):
+        page.title(title)
+        _names(page, ids)
+    if any(doc["stays_dead"].values()):
+        dead = {name: range(count) for name, count in doc["stays_dead"].items()}
+        page.line().line(f"Stays dead, for it was revoked: {_alive(dead)}.")
+    if brief:
+        return page
+    if doc["without_effect"]:
+        page.title("Without effect: a token or a delegation is revoked for good")
+        phrases.plain(page, doc["without_effect"])
+    return phrases.as_of(page, doc)
+
+
+def returning(doc: Document) -> list[tuple[str, Document]]:
+    """What a lift brings back, and what others hold, each under its title."""
+    found = (("comes_back", "Lives again"), ("stays_suspended", "Stays suspended by other orders"))
+    return [(f"{title}: {_alive(doc[key])}", doc[key]) for key, title in found if any(doc[key].values())]
+
+
+def _proposed(doc: Document, mode: str, issued_before: Instant | None, cascade: bool) -> Document:
+    """A document with all that its digest covers."""
+    before = None if issued_before is None else format_instant(issued_before)
+    how = {"mode": mode, "issued_before": before, "cascade": cascade}
+    covered = {"target": doc["target"], "kills": doc["kills"], **how}
+    if hashlib.sha256(canonical_json(covered)).hexdigest() != doc["plan_digest"]:
+        raise ValueError(f"the plan {doc['plan_digest']} is not one of an order with {how}")
+    return {**doc, **how}
+
+
+def _alive(kills: Document) -> str:
+    tokens, delegations = len(kills["tokens"]), len(kills["delegations"])
+    if not tokens and not delegations:
+        return "nothing that is alive"
+    counted = [many(tokens, "token")] if tokens else []
+    counted += [many(delegations, "delegation")] if delegations else []
+    return joined(counted, " and ")
+
+
+def _parties(doc: Document) -> str:
+    """Of how many, and with how much done under it."""
+    found = [many(len(doc[f"{noun}s"]), noun) for noun in ("human", "agent") if doc[f"{noun}s"]]
+    of = f", of {joined(found, ' and ')}" if found else ""
+    count = doc["actions"]["count"]
+    return f"{of}; {many(count, 'action')} {'was' if count == 1 else 'were'} done under it" if count else of
+
+
+def _standing(doc: Document) -> list[Piece]:
+    """What the order stands for."""
+    kind, id_ = doc["target"]["kind"], doc["target"]["id"]
+    on_element, before = kind in _ELEMENTS, doc["issued_before"]
+    alone = "" if doc["cascade"] else " It does not cascade: what depends on it lives on."
+    if doc["mode"] == "suspend":
+        spared = f"; what is issued at or after {when(before)} is spared" if before and not on_element else ""
+        return [("Stands until lifted", "bold"), f": then all of it is as before{spared}.{alone}"]
+    if on_element:
+        below = ", and what is derived from it later is born dead" if doc["cascade"] else ""
+        return [("For good", "bold"), f": a {kind} that is revoked never lives again{below}.{alone}"]
+    if before:
+        return [
+            ("For good", "bold"),
+            f" for what was issued before {when(before)}; new authority for {id_} is not touched.{alone}",
+        ]
+    return [
+        ("Stands until lifted", "bold"),
+        f": new authority for {id_} is born dead. What it ends stays dead, lifted or not.{alone}",
+    ]
+
+
+def _killed(page: Page, doc: Document, title: str) -> None:
+    kills, dead = doc["kills"], doc["already_dead"]
+    if doc["humans"] or doc["agents"]:
+        page.title("Whose authority")
+        for name in ("human", "agent"):
+            phrases.fields(page, name, doc[f"{name}s"])
+    if kills["tokens"] or kills["delegations"]:
+        page.title(f"{title} {_alive(kills)}")
+        _names(page, kills)
+    if dead["tokens"] or dead["delegations"]:
+        counted = _alive({name: range(count) for name, count in dead.items()})
+        page.line().line(f"Not counted: {counted} at or below it, dead already.")
+
+
+def _names(page: Page, kills: Document) -> None:
+    for name in ("delegation", "token"):
+        phrases.fields(page, name, kills[f"{name}s"])
+
+
+def _nearby(page: Page, doc: Document) -> None:
+    """What was done under it, and what is close to it and lives on."""
+    actions = doc["actions"]
+    if actions["count"]:
+        shown = f", the latest {len(actions['recent'])}" if len(actions["recent"]) < actions["count"] else ""
+        page.title(f"Done under it: {many(actions['count'], 'action')}{shown}, latest first")
+        for action in actions["recent"]:
+            by = f" by {action['actor']}" if action["actor"] else ""
+            page.line(
+                f"{when(action['occurred_at'])} ", (str(action["operation"]), "bold"),
+                f" {action['outcome']}, {action['action']}{by}", lead="  ", hang="    ",
+            )  # fmt: skip
+    else:
+        page.line().line("No action is known to have been done under it.")
+    if doc["survivors"]:
+        page.title(f"Survivors ({len(doc['survivors'])}): close to it, and alive after it")
+        phrases.plain(page, [f"{one['kind']} {one['id']}: {one['why']}" for one in doc["survivors"]])
+    elif doc["target"]["kind"] in _ELEMENTS:
+        page.line("What does not depend on it lives on.")
+    else:
+        page.line("No survivors: nothing bound to it, owned by it or recorded under it would stay alive.")
+
+
+def _trust(page: Page, doc: Document) -> None:
+    if doc["trust"] is None:
+        page.line(
+            ("No trust file is in force", "bold yellow"),
+            ": every source may say everything, and all of it counts. Name one: --trust, DELEGRAPH_TRUST.",
+        )
+    else:
+        page.line(f"Trust file in force: {doc['trust']}")
+
+
+def _command(doc: Document, target: str, words: Sequence[str]) -> list[str]:
+    said = ["delegraph", "revoke", target, *words]
+    for option, key, blank in (("--reason", "reason", "REASON"), ("--by", "ordered_by", "human:YOU")):
+        if option not in words:
+            said += [option, doc.get(key, blank)]
+    if doc["mode"] != "revoke":
+        said += ["--mode", doc["mode"]]
+    if doc["issued_before"]:
+        said += ["--issued-before", when(doc["issued_before"])]
+    if not doc["cascade"]:
+        said.append("--no-cascade")
+    return [*said, "--execute", "--plan-digest", doc["plan_digest"]]

@@ -1,0 +1,116 @@
+"""What people read of revocations: what one ended, whether it is over, and the list of all."""
+
+from typing import Final
+
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.text import phrases
+from lineage.serve.text.phrases import when
+from lineage.serve.text.render_plan import depths
+from lineage.serve.text.text_page import Page, joined, many
+
+_VERDICTS: Final = {"CLOSED": "bold green", "PARTIAL": "bold red", "UNKNOWN": "bold yellow"}
+REASONS: Final = {
+    "pending": "has not answered",
+    "overdue": "has not answered, and its deadline has passed",
+    "rejected": "refuses",
+    "used-after-revocation": "said enforced, and it was used since",
+    "uncovered": "no registered receiver covers it",
+    "not-in-force": "the order on it is not in effect yet",
+}
+
+
+def receipt(doc: Document) -> Page:
+    """A receipt in a few numbers."""
+    page = Page().line(("Receipt of ", "bold"), (doc["revocation"], "bold"), f", at {when(doc['at'])}.")
+    for order in doc["orders"]:
+        page.line(_order(order), lead="  ")
+    page.line()
+    page.line(f"It ends {many(doc['elements'], 'element')}", _states(doc["states"]), ".")
+    if doc["born_dead"]:
+        dead = doc["born_dead"]
+        page.line(f"{dead:,} of them {'was' if dead == 1 else 'were'} issued after it took effect: born dead.")
+    depths(page, doc["depths"])
+    page.title("Digest of the lines, as --json prints them")
+    page.line(f"sha256:{doc['digest']}", lead="  ")
+    return phrases.as_of(page, doc)
+
+
+def _states(states: Document) -> str:
+    return f": {joined(f'{count:,} {state}' for state, count in states.items())}" if states else ""
+
+
+def _order(order: Document) -> str:
+    """An order in one line."""
+    alone = "" if order["cascade"] else ", without cascade"
+    lifted = f", lifted at {when(order['lifted_at'])}" if order["lifted_at"] else ""
+    return (
+        f"{order['mode']} {order['target']['kind']}:{order['target']['id']}{alone} ({order['reason']}, by "
+        f"{order['ordered_by']}), ordered at {when(order['ordered_at'])}, in force from {when(order['in_force_at'])}"
+        f"{lifted}"
+    )
+
+
+def closure(doc: Document) -> Page:
+    """Whether a revocation is over, and what is open."""
+    page = Page().line((doc["verdict"], _VERDICTS[doc["verdict"]]), ": ", (doc["revocation"], "bold"), _verdict(doc))
+    page.line(f"Ordered at {when(doc['ordered_at'])}, in force from {when(doc['in_force_at'])}{_interval(doc)}.")
+    if doc["receivers"]:
+        page.title("Receivers")
+        phrases.entries(page, doc["receivers"], _receiver)
+    else:
+        page.line().line("No receiver is registered: nobody can say that anything was enforced.")
+    if doc["open"]:
+        page.title(f"Open ({len(doc['open']):,})")
+        phrases.entries(page, doc["open"], _open)
+    if doc["reopened_by"]:
+        page.title(f"Reopened by {many(len(doc['reopened_by']), 'action')}")
+        phrases.plain(page, doc["reopened_by"])
+    phrases.findings(page, doc)
+    return phrases.as_of(page, doc)
+
+
+def _verdict(doc: Document) -> str:
+    ended = many(doc["elements"], "element")
+    if doc["verdict"] == "CLOSED":
+        return f" is over since {when(doc['closed_at'])}; it ended {ended}."
+    if doc["verdict"] == "PARTIAL":
+        return f" is not over: it ends {ended}, and not all of it is enforced."
+    return f" cannot be said to be over: it ends {ended}, and nobody answers for some of it."
+
+
+def _interval(doc: Document) -> str:
+    if doc["seconds"] is None:
+        return ""
+    last = "the last receiver enforced it" if doc["verdict"] == "CLOSED" else "so far the last word of a receiver came"
+    return f"; {last} {doc['seconds']:,.3f} s after the order"
+
+
+def _receiver(page: Page, one: Document) -> None:
+    numbers = joined(f"{one[name]:,} {name}" for name in ("delivered", "enforced", "rejected", "pending"))
+    page.line((one["receiver"], "bold"), f" covers {one['covers']:,}: {numbers}", lead="  ")
+
+
+def _open(page: Page, one: Document) -> None:
+    who = f"{one['receiver']} " if "receiver" in one else ""
+    page.line(f"{one['kind']}:{one['id']}: {who}{REASONS[one['reason']]}", lead="  - ")
+
+
+def revocations(doc: Document) -> Page:
+    """All orders, the latest first."""
+    items = doc["items"]
+    page = Page().line(f"{many(doc['total'], 'order')}, the latest first." if doc["total"] else "Nothing was ordered.")
+    phrases.entries(page, items, _revocation)
+    return phrases.whole(page, doc)
+
+
+def _revocation(page: Page, item: Document) -> None:
+    page.line()
+    still_open = f", {item['open']:,} open" if item["open"] else ""
+    page.line(
+        (item["revocation"], "bold"), "  ", (item["verdict"], _VERDICTS[item["verdict"]]),
+        f"  {many(item['elements'], 'element')}{still_open}",
+    )  # fmt: skip
+    page.line(_order(item), lead="  ")
+
+
+__all__ = ["REASONS", "closure", "receipt", "revocations"]

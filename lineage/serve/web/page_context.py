@@ -1,0 +1,233 @@
+"""What each page shows beside its document: the sentence, and more documents about the same thing."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
+from uuid import uuid4
+
+from lineage.core.authority.elements import ELEMENT_KINDS, key_of
+from lineage.core.model.times import format_instant, parse_instant
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.api.order_endpoints import REASONS
+from lineage.serve.queries.graph_view import MOST
+from lineage.serve.text import render_lists, render_revocations
+from lineage.serve.web import glossary, linked_text, view_models
+from lineage.serve.web.links import Links
+from lineage.serve.web.page_endpoint import Asked, first_entry
+
+ENDS: Final = 20  # hops at either end that are shown of a chain longer than both
+AROUND: Final = 100  # elements of the graph that is asked when they were valid; more for a longer chain
+MANY: Final = 5_000  # facts that mention something; of more its actions are not listed beside it
+OPEN: Final = 100  # of what is open at receivers, on one page
+FEW: Final = 20  # entries of what is shown beside something
+
+Shown = Mapping[str, Any]
+_OF_A_CASE: Final = ("principal", "delegation", "token", "scope", "word of", "gap", "finding", "as of", "as known at")
+
+
+def who(asked: Asked) -> Shown:
+    """An action."""
+    doc = asked.document
+    done = asked.more("/timeline", of=f"action:{doc['action']}")
+    recorded = [item["recorded_at"] for item in (done or {"items": []})["items"] if item["type"] == "action.performed"]
+    return {
+        "said": linked_text.of_who(doc, asked.at, _people(asked, doc)),
+        "moments": [
+            {"name": "when it was done", "at": doc["occurred_at"], "known_at": None},
+            *({"name": "as known then", "at": doc["occurred_at"], "known_at": one} for one in sorted(recorded)[:1]),
+        ],
+        **_chain(asked, doc["authority"]["element"], [(doc["occurred_at"], "done")]),
+    }
+
+
+def chain(asked: Asked) -> Shown:
+    """A token or a delegation."""
+    doc = asked.document
+    of = f"{doc['kind']}:{doc['id']}"
+    return {
+        "said": linked_text.of_chain(doc, asked.at, _people(asked, doc)),
+        "of": of,
+        "uses": asked.more("/uses", of=of),
+        **_chain(asked, of, []),
+    }
+
+
+def status(asked: Asked) -> Shown:
+    """A principal, session or client; a token or delegation too."""
+    doc = asked.document
+    of = f"{doc['kind']}:{doc['id']}"
+    because = doc["because"] or {}
+    links = {because["revocation"]: asked.links.of("revocation", because["revocation"])} if because else {}
+    with asked.site.service.store.reader(trust=None) as reader:
+        many = reader.is_mentioned_more_than(key_of(doc["kind"], doc["id"]), MANY)
+    return {
+        "said": linked_text.of_status(doc, links),
+        "too_many": many,
+        "of": of,
+        "is_element": doc["kind"] in ELEMENT_KINDS,
+        "identity": asked.more("/identity", of=of) if doc["kind"] == "principal" else None,
+        "actions": None if many else asked.more("/actions", of=of, limit=str(FEW)),
+        "graph": asked.more("/graph", of=of, most="40"),
+    }
+
+
+def uses(asked: Asked) -> Shown:
+    """Where a token was used."""
+    doc = asked.document
+    return {"of": f"{doc['kind']}:{doc['id']}", "sentence": linked_text.sentence(render_lists.uses(doc))}
+
+
+def timeline(asked: Asked) -> Shown:
+    """Every fact about a thing."""
+    doc = asked.document
+    of = f"{doc['kind']}:{doc['id']}"
+    return {
+        "of": of,
+        "look": _look(asked),
+        "facts": [{**item, "fields": view_models.fields(item["event"], item["of"])} for item in doc["items"]],
+    }
+
+
+def _look(asked: Asked) -> Callable[[str, str, str | None], str]:
+    """The address of the page of a thing at another moment."""
+
+    def look(of: str, at: str, known_at: str | None) -> str:
+        return Links(at, known_at).key(of) or asked.links.to("/timeline", of=of, at=at, known_at=known_at)
+
+    return look
+
+
+def diff(asked: Asked) -> Shown:
+    """What changed between two instants."""
+    doc = asked.document
+    links = {doc["id"]: asked.links.of(doc["kind"], doc["id"])}
+    between = (asked.query.text("from"), asked.query.text("to"))
+    return {"of": f"{doc['kind']}:{doc['id']}", "sentence": linked_text.of_diff(doc, links), "between": between}
+
+
+def graph(asked: Asked) -> Shown:
+    """The graph around a thing."""
+    doc = asked.document
+    return {
+        "of": f"{doc['kind']}:{doc['id']}",
+        "drawing": view_models.drawing(doc),
+        "hangs_on": view_models.hangs_on(doc),
+    }
+
+
+def reach(asked: Asked, *, new: Collection[str] = ()) -> Shown:
+    """What an order would kill, and the form that gives it; ``new``: what a plan that was looked at did not list."""
+    doc = asked.document
+    mode = asked.query.text("mode") or "revoke"
+    issued_before, cascade = asked.query.instant("issued_before"), asked.query.flag("cascade", default=True)
+    target = doc["target"]
+    links = {target["id"]: asked.links.of(target["kind"], target["id"])}
+    return {
+        "of": f"{target['kind']}:{target['id']}",
+        "said": linked_text.of_plan(doc, mode=mode, issued_before=issued_before, cascade=cascade, links=links),
+        "how": {"mode": mode, "issued_before": asked.query.text("issued_before"), "cascade": cascade},
+        "ahead": asked.query.flag("unseen", default=False),
+        "elements": view_models.totals(doc["kills"]),
+        "kills": view_models.killed(doc, new),
+        "reasons": REASONS,
+        "four_eyes": asked.site.four_eyes,
+        "filled": {"reason": "", "note": ""},
+        "key": str(uuid4()),  # makes one order of a form that is sent twice
+    }
+
+
+def revocation(asked: Asked) -> Shown:
+    """Whether a revocation is over."""
+    doc = asked.document
+    start = first_entry(asked.query)
+    liftable = [one for one in doc["orders"] if one["mode"] == "suspend" or one["target"]["kind"] not in ELEMENT_KINDS]
+    lifted = [one for one in liftable if one["lifted_at"] and parse_instant(one["lifted_at"]) <= asked.query.now]
+    return {
+        "said": linked_text.of_closure(doc),
+        "start": start,
+        "open_here": doc["open"][start : start + OPEN],
+        "next": start + OPEN if len(doc["open"]) > start + OPEN else None,
+        "open_words": render_revocations.REASONS,
+        "liftable": len(lifted) < len(liftable),
+        "lifted_at": max(one["lifted_at"] for one in lifted) if 0 < len(lifted) == len(doc["orders"]) else None,
+        "for_good": not liftable,
+    }
+
+
+def whole_case(asked: Asked) -> Shown:
+    """A case to be kept."""
+    doc = asked.document
+    return {
+        "facts": [{**item, "fields": view_models.fields(item["event"], item["of"])} for item in doc["facts"]["items"]],
+        "hops": view_models.hops(doc["answer"]) if "chain" in doc["answer"] else [],
+        "drawing": view_models.drawing(doc["graph"]) if doc["graph"] else None,
+        "hangs_on": view_models.hangs_on(doc["graph"]) if doc["graph"] else {},
+        "meanings": glossary.STATES | {word: glossary.TERMS[word] for word in _OF_A_CASE},
+        "chart": view_models.validity(
+            doc["answer"], doc["graph"], _marks(doc["answer"]), besides=[(doc["at"], "as of")]
+        )
+        if "chain" in doc["answer"]
+        else None,
+    }
+
+
+def search(asked: Asked) -> Shown:
+    """Ids that contain a text, by kind."""
+    return {"q": asked.query.text("q"), "kinds": _by_kind(asked.document["items"])}
+
+
+def _marks(answer: Document) -> list[tuple[str, str]]:
+    return [(answer["occurred_at"], "done")] if "occurred_at" in answer else []
+
+
+def nothing(_asked: Asked) -> Shown:
+    """What the document says is all there is to show."""
+    return {}
+
+
+def conflicts(asked: Asked) -> Shown:
+    """Identities under which different contents were sent."""
+    return {
+        "said_by": [[view_models.fields(one["event"]) for one in item["contents"]] for item in asked.document["items"]]
+    }
+
+
+def findings(asked: Asked) -> Shown:
+    """What does not fit, by kind."""
+    return {"kinds": _by_kind(asked.document["items"])}
+
+
+def _by_kind(items: list[Document]) -> dict[str, list[Document]]:
+    kinds: dict[str, list[Document]] = {}
+    for item in items:
+        kinds.setdefault(item["kind"], []).append(item)
+    return kinds
+
+
+def _chain(asked: Asked, around: str | None, marks: list[tuple[str, str]]) -> Shown:
+    """The chain, and when what it rests on was valid: what the graph around its authority says."""
+    first, hidden, last = view_models.cut(view_models.hops(asked.document), ENDS)
+    # Half of a graph at most is what it stands on.
+    most = max(2 * (len(asked.document["tokens"]) + len(asked.document["delegations"]) + 1), AROUND)
+    graph = None if around is None else asked.more("/graph", of=around, most=str(min(most, MOST)))
+    if asked.at is not None:
+        marks = [*marks, (format_instant(asked.at), "asked about")]
+    now = [] if asked.at is not None else [(format_instant(asked.query.now), "now")]
+    chart = view_models.validity(asked.document, graph, marks, besides=now)
+    return {"first_hops": first, "hidden_hops": hidden, "last_hops": last, "chart": chart}
+
+
+def _people(asked: Asked, doc: Document) -> dict[str, str]:
+    """Where what a sentence names leads."""
+    links = {hop["principal"]: asked.links.of("principal", hop["principal"]) for hop in doc["chain"]}
+    links |= {id_: asked.links.of("token", id_) for id_ in doc["tokens"]}
+    links |= {id_: asked.links.of("delegation", id_) for id_ in doc["delegations"]}
+    if doc.get("authority", {}).get("element"):
+        kind, _, id_ = doc["authority"]["element"].partition(":")
+        links[id_] = asked.links.of(kind, id_)
+    authority = doc.get("authority", {})
+    for verdict in (doc, *(said for said in authority.values() if isinstance(said, dict))):
+        if because := verdict.get("because"):
+            links[because["revocation"]] = asked.links.of("revocation", because["revocation"])
+            links[because["ordered_by"]] = asked.links.of("principal", because["ordered_by"])
+    links.pop(doc.get("id"), None)
+    return links

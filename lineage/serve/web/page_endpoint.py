@@ -1,0 +1,214 @@
+"""The pages of questions: each is the document of the API, put into a template (DESIGN section 8).
+
+A page asks by ``answered``, as the API does; what it shows beside its document it asks by the same functions.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from lineage.core.model.times import Instant
+from lineage.deliver.http.callers import Caller, Role
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.api.questions import QUESTIONS
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.error_responses import NotFoundError
+from lineage.serve.http.core.parameters import TIMES
+from lineage.serve.http.core.query import Parameter, ParameterError, Query
+from lineage.serve.http.core.question import Answer, Question, answered
+from lineage.serve.web.form_input import as_meant
+from lineage.serve.web.links import Links
+from lineage.serve.web.templating import environment
+
+MOMENT: Final = frozenset({"at", "known_at"})
+# A form of a page of ours says where it is from (Origin), or its order would be refused.
+HEADERS: Final = {"Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
+TEMPLATES: Final = environment()
+ASKED: Final = {question.path: question for question in QUESTIONS}
+
+FROM_ENTRY: Final = Parameter("after", {"type": "integer"}, "So many entries stood on the pages before.")
+_MOST_ENTRIES: Final = 100_000_000
+
+View = Callable[["Asked"], Mapping[str, Any]]
+"""What a page shows beside its document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a page was asked, and how it asks for more.
+
+    Attributes:
+        site: What is served.
+        caller: Who asks.
+        query: What is asked.
+        document: The answer.
+        links: Where things lead.
+    """
+
+    site: Site
+    caller: Caller
+    query: Query
+    document: Document
+    links: Links
+
+    @property
+    def at(self) -> Instant | None:
+        """The instant asked about; None: now."""
+        return self.query.instant("at")
+
+    def more(self, path: str, **params: str | None) -> Document | None:
+        """Another document, at the moment of this one where it knows moments; None if no fact names the thing."""
+        question = ASKED[path]
+        known = {parameter.name for parameter in question.parameters}
+        said = {"at": self.links.at, "known_at": self.links.known_at, **params}
+        items = [(name, value) for name, value in said.items() if value and name in known]
+        query = Query(items, question.parameters, now=self.query.now)
+        try:
+            return question.ask(self.site, self.caller, query)
+        except NotFoundError:
+            return None
+
+
+def page_of(
+    site: Site,
+    path: str,
+    template: str,
+    view: View,
+    *,
+    besides: tuple[Parameter, ...] = (),
+    links: type[Links] = Links,
+) -> Callable[[Request], Awaitable[Response]]:
+    """What answers a page.
+
+    Args:
+        site: What is served.
+        path: The question.
+        template: How it is shown.
+        view: What is shown beside the document.
+        besides: Parameters that say how it is shown.
+        links: Where things lead.
+    """
+    question: Question = ASKED[path]
+    single = next((name for name in question.about if _is_repeatable(question, name)), None)
+
+    async def page(request: Request) -> Response:
+        request = as_typed(request)
+        if single is not None and len(request.query_params.getlist(single)) > 1:
+            raise ParameterError(single, f"a page shows one; ask /v1{path} for several")
+        answer = await answered(site, question, request, besides=(*TIMES, *besides))
+        aside = {parameter.name for parameter in besides}
+        leading = links(answer.query.text("at"), answer.query.text("known_at"))
+        moves = {parameter.name for parameter in question.parameters} & MOMENT
+        return await site.workers.run(_written, site, request, answer, template, view, leading, moves, aside)
+
+    return page
+
+
+def first_entry(query: Query) -> int:
+    """How many entries stood on the pages before."""
+    return query.number("after", default=1, most=_MOST_ENTRIES) if query.text("after") else 0
+
+
+def as_typed(request: Request) -> Request:
+    """A request as whoever filled in the form meant it."""
+    said = as_meant(request.query_params.multi_items())
+    return Request({**request.scope, "query_string": urlencode(said).encode()})
+
+
+def _is_repeatable(question: Question, name: str) -> bool:
+    return any(parameter.name == name and parameter.repeatable for parameter in question.parameters)
+
+
+def _written(
+    site: Site,
+    request: Request,
+    answer: Answer,
+    template: str,
+    view: View,
+    links: Links,
+    moves: Collection[str],
+    aside: Collection[str],
+) -> Response:
+    asked = Asked(site, answer.caller, answer.query, answer.document, links)
+    context = {"doc": answer.document, **view(asked)}
+    return written(request, template, context, caller=answer.caller, links=links, moves=moves, aside=aside)
+
+
+def templates() -> Iterator[str]:
+    """Read every template, one after the other: the first page that shows one does not have to."""
+    for name in TEMPLATES.list_templates():
+        TEMPLATES.get_template(name)
+        yield name
+
+
+def written(
+    request: Request,
+    template: str,
+    context: Mapping[str, Any],
+    *,
+    caller: Caller | None,
+    links: Links | None = None,
+    moves: Collection[str] = MOMENT,
+    aside: Collection[str] = (),
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A template as a response.
+
+    Args:
+        request: What is answered.
+        template: Its name.
+        context: What it is given beside what every page is.
+        caller: Who asks; None: nobody that is known.
+        links: Where things lead.
+        moves: Which parts of the moment the document depends on.
+        aside: Parameters that the document does not know.
+        status: The HTTP status.
+        headers: More headers.
+    """
+    links = links or Links()
+    said = [(name, value) for name, value in request.query_params.multi_items() if name not in ("at", "known_at")]
+    moment = [
+        (name, value) for name, value in (("at", links.at), ("known_at", links.known_at)) if value and name in moves
+    ]
+    asked = [(name, value) for name, value in said if name not in aside] + moment
+    given = {
+        "caller": caller,
+        "navigable": caller is not None,
+        "may_order": caller is not None and Role.RESPONDER in caller.roles,
+        "links": links,
+        "moves": moves,
+        "path": path_of(request),
+        "kept": said,
+        "here": lambda **params: here(request, **params),
+        "api": f"/v1{path_of(request)}" + (f"?{urlencode(asked)}" if asked else ""),
+        "after": request.query_params.get("after"),
+        "address": "",
+        **context,
+    }
+    parts = TEMPLATES.get_template("parts.html").make_module(given)
+    html = TEMPLATES.get_template(template).render(parts=parts, **given)
+    return HTMLResponse(html, status_code=status, headers={**HEADERS, **(headers or {})})
+
+
+def here(request: Request, **params: object) -> str:
+    """The address of the same page, now, but for some parameters; of a list its beginning."""
+    gone = {"at", "known_at", "after", *params}
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in gone]
+    said = [*kept, *((name, value) for name, value in params.items() if value not in (None, ""))]
+    return path_of(request) + (f"?{urlencode(said)}" if said else "")
+
+
+def path_of(request: Request) -> str:
+    """The path of a request as it stands in an address: an id in it may hold anything."""
+    return quote(request.scope["path"], safe="/:@!$'()*,;=~")
+
+
+def add(router: APIRouter, path: str, page: Callable[[Request], Awaitable[Response]]) -> None:
+    """Serve a page."""
+    router.add_api_route(path, page, methods=["GET"], include_in_schema=False, response_model=None)

@@ -1,0 +1,278 @@
+"""What a page shows of a document beside the document itself: pure functions of it, so that no template computes."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final
+from unicodedata import east_asian_width
+
+from lineage.core.model.times import format_instant, parse_instant
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.text import phrases, render_chain, render_lists
+
+WIDTH: Final = 1_000  # units across the chart of validity
+_SEEN: Final = 4  # units of the shortest bar
+_BEFORE: Final = 0.06  # of the span that is shown, in front of the first moment
+_BEHIND: Final = 0.22  # and behind the last
+_STRETCH: Final = 6  # times the span of what matters, that the scale may grow for what is shown besides
+_MINUTE: Final = 60_000_000
+_ENDED: Final = ("revoked", "cascaded", "suspended")
+_LAST: Final = parse_instant("9999-12-31T23:59:59Z")
+
+
+def hops(doc: Document) -> list[Document]:
+    """The chain as it is shown: of each party by what it stands there, and which scopes it kept, lost and gained."""
+    shown: list[Document] = []
+    above: Sequence[str] = ()
+    before: str | None = None
+    for hop in doc["chain"]:
+        element = render_chain.element(hop)
+        same = element is not None and element == before
+        kept, lost, gained = phrases.scopes(hop, [] if same else above)
+        shown.append(
+            {
+                **hop,
+                "element": _key(hop),
+                "same": same,
+                "word": render_chain.word(hop, same=same),
+                "kept": kept,
+                "lost": lost,
+                "gained": gained,
+            }
+        )
+        above = hop["scopes"] or above
+        before = element
+    return shown
+
+
+def cut(items: Sequence[Document], ends: int) -> tuple[list[Document], int, list[Document]]:
+    """The two ends of a long list, and how many are left out between them."""
+    if len(items) <= 2 * ends:
+        return list(items), 0, []
+    return list(items[:ends]), len(items) - 2 * ends, list(items[-ends:])
+
+
+def _key(hop: Document) -> str | None:
+    return next((f"{kind}:{hop[kind]}" for kind in ("delegation", "token") if hop[kind] is not None), None)
+
+
+# The chart of validity
+
+
+def validity(
+    doc: Document, graph: Document | None, marks: Sequence[tuple[str, str]], *, besides: Sequence[tuple[str, str]] = ()
+) -> Document | None:
+    """When each token and delegation that led to something was valid, as bars on one scale; None if nothing says.
+
+    A bar ends, or goes on in another colour, where an order took effect: what was valid then stays valid then.
+
+    Args:
+        doc: The document of ``who`` or ``chain``.
+        graph: The graph around it, which says it of each of its tokens and delegations; None: the hops alone.
+        marks: Moments that matter, each with what it is called.
+        besides: Moments that are shown as well, unless the bars would be too short to read with them.
+    """
+    elements, left_out = _timed(doc, graph)
+    if not elements:
+        return None
+    moments = {name: parse_instant(moment) for moment, name in marks}
+    starts = [parse_instant(one["issued_at"]) for one in elements.values()]
+    first, last = min([*starts, *moments.values()]), max([*starts, *moments.values()])
+    near = first + _STRETCH * max(last - first, _MINUTE)
+    also = {name: found for moment, name in besides if first <= (found := parse_instant(moment)) <= near}
+    orders = [parse_instant(one["because"]["effective_at"]) for one in elements.values() if one.get("because")]
+    last = max([last, *also.values(), *(one for one in orders if one <= near)])
+    span = max(last - first, _MINUTE)
+    left, right = max(first - int(span * _BEFORE), 0), min(last + int(span * _BEHIND), _LAST)
+
+    def across(moment: int) -> int:
+        return round(WIDTH * (min(max(moment, left), right) - left) / (right - left))
+
+    rows = [_bar(key, one, across) for key, one in elements.items()]
+    return {
+        "width": WIDTH,
+        "rows": rows,
+        "marks": [{"x": across(moment), "name": name} for name, moment in {**moments, **also}.items()],
+        "begins": format_instant(left),
+        "ends": format_instant(right),
+        "ended": _looks(row["state"] for row in rows if row["dead_width"] and row["dead_x"] < WIDTH),
+        "left_out": left_out,
+    }
+
+
+def _bar(key: str, one: Document, across: Callable[[int], int]) -> Document:
+    """One bar: from the issue to the end that was stated, and from where an order ended it."""
+    begins, because = parse_instant(one["issued_at"]), one.get("because")
+    ends = _LAST if one["expires_at"] is None else parse_instant(one["expires_at"])
+    dead_at = None if because is None else max(parse_instant(because["effective_at"]), begins)
+    stops = ends if dead_at is None else min(dead_at, ends)
+    return {
+        "key": key,
+        "state": one["state"],
+        "look": one["state"] if one["state"] in ("unknown", "not_yet_valid") else "active",
+        "issued_at": one["issued_at"],
+        "expires_at": one["expires_at"],
+        "dead_at": None if dead_at is None else format_instant(dead_at),
+        "x": across(begins),
+        "width": _wide(across(stops) - across(begins), at_all=stops > begins),
+        "dead_x": 0 if dead_at is None else across(stops),
+        "dead_width": 0 if dead_at is None else _wide(across(ends) - across(stops), at_all=ends > stops),
+    }
+
+
+def _wide(width: int, *, at_all: bool) -> int:
+    """So wide, and what is there at all can be seen."""
+    return max(width, _SEEN) if at_all else 0
+
+
+def _looks(states: Iterable[str]) -> list[str]:
+    """How what orders ended is drawn: one colour for what is dead, one for what is suspended."""
+    return sorted({"suspended" if state == "suspended" else "revoked" for state in states})
+
+
+def _timed(doc: Document, graph: Document | None) -> tuple[dict[str, Document], int]:
+    """What is known to have been issued, by key: delegations, then tokens, each root first; and how many are left out.
+
+    Left out is what the graph does not reach, unless its hop says all: not when an order ended it.
+    """
+    nodes = {node["key"]: node for node in (graph["nodes"] if graph else ())}
+    hops = {key: hop for hop in doc["chain"] if (key := _key(hop)) is not None}
+    whole = {key: hop for key, hop in hops.items() if hop["state"] not in _ENDED or hop.get("because")}
+    led = [f"delegation:{id_}" for id_ in doc["delegations"]] + [f"token:{id_}" for id_ in doc["tokens"]]
+    found = {key: nodes.get(key) or whole.get(key) for key in (*led, *hops)}
+    timed = {key: one for key, one in found.items() if one is not None and one["issued_at"] is not None}
+    return timed, sum(one is None for one in found.values())
+
+
+# What an event says
+
+_PARTIES: Final = (
+    "subject", "actor", "delegator", "delegatee", "on_behalf_of", "approved_by", "ordered_by", "lifted_by", "owner",
+    "agent", "principal", "workload",
+)  # fmt: skip
+_KINDS: Final = {
+    **dict.fromkeys(_PARTIES, "principal"),
+    **{name: name for name in ("token", "delegation", "decision", "action", "revocation", "session", "client")},
+    "parent_action": "action",
+}
+
+
+def fields(event: Document, of: str = "") -> list[tuple[str, str, str]]:
+    """What an event says, field by field; of an id also of which kind it is (else empty), so that it can be a link."""
+    said = render_lists.event_fields(event, of)
+    return [
+        (name, phrases.when(value) if name.endswith("_at") else value, _KINDS.get(name, "")) for name, value in said
+    ]
+
+
+def totals(kills: Document) -> int:
+    """How many elements a plan lists."""
+    return len(kills["tokens"]) + len(kills["delegations"])
+
+
+def killed(plan: Document, new: Collection[str]) -> list[Document]:
+    """What a plan lists, element by element; first what is new in it."""
+    listed = [
+        {"kind": kind, "id": id_, "new": f"{kind}:{id_}" in new}
+        for kind, ids in (("delegation", plan["kills"]["delegations"]), ("token", plan["kills"]["tokens"]))
+        for id_ in ids
+    ]
+    return sorted(listed, key=lambda one: not one["new"])
+
+
+# The graph as a table, and as a drawing
+
+
+def hangs_on(graph: Document) -> dict[str, Document]:
+    """What each element of a graph hangs on: what is shown of it, and how many more."""
+    found: dict[str, Document] = {node["key"]: {"shown": [], "more": 0} for node in graph["nodes"]}
+    for edge in graph["edges"]:
+        found[edge["to"]]["shown"].append({"key": edge["from"], "roles": edge["roles"]})
+    for one in graph["collapsed"]:
+        if one["where"] == "above":
+            found[one["of"]]["more"] += one["count"]
+    return found
+
+
+NODE: Final = (240, 40)  # units, width and height of a node
+COLLAPSED: Final = 90  # units, width of a node that stands for others
+_MARGIN: Final = 16
+_SHOWN: Final = 34  # columns of an id that fit into a node; the table beside has all of it
+_EASE: Final = 30  # and that fit as they are; more are drawn as narrow as they have to be
+
+
+def drawing(doc: Document) -> Document:
+    """The graph as shapes: where boxes stand, what is written in them, and how the lines run."""
+    width, height = NODE
+    boxes = {node["key"]: node for node in (*doc["nodes"], *doc["collapsed"])}
+    places = {key: _inside(node) for key, node in boxes.items()}
+    for one in doc["collapsed"]:
+        if one["where"] == "above":  # on the side of what it is above
+            x, y = places[one["key"]]
+            places[one["key"]] = (x + width - COLLAPSED, y)
+    wide = {node["key"]: width for node in doc["nodes"]} | {one["key"]: COLLAPSED for one in doc["collapsed"]}
+    lines = [(edge["from"], edge["to"], [_inside(spot) for spot in edge["via"]]) for edge in doc["edges"]]
+    lines += [
+        (one["of"], one["key"], []) if one["where"] == "below" else (one["key"], one["of"], [])
+        for one in doc["collapsed"]
+    ]
+    every = [*places.values(), *(spot for *_, via in lines for spot in via)]
+    return {
+        "width": max((x for x, _ in every), default=0) + width + _MARGIN,
+        "height": max((y for _, y in every), default=0) + height + _MARGIN,
+        "node_width": width,
+        "node_height": height,
+        "collapsed_width": COLLAPSED,
+        "nodes": [
+            {
+                "x": places[node["key"]][0],
+                "y": places[node["key"]][1],
+                "state": node["state"],
+                "focus": node["focus"],
+                "label": _short(node["id"]),
+                "narrow": _columns(node["id"]) > _EASE,
+                "under": f"{node['kind']}, {node['state'].replace('_', ' ')}",
+            }
+            for node in doc["nodes"]
+        ],
+        "collapsed": [
+            {"x": places[one["key"]][0], "y": places[one["key"]][1], "label": f"+{one['count']:,}"}
+            for one in doc["collapsed"]
+        ],
+        "lines": [_line(places[above], places[below], wide[above], via) for above, below, via in lines],
+    }
+
+
+def _inside(spot: Document) -> tuple[int, int]:
+    return spot["x"] + _MARGIN, spot["y"] + _MARGIN
+
+
+def _line(above: tuple[int, int], below: tuple[int, int], width: int, via: Sequence[tuple[int, int]]) -> str:
+    """A curve from the right of one box, so wide, to the left of another, straight through the places between."""
+    middle = NODE[1] // 2
+    x, y = above[0] + width, above[1] + middle
+    line = f"M{x} {y}"
+    for number, (to_x, top) in enumerate([*via, below]):
+        to_y, half = top + middle, (x + to_x) // 2
+        line += f"C{half} {y} {half} {to_y} {to_x} {to_y}"
+        x, y = to_x + NODE[0], to_y
+        if number < len(via):
+            line += f"H{x}"
+    return line
+
+
+def _short(id_: str) -> str:
+    """As much of an id as fits: its end, which tells it from its neighbours."""
+    room, start = _SHOWN - _columns(id_), 0
+    if room >= 0:
+        return id_
+    room -= 1  # for the dots
+    while room < 0:
+        room += _columns(id_[start])
+        start += 1
+    return f"…{id_[start:]}"
+
+
+def _columns(text: str) -> int:
+    """How wide it is; letters of East Asia take two columns."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)

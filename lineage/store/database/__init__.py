@@ -1,0 +1,1 @@
+"""Engines, tables and the statements that differ between SQLite and PostgreSQL."""

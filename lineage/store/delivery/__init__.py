@@ -1,0 +1,1 @@
+"""Tables of delivery: the outbox and the Shared Signals streams."""

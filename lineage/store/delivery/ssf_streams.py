@@ -1,0 +1,297 @@
+"""The streams of Shared Signals: what their receivers said, how far each is, what was refused for good.
+
+A change of a stream is made by whoever knows its last one: somebody who is slower is fenced and reads it again.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from lineage.core.authority.rule import State
+from lineage.core.model.errors import FencedError
+from lineage.core.model.times import Instant
+from lineage.core.revocation.state_changes import Change, Outcome, Version
+from lineage.store.database.dialects import add_missing, backend_of
+from lineage.store.database.engine import faults
+from lineage.store.database.sql import storable
+from lineage.store.database.tables import dead_letter, notice, spread, stream
+from lineage.store.store import Store
+
+ENABLED: Final = "enabled"
+PAUSED: Final = "paused"  # what there is to tell is held
+DISABLED: Final = "disabled"  # nothing is held; once it is enabled, everything is told from the beginning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a receiver said of its stream.
+
+    Attributes:
+        method: The URN of the delivery method.
+        endpoint: Where to push.
+        events: The types of events that it asked for; empty: all.
+        description: In its words.
+    """
+
+    method: str
+    endpoint: str | None = None
+    events: tuple[str, ...] = ()
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """A stream.
+
+    Attributes:
+        id: Opaque.
+        receiver: Whose it is.
+        said: What its receiver said of it.
+        secret: The authorization header for pushes, sealed.
+        status: ``enabled``, ``paused`` or ``disabled``.
+        reason: Why it has that status, if anybody said so.
+        fault: Why what is to be pushed is not accepted.
+        seq: The rows of the outbox up to here are settled: told and accepted, refused for good, or not to be told.
+        horizon: Of the rows up to here only the last one of each element is told.
+        settled: Rows behind ``seq`` that are settled as well.
+        covers: What its receiver covered when it was told from the beginning.
+        turn: How many times it was changed.
+    """
+
+    id: str
+    receiver: str
+    said: Said
+    secret: bytes | None = field(default=None, repr=False)
+    status: str = ENABLED
+    reason: str | None = None
+    fault: str | None = None
+    seq: int = 0
+    horizon: int = 0
+    settled: frozenset[int] = frozenset()
+    covers: str = ""
+    turn: int = 0
+
+
+class Untold(NamedTuple):
+    """A row of the outbox that a stream was not told yet."""
+
+    seq: int
+    change: Change
+    recorded_at: Instant
+
+
+class Notice(NamedTuple):
+    """An event about the stream itself."""
+
+    id: int
+    type: str
+    payload: Mapping[str, Any]
+    made_at: Instant
+
+
+class DeadLetter(NamedTuple):
+    """An event that a receiver refused for good."""
+
+    receiver: str
+    stream: str
+    jti: str
+    seq: int | None
+    error: str
+    description: str
+    refused_at: Instant
+
+
+def create(store: Store, new: Stream) -> bool:
+    """Keep a new stream; false if its receiver has one already."""
+    with _writing(store) as connection:
+        return bool(add_missing(connection, stream, [tuple(_columns(new).values())]))
+
+
+def of_receiver(store: Store, receiver: str) -> Stream | None:
+    """The stream of a receiver."""
+    with store.connection() as connection:
+        row = connection.execute(sa.select(stream).where(stream.c.receiver == storable(receiver))).first()
+    return None if row is None else _stream(row)
+
+
+def by_id(store: Store, id_: str) -> Stream | None:
+    """A stream."""
+    with store.connection() as connection:
+        row = connection.execute(sa.select(stream).where(stream.c.id == storable(id_))).first()
+    return None if row is None else _stream(row)
+
+
+def every(store: Store) -> list[Stream]:
+    """All streams, by id."""
+    with store.connection() as connection:
+        return [_stream(row) for row in connection.execute(sa.select(stream).order_by(stream.c.id))]
+
+
+def turn_of(store: Store, id_: str) -> int | None:
+    """How many times a stream was changed; None: it is gone."""
+    with store.connection() as connection:
+        return connection.execute(sa.select(stream.c.turn).where(stream.c.id == storable(id_))).scalar()
+
+
+def change(
+    store: Store,
+    before: Stream,
+    *,
+    noticed: Collection[int] = (),
+    refused: Sequence[DeadLetter] = (),
+    notices: Sequence[tuple[str, Mapping[str, Any], Instant]] = (),
+    **values: Any,
+) -> Stream:
+    """Write what is new of a stream, in one transaction.
+
+    Args:
+        store: Where it is.
+        before: As it was read.
+        noticed: Notices that are settled.
+        refused: What its receiver refused for good; the first time stands.
+        notices: New notices: type, payload and when.
+        values: Attributes of the stream.
+
+    Raises:
+        FencedError: Somebody else has changed it since, or it is gone; nothing was written.
+    """
+    after = replace(before, **values, turn=before.turn + 1)
+    with _writing(store) as connection:
+        _replace(connection, before, after)
+        if noticed:
+            connection.execute(notice.delete().where(notice.c.stream == before.id, notice.c.id.in_(noticed)))
+        add_missing(connection, dead_letter, [tuple(letter) for letter in refused])
+        for type_, payload, made_at in notices:
+            event = json.dumps([type_, payload])
+            connection.execute(notice.insert().values(stream=before.id, event=event, made_at=made_at))
+    return after
+
+
+def from_the_beginning(store: Store) -> dict[str, Any]:
+    """What to change of a stream so that it is told everything: of what has been so far the last word of each."""
+    return {"seq": 0, "horizon": last(store), "settled": frozenset()}
+
+
+def delete(store: Store, gone: Stream) -> None:
+    """Forget a stream; what was refused for good is kept."""
+    with _writing(store) as connection:
+        connection.execute(stream.delete().where(stream.c.id == gone.id))
+        connection.execute(notice.delete().where(notice.c.stream == gone.id))
+
+
+def last(store: Store) -> int:
+    """The number of the last row of the outbox."""
+    with store.connection() as connection:
+        return connection.execute(sa.select(sa.func.max(spread.c.seq))).scalar() or 0
+
+
+def untold(store: Store, to: Stream, *, after: int, limit: int) -> list[Untold]:
+    """Rows behind one, in order; up to the stream's horizon the last of each element."""
+    later = spread.alias()
+    superseded = sa.exists().where(later.c.key == spread.c.key, later.c.seq > spread.c.seq, later.c.seq <= to.horizon)
+    query = (
+        sa.select(spread)
+        .where(spread.c.seq > after, sa.or_(spread.c.seq > to.horizon, ~superseded))
+        .order_by(spread.c.seq)
+        .limit(limit)
+    )
+    with store.connection() as connection:
+        return [
+            Untold(
+                row.seq,
+                Change(
+                    row.key,
+                    Version(row.version, Outcome(State(row.state), row.revocation, row.effective_at, row.expires_at)),
+                ),
+                row.recorded_at,
+            )
+            for row in connection.execute(query)
+        ]
+
+
+def notices(store: Store, id_: str) -> list[Notice]:
+    """What there is to tell of a stream itself, in order."""
+    query = sa.select(notice).where(notice.c.stream == id_).order_by(notice.c.id)
+    with store.connection() as connection:
+        rows = [(row.id, json.loads(row.event), row.made_at) for row in connection.execute(query)]
+    return [Notice(number, type_, payload, made_at) for number, (type_, payload), made_at in rows]
+
+
+def noticing(store: Store) -> set[str]:
+    """The streams of which there is something to tell."""
+    with store.connection() as connection:
+        return set(connection.execute(sa.select(notice.c.stream).distinct()).scalars())
+
+
+def dead_letters(store: Store, *, receiver: str | None = None, limit: int) -> list[DeadLetter]:
+    """What a receiver, or any, refused for good; the latest first."""
+    query = sa.select(*dead_letter.columns[1:]).order_by(dead_letter.c.id.desc()).limit(limit)
+    if receiver is not None:
+        query = query.where(dead_letter.c.receiver == storable(receiver))
+    with store.connection() as connection:
+        return [DeadLetter(*row) for row in connection.execute(query)]
+
+
+def count_dead_letters(store: Store, *, receiver: str | None = None) -> int:
+    """How much that is."""
+    query = sa.select(sa.func.count()).select_from(dead_letter)
+    if receiver is not None:
+        query = query.where(dead_letter.c.receiver == storable(receiver))
+    with store.connection() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+@contextmanager
+def _writing(store: Store) -> Iterator[Connection]:
+    engine = store.engine
+    with faults(engine), backend_of(engine.dialect).writing(engine).begin() as connection:
+        yield connection
+
+
+def _replace(connection: Connection, before: Stream, after: Stream) -> None:
+    written = connection.execute(
+        stream.update().where(stream.c.id == before.id, stream.c.turn == before.turn).values(_columns(after))
+    )
+    if written.rowcount != 1:
+        raise FencedError(f"the stream {before.id} was changed by somebody else; read it again")
+
+
+def _columns(of: Stream) -> dict[str, Any]:
+    said = {"method": of.said.method, "endpoint": of.said.endpoint, "events": of.said.events}
+    return {
+        "id": of.id,
+        "receiver": storable(of.receiver),
+        "said": json.dumps({**said, "description": of.said.description}),
+        "secret": of.secret,
+        "status": of.status,
+        "reason": None if of.reason is None else storable(of.reason),
+        "fault": None if of.fault is None else storable(of.fault),
+        "seq": of.seq,
+        "horizon": of.horizon,
+        "settled": json.dumps(sorted(of.settled)),
+        "covers": of.covers,
+        "turn": of.turn,
+    }
+
+
+def _stream(row: Any) -> Stream:
+    said = json.loads(row.said)
+    return Stream(
+        id=row.id,
+        receiver=row.receiver,
+        said=Said(**{**said, "events": tuple(said["events"])}),
+        secret=None if row.secret is None else bytes(row.secret),
+        status=row.status,
+        reason=row.reason,
+        fault=row.fault,
+        seq=row.seq,
+        horizon=row.horizon,
+        settled=frozenset(json.loads(row.settled)),
+        covers=row.covers,
+        turn=row.turn,
+    )

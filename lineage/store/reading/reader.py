@@ -1,0 +1,685 @@
+"""Reading facts: the part of the world that a question needs, by a handful of statements whatever the depth.
+
+Up goes one recursive statement, down goes another; names, orders and registrations are looked up for all that was found
+at once. What is loaded may be more than a question needs (hashes collide, untrusted facts link) and never less: the
+core compares the real ids and applies trust and ``known_at``.
+"""
+
+import math
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from lineage.core.authority.elements import split_key
+from lineage.core.authority.rule import State
+from lineage.core.authority.world import World
+from lineage.core.model.errors import TooManyError
+from lineage.core.model.events import (
+    ActionPerformed,
+    DecisionMade,
+    Event,
+    Fact,
+    PrincipalRegistered,
+    RevocationLifted,
+    RevocationOrdered,
+)
+from lineage.core.model.records import ORDERS, Position
+from lineage.core.model.references import Role, about, mentions
+from lineage.core.model.times import Instant
+from lineage.core.model.trust import TrustTable, authorised
+from lineage.store.database.sql import among, chunks, found_by, given, given_texts, of_each
+from lineage.store.database.tables import Keys, accepted, fact, in_role_upward, name, ref, sighting, span_of, spread
+from lineage.store.reading.log_order import LOOKED_UP, Places, Walk, part_of
+
+_EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
+FACT = (fact.c.n, fact.c.recorded_at, fact.c.misrouted, fact.c.value, _EARLIEST_SIGHTING.label("again"))
+
+
+def _role(role: int) -> sa.ColumnElement[bool]:
+    return ref.c.role == sa.literal_column(str(role))
+
+
+def _above(dialect: str) -> sa.CTE:
+    """The keys of a set of elements and of all that they depend on."""
+    found = given("keys").cte("above", recursive=True)
+    return found.union(found_by(dialect, ref.c.about, found, [ref.c.key], *in_role_upward(Role.DEPENDS)))
+
+
+def _below(dialect: str) -> sa.CTE:
+    """The keys of a set of elements and of all that depends on them, without what has ended."""
+    found = given("keys").cte("below", recursive=True)
+    return found.union(found_by(dialect, ref.c.key, found, [ref.c.about], _role(Role.DEPENDS), _ALIVE))
+
+
+_ALIVE: Final = ref.c.until > sa.bindparam("span")
+_BEHIND: Final = ref.c.about > sa.bindparam("after")
+_LINKED: Final = sa.and_(*in_role_upward(Role.ALIAS))
+_LINKS: Final = sa.and_(ref.c.until == 0, _role(Role.ALIAS))
+
+
+def _party_on_sqlite() -> sa.CTE:
+    """The keys of all that are said to be the same party as some principals."""
+    start = sa.select(ref.c.about.label("key")).where(
+        sa.or_(sa.and_(among(ref.c.key, "keys"), _LINKS), sa.and_(among(ref.c.about, "keys"), _LINKED))
+    )
+    found = start.cte("party", recursive=True)
+    return found.union(
+        sa.select(sa.case((ref.c.key == found.c.key, ref.c.about), else_=ref.c.key))
+        .select_from(found)
+        .join(
+            ref,
+            sa.or_(sa.and_(ref.c.key == found.c.key, _LINKS), sa.and_(ref.c.about == found.c.key, _LINKED)),
+        )
+    )
+
+
+def _party_on_postgresql() -> sa.CTE:
+    """The same, each way by its own index: to a join over either the planner finds none."""
+
+    def linked_with(keys: sa.FromClause) -> sa.Select[Any]:
+        to = sa.select(ref.c.about.label("key")).where(ref.c.key == keys.c.key, _LINKS)
+        by = sa.select(ref.c.key).where(ref.c.about == keys.c.key, _LINKED)
+        return of_each(keys, to.correlate(keys).union_all(by.correlate(keys)))
+
+    found = linked_with(given("keys").subquery()).cte("party", recursive=True)
+    return found.union(linked_with(found))
+
+
+def _mentioning(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Of the rows of ``ref`` that mention one of the keys."""
+    return found_by(dialect, ref.c.key, "keys", columns, *where)
+
+
+def _first(elements: sa.Select[Any]) -> sa.Select[Any]:
+    """With repeats: telling them apart in SQL takes three times as long as it takes to sort out the first."""
+    return elements.order_by("about").limit(sa.bindparam("most"))
+
+
+def _count_by_key(elements: sa.Select[Any]) -> sa.Select[Any]:
+    found = elements.subquery()
+    return sa.select(found.c.key, sa.func.count(found.c.about.distinct())).group_by(found.c.key)
+
+
+def _on_both(statement: Callable[[str], sa.Select[Any]]) -> dict[str, sa.Select[Any]]:
+    """A statement by the name of the database. Built once: building a recursive one costs more than running it."""
+    return {dialect: statement(dialect) for dialect in ("sqlite", "postgresql")}
+
+
+_FACTS_ABOVE = _on_both(
+    lambda dialect: sa.select(*FACT).where(fact.c.about.in_(sa.select(_above(dialect).c.key)), fact.c.until > 0)
+)
+_KEYS_BELOW = _on_both(lambda dialect: sa.select(_below(dialect).c.key))
+_PARTY = {
+    "sqlite": sa.select(_party_on_sqlite().c.key),
+    "postgresql": sa.select(_party_on_postgresql().c.key),
+}
+_FACTS_ABOUT = sa.select(*FACT).where(among(fact.c.about, "keys"))
+_FACTS_AT = sa.select(*FACT).where(among(fact.c.n, "keys"))
+_FACTS_REFERRING = _on_both(
+    lambda dialect: sa.select(*FACT).where(
+        fact.c.n.in_(_mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role == sa.bindparam("role")))
+    )
+)
+# The first row comes at once, however many there are; a fact that mentions a thing twice comes twice.
+_FACTS_MENTIONING = sa.union_all(
+    sa.select(*FACT).where(fact.c.about == sa.bindparam("key")),
+    sa.select(*FACT).join(ref, ref.c.n == fact.c.n).where(ref.c.key == sa.bindparam("key")),
+).execution_options(stream_results=True)
+_NAMING = _on_both(
+    lambda dialect: _mentioning(dialect, [ref.c.about], _ALIVE, ref.c.role == sa.bindparam("role")).distinct()
+)
+
+
+def _besides(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Of the elements that name some things those that are not killed. The rows of a name can be very many."""
+    return _mentioning(dialect, columns, _ALIVE, _role(Role.NAMES), ref.c.about.not_in(given("killed")), *where)
+
+
+def _count_besides() -> sa.Select[Any]:
+    """How many there are for each key, of the first so many rows: a name can stand in very many."""
+    name = given("keys").subquery()
+    rows = _alive_besides(ref.c.about).where(ref.c.key == name.c.key).limit(sa.bindparam("most")).correlate(name)
+    counted = sa.select(sa.func.count(rows.subquery().c.about.distinct())).scalar_subquery()
+    return sa.select(name.c.key, counted)
+
+
+def _alive_besides(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    return sa.select(*columns).where(_ALIVE, _role(Role.NAMES), ref.c.about.not_in(given("killed")))
+
+
+_COUNT_BESIDES = _count_besides()
+_FIRST_BESIDES = _on_both(lambda dialect: _first(_besides(dialect, [ref.c.about], _BEHIND)))
+# In the order of the index and so without sorting, which the sum keeps SQLite from missing: a row at a time.
+_LONGEST_NAMING = (
+    sa.select(ref.c.about)
+    .where(ref.c.key == sa.bindparam("key"), _ALIVE, ref.c.role + 0 == Role.NAMES)
+    .order_by(ref.c.until.desc(), ref.c.role.desc(), ref.c.about.desc(), ref.c.n.desc())
+    .execution_options(stream_results=True)
+)
+# A bound that is no bound to them, but leaves out what has none: the actions of an element can be very many.
+_CHILD: Final = sa.and_(ref.c.until > 0, _role(Role.DEPENDS))
+_CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _CHILD, _BEHIND)))
+_COUNT_CHILDREN = _on_both(lambda dialect: _count_by_key(_mentioning(dialect, [ref.c.key, ref.c.about], _CHILD)))
+# Orders stand on a topic of their own, and so at the end of all numbers.
+_ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)
+_RECEIVERS = sa.select(name.c.key).distinct().where(sa.text("key >= 'receiver:' AND key < 'receiver;'"))
+_DELIVERED = (
+    sa.select(spread.c.key, spread.c.state, accepted.c.receiver, accepted.c.at)
+    .outerjoin(accepted, (accepted.c.seq == spread.c.seq) & (accepted.c.at <= sa.bindparam("by")))
+    .where(spread.c.key.in_(given_texts("keys")), spread.c.recorded_at <= sa.bindparam("by"))
+    .order_by(spread.c.seq)
+)
+
+PART: Final = 5_000  # elements that are judged at once where there may be any number
+_FETCHED: Final = 10_000  # rows that are fetched at once where there may be any number
+_LEAST: Final = -(1 << 63)  # of all hashes
+
+
+def fact_of(row: Any, decode: Callable[[bytes], Event]) -> Fact:
+    """A row of FACT as a fact, recorded when the first of its records was."""
+    _, recorded_at, misrouted, value, again = row
+    return Fact(decode(value), recorded_at if again is None or again > recorded_at else again, bool(misrouted))
+
+
+class Stretch(NamedTuple):
+    """The next facts that mention a thing.
+
+    Attributes:
+        facts: Their numbers, each with the fact, or None where it is unauthorised, unknown or of another thing.
+        more: Whether more follow.
+        end: Where, if that is not behind the last of them.
+        is_spent: Whether as many were looked up as may be.
+    """
+
+    facts: Iterator[tuple[int, Fact | None]]
+    more: bool
+    end: Places | None
+    is_spent: bool
+
+
+class Reader:
+    """Facts by what they are about or mention, over one connection: one reader sees one moment of the store."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        keys: Keys,
+        decode: Callable[[bytes], Event],
+        *,
+        trust: TrustTable | None,
+        known_at: Instant | None,
+    ) -> None:
+        """Take the hash of the store, how a value is read, and what the core is to apply."""
+        self._connection = connection
+        self._dialect = connection.dialect.name
+        self._keys = keys
+        self._decode = decode
+        self.trust = trust
+        self.known_at = known_at
+
+    def world(self) -> World:
+        """An empty world that takes in what is authorised and known."""
+        return World(trust=self.trust, known_at=self.known_at)
+
+    def is_named(self, key: str) -> bool:
+        """Whether any fact that is authorised and known is about a thing or mentions it."""
+        rows = self._stream(_FACTS_MENTIONING, {"key": self._keys(key)})
+        return any(self._says(found, key) for found in rows)
+
+    def _says(self, found: Fact, key: str) -> bool:
+        if not authorised(found, self.trust) or (self.known_at is not None and found.recorded_at > self.known_at):
+            return False
+        return about(found.event) == key or any(f"{kind}:{id_}" == key for _, kind, id_ in mentions(found.event))
+
+    def facts_about(self, keys: Collection[str]) -> list[Fact]:
+        """The facts about some things."""
+        return self._facts(_FACTS_ABOUT, self._hashes(keys))
+
+    def facts_mentioning(self, key: str) -> list[Fact]:
+        """The facts, authorised and known, that are about a thing or mention it in any way."""
+        rows = self._stream(_FACTS_MENTIONING, {"key": self._keys(key)})
+        return list(dict.fromkeys(found for found in rows if self._says(found, key)))
+
+    def is_mentioned_more_than(self, key: str, most: int) -> bool:
+        """Whether more than so many facts are about a thing or mention it, the unauthorised included.
+
+        None of them is read, and one that mentions it several times may count as often.
+        """
+        left = most
+        for column in (ref.c.key, fact.c.about):
+            rows = sa.select(sa.literal(1)).where(column == self._keys(key)).limit(left + 1).subquery()
+            left -= self._connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one()
+            if left < 0:
+                return True
+        return False
+
+    def in_log_order(
+        self,
+        key: str,
+        places: Places,
+        *,
+        most: int,
+        latest_first: bool = False,
+        of_acts: bool = False,
+        looked_up: int = LOOKED_UP,
+    ) -> Stretch:
+        """The next facts that are about a thing or mention it, in the order in which the log took them.
+
+        Args:
+            key: The thing.
+            places: Where to go on, as ``walks.behind`` makes it; empty: it begins.
+            most: How many at most.
+            latest_first: Whether what the log took last comes first.
+            of_acts: Whether none but actions and decisions are wanted; others may come all the same.
+            looked_up: At how many the database looks at most whether they were known.
+        """
+        walk = Walk(
+            self._keys(key),
+            most,
+            latest_first=latest_first,
+            of_acts=of_acts,
+            known_at=self.known_at,
+            looked_up=looked_up,
+        )
+        part = part_of(self._connection, walk, places, self._rows_at)
+        found = ((row.n, fact_of(row, self._decode)) for row in part.rows)
+        rows = ((number, fact if self._says(fact, key) else None) for number, fact in found)
+        return Stretch(rows, part.more, part.end, part.is_spent)
+
+    def numbered_about(self, keys: Collection[str], *, mentioning: str) -> dict[str, list[int]]:
+        """The numbers of the facts, authorised and known, about some things that mention another, by the thing."""
+        found: dict[str, list[int]] = {}
+        for part in chunks(self._hashes(keys)):
+            for row in self._connection.execute(_FACTS_ABOUT, {"keys": part}):
+                said = fact_of(row, self._decode)
+                if (key := about(said.event)) in keys and self._says(said, mentioning):
+                    found.setdefault(key, []).append(row.n)
+        return found
+
+    def _rows_at(self, numbers: list[int]) -> list[Any]:
+        return list(self._connection.execute(_FACTS_AT, {"keys": numbers}))
+
+    def known_about(self, keys: Collection[str]) -> list[Fact]:
+        """The facts, authorised and known, about some things."""
+        return [
+            found for found in self.facts_about(keys) if (key := about(found.event)) in keys and self._says(found, key)
+        ]
+
+    def facts_referring(self, keys: Collection[str], role: int) -> list[Fact]:
+        """The facts that mention some things in a role that carries no bound (not NAMES, DEPENDS, PRIOR)."""
+        return self._facts(_FACTS_REFERRING[self._dialect], self._hashes(keys), role=role)
+
+    def facts_above(self, keys: Collection[str]) -> list[Fact]:
+        """The facts that grant some elements and everything that they depend on."""
+        return self._facts(_FACTS_ABOVE[self._dialect], self._hashes(keys))
+
+    def load_elements(self, world: World, keys: Collection[str]) -> None:
+        """Bring everything into a world that judging some elements needs: what is above, names, orders, lifts."""
+        facts = self.facts_above(keys)
+        self._load_around(world, facts, keys)
+
+    def load_actions(self, world: World, actions: Collection[str]) -> None:
+        """Bring everything into a world that judging some actions needs."""
+        for found in self.facts_about([f"action:{action}" for action in actions]):
+            world.add(found)
+        self._load_activity(world, actions)
+
+    def load_about(self, world: World, keys: Collection[str]) -> None:
+        """Bring the facts about some things into a world: decisions, or the orders and lifts of ``revocation:ID``."""
+        for found in self.facts_about(keys):
+            world.add(found)
+
+    def _load_activity(self, world: World, actions: Collection[str]) -> None:
+        """The decisions that actions name, and all that either names as authority or as actor."""
+        decisions = {
+            f"decision:{id_}"
+            for action in actions
+            for said in world.actions.get(action)
+            for role, kind, id_ in mentions(said.event)
+            if role == Role.USES and kind == "decision"
+        }
+        for found in self.facts_about(decisions):
+            world.add(found)
+        facts = [said for action in actions for said in world.actions.get(action)]
+        facts += [said for key in decisions for said in world.decisions.get(split_key(key)[1])]
+        elements, principals = set(), set()
+        for said in facts:
+            for role, kind, id_ in mentions(said.event):
+                if role == Role.USES and kind != "decision":
+                    elements.add(f"{kind}:{id_}")
+                elif kind == "principal":
+                    principals.add(f"principal:{id_}")
+        self._load_around(world, self.facts_above(elements), elements, principals)
+
+    def load_name(self, world: World, key: str) -> None:
+        """Bring everything into a world that judging a principal, session or client needs."""
+        self._load_around(world, [], [], [key])
+
+    def load_below(self, world: World, target: str, at: Instant, *, most: float = math.inf) -> None:
+        """Bring everything into a world that the reach of an order on a target at an instant needs.
+
+        Raises:
+            TooManyError: More than ``most`` elements hang on it; nothing was loaded.
+        """
+        span = span_of(at)
+        ids = self._party({target}) if target.startswith("principal:") else {self._keys(target)}
+        starts = ids
+        if not target.startswith(("token:", "delegation:")):
+            starts = set()
+            for role in (Role.NAMES, Role.PRIOR):
+                for part in chunks(ids):
+                    self._gather(starts, _NAMING, {"keys": part, "span": span, "role": role}, most)
+        below: set[int] = set(starts)
+        for part in chunks(starts):
+            self._gather(below, _KEYS_BELOW, {"keys": part, "span": span}, most)
+        facts = self._facts(_FACTS_ABOVE[self._dialect], below)
+        nearby = self._facts(_FACTS_REFERRING[self._dialect], ids, role=Role.BOUND)
+        nearby += self._facts(_FACTS_REFERRING[self._dialect], ids, role=Role.OWNER)
+        for found in nearby:
+            world.add(found)
+        principals = {
+            f"principal:{id_}" for found in nearby for _, kind, id_ in mentions(found.event) if kind == "principal"
+        }
+        principals |= {about(found.event) for found in nearby}
+        # The target also as a party: where nothing names it, its aliases and the orders on these count all the same.
+        self._load_around(world, facts, [target], {target, *principals})
+        # What was done under it. The facts about what else these actions name decide what their authority is.
+        used = self._facts(_FACTS_REFERRING[self._dialect], below, role=Role.USES)
+        decisions = {about(found.event) for found in used if isinstance(found.event.body, DecisionMade)}
+        used += self.facts_referring(decisions, Role.USES)
+        actions = {found.event.body.action for found in used if isinstance(found.event.body, ActionPerformed)}
+        self.load_actions(world, actions)
+
+    def _gather(
+        self, found: set[int], query: dict[str, sa.Select[Any]], parameters: dict[str, Any], most: float
+    ) -> None:
+        """Add the hashes that a query finds, as long as there are not too many of them."""
+        streamed = {"yield_per": _FETCHED}
+        with self._connection.execute(query[self._dialect], parameters, execution_options=streamed) as rows:
+            for part in rows.scalars().partitions():
+                found.update(part)
+                if len(found) > most:
+                    raise TooManyError(f"more than {most:,} elements hang on it")
+
+    def _load_around(
+        self,
+        world: World,
+        facts: Iterable[Fact],
+        elements: Collection[str],
+        principals: Collection[str] = (),
+    ) -> None:
+        """Add facts that grant elements, and with them the parties, registrations, orders and lifts that matter."""
+        for found in facts:
+            world.add(found)
+        names = {*principals, *world.graph.names()}
+        targets = {*elements, *world.graph}
+        party = self._party({name for name in names if name.startswith("principal:")})
+        registered = [
+            found for found in self._facts(_FACTS_ABOUT, party) if isinstance(found.event.body, PrincipalRegistered)
+        ]
+        for found in registered:
+            world.add(found)
+        hashes = party | self._hashes(targets | names)
+        ordered = self._facts(_FACTS_REFERRING[self._dialect], hashes, role=Role.TARGET)
+        revocations = {about(found.event) for found in ordered}
+        for found in ordered:
+            world.add(found)
+        for found in self.facts_about(revocations):
+            if isinstance(found.event.body, RevocationLifted | RevocationOrdered):
+                world.add(found)
+
+    def _party(self, names: Collection[str]) -> set[int]:
+        """The hashes of some principals and of all that are said to be the same party."""
+        hashes = self._hashes(names)
+        for part in chunks(hashes.copy()):
+            hashes.update(key for (key,) in self._connection.execute(_PARTY[self._dialect], {"keys": part}))
+        return hashes
+
+    def _hashes(self, keys: Iterable[str]) -> set[int]:
+        return {self._keys(key) for key in keys}
+
+    def _facts(self, query: sa.Select[Any], hashes: Collection[int], **parameters: Any) -> list[Fact]:
+        found: list[Fact] = []
+        for part in chunks(hashes):
+            found += self._rows(query, {"keys": part, **parameters})
+        return found
+
+    def _rows(self, query: sa.Select[Any], parameters: dict[str, Any]) -> list[Fact]:
+        return [fact_of(row, self._decode) for row in self._connection.execute(query, parameters).all()]
+
+    def _stream(self, query: sa.Select[Any] | sa.CompoundSelect[Any], parameters: dict[str, Any]) -> Iterator[Fact]:
+        decode = self._decode
+        with self._connection.execute(query, parameters) as rows:
+            for row in rows:
+                yield fact_of(row, decode)
+
+    # A picture
+
+    def load_nearby(self, world: World, key: str, most: int) -> tuple[set[str], set[str], bool]:
+        """Bring an element, or what names something, into a world, with all above it and so much of what is below.
+
+        Which of very many come is the same for the same store, and spread over those that they hang on.
+
+        Returns:
+            The keys of where it starts; of all that was brought in of what is at and below it; whether more name it.
+        """
+        more = False
+        if key.startswith(("token:", "delegation:")):
+            starts = {self._keys(key)}
+        else:
+            party = self._party({key}) if key.startswith("principal:") else {self._keys(key)}
+            naming: dict[int, None] = {}
+            for hashed in sorted(party):
+                naming.update(dict.fromkeys(self._naming(hashed, most + 1)))
+                if more := len(naming) > most:
+                    break
+            starts = set(islice(naming, most))
+        near, frontier = set(starts), starts
+        while frontier and len(near) < most:
+            children = self._first(_CHILDREN[self._dialect], {"keys": list(frontier)}, most)
+            frontier = set(sorted(children - near)[: most - len(near)])
+            near |= frontier
+        loaded = self.load_hashed(world, near)
+        return {one for one in loaded if self._keys(one) in starts}, loaded, more
+
+    def children_of(self, keys: Collection[str]) -> dict[str, int]:
+        """How many elements are said to depend on each of some elements directly; only of those that have any."""
+        hashed = {self._keys(key): key for key in keys}
+        found: dict[str, int] = {}
+        for part in chunks(hashed):
+            rows = self._connection.execute(_COUNT_CHILDREN[self._dialect], {"keys": part})
+            found.update((hashed[key], count) for key, count in rows)
+        return found
+
+    # Revocations
+
+    def load_orders(self, world: World) -> None:
+        """Bring every order and lift into a world."""
+        for found in self._rows(_ORDERED, {}):
+            world.add(found)
+
+    def load_receivers(self, world: World) -> None:
+        """Bring every registration of a receiver into a world.
+
+        Cost:
+            One look at every id that any fact mentions: receivers have no index of their own.
+        """
+        receivers = self._connection.execute(_RECEIVERS).scalars().all()
+        for found in self.facts_about(receivers):
+            world.add(found)
+
+    def load_parties(self, world: World, names: Collection[str]) -> None:
+        """Bring the registrations of principals and of all that are the same party into a world."""
+        party = self._party([key for key in names if key.startswith("principal:")])
+        for found in self._facts(_FACTS_ABOUT, party):
+            if isinstance(found.event.body, PrincipalRegistered):
+                world.add(found)
+
+    def parts_below(
+        self,
+        targets: Collection[tuple[str, Instant]],
+        nearby: Collection[Fact],
+        *,
+        size: int = PART,
+        most: float = math.inf,
+    ) -> Iterator[tuple[World, set[str]]]:
+        """Everything at and below some targets, in parts: worlds with the keys of the elements that each is for.
+
+        A part holds these elements with all that they depend on, and what is nearby; an element is in one part.
+
+        Args:
+            targets: Keys, each with an instant: what ended with all below it by then may be left out.
+            nearby: What every part is to hold: orders, lifts, registrations.
+            size: How many elements a part is for.
+            most: How many there may be in all.
+
+        Raises:
+            TooManyError: There are more; none was loaded.
+
+        Memory:
+            A part, and eight bytes for each element; a few times that while the target is named by very many.
+        """
+        below = self._keys_below(targets, most)
+        own = {self._keys(key): key for key, _ in targets if key.startswith(("token:", "delegation:"))}
+        for start in range(0, len(below), size):
+            part = set(below[start : start + size])
+            world = self.world()
+            keys = {key for hashed, key in own.items() if hashed in part}
+            for found in nearby:
+                world.add(found)
+            for found in self._facts(_FACTS_ABOVE[self._dialect], part):
+                world.add(found)
+                key = about(found.event)
+                if self._keys(key) in part:
+                    keys.add(key)
+            yield world, keys
+
+    def _keys_below(self, targets: Collection[tuple[str, Instant]], most: float) -> "array[int]":
+        """The hashes of everything at and below some targets, each once."""
+        below = array("q")
+        sources = 0
+        for key, after in targets:
+            span = span_of(after)
+            starts = {self._keys(key)}
+            if not key.startswith(("token:", "delegation:")):
+                party = self._party({key}) if key.startswith("principal:") else starts
+                starts = set()
+                for part in chunks(party):
+                    rows = self._connection.execute(
+                        _NAMING[self._dialect], {"keys": part, "span": span, "role": Role.NAMES}
+                    )
+                    starts.update(rows.scalars())
+            for part in chunks(starts):
+                sources += 1
+                rows = self._connection.execute(
+                    _KEYS_BELOW[self._dialect], {"keys": part, "span": span}, execution_options={"yield_per": _FETCHED}
+                )
+                for some in rows.scalars().partitions():
+                    below.extend(some)
+                    if len(below) > most and (sources < 2 or len(set(below)) > most):  # noqa: PLR2004 (one alone)
+                        rows.close()
+                        raise TooManyError(f"more than {most:,} elements hang on it")
+        return below if sources < 2 else array("q", dict.fromkeys(below))  # noqa: PLR2004 (one alone has each once)
+
+    def load_successes(self, world: World, keys: Collection[str], since: Instant) -> None:
+        """Bring into a world what judging the actions needs that succeeded under elements at or after an instant."""
+        used = self.facts_referring(keys, Role.USES)
+        decisions = {about(found.event) for found in used if isinstance(found.event.body, DecisionMade)}
+        used += self.facts_referring(decisions, Role.USES)
+        late = {
+            about(found.event)
+            for found in used
+            if isinstance(found.event.body, ActionPerformed) and found.event.occurred_at >= since
+        }
+        # Another fact about an action than the one that names the element may say how it came out.
+        bodies = [found.event.body for found in self.facts_about(late)]
+        self.load_actions(
+            world,
+            {body.action for body in bodies if isinstance(body, ActionPerformed) and body.outcome == "succeeded"},
+        )
+
+    def deliveries(self, keys: Collection[str], at: Instant) -> dict[tuple[str, str], Instant]:
+        """When some elements were delivered to whom as ended, as of an instant: (receiver, key) -> the first time.
+
+        What was told of an element before the last time that it was told to be active again does not count.
+        """
+        found: dict[str, dict[str, Instant]] = {}
+        by = at if self.known_at is None else min(at, self.known_at)
+        ordered = sorted(keys)
+        for start in range(0, len(ordered), PART):
+            part = {"keys": ordered[start : start + PART], "by": by}
+            for key, state, receiver, accepted_at in self._connection.execute(_DELIVERED, part):
+                if state == State.ACTIVE:
+                    found.pop(key, None)
+                elif receiver is not None:
+                    receivers = found.setdefault(key, {})
+                    receivers[receiver] = min(accepted_at, receivers.get(receiver, accepted_at))
+        return {(receiver, key): first for key, by_receiver in found.items() for receiver, first in by_receiver.items()}
+
+    def count_besides(self, names: Collection[str], kills: Collection[str], at: Instant, most: int) -> dict[str, int]:
+        """How many elements name each of some names, without those given and what has ended; only of those with any.
+
+        Of a name that stands in very many no more than the first ``most`` rows are counted: that, or less, is then the
+        answer.
+        """
+        killed = list(self._hashes(kills))
+        hashed = {self._keys(key): key for key in names}
+        found: dict[str, int] = {}
+        for part in chunks(hashed):
+            asked = {"keys": part, "killed": killed, "span": span_of(at), "most": most}
+            found.update(
+                (hashed[key], count) for key, count in self._connection.execute(_COUNT_BESIDES, asked) if count
+            )
+        return found
+
+    def first_besides(self, names: Collection[str], kills: Collection[str], at: Instant, most: int) -> list[int]:
+        """The hashes of the elements that ``count_besides`` counts, sorted, and no more than so many."""
+        killed = list(self._hashes(kills))
+        found: set[int] = set()
+        for part in chunks(self._hashes(names)):
+            found |= self._first(
+                _FIRST_BESIDES[self._dialect], {"keys": part, "killed": killed, "span": span_of(at)}, most
+            )
+        return sorted(found)[:most]
+
+    def some_besides(self, name: str, kills: Collection[str], at: Instant, most: int) -> list[int]:
+        """The hashes of some of the elements that ``count_besides`` counts for a name: those that can live the longest.
+
+        Of a name that very many name only as many rows are read as it takes.
+        """
+        return self._naming(self._keys(name), most, without=self._hashes(kills), span=span_of(at))
+
+    def _naming(self, name: int, most: int, *, without: Collection[int] = (), span: int = 0) -> list[int]:
+        """Of the elements that name a thing and live in a Span those that can live the longest, each once."""
+        found: dict[int, None] = {}
+        with self._connection.execute(_LONGEST_NAMING, {"key": name, "span": span}) as rows:
+            for hashed in rows.scalars():
+                if len(found) >= most:
+                    break
+                if hashed not in without:
+                    found[hashed] = None
+        return list(found)
+
+    def _first(self, statement: sa.Select[Any], asked: dict[str, Any], most: int) -> set[int]:
+        """The smallest so many hashes that a statement gives, which repeats itself."""
+        found: set[int] = set()
+        after = _LEAST
+        while len(found) < most:
+            rows = self._connection.execute(statement, {**asked, "after": after, "most": most}).scalars().all()
+            found.update(rows)
+            if len(rows) < most:
+                break
+            after = rows[-1]
+        return set(sorted(found)[:most])
+
+    def load_hashed(self, world: World, hashes: Collection[int]) -> set[str]:
+        """Bring some elements into a world, with what judging them needs; which they are."""
+        facts = self._facts(_FACTS_ABOVE[self._dialect], hashes)
+        wanted = set(hashes)
+        keys = {key for found in facts if self._keys(key := about(found.event)) in wanted}
+        self._load_around(world, facts, keys)
+        return keys

@@ -1,0 +1,73 @@
+"""Where the numbering of the sources has holes, never older than the question: what was read once is not read again."""
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+
+from lineage.core.authority.sequence_gaps import Runs
+from lineage.core.model.records import Position
+from lineage.store.database.tables import fact
+
+if TYPE_CHECKING:
+    from lineage.store.store import Store
+
+STEP: Final = 20_000  # places of the log that are read at once, in some 40 ms; meanwhile others can ask
+_FETCHED: Final = 10_000
+_BETWEEN: Final = (
+    sa.select(fact.c.source, fact.c.sequence, fact.c.n)
+    .where(fact.c.n.between(sa.bindparam("first"), sa.bindparam("last")), fact.c.sequence.is_not(None))
+    .order_by(fact.c.n)
+    .execution_options(yield_per=_FETCHED)
+)
+
+
+class Sequences:
+    """The numbers of all sources, as far as a store has them. Any thread may ask."""
+
+    def __init__(self) -> None:
+        """Know nothing: all facts are still to be read."""
+        self._lock = threading.Lock()
+        self._edition: bytes | None = None
+        self._following: dict[tuple[str, int], int] = {}
+        self._runs: dict[int, Runs] = {}
+
+    def holes(self, store: "Store", *, steps: int | None = None) -> list[tuple[int, int]] | None:
+        """The numbers of the facts before and after each hole.
+
+        Args:
+            store: Whose.
+            steps: How often to read STEP places at most; None: to the end.
+
+        Returns:
+            None: not all facts were read by then. What is not read yet looks like a hole, so that none is known.
+        """
+        taken = 0
+        while True:
+            with self._lock:
+                if self._follow(store):
+                    return [pair for source in sorted(self._runs) for pair in self._runs[source].holes()]
+            taken += 1
+            if steps is not None and taken >= steps:
+                return None
+
+    def _follow(self, store: "Store") -> bool:
+        """Read on by a step; whether that was the end of all partitions, as of one moment of the store."""
+        with store.frozen() as still:
+            edition, positions = still.place()
+            if edition != self._edition:
+                self._edition, self._following, self._runs = edition, {}, {}
+            left = STEP
+            for (topic, partition), following in positions.items():
+                known = self._following.get((topic, partition), 0)
+                end = min(following, known + left)
+                if known < end:
+                    first, last = (Position(topic, partition, offset).number for offset in (known, end - 1))
+                    with still.connection() as connection:
+                        for source, sequence, number in connection.execute(_BETWEEN, {"first": first, "last": last}):
+                            self._runs.setdefault(source, Runs()).add(sequence, number)
+                    self._following[topic, partition] = end
+                    left -= end - known
+                if end < following:
+                    return False
+            return True

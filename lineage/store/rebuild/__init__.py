@@ -1,0 +1,1 @@
+"""Rebuilding a projection from the log, and comparing it with the stored one."""

@@ -1,0 +1,97 @@
+"""Comparing projections: what ``fsck`` stands on.
+
+Two projections of one log are equal if they hold the same facts, indexes, sightings and quarantine, whatever the order
+in which batches came, and whatever the database. A store made with the secret of another can be compared with it row by
+row: every query puts the rows into one order, and text is ordered by its bytes on both databases.
+"""
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from lineage.store.database.dialects import without_limits
+from lineage.store.database.engine import check, connect, faults, upgrade
+from lineage.store.database.tables import fact, meta, name, position, quarantine, ref, release, sighting
+from lineage.store.store import Store
+
+_SEEN_FIRST: Final = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
+# What the log alone determines. Of a record that came twice it depends on the order which place is the fact's and which
+# the sighting's, so places are compared apart from contents.
+_COMPARED: Final[dict[str, sa.Select[Any] | sa.CompoundSelect[Any]]] = {
+    "fact": sa.select(
+        fact.c.ident,
+        fact.c.about,
+        fact.c.misrouted,
+        fact.c.until,
+        fact.c.source,
+        fact.c.sequence,
+        fact.c.value,
+        sa.case((fact.c.recorded_at > _SEEN_FIRST, _SEEN_FIRST), else_=fact.c.recorded_at).label("recorded_at"),
+    ).order_by(fact.c.ident, fact.c.about, fact.c.misrouted, fact.c.value),
+    "place": sa.union_all(
+        sa.select(fact.c.n.label("n")),
+        sa.select(sighting.c.n.label("n")),
+    ).order_by("n"),
+    "ref": sa.select(ref.c.key, ref.c.role, ref.c.about, fact.c.ident, fact.c.about, sa.func.max(ref.c.until))
+    .outerjoin(fact, fact.c.n == ref.c.n)
+    .group_by(ref.c.key, ref.c.role, ref.c.about, fact.c.ident, fact.c.about)
+    .order_by(ref.c.key, ref.c.role, ref.c.about, fact.c.ident.nulls_first(), fact.c.about.nulls_first()),
+    "name": sa.select(name.c.key).distinct().order_by(name.c.key),
+    "quarantine": sa.select(
+        quarantine.c.origin,
+        quarantine.c.place,
+        quarantine.c.sha256,
+        quarantine.c.recorded_at,
+        quarantine.c.reason,
+        quarantine.c.size,
+        quarantine.c.value,
+        quarantine.c.headers,
+    )
+    .where(quarantine.c.n.is_not(None))
+    .where(quarantine.c.id.not_in(sa.select(release.c.quarantine)))
+    .order_by(quarantine.c.origin, quarantine.c.place, quarantine.c.sha256),
+    "position": sa.select(position.c.topic, position.c.partition, position.c.next_offset).order_by(
+        position.c.topic, position.c.partition
+    ),
+}
+_PAGE: Final = 2_000  # rows that are in memory at once
+
+
+def twin(store: Store, file: Path) -> Store:
+    """An empty store in a SQLite file, with the secret of another, to project the same log into."""
+    return like(store, connect(f"sqlite:///{file}", create=True))
+
+
+def like(store: Store, engine: Engine) -> Store:
+    """An empty store with the secret of another."""
+    upgrade(engine)
+    with store.connection() as source:
+        rows = [row._asdict() for row in source.execute(sa.select(meta))]
+    with faults(engine), engine.begin() as target:
+        target.execute(meta.delete())
+        target.execute(meta.insert(), rows)
+    return Store(engine, check(engine), store.decode)
+
+
+def differences(one: Store, other: Store) -> Iterator[str]:
+    """Where two projections differ: the first difference of each table, as a sentence."""
+    for table, query in _COMPARED.items():
+        with one.connection() as first, other.connection() as second:
+            without_limits(first)
+            without_limits(second)
+            pages = query.execution_options(yield_per=_PAGE)
+            with first.execute(pages) as rows, second.execute(pages) as twin_rows:
+                for row, twin_row in zip_longest(rows, twin_rows):
+                    if row is None or twin_row is None or tuple(row) != tuple(twin_row):
+                        yield f"{table}: stored {_shown(row)}, projected anew {_shown(twin_row)}"
+                        break
+
+
+def _shown(row: Any) -> str:
+    if row is None:
+        return "nothing"
+    return "(" + ", ".join(value.hex()[:24] if isinstance(value, bytes) else str(value) for value in row) + ")"

@@ -1,0 +1,31 @@
+"""The server behind a store: its version, and what time it has."""
+
+from typing import NamedTuple
+
+from lineage.core.model.times import Instant
+from lineage.store.store import Store
+
+
+class Database(NamedTuple):
+    """A database server.
+
+    Attributes:
+        name: Such as ``PostgreSQL`` or ``SQLite``.
+        version: As it says it.
+        now: The moment by its own clock; None: it has none but ours.
+    """
+
+    name: str
+    version: str
+    now: Instant | None
+
+
+def database_of(store: Store) -> Database:
+    """The server behind a store, asked now."""
+    with store.connection() as connection:
+        if connection.dialect.name == "sqlite":
+            version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
+            return Database("SQLite", str(version), None)
+        query = "SELECT current_setting('server_version'), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+        version, now = connection.exec_driver_sql(query).one()
+        return Database("PostgreSQL", str(version), int(now))

@@ -1,0 +1,1 @@
+"""The projection: facts and positions, written in one transaction."""

@@ -1,0 +1,395 @@
+"""Writing facts: a batch of records, their indexes and the positions in one transaction.
+
+Every record is accounted for: it becomes a fact (accepted, in conflict with another content, or unauthorised), a
+sighting of a fact that is known (duplicate), or a row in quarantine.
+"""
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from operator import itemgetter
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from lineage.core.authority.elements import ELEMENT_KINDS
+from lineage.core.model.errors import FencedError
+from lineage.core.model.events import Event
+from lineage.core.model.records import Batch, Outcomes, Readable, Unreadable
+from lineage.core.model.references import Role, mentions, subject_of
+from lineage.store.database.dialects import add, add_missing, takes_turns, wait_for_turn
+from lineage.store.database.sql import among, chunks, found_by, given, storable
+from lineage.store.database.tables import (
+    ENDLESS,
+    Hashes,
+    Keys,
+    fact,
+    in_role_upward,
+    name,
+    position,
+    quarantine,
+    ref,
+    sighting,
+    span_after,
+)
+from lineage.store.writing import optimistic_commit
+
+_BOUNDED: Final = frozenset({Role.DEPENDS, Role.NAMES, Role.PRIOR})
+# Where a line stood is part of an index, and PostgreSQL takes no more than 2,704 bytes into one.
+_ORIGIN_BYTES: Final = 2_048
+
+_asked = given("keys").subquery()
+# The highest bound is one seek in the index, however many children there are.
+_BOUNDS: Final = sa.select(
+    _asked.c.key,
+    sa.select(sa.func.max(ref.c.until)).where(ref.c.key == _asked.c.key).scalar_subquery(),
+    sa.select(sa.func.max(fact.c.until)).where(fact.c.about == _asked.c.key).scalar_subquery(),
+)
+_PARENTS: Final = {
+    dialect: found_by(dialect, ref.c.about, "keys", [ref.c.about, ref.c.key], *in_role_upward(Role.DEPENDS))
+    for dialect in ("sqlite", "postgresql")
+}
+
+
+class Outcome:
+    """What became of a record that could be read, as stored."""
+
+    ACCEPTED: Final = 0
+    CONFLICT: Final = 1
+    UNAUTHORISED: Final = 2
+
+
+_Ref = tuple[int, int, int, int, int]  # a row of ``ref``
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The rows of some records, as far as they can be known without the bounds.
+
+    Attributes:
+        facts: Rows of ``fact``.
+        refs: Rows of ``ref``. Those that carry a bound have the one that their fact by itself gives.
+        granting: For each element that the records grant the bound that they themselves give it.
+        uneven: The elements to which not all of them give the same.
+        upward: For each what it depends on.
+    """
+
+    facts: list[tuple[Any, ...]] = field(default_factory=list)
+    refs: list[_Ref] = field(default_factory=list)
+    granting: dict[int, int] = field(default_factory=dict)
+    uneven: set[int] = field(default_factory=set)
+    upward: dict[int, set[int]] = field(default_factory=dict)
+
+
+_New = tuple[Readable, int, int]  # a record that says something new, its ident, its outcome
+
+
+@dataclass(slots=True)
+class _Written:
+    """What became of some records.
+
+    Attributes:
+        fresh: Those that say something new.
+        raised: Rows of ``ref`` for stored elements whose bound they raise, still to be written.
+        traces: What was read and is changed.
+    """
+
+    fresh: list[_New] = field(default_factory=list)
+    raised: list[_Ref] = field(default_factory=list)
+    traces: optimistic_commit.Traces = field(default_factory=optimistic_commit.Traces)
+
+
+class _Names(Hashes):
+    """Hashes of the ids of one kind. An id that is asked for the first time is put down for ``name``.
+
+    One that was forgotten since is put down again: that is harmless.
+    """
+
+    __slots__ = ("_down", "_kind")
+
+    def __init__(self, keys: Keys, kind: str, down: list[tuple[str]]) -> None:
+        super().__init__(keys.blank, kind)
+        self._kind, self._down = kind, down
+
+    def __missing__(self, id_: str) -> int:
+        self._down.append((f"{self._kind}:{id_}",))
+        return super().__missing__(id_)
+
+
+class _Named(dict[str, _Names]):
+    """Hashes of everything that facts mention, by kind, and the rows of ``name`` that are still to be written."""
+
+    def __init__(self, keys: Keys) -> None:
+        super().__init__()
+        self._keys = keys
+        self.down: list[tuple[str]] = []
+
+    def __missing__(self, kind: str) -> _Names:
+        found = self[kind] = _Names(self._keys, kind, self.down)
+        return found
+
+
+class Projection:
+    """Writes batches over one connection at a time."""
+
+    def __init__(self, keys: Keys, decode: Callable[[bytes], Event]) -> None:
+        """Take the hash of the store, and how a stored value is read."""
+        self._keys = keys
+        self._decode = decode
+        self._named = _Named(keys)
+
+    def write(self, connection: Connection, batch: Batch) -> Outcomes:
+        """Write a batch. The caller's transaction holds it together.
+
+        Returns:
+            What became of the records; ``quarantined`` counts those that stood in quarantine already.
+
+        Raises:
+            FencedError: A position is not where the batch says that it was.
+        """
+        self._advance(connection, batch)
+        self.put_aside(connection, batch.unreadable)
+        written = self._write_in_turn(connection, batch.readable) if batch.readable else _Written()
+        became = Counter(outcome for _, _, outcome in written.fresh)
+        return Outcomes(
+            accepted=became[Outcome.ACCEPTED],
+            duplicates=len(batch.readable) - len(written.fresh),
+            conflicts=became[Outcome.CONFLICT],
+            unauthorised=became[Outcome.UNAUTHORISED],
+            quarantined=len(batch.unreadable),
+        )
+
+    def _write_in_turn(self, connection: Connection, records: list[Readable]) -> _Written:
+        """Write records so that all is as if nobody had written meanwhile."""
+        if not takes_turns(connection):
+            written = self._write(connection, records)
+            add_missing(connection, ref, written.raised)
+            return written
+        since = optimistic_commit.latest(connection)
+        before = connection.begin_nested()
+        written = self._write(connection, records)
+        wait_for_turn(connection)
+        if optimistic_commit.missed(connection, since, written.traces):
+            before.rollback()
+            self.forget()
+            wait_for_turn(connection)  # the turn was taken back, too
+            written = self._write(connection, records)
+        else:
+            before.commit()
+        # Others may have the same rows to raise: to write them before our turn would be to wait for each other.
+        add_missing(connection, ref, written.raised)
+        optimistic_commit.note(connection, written.traces)
+        return written
+
+    def _write(self, connection: Connection, records: list[Readable]) -> _Written:
+        """Write what records say, but for the bounds that they raise."""
+        written = _Written()
+        written.fresh = self._fresh(connection, records, written.traces.asked)
+        if not written.fresh:
+            return written
+        rows = self._rows(written.fresh)
+        written.raised = self._bounds(connection, rows, written.traces)
+        add(connection, fact, rows.facts)
+        add(connection, ref, _with_bounds(rows, written.traces.bounds))
+        add(connection, name, self._named.down)
+        self._named.down.clear()
+        written.traces.idents = [ident for _, ident, _ in written.fresh]
+        written.traces.granted = set(rows.granting)
+        return written
+
+    def _rows(self, fresh: list[_New]) -> _Rows:
+        rows = _Rows()
+        named, sources = self._named, self._keys["source"]
+        facts, refs = rows.facts, rows.refs
+        granting, upward = rows.granting, rows.upward
+        for (number, (event, recorded_at, misrouted), value, _), ident, outcome in fresh:
+            kind, id_ = subject_of(event)
+            own = named[kind][id_]
+            until = 0
+            if kind in ELEMENT_KINDS:
+                ends_at = event.body.expires_at  # type: ignore[union-attr]
+                until = ENDLESS if ends_at is None else span_after(ends_at)
+                if granting.setdefault(own, until) != until:
+                    granting[own] = max(granting[own], until)
+                    rows.uneven.add(own)
+            for role, mentioned, id_ in mentions(event):
+                hashed = named[mentioned][id_]
+                refs.append((hashed, until if role in _BOUNDED else 0, role, own, number))
+                if role == Role.DEPENDS:
+                    upward.setdefault(own, set()).add(hashed)
+            source = sources[event.source]
+            facts.append((number, ident, own, outcome, misrouted, recorded_at, until, source, event.sequence, value))
+        return rows
+
+    def forget(self) -> None:
+        """Forget what is thought to be written: the transaction did not come to its end."""
+        self._named = _Named(self._keys)
+
+    def put_aside(self, connection: Connection, unreadable: Iterable[Unreadable]) -> None:
+        """Write records to quarantine; one that stands there already is not written again."""
+        rows = [
+            (
+                record.number,
+                _origin(record.origin),
+                record.place,
+                record.recorded_at,
+                record.reason,
+                storable(record.detail),
+                record.sha256,
+                record.size,
+                record.value,
+                record.headers,
+                None if record.sources is None else json.dumps(record.sources),
+            )
+            for record in unreadable
+        ]
+        rows.sort(key=lambda row: row[1:3])  # as in ``_advance``
+        add_missing(connection, quarantine, rows)
+
+    def _advance(self, connection: Connection, batch: Batch) -> None:
+        recorded = [record.fact.recorded_at for record in batch.readable]
+        recorded += [record.recorded_at for record in batch.unreadable]
+        recorded_at = max(recorded, default=0)
+        # In one order, so that of two consumers none waits for the other while that one waits for it.
+        for (topic, partition), (expected, following) in sorted(batch.advance.items()):
+            where = (position.c.topic == topic) & (position.c.partition == partition)
+            moved = connection.execute(
+                position.update()
+                .where(where & (position.c.next_offset == expected))
+                .values(
+                    next_offset=following,
+                    recorded_at=sa.case(
+                        (position.c.recorded_at > recorded_at, position.c.recorded_at), else_=recorded_at
+                    ),
+                )
+            )
+            if moved.rowcount:
+                continue
+            # Of two consumers who are both the first to read a partition, one is.
+            first = [(topic, partition, following, recorded_at)]
+            if expected != 0 or not add_missing(connection, position, first):
+                known = connection.execute(sa.select(position.c.next_offset).where(where)).scalar()
+                raise FencedError(
+                    f"the position of {topic}/{partition} is {known or 0}, not {expected}: "
+                    "another consumer has moved it"
+                )
+
+    def _fresh(self, connection: Connection, records: list[Readable], asked: set[int]) -> list[_New]:
+        """The records that say something new, with ident and outcome; duplicates are written as sightings.
+
+        Args:
+            connection: Where the facts are.
+            records: The records.
+            asked: Takes in the identities that are looked for.
+        """
+        once = self._keys["event"].once
+        idents = [once(f"{event.source}\0{event.event_id}") for _, (event, _, _), _, _ in records]
+        asked.update(idents)
+        # (source, event_id) -> content -> its number by way of coming. A hash is no identity: real ids are compared.
+        known: defaultdict[tuple[str, str], dict[Event, dict[bool, int]]] = defaultdict(dict)
+        for part in chunks(sorted(asked)):
+            query = sa.select(fact.c.n, fact.c.misrouted, fact.c.value).where(among(fact.c.ident, part))
+            for n, misrouted, value in connection.execute(query):
+                event = self._decode(value)
+                known[event.source, event.event_id].setdefault(event, {})[bool(misrouted)] = n
+        if not known and len(asked) == len(idents):  # nearly every batch
+            return [
+                (record, ident, Outcome.ACCEPTED if record.authorised else Outcome.UNAUTHORISED)
+                for record, ident in zip(records, idents, strict=True)
+            ]
+        fresh: list[_New] = []
+        seen = []
+        for record, ident in zip(records, idents, strict=True):
+            event, recorded_at, misrouted = record.fact
+            contents = known[event.source, event.event_id]
+            others = bool(contents) and event not in contents
+            same = contents.setdefault(event, {})
+            if misrouted in same:
+                seen.append((record.number, same[misrouted], recorded_at))
+                continue
+            same[misrouted] = record.number
+            outcome = Outcome.CONFLICT if others else Outcome.ACCEPTED
+            fresh.append((record, ident, outcome if record.authorised else Outcome.UNAUTHORISED))
+        add(connection, sighting, seen)
+        return fresh
+
+    def _bounds(self, connection: Connection, rows: _Rows, traces: optimistic_commit.Traces) -> list[_Ref]:
+        """Find the bound of every element of the batch; the rows for stored ones whose bound rises.
+
+        What is above an element must not end before it: else a walk down that skips what has ended would miss a child
+        that lives, and a child that survives a revocation is the worst bug that we can have.
+        """
+        granting, upward, stored = rows.granting, rows.upward, traces.seen
+        self._load_bounds(connection, {*granting, *chain.from_iterable(upward.values())}, stored)
+        bounds = traces.bounds = {key: max(until, stored.get(key, 0)) for key, until in granting.items()}
+        touched: set[int] = set()  # stored elements whose rows need a higher bound
+        above = dict(upward)
+        asked: set[int] = set()  # whose stored parents are in `above`
+        rising = set(bounds)
+        while rising:
+            # What was stored before may hang on more than the batch says.
+            if unasked := {key for key in rising if stored.get(key, 0)} - asked:
+                for key, parents in self._stored_parents(connection, unasked).items():
+                    above[key] = above.get(key, set()) | parents
+                asked |= unasked
+            found = set(chain.from_iterable(above.get(key, ()) for key in rising))
+            if missing := found - stored.keys():
+                self._load_bounds(connection, missing, stored)
+            higher: set[int] = set()
+            for key in rising:
+                if stored.get(key, 0) and bounds[key] > stored[key]:
+                    touched.add(key)
+                for parent in above.get(key, ()):
+                    if bounds.get(parent, stored[parent]) < bounds[key]:
+                        bounds[parent] = bounds[key]
+                        higher.add(parent)
+            rising = higher
+        return sorted(set(self._raised(connection, touched, bounds)))
+
+    @staticmethod
+    def _load_bounds(connection: Connection, keys: set[int], into: dict[int, int]) -> None:
+        for part in chunks(sorted(keys)):
+            for key, below, own in connection.execute(_BOUNDS, {"keys": part}):
+                into[key] = max(below or 0, own or 0)
+
+    @staticmethod
+    def _stored_parents(connection: Connection, keys: set[int]) -> dict[int, set[int]]:
+        parents: dict[int, set[int]] = {}
+        for part in chunks(keys):
+            for child, parent in connection.execute(_PARENTS[connection.dialect.name], {"keys": part}):
+                parents.setdefault(child, set()).add(parent)
+        return parents
+
+    def _raised(self, connection: Connection, touched: set[int], bounds: dict[int, int]) -> Iterator[_Ref]:
+        for part in chunks(touched):
+            query = sa.select(fact.c.n, fact.c.about, fact.c.value).where(among(fact.c.about, part), fact.c.until > 0)
+            for n, own, value in connection.execute(query):
+                for role, kind, id_ in mentions(self._decode(value)):
+                    if role in _BOUNDED:
+                        yield self._keys[kind][id_], bounds[own], role, own, n
+
+
+def _with_bounds(rows: _Rows, bounds: dict[int, int]) -> list[_Ref]:
+    """The rows of ``ref`` under the bounds that were found; neighbours go to the same pages."""
+    given = rows.granting
+    other = {own: until for own, until in bounds.items() if given.get(own) != until or own in rows.uneven}
+    refs = rows.refs
+    if other:
+        refs = [
+            (key, other[about], role, about, n) if until and about in other else (key, until, role, about, n)
+            for key, until, role, about, n in refs
+        ]
+    refs.sort(key=itemgetter(0))
+    return refs
+
+
+def _origin(text: str) -> str:
+    """Where a record stood; of what is too long for an index the end, and the digest of all."""
+    whole = storable(text).encode()
+    if len(whole) <= _ORIGIN_BYTES:
+        return whole.decode()
+    return f"…{whole[-_ORIGIN_BYTES // 2 :].decode(errors='ignore')} (sha256:{hashlib.sha256(whole).hexdigest()})"
