@@ -501,7 +501,22 @@ def owner_of(view: View, id_: str) -> str | None:
     Source:
         Section 3: "of a principal, display name, owner, purpose and environment come from the last stated".
     """
-    return stated(registrations_of(view, id_)[::-1], "owner")[0]
+    return stated(latest_first(registrations_of(view, id_)), "owner")[0]
+
+
+def given_at(fact: Fact) -> int:
+    """When a fact was given: "the earlier of its ``occurred_at`` and ``recorded_at``" (section 4)."""
+    return min(micros(fact["event"]["occurred_at"]), fact["recorded_at"])
+
+
+def latest_first(facts: list[Fact]) -> list[Fact]:
+    """Facts of which the last counts, that one in front.
+
+    Source:
+        Section 3: "\"Last\" and \"latest\" go by the earlier of ``occurred_at`` and ``recorded_at``: a fact from the
+        future is never the last." What still ties: the order of facts.
+    """
+    return sorted(facts, key=lambda fact: (given_at(fact), fact["order"]), reverse=True)
 
 
 # Orders

@@ -100,6 +100,20 @@ def test_the_last_stated_counts_whatever_came_last_to_the_log(api: World):
     assert ["disagreement"] == [finding["kind"] for finding in found["findings"]]
 
 
+def test_a_fact_from_the_future_does_not_stay_the_last(api: World):
+    """
+    A statement dated 9999 counts as given when it was recorded: the next honest one takes its place.
+    """
+    api.clock.now = parse_instant("2026-11-02T12:00:00Z")
+    future = registered(1, owner="human:mallory", purpose="p", environment="e", display_name="d")
+    send(api, {**future, "occurred_at": "9999-01-01T00:00:00Z"})
+    api.clock.now = parse_instant("2026-11-02T13:00:00Z")
+    send(api, registered(2, at="12:30", owner="human:boss", purpose="q", environment="f", display_name="n"))
+
+    assert ["n", "human:boss", "q", "f"] == [value(asked(api)[field]) for field in STATED[:4]]
+    assert "human:mallory" == value(asked(api, known_at=NOON)["owner"])
+
+
 def test_aliases_are_one_party_from_either_side_and_over_several_steps(api: World):
     """
     Whoever of a party is asked for, it is known by all other ids, and by what was stated of any of them.

@@ -92,8 +92,19 @@ def stated(facts: Sequence[Fact], field: str) -> Stated | None:
 
 
 def last_stated(facts: Sequence[Fact], field: str) -> Stated | None:
-    """The last that states it: what holds for the display name, owner, purpose and environment of a principal."""
-    return stated(facts[::-1], field)
+    """The last fact that states the field, by the moment at which each was given.
+
+    This holds for the display name, owner, purpose and environment of a principal, since they change.
+    """
+    return stated(by_given(facts)[::-1], field)
+
+
+def by_given(facts: Iterable[Fact]) -> list[Fact]:
+    """Facts by when they were given, then in the order of facts: "last" is the last of these (DESIGN section 3).
+
+    The earlier of the two clocks decides, so that a fact with a date in the future does not stay the last.
+    """
+    return sorted(facts, key=lambda fact: (fact.given_at, fact_order(fact)))
 
 
 def disagreements(facts: Sequence[Fact], fields: Iterable[str]) -> list[tuple[str, list[Stated]]]:

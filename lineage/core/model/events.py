@@ -266,6 +266,11 @@ class Fact(NamedTuple):
     recorded_at: Instant
     misrouted: bool = False
 
+    @property
+    def given_at(self) -> Instant:
+        """When it was given: the earlier of ``occurred_at`` and ``recorded_at``, since a clock may be ahead."""
+        return min(self.event.occurred_at, self.recorded_at)
+
 
 # What every reader assumes when nothing is stated: stating it is the same content.
 _DEFAULTS: Final[dict[str, Any]] = {"mode": "revoke", "cascade": True}
