@@ -78,7 +78,7 @@ def sts(name="AssumeRole", *, key="ASIANEW", expiration="Mar 1, 2026, 11:00:00 A
 
 def run(*records):
     raw = b"\n".join(json.dumps(record).encode() for record in records)
-    return list(translations(read_records(io.BytesIO(raw)), "cloudtrail"))
+    return list(translations(read_records(io.BytesIO(raw)), FORMATS["cloudtrail"]))
 
 
 def events_of(record):
@@ -431,7 +431,7 @@ def test_formats_are_recognised_and_read(written):
     reader = plain(io.BytesIO(written(events)))
 
     assert "cloudtrail" == detect(first_bytes(reader))
-    found = list(translations(read_records(reader), "cloudtrail"))
+    found = list(translations(read_records(reader), FORMATS["cloudtrail"]))
     assert [(1, 1), (2, 2), (3, 1)] == [(record.position, len(t.events)) for record, t in found]
 
 
@@ -462,7 +462,7 @@ def test_a_bad_record_in_an_array_spoils_no_other():
     good = json.dumps(event()).encode()
     pieces = [good, b'{"a":NaN}', b'{"a":1,"a":2}', b"5", b"{'a':1}", good, good[:50]]
 
-    found = list(translations(read_records(io.BytesIO(b"[" + b", ".join(pieces))), "cloudtrail"))
+    found = list(translations(read_records(io.BytesIO(b"[" + b", ".join(pieces))), FORMATS["cloudtrail"]))
 
     expected = [None, "json", "duplicate-key", "not-an-object", "json", None, "truncated"]
     assert expected == [translation.fault and translation.fault.reason for _, translation in found]
@@ -554,7 +554,7 @@ def documents_of(folder, name):
     with path.open("rb") as stream:
         reader = plain(stream)
         assert "cloudtrail" == detect(first_bytes(reader))
-        found = list(translations(read_records(reader), "cloudtrail"))
+        found = list(translations(read_records(reader), FORMATS["cloudtrail"]))
     assert all(translation.events for _, translation in found)
     return [(record.position, document) for record, t in found for document in t.events]
 

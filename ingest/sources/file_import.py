@@ -5,6 +5,7 @@ an adapter that says why. What is appended is durable before the next part of th
 nothing, and reading the same file again appends only duplicates.
 """
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -216,19 +217,21 @@ def _lines(stream: BinaryIO) -> Iterator[tuple[bytes, int, BadRecordError | None
 def _foreign(name: str, stream: BinaryIO, found: str, clock: Callable[[], Instant], intake: Intake) -> Iterator[_Read]:
     """Records of a foreign log, as the events that its adapter makes of them."""
     intake.foreign = True
-    for record, translation in foreign.translations(foreign.read_records(stream), found):
-        intake.records += 1
-        length = len(record.raw)
+    for record, translation in foreign.translations(foreign.read_records(stream), foreign.FORMATS[found]):
+        intake.records += record is not None
+        length = 0 if record is None else len(record.raw)
+        intake.skipped.update(translation.also_skipped)
         if translation.skipped is not None:
             intake.skipped[translation.skipped] += 1
-        elif translation.fault is not None:
+        elif translation.fault is not None and record is not None:
             yield _put_aside(name, record, translation.fault, clock), length
         for document in translation.events:
             try:
                 event = codec.event_from_document(document)
                 yield entry_of(event), length
             except BadRecordError as fault:
-                yield _put_aside(name, record, fault, clock), length
+                kept = record or RawRecord(0, json.dumps(document).encode())
+                yield _put_aside(name, kept, fault, clock), length
             length = 0
 
 

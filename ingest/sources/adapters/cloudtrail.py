@@ -4,11 +4,21 @@ Pure: no clock, no I/O, no memory: every event follows from its own record alone
 """
 
 import re
-from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from ingest.sources.adapters.raw_records import RawRecord
-from ingest.sources.adapters.translation import Document, Translation, instant, required, resource, stated, text
+from ingest.sources.adapters.kit import (
+    Document,
+    Format,
+    Memory,
+    Record,
+    Source,
+    Translation,
+    instant,
+    required,
+    resource,
+    stated,
+    text,
+)
 from lineage.core.model.errors import BadRecordError
 
 _ACCOUNT: Final = re.compile(r"[0-9]{12}")
@@ -22,19 +32,8 @@ _DENIED: Final = re.compile(r"access_?denied|unauthori[sz]ed|not_?authori[sz]ed|
 _NOBODY: Final = frozenset({"ANONYMOUS_PRINCIPAL", "HIDDEN_DUE_TO_SECURITY_REASONS"})
 
 
-def translations(records: Iterable[RawRecord]) -> Iterator[tuple[RawRecord, Translation]]:
-    """What becomes of each record, in the order in which they stand."""
-    for record in records:
-        try:
-            yield record, _translation(record)
-        except BadRecordError as fault:
-            yield record, Translation(fault=fault)
-
-
-def _translation(record: RawRecord) -> Translation:
+def _translate(record: Record, source: Source, memory: Memory) -> Translation:
     value = record.value
-    if value is None:
-        raise record.fault or BadRecordError("not-an-object", "there is no object in it")
     if "digestStartTime" in value:
         return Translation(skipped="digest-file")
     if text(value, "eventCategory") == "Insight" or text(value, "eventType") == "AwsCloudTrailInsight":
@@ -157,3 +156,13 @@ def _event(value: dict[str, Any], type_: str, part: str, **body: Any) -> Documen
     source = f"urn:aws:cloudtrail:{account}" if _ACCOUNT.fullmatch(account) else "urn:aws:cloudtrail"
     id_ = f"aws#{required(value, 'eventID')}/{part}"
     return stated(type=type_, event_id=id_, source=source, occurred_at=time, **body)
+
+
+FORMAT: Final = Format(
+    name="cloudtrail",
+    marks=lambda value: value.get("eventID") is not None and value.get("eventName") is not None,
+    signs=re.compile(rb'"event(?:Source|Version|ID)"\s*:'),
+    translate=_translate,
+    prefix="aws",
+    urn="urn:aws:cloudtrail",
+)

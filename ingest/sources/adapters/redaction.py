@@ -7,9 +7,10 @@ away. What Vault has hashed itself stays.
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
-from ingest.codec.credentials import handle, hides_credential, redact
+from ingest.codec.credentials import find, handle, hides_credential, redact
 from ingest.sources.adapters.raw_records import RawRecord, parse
 from ingest.sources.adapters.vault_names import HASHED, without_token
 from lineage.core.model.errors import BadRecordError
@@ -51,6 +52,8 @@ _CHOSEN: Final = frozenset(
 # In Vault's lines: what was written and read, and the headers that an operator chose to log.
 _PAYLOADS: Final = ("data", "headers")
 _REMOVED: Final = "removed"
+# How a credential is spoken of already, by us or by whoever wrote the log.
+_SPOKEN_OF: Final = ("sha256:", "Bearer sha256:")
 # In what is no JSON: a secret's name before a value that is not hashed, and a payload of Vault's.
 _NAMED_SECRET: Final = re.compile(
     "(?:"
@@ -80,23 +83,48 @@ def safe_raw(record: RawRecord) -> bytes:
     return _note(record.raw) if hides_credential(raw) else redact(raw)
 
 
+def scrubbed(value: Any) -> Any:
+    """A value without raw credentials, as adapters see it: by the names of members and by the shape of strings.
+
+    A secret that stands under a name for one, or in the shape of one, is replaced by its digest; what people may
+    have chosen is taken out. An object under such a name is looked into: ``jwt`` may hold claims.
+    """
+    if isinstance(value, str):
+        return value if find(value) is None else redact(value.encode(errors="surrogatepass")).decode(errors="replace")
+    if isinstance(value, list):
+        return [scrubbed(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _scrubbed_member(name, item) for name, item in value.items()}
+    return value
+
+
+def _scrubbed_member(name: str, value: Any) -> Any:
+    if type(value) is str and _plain(name) in _MACHINE_MADE and not value.startswith((HASHED, *_SPOKEN_OF)):
+        return handle(value) if value else value
+    return _clean_member(name, value, scrubbed)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")
+
+
 def _clean(value: Any) -> Any:
     if isinstance(value, list):
         return [_clean(item) for item in value]
     if isinstance(value, dict):
-        return {name: _clean_member(name, item) for name, item in value.items()}
+        return {name: _clean_member(name, item, _clean) for name, item in value.items()}
     return value
 
 
-def _clean_member(name: str, value: Any) -> Any:
-    plain_name = name.lower().replace("_", "").replace("-", "")
-    if plain_name in _MACHINE_MADE:
+def _clean_member(name: str, value: Any, clean: Callable[[Any], Any]) -> Any:
+    plain_name = _plain(name)
+    if plain_name in _MACHINE_MADE and not isinstance(value, dict):
         return _each_string(value, handle)
     if plain_name in _CHOSEN:
         return _each_string(value, lambda _: _REMOVED)
     if name == "path" and isinstance(value, str):
         return without_token(value)
-    return _clean(value)
+    return clean(value)
 
 
 def _clean_payloads(part: Any) -> None:
@@ -111,7 +139,7 @@ def _each_string(value: Any, replaced: Any) -> Any:
         return [_each_string(item, replaced) for item in value]
     if isinstance(value, dict):
         return {name: _each_string(item, replaced) for name, item in value.items()}
-    if value is None or isinstance(value, bool) or (isinstance(value, str) and value.startswith(HASHED)):
+    if value is None or isinstance(value, bool) or (isinstance(value, str) and value.startswith((HASHED, *_SPOKEN_OF))):
         return value
     return replaced(str(value))
 

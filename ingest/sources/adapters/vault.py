@@ -5,11 +5,29 @@ alone, so that reading a file twice, or in parts, gives the same events. Which l
 decided in ``vault_pairs``.
 """
 
+import re
+from collections.abc import Iterator
 from typing import Any, Final
 
-from ingest.sources.adapters.translation import Document, instant, member, resource, stated, text, texts
-from ingest.sources.adapters.vault_line import Line, caller_of, made_by
+from ingest.sources.adapters.kit import (
+    BadRecordError,
+    Document,
+    Format,
+    Memory,
+    Record,
+    Source,
+    Translation,
+    instant,
+    member,
+    resource,
+    skipped,
+    stated,
+    text,
+    texts,
+)
+from ingest.sources.adapters.vault_line import Line, caller_of, line_of, made_by
 from ingest.sources.adapters.vault_names import HASHED, holder_of, principal_of, session_of, token_of, without_token
+from ingest.sources.adapters.vault_request_pairs import given_up, paired, partner_of, still_open
 from lineage.core.model.times import LATEST, Instant, format_instant
 
 SOURCE: Final = "urn:vault:audit"
@@ -21,6 +39,28 @@ _ORDERS: Final = {
     "auth/token/revoke-self": True,
     "auth/token/revoke-orphan": False,  # the children live on
 }
+
+
+def _translate(record: Record, source: Source, memory: Memory) -> Translation:
+    line = line_of(record.value)
+    memory.advance(line.at)
+    if line.path == "sys/audit/test":
+        return skipped("audit-test")
+    translation = paired(line, memory)
+    if translation is None:
+        also_skipped = partner_of(line, memory)  # an answer that cannot be read is an answer
+        try:
+            translation = Translation(events=answered(line), also_skipped=also_skipped)
+        except BadRecordError as fault:
+            translation = Translation(fault=fault, also_skipped=also_skipped)
+    events, reasons = given_up(memory, unanswered)
+    return translation._replace(events=translation.events + events, also_skipped=translation.also_skipped + reasons)
+
+
+def _settle(source: Source, memory: Memory, *, end: bool) -> Iterator[Translation]:
+    found = still_open(memory, unanswered) if end else None
+    if found is not None:
+        yield found
 
 
 def answered(line: Line) -> tuple[Document, ...]:
@@ -152,3 +192,13 @@ def _after(start: Instant, seconds: Any) -> str | None:
 def _event(line: Line, type_: str, part: str, **body: Any) -> Document:
     id_ = f"vault#{line.id}/{part}"
     return stated(type=type_, event_id=id_, source=SOURCE, occurred_at=line.time, **body)
+
+
+FORMAT: Final = Format(
+    name="vault",
+    marks=lambda value: value.get("type") in {"request", "response"} and isinstance(value.get("request"), dict),
+    signs=re.compile(rb'"type"\s*:\s*"re(?:quest|sponse)"'),
+    translate=_translate,
+    settle=_settle,
+    urn=SOURCE,
+)

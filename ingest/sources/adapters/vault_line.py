@@ -2,8 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from ingest.sources.adapters.raw_records import RawRecord
-from ingest.sources.adapters.translation import instant, member, required, stated, text
+from ingest.sources.adapters.kit import instant, member, required, stated, text
 from ingest.sources.adapters.vault_names import token_of
 from lineage.core.model.errors import BadRecordError
 from lineage.core.model.times import Instant
@@ -12,7 +11,6 @@ from lineage.core.model.times import Instant
 class Line(NamedTuple):
     """A line with what every line must have."""
 
-    record: RawRecord
     value: dict[str, Any]
     kind: str  # request or response
     id: str
@@ -22,21 +20,17 @@ class Line(NamedTuple):
     at: Instant
 
 
-def line_of(record: RawRecord) -> Line:
-    """Read a record as a line of an audit log.
+def line_of(value: dict[str, Any]) -> Line:
+    """Read an object as a line of an audit log.
 
     Raises:
         BadRecordError: It is none, or lacks what every line has.
     """
-    value = record.value
-    if value is None:
-        raise record.fault or BadRecordError("not-an-object", "there is no object in it")
     kind = required(value, "type")
     if kind not in {"request", "response"}:
         raise BadRecordError("unknown-type", "its type is neither request nor response: it is no audit line")
     time = required(value, "time")
     return Line(
-        record,
         value,
         kind,
         id=required(value, "request", "id"),

@@ -9,7 +9,7 @@ import re
 from typing import Any, Final
 
 from ingest.codec.credentials import handle
-from ingest.sources.adapters.translation import text
+from ingest.sources.adapters.untrusted_json import text
 
 HASHED: Final = "hmac-sha256:"
 _NAMELESS: Final = "token"  # the display name that Vault gives a token for which none was asked
@@ -24,14 +24,14 @@ def token_of(auth: dict[str, Any]) -> str | None:
     token = text(auth, "client_token")
     if token is None:
         return None
-    return f"vault#{token}" if token.startswith(HASHED) else handle(token)
+    return f"vault#{token}" if token.startswith(HASHED) else _handle(token)
 
 
 def session_of(client_token: str | None) -> str | None:
     """The digest of the token itself: Vault's, or where the log is not hashed ours."""
     if client_token is None:
         return None
-    return f"vault#{client_token if client_token.startswith(HASHED) else handle(client_token)}"
+    return f"vault#{client_token if client_token.startswith(HASHED) else _handle(client_token)}"
 
 
 def principal_of(auth: dict[str, Any]) -> str | None:
@@ -65,3 +65,7 @@ def without_token(path: str) -> str:
         'auth/token/lookup/sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881'
     """
     return _TOKEN_IN_PATH.sub(lambda match: match[1] + handle(match[2]), path)
+
+
+def _handle(token: str) -> str:
+    return token if token.startswith("sha256:") else handle(token)

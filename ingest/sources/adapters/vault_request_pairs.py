@@ -10,14 +10,10 @@ name.
 Memory: the requests that are open, and the ids of responses that came before their request, of one hour.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
-from ingest.sources.adapters.raw_records import RawRecord
-from ingest.sources.adapters.translation import Translation, text
-from ingest.sources.adapters.vault import answered, unanswered
+from ingest.sources.adapters.kit import HELD, Document, Memory, Translation, skipped, text
 from ingest.sources.adapters.vault_line import Line, line_of
-from lineage.core.model.errors import BadRecordError
 from lineage.core.model.times import Instant
 
 # Vault ends a request after 90 s unless max_request_duration says otherwise: room for whoever made it longer.
@@ -25,62 +21,91 @@ PATIENCE: Final[Instant] = 3600 * 1_000_000
 # No Vault has as many requests in flight; a log from which the responses were taken out would have.
 MAX_WAITING: Final = 10_000
 
-# By request id: since when, and the request; None if it was its response that came first.
-_Waiting = dict[str, tuple[Instant, Line | None]]
-
-_ANSWERED: Final = Translation(skipped="request-of-a-response")
-
-
-def translations(records: Iterable[RawRecord]) -> Iterator[tuple[RawRecord, Translation]]:
-    """What becomes of each record. A request comes once its response is known, so later than it was read."""
-    waiting: _Waiting = {}
-    for record in records:
-        try:
-            line = line_of(record)
-        except BadRecordError as fault:
-            yield record, Translation(fault=fault)
-            continue
-        yield from _given_up(waiting, line.at)
-        partner = waiting.pop(line.id, None)
-        if line.path == "sys/audit/test":
-            yield record, Translation(skipped="audit-test")
-        elif line.kind == "response":
-            if partner is None or partner[1] is None:
-                waiting[line.id] = (line.at, None)
-            else:
-                yield partner[1].record, _ANSWERED
-            yield record, _answer(line)
-        elif partner is None:
-            waiting[line.id] = (line.at, line)
-        elif partner[1] is None:
-            yield record, _ANSWERED
-        else:
-            waiting[line.id] = partner
-            yield record, Translation(skipped="repeated-request")
-    for _, open_line in waiting.values():
-        if open_line is not None:
-            yield open_line.record, _open(open_line)
+_OPEN: Final = "open"
+_ANSWERED: Final = "answered"
+_PAIRED: Final = "request-of-a-response"
+_STILL_OPEN: Final = "request-still-open"
 
 
-def _given_up(waiting: _Waiting, now: Instant) -> Iterator[tuple[RawRecord, Translation]]:
-    while waiting:
-        id_, (since, line) = next(iter(waiting.items()))
-        late = since + PATIENCE < now
-        if not late and len(waiting) < MAX_WAITING:
-            return
-        del waiting[id_]
-        if line is not None:
-            yield line.record, Translation(events=unanswered(line)) if late else _open(line)
+def paired(line: Line, memory: Memory) -> Translation | None:
+    """What becomes of a line before it is read: None of a response, which is always read.
+
+    Returns:
+        What became of a request line; it is held until its response comes.
+    """
+    if line.kind == "response":
+        return None
+    if memory.drop(_ANSWERED, line.id) is not None:
+        return skipped(_PAIRED)
+    if memory.get(_OPEN, line.id) is not None:
+        return skipped("repeated-request")
+    memory.put(_OPEN, line.id, {"at": line.at, "line": _brief(line), "counted": False})
+    return HELD
 
 
-def _open(line: Line) -> Translation:
-    if text(line.value, "error"):  # it needs no response to say what became of it
-        return Translation(events=unanswered(line))
-    return Translation(skipped="request-still-open")
+def partner_of(line: Line, memory: Memory) -> tuple[str, ...]:
+    """Under which reason the request of a response is skipped now, if it was held."""
+    request = memory.drop(_OPEN, line.id)
+    if request is None:
+        memory.put(_ANSWERED, line.id, line.at)
+    return (_PAIRED,) if request is not None and not request["counted"] else ()
 
 
-def _answer(line: Line) -> Translation:
-    try:
-        return Translation(events=answered(line))
-    except BadRecordError as fault:
-        return Translation(fault=fault)
+def given_up(memory: Memory, unanswered: Any) -> tuple[tuple[Document, ...], tuple[str, ...]]:
+    """What comes of the requests that will not be answered any more, or are too many to wait for.
+
+    Args:
+        memory: What waits.
+        unanswered: Makes the events of a line that nobody answered.
+
+    Returns:
+        Events, and the reasons for skipping the others.
+    """
+    events: tuple[Document, ...] = ()
+    reasons: tuple[str, ...] = ()
+    while (oldest := memory.oldest(_OPEN)) is not None:
+        id_, request = oldest
+        late = request["at"] + PATIENCE < memory.latest
+        if not late and memory.size(_OPEN) <= MAX_WAITING:
+            break
+        memory.drop(_OPEN, id_)
+        line = line_of(request["line"])
+        if late or text(line.value, "error"):
+            events += unanswered(line)
+        elif not request["counted"]:
+            reasons += (_STILL_OPEN,)
+    while (answered := memory.oldest(_ANSWERED)) is not None:
+        if answered[1] + PATIENCE >= memory.latest and memory.size(_ANSWERED) <= MAX_WAITING:
+            break
+        memory.drop(_ANSWERED, answered[0])
+    return events, reasons
+
+
+def still_open(memory: Memory, unanswered: Any) -> Translation | None:
+    """What is said of requests that are open where the log ends: that they are, or that they failed by themselves."""
+    events: tuple[Document, ...] = ()
+    reasons: tuple[str, ...] = ()
+    for id_, request in memory.entries(_OPEN):
+        line = line_of(request["line"])
+        if text(line.value, "error"):  # it needs no response to say what became of it
+            memory.drop(_OPEN, id_)
+            events += unanswered(line)
+        elif not request["counted"]:
+            memory.put(_OPEN, id_, request | {"counted": True})
+            reasons += (_STILL_OPEN,)
+    return Translation(events=events, also_skipped=reasons) if events or reasons else None
+
+
+def _brief(line: Line) -> dict[str, Any]:
+    """What is needed of a request line later, and nothing of what was written or read."""
+    value, request = line.value, line.value["request"]
+    kept = ("id", "operation", "path", "namespace", "mount_type", "client_token", "client_token_accessor")
+    auth = value.get("auth")
+    whose = ("client_token", "accessor", "display_name", "entity_id", "token_type")
+    return {
+        "time": line.time,
+        "type": line.kind,
+        "error": value.get("error"),
+        "auth": {name: auth[name] for name in whose if name in auth} if isinstance(auth, dict) else None,
+        "request": {name: request[name] for name in kept if name in request},
+    }

@@ -316,12 +316,31 @@ def init(settings: "Settings", out: _Out, partitions: int | None, replication: i
     out.document(document, lambda doc: f"The store {doc['store']} and the log {doc['log']} are ready.")
 
 
+class _Format(click.ParamType[str]):
+    """The name of a format. The table of formats is read only when somebody names one, or asks for help."""
+
+    name = "format"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in (known := self._known()):
+            self.fail(f"{value!r} is no format; there are {', '.join(known)}.", param, ctx)
+        return value
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
+        return f"[{'|'.join(self._known())}]"
+
+    def _known(self) -> tuple[str, ...]:
+        from ingest.sources.file_import import FORMATS
+
+        return FORMATS
+
+
 @main.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["auto", "jsonl", "vault", "cloudtrail"]),
+    type=_Format(),
     default="auto",
     show_default=True,
     help="What the files hold; gzipped or not.",

@@ -1,32 +1,23 @@
-"""What becomes of one foreign record, and the few words that every adapter needs to read untrusted JSON.
+"""The few words that every adapter needs to read JSON that it cannot trust: they never trip over a wrong type.
 
 Pure: no clock, no I/O.
 """
 
+import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 from ingest.codec.credentials import handle, redact
 from ingest.codec.limits import fault_of_text
 from lineage.core.model.errors import BadRecordError
-from lineage.core.model.times import Instant, parse_instant
+from lineage.core.model.times import LATEST, Instant, format_instant, parse_instant
 
 Document = dict[str, Any]
 """An event in its JSONL form: envelope and body side by side."""
 
-
-class Translation(NamedTuple):
-    """What became of a record: exactly one of the three is stated.
-
-    Attributes:
-        events: At least one event.
-        skipped: Why it gives none: a short stable word, such as ``request-of-a-response``.
-        fault: Why it belongs in quarantine.
-    """
-
-    events: tuple[Document, ...] = ()
-    skipped: str | None = None
-    fault: BadRecordError | None = None
+_LOGGED_TIME: Final = re.compile(
+    r"(?P<date>\d{4}-\d\d-\d\d)[Tt ](?P<time>\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?) ?(?P<zone>[Zz]|[+-]\d\d:?\d\d|UTC)?"
+)
 
 
 def member(value: Any, *path: str) -> Any:
@@ -67,16 +58,44 @@ def required(value: Any, *path: str) -> str:
     return found
 
 
-def instant(moment: str, field: str) -> Instant:
+def instant(logged: str, field: str) -> Instant:
     """A time as logged.
 
     Raises:
         BadRecordError: ``bad-time``: not RFC 3339 with an offset, or outside the years 1970 to 9999.
     """
     try:
-        return parse_instant(moment)
+        return parse_instant(logged)
     except ValueError as error:
         raise BadRecordError("bad-time", f"{field}: {error}") from error
+
+
+def moment(value: Any, *path: str) -> str:
+    """The time at a path, in RFC 3339: as logged, or in UTC if it names no zone; a number is milliseconds.
+
+    Examples:
+        >>> moment({"time": "2026-11-26 01:39:27"}, "time")
+        '2026-11-26T01:39:27Z'
+        >>> moment({"time": 1795658125196}, "time")
+        '2026-11-26T01:55:25.196000Z'
+
+    Raises:
+        BadRecordError: ``missing-field`` or ``bad-time``.
+    """
+    found, name = member(value, *path), ".".join(path)
+    if type(found) is int:
+        if not 0 <= found <= LATEST // 1_000:
+            raise BadRecordError("bad-time", f"{name}: {found} ms lie outside the years 1970 to 9999")
+        return format_instant(found * 1_000)
+    logged = required(value, *path)
+    parts = _LOGGED_TIME.fullmatch(logged)
+    if parts is not None:
+        time = parts["time"].replace(",", ".")
+        zone = parts["zone"] or "Z"
+        zone = "Z" if zone in {"UTC", "z"} else zone if len(zone) != len("+0000") else f"{zone[:3]}:{zone[3:]}"
+        logged = f"{parts['date']}T{time if time.count(':') > 1 else time + ':00'}{zone}"
+    instant(logged, name)
+    return logged
 
 
 def resource(id_: str | None, type_: str | None) -> Document | None:

@@ -1,0 +1,74 @@
+"""From raw records to events: unwrapped, scrubbed, translated; every record accounted for.
+
+One ``Reading`` reads the log of one source, whatever it comes from: a file, a topic, a request.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from ingest.sources.adapters.kit import Format, Memory, Record, Source, Translation
+from ingest.sources.adapters.raw_records import RawRecord
+from ingest.sources.adapters.redaction import scrubbed
+from ingest.sources.adapters.unwrapping import unwrapped
+from lineage.core.model.errors import BadRecordError
+
+
+class Outcome(NamedTuple):
+    """What became of a record.
+
+    Attributes:
+        record: As it may be put aside; None for what is due at the end of a batch.
+        translation: Its events, the reason for skipping it, or its fault; none of them if it is held.
+    """
+
+    record: RawRecord | None
+    translation: Translation
+
+
+class Reading:
+    """Reads the log of one source."""
+
+    def __init__(self, format_: Format, source: Source | None = None, memory: Memory | None = None) -> None:
+        """Read a format; without a source as the one that is meant where no settings speak of any."""
+        self.format = format_
+        self.source = format_.source() if source is None else source
+        self.memory = Memory() if memory is None else memory
+
+    def outcomes(self, raw: RawRecord) -> Iterator[Outcome]:
+        """What becomes of each record in a raw record."""
+        if raw.value is None:
+            fault = raw.fault or BadRecordError("not-an-object", "there is no object in it")
+            yield Outcome(raw, Translation(fault=fault))
+            return
+        for value, headers, _ in unwrapped(raw.value, self.format.marks, self.format.unwrap):
+            own = raw if value is raw.value else RawRecord(raw.position, _written(value), value)
+            yield Outcome(own, self._translated(value, scrubbed(headers)))
+
+    def settled(self, *, end: bool) -> Iterator[Outcome]:
+        """What is due at the end of a batch; ``end``: no more is coming for now."""
+        if self.format.settle is not None:
+            for translation in self.format.settle(self.source, self.memory, end=end):
+                yield Outcome(None, translation)
+
+    def _translated(self, value: Any, headers: dict[str, str]) -> Translation:
+        if not isinstance(value, dict):
+            return Translation(fault=BadRecordError("not-an-object", f"it is a {type(value).__name__} and no object"))
+        try:
+            return self.format.translate(Record(scrubbed(value), headers), self.source, self.memory)
+        except BadRecordError as fault:
+            return Translation(fault=fault)
+
+
+def translations(
+    records: Iterable[RawRecord], format_: Format, source: Source | None = None, memory: Memory | None = None
+) -> Iterator[Outcome]:
+    """What becomes of every record of a file, and at last what is due at its end."""
+    reading = Reading(format_, source, memory)
+    for record in records:
+        yield from reading.outcomes(record)
+    yield from reading.settled(end=True)
+
+
+def _written(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
