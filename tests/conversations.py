@@ -37,7 +37,7 @@ from lineage.serve.http.openapi.fragments import JSON
 from tests.http_worlds import World, api_over, served
 
 PUBLIC = "https://delegraph.example"
-FILE = Path(examples.__file__).with_name(examples.CONVERSATION)
+FILE = Path(examples.__file__).parents[1] / examples.CONVERSATION
 CALLERS: dict[str, dict[str, Any]] = {
     "producer": {"sub": "service:gateway", "sources": ["https://gateway.example", "https://idp.example"]},
     "investigator": {"sub": "human:ida@example.com"},

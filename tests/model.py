@@ -34,7 +34,7 @@ View = dict[str, Any]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)")
 
-TIMES = {"occurred_at", "issued_at", "not_before", "expires_at", "effective_at", "issued_before"}
+TIMES = {"occurred_at", "issued_at", "not_before", "expires_at", "effective_at", "issued_before", "until"}
 ORDER_DEFAULTS = {"mode": "revoke", "cascade": True}
 OWN_IDS = {
     "principal.registered": ("principal", "aliases"),
@@ -46,7 +46,7 @@ OWN_IDS = {
 }
 PRINCIPAL_ROLES = (
     *("principal", "aliases", "owner", "agent", "workload", "delegator", "delegatee", "subject", "actor"),
-    *("prior_actors", "on_behalf_of", "ordered_by", "lifted_by", "approved_by"),
+    *("prior_actors", "on_behalf_of", "ordered_by", "lifted_by", "approved_by", "by"),
 )
 ROLES = {
     "token": "token",

@@ -78,7 +78,7 @@ def test_what_is_given_elsewhere_is_never_taken_up(
     here: World, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any], roles: list[str]
 ):
     """
-    An order, a lift and an acknowledgement that hid from an older version stay where they are, whoever sent them.
+    An order, a lift, an acknowledgement or a judgement that hid from an older version stays there, whoever sent it.
     """
     sent_to_an_older_version(monkeypatch, here, ENVELOPE | body, roles=roles)
 

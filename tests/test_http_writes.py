@@ -162,13 +162,14 @@ NOT_EVENTS = [
     ORDERED,
     {"type": "revocation.lifted", "revocation": "r", "lifted_by": "human:x"},
     {"type": "revocation.acknowledged", "revocation": "r", "receiver": "x", "outcome": "enforced"},
+    {"type": "finding.judged", "finding": "F-1", "judgement": "suppressed", "by": "human:x", "reason": "hidden"},
 ]
 
 
 @pytest.mark.parametrize("body", NOT_EVENTS, ids=lambda body: body["type"])
 def test_orders_are_not_taken_for_events(here: World, body: dict[str, Any]):
     """
-    Orders, lifts and acknowledgements are refused as events, and then nothing of the request is taken in.
+    Orders, lifts, acknowledgements and judgements are refused as events, and then nothing of the request is taken in.
     """
     envelope = {name: EVENT[name] for name in ("event_id", "source", "occurred_at")}
     response = here.post("/v1/events", "producer", json=[event(1), envelope | body])

@@ -299,6 +299,17 @@ def test_an_authzen_answer_becomes_a_decision():
     assert "decision.made" == made(document).type
 
 
+def test_what_was_permitted_and_what_was_done_have_one_digest():
+    """The digest of a decision's parameters is that of the same parameters of a tool call."""
+    arguments = {"to": "bob", "n": 1}
+    call = {"method": "tools/call", "params": {"name": "send", "arguments": arguments}}
+    decision = decision_from_authzen(REQUEST, {"decision": True}, params=arguments)
+    action = action_from_mcp(call, {"content": []})
+
+    assert digest_of(arguments) == decision["params_digest"] == action["params_digest"]
+    assert "params_digest" not in decision_from_authzen(REQUEST, {"decision": True})
+
+
 @pytest.mark.parametrize(
     ("subject", "actor"),
     [

@@ -232,7 +232,33 @@ def test_there_is_a_vector_with_every_field_of_every_type():
         assert required | {"type"} == set(documents[name]) - {"actor"}
         every = {field.name for field in [*envelope, *body.fields]}
         assert every | {"type"} == set(documents[f"{name}.every_field"])
-    assert {f"{name}.json" for name in documents} == {path.name for path in vectors.FOLDER.iterdir()}
+    assert {f"{name}.json" for name in documents} == {path.name for path in vectors.FOLDER.glob("*.json")}
+
+
+@pytest.mark.parametrize(
+    "file", sorted(vectors.FOLDER.glob("v*/*.json")), ids=lambda file: f"{file.parent.name}-{file.stem}"
+)
+def test_vectors_of_an_earlier_version_are_read_as_ever(file):
+    """
+    What a producer of an earlier version wrote is the same event with the same digest.
+    """
+    stored = json.loads(file.read_text("utf-8"))
+    value = bytes.fromhex(stored["bytes"])
+    version = schemas.by_fingerprint(value[2:10])
+
+    assert file.parent.name == f"v{version.version}"
+    assert event_from_document(stored["event"]) == decode(value) == read(value)
+    assert read(value) == avro_fastavro.read_body(version, value[10:])
+    assert stored["digest"] == events.digest(decode(value))
+
+
+def test_vectors_of_every_earlier_version_are_kept():
+    """
+    There is a folder of vectors for each version that is not written any more.
+    """
+    kept = {path.name for path in vectors.FOLDER.iterdir() if path.is_dir()}
+
+    assert {f"v{version.version}" for version in VERSIONS[:-1]} == kept
 
 
 def test_what_need_not_be_stated_does_not_change_the_digest():

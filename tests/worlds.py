@@ -42,7 +42,7 @@ SOURCES = ("urn:idp", "urn:gw", "urn:ir")
 ROLES = ("subject", "actor", "refresh", "replaced")
 KINDS = ("human", "agent", "service", "workload")
 REASONS = ("compromise", "offboarding", "superseded", "test", "other")
-ORDERS = ("revocation.ordered", "revocation.lifted")
+ORDERS = ("revocation.ordered", "revocation.lifted", "finding.judged")
 
 # What states nothing: spelled out here and there, so that it has to be told apart from a difference.
 EMPTY = {
@@ -62,6 +62,7 @@ EMPTY = {
     "revocation.lifted": {"effective_at": None, "note": None},
     "revocation.acknowledged": {"token": None, "note": None},
     "receiver.registered": {"issuers": [], "kinds": None, "deadline_seconds": None},
+    "finding.judged": {"until": None},
 }
 
 
@@ -166,6 +167,8 @@ def granted(pool: Pool) -> Event:
             expires_at=(0.3, pool.instant),
             scopes=(0.1, lambda: ["mail.read"]),
             approved_by=(0.1, pool.principal),
+            single_use=(0.1, lambda: pool.chance(0.5)),
+            no_scopes=(0.1, lambda: pool.chance(0.5)),
         ),
     }
 
@@ -213,6 +216,8 @@ def decided(pool: Pool) -> Event:
             actor=(0.4, pool.principal),
             on_behalf_of=(0.4, pool.principal),
             context=(0.1, lambda: {"ip": "192.0.2.1"}),
+            prior_actors=(0.1, lambda: pool.some(pool.principals, 2)),
+            required_scopes=(0.1, lambda: ["mail.read"]),
         ),
     }
 
@@ -286,6 +291,17 @@ def received(pool: Pool) -> Event:
     return {"receiver": "urn:receiver", **pool.maybe(kinds=(0.3, lambda: ["token"]))}
 
 
+def judged(pool: Pool) -> Event:
+    """A judgement of a finding, which changes no state."""
+    return {
+        "finding": pool.rng.choice(["F-00000000000000000001", "F-00000000000000000002"]),
+        "judgement": pool.rng.choice(["acknowledged", "suppressed", "reopened"]),
+        "by": pool.principal(),
+        "reason": "seen",
+        **pool.maybe(until=(0.3, pool.instant)),
+    }
+
+
 MAKERS: dict[str, tuple[Callable[[Pool], Event], int]] = {
     "token.issued": (issued, 10),
     "delegation.granted": (granted, 6),
@@ -297,6 +313,7 @@ MAKERS: dict[str, tuple[Callable[[Pool], Event], int]] = {
     "workload.bound": (bound, 1),
     "revocation.acknowledged": (acknowledged, 1),
     "receiver.registered": (received, 1),
+    "finding.judged": (judged, 1),
 }
 """Each event type with its maker and its usual weight."""
 

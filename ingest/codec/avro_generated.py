@@ -24,6 +24,7 @@ from lineage.core.model.events import Event
 
 _HEADER: Final = 10
 _ONE_BYTE: Final = 63  # the largest number of a branch or a symbol that zigzag writes in one byte
+_TAIL: Final = 3  # a record's last fields are its youngest and are rarely stated: absent, they are one comparison
 # Never twice the same, so not worth remembering.
 _UNIQUE: Final = frozenset({"event_id", "traceparent"})
 
@@ -119,7 +120,7 @@ def reader_source(shape: Shape, *, checked: bool) -> str:
             if checked:
                 with out.block(f"if kind != {kind.encode()!r}:"):
                     out("raise Doubt")
-            _read_fields(out, body, "", checked=checked)
+            _read_body(out, body, checked=checked)
             out(f"body_ = {_built(body, '')}")
             for field in tail:
                 _read_field(out, shape.envelope[field], _variable(field), checked=checked)
@@ -143,6 +144,27 @@ def _variable(name: str) -> str:
 
 def _slot(name: str, known: tuple[str, ...]) -> str:
     return _variable(name) if name in known else repr(Event._field_defaults[name])
+
+
+def _read_body(out: _Source, record: Record, *, checked: bool) -> None:
+    head, tail = _split(record)
+    _read_fields(out, head, "", checked=checked)
+    if tail.fields:
+        with out.block(f"if v[p:p + {len(tail.fields)}] == {bytes(len(tail.fields))!r}:"):
+            out(f"p += {len(tail.fields)}")
+            out(*(f"{_variable(field.name)} = {'()' if field.many else None}" for field in tail.fields))
+        with out.block("else:"):
+            _read_fields(out, tail, "", checked=checked)
+
+
+def _split(record: Record) -> tuple[Record, Record]:
+    """A record's last fields apart from the rest, as far as each may be absent and then is one zero byte."""
+    start = len(record.fields)
+    while start > max(0, len(record.fields) - _TAIL) and (
+        record.fields[start - 1].optional or record.fields[start - 1].many
+    ):
+        start -= 1
+    return record._replace(fields=record.fields[:start]), record._replace(fields=record.fields[start:])
 
 
 def _read_fields(out: _Source, record: Record, prefix: str, *, checked: bool) -> None:
@@ -296,7 +318,9 @@ def writer_source(shape: Shape, header: bytes) -> str:
                 for name in shape.order[1:]:
                     if name == "body":
                         out(f"{avro_parts.zigzag(number)!r},")
-                        out(*(f"{_write(field, f'body__{field.name}_')}," for field in body.fields))
+                        head, tail = _split(body)
+                        out(*(f"{_write(field, f'body__{field.name}_')}," for field in head.fields))
+                        out(*_write_tail(tail))
                     else:
                         out(f"{_write(shape.envelope[name], _variable(name))},")
             out("))")
@@ -305,6 +329,15 @@ def writer_source(shape: Shape, header: bytes) -> str:
     with out.block("def encode(e):"):
         out("return bodies[type(e.body)](e)")
     return "\n".join(out.lines) + "\n"
+
+
+def _write_tail(tail: Record) -> list[str]:
+    if not tail.fields:
+        return []
+    names = {field: f"body__{field.name}_" for field in tail.fields}
+    absent = " and ".join(f"{name} == ()" if field.many else f"{name} is None" for field, name in names.items())
+    written = ", ".join(_write(field, name) for field, name in names.items())
+    return [f"{bytes(len(names))!r} if {absent} else b''.join(({written},)),"]
 
 
 def _write(field: Field, name: str) -> str:

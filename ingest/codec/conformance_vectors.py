@@ -1,7 +1,7 @@
 """Test vectors, so that a producer in another language can prove itself: event, Avro bytes, digest.
 
-``python -m ingest.codec.conformance_vectors`` writes ``schemas/vectors/`` again.
-What was shipped changes only if it was wrong.
+``python -m ingest.codec.conformance_vectors`` writes ``schemas/vectors/`` again: the vectors of the version that is
+written now. Those of earlier versions are kept in ``v1/`` and so on, since what was written with them stays in the log.
 """
 
 import json
@@ -62,6 +62,14 @@ _LEAST: Final[dict[str, dict[str, Any]]] = {
         "revocation.acknowledged", 9, revocation="rev-1", receiver="gateway:eu", outcome="enforced"
     ),
     "receiver.registered": _event("receiver.registered", 10, receiver="gateway:eu"),
+    "finding.judged": _event(
+        "finding.judged",
+        11,
+        finding="F-0f1e2d3c4b5a69788796",
+        judgement="suppressed",
+        by="human:ir@example.com",
+        reason="Known: a test of the gateway",
+    ),
 }
 _EVERY_FIELD: Final[dict[str, dict[str, Any]]] = {
     "principal.registered": {
@@ -87,6 +95,8 @@ _EVERY_FIELD: Final[dict[str, dict[str, Any]]] = {
         "expires_at": "2026-11-30T00:00:00.000000Z",
         "instruction_source": "tool_result",
         "approved_by": "human:bob@example.com",
+        "single_use": True,
+        "no_scopes": False,
     },
     "token.issued": {
         "token_type": "urn:ietf:params:oauth:token-type:access_token",
@@ -107,9 +117,12 @@ _EVERY_FIELD: Final[dict[str, dict[str, Any]]] = {
         "key_thumbprint": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2",
         "exchange": "delegation",
         "status_list": {"uri": "https://status.example.com/1", "idx": 0},
+        "single_use": False,
+        "no_scopes": True,
+        "task": "TASK-17",
     },
     "decision.made": {
-        "resource": {"id": "crm/accounts/42", "type": "account"},
+        "resource": {"id": "crm/accounts/42", "type": "account", "environment": "production"},
         "token": f"{_STS}#t1",
         "actor": "agent:planner",
         "on_behalf_of": "human:alice@example.com",
@@ -120,6 +133,9 @@ _EVERY_FIELD: Final[dict[str, dict[str, Any]]] = {
         "reasons": ["risk too high", "outside office hours"],
         "context": {"device": "managed", "risk": "high"},
         "approved_by": "human:bob@example.com",
+        "prior_actors": ["agent:orchestrator"],
+        "required_scopes": ["crm:read", "crm:accounts"],
+        "params_digest": "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
     },
     "action.performed": {
         "tool": "crm",
@@ -135,6 +151,9 @@ _EVERY_FIELD: Final[dict[str, dict[str, Any]]] = {
         "key_thumbprint": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
         "parent_action": "act-0",
         "params_digest": "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+        "instruction_source": "document",
+        "required_scopes": ["crm:read"],
+        "task": "TASK-17/research",
     },
     "revocation.ordered": {
         "mode": "suspend",
@@ -157,6 +176,7 @@ _EVERY_FIELD: Final[dict[str, dict[str, Any]]] = {
         "kinds": ["token", "delegation"],
         "deadline_seconds": 30,
     },
+    "finding.judged": {"until": "2026-12-01T00:00:00.000000Z"},
 }
 # What need not be stated, and a time with an offset and more digits than are kept: the digest stays.
 _THE_SAME: Final = {

@@ -65,7 +65,7 @@ class Log(Protocol):
 
 
 def topic_of(event: Event) -> str:
-    """The topic an event belongs on: orders and lifts have their own, so that access lists can say who may order."""
+    """The topic an event belongs on: orders, lifts and judgements have one that access lists guard."""
     return ORDERS if event.is_order else DECISIONS
 
 

@@ -298,6 +298,7 @@ def decision_from_authzen(
     response: Mapping[str, Any],
     *,
     keep: Sequence[str] = (),
+    params: object = None,
     **fields: object,
 ) -> Document:
     """The event that a policy decision point permitted or denied a request (AuthZEN Authorization API 1.0).
@@ -310,6 +311,8 @@ def decision_from_authzen(
         response: Decision, context.
         keep: The members of the request's context that are kept: what is not named is not, since a context may hold
             anything, tokens too.
+        params: The parameters that were decided on. Only their digest is kept, the same as that of the action's
+            parameters (``action_from_mcp``), so that what was done can be compared with what was permitted.
         fields: Fields of ``decision.made`` that are known otherwise; they stand before all else.
 
     Raises:
@@ -331,6 +334,7 @@ def decision_from_authzen(
         "resource": {"type": _required(resource, "type"), "id": _required(resource, "id")},
         "reasons": _reasons(response.get("context")),
         "context": {name: _as_text(context[name]) for name in keep if context.get(name) is not None},
+        "params_digest": None if params is None else digest_of(params),
     }
     return _safe(made | _askers(_object(request, "subject"), context) | fields)
 

@@ -31,19 +31,21 @@ _COMPARED: Final[dict[str, tuple[str, ...]]] = {
     "token": (
         "subject", "actor", "prior_actors", "client", "session", "delegation", "token_type", "scopes", "audience",
         "not_before", "workload", "key_thumbprint", "exchange", "status_list",
+        "single_use", "no_scopes", "task",
     ),
     "delegation": (
         "delegator", "delegatee", "scopes", "audience", "purpose", "task", "max_depth", "not_before",
-        "instruction_source", "approved_by",
+        "instruction_source", "approved_by", "single_use", "no_scopes",
     ),
     "principal": ("kind", "max_delegation_depth"),
     "decision": (
         "permitted", "operation", "resource", "token", "actor", "on_behalf_of", "workload", "session", "delegation",
-        "policy", "reasons", "context", "approved_by",
+        "policy", "reasons", "context", "approved_by", "prior_actors", "required_scopes", "params_digest",
     ),
     "action": (
         "operation", "outcome", "tool", "resource", "token", "actor", "prior_actors", "workload", "session",
         "delegation", "decision", "on_behalf_of", "key_thumbprint", "parent_action", "params_digest",
+        "instruction_source", "required_scopes", "task",
     ),
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from lineage.core.model.events import (
     DecisionMade,
     DelegationGranted,
     Fact,
+    FindingJudged,
     PrincipalRegistered,
     ReceiverRegistered,
     RevocationAcknowledged,
@@ -40,6 +41,7 @@ class World:
         self.principals = Principals()
         self.receivers = Receivers()
         self.listings = Listings()
+        self.judgements = FactIndex()
         self.decisions = FactIndex()
         self.actions = FactIndex()
         self.uses: defaultdict[str, set[str]] = defaultdict(set)  # element key or decision:ID -> actions that name it
@@ -68,6 +70,8 @@ class World:
             self.decisions.add(body.decision, fact)
             for key in _authorities(body):
                 self.decided[key].add(body.decision)
+        elif isinstance(body, FindingJudged):
+            self.judgements.add(body.finding, fact)
         elif isinstance(body, ActionPerformed):
             self.actions.add(body.action, fact)
             for key in _authorities(body):
@@ -106,6 +110,7 @@ class World:
             self.principals.bindings,
             self.receivers.registrations,
             self.receivers.acknowledgements,
+            self.judgements,
             self.decisions,
             self.actions,
         )

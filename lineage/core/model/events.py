@@ -16,6 +16,7 @@ class Resource(NamedTuple):
 
     id: str
     type: str | None = None
+    environment: str | None = None
 
 
 class Derivation(NamedTuple):
@@ -89,6 +90,8 @@ class DelegationGranted(NamedTuple):
     expires_at: Instant | None = None
     instruction_source: str | None = None
     approved_by: str | None = None
+    single_use: bool | None = None
+    no_scopes: bool | None = None  # True: nothing is granted; an empty `scopes` states nothing
 
 
 class TokenIssued(NamedTuple):
@@ -112,6 +115,9 @@ class TokenIssued(NamedTuple):
     key_thumbprint: str | None = None
     exchange: str | None = None
     status_list: StatusList | None = None
+    single_use: bool | None = None
+    no_scopes: bool | None = None
+    task: str | None = None
 
 
 class DecisionMade(NamedTuple):
@@ -131,6 +137,9 @@ class DecisionMade(NamedTuple):
     reasons: tuple[str, ...] = ()
     context: tuple[tuple[str, str], ...] = ()  # sorted by key
     approved_by: str | None = None
+    prior_actors: tuple[str, ...] = ()
+    required_scopes: tuple[str, ...] = ()
+    params_digest: str | None = None
 
 
 class ActionPerformed(NamedTuple):
@@ -152,6 +161,9 @@ class ActionPerformed(NamedTuple):
     key_thumbprint: str | None = None
     parent_action: str | None = None
     params_digest: str | None = None
+    instruction_source: str | None = None
+    required_scopes: tuple[str, ...] = ()
+    task: str | None = None
 
 
 class RevocationOrdered(NamedTuple):
@@ -200,6 +212,16 @@ class ReceiverRegistered(NamedTuple):
     deadline_seconds: int | None = None
 
 
+class FindingJudged(NamedTuple):
+    """A responder acknowledged, suppressed or reopened a finding."""
+
+    finding: str
+    judgement: str  # acknowledged, suppressed, reopened
+    by: str
+    reason: str
+    until: Instant | None = None
+
+
 Body = (
     PrincipalRegistered
     | WorkloadBound
@@ -211,6 +233,7 @@ Body = (
     | RevocationLifted
     | RevocationAcknowledged
     | ReceiverRegistered
+    | FindingJudged
 )
 
 BODIES: Final[dict[str, type[Body]]] = {
@@ -224,12 +247,12 @@ BODIES: Final[dict[str, type[Body]]] = {
     "revocation.lifted": RevocationLifted,
     "revocation.acknowledged": RevocationAcknowledged,
     "receiver.registered": ReceiverRegistered,
+    "finding.judged": FindingJudged,
 }
 TYPES: Final[dict[type[Body], str]] = {body: name for name, body in BODIES.items()}
-ORDER_TYPES: Final = frozenset({"revocation.ordered", "revocation.lifted"})
-_ORDERS: Final = frozenset({RevocationOrdered, RevocationLifted})
+_ORDERS: Final = frozenset({RevocationOrdered, RevocationLifted, FindingJudged})
 TIME_FIELDS: Final = frozenset(
-    {"occurred_at", "issued_at", "not_before", "expires_at", "effective_at", "issued_before"}
+    {"occurred_at", "issued_at", "not_before", "expires_at", "effective_at", "issued_before", "until"}
 )
 
 
@@ -251,7 +274,7 @@ class Event(NamedTuple):
 
     @property
     def is_order(self) -> bool:
-        """Whether this is an order or a lift, which belong on the topic of orders alone."""
+        """Whether this is an order, a lift or a judgement, which belong on the topic of orders alone."""
         return type(self.body) in _ORDERS
 
 
@@ -259,7 +282,8 @@ class Fact(NamedTuple):
     """An event as the log took it.
 
     ``recorded_at`` is the earliest moment at which the log took this content (duplicates count).
-    ``misrouted`` says that it is an order or a lift that came by the topic of decisions: it is no part of the state.
+    ``misrouted`` says that it is an order, a lift or a judgement that came by the topic of decisions: it is no part of
+    the state.
     """
 
     event: Event

@@ -10,6 +10,7 @@ from lineage.core.model.events import (
     DecisionMade,
     DelegationGranted,
     Event,
+    FindingJudged,
     PrincipalRegistered,
     ReceiverRegistered,
     RevocationAcknowledged,
@@ -62,6 +63,8 @@ def subject_of(event: Event) -> tuple[str, str]:
             return "revocation", body.revocation
         case ReceiverRegistered():
             return "receiver", body.receiver
+        case FindingJudged():
+            return "finding", body.finding
         case _:
             assert_never(body)
 
@@ -110,7 +113,7 @@ def mentions(event: Event) -> list[Mention]:
             found += _all(Role.DEPENDS, "delegation", *body.parents)
             return found + _all(Role.MENTIONS, "principal", body.approved_by)
         case DecisionMade():
-            others = (body.actor, body.on_behalf_of, body.workload, body.approved_by)
+            others = (body.actor, body.on_behalf_of, body.workload, body.approved_by, *body.prior_actors)
             return _authority(body) + _all(Role.MENTIONS, "principal", *others)
         case PrincipalRegistered():
             return _all(Role.ALIAS, "principal", *body.aliases) + _all(Role.OWNER, "principal", body.owner)
@@ -126,6 +129,8 @@ def mentions(event: Event) -> list[Mention]:
             return _all(Role.MENTIONS, "receiver", body.receiver) + _all(Role.MENTIONS, "token", body.token)
         case ReceiverRegistered():
             return []
+        case FindingJudged():
+            return _all(Role.MENTIONS, "principal", body.by)
         case _:
             assert_never(body)
 

@@ -14,6 +14,7 @@ from lineage.core.model.events import (
     DelegationGranted,
     Event,
     Fact,
+    FindingJudged,
     PrincipalRegistered,
     ReceiverRegistered,
     RevocationAcknowledged,
@@ -71,7 +72,7 @@ def own_ids(event: Event) -> tuple[str, ...]:
             return (body.receiver,)
         case RevocationOrdered():
             return (body.target.id,)
-        case RevocationLifted() | DecisionMade() | ActionPerformed():
+        case RevocationLifted() | DecisionMade() | ActionPerformed() | FindingJudged():
             return ()
         case _:
             assert_never(body)

@@ -10,7 +10,13 @@ from typing import Final
 
 from ingest.codec import api as codec
 from ingest.codec import credentials, limits
-from lineage.core.model.events import Event, RevocationAcknowledged, RevocationLifted, RevocationOrdered
+from lineage.core.model.events import (
+    Event,
+    FindingJudged,
+    RevocationAcknowledged,
+    RevocationLifted,
+    RevocationOrdered,
+)
 
 SINGLE_OBJECT: Final = b"\xc3\x01"  # how an event in Avro begins, and no JSON
 _KEPT_BYTES: Final = 4 * 1024  # of sources, beside each record
@@ -26,8 +32,8 @@ def read(raw: bytes) -> Event:
 
 
 def is_given_elsewhere(event: Event) -> bool:
-    """Whether it is an order, a lift or an acknowledgement, which are given by who is authenticated for that."""
-    return isinstance(event.body, RevocationOrdered | RevocationLifted | RevocationAcknowledged)
+    """Whether it is an order, lift, acknowledgement or judgement: each has an endpoint with a role of its own."""
+    return isinstance(event.body, RevocationOrdered | RevocationLifted | RevocationAcknowledged | FindingJudged)
 
 
 def may_use(sources: Iterable[str], source: str) -> bool:

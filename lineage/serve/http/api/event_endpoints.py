@@ -1,7 +1,7 @@
 """Events over HTTP: a JSON array, lines of JSON, or Avro, as a producer without Kafka sends them.
 
 What cannot be read goes to quarantine, as with ``ingest``. What a caller may not send is refused whole, before the log
-has any of it: orders, lifts and acknowledgements, and events of a source that is not the caller's.
+has any of it: orders, lifts, acknowledgements and judgements, and events of a source that is not the caller's.
 
 Avro (``application/avro``) is records in single-object encoding, one after another, or as an Avro array of bytes, each
 item one such record: the way in which any Avro library writes ``{"type": "array", "items": "bytes"}``.
@@ -76,8 +76,8 @@ def _read(site: Site, caller: Caller, kept: tuple[str, ...], number: int, raw: b
 def _refuse_others(caller: Caller, number: int, event: Event) -> None:
     if submission_policy.is_given_elsewhere(event):
         raise ForbiddenError(
-            f"event {number} is of type {event.type}, which is not sent here but given at /v1/revocations; "
-            "nothing was taken in"
+            f"event {number} is of type {event.type}, which is not accepted here: send it to the endpoint of its own "
+            "under /v1/revocations or /v1/findings; nothing was taken in"
         )
     if not submission_policy.may_use(caller.sources, event.source):
         raise ForbiddenError(
@@ -94,8 +94,10 @@ def _refuse_smuggled(caller: Caller, number: int, raw: bytes) -> None:
         return
     if not isinstance(said, dict):
         return
-    if str(said.get("type")).startswith("revocation."):
-        raise ForbiddenError(f"event {number} is about a revocation, which is not said here; nothing was taken in")
+    if str(said.get("type")).startswith(("revocation.", "finding.")):
+        raise ForbiddenError(
+            f"event {number} is about a revocation or a finding, which is not accepted here; nothing was taken in"
+        )
     source = said.get("source")  # not repeated: nobody has looked at what it is
     if isinstance(source, str) and not submission_policy.may_use(caller.sources, source):
         raise ForbiddenError(f"event {number} is of a source that is not {caller.name}'s; nothing was taken in")

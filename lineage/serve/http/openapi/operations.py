@@ -70,7 +70,8 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         "operationId": "take_events",
         "summary": "Append events to the log",
         "description": f"{roles_of([Role.PRODUCER])} Of the sources that are the caller's. What cannot be read goes to "
-        "quarantine and is counted; orders, lifts and acknowledgements are refused, and then nothing is taken in.",
+        "quarantine and is counted; orders, lifts, acknowledgements and judgements are refused, and then nothing is "
+        "taken in.",
         "tags": ["writes"],
         "parameters": [_FORGERY],
         "requestBody": {

@@ -99,6 +99,7 @@ class Resource(TypedDict):
 
     type: NotRequired[str | None]
     id: str
+    environment: NotRequired[str | None]
 
 
 class _ChainPart(TypedDict):
