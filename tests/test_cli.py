@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -28,7 +29,7 @@ from lineage.serve.config.wiring import now
 from lineage.store.store import open_store
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = sorted(main.commands)
+COMMANDS = main.list_commands(click.Context(main))
 
 # DESIGN section 6.
 AUTHORITY_KEYS = ["element", "then_as_known_then", "then_as_known_now", "now"]

@@ -14,8 +14,8 @@ from ingest.codec import api as codec
 from lineage.core.model.events import Target
 from lineage.core.model.times import format_instant, parse_instant
 from lineage.core.revocation.reach import Proposal
+from lineage.serve.cli import demo
 from lineage.serve.cli.demo_proof import Asked, Proof, prove
-from lineage.serve.cli.main import demo
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import OrderRequest, Service
 

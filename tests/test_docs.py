@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import click
 import pytest
 
 from lineage.core.authority import findings
@@ -286,7 +287,7 @@ def test_links_lead_somewhere():
                 assert anchor in {slug(heading) for heading in headings}, f"{page.name} links to {link}"
 
 
-@pytest.mark.parametrize("command", sorted(main.commands))
+@pytest.mark.parametrize("command", main.list_commands(click.Context(main)))
 def test_every_command_is_named_in_the_docs(command: str):
     """
     Nobody has to find a command by chance.
@@ -298,7 +299,9 @@ def test_every_option_that_is_named_exists():
     """
     An option of delegraph that a page names is one of the command line.
     """
-    known = {option for command in main.commands.values() for param in command.params for option in param.opts}
+    context = click.Context(main)
+    commands = [main.get_command(context, name) for name in main.list_commands(context)]
+    known = {option for command in commands for param in command.params for option in param.opts}
     known |= {"--help", "--version"}
     for page in (*MANUAL, *DECISIONS):
         for code in re.findall(r"`([^`\n]+)`", FENCE.sub("", page.read_text(encoding="utf-8"))):

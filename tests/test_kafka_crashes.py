@@ -68,8 +68,10 @@ STEPS = [
 # One process that forks each that is to die: it need not be loaded again and again.
 DYING = """
 import sys
-from lineage.serve import consume, cli
-from lineage.store import store, postgres
+from lineage.serve.processes import consumer_process
+from lineage.serve.cli import main, process_commands
+from lineage.store import store
+from lineage.store.database import postgres
 import ingest.kafka.consumer, psycopg, alembic.command
 from tests.kafka_worlds import Step, dies_at
 for step in eval(sys.argv[3]):

@@ -21,7 +21,7 @@ from lineage.serve.http.asgi.app import create_app
 from lineage.serve.queries import activity, activity_pages
 from lineage.serve.queries.activity_pages import Page, places_of
 from lineage.serve.queries.service import Service, Trust
-from lineage.serve.web import page_endpoint as web_pages
+from lineage.serve.web import pages as web_pages
 from lineage.store.store import open_store
 from tests import compare, stores, worlds
 from tests.asgi import Asking

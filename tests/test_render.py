@@ -16,7 +16,7 @@ from rich.console import Console, RenderableType
 from lineage.core.model.events import Target
 from lineage.core.model.times import parse_instant
 from lineage.core.revocation.reach import Proposal
-from lineage.serve.cli.main import demo
+from lineage.serve.cli import demo
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries import activity
 from lineage.serve.queries.service import OrderRequest, Service

@@ -19,8 +19,7 @@ from lineage.serve.http.core.app_context import Limits
 from lineage.serve.queries import activity as looking
 from lineage.serve.queries.service import OrderRequest
 from lineage.serve.text import render_chain
-from lineage.serve.web import page_endpoint as pages
-from lineage.serve.web import show_fault
+from lineage.serve.web import pages, show_fault
 from lineage.serve.web.links import Links
 
 from .asgi import Asking

@@ -1,0 +1,215 @@
+"""Commands that move data: ingest, emit, quarantine, rebuild, fsck, schema."""
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from lineage.core.model.errors import (
+    IntegrityError,
+    RefusedError,
+)
+from lineage.serve.cli.options import (
+    shared_options,
+)
+from lineage.serve.cli.output import EXIT_REFUSED, Output
+
+if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+    from lineage.serve.config.wiring import Settings
+
+
+class _Format(click.ParamType[str]):
+    """The name of a format. The table of formats is read only when somebody names one, or asks for help."""
+
+    name = "format"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in (known := self._known()):
+            self.fail(f"{value!r} is no format; there are {', '.join(known)}.", param, ctx)
+        return value
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
+        return f"[{'|'.join(self._known())}]"
+
+    def _known(self) -> tuple[str, ...]:
+        from ingest.sources.file_import import FORMATS
+
+        return FORMATS
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--format",
+    "format_",
+    type=_Format(),
+    default="auto",
+    show_default=True,
+    help="What the files hold; gzipped or not.",
+)
+@shared_options()
+def ingest(settings: "Settings", out: Output, files: tuple[str, ...], format_: str) -> None:
+    """Append the events of files to the log and project them.
+
+    \b
+      delegraph ingest examples/incident.jsonl
+      delegraph ingest --format vault /var/log/vault/audit.log
+      zcat events.jsonl.gz | delegraph ingest -
+
+    What cannot be read goes to quarantine with its reason and place; the rest goes in.
+    """  # noqa: D301
+    from ingest.projector import project
+    from ingest.sources.file_import import refuse_unreadable, take_in
+    from lineage.serve.config.wiring import now, opened_service
+    from lineage.serve.text import render_chain
+
+    refuse_unreadable(files)
+    with opened_service(settings, create=True) as service:
+        with out.progress("reading", size_of(files)) as progress:
+            log = service.require_log()
+            intake = take_in(files, log, service.store, format=format_, clock=now, progress=progress)
+        with out.progress("projecting", service.as_of()["behind"]) as progress:
+            project(log, service.store, service.trust.table, progress=progress)
+        out.document(service.counts(intake), render_chain.counts)
+
+
+@click.command()
+@click.argument("files", nargs=-1, metavar="[FILE...]")
+@click.option(
+    "--spool", metavar="FILE", help="Keep events here until the log has them; what an earlier run left goes first."
+)
+@shared_options()
+def emit(settings: "Settings", out: Output, files: tuple[str, ...], spool: str | None) -> None:
+    """Be a producer: publish the events of JSONL files to the log, without projecting them.
+
+    \b
+      delegraph emit events.jsonl && delegraph consume --drain
+      delegraph emit --spool spool.db events.jsonl    nothing is lost if the log is away
+      delegraph emit --spool spool.db                 send what waits there
+
+    A line that is no event is refused by name, the others are published, and the exit code is 2.
+    """  # noqa: D301
+    from ingest.producer.file_publisher import publish
+    from lineage.serve.config.wiring import now
+    from lineage.serve.text import render_chain
+
+    if not files and spool is None:
+        raise RefusedError("name the files to publish, or a --spool to send what waits in it")
+    with out.progress("publishing", size_of(files)) as progress:
+        document = publish(files, settings.log_url, clock=now, settings=settings.kafka, spool=spool, progress=progress)
+    out.document(document, render_chain.emitted)
+    if document["refused"]:
+        sys.exit(EXIT_REFUSED)
+
+
+@click.command()
+@click.option("--retry", is_flag=True, help="Take up what can be read now.")
+@click.option("--all", "everything", is_flag=True, help="Also what was taken up since.")
+@click.option("--after", type=int, default=0, help="Go on after this id.")
+@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True)
+@shared_options()
+def quarantine(settings: "Settings", out: Output, retry: bool, everything: bool, after: int, limit: int) -> None:
+    """Records that could not be read: the reason, the place, and what they were.
+
+    \b
+      delegraph quarantine
+      delegraph quarantine --retry        after an upgrade: take up what can be read now
+    """  # noqa: D301
+    from lineage.serve.commands import maintenance
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries import activity
+    from lineage.serve.text import render_chain
+
+    with opened_service(settings) as service:
+        if retry:
+            out.document(maintenance.retry(service), render_chain.retried)
+        else:
+            found = activity.quarantine(service, after=after, limit=limit, everything=everything)
+            out.document(found, render_chain.quarantine)
+
+
+@click.command()
+@shared_options()
+def rebuild(settings: "Settings", out: Output) -> None:
+    """Project the log anew beside the stored projection, and swap.
+
+    \b
+      delegraph rebuild && delegraph fsck
+    """  # noqa: D301
+    from lineage.serve.commands import maintenance
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.text import render_chain
+
+    with opened_service(settings, create=True) as service:
+        with out.progress("projecting", sum(service.require_log().ends().values())) as progress:
+            document = maintenance.rebuild(service, progress)
+        out.document(document, render_chain.consumed)
+
+
+@click.command()
+@click.option("--live", metavar="HOST:PORT", help="Also the live graph of the consumer that listens there.")
+@shared_options()
+def fsck(settings: "Settings", out: Output, live: str | None) -> None:
+    """Compare the stored projection with a fresh one of the log; exit code 6 if they differ.
+
+    \b
+      delegraph fsck || delegraph rebuild
+      delegraph fsck --live 127.0.0.1:9464
+    """  # noqa: D301
+    from lineage.serve.commands import maintenance
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.processes.live_graph_check import check_live
+    from lineage.serve.text import render_chain
+
+    with opened_service(settings) as service:
+        with out.progress("projecting", sum(service.require_log().ends().values())) as progress:
+            document = maintenance.fsck(service, progress)
+            if live is not None:
+                document["differences"] += check_live(service, live, progress)
+                document["ok"] = not document["differences"]
+        out.document(document, render_chain.checked)
+    if not document["ok"]:
+        raise IntegrityError("the stored projection differs from the log; 'delegraph rebuild' makes it anew")
+
+
+@click.command()
+@click.option("--vectors", is_flag=True, help="The test vectors instead: event, bytes and digest, one a line.")
+@shared_options(json_only=True)
+def schema(settings: "Settings", out: Output, vectors: bool) -> None:  # noqa: ARG001
+    """The wire contract: the Avro schema of the newest version, for producers in other languages.
+
+    \b
+      delegraph schema > decision_event.avsc
+      delegraph schema --vectors > vectors.jsonl
+      delegraph schema --json        name, version, fingerprint and SHA-256 beside it
+    """  # noqa: D301
+    import schemas
+
+    if vectors:
+        for vector in schemas.vectors():
+            click.echo(json.dumps(vector, ensure_ascii=False))
+        return
+    latest = schemas.latest()
+    if out.as_json:
+        document = {
+            "name": latest.name,
+            "version": latest.version,
+            "fingerprint": latest.fingerprint.hex(),
+            "sha256": latest.sha256,
+            "schema": latest.definition,
+        }
+        click.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        click.echo(schemas.text_of(latest).rstrip("\n"))
+
+
+def size_of(files: Iterable[str]) -> int | None:
+    """The total size of files in bytes; None if one of them has no size, such as standard input."""
+    from pathlib import Path
+
+    try:
+        return sum(Path(name).stat().st_size for name in files)
+    except OSError:
+        return None

@@ -1,0 +1,75 @@
+"""The command group: which commands there are, and the module that holds each."""
+
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from lineage import __version__
+
+# Command -> the module with its function. A command is imported when it runs or when the help lists it.
+_COMMANDS: Final = {
+    "demo": "process_commands",
+    "init": "process_commands",
+    "ingest": "data_commands",
+    "emit": "data_commands",
+    "consume": "process_commands",
+    "who": "query_commands",
+    "chain": "query_commands",
+    "status": "query_commands",
+    "reach": "query_commands",
+    "revoke": "revocation_commands",
+    "lift": "revocation_commands",
+    "uses": "query_commands",
+    "timeline": "query_commands",
+    "diff": "query_commands",
+    "search": "query_commands",
+    "quarantine": "data_commands",
+    "conflicts": "query_commands",
+    "findings": "query_commands",
+    "rebuild": "data_commands",
+    "fsck": "data_commands",
+    "doctor": "process_commands",
+    "schema": "data_commands",
+    "serve": "process_commands",
+    "receipt": "revocation_commands",
+    "revocations": "revocation_commands",
+    "closure": "revocation_commands",
+    "deliver": "process_commands",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command = getattr(import_module(f"lineage.serve.cli.{module}"), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 (for the type checker)
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="delegraph")
+@click.option("--store", metavar="URL", hidden=True)
+@click.option("--log", metavar="URL", hidden=True)
+@click.option("--trust", metavar="FILE", hidden=True)
+@click.option("--json", is_flag=True, hidden=True)
+def main(**_options: Any) -> None:
+    """Who stood behind what an AI agent did, and what falls when that is revoked.
+
+    \b
+    Start here:
+      delegraph demo                              a worked incident, in a throw-away store
+      delegraph ingest examples/incident.jsonl    facts in
+      delegraph who ACTION                        answers out
+      delegraph reach token:ID                    what an order would kill
+      delegraph revoke token:ID --reason credential_leak --by human:you
+
+    Shell completion: eval "$(_DELEGRAPH_COMPLETE=bash_source delegraph)" (or zsh_source, fish_source).
+    """  # noqa: D301 (\b is click's)

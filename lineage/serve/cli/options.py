@@ -1,0 +1,171 @@
+"""The options that several commands share, and the types of their values."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from lineage.core.model.times import Instant, parse_instant
+from lineage.serve.cli.output import Output, faults_as_exit_codes
+
+if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+    pass
+
+
+if TYPE_CHECKING:
+    from lineage.core.revocation.reach import Proposal
+
+
+class _Instant(click.ParamType[Instant]):
+    """A time on the command line: RFC 3339 with an offset, or ``now``."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Instant:
+        if isinstance(value, int):
+            return value
+        if value == "now":
+            return now()
+        try:
+            return parse_instant(value)
+        except ValueError as error:
+            self.fail(f"{value!r} is {error}" if str(error).startswith("not") else f"{value!r}: {error}", param, ctx)
+
+
+TIME: Final = _Instant()
+
+
+MODE: Final = click.Choice(["revoke", "suspend"])
+
+
+REASONS: Final = (
+    "compromise", "credential_leak", "key_compromise", "offboarding", "role_change", "task_completed",
+    "policy_violation", "risk_elevated", "user_request", "inactivity", "superseded", "admin", "test", "other",
+)  # fmt: skip
+
+
+def now() -> Instant:
+    """Read the clock of the process."""
+    from lineage.serve.config.wiring import now
+
+    return now()
+
+
+def shared_options(*, json_only: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the options that every command has: the store, the log, the trust file and ``--json``."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def run(*args: Any, **options: Any) -> Any:
+            from lineage.serve.config.wiring import Settings
+
+            given = {name: options.pop(name, None) for name in ("store", "log", "trust")}
+            outer = click.get_current_context().find_root().params
+            as_json = bool(options.pop("json") or outer.get("json"))
+            options = {name: value if name == "files" else _readable(value) for name, value in options.items()}
+            with faults_as_exit_codes(as_json=as_json):
+                given |= {name: options.get(name) for name in ("source", "group", "listen", "four_eyes", "http")}
+                settings = Settings.of(**{name: value or outer.get(name) for name, value in given.items()})
+                return function(*args, settings=settings, out=Output(as_json=as_json), **options)
+
+        shared: list[Callable[..., Any]] = [click.option("--json", is_flag=True, help="One JSON document a line.")]
+        if not json_only:
+            shared += [
+                click.option("--trust", metavar="FILE", help="The trust file. [env: DELEGRAPH_TRUST]"),
+                click.option("--log", metavar="URL", help="The log; by default inside the store. [env: DELEGRAPH_LOG]"),
+                click.option(
+                    "--store", metavar="URL", help="The store. [env: DELEGRAPH_STORE; default: sqlite:///delegraph.db]"
+                ),
+            ]
+        for option in shared:
+            run = option(run)
+        return run
+
+    return decorate
+
+
+def _readable(value: Any) -> Any:
+    """Escape the undecodable bytes of an argument, so that it can be printed."""
+    if isinstance(value, str):
+        return value.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return tuple(_readable(item) for item in value) if isinstance(value, tuple) else value
+
+
+AT: Final = click.option("--at", type=TIME, metavar="TIME", help="The instant asked about. [default: now]")
+
+
+KNOWN_AT: Final = click.option(
+    "--known-at", type=TIME, metavar="TIME", help="Only what was recorded by then. [default: everything]"
+)
+
+
+STALE: Final = click.option(
+    "--stale", is_flag=True, help="Answer from what is projected even if the log cannot be asked for what is not."
+)
+
+
+FOUR_EYES: Final = click.option(
+    "--four-eyes",
+    metavar="N",
+    help="Above so many elements ask for a second person. [env: DELEGRAPH_FOUR_EYES; default: never]",
+)
+
+
+UNSEEN: Final = click.option("--unseen", is_flag=True, help="Go on even if no fact names the target yet.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetOptions:
+    """What a revocation is to hit besides its target.
+
+    Attributes:
+        mode: ``revoke`` or ``suspend``.
+        issued_before: Only what was issued before this instant; None for everything.
+        cascade: Whether it also ends what depends on the elements hit.
+    """
+
+    mode: str
+    issued_before: Instant | None
+    cascade: bool
+
+
+def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--mode``, ``--issued-before`` and ``--no-cascade``; the function gets them as ``how: TargetOptions``."""
+
+    @wraps(function)
+    def run(*args: Any, mode: str, issued_before: Instant | None, no_cascade: bool, **options: Any) -> Any:
+        how = TargetOptions(mode=mode, issued_before=issued_before, cascade=not no_cascade)
+        return function(*args, how=how, **options)
+
+    added: tuple[Callable[..., Any], ...] = (
+        click.option("--no-cascade", is_flag=True, help="End what is hit alone, not what depends on it."),
+        click.option("--issued-before", type=TIME, metavar="TIME", help="Spare what was issued at this time or later."),
+        click.option("--mode", type=MODE, default="revoke", show_default=True, help="Suspend: until lifted."),
+    )
+    for option in added:
+        run = option(run)
+    return run
+
+
+def ids_asked(ids: Iterable[str]) -> Iterator[str]:
+    """The ids on the command line; ``-`` reads them from standard input, one a line."""
+    for id_ in ids:
+        if id_ == "-":
+            for line in sys.stdin.buffer:
+                if asked := line.rstrip(b"\r\n"):
+                    yield asked.decode(errors="backslashreplace")
+        else:
+            yield id_
+
+
+def proposal_of(kind: str, id_: str, at: Instant, how: TargetOptions) -> "Proposal":
+    """The revocation that is asked about."""
+    from lineage.core.model.events import Target
+    from lineage.core.revocation.reach import Proposal
+
+    return Proposal(
+        target=Target(kind, id_), at=at, mode=how.mode, issued_before=how.issued_before, cascade=how.cascade
+    )

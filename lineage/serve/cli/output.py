@@ -1,0 +1,140 @@
+"""What a command prints: documents as JSON lines or text, and faults as messages with an exit code."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+import click
+
+from lineage.core.model.errors import (
+    BadRecordError,
+    DelegraphError,
+    DriftError,
+    FencedError,
+    IntegrityError,
+    RefusedError,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+    from rich.console import Console, RenderableType
+
+
+Document = dict[str, Any]
+
+
+EXIT_REFUSED: Final = 2
+
+
+EXIT_NOT_FOUND: Final = 3
+
+
+EXIT_UNAVAILABLE: Final = 5
+
+
+# What a fault means as an exit code; the first that fits.
+_EXIT_CODES: Final[tuple[tuple[type[DelegraphError], int], ...]] = (
+    (DriftError, 4),
+    (UnavailableError, 5),
+    (FencedError, 5),
+    (IntegrityError, 6),
+    (RefusedError, EXIT_REFUSED),
+    (BadRecordError, EXIT_REFUSED),
+)
+
+
+def exit_code(fault: DelegraphError) -> int:
+    """The exit code of a fault."""
+    return next((code for kind, code in _EXIT_CODES if isinstance(fault, kind)), 1)
+
+
+class Output:
+    """Where answers go: documents as JSON lines, or what people read."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.missing = False
+        self.wrong = False
+
+    @property
+    def console(self) -> "Console":
+        """A console on standard output."""
+        from rich.console import Console
+
+        return Console(soft_wrap=True, highlight=False, emoji=False)
+
+    def document(self, document: Document, render: "Callable[[Document], RenderableType]") -> None:
+        """Print a document."""
+        if self.as_json:
+            click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+        else:
+            self.console.print(render(document))
+
+    def not_found(self, asked: str) -> None:
+        """Say that no fact names an id; the command then exits with 3."""
+        self.missing = True
+        if self.as_json:
+            click.echo(json.dumps({"error": "not_found", "id": asked}, ensure_ascii=False, separators=(",", ":")))
+        else:
+            click.echo(f"No fact names {printable(asked)}.", err=True)
+
+    def refused(self, asked: str, fault: RefusedError) -> None:
+        """Say why a question cannot be asked of an id; the others are answered, and the command then exits with 2."""
+        self.wrong = True
+        if self.as_json:
+            document = {"error": "refused", "id": asked, "detail": str(fault)}
+            click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+        click.echo(f"delegraph: {printable(str(fault))}", err=True)
+
+    def finish(self) -> None:
+        """Exit with 2 if anything was refused, else with 3 if anything was not found."""
+        if self.wrong or self.missing:
+            sys.exit(EXIT_REFUSED if self.wrong else EXIT_NOT_FOUND)
+
+    @contextmanager
+    def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        """A progress bar on a terminal; elsewhere nothing."""
+        if self.as_json or not sys.stderr.isatty():
+            yield lambda _done: None
+            return
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda done: bar.advance(task, done)
+
+
+def printable(text: str) -> str:
+    """Replace what a terminal cannot show by its escape."""
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
+
+
+@contextmanager
+def faults_as_exit_codes(*, as_json: bool) -> Iterator[None]:
+    """Print a fault on standard error and exit with its code (docs/architecture.md)."""
+    try:
+        yield
+        sys.stdout.flush()
+    except DelegraphError as fault:
+        if as_json and isinstance(fault, DriftError):
+            difference = {"error": "drifted", "unlisted": list(fault.unlisted)}
+            click.echo(json.dumps(difference, ensure_ascii=False, separators=(",", ":")))
+        _fail(fault)
+    except BrokenPipeError:  # the reader of the output has gone
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        click.echo(f"delegraph: the answer cannot be written: {error.strerror}", err=True)
+        sys.stdout = None  # what is left in its buffer cannot be written either
+        sys.exit(EXIT_UNAVAILABLE)
+
+
+def _fail(fault: DelegraphError) -> NoReturn:
+    click.echo(f"delegraph: {printable(str(fault))}", err=True)
+    if isinstance(fault, DriftError):
+        for key in fault.unlisted:
+            click.echo(f"  not in the plan: {printable(key)}", err=True)
+    sys.exit(exit_code(fault))

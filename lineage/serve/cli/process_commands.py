@@ -1,0 +1,173 @@
+"""Commands that set up, run and examine processes: init, consume, deliver, serve, demo, doctor."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from lineage.core.model.errors import RefusedError, UnavailableError
+from lineage.serve.cli.options import shared_options
+from lineage.serve.cli.output import Output
+
+if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+    from lineage.serve.config.wiring import Settings
+
+
+@click.command()
+@click.option("--partitions", type=click.IntRange(1), help="Of each topic that is made. [default: the cluster's]")
+@click.option("--replication", type=click.IntRange(1), help="Copies of each partition. [default: the cluster's]")
+@click.option("--reader", metavar="ROLE", help="A role of PostgreSQL that may read the store, and nothing else.")
+@shared_options()
+def init(
+    settings: "Settings", out: Output, partitions: int | None, replication: int | None, reader: str | None
+) -> None:
+    """Create what is missing: the tables of the store, the embedded log, the topics on Kafka. Harmless to repeat.
+
+    \b
+      delegraph init --store sqlite:////var/lib/delegraph/store.db
+      delegraph init --log kafka://broker:9092 --partitions 12 --replication 3
+    """  # noqa: D301
+    from lineage.serve.cli.init_command import prepare
+
+    document = prepare(settings, partitions=partitions, replication=replication, reader=reader)
+    out.document(document, lambda doc: f"The store {doc['store']} and the log {doc['log']} are ready.")
+
+
+@click.command()
+@click.option("--drain", is_flag=True, help="Stop at the end that the log has now.")
+@click.option("--group", metavar="NAME", help="The consumer group. [env: DELEGRAPH_GROUP; default: delegraph]")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Metrics, health and the live graph, such as 127.0.0.1:9464. [env: DELEGRAPH_LISTEN; default: none]",
+)
+@shared_options()
+def consume(settings: "Settings", out: Output, drain: bool, **_said: str | None) -> None:
+    """Run the consumer: project what the log holds, and what comes, until stopped (SIGINT, SIGTERM).
+
+    \b
+      delegraph consume --drain                    up to the end that the log has now
+      delegraph consume                            until stopped
+      delegraph consume --listen 127.0.0.1:9464    with metrics, health and the live graph
+    """  # noqa: D301
+    from lineage.serve.processes.consumer_process import consume as run
+    from lineage.serve.processes.logs import LogSettings, logging_to
+    from lineage.serve.text import render_chain
+
+    how = LogSettings.of(os.environ, terminal=sys.stderr.isatty())
+    with logging_to(sys.stderr, how):
+        progress = partial(out.progress, "projecting")
+        out.document(run(settings, drain=drain, progress=progress), render_chain.consumed)
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Deliver what there is now, and leave.")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Metrics and health, such as 127.0.0.1:9465. [env: DELEGRAPH_LISTEN; default: none]",
+)
+@shared_options()
+def deliver(settings: "Settings", out: Output, once: bool, **_said: str | None) -> None:
+    """Tell receivers what orders did, element by element, until stopped (SIGINT, SIGTERM).
+
+    It follows the store. Beside a log on Kafka it feeds the topic <prefix>.revocations.
+
+    \b
+      delegraph deliver
+      delegraph deliver --once
+      delegraph deliver --listen 127.0.0.1:9465    with metrics and health
+    """  # noqa: D301
+    from lineage.serve.processes.delivery_process import deliver as run
+    from lineage.serve.processes.delivery_process import page_of
+    from lineage.serve.processes.logs import LogSettings, logging_to
+
+    how = LogSettings.of(os.environ, terminal=sys.stderr.isatty())
+    with logging_to(sys.stderr, how):
+        out.document(run(settings, once=once), page_of)
+
+
+@click.command()
+@click.option(
+    "--http", metavar="HOST:PORT", help="Where to serve. [env: DELEGRAPH_HTTP_LISTEN; default: 127.0.0.1:8480]"
+)
+@click.option("--by", metavar="PRINCIPAL", help="Who signs in by the link. [default: human:USER]")
+@shared_options()
+def serve(settings: "Settings", out: Output, by: str | None, **_said: str | None) -> None:  # noqa: ARG001
+    """Serve the HTTP API until stopped (SIGINT, SIGTERM).
+
+    Without an issuer it serves on loopback only, and prints a link by which one signs in, once.
+
+    \b
+      delegraph serve
+      delegraph serve --http 127.0.0.1:8480 --by human:you
+    """  # noqa: D301
+    from lineage.serve.config.wiring import opened_shared_service
+
+    with serving_logs() as say, opened_shared_service(settings) as service:
+        from lineage.serve.http.api.enforcement_routes import endpoints
+        from lineage.serve.server.runner import serve as run
+
+        parts = partial(endpoints, settings)
+        run(service, settings.http, say=say, name=by, four_eyes=settings.four_eyes, parts=parts)
+
+
+@contextmanager
+def serving_logs() -> Iterator[Callable[[str], None]]:
+    """Logs on standard error; what is said to whoever started it on standard output."""
+    from lineage.serve.processes.logs import LogSettings, logging_to
+
+    try:
+        import fastapi  # noqa: F401 (is it there?)
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        packages = "make setup, or pip install 'delegraph[serve]'"
+        raise RefusedError(f"serving needs a few more packages: {packages}") from error
+    with logging_to(sys.stderr, LogSettings.of(os.environ, terminal=sys.stderr.isatty())):
+        yield click.echo
+
+
+@click.command()
+@click.option("--serve", is_flag=True, help="Then look around in it: serve it until stopped, and print the link.")
+@click.option(
+    "--http", metavar="HOST:PORT", help="Where to serve it. [env: DELEGRAPH_HTTP_LISTEN; default: 127.0.0.1:8480]"
+)
+@shared_options(json_only=True)
+def demo(settings: "Settings", out: Output, serve: bool, **_said: str | None) -> None:
+    """A worked incident in a throw-away store: who did it, what falls, the proof that it fell.
+
+    \b
+      delegraph demo
+      delegraph demo --serve        in the browser
+    """  # noqa: D301
+    if serve:
+        with serving_logs() as say:
+            from lineage.serve.cli.demo_serving import run_serving
+
+            run_serving(settings.http, say=say)
+        return
+    from lineage.serve.cli.demo import run
+
+    sys.exit(run(out.console, as_json=out.as_json))
+
+
+@click.command()
+@shared_options()
+def doctor(settings: "Settings", out: Output) -> None:
+    """What is configured, what answers, what does not, and why.
+
+    \b
+      delegraph doctor
+      delegraph doctor --store sqlite:////var/lib/delegraph/store.db
+    """  # noqa: D301
+    from lineage.serve.cli.doctor import doctor as examine
+    from lineage.serve.text import render_chain
+
+    document = examine(settings)
+    out.document(document, render_chain.doctor)
+    if not document["ok"]:
+        raise UnavailableError("something does not answer; see above")

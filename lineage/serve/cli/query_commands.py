@@ -1,0 +1,261 @@
+"""Commands that ask: who, chain, status, reach, and everything else that is looked up."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from lineage.core.model.times import Instant
+from lineage.serve.cli.asking import answer_each, answer_each_of
+from lineage.serve.cli.options import (
+    AT,
+    KNOWN_AT,
+    STALE,
+    TIME,
+    TargetOptions,
+    now,
+    proposal_of,
+    shared_options,
+    target_options,
+)
+from lineage.serve.cli.output import Document, Output
+
+if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+    from lineage.serve.config.wiring import Settings
+    from lineage.serve.queries.service import Service
+
+
+@click.command()
+@click.argument("actions", nargs=-1, required=True, metavar="ACTION...")
+@AT
+@KNOWN_AT
+@shared_options()
+def who(
+    settings: "Settings", out: Output, actions: tuple[str, ...], at: Instant | None, known_at: Instant | None
+) -> None:
+    """Who stood behind an action: human, agents, tokens, hop by hop; the state then and now; the gaps.
+
+    \b
+      delegraph who mail-7
+      delegraph who mail-7 --at 2026-11-02T10:00:00Z --json
+      cut -f1 suspicious.tsv | delegraph who -
+    """  # noqa: D301
+    from lineage.serve.text import render_chain
+
+    answer_each(
+        settings,
+        out,
+        actions,
+        at,
+        lambda doc: render_chain.who(doc, at=at),
+        lambda service, asked, when: service.who(asked, at=when, known_at=known_at),
+    )
+
+
+@click.command()
+@click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...")
+@AT
+@KNOWN_AT
+@shared_options()
+def chain(
+    settings: "Settings", out: Output, ids: tuple[str, ...], at: Instant | None, known_at: Instant | None
+) -> None:
+    """Who stood behind a token or a delegation.
+
+    \b
+      delegraph chain token:https://idp.example#4711
+    """  # noqa: D301
+    from lineage.serve.text import render_chain
+
+    answer_each_of(
+        settings,
+        out,
+        ids,
+        at,
+        lambda doc: render_chain.chain(doc, at=at),
+        lambda s, kind, id_, when: s.chain(kind, id_, at=when, known_at=known_at),
+    )
+
+
+@click.command()
+@click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...")
+@AT
+@KNOWN_AT
+@shared_options()
+def status(
+    settings: "Settings", out: Output, ids: tuple[str, ...], at: Instant | None, known_at: Instant | None
+) -> None:
+    """The state of a token, delegation, principal, workload, session or client, and because of which order.
+
+    \b
+      delegraph status token:t1 principal:agent:planner
+    """  # noqa: D301
+    from lineage.serve.text import render_chain
+
+    answer_each_of(
+        settings,
+        out,
+        ids,
+        at,
+        render_chain.status,
+        lambda s, kind, id_, when: s.status(kind, id_, at=when, known_at=known_at),
+    )
+
+
+@click.command()
+@click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...")
+@AT
+@KNOWN_AT
+@target_options
+@STALE
+@shared_options()
+def reach(
+    settings: "Settings",
+    out: Output,
+    ids: tuple[str, ...],
+    at: Instant | None,
+    known_at: Instant | None,
+    stale: bool,
+    how: TargetOptions,
+) -> None:
+    """What an order given at --at would kill of what is alive then (the blast radius).
+
+    \b
+      delegraph reach token:t1
+      delegraph reach principal:agent:planner --mode suspend
+    """  # noqa: D301
+    from lineage.serve.text import render_chain
+
+    def plan(service: "Service", kind: str, id_: str, when: Instant) -> Document | None:
+        return service.reach(proposal_of(kind, id_, when, how), known_at=known_at, stale=stale)
+
+    answer_each_of(settings, out, ids, at, lambda doc: render_chain.plan(doc, **asdict(how)), plan)
+
+
+@click.command()
+@click.argument("ids", nargs=-1, required=True, metavar="token:ID...")
+@KNOWN_AT
+@shared_options()
+def uses(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: Instant | None) -> None:
+    """Where a token was used, by whom (the actor against whom it was made for) and when.
+
+    \b
+      delegraph uses token:https://idp.example#mailer-1
+    """  # noqa: D301
+    from lineage.serve.queries import activity
+    from lineage.serve.text import render_chain
+
+    answer_each_of(
+        settings,
+        out,
+        ids,
+        None,
+        render_chain.uses,
+        lambda s, kind, id_, _: activity.uses(s, kind, id_, known_at=known_at),
+    )
+
+
+@click.command()
+@click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...")
+@KNOWN_AT
+@shared_options()
+def timeline(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: Instant | None) -> None:
+    """Every fact that mentions a thing, the earliest first.
+
+    \b
+      delegraph timeline principal:agent:planner
+      delegraph timeline token:https://idp.example#mailer-1 --json
+    """  # noqa: D301
+    from lineage.serve.queries import activity
+    from lineage.serve.text import render_chain
+
+    answer_each_of(
+        settings,
+        out,
+        ids,
+        None,
+        render_chain.timeline,
+        lambda s, kind, id_, _: activity.timeline(s, kind, id_, known_at=known_at),
+    )
+
+
+@click.command()
+@click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...")
+@click.option("--from", "start", type=TIME, required=True, metavar="TIME", help="The first instant.")
+@click.option("--to", "end", type=TIME, required=True, metavar="TIME", help="The second instant.")
+@KNOWN_AT
+@shared_options()
+def diff(
+    settings: "Settings", out: Output, ids: tuple[str, ...], start: Instant, end: Instant, known_at: Instant | None
+) -> None:
+    """What changed its state between two instants: a thing, and everything that hangs on it.
+
+    \b
+      delegraph diff principal:agent:planner --from 2026-11-02T09:00:00Z --to now
+    """  # noqa: D301
+    from lineage.serve.queries import activity
+    from lineage.serve.text import render_chain
+
+    answer_each_of(
+        settings,
+        out,
+        ids,
+        None,
+        render_chain.diff,
+        lambda s, kind, id_, _: activity.diff(s, kind, id_, start=start, end=end, known_at=known_at),
+    )
+
+
+@click.command()
+@click.argument("text")
+@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True)
+@shared_options()
+def search(settings: "Settings", out: Output, text: str, limit: int) -> None:
+    """The ids that contain a text.
+
+    \b
+      delegraph search mailer
+    """  # noqa: D301
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries import activity
+    from lineage.serve.text import render_chain
+
+    with opened_service(settings) as service:
+        out.document(activity.search(service, text, limit=limit), render_chain.search)
+
+
+@click.command()
+@shared_options()
+def conflicts(settings: "Settings", out: Output) -> None:
+    """Identities (source, event id) under which different contents were sent; all of them stand.
+
+    \b
+      delegraph conflicts --json
+    """  # noqa: D301
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries import activity
+    from lineage.serve.text import render_chain
+
+    with opened_service(settings) as service:
+        out.document(activity.conflicts(service), render_chain.conflicts)
+
+
+@click.command()
+@AT
+@click.option("--after", type=int, default=-1, help="Go on after this place (the `next` of the last page).")
+@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Stop when so many are found.")
+@shared_options()
+def findings(settings: "Settings", out: Output, at: Instant | None, after: int, limit: int) -> None:
+    """What does not fit together, each with the facts that show it.
+
+    \b
+      delegraph findings
+      delegraph findings --limit 100 --json
+    """  # noqa: D301
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries import activity
+    from lineage.serve.text import render_chain
+
+    with opened_service(settings) as service:
+        when = now() if at is None else at
+        out.document(activity.findings(service, at=when, after=after, limit=limit), render_chain.findings)

@@ -1,0 +1,243 @@
+"""Commands that revoke, lift, and say what became of a revocation."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from lineage.core.model.times import Instant
+from lineage.serve.cli.asking import answer_each
+from lineage.serve.cli.options import (
+    AT,
+    FOUR_EYES,
+    KNOWN_AT,
+    REASONS,
+    STALE,
+    TIME,
+    UNSEEN,
+    TargetOptions,
+    now,
+    proposal_of,
+    shared_options,
+    target_options,
+)
+from lineage.serve.cli.output import Output
+
+if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+    from lineage.serve.config.wiring import Settings
+
+
+@click.command()
+@click.argument("target", metavar="KIND:ID")
+@click.option("--reason", type=click.Choice(REASONS), required=True, help="Why.")
+@click.option("--by", "by", required=True, metavar="PRINCIPAL", help="Who orders it, such as human:you@example.com.")
+@target_options
+@click.option("--note", help="What people should know later.")
+@click.option("--approved-by", metavar="PRINCIPAL", help="The second person.")
+@click.option("--effective-at", type=TIME, metavar="TIME", help="From when on. [default: now]")
+@click.option("--id", "revocation", metavar="ID", help="The id of the order. [default: made]")
+@click.option("--source", metavar="URI", help="The source to send it under. [env: DELEGRAPH_SOURCE]")
+@click.option("--execute", is_flag=True, help="Give the order; without it only the plan is printed.")
+@click.option("--plan-digest", metavar="DIGEST", help="The plan looked at: refused (4) if it would kill anything else.")
+@click.option("--max-kills", type=click.IntRange(0), default=1000, show_default=True, help="Without a digest.")
+@FOUR_EYES
+@UNSEEN
+@STALE
+@shared_options()
+def revoke(
+    settings: "Settings",
+    out: Output,
+    target: str,
+    reason: str,
+    by: str,
+    how: TargetOptions,
+    note: str | None,
+    approved_by: str | None,
+    effective_at: Instant | None,
+    revocation: str | None,
+    plan_digest: str | None,
+    max_kills: int,
+    execute: bool,
+    unseen: bool,
+    stale: bool,
+    **_said: str | None,  # is among the settings
+) -> None:
+    """Print the plan of an order; with --execute give it and wait until it is in force.
+
+    \b
+      delegraph revoke token:t1 --reason credential_leak --by human:you
+      delegraph revoke token:t1 --reason credential_leak --by human:you --execute --plan-digest DIGEST
+
+    A token or a delegation is revoked for good. A principal, workload, session or client is revoked until the
+    order is lifted: until then new authority for it is born dead, and the old never comes back.
+    """  # noqa: D301
+    from lineage.core.model.events import Target
+    from lineage.serve.commands.order_checks import refuse_people
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries.service import OrderRequest, split_of
+    from lineage.serve.text import render_chain
+
+    kind, id_ = split_of(target)
+    with opened_service(settings) as service:
+        if execute:
+            request = OrderRequest(
+                target=Target(kind, id_),
+                reason=reason,
+                ordered_by=by,
+                mode=how.mode,
+                cascade=how.cascade,
+                issued_before=how.issued_before,
+                effective_at=effective_at,
+                note=note,
+                approved_by=approved_by,
+                revocation=revocation,
+                plan_digest=plan_digest,
+                max_kills=max_kills,
+                four_eyes=settings.four_eyes,
+                unseen=unseen,
+            )
+            document = service.order(request)
+        else:
+            refuse_people(by=by, approved_by=approved_by)
+            given_at = now()
+            at = given_at if effective_at is None else effective_at
+            proposal = proposal_of(kind, id_, at, how)
+            document = service.reach(proposal, stale=stale, unseen=unseen, given_at=given_at)
+            if document is not None:
+                document = {**document, "reason": reason, "ordered_by": by, "executed": False}
+        if document is None:
+            out.not_found(target)
+            if not out.as_json:
+                click.echo("To order it dead before it is seen, say --unseen.", err=True)
+        elif execute:
+            out.document(
+                document,
+                lambda doc: render_chain.ordered(doc, issued_before=how.issued_before, cascade=how.cascade),
+            )
+        else:
+            out.document(document, lambda doc: render_chain.plan(doc, **asdict(how)))
+    out.finish()
+
+
+@click.command()
+@click.argument("revocation")
+@click.option("--by", required=True, metavar="PRINCIPAL", help="Who lifts it.")
+@click.option("--approved-by", metavar="PRINCIPAL", help="The second person.")
+@click.option("--note", help="What people should know later.")
+@click.option("--source", metavar="URI", help="The source to send it under. [env: DELEGRAPH_SOURCE]")
+@FOUR_EYES
+@shared_options()
+def lift(
+    settings: "Settings",
+    out: Output,
+    revocation: str,
+    by: str,
+    approved_by: str | None,
+    note: str | None,
+    **_said: str | None,  # is among the settings
+) -> None:
+    """Lift an order: a suspension ends; after a revocation new authority lives and the old stays dead.
+
+    \b
+      delegraph lift rev-4711 --by human:you --note 'false alarm'
+    """  # noqa: D301
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.text import render_chain
+
+    with opened_service(settings) as service:
+        document = service.lift(
+            revocation, lifted_by=by, note=note, approved_by=approved_by, four_eyes=settings.four_eyes
+        )
+    if document is None:
+        out.not_found(revocation)
+    else:
+        out.document(document, render_chain.lifted)
+    out.finish()
+
+
+@click.command()
+@click.argument("revocation")
+@AT
+@KNOWN_AT
+@shared_options()
+def receipt(settings: "Settings", out: Output, revocation: str, at: Instant | None, known_at: Instant | None) -> None:
+    """What an order ended, what came later and was born dead included; with --json a line an element.
+
+    \b
+      delegraph receipt rev-4711
+      delegraph receipt rev-4711 --json | sha256sum      the digest that the summary shows
+    """  # noqa: D301
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries import revocations
+    from lineage.serve.text import render_revocations
+
+    when = now() if at is None else at
+    with (
+        opened_service(settings) as service,
+        revocations.receipt(service, revocation, at=when, known_at=known_at) as found,
+    ):
+        if found is None:
+            out.not_found(revocation)
+        elif out.as_json:
+            for line in found.lines:
+                click.echo(line)
+        else:
+            summary = revocations.receipt_summary(found, at=when, known_at=known_at)
+            out.document(summary, render_revocations.receipt)
+    out.finish()
+
+
+@click.command("revocations")
+@AT
+@KNOWN_AT
+@click.option("--after", metavar="NEXT", help="Go on behind this one (the `next` of the last page).")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+@shared_options()
+def revocations(
+    settings: "Settings",
+    out: Output,
+    at: Instant | None,
+    known_at: Instant | None,
+    after: str | None,
+    limit: int,
+) -> None:
+    """All orders, the latest first, each with what it ended and whether it is over.
+
+    \b
+      delegraph revocations
+      delegraph revocations --json --limit 10
+    """  # noqa: D301
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries import revocations
+    from lineage.serve.text import render_revocations
+
+    when = now() if at is None else at
+    with opened_service(settings) as service:
+        found = revocations.revocations(service, at=when, known_at=known_at, after=after, limit=limit)
+        out.document(found, render_revocations.revocations)
+
+
+@click.command()
+@click.argument("ids", nargs=-1, required=True, metavar="REVOCATION...")
+@AT
+@KNOWN_AT
+@shared_options()
+def closure(
+    settings: "Settings", out: Output, ids: tuple[str, ...], at: Instant | None, known_at: Instant | None
+) -> None:
+    """Whether a revocation is over: CLOSED, PARTIAL or UNKNOWN, and what is open, element by element.
+
+    \b
+      delegraph closure rev-4711
+    """  # noqa: D301
+    from lineage.serve.queries import revocations
+    from lineage.serve.text import render_revocations
+
+    answer_each(
+        settings,
+        out,
+        ids,
+        at,
+        render_revocations.closure,
+        lambda service, asked, when: revocations.closure(service, asked, at=when, known_at=known_at),
+    )
