@@ -522,13 +522,25 @@ def latest_first(facts: list[Fact]) -> list[Fact]:
 # Orders
 
 
+def works_from(order: Fact) -> int:
+    """When an order takes effect: "Without ``effective_at`` an order works from the moment it is given" (section 4)."""
+    stated_time = order["event"].get("effective_at")
+    return given_at(order) if stated_time is None else micros(stated_time)
+
+
+def lifts_from(lift: Fact) -> int:
+    """When a lift takes effect: "at its ``effective_at`` or when it is given, whichever is later" (section 4)."""
+    stated_time = lift["event"].get("effective_at")
+    return given_at(lift) if stated_time is None else max(given_at(lift), micros(stated_time))
+
+
 def orders_of(facts: list[Fact]) -> list[dict]:
     """The orders that ever take effect, each with the moment at which it is lifted.
 
     Source:
-        Section 4: "A lift applies to the orders of its id given no later than itself (by ``occurred_at``) and
-        takes effect at its ``effective_at`` or its ``occurred_at``, whichever is later; of several the
-        earliest counts. An order that is lifted before it takes effect, or at that moment, never does."
+        Section 4: "A lift applies to the orders of its id given no later than itself and takes effect at its
+        ``effective_at`` or when it is given, whichever is later; of several the earliest counts. An order that is
+        lifted before it takes effect, or at that moment, never does."
         Section 3: "each fact is an order, or a lift, of its own".
     """
     orders = []
@@ -536,12 +548,13 @@ def orders_of(facts: list[Fact]) -> list[dict]:
         event = fact["event"]
         if event["type"] != "revocation.ordered":
             continue
-        given_at = micros(event["occurred_at"])
-        effective_at = micros(event.get("effective_at", event["occurred_at"]))
+        effective_at = works_from(fact)
         lifts = [
-            max(micros(lift["occurred_at"]), micros(lift.get("effective_at", lift["occurred_at"])))
-            for lift in (fact["event"] for fact in facts if fact["event"]["type"] == "revocation.lifted")
-            if lift["revocation"] == event["revocation"] and given_at <= micros(lift["occurred_at"])
+            lifts_from(lift)
+            for lift in facts
+            if lift["event"]["type"] == "revocation.lifted"
+            and lift["event"]["revocation"] == event["revocation"]
+            and given_at(fact) <= given_at(lift)
         ]
         lifted_at = min(lifts, default=None)
         if lifted_at is not None and lifted_at <= effective_at:
@@ -1084,7 +1097,7 @@ def closure(
     orders = orders_called(facts, revocation)
     return {
         "verdict": verdict,
-        "ordered_at": min(micros(fact["event"]["occurred_at"]) for fact in orders),
+        "ordered_at": min(given_at(fact) for fact in orders),
         "in_force_at": min(in_force_from(fact) for fact in orders),
         "elements": len(lines),
         "receivers": [tallies[name] for name in sorted(tallies)],
@@ -1097,8 +1110,7 @@ def closure(
 
 def in_force_from(order: Fact) -> int:
     """``in_force_at`` "is the order's ``recorded_at``, or its ``effective_at`` if later" (section 7)."""
-    event = order["event"]
-    return max(order["recorded_at"], micros(event.get("effective_at", event["occurred_at"])))
+    return max(order["recorded_at"], works_from(order))
 
 
 def covers(view: View, receiver: dict, element: Element) -> bool:
@@ -1126,26 +1138,23 @@ def word_of(
 
     Source:
         Section 7: "a receiver says *enforced* or *rejected*; without ``token`` it speaks for what had been delivered
-        to it before". Before by both clocks, the receiver's and the log's. What was said, by both, before any order
-        of the id was given is about none of them.
+        to it before". Section 4: an acknowledgement "is *given* at the earlier of its ``occurred_at`` and
+        ``recorded_at``". What was said before any order of the id was given is about none of them.
     """
     outcome, said_at = None, -1
-    for fact in facts:
+    for fact in sorted(facts, key=given_at):
         event = fact["event"]
-        moment = micros(event["occurred_at"])
+        moment = given_at(fact)
         if event["type"] != "revocation.acknowledged" or event["revocation"] != revocation or moment > at:
             continue
         given = orders_called(facts, revocation)
-        if event["receiver"] != receiver or all(
-            moment < micros(order["event"]["occurred_at"]) and fact["recorded_at"] < order["recorded_at"]
-            for order in given
-        ):
+        if event["receiver"] != receiver or all(moment < given_at(order) for order in given):
             continue
         if "token" in event:
             speaks = element == ("token", event["token"])
         else:
             sent = delivered.get((receiver, ":".join(element)))
-            speaks = sent is not None and sent <= moment and sent <= fact["recorded_at"]
+            speaks = sent is not None and sent <= moment
         if speaks:
             outcome, said_at = event["outcome"], moment
     return outcome, said_at

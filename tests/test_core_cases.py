@@ -52,7 +52,8 @@ def answer(world: World, question: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("order", ["as listed", "reversed"])
 def test_the_rule_gives_the_answers_of_the_case(case: dict[str, Any], order: str):
     """Every question of a case gets its answer, whichever way round the facts come."""
-    facts = [Fact(codec.decode_line(json.dumps(fact).encode()), 0) for fact in case["facts"]]
+    events = [codec.decode_line(json.dumps(fact).encode()) for fact in case["facts"]]
+    facts = [Fact(event, event.occurred_at) for event in events]
     world = World(facts if order == "as listed" else facts[::-1])
 
     for question in case["questions"]:

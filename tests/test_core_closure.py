@@ -265,14 +265,16 @@ def test_an_acknowledgement_of_which_nothing_was_delivered_speaks_for_nothing():
 
 def test_what_was_said_before_the_order_is_not_about_it():
     """
-    An acknowledgement that both clocks put before the order closes nothing, and the answer says so.
+    An acknowledgement that either clock puts before the order closes nothing, and the answer says so.
     """
     early = said(GATEWAY, ORDERED - 1)
     found = verdict(*LEAF, registered(GATEWAY), early)
 
     assert Verdict.PARTIAL is found.verdict
     assert ["acknowledgement-before-order"] == [finding.kind for finding in found.findings]
-    assert Verdict.CLOSED is verdict(*LEAF, registered(GATEWAY), early._replace(recorded_at=LATER)).verdict
+    assert Verdict.PARTIAL is verdict(*LEAF, registered(GATEWAY), early._replace(recorded_at=LATER)).verdict
+    ahead = said(GATEWAY, LATER)._replace(recorded_at=ORDERED)
+    assert (Verdict.CLOSED, ORDERED) == ((found := verdict(*LEAF, registered(GATEWAY), ahead)).verdict, found.closed_at)
 
 
 def test_a_receiver_that_nobody_registered_closes_nothing():

@@ -24,9 +24,10 @@ from lineage.core.revocation.reach import Proposal, reach_of
 NOW = 1_000_000
 
 
-def fact(body, at: int = 0, *, id_: str | None = None, recorded_at: int = 0) -> Fact:
+def fact(body, at: int = 0, *, id_: str | None = None, recorded_at: int | None = None) -> Fact:
     name = id_ or f"{type(body).__name__}-{body[0]}-{at}"
-    return Fact(Event(event_id=name, source="urn:test", occurred_at=at, body=body), recorded_at)
+    event = Event(event_id=name, source="urn:test", occurred_at=at, body=body)
+    return Fact(event, at if recorded_at is None else recorded_at)
 
 
 def token(name: str, *parents: str, role: str = "subject", at: int = 0, **more) -> Fact:

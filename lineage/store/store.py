@@ -424,13 +424,15 @@ class Store:
         return rows[0][3] or b"", positions
 
     def facts_behind(self, positions: Mapping[tuple[str, int], int]) -> Iterator[Fact]:
-        """The facts behind some positions, in the order of each partition."""
-        for first, last in self._spans_behind(positions):
-            yield from self.facts_between(first, last)
+        """The facts after some positions, in the order of each partition, then those repeated after them.
 
-    def facts_again_behind(self, positions: Mapping[tuple[str, int], int]) -> Iterator[Fact]:
-        """The facts of which a duplicate stands behind some positions: it may be the one recorded first."""
-        for first, last in self._spans_behind(positions):
+        A duplicate may be the record that the log took first, in another partition: then ``recorded_at`` is earlier
+        than it was, and so may be when an order was given.
+        """
+        spans = list(self._spans_behind(positions))
+        for first, last in spans:
+            yield from self.facts_between(first, last)
+        for first, last in spans:
             again = sa.select(sighting.c.fact).where(sighting.c.n.between(first, last))
             with self.connection() as connection:
                 found = self._facts(connection, sa.select(*FACT).where(fact.c.n.in_(again)))

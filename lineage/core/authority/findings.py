@@ -194,7 +194,8 @@ def order_findings(world: World, revocation: str) -> list[Finding]:
         why = f"{len(orders)} orders share the id {revocation}; all of them stand"
         found.append(Finding("shared-order-id", of, why, orders))
     for given in orders:
-        effective_at, given_at = world.orders.resolve(given).effective_at, given.event.occurred_at
+        order = world.orders.resolve(given)
+        effective_at, given_at = order.effective_at, order.given_at
         if far_apart(effective_at, given_at):
             why = (
                 f"{revocation} was ordered at {format_instant(given_at)} and takes effect at "
@@ -202,9 +203,9 @@ def order_findings(world: World, revocation: str) -> list[Finding]:
             )
             found.append(Finding("far-effective-at", of, why, (given,)))
     for lift in lifts:
-        applies_to = [order for order in orders if order.event.occurred_at <= lift.event.occurred_at]
+        applies_to = [order for order in orders if order.given_at <= lift.given_at]
         if not applies_to:
-            why = f"no order {revocation} was given before this lift of {format_instant(lift.event.occurred_at)}"
+            why = f"no order {revocation} was given before this lift of {format_instant(lift.given_at)}"
             found.append(Finding("lift-without-effect", of, why, (lift,)))
         for fact in applies_to:
             order = world.orders.resolve(fact)

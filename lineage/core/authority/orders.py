@@ -22,12 +22,14 @@ class Order:
     Attributes:
         fact: The order as recorded.
         body: What was ordered.
-        effective_at: From when on.
+        given_at: When it was given.
+        effective_at: When it takes effect: its ``effective_at``, or when it was given.
         lifted_at: When the earliest lift that applies takes effect; NEVER if none does.
     """
 
     fact: Fact
     body: RevocationOrdered
+    given_at: Instant
     effective_at: Instant
     lifted_at: Instant
 
@@ -131,22 +133,22 @@ class Orders:
     def resolve(self, fact: Fact) -> Order:
         """An order with the lift that counts for it.
 
-        A lift applies to orders given no later than itself (by ``occurred_at``) and takes effect at its
-        ``effective_at`` or ``occurred_at``, whichever is later; of several the earliest counts.
+        A lift applies to orders given no later than itself and takes effect at its ``effective_at`` or when it was
+        given, whichever is later; of several the earliest counts.
         """
         body = fact.event.body
         assert isinstance(body, RevocationOrdered)  # noqa: S101 (only orders are indexed)
-        given = fact.event.occurred_at
-        lifted = [lift_effect(lift) for lift in self.lifts.get(body.revocation) if lift.event.occurred_at >= given]
-        effective_at = given if body.effective_at is None else body.effective_at
-        return Order(fact, body, effective_at, min(lifted, default=NEVER))
+        given_at = fact.given_at
+        lifted = [lift_effect(lift) for lift in self.lifts.get(body.revocation) if lift.given_at >= given_at]
+        effective_at = given_at if body.effective_at is None else body.effective_at
+        return Order(fact, body, given_at, effective_at, min(lifted, default=NEVER))
 
 
 def lift_effect(lift: Fact) -> Instant:
     """When a lift takes effect."""
     body = lift.event.body
     assert isinstance(body, RevocationLifted)  # noqa: S101 (only lifts are asked about)
-    return max(lift.event.occurred_at, body.effective_at or 0)
+    return max(lift.given_at, body.effective_at or 0)
 
 
 def far_apart(effective_at: Instant, given_at: Instant) -> bool:

@@ -7,7 +7,7 @@ lists of several registrations cannot be added up without widening what was narr
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from lineage.core.authority.elements import Element, FactIndex
+from lineage.core.authority.elements import Element, FactIndex, by_given
 from lineage.core.model.events import Fact, ReceiverRegistered, RevocationAcknowledged
 from lineage.core.model.times import Instant
 
@@ -100,7 +100,7 @@ class Coverage:
 
 
 class Answer(NamedTuple):
-    """What a receiver said of an element, and when."""
+    """What a receiver said of an element, and when it was given."""
 
     outcome: str
     said_at: Instant
@@ -111,12 +111,12 @@ class Answers:
     """What receivers have said about the elements of one order, as of an instant."""
 
     def __init__(self, facts: Iterable[Fact], at: Instant) -> None:
-        """Take the acknowledgements in order."""
+        """Take the acknowledgements; the latest is the one that was given last."""
         self._named: dict[tuple[str, str], tuple[int, Answer]] = {}
         self._general: dict[str, list[tuple[int, Answer]]] = {}
         self._first: dict[str, Instant] = {}  # when the first element was delivered to those who spoke in general
-        for place, fact in enumerate(facts):
-            body, said_at = fact.event.body, fact.event.occurred_at
+        for place, fact in enumerate(by_given(facts)):
+            body, said_at = fact.event.body, fact.given_at
             if not isinstance(body, RevocationAcknowledged) or said_at > at:
                 continue
             answer = place, Answer(body.outcome, said_at, fact)
@@ -135,15 +135,14 @@ class Answers:
     def of(self, receiver: str, key: str, delivered_at: Instant | None) -> Answer | None:
         """The latest word of a receiver that speaks for an element, which was delivered to it then (None: never).
 
-        With ``token`` it speaks for that one, without for what had been delivered to it before. The earlier of the two
-        clocks, the receiver's and the log's, says what came before: what is in doubt stays open.
+        With ``token`` it speaks for that one, without for what had been delivered to it before it was given.
         """
         found = self._named.get((receiver, key))
         if delivered_at is not None:
             for place, answer in reversed(self._general.get(receiver, ())):
                 if found is not None and found[0] > place:
                     break
-                if delivered_at <= min(answer.said_at, answer.fact.recorded_at):
+                if delivered_at <= answer.said_at:
                     return answer
         return None if found is None else found[1]
 
@@ -154,5 +153,5 @@ class Answers:
             answer.fact
             for receiver, answers in self._general.items()
             for _, answer in answers
-            if receiver not in first or first[receiver] > min(answer.said_at, answer.fact.recorded_at)
+            if receiver not in first or first[receiver] > answer.said_at
         ]

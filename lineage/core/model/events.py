@@ -292,7 +292,7 @@ class Fact(NamedTuple):
 
     @property
     def given_at(self) -> Instant:
-        """When it was given: the earlier of ``occurred_at`` and ``recorded_at``, since a clock may be ahead."""
+        """When it was given: the earlier of ``occurred_at`` and ``recorded_at``. A fast clock delays nothing."""
         return min(self.event.occurred_at, self.recorded_at)
 
 

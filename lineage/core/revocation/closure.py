@@ -191,7 +191,7 @@ def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) 
     else:
         verdict = Verdict.UNKNOWN if ledger.open else Verdict.CLOSED
     found = [finding for _, finding in sorted(ledger.findings, key=lambda one: by_id(one[0]))]
-    given = min(order.fact.event.occurred_at for order in orders)
+    given = min(order.given_at for order in orders)
     started = min(in_force_at(order) for order in orders)
     return Closure(
         revocation=revocation,
@@ -313,11 +313,8 @@ def acknowledgement_findings(world: World, revocation: str) -> Iterator[Finding]
 
 
 def _too_early(said: Fact, orders: list[Order]) -> bool:
-    """Whether something was said, by its own clock and by the log's, before any of some orders was given."""
-    return all(
-        said.event.occurred_at < order.fact.event.occurred_at and said.recorded_at < order.fact.recorded_at
-        for order in orders
-    )
+    """Whether an acknowledgement was given before any of some orders."""
+    return all(said.given_at < order.given_at for order in orders)
 
 
 def _of_nothing(answers: Answers, revocation: str) -> Iterator[Finding]:

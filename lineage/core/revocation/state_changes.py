@@ -148,7 +148,7 @@ def moments(facts: Iterable[Fact]) -> list[tuple[Instant, str]]:
     for fact in facts:
         body = fact.event.body
         if isinstance(body, RevocationOrdered):
-            effective_at = fact.event.occurred_at if body.effective_at is None else body.effective_at
+            effective_at = fact.given_at if body.effective_at is None else body.effective_at
             found.append((effective_at, body.revocation))
         elif isinstance(body, RevocationLifted):
             found.append((lift_effect(fact), body.revocation))

@@ -151,7 +151,7 @@ class Keeping:
     def _drop_touched(self, still: Store, positions: Positions) -> None:
         if not self._parts:
             return
-        for fact in chain(still.facts_behind(positions), still.facts_again_behind(positions)):
+        for fact in still.facts_behind(positions):
             for one in _touched(fact.event):
                 for key in list(self._holding.get(one, ())):
                     self._drop(key)

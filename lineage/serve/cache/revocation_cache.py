@@ -204,7 +204,7 @@ class KeptEnds:
     def _take(self, still: Store, positions: Mapping[tuple[str, int], int]) -> None:
         if not self._ends and not self._watches:
             return
-        came = [fact.event for fact in chain(still.facts_behind(positions), still.facts_again_behind(positions))]
+        came = [fact.event for fact in still.facts_behind(positions)]
         with still.reader(trust=None) as reader:
             touched = touched_by(reader, came)
         for watch in self._watches:

@@ -478,7 +478,7 @@ def _by_time(reader: Reader) -> tuple[World, list[Order]]:
     world = reader.world()
     reader.load_orders(world)
     orders = (order for id_ in world.orders.by_id for order in orders_of(world, id_))
-    return world, sorted(orders, key=lambda order: (-order.fact.event.occurred_at, order.rank))
+    return world, sorted(orders, key=lambda order: (-order.given_at, order.rank))
 
 
 def _place_behind(orders: list[Order], after: str) -> int:
@@ -513,7 +513,7 @@ def order_document(order: Order) -> Document:
         "note": body.note,
         "ordered_by": body.ordered_by,
         "approved_by": body.approved_by,
-        "ordered_at": format_instant(order.fact.event.occurred_at),
+        "ordered_at": format_instant(order.given_at),
         "effective_at": format_instant(order.effective_at),
         "in_force_at": format_instant(in_force_at(order)),
         "lifted_at": format_instant(order.lifted_at) if order.is_lifted else None,

@@ -19,7 +19,14 @@ from lineage.core.authority.orders import Order
 from lineage.core.authority.rule import judge, judge_all, judge_name
 from lineage.core.authority.world import World
 from lineage.core.model.errors import DriftError, OtherOrderError, RefusedError, TooManyError, UnavailableError
-from lineage.core.model.events import Event, RevocationAcknowledged, RevocationLifted, RevocationOrdered, Target
+from lineage.core.model.events import (
+    Event,
+    Fact,
+    RevocationAcknowledged,
+    RevocationLifted,
+    RevocationOrdered,
+    Target,
+)
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import TrustTable
 from lineage.core.revocation.reach import Proposal, Reach, reach_of
@@ -317,10 +324,12 @@ class Service:
         event = claimed or self._event(request.body(revocation, request.plan_digest or reach.plan_digest), now)
         if request.revocation is not None and claimed is None and not self._claim(revocation, event):
             return self.order(request)  # somebody was quicker with this id: now that is found
-        self._append(event)
+        given_at = self._append(event).given_at
         if claimed is not None and (given := self._given(request)) is not None:
             return self._again(request, given, began)
-        return self._ordered(request, revocation, world, reach, began=began, given_at=now, repeated=False)
+        if request.effective_at is None:  # it works from when it was given, which the log may say was earlier
+            reach = replace(reach, proposal=replace(proposal, at=given_at))
+        return self._ordered(request, revocation, world, reach, began=began, given_at=given_at, repeated=False)
 
     # Of an id that the caller chose there is one order, whoever gives it at the same moment, whoever dies on the way:
     # the event is claimed before it is appended, and who finds it claimed appends that event, which is harmless.
@@ -418,9 +427,8 @@ class Service:
             tokens=tuple(id_ for id_ in reach.tokens if f"token:{id_}" in dead),
             delegations=tuple(id_ for id_ in reach.delegations if f"delegation:{id_}" in dead),
         )
-        given_at = order.fact.event.occurred_at
         return self._ordered(
-            request, order.body.revocation, world, reach, began=began, given_at=given_at, repeated=True
+            request, order.body.revocation, world, reach, began=began, given_at=order.given_at, repeated=True
         )
 
     def _refuse_drift(self, request: OrderRequest, reach: Reach) -> None:
@@ -471,12 +479,12 @@ class Service:
             if four_eyes is not None and len(back) > four_eyes:
                 words = {"one_person": self.face.one_person, "remedy": self.face.second_lifts}
                 refuse_one_person(reader, len(back), four_eyes, lifted_by, approved_by, **words)
-        self.send(lift, now)
+        given_at = self.send(lift, now).given_at
         return {
             "revocation": revocation,
             "lifted_by": lifted_by,
             "approved_by": approved_by,
-            "lifted_at": format_instant(now),
+            "lifted_at": format_instant(given_at),
             "orders": len(orders),
             "without_effect": [order.key for order in for_good],
             "comes_back": by_kind(back),
@@ -499,13 +507,13 @@ class Service:
         self.store.bind(self.log.identity)  # before anything is appended that would never be projected
         return self.log
 
-    def send(self, body: RevocationOrdered | RevocationLifted | RevocationAcknowledged, now: Instant) -> None:
-        """Append an order, a lift or an acknowledgement to the log and project it.
+    def send(self, body: RevocationOrdered | RevocationLifted | RevocationAcknowledged, now: Instant) -> Fact:
+        """Append an order, a lift or an acknowledgement to the log, project it, and return it as recorded.
 
         Raises:
             RefusedError: The trust file does not let us say that.
         """
-        self._append(self._event(body, now))
+        return self._append(self._event(body, now))
 
     def _event(self, body: RevocationOrdered | RevocationLifted | RevocationAcknowledged, now: Instant) -> Event:
         event = Event(event_id=str(uuid.uuid4()), source=self.source, occurred_at=now, body=body)
@@ -519,11 +527,13 @@ class Service:
                 f"{self.face.source}, or list it there"
             )
 
-    def _append(self, event: Event) -> None:
+    def _append(self, event: Event) -> Fact:
         self._refuse_untrusted(event)
         log = self.require_log()
-        log.append([entry_of(event)])
+        [position] = log.append([entry_of(event)])
         project(log, self.store, self.trust.table)
+        recorded = self.store.facts_at([position.number]).get(position.number)
+        return Fact(event, event.occurred_at) if recorded is None else recorded  # None: a duplicate of a claimed order
 
 
 def split_of(of: str) -> tuple[str, str]:
