@@ -13,7 +13,7 @@ from ingest.codec import api as codec
 from ingest.opening import open_log
 from lineage.core.authority.rule import judge
 from lineage.core.authority.world import World
-from lineage.core.model.events import ORDER_TYPES, Fact, Target
+from lineage.core.model.events import Fact, Target
 from lineage.core.revocation.closure import closure_of
 from lineage.core.revocation.receipt import receipt_of
 from lineage.deliver.outbox.outbox_writer import Spread
@@ -31,7 +31,7 @@ from tests.test_store_properties import a_store, fresh, write  # noqa: F401 (a f
 
 SEEDS = st.integers(0, 2**32)
 SKEW = 30_000_000
-GIVEN = ORDER_TYPES | {"revocation.acknowledged"}
+GIVEN = {"revocation.ordered", "revocation.lifted", "revocation.acknowledged"}
 
 
 def ahead(fact: Fact, skew: int) -> Fact:
