@@ -67,7 +67,14 @@ def _shared(world: World, chain: Any) -> Answer:
     owner = world.principals.owner(root) if root and not human else None
     return {
         "chain": [
-            {"principal": hop.principal, "kind": kind, "evidence": hop.evidence, "source": hop.source}
+            {
+                "principal": hop.principal,
+                "known_as": world.principals.known_as(hop.principal),
+                "display_name": world.principals.display_name(hop.principal),
+                "kind": kind,
+                "evidence": hop.evidence,
+                "source": hop.source,
+            }
             for hop, (_, kind) in zip(chain.hops, kinds, strict=True)
         ],
         "root": root,

@@ -495,6 +495,18 @@ def kind_of(view: View, id_: str) -> str:
     return stated(registrations_of(view, id_), "kind")[0] or "unknown"
 
 
+def called(view: View, id_: str) -> dict:
+    """What a principal is called beside its stated id.
+
+    Source:
+        Section 2: "Answers name beside each stated id ``known_as``: of its party the smallest id whose prefix declares
+        a kind, else the id itself." Section 3: the display name comes "from the last stated".
+    """
+    declaring = [one for one in party_of(view, id_) if one.startswith(tuple(KIND_PREFIXES))]
+    display_name = stated(latest_first(registrations_of(view, id_)), "display_name")[0]
+    return {"known_as": min(declaring, default=id_), "display_name": display_name}
+
+
 def owner_of(view: View, id_: str) -> str | None:
     """A principal's owner.
 
@@ -912,7 +924,7 @@ def answer(view: View, hops: list[dict], tokens: list[str], delegations: list[st
         Section 4: "The first is the **root**; it is the **human** if its kind is human; all of kind agent,
         the root included, are the **agents**." "If the root is not a human, ``accountable`` is its owner."
     """
-    shown = [{"principal": hop["principal"], "kind": kind_of(view, hop["principal"]), **hop} for hop in hops]
+    shown = [{**called(view, hop["principal"]), "kind": kind_of(view, hop["principal"]), **hop} for hop in hops]
     root = shown[0]["principal"] if shown else None
     human = root if shown and shown[0]["kind"] == "human" else None
     return {

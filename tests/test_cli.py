@@ -36,7 +36,7 @@ AUTHORITY_KEYS = ["element", "then_as_known_then", "then_as_known_now", "now"]
 AS_OF_KEYS = ["recorded_at", "behind"]
 CHAIN_PART = ["root", "human", "accountable", "agents", "tokens", "delegations", "chain"]
 HOP_KEYS = [
-    *("principal", "kind", "evidence", "source", "token", "delegation"),
+    *("principal", "known_as", "display_name", "kind", "evidence", "source", "token", "delegation"),
     *("scopes", "issued_at", "expires_at", "state"),
 ]
 WHO_KEYS = [
@@ -168,8 +168,9 @@ def lifted(id: str, at: str = "13:00", **fields: Any) -> dict[str, Any]:
     return said("revocation.lifted", f"lift {id}", at, "urn:ir", revocation=id, **stated)
 
 
-def registered(id: str, kind: str, **fields: Any) -> dict[str, Any]:
-    return said("principal.registered", f"register {id}", "08:00", "urn:directory", principal=id, kind=kind, **fields)
+def registered(id: str, kind: str, event_id: str = "", **fields: Any) -> dict[str, Any]:
+    named = event_id or f"register {id}"
+    return said("principal.registered", named, "08:00", "urn:directory", principal=id, kind=kind, **fields)
 
 
 LATER = "2099-01-01T00:00:00Z"
@@ -260,6 +261,25 @@ def test_who_says_what_design_says_it_says(world: Desk):
     assert [["state", "because"]] * 3 == [list(who["authority"][key]) for key in AUTHORITY_KEYS[1:]]
     assert AS_OF_KEYS == list(who["as_of"])
     assert [HOP_KEYS] * 3 == [list(hop) for hop in who["chain"]]
+
+
+def test_a_hop_says_how_people_know_the_party(desk):
+    """
+    Beside the stated id the smallest alias that declares a kind, and the name last stated; to people that one first.
+    """
+    native = "https://idp.example#5f2c"
+    desk.take(
+        token("t1", subject=native, actor="agent:planner"),
+        done("a1", token="t1"),
+        registered(native, "human", display_name="alice"),
+        registered(native, "human", event_id="mapped", aliases=["human:alice@example.com"]),
+    )
+
+    for document in (desk.one("who", "a1"), desk.one("chain", "token:t1")):
+        root, agent = document["chain"]
+        assert (native, "human:alice@example.com", "alice") == tuple(root[key] for key in HOP_KEYS[:3])
+        assert ("agent:planner", "agent:planner", None) == tuple(agent[key] for key in HOP_KEYS[:3])
+    assert f"human:alice@example.com (alice, {native})" in desk.run("chain", "token:t1").stdout
 
 
 def test_who_names_human_agents_tokens_and_decision(world: Desk):

@@ -74,6 +74,18 @@ class Principals:
         first = facts[0].event.body if facts else None
         return first.kind if isinstance(first, PrincipalRegistered) else "unknown"
 
+    def known_as(self, id_: str) -> str:
+        """The id by which people know the party: the smallest whose prefix declares a kind, else the id itself."""
+        party = self._parties.get(id_)
+        if party is None:
+            return id_
+        return min((member for member in party if declared_kind(member) is not None), default=id_)
+
+    def display_name(self, id_: str) -> str | None:
+        """What a principal is called: the last name stated for it or an alias."""
+        said = last_stated(self.facts_of(id_), "display_name")
+        return None if said is None else str(said.value)
+
     def owner(self, id_: str) -> Stated | None:
         """Who owns a principal: the last owner stated for it or an alias."""
         return last_stated(self.facts_of(id_), "owner")

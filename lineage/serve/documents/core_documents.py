@@ -150,6 +150,8 @@ def _hop_document(world: World, hop: Hop, kind: str, states: Mapping[str, Verdic
     element_kind, id_ = split_key(hop.element) if hop.element else (None, None)
     return {
         "principal": hop.principal,
+        "known_as": world.principals.known_as(hop.principal),
+        "display_name": world.principals.display_name(hop.principal),
         "kind": kind,
         "evidence": hop.evidence,
         "source": hop.source,

@@ -83,7 +83,7 @@ def chain(doc: Document, *, at: Instant | None = None) -> Page:
     if at is not None:
         said.append(f" at {when(format_instant(at))}")
     if hops:
-        said += ["; it is held by ", (hops[-1]["principal"], "bold"), *_behalf(doc, hops)]
+        said += ["; it is held by ", (hops[-1]["known_as"], "bold"), *_behalf(doc, hops)]
     else:
         said.append("; nothing says who stood behind it")
     page = Page().line(*said, ".")
@@ -111,18 +111,18 @@ def status(doc: Document) -> Page:
 def _answer(doc: Document, now: str) -> list[Piece]:
     """The answer: what, by whom, by which authority, for whom; and whether that held then and holds now."""
     hops, authority = doc["chain"], doc["authority"]
-    by: Piece = (hops[-1]["principal"], "bold") if hops else "nobody that any fact names"
+    by: Piece = (hops[-1]["known_as"], "bold") if hops else "nobody that any fact names"
     under, made_for = "with no token or delegation that any fact names", ""
     if authority["element"] is not None:
         kind, _, id_ = authority["element"].partition(":")
         under = f"{'with' if kind == 'token' else 'under'} {kind} {id_}"
     if _stands_outside(hops):
         if len(hops) > 1 and element(hops[-2]):
-            made_for = f", which was made for {hops[-2]['principal']},"
+            made_for = f", which was made for {hops[-2]['known_as']},"
     elif any(found["why"].startswith(f"action:{doc['action']} was done with actor ") for found in doc["findings"]):
         # Whoever acted stands in the chain, but not at its end: the finding (wielder-mismatch) names them.
         by = "another party of its chain, named below,"
-        made_for = f", which was made for {hops[-1]['principal']},"
+        made_for = f", which was made for {hops[-1]['known_as']},"
     said: list[Piece] = [(str(doc["operation"]), "bold"), f" {_OUTCOMES[doc['outcome']]}", by]
     said += [f" {under}{made_for}", *_behalf(doc, hops), "; authority then: "]
     then, later = authority["then_as_known_then"], authority["then_as_known_now"]
@@ -136,13 +136,13 @@ def _behalf(doc: Document, hops: Sequence[Document]) -> list[Piece]:
     """For whom, and how it came down from there."""
     if not hops:
         return [" for nobody that any fact names"]
-    said: list[Piece] = [" for ", (hops[0]["principal"], "bold")] if len(hops) > 1 else [" on its own account"]
+    said: list[Piece] = [" for ", (hops[0]["known_as"], "bold")] if len(hops) > 1 else [" on its own account"]
     if doc["human"] is None:
         owner = doc["accountable"]
         said.append(f" (no human; accountable: {f'its owner {owner}' if owner else 'nobody that any fact names'})")
     if hops[0]["evidence"] == "asserted":
         said.append(" (only asserted)")
-    through = [hop["principal"] for hop in (hops[1:-1] if _stands_outside(hops) else hops[1:])]
+    through = [hop["known_as"] for hop in (hops[1:-1] if _stands_outside(hops) else hops[1:])]
     if through:
         first = "it" if hops[1] is hops[-1] else through[0]  # the one that acts is named already
         said.append(_PASSED[hops[1]["evidence"]].format(first))
@@ -218,11 +218,18 @@ def _chain(page: Page, doc: Document, *, brief: bool = False) -> None:
             same = number > 0 and element(hop) is not None and element(hop) == element(hops[number - 1])
             said = word(hop, same=same)
             if brief:
-                page.line((hop["principal"], "bold"), f"  {said}", lead=lead)
+                page.line(*_called(hop), f"  {said}", lead=lead)
             else:
-                page.line((hop["principal"], "bold"), f"  {hop['kind']}", lead=lead)
+                page.line(*_called(hop), f"  {hop['kind']}", lead=lead)
                 _hop(page, hop, said, above, same=same, lead="  " + "   " * depth + "  ")
         above = hop["scopes"] or above
+
+
+def _called(hop: Document) -> list[Piece]:
+    """The id by which people know a party; behind it the name, and the id as its source stated it."""
+    stated = None if hop["known_as"] == hop["principal"] else hop["principal"]
+    others = joined(filter(None, (hop["display_name"], stated)), ", ")
+    return [(hop["known_as"], "bold"), f" ({others})" if others else ""]
 
 
 def word(hop: Document, *, same: bool) -> str:

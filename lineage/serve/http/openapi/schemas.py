@@ -74,6 +74,8 @@ class Hop(TypedDict):
     """One principal of a chain, and whose word it is."""
 
     principal: str
+    known_as: str
+    display_name: str | None
     kind: str
     evidence: str
     source: str | None
