@@ -26,7 +26,8 @@ Element = tuple[str, str]
 """A kind (``token`` or ``delegation``) and an id. What a role, an order or a gap names has the same form."""
 
 Fact = dict[str, Any]
-"""``event`` (its content), ``recorded_at``, ``order`` (the key of the order of facts)."""
+"""``event`` (its content), ``recorded_at``, ``order`` (the key of the order of facts), ``about`` (the prefixes of the
+ids that its source may speak about)."""
 
 View = dict[str, Any]
 """All that is visible: ``facts``, ``elements``, ``parties``, ``orders``, ``named``."""
@@ -342,6 +343,7 @@ def visible(records: list[dict], known_at: int | None, trust: dict | None) -> li
         if not authorised(record, trust) or (known_at is not None and record["recorded_at"] > known_at):
             continue
         fact = fact_of(content(record["event"]), record["recorded_at"])
+        fact["about"] = [""] if trust is None else trust[record["event"]["source"]]["ids"]
         if fact["order"] not in facts or fact["recorded_at"] < facts[fact["order"]]["recorded_at"]:
             facts[fact["order"]] = fact
     return in_order(list(facts.values()))
@@ -553,7 +555,8 @@ def orders_of(facts: list[Fact]) -> list[dict]:
         Section 4: "A lift applies to the orders of its id given no later than itself and takes effect at its
         ``effective_at`` or when it is given, whichever is later; of several the earliest counts. An order that is
         lifted before it takes effect, or at that moment, never does."
-        Section 3: "each fact is an order, or a lift, of its own".
+        Section 3: "each fact is an order, or a lift, of its own"; "A lift counts only for orders whose target its
+        source may speak about."
     """
     orders = []
     for fact in facts:
@@ -567,6 +570,7 @@ def orders_of(facts: list[Fact]) -> list[dict]:
             if lift["event"]["type"] == "revocation.lifted"
             and lift["event"]["revocation"] == event["revocation"]
             and given_at(fact) <= given_at(lift)
+            and any(event["target"]["id"].startswith(prefix) for prefix in lift["about"])
         ]
         lifted_at = min(lifts, default=None)
         if lifted_at is not None and lifted_at <= effective_at:

@@ -203,13 +203,19 @@ def order_findings(world: World, revocation: str) -> list[Finding]:
             )
             found.append(Finding("far-effective-at", of, why, (given,)))
     for lift in lifts:
-        applies_to = [order for order in orders if order.given_at <= lift.given_at]
-        if not applies_to:
+        before = [order for order in orders if order.given_at <= lift.given_at]
+        if not before:
             why = f"no order {revocation} was given before this lift of {format_instant(lift.given_at)}"
             found.append(Finding("lift-without-effect", of, why, (lift,)))
-        for fact in applies_to:
+        for fact in before:
             order = world.orders.resolve(fact)
-            if order.on_element and not order.suspends and lift_effect(lift) > order.effective_at:
+            if not world.orders.applies(lift, fact):
+                why = (
+                    f"the trust table does not let {lift.event.source} speak about {order.target.id}, so its lift of "
+                    f"{revocation} does not count for {order.key}"
+                )
+                found.append(Finding("lift-without-effect", of, why, (fact, lift)))
+            elif order.on_element and not order.suspends and lift_effect(lift) > order.effective_at:
                 why = f"{revocation} revoked {order.key} for good before this lift; lifting it brings nothing back"
                 found.append(Finding("lift-without-effect", of, why, (fact, lift)))
     return found

@@ -11,6 +11,7 @@ from typing import Any, Final
 from lineage.core.authority.elements import ELEMENT_KINDS, Element, FactIndex, key_of
 from lineage.core.model.events import Fact, RevocationLifted, RevocationOrdered, Target, fact_order
 from lineage.core.model.times import NEVER, Instant
+from lineage.core.model.trust import TrustTable, may_lift
 
 _YEAR: Final = 366 * 86_400 * 1_000_000  # microseconds
 
@@ -92,8 +93,13 @@ class Order:
 class Orders:
     """Orders by what they are aimed at, and lifts by the id of their order."""
 
-    def __init__(self) -> None:
-        """Start with no order."""
+    def __init__(self, trust: TrustTable | None = None) -> None:
+        """Start with no order.
+
+        Args:
+            trust: Says which lifts count for an order on a target; None: all do.
+        """
+        self._trust = trust
         self.by_target = FactIndex()
         self.by_id = FactIndex()
         self.lifts = FactIndex()
@@ -123,7 +129,7 @@ class Orders:
 
     def without(self, revocation: str) -> "Orders":
         """These orders but for those of one id."""
-        others = Orders()
+        others = Orders(self._trust)
         for index in (self.by_id, self.lifts):
             for id_ in index:
                 for fact in index.get(id_) if id_ != revocation else ():
@@ -131,21 +137,25 @@ class Orders:
         return others
 
     def resolve(self, fact: Fact) -> Order:
-        """An order with the lift that counts for it.
-
-        A lift applies to orders given no later than itself and takes effect at its ``effective_at`` or when it was
-        given, whichever is later; of several the earliest counts.
-        """
+        """An order with the lift that counts for it: of those that apply the first that takes effect."""
         body = fact.event.body
         assert isinstance(body, RevocationOrdered)  # noqa: S101 (only orders are indexed)
-        given_at = fact.given_at
-        lifted = [lift_effect(lift) for lift in self.lifts.get(body.revocation) if lift.given_at >= given_at]
-        effective_at = given_at if body.effective_at is None else body.effective_at
-        return Order(fact, body, given_at, effective_at, min(lifted, default=NEVER))
+        lifted = [lift_effect(lift) for lift in self.lifts.get(body.revocation) if self.applies(lift, fact)]
+        effective_at = fact.given_at if body.effective_at is None else body.effective_at
+        return Order(fact, body, fact.given_at, effective_at, min(lifted, default=NEVER))
+
+    def applies(self, lift: Fact, order: Fact) -> bool:
+        """Whether a lift applies to an order of its id.
+
+        The order was given no later than the lift, and the source of the lift may speak about the order's target.
+        """
+        body = order.event.body
+        assert isinstance(body, RevocationOrdered)  # noqa: S101 (the caller says that it is one)
+        return order.given_at <= lift.given_at and may_lift(lift.event, body.target.id, self._trust)
 
 
 def lift_effect(lift: Fact) -> Instant:
-    """When a lift takes effect."""
+    """When a lift takes effect: at its ``effective_at`` or when it was given, whichever is later."""
     body = lift.event.body
     assert isinstance(body, RevocationLifted)  # noqa: S101 (only lifts are asked about)
     return max(lift.given_at, body.effective_at or 0)

@@ -37,7 +37,7 @@ class World:
         self.trust = trust
         self.known_at = known_at
         self.graph = AuthorityGraph()
-        self.orders = Orders()
+        self.orders = Orders(trust)
         self.principals = Principals()
         self.receivers = Receivers()
         self.listings = Listings()

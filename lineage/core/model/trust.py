@@ -49,14 +49,20 @@ class TrustTable:
         grant = self.sources.get(event.source)
         if grant is None or not (event.type in grant.types or "*" in grant.types):
             return False
-        return all(id_.startswith(grant.prefixes) for id_ in own_ids(event))
+        return all(self.may_speak_about(event.source, id_) for id_ in own_ids(event))
+
+    def may_speak_about(self, source: str, id_: str) -> bool:
+        """Whether a source may speak about an id: one of its prefixes is a prefix of it."""
+        grant = self.sources.get(source)
+        return grant is not None and id_.startswith(grant.prefixes)
 
 
 def own_ids(event: Event) -> tuple[str, ...]:
     """The ids that an event speaks about.
 
     Its own token, delegation, principal, workload or receiver, for an order the target. A registration speaks about
-    its aliases as well: it declares them to be the same party (ADR 0007).
+    its aliases as well: it declares them to be the same party (ADR 0007). A lift has no id of its own: whether it
+    counts depends on the order (``may_lift``).
     """
     body = event.body
     match body:
@@ -76,6 +82,11 @@ def own_ids(event: Event) -> tuple[str, ...]:
             return ()
         case _:
             assert_never(body)
+
+
+def may_lift(lift: Event, target: str, trust: TrustTable | None) -> bool:
+    """Whether a lift counts for orders on a target: its source may speak about the target's id."""
+    return trust is None or trust.may_speak_about(lift.source, target)
 
 
 def authorised(fact: Fact, trust: TrustTable | None) -> bool:

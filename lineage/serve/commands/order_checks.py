@@ -5,8 +5,7 @@ from lineage.core.authority.elements import split_key
 from lineage.core.authority.orders import Order
 from lineage.core.authority.rule import ALIVE, State, judge_all
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.events import Event, Fact, RevocationLifted
-from lineage.core.model.times import Instant
+from lineage.core.model.events import Event, Fact
 from lineage.core.revocation.receipt import receipt_of
 from lineage.store.reading.reader import Reader
 
@@ -55,18 +54,17 @@ def is_no_second_person(reader: Reader, by: str | None, approved_by: str) -> str
     return None if kind in ("human", "unknown") else f"{approved_by} is of kind {kind}"
 
 
-def returning(
-    reader: Reader, orders: list[Order], lift: RevocationLifted, now: Instant
-) -> tuple[list[str], list[str], list[str]]:
-    """What a lift brings back to life, what others keep suspended, and what stays dead all the same. Sorted."""
+def returning(reader: Reader, orders: list[Order], lift: Event) -> tuple[list[str], list[str], list[str]]:
+    """What a lift brings back to life, what other orders keep suspended, and what stays dead. Sorted."""
+    now, revocation = lift.occurred_at, orders[0].body.revocation
     world = reader.world()
     for order in orders:
         reader.load_below(world, order.key, now)
-    reader.load_about(world, [f"revocation:{lift.revocation}"])
-    lines = receipt_of(world, lift.revocation, now)
+    reader.load_about(world, [f"revocation:{revocation}"])
+    lines = receipt_of(world, revocation, now)
     suspended = sorted(line.key for line in lines if line.state is State.SUSPENDED)
     dead = sorted(line.key for line in lines if line.state is not State.SUSPENDED and line.ends_at > now)
-    world.orders.add(Fact(Event(event_id="", source="", occurred_at=now, body=lift), now))
+    world.orders.add(Fact(lift, now))
     after = judge_all(world, suspended, now)
     back = [key for key in suspended if after[key].state in ALIVE - {State.SUSPENDED}]
     return back, [key for key in suspended if after[key].state is State.SUSPENDED], dead

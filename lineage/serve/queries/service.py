@@ -28,7 +28,7 @@ from lineage.core.model.events import (
     Target,
 )
 from lineage.core.model.times import Instant, format_instant
-from lineage.core.model.trust import TrustTable
+from lineage.core.model.trust import TrustTable, may_lift
 from lineage.core.revocation.reach import Proposal, Reach, reach_of
 from lineage.core.revocation.receipt import orders_of
 from lineage.serve.cache.loader import Loading, Worlds, as_of
@@ -463,7 +463,8 @@ class Service:
         """Lift the orders of an id and wait until it is projected; None if there is no such order.
 
         Raises:
-            RefusedError: More would come back to life than one person may decide, or it may not be lifted.
+            RefusedError: More would come back to life than one person may decide, or the trust file does not let us
+                lift it.
         """
         refuse_people(by=lifted_by, approved_by=approved_by)
         log = self.require_log()
@@ -473,20 +474,31 @@ class Service:
         orders = orders_of(self._about(revocation), revocation)
         if not orders:
             return None
-        for_good = [order for order in orders if order.on_element and not order.suspends and order.effective_at < now]
+        event = self._event(lift, now)
+        allowed = [order for order in orders if may_lift(event, order.target.id, self.trust.table)]
+        if not allowed:
+            raise RefusedError(
+                f"the trust file {self.trust.file} does not let the source {self.source!r} speak about "
+                f"{orders[0].target.id}, so it may not lift {revocation}; {self.face.source}, or list the prefix there"
+            )
+        without_effect = [
+            order
+            for order in orders
+            if order not in allowed or (order.on_element and not order.suspends and order.effective_at < now)
+        ]
         with self.store.reader(trust=self.trust.table) as reader:
-            back, held, dead = returning(reader, orders, lift, now)
+            back, held, dead = returning(reader, orders, event)
             if four_eyes is not None and len(back) > four_eyes:
                 words = {"one_person": self.face.one_person, "remedy": self.face.second_lifts}
                 refuse_one_person(reader, len(back), four_eyes, lifted_by, approved_by, **words)
-        given_at = self.send(lift, now).given_at
+        given_at = self._append(event).given_at
         return {
             "revocation": revocation,
             "lifted_by": lifted_by,
             "approved_by": approved_by,
             "lifted_at": format_instant(given_at),
             "orders": len(orders),
-            "without_effect": [order.key for order in for_good],
+            "without_effect": [order.key for order in without_effect],
             "comes_back": by_kind(back),
             "stays_suspended": by_kind(held),
             "stays_dead": {kind: len(ids) for kind, ids in by_kind(dead).items()},

@@ -108,7 +108,7 @@ def lifted(doc: Document, *, brief: bool = False) -> Page:
     if brief:
         return page
     if doc["without_effect"]:
-        page.title("Without effect: a token or a delegation is revoked for good")
+        page.title("Without effect: revoked for good, or the trust file does not let this source lift it")
         phrases.plain(page, doc["without_effect"])
     return phrases.as_of(page, doc)
 
