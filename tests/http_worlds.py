@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import jwt
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from fastapi import FastAPI
 
@@ -26,13 +25,15 @@ from lineage.deliver.http.callers import Authentication
 from lineage.serve.cache.question_cache import Keeping
 from lineage.serve.cli.demo import ASKED, INGESTED, incident_path
 from lineage.serve.config.http_settings import HttpSettings
+from lineage.serve.config.limits import ConnectionLimits
 from lineage.serve.documents.refusal_wording import OVER_HTTP
 from lineage.serve.http.asgi.app import create_app
-from lineage.serve.http.asgi.h11_protocol import Wire
 from lineage.serve.http.auth.bearer import Bearers
 from lineage.serve.http.auth.jwks import IssuerKeys
 from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, Limits, Site, Workers
 from lineage.serve.queries.service import Service, Trust
+from lineage.serve.server.connections import Connections
+from lineage.serve.server.listening import http_server
 from lineage.store.store import open_store
 from tests.asgi import Asking
 from tests.kafka_worlds import wait_until
@@ -87,6 +88,7 @@ class World:
     site: Site
     app: FastAPI
     fetched: list[int] = field(default_factory=list)
+    connections: Connections = field(kw_only=True)
 
     def token(self, role: str = "investigator", **claims: Any) -> str:
         """A token of the issuer; ``claims`` override, and None leaves out."""
@@ -124,6 +126,7 @@ def api_over(
     folder: Path,
     *,
     limits: Limits | None = None,
+    connection_limits: ConnectionLimits | None = None,
     trust: Trust | None = None,
     opening: Callable[[Log], Log] = lambda log: log,
     four_eyes: int | None = None,
@@ -169,7 +172,9 @@ def api_over(
             writers=writers,
             four_eyes=four_eyes,
         )
-        yield World(service, clock, site, create_app(site), fetched)
+        connections = Connections(connection_limits or ConnectionLimits())
+        app = create_app(site, connections=connections)
+        yield World(service, clock, site, app, fetched, connections=connections)
 
 
 def problem_type(response: httpx.Response) -> str:
@@ -181,14 +186,12 @@ def problem_type(response: httpx.Response) -> str:
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
+def served(app: FastAPI, connections: Connections | None = None) -> Iterator[str]:
     """An app behind a real server in a thread of this process: its URL."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        quiet: dict[str, Any] = {"log_config": None, "access_log": False}
-        config = uvicorn.Config(app, http=Wire, lifespan="off", timeout_graceful_shutdown=1, **quiet)
-        server = uvicorn.Server(config)
+        server = http_server(app, connections or Connections(ConnectionLimits()), goodbye_seconds=1)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

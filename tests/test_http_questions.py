@@ -350,7 +350,7 @@ def test_an_answer_carries_what_browsers_heed(here: World):
         assert "unsafe-inline" not in headers["content-security-policy"]
 
 
-@pytest.mark.parametrize("host", ["evil.example", "", "us.example.evil.example", "[::1", "127.0.0.2"])
+@pytest.mark.parametrize("host", ["evil.example", "", "us.example.evil.example", "127.0.0.2"])
 def test_another_name_is_not_answered(here: World, host: str):
     """
     Under a name that is not ours nothing is answered: a page of somewhere else may have its name resolve to us.
@@ -358,6 +358,16 @@ def test_another_name_is_not_answered(here: World, host: str):
     response = here.get("/v1/who?action=mail-7", headers={"Host": host})
 
     assert (421, "misdirected") == (response.status_code, problem_type(response))
+
+
+@pytest.mark.parametrize("host", ["[::1", "evil@us.example", "us.example/", "us.example,evil", "us.example evil", "\t"])
+def test_a_host_that_is_none_is_refused(here: World, host: str):
+    """
+    What a proxy may read as another name than we do is no request, also behind a server that lets it through.
+    """
+    response = here.get("/v1/who?action=mail-7", headers={"Host": host})
+
+    assert (400, "malformed") == (response.status_code, problem_type(response))
 
 
 def test_the_page_of_the_api_is_made_of_our_own_files(here: World):

@@ -4,7 +4,6 @@ A type is ``urn:delegraph:problem:WORD``. The message of a fault is its ``detail
 beside it. What a fault means as a status is one table.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -22,8 +21,8 @@ from lineage.core.model.errors import (
     UnavailableError,
 )
 from lineage.deliver.http.callers import BadTokenError, ForbiddenError, LacksRoleError, UnauthenticatedError
+from lineage.plumbing.problem_documents import MEDIA_TYPE, json_bytes, problem_document
 
-MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 5  # an embedded store is locked for moments, a broker is away for some more
 
 # The first that fits: class of the fault, status, word of its type, title.
@@ -44,24 +43,15 @@ class Written(JSONResponse):
 
     def render(self, content: Any) -> bytes:
         """The bytes that are sent."""
-        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+        return json_bytes(content)
 
 
 def problem(
     status: int, word: str, title: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
 ) -> JSONResponse:
-    """A problem document as a response.
-
-    Args:
-        status: The HTTP status.
-        word: The last part of its type, which clients may rely on.
-        title: One sentence, the same for every problem of the type.
-        detail: One sentence about this one, naming the thing and the remedy.
-        headers: More headers.
-        more: Members beside the standard ones.
-    """
-    document = {"type": f"urn:delegraph:problem:{word}", "title": title, "status": int(status), "detail": detail}
-    return Written({**document, **more}, status_code=int(status), headers=headers, media_type=MEDIA_TYPE)
+    """A problem document as a response, with more headers; ``more`` are members beside the standard ones."""
+    document = problem_document(status, word, title, detail, **more)
+    return Written(document, status_code=int(status), headers=headers, media_type=MEDIA_TYPE)
 
 
 def problem_of(fault: DelegraphError) -> JSONResponse:

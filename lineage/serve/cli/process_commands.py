@@ -123,7 +123,6 @@ def serving_logs() -> Iterator[Callable[[str], None]]:
 
     try:
         import fastapi  # noqa: F401 (is it there?)
-        import uvicorn  # noqa: F401
     except ImportError as error:
         packages = "make setup, or pip install 'delegraph[serve]'"
         raise RefusedError(f"serving needs a few more packages: {packages}") from error

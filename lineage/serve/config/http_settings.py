@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from ingest.secrets import Secret, is_open_to_others, read_secret
 from lineage.core.model.errors import RefusedError
+from lineage.serve.config.limits import ConnectionLimits
 
 DEFAULT_LISTEN: Final = "127.0.0.1:8480"
 # Asymmetric ones only: with a shared secret whoever can verify can forge, and a public key must never be taken for one.
@@ -21,14 +22,22 @@ ALGORITHMS: Final = (
 )
 _WORDS: Final = (
     *("listen", "public_url", "hosts", "issuer", "audience", "jwks", "algorithms"),
-    *("name_claim", "roles_claim", "sources_claim", "leeway_seconds"),
+    *("name_claim", "roles_claim", "sources_claim"),
     *("proxy_user_header", "proxy_roles_header", "proxy_sources_header", "proxy_peers"),
 )
+# Name -> the smallest and the largest number.
+_NUMBERS: Final = {
+    "leeway_seconds": (0, 300),
+    "head_seconds": (1, 600),
+    "body_seconds": (1, 3_600),
+    "idle_seconds": (1, 3_600),
+    "connections": (16, 1_000_000),
+    "connections_by_peer": (1, 1_000_000),
+}
 _SECRETS: Final = ("proxy_secret",)
-NAMES: Final = (*_WORDS, *_SECRETS, *(f"{name}_file" for name in _SECRETS))
+NAMES: Final = (*_WORDS, *_NUMBERS, *_SECRETS, *(f"{name}_file" for name in _SECRETS))
 _OF_ISSUER: Final = ("audience", "jwks", "algorithms", "name_claim", "roles_claim", "sources_claim", "leeway_seconds")
 _OF_PROXY: Final = ("proxy_roles_header", "proxy_sources_header", "proxy_peers", "proxy_secret")
-_MOST_LEEWAY: Final = 300
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -49,6 +58,11 @@ class HttpSettings:
         roles_claim: The claim with the roles; dots go into objects.
         sources_claim: The claim with the sources that a producer may send.
         leeway_seconds: How far the clock of the issuer may be off.
+        head_seconds: From the first byte of a request to the end of its head.
+        body_seconds: From there to the end of its body.
+        idle_seconds: That a connection is kept open between two requests.
+        connections: Open at once, from all peers.
+        connections_by_peer: Open at once from one address that is not a trusted proxy's.
         proxy_user_header: The header in which a trusted proxy says who asks; None: there is no such proxy.
         proxy_roles_header: The one with the roles.
         proxy_sources_header: The one with the sources; None: no producers come by it.
@@ -68,6 +82,11 @@ class HttpSettings:
     roles_claim: str = "roles"
     sources_claim: str = "sources"
     leeway_seconds: int = 30
+    head_seconds: int = 10
+    body_seconds: int = 30
+    idle_seconds: int = 5
+    connections: int = 4_096
+    connections_by_peer: int = 1_024
     proxy_user_header: str | None = None
     proxy_roles_header: str = "X-Forwarded-Roles"
     proxy_sources_header: str | None = None
@@ -93,8 +112,9 @@ class HttpSettings:
                 values[name] = tuple(filter(None, (part.strip() for part in said[name].split(","))))
         if "proxy_peers" in said:
             values["proxy_peers"] = _networks(said["proxy_peers"])
-        if "leeway_seconds" in said:
-            values["leeway_seconds"] = _seconds(said["leeway_seconds"])
+        for name, (least, most) in _NUMBERS.items():
+            if name in said:
+                values[name] = _number(name, said[name], least, most)
         if "proxy_secret" in said and "proxy_secret_file" in said:
             raise RefusedError("the settings 'http.proxy_secret' and 'http.proxy_secret_file' are both given; give one")
         if "proxy_secret" in said:
@@ -114,6 +134,17 @@ class HttpSettings:
         return (self.public_url or "").startswith("https://")
 
     @property
+    def connection_limits(self) -> ConnectionLimits:
+        """The limits on connections."""
+        return ConnectionLimits(
+            head_seconds=self.head_seconds,
+            body_seconds=self.body_seconds,
+            idle_seconds=self.idle_seconds,
+            connections=self.connections,
+            connections_by_peer=self.connections_by_peer,
+        )
+
+    @property
     def names(self) -> frozenset[str]:
         """The names under which it may be asked for, beside those of loopback."""
         public = urlsplit(self.public_url).hostname if self.public_url else None
@@ -127,7 +158,9 @@ class HttpSettings:
     def shown(self) -> dict[str, str]:
         """What is set otherwise than by default, by name, without a secret."""
         plain = HttpSettings()
-        found = {name: getattr(self, name) for name in _WORDS if getattr(self, name) != getattr(plain, name)}
+        found = {
+            name: getattr(self, name) for name in (*_WORDS, *_NUMBERS) if getattr(self, name) != getattr(plain, name)
+        }
         shown = {
             name: ", ".join(map(str, said)) if isinstance(said, tuple) else str(said) for name, said in found.items()
         }
@@ -173,7 +206,7 @@ def _networks(said: str) -> tuple[Network, ...]:
         ) from error
 
 
-def _seconds(said: str) -> int:
-    if not (said.isascii() and said.isdigit() and int(said[:9]) <= _MOST_LEEWAY):
-        raise RefusedError(f"the setting 'http.leeway_seconds' is {said!a}; write a number up to {_MOST_LEEWAY}")
+def _number(name: str, said: str, least: int, most: int) -> int:
+    if not (said.isascii() and said.isdigit() and least <= int(said[:9]) <= most):
+        raise RefusedError(f"the setting 'http.{name}' is {said!a}; write a number from {least} to {most:,}")
     return int(said)

@@ -17,6 +17,7 @@ from ingest.log.sqlite_log import SqliteLog
 from ingest.projector import project
 from lineage.core.model.errors import IntegrityError, UnavailableError
 from lineage.core.model.records import Batch, Outcomes
+from lineage.serve.config.limits import ConnectionLimits
 from lineage.serve.config.wiring import Settings, opened_service
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.consumer_metrics import Metrics
@@ -57,7 +58,7 @@ def consume(settings: Settings, *, drain: bool, progress: Progress) -> Document:
             return _document(service, count)
     opening = partial(_opened, settings, progress)
     with stopped_by_signals() as stopped, opened_in_time(opening, stopped) as (service, told):
-        count = _follow(service, told, stopped, group=settings.group, listen=settings.listen or "")
+        count = _follow(service, told, stopped, settings=settings)
         try:
             return _document(service, count)
         except UnavailableError as fault:  # nothing is lost by that: facts and positions are where they were
@@ -77,23 +78,20 @@ def _document(service: Service, count: int) -> Document:
     return {"records": count, "outcomes": service.store.outcomes()._asdict(), "as_of": service.as_of()}
 
 
-def _follow(
-    service: Service, progress: Callable[[int], None], stopped: threading.Event, *, group: str, listen: str
-) -> int:
+def _follow(service: Service, progress: Callable[[int], None], stopped: threading.Event, *, settings: Settings) -> int:
     """Project until stopped: how many records.
 
     Args:
         service: What it works on.
         progress: Told how many records were projected, now and then.
         stopped: Whether it was.
-        group: The consumer group on Kafka.
-        listen: ``host:port`` for metrics, health and the live graph; empty: none.
+        settings: The consumer group on Kafka; where to listen for metrics, health and the live graph, if anywhere.
     """
     log = service.log
     keeper = _Keeper(service, progress)
     with ExitStack() as stack:
-        if listen:
-            stack.enter_context(keeper.serving(listen, stopped))
+        if settings.listen:
+            stack.enter_context(keeper.serving(settings.listen, settings.http.connection_limits, stopped))
         if isinstance(log, SqliteLog):
             _poll(log, service, keeper, stopped)
         else:
@@ -102,7 +100,9 @@ def _follow(
 
             assert isinstance(log, KafkaLog)  # noqa: S101 (there are two kinds)
             traced = stack.enter_context(tracer(os.environ))
-            Consumer(log, service.store, service.trust.table, group=group, observer=keeper, traced=traced).run(stopped)
+            Consumer(log, service.store, service.trust.table, group=settings.group, observer=keeper, traced=traced).run(
+                stopped
+            )
     return keeper.records
 
 
@@ -164,9 +164,10 @@ class _Keeper:
         self._metrics.fault(kind, wait)
 
     @contextmanager
-    def serving(self, listen: str, stopped: threading.Event) -> Iterator[None]:
+    def serving(self, listen: str, limits: ConnectionLimits, stopped: threading.Event) -> Iterator[None]:
         """Answer on a port, and keep the live graph up with the store, while this lasts."""
-        with Serving(listen, self._metrics.exposition, self._health, routes(self._live)) as serving:
+        answers = routes(self._live)
+        with Serving(listen, self._metrics.exposition, self._health, answers, limits=limits) as serving:
             self._shown = serving.is_loopback  # nobody can ask the live graph anywhere else
             what = "metrics, health and the live graph" if self._shown else "metrics and health"
             logger.info("%s on http://%s:%d", what, serving.host, serving.port)

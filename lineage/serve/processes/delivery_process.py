@@ -67,7 +67,8 @@ def _shown(settings: Settings, document: Callable[[], Document], stack: ExitStac
 
     health = Health()
     metrics = DeliveryMetrics(health, now, document)
-    serving = stack.enter_context(Serving(settings.listen or "", metrics.exposition, health))
+    limits = settings.http.connection_limits
+    serving = stack.enter_context(Serving(settings.listen or "", metrics.exposition, health, limits=limits))
     logger.info("metrics and health on http://%s:%d", serving.host, serving.port)
     return metrics
 

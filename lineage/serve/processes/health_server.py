@@ -1,41 +1,50 @@
 """What a long-running command shows on a port of its own: metrics, whether it lives, whether it is up to its work.
 
-A small HTTP server beside the loop, made to bear whatever connects: one request a connection, GET and HEAD, a bounded
-head, a deadline for the whole exchange, a bounded number of connections. It shares nothing with the loop but values
-that are read in one step, so that a busy loop answers as well. Answers that speak of events are only given on loopback.
+It runs in a thread beside the command's loop and shares nothing with it but values that are read in one step, so that
+it answers while the loop is busy. Answers that tell of events are only given on loopback.
 """
 
+import asyncio
 import ipaddress
 import json
 import logging
 import socket
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
 from typing import Any, Final, Self
 from urllib.parse import parse_qs, urlsplit
 
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+
 from lineage.core.model.errors import DelegraphError, RefusedError, UnavailableError
+from lineage.plumbing.problem_documents import MEDIA_TYPE
+from lineage.serve.config.limits import ConnectionLimits
+from lineage.serve.server.connection_metrics import ConnectionCollector
+from lineage.serve.server.connections import Connections
+from lineage.serve.server.listening import address_of, fitting, http_server, listening_socket
 
 logger = logging.getLogger(__name__)
 
 Document = dict[str, Any]
+Answer = tuple[int, Document | bytes]
 Route = Callable[[dict[str, list[str]]], tuple[int, Document]]  # from a query to a status and a document
 
 # A loop that has not turned for so long hangs. A batch on a slow database and the waits of the client libraries are
 # shorter.
 STALLED_SECONDS: Final = 120.0
-EXCHANGE_SECONDS: Final = 5.0  # from the connection to the last byte of the answer
-LINGER_SECONDS: Final = 0.5
-CONNECTIONS: Final = 16
-HEAD_BYTES: Final = 16_384  # several ids of 512 bytes, percent-encoded
+ANSWER_SECONDS: Final = 5.0
+CONNECTIONS: Final = 64  # whatever the settings allow a server that many people use
 QUERY_FIELDS: Final = 64
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-_LAST_PORT: Final = 65_535
+_WORKERS: Final = 4
+_GOODBYE_SECONDS: Final = 1
+_Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Health:
@@ -88,32 +97,17 @@ class Health:
         return [reason for reason in found if reason]
 
 
-def address_of(said: str) -> tuple[str, int]:
-    """Host and port of ``host:port``; an IPv6 address stands in brackets.
-
-    Raises:
-        RefusedError: It is no such thing.
-
-    Examples:
-        >>> address_of("127.0.0.1:9464")
-        ('127.0.0.1', 9464)
-        >>> address_of("[::1]:0")
-        ('::1', 0)
-    """
-    host, _, port = said.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not bare or (":" in bare) != (bare != host) or not (port.isascii() and port.isdigit()):
-        raise RefusedError(f"{said!r} is no address to listen on; write host:port, for example 127.0.0.1:9464")
-    if int(port) > _LAST_PORT:
-        raise RefusedError(f"{said!r} is no address to listen on: there is no port {port}")
-    return bare, int(port)
-
-
 class Serving:
     """The server: bound when it is made, answering between ``start`` and ``stop``."""
 
     def __init__(
-        self, address: str, metrics: Callable[[], bytes], health: Health, routes: Mapping[str, Route] | None = None
+        self,
+        address: str,
+        metrics: Callable[[], bytes],
+        health: Health,
+        routes: Mapping[str, Route] | None = None,
+        *,
+        limits: ConnectionLimits | None = None,
     ) -> None:
         """Bind.
 
@@ -122,6 +116,7 @@ class Serving:
             metrics: Everything in Prometheus's text format.
             health: What the loop shows of itself.
             routes: What else is answered, by path, if the address is on loopback.
+            limits: Of connections; None: the default.
 
         Raises:
             RefusedError: The address is none, or is taken.
@@ -129,20 +124,26 @@ class Serving:
         host, port = address_of(address)
         try:
             family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-            self._server = _Server(place, family)
+            self._socket = listening_socket(family, place)
         except (OSError, UnicodeError) as error:
             said = error.strerror if isinstance(error, OSError) else "no name of a host"
             raise RefusedError(f"cannot listen on {address}: {said}; name another with DELEGRAPH_LISTEN") from error
-        bound = self._server.server_address
+        bound = self._socket.getsockname()
         self.host, self.port = str(bound[0]), int(bound[1])
         self.is_loopback = ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
-        self._server.answers = {
-            "/metrics": lambda _query: (HTTPStatus.OK, metrics()),
-            "/healthz": lambda _query: _healthz(health),
-            "/readyz": lambda _query: _readyz(health),
-        }
-        if self.is_loopback:
-            self._server.private = dict(routes or {})
+        limits = limits or ConnectionLimits()
+        connections = Connections(fitting(replace(limits, connections=min(limits.connections, CONNECTIONS))))
+        registry = CollectorRegistry()
+        registry.register(ConnectionCollector(connections))
+        self._app = _App(
+            {
+                "/metrics": lambda _query: (HTTPStatus.OK, metrics() + generate_latest(registry)),
+                "/healthz": lambda _query: _healthz(health),
+                "/readyz": lambda _query: _readyz(health),
+            },
+            routes if routes is not None and self.is_loopback else {},
+        )
+        self._server = http_server(self._app, connections, goodbye_seconds=_GOODBYE_SECONDS)
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -152,16 +153,17 @@ class Serving:
                 "metrics and health are served on %s:%d, to whoever can reach it; nothing else is", self.host, self.port
             )
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.1,), name="delegraph-serving", daemon=True
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name="delegraph-serving", daemon=True
         )
         self._thread.start()
 
     def stop(self) -> None:
         """Give the port back."""
+        self._server.should_exit = True
         if self._thread is not None:
-            self._server.shutdown()
             self._thread.join()
-        self._server.server_close()
+        self._socket.close()
+        self._app.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -191,181 +193,84 @@ def problem(status: HTTPStatus, detail: str) -> Document:
     return {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False  # no exchange outlives its deadline by much, and none is worth waiting for
-    request_queue_size = 64
+class _App:
+    """An ASGI app of a few paths that are only read. Each answer is a plain function, run in one of a few threads."""
 
-    def __init__(self, place: Any, family: socket.AddressFamily) -> None:
-        self.address_family = family
-        self.answers: Mapping[str, Callable[[dict[str, list[str]]], tuple[int, Document | bytes]]] = {}
-        self.private: Mapping[str, Route] = {}
-        self._slots = threading.BoundedSemaphore(CONNECTIONS)
-        super().__init__(place, _Exchange)
+    def __init__(
+        self, answers: Mapping[str, Callable[[dict[str, list[str]]], Answer]], private: Mapping[str, Route]
+    ) -> None:
+        self._answers = answers
+        self._private = private
+        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="delegraph-health")
 
-    def server_bind(self) -> None:
-        # The base class asks the DNS for a name that nobody needs.
-        self.allow_reuse_address = True
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if self._slots.acquire(blocking=False):
-            try:
-                super().process_request(request, client_address)
-            except RuntimeError:  # no more threads are to be had
-                self._slots.release()
-                self.shutdown_request(request)
+    async def __call__(self, scope: Mapping[str, Any], _receive: object, send: _Send) -> None:
+        status, document = await self._answer(scope)
+        if isinstance(document, bytes):
+            body, type_ = document, METRICS_TYPE
         else:
-            request.setblocking(False)
-            try:
-                request.send(_BUSY)
-            except OSError:
-                logger.debug("a client left before it was told that there are too many")
-            self.close_request(request)
+            body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+            type_ = "application/json" if status < HTTPStatus.BAD_REQUEST else MEDIA_TYPE
+        headers = [
+            (b"content-type", type_.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+        ]
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers.append((b"allow", b"GET, HEAD"))
+        await send({"type": "http.response.start", "status": int(status), "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._slots.release()
-
-    def shutdown_request(self, request: Any) -> None:
-        # What a client still sends is read for a moment: else the system may throw the answer away.
-        try:
-            request.shutdown(socket.SHUT_WR)
-            request.settimeout(LINGER_SECONDS)
-            until = time.monotonic() + LINGER_SECONDS
-            while request.recv(HEAD_BYTES) and time.monotonic() < until:
-                pass
-        except OSError:
-            logger.debug("a client left before it was answered")
-        self.close_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 (of the base class)
-        logger.debug("an exchange with %s ended early: %r", client_address, sys.exception())
-
-
-class _Exchange(BaseHTTPRequestHandler):
-    """One request and its answer."""
-
-    server: _Server
-    protocol_version = "HTTP/1.1"
-
-    def handle(self) -> None:
-        self.close_connection = True
-        until = time.monotonic() + EXCHANGE_SECONDS
-        head = self._head(until)
-        if head is None:
-            return
-        self.connection.settimeout(max(0.1, until - time.monotonic()))  # for the whole answer: it is sent in one call
-        self.rfile = BytesIO(head)
-        self.raw_requestline = self.rfile.readline()
-        if self.parse_request():
-            self.close_connection = True
-            self._answer()
-
-    def _head(self, until: float) -> bytes | None:
-        """The bytes up to the empty line; None if there is nothing to answer, or it was answered."""
-        head = b""
-        self.command, self.request_version, self.requestline = "", self.protocol_version, ""
-        while b"\r\n\r\n" not in head and b"\n\n" not in head:
-            if len(head) > HEAD_BYTES:
-                self.send_error(
-                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"a request has at most {HEAD_BYTES:,} bytes"
-                )
-                return None
-            left = until - time.monotonic()
-            self.connection.settimeout(max(0.001, left))
-            try:
-                part = self.connection.recv(4_096)
-            except TimeoutError:
-                self.send_error(HTTPStatus.REQUEST_TIMEOUT, f"a request is sent within {EXCHANGE_SECONDS:.0f} s")
-                return None
-            if not part:
-                return None
-            head += part
-        return head
-
-    def _answer(self) -> None:
-        if self.command not in {"GET", "HEAD"}:
-            self.send_error(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are answered here")
-            return
-        parts = urlsplit(self.path)
-        route = self.server.answers.get(parts.path) or self.server.private.get(parts.path)
+    async def _answer(self, scope: Mapping[str, Any]) -> Answer:
+        path = scope["path"]
+        route = self._answers.get(path) or self._private.get(path)
+        if scope["method"] not in {"GET", "HEAD"}:
+            return _refused(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are answered here")
         if route is None:
-            self.send_error(HTTPStatus.NOT_FOUND, f"there is no {parts.path[:200]!a} here")
-        elif parts.path in self.server.private and not self._is_asked_here():
-            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "this is only answered under a name of this machine")
-        else:
-            status, document = self._asked(route, parts.query)
-            self._send(document, HTTPStatus(status))
-
-    def _asked(self, route: Callable[..., tuple[int, Document | bytes]], query: str) -> tuple[int, Document | bytes]:
+            return _refused(HTTPStatus.NOT_FOUND, f"there is no {path[:200]!a} here")
+        if path in self._private and not _is_asked_here(scope):
+            return _refused(HTTPStatus.MISDIRECTED_REQUEST, "this is only answered under a name of this machine")
         try:
-            asked = parse_qs(query, keep_blank_values=True, errors="strict", max_num_fields=QUERY_FIELDS)
+            query = parse_qs(
+                scope["query_string"].decode(), keep_blank_values=True, errors="strict", max_num_fields=QUERY_FIELDS
+            )
         except ValueError:
-            status = HTTPStatus.BAD_REQUEST
-            return status, problem(status, f"a query is UTF-8 and has at most {QUERY_FIELDS} fields")
+            return _refused(HTTPStatus.BAD_REQUEST, f"a query is UTF-8 and has at most {QUERY_FIELDS} fields")
+        if path == "/healthz":  # says that the process lives, whatever keeps the workers
+            return route(query)
+        running = asyncio.get_running_loop().run_in_executor(self._workers, _run, path, route, query)
         try:
-            return route(asked)
-        except RefusedError as fault:
-            status, said = HTTPStatus.BAD_REQUEST, str(fault)
-        except UnavailableError as fault:
-            status, said = HTTPStatus.SERVICE_UNAVAILABLE, str(fault)
-        except DelegraphError as fault:
-            status, said = HTTPStatus.INTERNAL_SERVER_ERROR, str(fault)
-        except Exception:
-            logger.exception("no answer to %s", self.path)
-            status, said = HTTPStatus.INTERNAL_SERVER_ERROR, "see the log"
-        return status, problem(status, said)
+            return await asyncio.wait_for(running, ANSWER_SECONDS)
+        except TimeoutError:
+            return _refused(HTTPStatus.SERVICE_UNAVAILABLE, f"no answer within {ANSWER_SECONDS:g} s; try again")
 
-    def _is_asked_here(self) -> bool:
-        # A page of somewhere else can have its own name resolve to this address (DNS rebinding), but cannot hide it.
-        said = self.headers.get("Host", "localhost")
-        try:
-            name = urlsplit(f"//{said}").hostname or ""
-            return name == "localhost" or ipaddress.ip_address(name).is_loopback
-        except ValueError:
-            return False
-
-    def _send(self, document: Document | bytes, status: HTTPStatus) -> None:
-        head, body = response(status, document)
-        self.wfile.write(head if self.command == "HEAD" else head + body)
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Say what is wrong; also called by the base class, for what is no HTTP."""
-        status = HTTPStatus(code)
-        self._send(problem(status, explain or message or status.description), status)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Requests are not logged: a scraper comes every few seconds."""
+    def close(self) -> None:
+        """Give the threads back, without waiting for what they do."""
+        self._workers.shutdown(wait=False, cancel_futures=True)
 
 
-def response(status: HTTPStatus, document: Document | bytes) -> tuple[bytes, bytes]:
-    """The head and the body of an answer; nothing in them says what made it."""
-    if isinstance(document, bytes):
-        body, type_ = document, METRICS_TYPE
-    else:
-        body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
-        type_ = "application/json" if status < HTTPStatus.BAD_REQUEST else "application/problem+json"
-    lines = [
-        f"HTTP/1.1 {status.value} {status.phrase}",
-        f"Content-Type: {type_}",
-        f"Content-Length: {len(body)}",
-        "Cache-Control: no-store",
-        "X-Content-Type-Options: nosniff",
-        "Connection: close",
-    ]
-    if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        lines.append("Allow: GET, HEAD")
-    return "\r\n".join([*lines, "", ""]).encode(), body
+def _run(path: str, route: Callable[[dict[str, list[str]]], Answer], query: dict[str, list[str]]) -> Answer:
+    try:
+        return route(query)
+    except RefusedError as fault:
+        return _refused(HTTPStatus.BAD_REQUEST, str(fault))
+    except UnavailableError as fault:
+        return _refused(HTTPStatus.SERVICE_UNAVAILABLE, str(fault))
+    except DelegraphError as fault:
+        return _refused(HTTPStatus.INTERNAL_SERVER_ERROR, str(fault))
+    except Exception:
+        logger.exception("no answer to %s", path)
+        return _refused(HTTPStatus.INTERNAL_SERVER_ERROR, "see the log")
 
 
-_BUSY: Final = b"".join(
-    response(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        problem(HTTPStatus.SERVICE_UNAVAILABLE, f"more than {CONNECTIONS} connections at once"),
-    )
-)
+def _refused(status: HTTPStatus, detail: str) -> Answer:
+    return status, problem(status, detail)
+
+
+def _is_asked_here(scope: Mapping[str, Any]) -> bool:
+    # A page of somewhere else can have its own name resolve to this address (DNS rebinding), but cannot hide it.
+    host = dict(scope["headers"]).get(b"host", b"localhost").decode("latin-1")
+    with suppress(ValueError):
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    return False

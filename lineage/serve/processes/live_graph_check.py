@@ -9,9 +9,9 @@ from pathlib import Path
 from ingest.projector import project
 from lineage.core.model.errors import RefusedError, UnavailableError
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.processes.health_server import address_of
 from lineage.serve.processes.live_graph import digest_of_store
 from lineage.serve.queries.service import Service
+from lineage.serve.server.listening import address_of
 from lineage.store.rebuild.diff import twin
 
 _SECONDS = 60.0  # a large graph takes a while to show itself

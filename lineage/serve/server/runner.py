@@ -2,34 +2,31 @@
 
 import getpass
 import ipaddress
-import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from typing import Final
 
-import uvicorn
 from fastapi import APIRouter
 
 from lineage.core.model.errors import RefusedError
 from lineage.deliver.http.callers import Authentication
 from lineage.serve.config.http_settings import DEFAULT_LISTEN, HttpSettings
 from lineage.serve.http.asgi.app import create_app
-from lineage.serve.http.asgi.h11_protocol import Wire
 from lineage.serve.http.auth.authentication import authenticating
 from lineage.serve.http.auth.login_link import SigningIn
 from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, Limits, Site, Workers
-from lineage.serve.processes.health_server import address_of
 from lineage.serve.queries.service import Service
+from lineage.serve.server.connections import Connections
+from lineage.serve.server.listening import address_of, fitting, http_server, listening_socket
 from lineage.serve.server.warmup import ends_of, spared, steps_of, warmed
 from lineage.serve.web import pages, show_fault
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.page_endpoint import templates
 
-_BACKLOG: Final = 2_048
 _GOODBYE_SECONDS: Final = 3  # for answers that are under way; the live tail has no end of its own
-_HEAD_BYTES: Final = 64 * 1024
 
 Say = Callable[[str], None]
 Parts = Callable[[Site], Sequence[APIRouter]]
@@ -65,10 +62,12 @@ def serve(
         RefusedError: The address is none, is taken, or nobody could be authenticated there.
     """
     authentication = authenticating(settings, service.clock)
+    connections = Connections(fitting(settings.connection_limits), proxies=settings.proxy_peers)
+    limits = Limits(body_seconds=settings.body_seconds)
     with (
         bound(settings.listen, loopback_only=authentication is None) as listening,
-        workers(Limits()) as pool,
-        workers(Limits(workers=2)) as writers,
+        workers(limits) as pool,
+        workers(replace(limits, workers=2)) as writers,
     ):
         host, port = listening.getsockname()[:2]
         address = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -84,38 +83,16 @@ def serve(
             hosts=LOOPBACK_HOSTS | settings.names | {host},
             tls=settings.tls,
             four_eyes=four_eyes,
+            limits=limits,
             workers=pool,
             writers=writers,
         )
-        app = create_app(site, parts=[*routers, *parts(site), pages(site, story=story)], show_fault=show_fault)
+        mounted = [*routers, *parts(site), pages(site, story=story)]
+        app = create_app(site, parts=mounted, show_fault=show_fault, connections=connections)
         say(address)
-        config = uvicorn.Config(
-            app,
-            http=Wire,
-            log_config=None,
-            access_log=False,  # ours says more, and no query with a token in it
-            server_header=False,
-            proxy_headers=False,  # who connects is who connects: a proxy is trusted by settings of ours
-            lifespan="off",
-            timeout_graceful_shutdown=_GOODBYE_SECONDS,
-            h11_max_incomplete_event_size=_HEAD_BYTES,
-        )
+        server = http_server(app, connections, goodbye_seconds=_GOODBYE_SECONDS)
         with warmed(chain(templates(), steps_of(service), ends_of(service), spared())):
-            _Server(config).run(sockets=[listening])
-
-
-class _Server(uvicorn.Server):
-    """Leaves well when it is told to: the library's own would end the process by the signal all the same."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """While this lasts SIGINT and SIGTERM end the server; told twice it does not wait for answers under way."""
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            server.run(sockets=[listening])
 
 
 def this_user() -> str:
@@ -135,21 +112,13 @@ def bound(listen: str, *, loopback_only: bool) -> Iterator[socket.socket]:
     """
     host, port = address_of(listen)
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         if loopback_only and not ipaddress.ip_address(str(place[0]).partition("%")[0]).is_loopback:
             raise RefusedError(
                 f"nobody could sign in at {listen}: without an issuer delegraph serves on loopback only, "
                 f"such as {DEFAULT_LISTEN}; configure one with DELEGRAPH_HTTP_ISSUER"
             )
-        # The protocol is said, since an answer in two parts waits for the client in between unless asyncio sees TCP.
-        listening = socket.socket(family, kind, protocol)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(place)
-            listening.listen(_BACKLOG)
-        except BaseException:
-            listening.close()
-            raise
+        listening = listening_socket(family, place)
     except (OSError, UnicodeError) as error:
         said = error.strerror if isinstance(error, OSError) else "no name of a host"
         raise RefusedError(f"cannot listen on {listen}: {said}; name another with --http") from error

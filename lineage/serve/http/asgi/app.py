@@ -18,10 +18,15 @@ from lineage.serve.http.core.question import Question, answered
 from lineage.serve.http.core.responses import document_response
 from lineage.serve.http.openapi import docs_page
 from lineage.serve.http.openapi.document import operation_of
+from lineage.serve.server.connections import Connections
 
 
 def create_app(
-    site: Site, *, parts: Sequence[APIRouter] = (), show_fault: error_responses.ShowFault = error_responses.as_asked
+    site: Site,
+    *,
+    parts: Sequence[APIRouter] = (),
+    show_fault: error_responses.ShowFault = error_responses.as_asked,
+    connections: Connections | None = None,
 ) -> FastAPI:
     """The app.
 
@@ -29,6 +34,7 @@ def create_app(
         site: What is served.
         parts: What is mounted beside the API: the delivery endpoints, the pages.
         show_fault: What is sent for a problem document; the pages make a page of it for people.
+        connections: Those of the server, for the metrics; None: there is no server.
     """
     # A redirect goes to a URL that is made of the header Host, and in the clear behind a proxy with TLS.
     app = FastAPI(
@@ -40,7 +46,7 @@ def create_app(
         redirect_slashes=False,
     )
     error_responses.install(app, show_fault)
-    measures = Measures()
+    measures = Measures(connections)
     # A request is held against route after route: what is asked most comes first.
     app.include_router(_asking(site, [question for question in QUESTIONS if question.at_once]))
     # Before the other questions: `/revocations/{id}` matches everything below it.

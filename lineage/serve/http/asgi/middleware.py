@@ -20,6 +20,7 @@ from lineage.serve.http.core.app_context import Limits
 from lineage.serve.http.core.error_responses import GET_ALONE, response_of, unexpected
 from lineage.serve.http.core.metrics import Measures
 from lineage.serve.http.core.query import ParameterError
+from lineage.serve.server.request_framing import is_host
 
 URL_BYTES: Final = 48 * 1024
 # Of two of these the one who stands before us may have looked at the one, and we at the other.
@@ -91,7 +92,11 @@ class Shell:
     def _refused(self, scope: Scope) -> ASGIApp | None:
         headers = dict(scope["headers"])
         # A page of somewhere else can have its own name resolve to our address (DNS rebinding), but cannot hide it.
-        if _name_of(headers.get(b"host", b"")) not in self._hosts:
+        name = _name_of(headers.get(b"host", b""))
+        if name is None:
+            title, detail = "That is no HTTP request", "the header Host names a host, with or without a port"
+            return problem(HTTPStatus.BAD_REQUEST, "malformed", title, detail, headers={"Connection": "close"})
+        if name not in self._hosts:
             status = HTTPStatus.MISDIRECTED_REQUEST
             detail = "this is not answered under that name (the header Host); DELEGRAPH_HTTP_HOSTS lists names"
             return problem(status, "misdirected", "Nobody of that name is here", detail)
@@ -174,8 +179,11 @@ def _is_utf_8(encoded: bytes) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _name_of(host: bytes) -> str:
+def _name_of(host: bytes) -> str | None:
+    """The name in the header ``Host``; None: it is no such header."""
+    if not is_host(host):
+        return None
     try:
-        return (urlsplit(f"//{host.decode('latin-1')}").hostname or "").rstrip(".")
+        return (urlsplit(f"//{host.decode('ascii')}").hostname or "").rstrip(".")
     except ValueError:
-        return ""
+        return None

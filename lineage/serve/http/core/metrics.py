@@ -11,6 +11,8 @@ from prometheus_client.process_collector import ProcessCollector
 from starlette.types import Scope
 
 from lineage import __version__
+from lineage.serve.server.connection_metrics import ConnectionCollector
+from lineage.serve.server.connections import Connections
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -19,8 +21,11 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 class Measures:
     """Counts and times of requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections: Connections | None = None) -> None:
+        """Begin at zero; with the connections of the server, if there is one."""
         self._registry = CollectorRegistry()
+        if connections is not None:
+            self._registry.register(ConnectionCollector(connections))
         self._requests = Counter(
             "delegraph_http_requests",
             "Requests that were answered.",

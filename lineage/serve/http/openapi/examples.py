@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from lineage.deliver.http.problems import MEDIA_TYPE as PROBLEM
+from lineage.plumbing.problem_documents import MEDIA_TYPE as PROBLEM
 
 CONVERSATION: Final = "conversation.jsonl"
 _SHARED: Final = "#/components/examples/"

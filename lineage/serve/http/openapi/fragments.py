@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from lineage.deliver.http.callers import Role
-from lineage.deliver.http.problems import MEDIA_TYPE
+from lineage.plumbing.problem_documents import MEDIA_TYPE
 from lineage.serve.http.core.query import Parameter
 
 Described = dict[str, Any]
