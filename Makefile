@@ -9,6 +9,7 @@ UV       = uv==0.13.9
 
 VENV    := .venv
 BIN     := $(VENV)/bin
+DOCS    := build/docs-venv# the documentation site is built with packages of its own
 RUN     := $(BIN)/python -m
 PIP     := $(RUN) pip --disable-pip-version-check
 
@@ -29,7 +30,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check fmt jars browser screenshots examples stack stack-down story soak bench bench-full wheel lock clean
+.PHONY: help setup demo test lint types check fmt jars browser screenshots examples docs stack stack-down story soak bench bench-full wheel lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +67,10 @@ screenshots: browser ## a picture of every page of the demo incident into build/
 examples: setup ## hold the conversation of the HTTP API's examples anew, and write down what is answered now
 	$(RUN) tests.conversations
 
+docs: $(DOCS)/.ready ## build the documentation site into build/site (read it: python3 -m http.server -d build/site)
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict
+	@echo "ready: build/site/index.html"
+
 stack: setup ## Kafka, PostgreSQL and two consumers on this machine, without containers
 	@$(RUN) compose.native up
 
@@ -96,9 +101,10 @@ wheel: setup ## build the wheel into dist/ and try it in an environment of its o
 lock: ## re-make the lock files from pyproject.toml (UPGRADE=--upgrade: newest versions)
 	@$(FIND_PYTHON); "$$python" -m venv --clear build/lock
 	@build/lock/bin/python -m pip --disable-pip-version-check install --quiet $(UV)
-	$(COMPILE) --group dev --output-file requirements.lock
-	$(COMPILE) --all-extras --constraint requirements.lock --output-file requirements-extras.lock
-	@if grep -nE '://|^-' requirements.lock requirements-extras.lock; then \
+	$(COMPILE) pyproject.toml --group dev --output-file requirements.lock
+	$(COMPILE) pyproject.toml --all-extras --constraint requirements.lock --output-file requirements-extras.lock
+	$(COMPILE) --group docs --output-file requirements-docs.lock
+	@if grep -nE '://|^-' requirements.lock requirements-extras.lock requirements-docs.lock; then \
 	  echo "A lock file names an index or a path: it would not work elsewhere." >&2; exit 1; fi
 
 clean: stack-down ## remove everything that make made, .venv too
@@ -106,7 +112,7 @@ clean: stack-down ## remove everything that make made, .venv too
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One version of everything for every Python and platform; hashes; and nothing of the machine it was made on.
-COMPILE = env -u UV_FIND_LINKS UV_CUSTOM_COMPILE_COMMAND='make lock' build/lock/bin/uv pip compile --quiet pyproject.toml \
+COMPILE = env -u UV_FIND_LINKS UV_CUSTOM_COMPILE_COMMAND='make lock' build/lock/bin/uv pip compile --quiet \
   --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-annotate \
   --no-emit-index-url --no-emit-find-links $(UPGRADE)
 
@@ -121,4 +127,10 @@ $(VENV)/.ready: pyproject.toml requirements.lock
 $(VENV)/.extras: requirements-extras.lock $(VENV)/.ready
 	@echo "installing the pinned extras"
 	@$(PIP) install --quiet --require-hashes --requirement requirements-extras.lock
+	@touch $@
+
+$(DOCS)/.ready: requirements-docs.lock
+	@$(FIND_PYTHON); "$$python" -m venv --clear $(DOCS)
+	@echo "installing the pinned packages of the documentation site"
+	@$(DOCS)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement requirements-docs.lock
 	@touch $@
