@@ -587,6 +587,7 @@ def orders_of(facts: list[Fact]) -> list[dict]:
                 "ordered_by": event.get("ordered_by"),
                 "reason": event.get("reason"),
                 "rank": (effective_at, event["revocation"], *fact["order"]),
+                "fact": fact,
             }
         )
     return orders
@@ -1065,9 +1066,7 @@ def closure(
     if lines is None:
         return None
     view = view_of(facts)
-    registered = {
-        fact["event"]["receiver"]: fact["event"] for fact in facts if fact["event"]["type"] == "receiver.registered"
-    }
+    registered = {fact["event"]["receiver"] for fact in facts if fact["event"]["type"] == "receiver.registered"}
     tallies = {
         name: {"receiver": name, "covers": 0, "delivered": 0, "enforced": 0, "rejected": 0, "pending": 0}
         for name in registered
@@ -1081,7 +1080,18 @@ def closure(
         last = max((moment for _, moment, late in uses if late), default=None)
         expires_at = line["expires_at"]
         over = expires_at is not None and expires_at <= at and (last is None or last < expires_at)
-        covering = [name for name in registered if covers(view, registered[name], element)]
+        ending = [
+            order for order in view["orders"] if order["revocation"] == revocation and counts(view, order, element, at)
+        ]
+        covering = [
+            name
+            for name in registered
+            if any(
+                covers(view, registration, element)
+                for order in ending
+                for registration in in_force_since(facts, name, order["fact"])
+            )
+        ]
         still_open = set()
         for name in covering:
             outcome, said_at = word_of(facts, revocation, name, element, at, delivered or {})
@@ -1127,6 +1137,24 @@ def closure(
 def in_force_from(order: Fact) -> int:
     """``in_force_at`` "is the order's ``recorded_at``, or its ``effective_at`` if later" (section 7)."""
     return max(order["recorded_at"], works_from(order))
+
+
+def in_force_since(facts: list[Fact], receiver: str, order: Fact) -> list[dict]:
+    """The registrations of a receiver that were in force at some moment since an order was given.
+
+    Source:
+        Section 7: "For an order count all registrations of a receiver that were in force at any moment since the order
+        was given: a later one may widen what has to be enforced, none can take it back." So one that is recorded after
+        the order replaces nothing for it, whatever its date (ADR 0030).
+    """
+    said = [fact for fact in facts if fact["event"]["type"] == "receiver.registered"]
+    latest = latest_first([fact for fact in said if fact["event"]["receiver"] == receiver])
+    counting = []
+    for fact in latest:
+        counting.append(fact["event"])
+        if given_at(fact) <= given_at(order) and fact["recorded_at"] <= order["recorded_at"]:
+            break
+    return counting
 
 
 def covers(view: View, receiver: dict, element: Element) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage.core.authority.receivers import Alike, covers, issuer_of
+from lineage.core.authority.receivers import Alike, covers, issuer_of, narrowed
 from lineage.core.authority.world import World
 from lineage.core.model.events import (
     ActionPerformed,
@@ -399,7 +399,7 @@ def test_the_issuer_stands_before_the_first_mark(id_: str, expected: str | None)
     assert expected == issuer_of(id_)
 
 
-def test_the_latest_registration_holds_whole():
+def test_the_latest_registration_before_an_order_holds_whole():
     """
     A receiver that was narrowed on purpose no longer covers what it did; not even by what it left out.
     """
@@ -407,3 +407,77 @@ def test_the_latest_registration_holds_whole():
 
     assert [("token:idp#t1", None, "uncovered")] == opened(verdict(*facts))
     assert [("token:idp#t1", GATEWAY, "pending")] == opened(verdict(*facts, registered(GATEWAY, 20)))
+
+
+NARROWER = [{"kinds": ("delegation",)}, {"issuers": ("other",)}, {"audiences": ("b",)}]
+LATE = [(LATER, LATER), (10**15, LATER), (500, LATER), (ORDERED, LATER)]
+
+
+@pytest.mark.parametrize("narrower", NARROWER)
+@pytest.mark.parametrize("moments", LATE)
+def test_no_registration_takes_back_what_an_order_requires(narrower: Any, moments: tuple[int, int]):
+    """
+    Recorded after the order, dated now, in the future or in the past: what the receiver covered is still open, and
+    the narrowing is a finding.
+    """
+    facts = [issued("idp#t1", audience=("a",)), ordered(), registered(GATEWAY), registered(MAIL), said(MAIL, LATER)]
+    found = verdict(*facts, fact(ReceiverRegistered(GATEWAY, **narrower), *moments))
+
+    assert (Verdict.PARTIAL, [("token:idp#t1", GATEWAY, "pending")]) == (found.verdict, opened(found))
+    narrowings = [finding.of for finding in found.findings if finding.kind == "coverage-narrowed"]
+    assert [f"receiver:{GATEWAY}"] == narrowings
+
+
+def test_a_later_registration_widens_what_has_to_be_enforced():
+    """
+    What covered nothing when the order was given, and covers it since, is open.
+    """
+    facts = [*LEAF, registered(GATEWAY, issuers=("other",)), registered(MAIL), said(MAIL, LATER)]
+
+    assert Verdict.CLOSED is verdict(*facts).verdict
+    assert [("token:idp#t1", GATEWAY, "pending")] == opened(verdict(*facts, registered(GATEWAY, 3_000)))
+
+
+def test_each_order_of_an_id_counts_what_was_registered_since_it_was_given():
+    """
+    Narrowed between two orders of one id: what only the second ends is not covered by what held before.
+    """
+    second = RevocationOrdered("r1", Target("token", "idp#t2"), "test", "human:ir")
+    facts = [
+        *(issued("idp#t1"), issued("idp#t2"), ordered(), fact(second, 3_000)),
+        *(registered(GATEWAY), registered(GATEWAY, LATER, issuers=("other",)), registered(MAIL)),
+    ]
+
+    assert [("token:idp#t1", GATEWAY, "pending"), ("token:idp#t1", MAIL, "pending")] == opened(verdict(*facts))[:2]
+    assert [("token:idp#t2", MAIL, "pending")] == opened(verdict(*facts))[2:]
+
+
+def test_a_later_registration_does_not_put_off_a_deadline():
+    """
+    Of the deadlines that count for an order the shortest is due.
+    """
+    facts = [*LEAF, registered(GATEWAY, deadline_seconds=1), registered(GATEWAY, LATER, deadline_seconds=1_000)]
+
+    assert "overdue" == verdict(*facts, at=1_001_000).open[0].reason
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({}, {}, []),
+        ({}, {"kinds": ("token", "delegation")}, []),
+        ({}, {"kinds": ("token",)}, ["kinds"]),
+        ({"kinds": ("token",)}, {}, []),
+        ({"kinds": ("token",)}, {"kinds": ("delegation",)}, ["kinds"]),
+        ({}, {"issuers": ("a",)}, ["issuers"]),
+        ({"issuers": ("a",)}, {}, []),
+        ({"issuers": ("a",)}, {"issuers": ("b", "a")}, []),
+        ({"issuers": ("a", "b")}, {"issuers": ("b",), "audiences": ("x",)}, ["issuers", "audiences"]),
+        ({"audiences": ("a",)}, {"audiences": ("b",)}, ["audiences"]),
+    ],
+)
+def test_a_registration_narrows_by_every_value_that_it_leaves_out(before: Any, after: Any, expected: list[str]):
+    """
+    An empty list covers all, so that stating anything is less.
+    """
+    assert expected == narrowed(ReceiverRegistered("urn:r", **before), ReceiverRegistered("urn:r", **after))

@@ -683,7 +683,7 @@ def test_an_acknowledgement_is_in_the_name_of_the_caller(api: World):
         "occurred_at": "2026-11-02T10:00:00Z",
         "receiver": "urn:gateway",
     }
-    api.post("/v1/events", "producer", json=[registered])
+    api.post("/v1/events", "receiver", json=[registered])
     order = api.post("/v1/revocations", json=ORDER).json()
     path = f"/v1/revocations/{order['revocation']}/acknowledgements"
     taken = api.post(path, "receiver", json={"outcome": "enforced", "token": ID})

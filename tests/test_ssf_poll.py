@@ -242,6 +242,41 @@ def test_a_receiver_is_told_what_it_covers_and_all_of_it_once_it_covers_more(wor
     gateway.close()
 
 
+def test_a_receiver_that_covers_less_is_still_told_what_was_ordered_before(world: World):
+    """
+    Also what it hears of only afterwards, by whatever order it is ended now, and that it lives again; not what was
+    ordered since it covers less.
+    """
+    gateway = world.client("gateway")
+    wide, narrow = (
+        {"type": "receiver.registered", "receiver": "gateway", "kinds": kinds} for kinds in ([], ["delegation"])
+    )
+    world.tell({**wide, "occurred_at": day(1)})
+    gateway.create()
+    before = [
+        {**order("r-1", "token:t-1"), "occurred_at": day(2)},
+        {**order("r-2", "token:t-2", mode="suspend"), "occurred_at": day(2)},
+        {**order("r-0", "principal:human:ana", effective_at=day(3)), "occurred_at": day(2)},
+    ]
+    after = [
+        {**order("r-4", "token:t-4"), "occurred_at": day(5)},
+        {**order("r-3", "token:t-3", effective_at=day(2)), "occurred_at": day(5)},  # r-0 ends it as well
+    ]
+    tokens = [token("t-1"), token("t-2", subject="human:bo"), token("t-3"), token("t-4", subject="human:bo")]
+    world.tell(*tokens, *before, *after, {**narrow, "occurred_at": day(4)})
+    events, _ = gateway.poll()
+    assert {("token:t-1", 1), ("token:t-2", 1), ("token:t-3", 1)} == {*told(events)}
+
+    world.tell({"type": "revocation.lifted", "revocation": "r-2", "lifted_by": "human:bo", "occurred_at": day(6)})
+    rest, _ = gateway.poll(ack=[each["jti"] for each in events])
+    assert [("token:t-2", 2)] == told(rest)
+    gateway.close()
+
+
+def day(number: int) -> str:
+    return f"2026-11-{number:02}T00:00:00Z"
+
+
 def test_what_a_receiver_refuses_is_kept_and_told_and_the_stream_goes_on(world: World):
     """
     An event with an error for good is a dead letter; one whose error passes comes again. Neither is in the ledger.

@@ -4,8 +4,8 @@ The kinds are those that DESIGN names: ``branch``, ``chain-mismatch``, ``disagre
 ``wielder-mismatch``, ``delegation-mismatch``, ``subject-mismatch``, ``kind-contradiction``, ``shared-order-id``,
 ``lift-without-effect``, ``far-effective-at``, ``sequence-hole``; ``unauthorised`` for what is kept and no part of the
 state; and ``subject-change``, where a token on a path has another subject than the one before it and neither an actor
-nor a delegation says how (ADR 0006); ``shared-status-list``, where two tokens have one place. What does not fit in
-acknowledgements and in late uses is in ``closure.py``.
+nor a delegation says how (ADR 0006); ``shared-status-list``, where two tokens have one place; ``coverage-narrowed``,
+where a receiver covers less than before. What does not fit in acknowledgements and in late uses is in ``closure.py``.
 """
 
 import itertools
@@ -19,6 +19,7 @@ from lineage.core.authority.chain import Chain, wielder
 from lineage.core.authority.elements import disagreements, split_key, stated
 from lineage.core.authority.orders import far_apart, lift_effect
 from lineage.core.authority.principals import declared_kind
+from lineage.core.authority.receivers import Receivers, narrowed, registration_of
 from lineage.core.authority.rule import aliases
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, PrincipalRegistered
@@ -221,6 +222,21 @@ def order_findings(world: World, revocation: str) -> list[Finding]:
     return found
 
 
+def coverage_findings(receivers: Receivers, receiver: str) -> Iterator[Finding]:
+    """The registrations by which a receiver covers less than it did before: ``coverage-narrowed``."""
+    for before, after in receivers.narrowings(receiver):
+        earlier, later = registration_of(before), registration_of(after)
+        less = "; ".join(
+            f"{field}: {_shown(getattr(later, field))}, before {_shown(getattr(earlier, field) or 'all')}"
+            for field in narrowed(earlier, later)
+        )
+        why = (
+            f"{receiver} covers less since {format_instant(after.given_at)} ({less}); "
+            "orders given earlier still count what it covered before"
+        )
+        yield Finding("coverage-narrowed", f"receiver:{receiver}", why, (before, after))
+
+
 def cycles(world: World, key: str) -> list[Finding]:
     """The cycles among what an element depends on."""
     above = world.graph.above(key)
@@ -312,6 +328,7 @@ __all__ = [
     "Finding",
     "action_findings",
     "chain_findings",
+    "coverage_findings",
     "cycles",
     "decision_findings",
     "element_findings",

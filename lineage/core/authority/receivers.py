@@ -1,13 +1,15 @@
 """Receivers: the enforcement points, what each of them covers, and what they say that they did about an order.
 
-DESIGN section 7. A receiver is what its latest registration says, taken whole: an empty list covers everything, so that
-lists of several registrations cannot be added up without widening what was narrowed on purpose (ADR 0015).
+DESIGN section 7. A registration holds whole until a later one replaces it: an empty list covers everything, so that the
+lists of several cannot be added up. For an order all registrations count that were in force at any moment since it was
+given: a later one can widen what has to be enforced, and none can take it back (ADR 0030).
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Final, NamedTuple
 
-from lineage.core.authority.elements import Element, FactIndex, by_given
+from lineage.core.authority.elements import ELEMENT_KINDS, Element, FactIndex, by_given
 from lineage.core.model.events import Fact, ReceiverRegistered, RevocationAcknowledged
 from lineage.core.model.times import Instant
 
@@ -35,15 +37,59 @@ class Receivers:
             self.acknowledgements.add(body.revocation, fact)
 
     def registered(self) -> list[ReceiverRegistered]:
-        """What each receiver covers by its latest registration, sorted by receiver."""
-        latest = [self.registrations.get(receiver)[-1].event.body for receiver in sorted(self.registrations)]
-        return [body for body in latest if isinstance(body, ReceiverRegistered)]
+        """The latest registration of each receiver, sorted by receiver: what a new order counts."""
+        return [registration_of(by_given(self.registrations.get(one))[-1]) for one in sorted(self.registrations)]
+
+    def counting_for(self, order: Fact) -> list[ReceiverRegistered]:
+        """The registrations that count for an order, sorted by receiver.
+
+        A receiver may have several: the one that was in force when the order was given, and all that were given since.
+        A registration replaces an earlier one for the order only if it was given and recorded no later than the order:
+        one that arrives afterwards under an earlier date takes nothing back.
+        """
+        found: list[ReceiverRegistered] = []
+        for receiver in sorted(self.registrations):
+            facts = by_given(self.registrations.get(receiver))
+            first = max((place for place, fact in enumerate(facts) if precedes(fact, order)), default=0)
+            found += dict.fromkeys(registration_of(fact) for fact in facts[first:])
+        return found
+
+    def narrowings(self, receiver: str) -> list[tuple[Fact, Fact]]:
+        """The registrations of a receiver that cover less than the one before, each behind that one."""
+        return [
+            (before, after)
+            for before, after in pairwise(by_given(self.registrations.get(receiver)))
+            if narrowed(registration_of(before), registration_of(after))
+        ]
 
     def acknowledging(self) -> set[str]:
         """Every receiver that has acknowledged anything, registered or not."""
         facts = (fact for id_ in self.acknowledgements for fact in self.acknowledgements.get(id_))
         bodies = (fact.event.body for fact in facts)
         return {body.receiver for body in bodies if isinstance(body, RevocationAcknowledged)}
+
+
+def registration_of(fact: Fact) -> ReceiverRegistered:
+    """What a fact that registers a receiver says."""
+    body = fact.event.body
+    assert isinstance(body, ReceiverRegistered)  # noqa: S101 (only registrations are indexed)
+    return body
+
+
+def precedes(registration: Fact, order: Fact) -> bool:
+    """Whether a registration was given before an order by both clocks, its source's and the log's."""
+    return registration.given_at <= order.given_at and registration.recorded_at <= order.recorded_at
+
+
+def narrowed(before: ReceiverRegistered, after: ReceiverRegistered) -> list[str]:
+    """The fields by which a registration covers less than another: a value fewer, or a list where there was none."""
+    kinds = frozenset(after.kinds or ELEMENT_KINDS)
+    fields = [] if kinds >= frozenset(before.kinds or ELEMENT_KINDS) else ["kinds"]
+    for field in ("issuers", "audiences"):
+        earlier, later = set(getattr(before, field)), set(getattr(after, field))
+        if later and (not earlier or not earlier <= later):
+            fields.append(field)
+    return fields
 
 
 def issuer_of(id_: str) -> str | None:
@@ -80,11 +126,11 @@ def covers(receiver: ReceiverRegistered, alike: Alike) -> bool:
 
 
 class Coverage:
-    """Which of some receivers cover an element. Elements that are alike are looked at once."""
+    """Which receivers cover an element, each by any of its registrations; what is alike is looked at once."""
 
-    def __init__(self, receivers: Iterable[ReceiverRegistered]) -> None:
-        """Take the receivers."""
-        self.receivers = tuple(receivers)
+    def __init__(self, registrations: Iterable[ReceiverRegistered]) -> None:
+        """Take the registrations that count."""
+        self.registrations = tuple(registrations)
         self._known: dict[Alike, tuple[str, ...]] = {}
 
     def of(self, key: str, element: Element | None) -> tuple[str, ...]:
@@ -95,7 +141,8 @@ class Coverage:
         """The receivers that cover the elements that are alike."""
         known = self._known.get(alike)
         if known is None:
-            known = self._known[alike] = tuple(one.receiver for one in self.receivers if covers(one, alike))
+            covering = (one.receiver for one in self.registrations if covers(one, alike))
+            known = self._known[alike] = tuple(dict.fromkeys(covering))
         return known
 
 

@@ -12,9 +12,20 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from lineage.core.authority.elements import by_id, stated
-from lineage.core.authority.findings import Finding
+from lineage.core.authority.findings import Finding, coverage_findings
 from lineage.core.authority.orders import Order
-from lineage.core.authority.receivers import ENFORCED, REJECTED, Alike, Answer, Answers, Coverage, Deliveries, alike_of
+from lineage.core.authority.receivers import (
+    ENFORCED,
+    REJECTED,
+    Alike,
+    Answer,
+    Answers,
+    Coverage,
+    Deliveries,
+    Receivers,
+    alike_of,
+    precedes,
+)
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, ReceiverRegistered, RevocationAcknowledged
 from lineage.core.model.times import Instant
@@ -55,17 +66,25 @@ class Ended(NamedTuple):
         order: Of the orders that count the one that its state is because of.
         ends_at: When it is over by itself; NEVER if it has no end.
         alike: By what receivers cover it.
+        others: The other orders of the id that count for it; nearly always none.
     """
 
     key: str
     order: Order
     ends_at: Instant
     alike: Alike
+    others: tuple[Order, ...] = ()
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """All orders of the id that count for it."""
+        return (self.order, *self.others)
 
 
 def ended_of(line: Line) -> Ended:
     """What a verdict needs of a line."""
-    return Ended(line.key, line.order, line.ends_at, alike_of(line.key, line.element))
+    others = () if len(line.counting) == 1 else tuple(order for order in line.counting if order is not line.order)
+    return Ended(line.key, line.order, line.ends_at, alike_of(line.key, line.element), others)
 
 
 class Judged(NamedTuple):
@@ -180,7 +199,7 @@ def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) 
     orders = orders_of(world, revocation)
     said = [fact for fact in world.receivers.acknowledgements.get(revocation) if not _too_early(fact, orders)]
     answers = Answers(said, at)
-    ledger = _Ledger(world.receivers.registered(), answers, at)
+    ledger = _Ledger(world.receivers, orders, answers, at)
     for one in judged:
         ledger.enter(one)
     for order in orders:
@@ -204,7 +223,12 @@ def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) 
         receivers=tuple(ledger.tallies.values()),
         open=tuple(sorted(ledger.open, key=lambda one: (*by_id(one.key), one.receiver or ""))),
         reopened_by=tuple(action for _, action in sorted(ledger.reopening)),
-        findings=(*found, *acknowledgement_findings(world, revocation), *_of_nothing(answers, revocation)),
+        findings=(
+            *found,
+            *acknowledgement_findings(world, revocation),
+            *_of_nothing(answers, revocation),
+            *ledger.narrowings(),
+        ),
     )
 
 
@@ -220,7 +244,8 @@ def _closed_at(orders: list[Order], ledger: "_Ledger", at: Instant) -> Instant:
 class _Ledger:
     """What adds up while a receipt goes by."""
 
-    registered: list[ReceiverRegistered]
+    receivers: Receivers
+    orders: Sequence[Order]
     answers: Answers
     at: Instant
     elements: int = 0
@@ -230,13 +255,39 @@ class _Ledger:
     reopening: list[tuple[Instant, str]] = field(default_factory=list)
     findings: list[tuple[str, Finding]] = field(default_factory=list)  # with the element
     tallies: dict[str, Tally] = field(init=False)
-    deadlines: dict[str, int | None] = field(init=False)
-    coverage: Coverage = field(init=False)
+    deadlines: dict[str, int] = field(init=False, default_factory=dict)
+    coverages: dict[tuple[Order, ...], Coverage] = field(init=False, default_factory=dict)
+    latest: tuple[Order, Coverage] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.tallies = {one.receiver: Tally(one.receiver) for one in self.registered}
-        self.deadlines = {one.receiver: one.deadline_seconds for one in self.registered}
-        self.coverage = Coverage(self.registered)
+        counting = self._counting(self.orders)
+        self.tallies = {one.receiver: Tally(one.receiver) for one in counting}
+        for one in counting:
+            if one.deadline_seconds is not None:  # the shortest: a later registration may not put off what is due
+                known = self.deadlines.get(one.receiver, one.deadline_seconds)
+                self.deadlines[one.receiver] = min(known, one.deadline_seconds)
+
+    def _counting(self, orders: Iterable[Order]) -> list[ReceiverRegistered]:
+        """The registrations that count for some orders, sorted by receiver."""
+        found = dict.fromkeys(one for order in orders for one in self.receivers.counting_for(order.fact))
+        return sorted(found, key=lambda one: one.receiver)
+
+    def _covering(self, one: Ended) -> tuple[str, ...]:
+        """The receivers that cover an element, by what counts for the orders that end it."""
+        if self.latest is not None and self.latest[0] is one.order and not one.others:  # nearly always
+            return self.latest[1].of_alike(one.alike)
+        coverage = self.coverages.get(one.orders)
+        if coverage is None:
+            coverage = self.coverages[one.orders] = Coverage(self._counting(one.orders))
+        self.latest = None if one.others else (one.order, coverage)
+        return coverage.of_alike(one.alike)
+
+    def narrowings(self) -> Iterator[Finding]:
+        """Where a receiver has come to cover less than it did for one of the orders."""
+        for receiver in self.tallies:
+            for finding in coverage_findings(self.receivers, receiver):
+                if not all(precedes(finding.facts[1], order.fact) for order in self.orders):
+                    yield finding
 
     def enter(self, judged: Judged) -> None:
         """Take in one line of the receipt."""
@@ -252,7 +303,7 @@ class _Ledger:
         ended = self.at >= one.ends_at and (used_at is None or used_at < one.ends_at)
         before = len(self.open)
         over = 0
-        covering = self.coverage.of_alike(one.alike)
+        covering = self._covering(one)
         for receiver in covering:
             at_receiver = self._at_receiver(one, receiver, delivered.get((receiver, one.key)), used_at, ended=ended)
             over = max(over, at_receiver)
@@ -290,7 +341,7 @@ class _Ledger:
     def _reason(self, one: Ended, receiver: str, answer: Answer | None) -> str:
         if answer is not None:
             return REJECTED if answer.outcome == REJECTED else "used-after-revocation"
-        deadline = self.deadlines[receiver]
+        deadline = self.deadlines.get(receiver)
         late = deadline is not None and self.at >= in_force_at(one.order) + deadline * _SECOND
         return "overdue" if late else "pending"
 

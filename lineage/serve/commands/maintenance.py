@@ -60,7 +60,7 @@ def _line(item: Quarantined) -> Entry | None:
         entry = entry_of(event)
     except BadRecordError:
         return None
-    if submission_policy.is_given_elsewhere(event) or not submission_policy.may_use(sources, event.source):
+    if submission_policy.depends_on_sender(event) or not submission_policy.may_use(sources, event.source):
         logger.warning("record %d in quarantine is not taken up: who sent it may not send that", item.id)
         return None
     return entry

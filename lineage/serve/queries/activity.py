@@ -10,6 +10,7 @@ from lineage.core.authority.findings import (
     Finding,
     action_findings,
     chain_findings,
+    coverage_findings,
     decision_findings,
     order_findings,
     principal_findings,
@@ -336,7 +337,8 @@ def _page_findings(service: Service, facts: list[Fact], at: Instant) -> Iterator
             world.add(found)
         reader.load_actions(world, [split_key(key)[1] for key in of.get("action", ())])
         reader.load_about(world, [*of.get("revocation", ()), *of.get("decision", ())])
-        reader.load_about(world, {f"receiver:{receiver}" for receiver in world.receivers.acknowledging()})
+        acknowledging = {f"receiver:{receiver}" for receiver in world.receivers.acknowledging()}
+        reader.load_about(world, acknowledging | set(of.get("receiver", ())))
         for name in of.get("principal", ()):
             reader.load_name(world, name)
     for fact in facts:
@@ -357,6 +359,8 @@ def _page_findings(service: Service, facts: list[Fact], at: Instant) -> Iterator
         yield from acknowledgement_findings(world, split_key(key)[1])
     for key in of.get("principal", ()):
         yield from principal_findings(world, split_key(key)[1])
+    for key in of.get("receiver", ()):
+        yield from coverage_findings(world.receivers, split_key(key)[1])
 
 
 def _places_in_lists(facts: list[Fact]) -> set[str]:

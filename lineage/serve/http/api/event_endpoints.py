@@ -21,9 +21,8 @@ from ingest.log.port import Entry, entry_of
 from ingest.projector import project, unreadable
 from ingest.sources.file_import import Intake, take_in_records
 from lineage.core.model.errors import BadRecordError
-from lineage.core.model.events import Event
 from lineage.core.model.records import Unreadable
-from lineage.deliver.http.callers import Caller, ForbiddenError
+from lineage.deliver.http.callers import Caller, ForbiddenError, LacksRoleError, Role
 from lineage.serve.commands import submission_policy
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import Site
@@ -45,13 +44,12 @@ def take(site: Site, caller: Caller, media_type: str, raw: bytes) -> Document:
         raw: The events.
 
     Raises:
+        BadRecordError: A registration of a receiver cannot be read; none was taken in.
         ForbiddenError: The caller may not send one of them; none was taken in.
         HTTPException: It is another media type, or there are too many; none was taken in.
         ParameterError: The body as a whole cannot be read; none was taken in.
     """
-    kept = submission_policy.kept(caller.sources)
-    parts = _bounded(_parts(media_type, raw), site.limits.events)
-    records = [(_read(site, caller, kept, number, part), len(part)) for number, part in enumerate(parts, 1)]
+    records = _records(site, caller, media_type, raw)
     intake = Intake()
     service = site.service
     log = service.require_log()
@@ -61,46 +59,61 @@ def take(site: Site, caller: Caller, media_type: str, raw: bytes) -> Document:
     return service.counts(intake)
 
 
+def _records(site: Site, caller: Caller, media_type: str, raw: bytes) -> list[tuple[Entry | Unreadable, int]]:
+    """What a body holds, each record with its size, if the caller may send all of it."""
+    kept = submission_policy.kept(caller.sources)
+    is_producer = Role.PRODUCER in caller.roles
+    try:
+        parts = _bounded(_parts(media_type, raw), site.limits.events)
+        records = [(_read(site, caller, kept, number, part), len(part)) for number, part in enumerate(parts, 1)]
+    except (HTTPException, ParameterError):
+        if is_producer:
+            raise
+        records = []
+    if not records and not is_producer:  # whatever it was, it was no registration
+        raise LacksRoleError(caller, [Role.PRODUCER])
+    return records
+
+
 def _read(site: Site, caller: Caller, kept: tuple[str, ...], number: int, raw: bytes) -> Entry | Unreadable:
     try:
         event = submission_policy.read(raw)
         entry = entry_of(event)
     except BadRecordError as fault:
-        _refuse_smuggled(caller, number, raw)
+        if _refuse_smuggled(caller, number, raw):  # nobody could tell later who might send it
+            raise BadRecordError(fault.reason, f"event {number}: {fault.detail}; nothing was taken in") from fault
+        if Role.PRODUCER not in caller.roles:
+            raise LacksRoleError(caller, [Role.PRODUCER]) from None
         origin = f"http {caller.name}"
         return unreadable(raw, fault, number=None, origin=origin, place=number, recorded_at=site.now, sources=kept)
-    _refuse_others(caller, number, event)
+    submission_policy.refuse_event(caller, number, event)
     return entry
 
 
-def _refuse_others(caller: Caller, number: int, event: Event) -> None:
-    if submission_policy.is_given_elsewhere(event):
-        raise ForbiddenError(
-            f"event {number} is of type {event.type}, which is not accepted here: send it to the endpoint of its own "
-            "under /v1/revocations or /v1/findings; nothing was taken in"
-        )
-    if not submission_policy.may_use(caller.sources, event.source):
-        raise ForbiddenError(
-            f"event {number} is of the source {event.source!a}, which is not among those of {caller.name}; "
-            "nothing was taken in"
-        )
+def _refuse_smuggled(caller: Caller, number: int, raw: bytes) -> bool:
+    """Refuse what another version may read: taken up from quarantine it would be an order, or somebody else's word.
 
-
-def _refuse_smuggled(caller: Caller, number: int, raw: bytes) -> None:
-    """Refuse what another version may read: taken up from quarantine it would be an order, or somebody else's word."""
+    Returns:
+        Whether it is a registration of a receiver, which is not quarantined.
+    """
     try:
         said = json.loads(raw)
     except (ValueError, RecursionError):
-        return
+        return False
     if not isinstance(said, dict):
-        return
-    if str(said.get("type")).startswith(("revocation.", "finding.")):
+        return False
+    type_ = str(said.get("type"))
+    if type_.startswith(("revocation.", "finding.")):
         raise ForbiddenError(
             f"event {number} is about a revocation or a finding, which is not accepted here; nothing was taken in"
         )
+    if type_ == submission_policy.REGISTRATION:
+        submission_policy.refuse_registration(caller, number, None)
+        return True
     source = said.get("source")  # not repeated: nobody has looked at what it is
     if isinstance(source, str) and not submission_policy.may_use(caller.sources, source):
         raise ForbiddenError(f"event {number} is of a source that is not {caller.name}'s; nothing was taken in")
+    return False
 
 
 def _bounded(parts: Iterator[bytes], most: int) -> Iterator[bytes]:

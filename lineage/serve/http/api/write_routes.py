@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineage.deliver.http.callers import Role, require
+from lineage.serve.commands import submission_policy
 from lineage.serve.http.api import event_endpoints as events
 from lineage.serve.http.api import order_endpoints as orders
 from lineage.serve.http.core.app_context import Site
@@ -28,7 +29,7 @@ def router(site: Site) -> APIRouter:
     router = APIRouter(prefix="/v1", dependencies=[Depends(no_query)])
 
     async def take_events(request: Request) -> Response:
-        caller = require(await site.workers.run(site.authenticate, request), Role.PRODUCER)
+        caller = require(await site.workers.run(site.authenticate, request), *submission_policy.SENDERS)
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         raw = await read_body(request, site.limits.body_bytes)
         document = await site.writers.run(events.take, site, caller, media_type, raw)

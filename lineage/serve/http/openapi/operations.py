@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from lineage.deliver.http.callers import Role
+from lineage.serve.commands import submission_policy
 from lineage.serve.http.api.order_endpoints import OUTCOMES, REASONS, TARGETS
 from lineage.serve.http.auth.csrf import HEADER
 from lineage.serve.http.core.parameters import PLAN, REVOCATION, TIMES
@@ -71,7 +72,8 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         "summary": "Append events to the log",
         "description": f"{roles_of([Role.PRODUCER])} Of the sources that are the caller's. What cannot be read goes to "
         "quarantine and is counted; orders, lifts, acknowledgements and judgements are refused, and then nothing is "
-        "taken in.",
+        f"taken in. Registrations of receivers (`{submission_policy.REGISTRATION}`) are sent by the receiver itself "
+        "or by a responder, who need no role beside their own, and not by a producer.",
         "tags": ["writes"],
         "parameters": [_FORGERY],
         "requestBody": {
