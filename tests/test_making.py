@@ -14,11 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.codec import api as codec
+from ingest.codec.params_digest import canonical, digest_of
 from ingest.producer.event_builders import (
     action_from_mcp,
-    canonical,
     decision_from_authzen,
-    digest_of,
     token_id,
     token_issued_from_exchange,
     token_issued_from_jwt,

@@ -17,9 +17,10 @@ import pytest
 from click.testing import CliRunner
 
 from ingest.codec import api as codec
+from ingest.codec.params_digest import digest_of
 from ingest.log.sqlite_log import SqliteLog
 from ingest.producer.api import Metrics, Producer, now
-from ingest.producer.event_builders import digest_of, token_id
+from ingest.producer.event_builders import token_id
 from ingest.producer.file_publisher import publish
 from lineage.core.model.errors import BadRecordError, CredentialError, RefusedError, UnavailableError
 from lineage.core.model.events import ActionPerformed, Event, Resource, RevocationLifted

@@ -8,11 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ingest.codec.params_digest import digest_of
     from ingest.producer.api import Emitted, Metrics, Producer, now
     from ingest.producer.event_builders import (
         action_from_mcp,
         decision_from_authzen,
-        digest_of,
         principal_id,
         token_id,
         token_issued_from_exchange,
@@ -32,12 +32,13 @@ __all__ = [
     "token_issued_from_exchange",
     "token_issued_from_jwt",
 ]
-_FROM_API = {"Emitted", "Metrics", "Producer", "now"}
+_HOMES = dict.fromkeys(("Emitted", "Metrics", "Producer", "now"), "ingest.producer.api") | {
+    "digest_of": "ingest.codec.params_digest"
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "api" if name in _FROM_API else "event_builders"
-    return getattr(import_module(f"{__name__}.{module}"), name)
+    return getattr(import_module(_HOMES.get(name, "ingest.producer.event_builders")), name)

@@ -14,7 +14,8 @@ from typing import Any, Final, ParamSpec, Protocol, Self, TypeVar, cast
 from uuid import uuid4
 
 from ingest.codec import api as codec
-from ingest.producer.event_builders import digest_of, token_id
+from ingest.codec.params_digest import digest_of
+from ingest.producer.event_builders import token_id
 from lineage.core.model.errors import DelegraphError, RefusedError
 from lineage.core.model.times import Instant, format_instant
 
