@@ -24,7 +24,7 @@ from ingest.kafka.revocation_follower import Revocations
 from ingest.kafka.revocation_topic import HEARTBEAT, RevocationTopic, Told, told_in, value_of
 from lineage.core.model.errors import FencedError, RefusedError, UnavailableError
 from lineage.core.model.records import TOPICS, Position, Record
-from lineage.core.model.times import format_instant
+from lineage.core.model.times import format_instant, parse_instant
 from lineage.deliver.outbox.kafka_feed import BEAT_SECONDS, GRACE_SECONDS, Feed
 from lineage.deliver.outbox.outbox_writer import Spread
 from lineage.serve.config.wiring import now
@@ -56,7 +56,8 @@ class Desk:
             topic = "orders" if event["type"].startswith("revocation.") else "decisions"
             whole = {"event_id": f"e{next(self._ids)}", "source": "desk", "occurred_at": format_instant(NOW), **event}
             value = codec.encode(codec.decode_line(json.dumps(whole).encode()))
-            records.append(Record(Position(topic, 0, next(self._next[topic])).number, NOW, value))
+            recorded_at = max(NOW, parse_instant(whole["occurred_at"]))  # or it would be given earlier
+            records.append(Record(Position(topic, 0, next(self._next[topic])).number, recorded_at, value))
         write(self.store, records)
 
 
