@@ -51,7 +51,8 @@ def test_a_receiver_that_says_enforced_closes_the_order(desk: Desk):
             if isinstance(one.fact.event.body, RevocationAcknowledged)
         ]
 
-    assert (service.source, ("r1", GATEWAY, "enforced", "t1", "by hand")) == (event.source, event.body)
+    said_so = RevocationAcknowledged("r1", GATEWAY, "enforced", "t1", "by hand")
+    assert (service.source, said_so) == (event.source, event.body)
     assert ("enforced", 0) == (said["outcome"], said["as_of"]["behind"])
     assert "CLOSED" == verdict(desk, "2126-01-01T00:00:00Z")
 

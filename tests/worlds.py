@@ -8,10 +8,16 @@ tests.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from itertools import combinations
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+
+import schemas
+from lineage.core.model.events import BODIES, TIME_FIELDS
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -318,6 +324,97 @@ MAKERS: dict[str, tuple[Callable[[Pool], Event], int]] = {
 """Each event type with its maker and its usual weight."""
 
 
+# Contents of two types that are equal, field by field, as tuples
+
+
+def symbols() -> dict[tuple[str, str], list[str]]:
+    """The values that a field of a type may have, where the schema lists them."""
+    definition = json.loads(schemas.text_of(schemas.latest()))
+    enums: dict[str, list[str]] = {}
+    found: dict[tuple[str, str], list[str]] = {}
+
+    def values_of(schema: Any) -> list[str]:
+        if isinstance(schema, str):
+            return enums.get(schema, [])
+        if isinstance(schema, list):
+            return [value for branch in schema for value in values_of(branch)]
+        if schema["type"] == "enum":
+            enums[schema["name"]] = [value for value in schema["symbols"] if value != "unknown"]
+            return enums[schema["name"]]
+        return []
+
+    [bodies] = [field["type"] for field in definition["fields"] if field["name"] == "body"]
+    records = {body["name"]: body for body in bodies}
+    for type_, body in BODIES.items():
+        for field in records[body.__name__]["fields"]:
+            found[type_, field["name"]] = values_of(field["type"])
+    return found
+
+
+SYMBOLS = symbols()
+HINTS = {type_: get_type_hints(body) for type_, body in BODIES.items()}
+
+
+def sorts(type_: str, field: str) -> set[type]:
+    """The types that a field's value can have in Python; ``NoneType`` where it may be absent."""
+    hint = HINTS[type_][field]
+    return {get_origin(one) or one for one in (get_args(hint) if isinstance(hint, UnionType) else (hint,))}
+
+
+def shared(one: tuple[str, str], other: tuple[str, str]) -> list[str] | set[type]:
+    """What two fields can both be: of an enumeration the values, else the types; empty if nothing."""
+    both = sorts(*one) & sorts(*other)
+    listed = [SYMBOLS[each] for each in (one, other) if SYMBOLS[each]]
+    if str in both and listed:
+        values = [value for value in listed[0] if all(value in values for values in listed)]
+        return values or both - {str}
+    return both
+
+
+def fields_of(type_: str) -> tuple[str, ...]:
+    """The fields of a type, in the order of its tuple."""
+    return BODIES[type_]._fields
+
+
+TWINS = [
+    (one, other)
+    for one, other in combinations(BODIES, 2)
+    if len(fields_of(one)) == len(fields_of(other))
+    and all(shared((one, a), (other, b)) for a, b in zip(fields_of(one), fields_of(other), strict=True))
+]
+"""Every pair of types of which contents can be equal as tuples: as wide, and no field that cannot be the other."""
+
+
+def twins(pool: Pool, one: str, other: str) -> tuple[Event, Event]:
+    """Two events of a pair of ``TWINS``, equal but for their type and for the names of their fields."""
+    ids: dict[str, Callable[[], str]] = {
+        "revocation": lambda: pool.rng.choice(pool.revocations),
+        "token": lambda: pool.rng.choice(pool.tokens),
+        "delegation": lambda: pool.rng.choice(pool.delegations),
+    }
+    left: Event = {}
+    right: Event = {}
+    for a, b in zip(fields_of(one), fields_of(other), strict=True):
+        both = shared((one, a), (other, b))
+        value: Any
+        if isinstance(both, list):
+            value = pool.rng.choice(both)
+        elif NoneType in both and (len(both) == 1 or pool.chance(0.5)):
+            continue
+        elif str in both:
+            value = ids.get(a, ids.get(b, pool.principal))()
+        elif bool in both:
+            value = pool.chance(0.5)
+        elif tuple in both:
+            value = []
+        elif int in both:
+            value = 1 if a not in TIME_FIELDS else pool.instant()
+        else:
+            raise AssertionError(f"say how to make {one}.{a} and {other}.{b} alike")
+        left[a], right[b] = value, value
+    return {"type": one, **left}, {"type": other, **right}
+
+
 # Worlds
 
 
@@ -341,6 +438,10 @@ def world(rng: random.Random) -> list[Record]:
         }
         occurred_at = moments.get(type_, pool.instant)()
         key = {"event_id": f"e{number}", "source": rng.choice(SOURCES), "occurred_at": occurred_at}
+        if dice > 0.97:
+            pair = twins(pool, *rng.choice(TWINS))
+            records += [taken(rng, {**event, **key}) for event in rng.sample(pair, 2)]
+            continue
         if records and dice < 0.16:
             type_, key = conflicting(rng, rng.choice(records)["event"], type_, key)
         event = {"type": type_, **key, **MAKERS[type_][0](pool)}

@@ -249,6 +249,22 @@ BODIES: Final[dict[str, type[Body]]] = {
     "receiver.registered": ReceiverRegistered,
     "finding.judged": FindingJudged,
 }
+
+
+def _is_equal(body: tuple[Any, ...], other: object) -> bool:
+    return type(body) is type(other) and tuple.__eq__(body, other)
+
+
+def _is_unequal(body: tuple[Any, ...], other: object) -> bool:
+    return not _is_equal(body, other)
+
+
+# Contents are equal only if their types are. As plain tuples a lift and an acknowledgement could be equal, and one be
+# taken for a duplicate of the other. Equal bodies still have equal hashes.
+for _type in BODIES.values():
+    setattr(_type, "__eq__", _is_equal)  # noqa: B010 (not assignable to a class that mypy knows)
+    setattr(_type, "__ne__", _is_unequal)  # noqa: B010
+
 TYPES: Final[dict[type[Body], str]] = {body: name for name, body in BODIES.items()}
 _ORDERS: Final = frozenset({RevocationOrdered, RevocationLifted, FindingJudged})
 TIME_FIELDS: Final = frozenset(
