@@ -5,10 +5,10 @@ from typing import Any
 
 from ingest.codec import api as codec
 from lineage.core.authority.chain import action_gaps, chain_of, chain_of_action
-from lineage.core.authority.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.authority.rule import Verdict, gaps, judge, judge_all, judge_name
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Target
+from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.model.trust import Grant, TrustTable
 from lineage.core.revocation.reach import Proposal, reach_of
 

@@ -8,10 +8,10 @@ import pytest
 
 from ingest.codec import api as codec
 from lineage.core.authority.chain import chain_of, chain_of_action
-from lineage.core.authority.elements import ELEMENT_KINDS, split_key
 from lineage.core.authority.rule import gaps, judge, judge_name
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Target
+from lineage.core.model.keys import ELEMENT_KINDS, split_key
 from lineage.core.model.times import parse_instant
 from lineage.core.revocation.reach import Proposal, reach_of
 

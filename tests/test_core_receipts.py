@@ -9,10 +9,10 @@ import networkx as nx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage.core.authority.elements import split_key
 from lineage.core.authority.rule import ALIVE, State, judge
 from lineage.core.authority.world import World
 from lineage.core.model.events import Event, Fact, RevocationOrdered, Target
+from lineage.core.model.keys import split_key
 from lineage.core.revocation.plan_details import depths_of, names_of_heads, only_head
 from lineage.core.revocation.reach import Proposal, reach_of, struck_by
 from lineage.core.revocation.receipt import Line, receipt_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lineage.core.authority.elements import key_of
+from lineage.core.model.keys import key_of
 from lineage.serve.cli.demo import ASKED
 from lineage.serve.queries.graph_layout import MOST_BENDS, layout
 from lineage.serve.queries.graph_view import graph

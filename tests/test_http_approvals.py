@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lineage.core.model.times import format_instant
+from lineage.core.model.times import SECOND, format_instant
 from lineage.serve.commands.approvals import APPROVED_SECONDS
 from lineage.serve.text import render_orders
 from tests.http_worlds import ASKED, LEAKED, World, api_over, problem_type
@@ -19,7 +19,6 @@ from tests.test_web_pages import OF, Pages, text_of
 
 DANA, EVE = "human:dana@example.com", "human:eve@example.com"
 KEY = {"Idempotency-Key": "retry-1"}
-_SECOND = 1_000_000
 
 
 @pytest.fixture(params=KINDS)
@@ -62,7 +61,7 @@ def test_one_approves_and_another_orders(api: World):
     [said] = api.get(f"/v1/revocations/{order.json()['revocation']}").json()["orders"]
 
     assert (400, "refused", []) == (alone.status_code, problem_type(alone), plan["approvals"])
-    until = format_instant(ASKED + APPROVED_SECONDS * _SECOND)
+    until = format_instant(ASKED + APPROVED_SECONDS * SECOND)
     expected = {"approved_by": EVE, "approved_at": format_instant(ASKED), "expires_at": until}
     assert (201, expected | {"plan_digest": plan["plan_digest"], "target": plan["target"]}) == (
         approval.status_code, approval.json(),
@@ -129,12 +128,12 @@ def test_an_approval_ends_after_an_hour_and_can_be_given_again(here: World):
     """
     digest = planned(here)["plan_digest"]
     approved(here, digest)
-    here.clock.now = ASKED + APPROVED_SECONDS * _SECOND
+    here.clock.now = ASKED + APPROVED_SECONDS * SECOND
     late = ordered(here, digest)
     approved(here, digest)
     body = ORDER | {"plan_digest": digest}
     order = here.post("/v1/revocations", json=body, headers=KEY)
-    here.clock.now += APPROVED_SECONDS * _SECOND
+    here.clock.now += APPROVED_SECONDS * SECOND
     again = here.post("/v1/revocations", json=body, headers=KEY)
 
     assert (400, 201, 201) == (late.status_code, order.status_code, again.status_code)

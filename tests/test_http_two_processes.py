@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from ingest.log.port import Entry, Log
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.records import Position
-from lineage.core.model.times import format_instant
+from lineage.core.model.times import SECOND, format_instant
 from lineage.serve.cli.main import main
 from tests.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.stores import KINDS, fresh_places
@@ -24,7 +24,6 @@ ID = LEAKED.removeprefix("token:")
 ORDER = {"target": {"kind": "token", "id": ID}, "reason": "credential_leak"}
 KEY = {"Idempotency-Key": "retry-1"}
 KEYS = 8
-_SECOND = 1_000_000
 
 
 @pytest.fixture(params=KINDS)
@@ -132,7 +131,7 @@ def test_a_process_that_dies_before_it_has_ordered_blocks_no_key(place: str, tmp
         died = world.post("/v1/revocations", json=ORDER, headers=KEY)
         assert [] == orders_in(world)
     with api_over(place, tmp_path) as world:
-        world.clock.now = ASKED + 60 * _SECOND
+        world.clock.now = ASKED + 60 * SECOND
         other = world.post("/v1/revocations", json=ORDER | {"reason": "test"}, headers=KEY)
         replanned = world.post("/v1/revocations", json=ORDER | {"plan_digest": "0" * 64}, headers=KEY)
         order = world.post("/v1/revocations", json=ORDER, headers=KEY)

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 
 from ingest.codec import api as codec
-from lineage.core.authority.elements import ELEMENT_KINDS
 from lineage.core.model.errors import NotAtOnceError, UnavailableError
+from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.core.model.records import Record
 from lineage.serve.cache import question_cache as keeping
 from lineage.serve.cache.question_cache import Keeping

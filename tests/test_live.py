@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from ingest.codec import api as codec
 from ingest.projector import read_records
-from lineage.core.authority.elements import ELEMENT_KINDS
 from lineage.core.model.errors import UnavailableError
+from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.core.model.records import DECISIONS, ORDERS, Batch, Position, Record
 from lineage.serve.processes import live_graph
 from lineage.serve.processes.live_graph import LiveGraph, digest_of_store

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from ingest.codec import api as codec
 from ingest.projector import read_records
-from lineage.core.authority.elements import ELEMENT_KINDS
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import ActionPerformed, DecisionMade, Event, RevocationOrdered, Target, TokenIssued
+from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.core.model.records import DECISIONS, ORDERS, Batch, Position, Record
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.asgi.app import create_app

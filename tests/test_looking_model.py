@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.codec import api as codec
-from lineage.core.authority.elements import ELEMENT_KINDS
+from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.serve.queries import activity
 from lineage.serve.queries.service import Service, Trust
 from lineage.store.store import open_store

@@ -16,10 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from ingest.codec import api as codec
 from ingest.projector import read_record
-from lineage.core.authority.elements import ELEMENT_KINDS, key_of
 from lineage.core.authority.world import World
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import Fact, Target
+from lineage.core.model.keys import ELEMENT_KINDS, key_of
 from lineage.core.model.records import DECISIONS, Batch, Position, Readable, Record, position_of
 from lineage.core.revocation.reach import Proposal
 from lineage.serve.queries import activity

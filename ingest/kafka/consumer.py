@@ -29,6 +29,7 @@ from ingest.tracing import Tracer, no_tracer
 from lineage.core.model.errors import FencedError, UnavailableError
 from lineage.core.model.records import TOPICS, Batch, Outcomes
 from lineage.core.model.trust import TrustTable
+from lineage.plumbing.backoff import Backoff
 from lineage.plumbing.gc_pause import collector_put_off
 
 logger = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ class Consumer:
         self._group = group
         self._observer = observer
         self._traced = traced
-        self._wait = _SHORTEST_WAIT_SECONDS
+        self._backoff = Backoff(_SHORTEST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
         self._asked = "log"  # whom we wait for: where a fault comes from
         self.records = 0  # projected so far
 
@@ -118,10 +119,10 @@ class Consumer:
             try:
                 self._session(stopped)
             except UnavailableError as fault:
-                logger.warning("%s; trying again in %.1f s", fault, self._wait)
-                self._observer.fault(self._asked, self._wait)
-                stopped.wait(self._wait)
-                self._wait = min(self._wait * 2, _LONGEST_WAIT_SECONDS)
+                wait = self._backoff.next_seconds()
+                logger.warning("%s; trying again in %.1f s", fault, wait)
+                self._observer.fault(self._asked, wait)
+                stopped.wait(wait)
 
     def _session(self, stopped: threading.Event) -> None:
         self._check()
@@ -217,7 +218,7 @@ class Consumer:
             member.resume()
             self._asked = "log"
             return None
-        self._wait = _SHORTEST_WAIT_SECONDS
+        self._backoff.reset()
         return settled
 
     def _announce(self, member: "_Member", settled: _Settled | None) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from ingest.secrets import Secret, is_open_to_others, read_secret
 from lineage.core.model.errors import RefusedError
+from lineage.plumbing.addresses import is_loopback
 
 DEFAULT_PREFIX: Final = "delegraph"
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
@@ -272,15 +273,6 @@ def host_and_port(server: str) -> tuple[str, int]:
     """The two parts of ``host:port``, the host without the brackets of an IPv6 address."""
     host, _, port = server.rpartition(":")
     return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, whatever a name server says."""
-    host = host.removeprefix("[").removesuffix("]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def trusting(ca_file: Path | None, name: str) -> ssl.SSLContext:

@@ -17,6 +17,7 @@ from ingest.log.sink_port import HeldUpError, Outlet, Receipt
 from ingest.producer.spool import Spool, Waiting
 from lineage.core.model.errors import DelegraphError
 from lineage.core.model.records import TOPICS
+from lineage.plumbing.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -38,15 +39,16 @@ class _Pause:
 
     def __init__(self) -> None:
         self.until = 0.0
-        self._seconds = _FIRST_PAUSE_SECONDS
+        self._backoff = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
 
     def begin(self) -> float:
-        seconds, self._seconds = self._seconds, min(2 * self._seconds, _LONGEST_PAUSE_SECONDS)
+        seconds = self._backoff.next_seconds()
         self.until = time.monotonic() + seconds
         return seconds
 
     def forget(self) -> None:
-        self.until, self._seconds = 0.0, _FIRST_PAUSE_SECONDS
+        self.until = 0.0
+        self._backoff.reset()
 
 
 class _Lane:

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from lineage.core.authority.elements import Element, Stated, split_key, stated
+from lineage.core.authority.elements import Element, Stated, stated
 from lineage.core.authority.rule import Gap, gaps
 from lineage.core.authority.world import World
+from lineage.core.model.keys import split_key
 
 # An `actor` token says who wields the new one; it is no ancestor on the path (DESIGN section 4, chain 1).
 PATH_ROLES: Final = frozenset({"subject", "refresh", "replaced", "parent"})

@@ -5,30 +5,11 @@ DESIGN section 3, "Several events", and section 4, "Dependencies". Pure: facts i
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from lineage.core.model.events import DelegationGranted, Event, Fact, TokenIssued, digest, fact_order
+from lineage.core.model.keys import split_key
 from lineage.core.model.times import NEVER, Instant
-
-ELEMENT_KINDS: Final = frozenset({"token", "delegation"})
-NAME_KINDS: Final = frozenset({"principal", "workload", "session", "client"})
-
-
-def key_of(kind: str, id_: str) -> str:
-    """The key of a thing: ``KIND:ID``, where principals and workloads are one namespace (DESIGN section 4)."""
-    return f"principal:{id_}" if kind == "workload" else f"{kind}:{id_}"
-
-
-def split_key(key: str) -> tuple[str, str]:
-    """A key's kind and id, split at the first colon."""
-    kind, _, id_ = key.partition(":")
-    return kind, id_
-
-
-def by_id(key: str) -> tuple[str, str]:
-    """How keys are sorted in receipts and verdicts: by id, then by kind."""
-    kind, _, id_ = key.partition(":")
-    return id_, kind
 
 
 class Stated(NamedTuple):

@@ -16,13 +16,14 @@ from typing import Final
 import networkx as nx
 
 from lineage.core.authority.chain import Chain, wielder
-from lineage.core.authority.elements import disagreements, split_key, stated
+from lineage.core.authority.elements import disagreements, stated
 from lineage.core.authority.orders import far_apart, lift_effect
 from lineage.core.authority.principals import declared_kind
 from lineage.core.authority.receivers import Receivers, narrowed, registration_of
 from lineage.core.authority.rule import aliases
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, PrincipalRegistered
+from lineage.core.model.keys import split_key
 from lineage.core.model.times import Instant, format_instant
 
 # Fields of which the first stated value holds, so that a second value is worth a look. What unites (dependencies,

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lineage.core.authority.elements import ELEMENT_KINDS, Element, FactIndex, key_of
+from lineage.core.authority.elements import Element, FactIndex
 from lineage.core.model.events import Fact, RevocationLifted, RevocationOrdered, Target, fact_order
+from lineage.core.model.keys import ELEMENT_KINDS, key_of
 from lineage.core.model.times import NEVER, Instant
 from lineage.core.model.trust import TrustTable, may_lift
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from lineage.core.authority.elements import ELEMENT_KINDS, Element, FactIndex, by_given
+from lineage.core.authority.elements import Element, FactIndex, by_given
 from lineage.core.model.events import Fact, ReceiverRegistered, RevocationAcknowledged
+from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.core.model.times import Instant
 
 ENFORCED: Final = "enforced"

@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lineage.core.authority.elements import key_of, split_key
 from lineage.core.authority.orders import Order
 from lineage.core.authority.world import World
+from lineage.core.model.keys import key_of, split_key
 from lineage.core.model.times import NEVER, Instant
 
 

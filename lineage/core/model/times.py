@@ -6,6 +6,8 @@ from typing import Final
 
 Instant = int
 
+SECOND: Final = 1_000_000  # in the unit of an instant
+
 EARLIEST: Final[Instant] = 0
 LATEST: Final[Instant] = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
 NEVER: Final[Instant] = 1 << 62  # later than every instant: stands for "no end" where numbers are compared

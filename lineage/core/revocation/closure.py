@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from lineage.core.authority.elements import by_id, stated
+from lineage.core.authority.elements import stated
 from lineage.core.authority.findings import Finding, coverage_findings
 from lineage.core.authority.orders import Order
 from lineage.core.authority.receivers import (
@@ -28,10 +28,9 @@ from lineage.core.authority.receivers import (
 )
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, ReceiverRegistered, RevocationAcknowledged
-from lineage.core.model.times import Instant
+from lineage.core.model.keys import by_id
+from lineage.core.model.times import SECOND, Instant
 from lineage.core.revocation.receipt import Line, orders_of, receipt_of
-
-_SECOND = 1_000_000
 
 
 class Verdict(StrEnum):
@@ -342,7 +341,7 @@ class _Ledger:
         if answer is not None:
             return REJECTED if answer.outcome == REJECTED else "used-after-revocation"
         deadline = self.deadlines.get(receiver)
-        late = deadline is not None and self.at >= in_force_at(one.order) + deadline * _SECOND
+        late = deadline is not None and self.at >= in_force_at(one.order) + deadline * SECOND
         return "overdue" if late else "pending"
 
 

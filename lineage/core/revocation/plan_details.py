@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from lineage.core.authority.elements import ELEMENT_KINDS, split_key, stated
+from lineage.core.authority.elements import stated
 from lineage.core.authority.receivers import Coverage
 from lineage.core.authority.world import World
 from lineage.core.model.events import Target, TokenIssued
+from lineage.core.model.keys import ELEMENT_KINDS, split_key
 from lineage.core.model.times import NEVER, Instant
 from lineage.core.revocation.reach import Reach, reach_of, struck_by
 

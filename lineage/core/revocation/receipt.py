@@ -13,12 +13,13 @@ how a receipt is made in parts.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from lineage.core.authority.elements import Element, by_id, dependencies_of, names_of, split_key
+from lineage.core.authority.elements import Element, dependencies_of, names_of
 from lineage.core.authority.orders import Order
 from lineage.core.authority.principals import Principals
 from lineage.core.authority.rule import State, aliases
 from lineage.core.authority.world import World
 from lineage.core.model.events import DelegationGranted, Fact, TokenIssued
+from lineage.core.model.keys import by_id, split_key
 from lineage.core.model.times import NEVER, Instant
 
 

@@ -9,11 +9,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from lineage.core.authority.elements import granted_key, key_of
+from lineage.core.authority.elements import granted_key
 from lineage.core.authority.orders import Order, lift_effect
 from lineage.core.authority.rule import State, aliases, hits
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, PrincipalRegistered, RevocationLifted, RevocationOrdered
+from lineage.core.model.keys import key_of
 from lineage.core.model.times import NEVER, Instant
 
 

@@ -25,12 +25,12 @@ from urllib.parse import quote
 import httpx
 
 from ingest.secrets import read_secret
-from lineage.core.authority.elements import split_key
 from lineage.core.authority.receivers import ENFORCED, REJECTED
 from lineage.core.authority.rule import State
 from lineage.core.model.errors import RefusedError, UnavailableError
 from lineage.core.model.events import Event, RevocationAcknowledged
-from lineage.core.model.times import Instant
+from lineage.core.model.keys import split_key
+from lineage.core.model.times import SECOND, Instant
 from lineage.core.model.trust import TrustTable
 from lineage.core.revocation.receipt import receipt_of
 from lineage.deliver.http.signing_keys import Keys, load_keys
@@ -48,7 +48,6 @@ _TOGETHER: Final = 1_000  # rows that are looked at in one go
 _SETTLE_SECONDS: Final = 1.0  # what was answered waits no longer for the rest of them
 _ANSWER_BYTES: Final = 65_536
 _ASSERTION_SECONDS: Final = 60
-_SECOND: Final = 1_000_000
 _FOR_GOOD: Final = (State.REVOKED, State.CASCADED)
 # What RFC 7009 and RFC 6749 let a server say against one request and not against whoever sends it.
 _ITS_OWN_FAULT: Final = ("unsupported_token_type", "invalid_request")
@@ -249,7 +248,7 @@ class Revoking:
                 return {"data": form, "auth": httpx.BasicAuth(user, word)}
             case _:
                 assert isinstance(self._keys, Keys)  # noqa: S101 (the endpoint has a key)
-                now = self._clock() // _SECOND
+                now = self._clock() // SECOND
                 claims = {
                     "iss": endpoint.client_id,
                     "sub": endpoint.client_id,

@@ -19,14 +19,13 @@ from urllib.parse import urlsplit
 import httpx
 
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.times import Instant
+from lineage.core.model.times import SECOND, Instant
 from lineage.deliver.ssf.polling import PASSING
 from lineage.deliver.ssf.stream_requests import Address, goes_nowhere, plain, refusal_of
 
 TIMEOUT_SECONDS: Final = 10.0
 _LARGEST_BYTES: Final = 16 * 1024
 _MOST_ADDRESSES: Final = 4  # that are tried, of one host
-_SECOND: Final = 1_000_000
 
 
 class Accepted(NamedTuple):
@@ -163,6 +162,6 @@ def _retry_after(said: str, at: Instant) -> float:
     if said.isascii() and said.isdigit():
         return float(said[:9])
     try:
-        return max(0.0, parsedate_to_datetime(said).timestamp() - at / _SECOND)
+        return max(0.0, parsedate_to_datetime(said).timestamp() - at / SECOND)
     except (ValueError, TypeError, OverflowError):
         return 0.0

@@ -19,6 +19,7 @@ from lineage.deliver.ssf.push_request import TIMEOUT_SECONDS
 from lineage.deliver.ssf.stream_pusher import Line, Pace
 from lineage.deliver.ssf.stream_requests import PUSH
 from lineage.deliver.ssf.transmitter import Transmitter
+from lineage.plumbing.backoff import Backoff
 from lineage.store.delivery import outbox
 from lineage.store.delivery import ssf_streams as streams
 from lineage.store.delivery.ssf_streams import ENABLED, Stream
@@ -97,15 +98,16 @@ class Pusher:
 
     def run(self, stopped: threading.Event) -> None:
         """Push until stopped; what is away is waited for, longer each time."""
-        wait = _LOOK_SECONDS
+        wait, backoff = _LOOK_SECONDS, Backoff(2 * _LOOK_SECONDS, _LONGEST_WAIT_SECONDS)
         while not stopped.is_set():
             try:
                 self.turn()
                 wait = _LOOK_SECONDS
+                backoff.reset()
             except FencedError as fault:
                 logger.info("%s", fault)
             except DelegraphError as fault:
-                wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+                wait = backoff.next_seconds()
                 logger.warning("%s; trying again in %.1f s", fault, wait)
             except Exception:  # who feeds beside this would go on, and nobody would see that nothing is pushed
                 wait = _LONGEST_WAIT_SECONDS

@@ -8,10 +8,11 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from lineage.core.authority.elements import split_key
 from lineage.core.authority.receivers import issuer_of
 from lineage.core.authority.rule import State
 from lineage.core.model.events import RevocationOrdered
+from lineage.core.model.keys import split_key
+from lineage.core.model.times import SECOND
 from lineage.store.delivery.ssf_streams import Notice, Stream, Untold
 
 _CAEP: Final = "https://schemas.openid.net/secevent/caep/event-type/"
@@ -24,7 +25,6 @@ SUPPORTED: Final = (SESSION_REVOKED, ELEMENT_STATE)
 
 _FOR_GOOD: Final = (State.REVOKED, State.CASCADED)
 _BY_POLICY: Final = frozenset({"policy_violation", "risk_elevated", "inactivity"})
-_SECOND: Final = 1_000_000
 
 
 def type_of(state: State) -> str:
@@ -79,16 +79,16 @@ def claims_of(row: Untold, stream: Stream, issuer: str, order: RevocationOrdered
     """
     number, outcome = row.change.version
     moment = row.recorded_at if outcome.effective_at is None else outcome.effective_at
-    event: dict[str, Any] = {"event_timestamp": moment // _SECOND, "state": str(outcome.state), "version": number}
+    event: dict[str, Any] = {"event_timestamp": moment // SECOND, "state": str(outcome.state), "version": number}
     if outcome.expires_at is not None:
-        event["expires_at"] = outcome.expires_at // _SECOND
+        event["expires_at"] = outcome.expires_at // SECOND
     if order is not None:
         event["initiating_entity"] = _initiating(order)
         event["reason_admin"] = {"en": order.reason}
     return {
         "iss": issuer,
         "jti": jti_of(stream, row),
-        "iat": row.recorded_at // _SECOND,
+        "iat": row.recorded_at // SECOND,
         "aud": stream.receiver,
         **({} if outcome.revocation is None else {"txn": outcome.revocation}),
         "sub_id": subject_of(row.change.key),
@@ -101,7 +101,7 @@ def claims_of_notice(notice: Notice, stream: Stream, issuer: str) -> dict[str, A
     return {
         "iss": issuer,
         "jti": jti_of_notice(stream, notice),
-        "iat": notice.made_at // _SECOND,
+        "iat": notice.made_at // SECOND,
         "aud": stream.receiver,
         "sub_id": {"format": "opaque", "id": stream.id},
         "events": {notice.type: dict(notice.payload)},

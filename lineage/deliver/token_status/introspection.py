@@ -24,7 +24,7 @@ from lineage.core.authority.receivers import issuer_of
 from lineage.core.authority.rule import State, judge_all
 from lineage.core.authority.world import World
 from lineage.core.model.errors import NotAtOnceError, RefusedError
-from lineage.core.model.times import Instant
+from lineage.core.model.times import SECOND, Instant
 from lineage.deliver.http.bare_route import DirectRoute
 from lineage.deliver.http.callers import Authentication, Role, require
 from lineage.deliver.token_status.authority_replica import Current
@@ -42,7 +42,6 @@ _BODY: Final = {
     }
 }
 _HEADERS: Final = {"Cache-Control": "no-store"}
-_SECOND: Final = 1_000_000
 _DEPTH: Final = 32  # of nested actors in an answer; what asks has to parse it
 
 
@@ -160,7 +159,7 @@ def _at_issuer(id_: str | None, issuer: str | None) -> str | None:
 
 
 def _seconds(instant: Instant | None) -> int | None:
-    return None if instant is None else instant // _SECOND
+    return None if instant is None else instant // SECOND
 
 
 def _one_or_many(values: tuple[str, ...]) -> str | list[str] | None:

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.times import Instant
+from lineage.core.model.times import SECOND, Instant
 from lineage.core.revocation.status_lists import BITS, Statuses, encoded, packed, statuses_of
 from lineage.deliver.http.problems import problem
 from lineage.deliver.http.signing_keys import Keys
@@ -31,7 +31,6 @@ TTL_SECONDS: Final = 60  # for so long who fetched a list may go without the nex
 LIFE_SECONDS: Final = 600
 _ANEW_SECONDS: Final = 30  # a list that says the same is signed anew after so long
 _MADE_SECONDS: Final = 1.0
-_SECOND: Final = 1_000_000
 _MOMENT: Final = re.compile(r"[0-9]{1,11}", re.ASCII)  # seconds; what is larger is beyond all times
 # It is public, and wallets are pages.
 _ANYWHERE: Final = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
@@ -83,7 +82,7 @@ class StatusLists:
                 found = statuses_of(world, uri, at)
             if found is None:
                 return None
-            array, iat = packed(found.said, found.size, BITS), at // _SECOND
+            array, iat = packed(found.said, found.size, BITS), at // SECOND
             if signed is None or array != said or not 0 <= iat - signed.iat < _ANEW_SECONDS:
                 signed = self._signed(uri, array, iat, iat + LIFE_SECONDS, {"ttl": TTL_SECONDS})
             self._made[uri] = looked_at, array, signed
@@ -92,9 +91,9 @@ class StatusLists:
     def then(self, name: str, seconds: int) -> Signed | None:
         """A list as it was at an earlier moment, by what is known now; None if there was none."""
         uri = f"{self.base}/{name}"
-        if seconds * _SECOND > self._clock():
+        if seconds * SECOND > self._clock():
             return None
-        found = self._at(uri, seconds * _SECOND)
+        found = self._at(uri, seconds * SECOND)
         if found is None:
             return None
         return self._signed(uri, packed(found.said, found.size, BITS), seconds, seconds + 1, {})
@@ -142,7 +141,7 @@ def router(lists: StatusLists, clock: Callable[[], Instant]) -> APIRouter:
             when = " at that moment" if said else ""
             title, detail = "There is no such status list", f"no token is said to stand in {name[:200]!a}{when}"
             return problem(HTTPStatus.NOT_FOUND, "no-such-list", title, detail)
-        fresh = TTL_SECONDS if said else max(0, signed.iat + TTL_SECONDS - clock() // _SECOND)
+        fresh = TTL_SECONDS if said else max(0, signed.iat + TTL_SECONDS - clock() // SECOND)
         headers = {"ETag": signed.tag, "Cache-Control": f"max-age={fresh}", "Vary": "Accept", **_ANYWHERE}
         if signed.tag in _tags(request.headers.get("if-none-match", "")):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from ingest.log.port import Log
-from lineage.core.authority.elements import ELEMENT_KINDS, split_key
 from lineage.core.authority.world import World
 from lineage.core.model.errors import UnavailableError
+from lineage.core.model.keys import ELEMENT_KINDS, split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import TrustTable
 from lineage.serve.documents.core_documents import Document

@@ -24,7 +24,7 @@ def answer_each_of(
     question: "Callable[[Service, str, str, Instant], Document | None]",
 ) -> None:
     """Ask a question of several ``KIND:ID``: every answer is printed, in the order asked."""
-    from lineage.serve.queries.service import split_of
+    from lineage.serve.documents.core_documents import split_of
 
     answer_each(settings, out, ids, at, render, lambda service, asked, when: question(service, *split_of(asked), when))
 

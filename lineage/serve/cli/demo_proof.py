@@ -8,7 +8,7 @@ after.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lineage.core.authority.elements import split_key
+from lineage.core.model.keys import split_key
 from lineage.core.model.times import Instant, parse_instant
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service

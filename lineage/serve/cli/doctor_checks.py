@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Final, TypeVar
 
 from lineage.core.model.errors import DelegraphError, RefusedError
+from lineage.core.model.times import SECOND
 from lineage.serve.documents.core_documents import Document
 
-_SECOND: Final = 1_000_000
 _UNITS: Final = (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 _T = TypeVar("_T")
@@ -56,11 +56,11 @@ class Checks:
 
 def seconds(span: int) -> str:
     """A span of microseconds in seconds."""
-    return f"{span / _SECOND:,.3f} s"
+    return f"{span / SECOND:,.3f} s"
 
 
 def ago(span: int) -> str:
     """A span of microseconds in the largest unit that fits."""
     return next(
-        (f"{span // (size * _SECOND):,} {name}" for name, size in _UNITS if span >= size * _SECOND), "less than 1 s"
+        (f"{span // (size * SECOND):,} {name}" for name, size in _UNITS if span >= size * SECOND), "less than 1 s"
     )

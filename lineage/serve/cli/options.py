@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from lineage.core.model.times import Instant, parse_instant
+from lineage.core.model.vocabulary import MODES
 from lineage.serve.cli.output import Output, faults_as_exit_codes
 
 if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
@@ -38,13 +39,7 @@ class _Instant(click.ParamType[Instant]):
 TIME: Final = _Instant()
 
 
-MODE: Final = click.Choice(["revoke", "suspend"])
-
-
-REASONS: Final = (
-    "compromise", "credential_leak", "key_compromise", "offboarding", "role_change", "task_completed",
-    "policy_violation", "risk_elevated", "user_request", "inactivity", "superseded", "admin", "test", "other",
-)  # fmt: skip
+MODE: Final = click.Choice(MODES)
 
 
 def now() -> Instant:

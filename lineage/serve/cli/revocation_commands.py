@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import click
 
 from lineage.core.model.times import Instant
+from lineage.core.model.vocabulary import REASONS
 from lineage.serve.cli.asking import answer_each
 from lineage.serve.cli.options import (
     AT,
     FOUR_EYES,
     KNOWN_AT,
-    REASONS,
     STALE,
     TIME,
     UNSEEN,
@@ -74,7 +74,8 @@ def revoke(
     from lineage.core.model.events import Target
     from lineage.serve.commands.order_checks import refuse_people
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.service import OrderRequest, split_of
+    from lineage.serve.documents.core_documents import split_of
+    from lineage.serve.queries.service import OrderRequest
     from lineage.serve.text import render_chain
 
     kind, id_ = split_of(target)

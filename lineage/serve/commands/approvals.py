@@ -7,7 +7,7 @@ ends after an hour, and is kept for good with who gave it and when.
 from typing import Final
 
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.times import Instant, format_instant
+from lineage.core.model.times import SECOND, Instant, format_instant
 from lineage.core.model.trust import TrustTable
 from lineage.serve.commands.order_checks import is_no_second_person
 from lineage.serve.documents.core_documents import Document
@@ -15,7 +15,6 @@ from lineage.store.reading.reader import Reader
 from lineage.store.store import Store
 
 APPROVED_SECONDS: Final = 60 * 60  # long enough to find the other one, too short to be forgotten
-_SECOND: Final = 1_000_000
 
 
 def approve(store: Store, trust: TrustTable | None, digest: str, *, approved_by: str, now: Instant) -> Document | None:
@@ -47,7 +46,7 @@ def approver_of(store: Store, reader: Reader, digest: str, *, by: str, at: Insta
 
 
 def _good(store: Store, digest: str, at: Instant) -> list[tuple[str, Instant]]:
-    found = store.approvals(digest, after=at - APPROVED_SECONDS * _SECOND, until=at)
+    found = store.approvals(digest, after=at - APPROVED_SECONDS * SECOND, until=at)
     latest = dict(found)  # who approves again approves for longer
     return sorted(latest.items(), key=lambda item: (item[1], item[0]))
 
@@ -56,5 +55,5 @@ def _document(approved_by: str, approved_at: Instant) -> Document:
     return {
         "approved_by": approved_by,
         "approved_at": format_instant(approved_at),
-        "expires_at": format_instant(approved_at + APPROVED_SECONDS * _SECOND),
+        "expires_at": format_instant(approved_at + APPROVED_SECONDS * SECOND),
     }

@@ -1,11 +1,11 @@
 """What must hold before an order or a lift is given, and what a lift would bring back."""
 
 from ingest.codec import credentials, limits
-from lineage.core.authority.elements import split_key
 from lineage.core.authority.orders import Order
 from lineage.core.authority.rule import ALIVE, State, judge_all
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Event, Fact
+from lineage.core.model.keys import split_key
 from lineage.core.revocation.receipt import receipt_of
 from lineage.store.reading.reader import Reader
 

@@ -5,11 +5,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lineage.core.authority.chain import Chain, Hop, action_gaps, chain_of, chain_of_action
-from lineage.core.authority.elements import ELEMENT_KINDS, cite, key_of, split_key, stated
+from lineage.core.authority.elements import cite, stated
 from lineage.core.authority.findings import Finding, action_findings, chain_findings
 from lineage.core.authority.rule import Because, Gap, State, Verdict, gaps, judge, judge_all
 from lineage.core.authority.world import World
+from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Fact, document
+from lineage.core.model.keys import ELEMENT_KINDS, key_of, split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.reach import Reach
 
@@ -227,3 +229,15 @@ def fact_document(fact: Fact) -> Document:
 def listing(items: list[Document], *, total: int | None, following: str | None = None) -> Document:
     """A list that says whether it is whole (DESIGN section 8)."""
     return {"items": items, "total": total, "complete": following is None, "next": following}
+
+
+def split_of(of: str) -> tuple[str, str]:
+    """The kind and the id of ``KIND:ID``, split at the first colon.
+
+    Raises:
+        RefusedError: It is not of that form.
+    """
+    kind, id_ = split_key(of)
+    if not id_:
+        raise RefusedError(f"{of!r} is not KIND:ID, such as token:t1 or principal:agent:planner")
+    return kind, id_

@@ -18,12 +18,11 @@ from prometheus_client.registry import Collector
 
 from lineage import __version__
 from lineage.core.model.records import Outcomes
-from lineage.core.model.times import Instant
+from lineage.core.model.times import SECOND, Instant
 from lineage.serve.processes.health_server import Health
 
 # A batch of one record takes milliseconds; one of 50,000 on a busy database, seconds.
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_MICROSECONDS: Final = 1_000_000
 
 Place = tuple[str, int]  # topic and partition
 
@@ -143,10 +142,10 @@ class Metrics:
     def _moments(self) -> Iterator[Metric]:
         """What is not there before it is known: a zero would be a lie."""
         if self._recorded_at is not None:
-            age = max(0, self._clock() - self._recorded_at) / _MICROSECONDS
+            age = max(0, self._clock() - self._recorded_at) / SECOND
             yield GaugeMetricFamily("delegraph_position_age_seconds", _AGE, value=age)
         if self._committed_at is not None:
-            at = self._committed_at / _MICROSECONDS
+            at = self._committed_at / SECOND
             yield GaugeMetricFamily("delegraph_last_commit_timestamp_seconds", _COMMIT, value=at)
 
 

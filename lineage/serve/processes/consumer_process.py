@@ -17,6 +17,7 @@ from ingest.log.sqlite_log import SqliteLog
 from ingest.projector import project
 from lineage.core.model.errors import IntegrityError, UnavailableError
 from lineage.core.model.records import Batch, Outcomes
+from lineage.plumbing.backoff import Backoff
 from lineage.serve.config.limits import ConnectionLimits
 from lineage.serve.config.wiring import Settings, opened_service
 from lineage.serve.documents.core_documents import Document
@@ -108,7 +109,7 @@ def _follow(service: Service, progress: Callable[[int], None], stopped: threadin
 
 def _poll(log: Log, service: Service, keeper: "_Keeper", stopped: threading.Event) -> None:
     """Follow an embedded log, which has nobody to say that something came."""
-    wait, asked = _POLL_SECONDS, "store"
+    backoff, asked = Backoff(2 * _POLL_SECONDS, _LONGEST_WAIT_SECONDS), "store"
     keeper.assigned(log.ends())
     while not stopped.is_set():
         keeper.turned()
@@ -120,8 +121,9 @@ def _poll(log: Log, service: Service, keeper: "_Keeper", stopped: threading.Even
             positions = service.store.positions()
             keeper.lag({place: max(0, end - positions.get(place, 0)) for place, end in ends.items()})
             wait = _POLL_SECONDS
+            backoff.reset()
         except UnavailableError as fault:
-            wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+            wait = backoff.next_seconds()
             logger.warning("%s; trying again in %.1f s", fault, wait)
             keeper.fault(asked, wait)
         stopped.wait(wait)

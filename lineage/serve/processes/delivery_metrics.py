@@ -14,12 +14,11 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from lineage import __version__
-from lineage.core.model.times import Instant
+from lineage.core.model.times import SECOND, Instant
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.health_server import Health
 
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_MICROSECONDS: Final = 1_000_000
 _OUTCOMES: Final = ("enforced", "rejected", "failed")
 
 
@@ -51,7 +50,7 @@ class DeliveryMetrics:
     def turned(self, seconds: float) -> None:
         """A turn has ended well: all there was is written and fed."""
         self._turns.observe(seconds)
-        self._turned_at.set(self._clock() / _MICROSECONDS)
+        self._turned_at.set(self._clock() / SECOND)
         self._health.lag_known(True)
         self._health.answered()
 

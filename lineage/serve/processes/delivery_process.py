@@ -13,6 +13,7 @@ from lineage.core.model.errors import DelegraphError, FencedError, RefusedError,
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
 from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.plumbing.backoff import Backoff
 from lineage.serve.config.wiring import Settings, now, opened_store
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.health_server import Health, Serving
@@ -140,13 +141,14 @@ class Delivery:
 
     def run(self, stopped: threading.Event, metrics: "DeliveryMetrics | None" = None) -> None:
         """Deliver until stopped; what is away is waited for, longer each time."""
-        wait = _TURN_SECONDS
+        backoff = Backoff(2 * _TURN_SECONDS, _LONGEST_WAIT_SECONDS)
         while not stopped.is_set():
             began = time.monotonic()
             try:
                 self.turn()
                 seconds = time.monotonic() - began
                 wait = max(0.0, _TURN_SECONDS - seconds)
+                backoff.reset()
                 if metrics is not None:
                     metrics.turned(seconds)
             except FencedError as fault:
@@ -155,7 +157,7 @@ class Delivery:
                 if metrics is not None:
                     metrics.fenced()
             except UnavailableError as fault:
-                wait = min(max(wait, _TURN_SECONDS) * 2, _LONGEST_WAIT_SECONDS)
+                wait = backoff.next_seconds()
                 logger.warning("%s; trying again in %.1f s", fault, wait)
                 if metrics is not None:
                     metrics.fault()

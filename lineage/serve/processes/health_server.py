@@ -5,7 +5,6 @@ it answers while the loop is busy. Answers that tell of events are only given on
 """
 
 import asyncio
-import ipaddress
 import json
 import logging
 import socket
@@ -23,6 +22,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from lineage.core.model.errors import DelegraphError, RefusedError, UnavailableError
+from lineage.plumbing.addresses import is_loopback
 from lineage.plumbing.problem_documents import MEDIA_TYPE
 from lineage.serve.config.limits import ConnectionLimits
 from lineage.serve.server.connection_metrics import ConnectionCollector
@@ -130,7 +130,7 @@ class Serving:
             raise RefusedError(f"cannot listen on {address}: {said}; name another with DELEGRAPH_LISTEN") from error
         bound = self._socket.getsockname()
         self.host, self.port = str(bound[0]), int(bound[1])
-        self.is_loopback = ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
+        self.is_loopback = is_loopback(self.host)
         limits = limits or ConnectionLimits()
         connections = Connections(fitting(replace(limits, connections=min(limits.connections, CONNECTIONS))))
         registry = CollectorRegistry()
@@ -272,5 +272,5 @@ def _is_asked_here(scope: Mapping[str, Any]) -> bool:
     host = dict(scope["headers"]).get(b"host", b"localhost").decode("latin-1")
     with suppress(ValueError):
         name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+        return is_loopback(name)
     return False

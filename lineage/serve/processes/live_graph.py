@@ -13,17 +13,16 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final
 
-from lineage.core.authority.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.authority.rule import judge, judge_name
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError, UnavailableError
 from lineage.core.model.events import Event, digest
+from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.model.records import Batch
 from lineage.core.model.times import Instant, format_instant, parse_instant
 from lineage.core.model.trust import TrustTable
 from lineage.plumbing.gc_pause import collector_spared
-from lineage.serve.documents.core_documents import Document, chain_answer, status_answer
-from lineage.serve.queries.service import split_of
+from lineage.serve.documents.core_documents import Document, chain_answer, split_of, status_answer
 from lineage.store.store import Store
 
 # What was last compared with the store so long ago may lack an order that others have projected since: it is no answer.

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Final, TypeVar
 
 from lineage.core.model.errors import UnavailableError
+from lineage.plumbing.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -27,14 +28,14 @@ def opened_in_time(opening: Callable[[], AbstractContextManager[T]], stopped: th
 
 
 def _opened(opening: Callable[[], AbstractContextManager[T]], stopped: threading.Event, held: ExitStack) -> T:
-    wait = _SHORTEST_WAIT_SECONDS
+    backoff = Backoff(_SHORTEST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
     while True:
         try:
             return held.enter_context(opening())
         except UnavailableError as fault:
             if not fault.retriable:
                 raise
+            wait = backoff.next_seconds()
             logger.warning("%s; trying again in %.1f s", fault, wait)
             if stopped.wait(wait):
                 raise
-            wait = min(wait * 2, _LONGEST_WAIT_SECONDS)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from lineage.core.authority.chain import Chain, chain_of, wielder
-from lineage.core.authority.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.authority.findings import (
     Finding,
     action_findings,
@@ -30,6 +29,7 @@ from lineage.core.model.events import (
     document,
     fact_order,
 )
+from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.model.references import Role, about, listed
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import authorised

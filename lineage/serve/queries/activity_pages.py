@@ -8,10 +8,11 @@ fewer facts mention are in ``looking``.
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final, NamedTuple, TypeVar
 
-from lineage.core.authority.elements import key_of, stated
+from lineage.core.authority.elements import stated
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import ActionPerformed, DecisionMade, Fact
+from lineage.core.model.keys import key_of
 from lineage.core.model.records import TOPICS
 from lineage.core.model.references import Role
 from lineage.core.model.times import Instant

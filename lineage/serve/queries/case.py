@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from lineage.core.authority.elements import ELEMENT_KINDS, in_order, key_of
+from lineage.core.authority.elements import in_order
+from lineage.core.model.keys import ELEMENT_KINDS, key_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries import activity, activity_pages

@@ -4,10 +4,10 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from lineage.core.authority.chain import wielder
-from lineage.core.authority.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.authority.rule import judge_all
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
+from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, instant, verdict_document
 from lineage.serve.queries.graph_layout import Layout, Place, layout

@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from typing import Final
 
-from lineage.core.authority.elements import key_of
 from lineage.core.authority.orders import far_apart
 from lineage.core.authority.rule import ALIVE, judge_all
 from lineage.core.authority.world import World
 from lineage.core.model.events import Target
+from lineage.core.model.keys import key_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.plan_details import (
     HOUR,

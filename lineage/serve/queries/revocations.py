@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final
 
-from lineage.core.authority.elements import split_key
 from lineage.core.authority.orders import Order
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError, TooManyError
 from lineage.core.model.events import Fact, canonical_json, digest
-from lineage.core.model.times import Instant, format_instant
+from lineage.core.model.keys import split_key
+from lineage.core.model.times import SECOND, Instant, format_instant
 from lineage.core.revocation.closure import Closure, Ended, Judged, Tally, Use, close, ended_of, in_force_at, uses_under
 from lineage.core.revocation.receipt import Line, orders_of, receipt_of
 from lineage.serve.cache.revocation_cache import KEPT, NOTHING, Ends, Gathering, KeptEnds, Stale, Watch, mended
@@ -29,8 +29,6 @@ from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import PART, Reader
 
 PAGE: Final = 100  # revocations that are listed at once, each with its verdict, if nothing else is said
-
-_MICROSECONDS: Final = 1_000_000
 
 
 # The receipt
@@ -361,7 +359,7 @@ def _judged_again(reader: Reader, ends: Ends, at: Instant) -> Iterator[Judged]:
 
 def closure_document(found: Closure) -> Document:
     """A verdict, but for how far it goes."""
-    seconds = None if found.enforced_at is None else (found.enforced_at - found.ordered_at) / _MICROSECONDS
+    seconds = None if found.enforced_at is None else (found.enforced_at - found.ordered_at) / SECOND
     return {
         "revocation": found.revocation,
         "verdict": str(found.verdict),

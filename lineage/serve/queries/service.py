@@ -14,7 +14,6 @@ from ingest.codec import credentials, limits
 from ingest.log.port import Log, entry_of
 from ingest.projector import project
 from ingest.sources.file_import import Intake
-from lineage.core.authority.elements import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.authority.orders import Order
 from lineage.core.authority.rule import judge, judge_all, judge_name
 from lineage.core.authority.world import World
@@ -27,6 +26,7 @@ from lineage.core.model.events import (
     RevocationOrdered,
     Target,
 )
+from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import TrustTable, may_lift
 from lineage.core.revocation.reach import Proposal, Reach, reach_of
@@ -546,18 +546,6 @@ class Service:
         project(log, self.store, self.trust.table)
         recorded = self.store.facts_at([position.number]).get(position.number)
         return Fact(event, event.occurred_at) if recorded is None else recorded  # None: a duplicate of a claimed order
-
-
-def split_of(of: str) -> tuple[str, str]:
-    """The kind and the id of ``KIND:ID``, split at the first colon.
-
-    Raises:
-        RefusedError: It is not of that form.
-    """
-    kind, id_ = split_key(of)
-    if not id_:
-        raise RefusedError(f"{of!r} is not KIND:ID, such as token:t1 or principal:agent:planner")
-    return kind, id_
 
 
 def _differing(order: RevocationOrdered, request: OrderRequest, *, plan_digest: str | None = None) -> list[str]:

@@ -1,7 +1,6 @@
 """``delegraph serve``: opens what is served, says who may, and runs uvicorn until stopped."""
 
 import getpass
-import ipaddress
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from fastapi import APIRouter
 
 from lineage.core.model.errors import RefusedError
 from lineage.deliver.http.callers import Authentication
+from lineage.plumbing.addresses import is_loopback
 from lineage.serve.config.http_settings import DEFAULT_LISTEN, HttpSettings
 from lineage.serve.http.asgi.app import create_app
 from lineage.serve.http.auth.authentication import authenticating
@@ -113,7 +113,7 @@ def bound(listen: str, *, loopback_only: bool) -> Iterator[socket.socket]:
     host, port = address_of(listen)
     try:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        if loopback_only and not ipaddress.ip_address(str(place[0]).partition("%")[0]).is_loopback:
+        if loopback_only and not is_loopback(str(place[0])):
             raise RefusedError(
                 f"nobody could sign in at {listen}: without an issuer delegraph serves on loopback only, "
                 f"such as {DEFAULT_LISTEN}; configure one with DELEGRAPH_HTTP_ISSUER"

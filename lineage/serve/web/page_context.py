@@ -4,10 +4,10 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 from uuid import uuid4
 
-from lineage.core.authority.elements import ELEMENT_KINDS, key_of
+from lineage.core.model.keys import ELEMENT_KINDS, key_of
 from lineage.core.model.times import format_instant, parse_instant
+from lineage.core.model.vocabulary import REASONS
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.http.api.order_endpoints import REASONS
 from lineage.serve.queries.graph_view import MOST
 from lineage.serve.text import render_lists, render_revocations
 from lineage.serve.web import glossary, linked_text, view_models

@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from lineage.core.authority.elements import split_key
 from lineage.core.authority.rule import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import TooManyError
@@ -27,6 +26,7 @@ from lineage.core.model.events import (
     RevocationLifted,
     RevocationOrdered,
 )
+from lineage.core.model.keys import split_key
 from lineage.core.model.records import ORDERS, Position
 from lineage.core.model.references import Role, about, mentions
 from lineage.core.model.times import Instant

@@ -16,9 +16,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from lineage.core.authority.elements import ELEMENT_KINDS
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import Event
+from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.core.model.records import Batch, Outcomes, Readable, Unreadable
 from lineage.core.model.references import Role, mentions, subject_of
 from lineage.store.database.dialects import add, add_missing, takes_turns, wait_for_turn

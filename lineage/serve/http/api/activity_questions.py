@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection
 from typing import Final
 
-from lineage.core.authority.elements import ELEMENT_KINDS, NAME_KINDS
 from lineage.core.model.errors import RefusedError
+from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import Site

@@ -6,8 +6,6 @@ recorded since then is told first, or that it is too much.
 """
 
 import asyncio
-import base64
-import binascii
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +15,7 @@ from typing import Any, Final
 from lineage.core.model.errors import DelegraphError, UnavailableError
 from lineage.core.model.records import Position
 from lineage.core.model.references import about
+from lineage.plumbing.opaque_tokens import seal, unseal
 from lineage.serve.documents.core_documents import fact_document
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.query import ParameterError
@@ -172,7 +171,7 @@ def id_of(places: Places) -> str:
         {('decisions', 0): 7}
     """
     said = json.dumps([[*place, end] for place, end in sorted(places.items())], separators=(",", ":"))
-    return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
+    return seal(said)
 
 
 def places_of(said: str) -> Places:
@@ -182,9 +181,9 @@ def places_of(said: str) -> Places:
         ParameterError: It is no id of an event of the tail.
     """
     try:
-        raw = json.loads(base64.b64decode(said + "=" * (-len(said) % 4), altchars=b"-_", validate=True))
+        raw = json.loads(unseal(said))
         places = {(str(topic), partition): end for topic, partition, end in raw}
-    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ParameterError("Last-Event-ID", "is no id of an event of this tail") from error
     numbers = [number for (_, partition), end in places.items() for number in (partition, end)]
     if not all(type(number) is int and 0 <= number < _LARGEST for number in numbers):

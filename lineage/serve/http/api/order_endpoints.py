@@ -9,6 +9,7 @@ from typing import Final
 
 from lineage.core.model.errors import OtherOrderError
 from lineage.core.model.events import Target
+from lineage.core.model.vocabulary import ACKNOWLEDGEMENT_OUTCOMES, MODES, REASONS, TARGET_KINDS
 from lineage.deliver.http.callers import Caller
 from lineage.serve.commands import acknowledgements as acknowledging
 from lineage.serve.commands import approvals
@@ -16,16 +17,10 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.error_responses import KeyReusedError, NotFoundError
 from lineage.serve.http.core.json_body import Fields
-from lineage.serve.http.core.query import MODES, ParameterError, usable_id
+from lineage.serve.http.core.query import ParameterError, usable_id
 from lineage.serve.queries.service import OrderRequest
 
-REASONS: Final = (
-    *("compromise", "credential_leak", "key_compromise", "offboarding", "role_change", "task_completed"),
-    *("policy_violation", "risk_elevated", "user_request", "inactivity", "superseded", "admin", "test", "other"),
-)
-TARGETS: Final = ("principal", "workload", "session", "client", "delegation", "token")
 FIELDS: Final = ("target", "mode", "cascade", "reason", "issued_before", "note", "plan_digest", "unseen")
-OUTCOMES: Final = ("enforced", "rejected")
 _KEY_CHARACTERS: Final = 255
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 
@@ -51,7 +46,7 @@ def order(site: Site, caller: Caller, body: Document, *, key: str | None = None)
     if digest is not None and not _DIGEST.fullmatch(digest):
         raise ParameterError("plan_digest", "is no digest of a plan, which has 64 hexadecimal digits")
     request = OrderRequest(
-        target=Target(target.choice("kind", TARGETS), target.id("id")),
+        target=Target(target.choice("kind", TARGET_KINDS), target.id("id")),
         reason=said.choice("reason", REASONS),
         ordered_by=caller.name,
         mode=said.choice("mode", MODES, default=MODES[0]),
@@ -135,7 +130,7 @@ def acknowledge(site: Site, caller: Caller, revocation: str, body: Document) -> 
             site.service,
             revocation,
             receiver=caller.name,
-            outcome=said.choice("outcome", OUTCOMES),
+            outcome=said.choice("outcome", ACKNOWLEDGEMENT_OUTCOMES),
             token=said.id("token") if said.states("token") else None,
             note=said.text("note"),
         )

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
-from lineage.core.authority.elements import ELEMENT_KINDS, NAME_KINDS
 from lineage.core.model.events import Target
+from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
+from lineage.core.model.vocabulary import MODES
 from lineage.core.revocation.reach import Proposal
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document, listing
@@ -13,7 +14,7 @@ from lineage.serve.http.api.overview_questions import OVERVIEW
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import ACTION, HOW, OF, STALE, TIMES, UNSEEN
-from lineage.serve.http.core.query import MODES, ParameterError, Query, kind_and_id, usable_id
+from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import Question
 
 STATED: Final = ELEMENT_KINDS | NAME_KINDS  # what has a state, and what an order can be aimed at

@@ -1,6 +1,5 @@
 """What the server says of itself: whether it lives, whether it is ready, its metrics; and the live tail."""
 
-import ipaddress
 import logging
 
 from fastapi import APIRouter
@@ -9,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from lineage.core.model.errors import UnavailableError
 from lineage.deliver.http.callers import require
+from lineage.plumbing.addresses import is_loopback
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.api.live_tail import Tail
 from lineage.serve.http.core.app_context import Site
@@ -65,6 +65,6 @@ def _asked_here(request: Request) -> bool:
     if any(name in request.headers for name in ("forwarded", "x-forwarded-for", "via")):
         return False
     try:
-        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+        return request.client is not None and is_loopback(request.client.host)
     except ValueError:
         return False

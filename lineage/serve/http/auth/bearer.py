@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 
 from ingest.codec import credentials, limits
 from lineage.core.model.errors import NotAtOnceError
-from lineage.core.model.times import Instant
+from lineage.core.model.times import SECOND, Instant
 from lineage.deliver.http.callers import BadTokenError, Caller, Role, UnauthenticatedError
 from lineage.serve.config.http_settings import HttpSettings
 from lineage.serve.http.auth.jwks import IssuerKeys
@@ -27,7 +27,6 @@ _MOST_SOURCES: Final = 256
 # A signature that was verified is taken for so long, of so many tokens: to verify one costs a tenth of an answer.
 _VERIFIED_SECONDS: Final = 60
 _VERIFIED: Final = 4_096
-_SECOND: Final = 1_000_000
 _NO_MOMENT: Final = 1 << 53  # seconds; what is larger no clock says
 
 
@@ -55,7 +54,7 @@ class Bearers:
             return known[0]
         caller, ends_at = self._verify(token.strip())
         with self._lock:
-            self._verified[digest] = caller, min(ends_at, now + _VERIFIED_SECONDS * _SECOND)
+            self._verified[digest] = caller, min(ends_at, now + _VERIFIED_SECONDS * SECOND)
             if len(self._verified) > _VERIFIED:
                 self._verified.popitem(last=False)
         return caller
@@ -100,7 +99,7 @@ class Bearers:
             sources=tuple(_words(_at(claims, self._settings.sources_claim))[:_MOST_SOURCES]),
             by_token=True,
         )
-        return caller, int((claims["exp"] + self._settings.leeway_seconds) * _SECOND)
+        return caller, int((claims["exp"] + self._settings.leeway_seconds) * SECOND)
 
     def _claims(self, token: str) -> Mapping[str, Any]:
         if len(token) > _LARGEST_TOKEN:
@@ -141,7 +140,7 @@ class Bearers:
         return claims
 
     def _refuse_time(self, claims: Mapping[str, Any]) -> None:
-        now, leeway = self._clock() / _SECOND, self._settings.leeway_seconds
+        now, leeway = self._clock() / SECOND, self._settings.leeway_seconds
         if not _is_moment(claims["exp"]) or claims["exp"] + leeway <= now:
             raise BadTokenError("the token has expired")
         for name in ("nbf", "iat"):

@@ -13,13 +13,12 @@ from fastapi import APIRouter
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import RedirectResponse, Response
 
-from lineage.core.model.times import Instant
+from lineage.core.model.times import SECOND, Instant
 from lineage.deliver.http.callers import Caller, Role, UnauthenticatedError
 from lineage.serve.http.auth.csrf import refuse_forgery
 
 LINK_SECONDS: Final = 15 * 60
 SESSION_SECONDS: Final = 12 * 60 * 60  # a shift
-_SECOND: Final = 1_000_000
 EVERY_ROLE: Final = frozenset(Role)
 
 
@@ -40,7 +39,7 @@ class SigningIn:
         self._tls = tls
         self.cookie: Final = f"__Host-delegraph-{port}" if tls else f"delegraph-{port}"
         self.token: Final = secrets.token_urlsafe(32)
-        self._link: tuple[bytes, Instant] | None = (_digest(self.token), clock() + LINK_SECONDS * _SECOND)
+        self._link: tuple[bytes, Instant] | None = (_digest(self.token), clock() + LINK_SECONDS * SECOND)
         self._session: tuple[bytes, Instant] | None = None
         self._lock = threading.Lock()
 
@@ -57,7 +56,7 @@ class SigningIn:
                 )
             self._link = None
             session = secrets.token_urlsafe(32)
-            self._session = (_digest(session), self._clock() + SESSION_SECONDS * _SECOND)
+            self._session = (_digest(session), self._clock() + SESSION_SECONDS * SECOND)
             return session
 
     def authenticate(self, connection: HTTPConnection) -> Caller:

@@ -1,11 +1,10 @@
 """Pages of lists: an opaque cursor says behind which item to go on."""
 
-import base64
-import binascii
 import hashlib
 from typing import Any, Final
 
 from lineage.core.model.events import canonical_json
+from lineage.plumbing.opaque_tokens import seal, unseal
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.query import ParameterError, Query
@@ -20,7 +19,7 @@ def cursor(question: str, value: str) -> str:
         >>> value_of("search", cursor("search", "token:t1"))
         'token:t1'
     """
-    return base64.urlsafe_b64encode(f"{question}{_BETWEEN}{value}".encode()).decode().rstrip("=")
+    return seal(f"{question}{_BETWEEN}{value}")
 
 
 def value_of(question: str, said: str) -> str:
@@ -30,8 +29,8 @@ def value_of(question: str, said: str) -> str:
         ParameterError: It is none of that list.
     """
     try:
-        raw = base64.b64decode(said + "=" * (-len(said) % 4), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
+        raw = unseal(said)
+    except ValueError:
         raw = ""
     of, between, value = raw.partition(_BETWEEN)
     if of != question or not between:

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from lineage.serve.http.core.query import MODES, Parameter
+from lineage.core.model.vocabulary import MODES
+from lineage.serve.http.core.query import Parameter
 from lineage.serve.queries.revocations import PAGE
 
 _TIME: Final = {"type": "string", "format": "date-time"}

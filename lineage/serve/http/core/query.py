@@ -8,11 +8,10 @@ from starlette.datastructures import QueryParams
 from ingest.codec import limits
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import Instant, parse_instant
-from lineage.serve.queries.service import split_of
+from lineage.serve.documents.core_documents import split_of
 
 _LONGEST_OF: Final = 1_024  # characters; an id has at most 512 bytes, and a kind a few
 _DIGITS: Final = 9  # of a number
-MODES: Final = ("revoke", "suspend")
 _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
 
 

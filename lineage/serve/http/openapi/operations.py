@@ -2,12 +2,11 @@
 
 from typing import Any, Final
 
+from lineage.core.model.vocabulary import ACKNOWLEDGEMENT_OUTCOMES, MODES, REASONS, TARGET_KINDS
 from lineage.deliver.http.callers import Role
 from lineage.serve.commands import submission_policy
-from lineage.serve.http.api.order_endpoints import OUTCOMES, REASONS, TARGETS
 from lineage.serve.http.auth.csrf import HEADER
 from lineage.serve.http.core.parameters import PLAN, REVOCATION, TIMES
-from lineage.serve.http.core.query import MODES
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.http.openapi.fragments import (
     ALWAYS,
@@ -36,7 +35,7 @@ _ID: Final = {"type": "string", "minLength": 1, "maxLength": 512}
 _NOTE: Final = {"type": "string", "maxLength": 4_096}
 _ORDER: Final = fields(
     {
-        "target": fields({"kind": {"type": "string", "enum": list(TARGETS)}, "id": _ID}, required=("kind", "id")),
+        "target": fields({"kind": {"type": "string", "enum": list(TARGET_KINDS)}, "id": _ID}, required=("kind", "id")),
         "mode": {"type": "string", "enum": list(MODES), "default": MODES[0]},
         "cascade": {"type": "boolean", "default": True},
         "reason": {"type": "string", "enum": list(REASONS)},
@@ -53,7 +52,8 @@ _ORDER: Final = fields(
 )
 _LIFT: Final = fields({"note": _NOTE})
 _ACKNOWLEDGEMENT: Final = fields(
-    {"outcome": {"type": "string", "enum": list(OUTCOMES)}, "token": _ID, "note": _NOTE}, required=("outcome",)
+    {"outcome": {"type": "string", "enum": list(ACKNOWLEDGEMENT_OUTCOMES)}, "token": _ID, "note": _NOTE},
+    required=("outcome",),
 )
 _READY: Final = fields(
     {"status": {"const": "ready"}, "log": {"enum": ["there", "away"]}, "as_of": ref("AsOf")},

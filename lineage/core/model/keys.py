@@ -1,0 +1,23 @@
+"""Keys: the kind and the id of a thing as one string, ``KIND:ID``."""
+
+from typing import Final
+
+ELEMENT_KINDS: Final = frozenset({"token", "delegation"})
+NAME_KINDS: Final = frozenset({"principal", "workload", "session", "client"})
+
+
+def key_of(kind: str, id_: str) -> str:
+    """The key of a thing. Principals and workloads share one namespace, so both get the prefix ``principal``."""
+    return f"principal:{id_}" if kind == "workload" else f"{kind}:{id_}"
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """The kind and the id of a key, split at the first colon."""
+    kind, _, id_ = key.partition(":")
+    return kind, id_
+
+
+def by_id(key: str) -> tuple[str, str]:
+    """The sort key of receipts and verdicts: by id, then by kind."""
+    kind, _, id_ = key.partition(":")
+    return id_, kind

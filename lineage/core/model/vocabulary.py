@@ -1,0 +1,27 @@
+"""The closed sets of words of the wire contract, in the order in which people read them.
+
+``tests/test_vocabulary.py`` holds each of them to the enumeration in the newest schema.
+"""
+
+from typing import Final
+
+REASONS: Final = (
+    "compromise",
+    "credential_leak",
+    "key_compromise",
+    "offboarding",
+    "role_change",
+    "task_completed",
+    "policy_violation",
+    "risk_elevated",
+    "user_request",
+    "inactivity",
+    "superseded",
+    "admin",
+    "test",
+    "other",
+)
+MODES: Final = ("revoke", "suspend")
+TARGET_KINDS: Final = ("principal", "workload", "session", "client", "delegation", "token")
+ACKNOWLEDGEMENT_OUTCOMES: Final = ("enforced", "rejected")
+ACTION_OUTCOMES: Final = ("succeeded", "failed", "denied")

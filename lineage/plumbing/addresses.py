@@ -1,0 +1,19 @@
+"""Host names and network addresses."""
+
+import ipaddress
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, whatever a name server says.
+
+    Args:
+        host: A name or an address; an IPv6 address with or without brackets and zone.
+
+    Examples:
+        >>> [is_loopback(host) for host in ("localhost", "127.0.0.2", "[::1]", "example.com")]
+        [True, True, True, False]
+    """
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]").partition("%")[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
