@@ -5,6 +5,7 @@ What is read:
 - JSON lines, one record a line; blank lines are not read.
 - JSON documents, one after the other, on one line or many: an object is a record, an array is a list of
   records, and so is ``{"Records": [...]}``, the form in which CloudTrail delivers its files.
+- traces in protobuf (OTLP), one export request or as the Collector writes them.
 - ``{"title": ..., "event": {...}}``, as in AWS's documentation: the record is the inner object.
 
 Memory: one record and two blocks, whatever the size of the file. A record may have 16 MiB; a larger one is
@@ -16,7 +17,17 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final, NamedTuple, NoReturn, cast
 
-from ingest.sources.adapters.json_documents import BLOCK_BYTES, RECORD_BYTES, SPACE, Cut, cut, is_document, too_large
+from ingest.codec.credentials import handle
+from ingest.sources.adapters import otlp_protobuf
+from ingest.sources.adapters.json_documents import (
+    BLOCK_BYTES,
+    RECORD_BYTES,
+    SPACE,
+    Cut,
+    cut,
+    is_document,
+    too_large,
+)
 from ingest.sources.gzip_reader import MAGIC, BrokenGzipError, Gzipped
 from lineage.core.model.errors import BadRecordError
 
@@ -63,6 +74,9 @@ def read_records(stream: BinaryIO) -> Iterator[RawRecord]:
         if reader.peek(3)[:3] == _BYTE_ORDER_MARK:
             reader.read(3)
         head = first_bytes(reader)
+        if otlp_protobuf.begins(head):
+            yield from _exported(reader)
+            return
         first = _record(1, Cut(head.lstrip(SPACE).partition(b"\n")[0]))
         if is_document(head, first_line_is_whole=first.fault is None):
             numbered = enumerate(cut(reader), start=1)
@@ -73,6 +87,18 @@ def read_records(stream: BinaryIO) -> Iterator[RawRecord]:
                 yield _record(position, piece)
     except BrokenGzipError as error:
         yield _record(position + 1, Cut(b"", "broken-gzip", f"the file ends here: {error}"))
+
+
+def _exported(reader: io.BufferedReader) -> Iterator[RawRecord]:
+    """Traces in protobuf, as the JSON that they might have been."""
+    for position, (raw, fault) in enumerate(otlp_protobuf.requests(reader, RECORD_BYTES), start=1):
+        try:
+            if fault is not None:
+                raise fault
+            value = otlp_protobuf.decoded(raw)
+            yield RawRecord(position, json.dumps(value, separators=(",", ":")).encode(), value)
+        except BadRecordError as error:  # names and values cannot be told apart in it, so that nothing of it is kept
+            yield RawRecord(position, json.dumps({"bytes": len(raw), "digest": handle(raw)}).encode(), None, error)
 
 
 def parse(raw: bytes) -> Any:

@@ -1,0 +1,193 @@
+"""Traces of agents: OpenTelemetry's GenAI spans, and OpenInference's. docs/foreign-logs.md has the table.
+
+A span knows no credential: everything here is the application's own word. Spans are exported children first, and in
+any number of batches, so that a span says by itself only what is its own; whose work it was is an event of its own
+that comes once the spans above it are known.
+
+What is remembered of a span is whom it names and what stands above it; never its messages. Pure.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from ingest.sources.adapters.kit import Document, Format, Memory, Record, Source, Translation, skipped, stated
+from ingest.sources.adapters.otlp_protobuf import BEGINNING
+from ingest.sources.adapters.otlp_spans import Span, span_of, spans_in
+from ingest.sources.adapters.parties import Mention, party_of, registered
+
+# Topics of the memory: spans by id; the spans of a trace that wait for those above them; traces with news, and with
+# a root; hand-offs, by the span below which both agents run and the name of the second.
+_SPANS, _WAITING, _NEWS, _ROOTS, _HANDOFFS = "span", "waiting", "news", "root", "hand-off"
+_MOST_WAITING: Final = 10_000
+_DEEPEST: Final = 10_000
+
+
+class _Path(NamedTuple):
+    """A span and those above it, as they are remembered; ``whole`` if that is up to the root."""
+
+    spans: list[tuple[str, dict[str, Any]]]
+    whole: bool
+
+    def first(self, field: str) -> Any:
+        """What the nearest span says that says it."""
+        return next((known[field] for _, known in self.spans if field in known), None)
+
+    def above(self, field: str, *, other_than: Any = None) -> tuple[str | None, dict[str, Any]]:
+        """The nearest span above this one that says something else than that."""
+        upwards = self.spans[1:]
+        return next(((id_, known) for id_, known in upwards if known.get(field) not in (None, other_than)), (None, {}))
+
+
+def _translate(record: Record, source: Source, memory: Memory) -> Translation:
+    span = span_of(record.value)
+    _remember(span, memory)
+    said = Mention(span.id, span.at)
+    events = [
+        registered(source, _agent(source, name), "agent", said, name)
+        for name in dict.fromkeys((span.agent, *(span.handoff or ())))
+        if name is not None
+    ]
+    if span.person is not None:
+        events.append(registered(source, _person(source, span.person), "human", said, span.person))
+    if span.is_tool:
+        called = {"tool": span.tool, "params_digest": span.params_digest}
+        events.append(_action(source, "call", said, span.outcome, **called))
+    return Translation(events=tuple(events)) if events else skipped(span.other)
+
+
+def _remember(span: Span, memory: Memory) -> None:
+    known = stated(
+        above=span.parent,
+        at=span.at,
+        agent=span.agent,
+        tool=span.outcome if span.is_tool else None,
+        handoff=list(span.handoff) if span.handoff else None,
+        person=span.person,
+        session=span.session,
+        conversation=span.conversation,
+    )
+    memory.put(_SPANS, span.id, known)
+    memory.put(_NEWS, span.trace, 1)
+    if span.parent is None:
+        memory.put(_ROOTS, span.trace, 1)
+    waiting = memory.get(_WAITING, span.trace, [])
+    if known.keys() & {"agent", "tool", "handoff"} and span.id not in waiting and len(waiting) < _MOST_WAITING:
+        memory.put(_WAITING, span.trace, [*waiting, span.id])
+
+
+def _settle(source: Source, memory: Memory, *, end: bool) -> Iterable[Translation]:
+    """Say whose work the spans of a trace were, once its root is there or no more is coming for now."""
+    for trace, _ in memory.entries(_NEWS):
+        if not end and not memory.get(_ROOTS, trace):
+            continue
+        memory.drop(_NEWS, trace)
+        paths = [_path(memory, id_) for id_ in memory.drop(_WAITING, trace) or []]
+        paths = [path for path in paths if path.spans]
+        still = [path for path in paths if not _hand_over(path, memory)]
+        for path in paths:
+            events = _explained(path, source, memory)
+            if events:
+                yield Translation(events=tuple(events))
+            elif not path.whole and path not in still:
+                still.append(path)
+        if still:
+            memory.put(_WAITING, trace, [path.spans[0][0] for path in still])
+
+
+def _path(memory: Memory, id_: str | None) -> _Path:
+    spans: list[tuple[str, dict[str, Any]]] = []
+    while id_ is not None and len(spans) < _DEEPEST:
+        known = memory.get(_SPANS, id_)
+        if known is None:
+            return _Path(spans, whole=False)
+        spans.append((id_, known))
+        id_ = known.get("above")
+    return _Path(spans, whole=True)
+
+
+def _hand_over(path: _Path, memory: Memory) -> bool:
+    """Remember a hand-off where the agent who takes over will look for it; False: it is not known yet who gave it."""
+    id_, known = path.spans[0]
+    if "handoff" not in known:
+        return True
+    from_, to = known["handoff"]
+    giver, giving = path.above("agent")
+    if giving.get("agent") != from_:
+        return path.whole
+    key = f"{id_.partition('/')[0]}/{giving.get('above', '')}/{to}"
+    found, known_already = [known["at"], giver, from_], memory.get(_HANDOFFS, key, [])
+    if found not in known_already:
+        memory.put(_HANDOFFS, key, sorted([*known_already, found]))
+    return True
+
+
+def _explained(path: _Path, source: Source, memory: Memory) -> list[Document]:
+    id_, known = path.spans[0]
+    if "tool" in known:
+        agent, named = path.above("agent")
+        caller, _ = path.above("tool")
+        person, session = path.first("person"), path.first("session") or path.first("conversation")
+        if agent is None and not (path.whole and person):
+            return []
+        said = stated(
+            actor=_agent(source, named["agent"]) if agent else None,
+            delegation=source.id(agent) if agent else None,
+            on_behalf_of=None if agent else _person(source, person),
+            session=source.id(session) if session else None,
+            parent_action=source.id(caller) if caller else None,
+        )
+        return [_action(source, "by", Mention(id_, known["at"]), known["tool"], **said)]
+    if "agent" not in known:
+        return []
+    delegator, parent = _delegator(path, source, memory)
+    if delegator is None:
+        return []
+    said = {"delegation": source.id(id_), "delegator": delegator, "delegatee": _agent(source, known["agent"])}
+    parents = [source.id(parent)] if parent else []
+    return [source.event("delegation.granted", f"{id_}/grant", known["at"], **_trace(id_), **said, parents=parents)]
+
+
+def _delegator(path: _Path, source: Source, memory: Memory) -> tuple[str | None, str | None]:
+    """Who set an agent to work, and by which grant of their own: whoever handed over, else the nearest agent above.
+
+    The agent whose run is below another of the same name is that one: client and server both tell of the call.
+    """
+    id_, known = path.spans[0]
+    key = f"{id_.partition('/')[0]}/{known.get('above', '')}/{known['agent']}"
+    handed = [found for found in memory.get(_HANDOFFS, key, []) if found[0] <= known["at"]]
+    if handed:
+        return _agent(source, handed[-1][2]), handed[-1][1]
+    above, agent = path.above("agent", other_than=known["agent"])
+    if above is not None:
+        return _agent(source, agent["agent"]), above
+    person = path.first("person")
+    return (_person(source, person), None) if person and path.whole else (None, None)
+
+
+def _action(source: Source, part: str, said: Mention, outcome: str, **body: Any) -> Document:
+    body |= {"action": source.id(said.id), "operation": "execute_tool", "outcome": outcome}
+    return source.event("action.performed", f"{said.id}/{part}", said.at, **_trace(said.id), **body)
+
+
+def _trace(id_: str) -> dict[str, str]:
+    trace, _, span = id_.partition("/")
+    return {"txn": trace, "traceparent": f"00-{trace}-{span}-01"}
+
+
+def _agent(source: Source, name: str) -> str:
+    return party_of(source, "agent", name)
+
+
+def _person(source: Source, name: str) -> str:
+    return party_of(source, "user", name)
+
+
+FORMAT: Final = Format(
+    name="otlp",
+    marks=lambda value: "traceId" in value and "spanId" in value and "startTimeUnixNano" in value,
+    signs=re.compile(rb'"resourceSpans"\s*:|"startTimeUnixNano"\s*:|\A(?s:.{4})?' + BEGINNING.pattern, re.DOTALL),
+    translate=_translate,
+    settle=_settle,
+    unwrap=spans_in,
+)

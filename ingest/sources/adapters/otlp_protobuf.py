@@ -1,0 +1,161 @@
+"""OTLP in protobuf, as exporters post it to ``/v1/traces`` and the Collector writes it: the same object as in JSON.
+
+Only what the adapter reads is decoded; any other field is passed over, as protobuf means it. It is written out here
+because the messages are few and never change, and a library for them would be an extra of every installation. Pure.
+
+Source: opentelemetry/proto/trace/v1/trace.proto; https://protobuf.dev/programming-guides/encoding/
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from lineage.core.model.errors import BadRecordError
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_FIXED: Final = {_FIXED64: 8, _FIXED32: 4}
+_VARINT_BITS: Final = 64
+_SIZE_BYTES: Final = 4  # of the size in front of each request in a file of the Collector
+_DEEPEST: Final = 16  # a value may hold values
+# How an export request begins: resource spans, a resource, an attribute, its key.
+_LENGTH: Final = rb"[\x80-\xff]{0,4}[\x01-\x7f]"
+BEGINNING: Final = re.compile(
+    rb"\x0a" + _LENGTH + rb"\x0a" + _LENGTH + rb"\x0a" + _LENGTH + rb"\x0a[\x01-\x7f][a-z][a-z0-9_]*\.[a-z]", re.DOTALL
+)
+
+
+class _Field(NamedTuple):
+    name: str
+    kind: str  # text, hex, number, boolean, or a message of _MESSAGES
+    repeated: bool = False
+
+
+_MESSAGES: Final[dict[str, dict[int, _Field]]] = {
+    "request": {1: _Field("resourceSpans", "resource spans", repeated=True)},
+    "resource spans": {2: _Field("scopeSpans", "scope spans", repeated=True)},
+    "scope spans": {2: _Field("spans", "span", repeated=True)},
+    "span": {
+        1: _Field("traceId", "hex"),
+        2: _Field("spanId", "hex"),
+        4: _Field("parentSpanId", "hex"),
+        5: _Field("name", "text"),
+        7: _Field("startTimeUnixNano", "number"),
+        8: _Field("endTimeUnixNano", "number"),
+        9: _Field("attributes", "attribute", repeated=True),
+        15: _Field("status", "status"),
+    },
+    "status": {2: _Field("message", "text"), 3: _Field("code", "number")},
+    "attribute": {1: _Field("key", "text"), 2: _Field("value", "value")},
+    "value": {
+        1: _Field("stringValue", "text"),
+        2: _Field("boolValue", "boolean"),
+        3: _Field("intValue", "number"),
+        5: _Field("arrayValue", "values"),
+        6: _Field("kvlistValue", "attributes"),
+    },
+    "values": {1: _Field("values", "value", repeated=True)},
+    "attributes": {1: _Field("values", "attribute", repeated=True)},
+}
+
+
+def begins(head: bytes) -> bool:
+    """Whether a file or a body that begins so holds export requests in protobuf."""
+    return BEGINNING.match(head) is not None or BEGINNING.match(head, _SIZE_BYTES) is not None
+
+
+def requests(reader: io.BufferedReader, most_bytes: int) -> Iterator[tuple[bytes, BadRecordError | None]]:
+    """The export requests of a file: one, or as the Collector writes them, each behind its size.
+
+    One that is larger than that, or is cut off, comes with its fault, and as much of it as there is.
+    """
+    if BEGINNING.match(reader.peek(_SIZE_BYTES)) is not None:
+        raw = reader.read(most_bytes + 1)
+        yield raw, _too_large(most_bytes) if len(raw) > most_bytes else None
+        return
+    while head := reader.read(_SIZE_BYTES):
+        size = int.from_bytes(head, "big")
+        if size > most_bytes:
+            yield b"", _too_large(most_bytes)
+            return
+        raw = reader.read(size)
+        short = len(head) < _SIZE_BYTES or len(raw) < size
+        yield raw, BadRecordError("truncated", "the file ends within it") if short else None
+
+
+def _too_large(most_bytes: int) -> BadRecordError:
+    return BadRecordError("too-large", f"it has more than {most_bytes} bytes; let the exporter send smaller batches")
+
+
+def decoded(raw: bytes) -> dict[str, Any]:
+    """An export request as it is in OTLP/JSON.
+
+    Raises:
+        BadRecordError: ``protobuf``: it is none, or it is cut off.
+    """
+    return _message(raw, "request", _DEEPEST)
+
+
+def _message(raw: bytes, kind: str, depth: int) -> dict[str, Any]:
+    if not depth:
+        raise BadRecordError("protobuf", "its values are nested too deeply")
+    fields, found = _MESSAGES[kind], dict[str, Any]()
+    for number, wire, value in _fields(raw):
+        field = fields.get(number)
+        if field is None:
+            continue
+        if (wire == _BYTES) != (field.kind not in {"number", "boolean"}):
+            raise BadRecordError("protobuf", f"field {number} of a {kind} has another type than {field.kind}")
+        read = _value(value, field.kind, depth)
+        if field.repeated:
+            found.setdefault(field.name, []).append(read)
+        else:
+            found[field.name] = read  # of several the last one counts
+    return found
+
+
+def _value(value: Any, kind: str, depth: int) -> Any:
+    match kind:
+        case "text":
+            return value.decode(errors="replace")
+        case "hex":
+            return value.hex()
+        case "number":
+            return value
+        case "boolean":
+            return bool(value)
+    return _message(value, kind, depth - 1)
+
+
+def _fields(raw: bytes) -> Iterator[tuple[int, int, Any]]:
+    """Number, wire type and value of each field: a whole number, or bytes."""
+    at = 0
+    while at < len(raw):
+        tag, at = _varint(raw, at)
+        number, wire = tag >> 3, tag & 7
+        if wire == _VARINT:
+            value, at = _varint(raw, at)
+            yield number, wire, value
+            continue
+        if wire == _BYTES:
+            size, at = _varint(raw, at)
+        elif wire in _FIXED:
+            size = _FIXED[wire]
+        else:
+            raise BadRecordError("protobuf", f"wire type {wire} at byte {at} is none that OTLP has")
+        taken = raw[at : at + size]
+        if len(taken) < size:
+            raise BadRecordError("protobuf", f"it ends within field {number}, {size - len(taken)} bytes short")
+        at += size
+        yield number, wire, taken if wire == _BYTES else int.from_bytes(taken, "little")
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(raw) and shift < _VARINT_BITS:
+        byte = raw[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:  # noqa: PLR2004
+            return value, at
+    raise BadRecordError("protobuf", f"a number at byte {at} does not end")

@@ -1,0 +1,157 @@
+"""Spans in OTLP: what each says of agents, tools and people, in the words of the instrumentations.
+
+Two vocabularies are read: OpenTelemetry's semantic conventions for GenAI (``gen_ai.*``) and OpenInference's. Only a
+span that is said to be an agent's own names an agent: one instrumentation stamps a name of its own on all others. Pure.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from ingest.codec.params_digest import digest_of
+from ingest.sources.adapters.kit import BadRecordError, member, text
+from ingest.sources.adapters.raw_records import parse
+from lineage.core.model.times import LATEST, format_instant
+
+_PERSON: Final = ("enduser.id", "user.id")
+_ARGUMENTS: Final = ("gen_ai.tool.call.arguments", "input.value")
+_MODEL_CALLS: Final = frozenset({"chat", "text_completion", "generate_content", "embeddings", "LLM", "EMBEDDING"})
+_FAILED: Final = (2, "STATUS_CODE_ERROR")
+_IN_HAND_OFF: Final = re.compile(r"hand-?off to (?P<to>.+)", re.IGNORECASE)
+_HEXADECIMAL: Final = re.compile(r"(?:[0-9a-f]{16}){1,2}")
+_VALUES: Final = ("stringValue", "intValue", "boolValue", "doubleValue")
+
+
+class Span(NamedTuple):
+    """What is kept of a span.
+
+    Attributes:
+        id: ``<trace id>/<span id>``, in small hexadecimal letters.
+        parent: The same of the span above it; None: it is the root of its trace.
+        at: When it began.
+        agent: Whose run it is.
+        is_tool: Whether it is the call of a tool.
+        tool: The name of that tool.
+        handoff: From which agent to which it hands over.
+        person: For whom the application works.
+        session: Of the person with the application.
+        conversation: With one agent, where the application names no session.
+        outcome: Of the call of a tool: succeeded or failed.
+        params_digest: Of the arguments of a tool.
+        other: Why it gives no event, if nothing of the above is in it.
+    """
+
+    id: str
+    parent: str | None
+    at: str
+    agent: str | None = None
+    is_tool: bool = False
+    tool: str | None = None
+    handoff: tuple[str, str] | None = None
+    person: str | None = None
+    session: str | None = None
+    conversation: str | None = None
+    outcome: str = "succeeded"
+    params_digest: str | None = None
+    other: str = "no-agent-work"
+
+    @property
+    def trace(self) -> str:
+        """The id of its trace."""
+        return self.id.partition("/")[0]
+
+
+def spans_in(value: Mapping[str, Any]) -> Iterator[dict[str, Any]] | None:
+    """The spans in an export request (``resourceSpans``); None: it is none."""
+    return _spans(value["resourceSpans"]) if isinstance(value.get("resourceSpans"), list) else None
+
+
+def span_of(value: Mapping[str, Any]) -> Span:
+    """What a span says.
+
+    Raises:
+        BadRecordError: ``missing-field`` or ``bad-time``: it has no ids or no time that can be read.
+    """
+    trace, own, above = _hex(value, "traceId"), _hex(value, "spanId"), _hex(value, "parentSpanId")
+    if trace is None or own is None:
+        raise BadRecordError("missing-field", "traceId or spanId is not hexadecimal")
+    said = attributes(value)
+    operation, kind = said.get("gen_ai.operation.name"), said.get("openinference.span.kind")
+    handoff = _handoff(said, kind, text(value, "name") or "")
+    is_tool = handoff is None and (operation == "execute_tool" or (kind == "TOOL" and "tool.name" in said))
+    agent = said.get("gen_ai.agent.name") if operation == "invoke_agent" else None
+    return Span(
+        id=f"{trace}/{own}",
+        parent=f"{trace}/{above}" if above else None,
+        at=_moment(value),
+        agent=agent or (said.get("agent.name") if kind == "AGENT" else None),
+        is_tool=is_tool,
+        tool=said.get("gen_ai.tool.name") or said.get("tool.name") if is_tool else None,
+        handoff=handoff,
+        person=_first(said, _PERSON),
+        session=said.get("session.id"),
+        conversation=said.get("gen_ai.conversation.id"),
+        outcome="failed" if member(value, "status", "code") in _FAILED or "error.type" in said else "succeeded",
+        params_digest=_digest(_first(said, _ARGUMENTS)) if is_tool else None,
+        other="model-call" if {operation, kind} & _MODEL_CALLS else "no-agent-work",
+    )
+
+
+def attributes(value: Any) -> dict[str, str]:
+    """The attributes of a span that have a simple value, as text."""
+    found: dict[str, str] = {}
+    listed = member(value, "attributes")
+    for item in listed if isinstance(listed, list) else []:
+        name, said = text(item, "key"), member(item, "value")
+        simple = next((said[kind] for kind in _VALUES if kind in said), None) if isinstance(said, Mapping) else None
+        if name is not None and simple is not None and simple != "":
+            found[name] = str(simple)
+    return found
+
+
+def _spans(resources: list[Any]) -> Iterator[dict[str, Any]]:
+    for resource_spans in resources:
+        for name in ("scopeSpans", "instrumentationLibrarySpans"):
+            scopes = member(resource_spans, name)
+            for scope in scopes if isinstance(scopes, list) else []:
+                spans = member(scope, "spans")
+                yield from spans if isinstance(spans, list) else []
+
+
+def _handoff(said: Mapping[str, str], kind: str | None, name: str) -> tuple[str, str] | None:
+    """Two spellings: attributes of their own; or, in OpenInference, a tool without a name that says it in its own."""
+    if from_ := said.get("gen_ai.handoff.from_agent"):
+        to = said.get("gen_ai.handoff.to_agent")
+        return (from_, to) if to else None
+    match = _IN_HAND_OFF.fullmatch(name)
+    if kind == "TOOL" and "tool.name" not in said and match and "input.value" in said:
+        return said["input.value"], said.get("output.value", match["to"])
+    return None
+
+
+def _hex(value: Mapping[str, Any], name: str) -> str | None:
+    found = (text(value, name) or "").lower()
+    return found if _HEXADECIMAL.fullmatch(found) and found.strip("0") else None
+
+
+def _moment(value: Mapping[str, Any]) -> str:
+    nanoseconds = value.get("startTimeUnixNano")
+    if isinstance(nanoseconds, str) and nanoseconds.isascii() and nanoseconds.isdigit():
+        nanoseconds = int(nanoseconds[:32])
+    if type(nanoseconds) is not int or not 0 < nanoseconds // 1_000 <= LATEST:
+        raise BadRecordError("bad-time", "startTimeUnixNano is no number of nanoseconds within the years 1970 to 9999")
+    return format_instant(nanoseconds // 1_000)
+
+
+def _first(said: Mapping[str, str], names: tuple[str, ...]) -> str | None:
+    return next((said[name] for name in names if name in said), None)
+
+
+def _digest(arguments: str | None) -> str | None:
+    """The digest of a tool's arguments: of the JSON that they are, however it is spaced."""
+    if arguments is None:
+        return None
+    try:
+        return digest_of(parse(arguments.encode(errors="surrogatepass")))
+    except BadRecordError:
+        return digest_of(arguments)
