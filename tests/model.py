@@ -111,7 +111,8 @@ def who(
         Section 4: "The chain of an action is that of its *authority*: the first granted of its token, its
         delegation, its decision's token, its decision's delegation. An ``actor`` of the action (else of its
         decision) who is not in the chain stands last, ``asserted``. With nothing granted, the chain is
-        ``on_behalf_of``, then the actor (each of the action, else of its decision), ``asserted``". "An
+        ``on_behalf_of``, then the ``prior_actors``, root to leaf, then the actor (each of the action, else of its
+        decision), ``asserted``". "An
         asserted root, and whatever is named and nobody granted, is a gap." "'As known then', for an action,
         is ``known_at`` = the action's own ``recorded_at``."
     """
@@ -127,6 +128,7 @@ def who(
         hops, tokens, delegations = chain_of(view, authority)
     else:
         hops += says(told, "on_behalf_of", "asserted") or says(decided, "on_behalf_of", "asserted")
+        hops += says(told, "prior_actors", "asserted") or says(decided, "prior_actors", "asserted")
     for actor in says(told, "actor", "asserted") or says(decided, "actor", "asserted"):
         if authority not in view["elements"] or not stands(view, actor["principal"], hops):
             hops = [*hops, actor]

@@ -18,6 +18,12 @@ from lineage.core.revocation.reach import Proposal, reach_of
 CASES = json.loads((Path(__file__).parent / "cases" / "rule.json").read_text(encoding="utf-8"))
 
 
+def facts_of(case: dict[str, Any]) -> list[Fact]:
+    """The facts of a case, each recorded when it occurred."""
+    events = [codec.decode_line(json.dumps(fact).encode()) for fact in case["facts"]]
+    return [Fact(event, event.occurred_at) for event in events]
+
+
 def answer(world: World, question: dict[str, Any]) -> dict[str, Any]:
     """What the core says to a question, with everything that a question can expect."""
     at = parse_instant(question.get("at", "2026-11-01T23:00:00Z"))
@@ -52,11 +58,19 @@ def answer(world: World, question: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("order", ["as listed", "reversed"])
 def test_the_rule_gives_the_answers_of_the_case(case: dict[str, Any], order: str):
     """Every question of a case gets its answer, whichever way round the facts come."""
-    events = [codec.decode_line(json.dumps(fact).encode()) for fact in case["facts"]]
-    facts = [Fact(event, event.occurred_at) for event in events]
+    facts = facts_of(case)
     world = World(facts if order == "as listed" else facts[::-1])
 
     for question in case["questions"]:
         expected = {key: value for key, value in question.items() if key not in {"ask", "of", "action", "at"}}
         said = answer(world, question)
         assert expected == {key: said[key] for key in expected}, question
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
+def test_a_case_is_a_mismatch_only_if_it_says_so(case: dict[str, Any]):
+    """The name of a case says whether one of its chains does not fit together."""
+    world = World(facts_of(case))
+    chains = [answer(world, question) for question in case["questions"] if question["ask"] in ("chain", "who")]
+
+    assert ("chain-mismatch" in case["case"]) == any(said["mismatch"] for said in chains)

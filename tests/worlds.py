@@ -221,8 +221,8 @@ def decided(pool: Pool) -> Event:
             delegation=(0.4, lambda: pool.rng.choice([*pool.delegations, "d-ghost"])),
             actor=(0.4, pool.principal),
             on_behalf_of=(0.4, pool.principal),
+            prior_actors=(0.3, lambda: pool.some(pool.principals, 3)),
             context=(0.1, lambda: {"ip": "192.0.2.1"}),
-            prior_actors=(0.1, lambda: pool.some(pool.principals, 2)),
             required_scopes=(0.1, lambda: ["mail.read"]),
         ),
     }
@@ -240,7 +240,7 @@ def performed(pool: Pool) -> Event:
             decision=(0.5, lambda: pool.rng.choice([*pool.decisions, "q-ghost"])),
             actor=(0.4, pool.principal),
             on_behalf_of=(0.35, pool.principal),
-            prior_actors=(0.1, lambda: pool.some(pool.principals, 2)),
+            prior_actors=(0.3, lambda: pool.some(pool.principals, 3)),
             workload=(0.1, pool.principal),
             session=(0.1, lambda: pool.rng.choice(pool.sessions)),
             tool=(0.1, lambda: "mail"),

@@ -103,12 +103,21 @@ def chain_of(world: World, key: str) -> Chain:
 
 
 def chain_of_action(world: World, action: str) -> Chain:
-    """The chain of an action: that of its authority, and last whoever acted without standing in it."""
+    """The chain of an action: that of its authority, and last an actor who does not stand in it.
+
+    With nothing granted it is what the action, else its decision, asserts: on whose behalf it was done, the prior
+    actors, root to leaf, and the actor.
+    """
     authority = world.authority(action)
     actor = world.action_field(action, "actor")
     if authority is None or not world.graph.granted(authority):
-        behalf = world.action_field(action, "on_behalf_of")
-        return Chain(hops=_collapse(world, [_asserted(said) for said in (behalf, actor) if said]))
+        behalf, prior = (world.action_field(action, field) for field in ("on_behalf_of", "prior_actors"))
+        hops = [_asserted(behalf)] if behalf else []
+        hops += (
+            [Hop(principal, "asserted", prior.fact.event.source, None) for principal in prior.value] if prior else []
+        )
+        hops += [_asserted(actor)] if actor else []
+        return Chain(hops=_collapse(world, hops))
     chain = chain_of(world, authority)
     if actor is None or _among(world, _asserted(actor), chain.hops):
         return chain
