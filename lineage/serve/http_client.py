@@ -202,7 +202,7 @@ class Client:
             key: What makes a repetition one order; None: one of its own.
 
         Raises:
-            DriftError: It would kill more.
+            DriftError: It is another order than that of the plan, or would kill more.
             OtherOrderError: Another order was given with this key.
         """
         kind, _, id_ = target.partition(":") if isinstance(target, str) else (target["kind"], "", target["id"])
@@ -300,7 +300,7 @@ def fault_of(response: httpx.Response) -> DelegraphError:
     except (ValueError, KeyError, TypeError):
         return UnavailableError(f"{response.url.host} answers {response.status_code}, and it is not delegraph")
     if word == "drifted":
-        return DriftError(detail, document.get("unlisted", []))
+        return DriftError(detail, document.get("unlisted", []), document.get("differs"))
     if word == "not-found":
         return MissingError(detail)
     return _FAULTS.get(word, RefusedError)(detail)

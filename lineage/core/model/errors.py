@@ -7,7 +7,7 @@ DelegraphError
 ├── RefusedError              what was asked for is wrong or not allowed; the message names the remedy
 │   ├── OtherOrderError       the id is that of another order
 │   └── TooManyError          more hangs on it than may be looked at here
-├── DriftError                an order would kill what the plan did not list
+├── DriftError                an order is another than its plan's, or would kill what the plan does not list
 ├── UnavailableError          the log or the store is away; the only fault worth retrying
 │   ├── AbsentError           it does not come by itself: somebody has to make it, or to name another
 │   └── NotAtOnceError        there is no answer without waiting; ask again where one may wait
@@ -15,7 +15,7 @@ DelegraphError
     └── FencedError           another consumer has moved the position; nothing was written
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class DelegraphError(Exception):
@@ -60,16 +60,25 @@ class TooManyError(RefusedError):
 
 
 class DriftError(DelegraphError):
-    """An order would kill elements that its plan does not list.
+    """An order is another than that of its plan, or would kill elements that the plan does not list.
 
     Attributes:
-        unlisted: ``KIND:ID`` of each of them, sorted.
+        unlisted: ``KIND:ID`` of each element that the plan does not list, sorted.
+        differs: The terms in which the order is another, by name, each with what the ``plan`` and the ``order`` say.
     """
 
-    def __init__(self, message: str, unlisted: Sequence[str]) -> None:
-        """Keep what was not listed beside the message."""
+    def __init__(
+        self, message: str, unlisted: Sequence[str], differs: Mapping[str, Mapping[str, object]] | None = None
+    ) -> None:
+        """Keep the difference beside the message."""
         super().__init__(message)
         self.unlisted = tuple(unlisted)
+        self.differs = dict(differs or {})
+
+    @property
+    def difference(self) -> dict[str, object]:
+        """The difference as documents show it: ``unlisted``, and ``differs`` if the terms are others."""
+        return {"unlisted": list(self.unlisted), **({"differs": self.differs} if self.differs else {})}
 
 
 class UnavailableError(DelegraphError):

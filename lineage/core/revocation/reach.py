@@ -6,7 +6,7 @@ at the instant asked about, not history.
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -93,6 +93,20 @@ class Reach:
     def plan_digest(self) -> str:
         """The SHA-256, in hexadecimal, of the plan's canonical JSON (RFC 8785)."""
         return hashlib.sha256(canonical_json(self.plan)).hexdigest()
+
+
+def differences(plan: Mapping[str, Any], order: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The terms (target, mode, ``issued_before``, ``cascade``) in which two plans differ, with what each says.
+
+    Args:
+        plan: The plan that was looked at.
+        order: That of the order which is to be given.
+    """
+    return {
+        name: {"plan": plan[name], "order": said}
+        for name, said in order.items()
+        if name != "kills" and plan[name] != said
+    }
 
 
 def reach_of(world: World, proposal: Proposal) -> Reach:

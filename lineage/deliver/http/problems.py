@@ -29,7 +29,7 @@ RETRY_AFTER_SECONDS: Final = 5  # an embedded store is locked for moments, a bro
 _FAULTS: Final[tuple[tuple[type[DelegraphError], HTTPStatus, str, str], ...]] = (
     (UnauthenticatedError, HTTPStatus.UNAUTHORIZED, "unauthenticated", "Who asks is not known"),
     (ForbiddenError, HTTPStatus.FORBIDDEN, "forbidden", "The caller may not do that"),
-    (DriftError, HTTPStatus.CONFLICT, "drifted", "The order would kill what the plan does not list"),
+    (DriftError, HTTPStatus.CONFLICT, "drifted", "The order is not that of the plan"),
     (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The log or the store is away"),
     (FencedError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The log or the store is away"),
     (IntegrityError, HTTPStatus.SERVICE_UNAVAILABLE, "integrity", "What is stored contradicts itself or the log"),
@@ -57,7 +57,7 @@ def problem(
 def problem_of(fault: DelegraphError) -> JSONResponse:
     """A fault as a response."""
     _, status, word, title = next((found for found in _FAULTS if isinstance(fault, found[0])), _FAULTS[-1])
-    more = {"unlisted": list(fault.unlisted)} if isinstance(fault, DriftError) else {}
+    more = fault.difference if isinstance(fault, DriftError) else {}
     return problem(status, word, title, str(fault), headers=_headers(fault, status), **more)
 
 

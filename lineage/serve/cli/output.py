@@ -120,7 +120,7 @@ def faults_as_exit_codes(*, as_json: bool) -> Iterator[None]:
         sys.stdout.flush()
     except DelegraphError as fault:
         if as_json and isinstance(fault, DriftError):
-            difference = {"error": "drifted", "unlisted": list(fault.unlisted)}
+            difference = {"error": "drifted", **fault.difference}
             click.echo(json.dumps(difference, ensure_ascii=False, separators=(",", ":")))
         _fail(fault)
     except BrokenPipeError:  # the reader of the output has gone
@@ -135,6 +135,9 @@ def faults_as_exit_codes(*, as_json: bool) -> Iterator[None]:
 def _fail(fault: DelegraphError) -> NoReturn:
     click.echo(f"delegraph: {printable(str(fault))}", err=True)
     if isinstance(fault, DriftError):
+        for name, said in fault.differs.items():
+            plan, order = (json.dumps(said[whose], ensure_ascii=False) for whose in ("plan", "order"))
+            click.echo(f"  {name}: {printable(plan)} in the plan, {printable(order)} in the order", err=True)
         for key in fault.unlisted:
             click.echo(f"  not in the plan: {printable(key)}", err=True)
     sys.exit(exit_code(fault))

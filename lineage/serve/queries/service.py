@@ -29,7 +29,7 @@ from lineage.core.model.events import (
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import TrustTable, may_lift
-from lineage.core.revocation.reach import Proposal, Reach, reach_of
+from lineage.core.revocation.reach import Proposal, Reach, differences, reach_of
 from lineage.core.revocation.receipt import orders_of
 from lineage.serve.cache.loader import Loading, Worlds, as_of
 from lineage.serve.cache.question_cache import Keeping
@@ -287,7 +287,8 @@ class Service:
         The same order again, under an id of its own, is not given twice: what it ended is looked at anew.
 
         Raises:
-            DriftError: It would kill what the plan with the given digest does not list.
+            DriftError: It has another target, mode, ``cascade`` or ``issued_before`` than the plan with the given
+                digest, or would kill what that does not list.
             RefusedError: It would kill more than ``max_kills``, lacks a second person, or may not be given.
         """
         began = time.monotonic()
@@ -356,7 +357,7 @@ class Service:
     def _approver(self, reader: Reader, request: OrderRequest, reach: Reach, at: Instant) -> str | None:
         """Who has approved the plan that is ordered by; None: nobody, or it is the plan of another order."""
         plan = None if request.plan_digest is None else self.store.plan(request.plan_digest)
-        if plan is None or any(plan[name] != said for name, said in reach.plan.items() if name != "kills"):
+        if plan is None or differences(plan, reach.plan):
             return None
         return approver_of(self.store, reader, str(request.plan_digest), by=request.ordered_by, at=at)
 
@@ -438,16 +439,27 @@ class Service:
                 more = self.face.without_plan.format(most=request.max_kills, digest=reach.plan_digest)
                 raise RefusedError(f"the order would kill {len(kills):,} elements, more than {more}")
             return
+        if request.plan_digest == reach.plan_digest:
+            return
+        now = f"nothing was ordered. The plan as of now is {reach.plan_digest}"
         plan = self.store.plan(request.plan_digest)
-        listed: set[str] = set()
-        if plan is not None:
-            listed |= {f"token:{id_}" for id_ in plan["kills"]["tokens"]}
-            listed |= {f"delegation:{id_}" for id_ in plan["kills"]["delegations"]}
-        if unlisted := sorted(kills - listed):
-            what = "has drifted" if plan is not None else "is not kept here, so that it lists nothing"
+        if plan is None:
             raise DriftError(
-                f"the plan {request.plan_digest} {what}: the order would kill {len(unlisted):,} more; nothing was "
-                f"ordered. The plan as of now is {reach.plan_digest}",
+                f"the plan {request.plan_digest} is not kept here, so that it lists nothing: the order would kill "
+                f"{len(kills):,} more; {now}",
+                sorted(kills),
+            )
+        listed = {f"token:{id_}" for id_ in plan["kills"]["tokens"]}
+        listed |= {f"delegation:{id_}" for id_ in plan["kills"]["delegations"]}
+        unlisted = sorted(kills - listed)
+        if differs := differences(plan, reach.plan):
+            what = " and ".join(differs)
+            raise DriftError(
+                f"the plan {request.plan_digest} is that of an order with another {what}; {now}", unlisted, differs
+            )
+        if unlisted:
+            raise DriftError(
+                f"the plan {request.plan_digest} has drifted: the order would kill {len(unlisted):,} more; {now}",
                 unlisted,
             )
 

@@ -65,7 +65,7 @@ def ordering(site: Site) -> Callable[[Request], Awaitable[Response]]:
         try:
             document = await site.workers.run(orders.order, site, caller, _order(form, kind, id_), key=form.get("key"))
         except DriftError as fault:
-            drift = {"detail": str(fault), "unlisted": list(fault.unlisted)}
+            drift = {"detail": str(fault), "unlisted": list(fault.unlisted), "differs": fault.differs}
             return await _again(site, request, caller, form, {"drift": drift}, HTTPStatus.CONFLICT)
         except ParameterError as fault:
             return await _again(site, request, caller, form, {"fault": str(fault)}, HTTPStatus.BAD_REQUEST)

@@ -36,7 +36,8 @@ def order(site: Site, caller: Caller, body: Document, *, key: str | None = None)
             the id of the order is made of it.
 
     Raises:
-        DriftError: It would kill what the plan with the given digest does not list.
+        DriftError: It is another order than that of the plan with the given digest, or would kill what that does not
+            list.
         KeyReusedError: Another order was given with this key.
         NotFoundError: No fact names the target, and that is not said to be meant (``unseen``).
     """

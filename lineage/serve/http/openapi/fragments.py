@@ -27,8 +27,8 @@ _PROBLEMS: Final = {
     "404": "No fact names it; of a stream or a list: the caller has none of that name.",
     "406": "It is not served in that form.",
     "408": "The body did not come in time; the connection is closed.",
-    "409": "It does not go with what there is: an order would kill what the plan does not list (`unlisted` names it), "
-    "or a receiver has a stream already.",
+    "409": "It does not go with what there is: an order is another than its plan's (`differs`) or would kill what the "
+    "plan does not list (`unlisted`), or a receiver has a stream already.",
     "413": "The body is too large.",
     "414": "The URL is too long; ask for less at once.",
     "415": "The body is of another media type.",

@@ -102,8 +102,8 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     "give_order": {
         "operationId": "give_order",
         "summary": "Order a revocation or a suspension",
-        "description": f"{roles_of([Role.RESPONDER])} With the digest of a plan it is refused if it would kill what "
-        "the plan does not list.",
+        "description": f"{roles_of([Role.RESPONDER])} With the digest of a plan it is refused if it is another order "
+        "than that of the plan, or would kill what the plan does not list.",
         "tags": ["writes"],
         "parameters": [_KEY, _FORGERY],
         "requestBody": body(_ORDER),

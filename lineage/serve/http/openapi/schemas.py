@@ -552,6 +552,7 @@ class Problem(TypedDict):
     parameter: NotRequired[str]
     id: NotRequired[str]
     unlisted: NotRequired[list[str]]
+    differs: NotRequired[dict[str, Any]]
 
 
 _Node = TypedDict("_Node", {"from": str | None, "to": str | None})
