@@ -697,7 +697,8 @@ def test_a_lift_says_what_it_changes_and_what_it_cannot():
 
     assert "LIFTED: rev-1 (1 order) at 2026-11-02T10:40:00Z by human:dana." in on_token
     assert (
-        "Without effect: a token or a delegation is revoked for good - token:https://idp.example#mailer-1" in on_token
+        "Without effect: revoked for good, or the trust file does not let this source lift it "
+        "- token:https://idp.example#mailer-1" in on_token
     )
     assert "but new authority may be issued" not in on_token
     assert "what it revoked stays dead, but new authority may be issued." in on_name
