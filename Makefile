@@ -30,7 +30,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check fmt jars browser screenshots examples docs stack stack-down story soak bench bench-full wheel lock clean
+.PHONY: help setup demo test lint types check fmt jars browser screenshots examples reference docs stack stack-down story soak bench bench-full wheel lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ screenshots: browser ## a picture of every page of the demo incident into build/
 
 examples: setup ## hold the conversation of the HTTP API's examples anew, and write down what is answered now
 	$(RUN) tests.conversations
+
+reference: setup ## write the pages of docs/ that are generated from the code
+	$(RUN) docs.site $(ARGS)
 
 docs: $(DOCS)/.ready ## build the documentation site into build/site (read it: python3 -m http.server -d build/site)
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --strict

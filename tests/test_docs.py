@@ -35,7 +35,15 @@ from lineage.serve.http.api.questions import QUESTIONS
 ROOT = Path(__file__).parents[1]
 MANUAL = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 DECISIONS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
-PAGES = (*MANUAL, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "docs" / "adr" / "README.md", *DECISIONS)
+REFERENCE = sorted((ROOT / "docs" / "reference").glob("*.md"))
+PAGES = (
+    *MANUAL,
+    *REFERENCE,
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "docs" / "adr" / "README.md",
+    *DECISIONS,
+)
 
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BEFORE = re.compile(r"^<!-- before: (.*?) -->$", re.MULTILINE)
@@ -365,9 +373,9 @@ def test_every_decision_is_in_the_list():
     titles = [page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ") for page in DECISIONS]
 
     assert len(DECISIONS) == len({page.name[:4] for page in DECISIONS})
-    assert [(page.name[:4], page.name, title) for page, title in zip(DECISIONS, titles, strict=True)] == [
+    assert [(page.name[:4], page.name, title) for page, title in zip(DECISIONS, titles, strict=True)] == sorted(
         (number, name, f"{number}: {title}") for number, name, title in listed
-    ]
+    )
 
 
 @pytest.mark.parametrize(

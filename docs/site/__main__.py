@@ -1,0 +1,33 @@
+"""Writes the generated pages: ``python -m docs.site`` all of them, with names only those."""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+DOCS: Final = Path(__file__).parents[1]
+# Page -> the module that makes it, with a function `reference`.
+GENERATED: Final = {
+    "events.md": "ingest.codec.event_reference",
+    "reference/commands.md": "docs.site.commands",
+    "reference/http.md": "docs.site.http_api",
+    "reference/python.md": "docs.site.python_api",
+}
+
+
+def reference_of(page: str) -> str:
+    """What a generated page has to say."""
+    make: Callable[[], str] = import_module(GENERATED[page]).reference
+    return make()
+
+
+def main() -> None:
+    """Write the pages that were named, or all."""
+    for page in sys.argv[1:] or GENERATED:
+        (DOCS / page).write_text(reference_of(page), encoding="utf-8")
+        sys.stdout.write(f"docs/{page}\n")
+
+
+if __name__ == "__main__":
+    main()
