@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -113,9 +114,11 @@ class Desk:
         log.close()
 
 
-def invoke(*words: str, stdin: bytes | None = None) -> Result:
+def invoke(*words: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> Result:
     quiet = {name: None for name in os.environ if name.startswith("DELEGRAPH_") or name.endswith("_COLOR")}
-    return CliRunner(env=quiet).invoke(main, words, input=stdin, catch_exceptions=False, prog_name="delegraph")
+    return CliRunner(env=quiet | dict(env or {})).invoke(
+        main, words, input=stdin, catch_exceptions=False, prog_name="delegraph"
+    )
 
 
 def process(*words: str, stdin: bytes = b"", **options: Any) -> subprocess.CompletedProcess[bytes]:

@@ -5,10 +5,9 @@ an adapter that says why. What is appended is durable before the next part of th
 nothing, and reading the same file again appends only duplicates.
 """
 
-import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +17,9 @@ from ingest.codec import api as codec
 from ingest.log.port import Entry, Log, entry_of
 from ingest.projector import unreadable
 from ingest.sources import adapters as foreign
-from ingest.sources.adapters.raw_records import RawRecord
+from ingest.sources.foreign_import import ForeignLog, Keeper, Read
 from ingest.sources.gzip_reader import BrokenGzipError
+from ingest.sources.named import NamedSource, source_of_format
 from lineage.core.model.errors import BadRecordError, RefusedError
 from lineage.core.model.records import Position, Unreadable
 from lineage.core.model.times import Instant
@@ -70,6 +70,9 @@ def take_in(
     format: str,
     clock: Callable[[], Instant],
     progress: Callable[[int], None] = lambda _bytes: None,
+    sources: Sequence[NamedSource] = (),
+    source: str | None = None,
+    keeper: Keeper | None = None,
 ) -> Intake:
     """Append the events of files to the log.
 
@@ -80,22 +83,64 @@ def take_in(
         format: One of FORMATS.
         clock: The moment at which a line is put aside.
         progress: Told how many bytes were read, now and then.
+        sources: The systems whose logs are read.
+        source: The one of them whose log the files are; None: the one of its format's name, or nobody's.
+        keeper: Where what is remembered of a source is kept; None: nowhere.
 
     Raises:
-        RefusedError: A file cannot be opened or read; nothing of it, or all before the place, was taken in.
+        RefusedError: There is no such source, or a file is of another format or cannot be read; nothing of it, or all
+            before the place, was taken in.
     """
     intake = Intake()
+    named = None if source is None else _source_called(source, sources, format)
+    logs: dict[str, ForeignLog] = {}
     for path in names:
         with _opened(path) as stream:
             # A file's name may be no UTF-8; what is kept of it must be.
             name = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
             reader = foreign.plain(stream)
-            found = foreign.detect(foreign.first_bytes(reader)) if format == "auto" else format
+            head = foreign.first_bytes(reader)
+            if named is not None:
+                _refuse_other_format(name, head, named)
+                found = named.format
+            else:
+                found = foreign.detect(head) if format == "auto" else format
             if found == "avro":
                 raise RefusedError(f"{name} holds Avro, not lines of JSON; publish it to the log instead")
-            records = _own(name, reader, clock) if found == "jsonl" else _foreign(name, reader, found, clock, intake)
-            take_in_records(records, log, aside, intake, progress=progress)
+            if found == "jsonl":
+                take_in_records(_own(name, reader, clock), log, aside, intake, progress=progress)
+                continue
+            if found not in logs:
+                logs[found] = ForeignLog(named or source_of_format(found, sources), keeper, clock)
+            entries = logs[found].entries(name, foreign.read_records(reader))
+            take_in_records(entries, log, aside, intake, progress=progress)
+            logs[found].keep()
+    for one in logs.values():
+        take_in_records(one.settled(name), log, aside, intake, progress=progress)
+        one.keep()
+        intake.foreign = True
+        intake.records += one.records
+        intake.skipped += one.skipped
     return intake
+
+
+def _source_called(name: str, sources: Sequence[NamedSource], format: str) -> NamedSource:
+    named = next((source for source in sources if source.name == name), None)
+    if named is None:
+        known = ", ".join(repr(source.name) for source in sources)
+        raise RefusedError(
+            f"there is no source {name!r}; "
+            + (f"the settings name {known}" if known else "name it in a [[source]] of the file of DELEGRAPH_CONFIG")
+        )
+    if format not in {"auto", named.format}:
+        raise RefusedError(f"the source {name!r} has the format {named.format}, not {format}; leave --format out")
+    return named
+
+
+def _refuse_other_format(file: str, head: bytes, named: NamedSource) -> None:
+    found = foreign.detect(head, first=named.format)
+    if found not in {named.format, "jsonl"}:
+        raise RefusedError(f"{file} holds {found} records, and the source {named.name!r} has the format {named.format}")
 
 
 def take_in_records(
@@ -152,12 +197,8 @@ def _opened(name: str) -> Iterator[BinaryIO]:
         raise RefusedError(f"{name} may not be read") from error
 
 
-# A good record, or a bad one; and how many bytes it had.
-_Read = tuple[Entry | Unreadable, int]
-
-
 def _in_parts(
-    records: Iterable[_Read],
+    records: Iterable[Read],
 ) -> Iterator[tuple[list[Entry], list[Unreadable], int]]:
     good: list[Entry] = []
     bad: list[Unreadable] = []
@@ -186,7 +227,7 @@ def _append(log: Log, entries: list[Entry], intake: Intake) -> None:
         intake.spans.append((position, position))
 
 
-def _own(name: str, stream: BinaryIO, clock: Callable[[], Instant]) -> Iterator[_Read]:
+def _own(name: str, stream: BinaryIO, clock: Callable[[], Instant]) -> Iterator[Read]:
     """Delegraph's own lines. Blank ones are not read."""
     for place, (line, length, fault) in enumerate(_lines(stream), start=1):
         raw = line.rstrip(b"\r\n")
@@ -212,29 +253,3 @@ def _lines(stream: BinaryIO) -> Iterator[tuple[bytes, int, BadRecordError | None
             yield line, length, None
     except BrokenGzipError as error:
         yield b"", 0, BadRecordError("broken-gzip", f"the file ends here: {error}")
-
-
-def _foreign(name: str, stream: BinaryIO, found: str, clock: Callable[[], Instant], intake: Intake) -> Iterator[_Read]:
-    """Records of a foreign log, as the events that its adapter makes of them."""
-    intake.foreign = True
-    for record, translation in foreign.translations(foreign.read_records(stream), foreign.FORMATS[found]):
-        intake.records += record is not None
-        length = 0 if record is None else len(record.raw)
-        intake.skipped.update(translation.also_skipped)
-        if translation.skipped is not None:
-            intake.skipped[translation.skipped] += 1
-        elif translation.fault is not None and record is not None:
-            yield _put_aside(name, record, translation.fault, clock), length
-        for document in translation.events:
-            try:
-                event = codec.event_from_document(document)
-                yield entry_of(event), length
-            except BadRecordError as fault:
-                kept = record or RawRecord(0, json.dumps(document).encode())
-                yield _put_aside(name, kept, fault, clock), length
-            length = 0
-
-
-def _put_aside(name: str, record: RawRecord, fault: BadRecordError, clock: Callable[[], Instant]) -> Unreadable:
-    raw = foreign.safe_raw(record)
-    return unreadable(raw, fault, number=None, origin=name, place=record.position, recorded_at=clock())

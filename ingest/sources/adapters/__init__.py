@@ -11,7 +11,7 @@ comes with its fault: none vanishes.
 """
 
 from ingest.sources.adapters.formats import FORMATS, detect, format_of
-from ingest.sources.adapters.kit import Format, Source, Translation
+from ingest.sources.adapters.kit import Document, Format, Source, Translation
 from ingest.sources.adapters.memory import Memory, Row
 from ingest.sources.adapters.pipeline import Outcome, Reading, translations
 from ingest.sources.adapters.raw_records import RawRecord, first_bytes, plain, read_records
@@ -19,6 +19,7 @@ from ingest.sources.adapters.redaction import safe_raw
 
 __all__ = [
     "FORMATS",
+    "Document",
     "Format",
     "Memory",
     "Outcome",

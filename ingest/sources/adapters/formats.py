@@ -16,17 +16,23 @@ _AVRO: Final = (b"\xc3\x01", b"Obj\x01")  # single-object encoding; a container 
 _OWN_SIGNS: Final = re.compile(rb'"event_id"\s*:')
 
 
-def detect(head: bytes) -> str:
+def detect(head: bytes, *, first: str | None = None) -> str:
     """The format of a file: ``jsonl``, ``avro``, or the name of a format of the table.
 
     Args:
         head: What the file begins with, its gzip taken off.
+        first: The format that counts if any record has its marks.
 
     Returns:
         The format of the first record that has one; if none has, ``jsonl``, where bad lines are quarantined.
     """
     if head.startswith(_AVRO):
         return "avro"
+    if first is not None:
+        format_ = FORMATS[first]
+        for record in read_records(io.BytesIO(head)):
+            if any(inner.is_record for inner in unwrapped(record.value, format_.marks, format_.unwrap)):
+                return first
     for record in read_records(io.BytesIO(head)):
         if name := format_of(record.value):
             return name

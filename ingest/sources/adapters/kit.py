@@ -158,7 +158,7 @@ class Source:
         """A revocation that the system has carried out, told as an order: no log says why, so its reason is other.
 
         Args:
-            id_: As for ``event``; the order has the same.
+            id_: As for ``event``; the order has the same, if ``body`` states no ``revocation``.
             at: When it was carried out.
             target: Kind and id.
             by: Who asked for it.
@@ -166,20 +166,20 @@ class Source:
             body: Such as ``mode``, ``issued_before``, ``note``.
         """
         kind, target_id = target
+        usual = {"revocation": self.id(id_), "mode": "revoke", "reason": "other"}
         return self.event(
             "revocation.ordered",
             id_,
             at,
-            revocation=self.id(id_),
             target={"kind": kind, "id": target_id},
             cascade=cascade,
             ordered_by=by,
-            **({"mode": "revoke", "reason": "other"} | body),
+            **(usual | body),
         )
 
-    def lift(self, order_id: str, id_: str, at: str, *, by: str, **body: Any) -> Document:
-        """The end of an order that ``order`` told with ``order_id``."""
-        return self.event("revocation.lifted", id_, at, revocation=self.id(order_id), lifted_by=by, **body)
+    def lift(self, revocation: str, id_: str, at: str, *, by: str, **body: Any) -> Document:
+        """The end of the order ``self.id(revocation)``."""
+        return self.event("revocation.lifted", id_, at, revocation=self.id(revocation), lifted_by=by, **body)
 
 
 class Settle(Protocol):

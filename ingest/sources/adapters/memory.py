@@ -66,13 +66,13 @@ class Memory:
         """What is remembered under a key."""
         return self._topics.get(topic, {}).get(key, default)
 
-    def put(self, topic: str, key: str, value: Any) -> None:
+    def put(self, topic: str, key: str, value: Any, *, most: int | None = None) -> None:
         """Remember a value under a key, in place of what was there. The oldest entry of a full topic makes room."""
         entries = self._topics.setdefault(topic, {})
         self._changed[topic, key] = self._changed.pop((topic, key), key in entries)  # last, as among the entries
         entries.pop(key, None)
         entries[key] = value
-        if len(entries) > self._most:
+        if len(entries) > (most or self._most):
             self.drop(topic, next(iter(entries)))
 
     def drop(self, topic: str, key: str) -> Any:

@@ -2,25 +2,55 @@
 
 from typing import Any, NamedTuple
 
-from ingest.sources.adapters.kit import instant, member, required, stated, text
-from ingest.sources.adapters.vault_names import token_of
-from lineage.core.model.errors import BadRecordError
+from ingest.sources.adapters.kit import BadRecordError, Source, instant, member, required, stated, text
+from ingest.sources.adapters.vault_names import native_token, wielder
 from lineage.core.model.times import Instant
 
 
 class Line(NamedTuple):
-    """A line with what every line must have."""
+    """A line with what every line must have.
+
+    Attributes:
+        value: The line.
+        kind: ``request`` or ``response``.
+        id: Of the request.
+        namespace: Its path with a slash behind; empty: the root.
+        path: Within the namespace.
+        operation: Such as ``update``.
+        time: As logged.
+        at: The same as an instant.
+        source: Whose log it is.
+    """
 
     value: dict[str, Any]
-    kind: str  # request or response
+    kind: str
     id: str
+    namespace: str
     path: str
     operation: str
     time: str
     at: Instant
+    source: Source
+
+    @property
+    def caller(self) -> dict[str, Any]:
+        """What the line says of the token that the request carried, and of whose it is."""
+        return _caller_of(self)
+
+    @property
+    def by(self) -> str:
+        """Who asked, as the one who gave an order."""
+        caller = self.caller
+        native = native_token(caller) or text(caller, "client_token") or "nobody"
+        return wielder(self.source, caller) or self.source.principal("holder", native)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether what was asked for was done."""
+        return outcome(self.value) is None
 
 
-def line_of(value: dict[str, Any]) -> Line:
+def line_of(value: dict[str, Any], source: Source) -> Line:
     """Read an object as a line of an audit log.
 
     Raises:
@@ -30,45 +60,65 @@ def line_of(value: dict[str, Any]) -> Line:
     if kind not in {"request", "response"}:
         raise BadRecordError("unknown-type", "its type is neither request nor response: it is no audit line")
     time = required(value, "time")
+    namespace = (text(value, "request", "namespace", "path") or "").strip("/")
+    namespace += "/" if namespace else ""
     return Line(
         value,
         kind,
         id=required(value, "request", "id"),
-        path=required(value, "request", "path"),
+        namespace=namespace,
+        path=required(value, "request", "path").removeprefix(namespace),
         operation=required(value, "request", "operation"),
         time=time,
         at=instant(time, "time"),
+        source=source,
     )
+
+
+def outcome(value: dict[str, Any]) -> str | None:
+    """How what was asked for failed, if it did."""
+    error = text(value, "error")
+    if error is not None:
+        return "denied" if "permission denied" in error or "missing client token" in error else "failed"
+    # How Vault marks an error that a plugin answered with: nothing but an error in the data.
+    data = member(value, "response", "data")
+    return "failed" if isinstance(data, dict) and list(data) == ["error"] else None
 
 
 def made_by(line: Line) -> dict[str, Any] | None:
     """The token that the answer gives out; of a wrapped one the log has little more than the accessor."""
-    if line.path.startswith("sys/wrapping/"):  # hands out, or wraps anew, what was made before
+    if line.path.startswith("sys/wrapping/"):  # hands out, or wraps again, what was made before
         return None
+    auth = line.value.get("auth")
     made = member(line.value, "response", "auth")
-    if isinstance(made, dict) and token_of(made):
+    if isinstance(made, dict) and native_token(made):
+        carried = text(line.value, "request", "client_token")
+        if not line.path.startswith("auth/token/") and text(made, "client_token") == carried:
+            # A login with a token in hand: the log has the digest of that one in the place of the new one's.
+            return {name: value for name, value in made.items() if name != "client_token"}
         return made
     wrapped = text(line.value, "response", "wrap_info", "wrapped_accessor")
     if wrapped is None:
         return None
-    auth = line.value.get("auth")
     if isinstance(auth, dict) and text(auth, "accessor") == wrapped:
-        return auth
+        return {name: value for name, value in auth.items() if name != "client_token"}
     # A token inherits the entity of the one that made it.
     return stated(accessor=wrapped, entity_id=text(auth, "entity_id"))
 
 
-def caller_of(line: Line) -> dict[str, Any]:
-    """What the line says of the token that the request carried, and of whose it is.
+def _caller_of(line: Line) -> dict[str, Any]:
+    """The caller.
 
     The ``auth`` of a login's response is that of the new token, whatever token the request carried: whose
     that one is, is not said then. If it carried none, the caller is who has just shown who he is.
     """
     request, auth, made = line.value["request"], line.value.get("auth"), made_by(line)
-    accessor, client_token = text(request, "client_token_accessor"), text(request, "client_token")
-    carried = stated(accessor=accessor, client_token=client_token)
+    carried = stated(
+        accessor=text(request, "client_token_accessor"),
+        client_token=text(request, "client_token"),
+    )
     if not isinstance(auth, dict):
         return carried
-    if made is not None and token_of(made) == token_of(auth) and not line.path.startswith("auth/token/"):
+    if made is not None and native_token(made) == native_token(auth) and not line.path.startswith("auth/token/"):
         return carried or stated(entity_id=auth.get("entity_id"), display_name=auth.get("display_name"))
     return auth | carried

@@ -1,15 +1,13 @@
 """What Vault's tokens and their holders are called here: always as logged, whatever of it is hashed.
 
-One log knows a token by two handles: its accessor, which is its id here, and the digest of the token itself,
-by which ``auth/token/revoke`` names it. The digest stands as the token's session, so that an order can be
-aimed at it.
+One log knows a token by two handles: its accessor, which is its id here, and the digest of the token itself, by which
+``auth/token/revoke`` names it. The digest stands as the token's session.
 """
 
 import re
 from typing import Any, Final
 
-from ingest.codec.credentials import handle
-from ingest.sources.adapters.untrusted_json import text
+from ingest.sources.adapters.kit import Source, handle, text
 
 HASHED: Final = "hmac-sha256:"
 _NAMELESS: Final = "token"  # the display name that Vault gives a token for which none was asked
@@ -17,44 +15,69 @@ _NAMELESS: Final = "token"  # the display name that Vault gives a token for whic
 _TOKEN_IN_PATH: Final = re.compile(r"(auth/token/(?:lookup|renew|revoke|revoke-orphan)/)(.+)")
 
 
-def token_of(auth: dict[str, Any]) -> str | None:
-    """The accessor; without one (a batch token, one that Vault does not know) the digest of the token."""
+def native_token(auth: dict[str, Any]) -> str | None:
+    """The accessor; of a batch token, which has none, the digest of the token. None where the line does not say."""
     if accessor := text(auth, "accessor"):
-        return f"vault#{accessor}"
-    token = text(auth, "client_token")
-    if token is None:
-        return None
-    return f"vault#{token}" if token.startswith(HASHED) else _handle(token)
+        return accessor
+    return digest(text(auth, "client_token")) if text(auth, "token_type") == "batch" else None
 
 
-def session_of(client_token: str | None) -> str | None:
-    """The digest of the token itself: Vault's, or where the log is not hashed ours."""
-    if client_token is None:
-        return None
-    return f"vault#{client_token if client_token.startswith(HASHED) else _handle(client_token)}"
+def digest(client_token: str | None) -> str | None:
+    """The digest of a token itself: Vault's, or where the log is not hashed ours."""
+    if client_token is None or client_token.startswith((HASHED, "sha256:")):
+        return client_token
+    return handle(client_token)
 
 
-def principal_of(auth: dict[str, Any]) -> str | None:
-    """Whose token it is: the entity, else the display name; of a nameless one, whoever holds it.
+def token_id(source: Source, native: str | None) -> str | None:
+    """The id of a token. The digest that we made of one that stood in clear is an id by itself."""
+    if native is None or native.startswith("sha256:"):
+        return native
+    return source.id(native)
+
+
+def session_id(source: Source, client_token: str | None) -> str | None:
+    """The id of the session that the digest of a token stands for."""
+    native = digest(client_token)
+    return None if native is None else source.id(native)
+
+
+def wielder(source: Source, auth: dict[str, Any]) -> str | None:
+    """Who holds a token: the display name, since a child has the entity of its parent; else the holder of the token.
 
     Examples:
-        >>> principal_of({"entity_id": "e1", "display_name": "userpass-alice"})
+        >>> vault = Source(name="vault", format="vault", prefix="vault", urn="urn:vault:audit")
+        >>> wielder(vault, {"entity_id": "e1", "display_name": "token-planner"})
+        'vault:display-name:token-planner'
+        >>> wielder(vault, {"display_name": "token", "accessor": "a1"})
+        'vault:holder:a1'
+        >>> wielder(vault, {"entity_id": "e1"})
+    """
+    name = text(auth, "display_name")
+    if name is None:
+        return None
+    if name != _NAMELESS:
+        return source.principal("display-name", name)
+    native = native_token(auth)
+    return source.principal("holder", native) if native else None
+
+
+def subject(source: Source, auth: dict[str, Any]) -> str | None:
+    """Whose authority a token carries: the entity, else whoever holds it.
+
+    Examples:
+        >>> vault = Source(name="vault", format="vault", prefix="vault", urn="urn:vault:audit")
+        >>> subject(vault, {"entity_id": "e1", "display_name": "token-planner"})
         'vault:entity:e1'
-        >>> principal_of({"display_name": "userpass-alice"})
-        'vault:display-name:userpass-alice'
-        >>> principal_of({"display_name": "token", "accessor": "a1"})
+        >>> subject(vault, {"accessor": "a1"})
         'vault:holder:a1'
     """
     if entity := text(auth, "entity_id"):
-        return f"vault:entity:{entity}"
-    name = text(auth, "display_name")
-    return holder_of(auth) if name == _NAMELESS else name and f"vault:display-name:{name}"
-
-
-def holder_of(auth: dict[str, Any]) -> str | None:
-    """Whoever holds a token: a party of which the log says nothing else."""
-    token = token_of(auth)
-    return f"vault:holder:{token.removeprefix('vault#')}" if token else None
+        return source.principal("entity", entity)
+    if (held_by := wielder(source, auth)) is not None:
+        return held_by
+    native = native_token(auth)
+    return source.principal("holder", native) if native else None
 
 
 def without_token(path: str) -> str:
@@ -64,8 +87,4 @@ def without_token(path: str) -> str:
         >>> without_token("auth/token/lookup/x")
         'auth/token/lookup/sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881'
     """
-    return _TOKEN_IN_PATH.sub(lambda match: match[1] + handle(match[2]), path)
-
-
-def _handle(token: str) -> str:
-    return token if token.startswith("sha256:") else handle(token)
+    return _TOKEN_IN_PATH.sub(lambda match: match[1] + (digest(match[2]) or ""), path)

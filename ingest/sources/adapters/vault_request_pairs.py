@@ -10,9 +10,10 @@ name.
 Memory: the requests that are open, and the ids of responses that came before their request, of one hour.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
-from ingest.sources.adapters.kit import HELD, Document, Memory, Translation, skipped, text
+from ingest.sources.adapters.kit import HELD, Document, Memory, Source, Translation, skipped, text
 from ingest.sources.adapters.vault_line import Line, line_of
 from lineage.core.model.times import Instant
 
@@ -20,6 +21,9 @@ from lineage.core.model.times import Instant
 PATIENCE: Final[Instant] = 3600 * 1_000_000
 # No Vault has as many requests in flight; a log from which the responses were taken out would have.
 MAX_WAITING: Final = 10_000
+
+Unanswered = Callable[[Line], tuple[Document, ...]]
+"""Makes the events of a line that nobody answered."""
 
 _OPEN: Final = "open"
 _ANSWERED: Final = "answered"
@@ -51,12 +55,13 @@ def partner_of(line: Line, memory: Memory) -> tuple[str, ...]:
     return (_PAIRED,) if request is not None and not request["counted"] else ()
 
 
-def given_up(memory: Memory, unanswered: Any) -> tuple[tuple[Document, ...], tuple[str, ...]]:
+def given_up(source: Source, memory: Memory, unanswered: Unanswered) -> tuple[tuple[Document, ...], tuple[str, ...]]:
     """What comes of the requests that will not be answered any more, or are too many to wait for.
 
     Args:
+        source: Whose log it is.
         memory: What waits.
-        unanswered: Makes the events of a line that nobody answered.
+        unanswered: What a line means then.
 
     Returns:
         Events, and the reasons for skipping the others.
@@ -69,7 +74,7 @@ def given_up(memory: Memory, unanswered: Any) -> tuple[tuple[Document, ...], tup
         if not late and memory.size(_OPEN) <= MAX_WAITING:
             break
         memory.drop(_OPEN, id_)
-        line = line_of(request["line"])
+        line = line_of(request["line"], source)
         if late or text(line.value, "error"):
             events += unanswered(line)
         elif not request["counted"]:
@@ -81,12 +86,12 @@ def given_up(memory: Memory, unanswered: Any) -> tuple[tuple[Document, ...], tup
     return events, reasons
 
 
-def still_open(memory: Memory, unanswered: Any) -> Translation | None:
+def still_open(source: Source, memory: Memory, unanswered: Unanswered) -> Translation | None:
     """What is said of requests that are open where the log ends: that they are, or that they failed by themselves."""
     events: tuple[Document, ...] = ()
     reasons: tuple[str, ...] = ()
     for id_, request in memory.entries(_OPEN):
-        line = line_of(request["line"])
+        line = line_of(request["line"], source)
         if text(line.value, "error"):  # it needs no response to say what became of it
             memory.drop(_OPEN, id_)
             events += unanswered(line)

@@ -49,13 +49,15 @@ class _Format(click.ParamType[str]):
     show_default=True,
     help="What the files hold; gzipped or not.",
 )
+@click.option("--source", "source_name", metavar="NAME", help="Whose log it is: a [[source]] of the settings file.")
 @shared_options()
-def ingest(settings: "Settings", out: Output, files: tuple[str, ...], format_: str) -> None:
+def ingest(settings: "Settings", out: Output, files: tuple[str, ...], format_: str, source_name: str | None) -> None:
     """Append the events of files to the log and project them.
 
     \b
       delegraph ingest examples/incident.jsonl
       delegraph ingest --format vault /var/log/vault/audit.log
+      delegraph ingest --source vault-eu /var/log/vault/audit.log
       zcat events.jsonl.gz | delegraph ingest -
 
     What cannot be read goes to quarantine with its reason and place; the rest goes in.
@@ -63,16 +65,31 @@ def ingest(settings: "Settings", out: Output, files: tuple[str, ...], format_: s
     from ingest.projector import project
     from ingest.sources.file_import import refuse_unreadable, take_in
     from lineage.serve.config.wiring import now, opened_service
-    from lineage.serve.text import render_chain
+    from lineage.serve.queries.sources import sources as sources_of
+    from lineage.serve.text import render_chain, render_sources
+    from lineage.store.source_records import SourceRecords
 
     refuse_unreadable(files)
     with opened_service(settings, create=True) as service:
         with out.progress("reading", size_of(files)) as progress:
             log = service.require_log()
-            intake = take_in(files, log, service.store, format=format_, clock=now, progress=progress)
+            intake = take_in(
+                files,
+                log,
+                service.store,
+                format=format_,
+                clock=now,
+                progress=progress,
+                sources=settings.sources,
+                source=source_name,
+                keeper=SourceRecords(service.store),
+            )
         with out.progress("projecting", service.as_of()["behind"]) as progress:
             project(log, service.store, service.trust.table, progress=progress)
         out.document(service.counts(intake), render_chain.counts)
+        if intake.foreign and settings.sources:
+            for sentence in render_sources.told(sources_of(service, settings.sources)):
+                click.echo(f"delegraph: note: {sentence}", err=True)
 
 
 @click.command()
@@ -203,6 +220,23 @@ def schema(settings: "Settings", out: Output, vectors: bool) -> None:  # noqa: A
         click.echo(json.dumps(document, ensure_ascii=False))
     else:
         click.echo(schemas.text_of(latest).rstrip("\n"))
+
+
+@click.command()
+@shared_options()
+def sources(settings: "Settings", out: Output) -> None:
+    """The systems whose logs are read: what came, what was skipped and why, and which ids lack an identity.
+
+    \b
+      delegraph sources
+      delegraph sources --json
+    """  # noqa: D301
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries.sources import sources as found
+    from lineage.serve.text import render_sources
+
+    with opened_service(settings) as service:
+        out.document(found(service, settings.sources), render_sources.sources)
 
 
 def size_of(files: Iterable[str]) -> int | None:

@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "fsck": "data_commands",
     "doctor": "process_commands",
     "schema": "data_commands",
+    "sources": "data_commands",
     "serve": "process_commands",
     "receipt": "revocation_commands",
     "revocations": "revocation_commands",

@@ -26,6 +26,7 @@ from lineage.serve.config.http_settings import HttpSettings
 from lineage.serve.queries.service import Trust
 
 if TYPE_CHECKING:
+    from ingest.sources.named import NamedSource
     from lineage.deliver.http.signing_keys import Keys
 
 DEFAULT_STORE: Final = "sqlite:///delegraph.db"
@@ -62,6 +63,7 @@ class Settings:
         signing_key_file: Keys in PEM: the first signs what is delivered, all are published.
         ssf: The transmitter of Shared Signals; None: there is none.
         receivers: The revocation endpoints that are called.
+        sources: The systems whose logs are read.
         kafka: How to get in where the log is a Kafka.
         http: How the HTTP API is served, and who may ask.
         config: The file that settings were read from.
@@ -81,6 +83,7 @@ class Settings:
     signing_key_file: Path | None = None
     ssf: SsfSettings | None = None
     receivers: tuple[Endpoint, ...] = ()
+    sources: "tuple[NamedSource, ...]" = ()
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     config: Path | None = None
@@ -101,7 +104,9 @@ class Settings:
         """
         variables = {name: value for name, value in (os.environ if env is None else env).items() if value}
         config = Path(variables[_CONFIG]) if _CONFIG in variables else None
-        in_file, kafka_in_file, http_in_file, receivers = _read(config) if config is not None else ({}, {}, {}, ())
+        in_file, kafka_in_file, http_in_file, receivers, sources = (
+            _read(config) if config is not None else ({}, {}, {}, (), ())
+        )
         of_env, kafka_of_env, http_of_env, unread = _of_environment(variables)
         given = {name: value for name, value in options.items() if value and name != "http"}
         said, origins = _merged([("option", given), ("environment", of_env), ("file", in_file)])
@@ -118,6 +123,7 @@ class Settings:
             signing_key_file=Path(said["signing_key_file"]) if "signing_key_file" in said else None,
             ssf=SsfSettings.of(said),
             receivers=receivers,
+            sources=sources,
             kafka=KafkaSettings.from_mapping(kafka),
             http=HttpSettings.from_mapping(http),
             config=config,
@@ -264,8 +270,13 @@ def _of_environment(
     return ours, tables[_KAFKA_PREFIX][1], tables[_HTTP_PREFIX][1], tuple(sorted(unread))
 
 
-def _read(file: Path) -> tuple[dict[str, str], dict[str, str], dict[str, str], tuple[Endpoint, ...]]:
-    """What a file says of us, of Kafka, of the HTTP API, and whom to call; a file that it names may lie beside it."""
+def _read(
+    file: Path,
+) -> "tuple[dict[str, str], dict[str, str], dict[str, str], tuple[Endpoint, ...], tuple[NamedSource, ...]]":
+    """What a file says of us, of Kafka, of the HTTP API, whom to call and whose logs are read.
+
+    A file that it names may lie beside it.
+    """
     try:
         said = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -274,12 +285,23 @@ def _read(file: Path) -> tuple[dict[str, str], dict[str, str], dict[str, str], t
         raise RefusedError(f"the file {file} of DELEGRAPH_CONFIG is not TOML: {error}") from error
     kafka, http = (_table(file, said, name) for name in ("kafka", "http"))
     receivers = endpoints_of(said.pop("receivers", {}), file=file)
+    named = said.pop("source") if isinstance(said.get("source"), list | dict) else []  # a text is our own source
+    sources = _sources(named, file)
     return (
         _texts(file, said, NAMES, ""),
         _texts(file, kafka, kafka_settings.NAMES, " of [kafka]"),
         _texts(file, http, http_settings.NAMES, " of [http]"),
         receivers,
+        sources,
     )
+
+
+def _sources(said: Any, file: Path) -> "tuple[NamedSource, ...]":
+    if said == []:
+        return ()
+    from lineage.serve.config.source_settings import sources_of  # the adapters are for whoever has such a source
+
+    return sources_of(said, file=file)
 
 
 def _table(file: Path, said: dict[str, Any], name: str) -> dict[str, Any]:

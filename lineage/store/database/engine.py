@@ -15,7 +15,7 @@ from lineage.store.database import postgres, sqlite
 from lineage.store.database.dialects import backend_of
 from lineage.store.database.tables import meta
 
-REVISION: Final = "0006"  # of the newest migration that this version brings
+REVISION: Final = "0007"  # of the newest migration that this version brings
 _MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 # Tables that every version had. What has none of them is not ours.
 _OURS: Final = {"alembic_version", "meta", "position", "fact", "ref"}

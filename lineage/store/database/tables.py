@@ -246,6 +246,31 @@ dead_letter = Table(
     Index("dead_letter_receiver", "receiver", "id"),
 )
 
+# What the reader of another system's log remembers between records; in the order of ``id`` within a topic.
+source_memory = Table(
+    "source_memory",
+    metadata,
+    Column("id", _Big, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("topic", String(64), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("value", Text, nullable=False),  # as JSON
+    Index("source_memory_once", "source", "topic", "key", unique=True),
+)
+
+# How many records of a source came to what, and when the last one did.
+source_count = Table(
+    "source_count",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("format", String(64), primary_key=True),
+    Column("outcome", String(32), primary_key=True),
+    Column("reason", String(64), primary_key=True),
+    Column("records", BigInteger, nullable=False),
+    Column("came_at", BigInteger, nullable=False),
+    Column("latest", BigInteger),  # by the log's own clock
+)
+
 # A Span is 2**32 microseconds (72 minutes) of time. Bounds are kept in Spans, so that children that each outlive the
 # one before raise the bound of what they hang on once a Span and not once each.
 _SPAN_BITS: Final = 32

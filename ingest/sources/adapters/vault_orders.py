@@ -1,0 +1,175 @@
+"""Vault: what it ended, told as orders: tokens, what hangs on a lease prefix, a mount or a namespace, an entity. Pure.
+
+An order cascades where Vault's own revocation did. A revocation by prefix and the end of a namespace name no token: the
+log says through which mount and path each one was issued, so an order is told for each mount, or token, as soon as
+both lines are known.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ingest.sources.adapters.kit import Document, Memory, Source, member, text
+from ingest.sources.adapters.vault_line import Line, made_by
+from ingest.sources.adapters.vault_names import digest, native_token, session_id, token_id
+from ingest.sources.adapters.vault_tokens import TOKEN, client_of
+from lineage.core.model.times import format_instant
+
+_MOUNT: Final = "mount"  # full path of a mount -> 1
+_ISSUED: Final = "issued"  # native id of a token -> [full path of the request, mount or null, when]
+_ENDING: Final = "ending"  # request -> what it ended by a prefix
+_ENTITY: Final = "entity"  # entity -> its {"off": [...], "on": [...]}, each [request, time]
+_MOST_SWITCHES: Final = 64
+
+_BY_DIGEST: Final = {"auth/token/revoke": True, "auth/token/revoke-orphan": False}
+_UNWRAP: Final = ("sys/wrapping/unwrap", "sys/wrapping/rewrap")
+_PREFIXES: Final = ("sys/leases/revoke-prefix/", "sys/leases/revoke-force/", "sys/revoke-prefix/", "sys/revoke-force/")
+_AUTH_METHODS: Final = "sys/auth/"
+_NAMESPACES: Final = "sys/namespaces/"
+_ENTITIES: Final = "identity/entity/id/"
+
+
+def orders(line: Line, memory: Memory) -> Iterator[Document]:
+    """What a response says that Vault has ended."""
+    yield from _last_use(line)
+    if not line.succeeded:
+        return
+    yield from _remembered(line, memory)
+    path, named = line.path, member(line.value, "request", "data")
+    if path == "auth/token/revoke-self":
+        yield from _own(line, cascade=True)
+    elif path == "auth/token/revoke-accessor" and (accessor := text(named, "accessor")):
+        # Where accessors stand in clear, the one in the data is hashed all the same: then nobody knows the target.
+        yield _order(line, "order", ("token", line.source.id(accessor)), cascade=True)
+    elif path in _BY_DIGEST and (hashed := digest(text(named, "token"))):
+        if hashed == digest(text(line.caller, "client_token")):
+            yield from _own(line, cascade=_BY_DIGEST[path])
+        else:
+            yield from _by_digest(line, memory, hashed, cascade=_BY_DIGEST[path])
+    elif path in _UNWRAP and (hashed := digest(text(named, "token"))):
+        yield from _by_digest(line, memory, hashed, cascade=False)
+    elif prefix := next((prefix for prefix in _PREFIXES if path.startswith(prefix)), None):
+        yield from _ended(line, memory, f"{line.namespace}{path.removeprefix(prefix).strip('/')}/")
+    elif line.operation == "delete" and path.startswith(_AUTH_METHODS) and not path.endswith("/tune"):
+        mount = line.source.id(f"{line.namespace}auth/{path.removeprefix(_AUTH_METHODS).strip('/')}/")
+        yield _order(line, "order", ("client", mount), cascade=True, issued_before=line.time)
+    elif line.operation == "delete" and path.startswith(_NAMESPACES):
+        yield from _ended(line, memory, f"{line.namespace}{path.removeprefix(_NAMESPACES).strip('/')}/")
+    elif path.startswith(_ENTITIES) and isinstance(disabled := member(named, "disabled"), bool):
+        yield from _switched(line, memory, path.removeprefix(_ENTITIES), disabled=disabled)
+
+
+def order_of(source: Source, question: dict[str, Any], native: str) -> Document:
+    """The order of a revocation that named a token by its digest, once it is known which one that is."""
+    return _told(source, question, "order", ("token", token_id(source, native) or native), cascade=question["cascade"])
+
+
+def order_without_token(source: Source, question: dict[str, Any], hashed: str) -> Document:
+    """The same, while no line tells which token it is: on the session, which whoever names the digest belongs to."""
+    session = session_id(source, hashed) or hashed
+    return _told(source, question, "session-order", ("session", session), cascade=question["cascade"])
+
+
+def _last_use(line: Line) -> Iterator[Document]:
+    """Vault ends a token with its last use, whatever came of that."""
+    auth = line.value.get("auth")
+    if member(auth, "remaining_uses") == 1 and native_token(line.caller) == native_token(auth or {}):
+        target = token_id(line.source, native_token(line.caller))
+        if target is not None:
+            yield _order(
+                line, "last-use", ("token", target), cascade=True, effective_at=_just_after(line), note="its last use"
+            )
+
+
+def _own(line: Line, *, cascade: bool) -> Iterator[Document]:
+    target = token_id(line.source, native_token(line.caller))
+    if target is not None:
+        yield _order(line, "order", ("token", target), cascade=cascade, effective_at=_just_after(line))
+
+
+def _by_digest(line: Line, memory: Memory, hashed: str, *, cascade: bool) -> Iterator[Document]:
+    question = {"as": "order", **_brief(line), "cascade": cascade}
+    native = memory.ask(TOKEN, hashed, question)
+    if native is not None:
+        yield order_of(line.source, question, native)
+
+
+def _ended(line: Line, memory: Memory, prefix: str) -> Iterator[Document]:
+    ending = _brief(line) | {"at": line.at, "prefix": prefix}
+    memory.put(_ENDING, line.id, ending)
+    for mount, _ in memory.entries(_MOUNT):
+        yield from _mount_ended(line.source, ending, mount)
+    for native, issue in memory.entries(_ISSUED):
+        yield from _token_ended(line.source, ending, native, issue)
+
+
+def _remembered(line: Line, memory: Memory) -> Iterator[Document]:
+    """What endings by a prefix, told by other lines, mean for the token that this line issued."""
+    made = made_by(line)
+    native = native_token(made) if made is not None and not line.path.startswith("auth/token/renew") else None
+    if native is None:
+        return
+    client = client_of(line)
+    mount = None if client is None else client.removeprefix(line.source.id(""))
+    issue = [f"{line.namespace}{line.path}", mount, line.at]
+    memory.put(_ISSUED, native, issue)
+    new = mount is not None and memory.is_new(_MOUNT, mount)
+    for _, ending in memory.entries(_ENDING):
+        if new and mount is not None:
+            yield from _mount_ended(line.source, ending, mount)
+        yield from _token_ended(line.source, ending, native, issue)
+
+
+def _mount_ended(source: Source, ending: dict[str, Any], mount: str) -> Iterator[Document]:
+    if mount.startswith(ending["prefix"]):
+        part = f"order/{hashlib.sha256(mount.encode()).hexdigest()[:12]}"
+        target = ("client", source.id(mount))
+        yield _told(source, ending, part, target, cascade=True, issued_before=ending["time"])
+
+
+def _token_ended(source: Source, ending: dict[str, Any], native: str, issue: list[Any]) -> Iterator[Document]:
+    path, mount, at = issue
+    covered = mount is not None and mount.startswith(ending["prefix"])
+    if at < ending["at"] and f"{path}/".startswith(ending["prefix"]) and not covered:
+        part = f"order/{hashlib.sha256(native.encode()).hexdigest()[:12]}"
+        yield _told(source, ending, part, ("token", token_id(source, native) or native), cascade=True)
+
+
+def _switched(line: Line, memory: Memory, entity: str, *, disabled: bool) -> Iterator[Document]:
+    """An entity was disabled or enabled again: each enabling lifts every disabling before it."""
+    switches = memory.get(_ENTITY, entity, {"off": [], "on": []})
+    own: list[Any] = [line.id, line.time, line.at, line.by]
+    side, other = ("off", "on") if disabled else ("on", "off")
+    if own not in switches[side]:
+        switches = switches | {side: [*switches[side], own][-_MOST_SWITCHES:]}
+        memory.put(_ENTITY, entity, switches)
+    if disabled:
+        yield _order(
+            line, "order", ("principal", line.source.principal("entity", entity)), cascade=False, mode="suspend"
+        )
+    for those in switches[other]:
+        off, on = (own, those) if disabled else (those, own)
+        if off[2] <= on[2]:
+            yield line.source.lift(off[0], f"{on[0]}/lift/{off[0]}", on[1], by=on[3])
+
+
+def _just_after(line: Line) -> str:
+    """The next microsecond: what ended the token was still done under it."""
+    return format_instant(line.at + 1)
+
+
+def _brief(line: Line) -> dict[str, Any]:
+    return {"id": line.id, "time": line.time, "by": line.by, "path": f"{line.namespace}{line.path}"}
+
+
+def _order(line: Line, part: str, target: tuple[str, str], *, cascade: bool, **fields: Any) -> Document:
+    return _told(line.source, _brief(line), part, target, cascade=cascade, **fields)
+
+
+def _told(
+    source: Source, told: dict[str, Any], part: str, target: tuple[str, str], *, cascade: bool, **fields: Any
+) -> Document:
+    note = {"note": f"{told['path']}" + (f": {fields.pop('note')}" if "note" in fields else "")}
+    if part == "order":  # the only one of its request
+        fields["revocation"] = source.id(told["id"])
+    return source.order(f"{told['id']}/{part}", told["time"], target, by=told["by"], cascade=cascade, **note, **fields)

@@ -1,0 +1,187 @@
+"""Vault: the tokens that lines tell of, and what must be remembered of them to understand other lines. Pure.
+
+Two things are said by two lines only. Which token a digest belongs to: the line that issued it, or used it, says so; a
+line of a token that is dead has the digest alone. Whether a token that was made by a role is a child: the line in
+which the role was written.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ingest.sources.adapters.kit import Document, Memory, Source, instant, member, text, texts
+from ingest.sources.adapters.vault_line import Line, made_by
+from ingest.sources.adapters.vault_names import digest, native_token, session_id, subject, token_id, wielder
+from lineage.core.model.times import LATEST, Instant, format_instant
+
+TOKEN: Final = "token"  # digest of a token -> its native id
+_HOLDER: Final = "holder"  # native id -> who holds it
+_ROLE: Final = "role"  # role -> what was written of it, and when: [time, whether it makes orphans, or null: unknown]
+_BY_ROLE: Final = "made-by-role"  # request -> the token that a role made, until it is known what the role makes
+_MOST_WRITES: Final = 64
+_MOST_WAITING: Final = 20_000
+
+# The methods by which people log in; by any other a machine does. The identity map may know better.
+_PEOPLE: Final = frozenset({"userpass", "ldap", "oidc", "okta", "github", "radius", "kerberos", "saml"})
+# What an auth method says of whoever logged in; the first that is there.
+_NAMES: Final = ("username", "role_name", "service_account_name", "common_name", "role", "name")
+_CREATE: Final = "auth/token/create"
+_ROLES: Final = "auth/token/roles/"
+
+
+def learn(line: Line, memory: Memory) -> tuple[list[Any], list[Document]]:
+    """Remember which token a digest belongs to, and who holds it.
+
+    Returns:
+        What waited for a digest, each with the native id of the token; and events that waited for a holder.
+    """
+    waiting: list[Any] = []
+    events: list[Document] = []
+    caller, given_out = line.caller, member(line.value, "response", "auth")
+    made = made_by(line)
+    known = [caller, made or {}]
+    if isinstance(wrapping := member(line.value, "response", "wrap_info"), dict):
+        known.append({"accessor": wrapping.get("accessor"), "client_token": wrapping.get("token")})
+    if line.path.startswith("sys/wrapping/") and isinstance(given_out, dict):
+        known.append(given_out)
+    for auth in known:
+        native, hashed = native_token(auth), digest(text(auth, "client_token"))
+        if native is not None and hashed is not None and memory.get(TOKEN, hashed) is None:
+            waiting += [(question, native) for question in memory.learn(TOKEN, hashed, native)]
+    held_by, native = wielder(line.source, caller), native_token(caller)
+    if native is not None and held_by is not None and memory.get(_HOLDER, native) is None:
+        events += [_held(line.source, question, held_by) for question in memory.learn(_HOLDER, native, held_by)]
+    return waiting, events
+
+
+def registered(line: Line, memory: Memory) -> Iterator[Document]:
+    """Who has just logged in, if the line says so in clear."""
+    made = made_by(line)
+    entity = text(made, "entity_id")
+    if made is None or entity is None or line.path.startswith("auth/token/"):
+        return
+    kind = "human" if text(line.value, "request", "mount_type") in _PEOPLE else "service"
+    metadata = member(made, "metadata") or member(line.value, "auth", "metadata")
+    name = next(filter(None, (text(metadata, name) for name in _NAMES)), None) or text(made, "display_name")
+    if memory.is_new("registered", f"{entity}\n{kind}\n{name}"):
+        principal = line.source.principal("entity", entity)
+        yield line.source.event(
+            "principal.registered", f"{line.id}/principal", line.time, principal=principal, kind=kind, display_name=name
+        )
+
+
+def issued(line: Line, memory: Memory) -> list[Document]:
+    """The token that the answer made or renewed, and the one that it is wrapped in.
+
+    Raises:
+        BadRecordError: ``bad-time``: its issue time cannot be read.
+    """
+    events = [_wrapping(line)] if isinstance(member(line.value, "response", "wrap_info"), dict) else []
+    made = made_by(line)
+    if made is None:
+        return [event for event in events if event]
+    renewed = line.path.startswith("auth/token/renew")
+    issued_at = text(made, "token_issue_time")
+    start = instant(issued_at, "token_issue_time") if issued_at and not renewed else line.at
+    expires_at = _after(start, member(made, "token_ttl"))
+    if renewed and expires_at is None:
+        return []  # it states nothing new
+    source, native = line.source, native_token(made) or ""
+    owner, held_by = subject(source, made), wielder(source, made)
+    parent = token_id(source, native_token(line.caller)) if line.path.startswith(_CREATE) else None
+    by_role = line.path.removeprefix(f"{_CREATE}/") if line.path.startswith(f"{_CREATE}/") else None
+    orphan = line.path.startswith(f"{_CREATE}-orphan") or member(line.value, "request", "data", "no_parent") is True
+    events.append(
+        source.event(
+            "token.issued",
+            f"{line.id}/token",
+            line.time,
+            token=token_id(source, native),
+            token_type=text(made, "token_type"),
+            subject=owner,
+            actor=held_by,
+            client=client_of(line),
+            session=session_id(source, text(made, "client_token")),
+            derived_from=[{"token": parent, "role": "subject"}] if parent and not orphan and by_role is None else [],
+            scopes=texts(made, "policies"),
+            issued_at=issued_at,
+            expires_at=expires_at,
+        )
+    )
+    question = {"id": line.id, "time": line.time, "at": line.at, "token": token_id(source, native), "subject": owner}
+    if by_role is not None and parent is not None and not orphan:
+        memory.put(_BY_ROLE, line.id, question | {"parent": parent, "role": f"{line.namespace}{by_role}"})
+    if held_by is None and not renewed and (known := memory.ask(_HOLDER, native, question)) is not None:
+        events.append(_held(source, question, known))
+    return [event for event in events if event]
+
+
+def client_of(line: Line) -> str | None:
+    """The mount through which a token was issued; of the root's own token store nothing can be ended as a whole."""
+    mount = (text(line.value, "request", "mount_point") or "").removeprefix(line.namespace)
+    if not mount:
+        mount = "/".join(line.path.split("/")[:2]) + "/"
+    return None if mount == "auth/token/" and not line.namespace else line.source.id(f"{line.namespace}{mount}")
+
+
+def remember_role(line: Line, memory: Memory) -> None:
+    """Remember what a role was written to make. A write that does not say leaves a role as it was."""
+    if not line.path.startswith(_ROLES) or line.operation not in {"create", "update", "delete"}:
+        return
+    role = f"{line.namespace}{line.path.removeprefix(_ROLES)}"
+    says = member(line.value, "request", "data", "orphan")
+    orphan = says if isinstance(says, bool) else False if line.operation == "create" else None
+    if line.operation == "update" and orphan is None:
+        return
+    writes = [write for write in memory.get(_ROLE, role, []) if write != [line.at, orphan]]
+    memory.put(_ROLE, role, sorted([*writes, [line.at, orphan]], key=lambda write: write[0])[-_MOST_WRITES:])
+
+
+def children_by_role(source: Source, memory: Memory, *, all_of_them: bool) -> Iterator[Document]:
+    """The parents of tokens that roles made. Of a role that no line tells of, its tokens are taken as children.
+
+    A reach then names too many rather than too few. Called at the end of a batch, so that it does not matter in
+    which order the lines of one stand; or for the oldest, where too many wait.
+    """
+    while (oldest := memory.oldest(_BY_ROLE)) is not None and (all_of_them or memory.size(_BY_ROLE) > _MOST_WAITING):
+        request, made = oldest
+        memory.drop(_BY_ROLE, request)
+        before = [orphan for at, orphan in memory.get(_ROLE, made["role"], []) if at <= made["at"]]
+        if not before or before[-1] is not True:
+            parents = [{"token": made["parent"], "role": "subject"}]
+            yield _more(source, made, "parent", derived_from=parents)
+
+
+def _held(source: Source, made: dict[str, Any], held_by: str) -> Document:
+    return _more(source, made, "holder", actor=held_by)
+
+
+def _more(source: Source, made: dict[str, Any], part: str, **fields: Any) -> Document:
+    """What another line adds to the issue of a token."""
+    id_, at = f"{made['id']}/{part}", made["time"]
+    return source.event("token.issued", id_, at, token=made["token"], subject=made["subject"], **fields)
+
+
+def _wrapping(line: Line) -> Document | None:
+    """The token that carries an answer: to whoever has it, once, and for a short time."""
+    info = member(line.value, "response", "wrap_info")
+    accessor, auth = text(info, "accessor"), line.value.get("auth")
+    if accessor is None:
+        return None
+    source = line.source
+    owner = wielder(source, auth) if isinstance(auth, dict) else None
+    return source.event(
+        "token.issued",
+        f"{line.id}/wrapping",
+        line.time,
+        token=source.id(accessor),
+        token_type="wrapping",
+        subject=owner or source.principal("holder", accessor),
+        session=session_id(source, text(info, "token")),
+        expires_at=_after(line.at, member(info, "ttl")),
+    )
+
+
+def _after(start: Instant, seconds: Any) -> str | None:
+    if type(seconds) is not int or not 0 < seconds <= (LATEST - start) // 1_000_000:
+        return None
+    return format_instant(start + seconds * 1_000_000)

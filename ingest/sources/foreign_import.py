@@ -1,0 +1,118 @@
+"""The log of another system on its way into ours: translated, its ids mapped, its records counted."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+from ingest.codec import api as codec
+from ingest.log.port import Entry, entry_of
+from ingest.projector import unreadable
+from ingest.sources import adapters as foreign
+from ingest.sources.adapters import Memory, Outcome, RawRecord, Reading, Row
+from ingest.sources.identity import IdentityMap
+from ingest.sources.named import NamedSource
+from lineage.core.model.errors import BadRecordError
+from lineage.core.model.records import Unreadable
+from lineage.core.model.times import Instant, format_instant
+
+Read = tuple[Entry | Unreadable, int]
+"""A good record, or a bad one; and how many bytes it had."""
+
+
+class Keeper(Protocol):
+    """Where what is remembered of a source is kept from one time to the next."""
+
+    def remembered(self, source: str, topic: str | None = None) -> list[tuple[str, str, str | None]]:
+        """What is kept, the oldest first: topic, key and value."""
+        ...
+
+    def keep(
+        self,
+        source: str,
+        format_: str,
+        changes: Iterable[tuple[str, str, str | None]],
+        counts: dict[tuple[str, str], int],
+        *,
+        came_at: Instant,
+        latest: Instant | None,
+    ) -> None:
+        """Keep what changed (None: dropped), and add to the counts of what records came to, and why."""
+        ...
+
+
+class ForeignLog:
+    """Reads the log of one source, from as many files as there are."""
+
+    def __init__(self, named: NamedSource, keeper: Keeper | None, clock: Callable[[], Instant]) -> None:
+        """Remember what was kept of the source."""
+        self.records = 0
+        self.skipped: Counter[str] = Counter()
+        self._keeper, self._clock = keeper, clock
+        kept = () if keeper is None else keeper.remembered(named.name)
+        self._memory = Memory(Row(*row) for row in kept)
+        self._named = named
+        self._reading = Reading(foreign.FORMATS[named.format], named.source, self._memory)
+        self._identity = IdentityMap(named.identity, named.source, self._memory)
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._latest: Instant | None = None
+
+    def entries(self, name: str, records: Iterable[RawRecord]) -> Iterator[Read]:
+        """The events of a file's records, and what of them cannot be read."""
+        for record in records:
+            for outcome in self._reading.outcomes(record):
+                yield from self._entries(name, outcome)
+
+    def settled(self, name: str) -> Iterator[Read]:
+        """What is due when no more is coming for now."""
+        for outcome in self._reading.settled(end=True):
+            yield from self._entries(name, outcome)
+        at = format_instant(self._latest or self._memory.latest)
+        for document in self._identity.settled(at):
+            yield from self._entry(name, None, document, 0)
+
+    def keep(self) -> None:
+        """Keep what is remembered and counted; called once the log has the events."""
+        if self._keeper is None:
+            return
+        counts, self._counts = dict(self._counts), Counter()
+        self._keeper.keep(
+            self._named.name,
+            self._named.format,
+            self._memory.changes(),
+            counts,
+            came_at=self._clock(),
+            latest=self._latest,
+        )
+
+    def _entries(self, name: str, outcome: Outcome) -> Iterator[Read]:
+        record, translation = outcome
+        if record is not None:
+            self.records += 1
+            self._counts["record", ""] += 1
+        for reason in filter(None, (translation.skipped, *translation.also_skipped)):
+            self.skipped[reason] += 1
+            self._counts["skipped", reason] += 1
+        length = 0 if record is None else len(record.raw)
+        if translation.fault is not None and record is not None:
+            yield self._put_aside(name, record, translation.fault), length
+            length = 0
+        if translation.events:
+            for document in (*translation.events, *self._identity.registrations(translation.events)):
+                yield from self._entry(name, record, document, length)
+                length = 0
+
+    def _entry(self, name: str, record: RawRecord | None, document: foreign.Document, length: int) -> Iterator[Read]:
+        try:
+            event = codec.event_from_document(document)
+        except BadRecordError as fault:
+            yield self._put_aside(name, record or RawRecord(0, json.dumps(document).encode()), fault), length
+            return
+        self._counts["event", ""] += 1
+        self._latest = max(self._latest or 0, event.occurred_at)
+        yield entry_of(event), length
+
+    def _put_aside(self, name: str, record: RawRecord, fault: BadRecordError) -> Unreadable:
+        self._counts["quarantined", fault.reason] += 1
+        raw = foreign.safe_raw(record)
+        return unreadable(raw, fault, number=None, origin=name, place=record.position, recorded_at=self._clock())

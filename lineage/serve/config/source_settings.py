@@ -1,0 +1,142 @@
+r"""``[[source]]``: other systems whose logs are read, what those logs do not say, and who their ids are.
+
+Example::
+
+    [[source]]
+    name = "keycloak-eu"
+    format = "keycloak"
+    issuer = "https://idp.example/realms/acme"
+    follow = ["/var/log/keycloak/*.jsonl"]
+    lifetimes = { access = "5m", refresh = 1800 }
+
+    [[source.identity]]
+    match = 'https://idp\.example/realms/acme#(?P<user>[a-z]+)'
+    id = "human:{user}@example.com"
+    kind = "human"
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from ingest.codec import limits
+from ingest.sources.adapters import FORMATS
+from ingest.sources.adapters.kit import Format
+from ingest.sources.identity import Rule, rule
+from ingest.sources.named import NamedSource
+from lineage.core.model.errors import RefusedError
+
+_INPUTS: Final = ("follow", "kafka_topic", "http", "tcp", "otlp")
+_NAMES: Final = ("name", "format", "issuer", *_INPUTS, "lifetimes", "identity")
+_RULE: Final = ("match", "id", "kind")
+# It becomes part of ids: `vault-eu#...`, `vault-eu:entity:...`, `urn:vault:vault-eu`.
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+# A name with which ids would declare a kind of principal, or begin as other ids do.
+_TAKEN: Final = frozenset({"human", "agent", "service", "workload", "spiffe", "sha256", "arn", "urn"})
+_TIME: Final = re.compile(r"([0-9]{1,9})(s|m|h|d)?")
+_SECONDS: Final = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LONGEST_SECONDS: Final = 100 * 366 * 86_400
+
+
+def sources_of(said: object, *, file: Path) -> tuple[NamedSource, ...]:
+    """The sources of a settings file, in their order.
+
+    Raises:
+        RefusedError: Something is missing, unknown, or cannot be; the message names the source and the remedy.
+    """
+    if not isinstance(said, list) or not all(isinstance(entry, dict) for entry in said):
+        raise RefusedError(f"'source' in {file} must be a list of tables: [[source]]")
+    found: dict[str, NamedSource] = {}
+    for number, entry in enumerate(said, start=1):
+        one = _source(entry, number, file)
+        if one.name in found:
+            raise RefusedError(
+                f"the source {one.name!r} stands twice in {file}; give each [[source]] a name of its own"
+            )
+        found[one.name] = one
+    return tuple(found.values())
+
+
+def _source(entry: Mapping[str, Any], number: int, file: Path) -> NamedSource:
+    name = entry.get("name")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise RefusedError(
+            f"[[source]] number {number} in {file} needs a 'name', such as vault-eu: letters, digits, '.', '_', '-'"
+        )
+    where = f"the source {name!r} in {file}"
+    format_ = FORMATS.get(str(entry.get("format")))
+    if format_ is None:
+        raise RefusedError(f"'format' of {where} is {entry.get('format')!r}; give one of {', '.join(FORMATS)}")
+    taken = {word for other in FORMATS.values() if other is not format_ for word in (other.name, other.prefix)}
+    if name in _TAKEN or name in taken:
+        raise RefusedError(f"{where} cannot be called that: ids that begin with it mean something else; choose another")
+    known = (*_NAMES, *format_.options)
+    if unknown := sorted(entry.keys() - set(known)):
+        raise RefusedError(f"{where} has {unknown[0]!r}, which is no setting; there are {', '.join(known)}")
+    issuer = _text(entry, "issuer", where)
+    if issuer is not None and (fault := limits.fault_of_id(issuer)):
+        raise RefusedError(f"'issuer' of {where} {fault}")
+    options = {option: text for option in format_.options if (text := _text(entry, option, where)) is not None}
+    return NamedSource(
+        name=name,
+        format=format_.name,
+        issuer=issuer,
+        inputs={key: _input(entry[key], key, where) for key in _INPUTS if key in entry},
+        lifetimes=_lifetimes(entry.get("lifetimes", {}), format_, where),
+        options=options,
+        identity=_rules(entry.get("identity", []), where),
+    )
+
+
+def _text(entry: Mapping[str, Any], name: str, where: str) -> str | None:
+    value = entry.get(name)
+    if value is not None and not (isinstance(value, str) and value and value.isprintable()):
+        raise RefusedError(f"{name!r} of {where} must be a text that can be printed")
+    return value
+
+
+def _input(value: Any, name: str, where: str) -> Any:
+    """An input as it is said: paths as a tuple, anything else as it stands."""
+    paths = [value] if isinstance(value, str) else value
+    if name == "follow":
+        if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
+            raise RefusedError(f"'follow' of {where} must name files or folders: a text or a list of texts")
+        return tuple(paths)
+    wanted = (bool, str) if name in {"http", "otlp"} else (str,)
+    if not isinstance(value, wanted) or value == "":
+        example = {"kafka_topic": "the name of a topic", "tcp": "host:port", "http": "true", "otlp": "true"}[name]
+        raise RefusedError(f"{name!r} of {where} is {value!r}; write {example}")
+    return value
+
+
+def _lifetimes(said: Any, format_: Format, where: str) -> dict[str, int]:
+    if not isinstance(said, dict):
+        raise RefusedError(f"'lifetimes' of {where} must be a table, such as {{ access = \"5m\" }}")
+    if unknown := sorted(said.keys() - set(format_.lifetimes)):
+        known = ", ".join(format_.lifetimes) or "none: the log states them"
+        raise RefusedError(f"'lifetimes' of {where} has {unknown[0]!r}; a {format_.name} source has {known}")
+    return {kind: _seconds(value, kind, where) for kind, value in said.items()}
+
+
+def _seconds(value: Any, kind: str, where: str) -> int:
+    parts = _TIME.fullmatch(str(value)) if isinstance(value, int | str) and not isinstance(value, bool) else None
+    seconds = int(parts[1]) * _SECONDS[parts[2]] if parts is not None else 0
+    if not 0 < seconds <= _LONGEST_SECONDS:
+        raise RefusedError(f"the lifetime {kind!r} of {where} is {value!r}; write seconds, or such as 5m, 12h, 30d")
+    return seconds
+
+
+def _rules(said: Any, where: str) -> tuple[Rule, ...]:
+    if not isinstance(said, list) or not all(isinstance(entry, dict) for entry in said):
+        raise RefusedError(f"'identity' of {where} must be a list of tables: [[source.identity]]")
+    found: list[Rule] = []
+    for number, entry in enumerate(said, start=1):
+        one = f"[[source.identity]] number {number} of {where}"
+        if unknown := sorted(entry.keys() - set(_RULE)):
+            raise RefusedError(f"{one} has {unknown[0]!r}; there are {', '.join(_RULE)}")
+        match, id_, kind = (_text(entry, name, one) for name in _RULE)
+        if match is None or id_ is None or kind is None:
+            raise RefusedError(f"{one} needs all of {', '.join(_RULE)}")
+        found.append(rule(match, id_, kind, one))
+    return tuple(found)

@@ -1,0 +1,105 @@
+"""The systems whose logs are read: what came of each, what was skipped and why, and whose ids nobody has mapped."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from ingest.sources import identity
+from ingest.sources.adapters import Memory, Row
+from ingest.sources.named import NamedSource
+from lineage.core.authority.world import World
+from lineage.core.model.times import Instant
+from lineage.serve.documents.core_documents import Document, instant, listing
+from lineage.serve.queries.service import Service
+from lineage.store.source_records import Count, SourceRecords
+
+MOST_UNMAPPED: Final = 20
+_TOPICS: Final = ("unmapped", "identity-several", "identity-of")
+_WORD: Final = re.compile(r"[^A-Za-z0-9@._-]+")
+
+
+def sources(service: Service, configured: Sequence[NamedSource]) -> Document:
+    """Every source that the settings name or that anything came from, by name."""
+    records = SourceRecords(service.store)
+    counts: dict[str, list[Count]] = {}
+    for count in records.counts():
+        counts.setdefault(count.source, []).append(count)
+    named = {source.name: source for source in configured}
+    items = [
+        _source(service, records, name, named.get(name), counts.get(name, [])) for name in sorted({*named, *counts})
+    ]
+    return listing(items, total=len(items))
+
+
+def _source(
+    service: Service, records: SourceRecords, name: str, named: NamedSource | None, counts: Sequence[Count]
+) -> Document:
+    rows = [Row(*row) for topic in _TOPICS for row in records.remembered(name, topic)]
+    memory = Memory(rows)
+    unmapped = identity.unmapped(memory)
+    return {
+        "name": name,
+        "format": named.format if named is not None else counts[0].format,
+        "issuer": named.issuer if named is not None else None,
+        "configured": named is not None,
+        "inputs": sorted(named.inputs) if named is not None else [],
+        "records": _total(counts, "record"),
+        "events": _total(counts, "event"),
+        "skipped": _by_reason(counts, "skipped"),
+        "quarantined": _by_reason(counts, "quarantined"),
+        "came_at": instant(max((count.came_at for count in counts), default=None)),
+        "latest": instant(_latest(counts)),
+        "unmapped": _unmapped(service, unmapped[:MOST_UNMAPPED]),
+        "unmapped_total": len(unmapped),
+        "ambiguous": [{"id": id_, "rules": rules} for id_, rules in identity.several(memory)],
+        "joined": [{"id": id_, "from": natives} for id_, natives in identity.joined(memory)],
+    }
+
+
+def _total(counts: Sequence[Count], outcome: str) -> int:
+    return sum(count.records for count in counts if count.outcome == outcome)
+
+
+def _by_reason(counts: Sequence[Count], outcome: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for count in counts:
+        if count.outcome == outcome:
+            found[count.reason] = found.get(count.reason, 0) + count.records
+    return found
+
+
+def _latest(counts: Sequence[Count]) -> Instant | None:
+    return max((count.latest for count in counts if count.latest is not None), default=None)
+
+
+def _unmapped(service: Service, ids: Sequence[identity.Unmapped]) -> list[Document]:
+    with service.store.reader(trust=service.trust.table) as reader:
+        world = reader.world()
+        reader.load_parties(world, [f"principal:{one.id}" for one in ids])
+        return [_suggested(world, one) for one in ids]
+
+
+def _suggested(world: World, one: identity.Unmapped) -> Document:
+    kind, name = world.principals.kind(one.id), world.principals.display_name(one.id)
+    suggested = kind if kind in identity.KINDS else "human"
+    word = (_WORD.sub("-", name).strip("-") if name else "") or "NAME"
+    return {
+        "id": one.id,
+        "seen": one.seen,
+        "kind": kind,
+        "display_name": name,
+        "line": "\n".join(
+            (
+                "[[source.identity]]",
+                f"match = {_literal(re.escape(one.id))}",
+                f"id = {json.dumps(f'{suggested}:{word}', ensure_ascii=False)}",
+                f'kind = "{suggested}"',
+            )
+        ),
+    }
+
+
+def _literal(text: str) -> str:
+    """A string of TOML in which a backslash stands for itself, if that can be."""
+    return json.dumps(text, ensure_ascii=False) if "'" in text else f"'{text}'"

@@ -1,0 +1,66 @@
+"""The systems whose logs are read, for people."""
+
+from typing import Final
+
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.text.phrases import when
+from lineage.serve.text.text_page import Page, joined, many
+
+_SHOWN: Final = 5  # ids without an identity
+
+
+def sources(doc: Document) -> Page:
+    """What came of each source, and what the identity map lacks."""
+    page = Page().line((many(doc["total"], "source"), "bold"), ".")
+    for item in doc["items"]:
+        _source(page, item)
+    return page
+
+
+def told(doc: Document) -> list[str]:
+    """What somebody who has just read logs should know of the identity maps, as sentences."""
+    said = []
+    for item in doc["items"]:
+        said += [
+            f"source {item['name']}: {one['id']} fits the identity rules {joined(one['rules'], ' and ')}, which say "
+            "different things; the first of them counts"
+            for one in item["ambiguous"]
+        ]
+        said += [
+            f"source {item['name']}: {joined(one['from'], ' and ')} are one party now, {one['id']}"
+            for one in item["joined"]
+        ]
+    return said
+
+
+def _source(page: Page, item: Document) -> None:
+    page.title(f"{item['name']} ({item['format']}{'' if item['configured'] else ', not in the settings'})")
+    if item["came_at"] is None:
+        page.field("records", "none yet")
+        return
+    page.field("records", f"{item['records']:,}, the last one read {when(item['came_at'])}")
+    if item["latest"] is not None:
+        page.field("log time", f"up to {when(item['latest'])}")
+    page.field("events", f"{item['events']:,}")
+    for name in ("skipped", "quarantined"):
+        if item[name]:
+            parts = [f"{count:,} {reason}" for reason, count in item[name].items()]
+            page.field(name, f"{sum(item[name].values()):,}: {joined(parts)}")
+    for sentence in told({"items": [item]}):
+        page.line(("NOTE", "bold yellow"), f": {sentence}", lead="  ")
+    _unmapped(page, item)
+
+
+def _unmapped(page: Page, item: Document) -> None:
+    if not item["unmapped"]:
+        return
+    page.line()
+    page.line(f"{many(item['unmapped_total'], 'id')} without an identity; the most seen:", lead="  ")
+    for one in item["unmapped"][:_SHOWN]:
+        name = f", {one['display_name']}" if one["display_name"] else ""
+        page.line((one["id"], "bold"), f"  {one['kind']}{name}, {many(one['seen'], 'time')}", lead="  - ")
+    own = f', below the [[source]] with name = "{item["name"]}"' if item["configured"] else ""
+    page.line(f"To name the first one, add to the settings{own}:", lead="  ")
+    above = [] if item["configured"] else ["[[source]]", f'name = "{item["name"]}"', f'format = "{item["format"]}"', ""]
+    for line in (*above, *item["unmapped"][0]["line"].split("\n")):
+        page.line(line, lead="    ")

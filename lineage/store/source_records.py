@@ -1,0 +1,123 @@
+"""What is kept of other people's logs besides their events: what their readers remember, and what came of records.
+
+None of it is projected from the log, so a rebuild leaves it as it is.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+import sqlalchemy as sa
+
+from lineage.core.model.times import Instant
+from lineage.store.database.dialects import backend_of, wait_for_turn
+from lineage.store.database.engine import faults
+from lineage.store.database.sql import storable
+from lineage.store.database.tables import source_count, source_memory
+from lineage.store.store import Store
+
+_FORGET: Final = source_memory.delete().where(
+    source_memory.c.source == sa.bindparam("of"),
+    source_memory.c.topic == sa.bindparam("in_topic"),
+    source_memory.c.key == sa.bindparam("at_key"),
+)
+
+Remembered = tuple[str, str, str | None]
+"""Topic, key and value in JSON; None: it was dropped."""
+
+Outcome = tuple[str, str]
+"""What records came to (``record``, ``event``, ``skipped``, ``quarantined``), and why."""
+
+
+class Count(NamedTuple):
+    """How many records of a source came to the same; the columns of the table.
+
+    Attributes:
+        source: The name of the source.
+        format: The format of its log.
+        outcome: What they came to.
+        reason: Why; empty where there is nothing to say.
+        records: How many.
+        came_at: When the last of them came.
+        latest: The latest time that any of them states, by the log's own clock.
+    """
+
+    source: str
+    format: str
+    outcome: str
+    reason: str
+    records: int
+    came_at: Instant
+    latest: Instant | None
+
+
+class SourceRecords:
+    """What a store keeps of sources."""
+
+    def __init__(self, store: Store) -> None:
+        """Take the store."""
+        self._store = store
+
+    def remembered(self, source: str, topic: str | None = None) -> list[Remembered]:
+        """What the reader of a source remembers, the oldest entry first; of one topic or of all."""
+        table = source_memory.c
+        query = sa.select(table.topic, table.key, table.value).where(table.source == storable(source))
+        if topic is not None:
+            query = query.where(table.topic == topic)
+        with self._store.connection() as connection:
+            return [(row.topic, row.key, row.value) for row in connection.execute(query.order_by(table.id))]
+
+    def keep(
+        self,
+        source: str,
+        format_: str,
+        changes: Iterable[Remembered],
+        counts: Mapping[Outcome, int],
+        *,
+        came_at: Instant,
+        latest: Instant | None,
+    ) -> None:
+        """Keep what changed in the memory of a reader, and add to the counts, in one transaction."""
+        of = storable(source)
+        rows = [(topic, storable(key), value) for topic, key, value in changes]
+        engine = self._store.engine
+        with faults(engine), backend_of(engine.dialect).writing(engine).begin() as connection:
+            wait_for_turn(connection)
+            if rows:
+                connection.execute(_FORGET, [{"of": of, "in_topic": topic, "at_key": key} for topic, key, _ in rows])
+            kept = [
+                {"source": of, "topic": topic, "key": key, "value": value}
+                for topic, key, value in rows
+                if value is not None
+            ]
+            if kept:
+                connection.execute(source_memory.insert(), kept)
+            for (outcome, reason), count in counts.items():
+                self._add(connection, (of, format_, outcome, storable(reason)), count, came_at, latest)
+
+    @staticmethod
+    def _add(
+        connection: sa.Connection, key: tuple[str, str, str, str], count: int, came_at: Instant, latest: Instant | None
+    ) -> None:
+        source, format_, outcome, reason = key
+        table = source_count.c
+        mine = (table.source == source, table.format == format_, table.outcome == outcome, table.reason == reason)
+        found = connection.execute(sa.select(table.records, table.latest).where(*mine)).first()
+        if found is None:
+            values = {"source": source, "format": format_, "outcome": outcome, "reason": reason}
+            connection.execute(
+                source_count.insert(), [values | {"records": count, "came_at": came_at, "latest": latest}]
+            )
+            return
+        moments = [moment for moment in (found.latest, latest) if moment is not None]
+        connection.execute(
+            source_count.update()
+            .where(*mine)
+            .values(records=found.records + count, came_at=came_at, latest=max(moments, default=None))
+        )
+
+    def counts(self) -> list[Count]:
+        """What came of the records of every source, sorted."""
+        table = source_count.c
+        query = sa.select(source_count).order_by(table.source, table.format, table.outcome, table.reason)
+        with self._store.connection() as connection:
+            return [Count(*row) for row in connection.execute(query)]
