@@ -203,6 +203,7 @@ class Format:
         unwrap: The records in a wrapping of this format alone; None: it is no such wrapping.
         prefix: How ids begin in a source without settings; by default the format's name.
         urn: The event source of such a source; by default ``urn:<format>:<format>``.
+        unique_ids: Whether the ids of the log are unique in the world: then no source's name stands in them.
         options: Further settings of a source of this format.
         lifetimes: The kinds of token for which settings may give a lifetime.
     """
@@ -215,6 +216,7 @@ class Format:
     unwrap: Callable[[Mapping[str, Any]], Iterable[Any] | None] | None = None
     prefix: str | None = None
     urn: str | None = None
+    unique_ids: bool = False
     options: tuple[str, ...] = ()
     lifetimes: tuple[str, ...] = ()
 
@@ -227,7 +229,7 @@ class Format:
         options: Mapping[str, str] | None = None,
     ) -> Source:
         """A source of this format; without a name the one that is meant where no settings speak of any."""
-        own = name is None or name == self.name
+        own = self.unique_ids or name is None or name == self.name
         return Source(
             name=name or self.name,
             format=self.name,

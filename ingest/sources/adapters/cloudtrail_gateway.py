@@ -1,0 +1,36 @@
+"""Amazon Bedrock AgentCore in CloudTrail: what an agent did through a gateway, and under which token. Pure."""
+
+from typing import Any, Final
+
+from ingest.sources.adapters.kit import Document, Source, member, stated, text
+from ingest.sources.adapters.parties import bearer_of
+
+_REFUSED: Final = frozenset({401, 403})
+_FAILED_FROM: Final = 400
+
+
+def gateway_call(value: dict[str, Any], source: Source) -> Document | None:
+    """What differs in a call of a gateway; None: it is none.
+
+    The caller is whoever the claims of its token name: for CloudTrail it is anonymous.
+    """
+    if text(value, "eventName") != "InvokeGateway" or text(value, "eventSource") != "bedrock-agentcore.amazonaws.com":
+        return None
+    bearer = bearer_of(member(value, "additionalEventData", "jwt", "claims"), source)
+    return stated(
+        outcome=_outcome(value),
+        tool=text(value, "requestParameters", "body", "params", "name"),
+        token=bearer.token,
+        actor=bearer.actor or bearer.subject,
+        on_behalf_of=bearer.subject if bearer.actor is not None else None,
+        prior_actors=list(bearer.prior_actors),
+    )
+
+
+def _outcome(value: dict[str, Any]) -> str | None:
+    status, body = member(value, "responseElements", "statusCode"), member(value, "responseElements", "body")
+    if status in _REFUSED:
+        return "denied"
+    wrong = isinstance(status, int) and status >= _FAILED_FROM
+    failed = wrong or member(body, "error") is not None or member(body, "result", "isError") is True
+    return "failed" if failed else None
