@@ -120,7 +120,8 @@ def who(world: World, action: str, at: int) -> Answer | None:
 
 def reach(world: World, kind: str, id_: str, at: int, **how: Any) -> Answer:
     """The core's reach, in the model's form."""
-    found = reach_of(world, Proposal(target=Target(kind, id_), at=at, **how))
+    acted = how.pop("acted", None)
+    found = reach_of(world, Proposal(target=Target(kind, id_), at=at, **how), acted=acted)
     return {
         "tokens": list(found.tokens),
         "delegations": list(found.delegations),
@@ -128,6 +129,7 @@ def reach(world: World, kind: str, id_: str, at: int, **how: Any) -> Answer:
         "humans": list(found.humans),
         "already_dead": {"tokens": found.already_dead[0], "delegations": found.already_dead[1]},
         "actions_count": found.actions,
+        "own_actions": found.own_actions,
         "last_expiry": found.last_expiry,
     }
 

@@ -180,8 +180,10 @@ def reach(
         Section 4: "**Reach** of a proposed order at T: the elements that are ``active``, ``suspended`` or
         ``not_yet_valid`` at T and that it would make ``revoked`` or ``cascaded`` (mode ``suspend``:
         ``suspended``); the principals of kind agent and human that these name; the actions whose authority is
-        one of these; ``already_dead``: how many it would also kill that are revoked or cascaded and not past
-        their ``expires_at``; ``last_expiry``: when it would all be over by itself (null: never)."
+        one of these; ``own_actions`` {count}: actions of the target, a principal, that rest on no element here […], so
+        that "no action was done under it" is never said of somebody who acted; ``already_dead``: how many it would
+        also kill that are revoked or cascaded and not past their ``expires_at``; ``last_expiry``: when it would all be
+        over by itself (null: never)."
     """
     facts = visible(records, known_at, trust)
     before = view_of(facts)
@@ -230,6 +232,12 @@ def reach(
             "delegations": sum(kind == "delegation" for kind, _ in already_dead),
         },
         "actions_count": sum(authority_of(before, action) in kills for action in actions),
+        "own_actions": sum(
+            space_of(target_kind) == "principal"
+            and not party_of(before, target_id).isdisjoint(who_acted(before, action))
+            and authority_of(before, action) not in kills
+            for action in actions
+        ),
         "last_expiry": None if None in ends else max(ends, default=None),
     }
 
@@ -954,6 +962,20 @@ def elements_named(view: View, action: str) -> list[Element]:
     decided = told_of(view, "decision", stated(told, "decision")[0])
     named = [(kind, stated(facts, kind)[0]) for facts in (told, decided) for kind in ("token", "delegation")]
     return [(kind, id_) for kind, id_ in named if id_ is not None]
+
+
+def who_acted(view: View, action: str) -> set[str]:
+    """Everybody of whom a fact says that they did an action.
+
+    Source:
+        Section 2: "the principal that wields it (outermost ``act``); absent: the subject itself acts". Section 4: "each
+        of the action, else of its decision". A workload acts as well; what anybody says of this counts.
+    """
+    told = told_of(view, "action", action)
+    if not any("actor" in fact["event"] for fact in told):
+        told = told + told_of(view, "decision", stated(told, "decision")[0])
+    acted = {fact["event"].get("actor", fact["event"].get("on_behalf_of")) for fact in told}
+    return acted | {fact["event"].get("workload") for fact in told}
 
 
 def authority_of(view: View, action: str) -> Element | None:

@@ -49,7 +49,7 @@ CHAIN_KEYS = ["kind", "id", *CHAIN_PART, "state", "because", "gaps", "findings",
 STATUS_KEYS = ["kind", "id", "state", "because", "at", "known_at", "gaps", "as_of"]
 BECAUSE_KEYS = ["revocation", "mode", "target", "effective_at", "ordered_by", "reason", "path"]
 REACH_KEYS = [
-    *("target", "kills", "already_dead", "agents", "humans", "actions", "survivors"),
+    *("target", "kills", "already_dead", "agents", "humans", "actions", "own_actions", "survivors"),
     *("last_expiry", "plan_digest", "as_of"),
 ]
 # What is beside it, and no part of its digest.

@@ -23,6 +23,7 @@ from lineage.core.model.events import (
     TokenIssued,
     WorkloadBound,
 )
+from lineage.core.model.references import acting
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 
@@ -142,6 +143,14 @@ class World:
         """The authority of an action: the first granted of what it names, else the first named, or None."""
         named = self.authorities_named(action)
         return next((key for key in named if self.graph.granted(key)), named[0] if named else None)
+
+    def acted(self, action: str) -> set[str]:
+        """The ids of those who did an action, by any fact about it; where none states an actor, by its decision too."""
+        facts = self.actions.get(action)
+        bodies = [fact.event.body for fact in facts]
+        if all(isinstance(body, ActionPerformed) and body.actor is None for body in bodies):
+            bodies += [fact.event.body for fact in self.decision_facts(facts)]
+        return {id_ for body in bodies if isinstance(body, ActionPerformed | DecisionMade) for id_ in acting(body)}
 
     def actions_under(self, keys: Iterable[str]) -> set[str]:
         """The actions whose authority is one of some elements."""

@@ -37,6 +37,8 @@ class Role:
     BOUND: Final = 7  # an agent and a workload are bound
     PRIOR: Final = 8  # a token asserts it as a prior actor
     MENTIONS: Final = 9  # anything else
+    ACTS: Final = 10  # an action says that it was done by it
+    ASKS: Final = 11  # a decision says that it was asked for by it
 
 
 Mention = tuple[int, str, str]
@@ -99,22 +101,23 @@ def mentions(event: Event) -> list[Mention]:
             return found + _all(Role.PRIOR, "principal", *body.prior_actors) if body.prior_actors else found
         case ActionPerformed():
             found = _authority(body)
-            if body.actor is not None:
-                found.append((Role.MENTIONS, "principal", body.actor))
+            for id_ in acting(body):
+                found.append((Role.ACTS, "principal", id_))
             if body.decision is not None:
                 found.append((Role.USES, "decision", body.decision))
             if body.parent_action is not None:
                 found.append((Role.MENTIONS, "action", body.parent_action))
-            if body.on_behalf_of is not None or body.workload is not None or body.prior_actors:
-                found += _all(Role.MENTIONS, "principal", body.on_behalf_of, body.workload, *body.prior_actors)
-            return found
+            if body.actor is not None and body.on_behalf_of is not None:
+                found.append((Role.MENTIONS, "principal", body.on_behalf_of))
+            return found + _all(Role.MENTIONS, "principal", *body.prior_actors) if body.prior_actors else found
         case DelegationGranted():
             found = _all(Role.NAMES, "principal", body.delegator, body.delegatee)
             found += _all(Role.DEPENDS, "delegation", *body.parents)
             return found + _all(Role.MENTIONS, "principal", body.approved_by)
         case DecisionMade():
-            others = (body.actor, body.on_behalf_of, body.workload, body.approved_by, *body.prior_actors)
-            return _authority(body) + _all(Role.MENTIONS, "principal", *others)
+            found = _authority(body) + _all(Role.ASKS, "principal", *acting(body))
+            behalf = None if body.actor is None else body.on_behalf_of
+            return found + _all(Role.MENTIONS, "principal", behalf, body.approved_by, *body.prior_actors)
         case PrincipalRegistered():
             return _all(Role.ALIAS, "principal", *body.aliases) + _all(Role.OWNER, "principal", body.owner)
         case WorkloadBound():
@@ -133,6 +136,14 @@ def mentions(event: Event) -> list[Mention]:
             return _all(Role.MENTIONS, "principal", body.by)
         case _:
             assert_never(body)
+
+
+def acting(body: ActionPerformed | DecisionMade) -> tuple[str, ...]:
+    """The ids of those who acted, or asked, by one event: the actor, else the one it was done for; the workload."""
+    actor = body.on_behalf_of if body.actor is None else body.actor
+    if body.workload is None:
+        return () if actor is None else (actor,)
+    return (body.workload,) if actor is None else (actor, body.workload)
 
 
 def listed(place: StatusList) -> tuple[str, str]:

@@ -51,6 +51,7 @@ class Reach:
         agents, humans: The principals of these kinds that the killed elements name.
         actions: How many actions have one of the killed elements as authority.
         recent: The ids of the latest of these, latest first, at most RECENT_ACTIONS.
+        own_actions: How many actions the target, a principal, did under none of the killed elements.
         survivors: What is bound to, owned by or recorded under the target and would stay alive.
         last_expiry: When it would all be over by itself; None: never, or there is nothing.
     """
@@ -63,6 +64,7 @@ class Reach:
     humans: tuple[str, ...]
     actions: int
     recent: tuple[str, ...]
+    own_actions: int
     survivors: tuple[Survivor, ...]
     last_expiry: Instant | None
 
@@ -109,8 +111,14 @@ def differences(plan: Mapping[str, Any], order: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def reach_of(world: World, proposal: Proposal) -> Reach:
-    """What a proposed order would kill of what is alive at the instant at which it would be given."""
+def reach_of(world: World, proposal: Proposal, *, acted: int | None = None) -> Reach:
+    """What a proposed order would kill of what is alive at the instant at which it would be given.
+
+    Args:
+        world: What is known.
+        proposal: The order.
+        acted: How many actions the target did, if the world does not hold all of them.
+    """
     at = proposal.at
     graph = world.graph
     struck = set(struck_by(world, proposal))
@@ -144,6 +152,7 @@ def reach_of(world: World, proposal: Proposal) -> Reach:
         humans=tuple(sorted(id_ for id_, kind in kinds.items() if kind == "human")),
         actions=len(actions),
         recent=tuple(latest_actions(world, actions)[:RECENT_ACTIONS]),
+        own_actions=_own_actions(world, proposal.target, actions, acted),
         survivors=tuple(sorted(set(_survivors(world, proposal, struck, kills)), key=lambda s: (s.id, s.kind, s.why))),
         last_expiry=None if last == NEVER else last,
     )
@@ -175,6 +184,20 @@ def dead_among(world: World, keys: set[str], at: Instant) -> set[str]:
             if not order.suspends:
                 (cascading if order.body.cascade else single).add(key)
     return (world.graph.below(cascading, within=above) | single) & keys
+
+
+def _own_actions(world: World, target: Target, under: Iterable[str], acted: int | None) -> int:
+    """How many actions the target did that are not among some.
+
+    They rest on nothing that the order would kill: on a key that nobody issued, on somebody else's token, on what has
+    ended, or on nothing but the actor's name.
+    """
+    if target.kind not in ("principal", "workload"):
+        return 0
+    party = world.principals.party(target.id)
+    if acted is None:
+        acted = sum(not party.isdisjoint(world.acted(action)) for action in world.actions)
+    return acted - sum(not party.isdisjoint(world.acted(action)) for action in under)
 
 
 def latest_actions(world: World, actions: Iterable[str]) -> list[str]:

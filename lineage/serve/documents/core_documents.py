@@ -188,6 +188,7 @@ def reach_document(world: World, reach: Reach) -> Document:
         "agents": list(reach.agents),
         "humans": list(reach.humans),
         "actions": {"count": reach.actions, "recent": [action_document(world, action) for action in reach.recent]},
+        "own_actions": {"count": reach.own_actions},
         "survivors": [{"kind": item.kind, "id": item.id, "why": item.why} for item in reach.survivors],
         "last_expiry": instant(reach.last_expiry),
         "plan_digest": reach.plan_digest,

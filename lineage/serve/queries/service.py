@@ -213,7 +213,7 @@ class Service:
             world = self._below(reader, proposal, unseen=unseen)
             if world is None:
                 return None
-            reach = reach_of(world, proposal)
+            reach = reach_of(world, proposal, acted=_acted(reader, proposal.target))
             details = plan_details(self.store, reader, world, reach, given_at=given_at)
         try:
             self.store.keep_plan(reach.plan_digest, reach.plan, self.clock())
@@ -313,7 +313,7 @@ class Service:
             world = self._below(reader, proposal, unseen=request.unseen)
             if world is None:
                 return None
-            reach = reach_of(world, proposal)
+            reach = reach_of(world, proposal, acted=_acted(reader, proposal.target))
             self._refuse_drift(request, reach)
             if request.by_approval:
                 request = replace(request, approved_by=self._approver(reader, request, reach, now))
@@ -417,9 +417,10 @@ class Service:
         )
         with self.store.reader(trust=self.trust.table) as reader:
             world = self._below(reader, proposal, unseen=True)
+            acted = _acted(reader, proposal.target)
         assert world is not None  # noqa: S101 (the target may be unseen)
         everything, world.orders = world.orders, world.orders.without(order.body.revocation)
-        reach = reach_of(world, proposal)
+        reach = reach_of(world, proposal, acted=acted)
         world.orders = everything
         states = judge_all(world, reach.kills, max(self.clock(), order.effective_at))
         dead = {key for key, verdict in states.items() if verdict.because is not None}
@@ -558,6 +559,12 @@ class Service:
         project(log, self.store, self.trust.table)
         recorded = self.store.facts_at([position.number]).get(position.number)
         return Fact(event, event.occurred_at) if recorded is None else recorded  # None: a duplicate of a claimed order
+
+
+def _acted(reader: Reader, target: Target) -> int | None:
+    """How many actions a principal did; None: the target is none."""
+    key = key_of(target.kind, target.id)
+    return reader.count_acted(key) if key.startswith("principal:") else None
 
 
 def _differing(order: RevocationOrdered, request: OrderRequest, *, plan_digest: str | None = None) -> list[str]:

@@ -142,8 +142,16 @@ def _parties(doc: Document) -> str:
     """Of how many, and with how much done under it."""
     found = [many(len(doc[f"{noun}s"]), noun) for noun in ("human", "agent") if doc[f"{noun}s"]]
     of = f", of {joined(found, ' and ')}" if found else ""
-    count = doc["actions"]["count"]
-    return f"{of}; {many(count, 'action')} {'was' if count == 1 else 'were'} done under it" if count else of
+    count, own = doc["actions"]["count"], doc["own_actions"]["count"]
+    if count:
+        of += f"; {many(count, 'action')} {'was' if count == 1 else 'were'} done under it"
+    return f"{of}; {_own(doc)}" if own else of
+
+
+def _own(doc: Document) -> str:
+    """What the target itself did under nothing that the order would kill."""
+    count = doc["own_actions"]["count"]
+    return f"{doc['target']['id']} took {many(count, 'action')} that {'rests' if count == 1 else 'rest'} on none of it"
 
 
 def _standing(doc: Document) -> list[Piece]:
@@ -200,7 +208,11 @@ def _nearby(page: Page, doc: Document) -> None:
                 f" {action['outcome']}, {action['action']}{by}", lead="  ", hang="    ",
             )  # fmt: skip
     else:
-        page.line().line("No action is known to have been done under it.")
+        page.line().line("No action is known to have been done under what it would kill.")
+    if doc["own_actions"]["count"]:
+        page.line(
+            f"{_own(doc)}: on a key that nobody issued, somebody else's token, what has ended, or its name alone."
+        )
     if doc["survivors"]:
         page.title(f"Survivors ({len(doc['survivors'])}): close to it, and alive after it")
         phrases.plain(page, [f"{one['kind']} {one['id']}: {one['why']}" for one in doc["survivors"]])

@@ -25,7 +25,9 @@ Places = Mapping[tuple[str, int], int]
 LOOKED_UP: Final = 25_000  # facts at 2.5 µs each, of which a page looks up whether they were known
 
 _POSITIONS: Final = sa.select(position.c.topic, position.c.partition, position.c.next_offset)
-_ACTS: Final = tuple(sa.literal_column(str(role), sa.Integer) for role in (Role.USES, Role.MENTIONS))
+_ACTS: Final = tuple(
+    sa.literal_column(str(role), sa.Integer) for role in (Role.USES, Role.MENTIONS, Role.ACTS, Role.ASKS)
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ core compares the real ids and applies trust and ``known_at``.
 import math
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -33,6 +34,7 @@ from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 from lineage.store.database.sql import among, chunks, found_by, given, given_texts, of_each
 from lineage.store.database.tables import Keys, accepted, fact, in_role_upward, name, ref, sighting, span_of, spread
+from lineage.store.reading.acted import Visible, decided, named
 from lineage.store.reading.log_order import LOOKED_UP, Places, Walk, part_of
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
@@ -335,15 +337,7 @@ class Reader:
 
     def _load_activity(self, world: World, actions: Collection[str]) -> None:
         """The decisions that actions name, and all that either names as authority or as actor."""
-        decisions = {
-            f"decision:{id_}"
-            for action in actions
-            for said in world.actions.get(action)
-            for role, kind, id_ in mentions(said.event)
-            if role == Role.USES and kind == "decision"
-        }
-        for found in self.facts_about(decisions):
-            world.add(found)
+        decisions = self._load_decisions(world, actions)
         facts = [said for action in actions for said in world.actions.get(action)]
         facts += [said for key in decisions for said in world.decisions.get(split_key(key)[1])]
         elements, principals = set(), set()
@@ -354,6 +348,19 @@ class Reader:
                 elif kind == "principal":
                     principals.add(f"principal:{id_}")
         self._load_around(world, self.facts_above(elements), elements, principals)
+
+    def _load_decisions(self, world: World, actions: Iterable[str]) -> set[str]:
+        """The decisions that actions name: their keys."""
+        decisions = {
+            f"decision:{id_}"
+            for action in actions
+            for said in world.actions.get(action)
+            for role, kind, id_ in mentions(said.event)
+            if role == Role.USES and kind == "decision"
+        }
+        for found in self.facts_about(decisions):
+            world.add(found)
+        return decisions
 
     def load_name(self, world: World, key: str) -> None:
         """Bring everything into a world that judging a principal, session or client needs."""
@@ -393,6 +400,30 @@ class Reader:
         used += self.facts_referring(decisions, Role.USES)
         actions = {found.event.body.action for found in used if isinstance(found.event.body, ActionPerformed)}
         self.load_actions(world, actions)
+
+    def count_acted(self, target: str) -> int:
+        """How many actions a principal, or an alias of it, did: by what the actions say, else their decisions.
+
+        Cost:
+            A row of the index for each; actions that say nothing of who did them are read, some thousands at a time.
+        """
+        names = self._names_of(target)
+        party = self._hashes(f"principal:{name}" for name in names)
+        visible = Visible(self.trust, self.known_at)
+        count = named(self._connection, self._keys, party, visible)
+        for part in decided(self._connection, self._keys, party, visible):
+            world = self.world()
+            for found in self._facts(_FACTS_ABOUT, part):
+                world.add(found)
+            self._load_decisions(world, world.actions)
+            count += sum(not names.isdisjoint(world.acted(action)) for action in world.actions)
+        return count
+
+    def _names_of(self, target: str) -> AbstractSet[str]:
+        """The ids of a principal and of its aliases."""
+        world = self.world()
+        self.load_parties(world, [target])
+        return world.principals.party(split_key(target)[1])
 
     def _gather(
         self, found: set[int], query: dict[str, sa.Select[Any]], parameters: dict[str, Any], most: float

@@ -188,6 +188,12 @@ class CountedActions(TypedDict):
     recent: list[Action]
 
 
+class OwnActions(TypedDict):
+    """How many actions the target, a principal, took under nothing that would be killed."""
+
+    count: int
+
+
 class Survivor(TypedDict):
     """What would stay alive, and why."""
 
@@ -203,6 +209,7 @@ class _ReachPart(TypedDict):
     agents: list[str]
     humans: list[str]
     actions: CountedActions
+    own_actions: OwnActions
     survivors: list[Survivor]
     last_expiry: Time | None
     plan_digest: str

@@ -1,0 +1,90 @@
+"""How many actions a principal did, counted in the index: no action that says who did it is read.
+
+The index has a row for each action that names the principal as the one who did it (``Role.ACTS``), and for each
+decision that names it as the one who asked (``Role.ASKS``). Only actions that name such a decision, and do not name the
+principal themselves, have to be read: what they say of their actor counts before what the decision says.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from lineage.core.model.references import Role
+from lineage.core.model.times import Instant
+from lineage.core.model.trust import TrustTable
+from lineage.store.database.sql import among, found_by
+from lineage.store.database.tables import Keys, fact, ref, sighting
+
+_FETCHED: Final = 10_000  # rows at a time
+_ACTION: Final = "action.performed"
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """Which facts count.
+
+    Attributes:
+        trust: Says which sources may tell of actions; None: all may.
+        known_at: Only what was recorded by then; None: everything.
+    """
+
+    trust: TrustTable | None
+    known_at: Instant | None
+
+    def parameters(self, keys: Keys) -> dict[str, Any]:
+        """The parameters that the conditions of ``_counts`` need."""
+        sources = () if self.trust is None else self.trust.sources.items()
+        may = [keys["source"][source] for source, grant in sources if not grant.types.isdisjoint((_ACTION, "*"))]
+        return ({} if self.trust is None else {"sources": may}) | (
+            {} if self.known_at is None else {"known_at": self.known_at}
+        )
+
+
+def _counts(*, by_source: bool, by_time: bool) -> Iterator[sa.ColumnElement[bool]]:
+    """That the fact behind a row of ``ref`` is authorised, and known."""
+    told, again = fact.alias(), sighting.alias()
+    if by_source:
+        yield among(sa.select(told.c.source).where(told.c.n == ref.c.n).scalar_subquery(), "sources")
+    if by_time:
+        by = sa.bindparam("known_at", type_=sa.BigInteger)
+        first = sa.select(told.c.recorded_at).where(told.c.n == ref.c.n).scalar_subquery()
+        yield sa.or_(first <= by, sa.exists().where(again.c.fact == ref.c.n, again.c.recorded_at <= by))
+
+
+def _of_role(role: int) -> sa.ColumnElement[bool]:
+    return sa.and_(ref.c.until == 0, ref.c.role == sa.literal_column(str(role)))
+
+
+@cache
+def _statements(dialect: str, *, by_source: bool, by_time: bool) -> tuple[sa.Select[Any], sa.CompoundSelect[Any]]:
+    """The number of actions that name a party as who did them; those of its decisions that do not."""
+    counts = tuple(_counts(by_source=by_source, by_time=by_time))
+    own = found_by(dialect, ref.c.key, "keys", [ref.c.about], _of_role(Role.ACTS), *counts)
+    number = sa.select(sa.func.count()).select_from(own.distinct().subquery())
+    asked = found_by(dialect, ref.c.key, "keys", [ref.c.about.label("key")], _of_role(Role.ASKS)).distinct()
+    decided = found_by(dialect, ref.c.key, asked.subquery(), [ref.c.about], _of_role(Role.USES))
+    return number, sa.except_(decided, own)
+
+
+def named(connection: Connection, keys: Keys, party: Collection[int], visible: Visible) -> int:
+    """How many actions name one of a party as who did them."""
+    number, _ = _of(connection, visible)
+    parameters = {"keys": list(party), **visible.parameters(keys)}
+    return int(connection.execute(number, parameters).scalar_one())
+
+
+def decided(connection: Connection, keys: Keys, party: Collection[int], visible: Visible) -> Iterator[list[int]]:
+    """The hashes, in parts, of actions that name a decision which one of a party asked for, and none of the party."""
+    _, actions = _of(connection, visible)
+    parameters = {"keys": list(party), **visible.parameters(keys)}
+    rows = connection.execute(actions, parameters, execution_options={"yield_per": _FETCHED})
+    yield from ([int(about) for about in part] for part in rows.scalars().partitions())
+
+
+def _of(connection: Connection, visible: Visible) -> tuple[sa.Select[Any], sa.CompoundSelect[Any]]:
+    by_source, by_time = visible.trust is not None, visible.known_at is not None
+    return _statements(connection.dialect.name, by_source=by_source, by_time=by_time)
