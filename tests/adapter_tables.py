@@ -11,22 +11,24 @@
 
 ``check`` compares the events (those fields that the row states; ``type`` and order of the events do matter) and then
 holds the adapter to the rules of the kit: every record is accounted for; every event passes the codec; the same
-records in any order, twice, or with a restart between any two of them give the same events.
+records in any order, twice, or with a restart between any two of them give the same events; and a record of which any
+one value has another type raises nothing.
 """
 
 import io
 import itertools
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ingest.codec.api import event_from_document
 from ingest.codec.credentials import find
-from ingest.sources.adapters import Format, Memory, Reading, Source, read_records
+from ingest.sources.adapters import Format, Memory, Reading, Source, detect, read_records
 from lineage.core.model.events import document as written
 
 _ORDERS = 12  # of more records than can be put into every order
+_OTHERS: tuple[Any, ...] = ([], [{}], {}, {"a": []}, 7, -0.5, True, None, "", "x")
 _OF_THE_RECORD = ("event_id", "occurred_at")
 
 
@@ -125,6 +127,10 @@ def assert_rules(format_: Format, records: Sequence[Any], source: Source | None 
     assert facts == _facts(read(format_, [*records, *records], source)), "reading twice changes the events"
     for order in _orders(records):
         assert facts == _facts(read(format_, order, source)), f"the order changes the events: {json.dumps(order)}"
+    for record in records:
+        for misshapen in _misshapen(record):
+            detect(json.dumps(misshapen).encode())
+            read(format_, [misshapen], source)  # raises nothing
 
 
 def _add(found: Read, translation: Any) -> None:
@@ -145,6 +151,21 @@ def _facts(found: Read) -> set[str]:
         )
         for document in documents
     }
+
+
+def _misshapen(record: Any) -> Iterator[Any]:
+    """A record with each of its values, in turn, replaced by a value of another type."""
+    if not isinstance(record, dict | list):
+        return
+    for name in record if isinstance(record, dict) else range(len(record)):
+        for other in _OTHERS:
+            changed = record.copy()
+            changed[name] = other
+            yield changed
+        for inner in _misshapen(record[name]):
+            changed = record.copy()
+            changed[name] = inner
+            yield changed
 
 
 def _orders(records: Sequence[Any]) -> Iterable[list[Any]]:
