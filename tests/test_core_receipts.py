@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import networkx as nx
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from lineage.core.revocation.plan_details import depths_of, names_of_heads, only
 from lineage.core.revocation.reach import Proposal, reach_of, struck_by
 from lineage.core.revocation.receipt import Line, receipt_of
 from tests import compare, model, worlds
+from tests import test_core_graph as graphs
 
 SEEDS = st.integers(0, 2**32)
 DEAD = {State.REVOKED, State.CASCADED, State.SUSPENDED}
@@ -67,6 +69,41 @@ def test_a_receipt_is_that_of_the_model(seed: int):
         expected = model.receipt(records, revocation, at, known_at, trust)
         assert (expected or []) == [line_of(line) for line in receipt_of(world, revocation, at)], (revocation, at)
         assert (expected is not None) == bool(world.orders.by_id.get(revocation))
+
+
+EDGES = (1, 2, 30, 31, 32, 33, 34, 62, 63, 64, 65, 66, 96, 97, 300)
+
+
+@pytest.mark.parametrize("target", ["token:t0", "principal:human:alice", "session:s"])
+def test_of_a_long_path_a_line_has_the_first_and_the_last_32(target: str):
+    """
+    Up to 64 it is the path that `status` shows; beyond, its two ends, and how long it is.
+    """
+    facts = [graphs.token("t0", session="s")]
+    facts += [graphs.token(f"t{n}", f"t{n - 1}", subject="human:bob") for n in range(1, max(EDGES))]
+    facts += [graphs.token("side", "t40", "t50", subject="human:bob")]  # the shorter of two ways counts
+    world = World([*facts, graphs.order(target)])
+    lines = {line.key: line for line in receipt_of(world, "r", 20)}
+
+    for key in [*(f"token:t{edge - 1}" for edge in EDGES), "token:side"]:
+        because = judge(world, key, 20).because
+        assert because is not None
+        whole = because.path
+        shown = whole if len(whole) <= 64 else whole[:32] + whole[-32:]
+        assert (shown, len(whole)) == (lines[key].path, lines[key].path_length), key
+
+
+def test_a_receipt_grows_with_what_it_lists_and_not_with_its_depth():
+    """
+    Twice the elements, twice as deep: twice the bytes and not four times as many.
+    """
+
+    def size(depth: int) -> int:
+        facts = [graphs.token("t0"), *(graphs.token(f"t{n:05}", f"t{n - 1:05}") for n in range(2, depth))]
+        facts += [graphs.token("t00001", "t0"), graphs.order("token:t0")]
+        return sum(len(key) for line in receipt_of(World(facts), "r", 20) for key in line.path)
+
+    assert size(4_000) < 2.2 * size(2_000)
 
 
 @settings(max_examples=100)
@@ -173,7 +210,7 @@ def test_what_a_plan_lists_is_in_the_receipt_as_deep_as_it_says(seed: int):
         lines = receipt_of(World([*facts, ordered(asked, "revoke")]), "planned", asked.at)
         listed = [line for line in lines if line.key in reach.kills]
         assert reach.kills == {line.key for line in listed}
-        assert depths_of(world, reach) == Counter((len(line.path) - 1, split_key(line.key)[0]) for line in listed)
+        assert depths_of(world, reach) == Counter((line.path_length - 1, split_key(line.key)[0]) for line in listed)
 
 
 @settings(max_examples=100)

@@ -11,7 +11,7 @@ how a receipt is made in parts.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import Element, dependencies_of, names_of
 from lineage.core.authority.orders import Order
@@ -22,6 +22,8 @@ from lineage.core.model.events import DelegationGranted, Fact, TokenIssued
 from lineage.core.model.keys import by_id, split_key
 from lineage.core.model.times import NEVER, Instant
 
+_SHOWN: Final = 32  # so many at each end of a path are written out; of one that is longer, the rest is left out
+
 
 class Step(NamedTuple):
     """One step of a walk: what stands before an element on the shortest path, and when that was proven.
@@ -29,10 +31,14 @@ class Step(NamedTuple):
     Attributes:
         before: Key of the element that it depends on; None: the order hits it by itself.
         proven_at: When the last of what links the path was recorded.
+        length: How many keys the path to it has, the order's target and the element itself included.
+        head: Key of the element that is the last of the first ``_SHOWN`` on a longer path.
     """
 
     before: str | None
     proven_at: Instant
+    length: int
+    head: str | None = None
 
 
 _Walked = tuple[Order, Mapping[str, Step]]
@@ -59,13 +65,29 @@ class Line(NamedTuple):
 
     @property
     def path(self) -> tuple[str, ...]:
-        """``KIND:ID`` from the target, as the order states it, to the element, both included."""
-        path = [self.key]
-        while (before := self.steps[path[-1]].before) is not None:
+        """``KIND:ID`` from the target, as the order states it, to the element, both included.
+
+        Of a path longer than 64 these are the first and the last 32: written out in every line, the paths of a deep
+        chain would be quadratic in its depth. ``path_length`` is that of the whole.
+        """
+        head = self.steps[self.key].head
+        if head is None or self.path_length <= 2 * _SHOWN:
+            return self._up(self.key, self.path_length)
+        return self._up(head, _SHOWN) + self._up(self.key, _SHOWN)
+
+    def _up(self, key: str, most: int) -> tuple[str, ...]:
+        """The last so many keys of the path to an element."""
+        path = [key]
+        while len(path) < most and (before := self.steps[path[-1]].before) is not None:
             path.append(before)
-        if not self.order.on_element:
+        if len(path) < most and not self.order.on_element:
             path.append(self.order.target.key)
         return tuple(reversed(path))
+
+    @property
+    def path_length(self) -> int:
+        """How many keys the whole path has."""
+        return self.steps[self.key].length
 
     @property
     def proven_at(self) -> Instant:
@@ -131,14 +153,18 @@ def walk(world: World, order: Order) -> dict[str, Step]:
     graph = world.graph
     level = sorted(_struck(world, order))
     proven = _Proof(world, order)
-    steps = {key: Step(None, proven.of_hit(key)) for key in level}
+    first = 1 if order.on_element else 2  # the target stands in front of what names it
+    steps = {key: Step(None, proven.of_hit(key), first) for key in level}
     while level and order.body.cascade:
         # The keys of a level stand in the order of the paths to them: the first to come to a child is on its smallest.
         nearest = []
         for key in level:
             for child in sorted(graph.children(key)):
                 if child not in steps:
-                    steps[child] = Step(key, max(steps[key].proven_at, _linked_at(world, child, key)))
+                    above = steps[key]
+                    head = key if above.length == _SHOWN else above.head
+                    proven_at = max(above.proven_at, _linked_at(world, child, key))
+                    steps[child] = Step(key, proven_at, above.length + 1, head)
                     nearest.append(child)
         level = nearest
     return steps

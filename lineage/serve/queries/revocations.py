@@ -71,13 +71,15 @@ def receipt(
 def line_document(line: Line) -> Document:
     """One line of a receipt."""
     kind, id_ = split_key(line.key)
+    path = list(line.path)
     return {
         "kind": kind,
         "id": id_,
         "state": str(line.state),
         "revocation": line.order.body.revocation,
         "effective_at": format_instant(line.order.effective_at),
-        "path": list(line.path),
+        "path": path,
+        **({"path_length": line.path_length} if line.path_length > len(path) else {}),
         "principals": line.principals,
         "expires_at": instant(line.element.expires_at) if line.element is not None else None,
         "born_dead": line.born_dead,
@@ -95,7 +97,7 @@ def receipt_summary(found: Receipt, *, at: Instant, known_at: Instant | None) ->
         hashed.update(row + b"\n")
         line = json.loads(row)
         states[line["state"]] += 1
-        depths[len(line["path"]) - 1, line["kind"]] += 1
+        depths[line.get("path_length", len(line["path"])) - 1, line["kind"]] += 1
         born_dead += line["born_dead"]
     return {
         "revocation": found.orders[0].body.revocation,

@@ -536,6 +536,7 @@ class ReceiptLine(TypedDict):
     revocation: str
     effective_at: Time
     path: list[str]
+    path_length: NotRequired[int]
     principals: list[str]
     expires_at: Time | None
     born_dead: bool
