@@ -2,15 +2,15 @@
 
 How the pages are read:
 
-- Every section (`## `) starts in an empty folder with a copy of `examples/`.
+- Every section (`## `) starts in an empty folder with a copy of `examples/`, a tutorial once for all its sections.
   `<!-- before: COMMAND -->` anywhere in it runs first, unseen.
-- In a ```console block the lines after `$ ` are run by one shell.
+- In ```console blocks the lines after `$ ` are run, all those of a section by one shell.
   A command exits with 0, unless the next one is `echo $?`.
   What is shown under a command is all that it prints, but for where lines break; `...` stands for anything.
 - ```console no-run: REASON is not run.
   `make` is not run either, but `make demo` is taken for what its recipe says.
-- ```jsonl NAME and ```toml NAME put a file of that name into the folder.
-- ```python blocks are doctests.
+- ```jsonl NAME, ```toml NAME and ```python NAME put a file of that name into the folder.
+- Other ```python blocks are doctests.
 """
 
 import doctest
@@ -33,7 +33,8 @@ from lineage.serve.cli.main import main
 from lineage.serve.http.api.questions import QUESTIONS
 
 ROOT = Path(__file__).parents[1]
-MANUAL = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+MANUAL = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *TUTORIALS)
 DECISIONS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
 REFERENCE = sorted((ROOT / "docs" / "reference").glob("*.md"))
 PAGES = (
@@ -47,6 +48,7 @@ PAGES = (
 
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BEFORE = re.compile(r"^<!-- before: (.*?) -->$", re.MULTILINE)
+FILES = {"jsonl", "toml", "python"}
 END_OF = "end of command"
 
 
@@ -94,7 +96,7 @@ def sections_of(page: Path) -> Iterator[Section]:
     starts = [
         match.start()
         for match in re.finditer(r"^## ", text, re.MULTILINE)
-        if not any(begin < match.start() < end for begin, end in fenced)
+        if page not in TUTORIALS and not any(begin < match.start() < end for begin, end in fenced)
     ]
     for start, end in zip([0, *starts], [*starts, len(text)], strict=True):
         part = text[start:end]
@@ -133,6 +135,10 @@ def runs(block: Block) -> bool:
     return block.language == "console" and not block.rest.startswith("no-run")
 
 
+def is_doctest(block: Block) -> bool:
+    return block.language == "python" and not block.rest
+
+
 def to_be_run(block: Block) -> list[Command]:
     commands = []
     for command in commands_of(block):
@@ -159,7 +165,9 @@ def folder(tmp_path: Path) -> Path:
     )
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(code)} "$@"\n', encoding="utf-8")
     command.chmod(0o755)
-    (command.parent / "python").symlink_to(sys.executable)
+    python = command.with_name("python")
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
     return tmp_path
 
 
@@ -180,7 +188,7 @@ def run(script: str, folder: Path) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=100,
+        timeout=200,
     )
     return done.stdout
 
@@ -217,20 +225,16 @@ def test_what_a_page_shows_is_what_happens(section: Section, folder: Path):
         [(code, printed)] = run_block([Command(command)], folder)
         assert 0 == code, f"{command}\n{printed}"
     for block in section.blocks:
-        if block.rest and block.language in {"jsonl", "toml"}:
+        if block.rest and block.language in FILES:
             (folder / block.rest).write_text(block.text, encoding="utf-8")
-        if not runs(block):
-            continue
-        commands = to_be_run(block)
-        results = run_block(commands, folder)
-        followers = [command.line for command in commands[1:]] + [""]
-        for command, (code, printed), follower in zip(commands, results, followers, strict=True):
-            if command.shown is not None:
-                assert is_shown_truly(command.shown, printed), (
-                    f"$ {command.line}\n{printed}\nbut shown is\n{command.shown}"
-                )
-            if follower != "echo $?":
-                assert 0 == code, f"$ {command.line}\nexits with {code}\n{printed}"
+    commands = [command for block in section.blocks if runs(block) for command in to_be_run(block)]
+    results = run_block(commands, folder)
+    followers = [command.line for command in commands[1:]] + [""]
+    for command, (code, printed), follower in zip(commands, results, followers, strict=True):
+        if command.shown is not None:
+            assert is_shown_truly(command.shown, printed), f"$ {command.line}\n{printed}\nbut shown is\n{command.shown}"
+        if follower != "echo $?":
+            assert 0 == code, f"$ {command.line}\nexits with {code}\n{printed}"
 
 
 @pytest.mark.parametrize(
@@ -380,19 +384,14 @@ def test_every_decision_is_in_the_list():
 
 @pytest.mark.parametrize(
     "section",
-    [
-        section
-        for page in MANUAL
-        for section in sections_of(page)
-        if any(b.language == "python" for b in section.blocks)
-    ],
+    [section for page in MANUAL for section in sections_of(page) if any(is_doctest(block) for block in section.blocks)],
     ids=str,
 )
 def test_examples_in_python_run(section: Section):
     """
     What a page shows in Python is what Python says.
     """
-    examples = "\n".join(block.text for block in section.blocks if block.language == "python")
+    examples = "\n".join(block.text for block in section.blocks if is_doctest(block))
     test = doctest.DocTestParser().get_doctest(examples, {}, str(section), str(section.page), 0)
     report: list[str] = []
     doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=report.append)

@@ -79,7 +79,7 @@ def _link(link: re.Match[str], source: str, page: str) -> str:
 def _code(info: str, body: str) -> str:
     """A code block whose first line names a language, and the file that the reader is to put it into."""
     language, _, rest = info.partition(" ")
-    name = f' title="{rest}"' if language in {"jsonl", "toml"} and rest else ""
-    if language == "python" and not body.lstrip().startswith(">>>"):
-        return f"```python\n{body}```"
+    name = f' title="{rest}"' if language in {"jsonl", "toml", "python"} and rest else ""
+    if language == "python" and not body.startswith(">>>"):
+        return f"```python{name}\n{body}```"
     return f"```{_LEXERS.get(language, language)}{name}\n{body}```"
