@@ -1,0 +1,197 @@
+"""Keycloak: events, admin events and the lines of its logging listener. docs/foreign-logs.md has the table.
+
+What an event says by itself is here; what entries look like is in ``keycloak_entries``, what admins do in
+``keycloak_admin``, what several entries say only together in ``keycloak_exchanges`` and ``keycloak_endings``. Pure.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+from ingest.sources.adapters import keycloak_endings as endings
+from ingest.sources.adapters import keycloak_exchanges as exchanges
+from ingest.sources.adapters.keycloak_admin import admin_events, note_user
+from ingest.sources.adapters.keycloak_entries import Entry, Request, entry_of, is_entry
+from ingest.sources.adapters.keycloak_exchanges import Issue
+from ingest.sources.adapters.kit import (
+    BadRecordError,
+    Document,
+    Format,
+    Memory,
+    Record,
+    Source,
+    Translation,
+    instant,
+    resource,
+)
+from ingest.sources.adapters.parties import told
+from lineage.core.model.times import LATEST, format_instant
+
+# The events that may issue tokens. All but the first are asked for by a client, for its user.
+_ISSUES: Final = (
+    *("LOGIN", "CODE_TO_TOKEN", "CLIENT_LOGIN", "REFRESH_TOKEN", "TOKEN_EXCHANGE", "OAUTH2_DEVICE_CODE_TO_TOKEN"),
+    *("AUTHREQID_TO_TOKEN", "PERMISSION_TOKEN", "JWT_BEARER", "OAUTH2_EXTENSION_GRANT"),
+)
+_BY_CLIENT: Final = (*_ISSUES[1:], "USER_INFO_REQUEST", "REVOKE_GRANT")
+# Errors that refuse nobody.
+_FAULTS: Final = ("invalid_request", "invalid_code", "expired_code", "cookie_not_found")
+
+
+def _translate(record: Record, source: Source, memory: Memory) -> Translation:
+    entry = entry_of(record.value, source)
+    memory.advance(instant(entry.at, "time"))
+    events = admin_events(entry, source, memory) if entry.resource is not None else _events(entry, source, memory)
+    return Translation(events=tuple(events))
+
+
+def _events(entry: Entry, source: Source, memory: Memory) -> list[Document]:
+    if entry.tells_all or entry.type == "REFRESH_TOKEN":
+        exchanges.tells_of_refreshes(memory)
+    if entry.error is not None or entry.type.endswith("_ERROR"):
+        return [_action(entry, source)]
+    user = entry.named(entry.user)
+    note_user(entry, user, entry.detail("username"), memory)
+    if entry.type == "LOGIN" and entry.session:
+        exchanges.saw_login(entry.group, memory)
+    if entry.type in _ISSUES and entry.detail("token_id"):
+        return _issued(entry, source, memory)
+    by = user or entry.named(entry.client) or str(entry.issuer)
+    match entry.type:
+        case "IMPERSONATE":
+            request = Request(entry.id, entry.at, _impersonator(entry) or by)
+            return [_action(entry, source), *endings.impersonated(entry.group, request, source, memory)]
+        case "LOGOUT" | "USER_SESSION_DELETED" if entry.session_id:
+            return [_order(entry, source, ("session", entry.session_id), by)]
+        case "REVOKE_GRANT" if target := _revoked(entry):
+            endings.detached(entry, memory)
+            return [_order(entry, source, target, entry.named(entry.client) or by)]
+        case "DELETE_ACCOUNT" if user:
+            return [_order(entry, source, ("principal", user), by)]
+        case "USER_DISABLED_BY_PERMANENT_LOCKOUT" if user:
+            return endings.switched(("principal", user), Request(entry.id, entry.at, by), source, memory, on=False)
+    return [_action(entry, source)]
+
+
+def _issued(entry: Entry, source: Source, memory: Memory) -> list[Document]:
+    """The access token and the refresh token that an event tells of."""
+    holder, token = entry.named(entry.client), entry.named(entry.detail("token_id"))
+    if holder is None or token is None:
+        raise BadRecordError("missing-field", "clientId is not there: a token was issued to nobody")
+    is_refreshed, is_exchanged = entry.type == "REFRESH_TOKEN", entry.type == "TOKEN_EXCHANGE"
+    subject, subject_client = entry.named(entry.user) or holder, entry.named(entry.detail("subject_token_client_id"))
+    used = entry.named(entry.detail("refresh_token_id")) if is_refreshed else None
+    delegate = _delegate(entry)
+    common: dict[str, Any] = {
+        "subject": subject,
+        "actor": delegate or holder,
+        "client": holder,
+        "session": entry.session_id,
+        "scopes": (entry.detail("scope") or "").split(),
+        "derived_from": [{"token": used, "role": "refresh"}] if used else [],
+        "exchange": "refresh" if is_refreshed else "delegation" if delegate else None,
+    }
+    audience, ends = (entry.detail("audience") or "").split(), _ends(entry, "access", source)
+    access = common | {"token": token, "audience": audience, "expires_at": ends}
+    found = [_token(entry, source, "access_token", access)]
+    refresh = entry.named(entry.detail("updated_refresh_token_id" if is_refreshed else "refresh_token_id"))
+    if refresh and refresh != used:
+        ends_too = {"expires_at": _ends(entry, "refresh", source)}
+        found.append(_token(entry, source, "refresh_token", common | {"token": refresh} | ends_too))
+    issue = Issue(
+        token=token,
+        subject=subject,
+        holder=holder,
+        group=entry.group,
+        at=entry.at,
+        moment=instant(entry.at, "time"),
+        audience=[f"{entry.issuer}#{client}" for client in audience] or None,
+        expires_at=instant(ends, "expires_at") if ends else None,
+        subject_client=subject_client if is_exchanged else None,
+        is_refreshed=is_refreshed,
+    )
+    exchanges.remember(issue, memory)
+    if is_exchanged:
+        exchanges.exchanged(issue, [made["token"] for made in found], entry.id, memory)
+    return [*found, *endings.of_issue(issue, source, memory)]
+
+
+def _token(entry: Entry, source: Source, type_: str, body: dict[str, Any]) -> Document:
+    return source.event("token.issued", f"{entry.id}/{type_}", entry.at, token_type=type_, **body)
+
+
+def _ends(entry: Entry, kind: str, source: Source) -> str | None:
+    """The settings know how long tokens live; of an access token that was refreshed the event says it, too."""
+    said = entry.detail("access_token_expiration_time") if kind == "access" else None
+    seconds = source.lifetimes.get(kind) or (int(said) if said and said.isascii() and said.isdigit() else None)
+    end = instant(entry.at, "time") + (seconds or 0) * 1_000_000
+    return format_instant(end) if seconds and end <= LATEST else None
+
+
+def _delegate(entry: Entry) -> str | None:
+    """The actor of an exchange that Keycloak made with an actor token."""
+    return entry.named(entry.detail("actor") if entry.detail("actor_type") == "client" else entry.detail("actor_id"))
+
+
+def _revoked(entry: Entry) -> tuple[str, str] | None:
+    """What a revocation ended: an access token alone; with a refresh token the session. A consent names neither."""
+    access, refresh = entry.named(entry.detail("token_id")), entry.named(entry.detail("refresh_token_id"))
+    if access is not None:
+        return "token", access
+    if refresh is not None:
+        return ("session", entry.session_id) if entry.session_id else ("token", refresh)
+    return None
+
+
+def _order(entry: Entry, source: Source, target: tuple[str, str], by: str) -> Document:
+    note = " ".join(filter(None, (entry.type, entry.detail("reason"))))
+    return source.order(entry.id, entry.at, target, by=by, cascade=False, note=note)
+
+
+def _impersonator(entry: Entry) -> str | None:
+    """An admin, of whom the event has the name and the realm; a name is no id, and must not be taken for one."""
+    realm, name = entry.detail("impersonator_realm"), entry.detail("impersonator")
+    return f"{str(entry.issuer).rpartition('/')[0]}/{realm}#username:{name}" if realm and name else None
+
+
+def _action(entry: Entry, source: Source) -> Document:
+    operation = entry.type.removesuffix("_ERROR")
+    refused = "failed" if entry.error in _FAULTS else "denied"
+    outcome = refused if entry.error is not None or entry.type != operation else "succeeded"
+    client, user = entry.named(entry.client), entry.named(entry.user)
+    actor, behalf = (client, user) if operation in _BY_CLIENT else (user, None)
+    if operation == "IMPERSONATE":
+        actor, behalf = _impersonator(entry), user
+    elif operation == "INTROSPECT_TOKEN" or (outcome != "succeeded" and operation not in _BY_CLIENT):
+        # A token is not wielded by whoever asks about it; and who failed to log in is not known to be who they said.
+        actor, behalf = None, None
+    return source.event(
+        "action.performed",
+        f"{entry.id}/action",
+        entry.at,
+        action=source.id(entry.id),
+        operation=operation,
+        outcome=outcome,
+        tool=client if operation == "INTROSPECT_TOKEN" else None,
+        resource=resource(user, "user") if user not in {actor, behalf} else None,
+        token=entry.named(entry.detail("token_id")),
+        actor=actor,
+        on_behalf_of=behalf if behalf != actor else None,
+        session=entry.session_id,
+    )
+
+
+def _settle(source: Source, memory: Memory, *, end: bool) -> Iterable[Translation]:
+    yield from told(source, memory, end=end)
+    yield from exchanges.parents(source, memory, end=end)
+    if end:
+        yield from endings.due(source, memory)
+
+
+FORMAT: Final = Format(
+    name="keycloak",
+    marks=is_entry,
+    signs=re.compile(rb'"loggerName"\s*:\s*"org\.keycloak\.events|"realmId"\s*:'),
+    translate=_translate,
+    settle=_settle,
+    lifetimes=("access", "refresh"),
+)

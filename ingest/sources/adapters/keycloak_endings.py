@@ -1,0 +1,103 @@
+"""What ended or suspended tokens in Keycloak, where one entry alone does not say which. Pure.
+
+Every function is given two entries in whichever order they come, and makes of them events with an id of both.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ingest.sources.adapters import keycloak_exchanges as exchanges
+from ingest.sources.adapters.keycloak_entries import Entry, Request, digest
+from ingest.sources.adapters.keycloak_exchanges import Issue
+from ingest.sources.adapters.kit import Document, Memory, Source, Translation
+
+# Topics: impersonators by session; logouts by realm; what was enabled and disabled, by target; revocations that
+# ended the sessions of other clients, and were not looked at yet.
+_IMPERSONATORS, _LOGOUTS, _SWITCHES, _DETACHED = "impersonator", "realm-logout", "switch", "detached"
+_MOST: Final = 64  # of one realm or target
+
+
+def of_issue(issue: Issue, source: Source, memory: Memory) -> list[Document]:
+    """What an impersonation and the logouts of its realm say of a token."""
+    logouts = [Request(*found) for found in memory.get(_LOGOUTS, _realm(issue.group), [])]
+    events = [_ended(issue, logout, source) for logout in logouts if issue.moment < logout.moment]
+    impersonator = memory.get(_IMPERSONATORS, issue.group)
+    return events if impersonator is None else [*events, *_impersonated(issue, Request(*impersonator), source)]
+
+
+def impersonated(group: str, request: Request, source: Source, memory: Memory) -> list[Document]:
+    """Somebody opened a session in another's name: they are behind its tokens."""
+    memory.put(_IMPERSONATORS, group, list(request))
+    return [event for issue in exchanges.issued_in(group, memory) for event in _impersonated(issue, request, source)]
+
+
+def realm_logout(issuer: str, request: Request, source: Source, memory: Memory) -> list[Document]:
+    """A realm ended all its sessions, and refuses older tokens without one: an order for each that is known."""
+    known = memory.get(_LOGOUTS, issuer, [])
+    if list(request) not in known:
+        memory.put(_LOGOUTS, issuer, [*known[1 - _MOST :], list(request)])
+    groups = [group for group in exchanges.groups(memory) if _realm(group) == issuer]
+    issues = [issue for group in groups for issue in exchanges.issued_in(group, memory)]
+    return list(
+        {issue.group: _ended(issue, request, source) for issue in issues if issue.moment < request.moment}.values()
+    )
+
+
+def switched(target: tuple[str, str], request: Request, source: Source, memory: Memory, *, on: bool) -> list[Document]:
+    """A client or a user was enabled or disabled: a suspension, and its lift."""
+    key, known = ":".join(target), memory.get(_SWITCHES, ":".join(target), [])
+    if [*request, on] not in known:
+        memory.put(_SWITCHES, key, [*known[1 - _MOST :], [*request, on]])
+    others = [Request(*other) for *other, was_on in known if was_on is not on]
+    if on:
+        return [_lift(off, request, source) for off in others if off.moment < request.moment]
+    order = source.order(request.id, request.at, target, by=request.by, cascade=False, mode="suspend", note="disabled")
+    return [order, *(_lift(request, later, source) for later in others if request.moment < later.moment)]
+
+
+def detached(entry: Entry, memory: Memory) -> None:
+    """A revoked access token took the sessions of the clients along that had exchanged tokens of its client."""
+    token, clients = entry.named(entry.detail("token_id")), entry.detail("token_exchange_revoked_clients")
+    if token and clients:
+        holders = [f"{entry.issuer}#{client}" for client in clients.split(",")]
+        request = Request(entry.id, entry.at, entry.named(entry.client) or str(entry.issuer))
+        memory.put(_DETACHED, entry.id, [list(request), token, holders])
+
+
+def due(source: Source, memory: Memory) -> Iterator[Translation]:
+    """An order for each token of those clients in the session of the revoked one."""
+    for id_, (request, token, holders) in memory.entries(_DETACHED):
+        memory.drop(_DETACHED, id_)
+        by = Request(*request)
+        sessions = (exchanges.issued_in(group, memory) for group in exchanges.groups(memory))
+        session = next((found for found in sessions if any(issue.token == token for issue in found)), [])
+        for issue in session:
+            if issue.holder in holders and issue.moment < by.moment:
+                yield Translation(events=(_end(f"{by.id}/{digest(issue.token)}", by, ("token", issue.token), source),))
+
+
+def _end(id_: str, request: Request, target: tuple[str, str], source: Source, **body: str) -> Document:
+    return source.order(id_, request.at, target, by=request.by, cascade=False, **body)
+
+
+def _ended(issue: Issue, logout: Request, source: Source) -> Document:
+    kind, _, id_ = issue.group.partition(":")
+    note = "all sessions of the realm were logged out"
+    event_id = f"{logout.id}/{digest(issue.group)}"
+    return _end(event_id, logout, (kind, id_), source, issued_before=logout.at, note=note)
+
+
+def _lift(off: Request, on: Request, source: Source) -> Document:
+    return source.lift(off.id, f"{off.id}/{on.id}", on.at, by=on.by)
+
+
+def _impersonated(issue: Issue, request: Request, source: Source) -> list[Document]:
+    if issue.subject_client is not None:  # the token that it was made of says so
+        return []
+    id_, said = f"{request.id}/{digest(issue.token)}", {"token": issue.token, "subject": issue.subject}
+    return [source.event("token.issued", id_, issue.at, prior_actors=[request.by], **said)]
+
+
+def _realm(group: str) -> str:
+    """The issuer in ``session:<issuer>#<id>``."""
+    return group.partition(":")[2].rpartition("#")[0]

@@ -1,0 +1,151 @@
+"""The parent of an exchanged token, which Keycloak does not log, and through whose hands it came.
+
+The event names the client of the subject token, not the token. It is the one token of that client in that session, if
+it is the only one that can be meant: issued before, not expired, and, where its audience is known, for the client that
+exchanged it, as Keycloak demands. And it must be certain that all of them are known: the login of the session was
+seen, and the log tells of refreshed tokens. Else the parent is a gap: a token that nobody granted.
+
+Where the parent is a gap the clients before may be certain all the same: a refreshed token came the way of the token
+that it replaced, so that the login and the exchanges, which every log tells of, are enough. Pure.
+"""
+
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+from ingest.sources.adapters.kit import Memory, Source, Translation
+from lineage.core.model.times import Instant
+
+# Topics: access tokens by group; exchanges whose parent was not looked for yet; sessions whose login was seen; whether
+# the log tells of refreshed tokens.
+_TOKENS, _EXCHANGES, _LOGINS, _REFRESHES = "token", "exchange", "login", "refresh"
+# Of a session with more of them no parent is certain.
+_MOST_TOKENS: Final = 512
+_SEVERAL: Final = 2
+_MOMENT: Final = attrgetter("moment")
+# Lines of several servers, or of one that is busy, may come out of order by some seconds.
+_PATIENCE: Final = 60_000_000
+
+
+class Issue(NamedTuple):
+    """An access token as it is remembered: what may be the parent of another.
+
+    Attributes:
+        token, subject, holder: Ids; the holder is the client that it was issued to.
+        group: ``session:ID``; of a token without a session ``client:ID``.
+        at, moment: When it was issued, as logged and as an instant.
+        audience: The clients that it is for; None: the log does not say.
+        expires_at: An instant; None: the log does not say.
+        subject_client: The holder of the token that it was exchanged for; None: it was not exchanged, or nobody says.
+        is_refreshed: Whether it took the place of another one of the holder.
+    """
+
+    token: str
+    subject: str
+    holder: str
+    group: str
+    at: str
+    moment: Instant
+    audience: list[str] | None = None
+    expires_at: Instant | None = None
+    subject_client: str | None = None
+    is_refreshed: bool = False
+
+
+def remember(issue: Issue, memory: Memory) -> None:
+    """Remember an access token; of those that a client has outside of sessions the earliest, which is no parent."""
+    known = memory.get(_TOKENS, issue.group, [])
+    if issue.group.startswith("client:"):
+        if not known or [issue.moment, issue.token] < [Issue(*known[0]).moment, Issue(*known[0]).token]:
+            memory.put(_TOKENS, issue.group, [list(issue)])
+    elif list(issue) not in known and len(known) <= _MOST_TOKENS:
+        memory.put(_TOKENS, issue.group, [*known, list(issue)])
+
+
+def issued_in(group: str, memory: Memory) -> list[Issue]:
+    """The access tokens of a session, or of a client outside of sessions."""
+    return [Issue(*found) for found in memory.get(_TOKENS, group, [])]
+
+
+def groups(memory: Memory) -> Iterator[str]:
+    """The groups of which tokens are remembered."""
+    return (group for group, _ in memory.entries(_TOKENS))
+
+
+def saw_login(group: str, memory: Memory) -> None:
+    """The session began here: whatever tokens it has are told of."""
+    memory.put(_LOGINS, group, 1)
+
+
+def tells_of_refreshes(memory: Memory) -> None:
+    """The log has events for refreshed tokens, which the REST API leaves out by default."""
+    if memory.get(_REFRESHES, "") is None:
+        memory.put(_REFRESHES, "", 1)
+
+
+def exchanged(issue: Issue, tokens: list[str], id_: str, memory: Memory) -> None:
+    """Remember that tokens were made of another one, of which only the client is known."""
+    memory.put(_EXCHANGES, issue.token, [list(issue), tokens, id_])
+
+
+def parents(source: Source, memory: Memory, *, end: bool) -> Iterator[Translation]:
+    """The parents of exchanged tokens, known or missing: once the log is a minute further, or no more is coming."""
+    for key, (made, tokens, id_) in memory.entries(_EXCHANGES):
+        issue = Issue(*made)
+        if not end and issue.moment + _PATIENCE > memory.latest:
+            continue
+        memory.drop(_EXCHANGES, key)
+        parent = _parent(issue, memory) or f"{issue.token}/subject-token"
+        said: dict[str, Any] = {"prior_actors": _before(issue, memory)}
+        said |= {"subject": issue.subject, "derived_from": [{"token": parent, "role": "subject"}]}
+        yield Translation(
+            events=tuple(
+                source.event("token.issued", f"{id_}/parent/{n}", issue.at, token=token, **said)
+                for n, token in enumerate(tokens)
+            )
+        )
+
+
+def _parent(issue: Issue, memory: Memory) -> str | None:
+    known = issued_in(issue.group, memory)
+    certain = memory.get(_LOGINS, issue.group) and memory.get(_REFRESHES, "") and len(known) <= _MOST_TOKENS
+    if issue.subject_client is None or not certain:
+        return None
+    earliest = dict[str, Issue]()
+    for other in sorted(known, key=_MOMENT):
+        earliest.setdefault(other.token, other)
+    candidates = [
+        other
+        for other in earliest.values()
+        if other.holder == issue.subject_client
+        and other.token != issue.token
+        and other.moment <= issue.moment
+        and (other.expires_at is None or issue.moment < other.expires_at)
+        and (other.audience is None or issue.holder in other.audience or issue.holder == other.holder)
+    ]
+    return candidates[0].token if len(candidates) == 1 else None
+
+
+def _before(issue: Issue, memory: Memory) -> list[str]:
+    """Through whose hands a token came to the client that exchanged it, root to leaf, as far as that is certain."""
+    if issue.subject_client is None:
+        return []
+    nearest = [issue.subject_client] if issue.subject_client != issue.holder else []
+    known = issued_in(issue.group, memory)
+    if memory.get(_LOGINS, issue.group) is None or len(known) > _MOST_TOKENS:
+        return nearest
+    ways = dict[str, set[tuple[str, ...]]]()  # by client: the rows of clients through which its tokens came
+    for other in sorted(known, key=_MOMENT):
+        if other.moment > issue.moment:
+            break
+        if other.token == issue.token or other.is_refreshed or other.subject_client == other.holder:
+            continue
+        own = ways.setdefault(other.holder, set())
+        if other.subject_client is None:
+            own.add(())
+        else:
+            own.update((*way, other.subject_client) for way in ways.get(other.subject_client, set()))
+        while len(own) > _SEVERAL:  # how many more does not matter
+            own.remove(max(own))
+    found = ways.get(issue.subject_client, set())
+    return [*next(iter(found)), *nearest] if len(found) == 1 else nearest

@@ -1,0 +1,40 @@
+"""The messages of Keycloak's logging listener: ``name="value"``, ``name='value'`` or ``name=value``, in a row. Pure."""
+
+import re
+from typing import Final
+
+from ingest.sources.adapters.kit import BadRecordError
+
+# Keycloak puts a backslash before a quote within a value, and before nothing else: a value ends at the quote without
+# one that stands before the next name.
+_FIELD: Final = re.compile(
+    r"(?P<name>[A-Za-z][\w.-]*)=(?:\"(?P<double>.*?)(?<!\\)\"|'(?P<single>.*?)(?<!\\)'|(?P<bare>[^,]*))"
+    r"(?:$|, (?=[A-Za-z][\w.-]*=))",
+    re.DOTALL,
+)
+_ABSENT: Final = ("", "null")
+
+
+def fields_of(message: str) -> dict[str, str]:
+    r"""The fields of a message by name; of two with one name the first, and none that is empty or null.
+
+    Examples:
+        >>> fields_of('type="LOGIN", userId="null", scope="openid email", username="a \"b\""')
+        {'type': 'LOGIN', 'scope': 'openid email', 'username': 'a "b"'}
+        >>> fields_of("type=LOGIN, clientId=portal, scope='openid email'")
+        {'type': 'LOGIN', 'clientId': 'portal', 'scope': 'openid email'}
+
+    Raises:
+        BadRecordError: ``message``: there is something else in it.
+    """
+    found, at = dict[str, str](), 0
+    while at < len(message):
+        match = _FIELD.match(message, at)
+        if match is None:
+            raise BadRecordError("message", f"there is no name=value at character {at} of the message")
+        quoted = match["double"] if match["double"] is not None else match["single"]
+        value = match["bare"] if quoted is None else quoted.replace('\\"', '"').replace("\\'", "'")
+        if value not in _ABSENT:
+            found.setdefault(match["name"], value)
+        at = match.end()
+    return found
