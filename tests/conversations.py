@@ -27,10 +27,10 @@ from lineage.deliver.outbox.outbox_writer import Spread
 from lineage.deliver.ssf.settings import SsfSettings
 from lineage.serve.cache.loader import Loading
 from lineage.serve.config.http_settings import HttpSettings
+from lineage.serve.config.limits import Limits
 from lineage.serve.config.settings import Settings
 from lineage.serve.http.api.enforcement_routes import endpoints
 from lineage.serve.http.asgi.app import create_app
-from lineage.serve.http.core.app_context import Limits
 from lineage.serve.http.openapi import examples
 from lineage.serve.http.openapi.examples import Exchange
 from lineage.serve.http.openapi.fragments import JSON
@@ -51,6 +51,7 @@ LINKS = ("stream_id", "plan_digest")  # fields by which what is asked hangs on w
 
 # A server that waits for a body this long keeps nobody waiting; what it says is put as every other would say it.
 HASTY = Limits(body_seconds=1)
+CROWDED = Limits(questions_by_caller=0)
 SHORTLY, BY_DEFAULT = (f"within {limits.body_seconds:.0f} s" for limits in (HASTY, Limits()))
 
 
@@ -228,6 +229,7 @@ def servers(folder: Path) -> Iterator[dict[str, tuple[World, str]]]:
             "log-away": stack.enter_context(one_server(folder / "log-away", away="log")),
             "store-away": stack.enter_context(one_server(folder / "store-away", away="store")),
             # Where nothing is configured; and its tail has no other listener, who would be counted in the greeting.
+            "crowded": stack.enter_context(one_server(folder / "crowded", limits=CROWDED)),
             "hasty": stack.enter_context(one_server(folder / "hasty", limits=HASTY)),
             "bare": stack.enter_context(one_server(folder / "bare", configured=False)),
         }

@@ -25,12 +25,13 @@ from lineage.deliver.http.callers import Authentication
 from lineage.serve.cache.question_cache import Keeping
 from lineage.serve.cli.demo import ASKED, INGESTED, incident_path
 from lineage.serve.config.http_settings import HttpSettings
-from lineage.serve.config.limits import ConnectionLimits
+from lineage.serve.config.limits import ConnectionLimits, Limits
 from lineage.serve.documents.refusal_wording import OVER_HTTP
 from lineage.serve.http.asgi.app import create_app
 from lineage.serve.http.auth.bearer import Bearers
 from lineage.serve.http.auth.jwks import IssuerKeys
-from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, Limits, Site, Workers
+from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, Site
+from lineage.serve.http.core.workers import Pools
 from lineage.serve.queries.service import Service, Trust
 from lineage.serve.server.connections import Connections
 from lineage.serve.server.listening import http_server
@@ -153,9 +154,8 @@ def api_over(
         worlds = Keeping(store, log, said.table, log_inside=log_inside)
         service = Service(store, log, said, clock, source="urn:delegraph:http", worlds=worlds, face=OVER_HTTP)
         limits = limits or Limits()
-        workers, writers = Workers(limits), Workers(limits)
-        stack.callback(writers.close)
-        stack.callback(workers.close)
+        pools = Pools(limits)
+        stack.callback(pools.close)
         fetched: list[int] = []
 
         def fetch() -> Any:
@@ -168,8 +168,7 @@ def api_over(
             authentication=Authentication(bearers.authenticate, bearers.recognise),
             hosts=LOOPBACK_HOSTS | {HOST},
             limits=limits,
-            workers=workers,
-            writers=writers,
+            pools=pools,
             four_eyes=four_eyes,
         )
         connections = Connections(connection_limits or ConnectionLimits())

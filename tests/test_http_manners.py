@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineage.serve.http.core.app_context import Limits
+from lineage.serve.config.limits import Limits
 from lineage.serve.http.core.responses import encoded
 from tests.conversations import one_server
 from tests.http_worlds import HOST, World, api_over, problem_type, served

@@ -13,8 +13,8 @@ from starlette.requests import Request
 
 from lineage.core.model.events import Target
 from lineage.core.revocation.reach import Proposal
+from lineage.serve.config.limits import Limits
 from lineage.serve.http.api.questions import QUESTIONS
-from lineage.serve.http.core.app_context import Limits
 from lineage.serve.http.core.question import Question
 from lineage.serve.queries import activity, revocations
 from lineage.serve.queries.case import case
@@ -425,7 +425,7 @@ def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path):
         response = world.get("/v1/who?action=mail-7")
         go_on.set()
 
-    assert (503, "unavailable") == (response.status_code, problem_type(response))
+    assert (503, "slow") == (response.status_code, problem_type(response))
 
 
 def test_many_threads_get_the_answers_of_one(api: World):

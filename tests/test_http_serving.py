@@ -19,9 +19,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from lineage.serve.cli.main import main
+from lineage.serve.config.limits import Limits
 from lineage.serve.http.api import live_tail as live
 from lineage.serve.http.api.live_tail import id_of
-from lineage.serve.http.core.app_context import Limits
 from tests.http_worlds import KEYS, LEAKED, World, api_over, served
 from tests.kafka_worlds import wait_until
 

@@ -16,10 +16,10 @@ from starlette.types import Message
 from ingest.codec import api as codec
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.trust import Grant, TrustTable
+from lineage.serve.config.limits import Limits
 from lineage.serve.http.api.receipt_stream import RECEIPTS
 from lineage.serve.http.asgi.app import create_app
 from lineage.serve.http.core import responses as answers
-from lineage.serve.http.core.app_context import Limits
 from lineage.serve.queries import revocations
 from lineage.serve.queries.service import MAX_KILLS, Trust
 from tests.http_worlds import ASKED, LEAKED, World, api_over, problem_type

@@ -297,7 +297,7 @@ def test_a_question_that_was_answered_before_waits_for_no_worker(tmp_path: Path,
         asking, producer = api.as_("investigator"), api.as_("producer")
         first = asking.get(path)
         producer.get(path)
-        api.site.workers.close()  # whoever needs one from here on is refused
+        api.site.pools.questions.close()  # whoever needs one from here on is refused
         caplog.clear()
         with caplog.at_level("INFO", "lineage.serve.http.core.question.access"):
             second = asking.get(path)

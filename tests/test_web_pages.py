@@ -14,8 +14,8 @@ from lineage.core.model.errors import UnavailableError
 from lineage.core.model.events import Target
 from lineage.serve.cache.loader import Loading
 from lineage.serve.cli.demo import ASKED
+from lineage.serve.config.limits import Limits
 from lineage.serve.http.asgi.app import create_app
-from lineage.serve.http.core.app_context import Limits
 from lineage.serve.queries import activity as looking
 from lineage.serve.queries.service import OrderRequest
 from lineage.serve.text import render_chain
@@ -619,7 +619,7 @@ def test_an_order_by_a_form_does_not_wait_for_events(tmp_path: Path):
     """
     done = threading.Event()
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=Limits(workers=1)) as world:
-        world.site.writers.later(lambda: done.wait(60))
+        world.site.pools.events.later(lambda: done.wait(60))
         given = Pages(world).send("/revocations", of=LEAKED, typed=ID, reason="test")
         waited_for = done.is_set()
         done.set()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from ingest.log.port import Entry, Log
-from lineage.core.model.errors import DelegraphError, UnavailableError
+from lineage.core.model.errors import DelegraphError, OverloadedError, UnavailableError
 from lineage.core.model.records import Position, Slice
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class SharedLog:
     def _used(self) -> Iterator[Log]:
         self._refuse_away()
         if not self._lock.acquire(timeout=_TURN_SECONDS):
-            raise UnavailableError("the log is in use by others for too long; try again")
+            raise OverloadedError("the log is in use by others for too long; try again")
         try:
             self._refuse_away()  # who was before us may have found out
             if self._log is None:

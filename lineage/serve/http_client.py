@@ -5,8 +5,8 @@
         plan = delegraph.reach("token:https://idp.example#mailer-1")
         order = delegraph.revoke(plan["target"], reason="credential_leak", plan_digest=plan["plan_digest"])
 
-What is away (503) is asked again a few times, as long as ``Retry-After`` says. An order is given with a key of its own,
-so that it is one order however often it has to be sent.
+What is away or overloaded (503, 429) is asked again a few times, as long as ``Retry-After`` says. An order is given
+with a key of its own, so that it is one order however often it has to be sent.
 """
 
 import json
@@ -25,8 +25,11 @@ from lineage.core.model.errors import (
     DriftError,
     IntegrityError,
     OtherOrderError,
+    OverloadedError,
     RefusedError,
+    SlowAnswerError,
     UnavailableError,
+    UnprojectedError,
 )
 from lineage.deliver.http.callers import ForbiddenError, UnauthenticatedError
 from lineage.serve.http.openapi import schemas
@@ -44,6 +47,11 @@ _FAULTS: Final[dict[str, type[DelegraphError]]] = {
     "forbidden": ForbiddenError,
     "unavailable": UnavailableError,
     "fault": UnavailableError,
+    "fenced": UnavailableError,
+    "overloaded": OverloadedError,
+    "too-many-requests": OverloadedError,
+    "slow": SlowAnswerError,
+    "unprojected": UnprojectedError,
     "integrity": IntegrityError,
     "idempotency-key-reused": OtherOrderError,
 }
@@ -282,7 +290,7 @@ class Client:
             fault = fault_of(response)
             if isinstance(fault, MissingError) and missing:
                 return response
-            if not (left and isinstance(fault, UnavailableError)):
+            if not (left and fault.retriable):
                 raise fault
             self._sleep(_wait_of(response))
         raise AssertionError  # the last of the tries returns or raises

@@ -9,6 +9,9 @@ DelegraphError
 │   └── TooManyError          more hangs on it than may be looked at here
 ├── DriftError                an order is another than its plan's, or would kill what the plan does not list
 ├── UnavailableError          the log or the store is away; the only fault worth retrying
+│   ├── OverloadedError       more is asked at once than can be answered
+│   ├── SlowAnswerError       to answer takes longer than may be waited for; to ask again does not help
+│   ├── UnprojectedError      what was sent is in the log, and not projected; to send it again does not help
 │   ├── AbsentError           it does not come by itself: somebody has to make it, or to name another
 │   └── NotAtOnceError        there is no answer without waiting; ask again where one may wait
 └── IntegrityError            what is stored contradicts itself or the log
@@ -85,6 +88,22 @@ class UnavailableError(DelegraphError):
     """The log or the store is away, locked, read-only or full."""
 
     retriable = True
+
+
+class OverloadedError(UnavailableError):
+    """More is asked at once than can be answered. Nothing of this request was begun."""
+
+
+class SlowAnswerError(UnavailableError):
+    """A question takes longer to answer than its caller may wait."""
+
+    retriable = False
+
+
+class UnprojectedError(UnavailableError):
+    """What was sent stands in the log, and the store could not take it over yet: it takes effect by itself."""
+
+    retriable = False
 
 
 class AbsentError(UnavailableError):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 
-from lineage.core.model.errors import RefusedError
+from lineage.core.model.errors import OverloadedError, RefusedError
 
 
 class Role(StrEnum):
@@ -50,6 +50,10 @@ class BadTokenError(UnauthenticatedError):
 
 class ForbiddenError(RefusedError):
     """Who asks is known, and may not do that."""
+
+
+class CallerLimitError(OverloadedError):
+    """Too many requests of one caller are under way."""
 
 
 class LacksRoleError(ForbiddenError):

@@ -17,10 +17,19 @@ from lineage.core.model.errors import (
     DriftError,
     FencedError,
     IntegrityError,
+    OverloadedError,
     RefusedError,
+    SlowAnswerError,
     UnavailableError,
+    UnprojectedError,
 )
-from lineage.deliver.http.callers import BadTokenError, ForbiddenError, LacksRoleError, UnauthenticatedError
+from lineage.deliver.http.callers import (
+    BadTokenError,
+    CallerLimitError,
+    ForbiddenError,
+    LacksRoleError,
+    UnauthenticatedError,
+)
 from lineage.plumbing.problem_documents import MEDIA_TYPE, json_bytes, problem_document
 
 RETRY_AFTER_SECONDS: Final = 5  # an embedded store is locked for moments, a broker is away for some more
@@ -30,8 +39,12 @@ _FAULTS: Final[tuple[tuple[type[DelegraphError], HTTPStatus, str, str], ...]] = 
     (UnauthenticatedError, HTTPStatus.UNAUTHORIZED, "unauthenticated", "Who asks is not known"),
     (ForbiddenError, HTTPStatus.FORBIDDEN, "forbidden", "The caller may not do that"),
     (DriftError, HTTPStatus.CONFLICT, "drifted", "The order is not that of the plan"),
-    (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The log or the store is away"),
-    (FencedError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The log or the store is away"),
+    (CallerLimitError, HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", "One caller asks too much at once"),
+    (OverloadedError, HTTPStatus.SERVICE_UNAVAILABLE, "overloaded", "More is asked at once than can be answered"),
+    (SlowAnswerError, HTTPStatus.SERVICE_UNAVAILABLE, "slow", "It takes too long to answer"),
+    (UnprojectedError, HTTPStatus.SERVICE_UNAVAILABLE, "unprojected", "It is in the log, and not projected yet"),
+    (UnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "Something that is needed cannot be reached"),
+    (FencedError, HTTPStatus.SERVICE_UNAVAILABLE, "fenced", "Another process wrote at the same moment"),
     (IntegrityError, HTTPStatus.SERVICE_UNAVAILABLE, "integrity", "What is stored contradicts itself or the log"),
     (BadRecordError, HTTPStatus.BAD_REQUEST, "bad-record", "A record cannot be read"),
     (RefusedError, HTTPStatus.BAD_REQUEST, "refused", "What was asked for is wrong or not allowed"),
@@ -67,6 +80,8 @@ def _headers(fault: DelegraphError, status: HTTPStatus) -> dict[str, str]:
             return {"WWW-Authenticate": _challenge("invalid_token", str(fault))}
         case UnauthenticatedError():  # who shows no token is told of no error
             return {"WWW-Authenticate": "Bearer"}
+        case CallerLimitError():
+            return {"Retry-After": "1"}
         case LacksRoleError(by_token=True):
             return {"WWW-Authenticate": _challenge("insufficient_scope", fault.needs)}
         case _:

@@ -33,6 +33,7 @@ _NUMBERS: Final = {
     "idle_seconds": (1, 3_600),
     "connections": (16, 1_000_000),
     "connections_by_peer": (1, 1_000_000),
+    "questions_by_caller": (1, 1_000_000),
 }
 _SECRETS: Final = ("proxy_secret",)
 NAMES: Final = (*_WORDS, *_NUMBERS, *_SECRETS, *(f"{name}_file" for name in _SECRETS))
@@ -63,6 +64,7 @@ class HttpSettings:
         idle_seconds: That a connection is kept open between two requests.
         connections: Open at once, from all peers.
         connections_by_peer: Open at once from one address that is not a trusted proxy's.
+        questions_by_caller: Of one caller, answered or waiting at once.
         proxy_user_header: The header in which a trusted proxy says who asks; None: there is no such proxy.
         proxy_roles_header: The one with the roles.
         proxy_sources_header: The one with the sources; None: no producers come by it.
@@ -87,6 +89,7 @@ class HttpSettings:
     idle_seconds: int = 5
     connections: int = 4_096
     connections_by_peer: int = 1_024
+    questions_by_caller: int = 32
     proxy_user_header: str | None = None
     proxy_roles_header: str = "X-Forwarded-Roles"
     proxy_sources_header: str | None = None

@@ -22,3 +22,34 @@ class ConnectionLimits:
     unread_seconds: float = 30.0
     connections: int = 4_096
     connections_by_peer: int = 1_024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much one request, and one caller, may ask for.
+
+    Attributes:
+        body_bytes: Of a body; events come in many parts, an order in few bytes.
+        body_seconds: From the request to the end of its body.
+        events: In one body: as many as are projected at once.
+        asked: Ids in one question.
+        page: Items of a list, at most.
+        first_page: Items of a list, if nothing is said.
+        workers: Questions that are answered at the same time. Each may hold two connections of the store.
+        waiting: Requests of one kind that wait for a thread; one more is refused with 503.
+        questions_by_caller: Of one caller, answered or waiting at the same time; one more is refused with 429.
+        seconds: From the request to the answer of a question, or to the beginning of a write.
+        listeners: Of the live tail.
+    """
+
+    body_bytes: int = 16 * 1024 * 1024
+    body_seconds: float = 30.0
+    events: int = 50_000
+    asked: int = 100
+    page: int = 1_000
+    first_page: int = 100
+    workers: int = 6
+    waiting: int = 256
+    questions_by_caller: int = 32
+    seconds: float = 30.0
+    listeners: int = 2_000

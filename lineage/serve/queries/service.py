@@ -17,7 +17,14 @@ from ingest.sources.file_import import Intake
 from lineage.core.authority.orders import Order
 from lineage.core.authority.rule import judge, judge_all, judge_name
 from lineage.core.authority.world import World
-from lineage.core.model.errors import DriftError, OtherOrderError, RefusedError, TooManyError, UnavailableError
+from lineage.core.model.errors import (
+    DriftError,
+    OtherOrderError,
+    RefusedError,
+    TooManyError,
+    UnavailableError,
+    UnprojectedError,
+)
 from lineage.core.model.events import (
     Event,
     Fact,
@@ -556,8 +563,14 @@ class Service:
         self._refuse_untrusted(event)
         log = self.require_log()
         [position] = log.append([entry_of(event)])
-        project(log, self.store, self.trust.table)
-        recorded = self.store.facts_at([position.number]).get(position.number)
+        try:
+            project(log, self.store, self.trust.table)
+            recorded = self.store.facts_at([position.number]).get(position.number)
+        except UnavailableError as fault:
+            raise UnprojectedError(
+                f"this {event.type} stands in the log and takes effect once the store can be written; "
+                f"do not send it again: {fault}"
+            ) from fault
         return Fact(event, event.occurred_at) if recorded is None else recorded  # None: a duplicate of a claimed order
 
 

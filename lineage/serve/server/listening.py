@@ -5,7 +5,7 @@ import resource
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -65,13 +65,20 @@ def listening_socket(family: int, place: Any) -> socket.socket:
     return listening
 
 
-def http_server(app: Any, connections: Connections, *, goodbye_seconds: int) -> "Server":
+def http_server(
+    app: Any,
+    connections: Connections,
+    *,
+    goodbye_seconds: int,
+    beginning: Callable[[], None] = lambda: None,
+) -> "Server":
     """A server of an ASGI app.
 
     Args:
         app: The app.
         connections: The registry of its connections, with their limits.
         goodbye_seconds: That answers under way may take when it is stopped.
+        beginning: Called in the event loop before anything is answered.
     """
     config = uvicorn.Config(
         app,
@@ -86,11 +93,21 @@ def http_server(app: Any, connections: Connections, *, goodbye_seconds: int) -> 
         timeout_keep_alive=connections.limits.idle_seconds,  # type: ignore[arg-type]
         timeout_graceful_shutdown=goodbye_seconds,
     )
-    return Server(config)
+    return Server(config, beginning)
 
 
 class Server(uvicorn.Server):
     """Returns when it is told to stop; uvicorn's own would raise the signal again and end the process."""
+
+    def __init__(self, config: uvicorn.Config, beginning: Callable[[], None]) -> None:
+        """Take what is called in the event loop before anything is answered."""
+        super().__init__(config)
+        self._beginning = beginning
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        self._beginning()
+        await super().startup(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -3,21 +3,23 @@
 import getpass
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import closing, contextmanager
 from itertools import chain
 from typing import Final
 
+from anyio import to_thread
 from fastapi import APIRouter
 
 from lineage.core.model.errors import RefusedError
 from lineage.deliver.http.callers import Authentication
 from lineage.plumbing.addresses import is_loopback
 from lineage.serve.config.http_settings import DEFAULT_LISTEN, HttpSettings
+from lineage.serve.config.limits import Limits
 from lineage.serve.http.asgi.app import create_app
 from lineage.serve.http.auth.authentication import authenticating
 from lineage.serve.http.auth.login_link import SigningIn
-from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, Limits, Site, Workers
+from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, Site
+from lineage.serve.http.core.workers import Pools
 from lineage.serve.queries.service import Service
 from lineage.serve.server.connections import Connections
 from lineage.serve.server.listening import address_of, fitting, http_server, listening_socket
@@ -26,6 +28,7 @@ from lineage.serve.web import pages, show_fault
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.page_endpoint import templates
 
+_RECEIVERS: Final = 4  # requests of receivers that are worked on at once; each takes a moment
 _GOODBYE_SECONDS: Final = 3  # for answers that are under way; the live tail has no end of its own
 
 Say = Callable[[str], None]
@@ -63,11 +66,10 @@ def serve(
     """
     authentication = authenticating(settings, service.clock)
     connections = Connections(fitting(settings.connection_limits), proxies=settings.proxy_peers)
-    limits = Limits(body_seconds=settings.body_seconds)
+    limits = Limits(body_seconds=settings.body_seconds, questions_by_caller=settings.questions_by_caller)
     with (
         bound(settings.listen, loopback_only=authentication is None) as listening,
-        workers(limits) as pool,
-        workers(replace(limits, workers=2)) as writers,
+        closing(Pools(limits)) as pools,
     ):
         host, port = listening.getsockname()[:2]
         address = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -84,15 +86,19 @@ def serve(
             tls=settings.tls,
             four_eyes=four_eyes,
             limits=limits,
-            workers=pool,
-            writers=writers,
+            pools=pools,
         )
         mounted = [*routers, *parts(site), pages(site, story=story)]
         app = create_app(site, parts=mounted, show_fault=show_fault, connections=connections)
         say(address)
-        server = http_server(app, connections, goodbye_seconds=_GOODBYE_SECONDS)
+        server = http_server(app, connections, goodbye_seconds=_GOODBYE_SECONDS, beginning=_bound_receivers)
         with warmed(chain(templates(), steps_of(service), ends_of(service), spared())):
             server.run(sockets=[listening])
+
+
+def _bound_receivers() -> None:
+    """Bound the threads of the delivery endpoints, which the framework runs, so that orders find connections."""
+    to_thread.current_default_thread_limiter().total_tokens = _RECEIVERS
 
 
 def this_user() -> str:
@@ -124,13 +130,3 @@ def bound(listen: str, *, loopback_only: bool) -> Iterator[socket.socket]:
         raise RefusedError(f"cannot listen on {listen}: {said}; name another with --http") from error
     with listening:
         yield listening
-
-
-@contextmanager
-def workers(limits: Limits) -> Iterator[Workers]:
-    """Threads, given back afterwards."""
-    pool = Workers(limits)
-    try:
-        yield pool
-    finally:
-        pool.close()

@@ -50,7 +50,7 @@ async def form_of(site: Site, request: Request) -> tuple[Caller, Form]:
     form = dict(as_meant(said))
     # Kept before anything else can go wrong: whose session has ended gets back what they had filled in.
     request.state.form = form
-    return require(await site.workers.run(site.authenticate, Request(scope)), Role.RESPONDER), form
+    return require(await site.caller_of(Request(scope)), Role.RESPONDER), form
 
 
 def ordering(site: Site) -> Callable[[Request], Awaitable[Response]]:
@@ -63,7 +63,9 @@ def ordering(site: Site) -> Callable[[Request], Awaitable[Response]]:
             fault = "what was typed is not the id of the target; type it exactly as it stands there"
             return await _again(site, request, caller, form, {"fault": fault}, HTTPStatus.BAD_REQUEST)
         try:
-            document = await site.workers.run(orders.order, site, caller, _order(form, kind, id_), key=form.get("key"))
+            document = await site.pools.orders.run(
+                caller.name, orders.order, site, caller, _order(form, kind, id_), key=form.get("key")
+            )
         except DriftError as fault:
             drift = {"detail": str(fault), "unlisted": list(fault.unlisted), "differs": fault.differs}
             return await _again(site, request, caller, form, {"drift": drift}, HTTPStatus.CONFLICT)
@@ -89,7 +91,7 @@ def approving(site: Site) -> Callable[[Request], Awaitable[Response]]:
         caller, form = await form_of(site, request)
         digest = request.path_params["id"]
         kind, id_ = kind_and_id(form.get("of", ""))
-        await site.workers.run(orders.approve, site, caller, digest, {})
+        await site.pools.orders.run(caller.name, orders.approve, site, caller, digest, {})
         log_access(caller, request, plan=digest)
         how = {name: form[name] for name in ("mode", "issued_before", "cascade") if name in form}
         return RedirectResponse(Links().to("/reach", of=f"{kind}:{id_}", **how) + "#approvals", HTTPStatus.SEE_OTHER)
@@ -101,7 +103,7 @@ async def _again(
     site: Site, request: Request, caller: Caller, form: Form, why: Mapping[str, Any], status: HTTPStatus
 ) -> Response:
     """The plan as it is now, and why the order was not given."""
-    return await site.workers.run(_planned, site, request, caller, form, why, status)
+    return await site.pools.questions.run(caller.name, _planned, site, request, caller, form, why, status)
 
 
 def _planned(
@@ -132,14 +134,19 @@ def lifting(site: Site) -> Callable[[Request], Awaitable[Response]]:
         revocation = request.path_params["id"]
         if form.get("typed", "") != revocation:
             raise RefusedError("what was typed is not the id of the revocation; nothing was lifted")
+        # In one piece with its page: what was lifted is not answered with a fault.
+        return await site.pools.orders.run(caller.name, answer, request, caller, form)
+
+    def answer(request: Request, caller: Caller, form: Form) -> Response:
+        revocation = request.path_params["id"]
         body = {"note": form["note"]} if "note" in form else {}
-        document = await site.workers.run(orders.lift, site, caller, revocation, body)
+        document = orders.lift(site, caller, revocation, body)
         log_access(caller, request, revocation=revocation)
         address = Links().of("revocation", revocation)
         said = lines_of(render_orders.lifted(document, brief=True))
         lists = [(title, view_models.killed({"kills": ids}, ())) for title, ids in render_orders.returning(document)]
         context = {"doc": document, "said": said, "lists": lists, "address": address}
         page = Request({**request.scope, "path": f"/revocations/{revocation}", "query_string": b""})
-        return await site.workers.run(written, page, "lifted.html", context, caller=caller)
+        return written(page, "lifted.html", context, caller=caller)
 
     return lift

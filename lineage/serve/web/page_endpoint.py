@@ -104,7 +104,9 @@ def page_of(
         aside = {parameter.name for parameter in besides}
         leading = links(answer.query.text("at"), answer.query.text("known_at"))
         moves = {parameter.name for parameter in question.parameters} & MOMENT
-        return await site.workers.run(_written, site, request, answer, template, view, leading, moves, aside)
+        return await site.pools.questions.run(
+            answer.caller.name, _written, site, request, answer, template, view, leading, moves, aside
+        )
 
     return page
 

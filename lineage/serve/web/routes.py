@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from lineage.deliver.http.callers import require
+from lineage.deliver.http.callers import Caller, require
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.error_responses import NotFoundError
@@ -82,8 +82,7 @@ def _post(router: APIRouter, path: str, endpoint: Callable[[Request], Awaitable[
 def _start(site: Site, story: Story | None) -> Callable[[Request], Awaitable[Response]]:
     """Search, and what needs a look."""
 
-    def answer(request: Request) -> Response:
-        caller = require(site.authenticate(request), *ASKERS)
+    def answer(request: Request, caller: Caller) -> Response:
         log_access(caller, request)
 
         def ask(path: str, *said: tuple[str, str]) -> Document:
@@ -103,7 +102,8 @@ def _start(site: Site, story: Story | None) -> Callable[[Request], Awaitable[Res
         return written(request, "start.html", context, caller=caller, links=links, moves=())
 
     async def start(request: Request) -> Response:
-        return await site.workers.run(answer, request)
+        caller = require(await site.caller_of(request), *ASKERS)
+        return await site.pools.questions.run(caller.name, answer, request, caller)
 
     return start
 
@@ -112,14 +112,16 @@ def _words(site: Site) -> Callable[[Request], Awaitable[Response]]:
     """What the words mean."""
 
     async def words(request: Request) -> Response:
-        caller = require(await site.workers.run(site.authenticate, request), *ASKERS)
+        caller = require(await site.caller_of(request), *ASKERS)
         sections = (
             ("States", glossary.STATES),
             ("Is a revocation over?", glossary.VERDICTS),
             ("Findings", glossary.FINDINGS),
             ("Other words", glossary.TERMS),
         )
-        return await site.workers.run(written, request, "words.html", {"sections": sections}, caller=caller)
+        return await site.pools.questions.run(
+            caller.name, written, request, "words.html", {"sections": sections}, caller=caller
+        )
 
     return words
 
@@ -128,8 +130,7 @@ def _diff(site: Site) -> Callable[[Request], Awaitable[Response]]:
     """What changed; without two instants the form that asks for them."""
     page = page_of(site, "/diff", "diff.html", page_context.diff)
 
-    def form(request: Request) -> Response:
-        caller = require(site.authenticate(request), *ASKERS)
+    def form(request: Request, caller: Caller) -> Response:
         kind, id_ = kind_and_id(request.query_params.get("of", ""))
         params = request.query_params
         links = Links(params.get("at"), params.get("known_at"))
@@ -141,7 +142,8 @@ def _diff(site: Site) -> Callable[[Request], Awaitable[Response]]:
         request = as_typed(request)
         if "from" in request.query_params and "to" in request.query_params:
             return await page(request)
-        return await site.workers.run(form, request)
+        caller = require(await site.caller_of(request), *ASKERS)
+        return await site.pools.questions.run(caller.name, form, request, caller)
 
     return diff
 
@@ -162,8 +164,7 @@ def _case(site: Site) -> Callable[[Request], Awaitable[Response]]:
 def _receipt(site: Site) -> Callable[[Request], Awaitable[Response]]:
     """The first lines of a receipt."""
 
-    def answer(request: Request) -> Response:
-        caller = require(site.authenticate(request), *ASKERS)
+    def answer(request: Request, caller: Caller) -> Response:
         query = Query.of(request.path_params, request.query_params, (REVOCATION, *TIMES, FROM_ENTRY), now=site.now)
         start = first_entry(query)
         id_ = usable_id(query.the("id"), parameter="id")
@@ -181,7 +182,9 @@ def _receipt(site: Site) -> Callable[[Request], Awaitable[Response]]:
         return written(request, "receipt.html", context, caller=caller, links=links, aside=("after",))
 
     async def page(request: Request) -> Response:
-        return await site.workers.run(answer, as_typed(request))
+        request = as_typed(request)
+        caller = require(await site.caller_of(request), *ASKERS)
+        return await site.pools.questions.run(caller.name, answer, request, caller)
 
     return page
 
@@ -190,11 +193,11 @@ def _play(site: Site, story: Story) -> Callable[[Request], Awaitable[Response]]:
     """Have something of the story happen."""
 
     async def play(request: Request) -> Response:
-        await forms.form_of(site, request)
+        caller, _ = await forms.form_of(site, request)
         name = request.path_params["name"]
         if name not in story.plays:
             raise HTTPException(HTTPStatus.NOT_FOUND)
-        await site.writers.run(story.play, name)
+        await site.pools.events.run(caller.name, story.play, name)
         return RedirectResponse("/#story", HTTPStatus.SEE_OTHER)
 
     return play

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import Connection, Engine
 
-from lineage.core.model.errors import AbsentError, IntegrityError, RefusedError, UnavailableError
+from lineage.core.model.errors import AbsentError, IntegrityError, OverloadedError, RefusedError
 from lineage.store.database import postgres, sqlite
 from lineage.store.database.dialects import backend_of
 from lineage.store.database.tables import meta
@@ -69,7 +69,7 @@ def faults(engine: Engine) -> Iterator[None]:
             f"the store {where} contradicts the log ({error.orig}); see 'delegraph fsck', 'delegraph rebuild' mends it"
         ) from error
     except exc.TimeoutError as error:
-        raise UnavailableError(f"the store {where} has all its connections in use; try again") from error
+        raise OverloadedError(f"the store {where} has all its connections in use; try again") from error
     except exc.DBAPIError as error:
         raise backend_of(engine.dialect).fault_of(error.orig or error, where) from error
     except engine.dialect.loaded_dbapi.Error as error:  # of what SQLAlchemy does not see

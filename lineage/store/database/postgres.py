@@ -39,7 +39,7 @@ _SESSION: Final = {
     "plan_cache_mode": "force_custom_plan",
 }
 _POOL: Final = 5
-_POOL_MORE: Final = 10  # for a moment, when all are in use
+_POOL_MORE: Final = 25  # for a moment, when all are in use: as many as the threads of a server can use at once
 _POOL_SECONDS: Final = 10
 # The limits are for questions. A batch may take long, and wait long for its turn. But who has the turn and says nothing
 # is frozen or gone: it loses it, so that the others need not wait for longer than it takes to be sure.

@@ -24,6 +24,7 @@ _SMALLER: Final = 50
 # 128 MiB of pages, and what a statement puts aside beside them; or 8 MiB, and the rest in files.
 _ROOMY: Final = ("temp_store = MEMORY", "cache_size = -131072")
 _FRUGAL: Final = ("temp_store = FILE", "cache_size = -8192")
+_POOL_MORE: Final = 25  # connections beyond the five that are kept: as many as the threads of a server can use at once
 TAKES_TURNS: Final = False  # whether others may write at the same time
 
 
@@ -34,7 +35,9 @@ def engine_of(url: URL, *, create: bool) -> Engine:
         _refuse_place(file, create=create)
     # The connection used last comes first: its cache of pages is the warm one.
     connect_args = {"timeout": _BUSY_SECONDS, "isolation_level": None}
-    engine = sa.create_engine(url, connect_args=connect_args, pool_use_lifo=True)
+    engine = sa.create_engine(
+        url, connect_args=connect_args, pool_use_lifo=True, max_overflow=_POOL_MORE, pool_timeout=_BUSY_SECONDS
+    )
     event.listen(engine, "connect", partial(_on_connect, url.render_as_string(), create))
     event.listen(engine, "begin", _on_begin)
     return engine

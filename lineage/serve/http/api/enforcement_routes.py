@@ -17,7 +17,7 @@ def endpoints(settings: Settings, site: Site) -> list[APIRouter]:
     Raises:
         RefusedError: The key cannot be used.
     """
-    service, clock, authenticate = site.service, site.service.clock, site.authenticate
+    service, clock, authenticate = site.service, site.service.clock, site.authentication.authenticate
     current = Current(service.store, service.trust.table)
     keys = settings.read_keys()
     transmitter = Transmitter.of(service.store, service.trust.table, settings.ssf, keys, clock)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, Final
 
-from lineage.core.model.errors import DelegraphError, UnavailableError
+from lineage.core.model.errors import DelegraphError, OverloadedError
 from lineage.core.model.records import Position
 from lineage.core.model.references import about
 from lineage.plumbing.opaque_tokens import seal, unseal
@@ -73,12 +73,12 @@ class Tail:
 
     def _refuse_many(self) -> None:
         if len(self._listeners) >= self._site.limits.listeners:
-            raise UnavailableError("too many listen; try again later")
+            raise OverloadedError("too many listen; try again later")
 
     async def _told(self, queue: _Queue, since: Places | None, begun: Places) -> AsyncIterator[bytes]:
         yield _event("hello", begun, {"listeners": len(self._listeners)}, retry=True)
         if since is not None:
-            for told in await self._site.workers.run(self._between, since, begun):
+            for told in await self._site.pools.own.run("live", self._between, since, begun):
                 yield told
         while True:
             try:
@@ -91,7 +91,7 @@ class Tail:
             yield told_now
 
     async def _standing(self) -> Places:
-        return (await self._site.workers.run(self._site.service.store.standing))[0]
+        return (await self._site.pools.own.run("live", self._site.service.store.standing))[0]
 
     async def _follow(self) -> None:
         away = False
@@ -101,7 +101,7 @@ class Tail:
                 return
             try:
                 places = await self._standing()
-                told = await self._site.workers.run(self._between, self._places, places)
+                told = await self._site.pools.own.run("live", self._between, self._places, places)
             except Exception as fault:  # noqa: BLE001 (whatever it is: else all hear nothing more, and do not know it)
                 if not away:
                     self._tell([_event("away", self._places, {"detail": _said(fault)})])

@@ -5,9 +5,11 @@ Who orders, lifts or acknowledges is who was authenticated; nothing in a body ca
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
-from lineage.core.model.errors import OtherOrderError
+from lineage.core.model.errors import OtherOrderError, OverloadedError
 from lineage.core.model.events import Target
 from lineage.core.model.vocabulary import ACKNOWLEDGEMENT_OUTCOMES, MODES, REASONS, TARGET_KINDS
 from lineage.deliver.http.callers import Caller
@@ -61,7 +63,7 @@ def order(site: Site, caller: Caller, body: Document, *, key: str | None = None)
         by_approval=True,
     )
     try:
-        with site.one_order:
+        with _turn(site):
             document = site.service.order(request)
     except OtherOrderError as fault:
         raise KeyReusedError(str(fault)) from fault
@@ -69,6 +71,21 @@ def order(site: Site, caller: Caller, body: Document, *, key: str | None = None)
         remedy = 'with "unseen": true it is ordered dead before it is seen'
         raise NotFoundError(f"{request.target.kind}:{request.target.id}", remedy)
     return document
+
+
+@contextmanager
+def _turn(site: Site) -> Iterator[None]:
+    """The turn to give an order.
+
+    Raises:
+        OverloadedError: Others have it for too long; nothing was ordered.
+    """
+    if not site.one_order.acquire(timeout=site.limits.seconds):
+        raise OverloadedError("another order is being given and takes its time; nothing was ordered, try again")
+    try:
+        yield
+    finally:
+        site.one_order.release()
 
 
 def revocation_of(caller: Caller, key: str) -> str:
@@ -108,7 +125,7 @@ def lift(site: Site, caller: Caller, revocation: str, body: Document) -> Documen
     """
     said = Fields(body, ("note",))
     usable_id(revocation, parameter="id")
-    with site.one_order:
+    with _turn(site):
         document = site.service.lift(
             revocation, lifted_by=caller.name, note=said.text("note"), four_eyes=site.four_eyes
         )
@@ -126,15 +143,14 @@ def acknowledge(site: Site, caller: Caller, revocation: str, body: Document) -> 
     """
     said = Fields(body, ("outcome", "token", "note"))
     usable_id(revocation, parameter="id")
-    with site.one_order:
-        document = acknowledging.acknowledge(
-            site.service,
-            revocation,
-            receiver=caller.name,
-            outcome=said.choice("outcome", ACKNOWLEDGEMENT_OUTCOMES),
-            token=said.id("token") if said.states("token") else None,
-            note=said.text("note"),
-        )
+    document = acknowledging.acknowledge(
+        site.service,
+        revocation,
+        receiver=caller.name,
+        outcome=said.choice("outcome", ACKNOWLEDGEMENT_OUTCOMES),
+        token=said.id("token") if said.states("token") else None,
+        note=said.text("note"),
+    )
     if document is None:
         raise NotFoundError(revocation)
     return document

@@ -11,8 +11,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lineage.core.model.errors import DelegraphError, UnavailableError
-from lineage.deliver.http.callers import require
+from lineage.core.model.errors import DelegraphError, OverloadedError
+from lineage.deliver.http.callers import Caller, require
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import REVOCATION, TIMES
@@ -35,28 +35,28 @@ def router(site: Site) -> APIRouter:
     reading = asyncio.Semaphore(RECEIPTS)
 
     async def read_receipt(request: Request) -> Response:
-        caller = require(await site.workers.run(site.authenticate, request), *ASKERS)
+        caller = require(await site.caller_of(request), *ASKERS)
         query = Query.of(request.path_params, request.query_params, (REVOCATION, *TIMES), now=site.now)
         revocation = usable_id(query.the("id"), parameter="id")
         log_access(caller, request, revocation=revocation)
         if reading.locked():
-            raise UnavailableError("other receipts are being read; try again")
+            raise OverloadedError("other receipts are being read; try again")
         stack = ExitStack()
         await reading.acquire()
         try:
             opening = revocations.receipt(site.service, revocation, at=query.at, known_at=query.known_at)
-            found = _there(revocation, await site.workers.run(stack.enter_context, opening))
-            first = await site.workers.run(_lines, found)
+            found = _there(revocation, await site.pools.questions.run(caller.name, stack.enter_context, opening))
+            first = await site.pools.questions.run(caller.name, _lines, found)
         except BaseException:
-            site.workers.later(stack.close)
+            site.pools.own.later(stack.close)
             reading.release()
             raise
 
         def done() -> None:
-            site.workers.later(stack.close)
+            site.pools.own.later(stack.close)
             reading.release()
 
-        return Streamed(_told(site, found, first), done, media_type="application/x-ndjson")
+        return Streamed(_told(site, caller, found, first), done, media_type="application/x-ndjson")
 
     router.add_api_route(
         "/revocations/{id:path}/receipt", read_receipt, methods=["GET"], openapi_extra=OPERATIONS["read_receipt"]
@@ -74,13 +74,13 @@ def _lines(found: Receipt) -> bytes:
     return b"".join(line + b"\n" for line in islice(found.lines, _LINES))
 
 
-async def _told(site: Site, found: Receipt, first: bytes) -> AsyncIterator[bytes]:
+async def _told(site: Site, caller: Caller, found: Receipt, first: bytes) -> AsyncIterator[bytes]:
     """The lines. A fault among them cuts the answer off, so that half a receipt is not taken for one."""
     try:
         part = first
         while part:
             yield part
-            part = await site.workers.run(_lines, found)
+            part = await site.pools.questions.run(caller.name, _lines, found)
     except DelegraphError as fault:
         logger.warning("a receipt was cut off: %s", fault)
         raise

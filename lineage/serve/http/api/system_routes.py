@@ -30,15 +30,15 @@ def router(site: Site, measures: Measures) -> APIRouter:
         return JSONResponse({"status": "ok"})
 
     async def readyz() -> Response:
-        return JSONResponse(await site.workers.run(_ready, site))
+        return JSONResponse(await site.pools.own.run("readyz", _ready, site))
 
     async def metrics(request: Request) -> Response:
         if not _asked_here(request):
-            require(await site.workers.run(site.authenticate, request), *ASKERS)
+            require(await site.caller_of(request), *ASKERS)
         return Response(measures.exposition(tail.listeners), media_type=CONTENT_TYPE)
 
     async def live(request: Request) -> Response:
-        caller = require(await site.workers.run(site.authenticate, request), *ASKERS)
+        caller = require(await site.caller_of(request), *ASKERS)
         Query.of(request.path_params, request.query_params, (), now=site.now)
         told, leave = await tail.listen(request.headers.get("last-event-id"))
         log_access(caller, request)

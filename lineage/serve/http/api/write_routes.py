@@ -29,44 +29,46 @@ def router(site: Site) -> APIRouter:
     router = APIRouter(prefix="/v1", dependencies=[Depends(no_query)])
 
     async def take_events(request: Request) -> Response:
-        caller = require(await site.workers.run(site.authenticate, request), *submission_policy.SENDERS)
+        caller = require(await site.caller_of(request), *submission_policy.SENDERS)
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         raw = await read_body(request, site.limits.body_bytes)
-        document = await site.writers.run(events.take, site, caller, media_type, raw)
+        document = await site.pools.events.run(caller.name, events.take, site, caller, media_type, raw)
         log_access(caller, request, read=document["read"], accepted=document["accepted"])
         return document_response(request, document)
 
     async def give_order(request: Request) -> Response:
-        caller = require(await site.workers.run(site.authenticate, request), Role.RESPONDER)
+        caller = require(await site.caller_of(request), Role.RESPONDER)
         body = await read_object(request)
         key = request.headers.get("idempotency-key")
-        document = await site.workers.run(orders.order, site, caller, body, key=key)
+        document = await site.pools.orders.run(caller.name, orders.order, site, caller, body, key=key)
         log_access(caller, request, revocation=document["revocation"], repeated=document["repeated"])
         response = document_response(request, document, status=HTTPStatus.CREATED)
         response.headers["Location"] = f"/v1/revocations/{quote(document['revocation'], safe='')}"
         return response
 
     async def approve_plan(request: Request) -> Response:
-        caller = require(await site.workers.run(site.authenticate, request), Role.RESPONDER)
+        caller = require(await site.caller_of(request), Role.RESPONDER)
         body = await read_object(request)
         digest = request.path_params["id"]
-        document = await site.workers.run(orders.approve, site, caller, digest, body)
+        document = await site.pools.orders.run(caller.name, orders.approve, site, caller, digest, body)
         log_access(caller, request, plan=digest)
         return document_response(request, document, status=HTTPStatus.CREATED)
 
     async def lift_order(request: Request) -> Response:
-        caller = require(await site.workers.run(site.authenticate, request), Role.RESPONDER)
+        caller = require(await site.caller_of(request), Role.RESPONDER)
         body = await read_object(request)
         revocation = request.path_params["id"]
-        document = await site.workers.run(orders.lift, site, caller, revocation, body)
+        document = await site.pools.orders.run(caller.name, orders.lift, site, caller, revocation, body)
         log_access(caller, request, revocation=revocation)
         return document_response(request, document)
 
     async def acknowledge(request: Request) -> Response:
-        caller = require(await site.workers.run(site.authenticate, request), Role.RECEIVER)
+        caller = require(await site.caller_of(request), Role.RECEIVER)
         body = await read_object(request)
         revocation = request.path_params["id"]
-        document = await site.workers.run(orders.acknowledge, site, caller, revocation, body)
+        document = await site.pools.acknowledgements.run(
+            caller.name, orders.acknowledge, site, caller, revocation, body
+        )
         log_access(caller, request, revocation=revocation, outcome=document["outcome"])
         return document_response(request, document, status=HTTPStatus.CREATED)
 

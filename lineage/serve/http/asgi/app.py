@@ -46,7 +46,7 @@ def create_app(
         redirect_slashes=False,
     )
     error_responses.install(app, show_fault)
-    measures = Measures(connections)
+    measures = Measures(site.pools, connections)
     # A request is held against route after route: what is asked most comes first.
     app.include_router(_asking(site, [question for question in QUESTIONS if question.at_once]))
     # Before the other questions: `/revocations/{id}` matches everything below it.

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lineage.deliver.http.problems import problem
-from lineage.serve.http.core.app_context import Limits
+from lineage.serve.config.limits import Limits
 from lineage.serve.http.core.error_responses import GET_ALONE, response_of, unexpected
 from lineage.serve.http.core.metrics import Measures
 from lineage.serve.http.core.query import ParameterError

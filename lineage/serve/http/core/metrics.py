@@ -3,14 +3,19 @@
 Labels come from the paths that there are, never from what a request says.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 from starlette.types import Scope
 
 from lineage import __version__
+from lineage.serve.http.core.workers import Pools
 from lineage.serve.server.connection_metrics import ConnectionCollector
 from lineage.serve.server.connections import Connections
 
@@ -18,12 +23,33 @@ _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
+class PoolCollector(Collector):
+    """Reads the pools of threads when it is asked."""
+
+    def __init__(self, pools: Pools) -> None:
+        self._pools = pools
+
+    def collect(self) -> Iterator[Metric]:
+        """How many requests wait for a thread, and how many were turned away."""
+        waiting = GaugeMetricFamily("delegraph_http_waiting", "Requests that wait for a thread.", labels=["pool"])
+        turned_away = CounterMetricFamily(
+            "delegraph_http_turned_away", "Requests that found no thread in time.", labels=["pool", "reason"]
+        )
+        for workers in self._pools.all:
+            waiting.add_metric([workers.name], workers.waiting)
+            for reason, count in sorted(workers.turned_away.items()):
+                turned_away.add_metric([workers.name, reason], count)
+        yield waiting
+        yield turned_away
+
+
 class Measures:
     """Counts and times of requests."""
 
-    def __init__(self, connections: Connections | None = None) -> None:
-        """Begin at zero; with the connections of the server, if there is one."""
+    def __init__(self, pools: Pools, connections: Connections | None = None) -> None:
+        """Begin at zero; with the pools of threads, and the connections of the server if there is one."""
         self._registry = CollectorRegistry()
+        self._registry.register(PoolCollector(pools))
         if connections is not None:
             self._registry.register(ConnectionCollector(connections))
         self._requests = Counter(

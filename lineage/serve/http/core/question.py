@@ -70,17 +70,17 @@ async def answered(site: Site, question: Question, request: Request, *, besides:
     Raises:
         DelegraphError: Anything that stands in the way; ``faults`` makes a problem document of it.
     """
+    caller = require(await site.caller_of(request), *question.roles)
+    query = Query.of(request.path_params, request.query_params, (*question.parameters, *besides), now=site.now)
     if question.at_once and site.at_once is not None:
         try:  # to hand a question over to a thread and back takes longer than to answer it
-            return _answer(site.at_once, question, request, besides)
+            return _answer(site.at_once, question, caller, query, request)
         except NotAtOnceError:
             pass
-    return await site.workers.run(_answer, site, question, request, besides)
+    return await site.pools.questions.run(caller.name, _answer, site, question, caller, query, request)
 
 
-def _answer(site: Site, question: Question, request: Request, besides: tuple[Parameter, ...]) -> Answer:
-    caller = require(site.authenticate(request), *question.roles)
-    query = Query.of(request.path_params, request.query_params, (*question.parameters, *besides), now=site.now)
+def _answer(site: Site, question: Question, caller: Caller, query: Query, request: Request) -> Answer:
     asked = dict(_ids(question, query))
     try:
         document = question.ask(site, caller, query)

@@ -22,6 +22,7 @@ from lineage.serve.http.openapi.fragments import (
     JSON,
     REF,
     SECURITY,
+    SHARED,
     answer,
     header,
     parameter_of,
@@ -81,7 +82,7 @@ def operation_of(question: Question) -> dict[str, Any]:
                 question.title, {"anyOf": [one, _many(one)]} if several else one, ETag="Changes with the document."
             ),
             "304": {"description": "The client has it already."},
-            **problems("400", "401", "403", *missing, *ALWAYS),
+            **problems("400", "401", "403", *missing, *SHARED, *ALWAYS),
         },
         "security": SECURITY,
     }

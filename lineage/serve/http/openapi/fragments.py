@@ -17,6 +17,7 @@ SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"session": []}]
 OPEN: Final[list[Any]] = []
 ANYWHERE: Final = ("414", "421")  # before anybody looks at what is asked
 ALWAYS: Final = (*ANYWHERE, "503")  # of whatever asks the store
+SHARED: Final = ("429",)  # of whatever callers share the threads of
 WITH_BODY: Final = ("408", "413", "415")  # of whatever takes one
 TEXT: Final[Described] = {"type": "string"}
 
@@ -34,14 +35,17 @@ _PROBLEMS: Final = {
     "415": "The body is of another media type.",
     "422": "The key was given with another order.",
     "421": "Nobody of that name (the header `Host`) is here.",
-    "429": "That was asked for too often; what was told has to be taken first.",
+    "429": "The caller has too many requests under way, or asked for this too often; `Retry-After` of the former says "
+    "when to try again.",
     "501": "Nothing is transmitted here: no issuer and no key are set.",
-    "503": "The log or the store is away, or too much is asked at once; `Retry-After` says when to try again.",
+    "503": "The log or the store cannot be reached, more is asked at once than can be answered, or it takes too long; "
+    "the type tells which, and `Retry-After` when to try again.",
 }
 
 _PROBLEM_HEADERS: Final = {
     "401": {"WWW_Authenticate": "How to say who asks; `error` says that a bearer token was shown, and is not good."},
     "403": {"WWW_Authenticate": "Of a bearer token that lacks the role: `insufficient_scope`."},
+    "429": {"Retry_After": "When to try again, in seconds."},
     "503": {"Retry_After": "When to try again, in seconds."},
 }
 

@@ -15,6 +15,7 @@ from lineage.serve.http.openapi.fragments import (
     LINES,
     OPEN,
     SECURITY,
+    SHARED,
     TEXT,
     WITH_BODY,
     answer,
@@ -95,7 +96,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "responses": {
             "200": answer("The log holds them, and they are projected.", ref("Counts")),
-            **problems("400", "401", "403", *WITH_BODY, *ALWAYS),
+            **problems("400", "401", "403", *SHARED, *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
     },
@@ -151,7 +152,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         "requestBody": body(_ACKNOWLEDGEMENT),
         "responses": {
             "201": answer("It is taken.", ref("Acknowledged")),
-            **problems("400", "401", "403", "404", *WITH_BODY, *ALWAYS),
+            **problems("400", "401", "403", "404", *SHARED, *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
     },
@@ -163,7 +164,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         "parameters": [parameter_of(parameter) for parameter in (REVOCATION, *TIMES)],
         "responses": {
             "200": answer("Lines of JSON, sorted by id.", lines_of("ReceiptLine"), media_type=LINES),
-            **problems("400", "401", "403", "404", *ALWAYS),
+            **problems("400", "401", "403", "404", *SHARED, *ALWAYS),
         },
         "security": SECURITY,
     },
