@@ -8,6 +8,7 @@ nor a delegation says how (ADR 0006); ``shared-status-list``, where two tokens h
 where a receiver covers less than before. What does not fit in acknowledgements and in late uses is in ``closure.py``.
 """
 
+import hashlib
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,16 +17,18 @@ from typing import Final
 import networkx as nx
 
 from lineage.core.authority.chain import Chain, wielder
-from lineage.core.authority.elements import disagreements, stated
+from lineage.core.authority.elements import Element, disagreements, stated
 from lineage.core.authority.orders import far_apart, lift_effect
 from lineage.core.authority.principals import declared_kind
 from lineage.core.authority.receivers import Receivers, narrowed, registration_of
 from lineage.core.authority.rule import aliases
 from lineage.core.authority.world import World
-from lineage.core.model.events import Fact, PrincipalRegistered
+from lineage.core.model.events import Fact, PrincipalRegistered, WorkloadBound, canonical_json
 from lineage.core.model.keys import split_key
+from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant, format_instant
 
+_ID_DIGITS: Final = 20
 # Fields of which the first stated value holds, so that a second value is worth a look. What unites (dependencies,
 # names, aliases), what changes (a principal's name or owner) and what is the latest (expiry) is not among them, but
 # names that differ are: they say that two sources saw one id in two hands.
@@ -57,16 +60,44 @@ class Finding:
     """Something that does not fit.
 
     Attributes:
-        kind: One of the kinds above.
-        of: ``KIND:ID`` of what it is about.
+        kind: One of the kinds above, or of the rules in ``lineage.core.findings``.
+        of: ``KIND:ID`` of what is wrong.
         why: One sentence for people.
         facts: What shows it.
+        about: The other element, or the field; None if there is none. With ``kind`` and ``of`` it is the identity.
+        severity: How much it matters; None: as its rule declares.
+        first_seen: When it was first so; None: when the last of its facts was given.
+        last_seen: When it was last so; None: the same.
+        count: How many times it was so.
+        caused_by: The ids of the findings without which there would be no such finding.
     """
 
     kind: str
     of: str
     why: str
     facts: tuple[Fact, ...]
+    about: str | None = None
+    severity: Severity | None = None
+    first_seen: Instant | None = None
+    last_seen: Instant | None = None
+    count: int = 1
+    caused_by: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """What tells it apart, whatever facts come later."""
+        return finding_id(self.kind, self.of, self.about)
+
+
+def finding_id(kind: str, of: str, about: str | None = None) -> str:
+    """The id of a finding: of what is wrong with what, and never of facts, times or words.
+
+    Examples:
+        >>> finding_id("cycle", "delegation:d1")
+        'F-fa99baf66ef9a1729be9'
+    """
+    identity = canonical_json({"rule": kind, "of": of, "about": about})
+    return f"F-{hashlib.sha256(identity).hexdigest()[:_ID_DIGITS]}"
 
 
 def chain_findings(world: World, key: str, chain: Chain, at: Instant) -> list[Finding]:
@@ -105,7 +136,7 @@ def element_findings(world: World, key: str, at: Instant) -> list[Finding]:
                     f"{prior}, a prior actor of {key}, is the target of {order.body.revocation}; "
                     "a prior actor is asserted, so the token is suspect and not dead"
                 )
-                found.append(Finding("suspect", key, why, (*facts, order.fact)))
+                found.append(Finding("suspect", key, why, (*facts, order.fact), about=f"principal:{prior}"))
     return found
 
 
@@ -117,7 +148,8 @@ def _shared_places(world: World, key: str, facts: Iterable[Fact]) -> Iterator[Fi
         others = sorted(other for other in world.listings.tokens.get(place, ()) if other != key)
         if others:
             why = f"{key} stands at {place.idx} in {place.uri}, and so does {', '.join(others)}"
-            yield Finding("shared-status-list", key, why, _facts_of(world, (key, *others)))
+            about = f"status_list:{place.uri}#{place.idx}"
+            yield Finding("shared-status-list", key, why, _facts_of(world, (key, *others)), about=about)
 
 
 def action_findings(world: World, action: str, chain: Chain, at: Instant) -> list[Finding]:
@@ -165,7 +197,27 @@ def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
         said = stated(facts, field)
         if said is not None and expected is not None and not compare(said.value, expected):
             why = f"action:{action} was done with {field} {said.value}; {key} was made for {expected}"
-            yield Finding(kind, f"action:{action}", why, cited)
+            bound = field == "actor" and _runs_as(world, str(said.value), str(expected))
+            severity = Severity.INFORMATIONAL if bound else _severity_of_mismatch(facts, element, field)
+            yield Finding(kind, f"action:{action}", why, cited, about=field, severity=severity)
+
+
+def _severity_of_mismatch(facts: tuple[Fact, ...], element: Element, field: str) -> Severity | None:
+    """An attempt came to nothing; another actor under a token bound to nobody may be a gateway that acts for it."""
+    if not any(getattr(fact.event.body, "outcome", None) == "succeeded" for fact in facts):
+        return Severity.INFORMATIONAL
+    bound = element.first("workload") is not None or element.first("key_thumbprint") is not None
+    return Severity.MEDIUM if field == "actor" and not bound else None
+
+
+def _runs_as(world: World, workload: str, agent: str) -> bool:
+    """Whether an agent is bound to a workload, so that it may well act under that name."""
+    return any(
+        isinstance(body := fact.event.body, WorkloadBound)
+        and world.principals.same(body.agent, agent)
+        and world.principals.same(body.workload, workload)
+        for fact in world.principals.bindings.get(workload)
+    )
 
 
 def principal_findings(world: World, id_: str) -> list[Finding]:
@@ -284,7 +336,7 @@ def sequence_hole(before: Fact, after: Fact) -> Finding:
     source, first, last = after.event.source, (before.event.sequence or 0) + 1, (after.event.sequence or 0) - 1
     missing = str(first) if first == last else f"{first} to {last}"
     why = f"{source} numbers its events without gaps, and sequence {missing} never arrived"
-    return Finding("sequence-hole", f"source:{source}", why, (before, after))
+    return Finding("sequence-hole", f"source:{source}", why, (before, after), about=f"sequence {missing}")
 
 
 def unauthorised(fact: Fact, of: str) -> Finding:
@@ -295,7 +347,7 @@ def unauthorised(fact: Fact, of: str) -> Finding:
         if fact.misrouted
         else f"the trust table does not let {event.source} say {event.type} of {of}"
     )
-    return Finding("unauthorised", of, why, (fact,))
+    return Finding("unauthorised", of, why, (fact,), about=event.source)
 
 
 def _subject_changes(world: World, chain: Chain) -> Iterator[Finding]:
@@ -307,14 +359,14 @@ def _subject_changes(world: World, chain: Chain) -> Iterator[Finding]:
         if before and after and not any(world.principals.same(after, other) for other in (before, *standing)):
             above, below = chain.tokens[position], chain.tokens[position + 1]
             why = f"{below} acts for {after}, but was derived from {above}, which acts for {before}"
-            yield Finding("subject-change", below, why, _facts_of(world, (above, below)))
+            yield Finding("subject-change", below, why, _facts_of(world, (above, below)), about=above)
 
 
 def _disagreements(of: str, facts: tuple[Fact, ...]) -> Iterator[Finding]:
     for field, values in disagreements(facts, _COMPARED[split_key(of)[0]]) if len(facts) > 1 else ():
         stated_values = ", ".join(_shown(value.value) for value in values)
         why = f"{of} has several values for {field}: {stated_values}; the first stated holds"
-        yield Finding("disagreement", of, why, tuple(value.fact for value in values))
+        yield Finding("disagreement", of, why, tuple(value.fact for value in values), about=field)
 
 
 def _shown(value: object) -> str:

@@ -353,13 +353,13 @@ def acknowledgement_findings(world: World, revocation: str) -> Iterator[Finding]
         receiver = _receiver(fact)
         if orders and _too_early(fact, orders):
             why = f"{receiver} acknowledged {revocation} before it was ordered: it speaks for nothing"
-            yield Finding("acknowledgement-before-order", of, why, (fact, orders[0].fact))
+            yield Finding("acknowledgement-before-order", of, why, (fact, orders[0].fact), about=receiver)
         if not orders:
             why = f"{receiver} acknowledges {revocation}, and there is no such order"
-            yield Finding("acknowledgement-without-order", of, why, (fact,))
+            yield Finding("acknowledgement-without-order", of, why, (fact,), about=receiver)
         if receiver not in world.receivers.registrations:
             why = f"{receiver} acknowledges {revocation}, and nobody registered this receiver: its word closes nothing"
-            yield Finding("unregistered-receiver", of, why, (fact,))
+            yield Finding("unregistered-receiver", of, why, (fact,), about=receiver)
 
 
 def _too_early(said: Fact, orders: list[Order]) -> bool:
@@ -373,7 +373,7 @@ def _of_nothing(answers: Answers, revocation: str) -> Iterator[Finding]:
             f"{_receiver(fact)} acknowledges {revocation} without naming a token, and nothing had been delivered to it "
             "before: it speaks for nothing"
         )
-        yield Finding("acknowledgement-of-nothing", f"revocation:{revocation}", why, (fact,))
+        yield Finding("acknowledgement-of-nothing", f"revocation:{revocation}", why, (fact,), about=_receiver(fact))
 
 
 def _receiver(fact: Fact) -> str:
@@ -386,9 +386,19 @@ def _use_finding(one: Ended, use: Use) -> Finding:
     of, revocation = f"action:{use.action}", one.order.body.revocation
     if use.in_force:
         why = f"{of} succeeded under {one.key} when {revocation} was in force already"
-        return Finding("used-after-revocation", of, why, use.facts)
+        return Finding(
+            "used-after-revocation",
+            of,
+            why,
+            use.facts,
+            about=one.key,
+            first_seen=use.occurred_at,
+            last_seen=use.occurred_at,
+        )
     why = f"{of} succeeded under {one.key} after {revocation} took effect and before it was known"
-    return Finding("tainted-use", of, why, use.facts)
+    return Finding(
+        "tainted-use", of, why, use.facts, about=one.key, first_seen=use.occurred_at, last_seen=use.occurred_at
+    )
 
 
 __all__ = [

@@ -1,0 +1,188 @@
+"""Rules on who acts: on whose word, in whose name, with whose credential, in which environment."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from lineage.core.authority.elements import last_stated
+from lineage.core.authority.findings import Finding
+from lineage.core.findings import using
+from lineage.core.findings.acts import UNTRUSTED, Act
+from lineage.core.findings.finding import finding
+from lineage.core.findings.rules import ACTION, TOKEN, Rule
+from lineage.core.findings.scene import Scene
+from lineage.core.findings.scopes import matches
+from lineage.core.findings.using import success
+from lineage.core.findings.widening import facts_of
+from lineage.core.model.events import Fact
+from lineage.core.model.severities import Severity
+
+_MACHINES: Final = frozenset({"agent", "service", "workload"})
+_ENVIRONMENTS: Final = {"prod": "production", "dev": "development", "stage": "staging"}
+
+
+def action_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Finding]:
+    """Done because of what an agent read, which alone is no alarm."""
+    act = success(scene, key)
+    if act is None or act.instruction_source not in UNTRUSTED:
+        return
+    beyond = list(using.action_outside_scope(scene, key))
+    reasons = ["beyond the scopes of its authority"] if beyond else []
+    if any(matches(scene.options.sensitive, word) for word in {act.operation} | (scene.needed(act) or set())):
+        reasons.append("a sensitive operation")
+    if _is_new(scene, act):
+        reasons.append(f"the first {act.operation} of this agent")
+    why = f"{key} ({act.operation}) was done on the word of a {act.instruction_source.replace('_', ' ')}"
+    why += f"; {', '.join(reasons)}" if reasons else ""
+    parent = scene.world.actions.get(act.parent_action) if act.parent_action is not None else ()
+    yield finding(
+        "action-from-untrusted-instruction",
+        key,
+        why,
+        (*act.facts, *parent),
+        at=act.occurred_at,
+        severity=None if reasons else Severity.INFORMATIONAL,
+        caused_by=[one.id for one in beyond],
+    )
+
+
+def _is_new(scene: Scene, act: Act) -> bool:
+    """Whether an agent of which enough is known does something for the first time."""
+    actor = scene.actor(act)
+    if actor is None or scene.kind(actor) != "agent":
+        return False
+    party = scene.party(actor)
+    before = [at for at in scene.tally.successes.get(party, ()) if at < act.occurred_at]
+    first = scene.tally.operations.get(party, {}).get(act.operation)
+    return len(before) >= scene.options.history and first is not None and first >= act.occurred_at
+
+
+def impersonating_exchange(scene: Scene, key: str) -> Iterator[Finding]:
+    """A token that says nothing of the agent that uses it: a later look at it finds the human alone."""
+    element = scene.element(key)
+    if element is None:
+        return
+    subject = str(element.first("subject"))
+    if element.first("exchange") == "impersonation":
+        why = f"{key} acts for {subject} and names no actor: it was exchanged by impersonation"
+        yield finding("impersonating-exchange", key, why, element.facts, at=element.issued_at)
+        return
+    if scene.kind(subject) != "human" or scene.holder(key) != subject:
+        return
+    client = element.first("client")
+    if client is not None and scene.kind(client) == "agent":
+        why = f"{key} acts for {subject} and names no actor, and was issued to {client}, which is an agent"
+        yield finding("impersonating-exchange", key, why, element.facts, at=element.issued_at)
+        return
+    used = scene.tally.used.get(key)
+    agents = sorted(party for party in used.actors if scene.kind(party) == "agent") if used else []
+    if used and agents:
+        sample = used.actors[agents[0]]
+        why = f"{key} acts for {subject} and names no actor, and was used by {', '.join(agents)}"
+        facts = (*element.facts, sample.fact)
+        yield finding("impersonating-exchange", key, why, facts, at=sample.first, last=sample.last)
+
+
+def human_uses_agent_credential(scene: Scene, key: str) -> Iterator[Finding]:
+    """A person acts with the credential of an agent, a service or a workload."""
+    act = success(scene, key)
+    if act is None or act.token is None or act.actor is None or scene.kind(act.actor) != "human":
+        return
+    holder = scene.holder(act.token)
+    if holder is None or scene.kind(holder) not in _MACHINES:
+        return
+    approvers = [getattr(fact.event.body, "approved_by", None) for fact in act.decided.facts] if act.decided else []
+    if any(approver is not None and scene.kind(approver) == "human" for approver in approvers):
+        return
+    why = f"{act.actor}, a person, did {act.operation} ({key}) with {act.token}, which is {holder}'s"
+    facts = (*act.facts, *facts_of(scene, act.token))
+    yield finding("human-uses-agent-credential", key, why, facts, at=act.occurred_at, about=act.token)
+
+
+def environment_crossed(scene: Scene, key: str) -> Iterator[Finding]:
+    """An agent of one environment acts on a tool or a resource of another."""
+    act = success(scene, key)
+    actor = scene.actor(act) if act else None
+    if act is None or actor is None:
+        return
+    own, registered = _environment_of(scene, actor)
+    there, facts = _environment_of(scene, act.tool or "")
+    if there is None and act.tool is not None:
+        there, facts = _environment_of(scene, f"service:{act.tool}")
+    if act.resource is not None and act.resource.environment is not None:
+        there, facts = act.resource.environment, ()
+    if own is None or there is None or _plain(own) == _plain(there):
+        return
+    where = act.tool if act.resource is None or act.resource.environment is None else act.resource.id
+    why = f"{actor} belongs to {own} and did {act.operation} ({key}) to {where}, which belongs to {there}"
+    cited = (*act.facts, *registered, *facts)
+    yield finding("environment-crossed", key, why, cited, at=act.occurred_at, about=f"principal:{actor}")
+
+
+def _environment_of(scene: Scene, id_: str) -> tuple[str | None, tuple[Fact, ...]]:
+    stated = last_stated(scene.world.principals.facts_of(id_), "environment") if id_ else None
+    return (str(stated.value), (stated.fact,)) if stated else (None, ())
+
+
+def _plain(environment: str) -> str:
+    word = environment.casefold()
+    return _ENVIRONMENTS.get(word, word)
+
+
+def no_instructions(scene: Scene) -> str | None:
+    """Why the rule on instructions cannot be evaluated."""
+    return None if scene.tally.instructions else "no action states its instruction_source"
+
+
+def no_environments(scene: Scene) -> str | None:
+    """Why the rule on environments cannot be evaluated."""
+    registrations = scene.world.principals.registrations
+    if any(getattr(fact.event.body, "environment", None) for id_ in registrations for fact in registrations.get(id_)):
+        return None
+    return "nobody registers principals with an environment"
+
+
+RULES: Final = (
+    Rule(
+        kind="action-from-untrusted-instruction",
+        severity=Severity.HIGH,
+        title="Done because of what an agent read",
+        of=(ACTION,),
+        check=action_from_untrusted_instruction,
+        needs="instruction_source of actions",
+        settings=("sensitive", "history"),
+        maps_to=("ASI01", "ASI06", "T0051.001", "T0053", "T0086", "M Agent Goal Manipulation", "M0030"),
+        fix="Read what the agent had read; suspend it if the words were somebody else's.",
+        missing=no_instructions,
+    ),
+    Rule(
+        kind="impersonating-exchange",
+        severity=Severity.MEDIUM,
+        title="A token that hides who uses it",
+        of=(TOKEN,),
+        check=impersonating_exchange,
+        needs="exchange and actors of tokens",
+        maps_to=("ASI03", "ASI09", "NHI10", "T0073", "M Repudiation", "MEASURE 2.8"),
+        fix="Let the issuer exchange by delegation, with the agent as actor.",
+    ),
+    Rule(
+        kind="human-uses-agent-credential",
+        severity=Severity.MEDIUM,
+        title="A person uses an agent's credential",
+        of=(ACTION,),
+        check=human_uses_agent_credential,
+        needs="actors of actions",
+        maps_to=("NHI10", "GOVERN 3.2"),
+        fix="Give the person a credential of their own, and revoke the one that was passed on.",
+    ),
+    Rule(
+        kind="environment-crossed",
+        severity=Severity.HIGH,
+        title="Acts in another environment",
+        of=(ACTION,),
+        check=environment_crossed,
+        needs="environments of principals, and of tools or resources",
+        maps_to=("NHI8", "ASI03", "M Lateral Movement"),
+        fix="Revoke what the agent holds for the other environment.",
+        missing=no_environments,
+    ),
+)

@@ -1,0 +1,164 @@
+"""Actions and decisions as rules see them: everything stated of one, added up once."""
+
+from typing import NamedTuple
+
+from lineage.core.authority.elements import Element, stated
+from lineage.core.authority.world import World
+from lineage.core.model.events import Fact, Resource
+from lineage.core.model.times import Instant
+
+UNTRUSTED: frozenset[str] = frozenset({"document", "tool_result", "child_result"})
+"""Where an instruction comes from that is not its user's word."""
+
+
+class Decided(NamedTuple):
+    """A decision.
+
+    Attributes:
+        key: ``decision:ID``.
+        facts: What tells of it, in order. Not empty.
+        last_words: The last thing that each source said of it: whether it permits.
+    """
+
+    key: str
+    facts: tuple[Fact, ...]
+    last_words: tuple[tuple[Fact, bool], ...]
+    occurred_at: Instant
+    operation: str
+    resource: Resource | None
+    token: str | None
+    actor: str | None
+    on_behalf_of: str | None
+    params_digest: str | None
+    required_scopes: frozenset[str]
+
+    @property
+    def permits(self) -> bool:
+        """Whether nobody's last word is a denial."""
+        return all(permitted for _, permitted in self.last_words)
+
+    @property
+    def source(self) -> str:
+        """Who made it."""
+        return self.facts[0].event.source
+
+
+class Act(NamedTuple):
+    """An action.
+
+    Attributes:
+        key: ``action:ID``.
+        facts: What tells of it, in order. Not empty.
+        succeeded: Whether any fact says so: an attempt that is reported besides does not undo a success.
+        occurred_at: When it was done, by the first of its facts.
+        named: The elements that it names, itself or by its decision, in the order in which they are its authority.
+        authority: The first of these that was granted, else the first, or None.
+        element: The authority, if it was granted.
+        decided: Its decision, if any event tells of it.
+        required_scopes: Every scope that any of its facts says it needed, else that its decision says so.
+    """
+
+    key: str
+    facts: tuple[Fact, ...]
+    succeeded: bool
+    occurred_at: Instant
+    operation: str
+    tool: str | None
+    resource: Resource | None
+    token: str | None
+    delegation: str | None
+    decision: str | None
+    actor: str | None
+    workload: str | None
+    key_thumbprint: str | None
+    on_behalf_of: str | None
+    instruction_source: str | None
+    params_digest: str | None
+    task: str | None
+    parent_action: str | None
+    named: tuple[str, ...]
+    authority: str | None
+    element: Element | None
+    decided: Decided | None
+    required_scopes: frozenset[str]
+
+    @property
+    def source(self) -> str:
+        """Who told of it first."""
+        return self.facts[0].event.source
+
+
+def decided_of(world: World, id_: str) -> Decided | None:
+    """A decision; None if no event tells of it."""
+    facts = world.decisions.get(id_)
+    if not facts:
+        return None
+    last: dict[str, tuple[Fact, bool]] = {}
+    for fact in facts:
+        last[fact.event.source] = (fact, fact.event.body.permitted)  # type: ignore[union-attr]
+    return Decided(
+        key=f"decision:{id_}",
+        facts=facts,
+        last_words=tuple(last.values()),
+        occurred_at=facts[0].event.occurred_at,
+        operation=_first(facts, "operation"),
+        resource=_first(facts, "resource"),
+        token=_first(facts, "token"),
+        actor=_first(facts, "actor"),
+        on_behalf_of=_first(facts, "on_behalf_of"),
+        params_digest=_first(facts, "params_digest"),
+        required_scopes=_all(facts, "required_scopes"),
+    )
+
+
+def act_of(world: World, id_: str) -> Act | None:
+    """An action; None if no event tells of it."""
+    facts = world.actions.get(id_)
+    if not facts:
+        return None
+    decision = _first(facts, "decision")
+    decided = decided_of(world, decision) if decision is not None else None
+    named = tuple(world.authorities_named(id_))
+    authority = next((key for key in named if world.graph.granted(key)), named[0] if named else None)
+    required = _all(facts, "required_scopes")
+    return Act(
+        key=f"action:{id_}",
+        facts=facts,
+        succeeded=any(fact.event.body.outcome == "succeeded" for fact in facts),  # type: ignore[union-attr]
+        occurred_at=facts[0].event.occurred_at,
+        operation=_first(facts, "operation"),
+        tool=_first(facts, "tool"),
+        resource=_first(facts, "resource"),
+        token=_key("token", _first(facts, "token")),
+        delegation=_key("delegation", _first(facts, "delegation")),
+        decision=decision,
+        actor=_first(facts, "actor"),
+        workload=_first(facts, "workload"),
+        key_thumbprint=_first(facts, "key_thumbprint"),
+        on_behalf_of=_first(facts, "on_behalf_of"),
+        instruction_source=_first(facts, "instruction_source"),
+        params_digest=_first(facts, "params_digest"),
+        task=_first(facts, "task"),
+        parent_action=_first(facts, "parent_action"),
+        named=named,
+        authority=authority,
+        element=world.graph.element(authority) if authority is not None else None,
+        decided=decided,
+        required_scopes=required or (decided.required_scopes if decided else frozenset()),
+    )
+
+
+def _first(facts: tuple[Fact, ...], field: str):  # type: ignore[no-untyped-def]
+    if len(facts) == 1:  # nearly every action
+        value = getattr(facts[0].event.body, field)
+        return None if value == () else value
+    found = stated(facts, field)
+    return found.value if found else None
+
+
+def _all(facts: tuple[Fact, ...], field: str) -> frozenset[str]:
+    return frozenset(value for fact in facts for value in getattr(fact.event.body, field))
+
+
+def _key(kind: str, id_: str | None) -> str | None:
+    return None if id_ is None else f"{kind}:{id_}"

@@ -1,0 +1,56 @@
+"""Every rule, by its kind, in the order of the catalogue."""
+
+from typing import Final
+
+from lineage.core.findings import (
+    acting,
+    agents,
+    behaviour,
+    consistency,
+    credentials,
+    deciding,
+    exceptions,
+    granting,
+    identities,
+    responding,
+    sources,
+    standing,
+    using,
+    widening,
+)
+from lineage.core.findings.options import Options
+from lineage.core.findings.rules import Rule
+from lineage.core.model.severities import Severity
+
+FAMILIES: Final = (
+    widening,
+    granting,
+    consistency,
+    using,
+    deciding,
+    acting,
+    credentials,
+    identities,
+    standing,
+    agents,
+    responding,
+    behaviour,
+    sources,
+    exceptions,
+)
+RULES: Final[dict[str, Rule]] = {rule.kind: rule for family in FAMILIES for rule in family.RULES}
+"""The rules by kind."""
+
+
+def is_on(rule: Rule, options: Options) -> bool:
+    """Whether a rule is evaluated, as far as that is set."""
+    said = options.rules.get(rule.kind)
+    return not rule.optional if said is None or said.enabled is None else said.enabled
+
+
+def severity_of(kind: str, said: Severity | None, options: Options) -> Severity:
+    """How much a finding matters: as the settings say of its rule, else as the rule says of it, else as declared."""
+    own = options.rules.get(kind)
+    if own is not None and own.severity is not None:
+        return own.severity
+    return said if said is not None else RULES[kind].severity

@@ -1,0 +1,210 @@
+"""Rules on what does not fit together: what ``lineage.core.authority.findings`` finds, declared as rules."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from lineage.core.authority.chain import Chain, chain_of
+from lineage.core.authority.findings import (
+    Finding,
+    action_findings,
+    chain_findings,
+    decision_findings,
+    principal_findings,
+)
+from lineage.core.findings.rules import ACTION, DECISION, DELEGATION, PRINCIPAL, TOKEN, Check, Rule
+from lineage.core.findings.scene import Scene
+from lineage.core.model.keys import split_key
+from lineage.core.model.severities import Severity
+
+_ELEMENTS: Final = (DELEGATION, TOKEN)
+_Words = tuple[str, str, str]  # title, needs, fix
+
+
+def all_of(scene: Scene, key: str) -> list[Finding]:
+    """Everything that does not fit in one thing; the last one asked for is kept, since many rules look at it."""
+    return scene.once(("consistency", key), lambda: list(_look(scene, key)))
+
+
+def _look(scene: Scene, key: str) -> Iterator[Finding]:
+    kind, id_ = split_key(key)
+    world = scene.world
+    match kind:
+        case "token" | "delegation" if world.graph.granted(key):
+            for one in chain_findings(world, key, chain_of(world, key), scene.at):
+                if one.of == key or one.kind == "cycle":
+                    yield one
+        case "action":
+            for one in action_findings(world, id_, Chain(), scene.at):
+                if one.of == key:
+                    yield one
+        case "decision":
+            yield from decision_findings(world, id_)
+        case "principal":
+            yield from principal_findings(world, id_)
+
+
+def only(kind: str) -> Check:
+    """The check of one kind."""
+
+    def check(scene: Scene, key: str) -> Iterator[Finding]:
+        return (one for one in all_of(scene, key) if one.kind == kind)
+
+    return check
+
+
+def _rule(kind: str, severity: Severity, of: tuple[str, ...], words: _Words, *maps_to: str) -> Rule:
+    title, needs, fix = words
+    return Rule(
+        kind=kind, severity=severity, title=title, of=of, check=only(kind), needs=needs, fix=fix, maps_to=maps_to
+    )
+
+
+RULES: Final = (
+    _rule(
+        "chain-mismatch",
+        Severity.HIGH,
+        _ELEMENTS,
+        (
+            "Tokens and delegations tell different chains",
+            "delegations and tokens",
+            "Trust neither: ask the issuer who stood behind it, and revoke it if it cannot say.",
+        ),
+        "ASI07",
+        "M Repudiation",
+    ),
+    _rule(
+        "cycle",
+        Severity.HIGH,
+        _ELEMENTS,
+        (
+            "Grants that depend on one another",
+            "delegations and tokens",
+            "No honest issuer makes a cycle: find out which of them was stated falsely.",
+        ),
+        "ASI07",
+        "M Repudiation",
+    ),
+    _rule(
+        "branch",
+        Severity.INFORMATIONAL,
+        _ELEMENTS,
+        (
+            "Several parents to choose from",
+            "delegations and tokens",
+            "Look at the other parents too: the chain that is shown is one of several.",
+        ),
+        "ASI07",
+        "M Repudiation",
+    ),
+    _rule(
+        "subject-change",
+        Severity.HIGH,
+        (TOKEN,),
+        (
+            "Acts for somebody else than the token it was made from",
+            "derivations of tokens",
+            "Revoke the token, and ask its issuer who was shown to it.",
+        ),
+        "ASI03",
+        "ASI07",
+        "T0073",
+        "M Agent Impersonation",
+        "M0027",
+    ),
+    _rule(
+        "subject-mismatch",
+        Severity.HIGH,
+        (ACTION,),
+        (
+            "Done for somebody else than the token says",
+            "on_behalf_of of actions",
+            "Ask the tool whom it was told it acts for; revoke the token if it was used for another person.",
+        ),
+        "ASI03",
+        "ASI07",
+        "T0073",
+        "M Agent Impersonation",
+        "M0027",
+    ),
+    _rule(
+        "wielder-mismatch",
+        Severity.HIGH,
+        (ACTION,),
+        (
+            "Token used by a different agent (possible theft)",
+            "actors, workloads or keys of actions",
+            "Revoke the token now: whoever used it is not the one it was made for.",
+        ),
+        "ASI03",
+        "ASI07",
+        "NHI4",
+        "NHI9",
+        "T0091.000",
+        "M Agent Identity Attack",
+    ),
+    _rule(
+        "delegation-mismatch",
+        Severity.MEDIUM,
+        (ACTION,),
+        (
+            "Done under another delegation than the token's",
+            "delegations of actions and tokens",
+            "Ask the tool which delegation it was told; the token rests on another.",
+        ),
+        "ASI03",
+        "ASI07",
+        "NHI4",
+        "NHI9",
+        "T0091.000",
+        "M Agent Identity Attack",
+    ),
+    _rule(
+        "suspect",
+        Severity.MEDIUM,
+        (TOKEN,),
+        (
+            "A revoked party stood before it",
+            "prior actors of tokens, and orders",
+            "Revoke the token too, unless its issuer can say that this party had no part in it.",
+        ),
+        "ASI03",
+        "M Repudiation",
+    ),
+    _rule(
+        "shared-status-list",
+        Severity.MEDIUM,
+        (TOKEN,),
+        (
+            "Two tokens in one place of a status list",
+            "status_list of tokens",
+            "Let the issuer give each token a place of its own: one status cannot say what became of both.",
+        ),
+        "ASI03",
+    ),
+    _rule(
+        "kind-contradiction",
+        Severity.LOW,
+        (PRINCIPAL,),
+        (
+            "Registered as another kind than its id says",
+            "registrations",
+            "Correct the registration, or give the principal an id without a misleading prefix.",
+        ),
+        "ASI03",
+        "M Repudiation",
+    ),
+    _rule(
+        "disagreement",
+        Severity.LOW,
+        (*_ELEMENTS, ACTION, DECISION, PRINCIPAL),
+        (
+            "Several values for one thing",
+            "several facts about one thing",
+            "Ask the sources which is right; the first that was stated holds.",
+        ),
+        "M Poisoning Observability Data",
+        "M Repudiation",
+        "M0024",
+        "MEASURE 2.8",
+    ),
+)

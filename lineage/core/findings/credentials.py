@@ -1,0 +1,230 @@
+"""Rules on credentials: used twice, after their replacement, by several parties, in too many places."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, Final
+
+from lineage.core.authority.elements import Element
+from lineage.core.authority.findings import Finding
+from lineage.core.findings.finding import finding
+from lineage.core.findings.options import SECOND
+from lineage.core.findings.rules import DELEGATION, TOKEN, Rule
+from lineage.core.findings.scene import Scene
+from lineage.core.findings.tally import Sample, Used
+from lineage.core.findings.widening import facts_of
+from lineage.core.model.events import Fact
+from lineage.core.model.severities import Severity
+from lineage.core.model.times import NEVER
+
+_MULTIPLE: Final = 2
+# What describes a grant and grants nothing: a restatement that differs in these says nothing new.
+_DESCRIPTIVE: Final = frozenset({"purpose", "token_type", "issued_at", "expires_at", "instruction_source"})
+
+
+def credential_replay(scene: Scene, key: str) -> Iterator[Finding]:
+    """A single-use credential used twice, a grant stated again, or a token issued under two delegations."""
+    element = scene.element(key)
+    if element is None:
+        return
+    if element.first("single_use"):
+        yield from _used_twice(scene, element)
+    yield from _restated(scene, element)
+    delegations = {
+        delegation: fact
+        for fact in reversed(element.facts)
+        if (delegation := getattr(fact.event.body, "delegation", None)) is not None
+    }
+    if len(delegations) >= _MULTIPLE:
+        why = f"{key} was issued under {' and under '.join(sorted(delegations))}"
+        last = max(fact.event.occurred_at for fact in delegations.values())
+        yield finding("credential-replay", key, why, delegations.values(), at=last, about="delegation")
+
+
+def _used_twice(scene: Scene, element: Element) -> Iterator[Finding]:
+    """Handed on, exchanged or used more than once; renewing it for its next use is one of these."""
+    uses: dict[str, tuple[int, tuple[Fact, ...]]] = {}
+    used = scene.tally.used.get(element.key)
+    for action, fact in used.acts.items() if used else ():
+        uses[action] = (fact.event.occurred_at, (fact,))
+    for child in scene.world.graph.children(element.key):
+        issued = scene.element(child)
+        if issued is not None and child != element.key:
+            uses[child] = (issued.issued_at, issued.facts)
+    if len(uses) < _MULTIPLE:
+        return
+    ordered = sorted(uses.items(), key=lambda item: (item[1][0], item[0]))
+    why = f"{element.key} is for one use, and was used {len(uses)} times: {', '.join(key for key, _ in ordered[:3])}"
+    why += ", …" if len(uses) > 3 else ""  # noqa: PLR2004  (those that are named)
+    facts = (*element.facts, *(fact for _, (_, facts) in ordered for fact in facts))
+    times = [at for _, (at, _) in ordered]
+    yield finding(
+        "credential-replay", element.key, why, facts, at=times[1], last=times[-1], count=len(uses), about="single_use"
+    )
+
+
+def _restated(scene: Scene, element: Element) -> Iterator[Finding]:
+    """One source states a grant again, later, under another event id, with no later end and nothing new."""
+    by_content: dict[tuple[Any, ...], list[Fact]] = {}
+    for fact in element.facts if len(element.facts) > 1 else ():
+        body = fact.event.body
+        said = tuple(value for field, value in zip(body._fields, body, strict=True) if field not in _DESCRIPTIVE)
+        by_content.setdefault((fact.event.source, said), []).append(fact)
+    for (source, _), facts in by_content.items():
+        again = [
+            later
+            for earlier, later in pairwise(facts)
+            if later.event.event_id != earlier.event.event_id
+            and later.event.occurred_at > earlier.event.occurred_at
+            and _ends_at(later) <= _ends_at(earlier)
+        ]
+        if again and source not in scene.options.restating:
+            why = f"{source} states {element.key} {len(again) + 1} times, with nothing new"
+            yield finding(
+                "credential-replay",
+                element.key,
+                why,
+                (facts[0], *again),
+                at=again[0].event.occurred_at,
+                last=again[-1].event.occurred_at,
+                count=len(again),
+                about=f"source:{source}",
+            )
+
+
+def _ends_at(fact: Fact) -> int:
+    ends_at = getattr(fact.event.body, "expires_at", None)
+    return NEVER if ends_at is None else int(ends_at)
+
+
+def refresh_token_reuse(scene: Scene, key: str) -> Iterator[Finding]:
+    """Renewed or used again after it was replaced; a lost answer may be asked for again at once (RFC 9700, 4.14)."""
+    children = [
+        (child.issued_at, child.key, roles)
+        for name in scene.world.graph.children(key)
+        if (child := scene.element(name)) is not None and (roles := set(child.parents[key])) & {"refresh", "replaced"}
+    ]
+    replaced = min(((at, child) for at, child, roles in children if "replaced" in roles), default=None)
+    if replaced is None:
+        return
+    at, successor = replaced
+    grace = at + scene.options.rotation_grace
+    for issued_at, reissued, _ in sorted(children, key=lambda one: (one[0], one[1])):
+        if issued_at > grace and reissued != successor:
+            seconds = (issued_at - at) / SECOND
+            why = f"{reissued} was derived from {key} {seconds:g} s after {successor} had replaced it"
+            facts = facts_of(scene, key, successor, reissued)
+            yield finding("refresh-token-reuse", key, why, facts, at=issued_at, about=reissued)
+    used = scene.tally.used.get(key)
+    if used is not None and (late := used.after(grace)):
+        why = f"{key} was used {late} {'time' if late == 1 else 'times'} after {successor} had replaced it"
+        facts = (*facts_of(scene, key, successor), *(fact for fact in used.acts.values() if _at(fact) > grace))
+        times = [moment for moment in used.times if moment > grace]
+        yield finding(
+            "refresh-token-reuse", key, why, facts, at=min(times), last=max(times), count=late, about=successor
+        )
+
+
+def _at(fact: Fact) -> int:
+    return fact.event.occurred_at
+
+
+def credential_shared(scene: Scene, key: str) -> Iterator[Finding]:
+    """One token in several hands: keys, workloads or actors that are not one party."""
+    used = scene.tally.used.get(key)
+    if used is None or scene.element(key) is None:
+        return
+    hands = {"key": used.keys, "workload": used.workloads, "actor": used.actors}
+    several = {name: found for name, found in hands.items() if len(found) >= _MULTIPLE}
+    if not several:
+        return
+    name, found = next(iter(several.items()))
+    parties = sorted(found)
+    why = f"{key} was used by {len(parties)} {name}s: {', '.join(parties[:3])}{', …' if len(parties) > 3 else ''}"  # noqa: PLR2004
+    samples = [found[party] for found in several.values() for party in sorted(found)]
+    yield finding(
+        "credential-shared",
+        key,
+        why,
+        (*facts_of(scene, key), *(sample.fact for sample in samples)),
+        at=_second(found),
+        last=max(sample.last for sample in samples),
+        count=len(parties),
+        severity=Severity.MEDIUM if name == "actor" else None,
+    )
+
+
+def _second(found: dict[str, Sample]) -> int:
+    return sorted(sample.first for sample in found.values())[1]
+
+
+def credential_across_tools(scene: Scene, key: str) -> Iterator[Finding]:
+    """One token at many tools over a long time: it is cached, and good everywhere."""
+    element, used = scene.element(key), scene.tally.used.get(key)
+    if element is None or used is None or len(element.first("audience") or ()) == 1:
+        return
+    if len(used.tools) < scene.options.tools or not _is_long(used, scene.options.tools_window):
+        return
+    tools = sorted(used.tools)
+    why = f"{key} was used at {len(tools)} tools: {', '.join(tools[:5])}"
+    yield finding(
+        "credential-across-tools",
+        key,
+        why,
+        (*element.facts, *(used.tools[tool].fact for tool in tools)),
+        at=min(used.times),
+        last=used.last,
+        count=len(tools),
+        severity=Severity.MEDIUM if element.ends_at == NEVER else None,
+    )
+
+
+def _is_long(used: Used, window: int) -> bool:
+    return used.last - min(used.times) > window
+
+
+RULES: Final = (
+    Rule(
+        kind="credential-replay",
+        severity=Severity.HIGH,
+        title="A credential used or stated twice",
+        of=(DELEGATION, TOKEN),
+        check=credential_replay,
+        needs="grants and tokens, and their uses",
+        settings=("restating",),
+        maps_to=("ASI07", "ASI03", "NHI4", "T0091.000", "M Agent Identity Attack"),
+        fix="Revoke it, and let the one that accepts it remember what it has seen.",
+    ),
+    Rule(
+        kind="refresh-token-reuse",
+        severity=Severity.HIGH,
+        title="Used again after it was replaced",
+        of=(TOKEN,),
+        check=refresh_token_reuse,
+        needs="derivations of tokens",
+        settings=("rotation_grace_seconds",),
+        maps_to=("NHI4", "T0091.000", "ASI03"),
+        fix="Revoke the token with everything derived from it: one of two holders is not the right one.",
+    ),
+    Rule(
+        kind="credential-shared",
+        severity=Severity.HIGH,
+        title="One token in several hands",
+        of=(TOKEN,),
+        check=credential_shared,
+        needs="actors, workloads or keys of actions",
+        maps_to=("NHI9", "ASI03", "T0091.000", "M0027"),
+        fix="Revoke the token, and bind the next one to a key or a workload.",
+    ),
+    Rule(
+        kind="credential-across-tools",
+        severity=Severity.LOW,
+        title="One token good at many tools",
+        of=(TOKEN,),
+        check=credential_across_tools,
+        needs="tools of actions",
+        settings=("tools", "tools_window_seconds"),
+        maps_to=("ASI03", "NHI9", "NHI7", "T0091.000"),
+        fix="Issue a short-lived token for each tool, with that tool as its audience.",
+        wide=True,
+    ),
+)

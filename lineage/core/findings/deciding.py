@@ -1,0 +1,279 @@
+"""Rules on what was decided and what was done: after a denial, without a decision, other than permitted, too late."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from lineage.core.authority.findings import Finding
+from lineage.core.authority.rule import State
+from lineage.core.findings.acts import Act, Decided
+from lineage.core.findings.finding import CITED, finding
+from lineage.core.findings.options import SECOND
+from lineage.core.findings.rules import ACTION, DECISION, Rule
+from lineage.core.findings.scene import Scene
+from lineage.core.findings.tally import any_between
+from lineage.core.findings.using import success
+from lineage.core.findings.widening import facts_of
+from lineage.core.model.events import DecisionMade, Fact
+from lineage.core.model.severities import Severity
+from lineage.core.model.times import Instant
+
+# What lies between a decision and its action where both are done at once: a change in between is a race, no fault.
+_AT_ONCE: Final = 5 * SECOND
+_ANY_TOOL: Final = "tools.call"
+_PUNCTUATION: Final = str.maketrans({":": ".", "/": ".", "_": ".", "-": ".", " ": "."})
+
+
+def action_without_decision(scene: Scene, key: str) -> Iterator[Finding]:
+    """Done without a decision, where nearly all of its kind have one."""
+    act = success(scene, key)
+    options = scene.options
+    if act is None or act.decided is not None or act.occurred_at <= scene.at - options.decision_window:
+        return
+    count, decided = scene.tally.shares.get((act.source, act.operation), (0, 0))
+    if count >= options.decision_least and decided >= options.decision_share * count:
+        why = (
+            f"{key} ({act.operation}) succeeded without a decision; {decided} of {count} successes of this operation "
+            f"that {act.source} tells of have one"
+        )
+        yield finding("action-without-decision", key, why, act.facts, at=act.occurred_at)
+
+
+def action_after_deny(scene: Scene, key: str) -> Iterator[Finding]:
+    """Done although its decision denies it, or right after the same was denied and before it was permitted."""
+    act = success(scene, key)
+    if act is None:
+        return
+    if act.decided is not None and not act.decided.permits:
+        denials = tuple(fact for fact, permitted in act.decided.last_words if not permitted)
+        reasons = [reason for fact in denials for reason in getattr(fact.event.body, "reasons", ())]
+        why = f"{key} ({act.operation}) succeeded although {act.decided.key} denies it"
+        why += f": {'; '.join(reasons)}" if reasons else ""
+        facts = (*act.facts, *denials)
+        yield finding("action-after-deny", key, why, facts, at=act.occurred_at, about=act.decided.key)
+        return
+    yield from _retried(scene, act)
+
+
+def _retried(scene: Scene, act: Act) -> Iterator[Finding]:
+    actor = scene.actor(act)
+    if act.decided is not None or actor is None or act.resource is None:
+        return
+    alike = scene.party(actor), act.operation, act.resource.id
+    denied = [
+        one
+        for one in scene.tally.denials.get(alike, ())
+        if 0 <= act.occurred_at - one.at <= scene.options.retry_window
+        and not any_between(scene.tally.permits.get(alike, []), one.at, act.occurred_at)
+    ]
+    if denied:
+        last = max(denied, key=lambda one: (one.at, one.key))
+        seconds = (act.occurred_at - last.at) / SECOND
+        why = f"{actor} did {act.operation} to {act.resource.id} ({act.key}) {seconds:g} s after {last.key} denied that"
+        yield finding(
+            "action-after-deny",
+            act.key,
+            why,
+            (*act.facts, last.fact),
+            at=act.occurred_at,
+            about=last.key,
+            severity=Severity.HIGH,
+        )
+
+
+def decision_mismatch(scene: Scene, key: str) -> Iterator[Finding]:
+    """Done otherwise than was permitted: another operation, resource, token, party, or other parameters."""
+    act = success(scene, key)
+    if act is None or act.decided is None or not act.decided.permits:
+        return
+    if other := [*_differences(scene, act, act.decided)]:
+        what = "; ".join(f"{field} {permitted} was permitted, {done} was used" for field, permitted, done in other)
+        why = f"{key} is not what {act.decided.key} permits: {what}"
+        facts = (*act.facts, *act.decided.facts)
+        yield finding("decision-mismatch", key, why, facts, at=act.occurred_at, about=act.decided.key)
+
+
+def _differences(scene: Scene, act: Act, decided: Decided) -> Iterator[tuple[str, str, str]]:
+    if not _is_same_operation(scene, act, decided):
+        yield "operation", decided.operation, act.operation
+    if act.resource is not None and decided.resource is not None and act.resource.id != decided.resource.id:
+        yield "resource", decided.resource.id, act.resource.id
+    if act.token is not None and decided.token is not None and act.token != f"token:{decided.token}":
+        yield "token", decided.token, act.token.removeprefix("token:")
+    for field in ("actor", "on_behalf_of"):
+        permitted, done = getattr(decided, field), getattr(act, field)
+        if permitted is not None and done is not None and scene.runner(permitted) != scene.runner(done):
+            yield field, permitted, done
+    if None not in (act.params_digest, decided.params_digest) and act.params_digest != decided.params_digest:
+        yield "params_digest", str(decided.params_digest), str(act.params_digest)
+
+
+def _is_same_operation(scene: Scene, act: Act, decided: Decided) -> bool:
+    """Whether two sources mean one operation: spelled alike but for punctuation, or needing the same scopes.
+
+    MCP's ``tools/call`` is any tool; a gateway may name the tool where the decision point names the operation.
+    """
+    done, permitted = _plain(act.operation), _plain(decided.operation)
+    if done == permitted or _ANY_TOOL in (done, permitted):
+        return True
+    needed = scene.options.needed
+    if needed.get(act.operation) is not None and needed.get(act.operation) == needed.get(decided.operation):
+        return True
+    tool = _plain(act.tool) if act.tool is not None else ""
+    return bool(tool) and (tool == permitted or tool.endswith(f".{permitted}"))
+
+
+def _plain(word: str) -> str:
+    return word.casefold().translate(_PUNCTUATION)
+
+
+def decision_reused(scene: Scene, key: str) -> Iterator[Finding]:
+    """One permit for several successes."""
+    decided = scene.decided(key)
+    uses = scene.tally.decision_uses.get(key.removeprefix("decision:"), {})
+    if decided is None or len(uses) < 2 or not decided.permits:  # noqa: PLR2004  (more than one)
+        return
+    facts = sorted(uses.items())
+    times = [fact.event.occurred_at for _, fact in facts]
+    cached = decided.source in scene.options.caching
+    why = f"{key} was used for {len(uses)} successes: {', '.join(action for action, _ in facts[:3])}"
+    why += ", …" if len(uses) > 3 else ""  # noqa: PLR2004  (those that are named)
+    yield finding(
+        "decision-reused",
+        key,
+        why,
+        (*decided.facts, *(fact for _, fact in facts[:CITED])),
+        at=min(times),
+        last=max(times),
+        count=len(uses),
+        severity=Severity.INFORMATIONAL if cached else None,
+    )
+
+
+def decision_stale(scene: Scene, key: str) -> Iterator[Finding]:
+    """Done long after it was permitted, or after its authority or the policy had changed in between."""
+    act = success(scene, key)
+    if act is None or act.decided is None or not act.decided.permits:
+        return
+    decided = act.decided
+    age = act.occurred_at - decided.occurred_at
+    if age <= _AT_ONCE:
+        return
+    changed = [*_changes(scene, act, decided)]
+    if changed or age > scene.options.decision_age:
+        why = f"{key} was done {age / SECOND:g} s after {decided.key} permitted it"
+        why += f", and {' and '.join(change for change, _ in changed)} in between" if changed else ""
+        facts = (*act.facts, *decided.facts, *(fact for _, facts in changed for fact in facts))
+        yield finding(
+            "decision-stale",
+            key,
+            why,
+            facts,
+            at=act.occurred_at,
+            about=decided.key,
+            severity=Severity.HIGH if changed else None,
+        )
+
+
+def _changes(scene: Scene, act: Act, decided: Decided) -> Iterator[tuple[str, tuple[Fact, ...]]]:
+    if act.element is not None and act.authority is not None:
+        before, after = (scene.state(act.authority, at) for at in (decided.occurred_at, act.occurred_at))
+        if before is State.ACTIVE and after is not State.ACTIVE:
+            yield f"{act.authority} became {after}", facts_of(scene, act.authority)
+    for fact in decided.facts:
+        policy = fact.event.body.policy if isinstance(fact.event.body, DecisionMade) else None
+        if policy is not None and policy.version is not None:
+            versions = scene.tally.policies.get((decided.source, policy.id), {})
+            newer = _newer(versions, policy.version, decided.occurred_at, act.occurred_at)
+            if newer is not None:
+                yield f"version {newer} of {policy.id} came", ()
+
+
+def _newer(versions: dict[str, Instant], version: str, after: Instant, until: Instant) -> str | None:
+    """Another version of a policy that was first seen between two moments; the first of them."""
+    found = [(at, other) for other, at in versions.items() if other != version and after < at <= until]
+    return min(found)[1] if found else None
+
+
+def no_decisions(scene: Scene) -> str | None:
+    """Why rules on decisions cannot be evaluated."""
+    return None if scene.tally.decisions else "nobody sends decisions"
+
+
+def too_few_decisions(scene: Scene) -> str | None:
+    """Why it cannot be said which actions lack a decision."""
+    options = scene.options
+    if any(
+        count >= options.decision_least and decided >= options.decision_share * count
+        for count, decided in scene.tally.shares.values()
+    ):
+        return None
+    return (
+        f"no source sent decisions for {options.decision_share:.0%} of at least {options.decision_least} successes of "
+        "one operation in the time that is looked at"
+    )
+
+
+RULES: Final = (
+    Rule(
+        kind="action-without-decision",
+        severity=Severity.MEDIUM,
+        title="Done without a decision",
+        of=(ACTION,),
+        check=action_without_decision,
+        needs="decisions for nearly all successes of an operation",
+        settings=("decision_share", "decision_least", "decision_window_days"),
+        maps_to=("ASI02", "M0028", "MEASURE 2.7"),
+        fix="Find the way around the decision point, and close it.",
+        missing=too_few_decisions,
+        wide=True,
+    ),
+    Rule(
+        kind="action-after-deny",
+        severity=Severity.CRITICAL,
+        title="Done although it was denied",
+        of=(ACTION,),
+        check=action_after_deny,
+        needs="decisions",
+        settings=("retry_window_seconds",),
+        maps_to=("ASI02", "ASI10", "M Agent Tool Misuse", "T0053", "MEASURE 2.7"),
+        fix="Suspend the actor, and find out why the enforcement point let it through.",
+        missing=no_decisions,
+    ),
+    Rule(
+        kind="decision-mismatch",
+        severity=Severity.HIGH,
+        title="Done otherwise than was permitted",
+        of=(ACTION,),
+        check=decision_mismatch,
+        needs="decisions that state what they permit",
+        settings=("scopes",),
+        maps_to=("ASI02", "ASI03", "M Agent Tool Misuse", "T0053"),
+        fix="Make the enforcement point compare the request with what was decided.",
+        missing=no_decisions,
+    ),
+    Rule(
+        kind="decision-reused",
+        severity=Severity.MEDIUM,
+        title="One permit used several times",
+        of=(DECISION,),
+        check=decision_reused,
+        needs="decisions named by actions",
+        settings=("caching",),
+        maps_to=("ASI03", "MEASURE 2.7"),
+        fix="Ask for a decision for each request, or list the decision point as caching.",
+        missing=no_decisions,
+        wide=True,
+    ),
+    Rule(
+        kind="decision-stale",
+        severity=Severity.LOW,
+        title="Done long after it was permitted",
+        of=(ACTION,),
+        check=decision_stale,
+        needs="decisions named by actions",
+        settings=("decision_age_seconds",),
+        maps_to=("ASI03",),
+        fix="Decide again when a task goes on for long, or when what it rests on changes.",
+        missing=no_decisions,
+    ),
+)

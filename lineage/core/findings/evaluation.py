@@ -1,0 +1,194 @@
+"""Evaluating the rules: over everything that is known, or over what surrounds the answer to one question."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from lineage.core.authority.findings import Finding
+from lineage.core.authority.receivers import Deliveries
+from lineage.core.authority.world import World
+from lineage.core.findings.catalogue import RULES, is_on, severity_of
+from lineage.core.findings.entering import enter_action, enter_decision, enter_element, enter_fact
+from lineage.core.findings.exceptions import exempted
+from lineage.core.findings.finding import merged
+from lineage.core.findings.options import Options
+from lineage.core.findings.rules import (
+    KEY,
+    NAMED,
+    PRINCIPAL,
+    RECEIVER,
+    REVOCATION,
+    RULE,
+    SOURCE,
+    SUBJECTS,
+    Rule,
+)
+from lineage.core.findings.scene import Intake, Scene
+from lineage.core.model.events import Fact
+from lineage.core.model.severities import Severity
+from lineage.core.model.times import Instant
+
+_REPEAT: Final = "repeat-offender"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found, and what could not be looked at.
+
+    Attributes:
+        findings: By id.
+        not_evaluated: Of the rules that were not evaluated the reason, by kind.
+    """
+
+    findings: dict[str, Finding]
+    not_evaluated: dict[str, str]
+
+
+def evaluate(
+    facts: Iterable[Fact],
+    options: Options,
+    at: Instant,
+    *,
+    world: World | None = None,
+    intake: Intake | None = None,
+    deliveries: Deliveries | None = None,
+) -> Report:
+    """Evaluate every rule over all of some facts. Slow, and the reference for everything that is quicker.
+
+    Args:
+        facts: Those that count: authorised, and known at the moment of knowledge that is asked for.
+        options: What is set.
+        at: The moment asked about.
+        world: A world that holds the facts; None: it is made of them.
+        intake: What the intake noticed.
+        deliveries: What was delivered to receivers, and when.
+    """
+    known = list(dict.fromkeys(facts))
+    world = World(known) if world is None else world
+    scene = Scene(world, options, at, whole=True, deliveries=deliveries, intake=intake)
+    for fact in known:
+        enter_fact(scene, fact)
+    for key in world.graph.facts:
+        enter_element(scene, key)
+    for id_ in world.decisions:
+        if (decided := scene.decided(f"decision:{id_}")) is not None:
+            enter_decision(scene, decided)
+    for id_ in world.actions:
+        if (act := scene.act(f"action:{id_}")) is not None:
+            enter_action(scene, act)
+    found = [*look(scene, world.graph.facts)]
+    found += look(scene, (f"decision:{id_}" for id_ in world.decisions))
+    found += look(scene, (f"action:{id_}" for id_ in world.actions))
+    return conclude(scene, found)
+
+
+def look(scene: Scene, keys: Iterable[str], *, narrow: bool = False) -> Iterator[Finding]:
+    """What is wrong with each of some things.
+
+    Args:
+        scene: Where they are.
+        keys: The things.
+        narrow: Leave out the rules that need to have seen everything.
+    """
+    by_subject = _by_subject(scene.options, narrow=narrow)
+    for key in keys:
+        if _is_known(scene, key):
+            for rule in by_subject.get(subject_of(key), ()):
+                yield from rule.check(scene, key)
+
+
+def conclude(scene: Scene, found: Iterable[Finding]) -> Report:
+    """Add what follows when everything was looked at: principals, revocations, sources, and what adds up over these."""
+    findings = [*found, *look(scene, _others(scene))]
+    missing = {rule.kind: why for rule in RULES.values() if (why := _why_not(scene, rule)) is not None}
+    report = merged(one for one in findings if one.kind not in missing)
+    if _REPEAT not in missing:
+        scene.serious = _serious(scene, report.values())
+        rule = RULES[_REPEAT]
+        repeated = [one for party in sorted(scene.serious) for one in rule.check(scene, f"principal:{party}")]
+        report |= merged(repeated)
+    return Report(report, missing)
+
+
+def subject_of(key: str) -> str:
+    """The kind of subject by which rules are chosen for a thing."""
+    kind = key.partition(":")[0]
+    return NAMED if kind in ("client", "session") else kind
+
+
+def _by_subject(options: Options, *, narrow: bool) -> dict[str, list[Rule]]:
+    found: dict[str, list[Rule]] = {subject: [] for subject in SUBJECTS}
+    for rule in RULES.values():
+        if is_on(rule, options) and rule.kind != _REPEAT and not (narrow and rule.wide):
+            for subject in rule.of:
+                found[subject].append(rule)
+    return found
+
+
+def _is_known(scene: Scene, key: str) -> bool:
+    """Whether anything had been said of a thing at the moment asked about."""
+    kind, _, id_ = key.partition(":")
+    world = scene.world
+    match kind:
+        case "token" | "delegation":
+            return scene.is_known(world.graph.facts.get(key))
+        case "action":
+            return scene.is_known(world.actions.get(id_))
+        case "decision":
+            return scene.is_known(world.decisions.get(id_))
+        case _:  # what only adds up was known when it was entered
+            return True
+
+
+def _others(scene: Scene) -> Iterator[str]:
+    world, tally = scene.world, scene.tally
+    principals = {*tally.principals, *tally.denied, *scene.orders_by, *world.principals.registrations}
+    principals |= set(world.principals.bindings)
+    yield from (f"{PRINCIPAL}:{id_}" for id_ in sorted(principals))
+    yield from sorted(tally.wielded)
+    yield from (f"{KEY}:{thumbprint}" for thumbprint in sorted(scene.bound_by_key))
+    revocations = {*world.orders.by_id, *world.orders.lifts, *world.receivers.acknowledgements}
+    yield from (f"{REVOCATION}:{id_}" for id_ in sorted(revocations))
+    yield from (f"{RECEIVER}:{id_}" for id_ in sorted(world.receivers.registrations))
+    noticed = [*scene.intake.unauthorised, *(fact for pair in scene.intake.holes for fact in pair)]
+    noticed += [fact for group in scene.intake.conflicts for fact in group]
+    sources = {*tally.sources, *(fact.event.source for fact in noticed)}
+    yield from (f"{SOURCE}:{source}" for source in sorted(sources))
+    yield from sorted({f"{RULE}:{each.rule}" for each in scene.options.exempted})
+
+
+def _why_not(scene: Scene, rule: Rule) -> str | None:
+    if not is_on(rule, scene.options):
+        said = scene.options.rules.get(rule.kind)
+        return "it is off unless it is switched on" if said is None else "it is switched off in the settings"
+    return rule.missing(scene) if rule.missing is not None else None
+
+
+def _serious(scene: Scene, findings: Iterable[Finding]) -> dict[str, list[Finding]]:
+    """The open findings of high severity and above, by the agent whose doing they are."""
+    found: dict[str, list[Finding]] = {}
+    for one in findings:
+        if severity_of(one.kind, one.severity, scene.options) < Severity.HIGH or exempted(one, scene.options, scene.at):
+            continue
+        party = doer(scene, one)
+        if party is not None and scene.kind(party) == "agent":
+            found.setdefault(scene.party(party), []).append(one)
+    return found
+
+
+def doer(scene: Scene, one: Finding) -> str | None:
+    """Whose doing a finding is: who acted, who holds the token, who granted the delegation."""
+    kind, _, id_ = one.of.partition(":")
+    match kind:
+        case "action":
+            act = scene.act(one.of)
+            return scene.actor(act) if act is not None else None
+        case "token":
+            return scene.holder(one.of)
+        case "delegation":
+            element = scene.element(one.of)
+            return str(element.first("delegator")) if element is not None else None
+        case "principal":
+            return id_
+        case _:
+            return None

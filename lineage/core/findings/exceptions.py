@@ -1,0 +1,54 @@
+"""Exceptions in the settings: findings that are accepted until a moment, and exceptions that have run out."""
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Final
+
+from lineage.core.authority.findings import Finding
+from lineage.core.findings.finding import finding
+from lineage.core.findings.options import Exempted, Options
+from lineage.core.findings.rules import RULE, Rule
+from lineage.core.findings.scene import Scene
+from lineage.core.model.severities import Severity
+from lineage.core.model.times import Instant, format_instant
+
+_KIND: Final = "exception-expired"
+
+
+def exempted(one: Finding, options: Options, at: Instant) -> Exempted | None:
+    """The first exception that covers a finding at a moment."""
+    return next((each for each in options.exempted if at < each.until and _covers(each, one)), None)
+
+
+def _covers(each: Exempted, one: Finding) -> bool:
+    if each.rule != one.kind or one.kind == _KIND:
+        return False
+    if each.of is not None and not fnmatchcase(one.of, each.of):
+        return False
+    return each.source is None or any(fnmatchcase(fact.event.source, each.source) for fact in one.facts)
+
+
+def exception_expired(scene: Scene, key: str) -> Iterator[Finding]:
+    """An exception that has run out: what it covered is told again."""
+    for each in scene.options.exempted:
+        if f"{RULE}:{each.rule}" == key and each.until <= scene.at:
+            covers = ", ".join(filter(None, (each.of, each.source))) or "everything"
+            why = f"the exception of {each.rule} for {covers} by {each.by} ran out at {format_instant(each.until)}"
+            yield finding(_KIND, key, f"{why}: {each.reason}", (), at=each.until, about=covers)
+
+
+RULES: Final = (
+    Rule(
+        kind=_KIND,
+        severity=Severity.LOW,
+        title="An exception that has run out",
+        of=(RULE,),
+        check=exception_expired,
+        needs="exceptions in the settings",
+        settings=("exceptions",),
+        maps_to=("MANAGE 4.1",),
+        fix="Take it out of the settings, or give it another end with a reason of today.",
+        posture=True,
+        wide=True,
+    ),
+)

@@ -1,0 +1,80 @@
+"""How rules make a finding, and how several of one identity become one."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from lineage.core.authority.findings import Finding
+from lineage.core.model.events import Fact, fact_order
+from lineage.core.model.severities import Severity
+from lineage.core.model.times import Instant
+
+CITED = 20  # facts that a finding cites of very many
+
+
+def finding(
+    kind: str,
+    of: str,
+    why: str,
+    facts: Iterable[Fact],
+    *,
+    at: Instant,
+    last: Instant | None = None,
+    about: str | None = None,
+    severity: Severity | None = None,
+    count: int = 1,
+    caused_by: Iterable[str] = (),
+) -> Finding:
+    """A finding of something that was so at a moment, or from that moment to another."""
+    return Finding(
+        kind,
+        of,
+        why,
+        tuple(dict.fromkeys(facts)),
+        about=about,
+        severity=severity,
+        first_seen=at,
+        last_seen=at if last is None else last,
+        count=count,
+        caused_by=tuple(sorted(set(caused_by))),
+    )
+
+
+def merged(findings: Iterable[Finding]) -> dict[str, Finding]:
+    """Findings by id: those of one identity add up, and the order in which they come makes no difference."""
+    alike: dict[str, set[Finding]] = {}
+    for one in findings:
+        alike.setdefault(one.id, set()).add(one)
+    return {id_: _one(group) for id_, group in alike.items()}
+
+
+def _one(group: set[Finding]) -> Finding:
+    if len(group) == 1:
+        [only] = group
+        return replace(only, first_seen=first_seen(only), last_seen=last_seen(only), facts=_first(only.facts))
+    ranked = sorted(group, key=lambda one: (-(one.severity or 0), one.why))
+    return replace(
+        ranked[0],
+        facts=_first(fact for one in group for fact in one.facts),
+        first_seen=min(map(first_seen, group)),
+        last_seen=max(map(last_seen, group)),
+        count=sum(one.count for one in group),
+        caused_by=tuple(sorted({cause for one in group for cause in one.caused_by})),
+    )
+
+
+def _first(facts: Iterable[Fact]) -> tuple[Fact, ...]:
+    return tuple(sorted(set(facts), key=fact_order)[:CITED])
+
+
+def first_seen(one: Finding) -> Instant:
+    """When it was first so: as its rule says, else when the last of its facts was given."""
+    return one.first_seen if one.first_seen is not None else _given(one)
+
+
+def last_seen(one: Finding) -> Instant:
+    """When it was last so."""
+    return one.last_seen if one.last_seen is not None else _given(one)
+
+
+def _given(one: Finding) -> Instant:
+    return max((fact.given_at for fact in one.facts), default=0)

@@ -1,0 +1,300 @@
+"""Rules on when, by whom and on whose word authority is handed on."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import Final
+
+from lineage.core.authority.elements import Element
+from lineage.core.authority.findings import Finding
+from lineage.core.findings import widening
+from lineage.core.findings.acts import UNTRUSTED
+from lineage.core.findings.entering import grant_alike
+from lineage.core.findings.finding import finding
+from lineage.core.findings.rules import DECISION, DELEGATION, REVOCATION, TOKEN, Rule
+from lineage.core.findings.scene import Scene
+from lineage.core.findings.scopes import claimed, contains, first_stated, lacking, matches
+from lineage.core.findings.widening import facts_of
+from lineage.core.model.events import DecisionMade, DelegationGranted, Fact, RevocationLifted, RevocationOrdered
+from lineage.core.model.severities import Severity
+from lineage.core.model.times import format_instant
+from lineage.core.revocation.closure import in_force_at
+
+
+def granted_after_expiry(scene: Scene, key: str) -> Iterator[Finding]:
+    """Granted or issued when what it draws on was over. A replaced token may be over when its successor is issued."""
+    element = scene.element(key)
+    if element is None:
+        return
+    ended = {scene.end(parent) for parent in scene.granted_parents(element, "parent", "delegation", "subject")}
+    ended |= {scene.end(parent) for parent in scene.granted_parents(element, "refresh", "actor")}
+    for end in sorted(ended):
+        if element.issued_at >= end.at + scene.options.leeway:
+            why = (
+                f"{key} was issued at {format_instant(element.issued_at)}, after {end.key}, on which it draws, "
+                f"had ended at {format_instant(end.at)}"
+            )
+            facts = facts_of(scene, key, end.key)
+            yield finding("granted-after-expiry", key, why, facts, at=element.issued_at, about=end.key)
+
+
+def granted_after_revocation(scene: Scene, key: str) -> Iterator[Finding]:
+    """Issued while an order already given ends it: never valid. Whether its source could know says how bad it is."""
+    element = scene.element(key)
+    if element is None:
+        return
+    issued_at = element.issued_at
+    orders = [order for order in scene.ending(key, issued_at) if not order.suspends and order.given_at <= issued_at]
+    if not orders:
+        return
+    order = min(orders, key=in_force_at)
+    known = order.fact.recorded_at <= issued_at
+    revocation = order.body.revocation
+    when = format_instant(order.fact.recorded_at)
+    why = f"{key} was issued at {format_instant(issued_at)}, after {revocation} had ended {order.key}: never valid; "
+    why += f"the order was recorded at {when}" + ("" if known else ", and its source could not know of it yet")
+    yield finding(
+        "granted-after-revocation",
+        key,
+        why,
+        (*element.facts, order.fact),
+        at=issued_at,
+        severity=None if known else Severity.MEDIUM,
+    )
+
+
+def renewal_widened(scene: Scene, key: str) -> Iterator[Finding]:
+    """The same grant again with more scopes or a longer life, and no person who approved that."""
+    element = scene.element(key)
+    if element is None or element.first("task") is None or _approved_by_a_person(scene, element):
+        return
+    alike = scene.tally.renewals.get(grant_alike(scene, element), [])
+    place = bisect_left(alike, (element.issued_at, key))
+    earlier = scene.element(alike[place - 1][1]) if place else None
+    if earlier is None:
+        return
+    more = lacking(first_stated(earlier.facts), claimed(element), scene.options)
+    longer = element.ends_at - element.issued_at > earlier.ends_at - earlier.issued_at + scene.options.leeway
+    if more or longer:
+        what = f"has {', '.join(more)} besides" if more else "lives longer"
+        why = f"{key} renews {earlier.key} for the same task, and {what}"
+        facts = facts_of(scene, earlier.key, key)
+        yield finding("renewal-widened", key, why, facts, at=element.issued_at, about=earlier.key)
+
+
+def ungrounded_delegation(scene: Scene, key: str) -> Iterator[Finding]:
+    """An agent hands on what nobody gave it."""
+    element = scene.element(key)
+    if element is None or scene.granted_parents(element, "parent"):
+        return
+    delegator = str(element.first("delegator"))
+    if scene.kind(delegator) != "agent":
+        return
+    wanted = claimed(element)
+    for held, issued_at in scene.tally.granted.get(scene.party(delegator), {}).items():
+        if issued_at <= element.issued_at and (
+            held is None or all(contains(held, scope, scene.options) is not False for scope in wanted)
+        ):
+            return
+    what = ", ".join(sorted(wanted)) or "authority"
+    why = f"{delegator} hands on {what} by {key}, which has no parent, and nothing gave it that before"
+    facts = (*element.facts, *scene.world.principals.facts_of(delegator))
+    yield finding("ungrounded-delegation", key, why, facts, at=element.issued_at, about=f"principal:{delegator}")
+
+
+def self_approval(scene: Scene, key: str) -> Iterator[Finding]:
+    """One party approves what it asks for, gives, receives or orders itself."""
+    for fact, roles in _approved(scene, key):
+        approver = fact.event.body.approved_by  # type: ignore[union-attr]
+        for role, party in roles.items():
+            if approver is not None and party is not None and scene.same(approver, party):
+                as_known = "" if approver == party else f", who is {party}"
+                why = f"{approver}{as_known}, approved {key} as its own {role.replace('_', ' ')}"
+                order = isinstance(fact.event.body, RevocationOrdered | RevocationLifted)
+                severe = order or _is_sensitive(scene, key)
+                yield finding(
+                    "self-approval",
+                    key,
+                    why,
+                    (fact,),
+                    at=fact.given_at,
+                    about=role,
+                    severity=Severity.HIGH if severe else None,
+                )
+
+
+def _approved(scene: Scene, key: str) -> Iterator[tuple[Fact, dict[str, str | None]]]:
+    """Each fact about a thing that can be approved, with those who have their part in it."""
+    kind, _, id_ = key.partition(":")
+    orders = scene.world.orders
+    facts = (
+        (*orders.by_id.get(id_), *orders.lifts.get(id_))
+        if kind == REVOCATION
+        else scene.world.decisions.get(id_)
+        if kind == DECISION
+        else scene.world.graph.facts.get(key)
+    )
+    for fact in facts:
+        match fact.event.body:
+            case DelegationGranted() as body:
+                yield fact, {"delegator": body.delegator, "delegatee": body.delegatee}
+            case DecisionMade() as body:
+                yield fact, {"actor": body.actor}
+            case RevocationOrdered() as body:
+                yield fact, {"ordered_by": body.ordered_by}
+            case RevocationLifted() as body:
+                yield fact, {"lifted_by": body.lifted_by}
+
+
+def _is_sensitive(scene: Scene, key: str) -> bool:
+    """Whether any scope that is claimed, or the operation that is decided on, is sensitive by the settings."""
+    element = scene.element(key)
+    words = claimed(element) if element else frozenset()
+    if key.startswith("decision:") and (decided := scene.decided(key)) is not None:
+        words |= decided.required_scopes | {decided.operation}
+    return any(matches(scene.options.sensitive, word) for word in words)
+
+
+def unapproved_delegation(scene: Scene, key: str) -> Iterator[Finding]:
+    """Sensitive scopes handed on, and no person approved that here or above."""
+    element = scene.element(key)
+    if element is None:
+        return
+    sensitive = sorted(scope for scope in claimed(element) if matches(scene.options.sensitive, scope))
+    if not sensitive:
+        return
+    for other in scene.world.graph.above(key):
+        above = scene.element(other)
+        if above is not None and other.startswith("delegation:") and _approved_by_a_person(scene, above):
+            return
+    why = f"{key} hands on {', '.join(sensitive)}, and no person approved that, here or above"
+    yield finding("unapproved-delegation", key, why, element.facts, at=element.issued_at)
+
+
+def _approved_by_a_person(scene: Scene, element: Element) -> bool:
+    approver = element.first("approved_by")
+    return approver is not None and scene.kind(approver) == "human"
+
+
+def delegation_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Finding]:
+    """Handed on because of what an agent read, which alone is no alarm."""
+    element = scene.element(key)
+    word = element.first("instruction_source") if element else None
+    if element is None or word not in UNTRUSTED:
+        return
+    other = [
+        one
+        for rule in _TOGETHER_WITH
+        for one in rule.check(scene, key)
+        if (one.severity or rule.severity) >= Severity.MEDIUM
+    ]
+    delegator, delegatee = scene.party(element.first("delegator")), scene.party(element.first("delegatee"))
+    before = [at for at in scene.tally.grants.get(delegator, ()) if at < element.issued_at]
+    first = scene.tally.pairs.get(delegator, {}).get(delegatee, element.issued_at)
+    new = first >= element.issued_at and len(before) >= scene.options.history
+    reasons = sorted({one.kind for one in other})
+    if _is_sensitive(scene, key):
+        reasons.append("sensitive scopes")
+    if new:
+        reasons.append(f"the first to {element.first('delegatee')}")
+    why = f"{key} was granted on the word of a {word.replace('_', ' ')}"
+    why += f"; {', '.join(reasons)}" if reasons else ""
+    yield finding(
+        "delegation-from-untrusted-instruction",
+        key,
+        why,
+        (*element.facts, *(fact for one in other for fact in one.facts)),
+        at=element.issued_at,
+        severity=None if reasons else Severity.INFORMATIONAL,
+        caused_by=[one.id for one in other],
+    )
+
+
+def no_sensitive(scene: Scene) -> str | None:
+    """Why a rule on sensitive scopes cannot be evaluated."""
+    return None if scene.options.sensitive else "the setting 'sensitive' names no scopes"
+
+
+_OF_GRANTS: Final = (DELEGATION, TOKEN)
+RULES: Final = (
+    Rule(
+        kind="granted-after-expiry",
+        severity=Severity.HIGH,
+        title="Issued after what it draws on had ended",
+        of=_OF_GRANTS,
+        check=granted_after_expiry,
+        needs="expires_at of delegations and tokens",
+        settings=("leeway_seconds",),
+        maps_to=("ASI03", "NHI1", "NHI7"),
+        fix="Revoke it, and let its issuer check what a grant draws on at the moment of issue.",
+    ),
+    Rule(
+        kind="granted-after-revocation",
+        severity=Severity.HIGH,
+        title="Issued after revocation: never valid",
+        of=_OF_GRANTS,
+        check=granted_after_revocation,
+        needs="orders",
+        maps_to=("ASI03", "ASI10", "NHI1", "M Privilege Escalation", "T0091.000", "MANAGE 2.4"),
+        fix="Make the issuer follow the revocations, and look for uses of what it issued since.",
+    ),
+    Rule(
+        kind="renewal-widened",
+        severity=Severity.LOW,
+        title="Renewed with more than before",
+        of=(DELEGATION,),
+        check=renewal_widened,
+        needs="tasks of delegations",
+        maps_to=("ASI03", "NHI5"),
+        fix="Ask who wanted more; have a person approve it, or issue it again as it was.",
+        wide=True,
+    ),
+    Rule(
+        kind="ungrounded-delegation",
+        severity=Severity.MEDIUM,
+        title="An agent hands on what nobody gave it",
+        of=(DELEGATION,),
+        check=ungrounded_delegation,
+        needs="what was granted to agents",
+        maps_to=("ASI03", "ASI10", "M Agent Identity Attack", "GOVERN 2.1"),
+        fix="Revoke it, or record what gives this agent its authority; except agents that have some of their own.",
+        wide=True,
+    ),
+    Rule(
+        kind="self-approval",
+        severity=Severity.MEDIUM,
+        title="Approved by the one who asks for it",
+        of=(DELEGATION, DECISION, REVOCATION),
+        check=self_approval,
+        needs="approved_by",
+        settings=("sensitive",),
+        maps_to=("ASI09", "NHI10", "GOVERN 3.2", "MAP 3.5", "M0029"),
+        fix="Have another person look at it, and refuse approvals of one's own requests.",
+    ),
+    Rule(
+        kind="unapproved-delegation",
+        severity=Severity.MEDIUM,
+        title="Sensitive scopes without a person's approval",
+        of=(DELEGATION,),
+        check=unapproved_delegation,
+        needs="approved_by of delegations",
+        settings=("sensitive",),
+        maps_to=("ASI09", "ASI02", "MAP 3.5", "M0029"),
+        fix="Have a person approve it, or revoke it.",
+        missing=no_sensitive,
+    ),
+    Rule(
+        kind="delegation-from-untrusted-instruction",
+        severity=Severity.HIGH,
+        title="Handed on because of what an agent read",
+        of=(DELEGATION,),
+        check=delegation_from_untrusted_instruction,
+        needs="instruction_source of delegations",
+        settings=("sensitive", "history"),
+        maps_to=("ASI01", "ASI06", "T0051.001", "T0080", "M Agent Goal Manipulation", "M0030"),
+        fix="Suspend the delegation until a person has seen what was read; then revoke it or approve it.",
+    ),
+)
+_TOGETHER_WITH: Final = (
+    *widening.RULES,
+    *(rule for rule in RULES if rule.kind != "delegation-from-untrusted-instruction" and not rule.wide),
+)

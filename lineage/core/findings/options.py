@@ -1,0 +1,113 @@
+"""What an operator can set: thresholds, words for scopes and audiences, severities, exceptions. Values only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from lineage.core.model.severities import Severity
+from lineage.core.model.times import Instant
+
+SECOND: Final = 1_000_000  # microseconds
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+
+# Scopes that say who somebody is and let nobody do anything (OpenID Connect Core 1.0 sections 5.4 and 11).
+LOGIN_SCOPES: Final = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleOptions:
+    """What is set of one rule: None is as the rule declares."""
+
+    enabled: bool | None = None
+    severity: Severity | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exempted:
+    """An exception: findings that are accepted until a moment.
+
+    Attributes:
+        rule: The kind of the findings.
+        of: A pattern for what they are of; ``*`` stands for any characters. None: of anything.
+        source: A pattern for the source of one of their facts. None: any.
+        reason: Why they are accepted.
+        by: Who accepted them.
+        until: The first instant at which they are not accepted any longer.
+    """
+
+    rule: str
+    of: str | None = None
+    source: str | None = None
+    reason: str
+    by: str
+    until: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Everything that rules read besides facts. Durations are in microseconds.
+
+    Attributes:
+        rules: What is set of rules, by kind.
+        exempted: What is accepted.
+        scope_match: ``exact``, or ``prefix`` where ``crm:*`` contains ``crm:read``.
+        implies: The scopes that a scope contains besides itself.
+        needed: The scopes that an operation or a tool needs, by its name.
+        operations: ``scopes`` where operations are spelled as scopes are, ``names`` where they are not, ``auto`` where
+            a source is taken to spell them alike once one of its operations is a scope of the authority it was done by.
+        audiences: The audience of a tool, by its name.
+        sensitive: Patterns of scopes and operations that need a person's approval.
+        broad: Scopes that are too wide for an agent, besides wildcards.
+        caching: Sources whose permits are used more than once on purpose.
+        restating: Sources that state their grants again after a restart, under new event ids.
+        history: How much of a party has to be known before something is called new for it.
+    """
+
+    rules: Mapping[str, RuleOptions] = field(default_factory=dict)
+    exempted: tuple[Exempted, ...] = ()
+    scope_match: str = "exact"
+    implies: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    needed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    operations: str = "auto"
+    audiences: Mapping[str, str] = field(default_factory=dict)
+    sensitive: tuple[str, ...] = ()
+    broad: frozenset[str] = frozenset({"*", "admin", "*:write"})
+    caching: frozenset[str] = frozenset()
+    restating: frozenset[str] = frozenset()
+
+    leeway: Instant = 30 * SECOND  # RFC 7519 section 4.1.4: "some small leeway, usually no more than a few minutes"
+    retry_window: Instant = 60 * SECOND
+    decision_age: Instant = 300 * SECOND
+    decision_share: float = 0.9
+    decision_window: Instant = 30 * DAY
+    decision_least: int = 10
+    rotation_grace: Instant = 10 * SECOND
+    history: int = 3
+    tools: int = 3
+    tools_window: Instant = HOUR
+    client_agents: int = 2
+    issuer_age: Instant = 30 * DAY
+    token_life: Instant = DAY
+    refresh_life: Instant = 30 * DAY
+    delegation_life: Instant = 30 * DAY
+    scopes: int = 20
+    unused: Instant = 90 * DAY
+    dormant: Instant = 30 * DAY
+    dormant_left: Instant = 7 * DAY
+    reach_elements: int = 1_000
+    reach_agents: int = 100
+    burst: int = 50
+    burst_window: Instant = MINUTE
+    denials: int = 5
+    denials_kinds: int = 3
+    denials_window: Instant = 10 * MINUTE
+    offences: int = 3
+    offences_window: Instant = DAY
+    revocations: int = 20
+    revocations_window: Instant = 10 * MINUTE
+    revocation_kills: int = 1_000
+    silence: int = 10
+    silence_facts: int = 50
+    late: Instant = DAY

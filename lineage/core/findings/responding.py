@@ -1,0 +1,202 @@
+"""Rules on revocations: overdue, refused, too many at once, and what does not fit in them."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from lineage.core.authority.findings import Finding, coverage_findings, order_findings
+from lineage.core.authority.receivers import REJECTED
+from lineage.core.findings.finding import finding
+from lineage.core.findings.rules import PRINCIPAL, RECEIVER, REVOCATION, Check, Rule
+from lineage.core.findings.scene import Scene
+from lineage.core.findings.standing import no_receivers
+from lineage.core.findings.tally import densest
+from lineage.core.findings.using import no_orders
+from lineage.core.model.events import RevocationOrdered
+from lineage.core.model.keys import split_key
+from lineage.core.model.severities import Severity
+from lineage.core.revocation.closure import acknowledgement_findings, closure_of
+
+_OVERDUE: Final = frozenset({"overdue", REJECTED})
+
+
+def revocation_overdue(scene: Scene, key: str) -> Iterator[Finding]:
+    """A receiver that has not enforced an order in the time that it promised, or that refuses to."""
+    id_ = key.removeprefix("revocation:")
+    orders = scene.world.orders.by_id.get(id_)
+    if not orders or not _may_be_overdue(scene, id_):
+        return
+    closure = closure_of(scene.world, id_, scene.at, scene.deliveries)
+    for tally in closure.receivers:
+        late = [one for one in closure.open if one.receiver == tally.receiver and one.reason in _OVERDUE]
+        if late:
+            rejected = any(one.reason == REJECTED for one in late)
+            why = f"{tally.receiver} {'refuses to enforce' if rejected else 'has not enforced'} {id_} "
+            why += f"for {len(late)} of {closure.elements}" + ("" if rejected else ", and its deadline has passed")
+            registered = scene.world.receivers.registrations.get(tally.receiver)
+            said = [
+                fact
+                for fact in scene.world.receivers.acknowledgements.get(id_)
+                if getattr(fact.event.body, "receiver", None) == tally.receiver
+            ]
+            yield finding(
+                "revocation-overdue",
+                key,
+                why,
+                (*orders, *registered, *said),
+                at=closure.in_force_at,
+                last=max(closure.in_force_at, scene.at) if not rejected else None,
+                about=f"receiver:{tally.receiver}",
+                count=len(late),
+            )
+
+
+def _may_be_overdue(scene: Scene, id_: str) -> bool:
+    if any(one.deadline_seconds is not None for one in scene.world.receivers.registered()):
+        return True
+    said = scene.world.receivers.acknowledgements.get(id_)
+    return any(getattr(fact.event.body, "outcome", None) == REJECTED for fact in said)
+
+
+def mass_revocation(scene: Scene, key: str) -> Iterator[Finding]:
+    """One party that orders very many revocations at once, or one that ends very much."""
+    kind, id_ = split_key(key)
+    options = scene.options
+    if kind == PRINCIPAL:
+        orders = scene.orders_by.get(id_, ())
+        count, first, last = densest([fact.given_at for fact in orders], options.revocations_window)
+        if count > options.revocations:
+            within = [fact for fact in orders if first <= fact.given_at <= last]
+            planned = all(getattr(fact.event.body, "plan_digest", None) for fact in within)
+            minutes = options.revocations_window // 60_000_000
+            why = f"{id_} gave {count} orders within {minutes} minutes" + (", each by a plan" if planned else "")
+            severity = Severity.LOW if planned else None
+            yield finding("mass-revocation", key, why, within, at=first, last=last, count=count, severity=severity)
+        return
+    for fact in scene.world.orders.by_id.get(id_):
+        body = fact.event.body
+        if not isinstance(body, RevocationOrdered):
+            continue
+        target = body.target.key if body.target.kind != "workload" else f"principal:{body.target.id}"
+        elements = scene.struck_by(target, options.revocation_kills)
+        if len(elements) > options.revocation_kills:
+            why = f"{id_}, ordered by {body.ordered_by}, ends {len(elements)} elements"
+            severity = Severity.LOW if body.plan_digest else None
+            yield finding(
+                "mass-revocation",
+                key,
+                why + (" by a plan" if body.plan_digest else ""),
+                (fact,),
+                at=fact.given_at,
+                count=len(elements),
+                severity=severity,
+            )
+
+
+def _only(kind: str) -> Check:
+    def check(scene: Scene, key: str) -> Iterator[Finding]:
+        id_ = key.removeprefix("revocation:")
+        found = (*order_findings(scene.world, id_), *acknowledgement_findings(scene.world, id_))
+        return (one for one in found if one.kind == kind)
+
+    return check
+
+
+def _narrowed(scene: Scene, key: str) -> Iterator[Finding]:
+    """A registration that takes back what an earlier one covered."""
+    yield from coverage_findings(scene.world.receivers, key.removeprefix("receiver:"))
+
+
+_Words = tuple[str, str, str]  # title, needs, fix
+
+
+def _rule(kind: str, severity: Severity, words: _Words) -> Rule:
+    title, needs, fix = words
+    return Rule(
+        kind=kind,
+        severity=severity,
+        title=title,
+        of=(REVOCATION,),
+        check=_only(kind),
+        needs=needs,
+        fix=fix,
+        maps_to=("MANAGE 4.3",),
+    )
+
+
+RULES: Final = (
+    Rule(
+        kind="revocation-overdue",
+        severity=Severity.HIGH,
+        title="A revocation that is not enforced",
+        of=(REVOCATION,),
+        check=revocation_overdue,
+        needs="orders, registered receivers and their acknowledgements",
+        maps_to=("MANAGE 2.4", "MANAGE 4.1", "MANAGE 4.3", "ASI08"),
+        fix="Cut the receiver off, or end there by hand what it still lets through.",
+        missing=no_receivers,
+        posture=True,
+        wide=True,
+    ),
+    Rule(
+        kind="mass-revocation",
+        severity=Severity.MEDIUM,
+        title="Very much revoked at once",
+        of=(PRINCIPAL, REVOCATION),
+        check=mass_revocation,
+        needs="orders",
+        settings=("revocations", "revocations_window_minutes", "revocation_kills"),
+        maps_to=("ASI09", "MANAGE 4.3"),
+        fix="Ask the one who ordered it; lift what was not meant.",
+        missing=no_orders,
+        posture=True,
+        wide=True,
+    ),
+    Rule(
+        kind="coverage-narrowed",
+        severity=Severity.MEDIUM,
+        title="A receiver that covers less than before",
+        of=(RECEIVER,),
+        check=_narrowed,
+        needs="registrations of receivers",
+        maps_to=("MANAGE 4.3",),
+        fix="Ask who enforces now what this receiver did; orders from before still count it.",
+    ),
+    _rule(
+        "shared-order-id",
+        Severity.MEDIUM,
+        ("Several orders of one id", "orders", "Give each order an id of its own: all of these stand."),
+    ),
+    _rule(
+        "far-effective-at",
+        Severity.MEDIUM,
+        ("An order that takes effect far away", "orders", "Order it again with the moment that was meant."),
+    ),
+    _rule(
+        "lift-without-effect",
+        Severity.LOW,
+        ("A lift that changes nothing", "lifts", "Grant anew what should live: a revocation of it is for good."),
+    ),
+    _rule(
+        "acknowledgement-before-order",
+        Severity.MEDIUM,
+        (
+            "Acknowledged before it was ordered",
+            "acknowledgements",
+            "Compare the clocks; let it say so again.",
+        ),
+    ),
+    _rule(
+        "acknowledgement-without-order",
+        Severity.MEDIUM,
+        ("An acknowledgement of no order", "acknowledgements", "Ask the receiver which order it means."),
+    ),
+    _rule(
+        "unregistered-receiver",
+        Severity.MEDIUM,
+        (
+            "Acknowledged by an unregistered receiver",
+            "acknowledgements",
+            "Register it: its word closes nothing.",
+        ),
+    ),
+)

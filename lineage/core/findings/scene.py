@@ -1,0 +1,431 @@
+"""What a rule looks at: a world, what adds up over it, the settings and the moment; with what is worked out once."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, TypeVar, cast
+
+from lineage.core.authority.chain import wielder
+from lineage.core.authority.elements import Element
+from lineage.core.authority.findings import Finding
+from lineage.core.authority.orders import Order
+from lineage.core.authority.receivers import Coverage, Deliveries
+from lineage.core.authority.rule import ALIVE, State, hits, judge
+from lineage.core.authority.world import World
+from lineage.core.findings.acts import Act, Decided, act_of, decided_of
+from lineage.core.findings.audiences import AudienceIndex
+from lineage.core.findings.options import Options
+from lineage.core.findings.scopes import ScopeIndex, contains, first_stated
+from lineage.core.findings.tally import Tally
+from lineage.core.findings.upward import Upward
+from lineage.core.model.events import Fact, RevocationOrdered, WorkloadBound
+from lineage.core.model.keys import split_key
+from lineage.core.model.times import NEVER, Instant
+
+T = TypeVar("T")
+
+
+class End(NamedTuple):
+    """When something is over by itself, and which element says so."""
+
+    at: Instant
+    key: str
+
+
+class Allowed(NamedTuple):
+    """How many delegations may still follow below one, and what says so; below zero it is too deep already."""
+
+    left: int
+    limit: str  # the key of the delegation or principal that limits it
+
+
+class Needs(NamedTuple):
+    """Which scopes were needed, and when last; and whether that is known of everything that was done."""
+
+    known: bool
+    last: Mapping[str, Instant]
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What the intake has noticed, beside the facts that count.
+
+    Attributes:
+        unauthorised: Facts that are kept and are no part of the state.
+        conflicts: The facts of each identity that came with different contents.
+        holes: The facts before and after each hole in what a source numbers.
+        numbered: Whether any source numbers its events.
+        known_prefixes: Prefixes of ids that the trust table lets anybody speak about.
+    """
+
+    unauthorised: tuple[Fact, ...] = ()
+    conflicts: tuple[tuple[Fact, ...], ...] = ()
+    holes: tuple[tuple[Fact, Fact], ...] = ()
+    known_prefixes: tuple[str, ...] = ()
+    numbered: bool = False
+
+
+class Scene:
+    """Everything that rules look at.
+
+    Attributes:
+        world: What is known.
+        options: What is set.
+        at: The moment asked about.
+        tally: What adds up.
+        whole: Whether everything has been entered; else only what surrounds some things.
+        deliveries: What was delivered to receivers, and when.
+        intake: What the intake noticed.
+        serious: The open findings of high severity and above, by the party whose doing they are.
+        scopes, audiences: What elements hold.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        options: Options,
+        at: Instant,
+        *,
+        whole: bool,
+        deliveries: Deliveries | None = None,
+        intake: Intake | None = None,
+    ) -> None:
+        """Take what is looked at; the tally is entered by ``entering``."""
+        self.world = world
+        self.options = options
+        self.at = at
+        self.whole = whole
+        self.deliveries: Deliveries = {} if deliveries is None else deliveries
+        self.intake = Intake() if intake is None else intake
+        self.tally = Tally()
+        self.serious: dict[str, list[Finding]] = {}
+        self.scopes = ScopeIndex(world.graph, world.principals, options)
+        self.audiences = AudienceIndex(world.graph.element, self.scopes.sources)
+        self._ends = Upward[End](self._delegations_above, self._fold_end)
+        self._depths = Upward[Allowed | None](self._parents, self._fold_depth)
+        self._activity = Upward[Instant](self._children, self._fold_activity)
+        self._needs = Upward[Needs](self._children, self._fold_needs)
+        self._sizes = Upward[int](self._children, self._fold_size)  # an upper bound: what has two parents counts twice
+        self._act: tuple[str, Act | None] = ("", None)
+        self._last: tuple[object, object] = (None, None)
+
+    def once(self, what: object, make: Callable[[], T]) -> T:
+        """What was made of something; only the last is kept, for several rules that look at one thing in turn."""
+        if self._last[0] != what:
+            self._last = (what, make())
+        return cast("T", self._last[1])
+
+    # Things
+
+    def element(self, key: str) -> Element | None:
+        """A token or a delegation, if it was granted."""
+        return self.world.graph.element(key)
+
+    def act(self, key: str) -> Act | None:
+        """An action; the last one asked for is kept, since many rules look at it in turn."""
+        if self._act[0] != key:
+            self._act = (key, act_of(self.world, split_key(key)[1]))
+        return self._act[1]
+
+    def decided(self, key: str) -> Decided | None:
+        """A decision."""
+        return decided_of(self.world, split_key(key)[1])
+
+    def granted_parents(self, element: Element, *roles: str) -> list[str]:
+        """What an element depends on in one of some roles and was granted, sorted; never itself."""
+        graph = self.world.graph
+        return sorted(
+            parent
+            for parent, had in element.parents.items()
+            if parent != element.key and graph.granted(parent) and not set(roles).isdisjoint(had)
+        )
+
+    # Parties
+
+    def party(self, id_: str) -> str:
+        """One id for a principal and its aliases."""
+        return min(self.world.principals.party(id_))
+
+    def kind(self, id_: str) -> str:
+        """The kind of a principal."""
+        return self.world.principals.kind(id_)
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether two ids are one party."""
+        return self.world.principals.same(one, other)
+
+    def runner(self, id_: str) -> str:
+        """The party that acts where a workload does: the agent that is bound to it, if that is one party."""
+        agents = {
+            self.party(body.agent)
+            for member in self.world.principals.party(id_)
+            for fact in self.world.principals.bindings.get(member)
+            if isinstance(body := fact.event.body, WorkloadBound) and self.same(body.workload, id_)
+        }
+        return agents.pop() if len(agents) == 1 else self.party(id_)
+
+    def holder(self, key: str) -> str | None:
+        """Who may use an element: the wielder of a token, else its subject; the delegatee of a delegation."""
+        element = self.element(key)
+        if element is None:
+            return None
+        if not key.startswith("token:"):
+            return str(element.first("delegatee"))
+        hop = wielder(self.world, key)
+        return hop.principal if hop else str(element.first("subject"))
+
+    def actor(self, act: Act) -> str | None:
+        """Who did something: as the action says, else as its decision says, else who wields the token, else who ran."""
+        said = act.actor or (act.decided.actor if act.decided else None)
+        if said is None and act.token is not None:
+            said = self.holder(act.token)
+        return said or act.workload
+
+    def asker(self, decided: Decided) -> str | None:
+        """Who asked for a decision."""
+        return decided.actor or (self.holder(f"token:{decided.token}") if decided.token is not None else None)
+
+    @cached_property
+    def bound_by_key(self) -> Mapping[str, set[str]]:
+        """The agents that each key is bound to."""
+        found: dict[str, set[str]] = {}
+        for name in self.world.principals.bindings:
+            for fact in self.world.principals.bindings.get(name):
+                body = fact.event.body
+                if isinstance(body, WorkloadBound) and body.key_thumbprint is not None:
+                    found.setdefault(body.key_thumbprint, set()).add(body.agent)
+        return found
+
+    @cached_property
+    def orders_by(self) -> Mapping[str, list[Fact]]:
+        """The orders that each party gave."""
+        found: dict[str, list[Fact]] = {}
+        for id_ in self.world.orders.by_id:
+            for fact in self.world.orders.by_id.get(id_):
+                if isinstance(fact.event.body, RevocationOrdered):
+                    found.setdefault(self.party(fact.event.body.ordered_by), []).append(fact)
+        return found
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """Which receivers cover what."""
+        return Coverage(self.world.receivers.registered())
+
+    @cached_property
+    def agents_are_registered(self) -> bool:
+        """Whether anybody registers agents."""
+        return any(self.kind(id_) == "agent" for id_ in self.world.principals.registrations)
+
+    @cached_property
+    def people_are_registered(self) -> bool:
+        """Whether anybody registers people."""
+        return any(self.kind(id_) == "human" for id_ in self.world.principals.registrations)
+
+    @cached_property
+    def known_issuers(self) -> frozenset[str]:
+        """The issuers that receivers cover."""
+        return frozenset(issuer for one in self.world.receivers.registered() for issuer in one.issuers)
+
+    # Scopes
+
+    def needed(self, act: Act) -> frozenset[str] | None:
+        """The scopes that an action needs; None if nobody knows."""
+        if stated := act.required_scopes or self.needed_as_set(act):
+            return stated
+        if self.options.operations == "scopes" or (self.options.operations == "auto" and self._is_scope(act)):
+            return frozenset({act.operation})
+        return None
+
+    def needed_as_set(self, act: Act) -> frozenset[str]:
+        """The scopes that the settings say an action needs, by its operation or by its tool; nothing if they do not."""
+        for name in (act.operation, act.tool):
+            if name is not None and name in self.options.needed:
+                return frozenset(self.options.needed[name])
+        return frozenset()
+
+    def _is_scope(self, act: Act) -> bool:
+        """Whether an operation is spelled as a scope, by a source that is known to spell them alike."""
+        if act.operation in self.stated_scopes(act.authority):
+            return True
+        return act.operation in self.tally.scopes and act.source in self.tally.spelled_alike
+
+    def stated_scopes(self, key: str | None) -> frozenset[str]:
+        """Every scope that an element, or a delegation above it, states; nothing if there is no element."""
+        if key is None or self.element(key) is None:
+            return frozenset()
+        found: set[str] = set()
+        waiting, entered = [key], {key}
+        while waiting:
+            node = waiting.pop()
+            element = self.element(node)
+            found |= (first_stated(element.facts) if element else None) or frozenset()
+            fresh = [one for one in self.scopes.sources(node) if one not in entered]
+            entered.update(fresh)
+            waiting += fresh
+        return frozenset(found)
+
+    def allows(self, key: str, scope: str) -> bool | None:
+        """Whether an element effectively allows a scope; None if that is not known."""
+        effective = self.scopes.effective(key)
+        return None if effective is None else contains(effective, scope, self.options)
+
+    # Time
+
+    def end(self, key: str) -> End:
+        """When an element is over by itself: at its own end or that of a delegation that it rests on."""
+        return self._ends.of(key)
+
+    def _delegations_above(self, key: str) -> list[str]:
+        element = self.element(key)
+        return self.granted_parents(element, "parent", "delegation") if element else []
+
+    def _fold_end(self, key: str, above: Mapping[str, End]) -> End:
+        element = self.element(key)
+        own = End(element.ends_at if element else NEVER, key)
+        return min([own, *above.values()], key=lambda end: (end.at, end.key != key, end.key))
+
+    def is_known(self, facts: Iterable[Fact]) -> bool:
+        """Whether anything had been said of a thing at the moment asked about."""
+        return any(fact.given_at <= self.at for fact in facts)
+
+    # Depth
+
+    def depth(self, key: str) -> Allowed | None:
+        """How many delegations may still follow below one; None: any number."""
+        return self._depths.of(key)
+
+    def _parents(self, key: str) -> list[str]:
+        element = self.element(key)
+        return self.granted_parents(element, "parent") if element else []
+
+    def _fold_depth(self, key: str, above: Mapping[str, Allowed | None]) -> Allowed | None:
+        element = self.element(key)
+        limits = [Allowed(one.left - 1, one.limit) for one in above.values() if one is not None]
+        if element is not None:
+            if (most := element.first("max_depth")) is not None:
+                limits.append(Allowed(most, key))
+            delegator = str(element.first("delegator"))
+            if (most := self.max_delegation_depth(delegator)) is not None:
+                limits.append(Allowed(most - 1, f"principal:{self.party(delegator)}"))
+        return min(limits, default=None)
+
+    def max_delegation_depth(self, id_: str) -> int | None:
+        """How many delegations deep a principal may hand authority on, by what was first registered of its party."""
+        for fact in self.world.principals.facts_of(id_):
+            most = getattr(fact.event.body, "max_delegation_depth", None)
+            if most is not None:
+                return int(most)
+        return None
+
+    # Use
+
+    def last_activity(self, key: str) -> Instant:
+        """When anything was done under an element, or derived from it, at any depth; -1: never."""
+        return self._activity.of(key)
+
+    def _children(self, key: str) -> list[str]:
+        return sorted(self.world.graph.children(key))
+
+    def _fold_activity(self, key: str, below: Mapping[str, Instant]) -> Instant:
+        used = self.tally.used.get(key)
+        derived = [element.issued_at for child in below if (element := self.element(child)) is not None]
+        return max(used.last if used else -1, *derived, *below.values(), -1)
+
+    def needs_below(self, key: str) -> Needs:
+        """What was needed under an element at any depth."""
+        return self._needs.of(key)
+
+    def _fold_needs(self, key: str, below: Mapping[str, Needs]) -> Needs:
+        used = self.tally.used.get(key)
+        last = dict(used.needed) if used else {}
+        for needs in below.values():
+            for scope, at in needs.last.items():
+                last[scope] = max(at, last.get(scope, at))
+        known = (used is None or used.needs_known) and all(needs.known for needs in below.values())
+        return Needs(known, last)
+
+    def reach_below(self, key: str, most: int) -> set[str] | None:
+        """What is alive at or below a token, or what something names; None if it certainly is not more than so many."""
+        starts = set(self._struck(key, after=self.at))
+        if sum(self._sizes.of(one) for one in starts) <= most:
+            return None
+        return {one for one in self.world.graph.below(starts, after=self.at) if self.is_alive(one)}
+
+    def struck_by(self, key: str, most: int) -> set[str]:
+        """Everything at or below what an order on a target hits, whatever its state; nothing if it is not so much."""
+        starts = set(self._struck(key))
+        if sum(self._sizes.of(one) for one in starts) <= most:
+            return set()
+        return self.world.graph.below(starts)
+
+    def _struck(self, key: str, after: Instant = -1) -> Iterator[str]:
+        kind, id_ = split_key(key)
+        if kind in ("token", "delegation"):
+            yield key
+            return
+        names = [f"principal:{member}" for member in self.world.principals.party(id_)]
+        for name in names if kind == "principal" else [key]:
+            yield from self.world.graph.naming(name, after=after)
+
+    def _fold_size(self, _: str, below: Mapping[str, int]) -> int:
+        return 1 + sum(below.values())
+
+    def any_granted_parent(self, element: Element) -> bool:
+        """Whether an element depends on anything that was granted."""
+        return any(parent != element.key and self.world.graph.granted(parent) for parent in element.parents)
+
+    def is_anything_alive_below(self, key: str) -> bool:
+        """Whether an element, or anything below it, is alive."""
+        return any(self.is_alive(one) for one in self.world.graph.below({key}, after=self.at))
+
+    # Orders
+
+    def ending(self, key: str, moment: Instant) -> list[Order]:
+        """The orders that count for an element at a moment: in effect then, and before it was over by itself."""
+        if not self.world.orders or (self.whole and key not in self._affected):
+            return []
+        struck = hits(self.world, self.world.graph.above(key), moment)
+        element = self.element(key)
+        ends_at = element.ends_at if element else NEVER
+        orders = {order for node, hit in struck.items() for order in hit if node == key or order.body.cascade}
+        return sorted((order for order in orders if order.effective_at < ends_at), key=lambda order: order.rank)
+
+    @cached_property
+    def _affected(self) -> set[str]:
+        """Everything that any order, ever, could end."""
+        graph, principals = self.world.graph, self.world.principals
+        struck: set[str] = set()
+        for target in self.world.orders.by_target:
+            kind, id_ = split_key(target)
+            names = [f"principal:{member}" for member in principals.party(id_)] if kind == "principal" else [target]
+            struck.add(target)
+            for name in names:
+                struck.update(graph.naming(name))
+        return graph.below(struck)
+
+    def state(self, key: str, moment: Instant | None = None) -> State:
+        """The state of an element."""
+        moment = self.at if moment is None else moment
+        if self.whole and key not in self._affected:
+            return self._undisturbed(key, moment)
+        return judge(self.world, key, moment).state
+
+    def _undisturbed(self, key: str, moment: Instant) -> State:
+        element = self.element(key)
+        if element is None:
+            return State.UNKNOWN
+        if moment >= element.ends_at:
+            return State.EXPIRED
+        early = moment < element.issued_at or (element.not_before is not None and moment < element.not_before)
+        return State.NOT_YET_VALID if early else State.ACTIVE
+
+    def is_alive(self, key: str) -> bool:
+        """Whether an element is alive at the moment asked about, and nothing that it rests on is over."""
+        return self.state(key) in ALIVE and self.end(key).at > self.at
+
+    def alive_naming(self, id_: str) -> Iterator[str]:
+        """The living elements that name a principal or an alias of it."""
+        for member in sorted(self.world.principals.party(id_)):
+            for key in self.world.graph.naming(f"principal:{member}", after=self.at):
+                if self.is_alive(key):
+                    yield key

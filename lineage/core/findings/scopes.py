@@ -1,0 +1,158 @@
+"""Scopes: whether some contain another, and what a token or a delegation effectively lets its holder do.
+
+The answer to "contains" has three values: yes, no, and unknown. Unknown never accuses.
+"""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Final
+
+from lineage.core.authority.elements import Element
+from lineage.core.authority.graph import AuthorityGraph
+from lineage.core.authority.principals import Principals
+from lineage.core.findings.options import LOGIN_SCOPES, Options
+from lineage.core.findings.upward import Upward
+from lineage.core.model.events import Fact
+
+Scopes = frozenset[str] | None
+"""Some scopes; None: nobody says which."""
+
+_SEPARATORS: Final = (":", ".", "/")
+_RENEWED: Final = frozenset({"refresh", "replaced"})
+
+
+def contains(held: Iterable[str], scope: str, options: Options) -> bool | None:
+    """Whether some scopes contain another; None if that cannot be known.
+
+    Compared exactly, what looks like a wildcard or like the parent of the scope leaves it unknown: nobody but the
+    resource server knows whether ``crm`` contains ``crm:read``.
+
+    Examples:
+        >>> contains({"crm:read"}, "crm:read", Options()), contains({"crm:read"}, "crm:write", Options())
+        (True, False)
+        >>> contains({"crm:*"}, "crm:read", Options()) is None
+        True
+        >>> contains({"crm:*"}, "crm:read", Options(scope_match="prefix"))
+        True
+    """
+    doubtful = False
+    for one in held:
+        if one == scope or scope in options.implies.get(one, ()):
+            return True
+        if _is_wildcard_over(one, scope):
+            if options.scope_match == "prefix":
+                return True
+            doubtful = True
+        elif any(scope.startswith(one + separator) for separator in _SEPARATORS):
+            doubtful = True
+    return None if doubtful else False
+
+
+def lacking(held: Scopes, wanted: Iterable[str], options: Options) -> tuple[str, ...]:
+    """Those of some scopes that others certainly do not contain, sorted."""
+    if held is None:
+        return ()
+    return tuple(sorted({scope for scope in wanted if contains(held, scope, options) is False}))
+
+
+def matches(patterns: Iterable[str], word: str) -> bool:
+    """Whether a scope or an operation matches one of some patterns, in which ``*`` stands for any characters."""
+    return any(fnmatchcase(word, pattern) for pattern in patterns)
+
+
+def is_wildcard(scope: str) -> bool:
+    """Whether a scope stands for many."""
+    return "*" in scope
+
+
+def _is_wildcard_over(wild: str, scope: str) -> bool:
+    return is_wildcard(wild) and fnmatchcase(scope, wild)
+
+
+def first_stated(facts: Iterable[Fact]) -> Scopes:
+    """What the first fact grants that says anything of scopes: ``no_scopes`` says that it is nothing."""
+    for fact in facts:
+        body = fact.event.body
+        if getattr(body, "no_scopes", None):
+            return frozenset()
+        if scopes := getattr(body, "scopes", ()):
+            return frozenset(scopes)
+    return None
+
+
+def claimed(element: Element) -> frozenset[str]:
+    """Every scope that any fact claims for an element, without those that only say who somebody is."""
+    return frozenset(scope for fact in element.facts for scope in getattr(fact.event.body, "scopes", ())) - LOGIN_SCOPES
+
+
+class ScopeIndex:
+    """What elements hold and what they effectively allow, each worked out once."""
+
+    def __init__(self, graph: AuthorityGraph, principals: Principals, options: Options) -> None:
+        """Take the graph, who is of what kind, and how scopes are compared."""
+        self._graph = graph
+        self._principals = principals
+        self._options = options
+        self._held = Upward[Scopes](self.sources, self._fold_held)
+        self._effective = Upward[Scopes](self.sources, self._fold_effective)
+
+    def held(self, key: str) -> Scopes:
+        """What an element states, or else what is above it."""
+        return self._held.of(key)
+
+    def effective(self, key: str) -> Scopes:
+        """What an element lets its holder do: its own scopes, cut by everything above it."""
+        return self._effective.of(key)
+
+    def sources(self, key: str) -> list[str]:
+        """The granted elements that an element draws its scopes from.
+
+        A delegation: its parents. A token: its delegations, else the tokens that it renews; never the tokens that it
+        was exchanged with, since an exchange exists to change what a token is for.
+        """
+        element = self._graph.element(key)
+        if element is None:
+            return []
+        above = [
+            (parent, roles)
+            for parent, roles in element.parents.items()
+            if parent != key and self._graph.granted(parent)
+        ]
+        delegations = [parent for parent, roles in above if not {"parent", "delegation"}.isdisjoint(roles)]
+        return delegations or [parent for parent, roles in above if not _RENEWED.isdisjoint(roles)]
+
+    def union(self, keys: Iterable[str]) -> Scopes:
+        """What some elements hold together: a delegation may draw on any of its parents."""
+        return self._union({key: self.held(key) for key in keys})
+
+    def _fold_held(self, key: str, above: Mapping[str, Scopes]) -> Scopes:
+        element = self._graph.element(key)
+        own = first_stated(element.facts) if element else None
+        return own if own is not None else self._union(above)
+
+    def _fold_effective(self, key: str, above: Mapping[str, Scopes]) -> Scopes:
+        element = self._graph.element(key)
+        own = first_stated(element.facts) if element else None
+        allowed = self._union(above)
+        if own is None or allowed is None:
+            return allowed if own is None else own
+        kept = {scope for scope in own if contains(allowed, scope, self._options) is not False}
+        return frozenset(kept | {scope for scope in allowed if contains(own, scope, self._options)})
+
+    def _union(self, above: Mapping[str, Scopes]) -> Scopes:
+        """None if any of them is unknown, but for roots that an agent gave itself: these vouch for nothing."""
+        found: set[str] = set()
+        said = False
+        for key, scopes in above.items():
+            if scopes is not None:
+                found |= scopes
+                said = True
+            elif not self._is_self_made(key):
+                return None
+        return frozenset(found) if said else None
+
+    def _is_self_made(self, key: str) -> bool:
+        element = self._graph.element(key)
+        if element is None or not key.startswith("delegation:") or self.sources(key):
+            return False
+        return self._principals.kind(element.first("delegator")) == "agent"

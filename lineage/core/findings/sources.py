@@ -1,0 +1,183 @@
+"""Rules on sources: silent, late, with a wrong clock, with holes, with contents that contradict one another."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+
+from lineage.core.authority.findings import Finding, sequence_hole, unauthorised
+from lineage.core.findings.finding import finding
+from lineage.core.findings.options import HOUR, MINUTE
+from lineage.core.findings.rules import SOURCE, Rule
+from lineage.core.findings.scene import Scene
+from lineage.core.findings.tally import SourceTally
+from lineage.core.model.references import about
+from lineage.core.model.severities import Severity
+from lineage.core.model.times import format_instant
+
+
+def _told(scene: Scene, key: str) -> SourceTally | None:
+    return scene.tally.sources.get(key.removeprefix("source:"))
+
+
+def source_silent(scene: Scene, key: str) -> Iterator[Finding]:
+    """A source with a steady rate that has sent nothing for many times its usual gap."""
+    told = _told(scene, key)
+    if told is None or told.last_fact is None or not _is_steady(scene, told):
+        return
+    minutes = sorted(told.minutes)
+    gaps = sorted(after - before for before, after in pairwise(minutes))
+    usual = gaps[len(gaps) * 9 // 10] * MINUTE
+    if scene.at - told.last > scene.options.silence * usual:
+        why = f"{key.removeprefix('source:')} has sent nothing since {format_instant(told.last)}"
+        yield finding("source-silent", key, why, (told.last_fact,), at=told.last, last=scene.at)
+
+
+def _is_steady(scene: Scene, told: SourceTally) -> bool:
+    """Whether a source has sent enough, over time rather than at once, to have a usual gap."""
+    enough = told.facts >= scene.options.silence_facts and len(told.minutes) >= scene.options.silence_facts // 2
+    return enough and told.last - told.first >= HOUR
+
+
+def late_fact(scene: Scene, key: str) -> Iterator[Finding]:
+    """Facts that came long after they happened: one finding for the source, with a count."""
+    told = _told(scene, key)
+    if told is not None and told.late:
+        sample = told.samples["late"]
+        hours = scene.options.late // HOUR
+        why = (
+            f"{told.late} facts of {key.removeprefix('source:')} were recorded more than {hours} h after they happened"
+        )
+        yield finding("late-fact", key, why, (sample.fact,), at=sample.first, last=sample.last, count=told.late)
+
+
+def future_fact(scene: Scene, key: str) -> Iterator[Finding]:
+    """Facts from the future: the clock of the source is ahead."""
+    told = _told(scene, key)
+    if told is not None and told.early:
+        sample = told.samples["early"]
+        why = f"{told.early} facts of {key.removeprefix('source:')} happened later than they were recorded"
+        at = sample.fact.given_at
+        yield finding("future-fact", key, why, (sample.fact,), at=at, count=told.early)
+
+
+def holes(scene: Scene, key: str) -> Iterator[Finding]:
+    """Holes in what a source numbers without gaps."""
+    for before, after in scene.intake.holes:
+        if f"source:{before.event.source}" == key:
+            yield sequence_hole(before, after)
+
+
+def without_trust(scene: Scene, key: str) -> Iterator[Finding]:
+    """Facts that their source may not say."""
+    for fact in scene.intake.unauthorised:
+        if f"source:{fact.event.source}" == key:
+            yield unauthorised(fact, about(fact.event))
+
+
+def conflict(scene: Scene, key: str) -> Iterator[Finding]:
+    """One event id with several contents: each stands as a fact of its own."""
+    for group in scene.intake.conflicts:
+        event = group[0].event
+        if f"source:{event.source}" == key:
+            why = f"{event.source} sent {len(group)} different contents as {event.event_id}; all of them stand"
+            at = max(fact.given_at for fact in group)
+            yield finding("conflict", key, why, group, at=at, about=f"event:{event.event_id}", count=len(group) - 1)
+
+
+def nothing_steady(scene: Scene) -> str | None:
+    """Why silence cannot be told."""
+    if any(_is_steady(scene, told) for told in scene.tally.sources.values()):
+        return None
+    return "no source has sent enough over time to have a usual gap"
+
+
+def no_sequence(scene: Scene) -> str | None:
+    """Why holes cannot be told."""
+    return None if scene.intake.numbered else "no source numbers its events"
+
+
+def no_trust(scene: Scene) -> str | None:
+    """Why it cannot be told who may not say what."""
+    return None if scene.world.trust is not None or scene.intake.unauthorised else "there is no trust file"
+
+
+RULES: Final = (
+    Rule(
+        kind="source-silent",
+        severity=Severity.MEDIUM,
+        title="A source that fell silent",
+        of=(SOURCE,),
+        check=source_silent,
+        needs="a steady source",
+        settings=("silence", "silence_facts"),
+        maps_to=("M Evasion of Detection", "M0024", "MEASURE 2.4"),
+        fix="Look at the producer: what it does now is not seen.",
+        missing=nothing_steady,
+        posture=True,
+        wide=True,
+    ),
+    Rule(
+        kind="late-fact",
+        severity=Severity.INFORMATIONAL,
+        title="Facts that came late",
+        of=(SOURCE,),
+        check=late_fact,
+        needs="facts",
+        settings=("late_hours",),
+        maps_to=("M Poisoning Observability Data", "M0024"),
+        fix="If it was no back-fill, ask the source what kept them.",
+        posture=True,
+        wide=True,
+    ),
+    Rule(
+        kind="future-fact",
+        severity=Severity.LOW,
+        title="Facts from the future",
+        of=(SOURCE,),
+        check=future_fact,
+        needs="facts",
+        settings=("leeway_seconds",),
+        maps_to=("M Poisoning Observability Data", "M0024"),
+        fix="Set the clock of the source.",
+        posture=True,
+        wide=True,
+    ),
+    Rule(
+        kind="sequence-hole",
+        severity=Severity.MEDIUM,
+        title="Events that never arrived",
+        of=(SOURCE,),
+        check=holes,
+        needs="numbered events",
+        maps_to=("M Poisoning Observability Data", "M Repudiation", "M0024", "MEASURE 2.8"),
+        fix="Let the source send them again: it knows which numbers are missing.",
+        missing=no_sequence,
+        posture=True,
+        wide=True,
+    ),
+    Rule(
+        kind="unauthorised",
+        severity=Severity.HIGH,
+        title="Said by somebody who may not say it",
+        of=(SOURCE,),
+        check=without_trust,
+        needs="a trust file",
+        maps_to=("M Poisoning Observability Data", "M Repudiation", "M0024", "MEASURE 2.8"),
+        fix="Find out who used this source, or correct the trust file.",
+        missing=no_trust,
+        posture=True,
+        wide=True,
+    ),
+    Rule(
+        kind="conflict",
+        severity=Severity.MEDIUM,
+        title="One event id, several contents",
+        of=(SOURCE,),
+        check=conflict,
+        needs="facts",
+        maps_to=("M Poisoning Observability Data", "M Repudiation", "M0024", "MEASURE 2.8"),
+        fix="Ask the source which content is right; each of them counts.",
+        posture=True,
+        wide=True,
+    ),
+)

@@ -1,0 +1,168 @@
+"""What adds up over many facts: who used what, who was denied what, how much each source says.
+
+Each action, decision and element enters once, in any order, and nothing that is kept depends on the order.
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from lineage.core.model.events import Fact
+from lineage.core.model.times import NEVER, Instant
+
+Moments = array  # of 64-bit integers
+
+
+class Sample(NamedTuple):
+    """From when to when something was seen, with the fact that shows it first."""
+
+    first: Instant
+    last: Instant
+    fact: Fact
+
+
+class Denied(NamedTuple):
+    """A denial."""
+
+    at: Instant
+    what: tuple[str, str | None]  # the operation, the resource
+    fact: Fact
+    key: str  # the decision, or the action that was denied without one
+
+
+def moments(values: Iterable[Instant] = ()) -> "array[int]":
+    """Instants, eight bytes each."""
+    return array("q", values)
+
+
+def seen(samples: dict[str, Sample], key: str, at: Instant, fact: Fact) -> None:
+    """Enter that something was seen at a moment."""
+    known = samples.get(key)
+    if known is None:
+        samples[key] = Sample(at, at, fact)
+        return
+    earlier = min((known.first, *_place(known.fact)), (at, *_place(fact)))
+    shown = fact if earlier == (at, *_place(fact)) else known.fact
+    samples[key] = Sample(min(known.first, at), max(known.last, at), shown)
+
+
+def _place(fact: Fact) -> tuple[str, str]:
+    return fact.event.source, fact.event.event_id
+
+
+@dataclass(slots=True)
+class Used:
+    """The successes under one element."""
+
+    times: "array[int]" = field(default_factory=moments)
+    actors: dict[str, Sample] = field(default_factory=dict)
+    workloads: dict[str, Sample] = field(default_factory=dict)
+    keys: dict[str, Sample] = field(default_factory=dict)
+    tools: dict[str, Sample] = field(default_factory=dict)
+    acts: dict[str, Fact] = field(default_factory=dict)  # the first so many, for single-use tokens and as evidence
+    needed: dict[str, Instant] = field(default_factory=dict)  # scope -> when it was needed last
+    needs_known: bool = True
+
+    @property
+    def last(self) -> Instant:
+        """When it was used last."""
+        return max(self.times, default=-1)
+
+    def after(self, moment: Instant) -> int:
+        """How often it was used after a moment."""
+        return sum(at > moment for at in self.times)
+
+
+@dataclass(slots=True)
+class SourceTally:
+    """What one source has said."""
+
+    facts: int = 0
+    first: Instant = NEVER
+    last: Instant = -1
+    last_fact: Fact | None = None
+    minutes: set[int] = field(default_factory=set)  # in which anything of it was recorded
+    names_authority: bool = False  # of anything that succeeded
+    unattributed: int = 0  # successes of agents and workloads under nothing
+    late: int = 0
+    early: int = 0
+    samples: dict[str, Sample] = field(default_factory=dict)  # of what is unattributed, late, early
+
+
+class Tally:
+    """Everything that adds up."""
+
+    def __init__(self) -> None:
+        """Begin with nothing seen."""
+        self.used: dict[str, Used] = {}
+        self.decision_uses: defaultdict[str, dict[str, Fact]] = defaultdict(dict)
+        self.denials: defaultdict[tuple[str, str, str], list[Denied]] = defaultdict(list)
+        self.permits: defaultdict[tuple[str, str, str], list[Instant]] = defaultdict(list)
+        self.denied: defaultdict[str, list[Denied]] = defaultdict(list)  # by party
+        self.policies: defaultdict[tuple[str, str], dict[str, Instant]] = defaultdict(dict)
+        self.shares: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])  # all, with a decision
+        self.operations: defaultdict[str, dict[str, Instant]] = defaultdict(dict)  # party -> operation -> first
+        self.successes: defaultdict[str, list[Instant]] = defaultdict(list)  # by party: the first few
+        self.pairs: defaultdict[str, dict[str, Instant]] = defaultdict(dict)  # delegator -> delegatee -> first
+        self.granted: defaultdict[str, dict[frozenset[str] | None, Instant]] = defaultdict(dict)  # to a party
+        self.grants: defaultdict[str, list[Instant]] = defaultdict(list)  # by delegator: the first few
+        self.renewals: defaultdict[tuple[object, ...], list[tuple[Instant, str]]] = defaultdict(list)
+        self.scopes: set[str] = set()
+        self.spelled_alike: set[str] = set()  # sources whose operations are spelled as scopes are
+        self.issuers: dict[str, Instant] = {}
+        self.binding_issuers: set[str] = set()
+        self.wielded: defaultdict[str, dict[str, str]] = defaultdict(dict)  # client or session -> agent -> a token
+        self.principals: dict[str, Sample] = {}  # named by grants, tokens and actions
+        self.acting: dict[str, Sample] = {}  # parties that succeeded in something
+        self.decisions = 0
+        self.instructions = False  # whether any action states where its instruction came from
+        self.needs_known = False  # of any action
+        self.tasks = False  # whether any action states one
+        self.sources: defaultdict[str, SourceTally] = defaultdict(SourceTally)
+
+    def used_of(self, key: str) -> Used:
+        """What was done under an element."""
+        known = self.used.get(key)
+        if known is None:
+            known = self.used[key] = Used()
+        return known
+
+
+def first_few(times: list[Instant], at: Instant, most: int) -> None:
+    """Keep the earliest so many of some moments."""
+    place = bisect_left(times, at)
+    if place < most:
+        times.insert(place, at)
+        del times[most:]
+
+
+def any_between(times: list[Instant], after: Instant, until: Instant) -> bool:
+    """Whether any of some sorted moments lies behind one and not behind another."""
+    place = bisect_right(times, after)
+    return place < len(times) and times[place] <= until
+
+
+def densest(times: list[Instant], window: Instant) -> tuple[int, Instant, Instant]:
+    """How many of some moments lie at most in one window, and from when to when; of several windows the first."""
+    times = sorted(times)
+    best = (0, 0, 0)
+    start = 0
+    for end, at in enumerate(times):
+        while at - times[start] > window:
+            start += 1
+        if end - start + 1 > best[0]:
+            best = (end - start + 1, times[start], at)
+    return best
+
+
+def windows(items: list[Denied], window: Instant) -> Iterator[list[Denied]]:
+    """The runs of denials that lie within a window of one another, one for each denial that ends one."""
+    items = sorted(items, key=lambda one: (one.at, one.key))
+    start = 0
+    for end, one in enumerate(items):
+        while one.at - items[start].at > window:
+            start += 1
+        yield items[start : end + 1]

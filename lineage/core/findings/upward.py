@@ -1,0 +1,69 @@
+"""Values that follow from those of what an element depends on, worked out once for each element and without recursion.
+
+A cycle must not make a value depend on where the walk began: edges between the members of a cycle are left out.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Generic, TypeVar
+
+import networkx as nx
+
+T = TypeVar("T")
+
+
+class Upward(Generic[T]):
+    """One value for each node of a graph, from the values of the nodes that it follows from."""
+
+    def __init__(self, above: Callable[[str], Iterable[str]], fold: Callable[[str, Mapping[str, T]], T]) -> None:
+        """Take how the graph is walked and how values are made.
+
+        Args:
+            above: The nodes that a node follows from.
+            fold: The value of a node, given those of the nodes that it follows from.
+        """
+        self._above = above
+        self._fold = fold
+        self._known: dict[str, T] = {}
+        self._cycle: dict[str, int] = {}  # which cycle a node stands in; missing: none
+
+    def of(self, start: str) -> T:
+        """The value of a node. Cost: the nodes above it that were not asked for before."""
+        known = self._known
+        path, entered = [start], set[str]()
+        while path:
+            node = path[-1]
+            if node in known:
+                path.pop()
+                continue
+            nodes = self._outside_its_cycle(node)
+            waiting = [one for one in nodes if one not in known]
+            if not waiting:
+                known[node] = self._fold(node, {one: known[one] for one in nodes})
+                path.pop()
+            elif entered.isdisjoint(waiting):
+                entered.add(node)
+                path += waiting
+            else:  # one of them waits for this node
+                self._mark_cycles(start)
+                path, entered = [start], set()
+        return known[start]
+
+    def _outside_its_cycle(self, node: str) -> list[str]:
+        nodes = [one for one in dict.fromkeys(self._above(node)) if one != node]
+        if node not in self._cycle:
+            return nodes
+        return [one for one in nodes if self._cycle.get(one) != self._cycle[node]]
+
+    def _mark_cycles(self, start: str) -> None:
+        edges = nx.DiGraph()
+        waiting, seen = [start], {start}
+        while waiting:
+            node = waiting.pop()
+            for one in self._above(node):
+                edges.add_edge(node, one)
+                if one not in seen:
+                    seen.add(one)
+                    waiting.append(one)
+        for component in nx.strongly_connected_components(edges):
+            if len(component) > 1:
+                self._cycle.update(dict.fromkeys(component, len(self._cycle)))

@@ -1,0 +1,356 @@
+"""Rules on what was done: beyond what the authority allows, outside its time, after its end, under none at all.
+
+They look at successes alone. Attempts that came to nothing are counted by ``repeated-denials``.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from lineage.core.authority.findings import Finding
+from lineage.core.findings.acts import Act
+from lineage.core.findings.audiences import audiences
+from lineage.core.findings.finding import finding
+from lineage.core.findings.rules import ACTION, SOURCE, Rule
+from lineage.core.findings.scene import Scene
+from lineage.core.findings.widening import facts_of, where_widened
+from lineage.core.model.severities import Severity
+from lineage.core.model.times import NEVER, format_instant
+from lineage.core.revocation.closure import in_force_at
+
+_UNATTRIBUTED: Final = "unattributed-action"
+_ACTING_FOR_OTHERS: Final = frozenset({"agent", "workload"})
+_SUBTASKS: Final = ("/", ":", ".", "#", "-", "_", " ")
+
+
+def success(scene: Scene, key: str) -> Act | None:
+    """An action, if it succeeded."""
+    act = scene.act(key)
+    return act if act is not None and act.succeeded else None
+
+
+def action_outside_scope(scene: Scene, key: str) -> Iterator[Finding]:
+    """What was done needs a scope that its authority does not effectively have."""
+    act = success(scene, key)
+    needed = scene.needed(act) if act else None
+    if act is None or act.element is None or not needed:
+        return
+    authority = act.element.key
+    missing = tuple(sorted(scope for scope in needed if scene.allows(authority, scope) is False))
+    if missing:
+        effective = sorted(scene.scopes.effective(authority) or ())
+        why = (
+            f"{key} ({act.operation}) needs {', '.join(missing)}, which {authority} does not effectively have "
+            f"({', '.join(effective) or 'no scopes'})"
+        )
+        yield finding(
+            "action-outside-scope",
+            key,
+            why,
+            (*act.facts, *facts_of(scene, authority, *scene.scopes.sources(authority))),
+            at=act.occurred_at,
+            about=authority,
+            caused_by=where_widened(scene, authority, missing),
+        )
+
+
+def action_outside_audience(scene: Scene, key: str) -> Iterator[Finding]:
+    """What was done at a tool for which neither the token nor what it rests on is meant."""
+    act = success(scene, key)
+    audience = scene.options.audiences.get(act.tool or "") if act else None
+    if act is None or act.element is None or audience is None:
+        return
+    rests_on = [
+        element
+        for node in scene.world.graph.above(act.element.key)
+        if (element := scene.element(node)) is not None and (node == act.element.key or node.startswith("delegation:"))
+    ]
+    stated = [found for element in rests_on if (found := audiences(element))]
+    if stated and not any(audience.rstrip("/") in found for found in stated):
+        meant = ", ".join(sorted(frozenset().union(*stated)))
+        why = f"{key} was done at {act.tool} ({audience}), and {act.element.key} is meant for {meant}"
+        facts = (*act.facts, *act.element.facts)
+        yield finding("action-outside-audience", key, why, facts, at=act.occurred_at, about=act.element.key)
+
+
+def action_outside_task(scene: Scene, key: str) -> Iterator[Finding]:
+    """What was done for another task than the nearest grant above states; a part of a task is no other task."""
+    act = success(scene, key)
+    if act is None or act.task is None or act.element is None:
+        return
+    level, entered = [act.element.key], {act.element.key}
+    while level:
+        tasks = {node: element.first("task") for node in level if (element := scene.element(node)) is not None}
+        granted = {node: task for node, task in tasks.items() if task is not None}
+        if granted:
+            if not any(_is_part(act.task, task) for task in granted.values()):
+                node = min(granted)
+                why = f"{key} was done for the task {act.task!r}, and {node} was granted for {granted[node]!r}"
+                facts = (*act.facts, *facts_of(scene, node))
+                yield finding("action-outside-task", key, why, facts, at=act.occurred_at, about=node)
+            return
+        level = [one for node in level for one in scene.scopes.sources(node) if one not in entered]
+        entered.update(level)
+
+
+def _is_part(task: str, whole: str) -> bool:
+    return task == whole or any(task.startswith(whole + separator) for separator in _SUBTASKS)
+
+
+def used_after_expiry(scene: Scene, key: str) -> Iterator[Finding]:
+    """Done under a token or a delegation that was over, or whose delegation was."""
+    act = success(scene, key)
+    if act is None or act.element is None:
+        return
+    end = scene.end(act.element.key)
+    if end.at != NEVER and act.occurred_at >= end.at + scene.options.leeway:
+        why = (
+            f"{key} succeeded at {format_instant(act.occurred_at)} under {act.element.key}, "
+            f"after {end.key} had ended at {format_instant(end.at)}"
+        )
+        facts = (*act.facts, *facts_of(scene, act.element.key, end.key))
+        yield finding("used-after-expiry", key, why, facts, at=act.occurred_at, about=end.key)
+
+
+def used_before_valid(scene: Scene, key: str) -> Iterator[Finding]:
+    """Done under a token or a delegation before it was issued, or before it was valid."""
+    act = success(scene, key)
+    if act is None or act.element is None:
+        return
+    element = act.element
+    begins = max(element.issued_at, element.not_before or 0)
+    if act.occurred_at < begins - scene.options.leeway:
+        why = (
+            f"{key} succeeded at {format_instant(act.occurred_at)} under {element.key}, "
+            f"which is valid from {format_instant(begins)}"
+        )
+        yield finding(
+            "used-before-valid", key, why, (*act.facts, *element.facts), at=act.occurred_at, about=element.key
+        )
+
+
+def used_after_revocation(scene: Scene, key: str) -> Iterator[Finding]:
+    """Done under what an order had ended, when that order could be known."""
+    yield from _uses(scene, key, "used-after-revocation")
+
+
+def tainted_use(scene: Scene, key: str) -> Iterator[Finding]:
+    """Done under what an order ended, before that order was known: seen in hindsight, and counted by order."""
+    yield from _uses(scene, key, "tainted-use")
+
+
+def used_while_suspended(scene: Scene, key: str) -> Iterator[Finding]:
+    """Done under what a suspension in force covered."""
+    yield from _uses(scene, key, "used-while-suspended")
+
+
+def _uses(scene: Scene, key: str, kind: str) -> Iterator[Finding]:
+    act = success(scene, key)
+    if act is None:
+        return
+    # What an action presents is used, even where something else that it names is its authority.
+    for used in sorted({act.authority, act.token} - {None}):  # type: ignore[type-var]
+        orders = scene.ending(str(used), act.occurred_at)
+        ending = [order for order in orders if not order.suspends]
+        order = min(ending or orders, key=in_force_at, default=None)
+        if order is None:
+            continue
+        known = act.occurred_at >= in_force_at(order)
+        told = "used-while-suspended" if order.suspends and known else "used-after-revocation"
+        revocation = order.body.revocation
+        in_between = order.effective_at < act.occurred_at and not known  # what revokes something is no use of it
+        if kind == "tainted-use" and in_between and not order.suspends:
+            why = (
+                f"successes under what {revocation} ended, between {format_instant(order.effective_at)}, when it took "
+                f"effect, and {format_instant(in_force_at(order))}, when it could be known"
+            )
+            facts = (order.fact, *act.facts)
+            yield finding("tainted-use", f"revocation:{revocation}", why, facts, at=act.occurred_at)
+        elif known and kind == told:
+            how = "suspended" if order.suspends else "revoked"
+            why = (
+                f"{key} succeeded at {format_instant(act.occurred_at)} under {used}, which {revocation} had {how} "
+                f"(by {order.key}) at {format_instant(in_force_at(order))}"
+            )
+            facts = (*act.facts, order.fact, *facts_of(scene, str(used)))
+            yield finding(kind, key, why, facts, at=act.occurred_at, about=used)
+
+
+def unattributed_action(scene: Scene, key: str) -> Iterator[Finding]:
+    """Done by an agent or a workload under nothing, or under what nobody granted. People act by themselves.
+
+    Who acts under what nobody granted may be unknown, as with keys that are older than the log: then it is told once of
+    what was used, and not of every use.
+    """
+    act = success(scene, key)
+    if act is None or act.element is not None:
+        return
+    actor = act.actor or (act.decided.actor if act.decided else None) or act.workload
+    kind = scene.kind(actor) if actor is not None else "unknown"
+    at = act.occurred_at
+    if act.named and kind in _ACTING_FOR_OTHERS:
+        why = f"{actor} did {act.operation} ({key}) under {', '.join(act.named)}, which nobody granted"
+        yield finding(_UNATTRIBUTED, key, why, act.facts, at=at, about=act.named[0])
+    elif act.named and kind == "unknown":
+        why = f"successes under {act.named[0]}, which nobody granted, by nobody of a known kind"
+        yield finding(_UNATTRIBUTED, act.named[0], why, act.facts, at=at, severity=Severity.LOW)
+    elif kind in _ACTING_FOR_OTHERS and act.decision is None and _names_authority(scene, act.source):
+        why = f"{actor} did {act.operation} ({key}) and names no token, delegation or decision"
+        yield finding(_UNATTRIBUTED, key, why, act.facts, at=at, severity=Severity.MEDIUM)
+
+
+def unattributed_source(scene: Scene, key: str) -> Iterator[Finding]:
+    """A source that never says by which authority agents act: one finding, rather than one for each action."""
+    source = key.removeprefix("source:")
+    told = scene.tally.sources.get(source)
+    if told is None or not told.unattributed or told.names_authority:
+        return
+    count, sample = told.unattributed, told.samples["unattributed"]
+    why = f"{source} tells of {count} successes of agents and never of a token, a delegation or a decision"
+    facts, first, last = (sample.fact,), sample.first, sample.last
+    yield finding(_UNATTRIBUTED, key, why, facts, at=first, last=last, count=count, severity=Severity.MEDIUM)
+
+
+def unattributed(scene: Scene, key: str) -> Iterator[Finding]:
+    """What nobody can be held to: an action, or all that a source tells of."""
+    return unattributed_source(scene, key) if key.startswith("source:") else unattributed_action(scene, key)
+
+
+def _names_authority(scene: Scene, source: str) -> bool:
+    """Whether a source ever says by which authority something was done."""
+    told = scene.tally.sources.get(source)
+    return told is not None and told.names_authority
+
+
+def no_needed_scopes(scene: Scene) -> str | None:
+    """Why a rule on needed scopes cannot be evaluated."""
+    if scene.tally.needs_known or scene.options.needed or scene.options.operations == "scopes":
+        return None
+    return (
+        "no action or decision states required_scopes, no operation is spelled as a scope, and the table [scopes] "
+        "of the settings is empty"
+    )
+
+
+def no_audiences(scene: Scene) -> str | None:
+    """Why the rule on audiences cannot be evaluated."""
+    return None if scene.options.audiences else "the table [audiences] of the settings is empty"
+
+
+def no_tasks(scene: Scene) -> str | None:
+    """Why the rule on tasks cannot be evaluated."""
+    return None if scene.tally.tasks else "no action states its task"
+
+
+def no_orders(scene: Scene) -> str | None:
+    """Why rules on orders have nothing to look at."""
+    return None if scene.world.orders else "nothing was ever revoked or suspended"
+
+
+def no_actions(scene: Scene) -> str | None:
+    """Why rules on actions have nothing to look at."""
+    return None if scene.tally.acting or scene.tally.used else "no action is known"
+
+
+RULES: Final = (
+    Rule(
+        kind="action-outside-scope",
+        severity=Severity.HIGH,
+        title="Done beyond the scopes of its authority",
+        of=(ACTION,),
+        check=action_outside_scope,
+        needs="required_scopes of actions or decisions",
+        settings=("scopes", "operations", "scope_match", "implies"),
+        maps_to=("ASI02", "ASI03", "NHI5", "T0053", "M Agent Tool Misuse", "M0028", "MEASURE 2.4"),
+        fix="Find out why the tool let it through; revoke the token if it was not meant to do this.",
+        missing=no_needed_scopes,
+    ),
+    Rule(
+        kind="action-outside-audience",
+        severity=Severity.MEDIUM,
+        title="Done where the token is not meant for",
+        of=(ACTION,),
+        check=action_outside_audience,
+        needs="audiences of tokens and delegations",
+        settings=("audiences",),
+        maps_to=("ASI02", "ASI07", "T0091.000", "M Lateral Movement"),
+        fix="Make the tool refuse tokens of other audiences.",
+        missing=no_audiences,
+    ),
+    Rule(
+        kind="action-outside-task",
+        severity=Severity.MEDIUM,
+        title="Done for another task than the one granted",
+        of=(ACTION,),
+        check=action_outside_task,
+        needs="task of actions and of tokens or delegations",
+        maps_to=("ASI02", "ASI10", "MAP 3.3"),
+        fix="Ask what the agent was working on; issue a grant of its own for the other task.",
+        missing=no_tasks,
+    ),
+    Rule(
+        kind="used-after-expiry",
+        severity=Severity.HIGH,
+        title="Used after it had ended",
+        of=(ACTION,),
+        check=used_after_expiry,
+        needs="expires_at of tokens and delegations",
+        settings=("leeway_seconds",),
+        maps_to=("ASI03", "NHI7", "NHI1", "T0091.000"),
+        fix="Make the tool check the end of the token and of its delegation.",
+    ),
+    Rule(
+        kind="used-before-valid",
+        severity=Severity.MEDIUM,
+        title="Used before it was valid",
+        of=(ACTION,),
+        check=used_before_valid,
+        needs="issue times of tokens and delegations",
+        settings=("leeway_seconds",),
+        maps_to=("ASI03", "T0091"),
+        fix="Compare the clocks of issuer and tool; if they agree, the token was forged or back-dated.",
+    ),
+    Rule(
+        kind="used-after-revocation",
+        severity=Severity.CRITICAL,
+        title="Used after revocation",
+        of=(ACTION,),
+        check=used_after_revocation,
+        needs="orders and actions",
+        maps_to=("ASI03", "ASI10", "NHI1", "T0091.000", "MANAGE 2.4", "MANAGE 4.1"),
+        fix="Cut the tool off from what it does not refuse, and look at the closure of the revocation.",
+        missing=no_orders,
+    ),
+    Rule(
+        kind="tainted-use",
+        severity=Severity.MEDIUM,
+        title="Used before the revocation was known",
+        of=(ACTION,),
+        check=tainted_use,
+        needs="orders and actions",
+        maps_to=("ASI03", "MANAGE 4.3"),
+        fix="Look at what was done in that time, and undo what should not have been.",
+        missing=no_orders,
+    ),
+    Rule(
+        kind="used-while-suspended",
+        severity=Severity.HIGH,
+        title="Used while suspended",
+        of=(ACTION,),
+        check=used_while_suspended,
+        needs="suspensions and actions",
+        maps_to=("ASI03", "MANAGE 2.4"),
+        fix="Make the tool ask for the state of what it is shown; revoke it if the suspension was for a reason.",
+        missing=no_orders,
+    ),
+    Rule(
+        kind=_UNATTRIBUTED,
+        severity=Severity.HIGH,
+        title="Done under nothing that anybody granted",
+        of=(ACTION, SOURCE),
+        check=unattributed,
+        needs="tokens, delegations and decisions of actions",
+        maps_to=("ASI10", "ASI03", "T0053", "M Repudiation", "MEASURE 2.8", "GOVERN 2.1"),
+        fix="Find out what was presented, and let the issuer tell of what it issues.",
+        missing=no_actions,
+    ),
+)

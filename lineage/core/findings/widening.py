@@ -1,0 +1,245 @@
+"""Rules on handing authority on: a child must not have more scopes, audiences, time or depth than what it draws on.
+
+Each is told at the edge that widens, and not again below it.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from lineage.core.authority.elements import Element
+from lineage.core.authority.findings import Finding, finding_id
+from lineage.core.findings.audiences import audiences
+from lineage.core.findings.finding import finding
+from lineage.core.findings.options import LOGIN_SCOPES
+from lineage.core.findings.rules import DELEGATION, TOKEN, Rule
+from lineage.core.findings.scene import Scene
+from lineage.core.findings.scopes import Scopes, claimed, lacking
+from lineage.core.model.events import Fact
+from lineage.core.model.severities import Severity
+from lineage.core.model.times import NEVER, Instant, format_instant
+
+SCOPE_EXCEEDS: Final = "scope-exceeds-parent"
+_DEPTH: Final = "delegation-depth-exceeded"
+
+
+class Edge(NamedTuple):
+    """What an element draws on: some elements together."""
+
+    parents: tuple[str, ...]
+    role: str  # delegation, parent, renewed or subject
+
+
+def edges(scene: Scene, element: Element) -> Iterator[Edge]:
+    """What an element draws on. Never the ``actor`` token of an exchange: that says who wields the new one."""
+    if parents := scene.granted_parents(element, "parent"):
+        yield Edge(tuple(parents), "parent")
+    if delegations := scene.granted_parents(element, "delegation"):
+        yield Edge(tuple(delegations), "delegation")
+    for parent in scene.granted_parents(element, "refresh", "replaced"):
+        yield Edge((parent,), "renewed")
+    for parent in scene.granted_parents(element, "subject"):
+        yield Edge((parent,), "subject")
+
+
+def widened(scene: Scene, key: str) -> Iterator[tuple[Edge, Scopes, tuple[str, ...]]]:
+    """Each edge at which an element has scopes that what it draws on has not: what that has, and what is too much."""
+    element = scene.element(key)
+    wanted = claimed(element) if element else frozenset()
+    if element is None or not wanted:
+        return
+    for edge in edges(scene, element):
+        held = scene.scopes.union(edge.parents)
+        if edge.role == "subject" and held is not None:
+            held -= LOGIN_SCOPES
+            if not held:
+                continue
+        if too_much := lacking(held, wanted, scene.options):
+            yield edge, held, too_much
+
+
+def scope_exceeds_parent(scene: Scene, key: str) -> Iterator[Finding]:
+    """Scopes that no parent holds."""
+    for edge, held, too_much in widened(scene, key):
+        subject = edge.role == "subject"
+        why = (
+            f"{key} claims {_words(too_much)}, which {_words(edge.parents)} "
+            f"{'does' if len(edge.parents) == 1 else 'do'} not hold ({_words(sorted(held or ())) or 'no scopes'})"
+        )
+        yield finding(
+            SCOPE_EXCEEDS,
+            key,
+            why,
+            facts_of(scene, key, *edge.parents),
+            at=issued_at(scene, key),
+            about=edge.parents[0],
+            severity=Severity.LOW if subject else None,
+            caused_by=_wider_above(scene, key, too_much) if subject else (),
+        )
+
+
+def _wider_above(scene: Scene, key: str, too_much: tuple[str, ...]) -> tuple[str, ...]:
+    """The findings of the delegations of a token at which the same scopes came in."""
+    element = scene.element(key)
+    delegations = scene.granted_parents(element, "delegation") if element else []
+    return tuple(cause for delegation in delegations for cause in where_widened(scene, delegation, too_much))
+
+
+def where_widened(scene: Scene, key: str, scopes: tuple[str, ...]) -> tuple[str, ...]:
+    """The ids of the findings, at an element or a delegation above it, at which some scopes came in."""
+    waiting, entered = [key], {key}
+    while waiting:
+        node = waiting.pop(0)
+        causes = [
+            finding_id(SCOPE_EXCEEDS, node, edge.parents[0])
+            for edge, _, too_much in widened(scene, node)
+            if edge.role != "subject" and not set(too_much).isdisjoint(scopes)
+        ]
+        if causes:
+            return tuple(sorted(causes))
+        fresh = [one for one in scene.scopes.sources(node) if one not in entered]
+        entered.update(fresh)
+        waiting += fresh
+    return ()
+
+
+def audience_exceeds_parent(scene: Scene, key: str) -> Iterator[Finding]:
+    """Audiences that no parent has. An exchange exists to change the audience, so it is not compared."""
+    element = scene.element(key)
+    wanted = audiences(element) if element else frozenset()
+    if element is None or not wanted:
+        return
+    for edge in edges(scene, element):
+        held = scene.audiences.held(edge.parents) if edge.role != "subject" else None
+        if held is not None and (too_much := sorted(wanted - held)):
+            why = f"{key} may be used at {_words(too_much)}, and {_words(edge.parents)} only at {_words(sorted(held))}"
+            facts = facts_of(scene, key, *edge.parents)
+            yield finding("audience-exceeds-parent", key, why, facts, at=element.issued_at, about=edge.parents[0])
+
+
+def outlives_parent(scene: Scene, key: str) -> Iterator[Finding]:
+    """A later end, or none, where what it rests on has one. A refreshed token may outlive the one that it renews."""
+    element = scene.element(key)
+    if element is None:
+        return
+    for role in ("parent", "delegation", "subject"):
+        for parent in scene.granted_parents(element, role):
+            above = scene.element(parent)
+            ends_at = above.ends_at if above else NEVER
+            if element.ends_at > _later(ends_at, scene.options.leeway):
+                why = f"{key} {_end(element.ends_at)}, and {parent} {_end(ends_at)}"
+                severity = Severity.INFORMATIONAL if role == "subject" else None
+                yield finding(
+                    "outlives-parent",
+                    key,
+                    why,
+                    facts_of(scene, key, parent),
+                    at=element.issued_at,
+                    about=parent,
+                    severity=severity,
+                )
+
+
+def delegation_depth_exceeded(scene: Scene, key: str) -> Iterator[Finding]:
+    """More delegations below one, or below a principal, than it allows; counted in the graph, by the longest path."""
+    allowed = scene.depth(key)
+    element = scene.element(key)
+    if allowed is None or allowed.left >= 0 or element is None:
+        return
+    kind, _, id_ = allowed.limit.partition(":")
+    if kind == "principal":
+        most = scene.max_delegation_depth(id_)
+        limits = tuple(
+            fact
+            for fact in scene.world.principals.facts_of(id_)
+            if getattr(fact.event.body, "max_delegation_depth", None) is not None
+        )
+        what = f"{id_} may hand authority on {most} deep"
+    else:
+        limit = scene.element(allowed.limit)
+        most = limit.first("max_depth") if limit else None
+        limits = limit.facts if limit else ()
+        what = f"{allowed.limit} allows {most} below it"
+    why = f"{key} is {-allowed.left} too deep: {what}"
+    causes = [
+        finding_id(_DEPTH, parent, above.limit)
+        for parent in scene.granted_parents(element, "parent")
+        if (above := scene.depth(parent)) is not None and above.left < 0
+    ]
+    yield finding(
+        _DEPTH,
+        key,
+        why,
+        (*element.facts, *limits),
+        at=element.issued_at,
+        about=allowed.limit,
+        caused_by=causes,
+    )
+
+
+def facts_of(scene: Scene, *keys: str) -> tuple[Fact, ...]:
+    """What grants some elements."""
+    return tuple(fact for key in keys for fact in scene.world.graph.facts.get(key))
+
+
+def issued_at(scene: Scene, key: str) -> Instant:
+    """When an element was issued, by the earliest of its facts."""
+    element = scene.element(key)
+    return element.issued_at if element else 0
+
+
+def _later(moment: Instant, by: Instant) -> Instant:
+    return moment if moment == NEVER else moment + by
+
+
+def _end(moment: Instant) -> str:
+    return "has no end" if moment == NEVER else f"ends at {format_instant(moment)}"
+
+
+def _words(words: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(words)
+
+
+RULES: Final = (
+    Rule(
+        kind=SCOPE_EXCEEDS,
+        severity=Severity.HIGH,
+        title="More scopes than what it draws on",
+        of=(DELEGATION, TOKEN),
+        check=scope_exceeds_parent,
+        needs="scopes of delegations and tokens",
+        settings=("scope_match", "implies"),
+        maps_to=("ASI03", "NHI5", "M Privilege Escalation", "T0012", "MEASURE 2.7"),
+        fix="Revoke the wider grant, and let its issuer cut the scopes to those of the parent.",
+    ),
+    Rule(
+        kind="audience-exceeds-parent",
+        severity=Severity.MEDIUM,
+        title="Valid at more places than what it draws on",
+        of=(DELEGATION, TOKEN),
+        check=audience_exceeds_parent,
+        needs="audiences of delegations and tokens",
+        maps_to=("ASI03", "NHI5", "M Lateral Movement", "T0091.000"),
+        fix="Revoke the grant, and issue it for the audience of its parent alone.",
+    ),
+    Rule(
+        kind="outlives-parent",
+        severity=Severity.MEDIUM,
+        title="Lives longer than what it rests on",
+        of=(DELEGATION, TOKEN),
+        check=outlives_parent,
+        needs="expires_at of delegations and tokens",
+        settings=("leeway_seconds",),
+        maps_to=("ASI03", "NHI7", "MANAGE 2.4"),
+        fix="Let the issuer end it no later than its parent; revoke it if the parent's work is done.",
+    ),
+    Rule(
+        kind=_DEPTH,
+        severity=Severity.HIGH,
+        title="Handed on deeper than allowed",
+        of=(DELEGATION,),
+        check=delegation_depth_exceeded,
+        needs="max_depth of delegations or max_delegation_depth of principals",
+        maps_to=("ASI08", "ASI03", "M Goal Misalignment Cascades", "T0034.002"),
+        fix="Revoke this delegation, and look at what was done below it with reach.",
+    ),
+)

@@ -1,0 +1,22 @@
+"""How much a finding matters: the five words and numbers of OCSF's ``severity_id``."""
+
+from enum import IntEnum
+
+
+class Severity(IntEnum):
+    """From what is only worth knowing to what must be stopped at once."""
+
+    INFORMATIONAL = 1
+    LOW = 2
+    MEDIUM = 3
+    HIGH = 4
+    CRITICAL = 5
+
+    @property
+    def word(self) -> str:
+        """The severity as answers show it."""
+        return self.name.lower()
+
+
+SEVERITIES: dict[str, Severity] = {severity.word: severity for severity in reversed(Severity)}
+"""Every severity by its word, the worst first."""
