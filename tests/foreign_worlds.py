@@ -34,13 +34,16 @@ def truth(folder: Path) -> dict[str, Any]:
 class Desk:
     """A store in a folder of its own, and the command line before it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: str = "") -> None:
         self.url = f"sqlite:///{folder / 'delegraph.db'}"
+        self.settings = folder / "delegraph.toml"
+        self.settings.write_text(settings, encoding="utf-8")
 
     def run(self, *words: str | Path, stdin: str | None = None) -> list[dict[str, Any]]:
         """The documents that a command answers with."""
         ends = [*map(str, words), "--json", "--store", self.url]
-        result = CliRunner().invoke(main, ends, input=stdin, catch_exceptions=False, prog_name="delegraph")
+        env = {"DELEGRAPH_CONFIG": str(self.settings)}
+        result = CliRunner(env=env).invoke(main, ends, input=stdin, catch_exceptions=False, prog_name="delegraph")
         assert result.exit_code in {0, 3}, result.output
         return [json.loads(line) for line in result.stdout.splitlines()]
 

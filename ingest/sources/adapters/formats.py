@@ -4,12 +4,20 @@ import io
 import re
 from typing import Any, Final
 
-from ingest.sources.adapters import cerbos, cloudtrail, keycloak, opa, otlp, vault
+from ingest.sources.adapters import cerbos, cloudtrail, keycloak, mcp, opa, otlp, vault
 from ingest.sources.adapters.kit import Format, member
 from ingest.sources.adapters.raw_records import read_records
 from ingest.sources.adapters.unwrapping import unwrapped
 
-_ADAPTERS: Final = (vault.FORMAT, cloudtrail.FORMAT, keycloak.FORMAT, cerbos.FORMAT, opa.FORMAT, otlp.FORMAT)
+_ADAPTERS: Final = (
+    vault.FORMAT,
+    cloudtrail.FORMAT,
+    keycloak.FORMAT,
+    cerbos.FORMAT,
+    opa.FORMAT,
+    otlp.FORMAT,
+    mcp.FORMAT,
+)
 FORMATS: Final[dict[str, Format]] = {format_.name: format_ for format_ in _ADAPTERS}
 
 _AVRO: Final = (b"\xc3\x01", b"Obj\x01")  # single-object encoding; a container file
