@@ -47,7 +47,7 @@ from lineage.serve.documents.core_documents import (
 )
 from lineage.serve.queries.revocations import confirmation_of
 from lineage.serve.queries.service import Service
-from lineage.store.store import Quarantined
+from lineage.store.store import Quarantined, Stored
 
 PAGE: Final = 1_000  # how many items a list has at most, if nothing else is said
 _HOLE: Final = "sequence-hole"
@@ -306,7 +306,7 @@ def findings(
         _gather(found, (sequence_hole(*pair) for pair in holes or ()))
     while page := service.store.facts(after=after, limit=PAGE if most_facts is None else min(PAGE, most_facts)):
         after = page[-1].number
-        _gather(found, _page_findings(service, [stored.fact for stored in page], at))
+        _gather(found, _page_findings(service, page, at))
         looked_at += len(page)
         if len(found) >= limit or (most_facts is not None and looked_at >= most_facts):
             break
@@ -324,16 +324,23 @@ def _gather(found: dict[tuple[str, str, str, tuple[str, ...]], Document], new: I
         found.setdefault(finding_order(item), item)
 
 
-def _page_findings(service: Service, facts: list[Fact], at: Instant) -> Iterator[Finding]:
+def _page_findings(service: Service, page: list[Stored], at: Instant) -> Iterator[Finding]:
+    """What does not fit in what some facts are about.
+
+    Each finding is of one thing, and stands on the page with the first fact about that thing: on no other page, however
+    many of its facts follow.
+    """
+    facts = [stored.fact for stored in page]
     with service.store.reader(trust=service.trust.table) as reader:
         world = reader.world()
-        subjects = sorted({about(fact.event) for fact in facts if authorised(fact, service.trust.table)})
+        told = {about(fact.event) for fact in facts if authorised(fact, service.trust.table)}
+        subjects = sorted(told - reader.told_before(told, page[0].number))
         of: dict[str, list[str]] = {}
         for key in subjects:
             of.setdefault(split_key(key)[0], []).append(key)
         elements = [*of.get("token", ()), *of.get("delegation", ())]
         reader.load_elements(world, elements)
-        for found in reader.facts_referring(_places_in_lists(facts), Role.MENTIONS):
+        for found in reader.facts_referring(_places_in_lists(world, elements), Role.MENTIONS):
             world.add(found)
         reader.load_actions(world, [split_key(key)[1] for key in of.get("action", ())])
         reader.load_about(world, [*of.get("revocation", ()), *of.get("decision", ())])
@@ -351,9 +358,7 @@ def _page_findings(service: Service, facts: list[Fact], at: Instant) -> Iterator
     for key in of.get("action", ()):
         action = split_key(key)[1]
         if action in world.actions:
-            for finding in action_findings(world, action, Chain(), at):
-                if finding.of == key or finding.kind == "disagreement":
-                    yield finding
+            yield from (finding for finding in action_findings(world, action, Chain(), at) if finding.of == key)
     for key in of.get("revocation", ()):
         yield from order_findings(world, split_key(key)[1])
         yield from acknowledgement_findings(world, split_key(key)[1])
@@ -363,17 +368,17 @@ def _page_findings(service: Service, facts: list[Fact], at: Instant) -> Iterator
         yield from coverage_findings(world.receivers, split_key(key)[1])
 
 
-def _places_in_lists(facts: list[Fact]) -> set[str]:
-    """Where tokens stand in status lists."""
+def _places_in_lists(world: World, elements: list[str]) -> set[str]:
+    """Where tokens stand in status lists, by any fact about them."""
     return {
         "{}:{}".format(*listed(body.status_list))
-        for fact in facts
+        for key in elements
+        for fact in world.graph.facts.get(key)
         if isinstance(body := fact.event.body, TokenIssued) and body.status_list is not None
     }
 
 
 def _element_findings(world: World, key: str, at: Instant) -> Iterator[Finding]:
     if world.graph.granted(key):
-        for finding in chain_findings(world, key, chain_of(world, key), at):
-            if finding.of == key or finding.kind == "cycle":
-                yield finding
+        found = chain_findings(world, key, chain_of(world, key), at)
+        yield from (finding for finding in found if finding.of == key)

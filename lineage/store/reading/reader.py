@@ -311,6 +311,23 @@ class Reader:
             found for found in self.facts_about(keys) if (key := about(found.event)) in keys and self._says(found, key)
         ]
 
+    def told_before(self, keys: Collection[str], number: int) -> set[str]:
+        """Those of some things that an authorised fact with a smaller number is about."""
+        found: set[str] = set()
+        for part in chunks(self._hashes(keys)):
+            before = (among(fact.c.about, part), fact.c.n < number)
+            first = self._connection.execute(sa.select(sa.func.min(fact.c.n)).where(*before).group_by(fact.c.about))
+            rows = self._rows_at([int(n) for n in first.scalars()])
+            found |= self._told(rows, keys)
+            if len(rows) > len(found):  # the first fact about a thing may be unauthorised
+                found |= self._told(self._connection.execute(sa.select(*FACT).where(*before)), keys)
+        return found
+
+    def _told(self, rows: Iterable[Any], keys: Collection[str]) -> set[str]:
+        """Those of some things that an authorised fact of some rows is about."""
+        told = (fact_of(row, self._decode) for row in rows)
+        return {key for one in told if (key := about(one.event)) in keys and authorised(one, self.trust)}
+
     def facts_referring(self, keys: Collection[str], role: int) -> list[Fact]:
         """The facts that mention some things in a role that carries no bound (not NAMES, DEPENDS, PRIOR)."""
         return self._facts(_FACTS_REFERRING[self._dialect], self._hashes(keys), role=role)
