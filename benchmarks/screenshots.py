@@ -1,4 +1,4 @@
-"""Pictures of every page of the demo incident, by day, by night and on a telephone, into build/screenshots/."""
+"""Pictures of every page of the demo incident, in light and dark colours and on a phone, into build/screenshots/."""
 
 import argparse
 import re
@@ -49,6 +49,9 @@ AFTER: Final = {
     "graph-revoked": f"/graph?of={OF}",
     "diff": f"/diff?of={OF}&from=2026-11-02T10:00:00Z&to=now",
 }
+# Pictures of the documentation: name -> page, before or after the revocation of the leaked token.
+MANUAL: Final = {"action": BEFORE["action"], "blast-radius": f"/reach?of={OF}", "graph": BEFORE["graph"]}
+CLIP: Final = (1100, 680)
 LOOKS: Final = {"light": (1280, "light"), "dark": (1280, "dark"), "narrow": (390, "light")}
 
 
@@ -57,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.screenshots", description=__doc__)
     parser.add_argument("--into", type=Path, default=ROOT / "build" / "screenshots")
     parser.add_argument("--only", nargs="*", help="names of pages")
+    parser.add_argument("--docs", action="store_true", help="only the pictures of the documentation, into docs/images/")
     said = parser.parse_args()
     said.into.mkdir(parents=True, exist_ok=True)
     command = [Path(sys.executable).with_name("delegraph"), "demo", "--serve", "--http", "127.0.0.1:0"]
@@ -66,7 +70,10 @@ def main() -> None:
             link = next(found[0] for line in demo.stdout if (found := re.search(r"http://\S+token=\S+", line)))
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
-                _take(browser, link, said.into, said.only)
+                if said.docs:
+                    _take_for_the_docs(browser, link)
+                else:
+                    _take(browser, link, said.into, said.only)
                 browser.close()
         finally:
             demo.terminate()
@@ -96,8 +103,6 @@ def _take(browser: Browser, link: str, into: Path, only: list[str] | None) -> No
                 where.screenshot(path=into / f"{name}-{look}.png", full_page=True)
 
     shoot(BEFORE)
-    page.goto("/who?action=mail-7")
-    page.screenshot(path=into / "readme.png", clip={"x": 0, "y": 0, "width": 1280, "height": 780}, full_page=True)
     page.goto(f"/reach?of={OF}")
     first.clear_cookies()
     _confirm(page)
@@ -129,6 +134,27 @@ def _take(browser: Browser, link: str, into: Path, only: list[str] | None) -> No
     page.pdf(path=into / "case.pdf", prefer_css_page_size=True)
     page.goto(f"{base}/who?action=mail-7")
     page.pdf(path=into / "action.pdf", prefer_css_page_size=True)
+
+
+def _take_for_the_docs(browser: Browser, link: str) -> None:
+    width, height = CLIP
+    page = browser.new_context(
+        base_url=link.partition("/sign-in")[0], viewport={"width": width, "height": height}
+    ).new_page()
+    page.goto(link)
+
+    def shoot(name: str) -> None:
+        page.screenshot(path=ROOT / "docs" / "images" / f"{name}.png")
+
+    for name, path in MANUAL.items():
+        page.goto(path)
+        if name == "graph":
+            page.wait_for_selector("#drawing[data-drawn]")
+        shoot(name)
+    page.goto(MANUAL["blast-radius"])
+    _confirm(page)
+    page.wait_for_url("**/revocations/rev-*")
+    shoot("revocation")
 
 
 def _confirm(page: Page) -> None:

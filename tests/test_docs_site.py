@@ -79,6 +79,18 @@ def test_no_page_fetches_anything_from_elsewhere(site: Path):
     assert [] == [(page, address) for page, address in found if re.match(r"(?:https?:)?//", address)]
 
 
+def test_pictures_are_few_and_small():
+    """
+    A picture in docs/images is shown on a page, and is smaller than 150 KB; `make screenshots ARGS=--docs` takes them.
+    """
+    pictures = list((ROOT / "docs" / "images").iterdir())
+    shown = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
+
+    assert 0 < len(pictures) <= 8
+    assert [] == [picture.name for picture in pictures if f"images/{picture.name})" not in shown]
+    assert [] == [picture.name for picture in pictures if picture.stat().st_size > 150_000]
+
+
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Say nothing of each request."""
