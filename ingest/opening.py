@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from urllib.parse import unquote
 
 from ingest.kafka.cloudevents_headers import Headers
@@ -10,6 +11,7 @@ from ingest.log.port import Log
 from ingest.log.sink_port import LogOutlet, Outlet
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import Instant
+from lineage.plumbing.sqlite_file import PinnedFile
 
 
 def open_log(
@@ -18,6 +20,7 @@ def open_log(
     create: bool,
     clock: Callable[[], Instant],
     settings: KafkaSettings | None = None,
+    file: PinnedFile | None = None,
 ) -> Log:
     """Open a log by its URL.
 
@@ -26,17 +29,17 @@ def open_log(
         create: Whether to make what is missing.
         clock: The moment now, for a log that has no clock of its own.
         settings: How to get in where the log is a Kafka.
+        file: Of an embedded log that is opened again: what its file was the first time.
 
     Raises:
         RefusedError: Nothing here speaks that scheme.
         UnavailableError: It cannot be opened.
     """
-    scheme, _, rest = url.partition(":///")
-    rest = unquote(rest.partition("?")[0])  # as the URL of a store is read
-    if scheme == "sqlite" and rest:
+    path = _path_of(url)
+    if path:
         from ingest.log.sqlite_log import SqliteLog  # noqa: PLC0415 (only the log that is asked for is imported)
 
-        return SqliteLog(rest, create=create, clock=clock)
+        return SqliteLog(path, create=create, clock=clock, file=file)
     if url.startswith("kafka://"):
         try:
             from ingest.kafka.log import KafkaLog  # noqa: PLC0415 (an extra)
@@ -46,6 +49,17 @@ def open_log(
     raise RefusedError(
         f"{url!r} is no log URL; write for example sqlite:///delegraph.db or kafka://127.0.0.1:9092/delegraph"
     )
+
+
+def pinned_file(url: str) -> PinnedFile | None:
+    """The file of an embedded log as it is now, for a log that will be opened again; None: it is in no file."""
+    path = _path_of(url)
+    return PinnedFile(Path(path)) if path else None
+
+
+def _path_of(url: str) -> str:
+    scheme, _, rest = url.partition(":///")
+    return unquote(rest.partition("?")[0]) if scheme == "sqlite" else ""  # as the URL of a store is read
 
 
 def outlet_opener(

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from ingest.codec import api as codec
 from ingest.log.port import Log
 from ingest.log.shared import SharedLog
-from ingest.opening import open_log
+from ingest.opening import open_log, pinned_file
 from ingest.projector import project
 from ingest.sources.file_import import take_in
 from lineage.core.model.times import Instant
@@ -144,7 +144,8 @@ def api_over(
         clock = Clock(INGESTED)
         store = open_store(url, codec.read, create=True)
         stack.callback(store.close)
-        log = SharedLog(lambda: opening(open_log(log_url, create=True, clock=clock)))
+        file = pinned_file(log_url)
+        log = SharedLog(lambda: opening(open_log(log_url, create=True, clock=clock, file=file)))
         stack.callback(log.close)
         if store.log is None and not empty:
             take_in([str(incident_path())], log, store, format="jsonl", clock=clock)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from ingest.log.port import Entry
-from lineage.core.model.errors import AbsentError, UnavailableError
+from lineage.core.model.errors import AbsentError, ReplacedError, UnavailableError
 from lineage.core.model.records import TOPICS, Position, Record, Slice, position_of
 from lineage.core.model.times import Instant
-from lineage.plumbing.sqlite_file import APPLICATION_ID, fault_of_file, meaning_of
+from lineage.plumbing.sqlite_file import APPLICATION_ID, PinnedFile, fault_of_file, meaning_of
 
 _BUSY_SECONDS: Final = 10
 _NO_LOG: Final = "it has no log in it; make one with 'delegraph init'"
@@ -31,14 +31,18 @@ CREATE TABLE IF NOT EXISTS log_record (
 class SqliteLog:
     """A log in a SQLite file. One thread at a time, not always the same; any number of processes."""
 
-    def __init__(self, path: str, *, create: bool, clock: Callable[[], Instant]) -> None:
+    def __init__(
+        self, path: str, *, create: bool, clock: Callable[[], Instant], file: PinnedFile | None = None
+    ) -> None:
         """Open the log, and make it if there is none and ``create`` says so.
 
         Args:
             path: The file.
             create: Whether to make it.
             clock: The moment now; the log keeps the moment of an append with the record.
+            file: What the file was when this process opened it first; None: it opens it now.
         """
+        self._file = PinnedFile(Path(path)) if file is None else file
         self._path = path
         self._clock = clock
         self._identity: bytes | None = None
@@ -69,6 +73,8 @@ class SqliteLog:
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
+        if fault := self._file.fault():
+            raise ReplacedError(f"the log {fault}")
         try:
             yield
         except sqlite3.Error as error:

@@ -9,6 +9,7 @@ DelegraphError
 │   └── TooManyError          more hangs on it than may be looked at here
 ├── DriftError                an order is another than its plan's, or would kill what the plan does not list
 ├── UnavailableError          the log or the store is away; the only fault worth retrying
+│   ├── ReplacedError         another file has the name of the one that was opened; restart to use it
 │   ├── OverloadedError       more is asked at once than can be answered
 │   ├── SlowAnswerError       to answer takes longer than may be waited for; to ask again does not help
 │   ├── UnprojectedError      what was sent is in the log, and not projected; to send it again does not help
@@ -88,6 +89,10 @@ class UnavailableError(DelegraphError):
     """The log or the store is away, locked, read-only or full."""
 
     retriable = True
+
+
+class ReplacedError(UnavailableError):
+    """The file that a process has opened is no longer the one under its name."""
 
 
 class OverloadedError(UnavailableError):

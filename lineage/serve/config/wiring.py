@@ -8,9 +8,10 @@ from typing import Final
 from ingest.codec import api as codec
 from ingest.log.port import Log
 from ingest.log.shared import SharedLog
-from ingest.opening import open_log
+from ingest.opening import open_log, pinned_file
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.times import Instant
+from lineage.plumbing.sqlite_file import PinnedFile
 from lineage.serve.cache.question_cache import Keeping
 from lineage.serve.config.settings import DEFAULT_SOURCE, DEFAULT_STORE, Settings
 from lineage.serve.documents.refusal_wording import OVER_HTTP
@@ -39,8 +40,8 @@ def opened_store(settings: Settings, *, create: bool = False) -> Iterator[Store]
         store.close()
 
 
-def _open_log(settings: Settings, *, create: bool) -> Log:
-    return open_log(settings.log_url, create=create, clock=now, settings=settings.kafka)
+def _open_log(settings: Settings, *, create: bool, file: PinnedFile | None = None) -> Log:
+    return open_log(settings.log_url, create=create, clock=now, settings=settings.kafka, file=file)
 
 
 @contextmanager
@@ -76,7 +77,8 @@ def opened_shared_service(settings: Settings) -> Iterator[Service]:
     """The service for many threads. A log that is away is asked again later; meanwhile the answers say so."""
     trust = settings.read_trust()
     with opened_store(settings) as store:
-        log = SharedLog(lambda: _open_log(settings, create=False))
+        file = pinned_file(settings.log_url)
+        log = SharedLog(lambda: _open_log(settings, create=False, file=file))
         worlds = Keeping(store, log, trust.table, log_inside=settings.log_inside)
         try:
             yield Service(store, log, trust, now, source=settings.source, worlds=worlds, most=MOST, face=OVER_HTTP)

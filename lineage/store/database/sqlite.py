@@ -13,8 +13,15 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 
-from lineage.core.model.errors import AbsentError, DelegraphError, IntegrityError, RefusedError, UnavailableError
-from lineage.plumbing.sqlite_file import APPLICATION_ID, fault_of_file
+from lineage.core.model.errors import (
+    AbsentError,
+    DelegraphError,
+    IntegrityError,
+    RefusedError,
+    ReplacedError,
+    UnavailableError,
+)
+from lineage.plumbing.sqlite_file import APPLICATION_ID, PinnedFile, fault_of_file
 
 # A locked store is waited for this long before it is an error.
 _BUSY_SECONDS: Final = 10
@@ -25,6 +32,7 @@ _SMALLER: Final = 50
 _ROOMY: Final = ("temp_store = MEMORY", "cache_size = -131072")
 _FRUGAL: Final = ("temp_store = FILE", "cache_size = -8192")
 _POOL_MORE: Final = 25  # connections beyond the five that are kept: as many as the threads of a server can use at once
+_PINNED: Final = "delegraph_file"  # the execution option that holds the file of an engine
 TAKES_TURNS: Final = False  # whether others may write at the same time
 
 
@@ -39,8 +47,19 @@ def engine_of(url: URL, *, create: bool) -> Engine:
         url, connect_args=connect_args, pool_use_lifo=True, max_overflow=_POOL_MORE, pool_timeout=_BUSY_SECONDS
     )
     event.listen(engine, "connect", partial(_on_connect, url.render_as_string(), create))
+    if file is not None:
+        pinned = PinnedFile(file)
+        engine.update_execution_options(**{_PINNED: pinned})
+        # Before a connection is made as well: SQLite would make an empty file where there is none any more.
+        event.listen(engine, "do_connect", lambda *_: _refuse_another(pinned))
+        event.listen(engine, "checkout", lambda *_: _refuse_another(pinned))
     event.listen(engine, "begin", _on_begin)
     return engine
+
+
+def _refuse_another(pinned: PinnedFile) -> None:
+    if fault := pinned.fault():
+        raise ReplacedError(f"the store {fault}")
 
 
 def file_of(url: URL) -> Path | None:
@@ -104,18 +123,23 @@ def writing(engine: Engine) -> Engine:
 class Glance:
     """Tells whether anybody has committed to a file since: in microseconds, without waiting. Any thread may ask."""
 
-    def __init__(self, file: Path) -> None:
-        """Take the file. The connection is its own: SQLite counts what others than that have committed."""
+    def __init__(self, file: Path, pinned: PinnedFile) -> None:
+        """Take the file, and what it was when the store was opened.
+
+        The connection is its own: SQLite counts what others than that have committed.
+        """
         where = f"{file.absolute().as_uri()}?mode=rw"  # it is not made if it is gone
         self._connection = sqlite3.connect(where, uri=True, timeout=0, isolation_level=None, check_same_thread=False)
         self._lock = threading.Lock()
+        self._pinned = pinned
 
     def __call__(self) -> object:
         """A value that is another once somebody has committed, and whenever that cannot be said at once."""
         try:
+            _refuse_another(self._pinned)
             with self._lock:
                 (number,) = self._connection.execute("PRAGMA data_version").fetchone()
-        except sqlite3.Error:
+        except (sqlite3.Error, ReplacedError):  # whoever then asks the store is told why
             return object()
         return self, number  # the numbers of two connections have nothing to do with one another
 
@@ -127,7 +151,7 @@ class Glance:
 def glance(engine: Engine) -> Glance | None:
     """A glance at the file; None for a database in memory."""
     file = file_of(engine.url)
-    return None if file is None else Glance(file)
+    return None if file is None else Glance(file, engine.get_execution_options()[_PINNED])
 
 
 def wait_for_turn(connection: Connection) -> None:

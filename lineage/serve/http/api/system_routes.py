@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from lineage.core.model.errors import UnavailableError
+from lineage.core.model.errors import ReplacedError, UnavailableError
 from lineage.deliver.http.callers import require
 from lineage.plumbing.addresses import is_loopback
 from lineage.serve.documents.core_documents import Document
@@ -56,6 +56,8 @@ def _ready(site: Site) -> Document:
         as_of = site.service.as_of()
     except UnavailableError as fault:  # anybody may ask this: where the store is, is in the log
         logger.warning("not ready: %s", fault)
+        if isinstance(fault, ReplacedError):
+            raise UnavailableError("the file of the store was replaced: restart this process") from None
         raise UnavailableError("the store does not answer") from None
     return {"status": "ready", "log": "away" if as_of["behind"] is None else "there", "as_of": as_of}
 
