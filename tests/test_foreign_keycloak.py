@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ingest.sources.adapters import FORMATS, Memory, Reading, read_records
-from tests.adapter_tables import Row, check, read
+from tests.adapter_tables import Row, assert_rules, check, read
 from tests.foreign_worlds import Desk, data, principals, truth
 
 KEYCLOAK = FORMATS["keycloak"]
@@ -688,6 +688,27 @@ def test_each_rule(row: Row):
     Entries, the events that they give, and the rules of the kit: any order, twice, over a restart.
     """
     check(KEYCLOAK, row)
+
+
+BOTH = [
+    *(
+        *CHAIN,
+        REFRESHES,
+        event("IMPERSONATE", "i", 0, client=None, session="I", impersonator="root", impersonator_realm="m"),
+    ),
+    event("CODE_TO_TOKEN", "c", 1, session="I", token_id="T5"),
+    admin("UPDATE", "USER", f"users/{ANN}", "d", 3, OFF),
+    admin("UPDATE", "USER", f"users/{ANN}", "e", 4, ON),
+    event("REVOKE_GRANT", "v", 5, session=None, token_id="T0", token_exchange_revoked_clients="boss"),
+    admin("ACTION", "REALM", "logout-all", "o", 6, {}),
+]
+
+
+def test_what_both_logs_tell_of_is_the_same_in_any_order():
+    """
+    The REST API and the lines say the same with other ids and times, a moment apart.
+    """
+    assert_rules(KEYCLOAK, [*BOTH, *map(line, BOTH)], SHOP)
 
 
 def test_a_value_in_a_message_cannot_pass_for_another_field():

@@ -21,13 +21,15 @@ def of_issue(issue: Issue, source: Source, memory: Memory) -> list[Document]:
     """What an impersonation and the logouts of its realm say of a token."""
     logouts = [Request(*found) for found in memory.get(_LOGOUTS, _realm(issue.group), [])]
     events = [_ended(issue, logout, source) for logout in logouts if issue.moment < logout.moment]
-    impersonator = memory.get(_IMPERSONATORS, issue.group)
-    return events if impersonator is None else [*events, *_impersonated(issue, Request(*impersonator), source)]
+    impersonators = [Request(*found) for found in memory.get(_IMPERSONATORS, issue.group, [])]
+    return [*events, *(event for request in impersonators for event in _impersonated(issue, request, source))]
 
 
 def impersonated(group: str, request: Request, source: Source, memory: Memory) -> list[Document]:
     """Somebody opened a session in another's name: they are behind its tokens."""
-    memory.put(_IMPERSONATORS, group, list(request))
+    known = memory.get(_IMPERSONATORS, group, [])
+    if list(request) not in known:
+        memory.put(_IMPERSONATORS, group, [*known[1 - _MOST :], list(request)])
     return [event for issue in exchanges.issued_in(group, memory) for event in _impersonated(issue, request, source)]
 
 
@@ -94,7 +96,7 @@ def _lift(off: Request, on: Request, source: Source) -> Document:
 def _impersonated(issue: Issue, request: Request, source: Source) -> list[Document]:
     if issue.subject_client is not None:  # the token that it was made of says so
         return []
-    id_, said = f"{request.id}/{digest(issue.token)}", {"token": issue.token, "subject": issue.subject}
+    id_, said = f"{request.id}/{digest(f'{issue.token} {issue.at}')}", {"token": issue.token, "subject": issue.subject}
     return [source.event("token.issued", id_, issue.at, prior_actors=[request.by], **said)]
 
 

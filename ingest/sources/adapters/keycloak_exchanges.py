@@ -84,8 +84,13 @@ def tells_of_refreshes(memory: Memory) -> None:
 
 
 def exchanged(issue: Issue, tokens: list[str], id_: str, memory: Memory) -> None:
-    """Remember that tokens were made of another one, of which only the client is known."""
-    memory.put(_EXCHANGES, issue.token, [list(issue), tokens, id_])
+    """Remember that tokens were made of another one, of which only the client is known.
+
+    Two logs may tell of it, with other ids and a moment apart: the earlier one counts, in whichever order they come.
+    """
+    known = memory.get(_EXCHANGES, issue.token)
+    if known is None or (issue.moment, id_) < (Issue(*known[0]).moment, known[2]):
+        memory.put(_EXCHANGES, issue.token, [list(issue), tokens, id_])
 
 
 def parents(source: Source, memory: Memory, *, end: bool) -> Iterator[Translation]:
