@@ -144,17 +144,32 @@ def unreadable(
     recorded_at: int,
     headers: Headers = (),
     sources: tuple[str, ...] | None = None,
+    columns: credentials.Columns | None = None,
 ) -> Unreadable:
-    """A row for quarantine: the record whole, but a raw credential only as its digest."""
-    # A credential that is spelled with escapes cannot be cut out: of such a record only the digest may be kept.
-    value = credentials.kept(raw)
+    """A row for quarantine: the record whole, but for its credentials.
+
+    Args:
+        raw: The record as it came.
+        fault: Why it cannot be read.
+        number: Its place in the log, if it is a record of the log.
+        origin: The file, the topic and partition, or who sent it.
+        place: The line or index in the file, or the offset.
+        recorded_at: When it was taken.
+        headers: Those of a record of Kafka.
+        sources: Of a record that came over HTTP, the sources that its sender may use.
+        columns: Of a line of a table, which of its columns hold secrets.
+    """
+    value = credentials.kept(raw, columns)
+    detail = credentials.scrubbed(fault.detail)
+    if value != raw and fault.reason != "credential":
+        detail += "; it holds a credential, " + ("of which no byte is kept" if value is not None else "and is not kept")
     return Unreadable(
         number=number,
-        origin=origin,
+        origin=credentials.scrubbed(origin),
         place=place,
         recorded_at=recorded_at,
         reason=fault.reason,
-        detail=fault.detail,
+        detail=detail,
         sha256=hashlib.sha256(raw).hexdigest(),
         size=len(raw),
         value=value,
@@ -168,15 +183,15 @@ def _kept(headers: Headers) -> bytes:
 
     A list of [name, value] as JSON; what is no text is in hexadecimal. Of what is cut off the number is told.
     """
-    kept = [[_safe(name.encode(errors="replace")), _safe(value)] for name, value in headers[:_HEADERS_KEPT]]
+    kept = [[_safe(name, name.encode(errors="replace")), _safe(name, value)] for name, value in headers[:_HEADERS_KEPT]]
     if len(headers) > _HEADERS_KEPT:
         kept.append(["", f"and {len(headers) - _HEADERS_KEPT:,} more headers"])
     return json.dumps(kept, ensure_ascii=True, separators=(",", ":")).encode()
 
 
-def _safe(raw: bytes) -> str:
+def _safe(name: str, raw: bytes) -> str:
     """What may be kept of the name or the value of a header."""
-    safe = credentials.kept(raw) or b""
+    safe = credentials.kept_under(name, raw) or b""
     try:
         text = safe.decode()
     except UnicodeDecodeError:

@@ -297,6 +297,8 @@ def _read_blocks(out: _Source, field: Field, to: str, *, checked: bool) -> None:
             with out.block("if len(dict(entries)) < len(entries):"):
                 out(f"raise duplicate_key({field.name!r})")
             out("entries.sort()")
+            if checked:
+                out("refuse_secrets(entries)")
         out(f"{to} = tuple(entries)")
 
 

@@ -4,7 +4,7 @@ Strings repeat: the same agents, scopes and issuers stand in every record. So a 
 exact bytes (or the exact string, in writing), within limits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -103,6 +103,17 @@ def checked_text(raw: bytes) -> str:
     if credentials.find(text):
         raise Doubt
     return text
+
+
+def refuse_secrets(pairs: Iterable[tuple[str, str]]) -> None:
+    """Refuse a map in which a secret stands under its name.
+
+    Raises:
+        Doubt: There is one.
+    """
+    for key, text in pairs:
+        if credentials.is_secret_of_ours(key, text):
+            raise Doubt
 
 
 def long(value: bytes, at: int) -> tuple[int, int]:
@@ -269,4 +280,5 @@ def map_bytes(pairs: Any, write: Callable[[Any], bytes]) -> bytes:
     keys = [key for key, _ in pairs]
     if sorted(set(keys)) != keys:
         raise Doubt
+    refuse_secrets(pairs)
     return b"".join((_LENGTHS[len(pairs)], *(write(text) for pair in pairs for text in pair), b"\0"))

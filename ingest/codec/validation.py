@@ -57,7 +57,10 @@ def refuse_credentials(value: Any, path: str = "", depth: int = 0) -> None:
         for name, item in value.items():
             refuse_credentials(name, f"the name of a field in {path or 'the record'}", depth + 1)
             step = name if isinstance(name, str) and name.isidentifier() else shown(name)
-            refuse_credentials(item, f"{path}.{step}" if path else step, depth + 1)
+            inner = f"{path}.{step}" if path else step
+            if isinstance(name, str) and isinstance(item, str) and credentials.is_secret_of_ours(name, item):
+                refuse_credential(inner, item)
+            refuse_credentials(item, inner, depth + 1)
     elif isinstance(value, list | tuple):
         _refuse_deep(depth)
         names = getattr(value, "_fields", range(len(value)))
@@ -66,14 +69,14 @@ def refuse_credentials(value: Any, path: str = "", depth: int = 0) -> None:
 
 
 def refuse_credential(path: str, secret: str | bytes) -> NoReturn:
-    """Say where a raw credential was found, and its digest, never the credential.
+    """Say where a raw credential was found, and its digest unless that gives it away, never the credential.
 
     Raises:
         CredentialError: Always.
     """
     raise CredentialError(
         "credential",
-        f"{path} holds a raw credential ({credentials.handle(secret)}): send its id instead, `<iss>#<jti>`, "
+        f"{path} holds a raw credential ({credentials.speakable(secret)}): send its id instead, `<iss>#<jti>`, "
         "the provider's public handle, or `sha256:<hex>`; and treat it as leaked",
     )
 
@@ -135,6 +138,8 @@ def _entries(value: Any, field: Field, path: str) -> None:
         else:
             _one(item[0], field, f"a key of {path}")
             _one(item[1], field, f"{path}.{shown(item[0])}")
+            if credentials.is_secret_of_ours(*item):
+                refuse_credential(f"{path}.{shown(item[0])}", item[1])
     if field.many == "map" and sorted({key for key, _ in value}) != [key for key, _ in value]:
         raise BadRecordError("wrong-kind", f"the keys of {path} are not sorted, or not distinct")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 from ingest.codec import api as codec
+from ingest.codec import credentials
 from ingest.log.port import Entry, Log, entry_of
 from ingest.projector import unreadable
 from ingest.sources import adapters as foreign
@@ -229,6 +230,7 @@ def _append(log: Log, entries: list[Entry], intake: Intake) -> None:
 
 def _own(name: str, stream: BinaryIO, clock: Callable[[], Instant]) -> Iterator[Read]:
     """Delegraph's own lines. Blank ones are not read."""
+    table = credentials.Table()
     for place, (line, length, fault) in enumerate(_lines(stream), start=1):
         raw = line.rstrip(b"\r\n")
         if not raw.strip() and fault is None:
@@ -239,7 +241,9 @@ def _own(name: str, stream: BinaryIO, clock: Callable[[], Instant]) -> Iterator[
             event = codec.decode_line(raw)  # refuses a line that is too large
             yield entry_of(event), length
         except BadRecordError as error:
-            yield unreadable(raw, error, number=None, origin=name, place=place, recorded_at=clock()), length
+            columns = table.columns(raw)
+            aside = unreadable(raw, error, number=None, origin=name, place=place, recorded_at=clock(), columns=columns)
+            yield aside, length
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[bytes, int, BadRecordError | None]]:

@@ -114,5 +114,4 @@ class ForeignLog:
 
     def _put_aside(self, name: str, record: RawRecord, fault: BadRecordError) -> Unreadable:
         self._counts["quarantined", fault.reason] += 1
-        raw = foreign.safe_raw(record)
-        return unreadable(raw, fault, number=None, origin=name, place=record.position, recorded_at=self._clock())
+        return unreadable(record.raw, fault, number=None, origin=name, place=record.position, recorded_at=self._clock())

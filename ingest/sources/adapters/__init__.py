@@ -15,7 +15,6 @@ from ingest.sources.adapters.kit import Document, Format, Source, Translation
 from ingest.sources.adapters.memory import Memory, Row
 from ingest.sources.adapters.pipeline import Outcome, Reading, translations
 from ingest.sources.adapters.raw_records import RawRecord, first_bytes, plain, read_records
-from ingest.sources.adapters.redaction import safe_raw
 
 __all__ = [
     "FORMATS",
@@ -33,6 +32,5 @@ __all__ = [
     "format_of",
     "plain",
     "read_records",
-    "safe_raw",
     "translations",
 ]

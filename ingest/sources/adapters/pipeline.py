@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from ingest.codec.credentials import scrubbed_value
 from ingest.sources.adapters.kit import Format, Memory, Record, Source, Translation
 from ingest.sources.adapters.raw_records import RawRecord
-from ingest.sources.adapters.redaction import scrubbed
 from ingest.sources.adapters.unwrapping import unwrapped
 from lineage.core.model.errors import BadRecordError
 
@@ -43,7 +43,7 @@ class Reading:
             return
         for value, headers, _ in unwrapped(raw.value, self.format.marks, self.format.unwrap):
             own = raw if value is raw.value else RawRecord(raw.position, _written(value), value)
-            yield Outcome(own, self._translated(value, scrubbed(headers)))
+            yield Outcome(own, self._translated(value, scrubbed_value(headers)))
 
     def settled(self, *, end: bool) -> Iterator[Outcome]:
         """What is due at the end of a batch; ``end``: no more is coming for now."""
@@ -55,7 +55,7 @@ class Reading:
         if not isinstance(value, dict):
             return Translation(fault=BadRecordError("not-an-object", f"it is a {type(value).__name__} and no object"))
         try:
-            return self.format.translate(Record(scrubbed(value), headers), self.source, self.memory)
+            return self.format.translate(Record(scrubbed_value(value), headers), self.source, self.memory)
         except BadRecordError as fault:
             return Translation(fault=fault)
 

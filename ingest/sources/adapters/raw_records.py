@@ -39,7 +39,7 @@ class RawRecord(NamedTuple):
 
     Attributes:
         position: 1-based: the number of the line, or of the record in a document.
-        raw: Its bytes as they stand in the file. They may hold credentials: keep what ``safe_raw`` gives.
+        raw: Its bytes as they stand in the file. They may hold credentials: keep what the scrubber leaves of them.
         value: The object read, without its wrapper.
         fault: What is wrong, if it could not be read.
     """

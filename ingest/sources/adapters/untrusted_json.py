@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ingest.codec.credentials import handle, redact
+from ingest.codec.credentials import handle, scrubbed
 from ingest.codec.limits import fault_of_text
 from lineage.core.model.errors import BadRecordError
 from lineage.core.model.times import LATEST, Instant, format_instant, parse_instant
@@ -106,7 +106,7 @@ def resource(id_: str | None, type_: str | None) -> Document | None:
     """
     if id_ is None:
         return None
-    clean = redact(id_.encode(errors="surrogatepass")).decode(errors="surrogatepass")
+    clean = scrubbed(id_)
     return stated(type=type_, id=handle(id_) if fault_of_text(clean) else clean)
 
 

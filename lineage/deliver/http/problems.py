@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from starlette.responses import JSONResponse
 
+from ingest.codec import credentials
 from lineage.core.model.errors import (
     BadRecordError,
     DelegraphError,
@@ -62,8 +63,11 @@ class Written(JSONResponse):
 def problem(
     status: int, word: str, title: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
 ) -> JSONResponse:
-    """A problem document as a response, with more headers; ``more`` are members beside the standard ones."""
-    document = problem_document(status, word, title, detail, **more)
+    """A problem document as a response, with more headers; ``more`` are members beside the standard ones.
+
+    A credential that a request held where it has no place is not repeated.
+    """
+    document = problem_document(status, word, title, credentials.scrubbed(detail), **credentials.scrubbed_value(more))
     return Written(document, status_code=int(status), headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -94,4 +98,4 @@ _NOT_DESCRIBING: Final = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 
 def _challenge(error: str, description: str) -> str:
     """Why a bearer token does not do (RFC 6750 section 3); no scope, for roles may be in any claim."""
-    return f'Bearer error="{error}", error_description="{_NOT_DESCRIBING.sub("?", description)}"'
+    return f'Bearer error="{error}", error_description="{_NOT_DESCRIBING.sub("?", credentials.scrubbed(description))}"'

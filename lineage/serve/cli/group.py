@@ -41,7 +41,15 @@ _COMMANDS: Final = {
 
 
 class _LazyGroup(click.Group):
-    """A group whose commands are imported on demand."""
+    """A group whose commands are imported on demand, and whose usage errors repeat no credential."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as fault:
+            from ingest.codec.credentials import scrubbed
+
+            raise click.UsageError(scrubbed(fault.format_message()), fault.ctx) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         return sorted(_COMMANDS)

@@ -74,17 +74,22 @@ class Output:
 
     def not_found(self, asked: str) -> None:
         """Say that no fact names an id; the command then exits with 3."""
+        from ingest.codec.credentials import scrubbed
+
         self.missing = True
         if self.as_json:
-            click.echo(json.dumps({"error": "not_found", "id": asked}, ensure_ascii=False, separators=(",", ":")))
+            document = {"error": "not_found", "id": scrubbed(asked)}
+            click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         else:
             click.echo(f"No fact names {printable(asked)}.", err=True)
 
     def refused(self, asked: str, fault: RefusedError) -> None:
         """Say why a question cannot be asked of an id; the others are answered, and the command then exits with 2."""
+        from ingest.codec.credentials import scrubbed
+
         self.wrong = True
         if self.as_json:
-            document = {"error": "refused", "id": asked, "detail": str(fault)}
+            document = {"error": "refused", "id": scrubbed(asked), "detail": scrubbed(str(fault))}
             click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         click.echo(f"delegraph: {printable(str(fault))}", err=True)
 
@@ -108,8 +113,10 @@ class Output:
 
 
 def printable(text: str) -> str:
-    """Replace what a terminal cannot show by its escape."""
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
+    """Replace what a terminal cannot show by its escape, and a credential by what stands for it."""
+    from ingest.codec.credentials import scrubbed
+
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in scrubbed(text))
 
 
 @contextmanager

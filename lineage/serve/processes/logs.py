@@ -7,7 +7,6 @@ stands in it, says nothing that steers a terminal, and holds no credential.
 import json
 import logging
 import math
-import re
 import sys
 import threading
 import time
@@ -28,9 +27,6 @@ FLOOD_SECONDS: Final = 5.0  # a client that has lost its broker says so many tim
 _LONGEST: Final = 8_192  # characters of one text
 _DEEPEST: Final = 4  # levels of what was given as an extra
 _OURS: Final = ("ingest", "lineage")
-# A password in a URL, and what is called by such a name. A `token` is an id here, and is looked at for what it is.
-_IN_URL: Final = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+@")
-_SECRET_NAME: Final = re.compile(r"(?i)(?:^|_)(?:password|passwd|secret|passphrase|authorization|private_key)$")
 _HIDDEN: Final = "***"
 
 Event = MutableMapping[str, Any]
@@ -160,7 +156,12 @@ def _formatter(format_: str) -> structlog.stdlib.ProcessorFormatter:
 
 def _cleaned(_logger: Any, _name: str, event: Event) -> Event:
     ordered = {name: event.pop(name, None) for name in ("timestamp", "level", "logger", "event")} | dict(event)
-    return {name: _HIDDEN if _SECRET_NAME.search(name) else _clean(value, 0) for name, value in ordered.items()}
+    return {name: _HIDDEN if _is_secret(name, value) else _clean(value, 0) for name, value in ordered.items()}
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    """Whether what is called so is a secret. A `token` is an id here, and is looked at for what it is."""
+    return isinstance(value, (str, bytes)) and credentials.is_secret_of_ours(name, str(value))
 
 
 def _clean(value: Any, depth: int) -> Any:
@@ -170,7 +171,7 @@ def _clean(value: Any, depth: int) -> Any:
     if depth < _DEEPEST and isinstance(value, Mapping):
         items = ((str(name), item) for name, item in value.items())
         return {
-            clean_text(name): _HIDDEN if _SECRET_NAME.search(name) else _clean(item, depth + 1) for name, item in items
+            clean_text(name): _HIDDEN if _is_secret(name, item) else _clean(item, depth + 1) for name, item in items
         }
     if depth < _DEEPEST and isinstance(value, (list, tuple, set, frozenset)):
         return [_clean(item, depth + 1) for item in value]
@@ -184,11 +185,7 @@ def clean_text(text: str) -> str:
         >>> clean_text("postgresql://delegraph:hunter2@db/delegraph")
         'postgresql://delegraph:***@db/delegraph'
     """
-    raw = text.encode(errors="backslashreplace")
-    # The second time as it was before somebody wrote it with `%r`.
-    if credentials.hides_credential(raw) or credentials.hides_credential(raw.replace(b"\\\\", b"\\")):
-        return f"(a text with a credential in it, {credentials.handle(text)})"
-    shown = _IN_URL.sub(rf"\1:{_HIDDEN}@", credentials.redact(raw).decode())
+    shown = credentials.scrubbed(text.encode(errors="backslashreplace").decode())
     if len(shown) <= _LONGEST:
         return shown
     half = _LONGEST // 2  # of a traceback the end says most

@@ -17,6 +17,7 @@ from typing import Final
 from starlette.exceptions import HTTPException
 
 from ingest.codec import api as codec
+from ingest.codec import credentials
 from ingest.log.port import Entry, entry_of
 from ingest.projector import project, unreadable
 from ingest.sources.file_import import Intake, take_in_records
@@ -63,9 +64,10 @@ def _records(site: Site, caller: Caller, media_type: str, raw: bytes) -> list[tu
     """What a body holds, each record with its size, if the caller may send all of it."""
     kept = submission_policy.kept(caller.sources)
     is_producer = Role.PRODUCER in caller.roles
+    table = credentials.Table()
     try:
         parts = _bounded(_parts(media_type, raw), site.limits.events)
-        records = [(_read(site, caller, kept, number, part), len(part)) for number, part in enumerate(parts, 1)]
+        records = [(_read(site, caller, kept, table, number, part), len(part)) for number, part in enumerate(parts, 1)]
     except (HTTPException, ParameterError):
         if is_producer:
             raise
@@ -75,7 +77,9 @@ def _records(site: Site, caller: Caller, media_type: str, raw: bytes) -> list[tu
     return records
 
 
-def _read(site: Site, caller: Caller, kept: tuple[str, ...], number: int, raw: bytes) -> Entry | Unreadable:
+def _read(
+    site: Site, caller: Caller, kept: tuple[str, ...], table: credentials.Table, number: int, raw: bytes
+) -> Entry | Unreadable:
     try:
         event = submission_policy.read(raw)
         entry = entry_of(event)
@@ -84,8 +88,16 @@ def _read(site: Site, caller: Caller, kept: tuple[str, ...], number: int, raw: b
             raise BadRecordError(fault.reason, f"event {number}: {fault.detail}; nothing was taken in") from fault
         if Role.PRODUCER not in caller.roles:
             raise LacksRoleError(caller, [Role.PRODUCER]) from None
-        origin = f"http {caller.name}"
-        return unreadable(raw, fault, number=None, origin=origin, place=number, recorded_at=site.now, sources=kept)
+        return unreadable(
+            raw,
+            fault,
+            number=None,
+            origin=f"http {caller.name}",
+            place=number,
+            recorded_at=site.now,
+            sources=kept,
+            columns=table.columns(raw),
+        )
     submission_policy.refuse_event(caller, number, event)
     return entry
 

@@ -1,0 +1,106 @@
+"""Secrets in the columns of a table in text, under a head that names them: ``user,password,note``."""
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from ingest.codec.credentials.found import Found
+from ingest.codec.credentials.named_text import style_of
+from ingest.codec.credentials.names import Kind, is_secret, kind_of
+
+_DELIMITERS: Final = ",;\t|"
+_HEAD: Final = re.compile(r"\ufeff?\s*\"?[A-Za-z_@][\w .@#/()\"\-]*(?:[,;\t|]\s*\"?[A-Za-z_@][\w .@#/()\"\-]*)+\s*")
+_LONGEST_HEAD: Final = 4096
+
+
+class Columns(NamedTuple):
+    """Which columns of a table hold secrets.
+
+    Attributes:
+        delimiter: What stands between two columns.
+        secret: Number, name and kind of each such column.
+    """
+
+    delimiter: str
+    secret: tuple[tuple[int, str, Kind], ...]
+
+
+def columns_of(head: str) -> Columns | None:
+    """The secret columns under a line, if it is the head of a table that has any.
+
+    Examples:
+        >>> columns_of("user,password").secret[0][:2]
+        (1, 'password')
+        >>> columns_of("alice,hunter2")
+    """
+    if len(head) > _LONGEST_HEAD or not _HEAD.fullmatch(head):
+        return None
+    delimiter = max(_DELIMITERS, key=head.count)
+    names = [name.strip().strip('"') for name in head.strip().split(delimiter)]
+    kinds = [(number, name, kind_of(name)) for number, name in enumerate(names)]
+    secret = tuple((number, name, kind) for number, name, kind in kinds if kind is not None)
+    return Columns(delimiter, secret) if secret else None
+
+
+def in_line(line: str, columns: Columns, start: int = 0) -> Iterator[Found]:
+    """The secrets in a line of a table.
+
+    Args:
+        line: The line.
+        columns: Which of its columns hold secrets.
+        start: Where the line begins in the text that it is part of.
+    """
+    fields = list(_fields(line, columns.delimiter))
+    for number, name, kind in columns.secret:
+        if number < len(fields):
+            at, end = fields[number]
+            value = line[at:end]
+            if is_secret(value, kind, name=name):
+                yield Found(start + at, start + end, style_of(kind), value)
+
+
+def in_text(text: str) -> Iterator[Found]:
+    """The secrets in a text that is a table with its head."""
+    head, newline, _ = text.partition("\n")
+    columns = columns_of(head.rstrip("\r")) if newline else None
+    if columns is None:
+        return
+    at = len(head) + 1
+    for line in text[at:].splitlines(keepends=True):
+        yield from in_line(line.rstrip("\r\n"), columns, at)
+        at += len(line)
+
+
+def _fields(line: str, delimiter: str) -> Iterator[tuple[int, int]]:
+    """Where each field begins and ends, without its quotes (RFC 4180)."""
+    at = 0
+    while True:
+        if line.startswith('"', at):
+            end = at + 1
+            while (end := line.find('"', end)) >= 0 and line.startswith('""', end):
+                end += 2
+            end = len(line) if end < 0 else end
+            yield at + 1, end
+            at = line.find(delimiter, end)
+        else:
+            end = line.find(delimiter, at)
+            yield at, len(line) if end < 0 else end
+            at = end
+        if at < 0:
+            return
+        at += 1
+
+
+class Table:
+    """Remembers the head of a table that is read line by line."""
+
+    def __init__(self) -> None:
+        self._columns: Columns | None = None
+
+    def columns(self, line: bytes) -> Columns | None:
+        """Which columns of a line hold secrets; a line that is a head counts for those behind it."""
+        found = columns_of(line.decode("latin-1").strip("\r\n"))
+        if found is not None:
+            self._columns = found
+            return None
+        return self._columns

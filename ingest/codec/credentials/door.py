@@ -1,0 +1,123 @@
+"""What others ask of a text: whether it holds a credential, which, and how it may be shown. Quick where it is none."""
+
+import re
+from typing import Any, Final
+
+from ingest.codec.credentials import packed, shapes
+from ingest.codec.credentials.found import REMOVED, Style, apart, as_bytes, handle, replaced
+from ingest.codec.credentials.named_text import style_of
+from ingest.codec.credentials.names import Kind, is_secret, kind_of
+from ingest.codec.credentials.scrubber import OpaqueError, found_in_bytes, found_in_text
+
+_MARKS: Final = re.compile(r"[=\"'\\%<&\x00\t\n\r]")
+_GUESSABLE: Final = 24  # characters: a shorter one can be found by trying
+
+
+def may_hold(text: str) -> bool:
+    """Whether a string of our own contract may hold a credential: a quick look, which says no of nearly all."""
+    return shapes.may_begin(text) or _may_wrap(text) or packed.may_hold_base64(text)
+
+
+def _may_wrap(text: str) -> bool:
+    """Whether a text has what a name with its value, an escape, or a password in a URL cannot do without.
+
+    Asked of every string that is new, and therefore not in one pattern, which takes three times as long.
+    """
+    return (
+        _MARKS.search(text) is not None
+        or ": " in text
+        or "- " in text
+        or "--" in text
+        or ("@" in text and ("://" in text or ":thin:" in text or ":oci:" in text))
+        or "auth/token/" in text
+    )
+
+
+def find(text: str) -> str | None:
+    """The first raw credential in a string of our own contract, or None.
+
+    Examples:
+        >>> find("agent:risk-assessment_of_the_third_quarter")
+        >>> find("https://idp#eyJhbGciOiJub25lIn0.eyJqdGkiOiIxIn0.")
+        'eyJhbGciOiJub25lIn0.eyJqdGkiOiIxIn0.'
+        >>> find("postgresql://app:hunter2@db/prod")
+        'hunter2'
+    """
+    if not may_hold(text):
+        return None
+    try:
+        found = apart(found_in_text(text))
+    except OpaqueError:
+        return text
+    return found[0].secret if found else None
+
+
+def find_raw(raw: bytes) -> bytes | None:
+    """The first raw credential in a raw record (JSON, Avro, or anything), or None."""
+    try:
+        found = apart(found_in_bytes(raw))
+    except OpaqueError:
+        return raw
+    return as_bytes(found[0].secret) if found else None
+
+
+def speakable(credential: str | bytes) -> str:
+    """How a sentence may speak of a credential: by its digest, unless that would give away what it is."""
+    text = credential if isinstance(credential, str) else credential.decode("latin-1")
+    if len(text) < _GUESSABLE and not any(each.style is Style.DIGEST for each in shapes.in_text(text)):
+        return "no digest of it is shown, since it may be a password"
+    return handle(credential)
+
+
+def scrubbed(text: str) -> str:
+    """A sentence as it may be logged, printed or answered: what stands for each credential in it instead of it.
+
+    Examples:
+        >>> scrubbed("cannot connect to postgresql://app:hunter2@db/prod")
+        'cannot connect to postgresql://app:***@db/prod'
+    """
+    if not may_hold(text):
+        return text
+    raw = text.encode(errors="surrogatepass")
+    try:
+        found = found_in_text(raw.decode("latin-1"))
+    except OpaqueError:
+        return f"(a text that may hold a credential, {handle(raw)})"
+    return as_bytes(replaced(raw.decode("latin-1"), found)).decode(errors="surrogatepass") if found else text
+
+
+def scrubbed_value(value: Any) -> Any:
+    """What JSON was read to, with what stands for each credential in it instead of it, by names and by shapes.
+
+    What is called like a secret and describes one, such as the claims under ``jwt``, is looked into.
+
+    Examples:
+        >>> scrubbed_value({"user": "alice", "password": "hunter2", "jwt": {"sub": "alice"}})
+        {'user': 'alice', 'password': '***', 'jwt': {'sub': 'alice'}}
+    """
+    if isinstance(value, str):
+        return scrubbed(value)
+    if isinstance(value, list):
+        return [scrubbed_value(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _scrubbed_member(name, item) for name, item in value.items()}
+    return value
+
+
+def _scrubbed_member(name: str, value: Any) -> Any:
+    kind = kind_of(name)
+    if kind is None or (isinstance(value, dict) and kind is not Kind.CHOSEN):
+        return scrubbed_value(value)
+    return _all_scrubbed(name, value, kind)
+
+
+def _all_scrubbed(name: str, value: Any, kind: Kind) -> Any:
+    if isinstance(value, list):
+        return [_all_scrubbed(name, item, kind) for item in value]
+    if isinstance(value, dict):
+        return {inner: _all_scrubbed(name, item, kind) for inner, item in value.items()}
+    if isinstance(value, str):
+        if not is_secret(value, kind, name=name):
+            return scrubbed(value)
+        return handle(value) if style_of(kind) is Style.DIGEST else REMOVED
+    return value if kind is Kind.MAYBE or value is None or isinstance(value, bool) else None

@@ -1,0 +1,199 @@
+"""Secrets in JSON that stand apart from their name.
+
+In a list or an object under their name, beside a label (``{"name": "password", "value": "x"}``), in a pair
+(``["authorization", "x"]``), behind it in the words of a command, in the payload of a Vault line.
+
+What is read is brackets and strings, so that JSON that is cut off, or stands in the midst of something else, is read
+as far as it goes. Linear in the text, and nothing recurses.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from ingest.codec.credentials.found import Found, Style
+from ingest.codec.credentials.named_text import BARE_QUOTE, style_of
+from ingest.codec.credentials.names import Kind, Kinds, is_secret
+
+_TOKENS: Final = {
+    '"': re.compile(r'"(?P<text>(?:[^"\\]|\\.)*+)"?|(?P<mark>[{}\[\],:])|(?P<bare>[^\s{}\[\],:"]++)', re.DOTALL),
+    BARE_QUOTE: re.compile(
+        rf"{BARE_QUOTE}(?P<text>[^{BARE_QUOTE}]*+){BARE_QUOTE}?|(?P<mark>[{{}}\[\],:])|(?P<bare>[^\s{{}}\[\],:{BARE_QUOTE}]++)",
+        re.DOTALL,
+    ),
+}
+_NUMBER: Final = re.compile(r"-?[0-9][0-9.eE+-]*")
+_LABELS: Final = frozenset({"name", "key", "header", "param", "parameter", "field", "variable", "attribute", "k"})
+_LABELLED: Final = frozenset({"value", "values", "v", "val", "stringvalue", "parametervalue"})
+# Objects that describe: of what stands in them only what has a secret's name itself is one.
+_DESCRIBING: Final = re.compile(r"(?i)(?:token|authorization|jwt|credentials?|assertion|key|cookie)s?$")
+_RAW: Final = frozenset({"value", "raw", "data", "string", "encoded"})
+# A line of Vault's audit log: what was written and read, and the headers that an operator chose to log.
+_VAULT_LINE: Final = re.compile(r"[\"\x01]type[\"\x01]\s*:\s*[\"\x01]re(?:quest|sponse)[\"\x01]")
+_VAULT_PARTS: Final = frozenset({"request", "response"})
+_VAULT_PAYLOADS: Final = frozenset({"data", "headers"})
+_KUBERNETES_PAYLOADS: Final = frozenset({"data", "stringdata"})
+_PAIR: Final = 2
+_A_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+class _Open:
+    """A list or an object that is open.
+
+    Attributes:
+        is_list: Which of them.
+        under: The name that it stands under, in small letters.
+        blanket: All that stands in it is a secret of this kind.
+        name: Of an object the name whose value comes next.
+        label: What the object says it is the value of.
+        values: What stands under ``value``, in case the label is a secret's name.
+        payload: What stands in ``data``, in case the object is a Secret of Kubernetes.
+        items: Of a list the last two strings, numbers and words; under ``values`` all of them.
+        count: How many of them there were.
+        describing: Whether it describes a secret, and only its ``value`` is one.
+    """
+
+    __slots__ = ("blanket", "count", "describing", "is_list", "is_secret", "items", "label", "name", "payload",
+                 "under", "values")  # fmt: skip
+
+    def __init__(self, *, is_list: bool, under: str, blanket: Kind | None, describing: bool) -> None:
+        self.is_list = is_list
+        self.under = under
+        self.blanket = blanket
+        self.describing = describing
+        self.name = ""
+        self.label = ""
+        self.is_secret = False
+        self.values: list[_Scalar] = []
+        self.payload: list[_Scalar] = []
+        self.items: list[_Scalar] = []
+        self.count = 0
+
+
+class _Scalar:
+    """A string, a number or a word."""
+
+    __slots__ = ("end", "is_string", "start", "text")
+
+    def __init__(self, start: int, end: int, text: str, *, is_string: bool) -> None:
+        self.start = start
+        self.end = end
+        self.text = text
+        self.is_string = is_string
+
+    def found(self, kind: Kind, name: str) -> Iterator[Found]:
+        if self.is_string:
+            if is_secret(self.text, kind, name=name):
+                yield Found(self.start, self.end, style_of(kind), self.text)
+        elif kind is not Kind.MAYBE and _NUMBER.fullmatch(self.text):  # perhaps a code to type in
+            yield Found(self.start, self.end, Style.NULL, self.text)
+
+
+def in_text(text: str, kinds: Kinds, quote: str = '"') -> Iterator[Found]:
+    """Every secret in the JSON of a text.
+
+    Args:
+        text: The text.
+        kinds: What stands under a name.
+        quote: What its strings stand between.
+    """
+    if quote in text and ("{" in text or "[" in text):
+        yield from _Reader(kinds, of_vault=_VAULT_LINE.search(text) is not None).read(text, quote)
+
+
+class _Reader:
+    """What is open at a place of a text, and what JSON says there."""
+
+    def __init__(self, kinds: Kinds, *, of_vault: bool) -> None:
+        self._kinds = kinds
+        self._of_vault = of_vault
+        self._opened = [_Open(is_list=True, under="", blanket=None, describing=False)]
+
+    def read(self, text: str, quote: str) -> Iterator[Found]:
+        """Every secret in a text."""
+        last: _Scalar | None = None  # until it is known whether it is a name
+        for match in _TOKENS[quote].finditer(text):
+            mark = match["mark"]
+            if mark is None:
+                if last is not None:
+                    yield from self._value(last)
+                part = "text" if match["text"] is not None else "bare"
+                last = _Scalar(*match.span(part), match[part], is_string=part == "text")
+                continue
+            here = self._opened[-1]
+            if mark == ":" and not here.is_list:
+                here.name, last = last.text if last is not None else "", None
+                continue
+            if last is not None:
+                yield from self._value(last)
+                last = None
+            if mark in "{[":
+                self._opened.append(self._child(is_list=mark == "["))
+                here.name = ""
+            elif mark in "}]" and len(self._opened) > 1:
+                yield from self._closed()
+        if last is not None:
+            yield from self._value(last)
+        while len(self._opened) > 1:
+            yield from self._closed()
+
+    def _child(self, *, is_list: bool) -> _Open:
+        here = self._opened[-1]
+        name = here.name or (here.under if here.is_list else "")
+        blanket, describing = here.blanket, False
+        if blanket is None and name and (kind := self._kinds(name)) is not None:
+            describing = not is_list and _DESCRIBING.search(name) is not None
+            if not describing and (is_list or kind is not Kind.MAYBE):
+                blanket = kind
+        low = name.lower()
+        if self._of_vault and low in _VAULT_PAYLOADS and here.under in _VAULT_PARTS:
+            blanket = Kind.CHOSEN
+        return _Open(is_list=is_list, under=low, blanket=blanket, describing=describing)
+
+    def _value(self, scalar: _Scalar) -> Iterator[Found]:
+        here = self._opened[-1]
+        name, low = here.name, here.name.lower()
+        if here.blanket is not None:
+            yield from scalar.found(here.blanket, here.under)
+        elif here.is_list:
+            yield from self._item(here, scalar)
+        elif name:
+            kind = self._kinds(name)
+            if kind is None and here.describing and low in _RAW:
+                kind = Kind.MADE
+            if kind is not None:
+                yield from scalar.found(kind, name)
+            if low in _LABELS:
+                here.label = scalar.text
+            elif low in _LABELLED:
+                here.values.append(scalar)
+            elif low == "kind" and scalar.text == "Secret":
+                here.is_secret = True
+        if len(self._opened) > 1 and here.under in _KUBERNETES_PAYLOADS:
+            self._opened[-2].payload.append(scalar)
+        here.name = ""
+
+    def _item(self, here: _Open, scalar: _Scalar) -> Iterator[Found]:
+        """An item of a list: in the words of a command it may stand behind ``--password``."""
+        here.count += 1
+        before = here.items[-1].text if here.items else ""
+        if before.startswith("-") and (kind := self._kinds(before)) is not None:
+            yield from scalar.found(kind, before)
+        here.items = [*(here.items if here.under in _LABELLED else here.items[-1:]), scalar]
+
+    def _closed(self) -> Iterator[Found]:
+        here = self._opened.pop()
+        around = self._opened[-1]
+        if here.is_secret:
+            for scalar in here.payload:
+                yield from scalar.found(Kind.CHOSEN, "")
+        if here.label and here.values and (kind := self._kinds(here.label)) is not None:
+            for scalar in here.values:
+                yield from scalar.found(kind, here.label)
+        if here.is_list and here.count == _PAIR and here.blanket is None:
+            label, value = here.items[-_PAIR:]
+            kind = self._kinds(label.text) if label.is_string and _A_NAME.fullmatch(label.text) else None
+            if kind is not None and kind is not Kind.MAYBE:
+                yield from value.found(kind, label.text)
+        if here.is_list and here.under in _LABELLED and not around.is_list:
+            around.values += here.items

@@ -1,0 +1,154 @@
+"""Secrets that stand behind their name in a text: ``password=x``, ``Authorization: x``, ``--token x``, ``"pin":"x"``.
+
+The quotes may be those of JSON at any level of escaping, or doubled, as in CSV. Linear in the text.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from ingest.codec.credentials.found import Found, Style
+from ingest.codec.credentials.names import MARKS, Kind, Kinds, is_secret
+
+BARE_QUOTE: Final = "\x01"
+"""What stands for a quote of an outer level, once the text inside of it was unescaped."""
+
+_QUOTES: Final = ('"', "'", BARE_QUOTE)
+_DOUBLED: Final = '""'
+_NAME: Final = r"A-Za-z0-9_.\-\[\]"
+_NAMED: Final = re.compile(
+    rf"(?<![{_NAME}])(?P<name>[{_NAME}]++)"
+    rf"(?:(?P<quote>{_DOUBLED}|\\*+[\"']|{BARE_QUOTE})?(?P<before>\s*+)(?P<sep>=>|:=|==|=|:(?!//))(?P<behind>[ \t]*+)"
+    r"|\s++(?=(?P<opening>[\"']?)[^\s=:]))"
+)
+# The value of a bare name ends at white space, at a quote, or before the next pair.
+_BARE: Final = re.compile(
+    rf"(?:[^\s\"'\\&,;|<>{BARE_QUOTE}]|[,;|<>](?![\s\"'\\{BARE_QUOTE}]|$|[A-Za-z0-9_.\-]+[=:]))++"
+)
+_LINE: Final = re.compile(rf"[^\r\n\"\\{BARE_QUOTE}]*")
+_LITERAL: Final = re.compile(r"-?[0-9][0-9.eE+-]*")
+# Names of headers, whose value goes on to the end of the line.
+_HEADERS: Final = ("authorization", "cookie")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]* +")
+_INDENTATION: Final = 64
+NAMES: Final = re.compile(rb"[A-Za-z0-9_.-]{3,96}")
+"""What may be the key of a map in Avro."""
+_ELEMENT: Final = re.compile(r"<(?:[A-Za-z0-9_-]+:)?([A-Za-z][A-Za-z0-9_.-]*)(?:\s[^<>]*)?>([^<>]+)(?=</)")
+_IDENTIFIED: Final = re.compile(r"(?i)\bidentified\s+by\s+(?:password\s+)?['\"]([^'\"]+)['\"]")
+# What no sentence has behind a colon: a long word of letters and digits.
+_NO_WORD: Final = re.compile(r"(?<!\S)(?=[^\s0-9]*[0-9])(?=[^\sA-Za-z]*[A-Za-z])\S{8,}")
+
+
+def in_text(text: str, kinds: Kinds, *, ours: bool) -> Iterator[Found]:
+    """Every secret that stands behind its name.
+
+    Args:
+        text: The text.
+        kinds: What stands under a name.
+        ours: Whether it is a text of our own contract, or a sentence of ours: then words behind a colon are not taken
+            for a secret.
+    """
+    low = text.lower()
+    if "identified" in low:
+        for match in _IDENTIFIED.finditer(text):
+            yield Found(*match.span(1), Style.REMOVED, match.group(1))
+    if not any(mark in low for mark in MARKS):
+        return
+    at = 0
+    while (named := _NAMED.search(text, at)) is not None:
+        at = named.end()
+        kind = kinds(named["name"])
+        if kind is None:
+            continue
+        start, end = _value(text, named, ours=ours)
+        value = text[start:end]
+        if start < end and is_secret(value, kind, name=named["name"]):
+            yield Found(start, end, style_of(kind), value)
+        elif number := _number(text, named, kind):
+            yield number
+        at = max(at, end)
+    if "</" in text:
+        for match in _ELEMENT.finditer(text):
+            kind = kinds(match.group(1))
+            if kind is not None and is_secret(match.group(2), kind, name=match.group(1)):
+                yield Found(*match.span(2), style_of(kind), match.group(2))
+
+
+def style_of(kind: Kind) -> Style:
+    """How a secret under a name is replaced."""
+    return Style.REMOVED if kind is Kind.CHOSEN else Style.DIGEST
+
+
+def _value(text: str, match: re.Match[str], *, ours: bool) -> tuple[int, int]:
+    """Where the value of a name begins and ends; empty if there is none that a text could hold."""
+    at = match.end()
+    if not match["sep"]:
+        if match["opening"]:  # as in SQL: PASSWORD 'x'
+            return _quoted(text, at, match["opening"])
+        return _bare(text, at) if match["name"].startswith("-") else (at, at)
+    if quote := match["quote"]:
+        # A bare literal is a number; lists and objects are found where JSON is read.
+        return _quoted(text, at, quote) if text.startswith(quote, at) else (at, at)
+    if text.startswith(_DOUBLED, at) and text[at + 2 : at + 3] not in {"", ",", ";", "&", "}", " "}:
+        return _quoted(text, at, _DOUBLED)
+    if text[at : at + 1] in _QUOTES:
+        return _quoted(text, at, text[at])
+    is_header = match["name"].lower().endswith(_HEADERS)
+    if match["sep"] == ":" and is_header:
+        start, end = _to_end_of_line(text, at)
+    elif is_header:
+        scheme = _SCHEME.match(text, at)
+        start, end = at, _bare(text, scheme.end() if scheme else at)[1]
+    elif match["before"] or match["behind"]:
+        start, end = (_to_end_of_line if _begins_line(text, match.start()) and not ours else _bare)(text, at)
+    else:
+        start, end = _bare(text, at)
+    if ours and match["sep"] == ":" and not (match["behind"] and _NO_WORD.search(text[start:end])):
+        return at, at
+    return start, end
+
+
+def _number(text: str, match: re.Match[str], kind: Kind) -> Found | None:
+    if match["quote"] and kind is not Kind.MAYBE and (number := _LITERAL.match(text, match.end())):
+        return Found(*number.span(), Style.NULL, number.group())
+    return None
+
+
+def _bare(text: str, at: int) -> tuple[int, int]:
+    value = _BARE.match(text, at)
+    return value.span() if value else (at, at)
+
+
+def _to_end_of_line(text: str, at: int) -> tuple[int, int]:
+    line = _LINE.match(text, at)
+    return at, at + len(line.group().rstrip()) if line else at
+
+
+def _begins_line(text: str, at: int) -> bool:
+    """Whether nothing but white space stands in front on the line."""
+    before = text[max(0, at - _INDENTATION) : at]
+    return not before.rpartition("\n")[2].strip() and (at <= _INDENTATION or "\n" in before)
+
+
+def _quoted(text: str, at: int, quote: str) -> tuple[int, int]:
+    """What stands within quotes of one level: a quote of a level further in has more backslashes before it.
+
+    A closing quote of the level whose quotes have ``m`` backslashes has ``m``, and before those whole backslashes of
+    the value, each of ``m + 1`` and two by two. A quote with fewer ends what is around the value.
+    """
+    start, mark = at + len(quote), quote[-1]
+    if quote in {_DOUBLED, BARE_QUOTE}:  # nothing in it is escaped
+        end = text.find(mark, start)
+        return start, len(text) if end < 0 else end
+    within, end = len(quote) - 1, text.find(mark, start)
+    while end >= 0:
+        run = end
+        while run > start and text[run - 1] == "\\":
+            run -= 1
+        more = end - run - within
+        if more < 0:
+            return start, run
+        if more % (2 * (within + 1)) == 0:
+            return start, end - within
+        end = text.find(mark, end + 1)
+    return start, len(text)

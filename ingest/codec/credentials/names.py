@@ -1,0 +1,169 @@
+"""The names under which secrets are kept: ``password``, ``DB_PASSWORD``, ``X-Amz-Security-Token``, ``clientSecret``.
+
+A secret that a machine made is replaced by its digest, so that it can be looked for. One that a person may have
+chosen is taken out without a digest, since the digest of a short word gives the word away.
+"""
+
+import re
+from collections.abc import Callable
+from enum import Enum
+from functools import lru_cache
+from typing import Final
+
+
+class Kind(Enum):
+    """What stands under a name."""
+
+    MADE = "made by a machine"
+    CHOSEN = "chosen by a person"
+    MAYBE = "an id, a number or a secret: its value decides"
+
+
+# Names in small letters, without anything but letters and digits; each also as the end of a longer one.
+_MADE: Final = (
+    *("accesstoken", "apitoken", "authtoken", "bearertoken", "clienttoken", "idtoken", "idtokenhint", "logouttoken"),
+    *("refreshtoken", "registrationaccesstoken", "sastoken", "securitytoken", "sessiontoken", "subjecttoken"),
+    *("actortoken", "vaulttoken", "webidentitytoken", "usertoken", "servicetoken", "deploytoken"),
+    *("accountkey", "apikey", "encryptionkey", "masterkey", "privatekey", "secretkey", "secretaccesskey"),
+    *("sharedaccesskey", "signingkey", "hmackey", "accesskey", "secretid", "sharedkey", "functionkey"),
+    *("assertion", "clientassertion", "samlresponse", "authorization", "cookie", "codeverifier", "devicecode"),
+    *("authorizationcode", "authcode", "xamzsignature", "connectionstring", "privatekeydata", "privatekeypem"),
+)
+_CHOSEN: Final = (
+    *("password", "passwd", "pwd", "passphrase", "passcode", "passwordhash", "secret", "secretstring"),
+    *("secretbinary", "secretvalue"),
+)
+# Too short, or too common, to be looked for at the end of a longer name.
+_MADE_ALONE: Final = frozenset({"jwt", "credential", "credentials", "sig", "samlrequest"})
+_CHOSEN_ALONE: Final = frozenset(
+    {"pass", "dbpass", "smtppass", "pin", "otp", "totp", "cvv", "tokencode", "mfacode", "smscode"}
+    | {"verificationcode", "onetimecode", "backupcode", "recoverycode", "usercode"}
+)
+_MAYBE: Final = ("token",)
+_MAYBE_ALONE: Final = frozenset({"code"})
+# What ends like a secret and is none.
+_HARMLESS: Final = (
+    *("nexttoken", "pagetoken", "nextpagetoken", "continuationtoken", "synctoken", "clientrequesttoken"),
+    *(
+        "subjectfromwebidentitytoken",
+        "idempotencytoken",
+        "cancellationtoken",
+        "resumetoken",
+        "maxtoken",
+        "publicapikey",
+        "publicaccesskey",
+    ),
+)
+_NO_LETTER: Final = re.compile(r"[^a-z0-9]+")
+_LONGEST: Final = 96  # characters of a name that are looked at: its end says what it is
+# One of these, in small letters, stands in every name above.
+MARKS: Final = (
+    *("pass", "pwd", "secret", "token", "key", "auth", "cookie", "assertion", "saml", "code", "sig", "jwt"),
+    *("credential", "connection", "pin", "otp", "cvv"),
+)
+
+
+def kind_of(name: str) -> Kind | None:
+    """What a secret under this name is; None if what stands under it is none.
+
+    Examples:
+        >>> kind_of("AWS_SECRET_ACCESS_KEY")
+        <Kind.MADE: 'made by a machine'>
+        >>> kind_of("spring.datasource.password")
+        <Kind.CHOSEN: 'chosen by a person'>
+        >>> kind_of("accessKeyId"), kind_of("token_type"), kind_of("nextToken")
+        (None, None, None)
+    """
+    return _kind_of(name[-_LONGEST:])
+
+
+def kind_in_ours(name: str) -> Kind | None:
+    """The same in a text of our own contract, where a token's name is that of its id."""
+    kind = kind_of(name)
+    return None if kind is Kind.MAYBE else kind
+
+
+def kind_beside_ours(name: str) -> Kind | None:
+    """The same in a record that is meant to be of our own contract, and is not: only ``token`` itself is an id."""
+    return None if name == "token" else kind_of(name)
+
+
+Kinds = Callable[[str], Kind | None]
+"""One of the three."""
+
+
+@lru_cache(maxsize=8192)
+def _kind_of(name: str) -> Kind | None:
+    plain = _NO_LETTER.sub("", name.lower())
+    return _kind_of_plain(plain) or (_kind_of_plain(plain[:-1]) if plain.endswith("s") else None)
+
+
+def _kind_of_plain(plain: str) -> Kind | None:
+    if plain.endswith(_HARMLESS):
+        return None
+    if plain.endswith(_CHOSEN) or plain in _CHOSEN_ALONE:
+        return Kind.CHOSEN
+    if plain.endswith(_MADE) or plain in _MADE_ALONE:
+        return Kind.MADE
+    return Kind.MAYBE if plain.endswith(_MAYBE) or plain in _MAYBE_ALONE else None
+
+
+# What stands for a secret, or says that there is none.
+_PLACEHOLDER: Final = re.compile(
+    r"""(?ix) \s* (?:
+        | \*+ | x{3,} | [.\-_]+ | \#+
+        | \$\{[^{}]*\} | \{\{[^{}]*\}\} | \$\([^()]*\) | <[a-z _-]+> | \[[a-z _-]+\] | \([a-z _-]+\)
+        | removed | redacted | masked | hidden | filtered | omitted | hidden_due_to_security_reasons
+        | null | none | nil | undefined | true | false | empty | yes | no | n/a
+    ) \s*"""
+)
+_DIGEST: Final = re.compile(r"(?:[A-Za-z]+ )?(?:\$?[a-z0-9.-]+\#)?(?:hmac-)?sha(?:256|384|512):[0-9a-fA-F]{64,128}")
+# `<iss>#<jti>`, `aws#ASIA...`; the names of things in a cloud; the public half of an AWS key.
+_HANDLE: Final = re.compile(r"[A-Za-z][A-Za-z0-9.:/_-]*\#\S+|arn:\S+|A[KS]IA[A-Z0-9]{12,}")
+_LEAST_MAYBE: Final = 8
+_LEAST_CODE: Final = 20
+_MIXED: Final = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])\S+")
+
+
+def is_secret(value: str, kind: Kind, *, name: str = "") -> bool:
+    """Whether a value under a secret's name is the secret, and not what stands for it, or speaks of it.
+
+    Examples:
+        >>> is_secret("hunter2", Kind.CHOSEN), is_secret("***", Kind.CHOSEN), is_secret("${DB_PASSWORD}", Kind.CHOSEN)
+        (True, False, False)
+        >>> is_secret("https://idp.example#4711", Kind.MADE), is_secret("arn:aws:iam::1:role/r", Kind.MADE)
+        (False, False)
+    """
+    if _PLACEHOLDER.fullmatch(value) or _DIGEST.fullmatch(value) or value.startswith("hmac-sha256:"):
+        return False
+    if kind is Kind.CHOSEN:
+        return not (name.lower().endswith("pwd") and value.startswith(("/", "~")))  # the shell's working folder
+    if _HANDLE.fullmatch(value):
+        return False
+    if kind is Kind.MADE:
+        return True
+    least = _LEAST_CODE if name.lower().endswith("code") else _LEAST_MAYBE
+    return len(value) >= least and (least == _LEAST_MAYBE or _MIXED.fullmatch(value) is not None)
+
+
+def is_secret_of_ours(name: str, value: str) -> bool:
+    """Whether a value under this name, in a record of our own contract, is a raw secret.
+
+    Examples:
+        >>> is_secret_of_ours("password", "hunter2"), is_secret_of_ours("token", "t1")
+        (True, False)
+        >>> is_secret_of_ours("secret", "db/prod"), is_secret_of_ours("authorization", "rbac")
+        (False, False)
+    """
+    kind = kind_in_ours(name)
+    if kind is None or not is_secret(value, kind, name=name):
+        return False
+    if _NO_LETTER.sub("", name.lower()) in _NAMES_A_THING:
+        return len(value) >= _LEAST_MAYBE and _MIXED.fullmatch(value) is not None and "/" not in value
+    return True
+
+
+# Under these stands, in what a policy decision point knows of a request, also the name of a secret or a rule.
+_NAMES_A_THING: Final = frozenset(
+    {"secret", "secrets", "authorization", "secretid", "assertion", "credential", "credentials", "cookie", "cookies"}
+)

@@ -1,0 +1,102 @@
+"""What is wrapped in base64, or compressed: unpacked, so that it can be searched. Bounded in size."""
+
+import binascii
+import re
+import zlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+_RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}(?:\r?\n[A-Za-z0-9+/_-]+)*={0,2}")
+_HEXADECIMAL: Final = re.compile(r"[0-9a-f-]+|[0-9A-F-]+")  # a digest, a UUID
+_LONG_RUN: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20}")
+_BEGINNING: Final = 16  # characters; twelve bytes
+_PRINTABLE: Final = re.compile(rb"[\t\n\r\x20-\x7e]{12}")
+_TO_STANDARD: Final = str.maketrans("-_", "+/", "\r\n=")
+_ALIGNMENTS: Final = range(4)
+_GZIP, _AVRO = b"\x1f\x8b", b"\xc3\x01"
+_ZLIB: Final = (b"\x78\x01", b"\x78\x9c", b"\x78\xda", b"\x78\x5e")
+# Compressed so that it cannot be looked into here: zstd, xz, bzip2, zip, lz4, snappy with frames.
+_OPAQUE: Final = (b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh", b"PK\x03\x04", b"\x04\x22\x4d\x18", b"\xff\x06\0\0sNaPpY")
+_LARGEST: Final = 32 * 1024 * 1024
+_STEP: Final = 4096
+_EITHER_HEADER: Final = 47  # zlib's word for: with the header of gzip or of zlib
+
+
+def may_hold_base64(text: str) -> bool:
+    """Whether a long run of letters and digits in a text is the base64 of something that one could read."""
+    if _LONG_RUN.search(text) is None:
+        return False
+    for match in _RUN.finditer(text):
+        run = match.group()
+        if _is_readable(run) or ("/" in run and any(_is_readable(part) for part in run.split("/"))):
+            return True
+    return False
+
+
+def _is_readable(run: str) -> bool:
+    if len(run) < _BEGINNING:
+        return False
+    plain = _decoded(run[:_BEGINNING])
+    return _PRINTABLE.match(plain) is not None or plain.startswith((_GZIP, _AVRO)) or plain[1:6:2] == b"\0\0\0"
+
+
+def runs(text: str) -> Iterator[tuple[int, int, bytes]]:
+    """Each run of base64 that may say something, with what it says, read from each of the four places to begin at."""
+    for match in _RUN.finditer(text):
+        run = match.group()
+        if _HEXADECIMAL.fullmatch(run):
+            continue
+        for skipped in _ALIGNMENTS:
+            plain = _decoded(run[skipped:])
+            readable = plain.replace(b"\0", b"") if b"\0" in plain else plain
+            if _PRINTABLE.search(readable) or plain.startswith((_GZIP, _AVRO, *_OPAQUE)):
+                yield match.start(), match.end(), plain
+
+
+def _decoded(run: str) -> bytes:
+    standard = run.translate(_TO_STANDARD)
+    try:
+        return binascii.a2b_base64(standard[: len(standard) - (len(standard) % 4 == 1)] + "==")
+    except binascii.Error:
+        return b""
+
+
+def is_opaque(raw: bytes) -> bool:
+    """Whether bytes are compressed in a way that cannot be looked into."""
+    return raw.startswith(_OPAQUE)
+
+
+def is_compressed(raw: bytes) -> bool:
+    """Whether bytes are compressed with gzip or zlib."""
+    return raw.startswith((_GZIP, *_ZLIB))
+
+
+def unpacked(raw: bytes) -> bytes | None:
+    """What is compressed with gzip or zlib, as far as it goes; None if it is larger than anyone looks at."""
+    pieces: list[bytes] = []
+    size = 0
+    while raw:
+        member, at = zlib.decompressobj(_EITHER_HEADER), 0
+        while at < len(raw) and not member.eof:
+            before, packed = member.copy(), raw[at : at + _STEP]
+            try:
+                pieces.append(member.decompress(packed))
+            except zlib.error:
+                pieces.append(before_fault(before, packed))
+                return b"".join(pieces)
+            at, size = at + _STEP, size + len(pieces[-1])
+            if size > _LARGEST:
+                return None
+        raw = member.unused_data + raw[at:] if member.eof else b""
+    return b"".join(pieces)
+
+
+def before_fault(member: Any, packed: bytes) -> bytes:
+    """What a member of a gzip gives before the fault that these bytes have in them."""
+    plain = b""
+    for at in range(len(packed)):
+        try:
+            plain += member.decompress(packed[at : at + 1])
+        except zlib.error:
+            break
+    return plain

@@ -1,0 +1,175 @@
+"""The scrubber: every credential in a text or in bytes, however it is wrapped. Pure.
+
+Looked for are shapes and names, in text, in JSON and in tables, at every level of escapes, within base64, and within
+what is compressed with gzip or zlib. What cannot be searched is taken for a credential as a whole.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
+
+from ingest.codec.credentials import columns as tables
+from ingest.codec.credentials import json_values, named_text, packed, shapes
+from ingest.codec.credentials.columns import Columns
+from ingest.codec.credentials.found import Found, Style, apart, as_bytes, moved, replaced
+from ingest.codec.credentials.named_text import BARE_QUOTE, style_of
+from ingest.codec.credentials.names import Kinds, is_secret, kind_beside_ours, kind_in_ours, kind_of
+from ingest.codec.credentials.unescaping import Level, unescaped, without_nul
+
+SINGLE_OBJECT: Final = b"\xc3\x01"
+_OF_OURS: Final = b'"event_id"'
+_LEVELS: Final = 20  # of escapes: in JSON within JSON each doubles the backslashes of the one before
+_PACKED: Final = 4  # levels of base64 and compression
+# What may be searched: so many times the size of the text. Honest text is searched two or three times.
+_TIMES: Final = 40
+_AT_LEAST: Final = 1024 * 1024
+
+
+class OpaqueError(Exception):
+    """It cannot be searched: it is escaped or packed over and over. Never leaves this package."""
+
+
+class Search:
+    """A search in one text and in what is packed in it.
+
+    Attributes:
+        kinds: What stands under a name.
+        ours: Whether it is a text of our own contract, or a sentence of ours; see ``named_text``.
+    """
+
+    def __init__(self, size: int, kinds: Kinds, *, ours: bool) -> None:
+        """Take the size of the text."""
+        self.kinds = kinds
+        self.ours = ours
+        self._left = _AT_LEAST + _TIMES * size
+
+    def found_in(self, text: str, depth: int = _PACKED) -> list[Found]:
+        """Every credential in a text, what was read deepest in escapes first.
+
+        Raises:
+            OpaqueError: There is no end to its escapes, or to what is packed in it.
+        """
+        levels: list[list[Found]] = []
+        for start in (Level(text, lambda at: at), without_nul(text)):
+            level = start
+            for _ in range(_LEVELS):
+                if level is None:
+                    break
+                levels.append(moved(self._on_level(level.text, depth), level.place))
+                level = _further(level)
+            else:
+                raise OpaqueError
+        return [each for found in reversed(levels) for each in found]
+
+    def _on_level(self, text: str, depth: int) -> Iterator[Found]:
+        self._left -= len(text)
+        if self._left < 0:
+            raise OpaqueError
+        yield from shapes.in_text(text)
+        yield from named_text.in_text(text, self.kinds, ours=self.ours)
+        yield from json_values.in_text(text, self.kinds)
+        if BARE_QUOTE in text:
+            yield from json_values.in_text(text, self.kinds, BARE_QUOTE)
+        if not self.ours:
+            yield from tables.in_text(text)
+        if depth:
+            for start, end, plain in packed.runs(text):
+                if style := self.within(plain, depth - 1):
+                    yield Found(start, end, style, text[start:end])
+
+    def within(self, raw: bytes, depth: int = _PACKED) -> Style | None:
+        """How what was packed is replaced, if it holds a credential or cannot be searched; else None."""
+        if packed.is_opaque(raw):
+            return Style.DIGEST
+        if depth and packed.is_compressed(raw):
+            plain = packed.unpacked(raw)
+            if plain is None:
+                return Style.DIGEST
+            if style := self.within(plain, depth - 1):
+                return style
+        styles = {each.style for each in apart(self.found_in(raw.decode("latin-1"), depth))}
+        if not styles:
+            return None
+        return Style.DIGEST if styles == {Style.DIGEST} else Style.REMOVED
+
+
+def _further(level: Level) -> Level | None:
+    inner = unescaped(level.text)
+    if inner is None:
+        return None
+    place, outer = inner.place, level.place
+    return Level(inner.text, lambda at: outer(place(at)))
+
+
+def found_in_text(text: str) -> list[Found]:
+    """Every credential in a string of our own contract, or in a sentence of ours; places are those in ``text``.
+
+    Raises:
+        OpaqueError: It cannot be searched.
+    """
+    return Search(len(text), kind_in_ours, ours=True).found_in(text)
+
+
+@lru_cache(maxsize=1)  # the codec asks whether there is one, and quarantine cuts it out
+def found_in_bytes(raw: bytes) -> tuple[Found, ...]:
+    """Every credential in a record of any form; places are those of its bytes.
+
+    Raises:
+        OpaqueError: It cannot be searched, or what is found cannot be cut out.
+    """
+    text = raw.decode("latin-1")
+    is_avro = raw.startswith(SINGLE_OBJECT)
+    search = Search(len(raw), kind_beside_ours if is_avro or _OF_OURS in raw else kind_of, ours=False)
+    if packed.is_opaque(raw) or (packed.is_compressed(raw) and search.within(raw)):
+        raise OpaqueError
+    found = search.found_in(text)
+    if is_avro:
+        found += shapes.behind_lengths(raw)
+        found += _behind_names(raw)
+    return tuple(found)
+
+
+def _behind_names(raw: bytes) -> Iterator[Found]:
+    """In Avro, the value of each entry of a map whose key is a secret's name."""
+    for match in named_text.NAMES.finditer(raw):
+        kind = kind_in_ours(match.group().decode("latin-1"))
+        if kind is None:
+            continue
+        length, shift, at = 0, 0, match.end()
+        while at < len(raw) and at < match.end() + 3:
+            length |= (raw[at] & 0x7F) << shift
+            shift, at = shift + 7, at + 1
+            if raw[at - 1] < 0x80:  # noqa: PLR2004
+                break
+        end = at + (length >> 1)
+        value = raw[at:end].decode("latin-1")
+        if not length & 1 and value and end <= len(raw) and is_secret(value, kind):
+            yield Found(at, end, style_of(kind), value)
+
+
+def kept(raw: bytes, columns: Columns | None = None) -> bytes | None:
+    """What may be kept of a record: all but its credentials; None if it cannot be searched.
+
+    Args:
+        raw: The record: JSON, Avro, a line of text, anything.
+        columns: If it is a line of a table, which of its columns hold secrets.
+    """
+    text = raw.decode("latin-1")
+    try:
+        found = [*found_in_bytes(raw), *(tables.in_line(text, columns) if columns is not None else ())]
+    except OpaqueError:
+        return None
+    return as_bytes(replaced(text, found))
+
+
+def kept_under(name: str, raw: bytes) -> bytes | None:
+    """What may be kept of what stands under a name, such as the value of a header; None if it cannot be searched."""
+    value = raw.decode("latin-1")
+    kind = kind_of(name)
+    if kind is None or value == name or not is_secret(value, kind, name=name):
+        return kept(raw)
+    try:
+        inner = found_in_bytes(raw)
+    except OpaqueError:
+        return None
+    return as_bytes(replaced(value, [Found(0, len(value), style_of(kind), value), *inner]))

@@ -1,0 +1,189 @@
+"""Credentials that have a form of their own.
+
+Compact JWS and JWE, secrets with a prefix, private keys in PEM, ``Authorization`` headers, passwords in URLs, session
+tokens of AWS. Public handles, such as the access key ids of AWS (``AKIA...``, ``ASIA...``), are ids and no credentials.
+
+Cost: linear in the text, hostile text included. Every alternative of a pattern begins with a letter that is known, so
+that the engine of ``re`` passes over all other letters at a nanosecond each.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from ingest.codec.credentials.found import Found, Style
+
+# Compact JWS (RFC 7515 section 7.1, with the `~` parts of SD-JWT) and JWE (RFC 7516 section 7.1). The first
+# part is the base64url of a JSON object: `{"`, or `{` and white space.
+_FIRST_PART: Final = r"e(?:yJ|yA|wo|w0|wk)[A-Za-z0-9_-]{8,}"
+_OTHER_PARTS: Final = r"\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*|(?:~[A-Za-z0-9_.-]*)+)?"
+
+_SECRETS: Final = (
+    r"hv[sbr]\.[A-Za-z0-9_-]{20,}",  # Vault
+    r"s\.[A-Za-z0-9]{24}(?![A-Za-z0-9])",  # Vault before 1.10, OpenBao
+    r"b\.AAAA[A-Za-z0-9_-]{40,}",  # the same, batch
+    r"gh[pousr]_[A-Za-z0-9]{20,}",  # GitHub
+    r"github_pat_[A-Za-z0-9_]{20,}",
+    r"gl(?:pat|ptt|dt|rt|cbt|soat|oas|agent|imt|ft)-[A-Za-z0-9_.-]{20,}",  # GitLab
+    r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}",  # Slack
+    r"xapp-[A-Za-z0-9-]{10,}",
+    r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/]{20,}",
+    # OpenAI, Anthropic and those who copied them: long runs, not words with hyphens (`sk-learn-...`).
+    r"sk-(?:proj|svcacct|admin|ant)-[A-Za-z0-9_-]{16,}",
+    r"sk-(?:[a-z0-9]+-){0,2}[A-Za-z0-9_]{20,}[A-Za-z0-9_-]*",
+    r"gsk_[A-Za-z0-9]{40,}",  # Groq
+    r"xai-[A-Za-z0-9]{40,}",
+    r"hf_[A-Za-z0-9]{30,}",  # Hugging Face
+    r"[sr]k_(?:live|test)_[A-Za-z0-9]{16,}",  # Stripe
+    r"whsec_[A-Za-z0-9+/=]{24,}",
+    r"AIza[A-Za-z0-9_-]{35}",  # Google
+    r"ya29\.[A-Za-z0-9_-]{20,}",
+    r"GOCSPX-[A-Za-z0-9_-]{20,}",
+    r"1//0[A-Za-z0-9_-]{30,}",
+    r"npm_[A-Za-z0-9]{30,}",
+    r"pypi-AgE[A-Za-z0-9_-]{16,}",
+    r"dckr_[op]at_[A-Za-z0-9_-]{20,}",  # Docker
+    r"do[opr]_v1_[a-f0-9]{40,}",  # DigitalOcean
+    r"dapi[a-f0-9]{32}",  # Databricks
+    r"gl(?:sa|c)_[A-Za-z0-9_=+/]{32,}",  # Grafana
+    r"lin_api_[A-Za-z0-9]{32,}",
+    r"ATATT3[A-Za-z0-9_=-]{40,}",  # Atlassian
+    r"tskey-[a-z]+-[A-Za-z0-9]{8,}-[A-Za-z0-9]{16,}",  # Tailscale
+    r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}",  # Shopify
+    r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",  # SendGrid
+    r"AGE-SECRET-KEY-1[A-Z0-9]{40,}",
+    r"v[1-4]\.(?:local|public)\.[A-Za-z0-9_-]{20,}(?:\.[A-Za-z0-9_-]+)?",  # PASETO
+    # Session tokens of AWS: what they begin with names the service that made them.
+    r"(?:IQoJb3JpZ2lu|F[wQ]oGZXIvYXdz|FQoDYXdz|AQoDYXdz|AgoJb3JpZ2lu)[A-Za-z0-9+/]{8,}={0,2}",
+    r"(?:IQoJ|F[wQ]oG|FQoD|AQoD|AgoJ)[A-Za-z0-9+/]{60,}={0,2}",
+    # An Authorization header (RFC 6750 section 2.1, RFC 9449 section 7.1). A digit must be in it: "bearer
+    # tokens are short-lived" is English.
+    *(
+        scheme + r"[ +]+(?=[A-Za-z._~+/-]*[0-9])[A-Za-z0-9._~+/-]{16,}=*"
+        for scheme in ("Bearer", "bearer", "BEARER", "DPoP")
+    ),
+)
+# A private key in PEM (RFC 7468): to its end, or as far as it goes. In a form `+` stands for a space.
+_PEM: Final = (
+    r"-----BEGIN[ +](?:[A-Z0-9]+[ +])*PRIVATE[ +]KEY(?:[ +]BLOCK)?-----"
+    r"(?:(?!-----)[^\"\x01])*(?:-----END[ +][A-Z0-9 +]*-----)?"
+)
+# How all of the above begin.
+_BEGINNINGS: Final = (
+    *(
+        r"e(?:yJ|yA|wo|w0|wk)",
+        r"hv[sbr]\.",
+        r"[sb]\.",
+        r"gh[pousr]_",
+        "github_pat_",
+        "gl[a-z]{1,5}[-_]",
+        "xox",
+        "xapp-",
+    ),
+    *(r"hooks\.slack", "sk[-_]", "rk_", "gsk_", "xai-", "hf_", "whsec_", "AIza", r"ya29\.", "GOCSPX", "1//0", "npm_"),
+    *("pypi-", "dckr_", "do[opr]_", "dapi", "lin_api_", "ATATT3", "tskey-", "shp[acps]", r"SG\.", "AGE-SECRET"),
+    *(
+        r"v[1-4]\.[lp]",
+        "IQoJ",
+        "F[wQ]o[GD]",
+        "A[Qg]o[DJ]",
+        "-----BEGIN",
+        *(rf"{scheme}[ +]" for scheme in ("Bearer", "bearer", "BEARER", "DPoP", "Basic", "basic", "BASIC")),
+    ),
+)
+_FIRST_LETTERS: Final = "esbghxrwAyG1npdltaSvIFB-D"
+
+
+def _after(left: str, patterns: Iterable[str]) -> str:
+    """One of some patterns, if what stands on its left is so; asked behind the first letter, for the engine's sake."""
+    return "|".join(_behind_first(left, pattern) for pattern in patterns)
+
+
+def _behind_first(left: str, pattern: str) -> str:
+    first = re.match(r"\[[^]]+\]|\(\?:([^)]+)\)|.", pattern)
+    assert first is not None  # noqa: S101 (no pattern is empty)
+    if first.group(1):  # alternatives, each with a first letter of its own
+        rest = pattern[first.end() :]
+        return "|".join(_behind_first(left, one + rest) for one in first.group(1).split("|"))
+    return first.group() + left.format(first.group()) + pattern[first.end() :]
+
+
+# On the left stands no letter or digit: `risk-...` is not `sk-...`, but `https://idp#eyJ...` holds a token.
+_ALONE: Final = "(?<![A-Za-z0-9]{})"
+_KINDS: Final = tuple(
+    re.compile(kind)
+    for kind in (
+        # A first part that no dot follows holds none that one follows: passing over it whole keeps this linear.
+        f"{_after(_ALONE, [_FIRST_PART])}({_OTHER_PARTS})?",
+        f"({_after(_ALONE, _SECRETS)}|{_PEM})",
+    )
+)
+_STRING: Final = re.compile("|".join([_FIRST_PART + _OTHER_PARTS, *_SECRETS, _PEM]).encode())
+_AT_START: Final = re.compile("|".join(_BEGINNINGS))
+_FURTHER_ON: Final = re.compile(f"[^A-Za-z0-9](?=[{_FIRST_LETTERS}])(?:{'|'.join(_BEGINNINGS)})|-----BEGIN")
+_AFTER_LENGTH: Final = re.compile(_after("(?<=[A-Za-z0-9]{})", _BEGINNINGS).encode())
+
+# A password in the authority of a URL (RFC 3986 section 3.2.1), which ends at `/`, `?` or `#`.
+_IN_URL: Final = re.compile(r"://[^\s/?#:@\"'\\<>]*:([^\s/?#@\"'\\<>]+)@")
+_IN_ORACLE_URL: Final = re.compile(r":(?:thin|oci):[^\s/@:\"'\\]+/([^\s/@\"'\\]+)@")
+_BASIC: Final = re.compile(r"(?<![A-Za-z0-9])[Bb](?:asic|ASIC)[ +]+([A-Za-z0-9+/_-]{4,}={0,2})")
+# An assertion of SAML in XML: to its end, or as far as it goes.
+_ASSERTION: Final = re.compile(
+    r"<(?:[A-Za-z0-9]+:)?Assertion(?=\s)(?:(?!</(?:[A-Za-z0-9]+:)?Assertion>).)*+", re.DOTALL
+)
+# Vault before 1.0 took the token itself in the path.
+_IN_VAULT_PATH: Final = re.compile(r"auth/token/(?:lookup|renew|revoke|revoke-orphan)/([^\s\"'\\?&,}]+)")
+
+
+def may_begin(text: str) -> bool:
+    """Whether something in a text begins as a credential does: what most ids and texts are done with in no time."""
+    return _AT_START.match(text) is not None or _FURTHER_ON.search(text) is not None
+
+
+def in_text(text: str) -> Iterator[Found]:
+    """Every credential in a text that has a form of its own."""
+    for pattern in _KINDS:
+        for match in pattern.finditer(text):
+            if match.group(1):
+                yield Found(*match.span(), Style.DIGEST, match.group())
+    if "://" in text:
+        yield from _groups(_IN_URL, text, Style.REMOVED)
+    if "/" in text:
+        yield from _groups(_IN_ORACLE_URL, text, Style.REMOVED)
+        yield from (each for each in _groups(_IN_VAULT_PATH, text, Style.DIGEST) if ":" not in each.secret)
+    for match in _BASIC.finditer(text):
+        if _is_user_and_password(match.group(1)):
+            yield Found(*match.span(1), Style.REMOVED, match.group(1))
+    if "Assertion" in text:
+        yield from (Found(*match.span(), Style.DIGEST, match.group()) for match in _ASSERTION.finditer(text))
+
+
+def _groups(pattern: re.Pattern[str], text: str, style: Style) -> Iterator[Found]:
+    for match in pattern.finditer(text):
+        if not re.fullmatch(r"\*+|removed|sha256", match.group(1)):
+            yield Found(*match.span(1), style, match.group(1))
+
+
+def _is_user_and_password(encoded: str) -> bool:
+    """Whether this is what follows ``Basic`` (RFC 7617), and not a word."""
+    try:
+        plain = base64.b64decode(encoded.rstrip("=").translate(_TO_STANDARD) + "===")
+    except binascii.Error:
+        return False
+    return b":" in plain and plain.isascii() and plain.decode().isprintable()
+
+
+_TO_STANDARD: Final = str.maketrans("-_", "+/")
+
+
+def behind_lengths(raw: bytes) -> Iterator[Found]:
+    """Credentials in Avro behind the length of their string, whose last byte may look like a letter of theirs."""
+    for beginning in _AFTER_LENGTH.finditer(raw):
+        start = beginning.start()
+        length, at = raw[start - 1], start - 2
+        while at >= max(0, start - 3) and raw[at] >= 0x80:  # noqa: PLR2004
+            length, at = length << 7 | raw[at] & 0x7F, at - 1
+        if length & 1 == 0 and (match := _STRING.match(raw, start, start + (length >> 1))):
+            yield Found(*match.span(), Style.DIGEST, match.group().decode("latin-1"))

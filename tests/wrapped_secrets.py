@@ -1,0 +1,240 @@
+"""Credentials of many kinds, and what they come wrapped in; all made up, each of the form of a real one."""
+
+import base64
+import gzip
+import html
+import json
+import random
+import string
+import urllib.parse
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+_WORD = string.ascii_letters + string.digits
+_BASE64 = _WORD + "+/"
+_URL_SAFE = _WORD + "-_"
+
+
+class Secret(NamedTuple):
+    """A credential.
+
+    Attributes:
+        name: Under which name it stands.
+        value: What stands there.
+        needle: What of it must be found nowhere.
+    """
+
+    name: str
+    value: str
+    needle: str
+
+
+def _some(rng: random.Random, alphabet: str, size: int) -> str:
+    return "".join(rng.choices(alphabet, k=size - 2)) + rng.choice(string.ascii_letters) + rng.choice(string.digits)
+
+
+def _segment(rng: random.Random, said: dict[str, Any]) -> str:
+    said = said | {"x": _some(rng, _WORD, 12)}
+    return base64.urlsafe_b64encode(json.dumps(said).encode()).decode().rstrip("=")
+
+
+def _jws(rng: random.Random) -> str:
+    return f"{_segment(rng, {'alg': 'ES256'})}.{_segment(rng, {'jti': '1'})}.{_some(rng, _URL_SAFE, 43)}"
+
+
+def _jwe(rng: random.Random) -> str:
+    parts = (_some(rng, _URL_SAFE, size) for size in (40, 16, 60, 22))
+    return ".".join([_segment(rng, {"alg": "RSA-OAEP", "enc": "A256GCM"}), *parts])
+
+
+def _pem(rng: random.Random) -> str:
+    lines = "\n".join(_some(rng, _BASE64, 64) for _ in range(3))
+    return f"-----BEGIN EC PRIVATE KEY-----\n{lines}\n-----END EC PRIVATE KEY-----"
+
+
+def _saml(rng: random.Random) -> str:
+    said = f"<samlp:Response><saml:Assertion ID='{_some(rng, _WORD, 30)}'/></samlp:Response>"
+    return base64.b64encode(said.encode()).decode()
+
+
+def _basic(rng: random.Random) -> tuple[str, str]:
+    encoded = base64.b64encode(f"client:{_some(rng, _WORD, 20)}".encode()).decode()
+    return f"Basic {encoded}", encoded
+
+
+def _bare(name: str, alphabet: str, size: int) -> Callable[[random.Random], tuple[str, str, str]]:
+    def make(rng: random.Random) -> tuple[str, str, str]:
+        value = _some(rng, alphabet, size)
+        return name, value, value
+
+    return make
+
+
+def _prefixed(name: str, prefix: str, alphabet: str, size: int) -> Callable[[random.Random], tuple[str, str, str]]:
+    def make(rng: random.Random) -> tuple[str, str, str]:
+        value = prefix + _some(rng, alphabet, size)
+        return name, value, value
+
+    return make
+
+
+def _of(name: str, make: Callable[[random.Random], str]) -> Callable[[random.Random], tuple[str, str, str]]:
+    def made(rng: random.Random) -> tuple[str, str, str]:
+        value = make(rng)
+        return name, value, value
+
+    return made
+
+
+def _url(rng: random.Random) -> tuple[str, str, str]:
+    password = _some(rng, _WORD, 16)
+    return "dsn", f"postgresql://app:{password}@db.example:5432/prod", password
+
+
+# With a form of their own: found under any name.
+SHAPED: dict[str, Callable[[random.Random], tuple[str, str, str]]] = {
+    "a signed token": _of("it", _jws),
+    "an encrypted token": _of("it", _jwe),
+    "a private key": _of("it", _pem),
+    "a session token of AWS": _prefixed("it", "IQoJb3JpZ2luX2VjE", _BASE64, 300),
+    "an older session token of AWS": _prefixed("it", "FwoGZXIvYXdzE", _BASE64, 300),
+    "a token of Vault": _prefixed("it", "hvs.CAES", _URL_SAFE, 60),
+    "a token of GitHub": _prefixed("it", "ghp_", _WORD, 36),
+    "a token of Slack": _prefixed("it", "xoxb-123456789012-", _WORD, 24),
+    "a key of OpenAI": _prefixed("it", "sk-proj-", _WORD, 48),
+    "a key of Stripe": _prefixed("it", "sk_live_", _WORD, 24),
+    "a key of Google": _prefixed("it", "AIza", _WORD, 35),
+    "a URL with a password": _url,
+    "a Bearer header": _of("it", lambda rng: f"Bearer {_some(rng, _URL_SAFE, 40)}"),
+    "a Basic header": lambda rng: ("it", *_basic(rng)),
+}
+# Found by their name.
+NAMED: dict[str, Callable[[random.Random], tuple[str, str, str]]] = {
+    "a secret access key": _bare("secretAccessKey", _BASE64, 40),
+    "a session token under its name": _bare("sessionToken", _BASE64, 120),
+    "a header of AWS": _bare("X-Amz-Security-Token", _BASE64, 120),
+    "a password": _bare("password", _WORD, 10),
+    "a password in an environment": _bare("DB_PASSWORD", _WORD + "!.", 14),
+    "a refresh token": _bare("refresh_token", _URL_SAFE, 44),
+    "an access token": _bare("access_token", _URL_SAFE, 44),
+    "an API key": _bare("apiKey", _WORD, 32),
+    "a client secret": _bare("clientSecret", _URL_SAFE + "~.", 40),
+    "a SAML response": _of("SAMLResponse", _saml),
+    "a passphrase": _bare("passphrase", _WORD, 18),
+    "a secret id of Vault": _bare("secret_id", "0123456789abcdef-", 36),
+    "an Authorization header": lambda rng: ("Authorization", *_basic(rng)),
+    "a cookie": _bare("Cookie", _URL_SAFE, 32),
+}
+KINDS = SHAPED | NAMED
+
+
+def secret(kind: str, rng: random.Random) -> Secret:
+    """A credential of a kind that nothing else is equal to."""
+    return Secret(*KINDS[kind](rng))
+
+
+# Wrappings
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value)
+
+
+def _around(found: Secret) -> dict[str, Any]:
+    return {"user": "alice", found.name: found.value, "ok": True}
+
+
+def _spelled(text: str) -> str:
+    return "".join(f"\\u{ord(each):04x}" for each in text)
+
+
+def _own(**more: Any) -> bytes:
+    event = {
+        "type": "decision.made",
+        "event_id": "e1",
+        "source": "urn:test",
+        "occurred_at": "2026-11-02T08:00:00Z",
+        "decision": "d1",
+        "permitted": True,
+        "operation": "read",
+    }
+    return _dumps(event | more).encode()
+
+
+def _line(found: Secret) -> str:
+    return f"{found.name}={found.value}".replace("\n", "\\n")
+
+
+def _column(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+WRAPPINGS: dict[str, Callable[[Secret], bytes]] = {
+    "JSON": lambda it: _dumps(_around(it)).encode(),
+    "JSON, deep": lambda it: _dumps([{"a": [{"b": _around(it)}]}]).encode(),
+    "JSON in a string": lambda it: _dumps({"message": _dumps(_around(it))}).encode(),
+    "JSON in a string in a string in a string": lambda it: _dumps(
+        {"a": _dumps({"b": _dumps({"c": _dumps(_around(it))})})}
+    ).encode(),
+    "JSON, all escaped": lambda it: f'{{"{_spelled(it.name)}":"{_spelled(it.value)}"}}'.encode(),
+    "JSON, cut off": lambda it: _dumps({"user": "alice", it.name: it.value})[:-2].encode(),
+    "JSON behind a time": lambda it: b"2026-11-02T08:00:00Z app[7]: " + _dumps(_around(it)).encode(),
+    "a list under the name": lambda it: _dumps({"user": "alice", it.name: [it.value]}).encode(),
+    "a label and a value": lambda it: _dumps({"env": [{"name": it.name, "value": it.value}]}).encode(),
+    "a pair": lambda it: _dumps({"headers": [["host", "h"], [it.name, it.value]]}).encode(),
+    "the words of a command": lambda it: _dumps({"argv": ["run", f"--{it.name}", it.value]}).encode(),
+    "a line of key=value": lambda it: f"level=info user=alice {_line(it)} status=200".encode(),
+    "key=value, quoted": lambda it: f"user=alice {it.name}={_dumps(it.value)} status=200".encode(),
+    "key=value in JSON": lambda it: _dumps({"message": f"user=alice {_line(it)} done"}).encode(),
+    "a header line": lambda it: f"{it.name}: {it.value}".replace("\n", "\\n").encode(),
+    "JSON in a column": lambda it: f"2026-11-02,{_column(_dumps(_around(it)))},200".encode(),
+    "a form": lambda it: urllib.parse.urlencode({"user": "alice", it.name: it.value, "ok": "1"}).encode(),
+    "a URL": lambda it: f"GET /cb?{urllib.parse.urlencode({it.name: it.value})}&state=1 HTTP/1.1".encode(),
+    "JSON, percent-encoded": lambda it: f"/?q={urllib.parse.quote(_dumps(_around(it)))}".encode(),
+    "JSON in HTML": lambda it: f"<pre>{html.escape(_dumps(_around(it)))}</pre>".encode(),
+    "an element of XML": lambda it: f"<c><u>alice</u><{it.name}>{it.value}</{it.name}></c>".replace("\n", "").encode(),
+    "base64": lambda it: base64.b64encode(_dumps(_around(it)).encode()),
+    "base64 in JSON": lambda it: _dumps({"data": base64.b64encode(_dumps(_around(it)).encode()).decode()}).encode(),
+    "base64 for URLs, in a form": lambda it: b"d=" + base64.urlsafe_b64encode(_dumps(_around(it)).encode()),
+    "base64 of base64": lambda it: base64.b64encode(base64.b64encode(_dumps(_around(it)).encode())),
+    "gzip": lambda it: gzip.compress(_dumps(_around(it)).encode(), mtime=0),
+    "gzip in base64 in JSON": lambda it: _dumps(
+        {"data": base64.b64encode(gzip.compress(_dumps(_around(it)).encode(), mtime=0)).decode()}
+    ).encode(),
+    "UTF-16": lambda it: _dumps(_around(it)).encode("utf-16"),
+    "no UTF-8": lambda it: b"\xff\xfe\x80 " + _dumps(_around(it)).encode(),
+    "a context of ours": lambda it: _own(context={it.name: it.value}),
+    "an unknown field of ours": lambda it: _own(**{it.name: it.value}),
+    "a text of ours": lambda it: _own(reasons=[_line(it)]),
+    "JSON in a text of ours": lambda it: _own(reasons=["seen " + _dumps(_around(it))]),
+    "an id of ours": lambda it: _own(
+        resource={"id": f"https://x.example/?{urllib.parse.urlencode({it.name: it.value})}"}
+    ),
+}
+"""A record of one line each, but for gzip and UTF-16."""
+ONE_LINE = tuple(name for name in WRAPPINGS if name not in {"gzip", "UTF-16", "no UTF-8"})
+
+
+def traces(needle: str) -> Iterator[bytes]:
+    """What may not be found of a credential: itself, a part of it, and each in another spelling."""
+    whole = needle.encode()
+    parts = {whole}
+    if len(whole) >= _CUT:
+        middle = len(whole) // 2
+        parts |= {whole[:_PART], whole[middle - _PART // 2 :][:_PART], whole[-_PART:]}
+        if whole.startswith(b"-----BEGIN"):  # what every key begins and ends with is no secret
+            parts = {whole, whole[60:80], whole[middle:][:_PART]}
+    for part in parts:
+        yield part
+        yield json.dumps(part.decode())[1:-1].encode()
+        yield _spelled(part.decode()).encode()
+        yield urllib.parse.quote(part.decode(), safe="").encode()
+        yield part.decode().encode("utf-16-le")
+        yield part.hex().encode()
+    for before in range(3):  # of base64 what stands behind so many other bytes, without the ends that they share
+        encoded = base64.b64encode(b"\0" * before + whole).rstrip(b"=")
+        yield encoded[4 if before else 0 : -2]
+        yield encoded[4 if before else 0 : -2].translate(bytes.maketrans(b"+/", b"-_"))
+
+
+_CUT, _PART = 20, 14
