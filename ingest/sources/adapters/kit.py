@@ -41,7 +41,8 @@ record is accounted for later: by ``also_skipped`` of a later record, or by ``se
    twice is a duplicate, and a restart repeats nothing. What needs a default if the other record never comes
    belongs in ``settle``, which is called at the end of each batch and of each ``ingest``.
 2. *Claim what the record says, and nothing else.* A token that is used is not thereby issued: it is a gap. A party
-   that only the application names is stated by the action alone, never by a grant.
+   that only the application names is stated by its action; a grant between such parties needs a source of
+   its own, so that the trust file decides what it may say (docs/adr/0040).
 3. *Ids*: ``source.id(...)`` and ``source.principal(...)`` where the log names no issuer, so that two clusters stay
    apart; ``<issuer>#<id>`` where it does, or where the settings give one (``source.issuer``). Native ids stay as
    logged: the identity map joins them to people.
