@@ -357,7 +357,7 @@ def test_a_registration_follows_from_the_id_and_the_moment_alone():
     back = IdentityMap(rules, source, Memory()).registrations(reversed(events))
 
     assert forth == back
-    assert [("vault-eu:entity:zoe", ["human:zoe"], "human")] == [
+    assert [("human:zoe", ["vault-eu:entity:zoe"], "human")] == [
         (one["principal"], one["aliases"], one["kind"]) for one in forth
     ]
 

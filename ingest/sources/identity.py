@@ -157,9 +157,9 @@ class IdentityMap:
                 "principal.registered",
                 f"identity/{digest}/{at}",
                 at,
-                principal=native,
+                principal=known,  # what the log itself says of the native id stays as it is
                 kind=kind,
-                aliases=[known] if known != native else [],
+                aliases=[native] if known != native else [],
             )
         ]
 

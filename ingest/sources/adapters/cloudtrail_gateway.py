@@ -5,7 +5,7 @@ from typing import Any, Final
 from ingest.sources.adapters.kit import Document, Source, member, stated, text
 from ingest.sources.adapters.parties import bearer_of
 
-_REFUSED: Final = frozenset({401, 403})
+_REFUSED: Final = (401, 403)
 _FAILED_FROM: Final = 400
 
 

@@ -76,7 +76,8 @@ def without_path(arn: str) -> str:
 def user_arn(value: dict[str, Any], name: str) -> str | None:
     """The ARN, without a path, of a user whom an event names within its account."""
     account = account_of(value)
-    partition = (text(value, "userIdentity", "arn") or "arn:aws").split(":")[1]
+    _, _, rest = (text(value, "userIdentity", "arn") or "arn:aws:").partition(":")
+    partition = rest.partition(":")[0] or "aws"
     return f"arn:{partition}:iam::{account}:user/{name}" if account is not None else None
 
 

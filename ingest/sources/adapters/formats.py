@@ -4,7 +4,7 @@ import io
 import re
 from typing import Any, Final
 
-from ingest.sources.adapters import cerbos, cloudtrail, keycloak, mcp, opa, otlp, vault
+from ingest.sources.adapters import cerbos, cloudtrail, gcp, keycloak, kubernetes, mcp, opa, otlp, vault
 from ingest.sources.adapters.kit import Format, member
 from ingest.sources.adapters.raw_records import read_records
 from ingest.sources.adapters.unwrapping import unwrapped
@@ -12,7 +12,9 @@ from ingest.sources.adapters.unwrapping import unwrapped
 _ADAPTERS: Final = (
     vault.FORMAT,
     cloudtrail.FORMAT,
+    kubernetes.FORMAT,
     keycloak.FORMAT,
+    gcp.FORMAT,
     cerbos.FORMAT,
     opa.FORMAT,
     otlp.FORMAT,

@@ -1,0 +1,110 @@
+"""Kubernetes: who an audit record names, and by which credential. Pure."""
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from ingest.sources.adapters.kit import Document, Memory, Record, Source, member, moment, required, text
+
+_CREDENTIAL: Final = "authentication.kubernetes.io/credential-id"
+_POD: Final = "authentication.kubernetes.io/pod-name"
+_ACCOUNT: Final = "system:serviceaccount:"
+_JTI: Final = "JTI="
+_CERTIFICATE: Final = "X509SHA256="
+_ANONYMOUS: Final = "system:anonymous"
+
+
+class Call(NamedTuple):
+    """A record of a finished call, with what everything else is made of.
+
+    Attributes:
+        value: The record.
+        source: Whose log it is.
+        id: The audit id: all records of a call have it.
+        time: When the answer was complete.
+    """
+
+    value: dict[str, Any]
+    source: Source
+    id: str
+    time: str
+
+    @property
+    def user(self) -> str | None:
+        """Who authenticated."""
+        return user_id(self.source, text(self.value, "user", "username"))
+
+    @property
+    def impersonated(self) -> str | None:
+        """As whom the call was made instead."""
+        return user_id(self.source, text(self.value, "impersonatedUser", "username"))
+
+    @property
+    def token(self) -> str | None:
+        """The token that the call carried, by the id that its issuer gave it."""
+        return token_id(self.source, _extra(self.value, _CREDENTIAL))
+
+    @property
+    def certificate(self) -> str | None:
+        """The SHA-256 of the certificate that the call came with."""
+        found = _extra(self.value, _CREDENTIAL) or ""
+        return found.removeprefix(_CERTIFICATE) if found.startswith(_CERTIFICATE) else None
+
+    @property
+    def pod(self) -> str | None:
+        """The pod that the token is bound to."""
+        account, name = text(self.value, "user", "username") or "", _extra(self.value, _POD)
+        namespace = account.removeprefix(_ACCOUNT).partition(":")[0] if account.startswith(_ACCOUNT) else None
+        return pod_id(self.source, namespace, name)
+
+    @property
+    def target(self) -> tuple[str | None, str | None, str | None]:
+        """What the call is about: resource with its subresource, namespace, name."""
+        about = self.value.get("objectRef")
+        named, part = text(about, "resource"), text(about, "subresource")
+        return f"{named}/{part}" if named and part else named, text(about, "namespace"), text(about, "name")
+
+
+def call_of(record: Record, source: Source) -> Call:
+    """Read a record.
+
+    Raises:
+        BadRecordError: It lacks what every record has.
+    """
+    value = record.value
+    time = moment(value, "stageTimestamp" if text(value, "stageTimestamp") else "requestReceivedTimestamp")
+    return Call(value, source, required(value, "auditID"), time)
+
+
+def user_id(source: Source, name: str | None) -> str | None:
+    """The id of a user: within the issuer, as the subject of a service account's token is."""
+    return None if name is None or name == _ANONYMOUS else source.issued(name)
+
+
+def account_id(source: Source, namespace: str, name: str) -> str:
+    """The id of a service account: the subject of its tokens."""
+    return source.issued(f"{_ACCOUNT}{namespace}:{name}")
+
+
+def token_id(source: Source, credential: str | None) -> str | None:
+    """The id of a token, from the credential id in which the server writes it down."""
+    return source.issued(credential.removeprefix(_JTI)) if credential and credential.startswith(_JTI) else None
+
+
+def pod_id(source: Source, namespace: str | None, name: str | None) -> str | None:
+    """The id of a pod, which is the workload that a token is bound to."""
+    return source.principal("pod", f"{namespace}/{name}") if namespace and name else None
+
+
+def registered(call: Call, memory: Memory) -> Iterator[Document]:
+    """The service accounts and components of the cluster that a record names: the log says what they are."""
+    for part in ("user", "impersonatedUser"):
+        name = text(call.value, part, "username") or ""
+        if name.startswith("system:") and name != _ANONYMOUS and memory.is_new("registered", name):
+            principal, shown = call.source.issued(name), name.removeprefix(_ACCOUNT).removeprefix("system:")
+            fields = {"principal": principal, "kind": "service", "display_name": shown.replace(":", "/")}
+            yield call.source.event("principal.registered", f"{call.id}/{part}", call.time, **fields)
+
+
+def _extra(value: dict[str, Any], name: str) -> str | None:
+    found = member(value, "user", "extra", name)
+    return next((item for item in found if isinstance(item, str)), None) if isinstance(found, list) else None
