@@ -1013,10 +1013,11 @@ def receipt(
     for kind, id_ in alone["named"]:
         if kind not in ("token", "delegation"):
             continue
-        state, because = state_of_element(alone, (kind, id_), at)
-        if because is None:
+        ended = ended_by(alone, (kind, id_), at)
+        if ended is None:
             continue
-        order = chosen(alone, (kind, id_), at)
+        state, order = ended
+        path = path_down(alone, order, (kind, id_))
         grant = alone["elements"].get((kind, id_), {"names": set(), "expires_at": None, "issued": -1})
         lines.append(
             {
@@ -1025,14 +1026,38 @@ def receipt(
                 "state": state,
                 "revocation": revocation,
                 "effective_at": order["effective_at"],
-                "path": because["path"],
+                "path": path,
                 "principals": sorted(named for space, named in grant["names"] if space == "principal"),
                 "expires_at": grant["expires_at"],
                 "born_dead": grant["issued"] >= order["effective_at"],
-                "recorded_at": proven_at(facts, order, because["path"]),
+                "recorded_at": proven_at(facts, order, path),
             }
         )
     return sorted(lines, key=lambda line: (line["id"], line["kind"]))
+
+
+def status_list(
+    records: list[dict],
+    uri: str,
+    at: int,
+    known_at: int | None = None,
+    trust: dict | None = None,
+) -> dict[int, set[str]]:
+    """The states of the tokens that are said to stand at each place of a status list.
+
+    Source:
+        Section 3: "places in status lists are the **union** of all that is claimed". Section 7: "A token with
+        ``status_list`` stands in the list that we serve at that ``uri`` (``VALID``, ``INVALID`` for revoked and
+        cascaded, ``SUSPENDED``)."
+    """
+    view = view_of(visible(records, known_at, trust))
+    places: dict[int, set[str]] = {}
+    for element, grant in view["elements"].items():
+        stated_places = [fact["event"]["status_list"] for fact in grant["facts"] if "status_list" in fact["event"]]
+        for place in stated_places:
+            if place["uri"] == uri:
+                places.setdefault(place["idx"], set()).add(state_of_element(view, element, at)[0])
+    return places
 
 
 def orders_called(facts: list[Fact], revocation: str) -> list[Fact]:
@@ -1041,13 +1066,65 @@ def orders_called(facts: list[Fact], revocation: str) -> list[Fact]:
     return [fact for fact in orders if fact["event"]["revocation"] == revocation]
 
 
-def chosen(view: View, element: Element, at: int) -> dict:
-    """The order that a state is because of, as ``state_of_element`` picks it."""
-    counting = [order for order in view["orders"] if counts(view, order, element, at)]
-    modes = {order["mode"] for order in counting}
-    mode = "revoke" if "revoke" in modes else "suspend"
-    orders = [order for order in counting if order["mode"] == mode]
-    return min(orders, key=lambda order: (order["target"] != element, order["rank"]))
+def known_when_ordered(view: View, order: dict, element: Element) -> list[Fact]:
+    """The facts about an element that were recorded when an order was; of what came later the first.
+
+    Source:
+        ADR 0031: what nobody had stated of an element when an order was recorded counts as unstated for that order. Of
+        an element that an order was aimed at before anybody had named it nothing was stated.
+    """
+    facts = view["elements"].get(element, {"facts": []})["facts"]
+    ordered_at = order["fact"]["recorded_at"]
+    known = [fact for fact in facts if fact["recorded_at"] <= ordered_at]
+    if known or order["target"] == element or not facts:
+        return known
+    first = min(fact["recorded_at"] for fact in facts)
+    return [fact for fact in facts if fact["recorded_at"] == first]
+
+
+def end_for(view: View, orders: list[dict], element: Element) -> int | None:
+    """When an element is over by itself, as it counts for what is enforced of some orders; None: never.
+
+    Source:
+        Section 3: "``expires_at`` is the latest stated"; ADR 0031.
+    """
+    for order in orders:
+        if not any("expires_at" in fact["event"] for fact in known_when_ordered(view, order, element)):
+            return None
+    return view["elements"][element]["expires_at"]
+
+
+def ending(view: View, element: Element, at: int) -> list[dict]:
+    """The orders that count for an element in receipts, verdicts and deliveries.
+
+    Source:
+        Section 4: "An order *counts* if it is in force at ``at``, kills the element […], and took effect before the
+        element's ``expires_at``"; ADR 0031.
+    """
+    found = []
+    for order in view["orders"]:
+        if in_force(order, at) and kills(view, order, element):
+            end = end_for(view, [order], element)
+            if end is None or order["effective_at"] < end:
+                found.append(order)
+    return found
+
+
+def ended_by(view: View, element: Element, at: int) -> tuple[str, dict] | None:
+    """What orders make of an element, and the one that it is because of; None: nothing.
+
+    Source:
+        Section 4, the states 1, 2 and 4 with their ``because``; a suspension of what has ended by itself is over.
+    """
+    orders = ending(view, element, at)
+    revoking = [order for order in orders if order["mode"] == "revoke"]
+    end = end_for(view, orders, element) if orders else None
+    if not orders or (not revoking and end is not None and end <= at):
+        return None
+    order = min(revoking or orders, key=lambda order: (order["target"] != element, order["rank"]))
+    if order["mode"] == "suspend":
+        return "suspended", order
+    return ("revoked" if order["target"] == element else "cascaded"), order
 
 
 def proven_at(facts: list[Fact], order: dict, path: list[str]) -> int:
@@ -1102,20 +1179,17 @@ def closure(
         used |= {action for action, _, late in uses if late}
         tainted |= {action for action, _, late in uses if not late}
         last = max((moment for _, moment, late in uses if late), default=None)
-        expires_at = line["expires_at"]
+        ordering = [order for order in ending(view, element, at) if order["revocation"] == revocation]
+        expires_at = end_for(view, ordering, element)
         over = expires_at is not None and expires_at <= at and (last is None or last < expires_at)
-        ending = [
-            order for order in view["orders"] if order["revocation"] == revocation and counts(view, order, element, at)
-        ]
-        covering = [
-            name
-            for name in registered
-            if any(
-                covers(view, registration, element)
-                for order in ending
-                for registration in in_force_since(facts, name, order["fact"])
-            )
-        ]
+        then = min((known_when_ordered(view, order, element) for order in ordering), key=len)
+        known = view["elements"].get(element, {"facts": []})["facts"]
+        covering, uncovered = set(), False
+        for order in ordering:
+            counting = [(name, said) for name in registered for said in in_force_since(facts, name, order["fact"])]
+            covering_then = {name for name, registration in counting if covers(registration, element, then)}
+            covering |= covering_then | {name for name, said in counting if covers(said, element, known)}
+            uncovered = uncovered or not covering_then
         still_open = set()
         for name in covering:
             outcome, said_at = word_of(facts, revocation, name, element, at, delivered or {})
@@ -1129,7 +1203,7 @@ def closure(
             if not over:
                 tally["pending"] += outcome != "rejected"
                 still_open.add((*element, name))
-        if not covering and not over:
+        if uncovered and not over:
             still_open.add((*element, None))
         if still_open:
             reopened |= {action for action, _, late in uses if late}
@@ -1181,22 +1255,22 @@ def in_force_since(facts: list[Fact], receiver: str, order: Fact) -> list[dict]:
     return counting
 
 
-def covers(view: View, receiver: dict, element: Element) -> bool:
-    """Whether a receiver covers an element.
+def covers(receiver: dict, element: Element, facts: list[Fact]) -> bool:
+    """Whether a receiver covers an element, by some of the facts that grant it.
 
     Source:
         Section 7: "A receiver covers a token by its issuer (the id up to the first ``#``; without one only receivers
         with empty ``issuers`` cover it), by an audience that they share (a token that states none is covered), and
-        by kind." Section 3: "what it covers; empty: all".
+        by kind." Section 3: "what it covers; empty: all"; "audiences […] are the **union** of all that is claimed".
     """
     kind, id_ = element
     issuers, audiences, kinds = (receiver.get(field, []) for field in ("issuers", "audiences", "kinds"))
-    stated_audience = stated(view["elements"].get(element, {"facts": []})["facts"], "audience")[0] or []
+    stated_audience = {audience for fact in facts for audience in fact["event"].get("audience", [])}
     if kinds and kind not in kinds:
         return False
     if issuers and ("#" not in id_ or id_.split("#")[0] not in issuers):
         return False
-    return not audiences or not stated_audience or bool(set(audiences) & set(stated_audience))
+    return not audiences or not stated_audience or bool(set(audiences) & stated_audience)
 
 
 def word_of(
@@ -1229,22 +1303,34 @@ def word_of(
 
 
 def uses_of(view: View, facts: list[Fact], revocation: str, element: Element, at: int) -> list[tuple[str, int, bool]]:
-    """The successes under an element that the orders of an id had ended, and whether one of these was in force."""
+    """The successes under an element that the orders of an id had ended, and whether one of these was in force.
+
+    Source:
+        Section 7: "A success under a dead element at or after ``in_force_at`` […]; one between ``effective_at`` and
+        then is ``tainted-use``". ADR 0031: what the facts about an action say together counts, and what each says by
+        itself, and so with the facts about its decision. Of several the latest counts, first of all those in force.
+    """
     found = []
     for action in {fact["event"]["action"] for fact in facts if fact["event"]["type"] == "action.performed"}:
-        told = told_of(view, "action", action)
-        moment = min(micros(fact["event"]["occurred_at"]) for fact in told)
-        if authority_of(view, action) != element or stated(told, "outcome")[0] != "succeeded" or moment > at:
-            continue
-        dead_by = [
-            order
-            for order in view["orders"]
-            if order["revocation"] == revocation
-            and counts(view, order, element, moment)
-            and counts(view, order, element, at)
-        ]
-        if dead_by:
-            recorded = {tuple(fact["order"]): fact for fact in facts}
-            known = [in_force_from(recorded[tuple(order["rank"][2:])]) for order in dead_by]
-            found.append((action, moment, min(known) <= moment))
+        told, uses = told_of(view, "action", action), []
+        for said in [told, *([fact] for fact in told)]:
+            decided = told_of(view, "decision", stated(said, "decision")[0])
+            moment = min(micros(fact["event"]["occurred_at"]) for fact in said)
+            for decision in [decided, *([fact] for fact in decided)]:
+                named = [(kind, stated(part, kind)[0]) for part in (said, decision) for kind in ("token", "delegation")]
+                named = [(kind, id_) for kind, id_ in named if id_ is not None]
+                authority = next(iter([key for key in named if key in view["elements"]] or named), None)
+                if authority != element or stated(said, "outcome")[0] != "succeeded" or moment > at:
+                    continue
+                dead_by = [
+                    order
+                    for order in ending(view, element, at)
+                    if order["revocation"] == revocation and in_force(order, moment)
+                ]
+                if dead_by:
+                    known = min(in_force_from(order["fact"]) for order in dead_by)
+                    uses.append((known <= moment, moment))
+        if uses:
+            late, moment = max(uses)
+            found.append((action, moment, late))
     return found

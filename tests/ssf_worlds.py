@@ -92,7 +92,7 @@ class World:
     def rows(self) -> list[tuple[str, int]]:
         """What there is to tell: key and version, in order."""
         found = outbox.rows(self.store, after=0, limit=1_000_000)
-        return [(change.key, change.version.number) for _, change in found]
+        return [(change.key, change.version.number) for _, change, _ in found]
 
     def client(self, name: str) -> "Client":
         return Client(self.issuer, name)

@@ -12,6 +12,7 @@ from lineage.core.authority.world import World
 from lineage.core.model.events import (
     ActionPerformed,
     Body,
+    DecisionMade,
     Event,
     Fact,
     ReceiverRegistered,
@@ -481,3 +482,128 @@ def test_a_registration_narrows_by_every_value_that_it_leaves_out(before: Any, a
     An empty list covers all, so that stating anything is less.
     """
     assert expected == narrowed(ReceiverRegistered("urn:r", **before), ReceiverRegistered("urn:r", **after))
+
+
+@pytest.mark.parametrize("moments", [(0, LATER), (0, 0), (LATER, LATER), (10**15, LATER)])
+def test_no_other_sighting_takes_an_audience_away(moments: tuple[int, int]):
+    """
+    Dated before what was known, or after it: who covered the token still does, and who shares the new audience as well.
+    """
+    facts = [issued("idp#t1", 10, audience=("api",)), ordered(), registered(GATEWAY, audiences=("api",))]
+    facts += [registered(MAIL, audiences=("zz",)), said(MAIL, LATER)]
+    before = verdict(*facts)
+    found = verdict(*facts, fact(TokenIssued("idp#t1", "human:alice", audience=("zz",)), *moments))
+
+    assert [("token:idp#t1", GATEWAY, "pending")] == opened(before) == opened(found)
+    assert [1, 1] == [tally.covers for tally in found.receivers]
+    known = World([*facts, fact(TokenIssued("idp#t1", "human:alice", audience=("zz",)), *moments)], known_at=LATER)
+    assert opened(found) == opened(closure_of(known, "r1", LATEST, {}))
+
+
+# What is stated afterwards (ADR 0031)
+
+
+def again(token: str, occurred_at: int = 0, **said: Any) -> Fact:
+    """Another sighting of a token, recorded when all else was."""
+    return fact(TokenIssued(token, "human:alice", **said), occurred_at, LATEST, named="again")
+
+
+ENFORCED = [ordered(), registered(GATEWAY, audiences=("a",)), registered(MAIL, audiences=("b",)), said(MAIL, LATER)]
+
+
+def test_a_first_audience_that_is_stated_afterwards_takes_no_receiver_away():
+    """
+    Without one every receiver covers a token; what is stated when the order was recorded already is another matter.
+    """
+    found = verdict(issued("idp#t1"), *ENFORCED, again("idp#t1", audience=("b",)))
+    known = verdict(issued("idp#t1"), again("idp#t1", audience=("b",))._replace(recorded_at=ORDERED), *ENFORCED)
+
+    assert [("token:idp#t1", GATEWAY, "pending")] == opened(found)
+    assert Verdict.CLOSED is known.verdict
+
+
+def test_an_audience_that_is_stated_afterwards_covers_nothing_that_was_uncovered():
+    """
+    Who shares it has to enforce the end as well, and nobody covers what the token was known to be for.
+    """
+    found = verdict(issued("idp#t1", audience=("c",)), *ENFORCED, again("idp#t1", audience=("b",)))
+
+    assert (Verdict.UNKNOWN, [("token:idp#t1", None, "uncovered")]) == (found.verdict, opened(found))
+    assert 1 == found.receivers[1].enforced
+
+
+@pytest.mark.parametrize("expires_at", [500, ORDERED, LATER])
+def test_a_first_end_that_is_stated_afterwards_ends_nothing(expires_at: int):
+    """
+    Whether before the order or after it: the token was not known to be over by itself when it was ordered dead.
+    """
+    facts = [issued("idp#t1"), ordered(), registered(GATEWAY)]
+    late, known = again("idp#t1", expires_at=expires_at), again("idp#t1", expires_at=expires_at)
+    found = verdict(*facts, late)
+
+    assert (1, [("token:idp#t1", GATEWAY, "pending")]) == (found.elements, opened(found))
+    assert Verdict.CLOSED is verdict(*facts, known._replace(recorded_at=ORDERED)).verdict
+
+
+def test_an_end_that_was_known_may_be_renewed():
+    """
+    The latest stated counts, whenever that came.
+    """
+    facts = [issued("idp#t1", expires_at=LATER), ordered(), registered(GATEWAY), again("idp#t1", expires_at=8_000)]
+
+    assert (Verdict.PARTIAL, Verdict.CLOSED) == (verdict(*facts, at=7_999).verdict, verdict(*facts, at=8_000).verdict)
+
+
+def test_nothing_was_stated_of_what_was_ordered_dead_unseen():
+    """
+    A token that leaked before anybody saw it: what its issuer says afterwards closes nothing.
+    """
+    facts = [*ENFORCED, again("idp#t1", audience=("b",), expires_at=500)]
+
+    assert [("token:idp#t1", GATEWAY, "pending")] == opened(verdict(*facts))
+
+
+def test_what_became_known_later_counts_as_it_was_known_first():
+    """
+    A child that is born dead is for whom its first fact says.
+    """
+    root = issued("idp#t1", audience=("a",))
+    child = TokenIssued(
+        "idp#t2", "human:alice", derived_from=(("idp#t1", "subject"),), audience=("b",), expires_at=4_000
+    )
+    found = verdict(root, *ENFORCED, fact(child, 3_000), at=3_500)
+
+    assert [("token:idp#t1", GATEWAY, "pending"), ("token:idp#t2", MAIL, "pending")] == opened(found)
+    assert [("token:idp#t1", GATEWAY, "pending")] == opened(verdict(root, *ENFORCED, fact(child, 3_000)))
+
+
+@pytest.mark.parametrize(
+    "contradiction",
+    [
+        ActionPerformed("a1", "mail.send", "denied", token="idp#t1"),
+        ActionPerformed("a1", "mail.send", "succeeded", token="idp#other"),
+        ActionPerformed("a1", "mail.send", "failed"),
+    ],
+)
+@pytest.mark.parametrize("occurred_at", [0, 3_000, 10**15])
+def test_no_other_fact_takes_a_late_use_back(contradiction: ActionPerformed, occurred_at: int):
+    """
+    That it failed, was done with another token, or was done before the order: it reopens the verdict all the same.
+    """
+    facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000)]
+    found = verdict(*facts, fact(contradiction, occurred_at, LATEST))
+
+    assert (Verdict.PARTIAL, ("a1",)) == (found.verdict, found.reopened_by)
+
+
+def test_no_other_fact_about_a_decision_takes_a_late_use_back():
+    """
+    An action that names its decision alone was done with the token that any fact says of that.
+    """
+    decided = DecisionMade("q1", True, "mail.send", token="idp#t1")
+    use = ActionPerformed("a1", "mail.send", "succeeded", decision="q1")
+    facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), fact(decided, 2_900), fact(use, 3_000)]
+    found = verdict(*facts, fact(decided._replace(token="idp#other"), 0, LATEST))
+
+    assert (Verdict.PARTIAL, ("a1",)) == (verdict(*facts).verdict, verdict(*facts).reopened_by)
+    assert (Verdict.PARTIAL, ("a1",)) == (found.verdict, found.reopened_by)

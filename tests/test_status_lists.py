@@ -4,7 +4,7 @@ import json
 import os
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,6 @@ from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage.core.authority.rule import State, judge
 from lineage.core.authority.world import World
 from lineage.core.model.errors import DelegraphError
 from lineage.core.model.events import Event, Fact, RevocationOrdered, StatusList, Target, TokenIssued
@@ -25,7 +24,7 @@ from lineage.deliver.http.problems import problem_of
 from lineage.deliver.http.signing_keys import Keys, load_keys
 from lineage.deliver.token_status.authority_replica import Current
 from lineage.deliver.token_status.status_lists import LIFE_SECONDS, MEDIA_TYPE, StatusLists, router
-from tests import compare, worlds
+from tests import compare, model, worlds
 from tests.asgi import Asking
 from tests.kafka_worlds import opened
 from tests.test_cli import Desk, day, derived, lifted, ordered, token
@@ -95,38 +94,52 @@ def test_what_does_not_fit_is_refused(statuses: dict[int, int], bits: int):
 
 @settings(max_examples=100)
 @given(st.integers(0, 2**32))
-def test_a_list_says_what_the_rule_says(seed: int):
-    """In any world, at any instant: INVALID is revoked or cascaded, SUSPENDED is that, and all else is VALID."""
+def test_a_list_says_what_the_model_says(seed: int):
+    """
+    In any world, at any instant and known at any other: each place that any fact states shows the worst of its
+    tokens. INVALID is revoked or cascaded, SUSPENDED is that, and all else is VALID.
+    """
     rng = random.Random(seed)
-    facts = compare.facts_of(worlds.world(rng))
-    tokens = sorted({fact.event.body.token for fact in facts if isinstance(fact.event.body, TokenIssued)})
-    listed = [_standing(fact, tokens) for fact in facts]
-    world, at = World(listed), rng.choice(worlds.grid)
-    found = statuses_of(world, URI, at)
-    states = {place: judge(world, f"token:{id_}", at).state for place, id_ in enumerate(tokens)}
-    expected = {place: INVALID for place, state in states.items() if state in (State.REVOKED, State.CASCADED)}
-    expected |= {place: SUSPENDED for place, state in states.items() if state is State.SUSPENDED}
+    records = worlds.world(rng)
+    for record in records:
+        if record["event"]["type"] == "token.issued" and rng.random() < 0.7:
+            record["event"]["status_list"] = {"uri": rng.choice([URI, f"{BASE}/2"]), "idx": rng.randint(0, 5)}
+    at, known_at = rng.choice(worlds.grid), rng.choice([None, None, *worlds.grid])
+    facts = compare.facts_of(records)
+    rng.shuffle(facts)
+    found = statuses_of(World(facts, known_at=known_at), URI, at)
+    states = model.status_list(records, URI, at, known_at)
+    worst = {
+        place: INVALID if said & {"revoked", "cascaded"} else SUSPENDED if "suspended" in said else VALID
+        for place, said in states.items()
+    }
 
-    assert (found is None) == (not tokens)
-    if found is not None:  # of a suspended token that has expired its own end says more, and the list may say either
-        said = {place: int(status) for place, status in found.said.items() if states[place] is not State.EXPIRED}
-        assert (expected, CAPACITY) == (said, found.size)
+    assert (found is None) == (not states)
+    if found is not None:  # what has ended by itself says so itself, and the list may say what was ordered besides
+        certain = {place for place, said in states.items() if "expired" not in said}
+        assert {place: worst[place] for place in certain} == {place: found.said.get(place, VALID) for place in certain}
+        assert worst.keys() >= found.said.keys()
+        assert CAPACITY == found.size
 
 
-def _standing(fact: Fact, tokens: list[str]) -> Fact:
-    body = fact.event.body
-    if not isinstance(body, TokenIssued):
-        return fact
-    place = StatusList(URI, tokens.index(body.token))
-    return fact._replace(event=fact.event._replace(body=body._replace(status_list=place)))
+@pytest.mark.parametrize("moment", [0, 1, 5])
+def test_no_other_sighting_moves_a_token_to_another_place(moment: int):
+    """Whatever its date: the place that was stated first shows what became of the token, and the other does as well."""
+    sighting = Event("later", "urn:other", moment, TokenIssued("dead", "human:a", status_list=StatusList(URI, 900)))
+    found = statuses_of(a_world(("dead", 7), more=[Fact(sighting, 9)]), URI, 9)
+    elsewhere = sighting._replace(body=sighting.body._replace(status_list=StatusList(f"{BASE}/2", 3)))
+    other = statuses_of(a_world(("dead", 7), more=[Fact(elsewhere, 9)]), f"{BASE}/2", 9)
+
+    assert {7: INVALID, 900: INVALID} == (found.said if found else None)
+    assert {3: INVALID} == (other.said if other else None)
 
 
-def a_world(*tokens: tuple[str, int]) -> World:
+def a_world(*tokens: tuple[str, int], more: Iterable[Fact] = ()) -> World:
     facts = [
         Event(name, "urn:s", 1, TokenIssued(name, "human:a", status_list=StatusList(URI, at))) for name, at in tokens
     ]
     order = RevocationOrdered("r1", Target("token", "dead"), "test", "human:ir")
-    return World(Fact(event, 1) for event in [*facts, Event("o", "urn:s", 2, order)])
+    return World([*(Fact(event, 1) for event in [*facts, Event("o", "urn:s", 2, order)]), *more])
 
 
 def test_where_two_have_one_place_the_worse_counts():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from lineage.core.model.events import DelegationGranted, Event, Fact, TokenIssued, digest, fact_order
+from lineage.core.model.events import DelegationGranted, Event, Fact, StatusList, TokenIssued, digest, fact_order
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import NEVER, Instant
 
@@ -139,6 +139,24 @@ class Element(NamedTuple):
         """The first stated value of a field, or None."""
         found = stated(self.facts, field)
         return found.value if found else None
+
+    @property
+    def audience(self) -> tuple[str, ...]:
+        """Every audience that any fact states: the union, so that no fact can take one away."""
+        return audience_of(self.facts)
+
+    @property
+    def places(self) -> tuple[StatusList, ...]:
+        """Every place in a status list that any fact states."""
+        found = (getattr(fact.event.body, "status_list", None) for fact in self.facts)
+        return tuple(dict.fromkeys(place for place in found if place is not None))
+
+
+def audience_of(facts: Sequence[Fact]) -> tuple[str, ...]:
+    """Every audience that some grants state, each once."""
+    if len(facts) == 1:  # nearly always
+        return getattr(facts[0].event.body, "audience", ())
+    return tuple(dict.fromkeys(value for fact in facts for value in getattr(fact.event.body, "audience", ())))
 
 
 def granted_key(body: object) -> str | None:

@@ -30,8 +30,8 @@ from lineage.core.model.times import Instant, format_instant
 
 _ID_DIGITS: Final = 20
 # Fields of which the first stated value holds, so that a second value is worth a look. What unites (dependencies,
-# names, aliases), what changes (a principal's name or owner) and what is the latest (expiry) is not among them, but
-# names that differ are: they say that two sources saw one id in two hands.
+# aliases), what changes (a principal's name or owner) and what is the latest (expiry) is not among them. Names,
+# audiences and places in status lists unite as well, but are: they say that two sources saw one id in two hands.
 _COMPARED: Final[dict[str, tuple[str, ...]]] = {
     "token": (
         "subject", "actor", "prior_actors", "client", "session", "delegation", "token_type", "scopes", "audience",
@@ -53,6 +53,9 @@ _COMPARED: Final[dict[str, tuple[str, ...]]] = {
         "instruction_source", "required_scopes", "task",
     ),
 }  # fmt: skip
+
+
+_UNITED: Final = frozenset({"audience", "status_list"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,7 +368,8 @@ def _subject_changes(world: World, chain: Chain) -> Iterator[Finding]:
 def _disagreements(of: str, facts: tuple[Fact, ...]) -> Iterator[Finding]:
     for field, values in disagreements(facts, _COMPARED[split_key(of)[0]]) if len(facts) > 1 else ():
         stated_values = ", ".join(_shown(value.value) for value in values)
-        why = f"{of} has several values for {field}: {stated_values}; the first stated holds"
+        holds = "all of them count" if field in _UNITED else "the first stated holds"
+        why = f"{of} has several values for {field}: {stated_values}; {holds}"
         yield Finding("disagreement", of, why, tuple(value.fact for value in values), about=field)
 
 

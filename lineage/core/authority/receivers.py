@@ -5,11 +5,13 @@ lists of several cannot be added up. For an order all registrations count that w
 given: a later one can widen what has to be enforced, and none can take it back (ADR 0030).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from lineage.core.authority.elements import Element, FactIndex, by_given
+from lineage.core.authority.elements import Element, FactIndex, audience_of, by_given
+from lineage.core.authority.known_then import facts_then
+from lineage.core.authority.orders import Order
 from lineage.core.model.events import Fact, ReceiverRegistered, RevocationAcknowledged
 from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.core.model.times import Instant
@@ -100,30 +102,54 @@ def issuer_of(id_: str) -> str | None:
 
 
 class Alike(NamedTuple):
-    """What coverage depends on: the kind of an element, its issuer and the audience that it states."""
+    """What coverage depends on.
+
+    Attributes:
+        kind: Of the element.
+        issuer: Of its id.
+        audience: Every audience stated for it.
+        audience_then: Those that had been stated when it was ordered dead; None: the same.
+    """
 
     kind: str
     issuer: str | None
     audience: tuple[str, ...]
+    audience_then: tuple[str, ...] | None = None
 
 
-def alike_of(key: str, element: Element | None) -> Alike:
-    """What coverage of an element depends on; None: one that nobody granted, which states no audience."""
+def alike_of(key: str, element: Element | None, orders: Collection[Order] = ()) -> Alike:
+    """What coverage of an element depends on.
+
+    Args:
+        key: ``KIND:ID``.
+        element: None: nobody granted it, so that it states no audience.
+        orders: That end it.
+    """
     kind, _, id_ = key.partition(":")
-    audience = () if element is None else element.first("audience") or ()
-    return Alike(kind, issuer_of(id_), audience)
+    audience = () if element is None else element.audience
+    if element is None or not audience or not orders or (known := facts_then(element, orders)) is element.facts:
+        return Alike(kind, issuer_of(id_), audience)
+    return Alike(kind, issuer_of(id_), audience, audience_of(known))
 
 
 def covers(receiver: ReceiverRegistered, alike: Alike) -> bool:
     """Whether a receiver covers an element: by its kind, by its issuer, and by an audience that they share.
 
-    An empty list of the registration covers all; an element that states no audience is covered.
+    An empty list of the registration covers all; an element that states no audience, or did not then, is covered.
     """
+    return _covers(receiver, alike, alike.audience) or _covered_then(receiver, alike)
+
+
+def _covered_then(receiver: ReceiverRegistered, alike: Alike) -> bool:
+    return _covers(receiver, alike, alike.audience if alike.audience_then is None else alike.audience_then)
+
+
+def _covers(receiver: ReceiverRegistered, alike: Alike, audience: tuple[str, ...]) -> bool:
     if receiver.kinds and alike.kind not in receiver.kinds:
         return False
     if receiver.issuers and alike.issuer not in receiver.issuers:
         return False
-    return not (receiver.audiences and alike.audience) or not set(receiver.audiences).isdisjoint(alike.audience)
+    return not (receiver.audiences and audience) or not set(receiver.audiences).isdisjoint(audience)
 
 
 class Coverage:
@@ -132,19 +158,37 @@ class Coverage:
     def __init__(self, registrations: Iterable[ReceiverRegistered]) -> None:
         """Take the registrations that count."""
         self.registrations = tuple(registrations)
-        self._known: dict[Alike, tuple[str, ...]] = {}
+        self._known: dict[Alike, Covering] = {}
 
-    def of(self, key: str, element: Element | None) -> tuple[str, ...]:
-        """The receivers that cover an element; None: one that nobody granted."""
-        return self.of_alike(alike_of(key, element))
+    def of(self, key: str, element: Element | None, orders: Collection[Order] = ()) -> tuple[str, ...]:
+        """The receivers that cover an element, which some orders end; None: one that nobody granted."""
+        return self.of_alike(alike_of(key, element, orders))
 
     def of_alike(self, alike: Alike) -> tuple[str, ...]:
         """The receivers that cover the elements that are alike."""
+        return self.covering(alike).receivers
+
+    def covering(self, alike: Alike) -> "Covering":
+        """The receivers that cover the elements that are alike, and whether these were covered at all."""
         known = self._known.get(alike)
         if known is None:
-            covering = (one.receiver for one in self.registrations if covers(one, alike))
-            known = self._known[alike] = tuple(dict.fromkeys(covering))
+            receivers = dict.fromkeys(one.receiver for one in self.registrations if covers(one, alike))
+            # An audience that was stated only afterwards makes no element covered that was not.
+            uncovered = not any(_covered_then(one, alike) for one in self.registrations)
+            known = self._known[alike] = Covering(tuple(receivers), uncovered)
         return known
+
+
+class Covering(NamedTuple):
+    """Who covers an element.
+
+    Attributes:
+        receivers: Those that do.
+        uncovered: Whether nobody did by what had been stated when it was ordered dead.
+    """
+
+    receivers: tuple[str, ...]
+    uncovered: bool
 
 
 class Answer(NamedTuple):

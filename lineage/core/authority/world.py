@@ -132,16 +132,17 @@ class World:
         Its token, its delegation, its decision's token, its decision's delegation (DESIGN section 4).
         """
         facts = self.actions.get(action)
-        return [
-            f"{kind}:{named.value}"
-            for group in (facts, self.decision_facts(facts))
-            for kind in ("token", "delegation")
-            if (named := stated(group, kind)) is not None
-        ]
+        return _named_by(facts, self.decision_facts(facts))
 
     def authority(self, action: str) -> str | None:
         """The authority of an action: the first granted of what it names, else the first named, or None."""
-        named = self.authorities_named(action)
+        return self._authority(self.authorities_named(action))
+
+    def authority_said(self, action_facts: tuple[Fact, ...], decision_facts: tuple[Fact, ...]) -> str | None:
+        """The authority of an action, as some facts about it and about its decision say it."""
+        return self._authority(_named_by(action_facts, decision_facts))
+
+    def _authority(self, named: list[str]) -> str | None:
         return next((key for key in named if self.graph.granted(key)), named[0] if named else None)
 
     def acted(self, action: str) -> set[str]:
@@ -155,13 +156,27 @@ class World:
     def actions_under(self, keys: Iterable[str]) -> set[str]:
         """The actions whose authority is one of some elements."""
         wanted = keys if isinstance(keys, set | frozenset) else set(keys)
+        return {action for action in self.actions_naming(wanted) if self.authority(action) in wanted}
+
+    def actions_naming(self, keys: Iterable[str]) -> set[str]:
+        """The actions that any fact, or any about their decision, says to have been done under one of some elements."""
+        wanted = keys if isinstance(keys, set | frozenset) else set(keys)
         candidates: set[str] = set()
         for key in self.uses.keys() & wanted:
             candidates |= self.uses[key]
         for key in self.decided.keys() & wanted:
             for decision in self.decided[key]:
                 candidates |= self.uses.get(f"decision:{decision}", set())
-        return {action for action in candidates if self.authority(action) in wanted}
+        return candidates
+
+
+def _named_by(action_facts: tuple[Fact, ...], decision_facts: tuple[Fact, ...]) -> list[str]:
+    return [
+        f"{kind}:{named.value}"
+        for group in (action_facts, decision_facts)
+        for kind in ("token", "delegation")
+        if (named := stated(group, kind)) is not None
+    ]
 
 
 def _authorities(body: DecisionMade | ActionPerformed) -> list[str]:

@@ -17,7 +17,7 @@ from lineage.core.findings.widening import facts_of
 from lineage.core.model.events import DecisionMade, DelegationGranted, Fact, RevocationLifted, RevocationOrdered
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import format_instant
-from lineage.core.revocation.closure import in_force_at
+from lineage.core.revocation.late_uses import in_force_at
 
 
 def granted_after_expiry(scene: Scene, key: str) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from lineage.core.findings.scene import Scene
 from lineage.core.findings.widening import facts_of, where_widened
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import NEVER, format_instant
-from lineage.core.revocation.closure import in_force_at
+from lineage.core.revocation.late_uses import in_force_at
 
 _UNATTRIBUTED: Final = "unattributed-action"
 _ACTING_FOR_OTHERS: Final = frozenset({"agent", "workload"})

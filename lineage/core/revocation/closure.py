@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from lineage.core.authority.elements import stated
 from lineage.core.authority.findings import Finding, coverage_findings
 from lineage.core.authority.orders import Order
 from lineage.core.authority.receivers import (
@@ -21,15 +20,17 @@ from lineage.core.authority.receivers import (
     Answer,
     Answers,
     Coverage,
+    Covering,
     Deliveries,
     Receivers,
     alike_of,
     precedes,
 )
 from lineage.core.authority.world import World
-from lineage.core.model.events import Fact, ReceiverRegistered, RevocationAcknowledged
+from lineage.core.model.events import Fact, RevocationAcknowledged
 from lineage.core.model.keys import by_id
 from lineage.core.model.times import SECOND, Instant
+from lineage.core.revocation.late_uses import Use, in_force_at, uses_under
 from lineage.core.revocation.receipt import Line, orders_of, receipt_of
 
 
@@ -39,22 +40,6 @@ class Verdict(StrEnum):
     PARTIAL = "PARTIAL"
     UNKNOWN = "UNKNOWN"
     CLOSED = "CLOSED"
-
-
-class Use(NamedTuple):
-    """A success under an element that the orders of an id had ended by then.
-
-    Attributes:
-        action: The id of the action.
-        occurred_at: When it was done.
-        in_force: Whether the order was in force, so that it could have been known; else it is tainted in hindsight.
-        facts: What shows it: those of the action, and the order.
-    """
-
-    action: str
-    occurred_at: Instant
-    in_force: bool
-    facts: tuple[Fact, ...]
 
 
 class Ended(NamedTuple):
@@ -83,7 +68,7 @@ class Ended(NamedTuple):
 def ended_of(line: Line) -> Ended:
     """What a verdict needs of a line."""
     others = () if len(line.counting) == 1 else tuple(order for order in line.counting if order is not line.order)
-    return Ended(line.key, line.order, line.ends_at, alike_of(line.key, line.element), others)
+    return Ended(line.key, line.order, line.ends_at, alike_of(line.key, line.element, line.counting), others)
 
 
 class Judged(NamedTuple):
@@ -152,31 +137,6 @@ class Closure:
     open: tuple[Open, ...]
     reopened_by: tuple[str, ...]
     findings: tuple[Finding, ...]
-
-
-def in_force_at(order: Order) -> Instant:
-    """When an order is in force: the moment at which it was recorded, or takes effect, whichever is later."""
-    return max(order.fact.recorded_at, order.effective_at)
-
-
-def uses_under(world: World, lines: Iterable[Line], at: Instant) -> dict[str, list[Use]]:
-    """What succeeded under the elements of a receipt when they were dead already, by element, the earliest first."""
-    by_key = {line.key: line for line in lines}
-    found: dict[str, list[Use]] = {}
-    for action in world.actions_under(by_key.keys()):
-        authority = world.authority(action)
-        facts = world.actions.get(action)
-        outcome, occurred_at = stated(facts, "outcome"), facts[0].event.occurred_at
-        if authority is None or outcome is None or outcome.value != "succeeded" or occurred_at > at:
-            continue
-        orders = [order for order in by_key[authority].counting if order.in_force(occurred_at)]
-        if orders:
-            order = min(orders, key=in_force_at)
-            known = occurred_at >= in_force_at(order)
-            found.setdefault(authority, []).append(Use(action, occurred_at, known, (*facts, order.fact)))
-    for uses in found.values():
-        uses.sort(key=lambda use: (use.occurred_at, use.action))
-    return found
 
 
 def closure_of(world: World, revocation: str, at: Instant, delivered: Deliveries) -> Closure:
@@ -255,31 +215,33 @@ class _Ledger:
     findings: list[tuple[str, Finding]] = field(default_factory=list)  # with the element
     tallies: dict[str, Tally] = field(init=False)
     deadlines: dict[str, int] = field(init=False, default_factory=dict)
-    coverages: dict[tuple[Order, ...], Coverage] = field(init=False, default_factory=dict)
+    coverages: dict[Order, Coverage] = field(init=False, default_factory=dict)
     latest: tuple[Order, Coverage] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        counting = self._counting(self.orders)
-        self.tallies = {one.receiver: Tally(one.receiver) for one in counting}
+        counting = [one for order in self.orders for one in self.receivers.counting_for(order.fact)]
+        self.tallies = {receiver: Tally(receiver) for receiver in sorted({one.receiver for one in counting})}
         for one in counting:
             if one.deadline_seconds is not None:  # the shortest: a later registration may not put off what is due
                 known = self.deadlines.get(one.receiver, one.deadline_seconds)
                 self.deadlines[one.receiver] = min(known, one.deadline_seconds)
 
-    def _counting(self, orders: Iterable[Order]) -> list[ReceiverRegistered]:
-        """The registrations that count for some orders, sorted by receiver."""
-        found = dict.fromkeys(one for order in orders for one in self.receivers.counting_for(order.fact))
-        return sorted(found, key=lambda one: one.receiver)
+    def _covering(self, one: Ended) -> Covering:
+        """The receivers that cover an element for any order that ends it, and whether none does for one of them."""
+        latest = self.latest
+        if latest is None or latest[0] is not one.order:
+            latest = self.latest = (one.order, self._coverage(one.order))
+        found = latest[1].covering(one.alike)
+        if not one.others:  # nearly always
+            return found
+        more = [self._coverage(order).covering(one.alike) for order in one.others]
+        receivers = {*found.receivers, *(receiver for each in more for receiver in each.receivers)}
+        return Covering(tuple(sorted(receivers)), found.uncovered or any(each.uncovered for each in more))
 
-    def _covering(self, one: Ended) -> tuple[str, ...]:
-        """The receivers that cover an element, by what counts for the orders that end it."""
-        if self.latest is not None and self.latest[0] is one.order and not one.others:  # nearly always
-            return self.latest[1].of_alike(one.alike)
-        coverage = self.coverages.get(one.orders)
-        if coverage is None:
-            coverage = self.coverages[one.orders] = Coverage(self._counting(one.orders))
-        self.latest = None if one.others else (one.order, coverage)
-        return coverage.of_alike(one.alike)
+    def _coverage(self, order: Order) -> Coverage:
+        if order not in self.coverages:
+            self.coverages[order] = Coverage(self.receivers.counting_for(order.fact))
+        return self.coverages[order]
 
     def narrowings(self) -> Iterator[Finding]:
         """Where a receiver has come to cover less than it did for one of the orders."""
@@ -302,11 +264,11 @@ class _Ledger:
         ended = self.at >= one.ends_at and (used_at is None or used_at < one.ends_at)
         before = len(self.open)
         over = 0
-        covering = self._covering(one)
+        covering, uncovered = self._covering(one)
         for receiver in covering:
             at_receiver = self._at_receiver(one, receiver, delivered.get((receiver, one.key)), used_at, ended=ended)
             over = max(over, at_receiver)
-        if not covering:
+        if uncovered:
             over = one.ends_at
             if not ended:
                 self.open.append(Open(one.key, None, "uncovered"))
@@ -407,12 +369,9 @@ __all__ = [
     "Judged",
     "Open",
     "Tally",
-    "Use",
     "Verdict",
     "acknowledgement_findings",
     "close",
     "closure_of",
     "ended_of",
-    "in_force_at",
-    "uses_under",
 ]

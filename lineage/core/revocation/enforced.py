@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from lineage.core.authority.known_then import in_time
 from lineage.core.authority.orders import Order
 from lineage.core.authority.rule import aliases
 from lineage.core.authority.world import World
-from lineage.core.model.times import NEVER
 
 
 def orders_ending(world: World, key: str) -> list[Order]:
@@ -18,15 +18,14 @@ def orders_ending(world: World, key: str) -> list[Order]:
     Cost:
         What the element depends on, times what each of these names.
     """
-    element = world.graph.element(key)
-    ends_at = NEVER if element is None else element.ends_at
     found = dict.fromkeys(
         order
         for node in world.graph.above(key)
         for order in _striking(world, node)
-        if (node == key or order.body.cascade) and order.effective_at < min(ends_at, order.lifted_at)
+        if (node == key or order.body.cascade) and order.effective_at < order.lifted_at
     )
-    return sorted(found, key=lambda order: order.rank)
+    ending = in_time(world.graph.element(key), list(found)) if found else ()
+    return sorted(ending, key=lambda order: order.rank)
 
 
 def _striking(world: World, key: str) -> Iterator[Order]:

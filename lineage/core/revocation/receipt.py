@@ -14,13 +14,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import Element, dependencies_of, names_of
+from lineage.core.authority.known_then import end_for, in_time
 from lineage.core.authority.orders import Order
 from lineage.core.authority.principals import Principals
 from lineage.core.authority.rule import State, aliases
 from lineage.core.authority.world import World
 from lineage.core.model.events import DelegationGranted, Fact, TokenIssued
 from lineage.core.model.keys import by_id, split_key
-from lineage.core.model.times import NEVER, Instant
+from lineage.core.model.times import Instant
 
 _SHOWN: Final = 32  # so many at each end of a path are written out; of one that is longer, the rest is left out
 
@@ -96,8 +97,8 @@ class Line(NamedTuple):
 
     @property
     def ends_at(self) -> Instant:
-        """When it is over by itself; NEVER if it has no end."""
-        return NEVER if self.element is None else self.element.ends_at
+        """When it is over by itself, as it counts for the orders; NEVER if it has no end."""
+        return end_for(self.element, self.counting)
 
     @property
     def born_dead(self) -> bool:
@@ -185,10 +186,11 @@ def _struck(world: World, order: Order) -> Iterator[str]:
 def _line(world: World, key: str, at: Instant, walks: list[_Walked]) -> Line | None:
     """The line of an element that some orders in force kill; None if they change nothing at the instant asked about."""
     element = world.graph.element(key)
-    ends_at = NEVER if element is None else element.ends_at
-    counting = [walked for walked in walks if walked[0].effective_at < ends_at]
+    orders = in_time(element, [order for order, _ in walks])
+    counting = walks if len(orders) == len(walks) else [walked for walked in walks if walked[0] in orders]
     revoking = [walked for walked in counting if not walked[0].suspends]
-    if not counting or (not revoking and at >= ends_at):  # a suspension of what has ended is over
+    # A suspension of what is over by itself is over.
+    if not counting or (not revoking and at >= end_for(element, orders)):
         return None
     chosen = revoking or counting
     # The first that is aimed at it, else the first: they stand by rank.

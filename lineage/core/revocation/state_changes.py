@@ -5,11 +5,12 @@ what the rule says of them, without the paths, in one walk; ``touched`` says whi
 another; ``changes`` says what there is to tell. Pure.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from lineage.core.authority.elements import granted_key
+from lineage.core.authority.elements import audience_of, granted_key
+from lineage.core.authority.known_then import end_for, ends_differ, in_time
 from lineage.core.authority.orders import Order, lift_effect
 from lineage.core.authority.rule import State, aliases, hits
 from lineage.core.authority.world import World
@@ -73,7 +74,8 @@ def outcomes(world: World, keys: Collection[str], at: Instant) -> dict[str, Outc
         for order in orders:
             by_order.setdefault(order, []).append(key)
     # Of the orders of one mode the first in effect is the one that counts for an element: if that came after its end,
-    # all did. So each element is entered by one order of each mode, and by those that hit it by themselves.
+    # all did, unless its end differs for them. So each element is entered by one order of each mode, and by those that
+    # hit it by themselves.
     first: dict[bool, dict[str, Order]] = {True: {}, False: {}}
     for order in sorted(by_order, key=lambda each: each.rank):
         held = first[order.suspends]
@@ -83,19 +85,31 @@ def outcomes(world: World, keys: Collection[str], at: Instant) -> dict[str, Outc
             held.update(dict.fromkeys(entered, order))
             frontier = [child for key in entered for child in world.graph.children(key) if child in above]
     return {
-        key: _outcome(world, key, [*struck.get(key, ()), *(held[key] for held in first.values() if key in held)])
+        key: _outcome(
+            world,
+            key,
+            _killing(world, key, struck)
+            if ends_differ(world.graph.element(key))
+            else [*struck.get(key, ()), *(held[key] for held in first.values() if key in held)],
+        )
         for key in keys
     }
 
 
-def _outcome(world: World, key: str, killing: Collection[Order]) -> Outcome:
+def _killing(world: World, key: str, struck: Mapping[str, Collection[Order]]) -> list[Order]:
+    """All orders that kill an element, where it does not do to look at the first."""
+    above = world.graph.above(key)
+    return [order for node in above for order in struck.get(node, ()) if node == key or order.body.cascade]
+
+
+def _outcome(world: World, key: str, killing: Sequence[Order]) -> Outcome:
     element = world.graph.element(key)
-    ends_at = NEVER if element is None else element.ends_at
-    expires_at = None if ends_at == NEVER else ends_at
-    counting = [order for order in killing if order.effective_at < ends_at]
+    counting = in_time(element, killing) if killing else ()
     revoking = [order for order in counting if not order.suspends]
     if not counting:
-        return Outcome(State.ACTIVE, expires_at=expires_at)
+        return Outcome(State.ACTIVE, expires_at=None if element is None else element.expires_at)
+    ends_at = end_for(element, counting)
+    expires_at = None if ends_at == NEVER else ends_at
     order = min(revoking or counting, key=lambda each: (each.key != key, each.rank))
     state = State.SUSPENDED if order.suspends else State.REVOKED if order.key == key else State.CASCADED
     return Outcome(state, order.body.revocation, order.effective_at, expires_at)
@@ -159,7 +173,29 @@ def moments(facts: Iterable[Fact]) -> list[tuple[Instant, str]]:
 _NOTHING: Final = Version(0, Outcome(State.ACTIVE))
 
 
-def changes(world: World, keys: Collection[str], at: Instant, told: Mapping[str, Version]) -> list[Change]:
+def widened(world: World, keys: Iterable[str], is_new: Callable[[str, Fact], bool]) -> set[str]:
+    """The elements of which new facts state an audience beside those that were stated before.
+
+    More receivers cover these than those that were told what became of them.
+    """
+    found = set()
+    for key in keys:
+        facts = world.graph.facts.get(key)
+        stated = {audience for fact in facts if (audience := audience_of((fact,)))}
+        if len(stated) > 1:  # of one, those who share it were told, and before it was stated all were
+            before = audience_of([fact for fact in facts if not is_new(key, fact)])
+            if not set(audience_of(facts)) <= set(before):
+                found.add(key)
+    return found
+
+
+def changes(
+    world: World,
+    keys: Collection[str],
+    at: Instant,
+    told: Mapping[str, Version],
+    again: Collection[str] = frozenset(),
+) -> list[Change]:
     """What there is to tell of elements, sorted by key; what was told before is not told again.
 
     Args:
@@ -167,12 +203,14 @@ def changes(world: World, keys: Collection[str], at: Instant, told: Mapping[str,
         keys: The elements.
         at: The moment.
         told: What was last told of each.
+        again: Those of the elements whose end is told again all the same.
     """
     found = outcomes(world, keys, at)
     new = []
     for key in sorted(found):
         before, outcome = told.get(key, _NOTHING), found[key]
-        if outcome == before.outcome or not (outcome.ended or before.outcome.ended):
+        is_again = key in again and outcome.ended
+        if (outcome == before.outcome and not is_again) or not (outcome.ended or before.outcome.ended):
             continue
         # What has ended by itself is told only to take back a later end.
         if outcome.matters(at) or (before.outcome.ended and before.outcome.matters(at)):

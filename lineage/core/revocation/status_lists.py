@@ -58,6 +58,8 @@ class Statuses(NamedTuple):
 def statuses_of(world: World, uri: str, at: Instant) -> Statuses | None:
     """A list at an instant; None if no token is said to stand in it.
 
+    Every place that any fact states for a token shows what became of it, and the worst where two share one.
+
     Cost:
         What orders have ever ended, and not how long the list is.
     """
@@ -69,17 +71,19 @@ def statuses_of(world: World, uri: str, at: Instant) -> Statuses | None:
         size *= 2
     # What has ended by itself keeps its place, and its status.
     ended = touched_by(world, {order.body.revocation for order in world.orders.all()}, _EVER)
-    places: dict[str, int] = {}
+    places: dict[str, list[int]] = {}
     for key in ended:
         element = world.graph.element(key)
-        stands = element.first("status_list") if element is not None else None
-        if stands is not None and stands.uri == uri and is_listed(stands.idx):
-            places[key] = stands.idx
+        stated = () if element is None else element.places
+        found = [place.idx for place in stated if place.uri == uri and is_listed(place.idx)]
+        if found:
+            places[key] = found
     said: dict[int, Status] = {}
     for key, outcome in outcomes(world, places.keys(), at).items():
         status = _STATUSES.get(outcome.state, Status.VALID)
-        if status.rank > said.get(places[key], Status.VALID).rank:
-            said[places[key]] = status
+        for place in places[key]:
+            if status.rank > said.get(place, Status.VALID).rank:
+                said[place] = status
     return Statuses(size, said)
 
 

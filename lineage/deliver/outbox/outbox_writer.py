@@ -11,12 +11,13 @@ import logging
 from collections.abc import Iterable
 from typing import Final
 
+from lineage.core.authority.elements import granted_key
 from lineage.core.authority.world import World
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import ActionPerformed, DecisionMade, Fact
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
-from lineage.core.revocation.state_changes import Version, changes, moments, touched, touched_by
+from lineage.core.revocation.state_changes import Version, changes, moments, touched, touched_by, widened
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import SPREAD, Standing
 from lineage.store.store import Store
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 _PAGE: Final = 50_000  # facts, or rows, read at once
 _ATTEMPTS: Final = 20  # while others write as well
+# A fact may be projected so much later than it was recorded and still be seen to be new after a restart.
+_LATE: Final = 600_000_000  # microseconds
 
 
 class Spread:
@@ -40,7 +43,9 @@ class Spread:
         self._seq = 0  # the last row that is in `_told`
         self._at: Instant = 0
         self._doubtful: set[str] = set()  # elements of which something else may have to be told
+        self._again: set[str] = set()  # those whose end is told again, since more receivers cover them
         self._verify = False  # whether everything is doubtful
+        self._told_at: dict[str, Instant] = {}  # up to which moment each was told, while everything is doubtful
         self._new: list[Fact] = []  # facts that are in the world and were not looked at
         self._coming: list[tuple[Instant, str]] = []  # a heap: when which revocation will change something by itself
 
@@ -60,7 +65,7 @@ class Spread:
             self._follow()
             self._hear()
             self._doubt(now)
-            found = changes(self._world, self._doubtful, self._at, self._told)
+            found = changes(self._world, self._doubtful, self._at, self._told, self._again)
             try:
                 if found:
                     standing = self._standing
@@ -71,6 +76,7 @@ class Spread:
                 logger.debug("another process spreads as well, and was faster")
                 continue
             self._doubtful.clear()
+            self._again.clear()
             return len(found)
         raise FencedError("others spread what orders do all the while")
 
@@ -107,10 +113,12 @@ class Spread:
     def _hear(self) -> None:
         """Take in what others have told. They may have known less than this process: it is looked at again."""
         while found := outbox.rows(self._store, after=self._seq, limit=_PAGE):
-            for seq, change in found:
+            for seq, change, at in found:
                 self._told[change.key] = change.version
                 self._doubtful.add(change.key)
                 self._seq = seq
+                if self._verify:
+                    self._told_at[change.key] = at
         self._at = max(self._at, outbox.cursor_of(self._store, SPREAD).at)
 
     def _doubt(self, now: Instant) -> None:
@@ -119,12 +127,21 @@ class Spread:
         if self._verify:
             every = {order.body.revocation for order in self._world.orders.all()}
             self._doubtful |= touched_by(self._world, every, self._at) | self._told.keys()
+            self._again |= widened(self._world, self._told_at, self._came_later)
+            self._told_at.clear()
             self._verify = False
         for moment in moments(self._new):
             heapq.heappush(self._coming, moment)
         self._doubtful |= touched(self._world, self._new, self._at)
+        new = [fact for fact in self._new if granted_key(fact.event.body) in self._told]
+        granted = {str(granted_key(fact.event.body)) for fact in new}
+        self._again |= widened(self._world, granted, lambda _, fact: fact in new)
         self._new.clear()
         due = set()
         while self._coming and self._coming[0][0] <= self._at:
             due.add(heapq.heappop(self._coming)[1])
         self._doubtful |= touched_by(self._world, due, self._at)
+
+    def _came_later(self, key: str, fact: Fact) -> bool:
+        """Whether a fact may have become known only after the last word on an element, which was found at the start."""
+        return fact.recorded_at > self._told_at[key] - _LATE

@@ -1,19 +1,15 @@
 """What a stream is to be told next: notices first, then what its receiver covers of the outbox, in that order."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lineage.core.authority.elements import by_given
 from lineage.core.authority.orders import Order
-from lineage.core.authority.receivers import Coverage, Receivers, registration_of
 from lineage.core.authority.world import World
-from lineage.core.model.events import ReceiverRegistered, RevocationOrdered, canonical_json
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
-from lineage.core.revocation.enforced import orders_ending
 from lineage.deliver.ssf.security_event_tokens import claims_of, claims_of_notice, type_of
+from lineage.deliver.ssf.stream_coverage import StreamCoverage
 from lineage.store.delivery import ssf_streams as streams
 from lineage.store.delivery.ssf_streams import Stream, Untold
 from lineage.store.store import Store
@@ -75,7 +71,7 @@ class Teller:
 
     def covers(self, receiver: str) -> str:
         """What a receiver covers now, as it is kept."""
-        return _written(self._receivers(receiver))
+        return self._coverage(receiver).written
 
     def outstanding(self, stream: Stream, *, limit: int, at: Instant) -> Outstanding:
         """The first events that a stream was not told, or has not settled yet.
@@ -86,8 +82,8 @@ class Teller:
         Raises:
             FencedError: Somebody else has changed the stream; read it again.
         """
-        receivers = self._receivers(stream.receiver)
-        covers = _written(receivers)
+        coverage = self._coverage(stream.receiver)
+        covers = coverage.written
         if covers != stream.covers:
             begun = streams.from_the_beginning(self._store)
             stream = streams.change(self._store, stream, covers=covers, **begun)
@@ -99,7 +95,7 @@ class Teller:
         through, whole = stream.seq, False
         while not whole and len(tellings) < limit:
             rows = streams.untold(self._store, stream, after=through, limit=_PAGE)
-            tellings += self._told(stream, rows, receivers, at)
+            tellings += self._told(stream, rows, coverage, at)
             through = rows[-1].seq if rows else through
             whole = len(rows) < _PAGE
         cut = tellings[limit:]
@@ -109,7 +105,7 @@ class Teller:
             through = stream.seq
         return Outstanding(stream, tellings[:limit], through, more=bool(cut) or not whole)
 
-    def _told(self, stream: Stream, rows: Sequence[Untold], receivers: Receivers, at: Instant) -> list[Telling]:
+    def _told(self, stream: Stream, rows: Sequence[Untold], coverage: StreamCoverage, at: Instant) -> list[Telling]:
         wanted = [
             row
             for row in rows
@@ -124,21 +120,21 @@ class Teller:
             world = reader.world()
             keys = {row.change.key for row in wanted}
             reader.load_about(world, keys | {f"revocation:{each}" for each in revocations if each is not None})
-            if _changed(receivers):  # then it matters when each of the orders was given that end an element
+            if coverage.needs_orders(world, keys):
                 reader.load_elements(world, keys)
         return [
             Telling(claims["jti"], claims, seq=row.seq)
             for row in wanted
-            if _covered(world, receivers, row, at)
-            for claims in [claims_of(row, stream, self._issuer, _first_order(world, row))]
+            for orders in [_orders(world, row)]
+            if coverage.holds(world, row.change, orders, at)
+            for claims in [claims_of(row, stream, self._issuer, orders[0].body if orders else None)]
         ]
 
-    def _receivers(self, receiver: str) -> Receivers:
-        """The registrations of a receiver."""
+    def _coverage(self, receiver: str) -> StreamCoverage:
         with self._store.reader(trust=self._trust) as reader:
             world = reader.world()
             reader.load_about(world, [f"receiver:{receiver}"])
-        return world.receivers
+        return StreamCoverage(world.receivers)
 
 
 def _orders(world: World, row: Untold) -> list[Order]:
@@ -146,47 +142,3 @@ def _orders(world: World, row: Untold) -> list[Order]:
     outcome = row.change.version.outcome
     found = [world.orders.resolve(fact) for fact in world.orders.by_id.get(outcome.revocation or "")]
     return [order for order in found if order.effective_at == outcome.effective_at]
-
-
-def _first_order(world: World, row: Untold) -> RevocationOrdered | None:
-    orders = _orders(world, row)
-    return orders[0].body if orders else None
-
-
-def _covered(world: World, receivers: Receivers, row: Untold, at: Instant) -> bool:
-    """Whether a receiver is to be told of a row; one that nobody registered is told of all.
-
-    What counts are its registrations since any of the orders was given that end the element. Where none does any more
-    all count that there ever were: who was told of an end is told that it is over.
-    """
-    if not receivers.registrations:
-        return True
-    key, element = row.change.key, world.graph.element(row.change.key)
-    if not _changed(receivers) or not row.change.version.outcome.ended:
-        return bool(Coverage(_all(receivers)).of(key, element))
-    orders = [*_orders(world, row), *(order for order in orders_ending(world, key) if order.in_force(at))]
-    return any(Coverage(receivers.counting_for(order.fact)).of(key, element) for order in orders)
-
-
-def _all(receivers: Receivers) -> list[ReceiverRegistered]:
-    """All registrations of a receiver, in the order in which they were given, without those that repeat the last."""
-    facts = [fact for one in receivers.registrations for fact in by_given(receivers.registrations.get(one))]
-    found: list[ReceiverRegistered] = []
-    for body in map(registration_of, facts):
-        if not found or _lists(found[-1]) != _lists(body):
-            found.append(body)
-    return found
-
-
-def _changed(receivers: Receivers) -> bool:
-    return len(_all(receivers)) > 1
-
-
-def _written(receivers: Receivers) -> str:
-    """What a receiver covers and has covered, in few characters."""
-    written = [canonical_json(_lists(body)).decode() for body in _all(receivers)]
-    return "".join(written) if len(written) <= 1 else hashlib.sha256("\n".join(written).encode()).hexdigest()
-
-
-def _lists(body: ReceiverRegistered) -> dict[str, list[str]]:
-    return {name: sorted(getattr(body, name)) for name in ("issuers", "audiences", "kinds")}

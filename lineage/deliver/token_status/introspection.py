@@ -135,7 +135,7 @@ def _members(world: World, element: Element) -> Document:
         "nbf": _seconds(element.not_before),
         "sub": _at_issuer(subject, issuer),
         "act": _act(world, element.key, subject, issuer),
-        "aud": _one_or_many(element.first("audience") or ()),
+        "aud": _one_or_many(element.audience),
         "iss": issuer,
         "jti": None if issuer is None else element.id[len(issuer) + 1 :],
     }

@@ -28,7 +28,8 @@ from lineage.core.model.events import (
 from lineage.core.model.keys import by_id
 from lineage.core.model.references import Role, about, mentions
 from lineage.core.model.times import NEVER, Instant
-from lineage.core.revocation.closure import Ended, Use, ended_of
+from lineage.core.revocation.closure import Ended, ended_of
+from lineage.core.revocation.late_uses import Use
 from lineage.core.revocation.receipt import Line, orders_of
 from lineage.store.follower import Follower, Place
 from lineage.store.reading.reader import Reader

@@ -20,7 +20,8 @@ from lineage.core.model.errors import RefusedError, TooManyError
 from lineage.core.model.events import Fact, canonical_json, digest
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import SECOND, Instant, format_instant
-from lineage.core.revocation.closure import Closure, Ended, Judged, Tally, Use, close, ended_of, in_force_at, uses_under
+from lineage.core.revocation.closure import Closure, Ended, Judged, Tally, close, ended_of
+from lineage.core.revocation.late_uses import Use, in_force_at, uses_under
 from lineage.core.revocation.receipt import Line, orders_of, receipt_of
 from lineage.serve.cache.revocation_cache import KEPT, NOTHING, Ends, Gathering, KeptEnds, Stale, Watch, mended
 from lineage.serve.documents.core_documents import Document, depth_documents, finding_documents, instant, listing

@@ -61,10 +61,11 @@ class Cursor(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A change with its place."""
+    """A change with its place, and the moment up to which it was worked out."""
 
     seq: int
     change: Change
+    recorded_at: Instant
 
 
 def rows(store: Store, *, after: int, limit: int) -> list[Row]:
@@ -76,7 +77,7 @@ def rows(store: Store, *, after: int, limit: int) -> list[Row]:
 
 def _row(row: Any) -> Row:
     outcome = Outcome(State(row.state), row.revocation, row.effective_at, row.expires_at)
-    return Row(row.seq, Change(row.key, Version(row.version, outcome)))
+    return Row(row.seq, Change(row.key, Version(row.version, outcome)), row.recorded_at)
 
 
 def origin_of(store: Store) -> str:

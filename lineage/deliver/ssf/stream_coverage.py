@@ -1,0 +1,90 @@
+"""What the receiver of a stream covers, and so which changes of elements it is told.
+
+For what an order ended all registrations of the receiver count that were in force since the order was given, and what
+had been stated of the element when it was recorded (ADR 0030 and 0031): nobody silences a stream by adding a fact.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from lineage.core.authority.elements import audience_of, by_given
+from lineage.core.authority.known_then import facts_first
+from lineage.core.authority.orders import Order
+from lineage.core.authority.receivers import Coverage, Receivers, alike_of, registration_of
+from lineage.core.authority.world import World
+from lineage.core.model.events import Fact, ReceiverRegistered, canonical_json
+from lineage.core.model.times import Instant
+from lineage.core.revocation.enforced import orders_ending
+from lineage.core.revocation.state_changes import Change
+
+
+class StreamCoverage:
+    """Which changes one receiver is told, by its registrations; without any it is told all."""
+
+    def __init__(self, receivers: Receivers) -> None:
+        """Take the registrations of the receiver, and of no other."""
+        self._receivers = receivers
+        self._stated = _without_repeats(receivers)
+        self._every = Coverage(self._stated)
+        self._by_order: dict[Fact, Coverage] = {}
+
+    @property
+    def written(self) -> str:
+        """All that the receiver covers and has covered, in a few characters."""
+        lists = [canonical_json(_lists(body)).decode() for body in self._stated]
+        return "".join(lists) if len(lists) <= 1 else hashlib.sha256("\n".join(lists).encode()).hexdigest()
+
+    def needs_orders(self, world: World, keys: Iterable[str]) -> bool:
+        """Whether it matters which orders end some elements, and when these were given."""
+        return len(self._stated) > 1 or any(_audiences(world, key) > 1 for key in keys)
+
+    def holds(self, world: World, change: Change, because: Collection[Order], at: Instant) -> bool:
+        """Whether the receiver is told of a change.
+
+        Where no order ends the element any more all counts that was ever stated: who was told of an end has to hear
+        that it was taken back.
+
+        Args:
+            world: Holds the element and, where ``needs_orders`` says so, all that judging it needs.
+            change: What there is to tell.
+            because: The orders that the state is because of.
+            at: The moment.
+        """
+        if not self._stated:
+            return True
+        key, element = change.key, world.graph.element(change.key)
+        if not change.version.outcome.ended:
+            alike = alike_of(key, element)
+            if element is not None:
+                alike = alike._replace(audience_then=audience_of(facts_first(element)))
+            return bool(self._every.of_alike(alike))
+        if not self.needs_orders(world, [key]):
+            return bool(self._every.of(key, element, because))
+        orders = {*because, *(order for order in orders_ending(world, key) if order.in_force(at))}
+        return any(self._for(order).of(key, element, (order,)) for order in orders)
+
+    def _for(self, order: Order) -> Coverage:
+        found = self._by_order.get(order.fact)
+        if found is None:
+            found = self._by_order[order.fact] = Coverage(self._receivers.counting_for(order.fact))
+        return found
+
+
+def _audiences(world: World, key: str) -> int:
+    """How many different audiences the facts about an element state, none among them."""
+    return len({getattr(fact.event.body, "audience", ()) for fact in world.graph.facts.get(key)})
+
+
+def _without_repeats(receivers: Receivers) -> list[ReceiverRegistered]:
+    """The registrations in the order in which they were given, without those that say the same as the one before."""
+    facts = [fact for one in receivers.registrations for fact in receivers.registrations.get(one)]
+    found: list[ReceiverRegistered] = []
+    for body in map(registration_of, by_given(facts)):
+        if not found or _lists(found[-1]) != _lists(body):
+            found.append(body)
+    return found
+
+
+def _lists(body: ReceiverRegistered) -> dict[str, Any]:
+    return {name: sorted(getattr(body, name)) for name in ("issuers", "audiences", "kinds")}
