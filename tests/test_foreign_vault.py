@@ -641,13 +641,14 @@ def test_of_the_real_log_two_tokens_have_a_parent(log):
     """
     The responses to lines 8 and 930, both of the root token; the 229 logins are orphans.
     """
-    _, documents = documents_of(log)
+    with log.open("rb") as stream:
+        documents = [d for _, t in translations(read_records(stream), FORMATS["vault"]) for d in t.events]
     root = "vault#hmac-sha256:a01c4d69aa0bc6ea78d41ab81f0780cccbb2594e820c5823214327fa1b8d1802"
 
-    children = {position: d["derived_from"] for position, d in documents if "derived_from" in d}
+    parents = [d["derived_from"] for d in documents if "derived_from" in d]
 
-    assert {9: [{"token": root, "role": "subject"}], 931: [{"token": root, "role": "subject"}]} == children
-    assert root not in {d["token"] for _, d in documents if d["type"] == "token.issued"}
+    assert [[{"token": root, "role": "subject"}]] * 2 == parents
+    assert root not in {d["token"] for d in documents if d["type"] == "token.issued"}
 
 
 def test_of_the_real_log_what_went_wrong(log):
