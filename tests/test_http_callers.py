@@ -724,3 +724,29 @@ def test_a_secret_of_the_proxy_is_never_shown():
 
     assert "set" == settings.shown()["proxy_secret"]
     assert SECRET not in repr(settings) + str(settings.shown())
+
+
+@pytest.mark.parametrize(
+    ("said", "fits"),
+    [
+        ({}, True),
+        ({"use": "sig", "key_ops": ["verify"]}, True),
+        ({"key_ops": ["sign", "verify"]}, True),
+        ({"use": "enc"}, False),
+        ({"key_ops": ["sign"]}, False),
+        ({"key_ops": []}, False),
+        ({"key_ops": "verify"}, False),
+        ({"use": 7}, False),
+    ],
+)
+def test_a_key_that_is_not_for_verifying_verifies_nothing(api: World, said: dict[str, Any], fits: bool):
+    """
+    By its ``use`` and its ``key_ops`` (RFC 7517 section 4).
+    """
+    key = {name: value for name, value in KEYS.document()["keys"][0].items() if name != "use"}
+    keys = IssuerKeys(lambda: {"keys": [key | said]})
+    if fits:
+        assert keys.key("ec", "ES256")
+    else:
+        with pytest.raises(BadTokenError):
+            keys.key("ec", "ES256")

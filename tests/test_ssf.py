@@ -389,3 +389,25 @@ def test_the_transmitter_is_set_by_settings():
     assert settings.ssf is not None
     assert "https://api.example/base" == settings.ssf.issuer
     assert {"ssf_issuer": "https://api.example/base", "signing_key_file": "k.pem"}.items() <= settings.shown().items()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "100.64.0.1", "192.0.0.1", "0.1.2.3"),
+        *("255.255.255.255", "224.0.0.1", "0.0.0.0", "[fd00:ec2::254]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b:1::1]"),
+        *("[2002:a9fe:a9fe::1]", "[2001:0:1::1]", "[::ffff:100.100.100.200]", "[::169.254.169.254]", "[::]"),
+    ],
+)
+def test_an_address_where_nothing_may_be_called_is_neither_taken_nor_pushed_to(host: str):
+    """
+    The metadata addresses of clouds, special blocks, IPv6 that hides another address; when registered and when called.
+    """
+    url = f"https://{host}/events"
+    with pytest.raises(RefusedError):
+        endpoint_of(url, loopback=True)
+    post = Post(ca_file=None, loopback=True, timeout_seconds=1)
+    answer = post.send(url, None, "token", at=0)
+    post.close()
+
+    assert "nothing is pushed to" in answer.why

@@ -111,10 +111,29 @@ def is_here(host: str) -> bool:
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
+# Where clouds serve credentials (AWS, Google, Azure, ECS: link-local 169.254.0.0/16; AWS fd00:ec2::254, Alibaba
+# 100.100.100.200, Oracle 192.0.0.192), shared and special-purpose blocks (RFC 6890), broadcast, and the forms of IPv6
+# in which another address is hidden: NAT64, 6to4, Teredo, IPv4-compatible.
+_NOT_CALLED: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "240.0.0.0/4", "255.255.255.255/32"),
+        *("fd00:ec2::/32", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96"),
+    )
+)
+
+
 def goes_nowhere(address: Address) -> bool:
     """Whether nothing is pushed to an address."""
-    # Inside a network receivers have private addresses. Where clouds keep credentials is link-local.
-    return address.is_link_local or address.is_multicast or address.is_unspecified
+    if address.is_loopback:  # a setting says whether that may be called
+        return False
+    # Inside a network receivers have private addresses, and those are called.
+    return (
+        address.is_link_local
+        or address.is_multicast
+        or address.is_unspecified
+        or any(address in network for network in _NOT_CALLED if network.version == address.version)
+    )
 
 
 def plain(address: Address) -> Address:

@@ -117,7 +117,10 @@ _KINDS: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
 
 def _fits(said: Mapping[str, Any], algorithm: str) -> bool:
-    """Whether a key is for an algorithm: by its kind, and by what it says of itself."""
+    """Whether a key verifies an algorithm: by its kind, and by what it says of itself (RFC 7517 section 4)."""
+    operations = said.get("key_ops", ["verify"])
+    if said.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
+        return False
     return said.get("kty") == _KINDS.get(algorithm[:2]) and said.get("alg", algorithm) == algorithm
 
 
