@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from rich.console import Console
 
@@ -22,6 +23,7 @@ from ingest.opening import open_log
 from ingest.projector import project
 from lineage.core.model.records import DECISIONS
 from lineage.serve.cli.doctor import doctor
+from lineage.serve.cli.main import main
 from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import now, opened_log, opened_store
 from lineage.serve.text import render_chain
@@ -526,3 +528,27 @@ def test_the_page_fits_a_screen_however_many_partitions(settings_of: Callable[..
     assert "decisions/27:" not in page
     assert "and 28 more, none further behind" in page
     assert "environment: store" in page
+
+
+# Damage
+
+
+@pytest.mark.parametrize("command", ["status token:c", "who x", "fsck", "rebuild", "doctor"])
+def test_damage_is_told_by_its_exit_code_and_with_a_remedy_that_works(tmp_path: Path, command: str):
+    """
+    Whatever meets a damaged embedded store exits with 6 and says to restore a backup: its log is damaged with it.
+    """
+    file = tmp_path / "store.db"
+    url = f"sqlite:///{file}"
+    incident = Path(__file__).parents[1] / "examples" / "incident.jsonl"
+    assert 0 == CliRunner().invoke(main, ["ingest", str(incident), "--store", url]).exit_code
+    page, damaged = 4_096, bytearray(file.read_bytes())
+    for offset in range(3 * page, len(damaged), page):
+        damaged[offset : offset + 64] = b"\xa5" * 64
+    file.write_bytes(damaged)
+    result = CliRunner().invoke(main, [*command.split(), "--store", url])
+
+    said = " ".join(result.output.split())
+    assert 6 == result.exit_code
+    assert "restore a backup" in said
+    assert "rebuild it from the log" not in said

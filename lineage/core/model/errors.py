@@ -16,6 +16,7 @@ DelegraphError
 │   ├── AbsentError           it does not come by itself: somebody has to make it, or to name another
 │   └── NotAtOnceError        there is no answer without waiting; ask again where one may wait
 └── IntegrityError            what is stored contradicts itself or the log
+    ├── DamagedError          a file cannot be read as what it is: a backup has to be restored
     └── FencedError           another consumer has moved the position; nothing was written
 """
 
@@ -123,6 +124,10 @@ class NotAtOnceError(UnavailableError):
 
 class IntegrityError(DelegraphError):
     """What is stored contradicts itself or the log."""
+
+
+class DamagedError(IntegrityError):
+    """A file of ours cannot be read as what it is."""
 
 
 class FencedError(IntegrityError):

@@ -29,9 +29,9 @@ _MOST_SKEW: Final = 5_000_000  # microseconds; of two clocks; more, and moments 
 _SIMILAR: Final = 0.8
 
 
-def doctor(settings: Settings) -> Document:
+def doctor(settings: Settings, checks: Checks | None = None) -> Document:
     """What is configured, what answers and what does not, and why. Never raises for what it is there to tell."""
-    checks = Checks()
+    checks = Checks() if checks is None else checks
     versions = {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}}
     positions: list[Document] = []
     kafka: Document | None = None
@@ -150,7 +150,7 @@ def _positions(checks: Checks, store: Store, log: Log) -> list[Document]:
     try:
         positions, ends = store.positions(), log.ends()
     except DelegraphError as fault:
-        checks.told("positions", str(fault), ok=False)
+        checks.failed("positions", fault)
         return []
     return [
         {
@@ -170,7 +170,7 @@ def _database(checks: Checks, store: Store, versions: dict[str, str | None]) -> 
     try:
         database = database_of(store)
     except DelegraphError as fault:
-        checks.told("database", str(fault), ok=False)
+        checks.failed("database", fault)
         return
     versions[database.name] = database.version
     if database.now is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Final, TypeVar
 
-from lineage.core.model.errors import DelegraphError, RefusedError
+from lineage.core.model.errors import DamagedError, DelegraphError, RefusedError
 from lineage.core.model.times import SECOND
 from lineage.serve.documents.core_documents import Document
 
@@ -14,19 +14,30 @@ _T = TypeVar("_T")
 
 
 class Checks:
-    """What was checked, in order."""
+    """What was checked, in order.
+
+    Attributes:
+        found: The checks.
+        is_damaged: Whether a file turned out to be damaged.
+    """
 
     def __init__(self) -> None:
         self.found: list[Document] = []
+        self.is_damaged = False
 
     def ask(self, name: str, question: Callable[[], str]) -> bool:
         """Ask, and keep the answer or the fault; whether there was an answer."""
         try:
             self.told(name, question())
         except DelegraphError as fault:
-            self.told(name, str(fault), ok=False)
+            self.failed(name, fault)
             return False
         return True
+
+    def failed(self, name: str, fault: DelegraphError) -> None:
+        """Keep a fault."""
+        self.told(name, str(fault), ok=False)
+        self.is_damaged |= isinstance(fault, DamagedError)
 
     def ask_if_allowed(self, name: str, question: Callable[[], str]) -> None:
         """Ask what our credential may not be allowed to ask; that it is not is no fault."""
@@ -35,7 +46,7 @@ class Checks:
         except RefusedError as fault:
             self.told(name, f"not for us to see: {fault}")
         except DelegraphError as fault:
-            self.told(name, str(fault), ok=False)
+            self.failed(name, fault)
 
     def told(self, name: str, says: str, *, ok: bool = True) -> None:
         """Keep what is known already."""
@@ -50,7 +61,7 @@ class Checks:
         try:
             return stack.enter_context(opening)
         except DelegraphError as fault:
-            self.told(name, str(fault), ok=False)
+            self.failed(name, fault)
             return None
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lineage.core.model.errors import RefusedError, UnavailableError
+from lineage.core.model.errors import DamagedError, RefusedError, UnavailableError
 from lineage.serve.cli.options import shared_options
 from lineage.serve.cli.output import Output
 
@@ -164,9 +164,13 @@ def doctor(settings: "Settings", out: Output) -> None:
       delegraph doctor --store sqlite:////var/lib/delegraph/store.db
     """  # noqa: D301
     from lineage.serve.cli.doctor import doctor as examine
+    from lineage.serve.cli.doctor_checks import Checks
     from lineage.serve.text import render_chain
 
-    document = examine(settings)
+    checks = Checks()
+    document = examine(settings, checks)
     out.document(document, render_chain.doctor)
+    if checks.is_damaged:
+        raise DamagedError("the store is damaged; see above")
     if not document["ok"]:
         raise UnavailableError("something does not answer; see above")

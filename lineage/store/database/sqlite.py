@@ -15,8 +15,8 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from lineage.core.model.errors import (
     AbsentError,
+    DamagedError,
     DelegraphError,
-    IntegrityError,
     RefusedError,
     ReplacedError,
     UnavailableError,
@@ -221,5 +221,8 @@ def fault_of(error: BaseException, where: str) -> DelegraphError:
     if "not a database" in said:
         return UnavailableError(f"{where} is not a delegraph store; name another file with --store")
     if "malformed" in said or "corrupt" in said:
-        return IntegrityError(f"the store {where} is damaged ({said}); rebuild it from the log")
+        return DamagedError(
+            f"the store {where} is damaged ({said}): restore a backup; a store whose log is kept elsewhere can instead "
+            "be made anew from that log, in a new place"
+        )
     return UnavailableError(f"the store {where} does not answer: {said}")
