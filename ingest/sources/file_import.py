@@ -18,8 +18,8 @@ from ingest.codec import credentials
 from ingest.log.port import Entry, Log, entry_of
 from ingest.projector import unreadable
 from ingest.sources import adapters as foreign
+from ingest.sources.adapters.raw_records import Plain
 from ingest.sources.foreign_import import ForeignLog, Keeper, Read
-from ingest.sources.gzip_reader import BrokenGzipError
 from ingest.sources.named import NamedSource, source_of_format
 from lineage.core.model.errors import BadRecordError, RefusedError
 from lineage.core.model.records import Position, Unreadable
@@ -228,32 +228,33 @@ def _append(log: Log, entries: list[Entry], intake: Intake) -> None:
         intake.spans.append((position, position))
 
 
-def _own(name: str, stream: BinaryIO, clock: Callable[[], Instant]) -> Iterator[Read]:
+def _own(name: str, stream: Plain, clock: Callable[[], Instant]) -> Iterator[Read]:
     """Delegraph's own lines. Blank ones are not read."""
-    table = credentials.Table()
-    for place, (line, length, fault) in enumerate(_lines(stream), start=1):
+    table, place = credentials.Table(), 0
+    for place, (line, length) in enumerate(_lines(stream), start=1):
         raw = line.rstrip(b"\r\n")
-        if not raw.strip() and fault is None:
+        if not raw.strip():
             continue
         try:
-            if fault is not None:
-                raise fault
             event = codec.decode_line(raw)  # refuses a line that is too large
             yield entry_of(event), length
         except BadRecordError as error:
+            cut_through = stream.broken if not line.endswith(b"\n") else None
             columns = table.columns(raw)
-            aside = unreadable(raw, error, number=None, origin=name, place=place, recorded_at=clock(), columns=columns)
+            fault = cut_through or error
+            aside = unreadable(raw, fault, number=None, origin=name, place=place, recorded_at=clock(), columns=columns)
             yield aside, length
+            if cut_through is not None:
+                return
+    if (broken := stream.broken) is not None:
+        yield unreadable(b"", broken, number=None, origin=name, place=place + 1, recorded_at=clock()), 0
 
 
-def _lines(stream: BinaryIO) -> Iterator[tuple[bytes, int, BadRecordError | None]]:
-    """The lines with their lengths; of one that nobody can mean the beginning; at last what breaks the file off."""
-    try:
-        while line := stream.readline(_LINE_BYTES):
-            length, rest = len(line), line
-            while len(rest) == _LINE_BYTES and not rest.endswith(b"\n"):
-                rest = stream.readline(_LINE_BYTES)
-                length += len(rest)
-            yield line, length, None
-    except BrokenGzipError as error:
-        yield b"", 0, BadRecordError("broken-gzip", f"the file ends here: {error}")
+def _lines(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """The lines with their lengths; of one that nobody can mean the beginning."""
+    while line := stream.readline(_LINE_BYTES):
+        length, rest = len(line), line
+        while len(rest) == _LINE_BYTES and not rest.endswith(b"\n"):
+            rest = stream.readline(_LINE_BYTES)
+            length += len(rest)
+        yield line, length

@@ -1,19 +1,18 @@
-"""Gzip that breaks: everything that can be unpacked comes out first, and then the fault, every time it is asked again.
+"""Gzip that breaks: everything that can be unpacked is read, then the stream ends, and the fault is kept beside it.
 
-The standard library's reader loses what it had unpacked before the fault and then reads on as if the file were empty.
+The standard library's reader loses what it had unpacked before the fault; and whatever buffers a stream loses what it
+holds if the stream raises. So nothing is raised here: whoever has read to the end asks for the fault.
 """
 
 import io
 import zlib
 from typing import Any, Final
 
+from ingest.codec.credentials.packed import before_fault
+
 MAGIC: Final = b"\x1f\x8b"
 _STEP_BYTES: Final = 4096
 _MEMBER: Final = 31  # zlib's word for: with gzip's header and trailer, whose checksum is verified
-
-
-class BrokenGzipError(OSError):
-    """The file is no whole gzip: it ends too early, is damaged, or has something else behind it."""
 
 
 class Gzipped(io.RawIOBase):
@@ -26,7 +25,8 @@ class Gzipped(io.RawIOBase):
         self._begun = False  # whether the member has had any byte
         self._packed = b""
         self._plain = b""
-        self._fault: BrokenGzipError | None = None
+        self.fault: str | None = None
+        """Why no more can be unpacked: it ends too early, is damaged, or has something else behind it."""
         self._ended = False
 
     def readable(self) -> bool:
@@ -34,14 +34,8 @@ class Gzipped(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read some plain bytes; none at the end.
-
-        Raises:
-            BrokenGzipError: Nothing more can be unpacked.
-        """
-        while not self._plain and not self._ended:
-            if self._fault is not None:
-                raise self._fault
+        """Read some plain bytes; none at the end, and where nothing more can be unpacked."""
+        while not self._plain and not self._ended and self.fault is None:
             self._unpack()
         size = min(len(buffer), len(self._plain))
         buffer[:size], self._plain = self._plain[:size], self._plain[size:]
@@ -52,14 +46,14 @@ class Gzipped(io.RawIOBase):
         if not packed:
             self._ended = not self._begun
             if self._begun:
-                self._fault = BrokenGzipError("the gzip ends before its end")
+                self.fault = "the gzip ends before its end"
             return
         before = self._member.copy()
         try:
             self._plain = self._member.decompress(packed, _STEP_BYTES * 16)
         except zlib.error as error:
-            self._plain = _what_comes_before_the_fault(before, packed)
-            self._fault = BrokenGzipError(f"the gzip is damaged: {error}")
+            self._plain = before_fault(before, packed)
+            self.fault = f"the gzip is damaged: {error}"
             return
         self._begun, self._packed = True, self._member.unconsumed_tail
         if self._member.eof:
@@ -70,15 +64,5 @@ class Gzipped(io.RawIOBase):
         while len(rest) < len(MAGIC) and (more := self._stream.read(_STEP_BYTES)):
             rest = (rest + more).lstrip(b"\0")
         if rest and not rest.startswith(MAGIC):
-            self._fault = BrokenGzipError("something that is no gzip stands behind it")
+            self.fault = "something that is no gzip stands behind it"
         self._member, self._begun, self._packed = zlib.decompressobj(_MEMBER), False, rest
-
-
-def _what_comes_before_the_fault(member: Any, packed: bytes) -> bytes:
-    plain = b""
-    for at in range(len(packed)):
-        try:
-            plain += member.decompress(packed[at : at + 1])
-        except zlib.error:
-            break
-    return plain

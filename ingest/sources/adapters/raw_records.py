@@ -15,7 +15,7 @@ passed over and reported.
 import io
 import json
 from collections.abc import Iterator
-from typing import Any, BinaryIO, Final, NamedTuple, NoReturn, cast
+from typing import Any, BinaryIO, Final, NamedTuple, NoReturn
 
 from ingest.codec.credentials import handle
 from ingest.sources.adapters import otlp_protobuf
@@ -28,7 +28,7 @@ from ingest.sources.adapters.json_documents import (
     is_document,
     too_large,
 )
-from ingest.sources.gzip_reader import MAGIC, BrokenGzipError, Gzipped
+from ingest.sources.gzip_reader import MAGIC, Gzipped
 from lineage.core.model.errors import BadRecordError
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -50,43 +50,74 @@ class RawRecord(NamedTuple):
     fault: BadRecordError | None = None
 
 
-def plain(stream: BinaryIO) -> io.BufferedReader:
+class Plain(io.BufferedReader):
+    """A stream with its gzip taken off."""
+
+    def __init__(self, raw: io.RawIOBase, packed: Gzipped | None = None, around: "Plain | None" = None) -> None:
+        """Take the plain bytes, and what they come out of."""
+        super().__init__(raw, BLOCK_BYTES)
+        self._packed, self._around = packed, around
+
+    @property
+    def broken(self) -> BadRecordError | None:
+        """Why the stream ended before its end; asked behind the last byte."""
+        if self._packed is not None and self._packed.fault is not None:
+            return BadRecordError("broken-gzip", f"the file ends here: {self._packed.fault}")
+        return None if self._around is None else self._around.broken
+
+
+def plain(stream: BinaryIO) -> Plain:
     """A stream with its gzip taken off, if its first bytes say that it has one. It closes nothing."""
-    reader = _buffered(stream)
-    if reader.peek(2)[:2] == MAGIC:
-        return _buffered(Gzipped(reader))
-    return reader
+    reader = stream if isinstance(stream, Plain) else Plain(_Unowned(stream))
+    if reader.peek(2)[:2] != MAGIC:
+        return reader
+    packed = Gzipped(reader)
+    return Plain(packed, packed, reader)
 
 
 def first_bytes(reader: io.BufferedReader) -> bytes:
-    """What a plain stream begins with, at most 64 KiB, without taking it; empty if its gzip is broken."""
-    try:
-        return reader.peek(BLOCK_BYTES)
-    except BrokenGzipError:
-        return b""
+    """What a plain stream begins with, at most 64 KiB, without taking it."""
+    return reader.peek(BLOCK_BYTES)
 
 
 def read_records(stream: BinaryIO) -> Iterator[RawRecord]:
-    """The records of a file in the order in which they stand; what cannot be read comes with its fault."""
+    """The records of a file in the order in which they stand; what cannot be read comes with its fault.
+
+    Where the gzip around the file breaks off, what it cuts through is one record with that fault: the last one, if it
+    was not whole.
+    """
     reader = plain(stream)
-    position = 0
-    try:
-        if reader.peek(3)[:3] == _BYTE_ORDER_MARK:
-            reader.read(3)
-        head = first_bytes(reader)
-        if otlp_protobuf.begins(head):
-            yield from _exported(reader)
-            return
-        first = _record(1, Cut(head.lstrip(SPACE).partition(b"\n")[0]))
-        if is_document(head, first_line_is_whole=first.fault is None):
-            numbered = enumerate(cut(reader), start=1)
-        else:
-            numbered = enumerate(_lines(reader), start=1)
-        for position, piece in numbered:
-            if piece.raw or piece.reason:
-                yield _record(position, piece)
-    except BrokenGzipError as error:
-        yield _record(position + 1, Cut(b"", "broken-gzip", f"the file ends here: {error}"))
+    last: RawRecord | None = None
+    for record in _records(reader):
+        if last is not None:
+            yield last
+        last = record
+    if (broken := reader.broken) is None:
+        if last is not None:
+            yield last
+        return
+    if last is None or last.fault is None:
+        if last is not None:
+            yield last
+        last = RawRecord(1 if last is None else last.position + 1, b"")
+    yield last._replace(fault=broken)
+
+
+def _records(reader: Plain) -> Iterator[RawRecord]:
+    if reader.peek(3)[:3] == _BYTE_ORDER_MARK:
+        reader.read(3)
+    head = first_bytes(reader)
+    if otlp_protobuf.begins(head):
+        yield from _exported(reader)
+        return
+    first = _record(1, Cut(head.lstrip(SPACE).partition(b"\n")[0]))
+    if is_document(head, first_line_is_whole=first.fault is None):
+        numbered = enumerate(cut(reader), start=1)
+    else:
+        numbered = enumerate(_lines(reader), start=1)
+    for position, piece in numbered:
+        if piece.raw or piece.reason:
+            yield _record(position, piece)
 
 
 def _exported(reader: io.BufferedReader) -> Iterator[RawRecord]:
@@ -117,10 +148,6 @@ def parse(raw: bytes) -> Any:
         raise BadRecordError("json", f"{error.msg} at character {error.pos}") from None
     except ValueError:  # an integer of thousands of digits
         raise BadRecordError("json", "it holds a number that is too long to read") from None
-
-
-def _buffered(stream: Any) -> io.BufferedReader:
-    return io.BufferedReader(cast("io.RawIOBase", _Unowned(stream)), BLOCK_BYTES)
 
 
 class _Unowned(io.RawIOBase):
