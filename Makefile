@@ -5,6 +5,7 @@ PYTHONS  = python3 python3.14 python3.13 python3.12 python3.11
 JOBS    ?= auto# test processes; auto: as many as there are cores
 ARGS    ?=# more words for pytest, the benchmarks or the demo (make demo ARGS=--serve)
 UPGRADE ?=# make lock UPGRADE=--upgrade takes the newest versions; else only what pyproject.toml asks for
+SBOM     = cyclonedx-bom==7.5.0 cyclonedx-python-lib[json-validation]==11.12.0
 UV       = uv==0.13.9
 
 VENV    := .venv
@@ -30,7 +31,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check fmt jars browser screenshots examples reference docs stack stack-down story soak bench bench-full wheel lock clean
+.PHONY: help setup demo test lint types check fmt jars browser screenshots examples reference docs stack stack-down story soak bench bench-full wheel sbom lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,9 +98,19 @@ bench-full: setup ## the benchmarks at full size
 	$(RUN) benchmarks --full $(ARGS)
 
 wheel: setup ## build the wheel into dist/ and try it in an environment of its own
-	rm -rf dist
+	rm -rf dist build/again
 	$(RUN) build --no-isolation --outdir dist .
+	$(RUN) build --no-isolation --wheel --outdir build/again . >/dev/null
+	@cmp dist/*.whl build/again/*.whl && echo "reproducible: two builds gave the same wheel"
 	bash .ci/try-wheel dist/*.whl
+
+sbom: ## list what a deployment installs, as CycloneDX, in dist/delegraph.cdx.json
+	@$(FIND_PYTHON); [ -x build/sbom/bin/cyclonedx-py ] || "$$python" -m venv --clear build/sbom
+	@build/sbom/bin/python -m pip --disable-pip-version-check install --quiet '$(word 1,$(SBOM))' '$(word 2,$(SBOM))'
+	@mkdir -p dist
+	@build/sbom/bin/cyclonedx-py requirements requirements-extras.lock --pyproject pyproject.toml \
+	  --output-reproducible --of JSON --sv 1.6 --validate -o dist/delegraph.cdx.json 2>/dev/null
+	@build/sbom/bin/python .ci/check-sbom dist/delegraph.cdx.json requirements-extras.lock
 
 lock: ## re-make the lock files from pyproject.toml (UPGRADE=--upgrade: newest versions)
 	@$(FIND_PYTHON); "$$python" -m venv --clear build/lock

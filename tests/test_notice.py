@@ -1,0 +1,25 @@
+"""NOTICE names every package that a deployment installs, and every vendored file."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+NOTICE = (ROOT / "NOTICE").read_text(encoding="utf-8")
+
+
+def test_notice_names_every_locked_package():
+    """A dependency that is added to the lock is added to NOTICE with its licence."""
+    lock = (ROOT / "requirements-extras.lock").read_text(encoding="utf-8")
+    pinned = set(re.findall(r"^([A-Za-z0-9._-]+)==", lock, re.MULTILINE))
+    named = {line.split()[0] for line in NOTICE.splitlines() if line.startswith("  ") and len(line.split()) > 1}
+
+    assert set() == pinned - named
+    assert {"htmx", "cytoscape"} == named - pinned
+
+
+def test_every_vendored_script_has_its_licence_beside_it():
+    """What is shipped unmodified is shipped with its licence."""
+    vendor = ROOT / "lineage/serve/web/static/vendor"
+
+    scripts = {path.name.partition(".")[0] for path in vendor.glob("*.js")}
+    assert scripts == {path.stem for path in vendor.glob("*.LICENSE")}
