@@ -1436,7 +1436,7 @@ def test_what_does_not_fit_is_found(desk: Desk, named: str):
     document = desk.one("findings")
 
     found = [item for item in document["items"] if item["kind"] == kind]
-    assert ["items", "total", "complete", "next", "as_of"] == list(document)
+    assert ["items", "total", "complete", "next", "as_of", "not_evaluated"] == list(document)
     assert [(kind, of)] == [(item["kind"], item["of"]) for item in found], document["items"]
     assert found[0]["why"]
     sent = {(event["source"], event["event_id"]) for event in events}
@@ -1460,7 +1460,8 @@ def test_two_facts_that_do_not_fit_in_the_same_words_are_two_findings(desk: Desk
 
 def test_where_all_fits_nothing_is_found(desk: Desk):
     """
-    A clean world has no findings: a gapless sequence, an acting subject, a lift of a suspension, an alias.
+    A clean world has no findings: a gapless sequence, an acting subject, a lift of a suspension, an alias. What is
+    left to say of it is how long and how wide its grants are.
     """
     desk.take(
         registered("human:alice", "human", aliases=["okta|1"]),
@@ -1473,23 +1474,25 @@ def test_where_all_fits_nothing_is_found(desk: Desk):
         lifted("r1"),
     )
 
-    assert [] == desk.one("findings")["items"]
+    posture = {"standing-access", "scope-unstated", "long-lived-credential", "late-fact", "dormant-but-alive"}
+    assert set() == {item["kind"] for item in desk.one("findings")["items"]} - posture
 
 
 def test_findings_come_a_page_at_a_time(desk: Desk):
     """
     A page that is not the last says so, and its `next` leads on until everything was seen.
     """
-    desk.take(*(event for n in range(1200) for event in [token(f"t{n}", actor="agent:a")]))
-    desk.take(*(done(f"a{n}", token=f"t{n}", actor="agent:b") for n in range(1200)))
+    desk.take(*(token(f"t{n}", actor="agent:a") for n in range(120)))
+    desk.take(*(done(f"a{n}", token=f"t{n}", actor="agent:b") for n in range(120)))
+    only = ("findings", "--kind", "wielder-mismatch", "--limit", "50")
 
-    pages = [desk.one("findings", "--limit", "1")]
+    pages = [desk.one(*only)]
     while pages[-1]["next"] is not None:
-        pages.append(desk.one("findings", "--limit", "1", "--after", pages[-1]["next"]))
+        pages.append(desk.one(*only, "--after", pages[-1]["next"]))
 
     assert 1 < len(pages)
     assert [False] * (len(pages) - 1) + [True] == [page["complete"] for page in pages]
-    assert 1200 == len({item["of"] for page in pages for item in page["items"]})
+    assert 120 == len({item["of"] for page in pages for item in page["items"]})
 
 
 def test_findings_tell_only_of_what_is_in_the_state(guarded: Desk):
@@ -1498,7 +1501,7 @@ def test_findings_tell_only_of_what_is_in_the_state(guarded: Desk):
     """
     guarded.take(said("token.issued", "other", source="urn:rogue", token="t1", subject="human:mallory"))
 
-    assert {"unauthorised"} == {item["kind"] for item in guarded.one("findings")["items"]}
+    assert {"unauthorised"} == {item["kind"] for item in guarded.one("findings")["items"]} - {"late-fact"}
 
 
 # Looking around

@@ -13,6 +13,7 @@ from lineage.deliver.http.callers import ForbiddenError, UnauthenticatedError
 from lineage.serve import http_client as client_module
 from lineage.serve.http_client import Client
 from lineage.serve.queries import activity
+from lineage.serve.queries.findings import findings as findings_of
 from tests.http_worlds import ASKED, HOST, LEAKED, World, api_over
 
 ID = LEAKED.removeprefix("token:")
@@ -72,7 +73,7 @@ def test_lists_go_on_by_themselves(api: World, monkeypatch: pytest.MonkeyPatch):
 
     assert document["items"] == list(client.timeline(LEAKED))
     assert activity.search(api.service, "mailer")["items"] == list(client.search("mailer"))
-    assert activity.findings(api.service, at=ASKED)["items"] != []
+    assert findings_of(api.service, at=ASKED)["items"] != []
     assert [] == list(client.uses("token:none"))
 
 

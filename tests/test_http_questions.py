@@ -18,6 +18,7 @@ from lineage.serve.http.api.questions import QUESTIONS
 from lineage.serve.http.core.question import Question
 from lineage.serve.queries import activity, revocations
 from lineage.serve.queries.case import case
+from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.graph_view import graph
 from lineage.serve.queries.identity import identity
 from lineage.serve.queries.projection_status import standing
@@ -73,7 +74,7 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
         lambda s: activity.diff(s, "token", ID, start=ASKED - 8_700_000_000, end=ASKED),
     ),
     "/uses": (f"?of={OF}", lambda s: activity.uses(s, "token", ID)),
-    "/findings": ("", lambda s: activity.findings(s, at=ASKED)),
+    "/findings": ("", lambda s: findings_of(s, at=ASKED)),
     "/quarantine": ("", activity.quarantine),
     "/conflicts": ("", activity.conflicts),
     "/revocations": ("", lambda s: revocations.revocations(s, at=ASKED)),

@@ -19,6 +19,8 @@ from lineage.core.revocation.reach import Proposal
 from lineage.serve.cli import demo
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries import activity
+from lineage.serve.queries.findings import Wanted
+from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.service import OrderRequest, Service
 from lineage.serve.text import render_chain
 from lineage.serve.text.text_page import Page, safe
@@ -365,7 +367,7 @@ def test_hostile_text_is_shown_safely(text: str):
             render_chain.plan(reach(service, "token:t1")),
             render_chain.uses(activity.uses(service, "token", "t1")),
             render_chain.timeline(activity.timeline(service, "principal", "human:alice")),
-            render_chain.findings(activity.findings(service, at=AT)),
+            render_chain.findings(findings_of(service, at=AT)),
         ]
     shown = "".join(piped(page) for page in pages)
 
@@ -496,7 +498,7 @@ def test_words_do_not_leave_a_page_of_80_columns():
             *(render_chain.who(service.who(name, at=AT)) for name in ("mail-7", "mail-8", "archive-5", "mail-3")),
             render_chain.plan(reach(service, "principal:agent:planner")),
             render_chain.timeline(activity.timeline(service, "principal", "agent:mailer")),
-            render_chain.findings(activity.findings(service, at=AT)),
+            render_chain.findings(findings_of(service, at=AT)),
             render_chain.ordered(service.order(order())),
             render_chain.diff(activity.diff(service, "token", demo.LEAKED, start=AT, end=demo.LATE)),
         ]
@@ -844,11 +846,12 @@ def test_findings_are_counted_by_kind_and_cite_their_facts():
     How many of which kind, each in one sentence, with the facts that show it.
     """
     with incident() as service:
-        page = render_chain.findings(activity.findings(service, at=AT))
+        wanted = Wanted(kinds=("sequence-hole", "wielder-mismatch"))
+        page = render_chain.findings(findings_of(service, at=AT, wanted=wanted))
     with knowing(token("t1")) as service:
-        none = render_chain.findings(activity.findings(service, at=AT))
+        none = render_chain.findings(findings_of(service, at=AT, wanted=wanted))
 
-    assert "3 findings: 1 sequence-hole, 2 wielder-mismatch." == first_sentence(page)
+    assert "3 findings: 2 wielder-mismatch, 1 sequence-hole." == first_sentence(page)
     assert "shown by idp-15 of https://idp.example; gw-7 of https://gateway.example" in flat(page)
     assert flat(none).startswith("Nothing was found that does not fit together.")
 

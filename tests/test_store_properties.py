@@ -23,6 +23,7 @@ from lineage.core.model.keys import ELEMENT_KINDS, key_of
 from lineage.core.model.records import DECISIONS, Batch, Position, Readable, Record, position_of
 from lineage.core.revocation.reach import Proposal
 from lineage.serve.queries import activity
+from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.service import Service, Trust
 from lineage.store.store import Store, open_store
 from tests import compare, stores, worlds
@@ -153,7 +154,7 @@ def documents(store: Store, items: list[dict[str, Any]], asked: list[tuple[str, 
             said.append(service.chain(kind, id_, at=at))
             said.append(activity.uses(service, kind, id_))
     said += [service.who(action, at=at) for action in worlds.actions(items)]
-    said += [activity.conflicts(service), activity.findings(service, at=at)]
+    said += [activity.conflicts(service), findings_of(service, at=at)]
     return [json.dumps(document) for document in said]
 
 

@@ -12,7 +12,7 @@ from lineage.core.model.errors import UnavailableError
 from lineage.core.model.events import Event, TokenIssued
 from lineage.core.model.records import DECISIONS, Batch, Position, Record
 from lineage.serve.cli.demo import ASKED
-from lineage.serve.queries import activity
+from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.service import Service, Trust
 from lineage.serve.server.warmup import spared, steps_of, warmed
 from lineage.serve.web.page_endpoint import templates
@@ -71,9 +71,10 @@ def test_after_it_the_first_question_has_all(tmp_path: Path):
     """Every template is read, and how the sources number their events is known to its end."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         steps = [*templates(), *steps_of(world.service)]
-        found = activity.findings(world.service, at=ASKED, steps=0)
+        holes = world.service.store.sequence_holes(steps=0)
 
-    assert ({"who.html", None}, []) == ({one for one in steps if one in ("who.html", None)}, found.get("pending", []))
+    assert {"who.html", None} == {one for one in steps if one in ("who.html", None)}
+    assert holes is not None
 
 
 def test_it_reads_no_more_of_what_there_is_however_much_that_is(tmp_path: Path):
@@ -92,23 +93,7 @@ def test_it_reads_no_more_of_what_there_is_however_much_that_is(tmp_path: Path):
     assert 0 < len(decoded) < 5
 
 
-def test_a_page_of_findings_says_what_is_still_being_read(tmp_path: Path):
-    """
-    Asked before all is read, the list of findings is not complete and says why; asked again, it goes on to be.
-    """
-    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
-        batch, end = Batch(advance={(DECISIONS, 1): (0, 3 * STEP)}), Position(DECISIONS, 1, 3 * STEP - 1)
-        issued = Event("late", "urn:test", ASKED, TokenIssued(token="t", subject="human:x"))
-        read_records([Record(end.number, ASKED, codec.encode(issued))], None, batch)
-        world.service.store.write(batch)
-        said = [world.get("/v1/findings").json() for _ in range(2)]
-
-    assert [(["sequence-hole"], False, None), ([], True, len(said[1]["items"]))] == [
-        (one.get("pending", []), one["complete"], one["total"]) for one in said
-    ]
-
-
-def test_the_client_waits_for_what_is_pending(tmp_path: Path):
+def test_the_client_has_all_findings_however_early_it_asks(tmp_path: Path):
     """Findings that are asked for in a loop are all of them, holes included, however early they are asked for."""
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         batch, last = Batch(advance={(DECISIONS, 1): (0, 5 * STEP)}), Position(DECISIONS, 1, 5 * STEP - 1)
@@ -116,7 +101,7 @@ def test_the_client_waits_for_what_is_pending(tmp_path: Path):
         read_records([Record(last.number, ASKED, codec.encode(issued))], None, batch)
         world.service.store.write(batch)
         found = list(client_of(world).findings())
-        expected = activity.findings(world.service, at=ASKED)["items"]
+        expected = findings_of(world.service, at=ASKED)["items"]
 
     assert "sequence-hole" in {one["kind"] for one in expected}
     assert expected == found

@@ -16,7 +16,6 @@ from lineage.serve.cache.loader import Loading
 from lineage.serve.cli.demo import ASKED
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.asgi.app import create_app
-from lineage.serve.queries import activity as looking
 from lineage.serve.queries.service import OrderRequest
 from lineage.serve.text import render_chain
 from lineage.serve.web import pages, show_fault
@@ -275,20 +274,6 @@ def test_no_other_file_is(world: World, name: str):
     What is served are the files that are listed, and no path leads to another.
     """
     assert 404 == Pages(world).nobody.get(f"/static/{name}").status_code
-
-
-def test_findings_go_on_where_few_facts_are_looked_at_at_once(world: World):
-    """
-    A store in which all fits together is not searched to its end for one page: what was found so far is said, and
-    that it goes on; together the pages are all that there is.
-    """
-    whole = looking.findings(world.service, at=ASKED)
-    parts = [looking.findings(world.service, at=ASKED, most_facts=10)]
-    while parts[-1]["next"] is not None:
-        parts.append(looking.findings(world.service, at=ASKED, after=int(parts[-1]["next"]), most_facts=10))
-
-    assert len(parts) > 3
-    assert {one["why"] for one in whole["items"]} == {one["why"] for part in parts for one in part["items"]}
 
 
 def test_very_many_mentions_are_known_without_reading_them(world: World):

@@ -260,8 +260,6 @@ class Client:
             if response.status_code == HTTPStatus.NOT_FOUND:
                 return
             document = response.json()
-            if document.get("pending"):  # asked again it has read on; each time it is a part nearer to its end
-                continue
             yield from document["items"]
             if document["next"] is None:
                 return

@@ -53,4 +53,6 @@ def severity_of(kind: str, said: Severity | None, options: Options) -> Severity:
     own = options.rules.get(kind)
     if own is not None and own.severity is not None:
         return own.severity
-    return said if said is not None else RULES[kind].severity
+    if said is not None:
+        return said
+    return RULES[kind].severity if kind in RULES else Severity.MEDIUM

@@ -13,7 +13,6 @@ from lineage.serve.cli.options import (
     STALE,
     TIME,
     TargetOptions,
-    now,
     proposal_of,
     shared_options,
     target_options,
@@ -238,24 +237,3 @@ def conflicts(settings: "Settings", out: Output) -> None:
 
     with opened_service(settings) as service:
         out.document(activity.conflicts(service), render_chain.conflicts)
-
-
-@click.command()
-@AT
-@click.option("--after", type=int, default=-1, help="Go on after this place (the `next` of the last page).")
-@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Stop when so many are found.")
-@shared_options()
-def findings(settings: "Settings", out: Output, at: Instant | None, after: int, limit: int) -> None:
-    """What does not fit together, each with the facts that show it.
-
-    \b
-      delegraph findings
-      delegraph findings --limit 100 --json
-    """  # noqa: D301
-    from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries import activity
-    from lineage.serve.text import render_chain
-
-    with opened_service(settings) as service:
-        when = now() if at is None else at
-        out.document(activity.findings(service, at=when, after=after, limit=limit), render_chain.findings)

@@ -5,10 +5,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lineage.core.authority.chain import Chain, Hop, action_gaps, chain_of, chain_of_action
-from lineage.core.authority.elements import cite, stated
+from lineage.core.authority.elements import FactIndex, cite, stated
 from lineage.core.authority.findings import Finding, action_findings, chain_findings
 from lineage.core.authority.rule import Because, Gap, State, Verdict, gaps, judge, judge_all
 from lineage.core.authority.world import World
+from lineage.core.findings.catalogue import RULES, severity_of
+from lineage.core.findings.finding import first_seen, last_seen, merged
+from lineage.core.findings.judging import status_of, worst_first
+from lineage.core.findings.options import Options
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Fact, document
 from lineage.core.model.keys import ELEMENT_KINDS, key_of, split_key
@@ -49,20 +53,40 @@ def gap_documents(gaps: Iterable[Gap]) -> list[Document]:
     return [{"kind": gap.kind, "id": gap.id, "why": gap.why} for gap in gaps]
 
 
-def finding_documents(findings: Iterable[Finding]) -> list[Document]:
-    """Findings, each once, sorted, with the facts that they cite."""
-    documents = [
-        {"kind": finding.kind, "of": finding.of, "why": finding.why, "facts": cite(finding.facts)}
-        for finding in findings
-    ]
-    unique = {finding_order(document): document for document in documents}
-    return [unique[key] for key in sorted(unique)]
+def finding_documents(
+    findings: Iterable[Finding],
+    options: Options | None = None,
+    *,
+    judgements: FactIndex | None = None,
+    at: Instant = 0,
+) -> list[Document]:
+    """Findings, those of one identity as one, the worst first."""
+    options = Options() if options is None else options
+    judgements = FactIndex() if judgements is None else judgements
+    found = worst_first(merged(findings).values(), options)
+    return [finding_document(one, options, status_of(one, judgements, options, at)) for one in found]
 
 
-def finding_order(document: Document) -> tuple[str, str, str, tuple[str, ...]]:
-    """What tells two findings apart, and their order: two facts may not fit in the same words."""
-    shown_by = tuple(fact["digest"] for fact in document["facts"])
-    return document["kind"], document["of"], document["why"], shown_by
+def finding_document(one: Finding, options: Options, status: str) -> Document:
+    """A finding (DESIGN section 9)."""
+    rule = RULES.get(one.kind)
+    references = rule.references if rule else ()
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "severity": severity_of(one.kind, one.severity, options).word,
+        "status": status,
+        "of": one.of,
+        "about": one.about,
+        "why": one.why,
+        "facts": cite(one.facts),
+        "first_seen": format_instant(first_seen(one)),
+        "last_seen": format_instant(last_seen(one)),
+        "count": one.count,
+        "caused_by": list(one.caused_by),
+        "maps_to": [reference._asdict() for reference in references],
+        "fix": rule.fix if rule else "Look at the facts that show it.",
+    }
 
 
 def chain_documents(world: World, chain: Chain, states: Mapping[str, Verdict]) -> Document:

@@ -1,21 +1,9 @@
 """Looking around: uses, timelines, differences, searches, and what needs a look. Documents, as in ``service``."""
 
 import base64
-from collections.abc import Iterator
 from typing import Any, Final
 
-from lineage.core.authority.chain import Chain, chain_of, wielder
-from lineage.core.authority.findings import (
-    Finding,
-    action_findings,
-    chain_findings,
-    coverage_findings,
-    decision_findings,
-    order_findings,
-    principal_findings,
-    sequence_hole,
-    unauthorised,
-)
+from lineage.core.authority.chain import wielder
 from lineage.core.authority.rule import Verdict, judge_all, judge_name
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
@@ -24,33 +12,28 @@ from lineage.core.model.events import (
     DecisionMade,
     Fact,
     Target,
-    TokenIssued,
     digest,
     document,
     fact_order,
 )
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
-from lineage.core.model.references import Role, about, listed
+from lineage.core.model.references import Role, about
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import authorised
-from lineage.core.revocation.closure import acknowledgement_findings
 from lineage.core.revocation.reach import Proposal, struck_by
 from lineage.serve.documents.core_documents import (
     Document,
     action_document,
     fact_document,
-    finding_documents,
-    finding_order,
     instant,
     listing,
     verdict_document,
 )
 from lineage.serve.queries.revocations import confirmation_of
 from lineage.serve.queries.service import Service
-from lineage.store.store import Quarantined, Stored
+from lineage.store.store import Quarantined
 
 PAGE: Final = 1_000  # how many items a list has at most, if nothing else is said
-_HOLE: Final = "sequence-hole"
 
 
 def uses(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
@@ -273,112 +256,3 @@ def conflicts(service: Service) -> Document:
         contents.sort(key=lambda content: str(content["digest"]))
         items.append({"source": event.source, "event_id": event.event_id, "contents": contents})
     return {**listing(items, total=len(items)), "as_of": service.as_of()}
-
-
-def findings(
-    service: Service,
-    *,
-    at: Instant,
-    after: int = -1,
-    limit: int = PAGE,
-    most_facts: int | None = None,
-    steps: int | None = None,
-) -> Document:
-    """What does not fit together, over the facts from a number on: a page of facts at a time until ``limit`` is met.
-
-    Args:
-        service: Whose answers.
-        at: The instant asked about.
-        after: Go on behind this fact: the ``next`` of the page before.
-        limit: How many items are enough.
-        most_facts: How many facts are looked at before the answer says that it goes on, whether anything was found or
-            not; None: where all fits together, all of them.
-        steps: How much of the numbering of the sources is read that no question has read yet; None: all of it. What
-            it is too little for is in ``pending``, and the answer is not complete.
-    """
-    looked_at = 0
-    found: dict[tuple[str, str, str, tuple[str, ...]], Document] = {}
-    pending: list[str] = []
-    begun = after >= 0
-    if not begun:
-        holes = service.store.sequence_holes(steps=steps)
-        pending = [_HOLE] if holes is None else []
-        _gather(found, (sequence_hole(*pair) for pair in holes or ()))
-    while page := service.store.facts(after=after, limit=PAGE if most_facts is None else min(PAGE, most_facts)):
-        after = page[-1].number
-        _gather(found, _page_findings(service, page, at))
-        looked_at += len(page)
-        if len(found) >= limit or (most_facts is not None and looked_at >= most_facts):
-            break
-    more = bool(page) and bool(service.store.facts(after=after, limit=1))
-    items = [found[key] for key in sorted(found)]
-    total = None if more or begun or pending else len(items)
-    listed = listing(items, total=total, following=str(after) if more else None)
-    if pending:
-        listed |= {"complete": False, "pending": pending}
-    return {**listed, "as_of": service.as_of()}
-
-
-def _gather(found: dict[tuple[str, str, str, tuple[str, ...]], Document], new: Iterator[Finding]) -> None:
-    for item in finding_documents(new):
-        found.setdefault(finding_order(item), item)
-
-
-def _page_findings(service: Service, page: list[Stored], at: Instant) -> Iterator[Finding]:
-    """What does not fit in what some facts are about.
-
-    Each finding is of one thing, and stands on the page with the first fact about that thing: on no other page, however
-    many of its facts follow.
-    """
-    facts = [stored.fact for stored in page]
-    with service.store.reader(trust=service.trust.table) as reader:
-        world = reader.world()
-        told = {about(fact.event) for fact in facts if authorised(fact, service.trust.table)}
-        subjects = sorted(told - reader.told_before(told, page[0].number))
-        of: dict[str, list[str]] = {}
-        for key in subjects:
-            of.setdefault(split_key(key)[0], []).append(key)
-        elements = [*of.get("token", ()), *of.get("delegation", ())]
-        reader.load_elements(world, elements)
-        for found in reader.facts_referring(_places_in_lists(world, elements), Role.MENTIONS):
-            world.add(found)
-        reader.load_actions(world, [split_key(key)[1] for key in of.get("action", ())])
-        reader.load_about(world, [*of.get("revocation", ()), *of.get("decision", ())])
-        acknowledging = {f"receiver:{receiver}" for receiver in world.receivers.acknowledging()}
-        reader.load_about(world, acknowledging | set(of.get("receiver", ())))
-        for name in of.get("principal", ()):
-            reader.load_name(world, name)
-    for fact in facts:
-        if not authorised(fact, service.trust.table):
-            yield unauthorised(fact, about(fact.event))
-    for key in elements:
-        yield from _element_findings(world, key, at)
-    for key in of.get("decision", ()):
-        yield from decision_findings(world, split_key(key)[1])
-    for key in of.get("action", ()):
-        action = split_key(key)[1]
-        if action in world.actions:
-            yield from (finding for finding in action_findings(world, action, Chain(), at) if finding.of == key)
-    for key in of.get("revocation", ()):
-        yield from order_findings(world, split_key(key)[1])
-        yield from acknowledgement_findings(world, split_key(key)[1])
-    for key in of.get("principal", ()):
-        yield from principal_findings(world, split_key(key)[1])
-    for key in of.get("receiver", ()):
-        yield from coverage_findings(world.receivers, split_key(key)[1])
-
-
-def _places_in_lists(world: World, elements: list[str]) -> set[str]:
-    """Where tokens stand in status lists, by any fact about them."""
-    return {
-        "{}:{}".format(*listed(body.status_list))
-        for key in elements
-        for fact in world.graph.facts.get(key)
-        if isinstance(body := fact.event.body, TokenIssued) and body.status_list is not None
-    }
-
-
-def _element_findings(world: World, key: str, at: Instant) -> Iterator[Finding]:
-    if world.graph.granted(key):
-        found = chain_findings(world, key, chain_of(world, key), at)
-        yield from (finding for finding in found if finding.of == key)

@@ -28,6 +28,7 @@ from lineage.core.model.errors import (
 from lineage.core.model.events import (
     Event,
     Fact,
+    FindingJudged,
     RevocationAcknowledged,
     RevocationLifted,
     RevocationOrdered,
@@ -539,15 +540,19 @@ class Service:
         self.store.bind(self.log.identity)  # before anything is appended that would never be projected
         return self.log
 
-    def send(self, body: RevocationOrdered | RevocationLifted | RevocationAcknowledged, now: Instant) -> Fact:
-        """Append an order, a lift or an acknowledgement to the log, project it, and return it as recorded.
+    def send(
+        self, body: RevocationOrdered | RevocationLifted | RevocationAcknowledged | FindingJudged, now: Instant
+    ) -> Fact:
+        """Append an order, a lift, an acknowledgement or a judgement to the log, project it, return it as recorded.
 
         Raises:
             RefusedError: The trust file does not let us say that.
         """
         return self._append(self._event(body, now))
 
-    def _event(self, body: RevocationOrdered | RevocationLifted | RevocationAcknowledged, now: Instant) -> Event:
+    def _event(
+        self, body: RevocationOrdered | RevocationLifted | RevocationAcknowledged | FindingJudged, now: Instant
+    ) -> Event:
         event = Event(event_id=str(uuid.uuid4()), source=self.source, occurred_at=now, body=body)
         self._refuse_untrusted(event)
         return event

@@ -8,13 +8,13 @@ from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import Site
-from lineage.serve.http.core.cursors import after_of, cursor, cut, limit_of, one_page, whole_number, whole_number_of
+from lineage.serve.http.core.cursors import after_of, cursor, limit_of, one_page, whole_number_of
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import (
     AFTER,
-    AT,
     EVERYTHING,
     FEWER,
+    FINDINGS,
     FROM,
     KNOWN_AT,
     ONE,
@@ -27,11 +27,11 @@ from lineage.serve.http.core.parameters import (
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import Question
 from lineage.serve.queries import activity, activity_pages, revocations
+from lineage.serve.queries.findings import Wanted
+from lineage.serve.queries.findings import findings as findings_of
 from lineage.store.reading.log_order import Places
 
 # Whatever a fact can mention.
-FACTS: Final = 3_000  # that are looked at for findings before an answer says that it goes on
-STEPS: Final = 2  # of reading how sources number their events, before it says that this is pending
 KINDS: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action", "decision", "revocation", "receiver")
 
 
@@ -70,16 +70,24 @@ def diff(site: Site, _caller: Caller, query: Query) -> Document:
 
 
 def findings(site: Site, _caller: Caller, query: Query) -> Document:
-    """What does not fit together: some of the findings of a page of facts, then the rest of them, then the next."""
-    facts, _, within = (after_of("findings", query) or "").partition("|")
-    after = whole_number(facts) if facts else -1
-    limit = limit_of(site, query)
-    found = activity.findings(site.service, at=query.at, after=after, limit=limit, most_facts=FACTS, steps=STEPS)
-    page, following = cut(found["items"], within or None, limit)
-    if following is None:
-        return _with_cursor("findings", {**found, "items": page})
-    following = cursor("findings", f"{facts}|{following}")
-    return {**found, "items": page, "complete": False, "next": following}
+    """What is wrong, the worst first."""
+    wanted = Wanted(
+        query.text("of"),
+        tuple(query.all("kind")),
+        tuple(query.all("severity")),
+        tuple(query.all("status")),
+        query.instant("since"),
+        query.flag("all", default=False),
+    )
+    found = findings_of(
+        site.service,
+        at=query.at,
+        known_at=query.known_at,
+        wanted=wanted,
+        after=after_of("findings", query),
+        limit=limit_of(site, query),
+    )
+    return _with_cursor("findings", found)
 
 
 def quarantine(site: Site, _caller: Caller, query: Query) -> Document:
@@ -207,8 +215,8 @@ AROUND: Final = (
     Question(
         path="/findings",
         ask=findings,
-        parameters=(AT, *PAGES),
-        title="What does not fit together",
+        parameters=(*TIMES, *FINDINGS, *PAGES),
+        title="What is wrong, the worst first",
         answer="Findings",
     ),
     Question(

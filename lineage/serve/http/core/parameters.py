@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from lineage.core.findings.judging import STATUSES
+from lineage.core.model.severities import SEVERITIES
 from lineage.core.model.vocabulary import MODES
 from lineage.serve.http.core.query import Parameter
 from lineage.serve.queries.revocations import PAGE
@@ -46,6 +48,14 @@ LIMIT: Final = Parameter("limit", {"type": "integer", "minimum": 1, "maximum": 1
 PAGES: Final = (AFTER, LIMIT)
 FEWER: Final = LIMIT._replace(
     schema={**LIMIT.schema, "maximum": PAGE}, description="Items on one page; each comes with its verdict."
+)
+FINDINGS: Final = (
+    OF._replace(required=False, repeatable=False, description="Only what is wrong with this, or about it."),
+    Parameter("kind", {"type": "string", "maxLength": 64}, "Only of this rule.", repeatable=True),
+    Parameter("severity", {"type": "string", "enum": list(SEVERITIES)}, "Only of this severity.", repeatable=True),
+    Parameter("status", {"type": "string", "enum": list(STATUSES)}, "Only in this status.", repeatable=True),
+    Parameter("since", _TIME, "Only what was seen last then or later."),
+    Parameter("all", {"type": "boolean"}, "Suppressed ones as well."),
 )
 EVERYTHING: Final = Parameter("all", {"type": "boolean"}, "Also what was taken up since.")
 REVOCATION: Final = Parameter(

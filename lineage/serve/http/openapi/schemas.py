@@ -61,13 +61,39 @@ class Cited(TypedDict):
     digest: str
 
 
-class Finding(TypedDict):
-    """Something that does not fit together."""
+class Reference(TypedDict):
+    """What a rule maps to."""
 
+    framework: str
+    version: str
+    id: str
+    title: str
+
+
+class Finding(TypedDict):
+    """Something that is wrong."""
+
+    id: str
     kind: str
+    severity: str
+    status: str
     of: str
+    about: str | None
     why: str
     facts: list[Cited]
+    first_seen: str
+    last_seen: str
+    count: int
+    caused_by: list[str]
+    maps_to: list[Reference]
+    fix: str
+
+
+class NotEvaluated(TypedDict):
+    """A rule that could not be evaluated."""
+
+    kind: str
+    why: str
 
 
 class Hop(TypedDict):
@@ -400,11 +426,11 @@ class Diff(_List):
 
 
 class Findings(_List):
-    """What does not fit together."""
+    """What is wrong."""
 
     items: list[Finding]
-    pending: NotRequired[list[str]]
     as_of: AsOf
+    not_evaluated: list[NotEvaluated]
 
 
 class Quarantined(TypedDict):

@@ -1,0 +1,42 @@
+"""What people decided about findings, and the order in which findings are shown. Pure."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from lineage.core.authority.elements import FactIndex
+from lineage.core.authority.findings import Finding
+from lineage.core.findings.catalogue import severity_of
+from lineage.core.findings.exceptions import exempted
+from lineage.core.findings.finding import last_seen
+from lineage.core.findings.options import Options
+from lineage.core.model.events import Fact, FindingJudged, fact_order
+from lineage.core.model.times import Instant
+
+NEW: Final = "new"
+ACKNOWLEDGED: Final = "acknowledged"
+SUPPRESSED: Final = "suppressed"
+RESOLVED: Final = "resolved"
+STATUSES: Final = (NEW, ACKNOWLEDGED, SUPPRESSED, RESOLVED)
+
+
+def judgement_of(judgements: FactIndex, finding: str, at: Instant) -> Fact | None:
+    """The judgement of a finding that holds at a moment: the one given last, unless it ran out or was taken back."""
+    given = [fact for fact in judgements.get(finding) if fact.given_at <= at]
+    last = max(given, key=lambda fact: (fact.given_at, fact_order(fact)), default=None)
+    body = last.event.body if last is not None else None
+    if not isinstance(body, FindingJudged) or body.judgement == "reopened":
+        return None
+    return last if body.until is None or at < body.until else None
+
+
+def status_of(one: Finding, judgements: FactIndex, options: Options, at: Instant) -> str:
+    """The status of a finding at a moment: as people judged it, else as an exception of the settings says."""
+    judged = judgement_of(judgements, one.id, at)
+    if judged is not None and isinstance(judged.event.body, FindingJudged):
+        return judged.event.body.judgement
+    return NEW if exempted(one, options, at) is None else SUPPRESSED
+
+
+def worst_first(findings: Iterable[Finding], options: Options) -> list[Finding]:
+    """Findings by severity, then by when they were seen last, the latest first, then by id."""
+    return sorted(findings, key=lambda one: (-severity_of(one.kind, one.severity, options), -last_seen(one), one.id))

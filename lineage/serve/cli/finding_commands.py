@@ -1,0 +1,167 @@
+"""Commands on findings: what is wrong, judging it, gates for pipelines, and the posture."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.severities import SEVERITIES
+from lineage.core.model.times import Instant
+from lineage.serve.cli.options import AT, KNOWN_AT, TIME, now, shared_options
+from lineage.serve.cli.output import EXIT_NOT_FOUND, Document, Output
+
+if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+    from lineage.serve.config.settings import Settings
+
+EXIT_FOUND: Final = 7
+_SEVERITY: Final = click.Choice(list(SEVERITIES))
+
+
+@click.group(invoke_without_command=True)
+@AT
+@KNOWN_AT
+@click.option("--of", metavar="KIND:ID", help="Only what is wrong with this, or about it.")
+@click.option("--kind", "kinds", multiple=True, metavar="RULE", help="Only of this rule; repeatable.")
+@click.option("--severity", "severities", multiple=True, type=_SEVERITY, help="Only of this severity; repeatable.")
+@click.option("--status", "statuses", multiple=True, metavar="STATUS", help="new, acknowledged, suppressed, resolved.")
+@click.option("--since", type=TIME, metavar="TIME", help="Only what was seen last then or later.")
+@click.option("--all", "everything", is_flag=True, help="Suppressed ones as well.")
+@click.option("--after", metavar="NEXT", help="Go on behind this page (its `next`).")
+@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Items on one page.")
+@click.option("--fail-on", type=_SEVERITY, help="Exit with 7 if there is one of this severity or above.")
+@click.option("--baseline", type=click.Path(path_type=Path), help="Findings in this file do not count for --fail-on.")
+@click.option("--write-baseline", type=click.Path(path_type=Path), help="Write the ids of what is found to this file.")
+@shared_options()
+def findings(
+    settings: "Settings",
+    out: Output,
+    at: Instant | None,
+    known_at: Instant | None,
+    of: str | None,
+    kinds: tuple[str, ...],
+    severities: tuple[str, ...],
+    statuses: tuple[str, ...],
+    since: Instant | None,
+    everything: bool,
+    after: str | None,
+    limit: int,
+    fail_on: str | None,
+    baseline: Path | None,
+    write_baseline: Path | None,
+) -> None:
+    """What is wrong, the worst first, each with the facts that show it and what to do.
+
+    \b
+      delegraph findings
+      delegraph findings --severity critical --severity high --json
+      delegraph findings --fail-on high --baseline known.json
+      delegraph findings suppress F-… --by human:ir@example.com --reason "a test" --until 2026-12-31T00:00:00Z
+    """  # noqa: D301
+    if click.get_current_context().invoked_subcommand is not None:
+        return
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries.findings import Wanted, failing, gate, posture_ids
+    from lineage.serve.queries.findings import findings as found_by
+    from lineage.serve.text import render_chain
+
+    known = _baseline(baseline) if baseline is not None else frozenset()
+    wanted = Wanted(of, kinds, severities, statuses, since, everything)
+    moment = now() if at is None else at
+    with opened_service(settings) as service:
+        out.document(
+            found_by(service, at=moment, known_at=known_at, wanted=wanted, after=after, limit=limit),
+            render_chain.findings,
+        )
+        if write_baseline is not None or fail_on is not None:
+            open_ones = gate(service, at=moment, known_at=known_at, wanted=wanted)
+            if write_baseline is not None:
+                _write(write_baseline, posture_ids(open_ones))
+            if fail_on is not None and failing(open_ones, SEVERITIES[fail_on], known):
+                click.get_current_context().exit(EXIT_FOUND)
+
+
+def _baseline(file: Path) -> frozenset[str]:
+    try:
+        said = json.loads(file.read_text(encoding="utf-8"))
+        ids = said["findings"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RefusedError(f"the baseline {file} cannot be read: write one with --write-baseline") from error
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        raise RefusedError(f"the baseline {file} holds no list of ids: write one with --write-baseline")
+    return frozenset(ids)
+
+
+def _write(file: Path, ids: list[str]) -> None:
+    try:
+        file.write_text(json.dumps({"findings": ids}, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise RefusedError(f"the baseline {file} cannot be written: {error.strerror}") from error
+
+
+def _judging(judgement: str, help_text: str) -> click.Command:
+    """A command that judges a finding."""
+
+    @click.command(help=help_text)
+    @click.argument("finding")
+    @click.option("--by", required=True, metavar="ID", help="Who decides, such as human:ir@example.com.")
+    @click.option("--reason", required=True, help="Why, in a sentence.")
+    @click.option("--until", type=TIME, metavar="TIME", help="When it no longer holds; a suppression needs one.")
+    @shared_options()
+    def command(settings: "Settings", out: Output, finding: str, by: str, reason: str, until: Instant | None) -> None:
+        from lineage.serve.config.wiring import opened_service
+        from lineage.serve.queries.findings import judge
+        from lineage.serve.text.text_page import Page
+
+        def render(document: Document) -> Page:
+            return Page().line(f"{document['finding']} is {document['status']}: {document['reason']}")
+
+        with opened_service(settings) as service:
+            document = judge(service, finding, judgement, by=by, reason=reason, until=until)
+            if document is None:
+                out.not_found(finding)
+                click.get_current_context().exit(EXIT_NOT_FOUND)
+            out.document(document, render)
+
+    return command
+
+
+findings.add_command(_judging("acknowledged", "Say that somebody works on a finding."), "ack")
+findings.add_command(_judging("suppressed", "Accept a finding until a moment, and hide it."), "suppress")
+findings.add_command(_judging("reopened", "Take an acknowledgement or a suppression back."), "reopen")
+
+
+@click.command()
+@AT
+@KNOWN_AT
+@click.option("--framework", type=click.Choice(["ASI", "NHI", "RMF"]), help="Only checks that map to this framework.")
+@shared_options()
+def posture(
+    settings: "Settings", out: Output, at: Instant | None, known_at: Instant | None, framework: str | None
+) -> None:
+    """Every check with its outcome: pass, fail, suppressed, or not evaluated and why.
+
+    \b
+      delegraph posture
+      delegraph posture --framework NHI --json
+    """  # noqa: D301
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries.findings import posture as posture_of
+    from lineage.serve.text.text_page import Page
+
+    def render(document: Document) -> Page:
+        counts = document["counts"]
+        page = Page().line(
+            f"{counts['pass']} pass, {counts['fail']} fail, {counts['suppressed']} suppressed, "
+            f"{counts['not_evaluated']} not evaluated."
+        )
+        for item in document["items"]:
+            number = f" ({item['failed']})" if item["failed"] else ""
+            why = f": {item['why']}" if item["why"] else ""
+            page.line(f"{item['outcome'].replace('_', ' ')}{number}  {item['kind']}{why}", lead="  ")
+        return page
+
+    with opened_service(settings) as service:
+        moment = now() if at is None else at
+        out.document(posture_of(service, at=moment, known_at=known_at, framework=framework), render)
