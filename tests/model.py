@@ -1192,7 +1192,7 @@ def closure(
             uncovered = uncovered or not covering_then
         still_open = set()
         for name in covering:
-            outcome, said_at = word_of(facts, revocation, name, element, at, delivered or {})
+            outcome, said_at = word_of(facts, ordering, name, element, at, delivered or {})
             tally = tallies[name]
             tally["covers"] += 1
             tally["delivered"] += (name, ":".join(element)) in (delivered or {})
@@ -1274,23 +1274,25 @@ def covers(receiver: dict, element: Element, facts: list[Fact]) -> bool:
 
 
 def word_of(
-    facts: list[Fact], revocation: str, receiver: str, element: Element, at: int, delivered: dict
+    facts: list[Fact], ordering: list[dict], receiver: str, element: Element, at: int, delivered: dict
 ) -> tuple[str | None, int]:
     """What a receiver last said that speaks for an element, and when.
 
     Source:
         Section 7: "a receiver says *enforced* or *rejected*; without ``token`` it speaks for what had been delivered
         to it before". Section 4: an acknowledgement "is *given* at the earlier of its ``occurred_at`` and
-        ``recorded_at``". What was said before any order of the id was given is about none of them.
+        ``recorded_at``". It speaks of "orders of its id that were given no later than itself".
+        ``ordering`` are the orders of one id that end the element at the moment asked about.
     """
     outcome, said_at = None, -1
     for fact in sorted(facts, key=given_at):
         event = fact["event"]
         moment = given_at(fact)
-        if event["type"] != "revocation.acknowledged" or event["revocation"] != revocation or moment > at:
+        if event["type"] != "revocation.acknowledged" or event["receiver"] != receiver or moment > at:
             continue
-        given = orders_called(facts, revocation)
-        if event["receiver"] != receiver or all(moment < given_at(order) for order in given):
+        if not any(
+            order["revocation"] == event["revocation"] and given_at(order["fact"]) <= moment for order in ordering
+        ):
             continue
         if "token" in event:
             speaks = element == ("token", event["token"])

@@ -16,7 +16,7 @@ from lineage.serve.config.wiring import Settings, opened_service
 from lineage.serve.queries.service import Service, Trust
 from tests.test_bad_input import JWT
 from tests.test_cli import Desk, day, lifted, ordered, token
-from tests.test_revocations import receiver
+from tests.test_revocations import acknowledged, receiver
 
 GATEWAY = "urn:gw"
 
@@ -55,6 +55,21 @@ def test_a_receiver_that_says_enforced_closes_the_order(desk: Desk):
     assert (service.source, said_so) == (event.source, event.body)
     assert ("enforced", 0) == (said["outcome"], said["as_of"]["behind"])
     assert "CLOSED" == verdict(desk, "2126-01-01T00:00:00Z")
+
+
+def test_a_word_about_an_earlier_order_does_not_close_a_later_one_of_its_id(tmp_path: Path):
+    """Suspended, enforced, lifted, then revoked under the same id: open until the receiver speaks again."""
+    desk = Desk(tmp_path)
+    suspended = ordered("r1", "token", "t1", mode="suspend")
+    revoked = ordered("r1", "token", "t1", "14:00", event_id="order again")
+    desk.take(token("t1"), receiver(GATEWAY), suspended, acknowledged(GATEWAY, "r1", day("12:30"), token="t1"))
+    desk.take(lifted("r1"), revoked)
+
+    [found] = desk.ask("closure", "r1", "--at", day("15:00"))
+    assert "PARTIAL" == found["verdict"]
+    assert [{"kind": "token", "id": "t1", "receiver": GATEWAY, "reason": "pending"}] == found["open"]
+    desk.take(acknowledged(GATEWAY, "r1", day("14:30"), token="t1"))
+    assert "CLOSED" == verdict(desk)
 
 
 def test_an_order_that_was_just_given_is_found(desk: Desk):

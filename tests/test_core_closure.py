@@ -113,6 +113,79 @@ def test_a_verdict_is_that_of_the_model(seed: int):
         assert found.closed_at is None or found.closed_at <= max(at, found.in_force_at)
 
 
+HALF_HOUR = 1_800_000_000
+
+
+def reused_ids(rng: random.Random) -> list[dict[str, Any]]:
+    """Orders, lifts and acknowledgements that share two ids, on two tokens of which one depends on the other."""
+    start = model.micros("2026-11-01T09:00:00Z")
+    target = {"kind": "token", "id": "idp#t1"}
+    child = {"token": "idp#t2", "subject": "human:alice", "derived_from": [{"token": "idp#t1", "role": "subject"}]}
+    events: list[dict[str, Any]] = [
+        {"type": "token.issued", "token": "idp#t1", "subject": "human:alice"},
+        {"type": "token.issued", **child},
+        *({"type": "receiver.registered", "receiver": receiver} for receiver in RECEIVERS[: rng.randint(1, 2)]),
+    ]
+    moments = [start] * len(events)
+    for _ in range(rng.randint(3, 12)):
+        revocation = {"revocation": rng.choice(["r1", "r1", "r2"])}
+        match rng.choice(["order", "lift", "word", "word"]):
+            case "order":
+                mode = {"mode": rng.choice(["suspend", "suspend", "revoke"]), "cascade": rng.random() < 0.8}
+                said = {"target": target, "reason": "test", "ordered_by": "human:ir", **mode}
+                event = {"type": "revocation.ordered", **revocation, **said}
+            case "lift":
+                event = {"type": "revocation.lifted", **revocation, "lifted_by": "human:ir"}
+            case _:
+                about = rng.choice([{}, {"token": "idp#t1"}, {"token": "idp#t2"}])
+                outcome = rng.choice(["enforced", "enforced", "rejected"])
+                said = {"receiver": rng.choice(RECEIVERS[:2]), "outcome": outcome, **about}
+                event = {"type": "revocation.acknowledged", **revocation, **said}
+        events.append(event)
+        moments.append(start + rng.randint(1, 12) * HALF_HOUR)
+    found = []
+    for number, (event, moment) in enumerate(zip(events, moments, strict=True)):
+        recorded_at = moment + rng.choice([0, 0, 0, -1, 2]) * HALF_HOUR
+        key = {"event_id": f"e-{number}", "source": "urn:gw", "occurred_at": model.rfc3339(moment)}
+        found.append({"event": {**event, **key}, "recorded_at": recorded_at, "via": "orders"})
+    return found
+
+
+@settings(max_examples=300)
+@given(SEEDS)
+def test_an_acknowledgement_speaks_only_for_orders_that_were_given_by_then(seed: int):
+    """
+    Ids of orders that are used again, with suspensions and lifts between: the verdict is that of the model at every
+    half hour, and no element is enforced where every word is older than all orders that end it.
+    """
+    rng = random.Random(seed)
+    records = reused_ids(rng)
+    facts = compare.facts_of(records)
+    rng.shuffle(facts)
+    world = World(facts)
+    start = model.micros("2026-11-01T09:00:00Z")
+
+    for revocation in ("r1", "r2"):
+        for at in range(start, start + 16 * HALF_HOUR, HALF_HOUR):
+            delivered = {
+                (receiver, f"token:idp#{token}"): start + rng.randint(1, 12) * HALF_HOUR
+                for receiver in RECEIVERS[:2]
+                for token in ("t1", "t2")
+                if rng.random() < 0.7
+            }
+            expected = model.closure(records, revocation, at, None, None, delivered)
+            if expected is None:
+                assert not world.orders.by_id.get(revocation)
+                continue
+            found = closure_of(world, revocation, at, delivered)
+            assert expected == closure_in(found), (revocation, at)
+            words = [fact.given_at for fact in world.receivers.acknowledgements.get(revocation)]
+            counting = [order for line in receipt_of(world, revocation, at) for order in line.counting]
+            if counting and max(words, default=0) < min(order.given_at for order in counting):
+                assert Verdict.CLOSED is not found.verdict
+                assert not any(tally.enforced for tally in found.receivers)
+
+
 # One story at a time
 
 ORDERED, LATER, LATEST = 1_000, 2_000, 9_000
@@ -276,6 +349,33 @@ def test_what_was_said_before_the_order_is_not_about_it():
     assert Verdict.PARTIAL is verdict(*LEAF, registered(GATEWAY), early._replace(recorded_at=LATER)).verdict
     ahead = said(GATEWAY, LATER)._replace(recorded_at=ORDERED)
     assert (Verdict.CLOSED, ORDERED) == ((found := verdict(*LEAF, registered(GATEWAY), ahead)).verdict, found.closed_at)
+
+
+@pytest.mark.parametrize("token", ["idp#t1", None])
+@pytest.mark.parametrize("outcome", ["enforced", "rejected"])
+def test_what_was_said_of_a_suspension_is_not_about_a_later_order_of_its_id(token: str | None, outcome: str):
+    """
+    Suspended, acknowledged, lifted, and revoked under the same id: nobody has said anything of the revocation yet.
+    """
+    revoked = fact(RevocationOrdered("r1", Target("token", "idp#t1"), "test", "human:ir"), 4_000)
+    lift = fact(RevocationLifted("r1", "human:ir"), 3_000)
+    delivered = {(GATEWAY, "token:idp#t1"): 1_500}
+    facts = [issued("idp#t1"), ordered(mode="suspend"), registered(GATEWAY), said(GATEWAY, LATER, outcome, token)]
+    found = verdict(*facts, lift, revoked, delivered=delivered)
+
+    assert (Verdict.PARTIAL, [("token:idp#t1", GATEWAY, "pending")]) == (found.verdict, opened(found))
+    assert Verdict.PARTIAL is verdict(*facts, lift, revoked, said(GATEWAY, 3_999), delivered=delivered).verdict
+    now = verdict(*facts, lift, revoked, said(GATEWAY, 4_000), delivered=delivered)
+    assert (Verdict.CLOSED, 4_000) == (now.verdict, now.closed_at)
+
+
+def test_what_is_enforced_stays_so_when_another_order_of_its_id_ends_it_as_well():
+    """
+    An order that is still in force was acknowledged: the element was never alive in between.
+    """
+    second = fact(RevocationOrdered("r1", Target("token", "idp#t1"), "test", "human:ir"), 4_000)
+
+    assert Verdict.CLOSED is verdict(*LEAF, registered(GATEWAY), said(GATEWAY, LATER), second).verdict
 
 
 def test_a_receiver_that_nobody_registered_closes_nothing():

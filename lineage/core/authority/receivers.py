@@ -224,11 +224,21 @@ class Answers:
             if instant is not None:
                 self._first[receiver] = min(instant, self._first.get(receiver, instant))
 
-    def of(self, receiver: str, key: str, delivered_at: Instant | None) -> Answer | None:
-        """The latest word of a receiver that speaks for an element, which was delivered to it then (None: never).
+    def of(self, receiver: str, key: str, delivered_at: Instant | None, since: Instant) -> Answer | None:
+        """The latest word of a receiver that speaks for an element; None if there is none.
 
-        With ``token`` it speaks for that one, without for what had been delivered to it before it was given.
+        With ``token`` it speaks for that one, without for what had been delivered to the receiver before it was given.
+
+        Args:
+            receiver: Whose word.
+            key: ``KIND:ID`` of the element.
+            delivered_at: When the element was delivered to the receiver; None if it never was.
+            since: When the first of the orders that end the element was given: an earlier word is about none of them.
         """
+        latest = self._latest(receiver, key, delivered_at)
+        return None if latest is None or latest.said_at < since else latest
+
+    def _latest(self, receiver: str, key: str, delivered_at: Instant | None) -> Answer | None:
         found = self._named.get((receiver, key))
         if delivered_at is not None:
             for place, answer in reversed(self._general.get(receiver, ())):

@@ -64,6 +64,13 @@ class Ended(NamedTuple):
         """All orders of the id that count for it."""
         return (self.order, *self.others)
 
+    @property
+    def given_at(self) -> Instant:
+        """When the first of these orders was given; an acknowledgement that is older speaks for none of them."""
+        if not self.others:  # nearly always
+            return self.order.given_at
+        return min(order.given_at for order in self.orders)
+
 
 def ended_of(line: Line) -> Ended:
     """What a verdict needs of a line."""
@@ -285,7 +292,7 @@ class _Ledger:
         tally = self.tallies[receiver]
         tally.covers += 1
         tally.delivered += delivered_at is not None
-        answer = self.answers.of(receiver, one.key, delivered_at)
+        answer = self.answers.of(receiver, one.key, delivered_at, one.given_at)
         if answer is not None and answer.outcome == ENFORCED and (used_at is None or answer.said_at > used_at):
             tally.enforced += 1
             # A receiver whose clock is behind cannot have enforced what was not in force.
