@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lineage.core.authority.status_list_index import LARGEST
 from lineage.core.authority.world import World
 from lineage.core.model.errors import DelegraphError
 from lineage.core.model.events import Event, Fact, RevocationOrdered, StatusList, Target, TokenIssued
@@ -284,6 +285,28 @@ def test_a_list_that_says_the_same_is_not_sent_again(desk: Desk, keys: Keys, mon
     assert (304, "", "max-age=59") == (again.status_code, again.text, again.headers["cache-control"])
     assert (200, VALID) == (changed.status_code, statuses(verified(changed.text, keys, clock))[3])
     assert (200, True) == (old.status_code, old.headers["etag"] != changed.headers["etag"])
+
+
+def test_no_more_lists_are_kept_than_the_bound(desk: Desk, keys: Keys):
+    """However many names events mention, and of whatever size; a list that was dropped is made again, and is right."""
+    names = [f"many-{k}" for k in range(200)]
+    desk.take(*(listed(f"t{k}", k % 6, uri=f"{BASE}/{name}") for k, name in enumerate(names)))
+    desk.take(ordered("r3", "token", "t0", "12:00"), listed("large", LARGEST - 1, uri=f"{BASE}/large"))
+    with opened(desk.url) as store:
+        lists = StatusLists(Current(store, None), Clock("13:00"), BASE, keys, kept=16)
+        assert not lists._made  # what nobody asks for is not made
+        for name in ["1", *names, "large"]:
+            assert lists.now(name) is not None
+            assert lists.now("many-0") is not None  # what is used again is not dropped
+            assert len(lists._made) <= 16
+        kept = list(lists._made)
+        assert [f"{BASE}/{name}" for name in (*names[-14:], "large", "many-0")] == kept
+        assert max(len(digest) for _, digest, _ in lists._made.values()) == 32
+        again = [lists.now(name) for name in ("1", "many-0", "many-1")]
+        assert lists.now("of nobody") is None
+    said = [statuses(verified(one.token, keys, Clock("13:00"))) for one in again if one is not None]
+
+    assert [[VALID, INVALID, INVALID, SUSPENDED, VALID, VALID], [INVALID, *[VALID] * 5], [VALID] * 6] == said
 
 
 def test_two_tokens_at_one_place_are_found(desk: Desk):

@@ -8,6 +8,7 @@ import hashlib
 import re
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -32,6 +33,7 @@ LIFE_SECONDS: Final = 600
 _ANEW_SECONDS: Final = 30  # a list that says the same is signed anew after so long
 _MADE_SECONDS: Final = 1.0
 _MOMENT: Final = re.compile(r"[0-9]{1,11}", re.ASCII)  # seconds; what is larger is beyond all times
+_KEPT: Final = 32  # anybody may ask for any list that an event mentions
 # It is public, and wallets are pages.
 _ANYWHERE: Final = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
 _ACCEPTED: Final = {MEDIA_TYPE, "application/*", "*/*"}
@@ -48,7 +50,9 @@ class Signed(NamedTuple):
 class StatusLists:
     """The lists that are served. Any thread may ask."""
 
-    def __init__(self, current: Current, clock: Callable[[], Instant], base: str, keys: Keys) -> None:
+    def __init__(
+        self, current: Current, clock: Callable[[], Instant], base: str, keys: Keys, *, kept: int = _KEPT
+    ) -> None:
         """Take what they are made from.
 
         Args:
@@ -56,13 +60,16 @@ class StatusLists:
             clock: The moment now.
             base: What the URIs of our lists begin with, such as ``https://us.example/status-lists``.
             keys: The first signs.
+            kept: The number of signed lists that are kept; beyond it the least recently used is dropped.
         """
         self.base = base.rstrip("/")
         self._current = current
         self._clock = clock
         self._keys = keys
         self._lock = threading.Lock()
-        self._made: dict[str, tuple[float, bytes, Signed]] = {}  # when it was looked at, what it says, as sent
+        self._kept = kept
+        # When it was looked at, the digest of what it says, and as it is sent; the least recently used first.
+        self._made: OrderedDict[str, tuple[float, bytes, Signed]] = OrderedDict()
 
     def uris(self) -> list[str]:
         """The lists that there are, sorted."""
@@ -75,17 +82,23 @@ class StatusLists:
         with self._lock:
             at = self._clock()
             looked_at, said, signed = self._made.get(uri, (-_MADE_SECONDS, b"", None))
-            if signed is not None and time.monotonic() - looked_at < _MADE_SECONDS:
-                return signed
+            if signed is not None:
+                self._made.move_to_end(uri)
+                if time.monotonic() - looked_at < _MADE_SECONDS:
+                    return signed
             looked_at = time.monotonic()
             with self._current.world() as world:
                 found = statuses_of(world, uri, at)
             if found is None:
+                self._made.pop(uri, None)
                 return None
             array, iat = packed(found.said, found.size, BITS), at // SECOND
-            if signed is None or array != said or not 0 <= iat - signed.iat < _ANEW_SECONDS:
+            digest = hashlib.sha256(array).digest()  # an array may have megabytes
+            if signed is None or digest != said or not 0 <= iat - signed.iat < _ANEW_SECONDS:
                 signed = self._signed(uri, array, iat, iat + LIFE_SECONDS, {"ttl": TTL_SECONDS})
-            self._made[uri] = looked_at, array, signed
+            self._made[uri] = looked_at, digest, signed
+            while len(self._made) > self._kept:
+                self._made.popitem(last=False)
             return signed
 
     def then(self, name: str, seconds: int) -> Signed | None:
