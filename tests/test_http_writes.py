@@ -22,7 +22,7 @@ from lineage.serve.http.asgi.app import create_app
 from lineage.serve.http.core import responses as answers
 from lineage.serve.queries import revocations
 from lineage.serve.queries.service import MAX_KILLS, Trust
-from tests.http_worlds import ASKED, LEAKED, World, api_over, problem_type
+from tests.http_worlds import ASKED, LEAKED, NAMES, World, api_over, problem_type
 from tests.stores import KINDS, fresh_places
 
 ID = LEAKED.removeprefix("token:")
@@ -400,6 +400,35 @@ def test_an_order_that_has_drifted_is_refused_with_the_difference(api: World):
     )  # fmt: skip
     assert "active" == api.get("/v1/status", params={"of": LEAKED}).json()["state"]
     assert 201 == api.post("/v1/revocations", json=ORDER | {"plan_digest": digest}).status_code
+
+
+def test_every_refused_write_is_in_the_access_log(api: World, caplog: pytest.LogCaptureFixture):
+    """
+    Who (null where that is not known), what, with which status, and why: 401, 403, 409 and whatever else. A credential
+    in the path, the body or the header stands in no line. A question that is refused is no write.
+    """
+    secret = api.token("responder", jti="secret")
+    digest = api.get("/v1/reach", params={"of": LEAKED}).json()["plan_digest"]
+    writes = ["/v1/events", "/v1/revocations", f"/v1/plans/{digest}/approvals", f"/v1/revocations/{secret}/lift"]
+    writes.append("/v1/revocations/r1/acknowledgements")
+    body = {"target": {"kind": "token", "id": secret}, "reason": "compromise"}
+    drifted = ORDER | {"plan_digest": digest, "cascade": False}
+    caplog.clear()
+    with caplog.at_level("INFO", "lineage.serve.http.core.question.access"):
+        answers = [api.post(path, role, json=body) for path in writes for role in ("nobody", "investigator")]
+        answers += [api.as_(None).post(path, json=body) for path in writes]
+        answers += [api.bearing(f"{secret}x").post(path, json=body) for path in writes]
+        answers += [api.post("/v1/revocations", json=drifted), api.post("/v1/revocations", json=body)]
+        api.get("/v1/who?action=mail-7", "nobody")
+    lines = [vars(record) for record in caplog.records if record.name.endswith("access")]
+    refused = [line for line in lines if "status" in line]
+
+    assert [answer.status_code for answer in answers] == [line["status"] for line in refused]
+    assert {401, 403, 409, 400} == {line["status"] for line in refused}
+    assert all((line["caller"] is None) == (line["status"] == 401) for line in refused)
+    assert {NAMES["nobody"], NAMES["investigator"], NAMES["responder"], None} == {line["caller"] for line in refused}
+    assert all(line["why"] and line["message"].startswith("POST /v1/") for line in refused)
+    assert not [line for line in lines if secret in str(line) or secret.split(".")[1] in str(line)]
 
 
 def test_a_target_that_nobody_names_is_not_found(here: World):

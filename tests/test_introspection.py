@@ -19,6 +19,7 @@ from ingest.codec import credentials
 from lineage.core.authority.rule import State, judge
 from lineage.core.authority.world import World
 from lineage.core.model.errors import DelegraphError
+from lineage.core.model.events import Event, Fact, ReceiverRegistered, TokenIssued
 from lineage.core.model.times import Instant, parse_instant
 from lineage.deliver.http.callers import Authentication, Caller, Role, UnauthenticatedError
 from lineage.deliver.http.problems import problem_of
@@ -170,6 +171,84 @@ def test_an_unsigned_token_is_not_taken_at_its_word(desk: Desk):
     unsigned = jwt.encode({"iss": ISSUER, "jti": "t1"}, "", algorithm="none")
     with asking(desk.url) as client:
         assert INACTIVE == ask(client, unsigned)
+
+
+_ISSUERS = ("https://a", "https://b")
+_AUDIENCES = ("https://api-one", "https://api-two")
+
+
+def registered(n: int, receiver: str, **lists: list[str]) -> Fact:
+    body = ReceiverRegistered(receiver, **{name: tuple(values) for name, values in lists.items()})
+    return Fact(Event(f"r{n}", "urn:s", n, body), n)
+
+
+@settings(max_examples=200)
+@given(
+    issuer=st.sampled_from([*_ISSUERS, None]),
+    audience=st.lists(st.sampled_from(_AUDIENCES), unique=True),
+    issuers=st.lists(st.sampled_from(_ISSUERS), unique=True),
+    audiences=st.lists(st.sampled_from(_AUDIENCES), unique=True),
+    kinds=st.lists(st.sampled_from(["token", "delegation"]), unique=True),
+    other=st.booleans(),
+)
+def test_a_receiver_is_told_only_of_what_it_covers(
+    issuer: str | None,
+    audience: list[str],
+    issuers: list[str],
+    audiences: list[str],
+    kinds: list[str],
+    *,
+    other: bool,
+):
+    """
+    By issuer, audience and kind; a token that states no audience is covered. What another receiver covers, and what
+    this one covered before its latest registration, is no part of it; whoever never registered is told of all.
+    """
+    id_ = "opaque" if issuer is None else f"{issuer}#t"
+    issued = Event("t", "urn:s", 1, TokenIssued(id_, "human:secret", audience=tuple(audience)))
+    facts = [
+        Fact(issued, 1),
+        registered(2, "urn:gw"),  # covered everything
+        registered(3, "urn:gw", issuers=issuers, audiences=audiences, kinds=kinds),
+        *([registered(4, "urn:other")] if other else []),
+    ]
+    world = World(facts)
+    covered = (
+        (not issuers or issuer in issuers)
+        and (not audiences or not audience or bool(set(audiences) & set(audience)))
+        and (not kinds or "token" in kinds)
+    )
+    found = introspection(world, (id_,), 9, "urn:gw")
+
+    assert covered == found["active"]
+    assert covered or found == INACTIVE
+    assert introspection(world, (id_,), 9, "urn:never-registered")["active"]
+
+
+def test_what_a_receiver_does_not_cover_looks_unknown_over_http(desk: Desk, caplog: pytest.LogCaptureFixture):
+    """Each answer is a line of the access log: who, which token by its id, and why. The token is in none."""
+    registration = {"type": "receiver.registered", "receiver": "urn:two", "audiences": ["https://api-two"]}
+    desk.take(
+        token(f"{ISSUER}#one", audience=["https://api-one"]),
+        token(f"{ISSUER}#two", audience=["https://api-two"]),
+        token(f"{ISSUER}#dead", audience=["https://api-one"]),
+        {"event_id": "reg", "source": "urn:s", "occurred_at": day("09:00"), **registration},
+        ordered("r1", "token", f"{ISSUER}#dead", "09:30"),
+    )
+    names = ("one", "two", "dead", "unknown")
+    with asking(desk.url) as client, caplog.at_level(logging.INFO, "lineage.serve.http.core.question.access"):
+        client.headers["x-caller"] = "urn:two"
+        active = [ask(client, raw(name))["active"] for name in names]
+        lines = [vars(record) for record in caplog.records if record.name.endswith("access")]
+
+    assert [False, True, False, False] == active
+    assert [
+        ("urn:two", f"token:{ISSUER}#one", False, "not covered"),
+        ("urn:two", f"token:{ISSUER}#two", True, "active"),
+        ("urn:two", f"token:{ISSUER}#dead", False, "revoked"),
+        ("urn:two", f"token:{credentials.handle(raw('unknown'))}", False, "unknown"),
+    ] == [(line["caller"], line["of"], line["active"], line["why"]) for line in lines]
+    assert not [name for name in names if raw(name) in str(lines)]
 
 
 def test_only_receivers_may_ask(desk: Desk):

@@ -43,6 +43,11 @@ class Receivers:
         """The latest registration of each receiver, sorted by receiver: what a new order counts."""
         return [registration_of(by_given(self.registrations.get(one))[-1]) for one in sorted(self.registrations)]
 
+    def in_force(self, receiver: str) -> ReceiverRegistered | None:
+        """The latest registration of a receiver; None if there is none."""
+        facts = self.registrations.get(receiver)
+        return registration_of(by_given(facts)[-1]) if facts else None
+
     def counting_for(self, order: Fact) -> list[ReceiverRegistered]:
         """The registrations that count for an order, sorted by receiver.
 

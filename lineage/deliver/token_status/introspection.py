@@ -1,13 +1,14 @@
 """Introspection (RFC 7662): may this token still be honoured, and for whom does it stand.
 
 Who asks sends the token itself. It is turned into its ids before anything else sees it, and is kept, logged and
-repeated nowhere. **No signature is verified here**: whoever asks has to do that first, else what it asks about is a
+repeated nowhere. A receiver is told only of tokens that it covers (RFC 7662 section 4), and each answer is a line of
+the access log. **No signature is verified here**: whoever asks has to do that first, else what it asks about is a
 token that claims to be another.
 """
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter
@@ -20,13 +21,14 @@ from ingest.codec import credentials
 from ingest.producer.event_builders import token_id
 from lineage.core.authority.chain import chain_of
 from lineage.core.authority.elements import Element
-from lineage.core.authority.receivers import issuer_of
+from lineage.core.authority.receivers import alike_of, covers, issuer_of
 from lineage.core.authority.rule import State, judge_all
 from lineage.core.authority.world import World
 from lineage.core.model.errors import NotAtOnceError, RefusedError
 from lineage.core.model.times import SECOND, Instant
+from lineage.deliver.http.access_log import LONGEST, log_access
 from lineage.deliver.http.bare_route import DirectRoute
-from lineage.deliver.http.callers import Authentication, Role, require
+from lineage.deliver.http.callers import Authentication, Caller, Role, require
 from lineage.deliver.token_status.authority_replica import Current
 
 Document = dict[str, Any]
@@ -70,14 +72,20 @@ def router(
     def answered_at_once(request: Request, ids: tuple[str, ...]) -> Document:
         if authentication.recognise is None:
             raise NotAtOnceError("who asks has to be found out")
-        require(authentication.recognise(request), Role.RECEIVER)
+        caller = require(authentication.recognise(request), Role.RECEIVER)
         with current.world_at_once() as world:
-            return introspection(world, ids, clock())
+            found = introspected(world, ids, clock(), caller.name)
+        return logged(request, caller, found)
 
     def answered(request: Request, ids: tuple[str, ...]) -> Document:
-        require(authentication.authenticate(request), Role.RECEIVER)
+        caller = require(authentication.authenticate(request), Role.RECEIVER)
         with current.world() as world:
-            return introspection(world, ids, clock())
+            found = introspected(world, ids, clock(), caller.name)
+        return logged(request, caller, found)
+
+    def logged(request: Request, caller: Caller, found: Introspected) -> Document:
+        log_access(caller, request, of=found.of[:LONGEST], active=found.document["active"], why=found.why)
+        return found.document
 
     return routes
 
@@ -111,16 +119,48 @@ def ids_of(token: bytes) -> tuple[str, ...]:
     return tuple(dict.fromkeys((token_id(token), credentials.handle(token))))
 
 
-def introspection(world: World, ids: tuple[str, ...], at: Instant) -> Document:
-    """The answer about a token that may be known under several ids: active only if it is under one, dead under none."""
+class Introspected(NamedTuple):
+    """An answer, and what the access log is to say of it.
+
+    Attributes:
+        document: The answer.
+        of: The key of the token: an id that facts name, else the digest of what was sent.
+        why: Its state, or ``not covered``.
+    """
+
+    document: Document
+    of: str
+    why: str
+
+
+def introspection(world: World, ids: tuple[str, ...], at: Instant, receiver: str | None = None) -> Document:
+    """The answer about a token that may be known under several ids: active only if it is under one, dead under none.
+
+    Args:
+        world: What is known.
+        ids: Of the token.
+        at: The moment.
+        receiver: Who asks; None: somebody who is told of every token.
+    """
+    return introspected(world, ids, at, receiver).document
+
+
+def introspected(world: World, ids: tuple[str, ...], at: Instant, receiver: str | None) -> Introspected:
+    """The same, with what the access log is to say of it."""
     states = judge_all(world, [f"token:{id_}" for id_ in ids], at)
     known = {key: verdict.state for key, verdict in states.items() if verdict.state is not State.UNKNOWN}
-    if set(known.values()) != {State.ACTIVE}:
-        return INACTIVE
-    key = next(iter(known))
-    element = world.graph.element(key)
-    assert element is not None  # noqa: S101 (what is active was granted)
-    return {"active": True, **_members(world, element)}
+    if not known:  # the claims of a token that nobody knows are its bearer's, and may hold anything
+        return Introspected(INACTIVE, f"token:{ids[-1]}", State.UNKNOWN.value)
+    for key, state in known.items():
+        if state is not State.ACTIVE:
+            return Introspected(INACTIVE, key, state.value)
+    registration = None if receiver is None else world.receivers.in_force(receiver)
+    for key in known:
+        element = world.graph.element(key)
+        assert element is not None  # noqa: S101 (what is active was granted)
+        if registration is None or covers(registration, alike_of(key, element)):
+            return Introspected({"active": True, **_members(world, element)}, key, State.ACTIVE.value)
+    return Introspected(INACTIVE, next(iter(known)), "not covered")
 
 
 def _members(world: World, element: Element) -> Document:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from lineage.core.model.errors import DriftError, RefusedError
+from lineage.deliver.http.access_log import log_access, log_refusal
 from lineage.deliver.http.callers import Caller, ForbiddenError, Role, require
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.api import order_endpoints as orders
@@ -16,7 +17,6 @@ from lineage.serve.http.auth.csrf import HEADER, refuse_forgery
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.json_body import read_body
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id
-from lineage.serve.http.core.question import log_access
 from lineage.serve.text import render_orders
 from lineage.serve.web import page_context as shown
 from lineage.serve.web import view_models
@@ -39,6 +39,7 @@ async def form_of(site: Site, request: Request) -> tuple[Caller, Form]:
     headers = request.headers
     if "origin" not in headers and "sec-fetch-site" not in headers:
         raise ForbiddenError("a form says where it is from (Origin, Sec-Fetch-Site); this one did not")
+    request.state.caller = None  # so that the request below shares what is kept about this one
     # What a form cannot send itself, and what is checked with it: that the browser says that it is one of ours.
     scope = {**request.scope, "headers": [*request.scope["headers"], (HEADER.lower().encode(), b"1")]}
     refuse_forgery(Request(scope))  # also of whom another than the browser authenticates: a proxy's word is no bearer's
@@ -67,6 +68,7 @@ def ordering(site: Site) -> Callable[[Request], Awaitable[Response]]:
                 caller.name, orders.order, site, caller, _order(form, kind, id_), key=form.get("key")
             )
         except DriftError as fault:
+            log_refusal(request, HTTPStatus.CONFLICT, str(fault))
             drift = {"detail": str(fault), "unlisted": list(fault.unlisted), "differs": fault.differs}
             return await _again(site, request, caller, form, {"drift": drift}, HTTPStatus.CONFLICT)
         except ParameterError as fault:

@@ -10,13 +10,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
+from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Caller, require
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import REVOCATION, TIMES
 from lineage.serve.http.core.query import Query, kind_and_id, usable_id
-from lineage.serve.http.core.question import ASKERS, log_access
+from lineage.serve.http.core.question import ASKERS
 from lineage.serve.queries.revocations import receipt_page
 from lineage.serve.web import forms, glossary, page_context
 from lineage.serve.web.demo_path import Story

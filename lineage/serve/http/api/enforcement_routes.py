@@ -17,12 +17,12 @@ def endpoints(settings: Settings, site: Site) -> list[APIRouter]:
     Raises:
         RefusedError: The key cannot be used.
     """
-    service, clock, authenticate = site.service, site.service.clock, site.authentication.authenticate
+    service, clock, authenticate = site.service, site.service.clock, site.noting.authenticate
     current = Current(service.store, service.trust.table)
     keys = settings.read_keys()
     transmitter = Transmitter.of(service.store, service.trust.table, settings.ssf, keys, clock)
     found = [
-        introspection.router(current, clock, site.authentication),
+        introspection.router(current, clock, site.noting),
         routes.router(transmitter, authenticate),
         routes.jwks_router(keys),
     ]

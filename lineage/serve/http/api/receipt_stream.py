@@ -12,12 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineage.core.model.errors import DelegraphError, OverloadedError
+from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Caller, require
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import REVOCATION, TIMES
 from lineage.serve.http.core.query import Query, usable_id
-from lineage.serve.http.core.question import ASKERS, log_access
+from lineage.serve.http.core.question import ASKERS
 from lineage.serve.http.core.responses import Streamed
 from lineage.serve.http.openapi.operations import OPERATIONS
 from lineage.serve.queries import revocations

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from lineage.core.model.errors import ReplacedError, UnavailableError
+from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import require
 from lineage.plumbing.addresses import is_loopback
 from lineage.serve.documents.core_documents import Document
@@ -14,7 +15,7 @@ from lineage.serve.http.api.live_tail import Tail
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.metrics import CONTENT_TYPE, Measures
 from lineage.serve.http.core.query import Query
-from lineage.serve.http.core.question import ASKERS, log_access
+from lineage.serve.http.core.question import ASKERS
 from lineage.serve.http.core.responses import Streamed
 from lineage.serve.http.openapi.operations import OPERATIONS
 

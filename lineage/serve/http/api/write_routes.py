@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Role, require
 from lineage.serve.commands import submission_policy
 from lineage.serve.http.api import event_endpoints as events
@@ -14,7 +15,6 @@ from lineage.serve.http.api import order_endpoints as orders
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.json_body import read_body, read_object
 from lineage.serve.http.core.query import Query
-from lineage.serve.http.core.question import log_access
 from lineage.serve.http.core.responses import document_response
 from lineage.serve.http.openapi.operations import OPERATIONS
 

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 
 from lineage.core.model.errors import NotAtOnceError
 from lineage.core.model.times import Instant
+from lineage.deliver.http.access_log import noted
 from lineage.deliver.http.callers import Authentication, Caller
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.core.workers import Pools
@@ -50,17 +51,22 @@ class Site:
         service = self.service.at_once()
         return None if service is None else replace(self, service=service)
 
+    @cached_property
+    def noting(self) -> Authentication:
+        """The authentication, which keeps who asks for the access log."""
+        return noted(self.authentication)
+
     async def caller_of(self, connection: HTTPConnection) -> Caller:
         """Who asks. It waits for no question and no order of anybody.
 
         Raises:
             UnauthenticatedError: That is not known.
         """
-        if self.authentication.recognise is not None:
+        if self.noting.recognise is not None:
             with suppress(NotAtOnceError):
-                return self.authentication.recognise(connection)
+                return self.noting.recognise(connection)
         peer = connection.client.host if connection.client else ""
-        return await self.pools.own.run(f"peer {peer}", self.authentication.authenticate, connection)
+        return await self.pools.own.run(f"peer {peer}", self.noting.authenticate, connection)
 
     @property
     def now(self) -> Instant:

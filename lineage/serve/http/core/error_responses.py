@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from lineage.core.model.errors import DelegraphError, RefusedError
+from lineage.deliver.http.access_log import log_refusal
 from lineage.deliver.http.problems import RETRY_AFTER_SECONDS, problem, problem_of
 from lineage.serve.http.core.query import ParameterError
 
@@ -102,7 +103,10 @@ def install(app: FastAPI, show: ShowFault) -> None:
         assert isinstance(fault, DelegraphError)  # noqa: S101 (registered for these)
         if fault.retriable:
             logger.warning("%s", fault)
-        return show(request, response_of(fault))
+        response = response_of(fault)
+        if response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            log_refusal(request, response.status_code, str(fault))
+        return show(request, response)
 
     async def of_framework(request: Request, fault: Exception) -> Response:
         assert isinstance(fault, HTTPException)  # noqa: S101 (registered for these)

@@ -3,7 +3,6 @@
 ``/v1`` + path answers with the document; a page of the same path puts it into a template. Both call ``answered``.
 """
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,12 +11,11 @@ from starlette.requests import Request
 
 from lineage.core.model.errors import DelegraphError, NotAtOnceError
 from lineage.core.model.times import format_instant
+from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Caller, Role, require
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.query import Parameter, Query
-
-access = logging.getLogger(f"{__name__}.access")
 
 ASKERS: Final = (Role.INVESTIGATOR, Role.RESPONDER)  # who orders has looked first
 
@@ -99,8 +97,3 @@ def _ids(question: Question, query: Query) -> Iterator[tuple[str, Any]]:
             yield name, values
     if any(parameter.name == "at" for parameter in question.parameters):
         yield "at", format_instant(query.at)
-
-
-def log_access(caller: Caller, request: Request, **more: Any) -> None:
-    """Write who asked for what to the access log: one structured line, whatever stands in it."""
-    access.info("%s %s", request.method, request.scope["path"], extra={"caller": caller.name, **more})
