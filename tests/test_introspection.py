@@ -19,7 +19,7 @@ from ingest.codec import credentials
 from lineage.core.authority.rule import State, judge
 from lineage.core.authority.world import World
 from lineage.core.model.errors import DelegraphError
-from lineage.core.model.events import Event, Fact, ReceiverRegistered, TokenIssued
+from lineage.core.model.events import Derivation, Event, Fact, ReceiverRegistered, TokenIssued
 from lineage.core.model.times import Instant, parse_instant
 from lineage.deliver.http.callers import Authentication, Caller, Role, UnauthenticatedError
 from lineage.deliver.http.problems import problem_of
@@ -249,6 +249,22 @@ def test_what_a_receiver_does_not_cover_looks_unknown_over_http(desk: Desk, capl
         ("urn:two", f"token:{credentials.handle(raw('unknown'))}", False, "unknown"),
     ] == [(line["caller"], line["of"], line["active"], line["why"]) for line in lines]
     assert not [name for name in names if raw(name) in str(lines)]
+
+
+@pytest.mark.parametrize(("deep", "named", "truncated"), [(33, 33, None), (256, 256, None), (257, 256, True)])
+def test_actors_are_never_left_out_in_silence(deep: int, named: int, truncated: bool | None):
+    """Up to 256 all are named; beyond, the nearest to the token are, and `act_truncated` says that there are more."""
+    parents = [(), *((Derivation(f"t{k}", "subject"),) for k in range(deep - 1))]
+    issued = [TokenIssued(f"t{k}", "human:root", actor=f"agent:a{k}", derived_from=parents[k]) for k in range(deep)]
+    facts = [Fact(Event(f"e{k}", "urn:s", 1, body), 1) for k, body in enumerate(issued)]
+    found = introspection(World(facts), (f"t{deep - 1}",), 9)
+    parties, act = [], found.get("act")
+    while act:
+        parties.append(act["sub"])
+        act = act.get("act")
+
+    assert [f"agent:a{k}" for k in reversed(range(deep))][:named] == parties
+    assert truncated == found.get("act_truncated")
 
 
 def test_only_receivers_may_ask(desk: Desk):

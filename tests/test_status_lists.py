@@ -25,10 +25,12 @@ from lineage.deliver.http.problems import problem_of
 from lineage.deliver.http.signing_keys import Keys, load_keys
 from lineage.deliver.token_status.authority_replica import Current
 from lineage.deliver.token_status.status_lists import LIFE_SECONDS, MEDIA_TYPE, StatusLists, router
+from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.queries.service import Service, Trust
 from tests import compare, model, worlds
 from tests.asgi import Asking
 from tests.kafka_worlds import opened
-from tests.test_cli import Desk, day, derived, lifted, ordered, token
+from tests.test_cli import Desk, day, derived, done, lifted, ordered, token
 from tests.test_keys import P256, file_of, pem
 
 _DATA: Final = Path(os.environ.get("DELEGRAPH_TEST_DATA") or Path(__file__).parents[1] / "../shared/data")
@@ -315,3 +317,45 @@ def test_two_tokens_at_one_place_are_found(desk: Desk):
     found = [one for one in desk.ask("findings")[0]["items"] if one["kind"] == "shared-status-list"]
 
     assert ["token:alive", "token:second"] == sorted(one["of"] for one in found)
+
+
+def shared(document: dict[str, Any]) -> list[tuple[str, str]]:
+    findings = document.get("items", document.get("findings", []))
+    return sorted((one["of"], one["why"]) for one in findings if one["kind"] == "shared-status-list")
+
+
+@pytest.mark.parametrize("keeping", [True, False])
+def test_a_chain_shows_the_shared_places_that_findings_shows(tmp_path: Path, *, keeping: bool):
+    """
+    For every token on the path of a token, a delegation or an action, also where it shares places in several lists,
+    by several facts; and what is kept between questions forgets when another token comes to a place.
+    """
+    before = [
+        listed("top", 1),
+        {**listed("top", 2, uri=f"{BASE}/2"), "event_id": "top-again"},
+        listed("middle", 3, "top"),
+        listed("bottom", 4, "middle"),
+        derived("unlisted", "bottom"),
+        done("a1", token="bottom"),
+        done("a2", token="unlisted"),
+    ]
+    others = [listed("x", 1), listed("y", 2, uri=f"{BASE}/2"), listed("z", 2), listed("w", 3), listed("v", 3)]
+    on_the_path = {"token:top", "token:middle"}
+    desk = Desk(tmp_path)
+    desk.take(*before)
+    with opened(desk.url) as store:
+        worlds = Keeping(store, None, None, log_inside=True) if keeping else None
+        service = Service(store, None, Trust(), lambda: parse_instant(day("13:00")), source="urn:us", worlds=worlds)
+
+        def asked() -> list[list[tuple[str, str]]]:
+            at = parse_instant(day("13:00"))
+            chains = [service.chain("token", id_, at=at) for id_ in ("bottom", "unlisted")]
+            return [shared(found or {}) for found in (*chains, *(service.who(id_, at=at) for id_ in ("a1", "a2")))]
+
+        assert [[]] * 4 == asked()
+        desk.take(*others)
+        listing = desk.one("findings")
+        expected = [one for one in shared(listing) if one[0] in on_the_path]
+
+        assert 3 == len(expected)
+        assert [expected] * 4 == asked()

@@ -44,7 +44,7 @@ _BODY: Final = {
     }
 }
 _HEADERS: Final = {"Cache-Control": "no-store"}
-_DEPTH: Final = 32  # of nested actors in an answer; what asks has to parse it
+_DEPTH: Final = 256  # of nested actors in an answer; what asks has to parse it
 
 
 def router(
@@ -166,6 +166,7 @@ def introspected(world: World, ids: tuple[str, ...], at: Instant, receiver: str 
 def _members(world: World, element: Element) -> Document:
     issuer = issuer_of(element.id)
     subject = element.first("subject")
+    act, truncated = _act(world, element.key, subject, issuer)
     members: Document = {
         "scope": " ".join(element.first("scopes") or ()),
         "client_id": _at_issuer(element.first("client"), issuer),
@@ -174,7 +175,8 @@ def _members(world: World, element: Element) -> Document:
         "iat": _seconds(element.issued_at),
         "nbf": _seconds(element.not_before),
         "sub": _at_issuer(subject, issuer),
-        "act": _act(world, element.key, subject, issuer),
+        "act": act,
+        "act_truncated": truncated,
         "aud": _one_or_many(element.audience),
         "iss": issuer,
         "jti": None if issuer is None else element.id[len(issuer) + 1 :],
@@ -182,15 +184,19 @@ def _members(world: World, element: Element) -> Document:
     return {name: value for name, value in members.items() if value}
 
 
-def _act(world: World, key: str, subject: str, issuer: str | None) -> Document | None:
-    """Who acts for the subject, nested as RFC 8693 has it: the one who wields the token outside, the first inside."""
+def _act(world: World, key: str, subject: str, issuer: str | None) -> tuple[Document | None, bool]:
+    """Who acts for the subject, nested as RFC 8693 has it, and whether those who began the chain are left out.
+
+    The one who wields the token stands outside, the first inside.
+    """
     parties = [hop.principal for hop in chain_of(world, key).hops]
     behind = parties.index(subject) + 1 if subject in parties else 0
     act: Document | None = None
-    for party in parties[behind:][-_DEPTH:]:
+    acting = parties[behind:]
+    for party in acting[-_DEPTH:]:
         said = {"sub": _at_issuer(party, issuer)}
         act = said if act is None else {**said, "act": act}
-    return act
+    return act, len(acting) > _DEPTH
 
 
 def _at_issuer(id_: str | None, issuer: str | None) -> str | None:

@@ -67,9 +67,11 @@ class Loading:
             world = reader.world()
             if kind == "action":
                 reader.load_actions(world, [id_])
+                reader.load_places(world, list(world.graph))
                 return world if id_ in world.actions else None
             if kind in ELEMENT_KINDS:
                 reader.load_elements(world, [key])
+                reader.load_places(world, list(world.graph))
             else:
                 reader.load_name(world, key)
             return world if world.graph.granted(key) or reader.is_named(key) else None

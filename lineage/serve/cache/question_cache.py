@@ -22,7 +22,7 @@ from lineage.core.model.events import (
     Fact,
     TokenIssued,
 )
-from lineage.core.model.references import about, mentions
+from lineage.core.model.references import about, listed, mentions
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
 from lineage.serve.cache.loader import Answer, Found, Loading, Positions, as_of
@@ -184,9 +184,12 @@ def _mentioned(event: Event) -> Iterator[str]:
 def _touched(event: Event) -> Iterable[str]:
     """The keys by which an event may change a part that they stand in.
 
-    What grants an element, decides or tells of an action counts for parts that hold just that: whatever else it names
-    is neither more nor less for it. Anything else counts for all that it mentions.
+    What grants an element, decides or tells of an action counts for parts that hold just that, and for the other tokens
+    at its place in a status list: whatever else it names is neither more nor less for it. Anything else counts for all
+    that it mentions.
     """
+    if isinstance(event.body, TokenIssued) and event.body.status_list is not None:
+        return (about(event), "{}:{}".format(*listed(event.body.status_list)))
     if isinstance(event.body, TokenIssued | DelegationGranted | ActionPerformed | DecisionMade):
         return (about(event),)
     return set(_mentioned(event))

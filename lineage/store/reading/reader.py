@@ -26,10 +26,11 @@ from lineage.core.model.events import (
     PrincipalRegistered,
     RevocationLifted,
     RevocationOrdered,
+    TokenIssued,
 )
 from lineage.core.model.keys import split_key
 from lineage.core.model.records import ORDERS, Position
-from lineage.core.model.references import Role, about, mentions
+from lineage.core.model.references import Role, about, listed, mentions
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 from lineage.store.database.sql import among, chunks, found_by, given, given_texts, of_each
@@ -340,6 +341,21 @@ class Reader:
         """Bring everything into a world that judging some elements needs: what is above, names, orders, lifts."""
         facts = self.facts_above(keys)
         self._load_around(world, facts, keys)
+
+    def load_places(self, world: World, keys: Iterable[str]) -> None:
+        """Bring those into a world that stand in status lists where some elements of it stand, without what is above.
+
+        Cost:
+            A statement, and none where no token states a place.
+        """
+        places = {
+            "{}:{}".format(*listed(body.status_list))
+            for key in keys
+            for found in world.graph.facts.get(key)
+            if isinstance(body := found.event.body, TokenIssued) and body.status_list is not None
+        }
+        for found in self.facts_referring(places, Role.MENTIONS):
+            world.add(found)
 
     def load_actions(self, world: World, actions: Collection[str]) -> None:
         """Bring everything into a world that judging some actions needs."""

@@ -26,6 +26,7 @@ class Introspection(TypedDict):
     nbf: NotRequired[int]
     sub: NotRequired[str]
     act: NotRequired[Actor]
+    act_truncated: NotRequired[bool]
     aud: NotRequired[str | list[str]]
     iss: NotRequired[str]
     jti: NotRequired[str]
