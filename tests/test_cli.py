@@ -731,7 +731,7 @@ def test_the_counts_of_ingest_add_up(desk: Desk, tmp_path: Path):
 
     counts = desk.one("ingest", str(one), str(two), str(three))
 
-    assert ["read", *COUNTS, "as_of"] == list(counts)
+    assert ["read", *COUNTS, "files", "as_of"] == list(counts)
     assert (5, 2, 1, 1, 0, 1) == tuple(counts[key] for key in ["read", *COUNTS])
     assert 0 == counts["as_of"]["behind"]
 
@@ -755,7 +755,7 @@ def test_a_line_that_is_bad_twice_is_quarantined_once(desk: Desk):
     file = desk.folder / "bad.jsonl"
     file.write_text("not json\n", encoding="utf-8")
 
-    counts = [desk.one("ingest", str(file))["quarantined"] for _ in range(2)]
+    counts = [desk.one("ingest", "--format", "jsonl", str(file))["quarantined"] for _ in range(2)]
 
     assert [1, 1] == counts
     assert 1 == desk.one("quarantine")["total"]
@@ -1298,7 +1298,7 @@ def test_quarantine_lists_reason_and_place(desk: Desk):
     """
     file = desk.folder / "bad.jsonl"
     file.write_bytes(b'not json\n\n{"type": "token.revoked"}\n\xff\n')
-    desk.run("ingest", str(file))
+    desk.run("ingest", "--format", "jsonl", str(file))
 
     document = desk.one("quarantine")
     first, second = desk.one("quarantine", "--limit", "2"), None

@@ -313,6 +313,7 @@ def test_every_option_that_is_named_exists():
     """
     context = click.Context(main)
     commands = [main.get_command(context, name) for name in main.list_commands(context)]
+    commands += [inner for group in commands if isinstance(group, click.Group) for inner in group.commands.values()]
     known = {option for command in commands for param in command.params for option in param.opts}
     known |= {"--help", "--version"}
     for page in (*MANUAL, *DECISIONS):

@@ -5,12 +5,9 @@ an adapter that says why. What is appended is durable before the next part of th
 nothing, and reading the same file again appends only duplicates.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 from ingest.codec import api as codec
@@ -21,6 +18,7 @@ from ingest.sources import adapters as foreign
 from ingest.sources.adapters.raw_records import Plain
 from ingest.sources.foreign_import import ForeignLog, Keeper, Read
 from ingest.sources.named import NamedSource, source_of_format
+from ingest.sources.recognition import UNKNOWN, opened, reading, recognised
 from lineage.core.model.errors import BadRecordError, RefusedError
 from lineage.core.model.records import Position, Unreadable
 from lineage.core.model.times import Instant
@@ -52,6 +50,7 @@ class Intake:
         records: Records read from files of a foreign format.
         skipped: Of these, how many say nothing of authority or action, by reason.
         foreign: Whether any file had a foreign format.
+        formats: Which format each file was found to have, where that was looked for.
     """
 
     read: int = 0
@@ -61,6 +60,7 @@ class Intake:
     records: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     foreign: bool = False
+    formats: list[tuple[str, str]] = field(default_factory=list)
 
 
 def take_in(
@@ -74,6 +74,7 @@ def take_in(
     sources: Sequence[NamedSource] = (),
     source: str | None = None,
     keeper: Keeper | None = None,
+    quarantine_unknown: bool = False,
 ) -> Intake:
     """Append the events of files to the log.
 
@@ -87,37 +88,33 @@ def take_in(
         sources: The systems whose logs are read.
         source: The one of them whose log the files are; None: the one of its format's name, or nobody's.
         keeper: Where what is remembered of a source is kept; None: nowhere.
+        quarantine_unknown: Whether the records of a file of no known format are put aside; else it is refused.
 
     Raises:
-        RefusedError: There is no such source, or a file is of another format or cannot be read; nothing of it, or all
-            before the place, was taken in.
+        RefusedError: There is no such source, or a file cannot be opened, or is of another format or of none that is
+            known; nothing of any file was taken in.
     """
     intake = Intake()
     named = None if source is None else _source_called(source, sources, format)
     logs: dict[str, ForeignLog] = {}
-    for path in names:
-        with _opened(path) as stream:
-            # A file's name may be no UTF-8; what is kept of it must be.
-            name = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
-            reader = foreign.plain(stream)
-            head = foreign.first_bytes(reader)
-            if named is not None:
-                _refuse_other_format(name, head, named)
-                found = named.format
-            else:
-                found = foreign.detect(head) if format == "auto" else format
-            if found == "avro":
-                raise RefusedError(f"{name} holds Avro, not lines of JSON; publish it to the log instead")
+    files = recognised(names, format, named, quarantine_unknown=quarantine_unknown)
+    for file in files:
+        found = file.format
+        with reading(file) as reader:
             if found == "jsonl":
-                take_in_records(_own(name, reader, clock), log, aside, intake, progress=progress)
-                continue
-            if found not in logs:
-                logs[found] = ForeignLog(named or source_of_format(found, sources), keeper, clock)
-            entries = logs[found].entries(name, foreign.read_records(reader))
-            take_in_records(entries, log, aside, intake, progress=progress)
-            logs[found].keep()
+                take_in_records(_own(file.name, reader, clock), log, aside, intake, progress=progress)
+            elif found == UNKNOWN:
+                take_in_records(_of_no_format(file.name, reader, clock), log, aside, intake, progress=progress)
+            else:
+                if found not in logs:
+                    logs[found] = ForeignLog(named or source_of_format(found, sources), keeper, clock)
+                entries = logs[found].entries(file.name, foreign.read_records(reader))
+                take_in_records(entries, log, aside, intake, progress=progress)
+                logs[found].keep()
+    if format == "auto":
+        intake.formats = [(file.name, file.format) for file in files]
     for one in logs.values():
-        take_in_records(one.settled(name), log, aside, intake, progress=progress)
+        take_in_records(one.settled(files[-1].name), log, aside, intake, progress=progress)
         one.keep()
         intake.foreign = True
         intake.records += one.records
@@ -136,12 +133,6 @@ def _source_called(name: str, sources: Sequence[NamedSource], format: str) -> Na
     if format not in {"auto", named.format}:
         raise RefusedError(f"the source {name!r} has the format {named.format}, not {format}; leave --format out")
     return named
-
-
-def _refuse_other_format(file: str, head: bytes, named: NamedSource) -> None:
-    found = foreign.detect(head, first=named.format)
-    if found not in {named.format, "jsonl"}:
-        raise RefusedError(f"{file} holds {found} records, and the source {named.name!r} has the format {named.format}")
 
 
 def take_in_records(
@@ -178,24 +169,8 @@ def refuse_unreadable(names: Iterable[str]) -> None:
         RefusedError: One of them cannot be opened.
     """
     for name in names:
-        with _opened(name):
+        with opened(name):
             pass
-
-
-@contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
-    if name == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        with Path(name).open("rb") as stream:
-            yield stream
-    except FileNotFoundError as error:
-        raise RefusedError(f"there is no file {name}") from error
-    except IsADirectoryError as error:
-        raise RefusedError(f"{name} is a folder; name the files in it") from error
-    except PermissionError as error:
-        raise RefusedError(f"{name} may not be read") from error
 
 
 def _in_parts(
@@ -248,6 +223,29 @@ def _own(name: str, stream: Plain, clock: Callable[[], Instant]) -> Iterator[Rea
                 return
     if (broken := stream.broken) is not None:
         yield unreadable(b"", broken, number=None, origin=name, place=place + 1, recorded_at=clock()), 0
+
+
+def _of_no_format(name: str, stream: Plain, clock: Callable[[], Instant]) -> Iterator[Read]:
+    """The records of a file of no known format, each put aside, but for what turns out to be an event of ours."""
+    table = credentials.Table()
+    for record in foreign.read_records(stream):
+        fault = BadRecordError("unknown-format", "it is no record of any format that is known here")
+        if record.fault is not None and record.fault.reason in {"broken-gzip", "too-large", "truncated"}:
+            fault = record.fault
+        try:
+            event = codec.decode_line(record.raw)
+            yield entry_of(event), len(record.raw)
+        except BadRecordError as error:
+            aside = unreadable(
+                record.raw,
+                error if error.reason == "credential" else fault,
+                number=None,
+                origin=name,
+                place=record.position,
+                recorded_at=clock(),
+                columns=table.columns(record.raw),
+            )
+            yield aside, len(record.raw)
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:

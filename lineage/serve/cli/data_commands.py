@@ -49,9 +49,17 @@ class _Format(click.ParamType[str]):
     show_default=True,
     help="What the files hold; gzipped or not.",
 )
+@click.option("--quarantine-unknown", is_flag=True, help="Put a file of no known format aside, and do not refuse it.")
 @click.option("--source", "source_name", metavar="NAME", help="Whose log it is: a [[source]] of the settings file.")
 @shared_options()
-def ingest(settings: "Settings", out: Output, files: tuple[str, ...], format_: str, source_name: str | None) -> None:
+def ingest(
+    settings: "Settings",
+    out: Output,
+    files: tuple[str, ...],
+    format_: str,
+    source_name: str | None,
+    quarantine_unknown: bool,
+) -> None:
     """Append the events of files to the log and project them.
 
     \b
@@ -60,7 +68,8 @@ def ingest(settings: "Settings", out: Output, files: tuple[str, ...], format_: s
       delegraph ingest --source vault-eu /var/log/vault/audit.log
       zcat events.jsonl.gz | delegraph ingest -
 
-    What cannot be read goes to quarantine with its reason and place; the rest goes in.
+    What cannot be read goes to quarantine with its reason and place; the rest goes in. A file of no format that is
+    known is refused, and then nothing of any file is taken in.
     """  # noqa: D301
     from ingest.projector import project
     from ingest.sources.file_import import refuse_unreadable, take_in
@@ -83,6 +92,7 @@ def ingest(settings: "Settings", out: Output, files: tuple[str, ...], format_: s
                 sources=settings.sources,
                 source=source_name,
                 keeper=SourceRecords(service.store),
+                quarantine_unknown=quarantine_unknown,
             )
         with out.progress("projecting", service.as_of()["behind"]) as progress:
             project(log, service.store, service.trust.table, progress=progress)

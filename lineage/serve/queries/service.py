@@ -279,6 +279,8 @@ class Service:
             "unauthorised": sum(outcomes.unauthorised for outcomes in found),
             "quarantined": intake.quarantined + sum(outcomes.quarantined for outcomes in found),
         }
+        if intake.formats:
+            document["files"] = [{"file": file, "format": format_} for file, format_ in intake.formats]
         if intake.foreign:
             document |= {"records": intake.records, "skipped": dict(sorted(intake.skipped.items()))}
         return {**document, "as_of": self.as_of()}

@@ -1,5 +1,6 @@
 """What people read of lists and of what was taken in: one entry after the other, and whether that is all."""
 
+from collections import Counter
 from typing import Final
 
 from lineage.serve.documents.core_documents import Document
@@ -8,6 +9,7 @@ from lineage.serve.text.phrases import when
 from lineage.serve.text.text_page import Page, Piece, joined, many
 
 _PARTITIONS: Final = 12  # of which the doctor shows the position
+_FILES_NAMED: Final = 10  # of which it is said one by one what they were taken for
 _SETTING: Final = 26  # columns of the name of a setting
 _SNIPPET: Final = 300  # characters of a record in quarantine that are shown
 _WHERE: Final = ("tool", "workload", "key_thumbprint", "session")
@@ -214,7 +216,18 @@ def counts(doc: Document) -> Page:
         for reason, count in skipped.items():
             page.line(f"{count:>9,}  {reason}", lead="  ")
     page.line(f"Read {many(doc['read'], 'event')}: ", *_outcomes(doc), ".")
+    _formats(page, doc.get("files", []))
     return phrases.as_of(_remedies(page, doc), doc)
+
+
+def _formats(page: Page, files: list[Document]) -> None:
+    """What each file was taken for; beyond some how many were taken for what."""
+    if len(files) <= _FILES_NAMED:
+        for each in files:
+            page.line(f"{each['file']} was taken for {each['format']}.")
+        return
+    counted = Counter(each["format"] for each in files)
+    page.line("Taken for ", ", ".join(f"{name}: {many(count, 'file')}" for name, count in sorted(counted.items())), ".")
 
 
 def emitted(doc: Document) -> Page:

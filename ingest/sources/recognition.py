@@ -1,0 +1,137 @@
+"""Which format each file of a command has, told before anything of any of them is taken in."""
+
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+from ingest.codec.credentials import scrubbed
+from ingest.sources import adapters as foreign
+from ingest.sources.adapters.raw_records import Plain
+from ingest.sources.named import NamedSource
+from lineage.core.model.errors import RefusedError
+
+UNKNOWN: Final = "unknown"
+"""What is said of a file of no format that is known."""
+
+_MEMBERS_SHOWN: Final = 6
+_MEMBER_CHARACTERS: Final = 40
+
+
+class File(NamedTuple):
+    """A file whose format is known, or that is put aside as it is.
+
+    Attributes:
+        path: As it was named; ``-`` is standard input.
+        name: The same in UTF-8, as it is kept and shown.
+        format: ``jsonl``, the name of a foreign format, or UNKNOWN.
+        stream: Of standard input the reader, since it can be read only once.
+    """
+
+    path: str
+    name: str
+    format: str
+    stream: Plain | None
+
+
+def recognised(paths: Iterable[str], format: str, named: NamedSource | None, *, quarantine_unknown: bool) -> list[File]:
+    """The format of every file.
+
+    Args:
+        paths: The files; ``-`` is standard input.
+        format: ``auto``, or the format that all of them are said to have.
+        named: The system whose log they are said to be.
+        quarantine_unknown: Whether a file of no known format is put aside, and not refused.
+
+    Raises:
+        RefusedError: A file cannot be opened, holds Avro, is of another format than that of its source, or of none
+            that is known.
+    """
+    files: list[File] = []
+    standard_input: Plain | None = None
+    for path in paths:
+        # A file's name may be no UTF-8; what is kept of it must be.
+        name = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        with opened(path) as stream:
+            reader = standard_input if path == "-" and standard_input is not None else foreign.plain(stream)
+            found = _format_of(name, reader, format, named, quarantine_unknown=quarantine_unknown)
+        if path == "-":
+            standard_input = reader
+        files.append(File(path, name, found, reader if path == "-" else None))
+    return files
+
+
+@contextmanager
+def opened(path: str) -> Iterator[BinaryIO]:
+    """A file, or standard input, which is left open.
+
+    Raises:
+        RefusedError: It cannot be opened.
+    """
+    if path == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        with Path(path).open("rb") as stream:
+            yield stream
+    except FileNotFoundError as error:
+        raise RefusedError(f"there is no file {path}") from error
+    except IsADirectoryError as error:
+        raise RefusedError(f"{path} is a folder; name the files in it") from error
+    except PermissionError as error:
+        raise RefusedError(f"{path} may not be read") from error
+
+
+@contextmanager
+def reading(file: File) -> Iterator[Plain]:
+    """The bytes of a file, its gzip taken off."""
+    if file.stream is not None:
+        yield file.stream
+        return
+    with opened(file.path) as stream:
+        yield foreign.plain(stream)
+
+
+def _format_of(name: str, reader: Plain, format: str, named: NamedSource | None, *, quarantine_unknown: bool) -> str:
+    head = foreign.first_bytes(reader)
+    if format != "auto" and named is None:
+        return format
+    found = foreign.detect(head, first=None if named is None else named.format)
+    if found == "avro":
+        raise RefusedError(f"{name} holds Avro, not lines of JSON; publish it to the log instead; nothing was taken in")
+    if found is None:
+        # Too little to tell: nothing at all, or a gzip that breaks off at once, which is told as such.
+        if not head.strip() or reader.broken is not None:
+            return "jsonl" if named is None else named.format
+        if quarantine_unknown:
+            return UNKNOWN
+        raise RefusedError(_unknown(name, head, named))
+    if named is not None and found != named.format:
+        raise RefusedError(
+            f"{name} holds {found} records, and the source {named.name!r} has the format {named.format}; "
+            "nothing was taken in"
+        )
+    return found
+
+
+def _unknown(name: str, head: bytes, named: NamedSource | None) -> str:
+    formats: Sequence[str] = tuple(foreign.FORMATS) if named is None else (named.format,)
+    *some, last = formats
+    listed = f"{', '.join(some)} or {last}" if some else last
+    return (
+        f"{name} is of no format that is known here: it has neither events of delegraph (JSON with type, event_id and "
+        f"source) nor records of {listed}, but {_what_it_looks_like(head)}; nothing was taken in. Say --format if it "
+        "is one of these all the same, convert it, or put it aside as it is with --quarantine-unknown"
+    )
+
+
+def _what_it_looks_like(head: bytes) -> str:
+    for record in foreign.read_records(io.BytesIO(head)):
+        if record.value:
+            members = [scrubbed(member)[:_MEMBER_CHARACTERS] for member in list(record.value)[:_MEMBERS_SHOWN]]
+            more = ", ..." if len(record.value) > _MEMBERS_SHOWN else ""
+            return f"JSON with {', '.join(json.dumps(member) for member in members)}{more}"
+    return "no JSON objects" if head.isascii() else "no text in ASCII, and no JSON objects"
