@@ -237,13 +237,14 @@ def test_a_credential_behind_escapes_is_cut_out(secret):
 )
 def test_searching_takes_time_in_proportion_to_what_is_searched(raw):
     """
-    A record of the largest size, made to be slow, is searched in less than a second.
+    A record of the largest size, made to be slow, is searched within three seconds of a core; one that grows with the
+    square takes minutes.
     """
     started = time.process_time()
 
     kept(raw)
 
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 3
 
 
 @pytest.mark.parametrize(

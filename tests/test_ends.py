@@ -132,7 +132,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 def verdict(service: Service, at: int = AT) -> tuple[Any, ...]:
     found = revocations.revocation(service, "rev", at=at)
     assert found is not None
-    return found["verdict"], found["elements"], [one["of"] for one in found["findings"]]
+    return found["verdict"], found["elements"], sorted(one["of"] for one in found["findings"])
 
 
 def test_what_was_ended_is_read_once(desk: Desk):

@@ -280,7 +280,7 @@ def ask(serving: Serving, path: str, method: str = "GET", **headers: str) -> tup
 
 def say(serving: Serving, raw: bytes) -> bytes:
     """Everything that comes back for some bytes."""
-    with socket.create_connection(("127.0.0.1", serving.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", serving.port), timeout=30) as connection:
         connection.sendall(raw)
         return connection.makefile("rb").read()
 
