@@ -424,8 +424,8 @@ class Scene:
         return self.state(key) in ALIVE and self.end(key).at > self.at
 
     def alive_naming(self, id_: str) -> Iterator[str]:
-        """The living elements that name a principal or an alias of it."""
+        """The living elements that name a principal or an alias of it, in an order that facts alone decide."""
         for member in sorted(self.world.principals.party(id_)):
-            for key in self.world.graph.naming(f"principal:{member}", after=self.at):
+            for key in sorted(self.world.graph.naming(f"principal:{member}", after=self.at)):
                 if self.is_alive(key):
                     yield key

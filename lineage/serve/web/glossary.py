@@ -35,6 +35,7 @@ FINDINGS: Final = {
     "unauthorised": "A fact from a source that may not say it, or an order by the wrong topic: kept, and in no answer.",
     "used-after-revocation": "Something succeeded with it when the order was in force: it was not enforced there.",
     "tainted-use": "Something succeeded with it after the moment from which the order counts, before it was in force.",
+    "coverage-narrowed": "A receiver registered to cover less than before; orders given earlier still count in full.",
     "acknowledgement-without-order": "A receiver acknowledged a revocation that nobody has ordered.",
     "acknowledgement-before-order": "A receiver acknowledged an order before it was given.",
     "acknowledgement-of-nothing": "A receiver acknowledged all that it had been told of, and had been told of nothing.",
