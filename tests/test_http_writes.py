@@ -414,7 +414,7 @@ def test_every_refused_write_is_in_the_access_log(api: World, caplog: pytest.Log
     body = {"target": {"kind": "token", "id": secret}, "reason": "compromise"}
     drifted = ORDER | {"plan_digest": digest, "cascade": False}
     caplog.clear()
-    with caplog.at_level("INFO", "lineage.serve.http.core.question.access"):
+    with caplog.at_level("INFO", "lineage.deliver.http.access_log.access"):
         answers = [api.post(path, role, json=body) for path in writes for role in ("nobody", "investigator")]
         answers += [api.as_(None).post(path, json=body) for path in writes]
         answers += [api.bearing(f"{secret}x").post(path, json=body) for path in writes]

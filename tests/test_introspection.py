@@ -236,7 +236,7 @@ def test_what_a_receiver_does_not_cover_looks_unknown_over_http(desk: Desk, capl
         ordered("r1", "token", f"{ISSUER}#dead", "09:30"),
     )
     names = ("one", "two", "dead", "unknown")
-    with asking(desk.url) as client, caplog.at_level(logging.INFO, "lineage.serve.http.core.question.access"):
+    with asking(desk.url) as client, caplog.at_level(logging.INFO, "lineage.deliver.http.access_log.access"):
         client.headers["x-caller"] = "urn:two"
         active = [ask(client, raw(name))["active"] for name in names]
         lines = [vars(record) for record in caplog.records if record.name.endswith("access")]

@@ -299,7 +299,7 @@ def test_a_question_that_was_answered_before_waits_for_no_worker(tmp_path: Path,
         producer.get(path)
         api.site.pools.questions.close()  # whoever needs one from here on is refused
         caplog.clear()
-        with caplog.at_level("INFO", "lineage.serve.http.core.question.access"):
+        with caplog.at_level("INFO", "lineage.deliver.http.access_log.access"):
             second = asking.get(path)
         lines = [record for record in caplog.records if record.name.endswith("access")]
 

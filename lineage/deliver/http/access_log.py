@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection, Request
 from ingest.codec import credentials
 from lineage.deliver.http.callers import Authenticate, Authentication, Caller
 
-access = logging.getLogger("lineage.serve.http.core.question.access")  # the name that the documentation gives
+access = logging.getLogger(f"{__name__}.access")
 
 LONGEST: Final = 200  # characters of what a caller may choose
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
