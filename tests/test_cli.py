@@ -1661,7 +1661,7 @@ def test_rebuild_leaves_every_answer_as_it_was(own_world: Desk):
     """
     file = own_world.folder / "bad.jsonl"
     file.write_text("not json\n", encoding="utf-8")
-    own_world.run("ingest", str(file))
+    own_world.run("ingest", "--format", "jsonl", str(file))
     own_world.append(DECISIONS, b"\xc3\x01garbage")
     own_world.take(*WORLD[:3], token("t1", subject="human:bob"))
     before = answers(own_world), own_world.one("quarantine")["total"]
