@@ -325,7 +325,7 @@ def test_who_asked_for_what_is_in_the_access_log(here: World, caplog: pytest.Log
     """
     Every read of a chain is one structured line: who, where, which ids, as of when.
     """
-    with caplog.at_level("INFO", logger="lineage.serve.http"):
+    with caplog.at_level("INFO", logger="lineage.deliver.http.access_log"):
         here.get(f"/v1/chain?of={OF}&at=2026-11-02T10:00:00Z")
 
     [record] = [record for record in caplog.records if record.name.endswith("access")]
