@@ -17,7 +17,7 @@ from ingest.log.port import Log
 from lineage.core.model.errors import BadRecordError, FencedError
 from lineage.core.model.events import Fact
 from lineage.core.model.records import DECISIONS, Batch, Headers, Outcomes, Readable, Record, Unreadable, position_of
-from lineage.core.model.trust import TrustTable, authorised
+from lineage.core.model.trust import Trusted, TrustTable, authorised, in_force
 from lineage.plumbing.gc_pause import collector_put_off
 
 BATCH: Final = 50_000  # records in one transaction: the larger, the fewer pages are written twice
@@ -49,7 +49,7 @@ class Projection(Protocol):
 def project(
     log: Log,
     store: Projection,
-    trust: TrustTable | None,
+    trust: Trusted | None,
     *,
     ends: Mapping[tuple[str, int], int] | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -63,7 +63,7 @@ def project(
     Args:
         log: Where records come from.
         store: Where facts and positions go.
-        trust: The trust table in force.
+        trust: Says which trust table is in force.
         ends: How far to go, by topic and partition.
         stop: Asked between batches.
         progress: Told after each batch how many records it had.
@@ -86,7 +86,7 @@ def project(
                     following = end
                     records = [record for record in records if position_of(record.number).offset < end]
                 batch = Batch(advance={place: (start, following)})
-                read_records(records, trust, batch)
+                read_records(records, in_force(trust), batch)
                 writing = time.monotonic()
                 try:
                     outcomes = store.write(batch)

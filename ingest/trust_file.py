@@ -11,12 +11,24 @@ Example::
     prefixes = [""]           # every id
 """
 
+import logging
+import threading
+import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import BODIES
+from lineage.core.model.times import Instant
 from lineage.core.model.trust import Grant, TrustTable
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 1.0
+
+_Stat = tuple[int, int, int, int]  # device, inode, size, time of the last change
 
 
 def read_trust(path: Path) -> TrustTable:
@@ -47,3 +59,75 @@ def _grant(path: Path, source: str, table: object) -> Grant:
     if unknown := sorted(set(types) - BODIES.keys() - {"*"}):
         raise RefusedError(f"{where} names a type that there is not: {', '.join(unknown)}")
     return Grant(frozenset(types), tuple(prefixes))
+
+
+class TrustFile:
+    """The trust file that is in force now: a change is noticed within seconds. Any thread may ask.
+
+    A file that cannot be read leaves the last good table in force. A change counts once it is a second old, or the file
+    has stayed the same from one look to the next: half of a file that is being written is not taken for all of it.
+
+    Attributes:
+        file: The path, as it was given.
+        fault: Why the file as it is now is not in force; None while it is.
+    """
+
+    def __init__(
+        self, path: Path, clock: Callable[[], Instant], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Read the file.
+
+        Args:
+            path: The file.
+            clock: The moment now.
+            monotonic: A clock that is never set.
+
+        Raises:
+            RefusedError: It cannot be read: there is no table that could be in force.
+        """
+        self.file = str(path)
+        self.fault: str | None = None
+        self._path = path
+        self._clock = clock
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._read_as = self._seen = self._stat()  # first: what is written while it is read shows at the next look
+        self._table = read_trust(path)
+        self._looked_at = monotonic()
+
+    @property
+    def table(self) -> TrustTable:
+        """The table in force."""
+        if self._monotonic() - self._looked_at >= LOOK_SECONDS and self._lock.acquire(blocking=False):
+            try:
+                self._look()
+                self._looked_at = self._monotonic()
+            finally:
+                self._lock.release()
+        return self._table
+
+    def _look(self) -> None:
+        found = self._stat()
+        is_steady, self._seen = found == self._seen, found
+        if found == self._read_as or not (is_steady or self._is_settled(found)):
+            return
+        self._read_as = found
+        try:
+            self._table = read_trust(self._path)
+        except RefusedError as fault:
+            self.fault = f"{fault}; the last one that could be read stays in force"
+            logger.warning("%s", self.fault)
+        else:
+            self.fault = None
+            logger.warning("the trust file %s has changed: it lists %d sources", self._path, len(self._table.sources))
+
+    def _is_settled(self, found: _Stat | None) -> bool:
+        """Whether the last change is old enough. A clock that is behind that of the file system does not say so."""
+        return found is not None and self._clock() - found[-1] // 1_000 >= LOOK_SECONDS * 1_000_000
+
+    def _stat(self) -> _Stat | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns

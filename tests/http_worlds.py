@@ -32,7 +32,7 @@ from lineage.serve.http.auth.bearer import Bearers
 from lineage.serve.http.auth.jwks import IssuerKeys
 from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, Site
 from lineage.serve.http.core.workers import Pools
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service, Trust, TrustInForce
 from lineage.serve.server.connections import Connections
 from lineage.serve.server.listening import http_server
 from lineage.store.store import open_store
@@ -128,7 +128,7 @@ def api_over(
     *,
     limits: Limits | None = None,
     connection_limits: ConnectionLimits | None = None,
-    trust: Trust | None = None,
+    trust: TrustInForce | None = None,
     opening: Callable[[Log], Log] = lambda log: log,
     four_eyes: int | None = None,
     empty: bool = False,
@@ -152,7 +152,7 @@ def api_over(
             project(log, store, None)
         clock.now = ASKED
         said = trust or Trust()
-        worlds = Keeping(store, log, said.table, log_inside=log_inside)
+        worlds = Keeping(store, log, said, log_inside=log_inside)
         service = Service(store, log, said, clock, source="urn:delegraph:http", worlds=worlds, face=OVER_HTTP)
         limits = limits or Limits()
         pools = Pools(limits)

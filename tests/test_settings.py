@@ -124,7 +124,7 @@ def test_a_file_that_the_file_names_lies_beside_it(tmp_path: Path, monkeypatch: 
     settings = Settings.of(env={"DELEGRAPH_CONFIG": str(config)})
 
     assert (SECRET, str(tmp_path / "trust.toml")) == (settings.store_password, settings.trust)
-    assert {} == settings.read_trust().table.sources
+    assert {} == settings.read_trust(lambda: 0).table.sources
 
 
 def test_what_is_empty_is_not_given():

@@ -28,7 +28,7 @@ from ingest.projector import Projection, read_records
 from ingest.tracing import Tracer, no_tracer
 from lineage.core.model.errors import FencedError, UnavailableError
 from lineage.core.model.records import TOPICS, Batch, Outcomes
-from lineage.core.model.trust import TrustTable
+from lineage.core.model.trust import Trusted, in_force
 from lineage.plumbing.backoff import Backoff
 from lineage.plumbing.gc_pause import collector_put_off
 
@@ -82,7 +82,7 @@ class Consumer:
         self,
         log: KafkaLog,
         store: Projection,
-        trust: TrustTable | None,
+        trust: Trusted | None,
         *,
         group: str,
         observer: Observer,
@@ -93,7 +93,7 @@ class Consumer:
         Args:
             log: Where records come from.
             store: Where facts and positions go.
-            trust: The trust table in force.
+            trust: Says which trust table is in force.
             group: The name of the group that shares the partitions.
             observer: Who is told.
             traced: Where spans of the work go.
@@ -193,7 +193,7 @@ class Consumer:
         batch = Batch()
         with self._traced("decode"):
             for (topic, partition), records in polled.items():
-                read_records(records_of(topic, partition, records), self._trust, batch)
+                read_records(records_of(topic, partition, records), in_force(self._trust), batch)
         return batch
 
     def _write(self, batch: Batch, began: float) -> _Settled:

@@ -12,14 +12,16 @@ from typing import NamedTuple
 
 from lineage.core.model.errors import NotAtOnceError
 from lineage.core.model.times import Instant
+from lineage.core.model.trust import Trusted, TrustTable, in_force
 from lineage.store.store import Store
 
 
 class Place(NamedTuple):
-    """Where a store stands: as long as edition and positions are the same, so are the facts."""
+    """Where a store stands: as long as edition, positions and trust are the same, so is what its facts say."""
 
     edition: bytes
     positions: Mapping[tuple[str, int], int]
+    trust: TrustTable | None
     recorded_at: Instant | None
 
 
@@ -32,6 +34,7 @@ class Follower:
         *,
         anew: Callable[[Store], None],
         take: Callable[[Store, Mapping[tuple[str, int], int]], None],
+        trust: Trusted | None = None,
         most: float = math.inf,
     ) -> None:
         """Take what is followed; the first who asks has it read.
@@ -40,11 +43,13 @@ class Follower:
             store: The store.
             anew: Reads what is kept from the store, which stands still.
             take: Takes in what stands behind some positions.
+            trust: Says which trust table is in force; under another one everything is read anew.
             most: Of how many records at once; where more came it is read anew.
         """
         self._store = store
         self._anew = anew
         self._take = take
+        self._trust = trust
         self._most = most
         self._lock = threading.Lock()
         self._looks = 0  # that were begun
@@ -82,9 +87,10 @@ class Follower:
         if self._store.glance is None or not self._lock.acquire(blocking=False):
             raise NotAtOnceError("the store has to be asked")
         try:
-            if self._place is None or self._store.mark() != self._mark:
+            place = self._place
+            if place is None or self._store.mark() != self._mark or in_force(self._trust) is not place.trust:
                 raise NotAtOnceError("the store has moved on")
-            yield self._place
+            yield place
         finally:
             self._lock.release()
 
@@ -96,12 +102,15 @@ class Follower:
 
     def _follow(self) -> Place:
         mark = self._store.mark()  # first: what is committed while it is read shows at the next look
-        if self._place is not None and mark == self._mark:
-            return self._place
+        trust = in_force(self._trust)
         before = self._place
+        if before is not None and mark == self._mark and trust is before.trust:
+            return before
         with self._store.frozen() as still:
-            place = Place(still.edition(), *still.standing())
-            if before is None or before.edition != place.edition or _came(before, place) > self._most:
+            positions, recorded_at = still.standing()
+            place = Place(still.edition(), positions, trust, recorded_at)
+            is_other = before is None or before.edition != place.edition or before.trust is not trust
+            if before is None or is_other or _came(before, place) > self._most:
                 self._anew(still)
             elif before.positions != place.positions:
                 self._take(still, before.positions)

@@ -6,7 +6,7 @@ comes from is read by ``ingest.trust_file``.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from lineage.core.model.events import (
     ActionPerformed,
@@ -44,6 +44,11 @@ class TrustTable:
 
     sources: Mapping[str, Grant]
 
+    @property
+    def table(self) -> "TrustTable":
+        """Itself: it stays in force."""
+        return self
+
     def allows(self, event: Event) -> bool:
         """Whether the source of an event may say it."""
         grant = self.sources.get(event.source)
@@ -55,6 +60,20 @@ class TrustTable:
         """Whether a source may speak about an id: one of its prefixes is a prefix of it."""
         grant = self.sources.get(source)
         return grant is not None and id_.startswith(grant.prefixes)
+
+
+class Trusted(Protocol):
+    """What says which table is in force; it may be another one from one moment to the next."""
+
+    @property
+    def table(self) -> TrustTable | None:
+        """The table in force, the same object for as long as it is; None: every source may say everything."""
+        ...
+
+
+def in_force(trust: Trusted | None) -> TrustTable | None:
+    """The table in force; None: every source may say everything."""
+    return None if trust is None else trust.table
 
 
 def own_ids(event: Event) -> tuple[str, ...]:

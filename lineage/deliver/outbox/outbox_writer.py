@@ -16,7 +16,7 @@ from lineage.core.authority.world import World
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import ActionPerformed, DecisionMade, Fact
 from lineage.core.model.times import Instant
-from lineage.core.model.trust import TrustTable
+from lineage.core.model.trust import Trusted, in_force
 from lineage.core.revocation.state_changes import Version, changes, moments, touched, touched_by, widened
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import SPREAD, Standing
@@ -33,11 +33,12 @@ _LATE: Final = 600_000_000  # microseconds
 class Spread:
     """What orders do, element by element. One thread."""
 
-    def __init__(self, store: Store, trust: TrustTable | None) -> None:
+    def __init__(self, store: Store, trust: Trusted | None) -> None:
         """Take the store that it follows; the first round reads all of it."""
         self._store = store
         self._trust = trust
-        self._world = World(trust=trust)
+        self._table = in_force(trust)  # by which the world was put together
+        self._world = World(trust=self._table)
         self._standing: Standing | None = None  # None: nothing was read yet
         self._told: dict[str, Version] = {}
         self._seq = 0  # the last row that is in `_told`
@@ -81,19 +82,21 @@ class Spread:
         raise FencedError("others spread what orders do all the while")
 
     def _follow(self) -> None:
-        """Take in what was projected since; if the store was put together anew, all of it."""
+        """Take in what was projected since; all of it if the store was put together anew, or others are trusted."""
+        table = in_force(self._trust)
         with self._store.frozen() as still:
             edition = still.edition()
             positions, _ = still.standing()
             known = self._standing
-            if known is None or known.edition != edition:
+            if known is None or known.edition != edition or table is not self._table:
+                self._table = table
                 self._load(still)
             else:
                 self._new += self._added(self._world, still.facts_behind(known.positions))
             self._standing = Standing(edition, positions)
 
     def _load(self, still: Store) -> None:
-        world = World(trust=self._trust)
+        world = World(trust=self._table)
         after = -1
         coming: list[tuple[Instant, str]] = []
         while page := still.facts(after=after, limit=_PAGE):

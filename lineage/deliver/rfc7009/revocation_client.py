@@ -31,7 +31,7 @@ from lineage.core.model.errors import RefusedError, UnavailableError
 from lineage.core.model.events import Event, RevocationAcknowledged
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import SECOND, Instant
-from lineage.core.model.trust import TrustTable
+from lineage.core.model.trust import Trusted, in_force
 from lineage.core.revocation.receipt import receipt_of
 from lineage.deliver.http.signing_keys import Keys, load_keys
 from lineage.deliver.rfc7009.endpoint_settings import Endpoint
@@ -84,7 +84,7 @@ class Revoking:
     def __init__(
         self,
         store: Store,
-        trust: TrustTable | None,
+        trust: Trusted | None,
         endpoint: Endpoint,
         append: Callable[[Sequence[Event]], object],
         clock: Callable[[], Instant],
@@ -93,7 +93,7 @@ class Revoking:
 
         Args:
             store: Where the outbox is.
-            trust: The trust table in force.
+            trust: Says which trust table is in force.
             endpoint: The server.
             append: Puts events into the log; returns when it holds them.
             clock: The moment now.
@@ -199,7 +199,7 @@ class Revoking:
     def _orders(self, row: Row) -> list[str]:
         """The ids of the orders that end the element by now, that of the row among them."""
         key = row.change.key
-        with self._store.reader(trust=self._trust) as reader:
+        with self._store.reader(trust=in_force(self._trust)) as reader:
             world = reader.world()
             reader.load_elements(world, [key])
         found = {id_ for id_ in world.orders.by_id if receipt_of(world, id_, self._clock(), {key})}
@@ -275,7 +275,8 @@ class Revoking:
 
     def _refuse_untrusted(self) -> None:
         body = RevocationAcknowledged("r", self.endpoint.receiver, ENFORCED)
-        if self._trust is not None and not self._trust.allows(Event("e", SOURCE, 0, body)):
+        table = in_force(self._trust)
+        if table is not None and not table.allows(Event("e", SOURCE, 0, body)):
             raise RefusedError(
                 f"the trust file does not let the source {SOURCE!r} send revocation.acknowledged about the receiver "
                 f"{self.endpoint.receiver}; list it there"

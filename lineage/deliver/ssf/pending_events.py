@@ -7,7 +7,7 @@ from typing import Any, Final
 from lineage.core.authority.orders import Order
 from lineage.core.authority.world import World
 from lineage.core.model.times import Instant
-from lineage.core.model.trust import TrustTable
+from lineage.core.model.trust import Trusted, in_force
 from lineage.deliver.ssf.security_event_tokens import claims_of, claims_of_notice, type_of
 from lineage.deliver.ssf.stream_coverage import StreamCoverage
 from lineage.store.delivery import ssf_streams as streams
@@ -63,7 +63,7 @@ class Outstanding:
 class Teller:
     """Finds what streams are to be told."""
 
-    def __init__(self, store: Store, trust: TrustTable | None, issuer: str) -> None:
+    def __init__(self, store: Store, trust: Trusted | None, issuer: str) -> None:
         """Take where it is found, which registrations count, and who tells it."""
         self._store = store
         self._trust = trust
@@ -116,7 +116,7 @@ class Teller:
         if not wanted:
             return []
         revocations = {row.change.version.outcome.revocation for row in wanted}
-        with self._store.reader(trust=self._trust) as reader:
+        with self._store.reader(trust=in_force(self._trust)) as reader:
             world = reader.world()
             keys = {row.change.key for row in wanted}
             reader.load_about(world, keys | {f"revocation:{each}" for each in revocations if each is not None})
@@ -131,7 +131,7 @@ class Teller:
         ]
 
     def _coverage(self, receiver: str) -> StreamCoverage:
-        with self._store.reader(trust=self._trust) as reader:
+        with self._store.reader(trust=in_force(self._trust)) as reader:
             world = reader.world()
             reader.load_about(world, [f"receiver:{receiver}"])
         return StreamCoverage(world.receivers)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from lineage.core.model.errors import FencedError, RefusedError
 from lineage.core.model.times import Instant
-from lineage.core.model.trust import TrustTable
+from lineage.core.model.trust import Trusted
 from lineage.deliver.http.signing_keys import Keys
 from lineage.deliver.ssf import stream_requests
 from lineage.deliver.ssf.pending_events import Teller, Telling
@@ -49,7 +49,7 @@ class Transmitter:
     """Transmits what the outbox of a store holds. May be used by several threads."""
 
     def __init__(
-        self, store: Store, trust: TrustTable | None, settings: SsfSettings, keys: Keys, clock: Callable[[], Instant]
+        self, store: Store, trust: Trusted | None, settings: SsfSettings, keys: Keys, clock: Callable[[], Instant]
     ) -> None:
         """Take what it transmits, who it is, and the moment now."""
         self.store = store
@@ -63,7 +63,7 @@ class Transmitter:
     def of(
         cls,
         store: Store,
-        trust: TrustTable | None,
+        trust: Trusted | None,
         settings: SsfSettings | None,
         keys: Keys | None,
         clock: Callable[[], Instant],

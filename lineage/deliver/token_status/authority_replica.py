@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from lineage.core.authority.world import World
-from lineage.core.model.trust import TrustTable
+from lineage.core.model.trust import Trusted, in_force
 from lineage.plumbing.gc_pause import collector_spared
 from lineage.store.follower import Follower
 from lineage.store.store import Store
@@ -13,11 +13,11 @@ from lineage.store.store import Store
 class Current:
     """What grants authority and what takes it away, as the store has it now. Any thread may ask."""
 
-    def __init__(self, store: Store, trust: TrustTable | None) -> None:
+    def __init__(self, store: Store, trust: Trusted | None) -> None:
         """Take what it follows. The first question reads all of it."""
         self._trust = trust
-        self._world = World(trust=trust)
-        self._follower = Follower(store, anew=self._load, take=self._take)
+        self._world = World(trust=in_force(trust))
+        self._follower = Follower(store, anew=self._load, take=self._take, trust=trust)
 
     @contextmanager
     def world(self) -> Iterator[World]:
@@ -40,7 +40,7 @@ class Current:
             yield self._world
 
     def _load(self, still: Store) -> None:
-        world = World(trust=self._trust)
+        world = World(trust=in_force(self._trust))
         for fact in still.every_fact():
             world.add_authority(fact)
         before, self._world = self._world, world

@@ -8,7 +8,7 @@ from lineage.core.authority.world import World
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.keys import ELEMENT_KINDS, split_key
 from lineage.core.model.times import Instant, format_instant
-from lineage.core.model.trust import TrustTable
+from lineage.core.model.trust import Trusted, in_force
 from lineage.serve.documents.core_documents import Document
 from lineage.store.store import Store
 
@@ -48,7 +48,7 @@ class Worlds(Protocol):
 class Loading:
     """Looks it up, each time."""
 
-    def __init__(self, store: Store, log: Log | None, trust: TrustTable | None) -> None:
+    def __init__(self, store: Store, log: Log | None, trust: Trusted | None) -> None:
         """Take where it is looked up."""
         self._store = store
         self._log = log
@@ -63,7 +63,7 @@ class Loading:
     def load(self, key: str, known_at: Instant | None) -> World | None:
         """The part; None if no fact tells of the thing."""
         kind, id_ = split_key(key)
-        with self._store.reader(trust=self._trust, known_at=known_at) as reader:
+        with self._store.reader(trust=in_force(self._trust), known_at=known_at) as reader:
             world = reader.world()
             if kind == "action":
                 reader.load_actions(world, [id_])

@@ -24,7 +24,7 @@ from lineage.core.model.events import (
 )
 from lineage.core.model.references import about, listed, mentions
 from lineage.core.model.times import Instant
-from lineage.core.model.trust import TrustTable
+from lineage.core.model.trust import Trusted
 from lineage.serve.cache.loader import Answer, Found, Loading, Positions, as_of
 from lineage.serve.cache.revocation_cache import KeptEnds
 from lineage.serve.documents.core_documents import Document
@@ -67,14 +67,14 @@ class Keeping:
         ends: What revocations end, which is kept as well.
     """
 
-    def __init__(self, store: Store, log: Log | None, trust: TrustTable | None, *, log_inside: bool) -> None:
+    def __init__(self, store: Store, log: Log | None, trust: Trusted | None, *, log_inside: bool) -> None:
         """Take where it is looked up, and whether the log stands in the store's own file."""
         self._store = store
         self._log = log
         self._log_inside = log_inside
         self._loading = Loading(store, log, trust)
-        self._follower = Follower(store, anew=self._begin, take=self._drop_touched, most=_CAME)
-        self.ends = KeptEnds(store)
+        self._follower = Follower(store, anew=self._begin, take=self._drop_touched, trust=trust, most=_CAME)
+        self.ends = KeptEnds(store, trust)
         self._said: tuple[Place, Document] | None = None
         # All of these stand still while the follower says so.
         self._parts: OrderedDict[str, Part] = OrderedDict()
@@ -125,7 +125,7 @@ class Keeping:
     def _keep(self, key: str, part: Part, place: Place) -> None:
         """Keep what was looked up at or after a place, unless more came since: it may be in there or not."""
         with self._follower.held() as now:
-            if now is None or now[:2] != place[:2] or key in self._parts or len(part.keys) > KEPT // 10:
+            if now is None or now[:3] != place[:3] or key in self._parts or len(part.keys) > KEPT // 10:
                 return
             self._parts[key] = part
             self._size += len(part.keys)

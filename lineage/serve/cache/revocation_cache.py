@@ -28,6 +28,7 @@ from lineage.core.model.events import (
 from lineage.core.model.keys import by_id
 from lineage.core.model.references import Role, about, mentions
 from lineage.core.model.times import NEVER, Instant
+from lineage.core.model.trust import Trusted
 from lineage.core.revocation.closure import Ended, ended_of
 from lineage.core.revocation.late_uses import Use
 from lineage.core.revocation.receipt import Line, orders_of
@@ -152,9 +153,9 @@ class Watch:
 class KeptEnds:
     """Keeps what revocations end. Any thread may ask."""
 
-    def __init__(self, store: Store) -> None:
-        """Take where it is looked up."""
-        self._follower = Follower(store, anew=self._begin, take=self._take, most=_CAME)
+    def __init__(self, store: Store, trust: Trusted | None = None) -> None:
+        """Take where it is looked up, and what says which trust table is in force."""
+        self._follower = Follower(store, anew=self._begin, take=self._take, trust=trust, most=_CAME)
         # All of these stand still while the follower says so.
         self._ends: dict[str, Ends] = {}
         self._stale: dict[str, Stale] = {}  # of what is kept

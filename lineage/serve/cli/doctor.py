@@ -12,7 +12,7 @@ from typing import Final
 
 from ingest.kafka import settings as kafka_settings
 from ingest.log.port import Log
-from lineage.core.model.errors import DelegraphError, IntegrityError
+from lineage.core.model.errors import DelegraphError, IntegrityError, RefusedError
 from lineage.core.model.times import Instant
 from lineage.serve.cli.doctor_checks import Checks, ago, seconds
 from lineage.serve.config.settings import Settings, without_password
@@ -74,7 +74,10 @@ def doctor(settings: Settings, checks: Checks | None = None) -> Document:
 
 
 def _trust(settings: Settings) -> str:
-    found = settings.read_trust()
+    try:
+        found = settings.read_trust(now)
+    except RefusedError as fault:
+        raise RefusedError(f"{fault}; processes that run keep the last one that could be read") from fault
     if found.table is None:
         return "no trust file is in force: every source may say everything (set DELEGRAPH_TRUST)"
     return f"{found.file} lists {len(found.table.sources)} sources"

@@ -37,7 +37,7 @@ def prepare(
             if reader is not None:
                 store.grant_reader(reader)
             store.bind(log.identity)
-            service = Service(store, log, settings.read_trust(), now, source=settings.source)
+            service = Service(store, log, settings.read_trust(now), now, source=settings.source)
             return {
                 "store": store.url,
                 "log": settings.log_url,

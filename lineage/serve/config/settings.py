@@ -8,7 +8,7 @@ file that ``DELEGRAPH_CONFIG`` names. Those of Kafka stand there in a table: ``u
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from ingest.kafka import settings as kafka_settings
 from ingest.kafka.settings import KafkaSettings, parse_url
 from ingest.secrets import Secret, is_open_to_others, read_secret
-from ingest.trust_file import read_trust
+from ingest.trust_file import TrustFile
 from lineage.core.model.errors import RefusedError
+from lineage.core.model.times import Instant
 from lineage.deliver.rfc7009.endpoint_settings import Endpoint, endpoints_of
 from lineage.deliver.ssf import settings as ssf_settings
 from lineage.deliver.ssf.settings import SsfSettings
@@ -187,11 +188,11 @@ class Settings:
         """Where a setting is from."""
         return self.origins.get(name) or self.origins.get(f"{name}_file", "default")
 
-    def read_trust(self) -> Trust:
-        """The trust table in force."""
+    def read_trust(self, clock: Callable[[], Instant]) -> Trust | TrustFile:
+        """What says which trust table is in force, at the moment that the clock tells."""
         if self.trust is None:
             return Trust()
-        return Trust(table=read_trust(Path(self.trust)), file=self.trust)
+        return TrustFile(Path(self.trust), clock)
 
     def read_keys(self) -> "Keys | None":
         """The keys that we sign with.

@@ -57,7 +57,7 @@ def opened_log(settings: Settings, *, create: bool = False) -> Iterator[Log]:
 @contextmanager
 def opened_service(settings: Settings, *, create: bool = False) -> Iterator[Service]:
     """The service. A log that cannot be reached leaves the questions answerable; the answers say so."""
-    trust = settings.read_trust()
+    trust = settings.read_trust(now)
     with opened_store(settings, create=create) as store:
         log: Log | None = None
         try:
@@ -75,11 +75,11 @@ def opened_service(settings: Settings, *, create: bool = False) -> Iterator[Serv
 @contextmanager
 def opened_shared_service(settings: Settings) -> Iterator[Service]:
     """The service for many threads. A log that is away is asked again later; meanwhile the answers say so."""
-    trust = settings.read_trust()
+    trust = settings.read_trust(now)
     with opened_store(settings) as store:
         file = pinned_file(settings.log_url)
         log = SharedLog(lambda: _open_log(settings, create=False, file=file))
-        worlds = Keeping(store, log, trust.table, log_inside=settings.log_inside)
+        worlds = Keeping(store, log, trust, log_inside=settings.log_inside)
         try:
             yield Service(store, log, trust, now, source=settings.source, worlds=worlds, most=MOST, face=OVER_HTTP)
         finally:

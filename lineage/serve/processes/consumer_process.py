@@ -101,7 +101,7 @@ def _follow(service: Service, progress: Callable[[int], None], stopped: threadin
 
             assert isinstance(log, KafkaLog)  # noqa: S101 (there are two kinds)
             traced = stack.enter_context(tracer(os.environ))
-            Consumer(log, service.store, service.trust.table, group=settings.group, observer=keeper, traced=traced).run(
+            Consumer(log, service.store, service.trust, group=settings.group, observer=keeper, traced=traced).run(
                 stopped
             )
     return keeper.records
@@ -117,7 +117,7 @@ def _poll(log: Log, service: Service, keeper: "_Keeper", stopped: threading.Even
             asked = "log"
             ends = log.ends()
             asked = "store"
-            project(log, service.store, service.trust.table, stop=stopped.is_set, committed=keeper.committed)
+            project(log, service.store, service.trust, stop=stopped.is_set, committed=keeper.committed)
             positions = service.store.positions()
             keeper.lag({place: max(0, end - positions.get(place, 0)) for place, end in ends.items()})
             wait = _POLL_SECONDS
@@ -136,7 +136,7 @@ class _Keeper:
         self._store: Store = service.store
         self._health = Health()
         self._metrics = Metrics(service.clock, self._health)
-        self._live = LiveGraph(service.store, service.trust.table, service.clock)
+        self._live = LiveGraph(service.store, service.trust, service.clock)
         self._shown = False
         self._progress = progress
         self.records = 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ingest.kafka.settings import KafkaSettings
 from lineage.core.model.errors import DelegraphError, FencedError, RefusedError, UnavailableError
 from lineage.core.model.times import Instant
-from lineage.core.model.trust import TrustTable
+from lineage.core.model.trust import Trusted
 from lineage.deliver.outbox.outbox_writer import Spread
 from lineage.plumbing.backoff import Backoff
 from lineage.serve.config.wiring import Settings, now, opened_store
@@ -83,7 +83,7 @@ def _document(delivery: "Delivery", ways: "Ways") -> Document:
 
 @contextmanager
 def _opened(settings: Settings) -> Iterator[tuple["Delivery", "Ways"]]:
-    trust = settings.read_trust().table
+    trust = settings.read_trust(now)
     with opened_store(settings) as store:
         pushing = _Pushing(settings, store, trust)
         calling = Calling(settings, store, trust)
@@ -111,13 +111,13 @@ class Delivery:
     """Spreads, and feeds if there is a topic to feed and nobody else does. One thread."""
 
     def __init__(
-        self, store: Store, trust: TrustTable | None, log: str, kafka: KafkaSettings, clock: Callable[[], Instant]
+        self, store: Store, trust: Trusted | None, log: str, kafka: KafkaSettings, clock: Callable[[], Instant]
     ) -> None:
         """Take what it works on.
 
         Args:
             store: What it follows.
-            trust: The trust table in force.
+            trust: Says which trust table is in force.
             log: URL of the log; beside one on Kafka there is a topic to feed.
             kafka: How to get in there.
             clock: The moment now.
@@ -176,7 +176,7 @@ class Delivery:
 class _Pushing:
     """Pushes Shared Signals in threads of its own, so that it does not wait for the topic, nor the topic for it."""
 
-    def __init__(self, settings: Settings, store: Store, trust: TrustTable | None) -> None:
+    def __init__(self, settings: Settings, store: Store, trust: Trusted | None) -> None:
         self._store = store
         self._pusher = None if settings.ssf is None else _pusher_of(settings, store, trust)
 
@@ -209,7 +209,7 @@ Ways = tuple[_Pushing | Calling, ...]
 """What tells receivers in threads of its own."""
 
 
-def _pusher_of(settings: Settings, store: Store, trust: TrustTable | None) -> "Pusher | None":
+def _pusher_of(settings: Settings, store: Store, trust: Trusted | None) -> "Pusher | None":
     try:
         from lineage.deliver.ssf.push_supervisor import Pusher
         from lineage.deliver.ssf.transmitter import Transmitter

@@ -20,7 +20,7 @@ from lineage.core.model.events import Event, digest
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.model.records import Batch
 from lineage.core.model.times import Instant, format_instant, parse_instant
-from lineage.core.model.trust import TrustTable
+from lineage.core.model.trust import Trusted, TrustTable, in_force
 from lineage.plumbing.gc_pause import collector_spared
 from lineage.serve.documents.core_documents import Document, chain_answer, split_of, status_answer
 from lineage.store.store import Store
@@ -36,7 +36,7 @@ class LiveGraph:
     def __init__(
         self,
         store: Store,
-        trust: TrustTable | None,
+        trust: Trusted | None,
         clock: Callable[[], Instant],
         *,
         monotonic: Callable[[], float] = time.monotonic,
@@ -48,7 +48,8 @@ class LiveGraph:
         self._trust = trust
         self.clock = clock
         self._lock = threading.RLock()
-        self._world = World(trust=trust)
+        self._table = in_force(trust)  # by which the world was put together
+        self._world = World(trust=self._table)
         self._following: dict[tuple[str, int], int] = {}
         self._edition: bytes | None = None  # None: not loaded yet
         self._recorded_at: Instant | None = None
@@ -57,15 +58,15 @@ class LiveGraph:
 
     def load(self) -> None:
         """Read everything anew from the store."""
-        began = self._monotonic()
+        began, table = self._monotonic(), in_force(self._trust)
         with self._store.frozen() as still:
             edition = still.edition()
             following, recorded_at = still.standing()
-            world = World(trust=self._trust)
+            world = World(trust=table)
             for fact in still.every_fact():
                 world.add_authority(fact)
         with self._lock:
-            self._world, self._following = world, dict(following)
+            self._world, self._table, self._following = world, table, dict(following)
             self._edition, self._recorded_at = edition, recorded_at
             self._followed_at = began
         collector_spared(anew=True)  # the world that was, if there was one
@@ -90,7 +91,7 @@ class LiveGraph:
         with self._store.frozen() as still:
             edition = still.edition()
             positions, recorded_at = still.standing()
-            if edition == self._edition:
+            if edition == self._edition and in_force(self._trust) is self._table:
                 with self._lock:
                     for fact in still.facts_behind(self._following):
                         self._world.add_authority(fact)

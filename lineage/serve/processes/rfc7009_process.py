@@ -11,7 +11,7 @@ from ingest.log.port import Log, entry_of
 from ingest.opening import open_log
 from lineage.core.model.errors import DelegraphError, FencedError, RefusedError
 from lineage.core.model.events import Event
-from lineage.core.model.trust import TrustTable
+from lineage.core.model.trust import Trusted
 from lineage.serve.config.wiring import Settings, now
 from lineage.serve.documents.core_documents import Document
 from lineage.store.store import Store
@@ -28,7 +28,7 @@ _WAIT_SECONDS: Final = 5.0  # after a fault of our own side
 class Calling:
     """The endpoints of the settings, and the log that their answers go to."""
 
-    def __init__(self, settings: Settings, store: Store, trust: TrustTable | None) -> None:
+    def __init__(self, settings: Settings, store: Store, trust: Trusted | None) -> None:
         """Take whom to call.
 
         Raises:
@@ -107,7 +107,7 @@ class Calling:
 
 
 def _each(
-    settings: Settings, store: Store, trust: TrustTable | None, append: Callable[[Sequence[Event]], None]
+    settings: Settings, store: Store, trust: Trusted | None, append: Callable[[Sequence[Event]], None]
 ) -> Iterator["Revoking"]:
     try:
         from lineage.deliver.rfc7009.revocation_client import Revoking

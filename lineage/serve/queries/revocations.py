@@ -26,7 +26,7 @@ from lineage.core.revocation.receipt import Line, orders_of, receipt_of
 from lineage.serve.cache.revocation_cache import KEPT, NOTHING, Ends, Gathering, KeptEnds, Stale, Watch, mended
 from lineage.serve.documents.core_documents import Document, depth_documents, finding_documents, instant, listing
 from lineage.serve.queries.external_sort import in_order
-from lineage.serve.queries.service import Service
+from lineage.serve.queries.service import Service, Trust
 from lineage.store.reading.reader import PART, Reader
 
 PAGE: Final = 100  # revocations that are listed at once, each with its verdict, if nothing else is said
@@ -156,7 +156,8 @@ def around(reader: Reader, revocation: str) -> World:
 def frozen(service: Service) -> Iterator[Service]:
     """The service as its store is now, for as long as this lasts; for answers that read much, and all of it once."""
     with service.store.frozen(frugal=True) as store:
-        still = Service(store, service.log, service.trust, service.clock, source=service.source)
+        trust = Trust(table=service.trust.table, file=service.trust.file, fault=service.trust.fault)
+        still = Service(store, service.log, trust, service.clock, source=service.source)
         still.ends = service.ends
         yield still
 

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from ingest.codec import credentials, limits
 from ingest.log.port import Log, entry_of
@@ -36,7 +37,7 @@ from lineage.core.model.events import (
 )
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of
 from lineage.core.model.times import Instant, format_instant
-from lineage.core.model.trust import TrustTable, may_lift
+from lineage.core.model.trust import Trusted, TrustTable, may_lift
 from lineage.core.revocation.reach import Proposal, Reach, differences, reach_of
 from lineage.core.revocation.receipt import orders_of
 from lineage.serve.cache.loader import Loading, Worlds, as_of
@@ -62,10 +63,23 @@ MAX_KILLS = 1_000  # what an order without a plan's digest may kill, if nothing 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """The trust table in force and the file that it came from; None: every source may say everything."""
+    """A trust table that stays in force, and the file that it came from; None: every source may say everything."""
 
     table: TrustTable | None = None
     file: str | None = None
+    fault: str | None = None
+
+
+class TrustInForce(Trusted, Protocol):
+    """What says which trust table is in force, from which file, and why the file as it is now is not."""
+
+    @property
+    def file(self) -> str | None:
+        """The path of the file; None: there is none."""
+
+    @property
+    def fault(self) -> str | None:
+        """Why what the file says now is not in force; None: it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +126,7 @@ class Service:
         self,
         store: Store,
         log: Log | None,
-        trust: Trust,
+        trust: TrustInForce,
         clock: Callable[[], Instant],
         *,
         source: str,
@@ -125,7 +139,7 @@ class Service:
         Args:
             store: Where the facts are.
             log: Where orders go; None: it cannot be reached, and only questions can be answered.
-            trust: The trust table in force.
+            trust: Says which trust table is in force.
             clock: The moment now.
             source: The source that orders are sent under.
             worlds: Where questions about one thing find what they need; None: in the store, each time.
@@ -139,7 +153,7 @@ class Service:
         self.source = source
         self.most = most
         self.face = face
-        self.worlds = Loading(store, log, trust.table) if worlds is None else worlds
+        self.worlds = Loading(store, log, trust) if worlds is None else worlds
         self.ends = worlds.ends if isinstance(worlds, Keeping) else None  # None: nothing is kept here
 
     def at_once(self) -> "Service | None":
@@ -230,7 +244,7 @@ class Service:
         odd = effect_findings(proposal.at, proposal.at if given_at is None else given_at)
         approvals = approvals_of(self.store, reach.plan_digest, self.clock())
         trust = {"approvals": approvals, "trust": self.trust.file, "as_of": self.as_of()}
-        return {**reach_document(world, reach), **details, "warnings": odd, **trust}
+        return {**reach_document(world, reach), **details, "warnings": [*odd, *self._trust_warnings()], **trust}
 
     @staticmethod
     def _refuse_target(target: Target) -> None:
@@ -392,7 +406,7 @@ class Service:
             "effective_at": format_instant(reach.proposal.at),
             "executed": True,
             "repeated": repeated,
-            "warnings": effect_findings(reach.proposal.at, given_at),
+            "warnings": [*effect_findings(reach.proposal.at, given_at), *self._trust_warnings()],
             "seconds": round(time.monotonic() - began, 6),
             "trust": self.trust.file,
             "as_of": self.as_of(),
@@ -552,6 +566,9 @@ class Service:
         """
         return self._append(self._event(body, now))
 
+    def _trust_warnings(self) -> list[str]:
+        return [] if self.trust.fault is None else [self.trust.fault]
+
     def _event(
         self, body: RevocationOrdered | RevocationLifted | RevocationAcknowledged | FindingJudged, now: Instant
     ) -> Event:
@@ -560,7 +577,8 @@ class Service:
         return event
 
     def _refuse_untrusted(self, event: Event) -> None:
-        if self.trust.table is not None and not self.trust.table.allows(event):
+        table = self.trust.table
+        if table is not None and not table.allows(event):
             raise RefusedError(
                 f"the trust file {self.trust.file} does not let the source {event.source!r} send {event.type} here; "
                 f"{self.face.source}, or list it there"

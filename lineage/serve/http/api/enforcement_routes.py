@@ -18,9 +18,9 @@ def endpoints(settings: Settings, site: Site) -> list[APIRouter]:
         RefusedError: The key cannot be used.
     """
     service, clock, authenticate = site.service, site.service.clock, site.noting.authenticate
-    current = Current(service.store, service.trust.table)
+    current = Current(service.store, service.trust)
     keys = settings.read_keys()
-    transmitter = Transmitter.of(service.store, service.trust.table, settings.ssf, keys, clock)
+    transmitter = Transmitter.of(service.store, service.trust, settings.ssf, keys, clock)
     found = [
         introspection.router(current, clock, site.noting),
         routes.router(transmitter, authenticate),

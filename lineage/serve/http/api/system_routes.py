@@ -60,7 +60,14 @@ def _ready(site: Site) -> Document:
         if isinstance(fault, ReplacedError):
             raise UnavailableError("the file of the store was replaced: restart this process") from None
         raise UnavailableError("the store does not answer") from None
-    return {"status": "ready", "log": "away" if as_of["behind"] is None else "there", "as_of": as_of}
+    # Anybody may ask this: which file it is, and what is wrong with it, is in the log.
+    stale = "the trust file cannot be read: the last one that could be read stays in force"
+    return {
+        "status": "ready",
+        "log": "away" if as_of["behind"] is None else "there",
+        "warnings": [] if site.service.trust.fault is None else [stale],
+        "as_of": as_of,
+    }
 
 
 def _asked_here(request: Request) -> bool:

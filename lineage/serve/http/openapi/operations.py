@@ -57,8 +57,13 @@ _ACKNOWLEDGEMENT: Final = fields(
     required=("outcome",),
 )
 _READY: Final = fields(
-    {"status": {"const": "ready"}, "log": {"enum": ["there", "away"]}, "as_of": ref("AsOf")},
-    required=("status", "log", "as_of"),
+    {
+        "status": {"const": "ready"},
+        "log": {"enum": ["there", "away"]},
+        "warnings": {"type": "array", "items": TEXT},
+        "as_of": ref("AsOf"),
+    },
+    required=("status", "log", "warnings", "as_of"),
 )
 _KEY: Final = header(
     "Idempotency-Key",
