@@ -66,7 +66,7 @@ screenshots: browser ## a picture of every page of the demo incident into build/
 	$(RUN) benchmarks.screenshots $(ARGS)
 
 examples: setup ## hold the conversation of the HTTP API's examples anew, and write down what is answered now
-	$(RUN) tests.conversations
+	$(RUN) tests.support.conversations
 
 reference: setup ## write the pages of docs/ that are generated from the code
 	$(RUN) docs.site $(ARGS)

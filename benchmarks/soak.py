@@ -31,7 +31,7 @@ from compose.native.kafka import Kafka
 from compose.native.postgres import Postgres
 from ingest.kafka.log import KafkaLog
 from lineage.core.model.errors import UnavailableError
-from tests.kafka_worlds import (
+from tests.support.kafka_worlds import (
     ROOT,
     account,
     entries_of,
@@ -311,7 +311,7 @@ class Soak:
 
 def hostile(count: int) -> int:
     """Run the test of hostile records with so many of them: its exit code."""
-    name = "tests/test_kafka_hostile.py::test_hostile_records_among_good_ones_end_in_quarantine"
+    name = "tests/ingest/test_kafka_hostile.py::test_hostile_records_among_good_ones_end_in_quarantine"
     words = [sys.executable, "-m", "pytest", "-n0", "-q", "--timeout=0", "--durations=1", name]
     return subprocess.run(
         words, check=False, cwd=ROOT, env=os.environ | {"DELEGRAPH_TEST_HOSTILE": str(count)}

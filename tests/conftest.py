@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 from compose.native.kafka import Kafka
 from compose.native.postgres import Postgres
 from compose.native.secured import SecuredKafka
-from tests import servers
-from tests.servers import MISSING, had
+from tests.support import servers
+from tests.support.servers import MISSING, had
 
 # CI repeats itself: a red run there can be run again here.
 settings.register_profile(

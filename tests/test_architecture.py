@@ -178,3 +178,22 @@ def test_the_public_modules_export_exactly_this(name: str):
 def test_the_packages_say_that_they_are_typed():
     """A type checker reads our annotations in a user's program (PEP 561)."""
     assert [True] * 3 == [(ROOT / package / "py.typed").is_file() for package in PACKAGES]
+
+
+def test_no_test_imports_another():
+    """What tests share stands in ``tests/support``; that imports no test either."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for imported in imports(name, ast.parse(path.read_text(encoding="utf-8"))):
+            if imported.startswith("tests."):
+                assert imported.split(".")[1] == "support", f"{name} imports {imported}"
+
+
+def test_tests_stand_where_what_they_test_stands():
+    """The folders of the tests are named as the layers and, in ``serve``, the packages are; beside them is ``support``."""
+    folders = {path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("*") if path.is_dir()}
+    named = {folder for folder in folders if "__pycache__" not in folder} - {"cases", "support"}
+
+    assert [] == sorted(
+        folder for folder in named if not any((ROOT / package / folder).is_dir() for package in ("", "lineage"))
+    )

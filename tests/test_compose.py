@@ -28,7 +28,7 @@ from lineage.core.model.errors import UnavailableError
 from lineage.serve.config.settings import Settings
 from lineage.serve.processes.consumer_metrics import Metrics
 from lineage.serve.processes.health_server import Health
-from tests.servers import note
+from tests.support.servers import note
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "compose"

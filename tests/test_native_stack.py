@@ -24,9 +24,9 @@ from compose.native.stack import Stack
 from ingest.kafka.revocation_follower import Revocations
 from ingest.kafka.settings import KafkaSettings
 from lineage.core.model.errors import UnavailableError
-from tests import servers
-from tests.kafka_worlds import wait_until
-from tests.servers import had
+from tests.support import servers
+from tests.support.kafka_worlds import wait_until
+from tests.support.servers import had
 
 ROOT = Path(__file__).parents[1]
 EVERY_WAY_IN = [
@@ -124,7 +124,7 @@ def test_a_run_that_was_killed_is_cleaned_up_by_the_next(tmp_path: Path):
     What a run of the tests has left behind, its own folder and a test's, is ended by the next run.
     """
     code = (
-        "import os, sys; from pathlib import Path; from tests import servers; "
+        "import os, sys; from pathlib import Path; from tests.support import servers; "
         "from compose.native.processes import Process; run = servers.Run(); own = Path(sys.argv[1]); "
         "servers.note(run.folder, own); "
         "[Process(folder / 'x', 'sleeper').start(['sleep', '600']) for folder in (run.folder, own)]; "

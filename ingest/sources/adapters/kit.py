@@ -33,7 +33,7 @@ format has is taken off by that format's ``unwrap``. Read untrusted JSON with ``
 docs/foreign-logs.md explains; or raise ``BadRecordError``, and the record goes to quarantine. ``HELD`` says that the
 record is accounted for later: by ``also_skipped`` of a later record, or by ``settle``.
 
-**The rules** (each adapter is tested against them by ``tests/adapter_tables.py``):
+**The rules** (each adapter is tested against them by ``tests/support/adapter_tables.py``):
 
 1. *The events of a record follow from that record alone*, ids included: never from what the memory happens to hold.
    What two records say only together is an event of its own, with an id made of both, that comes when the second of

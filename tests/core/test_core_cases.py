@@ -1,0 +1,76 @@
+"""The worlds of ``tests/cases/``, each with the answers that the rules give: read them to learn the rules."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.codec import api as codec
+from lineage.core.authority.chain import chain_of, chain_of_action
+from lineage.core.authority.rule import gaps, judge, judge_name
+from lineage.core.authority.world import World
+from lineage.core.model.events import Fact, Target
+from lineage.core.model.keys import ELEMENT_KINDS, split_key
+from lineage.core.model.times import parse_instant
+from lineage.core.revocation.reach import Proposal, reach_of
+
+CASES = json.loads((Path(__file__).parents[1] / "cases" / "rule.json").read_text(encoding="utf-8"))
+
+
+def facts_of(case: dict[str, Any]) -> list[Fact]:
+    """The facts of a case, each recorded when it occurred."""
+    events = [codec.decode_line(json.dumps(fact).encode()) for fact in case["facts"]]
+    return [Fact(event, event.occurred_at) for event in events]
+
+
+def answer(world: World, question: dict[str, Any]) -> dict[str, Any]:
+    """What the core says to a question, with everything that a question can expect."""
+    at = parse_instant(question.get("at", "2026-11-01T23:00:00Z"))
+    if question["ask"] == "status":
+        kind, id_ = split_key(question["of"])
+        named = kind not in ELEMENT_KINDS
+        verdict = judge_name(world, kind, id_, at) if named else judge(world, question["of"], at)
+        return {
+            "state": str(verdict.state),
+            "because": verdict.because.order.body.revocation if verdict.because else None,
+            "path": list(verdict.because.path) if verdict.because else None,
+            "gaps": [f"{gap.kind}:{gap.id}" for gap in gaps(world, [question["of"]])] if not named else [],
+        }
+    if question["ask"] == "reach":
+        found = reach_of(world, Proposal(target=Target(*split_key(question["of"])), at=at))
+        return {"tokens": list(found.tokens), "delegations": list(found.delegations)}
+    asked = question["ask"] == "who"
+    chain = chain_of_action(world, question["action"]) if asked else chain_of(world, question["of"])
+    kinds = [(hop.principal, world.principals.kind(hop.principal)) for hop in chain.hops]
+    return {
+        "chain": [principal for principal, _ in kinds],
+        "human": kinds[0][0] if kinds and kinds[0][1] == "human" else None,
+        "agents": [principal for principal, kind in kinds if kind == "agent"],
+        "tokens": [split_key(key)[1] for key in chain.tokens],
+        "delegations": [split_key(key)[1] for key in chain.delegations],
+        "element": world.authority(question["action"]) if asked else None,
+        "mismatch": bool(chain.mismatch),
+    }
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
+@pytest.mark.parametrize("order", ["as listed", "reversed"])
+def test_the_rule_gives_the_answers_of_the_case(case: dict[str, Any], order: str):
+    """Every question of a case gets its answer, whichever way round the facts come."""
+    facts = facts_of(case)
+    world = World(facts if order == "as listed" else facts[::-1])
+
+    for question in case["questions"]:
+        expected = {key: value for key, value in question.items() if key not in {"ask", "of", "action", "at"}}
+        said = answer(world, question)
+        assert expected == {key: said[key] for key in expected}, question
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
+def test_a_case_is_a_mismatch_only_if_it_says_so(case: dict[str, Any]):
+    """The name of a case says whether one of its chains does not fit together."""
+    world = World(facts_of(case))
+    chains = [answer(world, question) for question in case["questions"] if question["ask"] in ("chain", "who")]
+
+    assert ("chain-mismatch" in case["case"]) == any(said["mismatch"] for said in chains)

@@ -1,0 +1,663 @@
+"""Verdicts: coverage, acknowledgements and late uses, against the model, and one story at a time."""
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lineage.core.authority.receivers import Alike, covers, issuer_of, narrowed
+from lineage.core.authority.world import World
+from lineage.core.model.events import (
+    ActionPerformed,
+    DecisionMade,
+    Fact,
+    ReceiverRegistered,
+    RevocationLifted,
+    RevocationOrdered,
+    Target,
+    TokenIssued,
+)
+from lineage.core.revocation.closure import Closure, Verdict, closure_of
+from lineage.core.revocation.receipt import receipt_of
+from tests.support import compare, model, worlds
+from tests.support.enforcement import RECEIVERS, enforcement, fact, said
+
+SEEDS = st.integers(0, 2**32)
+
+
+# Random worlds
+
+
+def closure_in(found: Closure) -> dict[str, Any]:
+    """A verdict in the model's form."""
+    return {
+        "verdict": str(found.verdict),
+        "ordered_at": found.ordered_at,
+        "in_force_at": found.in_force_at,
+        "elements": found.elements,
+        "receivers": [{name: getattr(tally, name) for name in tally.__slots__} for tally in found.receivers],
+        "open": {(*one.key.split(":", 1), one.receiver) for one in found.open},
+        "reopened_by": set(found.reopened_by),
+        "used": {f.of.removeprefix("action:") for f in found.findings if f.kind == "used-after-revocation"},
+        "tainted": {f.of.removeprefix("action:") for f in found.findings if f.kind == "tainted-use"},
+    }
+
+
+@settings(max_examples=300)
+@given(SEEDS)
+def test_a_verdict_is_that_of_the_model(seed: int):
+    """
+    Whatever was registered, acknowledged, delivered and done, in any order: the same verdict, and the same is open.
+    """
+    rng = random.Random(seed)
+    records = worlds.world(rng)
+    records += enforcement(rng, records)
+    trust = worlds.trust(rng) if rng.random() < 0.1 else None
+    known_at = rng.choice([None, None, rng.choice(worlds.grid)])
+    facts = compare.facts_of(records)
+    rng.shuffle(facts)
+    world = World(facts, trust=compare.table_of(trust), known_at=known_at)
+
+    for revocation in worlds.REVOCATIONS:
+        at = rng.choice(worlds.grid[3:])
+        keys = [line.key for line in receipt_of(world, revocation, at)]
+        delivered = {
+            (receiver, key): rng.choice(worlds.grid) for receiver in RECEIVERS for key in keys if rng.random() < 0.5
+        }
+        expected = model.closure(records, revocation, at, known_at, trust, delivered)
+        if expected is None:
+            assert not world.orders.by_id.get(revocation)
+            continue
+        found = closure_of(world, revocation, at, delivered)
+        assert expected == closure_in(found), (revocation, at)
+        assert (found.closed_at is not None) == (found.verdict is Verdict.CLOSED)
+        assert found.closed_at is None or found.closed_at <= max(at, found.in_force_at)
+
+
+HALF_HOUR = 1_800_000_000
+
+
+def reused_ids(rng: random.Random) -> list[dict[str, Any]]:
+    """Orders, lifts and acknowledgements that share two ids, on two tokens of which one depends on the other."""
+    start = model.micros("2026-11-01T09:00:00Z")
+    target = {"kind": "token", "id": "idp#t1"}
+    child = {"token": "idp#t2", "subject": "human:alice", "derived_from": [{"token": "idp#t1", "role": "subject"}]}
+    events: list[dict[str, Any]] = [
+        {"type": "token.issued", "token": "idp#t1", "subject": "human:alice"},
+        {"type": "token.issued", **child},
+        *({"type": "receiver.registered", "receiver": receiver} for receiver in RECEIVERS[: rng.randint(1, 2)]),
+    ]
+    moments = [start] * len(events)
+    for _ in range(rng.randint(3, 12)):
+        revocation = {"revocation": rng.choice(["r1", "r1", "r2"])}
+        match rng.choice(["order", "lift", "word", "word"]):
+            case "order":
+                mode = {"mode": rng.choice(["suspend", "suspend", "revoke"]), "cascade": rng.random() < 0.8}
+                said = {"target": target, "reason": "test", "ordered_by": "human:ir", **mode}
+                event = {"type": "revocation.ordered", **revocation, **said}
+            case "lift":
+                event = {"type": "revocation.lifted", **revocation, "lifted_by": "human:ir"}
+            case _:
+                about = rng.choice([{}, {"token": "idp#t1"}, {"token": "idp#t2"}])
+                outcome = rng.choice(["enforced", "enforced", "rejected"])
+                said = {"receiver": rng.choice(RECEIVERS[:2]), "outcome": outcome, **about}
+                event = {"type": "revocation.acknowledged", **revocation, **said}
+        events.append(event)
+        moments.append(start + rng.randint(1, 12) * HALF_HOUR)
+    found = []
+    for number, (event, moment) in enumerate(zip(events, moments, strict=True)):
+        recorded_at = moment + rng.choice([0, 0, 0, -1, 2]) * HALF_HOUR
+        key = {"event_id": f"e-{number}", "source": "urn:gw", "occurred_at": model.rfc3339(moment)}
+        found.append({"event": {**event, **key}, "recorded_at": recorded_at, "via": "orders"})
+    return found
+
+
+@settings(max_examples=300)
+@given(SEEDS)
+def test_an_acknowledgement_speaks_only_for_orders_that_were_given_by_then(seed: int):
+    """
+    Ids of orders that are used again, with suspensions and lifts between: the verdict is that of the model at every
+    half hour, and no element is enforced where every word is older than all orders that end it.
+    """
+    rng = random.Random(seed)
+    records = reused_ids(rng)
+    facts = compare.facts_of(records)
+    rng.shuffle(facts)
+    world = World(facts)
+    start = model.micros("2026-11-01T09:00:00Z")
+
+    for revocation in ("r1", "r2"):
+        for at in range(start, start + 16 * HALF_HOUR, HALF_HOUR):
+            delivered = {
+                (receiver, f"token:idp#{token}"): start + rng.randint(1, 12) * HALF_HOUR
+                for receiver in RECEIVERS[:2]
+                for token in ("t1", "t2")
+                if rng.random() < 0.7
+            }
+            expected = model.closure(records, revocation, at, None, None, delivered)
+            if expected is None:
+                assert not world.orders.by_id.get(revocation)
+                continue
+            found = closure_of(world, revocation, at, delivered)
+            assert expected == closure_in(found), (revocation, at)
+            words = [fact.given_at for fact in world.receivers.acknowledgements.get(revocation)]
+            counting = [order for line in receipt_of(world, revocation, at) for order in line.counting]
+            if counting and max(words, default=0) < min(order.given_at for order in counting):
+                assert Verdict.CLOSED is not found.verdict
+                assert not any(tally.enforced for tally in found.receivers)
+
+
+# One story at a time
+
+ORDERED, LATER, LATEST = 1_000, 2_000, 9_000
+GATEWAY, MAIL = "urn:gw", "urn:mail"
+
+
+def issued(token: str, at: int = 0, **said: Any) -> Fact:
+    return fact(TokenIssued(token, "human:alice", **said), at)
+
+
+def ordered(id_: str = "idp#t1", **said: Any) -> Fact:
+    recorded_at = said.pop("recorded_at", None)
+    body = RevocationOrdered("r1", Target("token", id_), "test", "human:ir", **said)
+    return fact(body, ORDERED, recorded_at)
+
+
+def registered(receiver: str, at: int = 0, **said: Any) -> Fact:
+    return fact(ReceiverRegistered(receiver, **said), at)
+
+
+def done(action: str, at: int, outcome: str = "succeeded", token: str = "idp#t1") -> Fact:
+    return fact(ActionPerformed(action, "mail.send", outcome, token=token), at)
+
+
+def verdict(*facts: Fact, at: int = LATEST, delivered: dict[tuple[str, str], int] | None = None) -> Closure:
+    return closure_of(World(facts), "r1", at, delivered or {})
+
+
+def opened(found: Closure) -> list[tuple[str, str | None, str]]:
+    return [(one.key, one.receiver, one.reason) for one in found.open]
+
+
+LEAF = [issued("idp#t1"), ordered()]
+
+
+def test_nobody_who_covers_it_is_unknown():
+    """
+    Without a receiver nobody can say that it is over.
+    """
+    found = verdict(*LEAF)
+
+    assert (Verdict.UNKNOWN, [("token:idp#t1", None, "uncovered")]) == (found.verdict, opened(found))
+    assert (None, 1) == (found.closed_at, found.elements)
+
+
+def test_a_receiver_that_has_not_answered_is_open_and_named():
+    """
+    One of two receivers has said enforced: PARTIAL, the other one is named.
+    """
+    found = verdict(*LEAF, registered(GATEWAY), registered(MAIL), said(GATEWAY, LATER))
+
+    assert (Verdict.PARTIAL, [("token:idp#t1", MAIL, "pending")]) == (found.verdict, opened(found))
+    assert [1, 0] == [tally.enforced for tally in found.receivers]
+
+
+def test_it_is_closed_when_the_last_receiver_has_enforced_it():
+    """
+    CLOSED at the last word, which is also when the interval from the order ends.
+    """
+    found = verdict(*LEAF, registered(GATEWAY), registered(MAIL), said(GATEWAY, LATER), said(MAIL, 3_000))
+
+    assert (Verdict.CLOSED, 3_000, 3_000, ()) == (found.verdict, found.closed_at, found.enforced_at, found.open)
+
+
+def test_what_is_open_at_one_goes_before_what_nobody_covers():
+    """
+    PARTIAL is the first that applies.
+    """
+    child = issued("other#t2", derived_from=(("idp#t1", "subject"),))
+    found = verdict(*LEAF, registered(GATEWAY, issuers=("idp",)), child)
+
+    assert Verdict.PARTIAL is found.verdict
+    assert [("token:idp#t1", GATEWAY, "pending"), ("token:other#t2", None, "uncovered")] == opened(found)
+
+
+def test_what_has_ended_by_itself_is_not_open():
+    """
+    Nobody answers, and at its end it is over all the same: then it was closed.
+    """
+    facts = [issued("idp#t1", expires_at=5_000), ordered(), registered(GATEWAY)]
+
+    assert Verdict.PARTIAL is verdict(*facts, at=4_999).verdict
+    assert (Verdict.CLOSED, 5_000, None) == (
+        (found := verdict(*facts, at=5_000)).verdict,
+        found.closed_at,
+        found.enforced_at,
+    )
+
+
+def test_a_rejection_stays_open():
+    """
+    A receiver that says rejected is open and named, until it says enforced.
+    """
+    facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER, "rejected")]
+    found = verdict(*facts)
+
+    assert (Verdict.PARTIAL, [("token:idp#t1", GATEWAY, "rejected")]) == (found.verdict, opened(found))
+    assert Verdict.CLOSED is verdict(*facts, said(GATEWAY, 3_000)).verdict
+
+
+def test_the_last_word_of_a_receiver_holds():
+    """
+    Enforced first and rejected later is open.
+    """
+    assert (
+        Verdict.PARTIAL
+        is verdict(*LEAF, registered(GATEWAY), said(GATEWAY, 3_000, "rejected"), said(GATEWAY, 2_000)).verdict
+    )
+
+
+def test_an_answer_past_its_deadline_is_overdue():
+    """
+    `deadline_seconds` from in_force_at on: pending before, overdue at it.
+    """
+    facts = [*LEAF, registered(GATEWAY, deadline_seconds=1)]
+
+    assert "pending" == verdict(*facts, at=1_000_999).open[0].reason
+    assert "overdue" == verdict(*facts, at=1_001_000).open[0].reason
+
+
+def test_an_acknowledgement_without_a_token_speaks_for_what_was_delivered_before():
+    """
+    Of two tokens one was delivered before and one after it: one is closed, the other is open.
+    """
+    child = issued("idp#t2", derived_from=(("idp#t1", "subject"),))
+    delivered = {(GATEWAY, "token:idp#t1"): 1_500, (GATEWAY, "token:idp#t2"): 2_500}
+    found = verdict(*LEAF, child, registered(GATEWAY), said(GATEWAY, LATER, token=None), delivered=delivered)
+
+    assert [("token:idp#t2", GATEWAY, "pending")] == opened(found)
+    assert (2, 2, 1, 1) == ((one := found.receivers[0]).covers, one.delivered, one.enforced, one.pending)
+
+
+def test_an_acknowledgement_of_which_nothing_was_delivered_speaks_for_nothing():
+    """
+    It closes nothing, and the answer says so.
+    """
+    found = verdict(*LEAF, registered(GATEWAY), said(GATEWAY, LATER, token=None))
+
+    assert Verdict.PARTIAL is found.verdict
+    assert ["acknowledgement-of-nothing"] == [finding.kind for finding in found.findings]
+
+
+def test_what_was_said_before_the_order_is_not_about_it():
+    """
+    An acknowledgement that either clock puts before the order closes nothing, and the answer says so.
+    """
+    early = said(GATEWAY, ORDERED - 1)
+    found = verdict(*LEAF, registered(GATEWAY), early)
+
+    assert Verdict.PARTIAL is found.verdict
+    assert ["acknowledgement-before-order"] == [finding.kind for finding in found.findings]
+    assert Verdict.PARTIAL is verdict(*LEAF, registered(GATEWAY), early._replace(recorded_at=LATER)).verdict
+    ahead = said(GATEWAY, LATER)._replace(recorded_at=ORDERED)
+    assert (Verdict.CLOSED, ORDERED) == ((found := verdict(*LEAF, registered(GATEWAY), ahead)).verdict, found.closed_at)
+
+
+@pytest.mark.parametrize("token", ["idp#t1", None])
+@pytest.mark.parametrize("outcome", ["enforced", "rejected"])
+def test_what_was_said_of_a_suspension_is_not_about_a_later_order_of_its_id(token: str | None, outcome: str):
+    """
+    Suspended, acknowledged, lifted, and revoked under the same id: nobody has said anything of the revocation yet.
+    """
+    revoked = fact(RevocationOrdered("r1", Target("token", "idp#t1"), "test", "human:ir"), 4_000)
+    lift = fact(RevocationLifted("r1", "human:ir"), 3_000)
+    delivered = {(GATEWAY, "token:idp#t1"): 1_500}
+    facts = [issued("idp#t1"), ordered(mode="suspend"), registered(GATEWAY), said(GATEWAY, LATER, outcome, token)]
+    found = verdict(*facts, lift, revoked, delivered=delivered)
+
+    assert (Verdict.PARTIAL, [("token:idp#t1", GATEWAY, "pending")]) == (found.verdict, opened(found))
+    assert Verdict.PARTIAL is verdict(*facts, lift, revoked, said(GATEWAY, 3_999), delivered=delivered).verdict
+    now = verdict(*facts, lift, revoked, said(GATEWAY, 4_000), delivered=delivered)
+    assert (Verdict.CLOSED, 4_000) == (now.verdict, now.closed_at)
+
+
+def test_what_is_enforced_stays_so_when_another_order_of_its_id_ends_it_as_well():
+    """
+    An order that is still in force was acknowledged: the element was never alive in between.
+    """
+    second = fact(RevocationOrdered("r1", Target("token", "idp#t1"), "test", "human:ir"), 4_000)
+
+    assert Verdict.CLOSED is verdict(*LEAF, registered(GATEWAY), said(GATEWAY, LATER), second).verdict
+
+
+def test_a_receiver_that_nobody_registered_closes_nothing():
+    """
+    Its word is a finding, and the element stays uncovered.
+    """
+    found = verdict(*LEAF, said(GATEWAY, LATER))
+
+    assert (Verdict.UNKNOWN, ["unregistered-receiver"]) == (found.verdict, [finding.kind for finding in found.findings])
+
+
+def test_a_use_after_the_order_reopens_the_verdict():
+    """
+    A success under the dead token after all had enforced it: open again, by that action, and closed by a newer word.
+    """
+    facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000)]
+    found = verdict(*facts)
+
+    assert (Verdict.PARTIAL, ("a1",)) == (found.verdict, found.reopened_by)
+    assert [("token:idp#t1", GATEWAY, "used-after-revocation")] == opened(found)
+    assert ["used-after-revocation"] == [finding.kind for finding in found.findings]
+    again = verdict(*facts, said(GATEWAY, 4_000))
+    assert (Verdict.CLOSED, 4_000, ()) == (again.verdict, again.closed_at, again.reopened_by)
+
+
+def test_a_use_before_the_order_was_known_is_tainted_and_reopens_nothing():
+    """
+    Back-dated by an hour, used in that hour: listed, and the verdict stands.
+    """
+    facts = [issued("idp#t1"), ordered(effective_at=500), registered(GATEWAY), said(GATEWAY, LATER), done("a1", 700)]
+    found = verdict(*facts)
+
+    assert (Verdict.CLOSED, ()) == (found.verdict, found.reopened_by)
+    assert ["tainted-use"] == [finding.kind for finding in found.findings]
+
+
+@pytest.mark.parametrize(("moment", "kind"), [(1_999, "tainted-use"), (2_000, "used-after-revocation")])
+def test_an_order_is_in_force_from_the_moment_of_its_record(moment: int, kind: str):
+    """
+    in_force_at is recorded_at where that is later than effective_at; at it is after.
+    """
+    found = verdict(issued("idp#t1"), ordered(recorded_at=2_000), done("a1", moment))
+
+    assert (2_000, [kind]) == (found.in_force_at, [finding.kind for finding in found.findings])
+
+
+def test_what_failed_or_was_denied_reopens_nothing():
+    """
+    A gateway that refuses the dead token does what it should.
+    """
+    facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000, "denied"), done("a2", 3_000, "failed")]
+
+    assert (Verdict.CLOSED, ()) == (verdict(*facts).verdict, verdict(*facts).findings)
+
+
+def test_a_token_that_is_honoured_past_its_end_is_open():
+    """
+    Who accepts it after expires_at does not look at expires_at either.
+    """
+    facts = [issued("idp#t1", expires_at=5_000), ordered(), registered(GATEWAY), done("a1", 6_000)]
+
+    assert Verdict.PARTIAL is verdict(*facts).verdict
+    assert Verdict.CLOSED is verdict(*facts, at=5_500).verdict
+
+
+def test_an_order_that_is_not_in_effect_yet_is_unknown():
+    """
+    Nothing is dead yet, and nobody can say that it is over.
+    """
+    found = verdict(issued("idp#t1"), ordered(effective_at=8_000), registered(GATEWAY), at=5_000)
+
+    assert (Verdict.UNKNOWN, [("token:idp#t1", None, "not-in-force")]) == (found.verdict, opened(found))
+
+
+def test_a_suspension_that_was_lifted_is_over():
+    """
+    Nothing is left to enforce from the lift on.
+    """
+    lift = fact(RevocationLifted("r1", "human:ir"), 3_000)
+    found = verdict(issued("idp#t1"), ordered(mode="suspend"), registered(GATEWAY), lift)
+
+    assert (Verdict.CLOSED, 3_000, 0) == (found.verdict, found.closed_at, found.elements)
+
+
+# Coverage
+
+
+@pytest.mark.parametrize(
+    ("receiver", "key", "audience", "expected"),
+    [
+        ({}, "token:idp#1", (), True),
+        ({}, "delegation:d", ("a",), True),
+        ({"issuers": ("idp",)}, "token:idp#1", (), True),
+        ({"issuers": ("idp",)}, "token:idp#1#2", (), True),
+        ({"issuers": ("other", "idp")}, "token:idp#1", (), True),
+        ({"issuers": ("other",)}, "token:idp#1", (), False),
+        ({"issuers": ("idp",)}, "token:sha256:00", (), False),
+        ({"issuers": ("idp",)}, "token:idp", (), False),
+        ({"audiences": ("a",)}, "token:idp#1", (), True),
+        ({"audiences": ("a",)}, "token:idp#1", ("b", "a"), True),
+        ({"audiences": ("a",)}, "token:idp#1", ("b",), False),
+        ({"kinds": ("delegation",)}, "token:idp#1", (), False),
+        ({"kinds": ("token", "delegation")}, "delegation:d", (), True),
+        ({"issuers": ("idp",), "audiences": ("a",)}, "token:idp#1", ("b",), False),
+    ],
+)
+def test_a_receiver_covers_by_issuer_audience_and_kind(receiver: Any, key: str, audience: Any, expected: bool):
+    """
+    All three must fit; what is not stated, on either side, fits, but for an id without an issuer.
+    """
+    kind, _, id_ = key.partition(":")
+    assert expected is covers(ReceiverRegistered("urn:r", **receiver), Alike(kind, issuer_of(id_), audience))
+
+
+@pytest.mark.parametrize(
+    ("id_", "expected"), [("idp#1", "idp"), ("a#b#c", "a"), ("sha256:0", None), ("#x", ""), ("vault#acc", "vault")]
+)
+def test_the_issuer_stands_before_the_first_mark(id_: str, expected: str | None):
+    """
+    The id up to the first `#`; without one there is none.
+    """
+    assert expected == issuer_of(id_)
+
+
+def test_the_latest_registration_before_an_order_holds_whole():
+    """
+    A receiver that was narrowed on purpose no longer covers what it did; not even by what it left out.
+    """
+    facts = [*LEAF, registered(GATEWAY, 0, audiences=("a",)), registered(GATEWAY, 10, issuers=("other",))]
+
+    assert [("token:idp#t1", None, "uncovered")] == opened(verdict(*facts))
+    assert [("token:idp#t1", GATEWAY, "pending")] == opened(verdict(*facts, registered(GATEWAY, 20)))
+
+
+NARROWER = [{"kinds": ("delegation",)}, {"issuers": ("other",)}, {"audiences": ("b",)}]
+LATE = [(LATER, LATER), (10**15, LATER), (500, LATER), (ORDERED, LATER)]
+
+
+@pytest.mark.parametrize("narrower", NARROWER)
+@pytest.mark.parametrize("moments", LATE)
+def test_no_registration_takes_back_what_an_order_requires(narrower: Any, moments: tuple[int, int]):
+    """
+    Recorded after the order, dated now, in the future or in the past: what the receiver covered is still open, and
+    the narrowing is a finding.
+    """
+    facts = [issued("idp#t1", audience=("a",)), ordered(), registered(GATEWAY), registered(MAIL), said(MAIL, LATER)]
+    found = verdict(*facts, fact(ReceiverRegistered(GATEWAY, **narrower), *moments))
+
+    assert (Verdict.PARTIAL, [("token:idp#t1", GATEWAY, "pending")]) == (found.verdict, opened(found))
+    narrowings = [finding.of for finding in found.findings if finding.kind == "coverage-narrowed"]
+    assert [f"receiver:{GATEWAY}"] == narrowings
+
+
+def test_a_later_registration_widens_what_has_to_be_enforced():
+    """
+    What covered nothing when the order was given, and covers it since, is open.
+    """
+    facts = [*LEAF, registered(GATEWAY, issuers=("other",)), registered(MAIL), said(MAIL, LATER)]
+
+    assert Verdict.CLOSED is verdict(*facts).verdict
+    assert [("token:idp#t1", GATEWAY, "pending")] == opened(verdict(*facts, registered(GATEWAY, 3_000)))
+
+
+def test_each_order_of_an_id_counts_what_was_registered_since_it_was_given():
+    """
+    Narrowed between two orders of one id: what only the second ends is not covered by what held before.
+    """
+    second = RevocationOrdered("r1", Target("token", "idp#t2"), "test", "human:ir")
+    facts = [
+        *(issued("idp#t1"), issued("idp#t2"), ordered(), fact(second, 3_000)),
+        *(registered(GATEWAY), registered(GATEWAY, LATER, issuers=("other",)), registered(MAIL)),
+    ]
+
+    assert [("token:idp#t1", GATEWAY, "pending"), ("token:idp#t1", MAIL, "pending")] == opened(verdict(*facts))[:2]
+    assert [("token:idp#t2", MAIL, "pending")] == opened(verdict(*facts))[2:]
+
+
+def test_a_later_registration_does_not_put_off_a_deadline():
+    """
+    Of the deadlines that count for an order the shortest is due.
+    """
+    facts = [*LEAF, registered(GATEWAY, deadline_seconds=1), registered(GATEWAY, LATER, deadline_seconds=1_000)]
+
+    assert "overdue" == verdict(*facts, at=1_001_000).open[0].reason
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({}, {}, []),
+        ({}, {"kinds": ("token", "delegation")}, []),
+        ({}, {"kinds": ("token",)}, ["kinds"]),
+        ({"kinds": ("token",)}, {}, []),
+        ({"kinds": ("token",)}, {"kinds": ("delegation",)}, ["kinds"]),
+        ({}, {"issuers": ("a",)}, ["issuers"]),
+        ({"issuers": ("a",)}, {}, []),
+        ({"issuers": ("a",)}, {"issuers": ("b", "a")}, []),
+        ({"issuers": ("a", "b")}, {"issuers": ("b",), "audiences": ("x",)}, ["issuers", "audiences"]),
+        ({"audiences": ("a",)}, {"audiences": ("b",)}, ["audiences"]),
+    ],
+)
+def test_a_registration_narrows_by_every_value_that_it_leaves_out(before: Any, after: Any, expected: list[str]):
+    """
+    An empty list covers all, so that stating anything is less.
+    """
+    assert expected == narrowed(ReceiverRegistered("urn:r", **before), ReceiverRegistered("urn:r", **after))
+
+
+@pytest.mark.parametrize("moments", [(0, LATER), (0, 0), (LATER, LATER), (10**15, LATER)])
+def test_no_other_sighting_takes_an_audience_away(moments: tuple[int, int]):
+    """
+    Dated before what was known, or after it: who covered the token still does, and who shares the new audience as well.
+    """
+    facts = [issued("idp#t1", 10, audience=("api",)), ordered(), registered(GATEWAY, audiences=("api",))]
+    facts += [registered(MAIL, audiences=("zz",)), said(MAIL, LATER)]
+    before = verdict(*facts)
+    found = verdict(*facts, fact(TokenIssued("idp#t1", "human:alice", audience=("zz",)), *moments))
+
+    assert [("token:idp#t1", GATEWAY, "pending")] == opened(before) == opened(found)
+    assert [1, 1] == [tally.covers for tally in found.receivers]
+    known = World([*facts, fact(TokenIssued("idp#t1", "human:alice", audience=("zz",)), *moments)], known_at=LATER)
+    assert opened(found) == opened(closure_of(known, "r1", LATEST, {}))
+
+
+# What is stated afterwards (ADR 0031)
+
+
+def again(token: str, occurred_at: int = 0, **said: Any) -> Fact:
+    """Another sighting of a token, recorded when all else was."""
+    return fact(TokenIssued(token, "human:alice", **said), occurred_at, LATEST, named="again")
+
+
+ENFORCED = [ordered(), registered(GATEWAY, audiences=("a",)), registered(MAIL, audiences=("b",)), said(MAIL, LATER)]
+
+
+def test_a_first_audience_that_is_stated_afterwards_takes_no_receiver_away():
+    """
+    Without one every receiver covers a token; what is stated when the order was recorded already is another matter.
+    """
+    found = verdict(issued("idp#t1"), *ENFORCED, again("idp#t1", audience=("b",)))
+    known = verdict(issued("idp#t1"), again("idp#t1", audience=("b",))._replace(recorded_at=ORDERED), *ENFORCED)
+
+    assert [("token:idp#t1", GATEWAY, "pending")] == opened(found)
+    assert Verdict.CLOSED is known.verdict
+
+
+def test_an_audience_that_is_stated_afterwards_covers_nothing_that_was_uncovered():
+    """
+    Who shares it has to enforce the end as well, and nobody covers what the token was known to be for.
+    """
+    found = verdict(issued("idp#t1", audience=("c",)), *ENFORCED, again("idp#t1", audience=("b",)))
+
+    assert (Verdict.UNKNOWN, [("token:idp#t1", None, "uncovered")]) == (found.verdict, opened(found))
+    assert 1 == found.receivers[1].enforced
+
+
+@pytest.mark.parametrize("expires_at", [500, ORDERED, LATER])
+def test_a_first_end_that_is_stated_afterwards_ends_nothing(expires_at: int):
+    """
+    Whether before the order or after it: the token was not known to be over by itself when it was ordered dead.
+    """
+    facts = [issued("idp#t1"), ordered(), registered(GATEWAY)]
+    late, known = again("idp#t1", expires_at=expires_at), again("idp#t1", expires_at=expires_at)
+    found = verdict(*facts, late)
+
+    assert (1, [("token:idp#t1", GATEWAY, "pending")]) == (found.elements, opened(found))
+    assert Verdict.CLOSED is verdict(*facts, known._replace(recorded_at=ORDERED)).verdict
+
+
+def test_an_end_that_was_known_may_be_renewed():
+    """
+    The latest stated counts, whenever that came.
+    """
+    facts = [issued("idp#t1", expires_at=LATER), ordered(), registered(GATEWAY), again("idp#t1", expires_at=8_000)]
+
+    assert (Verdict.PARTIAL, Verdict.CLOSED) == (verdict(*facts, at=7_999).verdict, verdict(*facts, at=8_000).verdict)
+
+
+def test_nothing_was_stated_of_what_was_ordered_dead_unseen():
+    """
+    A token that leaked before anybody saw it: what its issuer says afterwards closes nothing.
+    """
+    facts = [*ENFORCED, again("idp#t1", audience=("b",), expires_at=500)]
+
+    assert [("token:idp#t1", GATEWAY, "pending")] == opened(verdict(*facts))
+
+
+def test_what_became_known_later_counts_as_it_was_known_first():
+    """
+    A child that is born dead is for whom its first fact says.
+    """
+    root = issued("idp#t1", audience=("a",))
+    child = TokenIssued(
+        "idp#t2", "human:alice", derived_from=(("idp#t1", "subject"),), audience=("b",), expires_at=4_000
+    )
+    found = verdict(root, *ENFORCED, fact(child, 3_000), at=3_500)
+
+    assert [("token:idp#t1", GATEWAY, "pending"), ("token:idp#t2", MAIL, "pending")] == opened(found)
+    assert [("token:idp#t1", GATEWAY, "pending")] == opened(verdict(root, *ENFORCED, fact(child, 3_000)))
+
+
+@pytest.mark.parametrize(
+    "contradiction",
+    [
+        ActionPerformed("a1", "mail.send", "denied", token="idp#t1"),
+        ActionPerformed("a1", "mail.send", "succeeded", token="idp#other"),
+        ActionPerformed("a1", "mail.send", "failed"),
+    ],
+)
+@pytest.mark.parametrize("occurred_at", [0, 3_000, 10**15])
+def test_no_other_fact_takes_a_late_use_back(contradiction: ActionPerformed, occurred_at: int):
+    """
+    That it failed, was done with another token, or was done before the order: it reopens the verdict all the same.
+    """
+    facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000)]
+    found = verdict(*facts, fact(contradiction, occurred_at, LATEST))
+
+    assert (Verdict.PARTIAL, ("a1",)) == (found.verdict, found.reopened_by)
+
+
+def test_no_other_fact_about_a_decision_takes_a_late_use_back():
+    """
+    An action that names its decision alone was done with the token that any fact says of that.
+    """
+    decided = DecisionMade("q1", True, "mail.send", token="idp#t1")
+    use = ActionPerformed("a1", "mail.send", "succeeded", decision="q1")
+    facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), fact(decided, 2_900), fact(use, 3_000)]
+    found = verdict(*facts, fact(decided._replace(token="idp#other"), 0, LATEST))
+
+    assert (Verdict.PARTIAL, ("a1",)) == (verdict(*facts).verdict, verdict(*facts).reopened_by)
+    assert (Verdict.PARTIAL, ("a1",)) == (found.verdict, found.reopened_by)

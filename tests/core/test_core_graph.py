@@ -1,0 +1,208 @@
+"""The rule on graphs drawn by hand: the shapes that break cascades."""
+
+import sys
+
+import pytest
+
+from lineage.core.authority.chain import chain_of
+from lineage.core.authority.findings import cycles
+from lineage.core.authority.rule import State, gaps, judge
+from lineage.core.authority.world import World
+from lineage.core.model.events import (
+    DelegationGranted,
+    PrincipalRegistered,
+    Target,
+)
+from lineage.core.revocation.reach import Proposal, reach_of
+from tests.support.graphs import NOW, fact, lift, order, states, token
+
+# name: (who hangs on whom, what is revoked, who is dead)
+GRAPHS = {
+    "a line": ("b<a c<b", "a", "abc"),
+    "a line cut in the middle": ("b<a c<b", "b", "bc"),
+    "a sibling lives": ("b<a c<a", "b", "b"),
+    "a diamond": ("b<a c<a d<b d<c", "b", "bd"),
+    "two parents, one revoked": ("c<a c<b", "a", "ac"),
+    "a cycle below the target": ("b<a c<b b<c", "a", "abc"),
+    "a cycle with the target in it": ("b<a a<b", "a", "ab"),
+    "a cycle beside it": ("b<a c<d d<c", "a", "ab"),
+    "its own parent": ("a<a b<a", "a", "ab"),
+    "a parent that nobody granted": ("b<x c<b", "x", "xbc"),
+    "a leaf": ("b<a c<b", "c", "c"),
+    "two roots": ("b<a d<c e<b e<d", "c", "cde"),
+}
+
+
+@pytest.mark.parametrize(("edges", "revoked", "dead"), GRAPHS.values(), ids=GRAPHS)
+def test_a_cascade_kills_all_that_hangs_on_the_target_and_nothing_else(edges: str, revoked: str, dead: str):
+    """Nothing below the target survives; no sibling dies."""
+    parents: dict[str, list[str]] = {}
+    for edge in edges.split():
+        child, parent = edge.split("<")
+        parents.setdefault(child, []).append(parent)
+        parents.setdefault(parent, [])
+    granted = {name: above for name, above in parents.items() if name != "x"}
+    facts = [token(name, *above) for name, above in granted.items()]
+
+    found = states([*facts, order(f"token:{revoked}")])
+
+    assert set(dead) == {name for name, state in found.items() if state in {"revoked", "cascaded"}}
+
+
+@pytest.mark.parametrize("role", ["subject", "actor", "refresh", "replaced"])
+def test_a_cascade_flows_through_every_role(role: str):
+    """A token depends on every token it was derived from, whatever role that one played."""
+    assert "cascaded" == states([token("a"), token("b", "a", role=role), order("token:a")])["b"]
+
+
+def test_a_cascade_flows_from_a_delegation_to_the_tokens_under_its_children():
+    """Delegation to delegation, delegation to token, token to token: one graph."""
+    facts = [
+        fact(DelegationGranted(delegation="d1", delegator="human:alice", delegatee="agent:p")),
+        fact(DelegationGranted(delegation="d2", delegator="agent:p", delegatee="agent:w", parents=("d1",))),
+        token("t1", delegation="d2"),
+        token("t2", "t1"),
+        order("delegation:d1"),
+    ]
+
+    assert {"d1": "revoked", "d2": "cascaded", "t1": "cascaded", "t2": "cascaded"} == states(facts)
+
+
+def test_a_late_child_is_born_dead():
+    """What arrives after the order, or says that it was issued after it, is dead all the same."""
+    facts = [token("a"), order("token:a", 10), token("b", "a", at=20)]
+
+    assert "cascaded" == states(facts)["b"]
+
+
+def test_a_late_parent_makes_its_children_die_with_it():
+    """The child came first; once the parent and the order on the parent's parent are known, it is dead."""
+    child, parent, ordered = token("c", "b"), token("b", "a"), order("token:a")
+
+    assert "active" == states([child])["c"]
+    assert "cascaded" == states([child, ordered, parent])["c"]
+
+
+def test_a_suspension_is_over_when_it_is_lifted_and_not_before():
+    """The instant of the lift itself is already free; the instant before is not."""
+    facts = [token("a"), token("b", "a"), order("token:a", 10, mode="suspend"), lift(20)]
+
+    assert "active" == states(facts, 9)["b"]
+    assert "suspended" == states(facts, 10)["b"]
+    assert "suspended" == states(facts, 19)["b"]
+    assert "active" == states(facts, 20)["b"]
+
+
+def test_lifting_the_revocation_of_a_token_brings_nothing_back():
+    """A revoke order on an element is for good."""
+    assert {"a": "revoked", "b": "cascaded"} == states([token("a"), token("b", "a"), order("token:a"), lift(20)])
+
+
+def test_revoked_beats_expired_only_if_the_order_came_before_the_end():
+    """What came at or after its end no longer changes an element."""
+    for ordered, expected in ((9, "revoked"), (10, "expired"), (11, "expired")):
+        assert expected == states([token("a", expires_at=10), order("token:a", ordered)])["a"]
+
+
+def test_expiry_does_not_flow():
+    """A child outlives an expired parent, and dies with it once that is revoked."""
+    facts = [token("a", expires_at=5), token("b", "a")]
+
+    assert {"a": "expired", "b": "active"} == states(facts)
+    assert "cascaded" == states([*facts, order("token:a", 100)])["b"]
+
+
+def test_the_path_is_the_shortest_and_the_smallest():
+    """Of two ways down that are equally short the smaller list is shown."""
+    facts = [token("a"), token("c", "a"), token("b", "a"), token("d", "c", "b"), order("token:a")]
+
+    because = judge(World(facts), "token:d", NOW).because
+
+    assert because
+    assert ("token:a", "token:b", "token:d") == because.path
+
+
+def test_the_path_begins_at_the_name_that_was_ordered():
+    """An order on a principal is shown from the principal, as the order states it, by an alias too."""
+    facts = [
+        fact(PrincipalRegistered(principal="human:alice", kind="human", aliases=("okta|1",))),
+        token("a", subject="okta|1"),
+        token("b", "a", subject="human:bob"),
+        order("principal:human:alice"),
+    ]
+
+    because = judge(World(facts), "token:b", NOW).because
+
+    assert because
+    assert ("principal:human:alice", "token:a", "token:b") == because.path
+
+
+def test_an_order_lifted_before_it_takes_effect_never_does():
+    """Also in the very moment in which it would take effect."""
+    for lifted in (15, 20):
+        facts = [token("a"), order("token:a", 10, effective_at=20), lift(lifted)]
+        assert "active" == states(facts)["a"]
+    assert "revoked" == states([token("a"), order("token:a", 10, effective_at=20), lift(21)])["a"]
+
+
+def test_gaps_are_found_at_any_depth():
+    """A dependency of a dependency that nobody granted is named."""
+    world = World([token("c", "b"), token("b", "a")])
+
+    assert [("token", "a")] == [(gap.kind, gap.id) for gap in gaps(world, ["token:c"])]
+
+
+def test_a_cycle_is_reported_with_its_members():
+    """Every cycle among what an element depends on is one finding; what merely hangs below it is in none."""
+    world = World([token("a", "c"), token("b", "a"), token("c", "b"), token("d", "c"), token("e", "e", "d")])
+
+    found = cycles(world, "token:e")
+
+    assert ["token:a", "token:e"] == [finding.of for finding in found]
+    assert "token:a, token:b, token:c" in found[0].why
+
+
+DEEP = 100_000
+WIDE = 100_000
+
+
+def test_a_chain_a_hundred_thousand_deep_answers():
+    """Depth is no limit: nothing recurses."""
+    assert DEEP > sys.getrecursionlimit()
+    facts = [token("t0"), *(token(f"t{n}", f"t{n - 1}", subject="human:alice") for n in range(1, DEEP))]
+    world = World([*facts, order("token:t0")])
+    leaf = f"token:t{DEEP - 1}"
+
+    verdict = judge(world, leaf, NOW)
+
+    assert verdict.state is State.CASCADED
+    assert verdict.because
+    assert len(verdict.because.path) == DEEP
+    assert len(chain_of(world, leaf).tokens) == DEEP
+    assert [] == cycles(world, leaf)
+    assert len(reach_of(world, Proposal(target=Target("token", "t0"), at=5)).tokens) == DEEP
+    assert (DEEP, 0) == reach_of(world, Proposal(target=Target("token", "t0"), at=NOW)).already_dead
+
+
+def test_a_wide_fan_out_answers():
+    """Width is no limit either, and the plan's digest does not depend on the order of the facts."""
+    facts = [token("root"), *(token(f"t{n}", "root") for n in range(WIDE))]
+    proposal = Proposal(target=Target("token", "root"), at=5)
+
+    found = reach_of(World(facts), proposal)
+
+    assert len(found.tokens) == WIDE + 1
+    assert found.plan_digest == reach_of(World(facts[::-1]), proposal).plan_digest
+
+
+def test_a_walk_down_never_enters_what_has_ended():
+    """Of a thousand tokens of a principal ten are alive: only these, and what lives below the rest, are entered."""
+    at, later = 1 << 40, 1 << 41
+    ended = [token(f"old{n}", expires_at=5) for n in range(1000)]
+    alive = [token(f"new{n}", expires_at=later) for n in range(10)]
+    below = [token("child", "old7", subject="human:bob", expires_at=later)]
+    world = World([*below, *ended, *alive])
+
+    assert 11 == len(list(world.graph.naming("principal:human:alice", after=at)))
+    found = reach_of(world, Proposal(target=Target("principal", "human:alice"), at=at))
+    assert {"child", *(f"new{n}" for n in range(10))} == set(found.tokens)

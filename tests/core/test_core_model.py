@@ -1,0 +1,71 @@
+"""The core against the model: a slow, obvious transcription of DESIGN that shares no code with it (``model.py``)."""
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lineage.core.authority.world import World
+from tests.support import compare, model, worlds
+
+SEEDS = st.integers(0, 2**32)
+
+
+@settings(max_examples=150)
+@given(SEEDS)
+def test_states_chains_and_gaps_are_those_of_the_model(seed: int):
+    """Whatever the facts, their order and what is trusted and known of them, both give the same states and chains."""
+    rng = random.Random(seed)
+    records = worlds.world(rng)
+    trust = worlds.trust(rng) if rng.random() < 0.2 else None
+    known_at = rng.choice([None, None, rng.choice(worlds.grid)])
+    facts = compare.facts_of(records)
+    rng.shuffle(facts)
+    world = World(facts, trust=compare.table_of(trust), known_at=known_at)
+
+    for kind, id_ in worlds.questions(records):
+        at = rng.choice(worlds.grid)
+        expected = model.status(records, kind, id_, at, known_at, trust)
+        assert expected in (None, compare.status(world, kind, id_, at)), (kind, id_, at)
+        if kind in compare.ELEMENT_KINDS:
+            expected = model.chain(records, kind, id_, at, known_at, trust)
+            assert expected in (None, compare.chain(world, kind, id_, at)), (kind, id_, at)
+    for action in worlds.actions(records):
+        at = rng.choice(worlds.grid)
+        assert model.who(records, action, at, known_at, trust) == compare.who(world, action, at), (action, at)
+
+
+@settings(max_examples=150)
+@given(SEEDS)
+def test_the_reach_is_that_of_the_model(seed: int):
+    """What an order would kill is what the states before and after it differ in, for any order on any world."""
+    rng = random.Random(seed)
+    records = worlds.world(rng)
+    world = World(compare.facts_of(records))
+
+    for kind, id_ in worlds.questions(records):
+        at = rng.choice(worlds.grid)
+        how = {
+            "mode": rng.choice(["revoke", "suspend"]),
+            "issued_before": rng.choice([None, None, rng.choice(worlds.grid)]),
+            "cascade": rng.random() < 0.8,
+        }
+        expected = model.reach(records, kind, id_, at, **how)
+        assert expected in (None, compare.reach(world, kind, id_, at, **how)), (kind, id_, at, how)
+
+
+@settings(max_examples=60)
+@given(SEEDS)
+def test_neither_order_nor_duplication_changes_an_answer(seed: int):
+    """Any permutation and any duplication of a set of facts gives the same answers."""
+    rng = random.Random(seed)
+    records = worlds.world(rng)
+    facts = compare.facts_of(records)
+    again = [*facts, *(fact._replace(recorded_at=fact.recorded_at + 1) for fact in rng.choices(facts, k=5))]
+    rng.shuffle(again)
+    one, other = World(facts), World(again)
+
+    for kind, id_ in worlds.questions(records):
+        at = rng.choice(worlds.grid)
+        assert compare.status(one, kind, id_, at) == compare.status(other, kind, id_, at)
+        assert compare.reach(one, kind, id_, at) == compare.reach(other, kind, id_, at)

@@ -1,0 +1,128 @@
+"""Acknowledgements in the name of a receiver that was authenticated."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lineage.core.model.errors import BadRecordError, CredentialError, RefusedError
+from lineage.core.model.events import RevocationAcknowledged
+from lineage.core.model.trust import Grant, TrustTable
+from lineage.serve.commands.acknowledgements import acknowledge
+from lineage.serve.config.wiring import Settings, opened_service
+from lineage.serve.queries.service import Service, Trust
+from tests.support.desk import Desk, day, lifted, ordered, token
+from tests.support.receivers import acknowledged, receiver
+from tests.support.secrets import JWT
+
+GATEWAY = "urn:gw"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """A token that an order has ended, and a receiver that covers it."""
+    desk = Desk(tmp_path)
+    desk.take(token("t1"), receiver(GATEWAY), ordered("r1", "token", "t1"))
+    return desk
+
+
+@contextmanager
+def service_of(desk: Desk) -> Iterator[Service]:
+    with opened_service(Settings(store=desk.url)) as service:
+        yield service
+
+
+def verdict(desk: Desk, at: str = day("20:00")) -> str:
+    [found] = desk.ask("closure", "r1", "--at", at)
+    return str(found["verdict"])
+
+
+def test_a_receiver_that_says_enforced_closes_the_order(desk: Desk):
+    """It is an event of ours in the receiver's name, at the moment at which it came."""
+    with service_of(desk) as service:
+        said = acknowledge(service, "r1", receiver=GATEWAY, outcome="enforced", token="t1", note="by hand")
+        assert said is not None
+        [event] = [
+            one.fact.event
+            for one in service.store.facts(after=-1, limit=10)
+            if isinstance(one.fact.event.body, RevocationAcknowledged)
+        ]
+
+    said_so = RevocationAcknowledged("r1", GATEWAY, "enforced", "t1", "by hand")
+    assert (service.source, said_so) == (event.source, event.body)
+    assert ("enforced", 0) == (said["outcome"], said["as_of"]["behind"])
+    assert "CLOSED" == verdict(desk, "2126-01-01T00:00:00Z")
+
+
+def test_a_word_about_an_earlier_order_does_not_close_a_later_one_of_its_id(tmp_path: Path):
+    """Suspended, enforced, lifted, then revoked under the same id: open until the receiver speaks again."""
+    desk = Desk(tmp_path)
+    suspended = ordered("r1", "token", "t1", mode="suspend")
+    revoked = ordered("r1", "token", "t1", "14:00", event_id="order again")
+    desk.take(token("t1"), receiver(GATEWAY), suspended, acknowledged(GATEWAY, "r1", day("12:30"), token="t1"))
+    desk.take(lifted("r1"), revoked)
+
+    [found] = desk.ask("closure", "r1", "--at", day("15:00"))
+    assert "PARTIAL" == found["verdict"]
+    assert [{"kind": "token", "id": "t1", "receiver": GATEWAY, "reason": "pending"}] == found["open"]
+    desk.take(acknowledged(GATEWAY, "r1", day("14:30"), token="t1"))
+    assert "CLOSED" == verdict(desk)
+
+
+def test_an_order_that_was_just_given_is_found(desk: Desk):
+    """What the log holds and nobody has projected yet counts."""
+    file = desk.folder / "order.jsonl"
+    file.write_text(json.dumps(ordered("r2", "token", "t1")))
+    desk.run("emit", str(file))
+    with service_of(desk) as service:
+        assert acknowledge(service, "r2", receiver=GATEWAY, outcome="rejected") is not None
+
+
+@pytest.mark.parametrize("events", [[], [lifted("nothing")]], ids=["unheard of", "only lifted"])
+def test_an_order_that_does_not_exist_is_not_found(desk: Desk, events: list[dict[str, Any]]):
+    """Nothing is appended, also if only a lift names the id."""
+    desk.take(*events)
+    with service_of(desk) as service:
+        before = service.as_of()
+        assert acknowledge(service, "nothing", receiver=GATEWAY, outcome="enforced") is None
+        assert before == service.as_of()
+
+
+def test_a_receiver_that_nobody_registered_is_refused(desk: Desk):
+    """Its word would close nothing; it is told so, and nothing is appended."""
+    with service_of(desk) as service:
+        before = service.as_of()
+        with pytest.raises(RefusedError, match="nobody registered the receiver urn:ghost"):
+            acknowledge(service, "r1", receiver="urn:ghost", outcome="enforced")
+        assert before == service.as_of()
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ({"outcome": "perhaps"}, BadRecordError),
+        ({"token": " padded "}, BadRecordError),
+        ({"token": JWT}, CredentialError),
+        ({"note": "x" * 5_000}, BadRecordError),
+    ],
+    ids=["outcome", "padded", "credential", "long"],
+)
+def test_what_cannot_be_said_is_refused(desk: Desk, said: dict[str, str], fault: type[Exception]):
+    """By the bounds of every event, and nothing is appended."""
+    with service_of(desk) as service:
+        before = service.as_of()
+        with pytest.raises(fault):
+            acknowledge(service, "r1", receiver=GATEWAY, **{"outcome": "enforced", **said})
+        assert before == service.as_of()
+
+
+def test_a_trust_file_that_does_not_let_us_say_it_is_named(desk: Desk):
+    """Else the word would be appended and be no part of any answer."""
+    table = TrustTable({source: Grant(frozenset({"*"}), ("",)) for source in ("urn:ir", "urn:directory", "urn:idp")})
+    with service_of(desk) as service:
+        service.trust = Trust(table=table, file="trust.toml")
+        with pytest.raises(RefusedError, match=r"trust\.toml"):
+            acknowledge(service, "r1", receiver=GATEWAY, outcome="enforced")

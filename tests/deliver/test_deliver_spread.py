@@ -1,0 +1,298 @@
+"""The spread: what is told of elements is what the rule says of them, however it came about."""
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.codec import api as codec
+from ingest.projector import read_record
+from lineage.core.authority.rule import State, judge
+from lineage.core.authority.world import World
+from lineage.core.model.errors import FencedError
+from lineage.core.model.events import Event, Fact, RevocationOrdered, Target, TokenIssued
+from lineage.core.model.records import Position, Readable, Record, position_of
+from lineage.core.model.times import NEVER, format_instant
+from lineage.core.revocation.state_changes import Change, Outcome, Version, changes, outcomes, touched, touched_by
+from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.serve.config.wiring import now
+from lineage.store.delivery.outbox import Standing, rows
+from lineage.store.delivery.outbox import write as write_rows
+from lineage.store.store import Store
+from tests.support import compare, model, worlds
+from tests.support.crashes import here
+from tests.support.kafka_worlds import ROOT, opened
+from tests.support.store_histories import a_store, records_of, write
+from tests.support.stores import KINDS, Fresh, fresh_places
+
+SEEDS = st.integers(0, 2**32)
+ENDED = {State.REVOKED, State.CASCADED, State.SUSPENDED}
+
+
+def judged(world: World, key: str, at: int) -> Outcome:
+    """What the rule says of an element, in the form in which it is told."""
+    verdict = judge(world, key, at)
+    element = world.graph.element(key)
+    expires_at = element.expires_at if element else None
+    if verdict.state not in ENDED:
+        return Outcome(State.ACTIVE, expires_at=expires_at)
+    order = verdict.because.order
+    return Outcome(verdict.state, order.body.revocation, order.effective_at, expires_at)
+
+
+def every(world: World) -> set[str]:
+    return set(world.graph) | {order.key for order in world.orders.all() if order.on_element}
+
+
+def ends_at(world: World, key: str) -> int:
+    element = world.graph.element(key)
+    return NEVER if element is None else element.ends_at
+
+
+@settings(max_examples=400)
+@given(SEEDS)
+def test_what_orders_make_of_elements_is_what_the_rule_says(seed: int):
+    """In any world that was recorded at once, of what has not ended by itself: the same state by the same order."""
+    rng = random.Random(seed)
+    trust = worlds.trust(rng) if rng.random() < 0.2 else None
+    facts = [fact._replace(recorded_at=worlds.grid[-1]) for fact in compare.facts_of(worlds.world(rng))]
+    world = World(facts, trust=compare.table_of(trust))
+    at = rng.choice(worlds.grid)
+    keys = {key for key in every(world) if ends_at(world, key) > at}
+
+    assert {key: judged(world, key, at) for key in keys} == outcomes(world, keys, at)
+
+
+@settings(max_examples=400)
+@given(SEEDS)
+def test_what_is_told_of_elements_is_what_the_model_says(seed: int):
+    """In any world: the same elements are ended, by the same orders, and with the end that counts for these."""
+    rng = random.Random(seed)
+    records = worlds.world(rng)
+    world, at = World(compare.facts_of(records)), rng.choice(worlds.grid)
+    view = model.view_of(model.visible(records, None, None))
+    expected = {}
+    for key in every(world):
+        kind, _, id_ = key.partition(":")
+        if orders := model.ending(view, (kind, id_), at):
+            end = model.end_for(view, orders, (kind, id_))
+            if (ended := model.ended_by(view, (kind, id_), at)) is not None:
+                expected[key] = (ended[0], ended[1]["revocation"], ended[1]["effective_at"], end)
+    found = {key: tuple(outcome) for key, outcome in outcomes(world, every(world), at).items() if outcome.ended}
+    # Of a suspension of what has ended by itself its end says more.
+    over = {key for key, outcome in found.items() if outcome[0] == State.SUSPENDED and (outcome[3] or NEVER) <= at}
+
+    assert expected == {key: outcome for key, outcome in found.items() if key not in over}
+
+
+@settings(max_examples=400)
+@given(SEEDS)
+def test_what_a_change_does_not_touch_stays_as_it_was(seed: int):
+    """Whatever facts come to a world, and whatever time passes: only of touched elements something else is told."""
+    rng = random.Random(seed)
+    facts = compare.facts_of(worlds.world(rng))
+    rng.shuffle(facts)
+    cut = rng.randrange(len(facts) + 1)
+    before, after = sorted((rng.choice(worlds.grid), rng.choice(worlds.grid)))
+    old, new = World(facts[:cut]), World(facts)
+    keys = every(new)
+    passed = {order.body.revocation for order in new.orders.all()}
+    found = touched(new, facts[cut:], after) | (touched_by(new, passed, after) if before < after else set())
+
+    told = {change.key: change.version for change in changes(old, keys, before, {})}
+    assert {change.key for change in changes(new, keys, after, told)} <= found
+
+
+@pytest.fixture(params=KINDS, scope="module")
+def fresh(request: pytest.FixtureRequest) -> Iterator[Fresh]:
+    """Places for stores on either database."""
+    yield from fresh_places(request)
+
+
+class Delivering:
+    """A store into which a log comes, and processes that spread what its orders do; each may be gone at any moment."""
+
+    def __init__(self, store: Store, rng: random.Random) -> None:
+        self.store = store
+        self.rng = rng
+        self.spreads = [Spread(store, None), Spread(store, None)]
+
+    def round(self, at: int) -> None:
+        """One of them does what there is to do; now and then in place of one that died."""
+        place = self.rng.randrange(2)
+        if self.rng.random() < 0.3:
+            self.spreads[place] = Spread(self.store, None)
+        self.spreads[place].round(at)
+
+
+def told(store: Store) -> dict[str, Version]:
+    """What was last told of each element; the versions of each rise by one, and nothing is told twice."""
+    found: dict[str, Version] = {}
+    for seq, (number, change, _) in enumerate(rows(store, after=0, limit=1_000_000), start=1):
+        before = found.get(change.key, Version(0, Outcome(State.ACTIVE)))
+        assert number == seq
+        assert change.version.number == before.number + 1
+        assert change.version.outcome != before.outcome
+        found[change.key] = change.version
+    return found
+
+
+def assert_told(store: Store, facts: list[Fact], at: int) -> None:
+    """Of every element that has not ended by itself the last word is what orders make of it; there is no other word."""
+    world = World(facts)
+    found = told(store)
+    keys = {key for key in every(world) if ends_at(world, key) > at}
+    expected = {key: outcome for key, outcome in outcomes(world, keys, at).items() if outcome.ended}
+
+    assert expected == {key: found[key].outcome for key in keys & found.keys() if found[key].outcome.ended}
+    assert found.keys() <= every(world)
+
+
+@settings(max_examples=50)
+@given(seed=SEEDS)
+def test_the_last_word_is_what_the_rule_says_whatever_came_before(fresh: Fresh, seed: int):
+    """
+    Facts in any order and in any batches, time that passes, orders that take effect later, two processes that spread at
+    once and are begun anew: what was last told of each element is its state.
+    """
+    rng = random.Random(seed)
+    items = worlds.world(rng)
+    records = records_of(items, rng)
+    facts: list[Fact] = []
+    at = worlds.grid[0]
+    with a_store(fresh) as (store, _):
+        delivering = Delivering(store, rng)
+        while records:
+            size = rng.randint(1, 8)
+            batch, records = records[:size], records[size:]
+            write(store, batch)
+            facts += [result.fact for record in batch if isinstance(result := read_record(record, None), Readable)]
+            at = rng.choice([at, *(moment for moment in worlds.grid if moment >= at)])
+            delivering.round(at)
+            assert_told(store, facts, at)
+        for moment in [moment for moment in worlds.grid if moment > at]:
+            delivering.round(moment)
+            assert_told(store, facts, moment)
+
+
+def test_who_knows_less_writes_nothing(fresh: Fresh):
+    """A process that has not heard what another wrote, or that knows fewer facts, is refused and leaves no trace."""
+    standing = Standing(b"", {("orders", 0): 5})
+    ended = Change("token:a", Version(1, Outcome(State.REVOKED, "r1", 1, None)))
+    with a_store(fresh) as (store, _):
+        assert write_rows(store, [ended], after=0, at=10, standing=standing) == 1
+        for after, at, known in [
+            (0, 10, standing),
+            (1, 9, standing),
+            (1, 10, Standing(b"", {("orders", 0): 4})),
+            (1, 10, Standing(b"other", {("orders", 0): 5})),
+        ]:
+            with pytest.raises(FencedError):
+                write_rows(store, [ended], after=after, at=at, standing=known)
+
+        assert [row.seq for row in rows(store, after=0, limit=10)] == [1]
+
+
+def test_what_a_blinder_process_told_is_set_right(fresh: Fresh):
+    """
+    A process that reads rows of another looks at their elements again: if it knows better, it says so.
+    """
+    rng = random.Random(1)
+    with a_store(fresh) as (store, _):
+        spread = Spread(store, None)
+        spread.round(10)
+        wrong = Change("token:a", Version(1, Outcome(State.REVOKED, "r1", 1, None)))
+        write_rows(store, [wrong], after=0, at=10, standing=Standing(b"", {}))
+
+        assert spread.round(10) == 1
+        assert told(store)["token:a"] == Version(2, Outcome(State.ACTIVE))
+        assert Spread(store, None).round(rng.choice(worlds.grid)) == 0
+
+
+def test_a_rebuild_makes_no_difference(tmp_path: Path):
+    """
+    When the log is projected anew there is nothing new to tell, and what comes afterwards is told as before.
+    """
+    url = f"sqlite:///{tmp_path}/store.db"
+    here(url, "ingest", str(ROOT / "examples" / "incident.jsonl"))
+    here(url, "revoke", "principal:agent:mailer", "--by", "human:bo", "--reason", "test", "--execute")
+    with opened(url) as store:
+        spread = Spread(store, None)
+        at = now()
+        assert spread.round(at) == len(told(store)) > 1
+        here(url, "rebuild")
+        assert spread.round(at) == 0
+        here(url, "revoke", "token:unheard-of", "--by", "human:bo", "--reason", "test", "--execute", "--unseen")
+        assert spread.round(now()) == 1
+        assert told(store)["token:unheard-of"].outcome.state is State.REVOKED
+
+
+NOON = worlds.grid[3]
+
+
+def a_token(*, at: int = NOON, recorded_at: int = NOON, **said: Any) -> Fact:
+    body = TokenIssued("idp#t", "human:a", **said)
+    return Fact(Event(f"t-{said}", "urn:s", at, body), recorded_at)
+
+
+def an_order(id_: str, effective_at: int, recorded_at: int) -> Fact:
+    body = RevocationOrdered(id_, Target("principal", "human:a"), "test", "human:ir", effective_at=effective_at)
+    return Fact(Event(id_, "urn:s", recorded_at, body), recorded_at)
+
+
+def take(store: Store, events: list[dict[str, Any]], recorded_at: int) -> None:
+    """Events come into a store, as if projected."""
+    records = []
+    for event in events:
+        topic = "orders" if event["type"].startswith("revocation.") else "decisions"
+        offset = store.positions().get((topic, 0), 0) + sum(position_of(one.number).topic == topic for one in records)
+        value = codec.encode(codec.decode_line(json.dumps(event).encode()))
+        records.append(Record(Position(topic, 0, offset).number, recorded_at, value))
+    write(store, records)
+
+
+def test_an_end_that_is_stated_afterwards_makes_nothing_active():
+    """
+    Nor the order that takes effect first, where that was recorded only when the end was known.
+    """
+    issue, late = a_token(), a_token(recorded_at=NOON + 20, expires_at=NOON + 1)
+    first = an_order("r1", NOON + 5, NOON + 10)
+    backdated = an_order("r2", NOON + 2, NOON + 30)
+    told = Outcome(State.CASCADED, "r1", NOON + 5, None)
+
+    for facts in ([issue, first], [issue, first, late], [issue, first, late, backdated]):
+        assert {"token:idp#t": told} == outcomes(World(facts), ["token:idp#t"], NOON + 40)
+    assert State.ACTIVE is outcomes(World([issue, late, backdated]), ["token:idp#t"], NOON + 40)["token:idp#t"].state
+
+
+@pytest.mark.parametrize("begun_anew", [False, True])
+def test_what_more_receivers_cover_is_told_again(fresh: Fresh, begun_anew: bool):
+    """
+    An audience that is stated beside another after an end was told: the end is told once more, and no more often. One
+    where there was none makes no difference, since all were told.
+    """
+    moment = now()
+    stated = {"type": "token.issued", "source": "urn:s", "occurred_at": format_instant(moment), "subject": "human:a"}
+    told_of = [{**stated, "event_id": f"a{n}", "token": f"t{n}", "audience": ["a"] * n} for n in (0, 1)]
+    wider = [{**stated, "event_id": f"b{n}", "token": f"t{n}", "audience": ["b"]} for n in (0, 1)]
+    said = {"type": "revocation.ordered", "source": "urn:s", "occurred_at": format_instant(moment), "reason": "test"}
+    said = {**said, "ordered_by": "human:ir"}
+    ends = [
+        {**said, "event_id": f"o{n}", "revocation": f"r{n}", "target": {"kind": "token", "id": f"t{n}"}} for n in (0, 1)
+    ]
+    with a_store(fresh) as (store, _):
+        spread = Spread(store, None)
+        take(store, [*told_of, *ends], moment)
+        assert 2 == spread.round(moment)
+        take(store, wider, moment + 1)
+        spread = Spread(store, None) if begun_anew else spread
+        assert (1, 0) == (spread.round(moment + 1), spread.round(moment + 2))
+        rows_told = [(row.change.key, row.change.version.number) for row in rows(store, after=0, limit=10)]
+
+        assert [("token:t0", 1), ("token:t1", 1), ("token:t1", 2)] == rows_told
+        assert State.REVOKED is rows(store, after=2, limit=1)[0].change.version.outcome.state

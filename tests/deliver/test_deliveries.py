@@ -1,0 +1,200 @@
+"""The ledger of deliveries: what counts as delivered, and what an acknowledgement in general speaks for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lineage.core.authority.rule import State
+from lineage.core.model.times import Instant, parse_instant
+from lineage.core.revocation.state_changes import Change, Outcome, Version
+from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.store.delivery import outbox
+from lineage.store.delivery.outbox import Standing
+from lineage.store.store import Store
+from tests.support import stores
+from tests.support.desk import Desk, day, done, granted, lifted, ordered
+from tests.support.kafka_worlds import opened
+from tests.support.receivers import acknowledged, receiver
+from tests.support.store_histories import a_store
+
+GATEWAY, MAIL = "urn:gw", "urn:mail"
+A, B = "token:a", "token:b"
+
+
+@pytest.fixture(scope="module", params=stores.KINDS)
+def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
+    yield from stores.fresh_places(request)
+
+
+@pytest.fixture
+def store(fresh: stores.Fresh) -> Iterator[Store]:
+    with a_store(fresh) as (opened_store, _):
+        yield opened_store
+
+
+def tell(store: Store, *said: tuple[str, State], at: Instant = 1) -> None:
+    """Write rows into the outbox, behind those that are there."""
+    after = outbox.cursor_of(store, outbox.SPREAD).seq
+    found = [Change(key, Version(n, Outcome(state, "r1", 1, None))) for n, (key, state) in enumerate(said, after + 1)]
+    outbox.write(store, found, after=after, at=at, standing=Standing(b"", {}))
+
+
+def deliveries(store: Store, at: Instant = 100, known_at: Instant | None = None) -> dict[tuple[str, str], Instant]:
+    with store.reader(trust=None, known_at=known_at) as reader:
+        return reader.deliveries([A, B], at)
+
+
+def test_of_a_row_that_was_accepted_twice_the_first_time_stands(store: Store):
+    """Each receiver has its own times, and a repetition changes none."""
+    tell(store, (A, State.REVOKED), (B, State.CASCADED))
+    outbox.note_delivered(store, GATEWAY, [1], 10)
+    outbox.note_delivered(store, GATEWAY, [2, 1], 20)
+    outbox.note_delivered(store, MAIL, [2], 30)
+    outbox.note_delivered(store, MAIL, [], 40)
+
+    assert {(GATEWAY, A): 10, (GATEWAY, B): 20, (MAIL, B): 30} == deliveries(store)
+
+
+def test_what_was_not_accepted_by_then_was_not_delivered(store: Store):
+    """The ledger is read as of an instant, and as of what was known."""
+    tell(store, (A, State.REVOKED))
+    outbox.note_delivered(store, GATEWAY, [1], 10)
+
+    assert ({}, {(GATEWAY, A): 10}, {}) == (
+        deliveries(store, 9),
+        deliveries(store, 10),
+        deliveries(store, 100, known_at=9),
+    )
+
+
+def test_a_later_word_that_it_is_ended_leaves_the_first_delivery(store: Store):
+    """Suspended and then revoked: it was not to be honoured all the while."""
+    tell(store, (A, State.SUSPENDED), (A, State.REVOKED))
+    outbox.note_delivered(store, GATEWAY, [1], 10)
+    outbox.note_delivered(store, GATEWAY, [2], 20)
+
+    assert {(GATEWAY, A): 10} == deliveries(store)
+
+
+def test_what_was_told_before_it_was_active_again_does_not_count(store: Store):
+    """
+    An element that came back has to be delivered anew when it ends again, whoever accepted that it came back.
+    """
+    tell(store, (A, State.SUSPENDED))
+    outbox.note_delivered(store, GATEWAY, [1], 10)
+    tell(store, (A, State.ACTIVE), at=50)
+
+    assert {(GATEWAY, A): 10} == deliveries(store, 49)
+    assert {} == deliveries(store)
+    tell(store, (A, State.REVOKED), at=60)
+    outbox.note_delivered(store, MAIL, [1, 2], 61)
+    outbox.note_delivered(store, GATEWAY, [3], 70)
+    assert {(GATEWAY, A): 70} == deliveries(store)
+
+
+# The verdict
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """A delegation without an end, which an order on it has ended, and a receiver that covers everything."""
+    desk = Desk(tmp_path)
+    desk.take(granted("d1", "human:alice", "agent:a"), receiver(GATEWAY), ordered("r1", "delegation", "d1"))
+    return desk
+
+
+def spread(desk: Desk, at: str) -> None:
+    with opened(desk.url) as store:
+        Spread(store, None).round(instant(at))
+
+
+def accept(desk: Desk, at: str, *seqs: int) -> None:
+    with opened(desk.url) as store:
+        outbox.note_delivered(store, GATEWAY, seqs, instant(at))
+
+
+def instant(at: str) -> Instant:
+    return parse_instant(day(at))
+
+
+def closure(desk: Desk, at: str = "20:00") -> dict[str, Any]:
+    [found] = desk.ask("closure", "r1", "--at", day(at))
+    return found
+
+
+def test_a_delegation_without_an_end_is_closed_by_a_word_about_what_was_delivered(desk: Desk):
+    """
+    No acknowledgement can name a delegation: one in general, after its delivery, closes the order.
+    """
+    spread(desk, "12:10")
+    assert ("PARTIAL", 0) == ((found := closure(desk))["verdict"], found["receivers"][0]["delivered"])
+    accept(desk, "12:20", 1)
+    assert ("PARTIAL", 1) == ((found := closure(desk))["verdict"], found["receivers"][0]["delivered"])
+    desk.take(acknowledged(GATEWAY, "r1", day("12:30")))
+
+    assert ("CLOSED", []) == ((found := closure(desk))["verdict"], found["open"])
+    [listed] = desk.ask("revocations", "--at", day("20:00"))[0]["items"]
+    assert "CLOSED" == listed["verdict"]
+
+
+def test_a_word_from_before_the_delivery_closes_nothing(desk: Desk):
+    """
+    Said first and delivered later: the order is open, and the answer says of what the word was not.
+    """
+    desk.take(acknowledged(GATEWAY, "r1", day("12:15")))
+    spread(desk, "12:10")
+    accept(desk, "12:20", 1)
+    found = closure(desk)
+
+    assert "PARTIAL" == found["verdict"]
+    assert ["acknowledgement-of-nothing"] == [finding["kind"] for finding in found["findings"]]
+
+
+def test_what_is_used_late_is_confirmed_by_what_was_delivered(desk: Desk):
+    """
+    `uses` looks at the same ledger: nobody is unconfirmed once the word came after the delivery.
+    """
+    desk.take(done("act", delegation="d1"))
+    [found] = desk.ask("uses", "delegation:d1")
+    assert [GATEWAY] == [one["receiver"] for one in found["unconfirmed"]]
+    spread(desk, "12:10")
+    accept(desk, "12:20", 1)
+    desk.take(acknowledged(GATEWAY, "r1", day("12:30")))
+
+    [found] = desk.ask("uses", "delegation:d1")
+    assert [] == found["unconfirmed"]
+
+
+def test_an_order_after_a_lift_has_to_be_delivered_itself(tmp_path: Path):
+    """
+    A suspension was delivered and lifted. A word about the second order, from before its delivery, closes nothing.
+    """
+    desk = Desk(tmp_path)
+    desk.take(granted("d1", "human:alice", "agent:a"), receiver(GATEWAY))
+    desk.take(ordered("r0", "delegation", "d1", "10:00", mode="suspend"))
+    spread(desk, "10:10")
+    accept(desk, "10:20", 1)
+    desk.take(lifted("r0", "11:00"))
+    spread(desk, "11:10")
+    desk.take(ordered("r1", "delegation", "d1", "12:00"))
+    spread(desk, "12:10")
+    desk.take(acknowledged(GATEWAY, "r1", day("12:15")))
+    accept(desk, "12:20", 2, 3)
+    assert "PARTIAL" == closure(desk)["verdict"]
+    desk.take(acknowledged(GATEWAY, "r1", day("12:30"), note="again"))
+
+    assert "CLOSED" == closure(desk)["verdict"]
+
+
+def test_a_rebuild_leaves_what_was_delivered(desk: Desk):
+    """
+    It was told, whatever is projected anew; and a check of the projection does not mind it.
+    """
+    spread(desk, "12:10")
+    accept(desk, "12:20", 1)
+    desk.run("rebuild")
+    desk.run("fsck")
+
+    assert 1 == closure(desk)["receivers"][0]["delivered"]

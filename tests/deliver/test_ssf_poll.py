@@ -1,0 +1,343 @@
+"""Streams that are polled: whatever is lost on the way, everything is told, in order, and once in meaning."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from lineage.core.model.times import format_instant
+from lineage.serve.config.wiring import now
+from lineage.store.database.tables import accepted
+from tests.support.feed_desk import Desk, lift, order, token
+from tests.support.ssf_worlds import (
+    ELEMENT_STATE,
+    POLL,
+    SESSION_REVOKED,
+    UPDATED,
+    VERIFICATION,
+    World,
+    key_in,
+    serving,
+    told,
+)
+from tests.support.stores import KINDS, in_a_file
+
+
+@pytest.fixture(params=KINDS)
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """A world on either database, served."""
+    if request.param == "postgres":
+        yield from _served(request.getfixturevalue("postgres_url"), tmp_path)
+    else:
+        with in_a_file() as url:
+            yield from _served(url, tmp_path)
+
+
+def _served(url: str, folder: Path) -> Iterator[World]:
+    desk = Desk(url)
+    with serving(World(desk, folder)) as world:
+        yield world
+    desk.store.close()
+
+
+def ledger(world: World, receiver: str) -> list[int]:
+    with world.store.connection() as connection:
+        query = sa.select(accepted.c.seq).where(accepted.c.receiver == receiver).order_by(accepted.c.seq)
+        return list(connection.execute(query).scalars())
+
+
+def test_what_is_not_acknowledged_comes_again_and_nothing_is_skipped(world: World):
+    """
+    A receiver loses answers and acknowledgements, acknowledges in any order and what it never got, and starts anew
+    from nothing: it is told every row, in order, each with one id and one meaning, until it has acknowledged it.
+    """
+    rng = random.Random(7)
+    gateway = world.client("gateway")
+    gateway.create()
+    heard = []
+    acknowledged: set[str] = set()
+    lost: set[str] = set()
+    for number in range(12):
+        world.end(*(f"t-{number}-{each}" for each in range(rng.randint(0, 4))))
+        events, _ = gateway.poll(maxEvents=rng.randint(1, 6), ack=sorted(acknowledged | {"never-told"}))
+        heard += events
+        acknowledged = {each["jti"] for each in events if rng.random() < 0.7}
+        if rng.random() < 0.3:
+            lost |= acknowledged
+            acknowledged = set()
+    while True:
+        events, more = gateway.poll(ack=sorted(acknowledged))
+        heard += events
+        acknowledged = {each["jti"] for each in events}
+        if not events:
+            break
+
+    assert lost
+    assert not more
+    assert sorted(world.rows()) == sorted(told(heard))
+    assert [seq for seq, _ in enumerate(world.rows(), start=1)] == ledger(world, "gateway")
+    gateway.close()
+
+
+def test_a_set_says_what_the_standards_ask(world: World):
+    """
+    One event, no ``sub`` and no ``exp``, ``txn`` the order; a token of an issuer is a ``jwt_id``, what else there is
+    goes by its id; what is over for good is CAEP's, a suspension and its end are ours, with versions that rise.
+    """
+    at = now()
+    gateway = world.client("gateway")
+    gateway.create()
+    world.tell(
+        token("https://idp.example#t-1", expires_at="2100-01-01T00:00:00Z"),
+        token("sha256:" + "ab" * 32, "https://idp.example#t-1"),
+        {"type": "delegation.granted", "delegation": "d-1", "delegator": "human:ana", "delegatee": "agent:a"},
+    )
+    world.tell(order("r-1", "token:https://idp.example#t-1", occurred_at=format_instant(at)))
+    world.tell(order("r-2", "delegation:d-1", mode="suspend", ordered_by="agent:watch", reason="policy_violation"))
+    world.tell(lift("r-2", now()))
+    events, more = gateway.poll()
+
+    assert not more
+    by_key = {
+        (key_in(each), event["version"]): (each, type_, event)
+        for each in events
+        for type_, event in each["events"].items()
+    }
+    leaf, type_, event = by_key["token:https://idp.example#t-1", 1]
+    assert {"iss", "jti", "iat", "aud", "txn", "sub_id", "events"} == leaf.keys()
+    assert (world.issuer, "gateway", "r-1") == (leaf["iss"], leaf["aud"], leaf["txn"])
+    assert {"format": "jwt_id", "iss": "https://idp.example", "jti": "t-1"} == leaf["sub_id"]
+    assert (SESSION_REVOKED, "revoked", 4_102_444_800) == (type_, event["state"], event["expires_at"])
+    assert ("admin", {"en": "compromise"}) == (event["initiating_entity"], event["reason_admin"])
+    assert at // 1_000_000 == event["event_timestamp"] <= leaf["iat"]
+    child, type_, event = by_key["token:sha256:" + "ab" * 32, 1]
+    assert ({"format": "opaque", "id": "sha256:" + "ab" * 32}, "r-1") == (child["sub_id"], child["txn"])
+    assert (SESSION_REVOKED, "cascaded") == (type_, event["state"])
+    suspended, type_, event = by_key["delegation:d-1", 1]
+    assert {"format": "opaque", "id": "delegation:d-1"} == suspended["sub_id"]
+    assert (ELEMENT_STATE, "suspended", "policy") == (type_, event["state"], event["initiating_entity"])
+    again, type_, event = by_key["delegation:d-1", 2]
+    assert (ELEMENT_STATE, "active", False) == (type_, event["state"], "txn" in again)
+    gateway.close()
+
+
+def test_nobody_sees_or_changes_the_stream_of_somebody_else(world: World):
+    """
+    To a stranger a stream does not exist; who is no receiver, or says no name, is told so; a second stream is refused.
+    """
+    gateway, stranger, other = (world.client(name) for name in ("gateway", "stranger", "other"))
+    made = gateway.create(description="ours")
+    world.end("t-1")
+    stream_id = made["stream_id"]
+    for method, endpoint, body in [
+        ("GET", "configuration", None),
+        ("GET", "status", None),
+        ("DELETE", "configuration", None),
+        ("PATCH", "configuration", {"description": "theirs"}),
+        ("PUT", "configuration", {"description": "theirs"}),
+        ("POST", "status", {"status": "disabled"}),
+        ("POST", "verification", {"state": "x"}),
+    ]:
+        said = None if body is None else {"stream_id": stream_id, **body}
+        query = {"stream_id": stream_id} if body is None else {}
+        assert 404 == stranger.ask(method, endpoint, said, **query).status_code, (method, endpoint)
+        for name, status in [("gateway/producer", 403), ("", 401)]:
+            other.http.headers["Authorization"] = f"Bearer {name}".strip()
+            assert status == other.ask(method, endpoint, said, **query).status_code
+    assert 404 == stranger.http.post(made["delivery"]["endpoint_url"], json={}).status_code
+    assert [] == stranger.ask("GET", "configuration").json()
+    assert 409 == gateway.ask("POST", "configuration", {}).status_code
+
+    assert made == gateway.ask("GET", "configuration", stream_id=stream_id).json()
+    assert 1 == len(gateway.poll()[0])
+    for client in (gateway, stranger, other):
+        client.close()
+
+
+def test_what_is_held_while_paused_is_told_in_order_afterwards(world: World):
+    """
+    Paused, a stream tells nothing and loses nothing; disabled, it holds nothing, and is told the last word on
+    everything from the beginning once it is enabled.
+    """
+    gateway = world.client("gateway")
+    gateway.create()
+    world.end("t-1")
+    assert "paused" == gateway.status("paused", reason="upgrade")["status"]
+    world.end("t-2")
+    assert ([], False) == gateway.poll()
+    assert {"status": "enabled", "stream_id": gateway.id} == gateway.status("enabled")
+    events, _ = gateway.poll()
+    assert [UPDATED] == list(events[0]["events"])
+    assert world.rows() == told(events)
+    assert ([], False) == gateway.poll(ack=[each["jti"] for each in events])
+
+    gateway.status("disabled")
+    at = now()
+    world.tell(token("t-3"), order("s-3", "token:t-3", mode="suspend"))
+    world.tell(lift("s-3", at))
+    world.tell(order("r-3", "token:t-3"))
+    gateway.status("enabled")
+    anew, _ = gateway.poll()
+
+    first = {each["jti"] for each in events if key_in(each) in {"token:t-1", "token:t-2"}}
+    assert first < {each["jti"] for each in anew}
+    assert [("token:t-1", 1), ("token:t-2", 1), ("token:t-3", 3)] == told(anew)
+    gateway.close()
+
+
+def test_of_a_status_that_is_changed_again_and_again_the_last_word_waits(world: World):
+    """
+    A receiver that changes its status for ever and takes nothing does not fill the store.
+    """
+    gateway = world.client("gateway")
+    gateway.create()
+    for number in range(3):
+        gateway.status("paused")
+        gateway.status("enabled", reason=f"number {number}")
+    events, _ = gateway.poll()
+
+    assert [{UPDATED: {"status": "enabled", "reason": "number 2"}}] == [each["events"] for each in events]
+    gateway.close()
+
+
+def test_a_verification_comes_through_the_stream_with_its_state(world: World):
+    """
+    It comes before what else there is, goes once it is acknowledged, and many that wait are enough.
+    """
+    gateway = world.client("gateway")
+    gateway.create()
+    world.end("t-1")
+    gateway.verify("are you there?")
+    events, _ = gateway.poll(maxEvents=1)
+
+    assert {VERIFICATION: {"state": "are you there?"}} == events[0]["events"]
+    assert {"format": "opaque", "id": gateway.id} == events[0]["sub_id"]
+    rest, _ = gateway.poll(ack=[events[0]["jti"]])
+    assert [("token:t-1", 1)] == told(rest)
+    asked = [gateway.ask("POST", "verification", {"stream_id": gateway.id}).status_code for _ in range(20)]
+    assert {204, 429} == set(asked)
+    gateway.close()
+
+
+def test_a_receiver_is_told_what_it_covers_and_all_of_it_once_it_covers_more(world: World):
+    """
+    By the issuers, audiences and kinds of its registration; when that grows, what it missed is told.
+    """
+    registration = {"type": "receiver.registered", "receiver": "gateway", "issuers": ["https://idp.example"]}
+    world.tell(registration)
+    gateway = world.client("gateway")
+    gateway.create()
+    world.end("https://idp.example#t-1", "https://other.example#t-2", "https://other.example#t-3")
+    events, _ = gateway.poll()
+    assert [("token:https://idp.example#t-1", 1)] == told(events)
+    assert ([], False) == gateway.poll(ack=[each["jti"] for each in events])
+
+    later = {"issuers": ["https://idp.example", "https://other.example"], "occurred_at": "2100-01-01T00:00:00Z"}
+    world.tell({**registration, **later})
+    events, _ = gateway.poll()
+
+    assert world.rows() == told(events)
+    gateway.close()
+
+
+def test_a_receiver_that_covers_less_is_still_told_what_was_ordered_before(world: World):
+    """
+    Also what it hears of only afterwards, by whatever order it is ended now, and that it lives again; not what was
+    ordered since it covers less.
+    """
+    gateway = world.client("gateway")
+    wide, narrow = (
+        {"type": "receiver.registered", "receiver": "gateway", "kinds": kinds} for kinds in ([], ["delegation"])
+    )
+    world.tell({**wide, "occurred_at": day(1)})
+    gateway.create()
+    before = [
+        {**order("r-1", "token:t-1"), "occurred_at": day(2)},
+        {**order("r-2", "token:t-2", mode="suspend"), "occurred_at": day(2)},
+        {**order("r-0", "principal:human:ana", effective_at=day(3)), "occurred_at": day(2)},
+    ]
+    after = [
+        {**order("r-4", "token:t-4"), "occurred_at": day(5)},
+        {**order("r-3", "token:t-3", effective_at=day(2)), "occurred_at": day(5)},  # r-0 ends it as well
+    ]
+    tokens = [token("t-1"), token("t-2", subject="human:bo"), token("t-3"), token("t-4", subject="human:bo")]
+    world.tell(*tokens, *before, *after, {**narrow, "occurred_at": day(4)})
+    events, _ = gateway.poll()
+    assert {("token:t-1", 1), ("token:t-2", 1), ("token:t-3", 1)} == {*told(events)}
+
+    world.tell({"type": "revocation.lifted", "revocation": "r-2", "lifted_by": "human:bo", "occurred_at": day(6)})
+    rest, _ = gateway.poll(ack=[each["jti"] for each in events])
+    assert [("token:t-2", 2)] == told(rest)
+    gateway.close()
+
+
+def day(number: int) -> str:
+    return f"2026-11-{number:02}T00:00:00Z"
+
+
+def test_what_a_receiver_refuses_is_kept_and_told_and_the_stream_goes_on(world: World):
+    """
+    An event with an error for good is a dead letter; one whose error passes comes again. Neither is in the ledger.
+    """
+    gateway = world.client("gateway")
+    gateway.create()
+    world.end("t-1", "t-2", "t-3")
+    events, _ = gateway.poll()
+    bad, passing, good = (each["jti"] for each in events)
+    error = {"err": "invalid_request", "description": "no such thing"}
+    rest, _ = gateway.poll(ack=[good], setErrs={bad: error, passing: {"err": "invalid_key", "description": "?"}})
+
+    assert [passing] == [each["jti"] for each in rest]
+    letters = gateway.http.get(f"{world.issuer}/ssf/dead-letters").json()
+    assert (1, True) == (letters["total"], letters["complete"])
+    assert (bad, "invalid_request", "no such thing") == tuple(
+        letters["items"][0][name] for name in ("jti", "err", "description")
+    )
+    for name, expected in [("bo/responder", letters["items"]), ("stranger", [])]:
+        answer = gateway.http.get(f"{world.issuer}/ssf/dead-letters", headers={"Authorization": f"Bearer {name}"})
+        assert expected == answer.json()["items"]
+    assert [3] == ledger(world, "gateway")
+    gateway.close()
+
+
+def test_a_poll_waits_for_something_to_tell(world: World):
+    """
+    Asked to wait, it does, for so long; it answers what comes meanwhile.
+    """
+    import threading
+
+    gateway = world.client("gateway")
+    gateway.create()
+    assert ([], False) == gateway.poll(returnImmediately=False)
+    late = threading.Timer(0.1, world.end, ["t-1"])
+    late.start()
+    heard: list[tuple[str, int]] = []
+    while not heard:
+        heard = told(gateway.poll(returnImmediately=False)[0])
+    late.join()
+
+    assert [("token:t-1", 1)] == heard
+    gateway.close()
+
+
+def test_a_stream_is_as_its_receiver_said(world: World):
+    """
+    Created, changed in part, replaced and deleted; what the transmitter says of it cannot be changed by anybody.
+    """
+    gateway = world.client("gateway")
+    made = gateway.create(events_requested=[SESSION_REVOKED, "urn:unheard-of"], unknown={"is": "ignored"})
+    assert {"method": POLL, "endpoint_url": made["delivery"]["endpoint_url"]} == made["delivery"]
+    assert [SESSION_REVOKED] == made["events_delivered"]
+    assert {SESSION_REVOKED, ELEMENT_STATE} == set(made["events_supported"])
+
+    changed = gateway.ask("PATCH", "configuration", {"stream_id": gateway.id, "description": "at the gate"}).json()
+    assert {**made, "description": "at the gate"} == changed
+    assert 400 == gateway.ask("PATCH", "configuration", {"stream_id": gateway.id, "aud": "me"}).status_code
+    replaced = gateway.ask("PUT", "configuration", {**changed, "events_requested": [ELEMENT_STATE]}).json()
+    assert [ELEMENT_STATE] == replaced["events_delivered"]
+    assert 204 == gateway.ask("DELETE", "configuration", stream_id=gateway.id).status_code
+
+    assert [] == gateway.ask("GET", "configuration").json()
+    gateway.close()

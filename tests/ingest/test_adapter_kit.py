@@ -1,0 +1,143 @@
+"""The adapter kit: wrappings, scrubbing, recognition and memory, once for all adapters."""
+
+import gzip
+import io
+import json
+
+import pytest
+
+from ingest.codec.credentials import handle, scrubbed_value
+from ingest.sources.adapters import FORMATS, Memory, detect, first_bytes, plain
+from ingest.sources.adapters.memory import MOST_WAITING
+from tests.support.adapter_tables import read
+
+EVENT = {
+    "eventID": "e1",
+    "eventName": "GetObject",
+    "eventSource": "s3.amazonaws.com",
+    "eventTime": "2026-03-01T10:00:00Z",
+    "userIdentity": {"type": "IAMUser", "arn": "arn:aws:iam::111122223333:user/alice"},
+}
+LINE = json.dumps(EVENT)
+WRAPPED = {
+    "alone": EVENT,
+    "an array": [EVENT],
+    "Records": {"Records": [EVENT]},
+    "records deeper": {"Body": "x", "value": {"records": [EVENT]}},
+    "EventBridge": {"source": "aws.s3", "detail-type": "AWS API Call via CloudTrail", "detail": EVENT},
+    "CloudWatch": {"messageType": "DATA_MESSAGE", "logEvents": [{"id": "1", "timestamp": 1, "message": LINE}]},
+    "lookup-events": {"Events": [{"EventId": "e1", "CloudTrailEvent": LINE}]},
+    "Elastic": {"_index": "x", "_source": {"event": {"original": LINE}, "message": LINE}},
+    "Elastic, flat": {"_source": {"event.original": LINE}},
+    "Elastic, a search": {"hits": {"total": 1, "hits": [{"_source": EVENT}]}},
+    "Splunk": {"preview": False, "result": {"_raw": LINE, "source": "x"}},
+    "docker": {"log": LINE + "\n", "stream": "stdout", "time": "2026-03-01T10:00:01Z"},
+    "syslog in a string": {"message": f"<134>1 2026-03-01T10:00:01Z host app - - - {LINE}"},
+    "a name in front": {"message": f"event={LINE}"},
+    "a request": {"path": "/x", "headers": {"Host": "h"}, "body": [EVENT]},
+    "AWS's documentation": {"title": "An event", "event": EVENT},
+    "SQS and SNS": {"Records": [{"messageId": "m", "body": json.dumps({"Type": "Notification", "Message": LINE})}]},
+}
+
+
+@pytest.mark.parametrize("wrapped", WRAPPED.values(), ids=WRAPPED)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_record_is_read_in_every_wrapping(wrapped, pack):
+    """
+    It is recognised, and gives the one event that it gives alone.
+    """
+    raw = pack(json.dumps(wrapped).encode())
+
+    assert "cloudtrail" == detect(first_bytes(plain(io.BytesIO(raw))))
+    assert ["aws#e1/action", "aws#e1/principal"] == [
+        event["event_id"] for event in read(FORMATS["cloudtrail"], [raw]).events
+    ]
+
+
+def test_what_a_record_quotes_is_no_record():
+    """
+    Somebody may write anything into a field of their own request: it is not read as an event.
+    """
+    quoting = EVENT | {"userAgent": LINE, "requestParameters": {"Records": [EVENT | {"eventID": "forged"}]}}
+
+    found = [event["event_id"] for event in read(FORMATS["cloudtrail"], [quoting]).events]
+
+    assert ["aws#e1/action", "aws#e1/principal"] == found
+
+
+def test_what_is_no_record_is_put_aside_one_by_one():
+    """
+    A wrapping with a bad record spoils none of the others, and all of them are counted.
+    """
+    found = read(FORMATS["cloudtrail"], [{"logEvents": [{"message": LINE}, {"message": "no JSON"}, {"message": "{}"}]}])
+
+    assert (3, 2, 2) == (found.records, len(found.events), len(found.faults))
+
+
+JWT = "eyJhbGciOiJub25lIn0.eyJqdGkiOiIxIn0.c2ln"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"sessionToken": "s3cr3t"}, {"sessionToken": handle("s3cr3t")}),
+        ({"note": f"with {JWT} in it"}, {"note": f"with {handle(JWT)} in it"}),
+        ({"password": "hunter2"}, {"password": "***"}),
+        ({"client_token": "hmac-sha256:ab"}, {"client_token": "hmac-sha256:ab"}),
+        ({"token": handle("x")}, {"token": handle("x")}),
+        ({"jwt": {"sub": "alice", "id_token": "t"}}, {"jwt": {"sub": "alice", "id_token": handle("t")}}),
+        (
+            {"accessKeyId": "ASIAEXAMPLE", "token_id": "onrtro:1"},
+            {"accessKeyId": "ASIAEXAMPLE", "token_id": "onrtro:1"},
+        ),
+    ],
+)
+def test_adapters_see_no_raw_credential(value, expected):
+    """
+    By name and by shape; what is hashed stays, and so does what is spoken of by its digest.
+    """
+    assert expected == scrubbed_value(value)
+
+
+def test_two_records_meet_whichever_comes_first():
+    """
+    The question waits for the answer, or finds it.
+    """
+    first, second = Memory(), Memory()
+
+    assert (None, ["q"]) == (first.ask("t", "k", "q"), first.learn("t", "k", "a"))
+    assert ([], "a") == (second.learn("t", "k", "a"), second.ask("t", "k", "q"))
+
+
+def test_a_memory_is_bounded():
+    """
+    The oldest entry makes room, and so many questions wait for one answer.
+    """
+    memory = Memory(most=3)
+    for number in range(10):
+        memory.put("t", f"k{number}", number)
+        memory.ask("u", "k", number)
+    for number in range(10, 2 * MOST_WAITING):
+        memory.ask("u", "k", number)
+
+    assert [7, 8, 9] == [value for _, value in memory.entries("t")]
+    assert MOST_WAITING == len(list(memory.waiting("u")))
+
+
+def test_a_memory_is_what_it_was_after_a_restart():
+    """
+    What changed is handed out once; what came and went in between is not worth keeping.
+    """
+    memory = Memory()
+    memory.put("t", "gone", 1)
+    memory.drop("t", "gone")
+    memory.put("t", "stays", {"n": 2})
+    memory.ask("t", "open", ["q"])
+    rows = memory.changes()
+    again = Memory(rows)
+
+    assert {"stays", "open"} == {row.key for row in rows}
+    assert [] == memory.changes()
+    assert ({"n": 2}, [["q"]]) == (again.get("t", "stays"), again.learn("t", "open", "a"))
+    again.drop("t", "stays")
+    assert ("t", "stays", None) in again.changes()

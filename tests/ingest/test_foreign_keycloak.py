@@ -1,0 +1,774 @@
+"""Keycloak read as events: entries made by hand for every rule, and a real server's where they are at hand."""
+
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from ingest.sources.adapters import FORMATS, Memory, Reading, read_records
+from tests.support.adapter_tables import Row, assert_rules, check, read
+from tests.support.foreign_worlds import Desk, data, principals, truth
+
+KEYCLOAK = FORMATS["keycloak"]
+BASE, REALM_ID, MASTER_ID = "https://sso.test", "11111111-r", "99999999-m"
+ISS = f"{BASE}/realms/shop"
+SHOP = KEYCLOAK.source("sso", issuer=ISS)
+SERVER = KEYCLOAK.source("sso", issuer=BASE)
+ANN, ROOT = "aaaa-user", "ffff-admin"
+MINUTE = 60_000
+TEN = 1_772_359_200_000  # 2026-03-01T10:00:00Z in milliseconds
+
+
+def at(minute: float) -> str:
+    return f"2026-03-01T10:{int(minute):02}:{round(minute % 1 * 60):02}.000000Z"
+
+
+def event(
+    type_: str,
+    id_: str,
+    minute: float,
+    *,
+    client: str | None = "portal",
+    user: str | None = ANN,
+    session: str | None = "S",
+    error: str | None = None,
+    **details: str,
+) -> dict[str, Any]:
+    """An event of the REST API."""
+    made = {"id": id_, "time": TEN + round(minute * MINUTE), "type": type_, "realmId": REALM_ID, "ipAddress": "::1"}
+    made |= {"clientId": client, "userId": user, "sessionId": session, "error": error, "details": details}
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def admin(
+    operation: str, resource: str, path: str, id_: str, minute: float, representation: Any = None, **extra: Any
+) -> dict[str, Any]:
+    """An admin event of the REST API: an admin of the master realm changes the realm."""
+    made = {"id": id_, "time": TEN + round(minute * MINUTE), "realmId": REALM_ID, "operationType": operation}
+    made |= {"authDetails": {"realmId": MASTER_ID, "clientId": "c", "userId": ROOT, "ipAddress": "::1"}}
+    made |= {"resourceType": resource, "resourcePath": path}
+    return made | ({"representation": json.dumps(representation)} if representation is not None else {}) | extra
+
+
+def line(entry: dict[str, Any], *, quote: str = '"', realm: str = "shop") -> dict[str, Any]:
+    """The line that the logging listener writes of an entry."""
+    if "operationType" in entry:
+        own = {
+            "operationType": entry["operationType"],
+            "realmId": MASTER_ID,
+            "realmName": realm if realm != "shop" else "master",
+        }
+        own |= {"clientId": "c", "userId": entry["authDetails"]["userId"], "ipAddress": "::1"}
+        own |= {
+            name: entry[name] for name in ("resourceType", "resourcePath", "error", "representation") if name in entry
+        }
+    else:
+        own = {"type": entry["type"], "realmId": entry["realmId"], "realmName": realm}
+        own |= {"clientId": entry.get("clientId", "null"), "userId": entry.get("userId", "null")}
+        own |= {"sessionId": entry["sessionId"]} if "sessionId" in entry else {}
+        own |= {"ipAddress": "::1"} | ({"error": entry["error"]} if "error" in entry else {}) | entry["details"]
+    pairs = [f"{name}={quoted(value, quote)}" for name, value in own.items()]
+    return {
+        "timestamp": at((entry["time"] - TEN) / MINUTE).replace("000000Z", "000123456Z"),
+        "loggerName": "org.keycloak.events",
+        "level": "INFO",
+        "message": ", ".join(pairs),
+    }
+
+
+def quoted(value: str, quote: str) -> str:
+    if not quote:
+        return f"'{value}'" if " " in value else value
+    return quote + value.replace(quote, f"\\{quote}") + quote
+
+
+def login(
+    id_: str = "l", minute: float = 0, token: str = "T0", session: str = "S", client: str = "portal", **extra: Any
+) -> dict[str, Any]:
+    said = {"token_id": token, "refresh_token_id": f"{token}-r", "scope": "openid email", "username": "ann"}
+    return event("LOGIN", id_, minute, client=client, session=session, **(said | extra))
+
+
+def refresh(id_: str, minute: float, used: str, token: str, **extra: Any) -> dict[str, Any]:
+    said = {"token_id": token, "refresh_token_id": f"{used}-r", "updated_refresh_token_id": f"{token}-r"}
+    return event("REFRESH_TOKEN", id_, minute, **(said | extra))
+
+
+def exchange(id_: str, minute: float, of: str, by: str, token: str, *audience: str, **extra: Any) -> dict[str, Any]:
+    said = {"token_id": token, "subject_token_client_id": of, "username": "ann"}
+    said |= {"audience": " ".join(audience)} if audience else {}
+    return event("TOKEN_EXCHANGE", id_, minute, **({"client": by} | said | extra))
+
+
+def issued(token: str, holder: str = "portal", **extra: Any) -> dict[str, Any]:
+    return {
+        "type": "token.issued",
+        "token": f"{ISS}#{token}",
+        "subject": f"{ISS}#{ANN}",
+        "actor": f"{ISS}#{holder}",
+    } | extra
+
+
+def parent(token: str, of: str | None) -> dict[str, Any]:
+    """The parent of an exchanged token; None: a gap."""
+    of = f"{ISS}#{of}" if of else f"{ISS}#{token}/subject-token"
+    return {"type": "token.issued", "token": f"{ISS}#{token}", "derived_from": [{"token": of, "role": "subject"}]}
+
+
+def order(kind: str, id_: str, **extra: Any) -> dict[str, Any]:
+    return {
+        "type": "revocation.ordered",
+        "target": {"kind": kind, "id": f"{ISS}#{id_}"},
+        "cascade": False,
+        "mode": "revoke",
+    } | extra
+
+
+REGISTERED = {"type": "principal.registered", "principal": f"{ISS}#{ANN}", "kind": "human", "display_name": "ann"}
+DONE = {"type": "action.performed", "actor": f"sso/realms/{MASTER_ID}#{ROOT}", "outcome": "succeeded"}
+LOGGED_IN = [issued("T0"), issued("T0-r", token_type="refresh_token")]
+
+ISSUES = [
+    Row(
+        "a login gives an access token and a refresh token, in a session, to a client, for a user",
+        [login()],
+        [
+            issued(
+                "T0",
+                token_type="access_token",
+                client=f"{ISS}#portal",
+                session=f"{ISS}#S",
+                scopes=["openid", "email"],
+                derived_from=None,
+                expires_at=None,
+                occurred_at=at(0),
+            ),
+            issued("T0-r", token_type="refresh_token", session=f"{ISS}#S"),
+            REGISTERED,
+        ],
+        source=SHOP,
+    ),
+    Row(
+        "a line says the same, names its realm, and has no id",
+        [line(login())],
+        [issued("T0", session=f"{ISS}#S", scopes=["openid", "email"]), issued("T0-r"), REGISTERED],
+        source=SERVER,
+    ),
+    *(
+        Row(
+            f"a line with {about} says the same",
+            [line(login(), quote=quote)],
+            [issued("T0", scopes=["openid", "email"]), issued("T0-r"), REGISTERED],
+            source=SERVER,
+        )
+        for about, quote in [("single quotes", "'"), ("quotes where there is a space", "")]
+    ),
+    Row(
+        "without settings ids say which realm they are of",
+        [login(), line(login("l2", token="T1"))],
+        [
+            {"token": f"keycloak/realms/{REALM_ID}#T0"},
+            {"token": f"keycloak/realms/{REALM_ID}#T0-r"},
+            {"token": "keycloak/realms/shop#T1"},
+            {"token": "keycloak/realms/shop#T1-r"},
+            {"principal": f"keycloak/realms/{REALM_ID}#{ANN}"},
+            {"principal": f"keycloak/realms/shop#{ANN}"},
+        ],
+    ),
+    Row(
+        "a login with a browser gives a code, and the code gives the tokens",
+        [
+            event("LOGIN", "l", 0, username="ann", code_id="S"),
+            event("CODE_TO_TOKEN", "c", 1, token_id="T0", refresh_token_id="T0-r"),
+        ],
+        [
+            {
+                "type": "action.performed",
+                "operation": "LOGIN",
+                "actor": f"{ISS}#{ANN}",
+                "session": f"{ISS}#S",
+                "outcome": "succeeded",
+            },
+            *LOGGED_IN,
+            REGISTERED,
+        ],
+        source=SHOP,
+    ),
+    Row(
+        "the account of a service is no person, and has no session",
+        [
+            event(
+                "CLIENT_LOGIN",
+                "c",
+                0,
+                client="cron",
+                user="bbbb",
+                session=None,
+                token_id="T0",
+                username="service-account-cron",
+            )
+        ],
+        [
+            {"token": f"{ISS}#T0", "subject": f"{ISS}#bbbb", "actor": f"{ISS}#cron", "session": None},
+            {"type": "principal.registered", "principal": f"{ISS}#bbbb", "kind": "service"},
+        ],
+        source=SHOP,
+    ),
+    Row(
+        "a refreshed token comes from the refresh token that was used, and the event says how long it lives",
+        [refresh("r", 2, "T0", "T1", access_token_expiration_time="300")],
+        [
+            issued(
+                "T1", derived_from=[{"token": f"{ISS}#T0-r", "role": "refresh"}], expires_at=at(7), exchange="refresh"
+            ),
+            issued("T1-r", derived_from=[{"token": f"{ISS}#T0-r", "role": "refresh"}], expires_at=None),
+        ],
+        source=SHOP,
+    ),
+    Row(
+        "a refresh token that is kept is not issued anew",
+        [refresh("r", 2, "T0", "T1", updated_refresh_token_id="T0-r")],
+        [issued("T1")],
+        source=SHOP,
+    ),
+    Row(
+        "how long tokens live is a matter of the settings",
+        [login()],
+        [issued("T0", expires_at=at(5)), issued("T0-r", expires_at=at(30)), REGISTERED],
+        source=KEYCLOAK.source("sso", issuer=ISS, lifetimes={"access": 300, "refresh": 1800}),
+    ),
+    Row(
+        "an offline token outlives its session",
+        [event("CODE_TO_TOKEN", "c", 0, token_id="ofrtac:1", refresh_token_id="R", refresh_token_type="Offline")],
+        [issued("ofrtac:1", session=f"{ISS}#S/offline"), issued("R", session=f"{ISS}#S/offline")],
+        source=SHOP,
+    ),
+    Row(
+        "where Keycloak takes the actor token, the event names the actor",
+        [
+            exchange("x", 1, "portal", "boss", "X1", actor_type="client", actor="hand", actor_id="cccc"),
+            exchange("y", 1, "portal", "boss", "Y1", actor_type="user", actor="bob", actor_id="cccc"),
+        ],
+        [
+            issued("X1", "hand", exchange="delegation", client=f"{ISS}#boss"),
+            issued("Y1", "cccc", exchange="delegation", client=f"{ISS}#boss"),
+            REGISTERED,
+            parent("X1", None),
+            parent("Y1", None),
+        ],
+        source=SHOP,
+    ),
+    Row(
+        "who opened a session in another's name is behind its tokens",
+        [
+            event("IMPERSONATE", "i", 0, client=None, impersonator="admin", impersonator_realm="master"),
+            event("CODE_TO_TOKEN", "c", 1, token_id="T0"),
+        ],
+        [
+            {
+                "type": "action.performed",
+                "operation": "IMPERSONATE",
+                "actor": f"{BASE}/realms/master#username:admin",
+                "on_behalf_of": f"{ISS}#{ANN}",
+            },
+            issued("T0"),
+            {"type": "token.issued", "token": f"{ISS}#T0", "prior_actors": [f"{BASE}/realms/master#username:admin"]},
+        ],
+        source=SHOP,
+    ),
+]
+
+REFRESHES = refresh("z", 50, "Z", "Z1", session="other")  # that the log tells of refreshed tokens
+CHAIN = [login(), exchange("x1", 1, "portal", "boss", "X1", "hand"), exchange("x2", 2, "boss", "hand", "X2")]
+
+
+def parents_of(entries: Sequence[dict[str, Any]], source: Any = SHOP) -> dict[str, str | None]:
+    """By exchanged token the parent; None: a gap."""
+    found = {}
+    for made in read(KEYCLOAK, entries, source).events:
+        if "/parent/" in made["event_id"]:
+            of = made["derived_from"][0]["token"].removeprefix(f"{ISS}#")
+            found[made["token"].removeprefix(f"{ISS}#")] = None if of.endswith("/subject-token") else of
+    return found
+
+
+LIFETIMES = KEYCLOAK.source("sso", issuer=ISS, lifetimes={"access": 300})
+PARENTS = {
+    "the one token of the subject token's client in the session": ([*CHAIN, REFRESHES], {"X1": "T0", "X2": "X1"}),
+    "lines tell of every refresh, so that none is missing": (
+        [line(entry) for entry in CHAIN],
+        {"X1": "T0", "X2": "X1"},
+    ),
+    "the REST API tells of refreshes only if it is told to: a gap": (CHAIN, {"X1": None, "X2": None}),
+    "without the login of the session there may be others: a gap": ([*CHAIN[1:], REFRESHES], {"X1": None, "X2": None}),
+    "two that can be meant: a gap": ([*CHAIN, refresh("r", 0.5, "T0", "T1")], {"X1": None, "X2": "X1"}),
+    "one that was issued later is not meant": ([*CHAIN, refresh("r", 1.5, "T0", "T1")], {"X1": "T0", "X2": "X1"}),
+    "one for another audience is not meant: Keycloak refuses it": (
+        [*CHAIN, REFRESHES, exchange("x3", 1.5, "portal", "boss", "X3", "printer")],
+        {"X1": "T0", "X2": "X1", "X3": "T0"},
+    ),
+    "a client may exchange its own token, whatever its audience": (
+        [*CHAIN[:2], REFRESHES, exchange("x3", 3, "boss", "boss", "X3", "printer")],
+        {"X1": "T0", "X3": "X1"},
+    ),
+    "one of another session is not meant": (
+        [*CHAIN, REFRESHES, login("l2", 0.2, "T9", session="S9")],
+        {"X1": "T0", "X2": "X1"},
+    ),
+    "one that has expired is not meant": (
+        [*CHAIN[:1], refresh("r", 4, "T0", "T1"), exchange("x1", 6, "portal", "boss", "X1")],
+        {"X1": "T1"},
+        LIFETIMES,
+    ),
+    "without a client of the subject token: a gap": (
+        [*CHAIN[:1], REFRESHES, exchange("x1", 1, "", "boss", "X1")],
+        {"X1": None},
+    ),
+    "a refresh token that was asked for has the same parent": (
+        [*CHAIN[:1], REFRESHES, exchange("x1", 1, "portal", "boss", "X1", refresh_token_id="X1-r")],
+        {"X1": "T0", "X1-r": "T0"},
+    ),
+    "the same in both logs is one token": (
+        [*CHAIN, *(line(entry) for entry in CHAIN)],
+        {"X1": "T0", "X2": "X1"},
+        SHOP,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PARENTS.values(), ids=PARENTS)
+def test_the_parent_of_an_exchanged_token(case):
+    """
+    It is claimed only where no other can be meant. In any order.
+    """
+    entries, expected, *source = case
+
+    assert expected == parents_of(entries, *source)
+    assert expected == parents_of(entries[::-1], *source)
+
+
+BEFORE = {
+    "along the exchanges": ([*CHAIN, REFRESHES], {"X1": ["portal"], "X2": ["portal", "boss"]}),
+    "also where refreshes are not told of: a refreshed token came the same way": (
+        CHAIN,
+        {"X1": ["portal"], "X2": ["portal", "boss"]},
+    ),
+    "only the nearest without the login": (CHAIN[1:], {"X1": ["portal"], "X2": ["boss"]}),
+    "only the nearest where there were two ways": (
+        [*CHAIN, login("l2", 0.1, "T9", client="shop"), exchange("x9", 1.5, "shop", "boss", "X9", "hand")],
+        {"X1": ["portal"], "X9": ["shop"], "X2": ["boss"]},
+    ),
+    "once where there was one way, twice": (
+        [*CHAIN, exchange("x9", 1.5, "portal", "boss", "X9", "hand")],
+        {"X1": ["portal"], "X9": ["portal"], "X2": ["portal", "boss"]},
+    ),
+    "not again by a client that exchanges its own token": (
+        [*CHAIN[:2], exchange("x9", 1.5, "boss", "boss", "X9"), CHAIN[2]],
+        {"X1": ["portal"], "X9": ["portal"], "X2": ["portal", "boss"]},
+    ),
+    "there and back": (
+        [*CHAIN, exchange("x9", 3, "hand", "portal", "X9")],
+        {"X1": ["portal"], "X2": ["portal", "boss"], "X9": ["portal", "boss", "hand"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BEFORE.values(), ids=BEFORE)
+def test_through_whose_hands_an_exchanged_token_came(case):
+    """
+    Root to leaf, as far as it is certain; in any order.
+    """
+    entries, expected = case
+
+    for order_ in (entries, entries[::-1]):
+        found = [made for made in read(KEYCLOAK, order_, SHOP).events if "/parent/" in made["event_id"]]
+        bare = {made["token"]: made.get("prior_actors", []) for made in found}
+        assert {f"{ISS}#{token}": [f"{ISS}#{client}" for client in chain] for token, chain in expected.items()} == bare
+
+
+def test_live_parents_are_claimed_once_the_log_is_a_minute_further():
+    """
+    Until then an entry that changes them may still come; and no end of the input is waited for.
+    """
+    reading = Reading(KEYCLOAK, SHOP, Memory())
+
+    def batch(*entries: dict[str, Any]) -> list[str]:
+        for record in read_records(io.BytesIO(b"\n".join(json.dumps(entry).encode() for entry in entries))):
+            list(reading.outcomes(record))
+        settled = [event_ for outcome in reading.settled(end=False) for event_ in outcome.translation.events]
+        return [made["token"] for made in settled if made["type"] == "token.issued"]
+
+    assert [] == batch(*CHAIN[:2])
+    assert [f"{ISS}#X1"] == batch(CHAIN[2])
+    assert [f"{ISS}#X2"] == batch(event("LOGOUT", "o", 3.5))
+    assert [] == batch(event("LOGOUT", "o", 9))
+
+
+def test_a_session_in_which_very_much_happens_is_worked_out_quickly():
+    """
+    Two clients that exchange each other's tokens, 400 times: the ways double with each, and are not counted.
+    """
+    entries = [login(), exchange("x", 0.001, "portal", "a", "X"), exchange("y", 0.002, "portal", "b", "Y")]
+    entries += [exchange(f"x{n}", n / 100, "ab"[n % 2], "ba"[n % 2], f"X{n}") for n in range(1, 400)]
+
+    assert 401 == len(parents_of(entries))
+
+
+OFF, ON = {"enabled": False}, {"enabled": True}
+ENDINGS = [
+    Row(
+        "an access token is revoked alone",
+        [event("REVOKE_GRANT", "v", 1, client="boss", session=None, token_id="X1")],
+        [order("token", "X1", ordered_by=f"{ISS}#boss", reason="other", occurred_at=at(1), note="REVOKE_GRANT")],
+        source=SHOP,
+    ),
+    Row(
+        "with a refresh token the session ends",
+        [event("REVOKE_GRANT", "v", 1, refresh_token_id="T0-r", revoked_client="portal")],
+        [order("session", "S", ordered_by=f"{ISS}#portal")],
+        source=SHOP,
+    ),
+    Row(
+        "with an offline token the offline session ends, and the other one lives",
+        [event("REVOKE_GRANT", "v", 1, refresh_token_id="T0-r", refresh_token_type="Offline")],
+        [order("session", "S/offline")],
+        source=SHOP,
+    ),
+    Row(
+        "where a session is not named the refresh token is",
+        [event("REVOKE_GRANT", "v", 1, session=None, refresh_token_id="T0-r")],
+        [order("token", "T0-r")],
+        source=SHOP,
+    ),
+    Row(
+        "a consent that is taken back names no token",
+        [event("REVOKE_GRANT", "v", 1, session=None, revoked_client="portal")],
+        [{"type": "action.performed", "operation": "REVOKE_GRANT"}],
+        source=SHOP,
+    ),
+    Row(
+        "revoked with an access token: those that other clients got for it, in that session",
+        [
+            *(login(), exchange("x1", 1, "portal", "boss", "X1"), exchange("x3", 3, "portal", "boss", "X3")),
+            event("REVOKE_GRANT", "v", 2, session=None, token_id="T0", token_exchange_revoked_clients="boss"),
+            login("l9", 0, "T9", session="S9"),
+        ],
+        [
+            *(
+                *LOGGED_IN,
+                issued("X1", "boss"),
+                issued("X3", "boss"),
+                order("token", "T0"),
+                issued("T9"),
+                issued("T9-r"),
+            ),
+            *(REGISTERED, parent("X1", None), parent("X3", None), order("token", "X1", ordered_by=f"{ISS}#portal")),
+        ],
+        source=SHOP,
+    ),
+    Row(
+        "a logout ends the session",
+        [event("LOGOUT", "o", 1)],
+        [order("session", "S", ordered_by=f"{ISS}#{ANN}")],
+        source=SHOP,
+    ),
+    Row(
+        "a session that ran out, or was removed, ended",
+        [event("USER_SESSION_DELETED", "o", 1, client=None, reason="user_session_expired")],
+        [order("session", "S", note="USER_SESSION_DELETED user_session_expired")],
+        source=SHOP,
+    ),
+    Row(
+        "an admin ends a session, online or not",
+        [
+            admin("DELETE", "USER_SESSION", "sessions/S", "d", 1, {"offline": False}),
+            admin("DELETE", "USER_SESSION", "sessions/S", "e", 2, {"offline": True}),
+        ],
+        [
+            DONE | {"operation": "DELETE USER_SESSION", "resource": {"type": "USER_SESSION", "id": "sessions/S"}},
+            order("session", "S", ordered_by=DONE["actor"]),
+            DONE,
+            order("session", "S/offline"),
+        ],
+        source=SHOP,
+    ),
+    Row(
+        "a user is disabled, and enabled again",
+        [admin("UPDATE", "USER", f"users/{ANN}", "d", 1, OFF), admin("UPDATE", "USER", f"users/{ANN}", "e", 2, ON)],
+        [
+            DONE | {"operation": "UPDATE USER"},
+            order("principal", ANN, mode="suspend", revocation="sso#d"),
+            DONE,
+            {"type": "revocation.lifted", "revocation": "sso#d", "lifted_by": DONE["actor"], "occurred_at": at(2)},
+        ],
+        source=SHOP,
+    ),
+    Row(
+        "what was enabled before it was disabled lifts nothing",
+        [admin("UPDATE", "USER", f"users/{ANN}", "e", 1, ON), admin("UPDATE", "USER", f"users/{ANN}", "d", 2, OFF)],
+        [DONE, DONE, order("principal", ANN, mode="suspend")],
+        source=SHOP,
+    ),
+    Row(
+        "a client is disabled under the name that its representation gives",
+        [admin("UPDATE", "CLIENT", "clients/uuid", "d", 1, OFF | {"clientId": "boss"})],
+        [DONE, order("client", "boss", mode="suspend")],
+        source=SHOP,
+    ),
+    Row(
+        "or another entry about it, whichever comes first",
+        [
+            admin("UPDATE", "CLIENT", "clients/uuid", "d", 1, OFF),
+            admin("DELETE", "CLIENT", "clients/uuid", "x", 3),
+            admin("CREATE", "CLIENT", "clients/uuid", "c", 0, ON | {"clientId": "boss"}),
+        ],
+        [DONE, DONE, DONE, order("client", "boss", mode="suspend"), order("client", "boss", issued_before=at(3))],
+        source=SHOP,
+    ),
+    Row(
+        "a client whose name nobody says cannot be told: the action is there, the order is not",
+        [admin("UPDATE", "CLIENT", "clients/uuid", "d", 1, OFF)],
+        [DONE],
+        source=SHOP,
+    ),
+    Row(
+        "tokens from before a client's not-before are refused",
+        [admin("UPDATE", "CLIENT", "clients/uuid", "n", 9, {"clientId": "boss", "notBefore": TEN // 1000 + 60})],
+        [DONE, order("client", "boss", issued_before=at(1))],
+        source=SHOP,
+    ),
+    Row(
+        "a user is deleted; all sessions of a user are ended",
+        [admin("DELETE", "USER", f"users/{ANN}", "d", 2), admin("ACTION", "USER", f"users/{ANN}/logout", "o", 1)],
+        [DONE, order("principal", ANN, issued_before=None), DONE, order("principal", ANN, issued_before=at(1))],
+        source=SHOP,
+    ),
+    Row(
+        "a lockout for good disables the user; one for a while ends nothing",
+        [
+            event("USER_DISABLED_BY_PERMANENT_LOCKOUT", "p", 1, session=None),
+            event("USER_DISABLED_BY_TEMPORARY_LOCKOUT", "t", 1, session=None),
+        ],
+        [order("principal", ANN, mode="suspend"), {"type": "action.performed"}],
+        source=SHOP,
+    ),
+    Row(
+        "an account that its user deletes is gone",
+        [event("DELETE_ACCOUNT", "d", 1)],
+        [order("principal", ANN)],
+        source=SHOP,
+    ),
+    Row(
+        "a logout of the realm ends each session that is known, and what has none",
+        [
+            login(),
+            event("CLIENT_LOGIN", "c", 0, client="cron", user="bbbb", session=None, token_id="T1"),
+            admin("ACTION", "REALM", "logout-all", "o", 1, {}),
+            login("l2", 2, "T2", session="S2"),
+        ],
+        [
+            *(*LOGGED_IN, {"token": f"{ISS}#T1"}, DONE),
+            order("session", "S", issued_before=at(1)),
+            order("client", "cron", issued_before=at(1)),
+            *(issued("T2"), issued("T2-r"), REGISTERED),
+        ],
+        source=SHOP,
+    ),
+    Row(
+        "a line of an admin event names the admin's realm; the settings say which one it is about",
+        [line(admin("UPDATE", "USER", f"users/{ANN}", "d", 1, OFF))],
+        [
+            {"type": "action.performed", "actor": f"{BASE}/realms/master#{ROOT}"},
+            order("principal", ANN, mode="suspend", ordered_by=f"{BASE}/realms/master#{ROOT}"),
+        ],
+        source=SHOP,
+    ),
+    Row(
+        "if they name a server alone, an admin of master may have meant any realm: no order",
+        [line(admin("UPDATE", "USER", f"users/{ANN}", "d", 1, OFF))],
+        [{"type": "action.performed", "operation": "UPDATE USER"}],
+        source=SERVER,
+    ),
+    Row(
+        "and an admin of the realm meant that",
+        [line(admin("UPDATE", "USER", f"users/{ANN}", "d", 1, OFF), realm="other")],
+        [
+            {"type": "action.performed", "actor": f"{BASE}/realms/other#{ROOT}"},
+            {"type": "revocation.ordered", "target": {"kind": "principal", "id": f"{BASE}/realms/other#{ANN}"}},
+        ],
+        source=SERVER,
+    ),
+    Row(
+        "what was refused, or changes something else, ends nothing",
+        [
+            admin("UPDATE", "USER", f"users/{ANN}", "d", 1, OFF, error="access_denied"),
+            admin("UPDATE", "USER", f"users/{ANN}", "u", 1, {"firstName": "Ann"}),
+            admin("CREATE", "USER", f"users/{ANN}", "c", 1, OFF | {"username": "ann"}),
+            admin("DELETE", "USER", f"users/{ANN}/consents/portal", "k", 1),
+            admin("ACTION", "CLIENT", "clients/uuid/client-secret", "s", 1, {"type": "secret"}),
+            admin("UPDATE", "USER", f"users/{ANN}", "b", 1) | {"representation": "{broken"},
+        ],
+        [DONE | {"outcome": "denied"}, DONE, DONE, DONE, DONE, DONE, REGISTERED],
+        source=SHOP,
+    ),
+]
+
+REFUSED = {"type": "action.performed", "outcome": "denied"}
+ACTIONS = [
+    Row(
+        "a token that is asked about was shown to whoever asks, and is not theirs",
+        [
+            event("INTROSPECT_TOKEN", "i", 1, client="api", token_id="T0", token_issued_for="portal"),
+            event(
+                "INTROSPECT_TOKEN_ERROR", "j", 2, client="api", user=None, error="user_session_not_found", token_id="T0"
+            ),
+        ],
+        [
+            {
+                "operation": "INTROSPECT_TOKEN",
+                "outcome": "succeeded",
+                "token": f"{ISS}#T0",
+                "tool": f"{ISS}#api",
+                "actor": None,
+            },
+            REFUSED | {"operation": "INTROSPECT_TOKEN", "token": f"{ISS}#T0", "tool": f"{ISS}#api", "actor": None},
+        ],
+        source=SHOP,
+    ),
+    Row(
+        "a client acts for its user",
+        [
+            event("USER_INFO_REQUEST", "u", 1, token_id="T0"),
+            event("TOKEN_EXCHANGE_ERROR", "x", 1, client="boss", error="not_allowed", reason="no"),
+            event("REFRESH_TOKEN_ERROR", "r", 1, error="invalid_request"),
+        ],
+        [
+            {
+                "operation": "USER_INFO_REQUEST",
+                "outcome": "succeeded",
+                "actor": f"{ISS}#portal",
+                "on_behalf_of": f"{ISS}#{ANN}",
+            },
+            REFUSED | {"operation": "TOKEN_EXCHANGE", "actor": f"{ISS}#boss", "on_behalf_of": f"{ISS}#{ANN}"},
+            {"operation": "REFRESH_TOKEN", "outcome": "failed"},
+        ],
+        source=SHOP,
+    ),
+    Row(
+        "who failed to log in is not known to be who they said",
+        [event("LOGIN_ERROR", "e", 1, session=None, error="invalid_user_credentials", username="ann")],
+        [REFUSED | {"operation": "LOGIN", "actor": None, "resource": {"type": "user", "id": f"{ISS}#{ANN}"}}],
+        source=SHOP,
+    ),
+    Row(
+        "anything else is what its user did",
+        [event("UPDATE_PASSWORD", "p", 1)],
+        [{"operation": "UPDATE_PASSWORD", "actor": f"{ISS}#{ANN}", "outcome": "succeeded"}],
+        source=SHOP,
+    ),
+    Row(
+        "what cannot be read is put aside",
+        [
+            login() | {"time": "noon"},
+            event("LOGIN", "l", 0, client=None, token_id="T0"),
+            line(login()) | {"message": "Could not send mail"},
+            line(login()) | {"message": 'realmName="shop"'},
+        ],
+        faults=["bad-time", "missing-field", "message", "missing-field"],
+        source=SHOP,
+    ),
+]
+
+
+@pytest.mark.parametrize("row", [*ISSUES, *ENDINGS, *ACTIONS], ids=str)
+def test_each_rule(row: Row):
+    """
+    Entries, the events that they give, and the rules of the kit: any order, twice, over a restart.
+    """
+    check(KEYCLOAK, row)
+
+
+BOTH = [
+    *(
+        *CHAIN,
+        REFRESHES,
+        event("IMPERSONATE", "i", 0, client=None, session="I", impersonator="root", impersonator_realm="m"),
+    ),
+    event("CODE_TO_TOKEN", "c", 1, session="I", token_id="T5"),
+    admin("UPDATE", "USER", f"users/{ANN}", "d", 3, OFF),
+    admin("UPDATE", "USER", f"users/{ANN}", "e", 4, ON),
+    event("REVOKE_GRANT", "v", 5, session=None, token_id="T0", token_exchange_revoked_clients="boss"),
+    admin("ACTION", "REALM", "logout-all", "o", 6, {}),
+]
+
+
+def test_what_both_logs_tell_of_is_the_same_in_any_order():
+    """
+    The REST API and the lines say the same with other ids and times, a moment apart.
+    """
+    assert_rules(KEYCLOAK, [*BOTH, *map(line, BOTH)], SHOP)
+
+
+def test_a_value_in_a_message_cannot_pass_for_another_field():
+    """
+    What a user typed, with quotes and names of fields in it, stays a value.
+    """
+    name = 'x", token_id="forged", userId="root'
+
+    (event_,) = read(
+        KEYCLOAK, [line(event("LOGIN_ERROR", "e", 1, error="user_not_found", user=None, username=name))], SHOP
+    ).events
+
+    assert "forged" not in json.dumps(event_)
+    assert "root" not in json.dumps(event_)
+
+
+def _chain(known: dict[str, Any], name: str) -> list[str]:
+    """Whose hands a real token went through, as whoever drove the server wrote it down."""
+    token, iss = known["tokens"][name], known["issuer"]
+    before = _chain(known, token["derived_from"]) if token["derived_from"] else [f"{iss}#{token['claims']['sub']}"]
+    client = f"{iss}#{token['client']}"
+    return before if before[-1] == client else [*before, client]
+
+
+FILES = ("log-lines.jsonl", "admin-events.jsonl", "events.jsonl")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [FILES[:1], FILES, FILES[::-1]],
+    ids=["lines alone", "all together", "in the other order"],
+)
+def test_of_the_real_server_chains_and_states_are_those_that_it_had(tmp_path, files):
+    """
+    Every access token's chain; never a wrong parent; alive and dead as introspection said at each moment.
+    """
+    folder = data("keycloak")
+    known = truth(folder)
+    desk = Desk(tmp_path, f'[[source]]\nname = "sso"\nformat = "keycloak"\nissuer = "{known["issuer"]}"\n')
+    desk.ingest("--source", "sso", *(folder / file for file in files))
+    tokens = {name: token for name, token in known["tokens"].items() if token["kind"] == "access"}
+
+    chains = dict(zip(tokens, desk.ask("chain", [f"token:{token['id']}" for token in tokens.values()]), strict=True))
+
+    assert {name: _chain(known, name) for name in tokens} == {name: principals(told) for name, told in chains.items()}
+    right = 0
+    for name, token in tokens.items():
+        parent_ = known["tokens"][token["derived_from"]]["id"] if token["derived_from"] else None
+        told_parent = next(iter(chains[name]["tokens"][-2:-1]), None)
+        if told_parent is None and parent_ is not None:
+            assert f"{token['id']}/subject-token" in {gap["id"] for gap in chains[name]["gaps"]}
+        else:
+            assert parent_ == told_parent
+            right += parent_ is not None and token["role"] == "subject"
+    exchanged = [token for token in tokens.values() if token["role"] == "subject"]
+    assert len(exchanged) - 2 == right  # of two the subject token may be either of two
+    for act in known["acts"]:
+        short = {"w": f"w.{known['chain'][0]}", "z": f"z.{known['chain'][0]}"}
+        alive = {
+            short.get(name, name): is_alive for name, is_alive in (act.get("alive") or {}).items() if name != "xchg"
+        }
+        told_states = desk.ask("status", [f"token:{tokens[name]['id']}" for name in alive], "--at", act["at"])
+        assert alive == dict(zip(alive, [told["state"] == "active" for told in told_states], strict=True)), act["what"]

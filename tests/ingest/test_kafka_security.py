@@ -1,0 +1,563 @@
+"""Getting into a real broker: every way in, the real cause where there is none, and what a credential may not do."""
+
+import base64
+import gc
+import http.server
+import json
+import logging
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from kafka import errors
+
+from compose.native.certificates import make_authority, make_certificate
+from compose.native.kafka import Kafka
+from compose.native.secured import SecuredKafka
+from ingest.kafka.errors import cause_of, kafka_faults, translate
+from ingest.kafka.log import KafkaLog
+from ingest.kafka.settings import KafkaSettings
+from ingest.log.port import Entry
+from lineage.core.model.errors import DelegraphError, IntegrityError, RefusedError, UnavailableError
+from lineage.core.model.records import DECISIONS, ORDERS
+from tests.support import servers
+from tests.support.kafka_worlds import soon
+
+EVERY_WAY_IN = [
+    ("SASL", "SCRAM-SHA-512"),
+    ("SASL", "PLAIN"),
+    ("SASL_TLS", "SCRAM-SHA-512"),
+    ("SASL_TLS", "PLAIN"),
+    ("TLS", ""),
+]
+ALL_IS_WELL = "answers, and lets us in"
+NOBODY = KafkaSettings()
+
+
+# The library forgets a socket that did not get through the handshake.
+FORGOTTEN = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture
+def forgotten(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """What is forgotten is collected before the next test; a log record that is kept would keep it."""
+    caplog.set_level(logging.CRITICAL, logger="kafka")
+    yield
+    gc.collect()
+
+
+@contextmanager
+def opened(url: str, said: Mapping[str, str]) -> Iterator[KafkaLog]:
+    log = KafkaLog(url, KafkaSettings.from_mapping(said))
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+@pytest.fixture(scope="module")
+def prefix(secured_kafka: SecuredKafka) -> str:
+    """Topics on the secured broker, with the rights that the native stack gives."""
+    prefix = f"test-{uuid4().hex}"
+    secured_kafka.grant(prefix)
+    with opened(f"kafka://{secured_kafka.servers}/{prefix}", secured_kafka.settings("admin")) as log:
+        log.create(partitions=1, replication=1)
+    return prefix
+
+
+@pytest.fixture
+def log_of(secured_kafka: SecuredKafka, prefix: str) -> Callable[..., KafkaLog]:
+    """The log as a user has it, by one of the listeners."""
+    made: list[KafkaLog] = []
+
+    def of(user: str, listener: str = "SASL", mechanism: str = "SCRAM-SHA-512") -> KafkaLog:
+        url = f"kafka://{secured_kafka.servers_of(listener)}/{prefix}"
+        made.append(KafkaLog(url, KafkaSettings.from_mapping(secured_kafka.settings(user, listener, mechanism))))
+        return made[-1]
+
+    yield of
+    for log in made:
+        log.close()
+
+
+# Every way in
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(("listener", "mechanism"), EVERY_WAY_IN)
+def test_every_way_in_leads_in(log_of: Callable[..., KafkaLog], listener: str, mechanism: str):
+    """
+    SCRAM and PLAIN, with and without TLS, and a client's certificate: what one appends another reads.
+    """
+    value = uuid4().bytes
+    [position] = log_of("producer", listener, mechanism).append([Entry(DECISIONS, value)])
+
+    read = log_of("consumer", listener, mechanism).read(DECISIONS, position.partition, position.offset, limit=1)
+
+    assert [value] == [record.value for record in read.records]
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(("listener", "mechanism"), EVERY_WAY_IN)
+def test_where_all_is_well_no_cause_is_made_up(secured_kafka: SecuredKafka, listener: str, mechanism: str):
+    """
+    The probe goes the whole way in, by every way, and says that it got there.
+    """
+    server = secured_kafka.servers_of(listener)
+    settings = KafkaSettings.from_mapping(secured_kafka.settings("producer", listener, mechanism))
+
+    assert f"{server}: {ALL_IS_WELL}" == cause_of([server], settings)
+
+
+# The real cause
+
+SASL, SASL_TLS, TLS = "SASL", "SASL_TLS", "TLS"
+STRANGER = {"username": "nobody"}
+NO_CERTIFICATE = {"cert_file": None, "key_file": None}
+# What it is about: the listener, what is said otherwise than it should be, and what the fault must say.
+CAUSES: dict[str, tuple[str, dict[str, str | None], str]] = {
+    "wrong password": (SASL, {"password": "wrong", "password_file": None}, "wrong user or password for 'producer'"),
+    "wrong password, TLS": (SASL_TLS, {"password": "wrong", "password_file": None}, "wrong user or password"),
+    "wrong password, PLAIN": (
+        SASL,
+        {"password": "wrong", "password_file": None, "sasl_mechanism": "PLAIN"},
+        "wrong user or password for 'producer' by PLAIN",
+    ),
+    "unknown user": (SASL, STRANGER, "wrong user or password for 'nobody'"),
+    "a mechanism that is not enabled": (SASL, {"sasl_mechanism": "SCRAM-SHA-256"}, "it takes SCRAM-SHA-512, PLAIN"),
+    "another authority": (SASL_TLS, {"ca_file": "OTHER_CA"}, "is not signed by"),
+    "the system's authorities": (SASL_TLS, {"ca_file": None}, "set ca_file to the CA of the brokers"),
+    "no TLS where there is": (
+        SASL_TLS,
+        {"security_protocol": "SASL_PLAINTEXT", "ca_file": None},
+        "speaks TLS; use security_protocol SASL_SSL",
+    ),
+    "TLS where there is none": (
+        SASL,
+        {"security_protocol": "SASL_SSL"},
+        "without TLS; use another port, or security_protocol SASL_PLAINTEXT",
+    ),
+    "no login where one is asked for": (
+        SASL,
+        {"security_protocol": "PLAINTEXT", "sasl_mechanism": None, "username": None, "password_file": None},
+        "does it want a login",
+    ),
+    "no client certificate": (TLS, NO_CERTIFICATE, "asks for a client certificate"),
+    "a stranger's certificate": (
+        TLS,
+        {"cert_file": "OTHER_CERT", "key_file": "OTHER_KEY"},
+        "does not accept the certificate",
+    ),
+    "a login where none is asked for": (
+        TLS,
+        {"security_protocol": "SASL_SSL", "username": "producer", "password": "x"},
+        "asks for no login",
+    ),
+    "the controller": (
+        "CONTROLLER",
+        {"sasl_mechanism": "PLAIN"},
+        "is a controller and no broker",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority that the broker knows nothing of, and a certificate of it."""
+    folder = tmp_path_factory.mktemp("others")
+    make_authority(folder, now=datetime.now(UTC))
+    make_certificate(folder, "other", now=datetime.now(UTC))
+    return folder
+
+
+def said_otherwise(
+    secured: SecuredKafka, others: Path, listener: str, otherwise: Mapping[str, str | None]
+) -> KafkaSettings:
+    files = {"OTHER_CA": "ca.pem", "OTHER_CERT": "other.pem", "OTHER_KEY": "other.key"}
+    settings = secured.settings("producer", SASL if listener == "CONTROLLER" else listener) | otherwise
+    return KafkaSettings.from_mapping(
+        {name: str(others / files[value]) if value in files else value for name, value in settings.items() if value}
+    )
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("case", CAUSES)
+def test_the_real_cause_is_told(secured_kafka: SecuredKafka, others: Path, case: str):
+    """
+    Where the library only knows that it could not get in, the cause and its remedy are told, within seconds.
+    """
+    listener, otherwise, said = CAUSES[case]
+    settings = said_otherwise(secured_kafka, others, listener, otherwise)
+
+    cause = soon(lambda: cause_of([secured_kafka.servers_of(listener)], settings), 4)
+
+    assert said in cause
+
+
+@pytest.mark.kafka
+@FORGOTTEN
+@pytest.mark.usefixtures("forgotten")
+@pytest.mark.parametrize("case", ["wrong password", "another authority", "no client certificate"])
+def test_opening_a_log_tells_the_real_cause(secured_kafka: SecuredKafka, others: Path, case: str):
+    """
+    Whoever opens a log hears the cause, and not that it was unable to bootstrap.
+    """
+    listener, otherwise, said = CAUSES[case]
+
+    with pytest.raises(UnavailableError, match=said):
+        KafkaLog(
+            f"kafka://{secured_kafka.servers_of(listener)}", said_otherwise(secured_kafka, others, listener, otherwise)
+        )
+
+
+@pytest.mark.kafka
+def test_each_server_has_its_own_cause(kafka: str):
+    """
+    Of several servers each is told, also the one that answers.
+    """
+    cause = cause_of([kafka, "127.0.0.1:1", "nowhere.invalid:9092"], NOBODY)
+
+    for said in (f"{kafka}: {ALL_IS_WELL}", "127.0.0.1:1: nothing listens", "nowhere.invalid:9092: the name"):
+        assert said in cause
+
+
+# What is no Kafka at all
+
+
+@contextmanager
+def listening(answer: Callable[[socket.socket], None], host: str = "127.0.0.1") -> Iterator[str]:
+    """A server that does one thing with every connection."""
+    with socket.create_server((host, 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    try:
+                        answer(connection)
+                    except OSError:
+                        continue
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"{host}:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def silent(connection: socket.socket) -> None:
+    while connection.recv(1024):
+        pass
+
+
+def rude(connection: socket.socket) -> None:
+    connection.recv(1)
+
+
+def babbling(connection: socket.socket) -> None:
+    connection.recv(1024)
+    connection.sendall(b"220 mail.example ESMTP ready\r\n")
+
+
+def nonsense(connection: socket.socket) -> None:
+    connection.recv(1024)
+    connection.sendall(struct.pack(">ii", 6, 1) + b"\0\0")
+
+
+@pytest.mark.parametrize("settings", [{}, {"security_protocol": "SSL"}], ids=["plain", "TLS"])
+@pytest.mark.parametrize("answer", [silent, rude, babbling, nonsense])
+def test_what_is_no_kafka_is_told_within_the_time(answer: Callable[[socket.socket], None], settings: dict[str, str]):
+    """
+    Whatever listens there, and however it behaves: a cause, no crash, and in the time that was given.
+    """
+    with listening(answer) as server:
+        cause = soon(lambda: cause_of([server], KafkaSettings.from_mapping(settings), within_seconds=0.5), 1.5)
+
+    assert ALL_IS_WELL not in cause
+    assert cause.startswith(f"{server}: ")
+
+
+def test_a_web_server_is_no_kafka():
+    """
+    The port of a web server, spoken to as if it were a broker.
+    """
+
+    class Quiet(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        cause = cause_of([f"127.0.0.1:{server.server_port}"], NOBODY, within_seconds=0.5)
+        server.shutdown()
+        thread.join()
+
+    assert "does not answer as a Kafka does" in cause
+
+
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [("127.0.0.1:1", "connection refused"), ("nowhere.invalid:9092", "cannot be resolved"), ("[::1]:1", ":1: ")],
+)
+def test_an_address_that_leads_nowhere_is_told(server: str, said: str):
+    """
+    A port that nothing listens at, and a name that no name server knows.
+    """
+    assert said in cause_of([server], NOBODY)
+
+
+@pytest.mark.parametrize(
+    ("host", "made", "said"),
+    [
+        ("127.0.0.1", timedelta(days=-800), "has expired"),
+        ("127.0.0.1", timedelta(days=30), "not valid yet"),
+        ("127.0.0.2", timedelta(), "for another name than '127.0.0.2'"),
+    ],
+)
+def test_a_certificate_that_does_not_fit_is_told(tmp_path: Path, host: str, made: timedelta, said: str):
+    """
+    One that has expired, one that is not valid yet, and one for another name, each as what it is.
+    """
+    make_authority(tmp_path, now=datetime.now(UTC))
+    make_certificate(tmp_path, "broker", now=datetime.now(UTC) + made)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "broker.pem", tmp_path / "broker.key")
+
+    def answer(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            silent(wrapped)
+
+    settings = KafkaSettings.from_mapping({"security_protocol": "SSL", "ca_file": str(tmp_path / "ca.pem")})
+    with listening(answer, host) as server:
+        cause = cause_of([server], settings)
+
+    assert said in cause
+
+
+# Tokens, and addresses that lead nowhere
+
+
+@pytest.fixture(scope="module")
+def odd_kafka(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A broker that takes tokens at one port, and at another sends clients to an address where nobody is."""
+    folder = tmp_path_factory.mktemp("odd")
+    protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", "TOKEN": "SASL_PLAINTEXT", "AWAY": "PLAINTEXT"}
+    ports = Kafka(folder / "kafka", protocols=protocols)
+    advertised = [f"{name}://{ports.servers_of(name)}" for name in ("PLAINTEXT", "TOKEN")]
+    handler = (
+        "org.apache.kafka.common.security.oauthbearer.internals.unsecured.OAuthBearerUnsecuredValidatorCallbackHandler"
+    )
+    login = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required"
+    broker = Kafka(
+        folder / "kafka",
+        protocols=protocols,
+        properties={
+            "advertised.listeners": ",".join([*advertised, "AWAY://127.0.0.1:1"]),
+            "listener.name.token.sasl.enabled.mechanisms": "OAUTHBEARER",
+            "listener.name.token.oauthbearer.sasl.server.callback.handler.class": handler,
+            "listener.name.token.oauthbearer.sasl.jaas.config": f'{login} unsecuredLoginStringClaim_sub="broker";',
+        },
+    )
+    servers.note(run_folder, folder)
+    servers.had(broker.start)
+    yield broker
+    broker.stop()
+
+
+def token(*, lives_seconds: float) -> str:
+    """An unsigned JWT, as a broker takes it that is told to believe everyone."""
+    claims = {"sub": "app", "iat": time.time() - 600, "exp": time.time() + lives_seconds}
+    parts = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in ({"alg": "none"}, claims))
+    return b".".join(parts).decode() + "."
+
+
+def token_settings(folder: Path, text: str) -> KafkaSettings:
+    file = folder / "token"
+    file.write_text(text, encoding="utf-8")
+    return KafkaSettings.from_mapping(
+        {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "OAUTHBEARER", "token_file": str(file)}
+    )
+
+
+@pytest.mark.kafka
+def test_a_token_leads_in(odd_kafka: Kafka, tmp_path: Path):
+    """
+    OAUTHBEARER with a token from a file: topics are made, a record is appended and read.
+    """
+    settings = token_settings(tmp_path, token(lives_seconds=600))
+    log = KafkaLog(f"kafka://{odd_kafka.servers_of('TOKEN')}/token", settings)
+    try:
+        log.create(partitions=1, replication=1)
+        log.append([Entry(DECISIONS, b"x")])
+
+        assert [b"x"] == [record.value for record in log.read(DECISIONS, 0, 0, limit=1).records]
+    finally:
+        log.close()
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("text", [token(lives_seconds=-300), "no token"])
+def test_a_token_that_is_not_accepted_is_told(odd_kafka: Kafka, tmp_path: Path, text: str):
+    """
+    A token that is over, and a text that is none: the broker does not accept it.
+    """
+    cause = cause_of([odd_kafka.servers_of("TOKEN")], token_settings(tmp_path, text))
+
+    assert "does not accept the token" in cause
+
+
+@pytest.mark.kafka
+def test_a_token_that_is_not_to_be_had_is_told(odd_kafka: Kafka, tmp_path: Path):
+    """
+    The file of the token is gone: that is the cause, and not the broker.
+    """
+    settings = token_settings(tmp_path, "x")
+    (tmp_path / "token").unlink()
+
+    assert "token" in cause_of([odd_kafka.servers_of("TOKEN")], settings)
+    assert "cannot be read" in cause_of([odd_kafka.servers_of("TOKEN")], settings)
+
+
+@pytest.mark.kafka
+def test_an_advertised_address_that_leads_nowhere_is_told(odd_kafka: Kafka):
+    """
+    A broker that can be reached, and sends clients to where nobody is: its advertised.listeners are the cause.
+    """
+    cause = cause_of([odd_kafka.servers_of("AWAY")], NOBODY)
+
+    assert "sends clients to 127.0.0.1:1 (advertised.listeners)" in cause
+    assert "connection refused" in cause
+
+
+# Who may do what
+
+
+@pytest.mark.kafka
+def test_who_delivers_may_acknowledge_and_not_order(log_of: Callable[..., KafkaLog], prefix: str):
+    """
+    What called receivers answer goes by decisions; an order of the one who delivers is refused.
+    """
+    deliverer = log_of("deliverer")
+    assert deliverer.identity
+    deliverer.append([Entry(DECISIONS, b"acknowledgement")])
+    with pytest.raises(RefusedError, match=rf"may not write the topic {prefix}\.orders"):
+        deliverer.append([Entry(ORDERS, b"order")])
+
+
+@pytest.mark.kafka
+def test_a_producer_cannot_write_orders(log_of: Callable[..., KafkaLog], prefix: str):
+    """
+    The broker's own access lists say who may order: the fault names user, topic and remedy, and nothing is written.
+    """
+    producer, responder = log_of("producer"), log_of("responder")
+    before = responder.ends()
+
+    with pytest.raises(RefusedError) as fault:
+        producer.append([Entry(ORDERS, b"order")])
+
+    assert f"{prefix}.orders" in str(fault.value)
+    assert "'producer'" in str(fault.value)
+    assert before == responder.ends()
+    producer.append([Entry(DECISIONS, b"x")])
+    responder.append([Entry(ORDERS, b"order")])
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("topic", [DECISIONS, ORDERS])
+def test_who_only_reads_cannot_write(log_of: Callable[..., KafkaLog], topic: str):
+    """
+    The credential of a consumer writes nothing.
+    """
+    consumer = log_of("consumer")
+    before = consumer.ends()
+
+    with pytest.raises(RefusedError, match="'consumer' may not"):
+        consumer.append([Entry(topic, b"x")])
+
+    assert before == consumer.ends()
+
+
+@pytest.mark.kafka
+def test_who_only_writes_cannot_read(log_of: Callable[..., KafkaLog], prefix: str):
+    """
+    The credential of a producer reads nothing back.
+    """
+    with pytest.raises(RefusedError, match=f"{prefix}.decisions"):
+        log_of("producer").read(DECISIONS, 0, 0, limit=1)
+
+
+# What the library raises
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (errors.TopicAuthorizationFailedError({"a.orders"}), RefusedError, "--operation Write --topic a.orders"),
+        (errors.TopicAuthorizationFailedError("a.orders"), RefusedError, "may not write the topic a.orders"),
+        (errors.TopicAuthorizationFailedError("a long answer"), RefusedError, "the topic t"),
+        (errors.GroupAuthorizationFailedError("g"), RefusedError, "the consumer group g"),
+        (errors.ClusterAuthorizationFailedError(), RefusedError, "the cluster"),
+        (errors.KafkaError("Unexpected: [Error 31] ClusterAuthorizationFailedError"), RefusedError, "the cluster"),
+        (errors.OffsetOutOfRangeError({}), IntegrityError, "no longer holds"),
+        (errors.LogTruncationError({}), IntegrityError, "no longer holds"),
+        (errors.CorruptRecordError(), IntegrityError, "no longer holds"),
+        (errors.UnknownTopicOrPartitionError(), UnavailableError, "delegraph init"),
+        (errors.KafkaTimeoutError("Unable to bootstrap"), UnavailableError, "connection refused"),
+        (errors.KafkaConnectionError("closed"), UnavailableError, "connection refused"),
+        (errors.SaslAuthenticationFailedError("no"), UnavailableError, "connection refused"),
+        (errors.NotEnoughReplicasError(), UnavailableError, "NotEnoughReplicas"),
+        (errors.CommitFailedError(), UnavailableError, "rebalanced"),
+        (errors.UnknownError(), UnavailableError, "cannot be used"),
+        (errors.InvalidReplicationFactorError("3 > 1"), RefusedError, "3 > 1"),
+        (errors.MessageSizeTooLargeError("big"), RefusedError, "big"),
+        (errors.KafkaConfigurationError("x"), RefusedError, "x"),
+    ],
+)
+def test_what_the_library_raises_is_one_of_our_faults(error: errors.KafkaError, kind: type, said: str):
+    """
+    Away is unavailable and worth retrying; not allowed and not possible is refused; lost is an integrity error.
+    """
+    with pytest.raises(DelegraphError) as fault, kafka_faults(["127.0.0.1:1"], NOBODY, doing="write", topics=["t"]):
+        raise error
+
+    assert kind is type(fault.value)
+    assert said in str(fault.value)
+    assert error is fault.value.__cause__
+    assert "\n" not in str(fault.value)
+
+
+def test_every_error_of_the_library_becomes_one_of_ours():
+    """
+    There is none that ends a consumer with a traceback, and whatever the library would retry we do.
+    """
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.KafkaError)]
+    settings = KafkaSettings()
+
+    for kind in kinds:
+        error = kind({}) if kind is errors.LogTruncationError else kind()
+        fault = translate(error, [], settings)
+
+        assert isinstance(fault, DelegraphError)
+        if error.retriable:
+            assert fault.retriable, kind
+    assert len(kinds) > 50
+
+
+def test_our_own_faults_pass_unchanged():
+    """
+    Only what the library raises is turned into something else.
+    """
+    with pytest.raises(RefusedError, match="ours"), kafka_faults([], NOBODY):
+        raise RefusedError("ours")

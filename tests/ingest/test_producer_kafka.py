@@ -1,0 +1,485 @@
+"""The producer on a real Kafka: a broker that is away, goes away, refuses, and takes; nothing is lost."""
+
+import gc
+import json
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ConfigResource,
+    ConfigResourceType,
+    ResourcePattern,
+    ResourceType,
+)
+
+from compose.native.kafka import Kafka
+from compose.native.processes import free_port
+from compose.native.secured import SecuredKafka
+from ingest.codec import api as codec
+from ingest.kafka.log import KafkaLog
+from ingest.kafka.settings import KafkaSettings
+from ingest.log.port import key_of
+from ingest.producer.api import Producer, now
+from ingest.producer.file_publisher import publish
+from lineage.core.model.errors import BadRecordError, UnavailableError
+from lineage.core.model.events import Event
+from lineage.core.model.times import format_instant
+from tests.support.kafka_worlds import made_log
+from tests.support.producers import ACTION, SOURCE, killed_while_emitting
+from tests.support.spool_processes import in_child, together, until
+
+pytestmark = [
+    pytest.mark.kafka,
+    # The library leaves the socket of every failed attempt to reconnect to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
+
+ORDER: dict[str, Any] = {
+    "type": "revocation.ordered",
+    "revocation": "r1",
+    "target": {"kind": "token", "id": "t1"},
+    "reason": "test",
+    "ordered_by": "human:ruth",
+}
+
+
+@pytest.fixture(autouse=True)
+def _collect_here(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """What the library has left is collected while its warning is expected."""
+    yield
+    caplog.get_records("call").clear()  # its exceptions hold frames, and these the sockets
+    gc.collect()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> str:
+    return str(tmp_path / "spool.db")
+
+
+def opened(url: str, spool: str, **more: Any) -> Producer:
+    return Producer(url, **{"source": SOURCE, "spool": spool, **more})
+
+
+def records(log: KafkaLog) -> Iterator[Any]:
+    """All that the log holds, partition by partition, as the library gives it."""
+    for (topic, partition), end in log.ends().items():
+        place = TopicPartition(log.topic_name(topic), partition)
+        consumer = KafkaConsumer(**log.client(enable_auto_commit=False))
+        try:
+            consumer.assign([place])
+            consumer.seek_to_beginning(place)
+            deadline = time.monotonic() + 60
+            while consumer.position(place) < end:
+                assert time.monotonic() < deadline
+                yield from consumer.poll(timeout_ms=500).get(place, ())
+        finally:
+            consumer.close()
+
+
+def logged(log: KafkaLog) -> list[Event]:
+    return [codec.decode(record.value) for record in records(log)]
+
+
+# What it sends
+
+
+def test_events_arrive_with_their_keys_on_their_topics(kafka_url: str, spool: str):
+    """Each event is on its topic once, under its key, without a header, and the flush says that it is there."""
+    with made_log(kafka_url) as log:
+        with opened(kafka_url, spool) as producer:
+            for number in range(300):
+                producer.emit({**ACTION, "token": f"t{number % 7}"})
+            producer.emit(ORDER)
+            assert producer.flush(30)
+            assert (301, 301, 0) == (
+                producer.metrics().emitted,
+                producer.metrics().acknowledged,
+                producer.metrics().spooled,
+            )
+
+        found = list(records(log))
+        assert Counter({"decisions": 300, "orders": 1}) == Counter(record.topic.rpartition(".")[2] for record in found)
+        events = [codec.decode(record.value) for record in found]
+        assert list(range(1, 302)) == sorted(event.sequence or 0 for event in events)
+        assert [key_of(event).encode() for event in events] == [record.key for record in found]
+        assert [()] * 301 == [tuple(record.headers) for record in found]
+
+
+def test_headers_are_sent_when_asked_for(kafka_url: str, spool: str):
+    """On request each record bears the attributes of CloudEvents in binary mode and the trace context."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with made_log(kafka_url) as log:
+        with opened(kafka_url, spool, cloudevents=True, traceparent=True) as producer:
+            emitted = producer.emit({**ACTION, "traceparent": trace}, occurred_at=1_000_001)
+            assert producer.flush(30)
+        [record] = records(log)
+
+    assert {
+        "content-type": b"application/avro",
+        "ce_specversion": b"1.0",
+        "ce_id": emitted.event_id.encode(),
+        "ce_source": SOURCE.encode(),
+        "ce_type": b"action.performed",
+        "ce_time": format_instant(1_000_001).encode(),
+        "traceparent": trace.encode(),
+    } == dict(record.headers)
+
+
+def test_many_threads_emit_to_a_broker(kafka_url: str, spool: str):
+    """Eight threads emit at once, and every event is in the log exactly once."""
+    with made_log(kafka_url) as log:
+        with opened(kafka_url, spool) as producer:
+            together(lambda thread: [producer.emit(ACTION) for _ in range(100)], 8)
+            assert producer.flush(60)
+        assert list(range(1, 801)) == sorted(event.sequence or 0 for event in logged(log))
+
+
+def test_the_largest_event_that_the_contract_allows_arrives(kafka_url: str, spool: str):
+    """An event just under the bound of a record fits through every setting on its way."""
+    context = {f"k{number:02}": "x" * 4_000 for number in range(64)}
+    large = {"type": "decision.made", "decision": "d1", "permitted": True, "operation": "o", "context": context}
+    with made_log(kafka_url) as log:
+        with opened(kafka_url, spool, cloudevents=True) as producer:
+            producer.emit(large)
+            assert producer.flush(30)
+        [record] = records(log)
+    assert len(record.value) > 256_000
+
+
+# A broker that is away
+
+
+def test_a_broker_that_is_away_at_the_start_is_waited_for(
+    own_kafka: Callable[[Path], Kafka], tmp_path: Path, spool: str, caplog: pytest.LogCaptureFixture
+):
+    """Emitting before there is a broker, or a topic, takes no time and raises nothing; all arrives in the end."""
+    kafka = own_kafka(tmp_path / "kafka")
+    url = f"kafka://{kafka.servers}/away"
+    kafka.stop()
+    with opened(url, spool, close_seconds=60, durable="process") as producer:  # a slow disk is none of the broker's
+        began = time.monotonic()
+        for _ in range(20):
+            producer.emit(ACTION)
+        assert time.monotonic() - began < 2
+        until(lambda: producer.metrics().fault is not None)
+        assert kafka.servers in (producer.metrics().fault or "")
+
+        kafka.start()
+        until(
+            lambda: "has no topic away.decisions; make it with 'delegraph init'" in (producer.metrics().fault or ""), 60
+        )
+        with made_log(url) as log:
+            assert producer.flush(60)
+            assert None is producer.metrics().fault
+            assert list(range(1, 21)) == sorted(event.sequence or 0 for event in logged(log))
+    told = [record.getMessage() for record in caplog.records if record.name == "ingest.producer.sender"]
+    assert "the log takes decisions again" in told
+    assert len(told) == len(set(told))
+
+
+def test_a_broker_that_is_killed_meanwhile_loses_nothing(
+    own_kafka: Callable[[Path], Kafka], tmp_path: Path, spool: str
+):
+    """Through kills of the broker nobody who emits is held up, and every event that was taken is in the log."""
+    kafka = own_kafka(tmp_path / "kafka")
+    url = f"kafka://{kafka.servers}/kills"
+    slowest = [0.0]
+    stop = threading.Event()
+
+    def run(_thread: int) -> None:
+        while not stop.is_set():
+            began = time.monotonic()
+            producer.emit(ACTION)
+            slowest[0] = max(slowest[0], time.monotonic() - began)
+            time.sleep(0.002)
+
+    with made_log(url):
+        pass
+    with opened(url, spool, close_seconds=90) as producer:
+        emitting = threading.Thread(target=together, args=(run, 2))
+        emitting.start()
+        try:
+            for _ in range(2):
+                before = producer.metrics().acknowledged
+                until(lambda before=before: producer.metrics().acknowledged > before, 60)
+                kafka.kill()
+                time.sleep(0.5)  # some events while it is away
+                kafka.start()
+        finally:
+            stop.set()
+            emitting.join()
+        assert producer.flush(90)
+        emitted = producer.metrics().emitted
+
+    with made_log(url) as log:
+        assert set(range(1, emitted + 1)) == {event.sequence for event in logged(log)}
+    assert slowest[0] < 5
+
+
+def test_what_was_told_is_in_the_log_after_kills_of_the_producer(kafka_url: str, spool: str):
+    """Whoever is killed while emitting leaves the rest to the next run: all that was told arrives, and is one fact."""
+    told: dict[str, int] = {}
+    with made_log(kafka_url) as log:
+        for run in range(4):
+            told |= killed_while_emitting(kafka_url, spool, run, 0.1 + 0.4 * run)
+        with opened(kafka_url, spool) as producer:
+            assert producer.flush(60)
+        facts = set(logged(log))  # what was sent twice is one
+
+    found = {event.event_id: event.sequence or 0 for event in facts}
+    assert told == {name: found[name] for name in told}
+    assert list(range(1, len(facts) + 1)) == sorted(found.values())
+    assert len(told) > 20
+
+
+def test_the_spool_outlives_its_producer_with_the_broker_away(kafka_url: str, spool: str):
+    """What was emitted to a broker that was never there is sent by the next producer, once there is one."""
+    nobody = f"kafka://127.0.0.1:{free_port()}/none"
+    producer = opened(nobody, spool, close_seconds=0.1)
+    producer.emit_all([ACTION] * 50)
+    assert not producer.close()
+
+    with made_log(kafka_url) as log, opened(kafka_url, spool) as producer:
+        assert producer.emit(ACTION).sequence == 51
+        assert producer.flush(30)
+        assert list(range(1, 52)) == sorted(event.sequence or 0 for event in logged(log))
+
+
+def test_a_close_is_bounded_while_events_are_on_their_way(
+    own_kafka: Callable[[Path], Kafka], tmp_path: Path, spool: str
+):
+    """With a broker that was killed a close takes its bound, not the library's, and the spool keeps what is left."""
+    kafka = own_kafka(tmp_path / "kafka")
+    url = f"kafka://{kafka.servers}/closing"
+    with made_log(url):
+        pass
+    producer = opened(url, spool, close_seconds=0.5)
+    producer.emit(ACTION)
+    assert producer.flush(30)
+    kafka.kill()
+    producer.emit_all([ACTION] * 10)
+    began = time.monotonic()
+    assert not producer.close()
+    assert time.monotonic() - began < 5
+
+    kafka.start()
+    with opened(url, spool) as again:
+        assert again.flush(60)
+    with made_log(url) as log:
+        assert set(range(1, 12)) == {event.sequence for event in logged(log)}
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_does_not_harm_the_parents_connection(kafka_url: str, spool: str):
+    """A child that is forked while the parent sends is refused, ends, and the parent goes on sending."""
+    with made_log(kafka_url) as log:
+        with opened(kafka_url, spool) as producer:
+            for _ in range(5):
+                producer.emit_all([ACTION] * 20)
+                assert "RefusedError" in in_child(lambda: str(producer.emit(ACTION)))
+            assert producer.flush(30)
+        assert list(range(1, 101)) == sorted(event.sequence or 0 for event in logged(log))
+
+
+def test_a_topic_that_is_missing_holds_up_its_own_events(kafka_url: str, spool: str, caplog: pytest.LogCaptureFixture):
+    """While one topic is missing the events of the other arrive, and what is missing is told once."""
+    with made_log(kafka_url) as log:
+        drop(log, "orders")
+        with opened(kafka_url, spool, close_seconds=0) as producer:
+            producer.emit(ORDER)
+            for _ in range(3):
+                before = producer.metrics().retries
+                until(lambda before=before: producer.metrics().retries > before, 60)
+                producer.emit_all([ACTION] * 10)
+                until(lambda: producer.metrics().spooled == 1, 60)
+                assert "has no topic" in (producer.metrics().fault or "")
+    told = [record.getMessage() for record in caplog.records if record.name == "ingest.producer.sender"]
+    assert 1 == len(told)
+    assert told[0].startswith("orders wait in the spool")
+
+
+def drop(log: KafkaLog, topic: str) -> None:
+    admin = KafkaAdminClient(**log.client())
+    try:
+        admin.delete_topics([log.topic_name(topic)])
+        until(lambda: log.topic_name(topic) not in admin.list_topics())
+    finally:
+        admin.close()
+
+
+# A broker that refuses
+
+
+def test_what_the_broker_refuses_is_put_aside_and_holds_nobody_up(
+    secured_kafka: SecuredKafka, tmp_path: Path, spool: str, caplog: pytest.LogCaptureFixture
+):
+    """With a producer's credential decisions arrive; an order is put aside, told, and kept for another credential."""
+    prefix = f"refused-{os.getpid()}-{time.monotonic_ns()}"
+    url = f"kafka://{secured_kafka.servers}/{prefix}"
+    admin = KafkaLog(url, settings_of(secured_kafka, "admin"))
+    try:
+        admin.create(partitions=2, replication=1)
+        secured_kafka.grant(prefix)
+        with opened(url, spool, settings=settings_of(secured_kafka, "producer")) as producer:
+            producer.emit(ORDER)
+            producer.emit_all([ACTION] * 20)
+            assert not producer.flush(60)
+            metrics = producer.metrics()
+            assert (21, 20, 1, 0) == (metrics.emitted, metrics.acknowledged, metrics.refused, metrics.spooled)
+            [refused] = producer.refused()
+            assert "not-authorised" == refused.reason
+            assert f"{prefix}.orders" in refused.detail
+            assert 1 == producer.retry_refused()
+            until(lambda: producer.metrics().refused == 1)
+        assert "the log refused an event of the topic orders" in caplog.text
+        assert {("decisions", 0), ("decisions", 1)} >= {place for place, end in admin.ends().items() if end}
+
+        with opened(url, spool, settings=settings_of(secured_kafka, "responder")) as responder:
+            assert responder.flush(60)
+        assert set(range(1, 22)) == {event.sequence for event in logged(admin)}
+    finally:
+        admin.close()
+
+
+def test_an_order_that_is_refused_late_blames_no_decision(secured_kafka: SecuredKafka, spool: str):
+    """A broker that shows a topic and lets nobody write fails all that is on its way; only the orders are put aside."""
+    prefix = f"late-{os.getpid()}-{time.monotonic_ns()}"
+    url = f"kafka://{secured_kafka.servers}/{prefix}"
+    admin = KafkaLog(url, settings_of(secured_kafka, "admin"))
+    try:
+        admin.create(partitions=2, replication=1)
+        secured_kafka.grant(prefix)
+        show(admin, "producer", f"{prefix}.orders")
+        with opened(url, spool, settings=settings_of(secured_kafka, "producer")) as producer:
+            for _ in range(10):
+                producer.emit_all([ORDER, *[ACTION] * 20])
+            assert not producer.flush(90)
+            metrics = producer.metrics()
+            assert (210, 10, 0) == (metrics.emitted, metrics.refused, metrics.spooled)
+            assert {True} == {codec.decode(refused.entry.value).is_order for refused in producer.refused()}
+        assert 200 == len({event.sequence for event in logged(admin)})
+    finally:
+        admin.close()
+
+
+def show(log: KafkaLog, user: str, topic: str) -> None:
+    """Let a user see a topic."""
+    right = ACL(
+        principal=f"User:{user}",
+        host="*",
+        operation=ACLOperation.DESCRIBE,
+        permission_type=ACLPermissionType.ALLOW,
+        resource_pattern=ResourcePattern(ResourceType.TOPIC, topic),
+    )
+    admin = KafkaAdminClient(**log.client())
+    try:
+        admin.create_acls([right])
+        until(lambda: bool(admin.describe_acls(right)[0]))
+    finally:
+        admin.close()
+
+
+def settings_of(broker: SecuredKafka, user: str) -> KafkaSettings:
+    return KafkaSettings.from_mapping(broker.settings(user))
+
+
+def test_a_wrong_password_is_waited_out_and_named(secured_kafka: SecuredKafka, tmp_path: Path, spool: str):
+    """Who may not log in keeps his events in the spool, and the metrics say that it is the login."""
+    settings = KafkaSettings.from_mapping(
+        secured_kafka.settings("producer") | {"password_file": str(written(tmp_path))}
+    )
+    with opened(f"kafka://{secured_kafka.servers}", spool, settings=settings, close_seconds=0) as producer:
+        producer.emit(ACTION)
+        until(lambda: producer.metrics().fault is not None, 60)
+        assert "SCRAM-SHA-512" in (producer.metrics().fault or "")
+        assert (1, True) == (producer.metrics().spooled, producer.metrics().sender_alive)
+
+
+def written(folder: Path) -> Path:
+    file = folder / "wrong.password"
+    file.write_text("not-the-password")
+    file.chmod(0o600)
+    return file
+
+
+def test_an_event_too_large_for_the_topic_is_put_aside_alone(kafka_url: str, spool: str):
+    """Where a topic takes less than we send, the one that is too large is put aside, and its neighbours arrive."""
+    large = {**ACTION, "operation": "x" * 4_000, "tool": "y" * 4_000}
+    with made_log(kafka_url, partitions=1) as log:
+        alter(log, "max.message.bytes", "5000")
+        with opened(kafka_url, spool) as producer:
+            producer.emit_all([large if number in (2, 70, 71) else ACTION for number in range(1, 151)])
+            assert not producer.flush(90)
+            refused = {codec.decode(refused.entry.value).sequence: refused.reason for refused in producer.refused()}
+            assert dict.fromkeys([2, 70, 71], "too-large") == refused
+        assert set(range(1, 151)) - {2, 70, 71} == {event.sequence for event in logged(log)}
+
+
+def alter(log: KafkaLog, name: str, value: str) -> None:
+    admin = KafkaAdminClient(**log.client())
+    try:
+        admin.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, log.topic_name("decisions"), configs={name: value})]
+        )
+    finally:
+        admin.close()
+
+
+# delegraph emit
+
+
+def file_of(folder: Path, *events: dict[str, Any]) -> str:
+    file = folder / "events.jsonl"
+    file.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    return str(file)
+
+
+def whole(number: int) -> dict[str, Any]:
+    return {**ACTION, "event_id": f"e{number}", "source": SOURCE, "occurred_at": "2026-11-01T09:00:00Z"}
+
+
+def test_files_are_published(kafka_url: str, tmp_path: Path):
+    """The events of a file arrive as they stand; a line that is none is refused with file, line and reason."""
+    file = file_of(tmp_path, whole(1), {"type": "nonsense"}, whole(2))
+    with made_log(kafka_url) as log:
+        assert {
+            "read": 3,
+            "published": 2,
+            "refused": [
+                {"file": file, "line": 2, "reason": "unknown-schema", "detail": publish_detail()},
+            ],
+        } == publish([file], kafka_url, clock=now)
+        assert {"e1", "e2"} == {event.event_id for event in logged(log)}
+        assert {None} == {event.sequence for event in logged(log)}
+
+
+def publish_detail() -> str:
+    try:
+        codec.decode_line(b'{"type": "nonsense"}')
+    except BadRecordError as fault:
+        return fault.detail
+    raise AssertionError
+
+
+def test_files_are_not_published_to_nobody(tmp_path: Path, spool: str, kafka_url: str):
+    """With nobody there it ends after its patience, saying what was not published, or what waits in the spool."""
+    nobody = f"kafka://127.0.0.1:{free_port()}/none"
+    file = file_of(tmp_path, whole(1), whole(2))
+    with pytest.raises(UnavailableError, match=r"2 events were not published, 0 were; emit the files again"):
+        publish([file], nobody, clock=now, patience_seconds=0.5)
+    with pytest.raises(UnavailableError, match=rf"2 events wait in the spool {spool}, and are sent when"):
+        publish([file], nobody, clock=now, patience_seconds=0.5, spool=spool)
+
+    with made_log(kafka_url) as log:
+        assert {"read": 0, "published": 2, "refused": []} == publish([], kafka_url, clock=now, spool=spool)
+        assert {"e1", "e2"} == {event.event_id for event in logged(log)}

@@ -1,0 +1,307 @@
+"""The trust file that is in force now decides, in whatever a running process keeps, in both directions."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ingest.codec import api as codec
+from ingest.opening import open_log
+from ingest.projector import project
+from ingest.sources.file_import import take_in
+from ingest.trust_file import LOOK_SECONDS, TrustFile
+from lineage.core.authority.rule import judge
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.trust import Grant, TrustTable
+from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.deliver.token_status.authority_replica import Current
+from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.cli.demo import ASKED, INGESTED, incident_path
+from lineage.serve.cli.main import main
+from lineage.serve.processes.live_graph import LiveGraph
+from lineage.serve.queries import revocations
+from lineage.serve.queries.service import Service, Trust
+from lineage.store.delivery import outbox
+from lineage.store.store import Store, open_store
+from tests.support.http_worlds import LEAKED, api_over
+
+A, B = (f'[sources."urn:{name}"]\ntypes = ["*"]\nprefixes = [""]\n' for name in "ab")
+BROKEN = (
+    "[sources", '[sources."urn:a"]\n', "[other]\n", "", '[sources."urn:a"]\ntypes = ["none.such"]\n', "\udcff",
+)  # fmt: skip
+
+
+class Clock:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def written(file: Path, text: str | None) -> None:
+    """Put a text in place as an editor does: another file that takes the name; None: no file."""
+    if text is None:
+        file.unlink(missing_ok=True)
+        return
+    new = file.with_name("new")
+    new.write_bytes(text.encode(errors="surrogateescape"))
+    new.rename(file)
+
+
+def after_looks(trust: TrustFile, clock: Clock, looks: int = 2) -> set[str]:
+    for _ in range(looks):
+        clock.now += LOOK_SECONDS
+        found = set(trust.table.sources)
+    return found
+
+
+# The file
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(states=st.lists(st.sampled_from([A, B, A + B, None, *BROKEN]), max_size=8))
+def test_the_last_good_file_is_in_force_and_a_bad_one_is_told(tmp_path: Path, states: list[str | None]):
+    """
+    Whatever becomes of the file: in force is the last one that could be read, and a fault is told while the one that is
+    there now cannot be.
+    """
+    file, clock = tmp_path / "trust.toml", Clock()
+    written(file, A)
+    trust = TrustFile(file, lambda: 0, clock)
+    expected = {"urn:a"}
+    for text in states:
+        written(file, text)
+        found = after_looks(trust, clock)
+        is_good = text in (A, B, A + B)
+        if is_good:
+            expected = {f"urn:{name}" for name in "ab" if f"urn:{name}" in str(text)}
+
+        assert expected == found
+        assert is_good == (trust.fault is None)
+
+
+def test_half_of_a_file_that_is_being_written_is_never_in_force(tmp_path: Path):
+    """
+    A file that differs from one look to the next is not taken, though each part of it could be read.
+    """
+    file, clock = tmp_path / "trust.toml", Clock()
+    written(file, A + B)
+    trust = TrustFile(file, lambda: 0, clock)
+    for number in range(5):
+        written(file, A + "\n" * number)
+
+        assert {"urn:a", "urn:b"} == after_looks(trust, clock, looks=1)
+    assert {"urn:a"} == after_looks(trust, clock, looks=1)
+
+
+def test_a_change_that_is_a_while_old_counts_for_the_first_who_asks(tmp_path: Path):
+    """
+    Where nobody asked since, nobody has looked: the answer is that of the file that is there now all the same.
+    """
+    import time
+
+    file, clock = tmp_path / "trust.toml", Clock()
+    written(file, A + B)
+    trust = TrustFile(file, lambda: time.time_ns() // 1_000 + 2_000_000, clock)  # two seconds later
+    written(file, A)
+
+    assert {"urn:a"} == after_looks(trust, clock, looks=1)
+
+
+def test_a_change_is_told_in_the_log_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """
+    A good file and a bad one are a line each, however often somebody asks meanwhile.
+    """
+    file, clock = tmp_path / "trust.toml", Clock()
+    written(file, A)
+    trust = TrustFile(file, lambda: 0, clock)
+    with caplog.at_level(logging.INFO):
+        for text in (A + B, "[broken"):
+            written(file, text)
+            after_looks(trust, clock, looks=5)
+
+    assert [True, True] == [word in line for word, line in zip(("2 sources", "not TOML"), caplog.messages, strict=True)]
+
+
+def test_without_a_good_file_at_the_start_nothing_begins(tmp_path: Path):
+    """
+    There is no last good one then: half a trust file is none.
+    """
+    for text in (None, *BROKEN):
+        written(tmp_path / "trust.toml", text)
+        with pytest.raises(RefusedError):
+            TrustFile(tmp_path / "trust.toml", lambda: 0)
+
+
+# What is kept by a process
+
+SOURCES = ("https://idp.example", "https://directory.example", "https://gateway.example", "https://pdp.example")
+SOC, HOSTILE = "urn:soc", "urn:hostile"
+ID = LEAKED.removeprefix("token:")
+ORDERED = {
+    "type": "revocation.ordered", "event_id": "o1", "source": SOC, "occurred_at": "2026-11-02T10:21:00Z",
+    "revocation": "r1", "target": {"kind": "token", "id": ID}, "mode": "suspend", "reason": "test",
+    "ordered_by": "human:soc",
+}  # fmt: skip
+LIFTED = {
+    "type": "revocation.lifted", "event_id": "l1", "source": HOSTILE, "occurred_at": "2026-11-02T10:22:00Z",
+    "revocation": "r1", "lifted_by": "human:x",
+}  # fmt: skip
+AT = ASKED
+
+
+class Turning:
+    """A trust table that is changed by hand."""
+
+    file, fault = "trust.toml", None
+
+    def __init__(self, table: TrustTable) -> None:
+        self.table = table
+
+
+def table_of(sources: set[str]) -> TrustTable:
+    return TrustTable({source: Grant(frozenset({"*"}), ("",)) for source in sources})
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Any, Path]]:
+    """The incident, an order by one source and its lift by another."""
+    folder = tmp_path_factory.mktemp("trust")
+    url = f"sqlite:///{folder}/store.db"
+    more = folder / "more.jsonl"
+    more.write_text(f"{json.dumps(ORDERED)}\n{json.dumps(LIFTED)}\n", encoding="utf-8")
+    with ExitStack() as stack:
+        store = stack.enter_context(_closing(open_store(url, codec.read, create=True)))
+        log = stack.enter_context(_closing(open_log(url, create=True, clock=lambda: INGESTED)))
+        take_in([str(incident_path()), str(more)], log, store, format="jsonl", clock=lambda: INGESTED)
+        project(log, store, None)
+        yield store, log, folder
+
+
+class _closing(ExitStack):  # noqa: N801 (as contextlib names it)
+    def __init__(self, thing: Any) -> None:
+        super().__init__()
+        self._thing = thing
+        self.callback(thing.close)
+
+    def __enter__(self) -> Any:
+        return self._thing
+
+
+KEYS = (LEAKED, "token:https://idp.example#relay-1", "token:https://idp.example#archive-1", "delegation:grant-mail")
+
+
+def answers(service: Service, at_once: Service | None = None) -> dict[str, Any]:
+    """What is asked of a service: questions of what is kept, and what a revocation ended."""
+    found: dict[str, Any] = {"who": service.who("mail-7", at=AT), "r1": revocations.revocation(service, "r1", at=AT)}
+    for key in KEYS:
+        kind, _, id_ = key.partition(":")
+        found[f"status {key}"] = service.status(kind, id_, at=AT)
+        found[f"chain {key}"] = service.chain(kind, id_, at=AT)
+    return found
+
+
+def judged(current: Current) -> dict[str, Any]:
+    with current.world() as world:
+        return {key: judge(world, key, AT) for key in KEYS}
+
+
+def told(store: Store) -> dict[str, str]:
+    """The last word of the outbox on each element."""
+    return {row.change.key: str(row.change.version.outcome.state) for row in outbox.rows(store, after=0, limit=10_000)}
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(turns=st.lists(st.sets(st.sampled_from([*SOURCES, SOC, HOSTILE])), min_size=1, max_size=6))
+def test_whatever_is_kept_answers_as_if_it_had_been_made_now(kept: tuple[Store, Any, Path], turns: list[set[str]]):
+    """
+    Over any sequence of trust tables: questions that are kept, the ends of revocations, the replica for introspection
+    and status lists, the live graph and the outbox say what those say that begin with the table that is in force.
+    """
+    store, log, _ = kept
+    everything = table_of({*SOURCES, SOC, HOSTILE})
+    turning = Turning(everything)
+    service = Service(
+        store, log, turning, lambda: AT, source="urn:t", worlds=Keeping(store, log, turning, log_inside=True)
+    )
+    current, spread = Current(store, turning), Spread(store, turning)
+    live = LiveGraph(store, turning, lambda: AT)
+    for sources in [{*SOURCES, SOC, HOSTILE}, *turns]:
+        turning.table = table_of(sources)
+        fresh = Service(store, log, Trust(table=turning.table), lambda: AT, source="urn:t")
+        live.follow()
+        spread.round(AT)
+
+        expected = answers(fresh)
+        assert expected == answers(service)
+        assert expected == answers(service)  # now of what is kept
+        assert judged(Current(store, turning.table)) == judged(current)
+        fresh_live = LiveGraph(store, turning.table, lambda: AT)
+        fresh_live.follow()
+        assert fresh_live.digest()["digest"] == live.digest()["digest"]
+        for key, state in told(store).items():
+            verdict = judged(Current(store, turning.table)).get(key)
+            if verdict is not None and state != "active":
+                assert state == str(verdict.state)
+        assert 0 == Spread(store, turning.table).round(AT)  # who begins now has nothing to add
+
+
+def test_a_hostile_lift_is_undone_and_a_good_one_counts_again(kept: tuple[Store, Any, Path]):
+    """
+    Taking the source of a lift out of the file suspends its victims again; putting it back frees them.
+    """
+    store, log, _ = kept
+    turning = Turning(table_of({*SOURCES, SOC, HOSTILE}))
+    worlds = Keeping(store, log, turning, log_inside=True)
+    service = Service(store, log, turning, lambda: AT, source="urn:t", worlds=worlds)
+    states = []
+    for sources in ({SOC, HOSTILE}, {SOC}, {SOC, HOSTILE}, {HOSTILE}):
+        turning.table = table_of({*SOURCES, *sources})
+        document = service.status("token", ID, at=AT)
+        assert document is not None
+        states.append(document["state"])
+
+    assert ["active", "suspended", "active", "active"] == states
+
+
+# Where it is told
+
+
+@pytest.mark.parametrize("bad", ["[broken", None])
+def test_a_file_that_cannot_be_read_is_told_where_people_look(tmp_path: Path, bad: str | None):
+    """
+    `/readyz` (without saying where the file is), every plan and order, and `doctor` say that another one is in force.
+    """
+    file, clock = tmp_path / "trust.toml", Clock()
+    grants = "".join(f'[sources."{source}"]\ntypes = ["*"]\nprefixes = [""]\n' for source in SOURCES)
+    written(file, grants + '[sources."urn:delegraph:http"]\ntypes = ["*"]\nprefixes = [""]\n')
+    trust = TrustFile(file, lambda: 0, clock)
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, trust=trust) as world:
+        before = (
+            world.get("/readyz").json()["warnings"],
+            world.get("/v1/reach", params={"of": LEAKED}).json()["warnings"],
+        )
+        written(file, bad)
+        after_looks(trust, clock)
+        ready = world.get("/readyz").json()["warnings"]
+        plan = world.get("/v1/reach", params={"of": LEAKED}).json()
+        order = world.post("/v1/revocations", json={"target": {"kind": "token", "id": ID}, "reason": "test"}).json()
+    doctor = CliRunner().invoke(
+        main, ["doctor", "--json", "--trust", str(file)], env={"DELEGRAPH_STORE": "sqlite:///x"}
+    )
+    [check] = [check for check in json.loads(doctor.stdout)["checks"] if check["check"] == "trust"]
+
+    assert ([], []) == before
+    assert ("stays in force" in ready[0], str(tmp_path) in ready[0]) == (True, False)
+    assert [True] * 2 == [any("stays in force" in warning for warning in one["warnings"]) for one in (plan, order)]
+    assert (False, True) == (check["ok"], "keep the last one" in check["says"])

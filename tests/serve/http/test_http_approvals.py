@@ -1,0 +1,200 @@
+"""Two persons for one order over HTTP: one approves the plan, another orders by its digest; nobody does both."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lineage.core.model.times import SECOND, format_instant
+from lineage.serve.commands.approvals import APPROVED_SECONDS
+from lineage.serve.text import render_orders
+from tests.support.http_clients import client_of
+from tests.support.http_worlds import ASKED, LEAKED, World, api_over, problem_type
+from tests.support.http_writes import KILLED, ORDER, event
+from tests.support.stores import KINDS, fresh_places
+from tests.support.text import flat
+from tests.support.web_pages import OF, Pages, text_of
+
+DANA, EVE = "human:dana@example.com", "human:eve@example.com"
+KEY = {"Idempotency-Key": "retry-1"}
+
+
+@pytest.fixture(params=KINDS)
+def api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """The incident on either database, where more than two elements take two persons."""
+    for place in fresh_places(request):
+        with place() as url, api_over(url, tmp_path, four_eyes=KILLED - 1) as world:
+            yield world
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[World]:
+    """The same in a file."""
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, four_eyes=KILLED - 1) as world:
+        yield world
+
+
+def planned(world: World, **how: str) -> dict[str, Any]:
+    return dict(world.get("/v1/reach", params={"of": LEAKED, **how}).json())
+
+
+def approved(world: World, digest: str, who: str = EVE) -> httpx.Response:
+    return world.as_("responder", sub=who).post(f"/v1/plans/{digest}/approvals")
+
+
+def ordered(world: World, digest: str | None, **more: Any) -> httpx.Response:
+    body = ORDER | more | ({"plan_digest": digest} if digest else {})
+    return world.post("/v1/revocations", json=body)
+
+
+def test_one_approves_and_another_orders(api: World):
+    """
+    The approval is in the plan with who and until when, and the order names the approver as authenticated.
+    """
+    plan = planned(api)
+    alone = ordered(api, plan["plan_digest"])
+    approval = approved(api, plan["plan_digest"])
+    seen = planned(api)
+    order = ordered(api, seen["plan_digest"])
+    [said] = api.get(f"/v1/revocations/{order.json()['revocation']}").json()["orders"]
+
+    assert (400, "refused", []) == (alone.status_code, problem_type(alone), plan["approvals"])
+    until = format_instant(ASKED + APPROVED_SECONDS * SECOND)
+    expected = {"approved_by": EVE, "approved_at": format_instant(ASKED), "expires_at": until}
+    assert (201, expected | {"plan_digest": plan["plan_digest"], "target": plan["target"]}) == (
+        approval.status_code, approval.json(),
+    )  # fmt: skip
+    assert [expected] == seen["approvals"]
+    assert (201, DANA, EVE) == (order.status_code, order.json()["ordered_by"], order.json()["approved_by"])
+    assert (DANA, EVE) == (said["ordered_by"], said["approved_by"])
+
+
+def test_nobody_approves_for_themselves(here: World):
+    """
+    Who orders is not the second person, nor is an alias, nor an agent.
+    """
+    alias = event(1, type="principal.registered", principal=DANA, kind="human", aliases=[EVE])
+    alias = {name: value for name, value in alias.items() if name not in ("token", "subject", "derived_from")}
+    here.post("/v1/events", "producer", json=[alias])
+    digest = planned(here)["plan_digest"]
+    agent = approved(here, digest, "agent:planner")
+    approvals = [approved(here, digest, who).status_code for who in (DANA, EVE)]
+    order = ordered(here, digest)
+
+    assert (400, "refused") == (agent.status_code, problem_type(agent))
+    assert ([201, 201], 400, "refused") == (approvals, order.status_code, problem_type(order))
+    assert [] == here.get("/v1/revocations").json()["items"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"mode": "suspend"},
+        {"issued_before": "2026-11-02T23:00:00Z"},
+        {"target": {"kind": "principal", "id": "agent:mailer"}},
+    ],
+    ids=["mode", "issued_before", "target"],
+)
+def test_what_was_approved_is_that_order_and_no_other(here: World, more: dict[str, Any]):
+    """
+    An order that stands for something else is not approved, even where it would kill no more than the plan lists.
+    """
+    digest = planned(here)["plan_digest"]
+    approved(here, digest)
+    order = ordered(here, digest, **more)
+
+    assert order.status_code in (400, 409)
+    assert [] == here.get("/v1/revocations").json()["items"]
+
+
+def test_an_approval_does_not_cover_what_came_later(here: World):
+    """
+    What has grown since is refused as drifted; the plan as of now has no approval.
+    """
+    digest = planned(here)["plan_digest"]
+    approved(here, digest)
+    here.post("/v1/events", "producer", json=[event(1)])
+    drifted, anew = ordered(here, digest), planned(here)
+    alone = ordered(here, anew["plan_digest"])
+
+    assert (409, 400, []) == (drifted.status_code, alone.status_code, anew["approvals"])
+
+
+def test_an_approval_ends_after_an_hour_and_can_be_given_again(here: World):
+    """
+    At the moment at which it ends it is good no longer; an order that was given by it can still be repeated.
+    """
+    digest = planned(here)["plan_digest"]
+    approved(here, digest)
+    here.clock.now = ASKED + APPROVED_SECONDS * SECOND
+    late = ordered(here, digest)
+    approved(here, digest)
+    body = ORDER | {"plan_digest": digest}
+    order = here.post("/v1/revocations", json=body, headers=KEY)
+    here.clock.now += APPROVED_SECONDS * SECOND
+    again = here.post("/v1/revocations", json=body, headers=KEY)
+
+    assert (400, 201, 201) == (late.status_code, order.status_code, again.status_code)
+    assert (True, EVE) == (again.json()["repeated"], again.json()["approved_by"])
+
+
+@pytest.mark.parametrize("role", ["producer", "investigator", "receiver", "nobody"])
+def test_only_who_may_order_may_approve(here: World, role: str):
+    """
+    An approval by any other role is refused, and is none.
+    """
+    digest = planned(here)["plan_digest"]
+    response = here.as_(role).post(f"/v1/plans/{digest}/approvals")
+
+    assert (403, []) == (response.status_code, planned(here)["approvals"])
+
+
+def test_what_is_no_plan_is_not_approved(here: World):
+    """
+    A digest of which no plan is kept is not found, what is none is refused, and a body cannot say who approves.
+    """
+    digest = planned(here)["plan_digest"]
+    path = f"/v1/plans/{digest}/approvals"
+    answers = [
+        here.post(f"/v1/plans/{'0' * 64}/approvals"),
+        here.post("/v1/plans/none/approvals"),
+        here.post(path, json={"approved_by": EVE}),
+    ]
+
+    assert [(404, "not-found"), (400, "parameter"), (400, "parameter")] == [
+        (one.status_code, problem_type(one)) for one in answers
+    ]
+    assert [] == planned(here)["approvals"]
+
+
+def test_the_page_of_a_plan_shows_and_takes_approvals(here: World):
+    """
+    The page says that a second person is needed, takes an approval by a button, and then who has approved until when.
+    """
+    dana, digest = Pages(here), planned(here)["plan_digest"]
+    before = dana.get(f"/reach?of={OF}")
+    path = f"/plans/{digest}/approvals"
+    foreign = dana.send(path, origin="https://evil.example", of=LEAKED)
+    looking = Pages(here, "investigator").send(path, of=LEAKED)
+    given = dana.send(path, of=LEAKED, mode="revoke", cascade="true")
+    after = dana.get(given.headers["location"])
+
+    assert "Above 2 elements an order needs somebody else to approve its plan first" in text_of(before)
+    assert ([403, 403], 303) == ([foreign.status_code, looking.status_code], given.status_code)
+    assert (200, True) == (after.status_code, f"{DANA}: good until" in text_of(after))
+
+
+def test_the_command_line_and_the_client_know_of_approvals(here: World):
+    """
+    A playbook approves by the client, and the plan that is printed names who did.
+    """
+    client = client_of(here, "responder")
+    plan = client.reach(LEAKED)
+    assert plan is not None
+    given = client.approve(plan["plan_digest"])
+    printed = flat(render_orders.plan(planned(here), mode="revoke", issued_before=None, cascade=True))
+
+    assert (DANA, plan["plan_digest"]) == (given["approved_by"], given["plan_digest"])
+    assert f"Approved by {DANA}, good until" in printed

@@ -1,0 +1,752 @@
+"""Who may ask over HTTP: every role at every path, tokens that are no good, proxies, the link, forged writes."""
+
+import base64
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from compose.native.processes import free_port
+from lineage.core.model.errors import RefusedError
+from lineage.deliver.http.callers import Authentication, BadTokenError, Caller, LacksRoleError, Role
+from lineage.deliver.http.problems import problem_of
+from lineage.serve.config.http_settings import HttpSettings
+from lineage.serve.http.asgi.app import create_app
+from lineage.serve.http.auth.authentication import authenticating
+from lineage.serve.http.auth.bearer import Bearers
+from lineage.serve.http.auth.jwks import COOLDOWN_SECONDS, FRESH_SECONDS, RETRY_SECONDS, IssuerKeys
+from lineage.serve.http.auth.login_link import LINK_SECONDS, SESSION_SECONDS, SigningIn
+from tests.support.asgi import Asking
+from tests.support.http_worlds import AUDIENCE, HOST, ISSUER, KEYS, LEAKED, SETTINGS, World, api_over, problem_type
+from tests.support.kafka_worlds import wait_until
+
+WHO = "/v1/who?action=mail-7"
+SECRET = "correct-horse-battery-staple"
+WRITE = {"Delegraph-Request": "1"}
+ORDER = {"target": {"kind": "token", "id": LEAKED.removeprefix("token:")}, "reason": "test"}
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The incident; what is written to it changes no test."""
+    folder = tmp_path_factory.mktemp("http")
+    with api_over(f"sqlite:///{folder}/store.db", folder) as world:
+        yield world
+
+
+# Roles
+
+ROLES = ("producer", "investigator", "responder", "receiver")
+OF = quote(LEAKED)
+ASK = ("investigator", "responder")
+TABLE: dict[tuple[str, str], tuple[str, ...]] = {
+    ("GET", WHO): ASK,
+    ("GET", f"/v1/chain?of={OF}"): ASK,
+    ("GET", f"/v1/status?of={OF}"): ASK,
+    ("GET", f"/v1/reach?of={OF}"): ASK,
+    ("GET", "/v1/search?q=mail"): ASK,
+    ("GET", f"/v1/actions?of={OF}"): ASK,
+    ("GET", f"/v1/timeline?of={OF}"): ASK,
+    ("GET", f"/v1/diff?of={OF}&from=now&to=now"): ASK,
+    ("GET", f"/v1/uses?of={OF}"): ASK,
+    ("GET", f"/v1/graph?of={OF}"): ASK,
+    ("GET", "/v1/identity?of=principal:agent:mailer"): ASK,
+    ("GET", "/v1/health"): ASK,
+    ("GET", f"/v1/case?of={OF}"): ASK,
+    ("GET", "/v1/findings"): ASK,
+    ("GET", "/v1/quarantine"): ASK,
+    ("GET", "/v1/conflicts"): ASK,
+    ("GET", "/v1/live?nothing=such"): ASK,  # refused for its parameter: a tail has no end to wait for
+    ("GET", "/v1/revocations"): ASK,
+    ("GET", "/v1/revocations/none"): ASK,
+    ("GET", "/v1/revocations/none/receipt"): ASK,
+    ("POST", "/v1/events"): ("producer",),
+    ("POST", "/v1/revocations"): ("responder",),
+    ("POST", "/v1/plans/none/approvals"): ("responder",),
+    ("POST", "/v1/revocations/none/lift"): ("responder",),
+    ("POST", "/v1/revocations/none/acknowledgements"): ("receiver",),
+}
+EVERYBODY = ("/healthz", "/readyz", "/openapi.json", "/docs", "/docs.css", "/metrics")
+
+
+@pytest.mark.parametrize(("method", "path"), TABLE)
+def test_each_role_may_what_it_is_for(api: World, method: str, path: str):
+    """
+    Every path against every role, none, and nobody: whoever has the role is answered, any other is refused.
+    """
+    answers = {role: api.as_(role).request(method, path) for role in (*ROLES, "nobody")}
+    refused = {role for role, response in answers.items() if response.status_code == 403}
+    unknown = api.as_(None).request(method, path)
+
+    lacking = 'Bearer error="insufficient_scope", error_description="it takes the role '
+
+    assert {*ROLES, "nobody"} - set(TABLE[method, path]) == refused
+    assert all(problem_type(answers[role]) == "forbidden" for role in refused)
+    assert all(answers[role].headers["www-authenticate"].startswith(lacking) for role in refused)
+    assert (401, "unauthenticated", "Bearer") == (
+        unknown.status_code, problem_type(unknown), unknown.headers["www-authenticate"],
+    )  # fmt: skip
+
+
+def test_the_table_of_roles_has_every_path(api: World):
+    """
+    A path that is added without a row in the table above is a path that nobody has thought about.
+    """
+    paths = api.as_(None).get("/openapi.json").json()["paths"]
+    tried = {(method, path.partition("?")[0].replace("/none", "/{id}")) for method, path in TABLE}
+    tried |= {("GET", path) for path in EVERYBODY}
+
+    assert {(method.upper(), path) for path, methods in paths.items() for method in methods} <= tried
+
+
+@pytest.mark.parametrize("path", EVERYBODY)
+def test_what_is_open_is_open(api: World, path: str):
+    """
+    Health and the documentation need nobody; the metrics neither, on this machine.
+    """
+    assert 200 == api.as_(None).get(path).status_code
+
+
+def test_metrics_are_no_business_of_others(api: World):
+    """
+    What a proxy passes on is not of this machine, wherever the proxy is.
+    """
+    passed_on = {"X-Forwarded-For": "203.0.113.7"}
+
+    assert 401 == api.as_(None).get("/metrics", headers=passed_on).status_code
+    assert 200 == api.get("/metrics", headers=passed_on).status_code
+    assert 403 == api.get("/metrics", "receiver", headers=passed_on).status_code
+
+
+def test_metrics_are_counted_by_the_paths_that_there_are(api: World):
+    """
+    A flood of made-up paths makes one line and not a thousand.
+    """
+    for number in range(20):
+        api.get(f"/v1/none/{number}")
+    lines = api.as_(None).get("/metrics").text.splitlines()
+    counters = [line for line in lines if line.startswith("delegraph_http_requests_total")]
+
+    assert 1 == sum('status="404"' in line and 'path="none"' in line for line in counters)
+    assert not any("/v1/none" in line for line in lines)
+
+
+# Tokens
+
+
+def signed(claims: dict[str, Any], key: Any = None, algorithm: str = "ES256", **header: Any) -> str:
+    return jwt.encode(claims, key or KEYS.ec, algorithm=algorithm, headers={"kid": "ec"} | header)
+
+
+def claims_of(api: World, **changed: Any) -> dict[str, Any]:
+    said = jwt.decode(api.token(), options={"verify_signature": False}) | changed
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def unsigned(claims: dict[str, Any], header: dict[str, Any]) -> str:
+    parts = (base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in (header, claims))
+    return ".".join((*parts, ""))
+
+
+def changed(token: str) -> str:
+    """The same signature under other claims."""
+    header, claims, signature = token.split(".")
+    said = json.loads(base64.urlsafe_b64decode(claims + "=="))
+    claims = base64.urlsafe_b64encode(json.dumps(said | {"sub": "human:eve"}).encode()).decode().rstrip("=")
+    return f"{header}.{claims}.{signature}"
+
+
+def public_pem() -> bytes:
+    format_ = serialization.PublicFormat.SubjectPublicKeyInfo
+    return KEYS.rsa.public_key().public_bytes(serialization.Encoding.PEM, format_)
+
+
+def with_the_public_key_as_a_secret(claims: dict[str, Any]) -> str:
+    """What a library that lets a token choose its algorithm would take."""
+    import hashlib
+    import hmac
+
+    header = {"alg": "HS256", "typ": "JWT", "kid": "rsa"}
+    body = unsigned(claims, header).rstrip(".")
+    digest = hmac.new(public_pem(), body.encode(), hashlib.sha256).digest()
+    return f"{body}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+
+
+def test_a_token_of_the_issuer_is_good(api: World):
+    """
+    Signed with either key that the issuer publishes, for us, and now: the caller is who it says.
+    """
+    claims = claims_of(api)
+
+    assert 200 == api.bearing(signed(claims)).get(WHO).status_code
+    assert 200 == api.bearing(signed(claims, KEYS.rsa, "RS256", kid="rsa")).get(WHO).status_code
+    for type_ in ("JWT", "at+jwt", "application/at+JWT"):
+        assert 200 == api.bearing(signed(claims, typ=type_)).get(WHO).status_code
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "no algorithm",
+        "public key as a secret",
+        "another key",
+        "another key under an unknown id",
+        "the key of another algorithm",
+        "an algorithm that is not listed",
+        "expired",
+        "not yet",
+        "issued later",
+        "another audience",
+        "no audience",
+        "another issuer",
+        "no issuer",
+        "no end",
+        "an end that never comes",
+        "a beginning that never comes",
+        "an end that is no number",
+        "no name",
+        "a name that is none",
+        "a credential as a name",
+        "changed",
+        "no token",
+        "rubbish",
+        "too long",
+        "a key in the header",
+        "an address of keys in the header",
+        "a logout token",
+        "a security event",
+        "a type that is no word",
+    ],
+)
+def test_a_token_that_is_no_good_is_refused(api: World, attack: str):
+    """
+    Whatever is wrong with a token, nobody is let in by it, and the answer repeats nothing of it. That the token was the
+    fault is in the header, where the libraries of clients look for it (RFC 6750 section 3).
+    """
+    now = api.clock.now // 1_000_000
+    tokens = {
+        "no algorithm": lambda: unsigned(claims_of(api), {"alg": "none", "typ": "JWT"}),
+        "public key as a secret": lambda: with_the_public_key_as_a_secret(claims_of(api)),
+        "another key": lambda: signed(claims_of(api), KEYS.other),
+        "another key under an unknown id": lambda: signed(claims_of(api), KEYS.other, kid="other"),
+        "the key of another algorithm": lambda: signed(claims_of(api), kid="rsa"),
+        "an algorithm that is not listed": lambda: signed(claims_of(api), KEYS.rsa, "PS256", kid="rsa"),
+        "expired": lambda: signed(claims_of(api, exp=now - 31)),
+        "not yet": lambda: signed(claims_of(api, nbf=now + 31)),
+        "issued later": lambda: signed(claims_of(api, iat=now + 31)),
+        "another audience": lambda: signed(claims_of(api, aud="https://other.example")),
+        "no audience": lambda: signed(claims_of(api, aud=None)),
+        "another issuer": lambda: signed(claims_of(api, iss="https://evil.example")),
+        "no issuer": lambda: signed(claims_of(api, iss=None)),
+        "no end": lambda: signed(claims_of(api, exp=None)),
+        "an end that is no number": lambda: signed(claims_of(api, exp="tomorrow")),
+        "an end that never comes": lambda: signed(claims_of(api, exp=float("nan"))),
+        "a beginning that never comes": lambda: signed(claims_of(api, nbf=float("nan"))),
+        "no name": lambda: signed(claims_of(api, sub=None)),
+        "a name that is none": lambda: signed(claims_of(api, sub=" x\n")),
+        "a credential as a name": lambda: signed(claims_of(api, sub="ghp_" + "a1B2" * 9)),
+        "changed": lambda: changed(signed(claims_of(api))),
+        "no token": lambda: "",
+        "rubbish": lambda: "a.b.c",
+        "too long": lambda: signed(claims_of(api, pad="x" * 20_000)),
+        "a key in the header": lambda: signed(
+            claims_of(api), KEYS.other, kid="none", jwk=jwt.algorithms.ECAlgorithm.to_jwk(KEYS.other.public_key())
+        ),
+        "an address of keys in the header": lambda: signed(
+            claims_of(api), KEYS.other, kid="none", jku="https://evil.example/keys"
+        ),
+        "a logout token": lambda: signed(claims_of(api), typ="logout+jwt"),
+        "a security event": lambda: signed(claims_of(api), typ="application/secevent+jwt"),
+        "a type that is no word": lambda: signed(claims_of(api), typ=["JWT"]),
+    }
+    token = tokens[attack]()
+    response = api.bearing(token).get(WHO)
+
+    challenge = response.headers["www-authenticate"]
+    described = f'Bearer error="invalid_token", error_description="{response.json()["detail"]}"'
+
+    assert (401, "unauthenticated") == (response.status_code, problem_type(response))
+    assert (described if token else "Bearer") == challenge
+    assert not token or token not in response.text + challenge
+
+
+def test_a_challenge_holds_nothing_of_what_was_asked():
+    """
+    A description is of the characters that one may have, so that it ends where it should, and the header with it; who
+    asks is not named in it.
+    """
+    eve = Caller(name='human:eve", scope="all\r\nX-Injected: 1', roles=frozenset(), by_token=True)
+    bad = BadTokenError('the claim "näme\\" is\r\nX-Injected: 1')
+    challenges = [
+        problem_of(fault).headers["www-authenticate"] for fault in (bad, LacksRoleError(eve, [Role.RESPONDER]))
+    ]
+
+    assert [
+        'Bearer error="invalid_token", error_description="the claim ?n?me?? is??X-Injected: 1"',
+        'Bearer error="insufficient_scope", error_description="it takes the role responder"',
+    ] == challenges
+
+
+def test_the_clock_of_the_issuer_may_be_off_a_little(api: World):
+    """
+    Within the leeway a token that has just ended, or is about to begin, is good.
+    """
+    now = api.clock.now // 1_000_000
+
+    assert 200 == api.bearing(signed(claims_of(api, exp=now - 29))).get(WHO).status_code
+    assert 200 == api.bearing(signed(claims_of(api, nbf=now + 29, iat=now + 29))).get(WHO).status_code
+
+
+def test_a_token_that_was_good_is_not_when_it_has_ended(api: World):
+    """
+    That a token was verified is remembered for a moment, and never beyond its end.
+    """
+    token, began = signed(claims_of(api)), api.clock.now
+    try:
+        before = api.bearing(token).get(WHO).status_code
+        api.clock.now += 329 * 1_000_000
+        shortly = api.bearing(token).get(WHO).status_code
+        api.clock.now += 1 * 1_000_000
+        after = api.bearing(token).get(WHO).status_code
+    finally:
+        api.clock.now = began
+
+    assert (200, 200, 401) == (before, shortly, after)
+
+
+def test_a_flood_of_unknown_keys_is_no_flood_of_requests(api: World):
+    """
+    However many key ids are made up, and however many ask at once, the issuer is asked once in a while.
+    """
+    moment, fetched = [1_000.0], []
+
+    def fetch() -> Any:
+        fetched.append(1)
+        return KEYS.document()
+
+    bearers = Bearers(SETTINGS, IssuerKeys(fetch, lambda: moment[0]), api.clock)
+
+    def ask(number: int) -> None:
+        with pytest.raises(RefusedError):
+            bearers.caller_of(signed(claims_of(api), KEYS.other, kid=f"made-up-{number}"))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    flooded = len(fetched)
+    moment[0] += COOLDOWN_SECONDS
+    ask(17)
+    ask(18)
+
+    assert (1, 2) == (flooded, len(fetched))
+
+
+def test_a_key_that_is_new_is_found_and_one_that_is_withdrawn_is_forgotten(api: World):
+    """
+    An unknown id has the keys fetched anew; after a while they are fetched whoever asks.
+    """
+    moment, published = [1_000.0], [KEYS.document()]
+    bearers = Bearers(SETTINGS, IssuerKeys(lambda: published[0], lambda: moment[0]), api.clock)
+    by_ec, by_rsa = signed(claims_of(api)), signed(claims_of(api), KEYS.rsa, "RS256", kid="rsa")
+    published[0] = {"keys": published[0]["keys"][:1]}
+    bearers.caller_of(by_ec)
+    with pytest.raises(RefusedError):
+        bearers.caller_of(by_rsa)
+    published[0] = {"keys": KEYS.document()["keys"][1:]}
+    moment[0] += COOLDOWN_SECONDS
+    bearers.caller_of(by_rsa)
+    with pytest.raises(RefusedError):
+        bearers.caller_of(by_ec)
+    published[0] = {"keys": []}
+    moment[0] += FRESH_SECONDS
+
+    with pytest.raises(RefusedError, match="does not publish"):
+        bearers.caller_of(by_rsa)
+
+
+def test_an_issuer_that_is_away_is_503_and_not_a_token_that_is_no_good(api: World):
+    """
+    Without its keys nothing can be said of a token; as soon as they can be had it is good.
+    """
+    moment, away = [1_000.0], [True]
+
+    def fetch() -> Any:
+        if away[0]:
+            raise httpx.ConnectError("nobody there")
+        return KEYS.document()
+
+    keys = IssuerKeys(fetch, lambda: moment[0])
+    site = replace(api.site, authentication=Authentication(Bearers(SETTINGS, keys, api.clock).authenticate))
+    asking = Asking(create_app(site), {"Authorization": f"Bearer {api.token()}"})
+    first = asking.get(WHO)
+    away[0] = False
+    moment[0] += RETRY_SECONDS
+
+    assert (503, "unavailable", 200) == (first.status_code, problem_type(first), asking.get(WHO).status_code)
+
+
+@pytest.mark.parametrize(
+    "document", [None, [], {}, {"keys": {}}, {"keys": ["x", {"kty": "oct", "k": "YQ", "kid": "ec"}]}]
+)
+def test_what_is_no_list_of_keys_lets_nobody_in(api: World, document: Any):
+    """
+    A document that is none, or a shared secret among the keys, is no key.
+    """
+    bearers = Bearers(SETTINGS, IssuerKeys(lambda: document), api.clock)
+    site = replace(api.site, authentication=Authentication(bearers.authenticate))
+
+    assert Asking(create_app(site), {"Authorization": f"Bearer {api.token()}"}).get(WHO).status_code in {401, 503}
+
+
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [
+        ("roles", ["other", "investigator"]),
+        ("roles", "openid investigator"),
+        ("realm_access.roles", ["investigator"]),
+        ("https://acme.example/roles", ["investigator"]),
+    ],
+)
+def test_roles_are_where_the_settings_say(api: World, claim: str, said: Any):
+    """
+    Roles are a list or words, under a name or on a way into objects; what is no role of ours says nothing.
+    """
+    claims = claims_of(api, roles=None)
+    claims |= {"realm_access": {"roles": said}} if claim.startswith("realm") else {claim: said}
+    bearers = Bearers(replace(SETTINGS, roles_claim=claim), IssuerKeys(KEYS.document), api.clock)
+
+    assert {"investigator"} == set(bearers.caller_of(signed(claims)).roles)
+
+
+@pytest.mark.parametrize("roles", [None, 7, {"investigator": True}, [["investigator"]], "Investigator", []])
+def test_roles_that_are_none_are_no_roles(api: World, roles: Any):
+    """
+    What is neither a list of strings nor words names no role.
+    """
+    response = api.bearing(signed(claims_of(api, roles=roles))).get(WHO)
+
+    assert (403, "forbidden") == (response.status_code, problem_type(response))
+
+
+@contextmanager
+def provider() -> Iterator[str]:
+    """A real OpenID provider in a process of its own."""
+    port = free_port()
+    command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def answers() -> bool:
+        assert process.poll() is None
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/.well-known/openid-configuration").is_success
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait_until(answers)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_real_provider_signs_us_in(api: World):
+    """
+    An OpenID provider's token, by its own keys over HTTP, is taken; one of another audience is not.
+    """
+    with provider() as issuer:
+        discovered = httpx.get(f"{issuer}/.well-known/openid-configuration").json()
+        httpx.put(f"{issuer}/users/ida", json={"roles": ["investigator"]}).raise_for_status()
+        redirect = "https://client.example/callback"
+        asked = {
+            "client_id": "client-1",
+            "redirect_uri": redirect,
+            "response_type": "code",
+            "scope": "openid",
+            "nonce": "n",
+        }
+        consent = httpx.post(discovered["authorization_endpoint"], params=asked, data={"sub": "ida"})
+        code = httpx.URL(consent.headers["location"]).params["code"]
+        granted = httpx.post(
+            discovered["token_endpoint"],
+            data={"grant_type": "authorization_code", "code": code, "redirect_uri": redirect},
+            auth=("client-1", "secret"),
+        ).json()
+        claims = jwt.decode(granted["id_token"], options={"verify_signature": False})
+        said = {"issuer": claims["iss"], "audience": "client-1", "jwks": discovered["jwks_uri"]}
+        settings = HttpSettings.from_mapping(said)
+        answers = []
+        for one in (settings, replace(settings, audience="client-2")):
+            authentication = authenticating(one, lambda: (claims["iat"] + 1) * 1_000_000)
+            assert authentication is not None
+            site = replace(api.site, authentication=authentication)
+            asking = Asking(create_app(site), {"Authorization": f"Bearer {granted['id_token']}"})
+            answers.append(asking.get(WHO).status_code)
+
+    assert [200, 401] == answers
+
+
+# Trusted proxies
+
+PROXIED = {"proxy_user_header": "X-User", "proxy_roles_header": "X-Roles", "proxy_secret": SECRET}
+SAID = {"X-User": "human:ida@example.com", "X-Roles": "investigator, responder", "Delegraph-Proxy-Secret": SECRET}
+
+
+def behind(api: World, **said: str) -> Asking:
+    authentication = authenticating(HttpSettings.from_mapping(said or PROXIED), api.clock)
+    assert authentication is not None
+    return Asking(create_app(replace(api.site, authentication=authentication)))
+
+
+def test_what_a_trusted_proxy_says_counts(api: World):
+    """
+    Who asks and with which roles is what the proxy says, as long as its secret is right.
+    """
+    asking = behind(api)
+    without = {name: value for name, value in SAID.items() if name != "Delegraph-Proxy-Secret"}
+
+    assert 200 == asking.get(WHO, headers=SAID).status_code
+    assert 401 == asking.get(WHO, headers=without).status_code
+    assert 401 == asking.get(WHO, headers=SAID | {"Delegraph-Proxy-Secret": "x"}).status_code
+    assert 401 == asking.get(WHO, headers=SAID | {"X-User": ""}).status_code
+    lacking = asking.get(WHO, headers=SAID | {"X-Roles": "admin"})
+    assert (403, None) == (lacking.status_code, lacking.headers.get("www-authenticate"))  # no token would be better
+
+
+def test_a_header_that_stands_twice_is_nobodys_word(api: World):
+    """
+    A proxy that adds its header to the one of the caller has said nothing.
+    """
+    headers = [*SAID.items(), ("X-User", "human:eve@example.com")]
+    asking = behind(api)
+    asking.headers = httpx.Headers(headers)  # a mapping holds one of each name
+
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(asking._app)
+        async with httpx.AsyncClient(transport=transport, base_url=f"https://{HOST}") as client:
+            return await client.get(WHO, headers=headers)
+
+    import asyncio
+
+    assert 401 == asyncio.run(asked()).status_code
+
+
+@pytest.mark.parametrize(("peers", "status"), [("127.0.0.1", 200), ("10.0.0.0/8, 127.0.0.0/8", 200), ("10.0.0.1", 401)])
+def test_a_proxy_is_known_by_its_address(api: World, peers: str, status: int):
+    """
+    Only from the addresses that are listed do the headers count, whatever they say.
+    """
+    asking = behind(api, proxy_user_header="X-User", proxy_roles_header="X-Roles", proxy_peers=peers)
+
+    assert status == asking.get(WHO, headers=SAID | {"X-Forwarded-For": "10.0.0.1"}).status_code
+
+
+def test_a_token_and_a_proxy_may_both_be_configured(api: World, tmp_path: Path):
+    """
+    Machines come with tokens, people by the proxy; a bad token is not made good by the proxy's headers.
+    """
+    file = tmp_path / "keys.json"
+    file.write_text(json.dumps(KEYS.document()), encoding="utf-8")
+    asking = behind(api, **PROXIED, issuer=ISSUER, audience=AUDIENCE, jwks=str(file))
+
+    assert 200 == asking.get(WHO, headers=SAID).status_code
+    assert 200 == asking.get(WHO, headers={"Authorization": f"Bearer {api.token()}"}).status_code
+    assert 401 == asking.get(WHO, headers=SAID | {"Authorization": "Bearer x"}).status_code
+
+
+# Forged writes
+
+FORGED = [
+    ({}, 403),
+    (WRITE, 404),
+    (WRITE | {"Origin": f"https://{HOST}"}, 404),
+    (WRITE | {"Sec-Fetch-Site": "same-origin"}, 404),
+    (WRITE | {"Origin": "https://evil.example"}, 403),
+    (WRITE | {"Origin": "null"}, 403),
+    (WRITE | {"Sec-Fetch-Site": "cross-site"}, 403),
+    (WRITE | {"Sec-Fetch-Site": "same-site"}, 403),
+]
+
+
+@pytest.mark.parametrize(("headers", "status"), FORGED)
+def test_a_write_of_another_site_is_refused(api: World, headers: dict[str, str], status: int):
+    """
+    Whoever is signed in by a proxy or a cookie writes only from a page of ours.
+    """
+    response = behind(api).post("/v1/revocations/none/lift", headers=SAID | headers)
+
+    assert status == response.status_code
+
+
+def test_a_bearer_token_needs_no_such_header(api: World):
+    """
+    No browser adds a bearer token by itself, so that nobody can forge a write with one.
+    """
+    assert 404 == api.post("/v1/revocations/none/lift").status_code
+
+
+# The link
+
+
+def signed_in(api: World, *, tls: bool = False) -> tuple[SigningIn, Asking]:
+    signing_in = SigningIn("human:me", api.clock, port=8_480, tls=tls)
+    site = replace(api.site, authentication=Authentication(signing_in.authenticate))
+    app = create_app(site, parts=[signing_in.router()])
+    return signing_in, Asking(app)
+
+
+def test_the_link_is_good_once(api: World):
+    """
+    The first who follows the link gets a cookie that scripts cannot read and other sites do not send; nobody after.
+    """
+    signing_in, asking = signed_in(api)
+    assert 405 == asking.request("HEAD", f"/sign-in?token={signing_in.token}").status_code  # looked at is not followed
+    first, second = (asking.get("/sign-in", params={"token": signing_in.token}) for _ in range(2))
+    cookie = first.headers["set-cookie"]
+    with_cookie = {"Cookie": cookie.partition(";")[0]}
+
+    assert (303, "/", 401) == (first.status_code, first.headers["location"], second.status_code)
+    assert {"HttpOnly", "SameSite=strict", "Path=/", f"Max-Age={SESSION_SECONDS}"} <= set(cookie.split("; "))
+    assert 200 == asking.get(WHO, headers=with_cookie).status_code
+    assert 401 == asking.get(WHO, headers={"Cookie": "delegraph-8480=x"}).status_code
+    assert 401 == asking.get(WHO).status_code
+
+
+def test_a_cookie_over_tls_is_bound_to_the_host(api: World):
+    """
+    Where browsers come over TLS the cookie never leaves it, and no neighbour's host can set one.
+    """
+    signing_in, asking = signed_in(api, tls=True)
+    cookie = asking.get("/sign-in", params={"token": signing_in.token}).headers["set-cookie"]
+
+    assert cookie.startswith("__Host-")
+    assert "Secure" in cookie.split("; ")
+
+
+@pytest.mark.parametrize("token", ["", "x", "é", "a" * 5_000])
+def test_a_link_that_is_none_is_refused_and_leaves_the_good_one(api: World, token: str):
+    """
+    To guess is no harm to whoever has the link.
+    """
+    signing_in, asking = signed_in(api)
+    guessed = asking.get("/sign-in", params={"token": token})
+    good = asking.get("/sign-in", params={"token": signing_in.token})
+
+    assert (401, 303) == (guessed.status_code, good.status_code)
+
+
+def test_a_link_and_a_session_end(api: World):
+    """
+    The link is good for a quarter of an hour, the session for a shift.
+    """
+    began = api.clock.now
+    try:
+        signing_in, asking = signed_in(api)
+        api.clock.now += LINK_SECONDS * 1_000_000
+        too_late = asking.get("/sign-in", params={"token": signing_in.token})
+        signing_in, asking = signed_in(api)
+        cookie = asking.get("/sign-in", params={"token": signing_in.token}).headers["set-cookie"].partition(";")[0]
+        api.clock.now += SESSION_SECONDS * 1_000_000 - 1
+        before = asking.get(WHO, headers={"Cookie": cookie})
+        api.clock.now += 1
+        after = asking.get(WHO, headers={"Cookie": cookie})
+    finally:
+        api.clock.now = began
+
+    assert (401, 200, 401) == (too_late.status_code, before.status_code, after.status_code)
+
+
+def test_who_signed_in_by_the_link_orders_in_that_name(tmp_path: Path):
+    """
+    The link is of whoever started the process, and an order names that person.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as api:
+        signing_in, asking = signed_in(api)
+        cookie = asking.get("/sign-in", params={"token": signing_in.token}).headers["set-cookie"].partition(";")[0]
+        response = asking.post("/v1/revocations", json=ORDER, headers=WRITE | {"Cookie": cookie})
+
+    assert (201, "human:me") == (response.status_code, response.json()["ordered_by"])
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ({"issuer": ISSUER}, "http.audience"),
+        ({"issuer": ISSUER, "audience": "x"}, "http.jwks"),
+        ({"audience": "x"}, "http.issuer"),
+        ({"issuer": "idp", "audience": "x", "jwks": "y"}, "http.issuer"),
+        ({"issuer": ISSUER, "audience": "x", "jwks": "ftp://x"}, "http.jwks"),
+        ({"issuer": ISSUER, "audience": "x", "jwks": "y", "algorithms": "HS256"}, "http.algorithms"),
+        ({"issuer": ISSUER, "audience": "x", "jwks": "y", "algorithms": "none"}, "http.algorithms"),
+        ({"issuer": ISSUER, "audience": "x", "jwks": "y", "algorithms": ","}, "http.algorithms"),
+        ({"issuer": ISSUER, "audience": "x", "jwks": "y", "leeway_seconds": "301"}, "http.leeway_seconds"),
+        ({"issuer": ISSUER, "audience": "x", "jwks": "y", "leeway_seconds": "-1"}, "http.leeway_seconds"),
+        ({"proxy_user_header": "X-User"}, "http.proxy_peers"),
+        ({"proxy_secret": "x"}, "http.proxy_user_header"),
+        ({"proxy_user_header": "X-User", "proxy_peers": "here"}, "http.proxy_peers"),
+        ({"proxy_user_header": "X-User", "proxy_secret": "x", "proxy_secret_file": "y"}, "http.proxy_secret"),
+        ({"public_url": "delegraph.example"}, "http.public_url"),
+        ({"hosts": "a\nb"}, "http.hosts"),
+        ({"lisen": "x"}, "lisen"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_name(said: dict[str, str], word: str):
+    """
+    What is missing, has no effect, or would let anybody in is told before anything is served.
+    """
+    with pytest.raises(RefusedError) as fault:
+        HttpSettings.from_mapping(said)
+
+    assert word in str(fault.value)
+
+
+def test_a_secret_of_the_proxy_is_never_shown():
+    """
+    The settings show that there is a secret, and not which.
+    """
+    settings = HttpSettings.from_mapping(PROXIED)
+
+    assert "set" == settings.shown()["proxy_secret"]
+    assert SECRET not in repr(settings) + str(settings.shown())
+
+
+@pytest.mark.parametrize(
+    ("said", "fits"),
+    [
+        ({}, True),
+        ({"use": "sig", "key_ops": ["verify"]}, True),
+        ({"key_ops": ["sign", "verify"]}, True),
+        ({"use": "enc"}, False),
+        ({"key_ops": ["sign"]}, False),
+        ({"key_ops": []}, False),
+        ({"key_ops": "verify"}, False),
+        ({"use": 7}, False),
+    ],
+)
+def test_a_key_that_is_not_for_verifying_verifies_nothing(api: World, said: dict[str, Any], fits: bool):
+    """
+    By its ``use`` and its ``key_ops`` (RFC 7517 section 4).
+    """
+    key = {name: value for name, value in KEYS.document()["keys"][0].items() if name != "use"}
+    keys = IssuerKeys(lambda: {"keys": [key | said]})
+    if fits:
+        assert keys.key("ec", "ES256")
+    else:
+        with pytest.raises(BadTokenError):
+            keys.key("ec", "ES256")

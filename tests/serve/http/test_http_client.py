@@ -1,0 +1,192 @@
+"""The Python client of the HTTP API: what it answers, how it goes on, what it raises."""
+
+import httpx
+import pytest
+
+from lineage.core.model.errors import DriftError, OtherOrderError, RefusedError, UnavailableError
+from lineage.deliver.http.callers import ForbiddenError, UnauthenticatedError
+from lineage.serve import http_client as client_module
+from lineage.serve.http_client import Client
+from lineage.serve.queries import activity
+from lineage.serve.queries.findings import findings as findings_of
+from tests.support.http_clients import URL, client_of
+from tests.support.http_worlds import ASKED, HOST, LEAKED, World
+
+ID = LEAKED.removeprefix("token:")
+
+
+def test_answers_are_the_documents(api: World):
+    """
+    What the client gives is what the server says, and None where no fact names what was asked for.
+    """
+    client = client_of(api)
+    expected = (
+        api.service.who("mail-7", at=ASKED),
+        api.service.chain("token", ID, at=ASKED),
+        api.service.status("token", ID, at=ASKED),
+    )
+
+    assert expected == (client.who("mail-7"), client.chain(LEAKED), client.status(LEAKED))
+    assert (None, None, None) == (client.who("none"), client.status("token:none"), client.revocation("none"))
+
+
+def test_lists_go_on_by_themselves(api: World, monkeypatch: pytest.MonkeyPatch):
+    """
+    However small the pages, every item comes once and in order; of what nobody names there is none.
+    """
+    monkeypatch.setattr(client_module, "PAGE", 1)
+    client = client_of(api)
+    document = activity.timeline(api.service, "token", ID)
+    assert document is not None
+
+    assert document["items"] == list(client.timeline(LEAKED))
+    assert activity.search(api.service, "mailer")["items"] == list(client.search("mailer"))
+    assert findings_of(api.service, at=ASKED)["items"] != []
+    assert [] == list(client.uses("token:none"))
+
+
+def test_an_order_from_plan_to_receipt(api: World):
+    """
+    Plan, order with its digest, board, receipt, lift: the way of a playbook.
+    """
+    client = client_of(api, "responder")
+    plan = client.reach(LEAKED)
+    assert plan is not None
+    order = client.revoke(plan["target"], reason="test", plan_digest=plan["plan_digest"], key="k")
+    again = client.revoke(LEAKED, reason="test", key="k")
+    there = client.revocation(order["revocation"])
+    lines = client.receipt(order["revocation"])
+    lifted = client.lift(order["revocation"], note="done")
+
+    assert (order["revocation"], True) == (again["revocation"], again["repeated"])
+    assert there is not None
+    assert [order["revocation"]] * 3 == [
+        there["revocation"],
+        lifted["revocation"],
+        *{line["revocation"] for line in lines},
+    ]
+    assert sorted(plan["kills"]["tokens"]) == [line["id"] for line in lines]
+    assert [order["revocation"]] == [entry["revocation"] for entry in client.revocations()]
+
+
+def test_what_nobody_has_seen_is_ordered_if_that_is_meant(api: World):
+    """
+    An unseen target is none to plan or to order against, unless the caller says that it may be.
+    """
+    client = client_of(api, "responder")
+    with pytest.raises(client_module.MissingError):
+        client.revoke("token:leaked-1", reason="test")
+    plan = client.reach("token:leaked-1", unseen=True)
+    assert plan is not None
+    order = client.revoke(plan["target"], reason="test", plan_digest=plan["plan_digest"], unseen=True)
+    status = client.status("token:leaked-1")
+
+    assert (None, "leaked-1") == (client.reach("token:leaked-2"), order["target"]["id"])
+    assert status is not None
+    assert "revoked" == status["state"]
+
+
+def test_of_revocations_the_client_asks_for_no_more_than_are_listed_at_once(api: World):
+    """
+    A page of revocations holds fewer than other pages; the client gets all of them all the same, with its own pages.
+    """
+    parameters = api.get("/openapi.json").json()["paths"]["/v1/revocations"]["get"]["parameters"]
+    most = next(one["schema"]["maximum"] for one in parameters if one["name"] == "limit")
+    client = client_of(api, "responder")
+    order = client.revoke(LEAKED, reason="test")
+
+    assert client_module.PAGE_OF_REVOCATIONS == most
+    assert [order["revocation"]] == [entry["revocation"] for entry in client.revocations()]
+
+
+def test_who_a_principal_is_is_asked_for_by_its_id(api: World):
+    """
+    The owner of an agent comes with the source whose word it is; of what no fact names nothing comes.
+    """
+    client = client_of(api, "responder")
+    found = client.identity("principal:agent:mailer")
+    assert found is not None
+    assert found["owner"] is not None
+
+    assert ("human:alice@example.com", "https://directory.example") == (
+        found["owner"]["value"],
+        found["owner"]["source"],
+    )
+    assert None is client.identity("principal:agent:courier")
+
+
+def test_events_are_sent(api: World):
+    """
+    A producer sends events and learns what became of them.
+    """
+    event = {
+        "type": "principal.registered",
+        "event_id": "e",
+        "source": "urn:test:a",
+        "principal": "human:x",
+        "occurred_at": "2026-11-02T10:00:00Z",
+        "kind": "human",
+    }
+
+    assert (1, 0) == (client_of(api, "producer").send([event])["accepted"], client_of(api, "producer").send([])["read"])
+
+
+def test_faults_are_our_own(api: World):
+    """
+    A problem document is the fault of the tree that it stands for.
+    """
+    client = client_of(api, "responder")
+    client.revoke("principal:agent:mailer", reason="test", mode="suspend", key="k")
+    with pytest.raises(DriftError) as drift:
+        client.revoke(LEAKED, reason="test", plan_digest="0" * 64)
+    faults = []
+    for ask in (
+        lambda: client.revoke(LEAKED, reason="other", key="k"),
+        lambda: client.send([]),
+        lambda: Client(URL, token="x", http=client._http).who("a"),
+        lambda: client.who("a\nb"),
+        lambda: client.lift("none"),
+    ):
+        with pytest.raises(RefusedError) as fault:
+            ask()
+        faults.append(type(fault.value))
+
+    assert LEAKED in drift.value.unlisted
+    assert [OtherOrderError, ForbiddenError, UnauthenticatedError, RefusedError, client_module.MissingError] == faults
+
+
+@pytest.mark.parametrize("status", [503, 502])
+def test_what_is_away_is_asked_again_as_long_as_it_says(status: int):
+    """
+    After 503 the client waits as long as it is told and asks again; what answers at last is the answer.
+    """
+    waits: list[float] = []
+    answers = [
+        httpx.Response(
+            503,
+            headers={"Retry-After": "7"},
+            json={"type": "urn:delegraph:problem:unavailable", "detail": "away", "status": 503},
+        ),
+        httpx.Response(status, text="<html>"),
+        httpx.Response(200, json={"kind": "token"}),
+    ]
+    http = httpx.Client(transport=httpx.MockTransport(lambda _: answers.pop(0)))
+    client = Client(URL, http=http, sleep=waits.append)
+
+    assert ({"kind": "token"}, [7.0, 1.0]) == (client.status("token:x"), waits)
+
+
+def test_who_does_not_answer_at_all_is_unavailable():
+    """
+    After a few tries the client gives up, and says whom it asked.
+    """
+    waits: list[float] = []
+
+    def refuse(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    client = Client(URL, http=httpx.Client(transport=httpx.MockTransport(refuse)), sleep=waits.append)
+    with pytest.raises(UnavailableError, match=HOST):
+        client.who("x")
+
+    assert client_module.TRIES - 1 == len(waits)

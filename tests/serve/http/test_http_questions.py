@@ -1,0 +1,475 @@
+"""The HTTP API's questions: the documents of the command line, pages, ETags, problems, and the OpenAPI document."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from jsonschema import Draft202012Validator
+from starlette.requests import Request
+
+from lineage.core.model.events import Target
+from lineage.core.revocation.reach import Proposal
+from lineage.serve.config.limits import Limits
+from lineage.serve.http.api.questions import QUESTIONS
+from lineage.serve.http.core.question import Question
+from lineage.serve.queries import activity, revocations
+from lineage.serve.queries.case import case
+from lineage.serve.queries.findings import findings as findings_of
+from lineage.serve.queries.graph_view import graph
+from lineage.serve.queries.identity import identity
+from lineage.serve.queries.projection_status import standing
+from lineage.serve.queries.service import OrderRequest
+from tests.support.http_worlds import ASKED, LEAKED, World, api_over, problem_type
+from tests.support.stores import KINDS, fresh_places
+
+ID = LEAKED.removeprefix("token:")
+OF = quote(LEAKED, safe="")
+ORDER = OrderRequest(
+    target=Target("token", ID), reason="credential_leak", ordered_by="human:dana@example.com", revocation="rev/1"
+)
+EVENTS = [
+    {"type": "action.performed", "event_id": "e1", "source": "urn:test:a", "action": "x1", "operation": "mail.send"},
+    {"type": "action.performed", "event_id": "e1", "source": "urn:test:a", "action": "x2", "operation": "mail.send"},
+]
+EVENTS = [event | {"occurred_at": "2026-11-02T10:00:00Z", "outcome": "succeeded"} for event in EVENTS]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The incident, an order, a conflict and a record in quarantine; nothing here adds to it."""
+    for place in fresh_places(request):
+        with place() as url, api_over(url, tmp_path_factory.mktemp("http")) as world:
+            world.service.order(ORDER)
+            body = [*EVENTS, {"type": "none"}]
+            assert 200 == world.post("/v1/events", "producer", json=body).status_code
+            yield world
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[World]:
+    """The incident in a file, for what need not be tried on both databases."""
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        yield world
+
+
+ASKED_FOR: dict[str, tuple[str, Any]] = {
+    "/who": ("?action=mail-7", lambda s: s.who("mail-7", at=ASKED)),
+    "/chain": (f"?of={OF}", lambda s: s.chain("token", ID, at=ASKED)),
+    "/status": (f"?of={OF}", lambda s: s.status("token", ID, at=ASKED)),
+    "/reach": (
+        f"?of={quote('principal:agent:planner')}&mode=suspend&cascade=false",
+        lambda s: s.reach(
+            Proposal(target=Target("principal", "agent:planner"), at=ASKED, mode="suspend", cascade=False)
+        ),
+    ),
+    "/search": ("?q=MAILER", lambda s: activity.search(s, "mailer")),
+    "/actions": (f"?of={OF}", lambda s: activity.actions(s, "token", ID)),
+    "/timeline": (f"?of={OF}", lambda s: activity.timeline(s, "token", ID)),
+    "/diff": (
+        f"?of={OF}&from=2026-11-02T08:00:00Z&to=now",
+        lambda s: activity.diff(s, "token", ID, start=ASKED - 8_700_000_000, end=ASKED),
+    ),
+    "/uses": (f"?of={OF}", lambda s: activity.uses(s, "token", ID)),
+    "/findings": ("", lambda s: findings_of(s, at=ASKED)),
+    "/quarantine": ("", activity.quarantine),
+    "/conflicts": ("", activity.conflicts),
+    "/revocations": ("", lambda s: revocations.revocations(s, at=ASKED)),
+    "/graph": (f"?of={OF}", lambda s: graph(s, "token", ID, at=ASKED)),
+    "/identity": ("?of=principal:agent:mailer", lambda s: identity(s, "agent:mailer", at=ASKED)),
+    "/health": ("", standing),
+    "/case": ("?of=action:mail-7", lambda s: case(s, "action", "mail-7", at=ASKED)),
+    "/revocations/{id:path}": ("rev%2F1", lambda s: revocations.revocation(s, "rev/1", at=ASKED)),
+}
+LISTS = [question.path for question in QUESTIONS if any(p.name == "limit" for p in question.parameters)]
+
+
+def url_of(path: str) -> str:
+    said = ASKED_FOR[path][0]
+    return f"/v1{path.replace('{id:path}', '')}{said}"
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.path)
+def test_a_document_is_that_of_the_command_line(api: World, question: Question):
+    """
+    Every question answers with the document that the service makes, to the letter, on both databases.
+    """
+    response = api.get(url_of(question.path))
+
+    assert (200, ASKED_FOR[question.path][1](api.service)) == (response.status_code, response.json())
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.path)
+def test_a_document_has_the_shape_that_is_published(api: World, question: Question):
+    """
+    The schema of an answer in the OpenAPI document holds for the answer.
+    """
+    published = api.get("/openapi.json").json()
+    path = f"/v1{question.path}".replace(":path", "")
+    schema = published["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    validator = Draft202012Validator({**schema, "components": published["components"]})
+
+    assert [] == [error.message for error in validator.iter_errors(api.get(url_of(question.path)).json())]
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_pages_make_up_the_whole_list(api: World, path: str):
+    """
+    Page by page a list is what it is at once, each page says whether another follows, and the last one does not.
+    """
+    url = url_of(path)
+    url += "&" if "?" in url else "?"
+    whole = api.get(f"{url}limit=100").json()
+    pages = [api.get(f"{url}limit=1").json()]
+    while pages[-1]["next"] is not None:
+        pages.append(api.get(f"{url}limit=1&after={pages[-1]['next']}").json())
+
+    assert {0, 1} >= {len(page["items"]) for page in pages}
+    items = [item for page in pages for item in page["items"]]
+    found = {json.dumps(item, sort_keys=True) for item in items}
+    assert {json.dumps(item, sort_keys=True) for item in whole["items"]} == found
+    assert [False] * (len(pages) - 1) + [True] == [page["complete"] for page in pages]
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_page_has_at_most_what_is_published(here: World, path: str):
+    """
+    The maximum of `limit` in the OpenAPI document is taken, and one more is refused with that number: a page is never
+    shorter than was asked for without a word.
+    """
+    parameters = here.get("/openapi.json").json()["paths"][f"/v1{path}"]["get"]["parameters"]
+    most = next(one["schema"]["maximum"] for one in parameters if one["name"] == "limit")
+    url = url_of(path)
+    url += "&" if "?" in url else "?"
+    more = here.get(f"{url}limit={most + 1}")
+
+    assert 200 == here.get(f"{url}limit={most}").status_code
+    assert (400, "limit") == (more.status_code, more.json()["parameter"])
+    assert f"from 1 to {most:,}" in more.json()["detail"]
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_cursor_is_good_for_its_own_list(api: World, path: str):
+    """
+    A cursor of another list, or none at all, is refused by the name of its parameter.
+    """
+    url = url_of(path)
+    url += "&" if "?" in url else "?"
+    other = api.get("/v1/search?q=a&limit=1").json()["next"]
+    if path == "/search":
+        other = api.get(f"/v1/timeline?of={OF}&limit=1").json()["next"]
+
+    for cursor in (other, "x", "%00", "a" * 2_000):
+        response = api.get(f"{url}after={cursor}")
+        assert ("parameter", "after") == (problem_type(response), response.json()["parameter"])
+
+
+def test_several_ids_are_answered_in_the_order_asked(here: World):
+    """
+    With several ids the answer is a list of documents, and one that no fact names says so in its place.
+    """
+    of = ["token:none", LEAKED, "principal:agent:planner"]
+    items = here.get("/v1/status", params={"of": of}).json()["items"]
+
+    alone = [here.get("/v1/status", params={"of": one}).json() for one in of[1:]]
+    assert [{"error": "not_found", "id": "token:none"}, *alone] == items
+
+
+def test_an_answer_that_the_client_has_is_not_sent_again(here: World):
+    """
+    An ETag stands for the bytes: the same question answers 304, and after a new fact 200.
+    """
+    url = f"/v1/timeline?of={OF}"
+    first = here.get(url)
+    tag = first.headers["etag"]
+    second = here.get(url, headers={"If-None-Match": f'"other", W/{tag}'})
+    here.post("/v1/events", "producer", json=EVENTS)
+    third = here.get(url, headers={"If-None-Match": tag})
+
+    assert [(200, True), (304, False), (200, True)] == [
+        (response.status_code, bool(response.content)) for response in (first, second, third)
+    ]
+    assert tag == second.headers["etag"]
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.path)
+def test_what_is_not_known_is_refused_by_its_name(here: World, question: Question):
+    """
+    A parameter that does not exist is a slip of the pen, and never answered as if it were not there.
+    """
+    url = url_of(question.path)
+    response = here.get(f"{url}{'&' if '?' in url else '?'}know_at=now")
+
+    assert (400, "parameter", "know_at") == (
+        response.status_code, problem_type(response), response.json()["parameter"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("url", "parameter"),
+    [
+        ("/v1/who", "action"),
+        ("/v1/who?action=", "action"),
+        ("/v1/who?action=%20a", "action"),
+        ("/v1/who?action=a%00b", "action"),
+        ("/v1/who?action=" + "a" * 513, "action"),
+        ("/v1/who?action=" + "a&action=" * 100 + "a", "action"),
+        ("/v1/status?of=nothing", "of"),
+        ("/v1/status?of=token:", "of"),
+        ("/v1/timeline?of=thing:x", "of"),
+        ("/v1/status?of=thing:x", "of"),
+        ("/v1/status?of=action:mail-7", "of"),
+        ("/v1/status?of=:x", "of"),
+        ("/v1/chain?of=session:x", "of"),
+        ("/v1/reach?of=action:mail-7", "of"),
+        ("/v1/uses?of=principal:x", "of"),
+        ("/v1/diff?of=action:x&from=now&to=now", "of"),
+        ("/v1/identity?of=token:x", "of"),
+        ("/v1/identity?of=workload:x", "of"),
+        ("/v1/identity?of=principal:a&of=principal:b", "of"),
+        ("/v1/identity", "of"),
+        ("/v1/timeline?of=token:a&of=token:b", "of"),
+        ("/v1/status?of=token:a&at=yesterday", "at"),
+        ("/v1/status?of=token:a&at=2026-11-02T10:00:00+01:00", "at"),
+        ("/v1/status?of=token:a&at=now&at=now", "at"),
+        ("/v1/status?of=token:a&known_at=1", "known_at"),
+        ("/v1/reach?of=token:a&mode=kill", "mode"),
+        ("/v1/reach?of=token:a&cascade=maybe", "cascade"),
+        ("/v1/reach?of=token:a&unseen=maybe", "unseen"),
+        ("/v1/reach?of=token:a&issued_before=x", "issued_before"),
+        ("/v1/search?q=" + "a" * 513, "q"),
+        ("/v1/search?q=a&limit=0", "limit"),
+        ("/v1/search?q=a&limit=1001", "limit"),
+        ("/v1/revocations?limit=101", "limit"),
+        ("/v1/search?q=a&limit=%D9%A1", "limit"),
+        ("/v1/diff?of=token:a&from=now", "to"),
+        ("/v1/revocations/%20x", "id"),
+    ],
+)
+def test_a_wrong_parameter_is_named(here: World, url: str, parameter: str):
+    """
+    Whatever is wrong with a parameter, the answer is a problem document that names it.
+    """
+    response = here.get(url)
+
+    assert (400, "parameter", parameter) == (
+        response.status_code, problem_type(response), response.json()["parameter"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "word"),
+    [
+        ("GET", "/v1/none", 404, "no-such-path"),
+        ("DELETE", "/v1/who", 405, "method-not-allowed"),
+        ("GET", "/v1/status?of=token:none", 404, "not-found"),
+        ("GET", "/v1/who/?action=mail-7", 404, "no-such-path"),
+        ("GET", "/v1/status%2F?of=token:none", 404, "no-such-path"),
+        ("GET", "/v1/who?action=" + "a" * 50_000, 414, "too-large"),
+        ("GET", "/v1/revocations/none", 404, "not-found"),
+        ("GET", "/v1/revocations/none/receipt", 404, "not-found"),
+    ],
+)
+def test_every_fault_is_a_problem_document(here: World, method: str, path: str, status: int, word: str):
+    """
+    What we refuse and what the framework refuses are told in the same form, with a type that stays.
+    """
+    response = here.as_("investigator").request(method, path)
+
+    assert (status, word) == (response.status_code, problem_type(response))
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "x' OR '1'='1",
+    '"; DROP TABLE fact; --',
+    "a\r\nX-Injected: 1",
+    'a\n{"level":"error"}',
+    "{{7*7}}",
+    "%s%n",
+    "../../etc/passwd",
+    "\u202egnp.exe",
+    "\ud83d\ude00" + "é" * 100,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_is_asked_for_is_never_taken_for_anything_else(here: World, text: str, caplog: pytest.LogCaptureFixture):
+    """
+    Markup, SQL, line ends and templates in any parameter are an id that no fact names, or a parameter that is wrong.
+    """
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16")
+    before = here.service.store.sizes()
+    for question in QUESTIONS:
+        for parameter in question.parameters:
+            path = f"/v1{question.path}"
+            if parameter.where == "path":
+                path = path.replace("{id:path}", quote(text, safe=""))
+                response = here.get(path)
+            else:
+                said = {"of": LEAKED, "action": "mail-7", "q": "a", "from": "now", "to": "now"}
+                params = {p.name: said[p.name] for p in question.parameters if p.name in said}
+                response = here.get(path.replace("{id:path}", "rev"), params=params | {parameter.name: text})
+            assert response.status_code in {200, 400, 404}, response.text
+            assert response.headers["content-type"].startswith("application/")
+            assert "x-injected" not in response.headers
+
+    plans = here.service.store.sizes()["plan"]
+    assert before | {"plan": plans} == here.service.store.sizes()
+
+
+def test_who_asked_for_what_is_in_the_access_log(here: World, caplog: pytest.LogCaptureFixture):
+    """
+    Every read of a chain is one structured line: who, where, which ids, as of when.
+    """
+    with caplog.at_level("INFO", logger="lineage.deliver.http.access_log"):
+        here.get(f"/v1/chain?of={OF}&at=2026-11-02T10:00:00Z")
+
+    [record] = [record for record in caplog.records if record.name.endswith("access")]
+    assert ("GET /v1/chain", "human:ida@example.com", [LEAKED], "2026-11-02T10:00:00.000000Z") == (
+        record.getMessage(), record.caller, record.of, record.at,
+    )  # fmt: skip
+
+
+def test_an_answer_carries_what_browsers_heed(here: World):
+    """
+    A strict Content-Security-Policy and its kin are on every answer, a refusal included; nothing is kept by caches.
+    """
+    for path in ("/v1/who?action=mail-7", "/v1/who", "/none", "/healthz", "/docs"):
+        headers = here.get(path).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert ("nosniff", "DENY", "no-referrer", "same-origin") == tuple(
+            headers[name]
+            for name in (
+                *("x-content-type-options", "x-frame-options", "referrer-policy"),
+                "cross-origin-opener-policy",
+            )
+        )
+        assert "unsafe-inline" not in headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "", "us.example.evil.example", "127.0.0.2"])
+def test_another_name_is_not_answered(here: World, host: str):
+    """
+    Under a name that is not ours nothing is answered: a page of somewhere else may have its name resolve to us.
+    """
+    response = here.get("/v1/who?action=mail-7", headers={"Host": host})
+
+    assert (421, "misdirected") == (response.status_code, problem_type(response))
+
+
+@pytest.mark.parametrize("host", ["[::1", "evil@us.example", "us.example/", "us.example,evil", "us.example evil", "\t"])
+def test_a_host_that_is_none_is_refused(here: World, host: str):
+    """
+    What a proxy may read as another name than we do is no request, also behind a server that lets it through.
+    """
+    response = here.get("/v1/who?action=mail-7", headers={"Host": host})
+
+    assert (400, "malformed") == (response.status_code, problem_type(response))
+
+
+def test_the_page_of_the_api_is_made_of_our_own_files(here: World):
+    """
+    /docs names every path, has no script, and refers to nothing elsewhere.
+    """
+    page = here.as_(None).get("/docs").text
+    paths = here.as_(None).get("/openapi.json").json()["paths"]
+
+    assert all(f"{path}</code>" in page for path in paths)
+    assert [] == re.findall(r'<script|style=|(?:src|href)="(?!/|#)', page)
+    assert "text/css; charset=utf-8" == here.as_(None).get("/docs.css").headers["content-type"]
+
+
+def test_the_openapi_document_is_complete(here: World):
+    """
+    Each path has an id of its own, a summary, who may, an answer with a schema; problems are documents.
+    """
+    document = here.as_(None).get("/openapi.json").json()
+    operations = [(path, said) for path, methods in document["paths"].items() for said in methods.values()]
+    ids = [said["operationId"] for _, said in operations]
+
+    assert "3.1.0" == document["openapi"]
+    assert sorted(set(ids)) == sorted(ids)
+    assert {f"/v1{question.path}".replace(":path", "") for question in QUESTIONS} <= document["paths"].keys()
+    for path, said in operations:
+        assert said["summary"], path
+        assert "security" in said, path
+        for status, response in said["responses"].items():
+            if int(status) >= 400:
+                assert ["application/problem+json"] == list(response["content"]), path
+
+
+def test_nothing_answers_500(here: World, monkeypatch: pytest.MonkeyPatch):
+    """
+    What nobody thought of is told in our log; the client gets 503, our headers, and not a word of it.
+    """
+    monkeypatch.setattr(here.service, "who", lambda *_, **__: 1 / 0)
+    response = here.get("/v1/who?action=mail-7")
+
+    assert (503, "fault", "5") == (response.status_code, problem_type(response), response.headers["retry-after"])
+    assert "content-security-policy" in response.headers
+    assert "division" not in response.text
+
+
+def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path):
+    """
+    After its time a question is answered with 503, and says so.
+    """
+    import threading
+
+    go_on = threading.Event()
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=Limits(seconds=0.2)) as world:
+        world.service.who = lambda *_, **__: go_on.wait(60)
+        response = world.get("/v1/who?action=mail-7")
+        go_on.set()
+
+    assert (503, "slow") == (response.status_code, problem_type(response))
+
+
+def test_many_threads_get_the_answers_of_one(api: World):
+    """
+    Questions and writes at the same time answer as one after the other would: the store bears many threads.
+    """
+    import asyncio
+
+    import httpx
+
+    urls = [url_of(path) for path in ("/who", "/chain", "/status", "/reach", "/uses", "/revocations")] * 4
+    token = api.token()
+    expected = [api.get(url).json() for url in urls]
+
+    async def all_at_once() -> list[Any]:
+        transport = httpx.ASGITransport(api.app)
+        headers = {"Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(transport=transport, base_url="https://us.example", headers=headers) as client:
+            return [response.json() for response in await asyncio.gather(*(client.get(url) for url in urls))]
+
+    assert expected == asyncio.run(all_at_once())
+
+
+def test_a_page_is_the_document_in_a_template(here: World):
+    """
+    What a page is given is what the API serves: both come by the same function.
+    """
+    from fastapi import APIRouter
+    from starlette.responses import HTMLResponse
+
+    from lineage.serve.http.asgi.app import create_app
+    from lineage.serve.http.core.question import answered
+    from tests.support.asgi import Asking
+
+    router = APIRouter()
+    who = QUESTIONS[0]
+
+    async def page(request: Request) -> HTMLResponse:
+        answer = await answered(here.site, who, request)
+        return HTMLResponse(json.dumps(answer.document, separators=(",", ":"), ensure_ascii=False))
+
+    router.add_api_route(who.path, page, include_in_schema=False)
+    app = create_app(here.site, parts=[router])
+    asking = Asking(app, {"Authorization": f"Bearer {here.token()}"})
+
+    assert asking.get("/v1/who?action=mail-7").text == asking.get("/who?action=mail-7").text

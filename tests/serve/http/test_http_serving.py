@@ -1,0 +1,321 @@
+"""`delegraph serve` and `delegraph demo --serve` as processes: the link, the tail, leaving; and what they refuse."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
+
+from lineage.serve.cli.main import main
+from lineage.serve.config.limits import Limits
+from lineage.serve.http.api import live_tail as live
+from lineage.serve.http.api.live_tail import id_of
+from tests.support.http_worlds import KEYS, LEAKED, World, api_over, served
+from tests.support.kafka_worlds import wait_until
+from tests.support.serving import ROOT, WRITE, process
+
+EVENT = {
+    "type": "principal.registered",
+    "event_id": "e",
+    "source": "urn:test:a",
+    "principal": "human:x",
+    "occurred_at": "2026-11-02T10:00:00Z",
+    "kind": "human",
+}
+
+
+def logged(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "stderr").read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_demo_is_served_by_a_link(tmp_path: Path):
+    """
+    The link signs in; the incident is there, what is alive in the story can be revoked, and INT ends it well.
+    """
+    with process(tmp_path, "demo", "--serve") as (started, link):
+        with httpx.Client(base_url=link.partition("/sign-in")[0]) as browser:
+            signed_in = browser.get(link)
+            who = browser.get("/v1/who?action=mail-7").json()
+            plan = browser.get("/v1/reach", params={"of": LEAKED}).json()
+            body = {"target": plan["target"], "reason": "test", "plan_digest": plan["plan_digest"]}
+            order = browser.post("/v1/revocations", json=body, headers=WRITE)
+            forged = browser.post("/v1/revocations", json=body)
+            again = httpx.get(link)
+        started.send_signal(signal.SIGINT)
+        assert 0 == started.wait(30)
+
+    assert (303, 401, 403) == (signed_in.status_code, again.status_code, forged.status_code)
+    assert "human:alice@example.com" == who["human"]
+    assert (201, 3, "human:dana@example.com") == (
+        order.status_code, len(order.json()["kills"]["tokens"]), order.json()["ordered_by"],
+    )  # fmt: skip
+    token = link.rpartition("=")[2]
+    assert token not in (tmp_path / "stderr").read_text(encoding="utf-8")
+    reads = [line for line in logged(tmp_path) if line["event"] == "GET /v1/who"]
+    assert [("human:dana@example.com", ["mail-7"])] == [(line["caller"], line["action"]) for line in reads]
+
+
+def test_a_store_is_served_to_whoever_the_issuer_says(tmp_path: Path):
+    """
+    With an issuer there is no link: a token is asked for, and TERM ends the process well.
+    """
+    runner = CliRunner()
+    store = f"sqlite:///{tmp_path}/delegraph.db"
+    incident = str(ROOT / "examples" / "incident.jsonl")
+    assert 0 == runner.invoke(main, ["ingest", incident, "--store", store]).exit_code
+    (tmp_path / "keys.json").write_text(json.dumps(KEYS.document()), encoding="utf-8")
+    (tmp_path / "delegraph.toml").write_text(
+        '[http]\nissuer = "https://idp.example"\naudience = "us"\njwks = "keys.json"\n', encoding="utf-8"
+    )
+    os.environ["DELEGRAPH_CONFIG"] = str(tmp_path / "delegraph.toml")
+    try:
+        with process(tmp_path, "serve", "--store", store) as (started, address):
+            unknown = httpx.get(f"{address}/v1/who?action=mail-7")
+            health = httpx.get(f"{address}/readyz").json()
+            delivering = [
+                httpx.get(f"{address}/.well-known/jwks.json").status_code,
+                httpx.post(f"{address}/introspect", data={"token": "x"}).status_code,
+                httpx.get(f"{address}/.well-known/ssf-configuration").status_code,
+            ]
+            documented = httpx.get(f"{address}/openapi.json").json()["paths"]
+            started.send_signal(signal.SIGTERM)
+            assert 0 == started.wait(30)
+    finally:
+        del os.environ["DELEGRAPH_CONFIG"]
+
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address)
+    assert (401, "ready") == (unknown.status_code, health["status"])
+    assert [200, 401, 501] == delivering
+    assert {"/introspect", "/ssf/streams", "/v1/who"} <= documented.keys()
+
+
+@pytest.mark.parametrize(
+    ("listen", "said"),
+    [
+        ("0.0.0.0:0", "loopback only"),
+        ("[::]:0", "loopback only"),
+        ("203.0.113.7:80", "loopback only"),
+        ("8480", "no address"),
+        ("127.0.0.1:http", "no address"),
+        ("127.0.0.1:99999", "no port"),
+    ],
+)
+def test_without_an_issuer_no_other_address_is_served(tmp_path: Path, listen: str, said: str):
+    """
+    Where nobody can be authenticated nobody else is served: exit code 2, and what to configure.
+    """
+    result = CliRunner().invoke(main, ["demo", "--serve", "--http", listen])
+
+    assert (2, True) == (result.exit_code, said in result.output)
+
+
+def test_a_port_that_is_taken_is_refused():
+    """
+    Two processes do not share a port: the second one is told.
+    """
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = CliRunner().invoke(main, ["demo", "--serve", "--http", listen])
+
+    assert (2, True) == (result.exit_code, f"cannot listen on {listen}" in result.output)
+
+
+def test_there_is_nothing_to_serve_without_a_store(tmp_path: Path):
+    """
+    A store that is not there is told at the start, and not to every caller.
+    """
+    result = CliRunner().invoke(main, ["serve", "--store", f"sqlite:///{tmp_path}/none.db", "--http", "127.0.0.1:0"])
+
+    assert (5, True) == (result.exit_code, "there is no store" in result.output)
+
+
+# The live tail
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[tuple[World, str]]:
+    """The incident behind a real server."""
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world, served(world.app) as url:
+        yield world, url
+
+
+class Listener:
+    """Listens in a thread of its own, and keeps what it hears."""
+
+    def __init__(self, world: World, url: str, last: str | None = None) -> None:
+        headers = {"Authorization": f"Bearer {world.token()}"} | ({"Last-Event-ID": last} if last else {})
+        self.heard: list[dict[str, str]] = []
+        self._client = httpx.Client(timeout=60)
+        self._response = self._client.send(
+            self._client.build_request("GET", f"{url}/v1/live", headers=headers), stream=True
+        )
+        self.status = self._response.status_code
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        event: dict[str, str] = {}
+        try:
+            for line in self._response.iter_lines():
+                name, _, value = line.partition(": ")
+                if name:
+                    event[name] = value
+                elif event:
+                    self.heard.append(event)
+                    event = {}
+        except httpx.HTTPError:
+            return
+
+    def names(self) -> list[str]:
+        return [event["event"] for event in self.heard]
+
+    def close(self) -> None:
+        self._response.close()
+        self._client.close()
+
+
+def test_what_is_recorded_is_told_to_all_who_listen(api: tuple[World, str]):
+    """
+    Each listener is greeted, hears each new fact once, and after a break goes on where it was.
+    """
+    world, url = api
+    listeners = [Listener(world, url) for _ in range(3)]
+    for listener in listeners:
+        wait_until(lambda listener=listener: listener.names() == ["hello"])
+    world.post("/v1/events", "producer", json=[EVENT])
+    for listener in listeners:
+        wait_until(lambda listener=listener: listener.names() == ["hello", "fact"])
+    listeners[0].close()
+    world.post("/v1/events", "producer", json=[EVENT | {"event_id": "e2"}])
+    back = Listener(world, url, listeners[0].heard[-1]["id"])
+    wait_until(lambda: back.names() == ["hello", "fact"])
+    for listener in (*listeners[1:], back):
+        listener.close()
+
+    told = json.loads(back.heard[-1]["data"])
+    assert ("principal:human:x", "e2") == (told["of"], told["event"]["event_id"])
+
+
+def test_one_who_was_away_for_too_long_is_told_that_it_is_too_much(
+    api: tuple[World, str], monkeypatch: pytest.MonkeyPatch
+):
+    """
+    What cannot be told in one go is named as left out, and never left out in silence.
+    """
+    monkeypatch.setattr(live, "CAUGHT_UP", 10)
+    world, url = api
+    listener = Listener(world, url, id_of({("decisions", 0): 1}))
+    wait_until(lambda: len(listener.heard) >= 2)
+    listener.close()
+
+    assert ["hello", "skipped"] == listener.names()[:2]
+    assert ("decisions", 1) == tuple(json.loads(listener.heard[1]["data"])[name] for name in ("topic", "from"))
+
+
+@pytest.mark.parametrize("last", ["x", "W10x", id_of({("decisions", 0): -1}), id_of({("decisions", 1 << 50): 1})])
+def test_what_is_no_id_of_an_event_is_refused(api: tuple[World, str], last: str):
+    """
+    A Last-Event-ID that is none is a fault of the header, by its name.
+    """
+    world, _ = api
+    response = world.get("/v1/live", headers={"Last-Event-ID": last})
+
+    assert (400, "Last-Event-ID") == (response.status_code, response.json()["parameter"])
+
+
+def test_the_tail_takes_a_bounded_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    One listener too many is refused with 503; who leaves makes room.
+    """
+    monkeypatch.setattr(live, "BEAT_SECONDS", 0.2)  # who has left is noticed by the next word to it
+    limits = Limits(listeners=1)
+    with (
+        api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=limits) as world,
+        served(world.app) as url,
+    ):
+        first = Listener(world, url)
+        wait_until(lambda: first.names() == ["hello"])
+        refused = world.get("/v1/live").status_code
+        first.close()
+        made: list[Listener] = []
+
+        def there_is_room() -> bool:
+            made.append(Listener(world, url))
+            return made[-1].status == 200
+
+        wait_until(there_is_room)
+        for listener in made:
+            listener.close()
+
+    assert 503 == refused
+
+
+def test_one_who_leaves_before_the_tail_begins_makes_room(tmp_path: Path):
+    """
+    A client that is gone before the first word to it is counted no longer.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "https",
+            "path": "/v1/live",
+            "raw_path": b"/v1/live",
+            "query_string": b"",
+            "root_path": "",
+            "headers": [(b"host", b"us.example"), (b"authorization", f"Bearer {world.token()}".encode())],
+        }
+
+        async def leave() -> Message:
+            return {"type": "http.disconnect"}
+
+        async def unheard(_message: Message) -> None:
+            raise OSError("gone")
+
+        async def come_and_go() -> str:
+            with suppress(ClientDisconnect):
+                await world.app(scope, leave, unheard)
+            transport = httpx.ASGITransport(world.app)
+            async with httpx.AsyncClient(transport=transport, base_url="https://us.example") as client:
+                answer = await client.get("/metrics", headers={"Authorization": f"Bearer {world.token()}"})
+                return answer.text
+
+        assert "delegraph_http_listeners 0.0" in asyncio.run(come_and_go())
+
+
+def test_a_fault_that_nobody_thought_of_is_told_and_ends_no_tail(
+    api: tuple[World, str], monkeypatch: pytest.MonkeyPatch
+):
+    """
+    Whoever listens hears that nothing can be told for now, and then all that was recorded meanwhile.
+    """
+    world, url = api
+    listener = Listener(world, url)
+    wait_until(lambda: listener.names() == ["hello"])
+    with monkeypatch.context() as broken:
+        broken.setattr(world.service.store, "facts_between", _broken)
+        world.post("/v1/events", "producer", json=[EVENT])
+        wait_until(lambda: listener.names() == ["hello", "away"])
+    wait_until(lambda: listener.names() == ["hello", "away", "fact"])
+    listener.close()
+
+    assert "e" == json.loads(listener.heard[-1]["data"])["event"]["event_id"]
+    assert "secret" not in listener.heard[1]["data"]
+
+
+def _broken(*_numbers: int) -> None:
+    raise ValueError("a secret of the house")

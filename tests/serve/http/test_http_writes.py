@@ -1,0 +1,789 @@
+"""What is written over HTTP: events, orders, lifts, acknowledgements; what is refused, and what a repetition does."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from starlette.types import Message
+
+from lineage.core.model.errors import UnavailableError
+from lineage.core.model.trust import Grant, TrustTable
+from lineage.serve.config.limits import Limits
+from lineage.serve.http.api.receipt_stream import RECEIPTS
+from lineage.serve.http.asgi.app import create_app
+from lineage.serve.http.core import responses as answers
+from lineage.serve.queries import revocations
+from lineage.serve.queries.service import MAX_KILLS, Trust
+from tests.support.http_worlds import ASKED, LEAKED, NAMES, World, api_over, problem_type
+from tests.support.http_writes import (
+    EVENT,
+    ID,
+    KILLED,
+    NOT_EVENTS,
+    ORDER,
+    ORDERED,
+    avro,
+    counts,
+    event,
+    zigzag,
+)
+from tests.support.stores import KINDS, fresh_places
+
+
+@pytest.fixture(params=KINDS)
+def api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """The incident on either database."""
+    for place in fresh_places(request):
+        with place() as url, api_over(url, tmp_path) as world:
+            yield world
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[World]:
+    """The incident in a file, for what need not be tried on both databases."""
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        yield world
+
+
+# Events
+
+FORMS: dict[str, Callable[[list[dict[str, Any]]], tuple[str, bytes]]] = {
+    "array": lambda events: ("application/json; charset=utf-8", json.dumps(events, indent=1).encode()),
+    "lines": lambda events: ("application/x-ndjson", b"\r\n\n".join(json.dumps(one).encode() for one in events)),
+    "avro": lambda events: (
+        "application/avro",
+        zigzag(len(events)) + b"".join(zigzag(len(raw)) + raw for raw in avro(*events)) + b"\0",
+    ),
+    "avro one after another": lambda events: ("application/avro", b"".join(avro(*events))),
+    "avro blocks": lambda events: (
+        "application/avro",
+        b"".join(zigzag(-1) + zigzag(len(raw) + 2) + zigzag(len(raw)) + raw for raw in avro(*events)) + b"\0",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_events_come_in_any_form_and_are_counted_as_by_ingest(api: World, form: str):
+    """
+    The same events in each form are the same facts: accepted once, then duplicates; and the next question knows them.
+    """
+    media_type, body = FORMS[form]([event(1), event(2)])
+    first, again = (
+        api.post("/v1/events", "producer", content=body, headers={"Content-Type": media_type}) for _ in range(2)
+    )
+
+    assert ([2, 2, 0, 0, 0, 0], [2, 0, 2, 0, 0, 0]) == (counts(first), counts(again))
+    assert "active" == api.get("/v1/status?of=token:t2").json()["state"]
+
+
+def test_one_record_in_avro_needs_no_array(here: World):
+    """
+    A body that begins as a record in single-object encoding is one record.
+    """
+    [raw] = avro(EVENT)
+    response = here.post("/v1/events", "producer", content=raw, headers={"Content-Type": "application/avro"})
+
+    assert [1, 1, 0, 0, 0, 0] == counts(response)
+
+
+@pytest.mark.parametrize("rest", [b"\xc3\x01", b"\xc3\x01" + b"\xff" * 40, b"{}", b"\xff" * 300_000])
+def test_what_follows_a_record_and_is_none_is_one_that_cannot_be_read(here: World, rest: bytes):
+    """
+    Records in Avro one after another are each taken in, up to the first that cannot be read; the rest is kept whole.
+    """
+    body = b"".join([*avro(event(1), event(2)), rest, *avro(event(3))])
+    response = here.post("/v1/events", "producer", content=body, headers={"Content-Type": "application/avro"})
+
+    assert [3, 2, 0, 0, 0, 1] == counts(response)
+
+
+def test_an_order_behind_an_event_is_still_no_event(here: World):
+    """
+    Each of some records in Avro is looked at, wherever it stands.
+    """
+    envelope = {name: EVENT[name] for name in ("source", "occurred_at")}
+    body = b"".join(avro(event(1), {**envelope, **ORDERED, "event_id": "o1"}))
+    response = here.post("/v1/events", "producer", content=body, headers={"Content-Type": "application/avro"})
+
+    assert (403, 404) == (response.status_code, here.get("/v1/status?of=token:t1").status_code)
+
+
+def test_what_cannot_be_read_goes_to_quarantine_and_the_rest_in(here: World):
+    """
+    A bad event is put aside with who sent it and which it was; its neighbours are taken in, and no credential is kept.
+    """
+    secret = "ghp_" + "a1B2" * 9
+    body = [event(1), {"type": "none"}, 7, event(2, token=secret), event(3)]
+    response = here.post("/v1/events", "producer", json=body)
+
+    assert [5, 2, 0, 0, 0, 3] == counts(response)
+    items = here.get("/v1/quarantine").json()["items"]
+    assert [("http service:gateway", 2), ("http service:gateway", 3), ("http service:gateway", 4)] == [
+        (item["origin"], item["position"]) for item in items
+    ]
+    assert secret not in json.dumps(items)
+
+
+@pytest.mark.parametrize("body", NOT_EVENTS, ids=lambda body: body["type"])
+def test_orders_are_not_taken_for_events(here: World, body: dict[str, Any]):
+    """
+    Orders, lifts, acknowledgements and judgements are refused as events, and then nothing of the request is taken in.
+    """
+    envelope = {name: EVENT[name] for name in ("event_id", "source", "occurred_at")}
+    response = here.post("/v1/events", "producer", json=[event(1), envelope | body])
+
+    assert (403, "forbidden") == (response.status_code, problem_type(response))
+    assert 404 == here.get("/v1/status?of=token:t1").status_code
+
+
+@pytest.mark.parametrize("source", ["urn:other", "https://gateway.example/more", "urn:tes", "URN:TEST:a"])
+def test_a_producer_sends_for_its_own_sources_alone(here: World, source: str):
+    """
+    A source that is not listed for the caller, nor below one that ends in a star, is refused, and nothing is taken in.
+    """
+    response = here.post("/v1/events", "producer", json=[event(1), event(2, source=source)])
+
+    assert (403, "forbidden") == (response.status_code, problem_type(response))
+    assert 404 == here.get("/v1/status?of=token:t1").status_code
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body"),
+    [
+        ("application/json", b""),
+        ("application/json", b"{}"),
+        ("application/json", b"[1"),
+        ("application/json", b"[1 2]"),
+        ("application/json", b"[1,]"),
+        ("application/json", b"[]x"),
+        ("application/json", b"[\xff]"),
+        ("application/json", b"[" * 100_000),
+        ("application/avro", b""),
+        ("application/avro", b"\x02"),
+        ("application/avro", b"\x02\x06a"),
+        ("application/avro", b"\x02\x01"),
+        ("application/avro", b"\x00x"),
+        ("application/avro", b"\xff" * 20),
+    ],
+)
+def test_a_body_that_is_none_is_refused_whole(here: World, media_type: str, body: bytes):
+    """
+    A body that cannot be taken apart into events is a fault of the request, named `body`.
+    """
+    response = here.post("/v1/events", "producer", content=body, headers={"Content-Type": media_type})
+
+    assert (400, "parameter", "body") == (
+        response.status_code, problem_type(response), response.json()["parameter"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "body", [{"type": "revocation.ordered", "new_field": 1}, {"source": "https://idp.example", "new_field": 1}]
+)
+def test_what_only_another_version_can_read_is_held_to_the_same(here: World, body: dict[str, Any]):
+    """
+    No order and no event of others waits in quarantine for the day on which it can be read.
+    """
+    response = here.post("/v1/events", "producer", json=[event(**body)])
+    assert (403, "forbidden") == (response.status_code, problem_type(response))
+    assert [] == here.service.store.quarantined()
+
+
+def test_another_media_type_is_refused(here: World):
+    """
+    What is not said to be events is not taken for them.
+    """
+    response = here.post("/v1/events", "producer", content=b"[]", headers={"Content-Type": "text/plain"})
+
+    assert (415, "media-type") == (response.status_code, problem_type(response))
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path):
+    """
+    By its length if it says one, else as soon as it is too long: what follows is not read.
+    """
+    asked: list[int] = []
+
+    async def receive() -> Message:
+        asked.append(1)
+        return {"type": "http.request", "body": b"x" * 1_000, "more_body": True}
+
+    async def parts() -> Any:
+        for _ in range(100):
+            asked.append(1)
+            yield b"[" * 1_000
+
+    limits = Limits(body_bytes=10_000)
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=limits) as world:
+        said = world.post("/v1/events", "producer", content=b"x" * 10_001, headers={"Content-Type": "application/json"})
+        streamed = world.post("/v1/events", "producer", content=parts(), headers={"Content-Type": "application/json"})
+        order = world.post("/v1/revocations", json=ORDER | {"note": "x" * 9_000})
+
+    assert [(413, "too-large")] * 2 == [(one.status_code, problem_type(one)) for one in (said, streamed)]
+    assert 11 >= len(asked)
+    assert (400, "note") == (order.status_code, order.json()["parameter"])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_one_request_has_a_bounded_number_of_events(tmp_path: Path, form: str):
+    """
+    What is smaller than its bytes and more than can be held at once is refused whole, however it is written.
+    """
+    media_type, body = FORMS[form]([event(number) for number in range(1, 5)])
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=Limits(events=3)) as world:
+        response = world.post("/v1/events", "producer", content=body, headers={"Content-Type": media_type})
+        listed = world.get("/v1/search?q=t1").json()["items"]
+
+    assert (413, "too-large", []) == (response.status_code, problem_type(response), listed)
+
+
+# Orders
+
+
+def test_an_order_is_in_force_when_it_is_answered(api: World):
+    """
+    201, who ordered is who was authenticated, and everything below is dead at once.
+    """
+    plan = api.get("/v1/reach", params={"of": LEAKED}).json()
+    response = api.post("/v1/revocations", json=ORDER | {"plan_digest": plan["plan_digest"], "note": "leaked"})
+    order = response.json()
+
+    assert (201, "human:dana@example.com", plan["kills"]) == (
+        response.status_code, order["ordered_by"], order["kills"],
+    )  # fmt: skip
+    assert "revoked" == api.get("/v1/status", params={"of": LEAKED}).json()["state"]
+    there = api.get(response.headers["location"]).json()
+    assert (order["revocation"], KILLED, "leaked") == (
+        there["revocation"], there["elements"], there["orders"][0]["note"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["ordered_by", "approved_by", "revocation", "effective_at", "max_kills"])
+def test_a_body_cannot_say_who_orders(here: World, field: str):
+    """
+    What is not among the fields of an order is refused by its name, who orders above all.
+    """
+    response = here.post("/v1/revocations", json=ORDER | {field: "human:somebody"})
+
+    assert (400, field) == (response.status_code, response.json()["parameter"])
+
+
+@pytest.mark.parametrize(
+    ("change", "parameter"),
+    [
+        ({"target": None}, "target"),
+        ({"target": "token:x"}, "target"),
+        ({"target": {"kind": "token"}}, "target.id"),
+        ({"target": {"kind": "action", "id": "x"}}, "target.kind"),
+        ({"target": {"kind": "token", "id": " x"}}, "target.id"),
+        ({"target": {"kind": "token", "id": "x", "more": 1}}, "target.more"),
+        ({"reason": None}, "reason"),
+        ({"reason": "because"}, "reason"),
+        ({"mode": "kill"}, "mode"),
+        ({"cascade": "no"}, "cascade"),
+        ({"cascade": 0}, "cascade"),
+        ({"unseen": "yes"}, "unseen"),
+        ({"issued_before": "yesterday"}, "issued_before"),
+        ({"issued_before": 7}, "issued_before"),
+        ({"plan_digest": "abc"}, "plan_digest"),
+        ({"note": ["x"]}, "note"),
+        ({"note": "x" * 5_000}, "note"),
+    ],
+)
+def test_a_wrong_field_is_named(here: World, change: dict[str, Any], parameter: str):
+    """
+    Whatever is wrong with an order, the answer names the field, and nothing is ordered.
+    """
+    response = here.post("/v1/revocations", json=ORDER | change)
+
+    assert (400, "parameter", parameter) == (
+        response.status_code, problem_type(response), response.json()["parameter"],
+    )  # fmt: skip
+    assert [] == here.get("/v1/revocations").json()["items"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b"7",
+        b"{",
+        b'{"a":1,"a":2}',
+        b'{"a":NaN}',
+        b"\xff",
+        b'{"a":' + b"[" * 30_000,
+        b'{"a":' + b"9" * 5_000 + b"}",
+    ],
+)
+def test_a_body_that_is_no_object_is_refused(here: World, body: bytes):
+    """
+    One JSON object in UTF-8, no key twice: anything else is a fault of the body.
+    """
+    response = here.post("/v1/revocations", content=body, headers={"Content-Type": "application/json"})
+
+    assert (400, "parameter") == (response.status_code, problem_type(response))
+
+
+def test_a_field_that_is_no_text_is_refused_as_any_other(here: World):
+    """
+    The name of an unknown field is said back also where it holds half of a surrogate pair.
+    """
+    body = rb'{"target": {"kind": "token", "id": "t"}, "reason": "test", "\ud800": 1}'
+    response = here.post("/v1/revocations", content=body, headers={"Content-Type": "application/json"})
+    assert (400, "parameter") == (response.status_code, problem_type(response))
+
+
+def test_a_credential_is_no_target(here: World):
+    """
+    A raw credential is refused, and stands neither in the answer nor in the store.
+    """
+    secret = "ghp_" + "a1B2" * 9
+    response = here.post("/v1/revocations", json=ORDER | {"target": {"kind": "token", "id": secret}})
+
+    assert (400, "refused") == (response.status_code, problem_type(response))
+    assert secret not in response.text
+
+
+def test_an_order_that_has_drifted_is_refused_with_the_difference(api: World):
+    """
+    A child that came after the plan is not killed unseen: 409 names it, nothing is ordered, and a new plan works.
+    """
+    digest = api.get("/v1/reach", params={"of": LEAKED}).json()["plan_digest"]
+    api.post("/v1/events", "producer", json=[event(1)])
+    drifted = api.post("/v1/revocations", json=ORDER | {"plan_digest": digest})
+    digest = api.get("/v1/reach", params={"of": LEAKED}).json()["plan_digest"]
+
+    assert (409, "drifted", ["token:t1"]) == (
+        drifted.status_code, problem_type(drifted), drifted.json()["unlisted"],
+    )  # fmt: skip
+    assert "active" == api.get("/v1/status", params={"of": LEAKED}).json()["state"]
+    assert 201 == api.post("/v1/revocations", json=ORDER | {"plan_digest": digest}).status_code
+
+
+def test_every_refused_write_is_in_the_access_log(api: World, caplog: pytest.LogCaptureFixture):
+    """
+    Who (null where that is not known), what, with which status, and why: 401, 403, 409 and whatever else. A credential
+    in the path, the body or the header stands in no line. A question that is refused is no write.
+    """
+    secret = api.token("responder", jti="secret")
+    digest = api.get("/v1/reach", params={"of": LEAKED}).json()["plan_digest"]
+    writes = ["/v1/events", "/v1/revocations", f"/v1/plans/{digest}/approvals", f"/v1/revocations/{secret}/lift"]
+    writes.append("/v1/revocations/r1/acknowledgements")
+    body = {"target": {"kind": "token", "id": secret}, "reason": "compromise"}
+    drifted = ORDER | {"plan_digest": digest, "cascade": False}
+    caplog.clear()
+    with caplog.at_level("INFO", "lineage.deliver.http.access_log.access"):
+        answers = [api.post(path, role, json=body) for path in writes for role in ("nobody", "investigator")]
+        answers += [api.as_(None).post(path, json=body) for path in writes]
+        answers += [api.bearing(f"{secret}x").post(path, json=body) for path in writes]
+        answers += [api.post("/v1/revocations", json=drifted), api.post("/v1/revocations", json=body)]
+        api.get("/v1/who?action=mail-7", "nobody")
+    lines = [vars(record) for record in caplog.records if record.name.endswith("access")]
+    refused = [line for line in lines if "status" in line]
+
+    assert [answer.status_code for answer in answers] == [line["status"] for line in refused]
+    assert {401, 403, 409, 400} == {line["status"] for line in refused}
+    assert all((line["caller"] is None) == (line["status"] == 401) for line in refused)
+    assert {NAMES["nobody"], NAMES["investigator"], NAMES["responder"], None} == {line["caller"] for line in refused}
+    assert all(line["why"] and line["message"].startswith("POST /v1/") for line in refused)
+    assert not [line for line in lines if secret in str(line) or secret.split(".")[1] in str(line)]
+
+
+def test_a_target_that_nobody_names_is_not_found(here: World):
+    """
+    An order on what was never seen is most likely a slip: 404, nothing is ordered, and how to mean it is said.
+    """
+    response = here.post("/v1/revocations", json=ORDER | {"target": {"kind": "token", "id": "none"}})
+
+    assert (404, "not-found", "token:none") == (
+        response.status_code, problem_type(response), response.json()["id"],
+    )  # fmt: skip
+    assert '"unseen": true' in response.json()["detail"]
+    assert [] == here.get("/v1/revocations").json()["items"]
+
+
+def test_what_nobody_has_seen_is_ordered_dead_if_that_is_meant(api: World):
+    """
+    A token that leaked before any fact names it: planned and ordered with `unseen`, once; what is derived from it
+    later is born dead.
+    """
+    order = ORDER | {"target": {"kind": "token", "id": "leaked-1"}}
+    unseen = api.get("/v1/reach?of=token:leaked-1")
+    plan = api.get("/v1/reach?of=token:leaked-1&unseen=true").json()
+    meant = order | {"unseen": True, "plan_digest": plan["plan_digest"]}
+    given, again = (api.post("/v1/revocations", json=meant, headers={"Idempotency-Key": "k"}) for _ in range(2))
+    api.post("/v1/events", "producer", json=[event(derived_from=[{"token": "leaked-1", "role": "subject"}])])
+    child = api.get("/v1/status?of=token:t1").json()
+
+    assert (404, True) == (unseen.status_code, "unseen=true" in unseen.json()["detail"])
+    assert {"tokens": [], "delegations": []} == plan["kills"]
+    assert (201, False, 201, True) == (
+        given.status_code, given.json()["repeated"], again.status_code, again.json()["repeated"],
+    )  # fmt: skip
+    assert ("cascaded", given.json()["revocation"]) == (child["state"], child["because"]["revocation"])
+
+
+def test_a_key_makes_a_repetition_one_order_also_over_a_restart(tmp_path: Path):
+    """
+    The same key and order is the same revocation, before and after the process is started anew.
+    """
+    url, key = f"sqlite:///{tmp_path}/store.db", {"Idempotency-Key": "retry-1"}
+    with api_over(url, tmp_path) as world:
+        first, again = (world.post("/v1/revocations", json=ORDER, headers=key).json() for _ in range(2))
+    with api_over(url, tmp_path) as world:
+        restarted = world.post("/v1/revocations", json=ORDER, headers=key).json()
+        listed = world.get("/v1/revocations").json()["items"]
+
+    assert [(first["revocation"], False), (first["revocation"], True), (first["revocation"], True)] == [
+        (order["revocation"], order["repeated"]) for order in (first, again, restarted)
+    ]
+    assert [first["revocation"]] == [item["revocation"] for item in listed]
+
+
+def test_a_key_is_the_callers_own_and_good_for_one_order(here: World):
+    """
+    Another order under the key is refused; another caller's key of the same words is another key.
+    """
+    key = {"Idempotency-Key": "retry-1"}
+    first = here.post("/v1/revocations", json=ORDER, headers=key).json()
+    other = here.post("/v1/revocations", json=ORDER | {"reason": "test"}, headers=key)
+    token = here.token("responder", sub="human:eve@example.com")
+    eve = here.bearing(token).post("/v1/revocations", json=ORDER, headers=key).json()
+
+    assert (422, "idempotency-key-reused") == (other.status_code, problem_type(other))
+    assert (False, True) == (eve["repeated"], eve["revocation"] != first["revocation"])
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "caf\u00e9"])
+def test_a_key_that_is_none_is_refused(here: World, key: str):
+    """
+    A key is up to 255 printable characters of ASCII.
+    """
+    headers = {"Idempotency-Key": key.encode()}
+    response = here.post("/v1/revocations", json=ORDER, headers=headers)
+
+    assert (400, "Idempotency-Key") == (response.status_code, response.json()["parameter"])
+
+
+def test_two_keys_are_none(here: World):
+    """
+    Of a header that stands twice one may be somebody else's: it is refused.
+    """
+    headers = [("Authorization", f"Bearer {here.token('responder')}"), *(("Idempotency-Key", key) for key in "ab")]
+
+    async def order() -> httpx.Response:
+        transport = httpx.ASGITransport(here.app)
+        async with httpx.AsyncClient(transport=transport, base_url="https://us.example") as client:
+            return await client.post("/v1/revocations", json=ORDER, headers=headers)
+
+    response = asyncio.run(order())
+    assert (400, "Idempotency-Key") == (response.status_code, response.json()["parameter"])
+    assert [] == here.get("/v1/revocations").json()["items"]
+
+
+def test_repetitions_at_the_same_time_are_one_order(here: World):
+    """
+    Ten requests with one key, all at once, are one order.
+    """
+    import asyncio
+
+    headers = {"Authorization": f"Bearer {here.token('responder')}", "Idempotency-Key": "k"}
+
+    async def all_at_once() -> list[bool]:
+        transport = httpx.ASGITransport(here.app)
+        async with httpx.AsyncClient(transport=transport, base_url="https://us.example", headers=headers) as client:
+            found = await asyncio.gather(*(client.post("/v1/revocations", json=ORDER) for _ in range(10)))
+            return [response.json()["repeated"] for response in found]
+
+    assert [False, *[True] * 9] == sorted(asyncio.run(all_at_once()))
+    assert 1 == len(here.get("/v1/revocations").json()["items"])
+
+
+def test_four_eyes_hold_over_http(tmp_path: Path):
+    """
+    Above the number that is configured one caller alone may not order: the body cannot name a second one.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, four_eyes=KILLED - 1) as world:
+        response = world.post("/v1/revocations", json=ORDER)
+
+    assert (400, "refused") == (response.status_code, problem_type(response))
+    assert "more than the 2 that one person may decide, and needs a second person" in response.json()["detail"]
+
+
+def test_a_lift_that_takes_two_says_where_it_is_given(tmp_path: Path):
+    """
+    Over HTTP nobody can be named as the second one: the refusal names the command that can.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, four_eyes=KILLED) as world:
+        order = world.post("/v1/revocations", json=ORDER | {"mode": "suspend"}).json()
+        world.app = create_app(replace(world.site, four_eyes=KILLED - 1))
+        response = world.post(f"/v1/revocations/{order['revocation']}/lift")
+
+    assert (400, "refused") == (response.status_code, problem_type(response))
+    assert "done by the command line, delegraph lift, where --approved-by names one" in response.json()["detail"]
+
+
+def test_an_order_of_very_many_without_a_plan_is_told_how_to_have_one(tmp_path: Path):
+    """
+    Above a thousand elements an order goes by a plan that was looked at; the refusal names the question and the field.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        world.post("/v1/events", "producer", json=[event(number) for number in range(MAX_KILLS)])
+        refused = world.post("/v1/revocations", json=ORDER)
+        plan = world.get(f"/v1/reach?of={quote(LEAKED)}").json()["plan_digest"]
+        given = world.post("/v1/revocations", json=ORDER | {"plan_digest": plan})
+
+    detail = refused.json()["detail"]
+    assert (400, "refused", 201) == (refused.status_code, problem_type(refused), given.status_code)
+    assert ("GET /v1/reach" in detail, f"plan_digest, {plan}" in detail, "--" in detail) == (True, True, False)
+
+
+def test_the_trust_file_holds_over_http(tmp_path: Path):
+    """
+    An order under a source that may not order is refused, and not appended to be disregarded.
+    """
+    every = Grant(types=frozenset({"*"}), prefixes=("",))
+    sources = ("https://idp.example", "https://gateway.example", "https://pdp.example")
+    trust = Trust(table=TrustTable(dict.fromkeys(sources, every)), file="trust.toml")
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, trust=trust) as world:
+        response = world.post("/v1/revocations", json=ORDER)
+        listed = world.get("/v1/revocations").json()["items"]
+
+    assert (400, "refused", []) == (response.status_code, problem_type(response), listed)
+    assert "trust.toml" in response.json()["detail"]
+    assert "--source" not in response.json()["detail"]
+
+
+def test_a_lift_is_in_the_name_of_the_caller(api: World):
+    """
+    A suspension ends with its lift, who lifted is who was authenticated, and what comes back is told.
+    """
+    order = api.post("/v1/revocations", json=ORDER | {"mode": "suspend"}).json()
+    lifted = api.post(f"/v1/revocations/{order['revocation']}/lift", json={"note": "false alarm"})
+
+    assert (200, "human:dana@example.com", KILLED) == (
+        lifted.status_code, lifted.json()["lifted_by"], len(lifted.json()["comes_back"]["tokens"]),
+    )  # fmt: skip
+    assert "active" == api.get("/v1/status", params={"of": LEAKED}).json()["state"]
+    assert 404 == api.post("/v1/revocations/none/lift").status_code
+
+
+def test_a_receipt_is_that_of_the_command_line_line_by_line(api: World):
+    """
+    The lines of a receipt are streamed as they are printed, and its digest is that of these bytes.
+    """
+    order = api.post("/v1/revocations", json=ORDER).json()
+    response = api.get(f"/v1/revocations/{order['revocation']}/receipt?at=2026-11-02T10:30:00Z")
+    at = ASKED + 300_000_000
+    with revocations.receipt(api.service, order["revocation"], at=at) as found:
+        assert found is not None
+        expected = b"".join(line + b"\n" for line in found.lines)
+
+    assert ("application/x-ndjson", expected, KILLED) == (
+        response.headers["content-type"], response.content, len(response.content.splitlines()),
+    )  # fmt: skip
+
+
+def test_one_who_leaves_before_a_receipt_begins_keeps_nobody_from_the_next(here: World):
+    """
+    A client that is gone before the first line gives its place among the readers back.
+    """
+    order = here.post("/v1/revocations", json=ORDER).json()["revocation"]
+    path = f"/v1/revocations/{order}/receipt"
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "https",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"us.example"), (b"authorization", f"Bearer {here.token()}".encode())],
+    }
+
+    async def leave() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def unheard(message: Message) -> None:
+        await asyncio.Event().wait()  # nobody reads
+
+    for _ in range(RECEIPTS):
+        asyncio.run(here.app(scope, leave, unheard))
+    assert 200 == here.get(path).status_code
+
+
+def test_one_who_does_not_read_a_receipt_is_cut_off(here: World, monkeypatch: pytest.MonkeyPatch):
+    """
+    A client that stays and takes nothing gives its place among the readers back after a while.
+    """
+    monkeypatch.setattr(answers, "TAKEN_SECONDS", 0.2)
+    order = here.post("/v1/revocations", json=ORDER).json()["revocation"]
+    path = f"/v1/revocations/{order}/receipt"
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "https",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"us.example"), (b"authorization", f"Bearer {here.token()}".encode())],
+    }
+
+    async def stay() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def unheard(_message: Message) -> None:
+        await asyncio.Event().wait()
+
+    for _ in range(RECEIPTS):
+        asyncio.run(here.app(scope, stay, unheard))
+    assert 200 == here.get(path).status_code
+
+
+def test_what_is_too_much_for_a_plan_is_refused_at_once(api: World):
+    """
+    Where more hangs on a target than a request may wait for, the plan and the order name the remedy; nothing is given.
+    """
+    api.service.most = 2
+    said = [api.get("/v1/reach", params={"of": LEAKED}), api.post("/v1/revocations", json=ORDER)]
+
+    assert [(400, "refused")] * 2 == [(one.status_code, problem_type(one)) for one in said]
+    assert all("more than 2 elements hang on it" in one.json()["detail"] for one in said)
+    assert f"delegraph revoke '{LEAKED}'" in said[0].json()["detail"]
+    assert 0 == api.get("/v1/revocations").json()["total"]
+
+
+def test_an_acknowledgement_is_in_the_name_of_the_caller(api: World):
+    """
+    A registered receiver says that it enforced an order; another one, or a body, cannot say so for it.
+    """
+    registered = {
+        "type": "receiver.registered",
+        "event_id": "r1",
+        "source": "urn:test:a",
+        "occurred_at": "2026-11-02T10:00:00Z",
+        "receiver": "urn:gateway",
+    }
+    api.post("/v1/events", "receiver", json=[registered])
+    order = api.post("/v1/revocations", json=ORDER).json()
+    path = f"/v1/revocations/{order['revocation']}/acknowledgements"
+    taken = api.post(path, "receiver", json={"outcome": "enforced", "token": ID})
+    forged = api.post(path, "receiver", json={"outcome": "enforced", "receiver": "urn:other"})
+    stranger = api.as_("receiver", sub="urn:other").post(path, json={"outcome": "enforced"})
+
+    assert (201, "urn:gateway") == (taken.status_code, taken.json()["receiver"])
+    assert (400, "receiver") == (forged.status_code, forged.json()["parameter"])
+    assert (400, "refused") == (stranger.status_code, problem_type(stranger))
+    [tally] = api.get(f"/v1/revocations/{order['revocation']}").json()["receivers"]
+    assert ("urn:gateway", 1) == (tally["receiver"], tally["enforced"])
+
+
+# What is away
+
+
+class AwayLog:
+    """A log that is away while it says so."""
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self.away = False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.__dict__["away"] and name != "close":
+            raise UnavailableError("the broker does not answer")
+        return getattr(self.__dict__["_log"], name)
+
+
+def test_a_log_that_is_away_is_503_for_writes_and_said_in_answers(tmp_path: Path):
+    """
+    Without the log nothing is ordered or taken in, a plan is refused, and questions say that they know no better.
+    """
+    made: list[AwayLog] = []
+
+    def opening(log: Any) -> Any:
+        made.append(AwayLog(log))
+        return made[-1]
+
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, opening=opening) as world:
+        made[-1].away = True
+        answers = [
+            world.post("/v1/revocations", json=ORDER),
+            world.post("/v1/events", "producer", json=[EVENT]),
+            world.get("/v1/reach", params={"of": LEAKED}),
+        ]
+        status = world.get("/v1/status", params={"of": LEAKED})
+        stale = world.get("/v1/reach", params={"of": LEAKED, "stale": "true"})
+        ready = world.get("/readyz")
+
+    assert [(503, "unavailable", "5")] * 3 == [
+        (one.status_code, problem_type(one), one.headers["retry-after"]) for one in answers
+    ]
+    assert answers[-1].json()["detail"].endswith("; stale=true answers from what is projected")
+    assert [(200, None), (200, None)] == [(one.status_code, one.json()["as_of"]["behind"]) for one in (status, stale)]
+    assert (200, "away") == (ready.status_code, ready.json()["log"])
+
+
+def test_a_store_that_is_locked_is_503(here: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    A store that somebody else keeps locked answers questions, and refuses events for now.
+    """
+    monkeypatch.setattr(here.service.store, "write", _locked)
+    response = here.post("/v1/events", "producer", json=[EVENT])
+
+    assert (503, "unavailable", "5") == (
+        response.status_code, problem_type(response), response.headers["retry-after"],
+    )  # fmt: skip
+    assert 200 == here.get("/v1/status", params={"of": LEAKED}).status_code
+
+
+def _locked(_batch: Any) -> Any:
+    raise UnavailableError("the store is locked by another process; try again")
+
+
+def test_a_store_that_is_damaged_or_gone_is_503(tmp_path: Path):
+    """
+    Where the store cannot be read the answer is a problem document, and readyz says so, too.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        world.service.store.engine.dispose()
+        connection = sqlite3.connect(tmp_path / "store.db")
+        for table in ("fact", "position"):
+            connection.execute(f"ALTER TABLE {table} RENAME TO {table}_gone")
+        connection.commit()
+        connection.close()
+        answers = [world.get("/v1/status", params={"of": LEAKED}), world.get("/readyz")]
+
+    assert [(503, "unavailable")] * 2 == [(one.status_code, problem_type(one)) for one in answers]
+
+
+def test_decisions_are_events_like_any_other(here: World):
+    """
+    A decision that a policy decision point sends over HTTP is found in the timeline of its token.
+    """
+    body = {
+        "type": "decision.made",
+        "event_id": "d1",
+        "source": "urn:test:pdp",
+        "occurred_at": "2026-11-02T10:21:00Z",
+        "decision": "dec-1",
+        "permitted": True,
+        "operation": "mail.send",
+        "token": ID,
+    }
+    assert [1, 1, 0, 0, 0, 0] == counts(here.post("/v1/events", "producer", json=[body]))
+
+    events = here.get("/v1/timeline", params={"of": LEAKED}).json()["items"]
+    assert "dec-1" in [item["event"].get("decision") for item in events]

@@ -1,0 +1,107 @@
+"""What is made ready before somebody asks: it ends by itself, and with what it is for."""
+
+import gc
+import threading
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+from ingest.codec import api as codec
+from ingest.projector import read_records
+from lineage.core.model.errors import UnavailableError
+from lineage.core.model.events import Event, TokenIssued
+from lineage.core.model.records import DECISIONS, Batch, Position, Record
+from lineage.serve.cli.demo import ASKED
+from lineage.serve.queries.findings import findings as findings_of
+from lineage.serve.queries.service import Service, Trust
+from lineage.serve.server.warmup import spared, steps_of, warmed
+from lineage.serve.web.page_endpoint import templates
+from lineage.store.reading.sequence_gap_index import STEP
+from lineage.store.store import open_store
+from tests.support.http_clients import client_of
+from tests.support.http_worlds import api_over
+from tests.support.kafka_worlds import wait_until
+
+
+def warming() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "delegraph-warming"]
+
+
+def test_it_is_left_when_serving_ends():
+    """However much is still to be done, nothing of it goes on once its end has come."""
+    taken: list[int] = []
+
+    def steps() -> Iterator[int]:
+        for number in count():
+            taken.append(number)
+            yield number
+
+    with warmed(steps()):
+        wait_until(lambda: len(taken) > 2)
+    done = len(taken)
+
+    assert ([], done) == (warming(), len(taken))
+
+
+def test_what_is_made_ready_is_not_looked_through_for_garbage_again():
+    """The collector is spared it, once all is done."""
+    before = gc.get_freeze_count()
+    try:
+        with warmed(spared()):
+            wait_until(lambda: not warming())
+        assert before < gc.get_freeze_count()
+    finally:
+        gc.unfreeze()
+
+
+def test_a_database_that_is_away_keeps_nobody_from_serving():
+    """What cannot be made ready is not: whoever asks is told why."""
+
+    def steps() -> Iterator[int]:
+        yield 1
+        raise UnavailableError("away")
+
+    with warmed(steps()):
+        wait_until(lambda: not warming())
+
+    assert [] == warming()
+
+
+def test_after_it_the_first_question_has_all(tmp_path: Path):
+    """Every template is read, and how the sources number their events is known to its end."""
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        steps = [*templates(), *steps_of(world.service)]
+        holes = world.service.store.sequence_holes(steps=0)
+
+    assert {"who.html", None} == {one for one in steps if one in ("who.html", None)}
+    assert holes is not None
+
+
+def test_it_reads_no_more_of_what_there_is_however_much_that_is(tmp_path: Path):
+    """Few facts are decoded, for their decoders; of all others how they are numbered is read."""
+    decoded: list[bytes] = []
+
+    def read(value: bytes) -> Event:
+        decoded.append(value)
+        return codec.read(value)
+
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        store = open_store(world.service.store.url, read)
+        list(steps_of(Service(store, world.service.log, Trust(), world.service.clock, source="urn:test")))
+        store.close()
+
+    assert 0 < len(decoded) < 5
+
+
+def test_the_client_has_all_findings_however_early_it_asks(tmp_path: Path):
+    """Findings that are asked for in a loop are all of them, holes included, however early they are asked for."""
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        batch, last = Batch(advance={(DECISIONS, 1): (0, 5 * STEP)}), Position(DECISIONS, 1, 5 * STEP - 1)
+        issued = Event("late", "urn:test", ASKED, TokenIssued(token="t", subject="human:x"))
+        read_records([Record(last.number, ASKED, codec.encode(issued))], None, batch)
+        world.service.store.write(batch)
+        found = list(client_of(world).findings())
+        expected = findings_of(world.service, at=ASKED)["items"]
+
+    assert "sequence-hole" in {one["kind"] for one in expected}
+    assert expected == found

@@ -1,0 +1,421 @@
+"""What revocations end, kept between questions: verdicts and receipts are those of a store that was just read."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from ingest.codec import api as codec
+from lineage.core.authority.rule import State
+from lineage.core.authority.world import World
+from lineage.core.model.errors import TooManyError
+from lineage.core.revocation.state_changes import Change, Outcome, Version
+from lineage.serve.cache import revocation_cache as ends
+from lineage.serve.cache.revocation_cache import NOTHING, Ends, Stale, Touched
+from lineage.serve.queries import revocations
+from lineage.serve.queries.service import Service, Trust
+from lineage.serve.server import warmup
+from lineage.store.delivery import outbox
+from lineage.store.delivery.outbox import Standing
+from lineage.store.reading.reader import Reader
+from lineage.store.store import Store, open_store
+from tests.support import compare, stores, worlds
+from tests.support.desk import Desk, day, derived, done, ordered, said, token
+from tests.support.enforcement import RECEIVERS, enforcement
+from tests.support.kept_questions import AT, counted, in_order, keeping_at, service_of
+from tests.support.store_histories import SEEDS, a_store, fresh, records_of, write  # noqa: F401 (a fixture)
+from tests.support.worlds import moment_of
+
+
+def answers(service: Service, revocation: str, at: int, **how: Any) -> dict[str, Any]:
+    """All that can be asked of a revocation."""
+    with revocations.receipt(service, revocation, at=at, **how) as found:
+        lines = None if found is None else len(list(found.lines))
+    return {
+        "one": revocations.revocation(service, revocation, at=at, **how),
+        "closure": revocations.closure(service, revocation, at=at, **how),
+        "page": revocations.receipt_page(service, revocation, 1, 3, at=at, **how),
+        "lines": lines,
+        "board": revocations.revocations(service, at=at, **how),
+    }
+
+
+class Told:
+    """The outbox, in which anything happens to elements."""
+
+    def __init__(self, rng: random.Random, keys: list[str]) -> None:
+        self._rng = rng
+        self._keys = keys
+        self._last = 0
+
+    def go_on(self, store: Store) -> None:
+        """Tell something of an element, and have some of what was told accepted."""
+        state = self._rng.choice([State.REVOKED, State.SUSPENDED, State.ACTIVE])
+        told = [Change(self._rng.choice(self._keys), Version(self._last + 1, Outcome(state, "r1", 0, None)))]
+        outbox.write(store, told, after=self._last, at=worlds.grid[0], standing=Standing(store.edition(), {}))
+        self._last += 1
+        taken = {self._rng.randint(1, self._last) for _ in range(3)}
+        outbox.note_delivered(store, self._rng.choice(RECEIVERS), taken, self._rng.choice(worlds.grid))
+
+
+@settings(max_examples=12)
+@given(seed=SEEDS)
+def test_what_is_kept_answers_as_what_is_read_anew(fresh: stores.Fresh, seed: int):  # noqa: F811
+    """
+    After each event and each delivery, at any instant: what could change what a revocation ends was dropped.
+    """
+    rng = random.Random(seed)
+    items = worlds.world(rng)
+    items += enforcement(rng, items)
+    trust = Trust(table=compare.table_of(worlds.trust(rng))) if rng.random() < 0.2 else None
+    elements = [f"{kind}:{id_}" for kind, id_ in worlds.questions(items) if kind in ("token", "delegation")]
+    told = Told(rng, elements)
+    with a_store(fresh) as (store, url):
+        kept = service_of(store, keeps=True, trust=trust)
+        other = open_store(url, codec.read)  # as another process would
+        anew = service_of(other, keeps=False, trust=trust)
+        rest = records_of(items, rng)
+        at = rng.choice(worlds.grid)
+        while rest:
+            size = rng.choice([1, 1, 2, 5, 20])
+            batch, rest = rest[:size], rest[size:]
+            write(rng.choice([store, other]), batch)
+            if elements and rng.random() < 0.5:
+                told.go_on(other)
+            at = rng.choice([at, at, at + 1, rng.choice(worlds.grid)])
+            for moment in sorted({at, rng.choice(worlds.grid)}):
+                for revocation in worlds.REVOCATIONS:
+                    assert answers(anew, revocation, moment) == answers(kept, revocation, moment), (revocation, moment)
+        known_at = rng.choice(worlds.grid)
+        for revocation in worlds.REVOCATIONS:
+            assert answers(anew, revocation, at, known_at=known_at) == answers(kept, revocation, at, known_at=known_at)
+        other.close()
+
+
+@settings(max_examples=12)
+@given(seed=SEEDS)
+def test_what_comes_bit_by_bit_is_taken_in(fresh: stores.Fresh, seed: int):  # noqa: F811
+    """
+    Asked at one instant, behind all others, what is kept is brought up with what came, again and again.
+    """
+    rng = random.Random(seed)
+    items = worlds.world(rng)
+    items += enforcement(rng, items)
+    at = worlds.grid[-1]
+    with a_store(fresh) as (store, _):
+        kept, anew = service_of(store, keeps=True), service_of(store, keeps=False)
+        rest = records_of(items, rng)
+        while rest:
+            size = rng.choice([1, 1, 2, 3])
+            batch, rest = rest[:size], rest[size:]
+            write(store, batch)
+            for revocation in worlds.REVOCATIONS:
+                if rng.random() < 0.7:  # else more comes before somebody asks
+                    assert answers(anew, revocation, at) == answers(kept, revocation, at), revocation
+
+
+# One story at a time
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """A root with two children, revoked."""
+    desk = Desk(tmp_path)
+    desk.take(token("t1"), derived("t2", "t1"), derived("t3", "t1"), ordered("rev", "token", "t1", "09:30"))
+    desk.take(said("receiver.registered", "gw", "08:00", "urn:directory", receiver="urn:gw"))
+    return desk
+
+
+def verdict(service: Service, at: int = AT) -> tuple[Any, ...]:
+    found = revocations.revocation(service, "rev", at=at)
+    assert found is not None
+    return found["verdict"], found["elements"], sorted(one["of"] for one in found["findings"])
+
+
+def test_what_was_ended_is_read_once(desk: Desk):
+    """
+    Asked again, no element is looked up, whatever receivers have said meanwhile; the answer is that of now.
+    """
+    with keeping_at(desk) as (store, service):
+        before = verdict(service)
+        acknowledged = {"revocation": "rev", "receiver": "urn:gw", "outcome": "enforced"}
+        for one in ("t1", "t2", "t3"):
+            ack = said("revocation.acknowledged", f"ack {one}", "09:50", "urn:gw", token=one, **acknowledged)
+            desk.take(ack)
+        with counted(store) as ran:
+            after = verdict(service)
+
+        assert (("PARTIAL", 3, []), ("CLOSED", 3, [])) == (before, after)
+        assert not [statement for statement in ran if "WITH RECURSIVE below" in statement]
+
+
+@pytest.mark.parametrize(
+    ("came", "expected"),
+    [
+        (derived("t4", "t2"), ("PARTIAL", 4, [])),
+        (done("a1", "09:45", token="t3"), ("PARTIAL", 3, ["action:a1"])),
+        (ordered("rev", "token", "t9", "09:40"), ("PARTIAL", 4, [])),
+        (token("t9"), ("PARTIAL", 3, [])),
+    ],
+)
+def test_what_touches_it_counts_at_once(desk: Desk, came: dict[str, Any], expected: tuple[Any, ...]):
+    """
+    A late child, a use, another order of the same id count for the next question; what stands elsewhere does not.
+    """
+    with keeping_at(desk) as (_, service):
+        before = verdict(service)
+        desk.take(came)
+
+        assert (("PARTIAL", 3, []), expected) == (before, verdict(service))
+
+
+@pytest.mark.parametrize(
+    ("came", "expected"),
+    [
+        ([derived("t4", "t2")], ("PARTIAL", 4, [])),
+        ([derived("t5", "t4"), derived("t4", "t2")], ("PARTIAL", 5, [])),
+        ([derived("t4", "t2"), done("a1", "09:45", token="t4")], ("PARTIAL", 4, ["action:a1"])),
+        (
+            [done("a1", "09:45", token="t3"), done("a2", "09:46", token="t2")],
+            ("PARTIAL", 3, ["action:a1", "action:a2"]),
+        ),
+        ([derived("t2", "t1", expires_at=day("12:00"), event_id="renewed")], ("PARTIAL", 3, [])),
+    ],
+)
+def test_only_what_was_touched_is_looked_at_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, came: list[dict[str, Any]], expected: tuple[Any, ...]
+):
+    """
+    Late children, uses and renewals are taken in one after the other, without all that was ended being read.
+    """
+    with keeping_at(desk) as (_, service):
+        verdict(service)
+        monkeypatch.setattr(revocations, "parts_of", None)
+        for event in came:
+            desk.take(event)
+            found = verdict(service)
+
+        assert expected == found
+
+
+def test_where_much_was_touched_all_of_it_is_read(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """
+    It is quicker then; the answer is the same.
+    """
+    read: list[str] = []
+
+    def parts_of(reader: Reader, world: World, revocation: str, *rest: Any, **more: Any) -> Any:
+        read.append(revocation)
+        return all_parts_of(reader, world, revocation, *rest, **more)
+
+    all_parts_of = revocations.parts_of
+    monkeypatch.setattr(ends, "_TOUCHED", 1)
+    with keeping_at(desk) as (_, service):
+        verdict(service)
+        monkeypatch.setattr(revocations, "parts_of", parts_of)
+        desk.take(derived("t4", "t2"))
+        one = verdict(service), list(read)
+        desk.take(derived("t5", "t2"), derived("t6", "t2"))
+        two = verdict(service), list(read)
+
+    assert ((("PARTIAL", 4, []), []), (("PARTIAL", 6, []), ["rev"])) == (one, two)
+
+
+def test_what_hangs_on_very_many_ways_is_found_once():
+    """
+    Layers of which each hangs on all of the one before: 2^100 ways down, and 202 elements.
+    """
+    names = [(f"token:a{n}", f"token:b{n}") for n in range(101)]
+    above = {one: set(names[n]) for n in range(100) for one in names[n + 1]}
+    touched = Touched(grants={one for layer in names for one in layer}, above=above)
+    kept = Ends(ended={}, uses={}, since=0, until=1, keys=frozenset(), targets=frozenset(names[0]))
+
+    assert Stale(grants=touched.grants) == touched.stale("rev", kept)
+
+
+def test_who_is_the_same_party_counts_at_once(desk: Desk):
+    """
+    An order on a person reaches what names an alias of hers, from when that is registered.
+    """
+    desk.take(
+        token("t8", subject="human:ann"),
+        token("t9", subject="okta|1"),
+        ordered("rev", "principal", "human:ann", "09:30"),
+    )
+    with keeping_at(desk) as (_, service):
+        before = verdict(service)
+        alias = {"principal": "human:ann", "kind": "human", "aliases": ["okta|1"]}
+        desk.take(said("principal.registered", "ann", "08:00", "urn:directory", **alias))
+
+        assert (4, 5) == (before[1], verdict(service)[1])
+
+
+def test_which_authority_an_action_had_counts_at_once(desk: Desk):
+    """
+    Of what an action and its decision name its authority is the first that was granted: when that is, a use is no
+    longer one of what nobody granted.
+    """
+    desk.take(ordered("ghosts", "token", "ghost", "09:30"))
+    desk.take(said("decision.made", "q1", "09:40", decision="q1", permitted=True, operation="send", token="other"))
+    desk.take(done("a1", "09:45", token="ghost", decision="q1"))
+    with keeping_at(desk) as (_, service):
+        before = revocations.revocation(service, "ghosts", at=AT)
+        desk.take(token("other"))
+        after = revocations.revocation(service, "ghosts", at=AT)
+
+    assert before is not None
+    assert after is not None
+    assert (["action:a1"], []) == tuple([one["of"] for one in found["findings"]] for found in (before, after))
+
+
+def test_what_is_kept_holds_from_the_last_time_in_it(desk: Desk):
+    """
+    Asked about now and then about a moment ago, nothing is looked up again.
+    """
+    desk.take(done("a1", "09:40", token="t3"))
+    with keeping_at(desk) as (store, service):
+        last = moment_of(day("09:40"))
+        now = verdict(service)
+        with counted(store) as ran:
+            then = verdict(service, last)
+        before = verdict(service, last - 1)
+
+    assert ((3, ["action:a1"]), (3, ["action:a1"]), (3, [])) == tuple(found[1:] for found in (now, then, before))
+    assert not [statement for statement in ran if "WITH RECURSIVE below" in statement]
+
+
+def test_a_use_counts_from_when_it_happened(desk: Desk):
+    """
+    What a clock that is ahead says of later is known already, and counts later.
+    """
+    desk.take(done("a1", "10:05", token="t3"))
+    with keeping_at(desk) as (_, service):
+        found = [verdict(service, moment_of(day(at)))[2] for at in ("10:00", "10:04", "10:05")]
+
+    assert [[], [], ["action:a1"]] == found
+
+
+def test_a_duplicate_of_an_order_that_was_recorded_first_counts(fresh: stores.Fresh):  # noqa: F811
+    """
+    With partitions a duplicate may be what was recorded first: the order was in force before it was thought to be.
+    """
+    order = ordered("rev", "token", "t1", "09:30")
+    said_then = [(token("t1"), "09:00"), (order, "10:30"), (done("a1", "10:20", token="t1"), "10:20"), (order, "10:10")]
+    records = in_order(
+        [
+            {"event": event, "via": "orders" if event is order else "decisions", "recorded_at": moment_of(day(at))}
+            for event, at in said_then
+        ]
+    )
+    found = []
+    with a_store(fresh) as (store, _):
+        service = service_of(store, keeps=True)
+        for batch in (records[:3], records[3:]):
+            write(store, batch)
+            document = revocations.revocation(service, "rev", at=moment_of(day("11:00")))
+            assert document is not None
+            found += [one["kind"] for one in document["findings"]]
+
+    assert ["tainted-use", "used-after-revocation"] == found
+
+
+def test_a_suspension_is_over_when_what_it_suspended_has_ended(desk: Desk):
+    """
+    What is kept holds until the next time in it: the end of a token that is suspended is one.
+    """
+    desk.take(token("t8", expires_at=day("11:00")), ordered("held", "token", "t8", "09:30", mode="suspend"))
+    with keeping_at(desk) as (_, service):
+        ends_at = moment_of(day("11:00"))
+        found = [revocations.revocation(service, "held", at=at) for at in (AT, ends_at - 1, ends_at, AT)]
+
+    assert [1, 1, 0, 1] == [one and one["elements"] for one in found]
+
+
+def test_what_is_too_much_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """
+    What cannot be kept is refused with the command that does it; the others on the board have their verdicts, and the
+    command line has all.
+    """
+    monkeypatch.setattr(revocations, "KEPT", 2)
+    desk.take(token("t7"), ordered("r7", "token", "t7", "09:40"))
+    with keeping_at(desk) as (store, service):
+        list(warmup.ends_of(service))
+        for ask in (verdict, lambda it: revocations.receipt_page(it, "rev", 0, 9, at=AT)):
+            with pytest.raises(TooManyError, match="delegraph closure 'rev'"):
+                ask(service)
+        board = revocations.revocations(service, at=AT)["items"]
+        without = verdict(service_of(store, keeps=False))
+
+    assert {("rev", None, None, None), ("r7", "PARTIAL", 1, 1)} == {
+        (one["revocation"], one["verdict"], one["elements"], one["open"]) for one in board
+    }
+    assert ("PARTIAL", 3, []) == without
+
+
+def test_the_latest_are_worked_out_before_somebody_asks(desk: Desk):
+    """
+    A process that was warmed looks no element up for them.
+    """
+    with keeping_at(desk) as (store, service):
+        list(warmup.ends_of(service))
+        with counted(store) as ran:
+            found = verdict(service)
+
+    assert ("PARTIAL", 3, []) == found
+    assert not [statement for statement in ran if "WITH RECURSIVE below" in statement]
+
+
+def test_of_more_than_can_be_kept_the_latest_is(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """
+    Warmed from the earliest to the latest, since what was worked out first is dropped first.
+    """
+    desk.take(token("t7"), ordered("r7", "token", "t7", "09:40"))
+    monkeypatch.setattr(ends, "KEPT", 3)
+    with keeping_at(desk) as (store, service):
+        list(warmup.ends_of(service))
+        with counted(store) as ran:
+            revocations.revocation(service, "r7", at=AT)
+
+    assert not [statement for statement in ran if "WITH RECURSIVE below" in statement]
+
+
+def test_what_came_while_it_was_worked_out_is_not_missed(desk: Desk):
+    """
+    What was worked out is kept though the store has moved on, unless that touches it.
+    """
+    with keeping_at(desk) as (_, service):
+        kept = service.ends
+        assert kept is not None
+        verdict(service)
+        watch = kept.watch()
+        found = kept.of("rev", AT, watch)
+        assert found is not None
+        worked_out, _ = found
+        desk.take(token("other"))
+        kept.watch()
+        kept.keep("rev", worked_out, watch)
+        beside = kept.of("rev", AT, kept.watch())
+        desk.take(derived("t4", "t2"))
+        kept.watch()
+        kept.keep("rev", worked_out, watch)
+        after = kept.of("rev", AT, kept.watch())
+
+        assert ((worked_out, NOTHING), (worked_out, Stale(grants={"token:t4"}))) == (beside, after)
+
+
+def test_no_more_is_kept_than_fits(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """
+    What is too large is worked out each time, and what was worked out longest ago goes first; answers are the same.
+    """
+    desk.take(token("t7"), ordered("r7", "token", "t7", "09:30"))
+    monkeypatch.setattr(ends, "KEPT", 3)
+    with keeping_at(desk) as (store, service):
+        answers_before = [answers(service, one, AT) for one in ("rev", "r7")]
+        with counted(store) as ran:
+            again = [answers(service, one, AT) for one in ("r7", "rev")]
+
+    assert answers_before == again[::-1]
+    assert [statement for statement in ran if "WITH RECURSIVE below" in statement]

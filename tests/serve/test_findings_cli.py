@@ -1,0 +1,216 @@
+"""Findings through the command line and HTTP: the list, its pages, gates, judgements and the posture."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.codec import api as codec
+from tests.support.desk import Desk
+from tests.support.finding_cases import D1, DOWN, A, B, C, done, granted, issued, moment, reissued
+from tests.support.http_worlds import World, api_over
+
+KEYS = ["items", "total", "complete", "next", "as_of", "not_evaluated"]
+FINDING = [
+    *("id", "kind", "severity", "status", "of", "about", "why", "facts", "first_seen", "last_seen", "count"),
+    *("caused_by", "maps_to", "fix"),
+]
+WIDE = reissued(scopes=["crm:read", "crm:write"])
+UNTIL = "2099-01-01T00:00:00Z"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def of_kind(document: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [item for item in document["items"] if item["kind"] == kind]
+
+
+def test_a_finding_says_what_is_wrong_and_what_to_do(desk: Desk):
+    """
+    The document has the keys of DESIGN section 9, the facts that show it, what it maps to, and a remedy.
+    """
+    desk.take(*WIDE)
+    document = desk.one("findings")
+    [found] = of_kind(document, "scope-exceeds-parent")
+
+    assert (KEYS, FINDING) == (list(document), list(found))
+    assert ("high", "new", "delegation:d2", "delegation:d1") == tuple(
+        found[name] for name in ("severity", "status", "of", "about")
+    )
+    assert {"grant d1", "grant d2"} == {fact["event_id"] for fact in found["facts"]}
+    assert {"ASI03", "NHI5:2025"} <= {one["id"] for one in found["maps_to"]}
+    assert found["fix"].endswith(".")
+
+
+def test_findings_are_filtered(desk: Desk):
+    """
+    By what they are of or about, by rule, severity, status and time; what there is not is refused.
+    """
+    desk.take(*WIDE, issued("t1", actor=A))
+    every = {item["kind"] for item in desk.one("findings")["items"]}
+
+    assert {"scope-exceeds-parent", "long-lived-credential"} <= every
+    assert {"delegation:d2"} == {one["of"] for one in desk.one("findings", "--of", "delegation:d2")["items"]}
+    assert {"scope-exceeds-parent"} == {
+        one["kind"] for one in desk.one("findings", "--kind", "scope-exceeds-parent")["items"]
+    }
+    assert {"high"} == {one["severity"] for one in desk.one("findings", "--severity", "high")["items"]}
+    assert [] == desk.one("findings", "--status", "acknowledged")["items"]
+    assert "scope-exceeds-parent" not in {one["kind"] for one in desk.one("findings", "--since", moment(60))["items"]}
+    assert "there is no kind 'scope-exceeds'" in desk.run("findings", "--kind", "scope-exceeds", exit=2).output
+
+
+def test_no_finding_stands_on_two_pages(desk: Desk):
+    """
+    Pages follow one another by severity, then by the time seen last, then by id; late facts do not disturb them.
+    """
+    desk.take(*WIDE, *(issued(f"t{number}", actor=A, at=number) for number in range(5)))
+    whole = desk.one("findings")
+    pages = [desk.one("findings", "--limit", "2")]
+    desk.take(granted("d9", A, C, 5, parents=["d1"], scopes=["pay"]))
+    while pages[-1]["next"] is not None:
+        pages.append(desk.one("findings", "--limit", "2", "--after", pages[-1]["next"]))
+    ids = [item["id"] for page in pages for item in page["items"]]
+    severities = [item["severity"] for item in whole["items"]]
+
+    assert [item["id"] for item in whole["items"]] == ids
+    assert len(ids) == len(set(ids)) == whole["total"]
+    order = ["critical", "high", "medium", "low", "informational"]
+    assert severities == sorted(severities, key=order.index)
+    assert "begin again" in desk.run("findings", "--after", "nonsense", exit=2).output
+
+
+def test_a_gate_fails_on_what_is_new(desk: Desk):
+    """
+    Exit 7 for one at or above the severity, 0 else; what the baseline holds does not count.
+    """
+    desk.take(*WIDE)
+    file = desk.folder / "known.json"
+
+    desk.run("findings", "--fail-on", "high", exit=7)
+    desk.run("findings", "--fail-on", "critical")
+    desk.run("findings", "--write-baseline", str(file))
+    desk.run("findings", "--fail-on", "high", "--baseline", str(file))
+    desk.take(granted("d9", A, C, 5, parents=["d1"], scopes=["pay"]))
+    desk.run("findings", "--fail-on", "high", "--baseline", str(file), exit=7)
+    file.write_text("{}")
+    assert "--write-baseline" in desk.run("findings", "--fail-on", "high", "--baseline", str(file), exit=2).output
+
+
+def test_findings_are_judged_by_facts(desk: Desk):
+    """
+    Acknowledged, suppressed and reopened: each is a fact of the log, with who, why and until when.
+    """
+    desk.take(*WIDE)
+    [found] = of_kind(desk.one("findings"), "scope-exceeds-parent")
+    by = ("--by", "human:ir@example.com", "--reason", "a pilot")
+
+    assert "acknowledged" == desk.one("findings", "ack", found["id"], *by)["status"]
+    assert "suppressed" == desk.one("findings", "suppress", found["id"], *by, "--until", UNTIL)["status"]
+    hidden = desk.one("findings")
+    [shown] = of_kind(desk.one("findings", "--all"), "scope-exceeds-parent")
+    desk.run("findings", "--fail-on", "high", "--kind", "scope-exceeds-parent")
+    reopened = desk.one("findings", "reopen", found["id"], *by)["status"]
+
+    assert [] == of_kind(hidden, "scope-exceeds-parent")
+    assert ("suppressed", "new") == (shown["status"], reopened)
+    assert "new" == of_kind(desk.one("findings"), "scope-exceeds-parent")[0]["status"]
+    desk.run("findings", "--fail-on", "high", exit=7)
+
+
+@pytest.mark.parametrize(
+    ("words", "exit"),
+    [
+        (("suppress", "F-0", "--by", "human:x", "--reason", "y", "--until", UNTIL), 3),
+        (("suppress", "ID", "--by", "human:x", "--reason", "y"), 2),
+        (("suppress", "ID", "--by", "human:x", "--reason", " ", "--until", UNTIL), 2),
+        (("suppress", "ID", "--by", "human:x", "--reason", "y", "--until", "2020-01-01T00:00:00Z"), 2),
+        (("ack", "ID", "--by", "human:x"), 2),
+    ],
+)
+def test_a_judgement_that_cannot_be_judges_nothing(desk: Desk, words: tuple[str, ...], exit: int):
+    """
+    Of nothing, without an end or a reason, or with an end that has passed: it is refused, and nothing is suppressed.
+    """
+    desk.take(*WIDE)
+    before = desk.one("findings", "--at", UNTIL)
+    [found] = of_kind(before, "scope-exceeds-parent")
+    desk.run("findings", *(found["id"] if word == "ID" else word for word in words), exit=exit)
+
+    assert before["items"] == desk.one("findings", "--at", UNTIL)["items"]
+
+
+def test_a_judgement_by_the_wrong_topic_hides_nothing(desk: Desk):
+    """
+    Whoever may only send decisions cannot suppress a finding: such a fact is unauthorised.
+    """
+    desk.take(*WIDE)
+    [found] = of_kind(desk.one("findings"), "scope-exceeds-parent")
+    forged = {"type": "finding.judged", "event_id": "forged", "source": "urn:evil", "occurred_at": moment(9)}
+    forged |= {"finding": found["id"], "judgement": "suppressed", "by": "agent:a", "reason": "nothing to see"}
+    desk.append("decisions", codec.encode(codec.event_from_document(forged)))
+    desk.run("consume", "--drain")
+    document = desk.one("findings")
+
+    assert "new" == of_kind(document, "scope-exceeds-parent")[0]["status"]
+    assert ["unauthorised"] == [one["kind"] for one in document["items"] if one["of"] == f"finding:{found['id']}"]
+
+
+def test_the_posture_says_pass_fail_and_not_evaluated(desk: Desk):
+    """
+    Each check has one outcome, and what cannot be looked at is no pass.
+    """
+    desk.take(*WIDE, done("a1", token="ghost", actor=B))
+    document = desk.one("posture")
+    outcomes = {item["kind"]: item["outcome"] for item in document["items"]}
+    of_nhi = desk.one("posture", "--framework", "NHI")
+
+    assert ("fail", "pass", "not_evaluated") == tuple(
+        outcomes[kind] for kind in ("scope-exceeds-parent", "cycle", "identity-shared")
+    )
+    assert document["counts"] == {
+        name: list(outcomes.values()).count(name) for name in ("pass", "fail", "suppressed", "not_evaluated")
+    }
+    assert {"OWASP Non-Human Identities Top 10"} == {
+        one["framework"] for item in of_nhi["items"] for one in item["maps_to"]
+    }
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[World]:
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        yield world
+
+
+def test_http_says_the_same_with_filters_and_pages(api: World):
+    """
+    `/v1/findings` is the document of the command line; its pages together are the whole.
+    """
+    whole = api.get("/v1/findings").json()
+    pages = [api.get("/v1/findings", params={"limit": 3}).json()]
+    while pages[-1]["next"] is not None:
+        pages.append(api.get("/v1/findings", params={"limit": 3, "after": pages[-1]["next"]}).json())
+    stolen = api.get("/v1/findings", params={"kind": "wielder-mismatch"}).json()["items"]
+
+    assert KEYS == list(whole)
+    assert whole["items"] == [item for page in pages for item in page["items"]]
+    assert {("action:mail-7", "high")} == {(item["of"], item["severity"]) for item in stolen}
+    assert 400 <= api.get("/v1/findings", params={"kind": "no-such-rule"}).status_code < 500
+
+
+def test_a_late_grant_takes_a_finding_back_and_known_at_brings_it(desk: Desk):
+    """
+    What is known now resolves it; as known before, it was a finding.
+    """
+    desk.take(done("a1", token="ghost", actor=B))
+    before = desk.one("findings")
+    desk.take(D1, DOWN, issued("ghost", actor=B, delegation="d2"))
+    known = before["as_of"]["recorded_at"]
+
+    assert 1 == len(of_kind(before, "unattributed-action"))
+    assert [] == of_kind(desk.one("findings"), "unattributed-action")
+    assert 1 == len(of_kind(desk.one("findings", "--known-at", known), "unattributed-action"))

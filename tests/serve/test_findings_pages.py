@@ -1,0 +1,98 @@
+"""Findings a page at a time: each stands on one page, and all pages together have as many as one list of all."""
+
+import json
+import random
+from typing import Any
+
+from hypothesis import given, settings
+
+from lineage.serve.queries.findings import findings
+from lineage.serve.queries.service import Service, Trust
+from lineage.store.store import Store
+from tests.support import compare, stores, worlds
+from tests.support.desk import Desk, done, said, token
+from tests.support.http_worlds import api_over
+from tests.support.kept_questions import in_order
+from tests.support.store_histories import SEEDS, a_store, fresh, records_of, write  # noqa: F401 (a fixture)
+
+
+def pages(store: Store, trust: Any, at: int, **size: int) -> list[str]:
+    """What stands on all pages, one after the other."""
+    service = Service(store, None, Trust(table=trust), lambda: at, source="urn:test")
+    after, items = None, []
+    while True:
+        page = findings(service, at=at, after=after, **size)
+        items += page["items"]
+        if page["next"] is None:
+            return [json.dumps(item, sort_keys=True) for item in items]
+        after = page["next"]
+
+
+@settings(max_examples=25)
+@given(seed=SEEDS)
+def test_no_finding_stands_on_two_pages_and_none_on_no_page(fresh: stores.Fresh, seed: int):  # noqa: F811
+    """
+    However many items a page has and wherever the facts about a thing lie: the same findings, each once, in order.
+    """
+    rng = random.Random(seed)
+    items = worlds.world(rng) + worlds.world(rng)
+    for number, item in enumerate(items):
+        item["event"] = {**item["event"], "sequence": rng.randint(1, 9) if number % 7 == 0 else None}
+    trust = compare.table_of(worlds.trust(rng)) if rng.random() < 0.4 else None
+    at = rng.choice(worlds.grid)
+    with a_store(fresh) as (store, _):
+        write(store, records_of(items, rng))
+        whole = pages(store, trust, at, limit=1_000_000)
+        assert whole == pages(store, trust, at, limit=rng.randint(2, 9))
+
+    assert len(whole) == len(set(whole))
+
+
+def test_the_first_fact_about_a_thing_may_be_unauthorised(fresh: stores.Fresh):  # noqa: F811
+    """
+    A thing is looked at on the page with the first fact about it that counts.
+    """
+    twice = [done("a1", tool="one"), {**done("a1", tool="two"), "event_id": "again"}]
+    rogue = {**done("a1", tool="three"), "event_id": "rogue", "source": "urn:rogue"}
+    events = [rogue, *(token(f"t{n}") for n in range(3)), *twice]
+    items = [{"event": event, "via": "decisions", "recorded_at": 1} for event in events]
+    trust = compare.table_of({event["source"]: {"types": ["*"], "ids": [""]} for event in events[1:]})
+    with a_store(fresh) as (store, _):
+        write(store, in_order(items))
+        found = [json.loads(item) for item in pages(store, trust, 1, limit=1)]
+
+    of_it = [(one["kind"], one["of"]) for one in found if one["of"] == "action:a1"]
+    assert [("unauthorised", "action:a1"), ("disagreement", "action:a1")] == of_it
+
+
+def test_over_http_there_are_as_many_as_on_the_command_line(tmp_path):
+    """
+    A thing told of at both ends of the log, a circle and a place in a list that a later fact states: each once.
+    """
+    desk = Desk(tmp_path)
+    place = {"uri": "https://idp/list", "idx": 7}
+    desk.take(
+        done("x", tool="one"),
+        token("s1", status_list=place),
+        token("s2"),
+        token("c1", derived_from=[{"token": "c2", "role": "subject"}]),
+        *(token(f"t{n}") for n in range(3_100)),
+        token("c2", derived_from=[{"token": "c1", "role": "subject"}]),
+        {**token("s2", status_list=place), "event_id": "later"},
+        {**done("x", tool="two"), "event_id": "again"},
+        said("principal.registered", "r", principal="human:alice", kind="agent"),
+    )
+    listed = desk.one("findings")["items"]
+    items: list[dict[str, Any]] = []
+    with api_over(desk.url, tmp_path, log_inside=True) as api:
+        after: dict[str, str] = {}
+        while True:
+            page = api.get("/v1/findings", params={"limit": 100, **after}).json()
+            items += page["items"]
+            if page["next"] is None:
+                break
+            after = {"after": page["next"]}
+
+    kinds = ["cycle", "disagreement", "kind-contradiction", "shared-status-list", "shared-status-list"]
+    assert kinds == sorted(item["kind"] for item in listed if item["kind"] in kinds)
+    assert sorted(json.dumps(item) for item in listed) == sorted(json.dumps(item) for item in items)

@@ -1,0 +1,259 @@
+"""What is kept between questions: answers are those of a store that was just read, whatever came in between."""
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from ingest.codec import api as codec
+from lineage.core.model.errors import NotAtOnceError, UnavailableError
+from lineage.core.model.keys import ELEMENT_KINDS
+from lineage.serve.cache import question_cache as keeping
+from lineage.serve.queries.service import Service, Trust
+from lineage.store.store import open_store
+from tests.support import compare, stores, worlds
+from tests.support.desk import Desk, day, derived, done, ordered, token
+from tests.support.http_worlds import api_over
+from tests.support.kept_questions import AT, counted, in_order, keeping_at, service_of
+from tests.support.store_histories import SEEDS, a_store, fresh, records_of, write  # noqa: F401 (a fixture)
+
+
+def asked(
+    service: Service, things: list[tuple[str, str]], actions: list[str], at: int
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Every question about some things, with its answer; of a service that may not wait only those that it has."""
+    for kind, id_ in things:
+        with suppress(NotAtOnceError):
+            yield ("status", kind, id_, at), service.status(kind, id_, at=at)
+        if kind in ELEMENT_KINDS:
+            with suppress(NotAtOnceError):
+                yield ("chain", kind, id_, at), service.chain(kind, id_, at=at)
+    for action in actions:
+        with suppress(NotAtOnceError):
+            yield ("who", action, at), service.who(action, at=at)
+
+
+@settings(max_examples=10)
+@given(seed=SEEDS)
+def test_what_is_kept_answers_as_what_is_read_anew(fresh: stores.Fresh, seed: int):  # noqa: F811
+    """
+    After each batch, at any moment, every answer is that of a store that was just read: what could change, was dropped.
+    """
+    rng = random.Random(seed)
+    items = worlds.world(rng)
+    trust = Trust(table=compare.table_of(worlds.trust(rng))) if rng.random() < 0.2 else None
+    with a_store(fresh) as (store, url):
+        kept = service_of(store, keeps=True, trust=trust)
+        other = open_store(url, codec.read)  # as another process would
+        rest = records_of(items, rng)
+        things, actions = worlds.questions(items), worlds.actions(items)
+        some = rng.sample(things, min(len(things), 12)), rng.sample(actions, min(len(actions), 6))
+        while rest:
+            size = rng.randint(1, max(len(items) // 2, 1))
+            batch, rest = rest[:size], rest[size:]
+            write(rng.choice([store, other]), batch)
+            anew = service_of(other, keeps=False, trust=trust)
+            moment = rng.choice(worlds.grid)
+            for at in (moment, moment + rng.choice([-1, 1])):
+                expected = dict(asked(anew, *some, at))
+                assert expected == dict(asked(kept, *some, at))
+                at_once = dict(asked(kept.at_once() or kept, *some, at))
+                assert {question: expected[question] for question in at_once} == at_once
+        other.close()
+
+
+def state(service: Service, of: str, when: str = "12:30") -> str:
+    kind, _, id_ = of.partition(":")
+    document = service.status(kind, id_, at=worlds.moment_of(day(when)))
+    assert document is not None
+    return str(document["state"])
+
+
+def test_what_was_asked_is_not_looked_up_again(desk: Desk):
+    """
+    The second answer about a token runs no statement, whichever moment it is about, and needs no waiting.
+    """
+    desk.take(token("t1"), derived("t2", "t1", "subject"))
+    with keeping_at(desk) as (store, service):
+        states = [state(service, "token:t2")]
+        with counted(store) as said:
+            states += [state(service, "token:t2", when) for when in ("08:00", "12:30")]
+            at_once = service.at_once()
+            assert at_once is not None
+            states.append(state(at_once, "token:t2"))
+
+        assert (["active", "not_yet_valid", "active", "active"], []) == (states, said)
+
+
+def test_what_comes_from_another_process_counts_at_once(desk: Desk):
+    """
+    Whoever asks after an order on the client of a far parent was projected, by whomever, is told of it.
+    """
+    desk.take(token("t1", client="urn:idp#app"), derived("t2", "t1"), derived("t3", "t2"), token("other"))
+    with keeping_at(desk) as (_, service):
+        before = [state(service, of) for of in ("token:t3", "token:other")]
+        desk.take(ordered("rev", "client", "urn:idp#app"))
+        at_once = service.at_once()
+        assert at_once is not None
+        with pytest.raises(NotAtOnceError):
+            state(at_once, "token:t3")
+
+        assert ["active", "active"] == before
+        assert ["cascaded", "active"] == [state(service, of) for of in ("token:t3", "token:other")]
+
+
+def test_what_does_not_touch_it_leaves_it(desk: Desk):
+    """
+    A token that names the same people and hangs on the same parent changes nothing for its neighbour: that is kept.
+    """
+    desk.take(token("t1"), derived("t2", "t1"))
+    with keeping_at(desk) as (store, service):
+        state(service, "token:t2")
+        desk.take(derived("t3", "t1"), token("t4"))
+        state(service, "token:t4")  # takes in what came
+        with counted(store) as said:
+            kept = state(service, "token:t2")
+
+        assert ("active", []) == (kept, said)
+
+
+def test_a_duplicate_that_was_recorded_first_counts(fresh: stores.Fresh):  # noqa: F811
+    """
+    With partitions a duplicate may be what was recorded first: "as known then" is asked of that moment.
+    """
+    events = [token("t1"), ordered("rev", "token", "t1", "09:30"), done("a1", "10:00", token="t1")]
+    moments = [day("09:00"), day("10:30"), day("11:00"), day("10:10")]  # the last is the action's duplicate
+    vias = ["decisions", "orders", "decisions", "decisions"]
+    items = [
+        {"event": event, "via": via, "recorded_at": worlds.moment_of(moment)}
+        for event, via, moment in zip([*events, events[-1]], vias, moments, strict=True)
+    ]
+    with a_store(fresh) as (store, _):
+        service = service_of(store, keeps=True)
+        records = in_order(items)
+        said = []
+        for batch in (records[:3], records[3:]):
+            write(store, batch)
+            document = service.who("a1", at=AT)
+            assert document is not None
+            said.append(document["authority"]["then_as_known_then"]["state"])
+
+    assert ["revoked", "active"] == said
+
+
+def test_a_store_that_was_put_together_anew_is_read_anew(desk: Desk):
+    """
+    A rebuild, and what is taken up from quarantine, put facts where nobody looks for news: nothing is kept across them.
+    """
+    desk.take(token("t1"))
+    with keeping_at(desk) as (store, service):
+        state(service, "token:t1")
+        desk.run("rebuild")
+        with counted(store) as said:
+            after = state(service, "token:t1")
+
+        assert ("active", True) == (after, bool(said))
+
+
+def test_a_file_that_is_locked_for_a_moment_is_waited_for(desk: Desk):
+    """
+    Where a glance cannot say whether anything came, the store is asked, which waits: nothing is refused for it.
+    """
+    desk.take(token("t1"))
+    with keeping_at(desk) as (store, service):
+        state(service, "token:t1")
+        assert store.glance is not None
+        store.glance.close()  # type: ignore[attr-defined]
+        at_once = service.at_once()
+        assert at_once is not None
+        with pytest.raises(NotAtOnceError):
+            state(at_once, "token:t1")
+
+        assert "active" == state(service, "token:t1")
+
+
+def test_a_file_that_is_gone_is_not_made_again(desk: Desk):
+    """
+    A store whose file was removed is away; to look at it leaves nothing in its place.
+    """
+    desk.take(token("t1"))
+    with keeping_at(desk) as (_, service):
+        desk.file.unlink()
+        with pytest.raises(UnavailableError):
+            state(service, "token:t1")
+
+        assert not desk.file.exists()
+
+
+def test_no_more_is_kept_than_fits(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """
+    What was asked longest ago goes first, what is too large by itself is not kept, and answers are the same.
+    """
+    monkeypatch.setattr(keeping, "KEPT", 40)
+    desk.take(*(token(f"t{number}") for number in range(30)), derived("t30", "t29"))
+    with keeping_at(desk) as (store, service):
+        states = {state(service, f"token:t{number}") for number in range(31)}
+        with counted(store) as recent:
+            state(service, "token:t28")
+        with counted(store) as old:
+            state(service, "token:t0")
+
+        assert ({"active"}, 0, True) == (states, len(recent), bool(old))
+
+
+def test_no_thread_is_told_what_no_longer_holds(desk: Desk):
+    """
+    While many ask, orders come; whoever begins to ask after one was projected is told that the token is dead.
+    """
+    desk.take(*(token(f"t{number}") for number in range(20)))
+    wrong: list[str] = []
+    with keeping_at(desk) as (_, service):
+        dead = 0
+        done = threading.Event()
+
+        def keep_asking() -> None:
+            while not done.is_set():
+                for number in range(20):
+                    known = dead
+                    if state(service, f"token:t{number}") == "active" and number < known:
+                        wrong.append(f"t{number} at {known}")
+
+        threads = [threading.Thread(target=keep_asking) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for number in range(20):
+            desk.take(ordered(f"rev{number}", "token", f"t{number}"))
+            dead = number + 1
+        done.set()
+        for thread in threads:
+            thread.join()
+
+    assert [] == wrong
+
+
+# Over HTTP
+
+
+def test_a_question_that_was_answered_before_waits_for_no_worker(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """
+    It is answered beside all that is slow, under the same rules: by whom, to whom, and with one line of the access log.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, log_inside=True) as api:
+        path = "/v1/who?action=mail-7"
+        asking, producer = api.as_("investigator"), api.as_("producer")
+        first = asking.get(path)
+        producer.get(path)
+        api.site.pools.questions.close()  # whoever needs one from here on is refused
+        caplog.clear()
+        with caplog.at_level("INFO", "lineage.deliver.http.access_log.access"):
+            second = asking.get(path)
+        lines = [record for record in caplog.records if record.name.endswith("access")]
+
+        assert (200, first.json()) == (second.status_code, second.json())
+        assert [("mail-7", True)] == [(line.action[0], bool(line.caller)) for line in lines]
+        assert 403 == producer.get(path).status_code

@@ -1,0 +1,182 @@
+"""The live graph: whatever came by whichever way, it says what the store says."""
+
+import gc
+import json
+import random
+import weakref
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.codec import api as codec
+from ingest.projector import read_records
+from lineage.core.model.errors import UnavailableError
+from lineage.core.model.keys import ELEMENT_KINDS
+from lineage.core.model.records import DECISIONS, ORDERS, Batch, Position, Record
+from lineage.serve.processes import live_graph
+from lineage.serve.processes.live_graph import LiveGraph, digest_of_store
+from lineage.serve.queries.service import Service, Trust
+from lineage.store import store as of_stores
+from lineage.store.store import Store, open_store
+from tests.support import worlds
+from tests.support.compare import table_of
+
+NOW = worlds.grid[-1]
+
+
+def store_in(folder: Path) -> Store:
+    return open_store(f"sqlite:///{folder}/{uuid4().hex}.db", codec.read, create=True)
+
+
+def batches_of(world: list[worlds.Record], rng: random.Random, trust: Any) -> list[Batch]:
+    """The records of a world on any partitions of their topics, as consumers would write them, in any order."""
+    parts: dict[tuple[str, int], list[Record]] = {}
+    for record in world:
+        value = codec.encode(codec.decode_line(json.dumps(record["event"]).encode()))
+        place = (ORDERS if record["via"] == "orders" else DECISIONS, rng.randrange(2))
+        found = parts.setdefault(place, [])
+        found.append(Record(Position(*place, len(found)).number, record["recorded_at"], value))
+    made = []
+    following = dict.fromkeys(parts, 0)
+    while places := [place for place, records in parts.items() if following[place] < len(records)]:
+        batch = Batch()
+        for place in rng.sample(places, rng.randint(1, len(places))):
+            first, last = following[place], min(following[place] + rng.randint(1, 6), len(parts[place]))
+            read_records(parts[place][first:last], trust, batch)
+            batch.advance[place] = (first, last)
+            following[place] = last
+        made.append(batch)
+    return made
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=60)
+def test_the_live_graph_is_the_store_s(tmp_path_factory: Any, seed: int):
+    """
+    Batches of our own and of others', told or followed at any moment: the digest is that of the store, the positions
+    are, and every status and chain is the one that SQL gives.
+    """
+    rng = random.Random(seed)
+    world = worlds.world(rng)
+    trust = table_of(worlds.trust(rng)) if rng.random() < 0.3 else None
+    store = store_in(tmp_path_factory.getbasetemp())
+    live = LiveGraph(store, trust, lambda: NOW)
+    for batch in batches_of(world, rng, trust):
+        store.write(batch)
+        if rng.random() < 0.6:
+            live.projected(batch)
+        if rng.random() < 0.3:
+            live.follow()
+            assert digest_of_store(store, trust) == live.digest()["digest"]
+    live.follow()
+    service = Service(store, None, Trust(table=trust), lambda: NOW, source="urn:test")
+
+    assert digest_of_store(store, trust) == live.digest()["digest"]
+    assert {f"{topic}/{n}": end for (topic, n), end in store.positions().items()} == live.digest()["positions"]
+    for kind, id_ in worlds.questions(world):
+        at = rng.choice(worlds.grid)
+        assert_same(service.status(kind, id_, at=at), live.status(kind, id_, at=at))
+        if kind in ELEMENT_KINDS:
+            assert_same(service.chain(kind, id_, at=at), live.chain(kind, id_, at=at))
+    store.close()
+
+
+def assert_same(stored: dict[str, Any] | None, found: dict[str, Any] | None) -> None:
+    """Equal; but the live graph does not know what is only mentioned: by an action, a decision, or as who ordered."""
+    if found is not None:
+        assert stored == found
+    elif stored is not None:
+        assert stored["state"] in ("unknown", "active")
+        assert stored["because"] is None
+        assert not stored.get("chain")
+
+
+def test_a_graph_that_is_read_in_pages_is_whole(tmp_path: Path, monkeypatch: Any):
+    """
+    However many facts there are at once, `load` reads each of them once.
+    """
+    monkeypatch.setattr(of_stores, "_READ", 3)
+    rng = random.Random(5)
+    store = store_in(tmp_path)
+    for batch in batches_of(worlds.world(rng), rng, None):
+        store.write(batch)
+    live = LiveGraph(store, None, lambda: NOW)
+    live.load()
+    digest = live.digest()
+    live.follow()
+
+    assert digest_of_store(store, None) == digest["digest"]
+    assert digest == live.digest()
+    store.close()
+
+
+def test_a_graph_that_is_loaded_anew_gives_the_old_one_back(tmp_path: Path):
+    """
+    What the collector was told to leave alone is freed when another graph takes its place, cycles or not.
+    """
+    store = store_in(tmp_path)
+    for batch in batches_of(worlds.world(random.Random(2)), random.Random(2), None):
+        store.write(batch)
+    live = LiveGraph(store, None, lambda: NOW)
+    live.load()
+    assert live.size()  # networkx keeps a view on the graph in the graph
+    before = weakref.ref(live._world.graph)
+    live.load()
+
+    assert before() is None
+    store.close()
+    gc.unfreeze()
+
+
+def test_a_live_graph_answers_nothing_before_it_is_loaded(tmp_path: Path):
+    """
+    A batch of our own may grant what an order of another partition has killed: half a graph is no answer.
+    """
+    store = store_in(tmp_path)
+    live = LiveGraph(store, None, lambda: NOW)
+    world = worlds.world(random.Random(1))
+    for batch in batches_of(world, random.Random(1), None):
+        store.write(batch)
+        live.projected(batch)
+
+    assert_no_answer(live, "being loaded")
+    live.follow()
+
+    assert digest_of_store(store, None) == live.digest()["digest"]
+    store.close()
+
+
+def assert_no_answer(live: LiveGraph, why: str) -> None:
+    for question in (
+        lambda: live.status("token", "t1", at=NOW),
+        lambda: live.chain("token", "t1", at=NOW),
+        live.digest,
+    ):
+        with pytest.raises(UnavailableError, match=why):
+            question()
+
+
+def test_a_live_graph_that_does_not_keep_up_answers_nothing(tmp_path: Path):
+    """
+    What others have projected since the store was last asked is not in it, whatever its own consumer puts in; once it
+    has followed again it answers as before.
+    """
+    moment = [100.0]
+    store = store_in(tmp_path)
+    live = LiveGraph(store, None, lambda: NOW, monotonic=lambda: moment[0])
+    live.follow()
+    moment[0] += live_graph.STALE_SECONDS
+    before = live.digest()
+    for batch in batches_of(worlds.world(random.Random(1)), random.Random(1), None):
+        moment[0] += 1
+        store.write(batch)
+        live.projected(batch)
+    assert_no_answer(live, "has not kept up with the store for")
+    live.follow()
+
+    assert digest_of_store(store, None) == live.digest()["digest"] != before["digest"]
+    store.close()

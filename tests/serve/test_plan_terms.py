@@ -1,0 +1,146 @@
+"""A plan's digest executes the order of that plan: another target, mode, cascade or issued_before is refused."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+
+from ingest.codec import api as codec
+from ingest.opening import open_log
+from lineage.core.model.errors import DriftError
+from lineage.core.model.events import Target
+from lineage.core.model.times import parse_instant
+from lineage.core.revocation.reach import Proposal
+from lineage.serve.config.wiring import now
+from lineage.serve.queries.service import OrderRequest, Service, Trust
+from lineage.store.store import open_store
+from tests.support import stores
+from tests.support.desk import LATER, REVOKE_T1, Desk, derived, orders_in, token
+from tests.support.http_worlds import LEAKED, World, api_over, problem_type
+from tests.support.http_writes import ORDER
+
+BEFORE = parse_instant(LATER)
+# Each changes one term of an order on t1. None changes what it kills, so that only the terms tell them apart.
+TERMS: dict[str, tuple[Any, Any]] = {
+    "target": (Target("token", "t1"), Target("principal", "human:alice")),
+    "mode": ("revoke", "suspend"),
+    "cascade": (True, False),
+    "issued_before": (None, BEFORE),
+}
+
+
+@pytest.fixture
+def desk(tmp_path) -> Desk:
+    found = Desk(tmp_path)
+    found.take(token("t1"))
+    return found
+
+
+@pytest.fixture
+def service(desk: Desk) -> Iterator[Service]:
+    store, log = open_store(desk.url, codec.read), open_log(desk.url, create=False, clock=now)
+    yield Service(store, log, Trust(), now, source="urn:test")
+    log.close()
+    store.close()
+
+
+def test_of_all_orders_only_that_of_the_plan_is_given(service: Service):
+    """
+    Every order under the plan of every other one: refused with the terms that differ, though it kills nothing more.
+    """
+    variants = [dict(zip(TERMS, terms, strict=True)) for terms in product(*TERMS.values())]
+    digests = []
+    for terms in variants:
+        plan = service.reach(Proposal(at=now(), **terms))
+        assert plan is not None
+        assert ["t1"] == plan["kills"]["tokens"]
+        digests.append(plan["plan_digest"])
+    assert len(variants) == len(set(digests))
+    for (planned, digest), ordered in product(zip(variants, digests, strict=True), variants):
+        if planned == ordered:
+            continue
+        request = OrderRequest(**ordered, reason="test", ordered_by="human:ruth", plan_digest=digest)
+        with pytest.raises(DriftError) as refused:
+            service.order(request)
+        assert {name for name in TERMS if planned[name] != ordered[name]} == set(refused.value.differs)
+        assert () == refused.value.unlisted
+        assert all(name in str(refused.value) for name in refused.value.differs)
+    assert service.order(replace(request, plan_digest=digests[-1], **variants[-1]))
+
+
+def test_an_order_of_another_mode_is_refused_with_the_difference(desk: Desk):
+    """
+    Exit code 4; the document and the message say what the plan says and what the order does; nothing is ordered.
+    """
+    digest = desk.one(*REVOKE_T1)["plan_digest"]
+    refused = desk.run(
+        *REVOKE_T1, "--mode", "suspend", "--no-cascade", "--execute", "--plan-digest", digest, "--json", exit=4
+    )
+
+    assert {
+        "error": "drifted",
+        "unlisted": [],
+        "differs": {"mode": {"plan": "revoke", "order": "suspend"}, "cascade": {"plan": True, "order": False}},
+    } == json.loads(refused.stdout)
+    assert 'mode: "revoke" in the plan, "suspend" in the order' in refused.stderr
+    assert "with another mode and cascade" in refused.stderr
+    assert 0 == orders_in(desk)
+
+
+def test_an_order_on_another_target_shows_what_it_would_kill_as_well(desk: Desk):
+    """
+    With another target the elements that the plan does not list are named beside the terms.
+    """
+    desk.take(token("t2"), derived("t3", "t2"))
+    digest = desk.one(*REVOKE_T1)["plan_digest"]
+    words = ("revoke", "token:t2", "--reason", "test", "--by", "human:ruth")
+    refused = desk.one(*words, "--execute", "--plan-digest", digest, exit=4)
+
+    assert ["token:t2", "token:t3"] == refused["unlisted"]
+    assert {"kind": "token", "id": "t1"} == refused["differs"]["target"]["plan"]
+
+
+def test_an_unknown_digest_is_refused_also_if_nothing_would_be_killed(desk: Desk):
+    """
+    Of a plan that is not kept here nobody can say whose order it is; that of this very order is known by its content.
+    """
+    nothing = ("revoke", "token:none", "--unseen", "--reason", "test", "--by", "human:ruth")
+    desk.one(*nothing, "--execute", "--plan-digest", "0" * 64, exit=4)
+    assert 0 == orders_in(desk)
+
+    digest = desk.one(*nothing)["plan_digest"]
+    desk.sql("DELETE FROM plan")
+    desk.one(*nothing, "--execute", "--plan-digest", digest)
+    assert 1 == orders_in(desk)
+
+
+@pytest.fixture
+def api(tmp_path) -> Iterator[World]:
+    with stores.in_a_file() as url, api_over(url, tmp_path) as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("target", {"kind": "principal", "id": "agent:mailer"}),
+        ("mode", "suspend"),
+        ("cascade", False),
+        ("issued_before", "2026-11-02T10:00:00.000000Z"),
+    ],
+)
+def test_over_http_it_is_a_conflict_with_the_difference(api: World, name: str, value: Any):
+    """
+    409 names the term, with what the plan says and what the order does; the plan's own order is given.
+    """
+    digest = api.get("/v1/reach", params={"of": LEAKED}).json()["plan_digest"]
+    refused = api.post("/v1/revocations", json={**ORDER, name: value, "plan_digest": digest})
+
+    assert (409, "drifted") == (refused.status_code, problem_type(refused))
+    assert {name} == refused.json()["differs"].keys()
+    assert value == refused.json()["differs"][name]["order"]
+    assert [] == api.get("/v1/revocations").json()["items"]
+    assert 201 == api.post("/v1/revocations", json={**ORDER, "plan_digest": digest}).status_code

@@ -1,0 +1,776 @@
+"""Receipts, verdicts, the fuller plan and careful orders, from the command line and from the store."""
+
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.codec import api as codec
+from lineage.core.authority.rule import State
+from lineage.core.authority.world import World
+from lineage.core.model.events import canonical_json
+from lineage.core.model.records import DECISIONS, ORDERS
+from lineage.core.model.times import format_instant
+from lineage.core.revocation.closure import closure_of
+from lineage.core.revocation.state_changes import Change, Outcome, Version
+from lineage.serve.config.wiring import now
+from lineage.serve.queries import revocations
+from lineage.serve.queries.external_sort import in_order
+from lineage.serve.queries.revocations import closure_document, line_document
+from lineage.serve.queries.service import Service, Trust
+from lineage.store.delivery import outbox
+from lineage.store.delivery.outbox import Standing
+from lineage.store.store import Store, open_store
+from tests.support import compare, model, stores, worlds
+from tests.support.desk import LATER, WORLD, Desk, day, derived, done, granted, ordered, registered, token
+from tests.support.enforcement import enforcement
+from tests.support.receivers import acknowledged, receiver
+from tests.support.secrets import JWT
+from tests.support.store_histories import a_store, in_batches, records_of
+
+SEEDS = st.integers(0, 2**32)
+RECEIPT_KEYS = {
+    *("kind", "id", "state", "revocation", "effective_at", "path", "principals"),
+    *("expires_at", "born_dead", "recorded_at"),
+}
+CLOSURE_KEYS = [
+    *("revocation", "verdict", "ordered_at", "in_force_at", "closed_at", "seconds", "elements", "receivers"),
+    *("open", "reopened_by", "findings", "as_of"),
+]
+REVOKE = ("revoke", "token:t1", "--reason", "credential_leak", "--by", "human:ruth")
+SUSPEND = ("--mode", "suspend", "--reason", "test", "--by", "human:ruth", "--execute", "--id")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """WORLD, taken in."""
+    desk = Desk(tmp_path)
+    desk.take(*WORLD)
+    return desk
+
+
+@pytest.fixture(scope="module", params=stores.KINDS)
+def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
+    """Places for stores, on each kind of database."""
+    yield from stores.fresh_places(request)
+
+
+def lines(desk: Desk, revocation: str, *words: str) -> list[dict[str, Any]]:
+    return desk.ask("receipt", revocation, *words)
+
+
+# From the store
+
+
+def service_of(store: Store, at: int) -> Service:
+    return Service(store, None, Trust(), lambda: at, source="urn:test")
+
+
+def documented(line: dict[str, Any]) -> dict[str, Any]:
+    """A line of the model as a document."""
+    times = {"effective_at", "expires_at", "recorded_at"}
+    shown = {key: model.rfc3339(value) for key, value in line.items() if key in times and value is not None}
+    return line | shown
+
+
+@settings(max_examples=40)
+@given(seed=SEEDS)
+def test_a_receipt_from_sql_is_that_of_the_model(fresh: stores.Fresh, seed: int):
+    """
+    In parts of two elements, each loaded alone, in any batches: the lines of the model, in order.
+    """
+    rng = random.Random(seed)
+    items = worlds.world(rng)
+    known_at = rng.choice([None, None, rng.choice(worlds.grid)])
+
+    with a_store(fresh) as (empty, url):
+        store = in_batches(empty, url, records_of(items, rng), rng)
+        for revocation in worlds.REVOCATIONS:
+            at = rng.choice(worlds.grid)
+            expected = model.receipt(items, revocation, at, known_at)
+            with revocations.receipt(service_of(store, at), revocation, at=at, known_at=known_at) as found:
+                read = None if found is None else [json.loads(line) for line in found.lines]
+            assert read == (None if expected is None else [documented(line) for line in expected])
+            with store.reader(trust=None, known_at=known_at) as reader:
+                parts = revocations.parts_of(reader, revocations.around(reader, revocation), revocation, at, size=2)
+                again = sorted((line for _, part in parts for line in part), key=lambda line: line.place)
+            assert [line_document(line) for line in again] == (read or [])
+        store.close()
+
+
+@settings(max_examples=40)
+@given(seed=SEEDS)
+def test_a_verdict_from_sql_is_that_of_the_core_on_the_whole_graph(fresh: stores.Fresh, seed: int):
+    """
+    Receivers, answers and late uses are all found, however little of the graph is loaded.
+    """
+    rng = random.Random(seed)
+    items = worlds.world(rng)
+    items += enforcement(rng, items)
+    whole = World(compare.facts_of(items))
+
+    with a_store(fresh) as (empty, url):
+        store = in_batches(empty, url, records_of(items, rng), rng)
+        at = rng.choice(worlds.grid[3:])
+        delivered = {}
+        for place, key in enumerate(sorted(whole.graph)):
+            told = Change(key, Version(1, Outcome(State.REVOKED, "r1", 0, None)))
+            outbox.write(store, [told], after=place, at=worlds.grid[0], standing=Standing(b"", {}))
+            if rng.random() < 0.5:
+                delivered["urn:gw", key] = rng.choice([moment for moment in worlds.grid if moment <= at])
+                outbox.note_delivered(store, "urn:gw", [place + 1], delivered["urn:gw", key])
+        listed = revocations.revocations(service_of(store, at), at=at)["items"]
+        for revocation in worlds.REVOCATIONS:
+            found = revocations.closure(service_of(store, at), revocation, at=at)
+            if found is None:
+                assert not whole.orders.by_id.get(revocation)
+                continue
+            expected = closure_document(closure_of(whole, revocation, at, delivered))
+            assert {**expected, "as_of": found["as_of"]} == found
+            verdict = str(closure_of(whole, revocation, at, delivered).verdict)
+            assert {verdict} == {item["verdict"] for item in listed if item["revocation"] == revocation}
+        store.close()
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=3)  # what an id may hold, and more
+
+
+@given(st.lists(st.tuples(NAMES, NAMES)), st.integers(1, 4))
+def test_lines_are_sorted_however_many_fit_into_memory(places: list[tuple[str, str]], run: int):
+    """
+    What waits in files comes back in its order, be it beyond the BMP, or the beginning of another.
+    """
+    given_lines = [(place, canonical_json(list(place))) for place in places]
+
+    assert [line for _, line in sorted(given_lines)] == list(in_order(given_lines, run=run))
+
+
+# The receipt
+
+
+def test_a_receipt_has_one_line_an_element(desk: Desk):
+    """
+    The keys of DESIGN section 7, sorted by id; the path from the target; who it is about.
+    """
+    desk.one(*REVOKE, "--execute", "--id", "r1")
+    found = lines(desk, "r1")
+
+    assert [RECEIPT_KEYS] * 2 == [set(line) for line in found]
+    assert [("token", "t1", "revoked"), ("token", "t2", "cascaded")] == [
+        (line["kind"], line["id"], line["state"]) for line in found
+    ]
+    assert [["token:t1"], ["token:t1", "token:t2"]] == [line["path"] for line in found]
+    assert ["agent:mailer", "human:alice", "spiffe://x/mailer"] == found[1]["principals"]
+    assert [False, False] == [line["born_dead"] for line in found]
+
+
+def test_what_comes_later_is_born_dead_and_in_the_receipt(desk: Desk):
+    """
+    A child of a dead token, issued after the order, stands in its receipt, proven when it arrived.
+    """
+    order = desk.one(*REVOKE, "--execute", "--id", "r1")
+    known = desk.one("status", "token:t1")["as_of"]["recorded_at"]
+    desk.take({**derived("t9", "t2"), "occurred_at": LATER})
+    found = {line["id"]: line for line in lines(desk, "r1")}
+
+    assert ["t1", "t2", "t9"] == list(found)
+    assert (True, ["token:t1", "token:t2", "token:t9"]) == (found["t9"]["born_dead"], found["t9"]["path"])
+    assert found["t1"]["recorded_at"] == known < found["t9"]["recorded_at"]
+    assert ["t1", "t2"] == [line["id"] for line in lines(desk, "r1", "--known-at", known)]
+    assert [] == lines(desk, "r1", "--at", day("11:00"))
+    assert order["effective_at"] == found["t9"]["effective_at"]
+
+
+def test_the_digest_is_that_of_the_lines(desk: Desk):
+    """
+    SHA-256 of what `--json` prints; every line is canonical JSON.
+    """
+    desk.one(*REVOKE, "--execute", "--id", "r1")
+    printed = desk.run("receipt", "r1", "--json").stdout_bytes
+    summary = desk.run("receipt", "r1").stdout
+
+    assert f"sha256:{hashlib.sha256(printed).hexdigest()}" in summary
+    assert printed.splitlines() == [canonical_json(json.loads(line)) for line in printed.splitlines()]
+    assert "It ends 2 elements: 1 cascaded, 1 revoked." in summary
+
+
+def test_a_receipt_of_no_order_is_not_found(desk: Desk):
+    """
+    Exit code 3 and its document; an order that ends nothing has an empty receipt.
+    """
+    assert {"error": "not_found", "id": "r9"} == desk.one("receipt", "r9", exit=3)
+    assert {"error": "not_found", "id": "r9"} == desk.one("closure", "r9", exit=3)
+    desk.one(
+        "revoke",
+        "principal:human:nobody",
+        "--reason",
+        "test",
+        "--by",
+        "human:ruth",
+        "--unseen",
+        "--execute",
+        "--id",
+        "r2",
+    )
+    assert [] == lines(desk, "r2")
+    assert "It ends 0 elements." in desk.run("receipt", "r2").stdout
+
+
+# The verdict
+
+
+def moment() -> str:
+    """This instant: what happens now is given now, by the clock of the log too."""
+    return format_instant(now())
+
+
+def test_a_revocation_goes_from_unknown_over_partial_to_closed_and_back(desk: Desk):
+    """
+    Nobody covers it; one of two elements is enforced; both are; a late use; a newer word.
+    """
+    desk.one(*REVOKE, "--execute", "--id", "r1")
+
+    def look(*events: dict[str, Any]) -> dict[str, Any]:
+        if events:
+            desk.take(*events)
+        found = desk.one("closure", "r1")
+        assert CLOSURE_KEYS == list(found)
+        return found
+
+    unknown = look()
+    assert ("UNKNOWN", 2) == (unknown["verdict"], unknown["elements"])
+    assert [{"kind": "token", "id": id_, "reason": "uncovered"} for id_ in ("t1", "t2")] == unknown["open"]
+
+    partial = look(receiver("urn:gw"), acknowledged("urn:gw", "r1", moment(), token="t1"))
+    assert "PARTIAL" == partial["verdict"]
+    assert [{"kind": "token", "id": "t2", "receiver": "urn:gw", "reason": "pending"}] == partial["open"]
+    counts = {"covers": 2, "delivered": 0, "enforced": 1, "rejected": 0, "pending": 1}
+    assert [{"receiver": "urn:gw", **counts}] == partial["receivers"]
+
+    enforced = moment()
+    closed = look(acknowledged("urn:gw", "r1", enforced, token="t2"))
+    assert ("CLOSED", enforced, []) == (closed["verdict"], closed["closed_at"], closed["open"])
+    assert closed["seconds"] > 0
+    before_the_use = moment()
+
+    reopened = look({**done("late", token="t2", tool="smtp"), "occurred_at": moment()})
+    assert ("PARTIAL", ["late"], None) == (reopened["verdict"], reopened["reopened_by"], reopened["closed_at"])
+    assert ["used-after-revocation"] == [finding["kind"] for finding in reopened["findings"]]
+
+    enforced = moment()
+    again = look(acknowledged("urn:gw", "r1", enforced, token="t2", note="again"))
+    assert ("CLOSED", enforced, []) == (again["verdict"], again["closed_at"], again["reopened_by"])
+    assert "CLOSED" == desk.one("closure", "r1", "--at", before_the_use)["verdict"]
+
+
+def test_acknowledgements_that_fit_nothing_are_findings(desk: Desk):
+    """
+    Of an order that does not exist, of a receiver that nobody registered: found, and nothing is closed by them.
+    """
+    desk.one(*REVOKE, "--execute", "--id", "r1")
+    desk.take(receiver("urn:gw"), acknowledged("urn:gw", "r9"), acknowledged("urn:ghost", "r1", token="t1"))
+    kinds = [(item["kind"], item["of"]) for item in desk.one("findings")["items"]]
+
+    assert ("acknowledgement-without-order", "revocation:r9") in kinds
+    assert ("unregistered-receiver", "revocation:r1") in kinds
+    assert ("unregistered-receiver", "revocation:r9") not in kinds
+    assert "PARTIAL" == desk.one("closure", "r1")["verdict"]
+
+
+def test_all_orders_are_listed_with_their_verdicts(desk: Desk):
+    """
+    The latest first, page by page, each once; a page that is not the last says where to go on.
+    """
+    desk.one(*REVOKE, "--execute", "--id", "r1")
+    desk.one(
+        "revoke", "token:t2", "--mode", "suspend", "--reason", "test", "--by", "human:ruth", "--execute", "--id", "r2"
+    )
+    desk.one("lift", "r2", "--by", "human:ruth")
+    whole = desk.one("revocations")
+    first = desk.one("revocations", "--limit", "2")
+    rest = desk.one("revocations", "--limit", "2", "--after", first["next"])
+
+    assert ["items", "total", "complete", "next", "as_of"] == list(whole)
+    assert ["r2", "r1", "r0"] == [item["revocation"] for item in whole["items"]]
+    assert (3, True, None) == (whole["total"], whole["complete"], whole["next"])
+    assert [("suspend", 0, "CLOSED"), ("revoke", 2, "UNKNOWN"), ("revoke", 1, "UNKNOWN")] == [
+        (item["mode"], item["elements"], item["verdict"]) for item in whole["items"]
+    ]
+    assert [True, False, False] == [item["lifted_at"] is not None for item in whole["items"]]
+    assert whole["items"] == first["items"] + rest["items"]
+    assert (False, True) == (first["complete"], rest["complete"])
+    desk.run("revocations", "--after", "elsewhere", exit=2)
+
+
+# The plan
+
+
+def test_a_plan_says_what_surrounds_it(desk: Desk):
+    """
+    Depths, receivers and what none covers, the last hour by tool, what is shared and with whom.
+    """
+    desk.take(
+        receiver("https://idp", issuers=["https://idp"]),
+        receiver("urn:tokens", kinds=["token"]),
+        token("t7", subject="human:bob", client="idp#c1", session="idp#s7"),
+        registered("human:bob", "human"),
+    )
+    plan = desk.one("reach", "principal:human:alice", "--at", day("10:30"))
+
+    assert [{"depth": 1, "tokens": 2, "delegations": 1}, {"depth": 2, "tokens": 0, "delegations": 1}] == plan["depths"]
+    assert [{"receiver": "urn:tokens", "covers": 2}] == plan["receivers"]
+    assert {"count": 2, "first": ["delegation:d1", "delegation:d2"]} == plan["uncovered"]
+    tools = [{"tool": None, "count": 1}, {"tool": "smtp", "count": 1}]
+    assert {"count": 2, "by_tool": tools} == plan["recent_hour"]
+    shared = {"kind": "client", "id": "idp#c1", "elements": 1, "people": ["human:bob"], "complete": True}
+    assert [shared] == plan["shared"]
+    assert (0, None, []) == (plan["spared"], plan["backdated"], plan["warnings"])
+
+
+def test_what_is_dead_already_shares_nothing(desk: Desk):
+    """
+    A client that only a revoked token uses besides is used by nobody.
+    """
+    desk.take(token("t7", subject="human:bob", client="idp#c1"), ordered("r7", "token", "t7", "09:30"))
+
+    assert [] == desk.one("reach", "token:t1", "--at", day("10:30"))["shared"]
+
+
+def test_a_plan_counts_what_it_spares(desk: Desk):
+    """
+    `spared` is how many survivors were issued too late for --issued-before.
+    """
+    desk.take(token("t6", "11:00"), token("t7", "11:01"))
+    words = ("reach", "principal:human:alice", "--at", day("14:00"))
+
+    assert 1 == desk.one(*words, "--issued-before", day("11:01"))["spared"]
+    assert 0 == desk.one(*words)["spared"]
+
+
+def test_a_plan_says_what_cannot_be_judged(desk: Desk):
+    """
+    A dependency that nobody granted, and a record in quarantine that holds the target's id.
+    """
+    desk.take(derived("t8", "t-ghost"), {**token("t9"), "surprise": "t8"}, {**token("t9"), "surprise": "t-other"})
+    plan = desk.one("reach", "token:t8")
+
+    assert {"count": 1, "first": ["token:t-ghost"], "quarantined": 1} == plan["unjudged"]
+
+
+@pytest.mark.parametrize(
+    ("of", "narrower"),
+    [
+        ("principal:agent:planner", {"kind": "delegation", "id": "d1"}),
+        ("session:idp#s1", {"kind": "token", "id": "t1"}),
+        ("principal:agent:mailer", None),
+        ("token:t1", None),
+        ("principal:human:bob", {"kind": "token", "id": "t5"}),
+        ("principal:human:eve", {"kind": "session", "id": "idp#s5"}),
+        ("principal:human:mallory", {"kind": "client", "id": "idp#c5"}),
+    ],
+)
+def test_a_narrower_target_that_ends_the_same_is_named(tmp_path: Path, of: str, narrower: dict[str, str] | None):
+    """
+    The one element that all hangs on, else a session, else a client that nobody else uses; else nothing.
+    """
+    desk = Desk(tmp_path)
+    desk.take(
+        granted("d1", "human:alice", "agent:planner"),
+        granted("d2", "agent:planner", "agent:mailer", parents=["d1"]),
+        token("t1", actor="agent:planner", delegation="d1", session="idp#s1"),
+        derived("t2", "t1", actor="agent:mailer", delegation="d2"),
+        token("t3", subject="human:carol", actor="agent:mailer"),
+        token("t5", subject="human:bob", client="idp#c1"),
+        *(token(f"e{n}", subject="human:eve", session="idp#s5", client="idp#c1") for n in range(2)),
+        *(token(f"m{n}", subject="human:mallory", session=f"idp#m{n}", client="idp#c5") for n in range(2)),
+    )
+    plan = desk.one("reach", of)
+
+    assert narrower == plan["narrower"]
+    if narrower is not None:
+        assert plan["kills"] == desk.one("reach", f"{narrower['kind']}:{narrower['id']}")["kills"]
+
+
+def test_a_back_dated_plan_counts_what_it_would_taint(desk: Desk):
+    """
+    Past successes since `--effective-at`; in the far past, or future, with a warning.
+    """
+    desk.take(done("a5", "10:45", token="t2", outcome="denied"))
+    plan = desk.one(*REVOKE, "--effective-at", day("10:15"))
+
+    assert {"effective_at": "2024-05-01T10:15:00.000000Z", "actions": 1} == plan["backdated"]
+    assert ["it takes effect at 2024-05-01T10:15:00.000000Z, more than a year before it is given"] == plan["warnings"]
+    assert None is desk.one(*REVOKE)["backdated"]
+    assert 1 == len(desk.one(*REVOKE, "--effective-at", "2098-01-01T00:00:00Z", "--execute")["warnings"])
+    assert "far-effective-at" in [item["kind"] for item in desk.one("findings")["items"]]
+
+
+def test_no_detail_of_a_plan_is_in_its_digest(desk: Desk):
+    """
+    What is registered or done meanwhile changes the plan and not its digest: executing it is no drift.
+    """
+    plan = desk.one(*REVOKE)
+    desk.take(receiver("urn:gw"), done("a6", token="t2"), token("t7", subject="human:bob", client="idp#c1"))
+    again = desk.one(*REVOKE)
+
+    assert plan["receivers"] != again["receivers"]
+    assert plan["plan_digest"] == again["plan_digest"]
+    desk.one(*REVOKE, "--execute", "--plan-digest", plan["plan_digest"])
+
+
+# Careful orders
+
+
+def orders(desk: Desk) -> list[str]:
+    return [item["revocation"] for item in desk.one("revocations")["items"]]
+
+
+def test_the_same_order_again_is_given_once(desk: Desk):
+    """
+    Repeated with its id it appends nothing and says what is dead by now, what came since included.
+    """
+    first = desk.one(*REVOKE, "--execute", "--id", "r1")
+    desk.take({**derived("t9", "t2"), "occurred_at": LATER})
+    again = desk.one(*REVOKE, "--execute", "--id", "r1")
+
+    assert (False, True) == (first["repeated"], again["repeated"])
+    assert ["r1", "r0"] == orders(desk)
+    assert ["t1", "t2", "t9"] == again["kills"]["tokens"]
+    assert first["effective_at"] == again["effective_at"]
+    assert "ORDERED BEFORE, and not again: r1" in desk.run(*REVOKE, "--execute", "--id", "r1").stdout
+
+
+def test_an_order_that_was_cut_short_is_made_whole_by_its_repeat(desk: Desk):
+    """
+    Whoever ordered died between log and projection, and children came since: the repeat is not given again, projects
+    what is there, and says of everything that it is dead.
+    """
+    since = format_instant(now())
+    said = {"revocation": "r1", "target": {"kind": "token", "id": "t1"}, "reason": "credential_leak"}
+    order = {"type": "revocation.ordered", "event_id": "cut short", "source": "urn:ir", "occurred_at": since, **said}
+    late = {**derived("t9", "t2"), "occurred_at": since}
+    order["ordered_by"] = "human:ruth"
+    desk.append(ORDERS, codec.encode(codec.event_from_document(order)))
+    desk.append(DECISIONS, codec.encode(codec.event_from_document(late)))
+    before = desk.state("token:t2")
+    again = desk.one(*REVOKE, "--execute", "--id", "r1")
+
+    assert ("active", "cascaded") == (before, desk.state("token:t2"))
+    assert (True, ["t1", "t2", "t9"]) == (again["repeated"], again["kills"]["tokens"])
+    assert ["r1", "r0"] == orders(desk)
+
+
+def test_what_another_order_had_ended_is_not_counted_again(desk: Desk):
+    """
+    An order that is repeated lists what it ended, and not what was dead before it.
+    """
+    desk.take(ordered("r7", "token", "t2", "09:30"))
+    desk.one(*REVOKE, "--execute", "--id", "r1")
+    again = desk.one(*REVOKE, "--execute", "--id", "r1")
+
+    assert (["t1"], {"tokens": 1, "delegations": 0}) == (again["kills"]["tokens"], again["already_dead"])
+    assert ["t1", "t2"] == [line["id"] for line in lines(desk, "r1")]
+
+
+def test_a_lifted_order_repeated_says_what_is_still_dead(desk: Desk):
+    """
+    What was issued since the lift lives, and is not listed.
+    """
+    words = ("revoke", "principal:human:alice", "--reason", "test", "--by", "human:ruth", "--execute", "--id", "r1")
+    desk.one(*words)
+    desk.one("lift", "r1", "--by", "human:ruth")
+    desk.take({**token("t9"), "occurred_at": format_instant(now())})
+    again = desk.one(*words)
+
+    assert "active" == desk.state("token:t9")
+    assert {"tokens": ["t1", "t2"], "delegations": ["d1", "d2"]} == again["kills"]
+
+
+def test_an_approval_that_is_no_id_is_refused(desk: Desk):
+    """
+    A raw credential in the place of a person is refused before anything keeps it.
+    """
+    desk.run(*REVOKE, "--approved-by", JWT, exit=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("token:t2", "--reason", "credential_leak", "--by", "human:ruth"), "target"),
+        (("token:t1", "--reason", "test", "--by", "human:ruth"), "reason"),
+        (("token:t1", "--reason", "credential_leak", "--by", "human:bob"), "ordered_by"),
+        ((*REVOKE[1:], "--mode", "suspend"), "mode"),
+        ((*REVOKE[1:], "--no-cascade"), "cascade"),
+        ((*REVOKE[1:], "--note", "twice"), "note"),
+    ],
+)
+def test_another_order_under_the_same_id_is_refused(desk: Desk, words: tuple[str, ...], named: str):
+    """
+    Exit code 2, what differs is named, and nothing was ordered.
+    """
+    desk.one(*REVOKE, "--execute", "--id", "r1")
+    refused = desk.run("revoke", *words, "--execute", "--id", "r1", exit=2)
+
+    assert f"with another {named}" in refused.stderr
+    assert ["r1", "r0"] == orders(desk)
+
+
+def test_above_a_number_it_takes_a_second_person(desk: Desk):
+    """
+    Nobody, the same person, an alias of hers and an agent are no second person; at the number nobody is asked for.
+    """
+    desk.take(registered("human:ruth", "human", aliases=["okta|ruth"]))
+    careful = (*REVOKE, "--execute", "--four-eyes", "1")
+
+    assert "needs a second person" in desk.run(*careful, exit=2).stderr
+    for nobody in ("human:ruth", "okta|ruth", "agent:planner"):
+        assert f"{nobody} is" in desk.run(*careful, "--approved-by", nobody, exit=2).stderr
+    assert ["r0"] == orders(desk)
+    assert "human:bob" == desk.one(*careful, "--approved-by", "human:bob", "--id", "r1")["approved_by"]
+    assert ["r1", "r0"] == orders(desk)
+    desk.one("revoke", "token:t3", "--reason", "test", "--by", "human:ruth", "--execute", "--four-eyes", "1")
+
+
+def test_a_lift_says_what_comes_back_and_what_does_not(desk: Desk):
+    """
+    What it suspended lives again, but for what another order holds; what it revoked stays dead.
+    """
+    desk.one("revoke", "token:t1", *SUSPEND, "pause")
+    desk.one("revoke", "token:t2", *SUSPEND, "other")
+    lift = desk.one("lift", "pause", "--by", "human:ruth")
+
+    assert {"tokens": ["t1"], "delegations": []} == lift["comes_back"]
+    assert {"tokens": ["t2"], "delegations": []} == lift["stays_suspended"]
+    assert {"tokens": 0, "delegations": 0} == lift["stays_dead"]
+    assert ["active", "suspended"] == [desk.state("token:t1"), desk.state("token:t2")]
+
+    desk.one("revoke", "principal:human:alice", "--reason", "test", "--by", "human:ruth", "--execute", "--id", "r1")
+    lift = desk.one("lift", "r1", "--by", "human:ruth")
+    assert ({"tokens": [], "delegations": []}, {"tokens": 2, "delegations": 2}) == (
+        lift["comes_back"],
+        lift["stays_dead"],
+    )
+
+
+def test_a_lift_without_effect_is_not_shown_as_one(desk: Desk):
+    """
+    What was revoked for good is listed as not lifted, whatever lift was sent; a suspension says since when it is over.
+    """
+    desk.one(*REVOKE, "--execute", "--id", "r1")
+    desk.one("revoke", "token:t2", *SUSPEND, "r2")
+    lifts = [desk.one("lift", id_, "--by", "human:ruth") for id_ in ("r1", "r2")]
+    listed = {item["revocation"]: item["lifted_at"] for item in desk.one("revocations")["items"]}
+
+    assert (["token:t1"], []) == (lifts[0]["without_effect"], lifts[1]["without_effect"])
+    assert (None, lifts[1]["lifted_at"]) == (listed["r1"], listed["r2"])
+    assert "lifted" not in desk.run("receipt", "r1").stdout
+
+
+def test_a_lift_of_many_takes_a_second_person(desk: Desk):
+    """
+    Above the number of elements that would come back to life.
+    """
+    desk.one(
+        "revoke",
+        "token:t1",
+        "--mode",
+        "suspend",
+        "--reason",
+        "test",
+        "--by",
+        "human:ruth",
+        "--execute",
+        "--id",
+        "pause",
+    )
+    words = ("lift", "pause", "--by", "human:ruth", "--four-eyes", "1")
+
+    assert "needs a second person" in desk.run(*words, exit=2).stderr
+    assert "suspended" == desk.state("token:t1")
+    desk.one(*words, "--approved-by", "human:bob")
+    assert "active" == desk.state("token:t1")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("token:", "--by", "human:ruth"),
+        ("token: t1", "--by", "human:ruth"),
+        ("token:t1 ", "--by", "human:ruth"),
+        ("action:a1", "--by", "human:ruth"),
+        ("t1", "--by", "human:ruth"),
+        ("token:t1", "--by", ""),
+        ("token:t1", "--by", " "),
+        ("token:t1", "--by", "human:ruth "),
+        ("token:t1", "--by", "human:ruth", "--approved-by", ""),
+    ],
+)
+def test_an_order_on_or_by_what_is_no_id_is_refused(desk: Desk, words: tuple[str, ...]):
+    """
+    Blank, padded or of the wrong kind, on plan and on order: exit code 2, nothing ordered.
+    """
+    desk.run("revoke", *words, "--reason", "test", exit=2)
+    desk.run("revoke", *words, "--reason", "test", "--execute", exit=2)
+
+    assert ["r0"] == orders(desk)
+
+
+# Uses of a revoked token
+
+
+def test_uses_say_who_has_not_confirmed(desk: Desk):
+    """
+    By tool, holder, workload and key, from when to when; which receivers have not enforced, and what was done since.
+    """
+    desk.take(done("a7", "10:40", token="t2", actor="agent:mailer", tool="crm", workload="spiffe://x/mailer"))
+    before = desk.one("uses", "token:t2")
+    desk.one(*REVOKE, "--execute", "--id", "r1")
+    desk.take(
+        receiver("urn:gw"),
+        receiver("urn:mail"),
+        acknowledged("urn:gw", "r1", format_instant(now()), token="t2"),
+        {**done("late", token="t2", actor="agent:rogue"), "occurred_at": format_instant(now())},
+    )
+    after = desk.one("uses", "token:t2")
+
+    assert ([], [], []) == (before["revoked_by"], before["unconfirmed"], before["used_after"])
+    assert ("2024-05-01T10:00:00.000000Z", "2024-05-01T10:40:00.000000Z") == (before["first"], before["last"])
+    assert [("smtp", "agent:mailer", 1), (None, "agent:rogue", 1), ("crm", "agent:mailer", 1)] == [
+        (place["tool"], place["actor"], place["count"]) for place in before["places"]
+    ]
+    assert (["r1"], ["late"]) == (after["revoked_by"], after["used_after"])
+    assert [("urn:gw", "used-after-revocation"), ("urn:mail", "pending")] == [
+        (one["receiver"], one["reason"]) for one in after["unconfirmed"]
+    ]
+    assert [0, 1, 0] == [place["used_after"] for place in after["places"]]
+
+
+# What people read
+
+
+def flat(desk: Desk, *words: str) -> str:
+    return " ".join(desk.run(*words).stdout.split())
+
+
+def test_a_plan_is_read_from_what_it_kills_to_what_is_not_known(desk: Desk):
+    """
+    Every detail has its words; a long list is counted, and not printed whole.
+    """
+    desk.take(
+        receiver("urn:tokens", kinds=["token"]),
+        *(granted(f"g{n:02}", "human:alice", "agent:helper") for n in range(25)),
+        derived("t8", "t-ghost", at="10:31"),
+        token("t7", subject="human:bob", client="idp#c1"),
+        {**token("t9"), "surprise": "human:alice"},
+    )
+    at = ("--at", day("10:30"))
+    read = flat(desk, "reach", "principal:human:alice", "--issued-before", day("10:31"), *at)
+
+    assert "Steps below the target 1 2 tokens and 26 delegations 2 1 delegation" in read
+    assert "Receivers that would have to enforce it 2 urn:tokens" in read
+    assert "Covered by no receiver: 27 elements" in read
+    assert "... and 7 more" in read
+    assert "In the hour before: 2 actions, 1 with no tool that is named, 1 with smtp." in read
+    assert "client idp#c1: 1 other element, of human:bob" in read
+    assert "1 survivor spared, issued too late for --issued-before." in read
+    assert "1 record in quarantine that cannot be read and holds the target's id" in read
+    assert "Cannot be judged: 1 dependency that nobody granted - token:t-ghost" in flat(desk, "reach", "token:t8", *at)
+    assert "would end the same, and stand for less delegraph reach token:t1" in flat(
+        desk, "reach", "session:idp#s1", *at
+    )
+    back_dated = flat(desk, *REVOKE, "--effective-at", day("10:15"))
+    assert "Back-dated to 2024-05-01T10:15:00Z: 1 past success under it would be tainted." in back_dated
+    assert "WARNING: it takes effect at" in back_dated
+
+
+def test_a_lift_and_the_uses_of_a_token_are_read(desk: Desk):
+    """
+    What lives again, what does not; where a token was used, and who has not confirmed that it is dead.
+    """
+    desk.take(receiver("urn:gw"))
+    desk.one("revoke", "token:t1", *SUSPEND, "pause")
+    desk.one("revoke", "token:t2", *SUSPEND, "other")
+    lift = flat(desk, "lift", "pause", "--by", "human:ruth")
+    desk.take({**done("late", token="t2"), "occurred_at": format_instant(now())})
+    used = flat(desk, "uses", "token:t2")
+    desk.one("revoke", "principal:human:alice", "--reason", "test", "--by", "human:ruth", "--execute", "--id", "r1")
+
+    assert "Lives again: 1 token token t1" in lift
+    assert "Stays suspended by other orders: 1 token token t2" in lift
+    assert "Stays dead, for it was revoked: 2 tokens and 2 delegations." in flat(
+        desk, "lift", "r1", "--by", "human:ruth"
+    )
+    assert "Places (3), from 2024-05-01T10:00:00Z to" in used
+    assert "Revoked by other - urn:gw: pending (other) used after that: late" in used
+
+
+# On PostgreSQL
+
+
+@pytest.mark.postgres
+def test_plan_receipt_and_verdict_are_the_same_on_postgresql(postgres_url: str, tmp_path: Path):
+    """
+    The same facts give the same documents on PostgreSQL as on SQLite, but for when they were recorded.
+    """
+
+    desk = Desk(tmp_path)
+    desk.take(
+        *WORLD,
+        receiver("urn:gw"),
+        derived("t8", "t-ghost", client="idp#c1"),
+        ordered("r1", "principal", "agent:planner"),
+        acknowledged("urn:gw", "r1", day("12:30"), token="t1"),
+    )
+    desk.append(DECISIONS, b"\xc3\x01 no event, and t8 in it")
+
+    def answers(url: str) -> list[Any]:
+        other = Desk(tmp_path, ("--log", desk.url, "--store", url))
+        other.run("init")
+        other.run("consume", "--drain")
+        at = ("--at", day("14:00"))
+        found = [
+            *other.ask("reach", "principal:human:alice", "token:t8", *at),
+            *other.ask("receipt", "r1", *at),
+            *other.ask("closure", "r1", *at),
+            *other.ask("revocations", *at),
+            *other.ask("uses", "token:t2"),
+        ]
+        return [timeless(document) for document in found]
+
+    expected, found = answers(desk.url), answers(postgres_url)
+    assert 1 == found[1]["unjudged"]["quarantined"]
+    assert 4 == sum(document.get("state") in ("revoked", "cascaded") for document in found)
+    assert expected == found
+
+
+def timeless(document: Any) -> Any:
+    """A document without when its facts were recorded, and without what depends on that."""
+    moments = {"recorded_at", "in_force_at", "seconds", "as_of", "next"}
+    if isinstance(document, dict):
+        return {key: timeless(value) for key, value in document.items() if key not in moments}
+    return [timeless(item) for item in document] if isinstance(document, list) else document
+
+
+def test_what_is_read_once_is_not_kept_in_memory(desk: Desk):
+    """
+    A receipt keeps few pages of the database, and puts what its walk has seen into a file; afterwards all is as before.
+    """
+    store = open_store(desk.url, codec.read)
+
+    def room() -> list[int]:
+        with store.connection() as connection:
+            return [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("cache_size", "temp_store")]
+
+    before = room()
+    with store.frozen(frugal=True) as still, still.connection() as connection:
+        kept = -connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
+        assert 1 == connection.exec_driver_sql("PRAGMA temp_store").scalar_one()  # 1: files, 2: memory
+    assert kept <= 8_192 < -before[0]
+    assert before == room()
+    store.close()

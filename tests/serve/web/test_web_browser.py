@@ -1,0 +1,371 @@
+"""The pages in a real Chromium, as a person drives them: one server, one browser, and the demo's own incident."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+
+from compose.native.chromium import ARGUMENTS, chromium
+from tests.support.kafka_worlds import wait_until
+from tests.support.servers import had
+
+ID = "https://idp.example#mailer-1"
+OF = quote(f"token:{ID}", safe="")
+SECONDS = 30  # until a condition is given up; a machine with other work to do takes its time
+HOSTILE = "\"><img src=x onerror=alert(1)>'<script>alert(1)</script>"
+LOOKED_AT = (
+    "/",
+    "/who?action=mail-7&at=2026-11-02T09:47:30Z",
+    "/who?action=mail-8",
+    f"/chain?of={OF}",
+    "/status?of=principal:agent:mailer",
+    f"/reach?of={OF}",
+    f"/uses?of={OF}",
+    f"/timeline?of={OF}",
+    f"/graph?of={OF}",
+    f"/diff?of={OF}&from=2026-11-02T09:00:00Z&to=now",
+    "/search?q=mail",
+    "/findings",
+    "/quarantine",
+    "/conflicts",
+    "/health",
+    "/revocations",
+    "/who?action=nothing",
+    "/words",
+)
+
+
+@pytest.fixture(scope="module")
+def link() -> Iterator[str]:
+    """``delegraph demo --serve``, and the link that it prints."""
+    command = [Path(sys.executable).with_name("delegraph"), "demo", "--serve", "--http", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            told = ""
+            while "token=" not in told:
+                line = process.stdout.readline()
+                assert line, f"it ended: {told}"
+                told += line
+            yield re.search(r"http://\S+", told)[0]
+        finally:
+            process.terminate()
+            process.wait(SECONDS)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser."""
+    executable = had(chromium)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def signed_in(link: str, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cookies of whoever followed the link."""
+    kept = tmp_path_factory.mktemp("browser") / "cookies.json"
+    context = browser.new_context()
+    context.new_page().goto(link)
+    context.storage_state(path=kept)
+    context.close()
+    return kept
+
+
+@pytest.fixture
+def person(link: str, browser: Browser, signed_in: Path) -> Iterator[BrowserContext]:
+    """Somebody who is signed in. Whatever they did, nobody else was asked, and the browser had nothing to refuse."""
+    complaints: list[str] = []
+    context = _somebody(link, browser, signed_in, complaints)
+    yield context
+    context.close()
+    assert [] == complaints
+
+
+def _somebody(link: str, browser: Browser, kept: Path, complaints: list[str], **how: object) -> BrowserContext:
+    base = link.partition("/sign-in")[0]
+    context = browser.new_context(base_url=base, storage_state=kept, **how)
+    context.set_default_timeout(SECONDS * 1_000)
+    context.on("request", lambda asked: None if asked.url.startswith(base) else complaints.append(asked.url))
+    context.on("weberror", lambda error: complaints.append(str(error.error)))
+    context.on("dialog", lambda dialog: (complaints.append(dialog.message), dialog.dismiss()))
+
+    def heard(message: ConsoleMessage) -> None:
+        # That a page is a 404 or a 409 is on the console as well, and is what was asked for.
+        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
+            complaints.append(message.text)
+
+    context.on("console", heard)
+    return context
+
+
+def eventually(page: Page, selector: str, text: str | re.Pattern[str]) -> None:
+    expect(page.locator(selector)).to_contain_text(text, timeout=SECONDS * 1_000)
+
+
+def test_a_person_finds_out_who_did_it_and_moves_time(person: BrowserContext):
+    """
+    From the start page by a search to the sentence; then to another moment, which stays in the address and in sight.
+    """
+    page = person.new_page()
+    page.goto("/")
+    page.get_by_role("searchbox").fill("mail-7")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="mail-7", exact=True).click()
+    sentence = page.locator("h1").inner_text()
+    page.get_by_text("Move time").click()
+    page.get_by_label("As of").fill("2026-11-02T08:00:00Z")
+    page.get_by_role("button", name="Look there").click()
+    page.wait_for_url("**at=2026-11-02T08*")
+
+    assert "mail.send was done by agent:scraper with token https://idp.example#mailer-1" in sentence
+    eventually(page, ".moment", "Not now: as of 2026-11-02T08:00:00Z")
+    eventually(page, "h1", "at 2026-11-02T08:00:00Z: not yet valid")
+
+
+def test_the_graph_is_drawn_and_its_table_is_reached_by_keyboard(person: BrowserContext):
+    """
+    What is drawn is as many nodes as the document has; and each stands in the table, where a key press leads to it.
+    """
+    page = person.new_page()
+    page.goto(f"/graph?of={OF}")
+    page.wait_for_selector("#drawing[data-drawn]")
+    drawn = page.locator("#drawing").get_attribute("data-drawn")
+    document = person.request.get(f"/v1/graph?of={OF}").json()
+    page.locator("tr[data-key] a").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/chain?**")
+
+    assert len(document["nodes"]) + len(document["collapsed"]) == int(drawn)
+
+
+def test_without_a_script_nothing_is_offered_that_needs_one(link: str, browser: Browser, signed_in: Path):
+    """
+    The drawing that the server made stands there with its table; no button copies, prints, or moves it.
+    """
+    person = _somebody(link, browser, signed_in, [], java_script_enabled=False)
+    page = person.new_page()
+    page.goto(f"/graph?of={OF}")
+    drawn = page.locator("#drawing svg .node").count()
+    dead = page.locator("button:visible").all_inner_texts()
+    page.goto(f"/chain?of={OF}")
+    dead += page.locator("button:visible").all_inner_texts()
+    person.close()
+
+    assert drawn
+    assert {"Find", "Look there"} >= set(dead)
+
+
+def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserContext):
+    """
+    The whole way: an event arrives between the plan and the order, which is refused with the difference; confirmed
+    anew it is given; going back orders nothing again; and the board changes before the eyes of whoever looks at it.
+    """
+    plan, beside = person.new_page(), person.new_page()
+    plan.goto(f"/reach?of={OF}")
+    beside.goto("/")
+    beside.locator("form[action='/story/missing'] button").click()
+    beside.wait_for_url("**/#story")
+    _confirm(plan)
+    eventually(plan, "[role=alert]", "Nothing was ordered: what would fall has changed since you looked")
+    new = plan.locator("tr.new th").all_inner_texts()
+    _confirm(plan)
+    plan.wait_for_url("**/revocations/rev-*")
+    plan.go_back()  # to the plan that was refused: it is asked for again, and nothing is sent again
+    eventually(plan, "main", "Nothing that is alive would fall")
+    plan.go_forward()
+    eventually(plan, "#live h1", "PARTIAL")
+    # A line that grows with the drawing would fill the whole of it: nothing enforced would look like all of it.
+    line = plan.locator("svg.meter .rail").evaluate("rail => getComputedStyle(rail).vectorEffect")
+    first = plan.locator("#as-of").inner_text()
+    beside.goto("/")
+    beside.locator("form[action='/story/enforced'] button").click()
+    eventually(plan, "#live h1", "CLOSED")
+    beside.goto("/revocations")
+    eventually(beside, "#live", "CLOSED")
+    other = person.new_page()
+    other.goto("/")
+    other.locator("form[action='/story/born-dead'] button").click()
+    eventually(beside, "#live", "PARTIAL")
+    eventually(plan, "#live h1", "PARTIAL")
+
+    assert ["https://idp.example#mailer-2", "https://idp.example#relay-2"] == sorted(new)
+    assert "non-scaling-stroke" == line
+    assert first != plan.locator("#as-of").inner_text()  # how far the answer goes changes with it
+
+
+def _confirm(page: Page) -> None:
+    page.get_by_label("Reason").select_option("credential_leak")
+    page.get_by_label("Type the id of the target").fill(ID)
+    page.get_by_role("button", name="Revoke").click()
+
+
+def test_what_was_typed_outlives_the_session(person: BrowserContext):
+    """
+    The session ends between the plan and the order: nothing is ordered, and after signing in elsewhere what was typed
+    is sent from where it stands, as one order.
+    """
+    page = person.new_page()
+    page.goto("/reach?of=token:https%3A%2F%2Fidp.example%23scraper-1&mode=suspend")
+    page.get_by_label("Reason").select_option("test")
+    page.get_by_label("Note").fill("three lines of care")
+    page.get_by_label("Type the id of the target").fill("https://idp.example#scraper-1")
+    session = person.cookies()
+    person.clear_cookies()
+    page.get_by_role("button", name="Suspend").click()
+    eventually(page, "main", "What you had filled in is still here")
+    kept = page.get_by_text("three lines of care").is_visible()
+    person.add_cookies(session)
+    page.get_by_role("button", name="Send it again").dblclick()
+    page.wait_for_url("**/revocations/rev-*")
+
+    assert kept
+    eventually(page, "main", "three lines of care")
+
+
+def test_the_board_says_when_it_is_not_live(link: str, browser: Browser, signed_in: Path):
+    """
+    Whoever follows a revocation while the server, or their session, goes away is told so; and when it is back.
+    """
+    person = _somebody(link, browser, signed_in, [])  # that a request fails is on the console as well
+    page = person.new_page()
+    page.goto("/revocations")
+    asked_again = "htmx.trigger(document.getElementById('live'), 'recorded')"
+    person.set_offline(True)
+    page.evaluate(asked_again)
+    eventually(page, "#live-state", "Not live: the server does not answer.")
+    person.set_offline(False)
+    session = person.cookies()
+    person.clear_cookies()
+    page.evaluate(asked_again)
+    eventually(page, "#live-state", "Not live: your session has ended")
+    person.add_cookies(session)
+    page.evaluate(asked_again)
+    expect(page.locator("#live-state")).to_be_hidden(timeout=SECONDS * 1_000)
+    person.close()
+
+
+def test_the_graph_is_moved_by_keyboard_and_leaves_the_wheel_to_the_page(person: BrowserContext):
+    """
+    Arrows move it, plus zooms, zero shows all of it; the wheel over it scrolls the page, as everywhere else on it.
+    """
+    page = person.new_page()
+    page.goto(f"/graph?of={OF}")
+    page.wait_for_selector("#drawing[data-drawn]")
+    box, views = page.locator("#drawing"), []
+    box.focus()
+    for key in ("ArrowRight", "ArrowDown", "+", "0"):
+        before = box.get_attribute("data-view")
+        page.keyboard.press(key)
+        expect(box).not_to_have_attribute("data-view", before, timeout=SECONDS * 1_000)
+        views.append(box.get_attribute("data-view"))
+    box.hover()
+    page.mouse.wheel(0, 300)
+    wait_until(lambda: page.evaluate("window.scrollY") > 0)
+
+    assert (4, views[-1]) == (len(set(views)), box.get_attribute("data-view"))
+
+
+def test_an_id_is_copied_as_it_is(person: BrowserContext):
+    """
+    The button beside an id has it on the clipboard byte for byte.
+    """
+    person.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = person.new_page()
+    page.goto(f"/chain?of={OF}")
+    page.get_by_role("button", name="Copy the id").click()
+    page.get_by_role("button", name="Copied").wait_for()
+
+    assert page.evaluate("navigator.clipboard.readText()") == ID
+
+
+def test_what_is_printed_has_no_buttons(person: BrowserContext):
+    """
+    On paper stands what was found out; the ways to other pages, the forms and the moment that is now are left out.
+    """
+    page = person.new_page()
+    page.goto("/who?action=mail-7")
+    page.emulate_media(media="print")
+    hidden = [page.locator(name).first.is_hidden() for name in (".around", "nav", ".find", ".moment", ".copy")]
+
+    assert ([True] * 5, True) == (hidden, page.locator("h1").is_visible())
+
+
+def test_without_javascript_everything_works(link: str, browser: Browser, signed_in: Path):
+    """
+    Whoever has no script sees the graph as it was drawn for them, and gives an order by a form.
+    """
+    context = _somebody(link, browser, signed_in, [], java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"/graph?of={OF}")
+    shapes = page.locator("#drawing svg g.node").count()
+    page.goto("/reach?of=delegation:grant-report&mode=suspend")
+    page.get_by_label("Reason").select_option("test")
+    page.get_by_label("Type the id of the target").fill("grant-report")
+    page.get_by_role("button", name="Suspend").click()
+    page.wait_for_url("**/revocations/rev-*")
+    page.get_by_text("Lift it").first.click()
+    page.get_by_label("Type the id of the revocation").fill(page.url.rpartition("/")[2])
+    page.get_by_role("button", name="Lift it").click()
+    said = page.locator("h1").inner_text()
+    context.close()
+
+    assert (True, True) == (shapes > 0, "LIFTED" in said)
+
+
+def test_what_an_event_says_never_runs(person: BrowserContext):
+    """
+    Markup in the ids of an event is shown as it is written, and none of it is run.
+    """
+    page = person.new_page()
+    page.goto("/")
+    event = {
+        "type": "action.performed", "action": f"x{HOSTILE}", "operation": HOSTILE, "outcome": "succeeded",
+        "source": "urn:test", "event_id": "hostile", "occurred_at": "2026-11-02T10:00:00Z", "token": f"t{HOSTILE}",
+    }  # fmt: skip
+    taken = person.request.post("/v1/events", data=[event], headers={"Delegraph-Request": "1"})
+    page.goto(f"/who?action={quote(f'x{HOSTILE}', safe='')}")
+    sentence = page.locator("h1").inner_text()
+    page.goto(f"/graph?of={quote(f'token:t{HOSTILE}', safe='')}")
+    page.wait_for_selector("#drawing[data-drawn]")
+
+    assert (1, True) == (taken.json()["accepted"], f"{HOSTILE} was done by" in sentence)
+
+
+def test_nothing_keeps_anybody_from_using_a_page(link: str, browser: Browser, signed_in: Path):
+    """
+    axe finds nothing serious on any page, nor does one scroll sideways on a telephone; by night it is as legible.
+    """
+    context = _somebody(link, browser, signed_in, [], viewport={"width": 390, "height": 800})
+    page, found = context.new_page(), []
+    for path in LOOKED_AT:
+        page.goto(path)
+        found += _serious(page, {"resultTypes": ["violations"]})
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        found += [(path, "scrolls sideways", wide)] if wide > 0 else []
+    context.close()
+    night = _somebody(link, browser, signed_in, [], color_scheme="dark")
+    page = night.new_page()
+    for path in LOOKED_AT:
+        page.goto(path)
+        found += _serious(page, {"runOnly": ["color-contrast"]})
+    night.close()
+
+    assert [] == found
+
+
+def _serious(page: Page, how: dict[str, object]) -> list[tuple[str, str, str]]:
+    """What axe holds against a page."""
+    return [
+        (page.url, violation["id"], node["html"][:200])
+        for violation in Axe().run(page, options=how).response["violations"]
+        if violation["impact"] in {"serious", "critical"}
+        for node in violation["nodes"]
+    ]

@@ -1,0 +1,527 @@
+"""The pages without a browser: they say what the documents say, whatever stands in them; orders are given by forms."""
+
+import html
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from lineage.core.model.errors import UnavailableError
+from lineage.serve.cache.loader import Loading
+from lineage.serve.cli.demo import ASKED
+from lineage.serve.config.limits import Limits
+from lineage.serve.text import render_chain
+from lineage.serve.web.links import Links
+from tests.support.http_worlds import LEAKED, World, api_over
+from tests.support.web_pages import ACTION, EVERY, HOSTILE, OF, Pages, hidden, text_of
+
+ID = LEAKED.partition(":")[2]
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[World]:
+    """The incident, for a test that adds to it."""
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        yield world
+
+
+# What they say
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_every_page_is_there_and_whole(world: World, path: str):
+    """
+    A page answers, has one heading of the first rank and one main part, and nothing in it is inline.
+    """
+    response = Pages(world).get(path)
+    body = response.text
+
+    assert (200, "text/html; charset=utf-8") == (response.status_code, response.headers["content-type"])
+    assert (1, 1, 1) == (body.count("<h1"), body.count("<main"), body.count("</html>"))
+    assert [] == re.findall(r"\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)", body)
+
+
+@pytest.mark.parametrize("at", [None, "2026-11-02T09:47:30Z"])
+def test_the_sentence_is_that_of_the_command_line(world: World, at: str | None):
+    """
+    The answer in one sentence is in the same words, whichever face is asked.
+    """
+    asked = None if at is None else 1_793_612_850_000_000
+    document = world.service.who("mail-7", at=ASKED if asked is None else asked)
+    sentence = "".join(text for text, _ in render_chain.who(document, at=asked, brief=True).pieces()[0])
+    page = Pages(world).get(ACTION if at is None else f"{ACTION}&at={at}")
+
+    assert sentence in text_of(page)
+
+
+def test_a_page_says_where_its_document_is(world: World):
+    """
+    Beside every answer stands the address of the document that it was made of, moment included.
+    """
+    page = Pages(world).get(f"{ACTION}&at=2026-11-02T09:47:30Z")
+    address = re.search(r'<a href="(/v1/[^"]*)">', page.text)
+    assert address
+
+    assert "mail-7" == world.get(html.unescape(address[1])).json()["action"]
+
+
+@pytest.mark.parametrize("path", EVERY[3:-3])
+def test_the_document_of_a_page_is_there_for_any_moment(world: World, path: str):
+    """
+    Whatever moment is looked at, the address of the document beside a page is good; and where a page does not depend
+    on the moment, it says so.
+    """
+    page = Pages(world).get(f"{path}{'&' if '?' in path else '?'}at=2026-11-02T10:24:00Z&known_at=2026-11-02T10:24:00Z")
+    address = re.search(r'<a href="(/v1/[^"]*)">', page.text)
+    if "rev-1" in path:  # ordered later than that
+        assert 404 == page.status_code
+    elif address:
+        asked = html.unescape(address[1])
+        response = world.get(asked)
+        assert (200, 200) == (page.status_code, response.status_code)
+        assert ("does not depend on as of" in text_of(page)) == ("at=2026" not in asked.replace("known_at", ""))
+
+
+def test_the_page_of_a_principal_says_who_it_is(world: World):
+    """
+    Whom to call, and whose word that is, stands on the page of an agent; of another kind of thing nothing does.
+    """
+    agent, session = (Pages(world).get(path) for path in (EVERY[5], EVERY[7]))
+    owner = re.search(r"<dt>Owner</dt><dd>(.*?)</dd>", agent.text, re.DOTALL)
+    assert owner
+
+    assert 'href="/status?of=principal%3Ahuman%3Aalice%40example.com"' in owner[1]
+    assert "word of https://directory.example, 2026-11-02T08:00:01.33Z" in re.sub(r"<[^>]*>", "", owner[1])
+    assert "runs as spiffe://example.com/ns/agents/sa/mailer from 2026-11-02T08:05:10Z, no expiry" in text_of(agent)
+    assert [True, False] == ["Who it is" in text_of(page) for page in (agent, session)]
+
+
+def test_the_page_of_an_alias_leads_to_the_person(world: World):
+    """
+    An account that nobody would know is shown with the name of its person, and the way there.
+    """
+    page = Pages(world).get("/status?of=principal:okta%7C00u7alice")
+
+    assert "Alice Ng word of https://directory.example" in text_of(page)
+    assert 'href="/status?of=principal%3Ahuman%3Aalice%40example.com"' in page.text
+
+
+def test_what_no_fact_registers_is_said_to_be_unregistered(world: World):
+    """
+    Of somebody who is only named the page says that it knows nothing, as of any other gap.
+    """
+    pages = [
+        text_of(Pages(world).get(f"/status?of=principal:{who}")) for who in ("service:mail-archive", "agent:mailer")
+    ]
+
+    assert [True, False] == ["No fact registers it" in page for page in pages]
+
+
+def test_a_delegation_is_not_called_unused_where_its_tokens_were_used(world: World):
+    """
+    Actions name tokens: that none names the delegation itself does not mean that nothing was done under it.
+    """
+    for page in ("chain", "uses"):
+        said = text_of(Pages(world).get(f"/{page}?of=delegation:grant-mail"))
+        assert "No action names it itself" in said
+        assert "never used" not in said
+
+
+def test_the_moment_stays_with_every_link(world: World):
+    """
+    Who looks at another moment goes on looking at it, until they say that they do not.
+    """
+    page = Pages(world).get(f"{ACTION}&at=2026-11-02T09:47:30Z&known_at=2026-11-02T10:20:00Z")
+    links = [
+        html.unescape(link) for link in re.findall(r'href="(/(?:chain|status|reach|uses|timeline)\?[^"]*)"', page.text)
+    ]
+
+    assert links
+    assert all("at=2026-11-02T09%3A47%3A30Z&known_at=2026-11-02T10%3A20%3A00Z" in link for link in links)
+    assert "Not now:" in text_of(page)
+
+
+def test_a_field_that_is_left_empty_says_nothing(world: World):
+    """
+    The form that moves time sends both of its fields; an empty one is now.
+    """
+    assert 200 == Pages(world).get(f"{ACTION}&at=&known_at=").status_code
+
+
+def test_what_is_lost_on_the_way_down_is_said(world: World):
+    """
+    Each hop says which scopes it kept and which it lost.
+    """
+    lost = re.search(r'<div class="lost">(.*?)</div>', Pages(world).get(ACTION).text)
+    assert lost
+
+    assert {"crm:read", "files:read", "web:read"} == set(re.findall(r"<dd>([^<]*)</dd>", lost[1]))
+
+
+def test_the_case_stands_alone(world: World):
+    """
+    A case is one file: its styles are in it, it runs nothing, and asks nobody for anything.
+    """
+    response = Pages(world).get("/case?of=action:mail-7")
+    body = response.text
+
+    assert 'attachment; filename="case-action_3Amail-7.html"' == response.headers["content-disposition"]
+    assert "--ground" in body
+    assert [] == re.findall(r"<script|<link|<img|\shref=\"(?!#)|\ssrc=|url\(", body)
+
+
+@pytest.mark.parametrize("path", ["/static/delegraph.css", "/static/vendor/htmx.min.js", "/static/mark.svg"])
+def test_our_own_files_are_served_to_anybody_and_kept(world: World, path: str):
+    """
+    A style sheet tells nobody anything; its address changes when it does, so it may be kept for ever.
+    """
+    response = Pages(world).nobody.get(path)
+
+    assert (200, True) == (response.status_code, "immutable" in response.headers["cache-control"])
+
+
+@pytest.mark.parametrize("name", ["../looks.py", "%2e%2e/looks.py", "vendor/SHA256SUMS", ""])
+def test_no_other_file_is(world: World, name: str):
+    """
+    What is served are the files that are listed, and no path leads to another.
+    """
+    assert 404 == Pages(world).nobody.get(f"/static/{name}").status_code
+
+
+def test_very_many_mentions_are_known_without_reading_them(world: World):
+    """
+    Whether more than so many facts mention a thing is asked of the index alone: a page that would have to read a
+    hundred thousand of them says so instead.
+    """
+    with world.service.store.reader(trust=None) as reader:
+        found = [reader.is_mentioned_more_than("principal:agent:mailer", most) for most in (0, 3, 10_000)]
+
+    assert [True, True, False] == found
+
+
+# What stands in events
+
+
+def test_whatever_an_event_says_is_text(here: World):
+    """
+    Markup in every field of every kind of event is shown on every page as the characters that it is.
+    """
+    bad = HOSTILE
+    sent = [
+        {"type": "principal.registered", "principal": f"agent:{bad}", "kind": "agent", "display_name": bad,
+         "purpose": bad, "owner": f"human:{bad}"},
+        {"type": "delegation.granted", "delegation": f"d{bad}", "delegator": f"human:{bad}",
+         "delegatee": f"agent:{bad}", "scopes": [bad], "task": bad, "purpose": bad, "audience": [bad]},
+        {"type": "token.issued", "token": f"t{bad}", "subject": f"human:{bad}", "actor": f"agent:{bad}",
+         "scopes": [bad], "delegation": f"d{bad}", "session": f"s{bad}", "client": f"c{bad}", "workload": f"w{bad}",
+         "prior_actors": [bad],
+         "derived_from": [{"token": f"missing{bad}", "role": "subject"}]},
+        {"type": "decision.made", "decision": f"q{bad}", "permitted": True, "operation": bad, "token": f"t{bad}",
+         "policy": {"id": bad, "version": bad}, "reasons": [bad], "context": {bad: bad}, "approved_by": f"human:{bad}"},
+        {"type": "action.performed", "action": f"x{bad}", "operation": bad, "outcome": "succeeded", "tool": bad,
+         "resource": {"type": bad, "id": bad}, "token": f"t{bad}", "actor": f"other{bad}", "decision": f"q{bad}"},
+        {"type": "action.performed", "action": f"y{bad}", "operation": bad, "outcome": "succeeded", "tool": "other"},
+        {"type": f"odd{bad}"},
+    ]  # fmt: skip
+    moment = {"source": "urn:test:<b>", "occurred_at": "2026-11-02T10:00:00Z"}
+    events = [moment | {"event_id": f"{number}{bad}"} | event for number, event in enumerate(sent)]
+    events.append(moment | {"event_id": f"0{bad}", "type": "principal.registered", "principal": bad, "kind": "agent"})
+    assert 200 == here.post("/v1/events", "producer", json=events).status_code
+    person = Pages(here)
+    token, agent = quote(f"token:t{bad}", safe=""), quote(f"principal:agent:{bad}", safe="")
+    paths = [
+        f"/who?action={quote('x' + bad, safe='')}",
+        *(
+            f"/{page}?of={token}"
+            for page in ("chain", "status", "reach", "uses", "timeline", "graph", "case", "actions")
+        ),
+        f"/diff?of={token}&from=2026-11-02T09:00:00Z&to=now",
+        *(f"/{page}?of={agent}" for page in ("status", "reach", "timeline", "graph", "case")),
+        f"/search?q={quote(bad, safe='')}",
+        *("/findings", "/quarantine", "/conflicts", "/health"),
+        f"/who?action={quote('no' + bad, safe='')}",
+    ]
+
+    for path in paths:
+        response = person.get(path)
+        assert response.status_code in ({200} if "?action=no" not in path else {404}), (path, text_of(response)[:300])
+        # The reference: cut what is escaped, and nothing of it is markup.
+        assert [] == re.findall(r"<img|<script(?![^>]*\ssrc=)|<b>|2962962", response.text.replace("<b class", "")), path
+
+
+def test_what_cannot_be_seen_is_spelled_out(here: World):
+    """
+    A field that turns round what is written beside it is shown as the code point that does so.
+    """
+    event = {
+        "type": "action.performed", "action": "x1", "operation": "send\u202egnp", "outcome": "succeeded",
+        "source": "urn:test:a", "event_id": "1", "occurred_at": "2026-11-02T10:00:00Z",
+    }  # fmt: skip
+    assert 1 == here.post("/v1/events", "producer", json=[event]).json()["accepted"]
+    page = Pages(here).get("/who?action=x1")
+
+    assert (True, False) == ("send<U+202E>gnp" in text_of(page), "\u202e" in page.text)
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/who?action=nothing", 404, "No fact names it"),
+        ("/who", 400, "action"),
+        (f"{ACTION}&at=yesterday", 400, "yesterday"),
+        (f"{ACTION}&action=mail-8", 400, "a page shows one"),
+        (f"{ACTION}&more=1", 400, "there is no such parameter"),
+        ("/nowhere", 404, "nothing at this path"),
+        ("/revocations/none", 404, "No fact names it"),
+        ("/revocations/none/receipt", 404, "No fact names it"),
+        ("/diff?of=nothing", 400, "KIND:ID"),
+        ("/case?of=decision:x", 400, "there is no kind"),
+    ],
+)
+def test_a_problem_is_a_page_for_people(world: World, path: str, status: int, words: str):
+    """
+    Whatever goes wrong is said on a page that looks like the others; a program gets the problem document.
+    """
+    page = Pages(world).get(path)
+
+    assert (status, True) == (page.status_code, page.headers["content-type"].startswith("text/html"))
+    assert words in text_of(page)
+
+
+def test_whoever_is_not_known_is_told_how_to_sign_in(world: World):
+    """
+    Without credentials there is no page, and no document, but a word about where they come from.
+    """
+    page = Pages(world).nobody.get(ACTION)
+
+    assert (401, True, False) == (page.status_code, "Sign in" in text_of(page), "scraper" in page.text)
+
+
+def test_a_log_that_is_away_is_said_and_when_to_try_again(tmp_path: Path):
+    """
+    A plan needs the log: without it the page is a 503 that says so, and offers to try again.
+    """
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        world.service.log = None
+        world.service.worlds = Loading(world.service.store, None, None)
+        page = Pages(world).get(f"/reach?of={OF}")
+
+        assert (503, True) == (page.status_code, "retry-after" in page.headers)
+        assert "the log cannot be asked" in text_of(page)
+        assert "Try again" in text_of(page)
+        assert "cannot be asked for more" in text_of(Pages(world).get(ACTION))
+
+
+def test_a_store_that_is_away_is_said(world: World):
+    """
+    What cannot be read is a 503, never a guess.
+    """
+
+    class Away:
+        def __getattr__(self, name: str) -> object:
+            raise UnavailableError("the store is away")
+
+    store, world.service.store = world.service.store, Away()
+    try:
+        page = Pages(world).get(ACTION)
+    finally:
+        world.service.store = store
+
+    assert (503, True) == (page.status_code, "the store is away" in text_of(page))
+
+
+# Orders
+
+
+def test_an_order_is_given_by_typing_what_it_hits(here: World):
+    """
+    The form carries the digest of the plan; the order names who is signed in, and the page of the revocation follows.
+    """
+    person = Pages(here)
+    form = hidden(person.get(f"/reach?of={OF}"))
+    answer = person.send("/revocations", **form, reason="credential_leak", note="<leaked>", typed=ID)
+    page = person.get(answer.headers["location"])
+
+    assert 303 == answer.status_code
+    assert "human:dana@example.com" in text_of(page)
+    assert "credential leak: <leaked>" in text_of(page)
+    assert "revoked" == here.service.status("token", ID, at=here.clock.now)["state"]
+
+
+def test_a_form_that_is_sent_twice_is_one_order(here: World):
+    """
+    The key in the form makes one order of any number of presses.
+    """
+    person = Pages(here)
+    form = hidden(person.get(f"/reach?of={OF}")) | {"reason": "test", "typed": ID}
+    answers = [person.send("/revocations", **form).headers["location"] for _ in range(2)]
+
+    assert 1 == len(set(answers)) == here.get("/v1/revocations").json()["total"]
+
+
+@pytest.mark.parametrize("typed", ["", "mailer-1", LEAKED])
+def test_nothing_is_ordered_unless_the_id_is_typed(here: World, typed: str):
+    """
+    A slip is told on the same page, with what was filled in still there.
+    """
+    person = Pages(here)
+    form = hidden(person.get(f"/reach?of={OF}"))
+    answer = person.send("/revocations", **form, reason="test", note="kept", typed=typed)
+
+    assert (400, 0) == (answer.status_code, here.get("/v1/revocations").json()["total"])
+    assert "Nothing was ordered" in text_of(answer)
+    assert 'value="kept"' in answer.text
+
+
+def test_an_order_whose_plan_has_drifted_is_refused_and_shown_as_a_difference(here: World):
+    """
+    A token that was issued since the plan was looked at is named, marked, and in the plan that is offered now.
+    """
+    person = Pages(here)
+    form = hidden(person.get(f"/reach?of={OF}")) | {"reason": "test", "typed": ID}
+    event = {
+        "type": "token.issued", "event_id": "late", "source": "urn:test:a", "occurred_at": "2026-11-02T10:00:00Z",
+        "token": "late-child", "subject": "human:x", "derived_from": [{"token": ID, "role": "subject"}],
+    }  # fmt: skip
+    here.post("/v1/events", "producer", json=[event])
+    refused = person.send("/revocations", **form)
+    given = person.send("/revocations", **hidden(refused), reason="test", typed=ID)
+
+    assert (409, 303) == (refused.status_code, given.status_code)
+    assert "Nothing was ordered: what would fall has changed" in text_of(refused)
+    assert ["late-child"] == re.findall(r'<tr class="new">.*?<a[^>]*>([^<]*)</a>', refused.text, re.DOTALL)
+
+
+def test_a_suspension_is_planned_given_and_lifted(here: World):
+    """
+    The mode of the plan is that of the order; a suspension can be lifted on its page, and what that does is said.
+    """
+    person = Pages(here)
+    form = hidden(person.get(f"/reach?of={OF}&mode=suspend"))
+    where = person.send("/revocations", **form, reason="test", typed=ID).headers["location"]
+    state = here.service.status("token", ID, at=here.clock.now)["state"]
+    here.clock.now += 1_000_000
+    refused = person.send(f"{where}/lift", typed="something else")
+    lifted = person.send(f"{where}/lift", typed=where.rpartition("/")[2])
+
+    assert ("suspended", 400, 200) == (state, refused.status_code, lifted.status_code)
+    assert "Lives again: 3 tokens" in text_of(lifted)
+    assert f'href="/chain?of={OF}"' in lifted.text
+
+
+def test_what_a_lift_brings_back_is_listed_on_its_page(here: World):
+    """
+    Each with a link to it, and more of them than the command line shows; no option is named where there is none.
+    """
+    issued = {"type": "token.issued", "source": "urn:test:a", "occurred_at": "2026-11-02T10:20:00Z"}
+    issued |= {"subject": "human:alice@example.com", "derived_from": [{"token": ID, "role": "subject"}]}
+    here.post("/v1/events", "producer", json=[{**issued, "event_id": f"e{n}", "token": f"t{n}"} for n in range(40)])
+    person = Pages(here)
+    form = hidden(person.get(f"/reach?of={OF}&mode=suspend"))
+    where = person.send("/revocations", **form, reason="test", typed=ID).headers["location"]
+    here.clock.now += 1_000_000
+    lifted = person.send(f"{where}/lift", typed=where.rpartition("/")[2])
+
+    assert "Lives again: 43 tokens" in text_of(lifted)
+    assert {f"t{n}" for n in range(40)} <= set(re.findall(r'href="/chain\?of=token%3A(t\d+)"', lifted.text))
+    assert "--" not in text_of(lifted)
+
+
+def test_what_nobody_has_seen_is_ordered_on_pages_by_whoever_means_it(here: World):
+    """
+    A search that finds nothing and the plan that is not there lead to the plan of an order ahead, and it to the order;
+    what was typed wrong there is asked for again.
+    """
+    person = Pages(here)
+    missing, found = person.get("/reach?of=token:leaked-1"), person.get("/search?q=leaked-1")
+    ahead = "/reach?of=token%3Aleaked-1&unseen=true"
+    form = hidden(person.get(ahead))
+    wrong = person.send("/revocations", **form, reason="test", typed="leaked")
+    given = person.send("/revocations", **hidden(wrong), reason="test", typed="leaked-1")
+    state = here.get("/v1/status?of=token:leaked-1").json()["state"]
+
+    assert (404, 200, 400, 303) == (missing.status_code, found.status_code, wrong.status_code, given.status_code)
+    assert [True, True] == [f'href="{ahead.replace("&", "&amp;")}"' in page.text for page in (missing, found)]
+    assert "revoked" == state
+    assert "unseen" not in Pages(here, "investigator").get("/search?q=leaked-2").text
+
+
+def test_what_is_to_come_can_be_ended_where_nothing_is_alive(here: World):
+    """
+    The page of a plan that would end nothing has no form, but a way to order ahead of what is issued later.
+    """
+    person = Pages(here)
+    of = "session:https%3A%2F%2Fidp.example%23session-alice-0830&issued_before=1999-01-01"
+    plain = person.get(f"/reach?of={of}")
+    form = hidden(person.get(f"/reach?of={of}&unseen=true"))
+
+    assert ("unseen=true" in plain.text, "plan_digest" in plain.text) == (True, False)
+    assert ("true", True) == (form["unseen"], "plan_digest" in form)
+
+
+@pytest.mark.parametrize("origin", [None, "null", "https://elsewhere.example"])
+def test_a_form_of_somewhere_else_orders_nothing(here: World, origin: str | None):
+    """
+    A form says where it is from; one that does not, or is from elsewhere, is refused whoever is signed in.
+    """
+    person = Pages(here)
+    form = hidden(person.get(f"/reach?of={OF}")) | {"reason": "test", "typed": ID}
+    answer = person.send("/revocations", origin=origin, **form)
+
+    assert (403, 0) == (answer.status_code, here.get("/v1/revocations").json()["total"])
+
+
+def test_who_may_only_look_is_offered_no_order(here: World):
+    """
+    An investigator sees the plan, and no form; and is refused if one is sent all the same.
+    """
+    page = Pages(here, "investigator").get(f"/reach?of={OF}")
+    form = hidden(Pages(here).get(f"/reach?of={OF}")) | {"reason": "test", "typed": ID}
+    answer = Pages(here, "investigator").send("/revocations", **form)
+
+    assert ("takes the role responder" in text_of(page), 403) == (True, answer.status_code)
+    assert 'method="post"' not in page.text
+
+
+def test_no_order_is_given_from_another_moment(world: World):
+    """
+    A plan of the past is for looking at: an order is given now.
+    """
+    page = Pages(world).get(f"/reach?of={OF}&at=2026-11-02T09:47:30Z")
+
+    assert ("An order is given now" in text_of(page), False) == (True, 'method="post"' in page.text)
+
+
+# Links
+
+
+def test_a_link_keeps_the_moment_unless_it_says_another():
+    """
+    The moment goes along; what is said of it in the link stands.
+    """
+    links = Links("2026-11-02T09:00:00Z", None)
+
+    assert "/chain?of=token%3Aa%26b&at=2026-11-02T09%3A00%3A00Z" == links.of("token", "a&b")
+    assert "/who?action=x" == links.to("/who", action="x", at=None)
+    assert "/revocations/a%2Fb%3F?at=2026-11-02T09%3A00%3A00Z" == links.of("revocation", "a/b?")
+    assert "" == links.of("source", "https://idp.example")
+
+
+def test_an_order_by_a_form_does_not_wait_for_events(tmp_path: Path):
+    """
+    While the threads for events are all busy, an order that a page sends is given all the same.
+    """
+    done = threading.Event()
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=Limits(workers=1)) as world:
+        world.site.pools.events.later(lambda: done.wait(60))
+        given = Pages(world).send("/revocations", of=LEAKED, typed=ID, reason="test")
+        waited_for = done.is_set()
+        done.set()
+
+    assert (303, False) == (given.status_code, waited_for)

@@ -1,0 +1,343 @@
+"""What a store promises on either database: one suite, run on both."""
+
+import json
+import random
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.codec import api as codec
+from ingest.log.port import entry_of
+from ingest.opening import open_log
+from ingest.projector import project, read_records
+from lineage.core.model.errors import FencedError, UnavailableError
+from lineage.core.model.events import Event, TokenIssued
+from lineage.core.model.records import DECISIONS, ORDERS, Batch, Outcomes, Position, Record, Unreadable
+from lineage.core.model.trust import Grant, TrustTable
+from lineage.serve.commands import maintenance
+from lineage.serve.queries.service import Service, Trust
+from lineage.store.database import engine as store_engine
+from lineage.store.database.dialects import backend_of
+from lineage.store.database.tables import name
+from lineage.store.reading.sequence_gap_index import STEP
+from lineage.store.rebuild.diff import differences, twin
+from lineage.store.store import Store, open_store
+from tests.support import stores, worlds
+
+START = 1_790_000_000_000_000
+
+
+@pytest.fixture(scope="module", params=stores.KINDS)
+def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
+    yield from stores.fresh_places(request)
+
+
+@pytest.fixture
+def store(fresh: stores.Fresh) -> Iterator[Store]:
+    with fresh() as url:
+        opened = open_store(url, codec.read, create=True)
+        yield opened
+        opened.close()
+
+
+def event(number: int, **fields: object) -> Event:
+    body = TokenIssued(token=f"t{number}", subject="human:alice", expires_at=START * 2)
+    return Event(event_id=f"e{number}", source="urn:s", occurred_at=START, body=body)._replace(**fields)
+
+
+def batch_of(values: list[bytes], *, start: int = 0, trust: TrustTable | None = None) -> Batch:
+    batch = Batch(advance={(DECISIONS, 0): (start, start + len(values))})
+    records = [Record(Position(DECISIONS, 0, start + n).number, START, value) for n, value in enumerate(values)]
+    read_records(records, trust, batch)
+    return batch
+
+
+def line(place: int, **fields: object) -> Unreadable:
+    plain = Unreadable(
+        number=None,
+        origin="file.jsonl",
+        place=place,
+        recorded_at=START,
+        reason="bad",
+        detail="a detail",
+        sha256="00" * 32,
+        size=3,
+        value=b"raw",
+    )
+    return replace(plain, **fields)
+
+
+def test_a_batch_says_what_became_of_its_records(store: Store):
+    """Each record is accepted, a duplicate, in conflict, unauthorised or quarantined, in the order in which it came."""
+    trust = TrustTable({"urn:s": Grant(frozenset({"token.issued"}), ("t",))})
+    one = codec.encode(event(1))
+    other = codec.encode(event(1, occurred_at=START + 1))
+    foreign = codec.encode(event(2, source="urn:nobody"))
+
+    assert Outcomes(1, 2, 1, 1, 1) == store.write(batch_of([one, one, other, foreign, b"?", other], trust=trust))
+    assert Outcomes(1, 2, 1, 1, 1) == store.outcomes()
+    assert Outcomes(1, 1, 0, 0, 0) == store.write(batch_of([one, codec.encode(event(3))], start=6, trust=trust))
+    assert Outcomes(2, 3, 1, 1, 1) == store.outcomes()
+
+
+def test_a_batch_of_a_position_that_was_moved_writes_nothing(store: Store):
+    """A batch is written from where the position is, and from nowhere else."""
+    store.write(batch_of([codec.encode(event(1))]))
+
+    for start in (0, 2):
+        with pytest.raises(FencedError, match="another consumer has moved it"):
+            store.write(batch_of([codec.encode(event(2))], start=start))
+    assert {(DECISIONS, 0): 1} == store.positions()
+    assert 1 == store.sizes()["fact"]
+
+
+HOSTILE = st.text(st.characters(blacklist_categories=()), max_size=50) | st.sampled_from(
+    ["\0", "\ud800", "a\0b", "%s", "'; DROP TABLE fact", "x" * 5_000, "é" * 2_000 + "/file.jsonl", "\\x00"]
+)
+
+
+@settings(max_examples=40)
+@given(origin=HOSTILE, detail=HOSTILE, value=st.none() | st.binary(max_size=20))
+def test_whatever_could_not_be_read_is_put_aside(fresh: stores.Fresh, origin: str, detail: str, value: bytes | None):
+    """Any origin, any detail: NUL, half a character, longer than an index takes; once, however often it comes."""
+    with fresh() as url:
+        store = open_store(url, codec.read, create=True)
+        record = line(1, origin=origin, detail=detail, value=value, headers=b'[["h","v"]]')
+        store.put_aside([record, record])
+        store.put_aside([record, replace(record, place=2)])
+
+        found = [item.record for item in store.quarantined()]
+        assert [1, 2] == [item.place for item in found]
+        assert [(value, b'[["h","v"]]')] * 2 == [(item.value, item.headers) for item in found]
+        if origin.isprintable() and len(origin.encode()) < 2_000:
+            assert origin == found[0].origin
+        if detail.isprintable():
+            assert detail == found[0].detail
+        store.close()
+
+
+def test_places_that_are_too_long_for_an_index_stay_apart(store: Store):
+    """Two files whose long names differ at the front are two files."""
+    names = [letter + "/" + "x" * 4_000 for letter in "ab"]
+    store.put_aside(line(1, origin=one) for one in names)
+
+    assert 2 == store.count_quarantined()
+
+
+IDS = st.text(st.sampled_from("aAzZéÉß\u0130\u0131%_/\\0"), min_size=1, max_size=6)
+
+
+@settings(max_examples=25)
+@given(
+    ids=st.lists(IDS, min_size=1, max_size=12, unique=True), text=IDS | st.sampled_from(["", "\0", "\ud800", "token:"])
+)
+def test_a_search_finds_what_contains_the_text(fresh: stores.Fresh, ids: list[str], text: str):
+    """ASCII letters are the same in either case, any other character is itself; what is found is in byte order."""
+
+    def lower(key: str) -> str:
+        return "".join(chr(ord(letter) + 32) if "A" <= letter <= "Z" else letter for letter in key)
+
+    with fresh() as url:
+        store = open_store(url, codec.read, create=True)
+        body = TokenIssued(token="t", subject="human:x")
+        values = [
+            codec.encode(Event(event_id=f"e{n}", source="urn:s", occurred_at=START, body=body._replace(token=id_)))
+            for n, id_ in enumerate(ids)
+        ]
+        store.write(batch_of(values))
+        keys = [f"token:{id_}" for id_ in ids] + ["principal:human:x"]
+        with store.engine.begin() as connection:  # as other processes do, each for itself
+            connection.execute(name.insert(), [{"key": key} for key in keys for _ in range(1 + len(key) % 5)])
+
+        expected = sorted((key for key in keys if lower(text) in lower(key)), key=str.encode)
+        assert expected == store.search(text, limit=100)
+        assert expected[:2] == store.search(text, limit=2)
+        assert expected[1:2] == store.search(text, limit=1, start=expected[1] if expected[1:] else "z")
+        store.close()
+
+
+def test_no_plan_has_a_digest_that_is_no_text(store: Store):
+    """A digest of any characters is asked for, and is not there."""
+    assert [None, None] == [store.plan(digest) for digest in ("a\0", "\ud800")]
+
+
+def test_a_record_is_taken_up_from_quarantine_once(store: Store):
+    """Two who take the same records up at once write them once: every record stays accounted for."""
+    values = [codec.encode(event(number)) for number in range(50)]
+    batch = batch_of(values)
+    aside = [
+        line(n, number=readable.number, origin="decisions/0", value=readable.value)
+        for n, readable in enumerate(batch.readable)
+    ]
+    store.write(Batch(unreadable=aside, advance=batch.advance))
+    waiting = [(item.id, batch.readable[item.record.place]) for item in store.quarantined()]
+    begin = threading.Barrier(2).wait
+
+    def take_up(_number: int) -> None:
+        begin()
+        store.take_up(waiting, START)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(take_up, range(2)))
+    assert Outcomes(50, 0, 0, 0, 0) == store.outcomes()
+
+
+def test_a_store_of_the_first_version_is_brought_to_this_one(fresh: stores.Fresh):
+    """What an older delegraph wrote is read after an upgrade, and until then the message says what to do."""
+    with fresh() as url:
+        engine = store_engine.connect(url, create=True)
+        with backend_of(engine.dialect).writing(engine).begin() as connection:
+            for table in sa.inspect(connection).get_table_names():
+                connection.exec_driver_sql(f'DROP TABLE "{table}"')
+            config = Config()
+            config.set_main_option("script_location", str(store_engine._MIGRATIONS))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0001")
+            tables = sa.MetaData()
+            tables.reflect(connection)
+            add = {name: table.insert() for name, table in tables.tables.items()}
+            secrets = [{"name": name, "value": name.encode().ljust(16)} for name in ("id", "secret")]
+            connection.execute(add["meta"], secrets)
+            row = {"n": None, "origin": "f", "place": 1, "recorded_at": 1, "reason": "bad", "detail": "d", "size": 1}
+            connection.execute(add["quarantine"], [{**row, "sha256": "0", "value": b"x"}])
+        engine.dispose()
+
+        with pytest.raises(UnavailableError, match="has version 0001, this delegraph needs"):
+            open_store(url, codec.read)
+        store = open_store(url, codec.read, create=True)
+        assert [("f", b"x", None)] == [
+            (item.record.origin, item.record.value, item.record.headers) for item in store.quarantined()
+        ]
+        store.write(batch_of([codec.encode(event(1)), b"?"]))
+        assert ["token:t1"] == store.search("t1", limit=1)
+        assert 2 == store.count_quarantined()
+        store.close()
+
+
+def test_a_frozen_store_is_what_it_was(store: Store):
+    """Whatever is written meanwhile, questions that were asked of one moment are answered of it."""
+    store.write(batch_of([codec.encode(event(1))]))
+    with store.frozen() as still:
+        store.write(batch_of([codec.encode(event(2))], start=1))
+        assert (1, {(DECISIONS, 0): 1}) == (still.sizes()["fact"], still.positions())
+        assert 2 == store.sizes()["fact"]
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 2**32))
+def test_what_was_projected_is_what_a_fresh_projection_holds(fresh: stores.Fresh, seed: int):
+    """However a world was cut into batches: row by row it is one projection on SQLite; a missing row is found."""
+    rng = random.Random(seed)
+    items = worlds.world(rng)
+    with fresh() as url, stores.in_a_file() as other:
+        store = open_store(url, codec.read, create=True)
+        alone = twin(store, Path(other.removeprefix("sqlite:///")))
+        for via in (DECISIONS, ORDERS):
+            values = [
+                codec.encode(codec.decode_line(json.dumps(item["event"]).encode()))
+                for item in items
+                if item["via"] == via
+            ]
+            records = [Record(Position(via, 0, n).number, START + n, value) for n, value in enumerate(values)]
+            for written, size in ((store, rng.randint(1, 5)), (alone, 100)):
+                for start in range(0, len(records), size):
+                    part = records[start : start + size]
+                    batch = Batch(advance={(via, 0): (start, start + len(part))})
+                    read_records(part, None, batch)
+                    written.write(batch)
+
+        assert [] == list(differences(store, alone))
+        with alone._write() as connection:
+            connection.exec_driver_sql("DELETE FROM fact WHERE n = (SELECT max(n) FROM fact)")
+        assert any(found.startswith("fact: ") for found in differences(store, alone))
+        alone.close()
+        store.close()
+
+
+def test_a_rebuild_leaves_nothing_behind_what_was_known(store: Store, tmp_path: Path):
+    """What others projected while the log was projected anew is in the store at once when it is put in its place."""
+    log = open_log(f"sqlite:///{tmp_path}/log.db", create=True, clock=lambda: START)
+    log.append(entry_of(event(number)) for number in range(20))
+    project(log, store, None)
+    store.put_aside([line(1)])
+    seen = []
+
+    def progress(records: int) -> None:
+        """Each time that some are projected anew, others come."""
+        first = sum(seen, start=records)
+        seen.append(records)
+        log.append(entry_of(event(number)) for number in range(first, first + 10))
+        project(log, store, None)
+
+    service = Service(store, log, Trust(), lambda: START, source="urn:test")
+    assert 40 == maintenance.rebuild(service, progress)["records"]
+    assert [20, 10] == seen
+    assert 40 == store.sizes()["fact"]
+    assert 1 == store.count_quarantined()
+    assert maintenance.fsck(service, lambda _: None)["ok"]
+    log.close()
+
+
+def test_who_else_uses_a_client_is_counted_once_each(store: Store):
+    """Of a client its tokens are counted, however often each was told of, without those that are killed or ended."""
+    ends = {1: 2, 2: 3, 3: 4, 4: 5, 5: 6}
+    told = [
+        event(number, event_id=f"e{number}-{again}", body=body._replace(expires_at=START * end + again))
+        for number, end in ends.items()
+        for body in [TokenIssued(token=f"t{number}", subject="human:alice", client="app")]
+        for again in (0, 1 << 33, 1 << 34)
+    ]
+    store.write(batch_of([codec.encode(one) for one in told]))
+    names, kills, at = {"client:app", "client:unknown"}, {"token:t5", "token:t6"}, START * 2 + (1 << 35)
+    left = sorted(store.keys(f"token:t{number}") for number in (2, 3, 4))
+
+    with store.reader(trust=None) as reader:
+        counts = reader.count_besides(names, kills, at, 100)
+        some = [reader.count_besides(names, kills, at, most)["client:app"] for most in (1, 2)]
+        longest = [reader.some_besides("client:app", kills, at, most) for most in (1, 2, 100)]
+        first = [reader.first_besides(names, kills, at, most) for most in (1, 2, 3, 100)]
+
+    by_end = [store.keys(f"token:t{number}") for number in (4, 3, 2)]
+    assert {"client:app": 3} == counts
+    assert [1, True] == [some[0], 0 < some[1] <= 2]
+    assert [by_end[:1], by_end[:2], by_end] == longest
+    assert [left[:1], left[:2], left, left] == first
+
+
+def test_a_hole_in_a_sequence_is_known_at_once_and_closed_at_once(store: Store):
+    """What is written after a question is part of the next answer: a new hole, and what fills an old one."""
+    seen = []
+    for start, (source, sequence) in enumerate([("urn:a", 1), ("urn:b", 7), ("urn:a", 4), ("urn:a", 2), ("urn:a", 3)]):
+        one = event(start, source=source, sequence=sequence)
+        store.write(batch_of([codec.encode(one)], start=start))
+        holes = store.sequence_holes() or []
+        seen.append([(before.event.sequence, after.event.sequence) for before, after in holes])
+
+    assert [[], [], [(1, 4)], [(2, 4)], []] == seen
+
+
+def test_no_hole_is_known_before_all_facts_are_read(store: Store):
+    """
+    Of a long log a question may read a part: until the rest is read, what is missing may stand there, and nothing is
+    said. Each question goes on where the one before ended, whatever is written in between.
+    """
+    far = 5 * STEP // 2  # records that nobody sees stand in between
+    for start, sequence in ((0, 1), (far, 3)):
+        batch = batch_of([codec.encode(event(start, sequence=sequence))], start=start)
+        batch.advance[DECISIONS, 0] = (0 if start == 0 else 1, start + 1)
+        store.write(batch)
+    said = [store.sequence_holes(steps=1) for _ in range(2)]
+    store.write(batch_of([codec.encode(event(1, sequence=7))], start=far + 1))
+    found = store.sequence_holes(steps=1)
+
+    assert [None, None] == said
+    assert [(1, 3), (3, 7)] == [(before.event.sequence, after.event.sequence) for before, after in found or []]

@@ -1,0 +1,141 @@
+"""The statements of the hot paths against the planners: each goes through an index, whatever the store holds."""
+
+import json
+import random
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+from benchmarks import events
+from ingest.codec import api as codec
+from ingest.projector import read_records
+from lineage.core.model.records import DECISIONS, Batch, Position, Record
+from lineage.store.database.sql import among
+from lineage.store.database.tables import fact
+from lineage.store.reading import log_order, reader
+from lineage.store.store import Store, open_store
+from lineage.store.writing import projection
+from tests.support import stores
+
+FACTS = 50_000
+STATEMENTS: dict[str, Any] = {
+    "facts above": reader._FACTS_ABOVE,
+    "keys below": reader._KEYS_BELOW,
+    "a party": reader._PARTY,
+    "facts about": reader._FACTS_ABOUT,
+    "facts referring": reader._FACTS_REFERRING,
+    "facts mentioning": reader._FACTS_MENTIONING,
+    "elements naming": reader._NAMING,
+    "number of elements besides": reader._COUNT_BESIDES,
+    "first elements besides": reader._FIRST_BESIDES,
+    "children": reader._CHILDREN,
+    "number of children": reader._COUNT_CHILDREN,
+    "elements naming, the longest first": reader._LONGEST_NAMING,
+    **{
+        f"numbers of facts that {verb} a thing, {which}": {
+            dialect: numbers(dialect, latest_first=latest_first, of_acts=latest_first)[place]
+            for dialect in ("sqlite", "postgresql")
+        }
+        for place, verb in enumerate(("mention", "are about"))
+        for which, numbers, latest_first in (
+            ("first", log_order._numbers, False),
+            ("acts, last", log_order._numbers, True),
+            ("known", log_order._known_numbers, False),
+            ("known acts, last", log_order._known_numbers, True),
+        )
+    },
+    "facts at": reader._FACTS_AT,
+    "bounds of a batch": projection._BOUNDS,
+    "stored parents of a batch": projection._PARENTS,
+    "identities of a batch": sa.select(fact.c.n).where(among(fact.c.ident, "keys")),
+}
+TABLES = {"fact", "ref", "sighting", "fact_pkey", "fact_ident", "fact_about", "ref_pkey", "ref_upward"}
+OF_FACTS_ALONE = {"facts about", "facts at", "identities of a batch"}
+OF_FACTS_ALONE |= {name for name in STATEMENTS if "are about" in name}
+BY_KEY = re.compile(r"\b(about|key) = ")
+CONDITIONS = {"Index Cond", "Recheck Cond"}
+
+
+def statement(name: str, dialect: Dialect) -> Any:
+    """A statement as a database is asked it."""
+    found = STATEMENTS[name]
+    return (found[dialect.name] if isinstance(found, dict) else found).compile(dialect=dialect)
+
+
+@pytest.fixture(scope="module")
+def on_sqlite(request: pytest.FixtureRequest) -> Iterator[Store]:
+    with stores.in_a_file() as url:
+        store = open_store(url, codec.read, create=True)
+        yield store
+        store.close()
+
+
+@pytest.fixture(scope="module", params=["analyzed", "filled just now"])
+def on_postgres(request: pytest.FixtureRequest, postgres: str) -> Iterator[Store]:
+    """A store of some size, whose tables the planner knows or does not."""
+    with stores.servers.fresh_database(postgres) as url:
+        store = open_store(url, codec.read, create=True)
+        with store.engine.begin() as connection:
+            for table in ("fact", "ref", "sighting"):
+                connection.exec_driver_sql(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+        values = [codec.encode(event) for event in events.a_day(FACTS)]
+        for partition, part in enumerate((values, values[: FACTS // 10])):  # some of them twice
+            batch = Batch(advance={(DECISIONS, partition): (0, len(part))})
+            records = [
+                Record(Position(DECISIONS, partition, offset).number, events.START, value)
+                for offset, value in enumerate(part)
+            ]
+            read_records(records, None, batch)
+            store.write(batch)
+        with store.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            if request.param == "analyzed":
+                connection.exec_driver_sql("ANALYZE")
+        yield store
+        store.close()
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_no_statement_reads_a_whole_table(on_sqlite: Store, name: str):
+    """
+    A question costs what it is about and not what the store holds: facts and references are searched, never scanned.
+    """
+    with on_sqlite.connection() as connection:
+        compiled = statement(name, connection.dialect)
+        values = tuple("[1, 2]" if parameter in {"keys", "killed"} else 1 for parameter in compiled.positiontup)
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", values)]
+
+    assert plan
+    assert [] == [step for step in plan if step.startswith(("SCAN fact", "SCAN ref", "SCAN sighting"))]
+
+
+def steps(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", []):
+        yield from steps(below)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("name", STATEMENTS)
+@pytest.mark.parametrize("size", [1, 40, 2_000])
+def test_no_statement_reads_a_whole_table_on_postgresql(on_postgres: Store, name: str, size: int):
+    """The same on PostgreSQL, for a few keys and for many."""
+    rng = random.Random(size)
+    with on_postgres.connection() as connection:
+        known = connection.exec_driver_sql("SELECT key FROM ref WHERE role = 1 ORDER BY n LIMIT 5000").scalars().all()
+        keys = rng.sample(known, size)
+        compiled = statement(name, connection.dialect)
+        values = {parameter: keys if parameter in {"keys", "killed"} else 1 for parameter in compiled.params}
+        values |= {"key": keys[0]} if "key" in values else {}
+        found = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {compiled}", values).scalar_one()
+    plan = found if isinstance(found, list) else json.loads(found)
+
+    whole = [step for step in steps(plan[0]["Plan"]) if "Scan" in step["Node Type"] and not CONDITIONS & step.keys()]
+    assert [] == [step["Node Type"] for step in whole if TABLES & {step.get("Relation Name"), step.get("Index Name")}]
+    # A role alone is no condition: it would be every row of that role, for each key that is asked about.
+    searched = [step for step in steps(plan[0]["Plan"]) if step.get("Index Name") in {"ref_pkey", "ref_upward"}]
+    assert bool(searched) == (name not in OF_FACTS_ALONE)
+    assert [] == [step["Index Cond"] for step in searched if not BY_KEY.search(step["Index Cond"])]

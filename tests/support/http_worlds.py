@@ -1,0 +1,202 @@
+"""The demo incident behind the HTTP API, in this process, and callers of every role before it."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from fastapi import FastAPI
+
+from ingest.codec import api as codec
+from ingest.log.port import Log
+from ingest.log.shared import SharedLog
+from ingest.opening import open_log, pinned_file
+from ingest.projector import project
+from ingest.sources.file_import import take_in
+from lineage.core.model.times import Instant
+from lineage.deliver.http.callers import Authentication
+from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.cli.demo import ASKED, INGESTED, incident_path
+from lineage.serve.config.http_settings import HttpSettings
+from lineage.serve.config.limits import ConnectionLimits, Limits
+from lineage.serve.documents.refusal_wording import OVER_HTTP
+from lineage.serve.http.asgi.app import create_app
+from lineage.serve.http.auth.bearer import Bearers
+from lineage.serve.http.auth.jwks import IssuerKeys
+from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, Site
+from lineage.serve.http.core.workers import Pools
+from lineage.serve.queries.service import Service, Trust, TrustInForce
+from lineage.serve.server.connections import Connections
+from lineage.serve.server.listening import http_server
+from lineage.store.store import open_store
+from tests.support.asgi import Asking
+from tests.support.kafka_worlds import wait_until
+
+ISSUER = "https://idp.example"
+AUDIENCE = "https://delegraph.example"
+HOST = "us.example"  # what `Asking` says
+LEAKED = "token:https://idp.example#mailer-1"
+SETTINGS = HttpSettings(issuer=ISSUER, audience=AUDIENCE, jwks="unused", algorithms=("ES256", "RS256"))
+NAMES = {
+    "producer": "service:gateway",
+    "investigator": "human:ida@example.com",
+    "responder": "human:dana@example.com",
+    "receiver": "urn:gateway",
+    "nobody": "human:nobody",
+}
+
+
+class Keys:
+    """The keys of an issuer, one of each kind, and one that it never published."""
+
+    def __init__(self) -> None:
+        self.ec = ec.generate_private_key(ec.SECP256R1())
+        self.rsa = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+        self.other = ec.generate_private_key(ec.SECP256R1())
+
+    def document(self) -> dict[str, Any]:
+        es = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self.ec.public_key()))
+        rs = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self.rsa.public_key()))
+        return {"keys": [es | {"kid": "ec", "use": "sig"}, rs | {"kid": "rsa", "use": "sig", "alg": "RS256"}]}
+
+
+KEYS = Keys()
+
+
+@dataclass
+class Clock:
+    """A clock that stands where it was put."""
+
+    now: Instant = ASKED
+
+    def __call__(self) -> Instant:
+        return self.now
+
+
+@dataclass
+class World:
+    """An API over the incident."""
+
+    service: Service
+    clock: Clock
+    site: Site
+    app: FastAPI
+    fetched: list[int] = field(default_factory=list)
+    connections: Connections = field(kw_only=True)
+
+    def token(self, role: str = "investigator", **claims: Any) -> str:
+        """A token of the issuer; ``claims`` override, and None leaves out."""
+        now = self.clock.now // 1_000_000
+        said = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": NAMES.get(role, role),
+            "roles": [role],
+            "iat": now,
+            "exp": now + 300,
+            "sources": ["https://gateway.example", "urn:test:*"],
+            **claims,
+        }
+        said = {name: value for name, value in said.items() if value is not None}
+        return jwt.encode(said, KEYS.ec, algorithm="ES256", headers={"kid": "ec"})
+
+    def as_(self, role: str | None, **claims: Any) -> Asking:
+        """A client of a caller with a role; None: of nobody."""
+        return self.bearing(self.token(role, **claims)) if role else Asking(self.app)
+
+    def bearing(self, token: str) -> Asking:
+        return Asking(self.app, {"Authorization": f"Bearer {token}"})
+
+    def get(self, path: str, role: str = "investigator", **said: Any) -> httpx.Response:
+        return self.as_(role).get(path, **said)
+
+    def post(self, path: str, role: str = "responder", **said: Any) -> httpx.Response:
+        return self.as_(role).post(path, **said)
+
+
+@contextmanager
+def api_over(
+    url: str,
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    connection_limits: ConnectionLimits | None = None,
+    trust: TrustInForce | None = None,
+    opening: Callable[[Log], Log] = lambda log: log,
+    four_eyes: int | None = None,
+    empty: bool = False,
+    log_inside: bool = False,
+    log_url: str | None = None,
+) -> Iterator[World]:
+    """The API over a store; the embedded log is in a file of its own, or in the store's; or another is named.
+
+    What is there already is not made again.
+    """
+    with ExitStack() as stack:
+        log_url = log_url or (url if log_inside else f"sqlite:///{folder / 'log.db'}")
+        clock = Clock(INGESTED)
+        store = open_store(url, codec.read, create=True)
+        stack.callback(store.close)
+        file = pinned_file(log_url)
+        log = SharedLog(lambda: opening(open_log(log_url, create=True, clock=clock, file=file)))
+        stack.callback(log.close)
+        if store.log is None and not empty:
+            take_in([str(incident_path())], log, store, format="jsonl", clock=clock)
+            project(log, store, None)
+        clock.now = ASKED
+        said = trust or Trust()
+        worlds = Keeping(store, log, said, log_inside=log_inside)
+        service = Service(store, log, said, clock, source="urn:delegraph:http", worlds=worlds, face=OVER_HTTP)
+        limits = limits or Limits()
+        pools = Pools(limits)
+        stack.callback(pools.close)
+        fetched: list[int] = []
+
+        def fetch() -> Any:
+            fetched.append(1)
+            return KEYS.document()
+
+        bearers = Bearers(SETTINGS, IssuerKeys(fetch), clock)
+        site = Site(
+            service=service,
+            authentication=Authentication(bearers.authenticate, bearers.recognise),
+            hosts=LOOPBACK_HOSTS | {HOST},
+            limits=limits,
+            pools=pools,
+            four_eyes=four_eyes,
+        )
+        connections = Connections(connection_limits or ConnectionLimits())
+        app = create_app(site, connections=connections)
+        yield World(service, clock, site, app, fetched, connections=connections)
+
+
+def problem_type(response: httpx.Response) -> str:
+    """The last word of the type of a problem document, which must be one."""
+    assert "application/problem+json" == response.headers["content-type"]
+    document = response.json()
+    assert document["status"] == response.status_code
+    return str(document["type"]).removeprefix("urn:delegraph:problem:")
+
+
+@contextmanager
+def served(app: FastAPI, connections: Connections | None = None) -> Iterator[str]:
+    """An app behind a real server in a thread of this process: its URL."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        server = http_server(app, connections or Connections(ConnectionLimits()), goodbye_seconds=1)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            wait_until(lambda: server.started)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -1,0 +1,66 @@
+"""Questions whose answers are kept, on a random world."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from ingest.codec import api as codec
+from lineage.core.model.records import Record
+from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.queries.service import Service, Trust
+from lineage.store.store import Store, open_store
+from tests.support import worlds
+from tests.support.desk import Desk, day
+from tests.support.store_histories import SEEDS, a_store, fresh, records_of, write  # noqa: F401 (a fixture)
+
+AT = worlds.moment_of(day("10:00"))
+
+
+def service_of(store: Store, *, keeps: bool, trust: Trust | None = None) -> Service:
+    said = trust or Trust()
+    worlds_kept = Keeping(store, None, said.table, log_inside=True) if keeps else None
+    return Service(store, None, said, lambda: AT, source="urn:test", worlds=worlds_kept)
+
+
+def in_order(items: list[dict[str, Any]]) -> list[Record]:
+    """Records of a log in the order given."""
+
+    class Unshuffled(random.Random):
+        def sample(self, population: Any, k: int, **_: Any) -> list[Any]:  # type: ignore[override]
+            return list(population)[:k]
+
+    return records_of(items, Unshuffled())
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+@contextmanager
+def counted(store: Store) -> Iterator[list[str]]:
+    """The statements that a store runs meanwhile."""
+    said: list[str] = []
+
+    def hear(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        said.append(statement)
+
+    sa.event.listen(store.engine, "before_cursor_execute", hear)
+    try:
+        yield said
+    finally:
+        sa.event.remove(store.engine, "before_cursor_execute", hear)
+
+
+@contextmanager
+def keeping_at(desk: Desk) -> Iterator[tuple[Store, Service]]:
+    store = open_store(desk.url, codec.read)
+    try:
+        yield store, service_of(store, keeps=True)
+    finally:
+        store.close()

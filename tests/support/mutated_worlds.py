@@ -1,0 +1,156 @@
+"""Honest worlds with one thing wrong: what was changed, and which rule has to say so of what."""
+
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.support.finding_cases import Event
+
+Wrong = tuple[str, str]  # the rule, and what it speaks of
+Mutation = Callable[[list[Event], random.Random], Wrong | None]
+
+
+def pick(events: list[Event], rng: random.Random, type_: str, **having: Any) -> Event | None:
+    """One event of a type whose fields are so; its duplicates are taken out, so that it can be changed."""
+
+    def fits(one: Event) -> bool:
+        return one["type"] == type_ and all(
+            one.get(name) if wanted is True else one.get(name) == wanted for name, wanted in having.items()
+        )
+
+    found = sorted({one["event_id"] for one in events if fits(one)})
+    if not found:
+        return None
+    event_id = rng.choice(found)
+    alike = [one for one in events if one["event_id"] == event_id]
+    events[:] = [one for one in events if one is alike[0] or one["event_id"] != event_id]
+    return alike[0]
+
+
+def later(stated: str, minutes: float) -> str:
+    return (datetime.fromisoformat(stated) + timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
+
+
+def success(events: list[Event], rng: random.Random) -> Event | None:
+    return pick(events, rng, "action.performed", outcome="succeeded")
+
+
+def wider(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = pick(events, rng, "delegation.granted", parents=True)
+    if one is None:
+        return None
+    one["scopes"] = [*one["scopes"], "pay:out"]
+    return "scope-exceeds-parent", f"delegation:{one['delegation']}"
+
+
+def longer(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = pick(events, rng, "delegation.granted", parents=True)
+    if one is None:
+        return None
+    one["expires_at"] = later(one["expires_at"], 60)
+    return "outlives-parent", f"delegation:{one['delegation']}"
+
+
+def deeper(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = pick(events, rng, "delegation.granted", parents=True)
+    if one is None:
+        return None
+    parent = pick(events, rng, "delegation.granted", delegation=one["parents"][0])
+    assert parent is not None
+    parent["max_depth"] = 0
+    return "delegation-depth-exceeded", f"delegation:{one['delegation']}"
+
+
+def approving_itself(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = pick(events, rng, "delegation.granted")
+    assert one is not None
+    one["approved_by"] = one["delegatee"]
+    return "self-approval", f"delegation:{one['delegation']}"
+
+
+def beyond(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = success(events, rng)
+    if one is None:
+        return None
+    one["required_scopes"] = ["pay:out"]
+    return "action-outside-scope", f"action:{one['action']}"
+
+
+def denied(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = success(events, rng)
+    decision = pick(events, rng, "decision.made", decision=one["decision"]) if one else None
+    if one is None or decision is None:
+        return None
+    decision["permitted"] = False
+    return "action-after-deny", f"action:{one['action']}"
+
+
+def otherwise(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = success(events, rng)
+    if one is None:
+        return None
+    one["resource"] = {"id": "something else"}
+    return "decision-mismatch", f"action:{one['action']}"
+
+
+def stolen(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = success(events, rng)
+    if one is None:
+        return None
+    one["workload"] = "spiffe://evil/thief"
+    return "wielder-mismatch", f"action:{one['action']}"
+
+
+def forged(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = success(events, rng)
+    if one is None:
+        return None
+    one["token"] = "https://idp.example#forged"
+    decision = pick(events, rng, "decision.made", decision=one["decision"])
+    assert decision is not None
+    del decision["token"]
+    one["actor"] = "agent:a0"
+    return "unattributed-action", f"action:{one['action']}"
+
+
+def too_late(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = success(events, rng)
+    if one is None:
+        return None
+    one["occurred_at"] = later(one["occurred_at"], 120)
+    return "used-after-expiry", f"action:{one['action']}"
+
+
+def after_the_end(events: list[Event], rng: random.Random) -> Wrong | None:
+    order, one = pick(events, rng, "revocation.ordered"), success(events, rng)
+    if order is None or one is None:
+        return None
+    order["target"] = {"kind": "token", "id": one["token"]}
+    order["occurred_at"] = later(one["occurred_at"], -0.5)
+    return "used-after-revocation", f"action:{one['action']}"
+
+
+def for_another(events: list[Event], rng: random.Random) -> Wrong | None:
+    one = pick(events, rng, "token.issued", exchange="delegation")
+    if one is None:
+        return None
+    events[:] = [other for other in events if other["event_id"] != f"seen {one['token']}"]  # nobody tells better
+    one["subject"] = "human:stranger"
+    return "subject-change", f"token:{one['token']}"
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    wider,
+    longer,
+    deeper,
+    approving_itself,
+    beyond,
+    denied,
+    otherwise,
+    stolen,
+    forged,
+    too_late,
+    after_the_end,
+    for_another,
+)

@@ -1,0 +1,77 @@
+"""Random histories of a store, written in batches."""
+
+import json
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from ingest.codec import api as codec
+from ingest.projector import read_record
+from lineage.core.model.errors import FencedError
+from lineage.core.model.records import Batch, Position, Readable, Record, position_of
+from lineage.store.store import Store, open_store
+from tests.support import stores
+
+SEEDS = st.integers(0, 2**32)
+
+
+@pytest.fixture(scope="module", params=stores.KINDS)
+def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
+    yield from stores.fresh_places(request)
+
+
+@contextmanager
+def a_store(fresh: stores.Fresh) -> Iterator[tuple[Store, str]]:
+    with fresh() as url:
+        store = open_store(url, codec.read, create=True)
+        try:
+            yield store, url
+        finally:
+            store.close()
+
+
+def records_of(world: list[dict[str, Any]], rng: random.Random) -> list[Record]:
+    """Records of a log in any order: each takes the next place of its topic, and keeps when it was recorded."""
+    shuffled = rng.sample(world, len(world))
+    offsets = {"decisions": 0, "orders": 0}
+    records = []
+    for item in shuffled:
+        value = codec.encode(codec.decode_line(json.dumps(item["event"]).encode()))
+        records.append(Record(Position(item["via"], 0, offsets[item["via"]]).number, item["recorded_at"], value))
+        offsets[item["via"]] += 1
+    return records
+
+
+def write(store: Store, records: list[Record]) -> None:
+    """One batch, with the positions of both topics."""
+    places: dict[tuple[str, int], tuple[int, int]] = {}
+    for record in records:
+        topic, partition, offset = position_of(record.number)
+        start = places.get((topic, partition), (offset, 0))[0]
+        places[topic, partition] = (start, offset + 1)
+    results = [read_record(record, None) for record in records]
+    assert all(isinstance(result, Readable) for result in results)
+    store.write(Batch(readable=results, advance=places))
+
+
+def in_batches(store: Store, url: str, records: list[Record], rng: random.Random) -> Store:
+    """The records in batches of any size, now and then through a new process's eyes, now and then a batch twice."""
+    rest = list(records)
+    while rest:
+        size = rng.randint(1, 8)
+        batch, rest = rest[:size], rest[size:]
+        write(store, batch)
+        if rng.random() < 0.3:
+            store.close()
+            store = open_store(url, codec.read)
+        if rng.random() < 0.3:
+            try:
+                write(store, batch)
+            except FencedError:
+                continue
+            raise AssertionError("a batch was written twice")
+    return store

@@ -1,0 +1,57 @@
+"""A fresh store on either database, for the tests that hold both to the same."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from itertools import count
+from urllib.parse import quote
+
+import pytest
+import sqlalchemy as sa
+
+from lineage.store.database.tables import metadata
+from tests.support import servers
+
+KINDS = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+Fresh = Callable[[], AbstractContextManager[str]]
+"""Gives the URL of a place for a store that does not exist yet."""
+
+
+def fresh_places(request: pytest.FixtureRequest) -> Iterator[Fresh]:
+    """What a fixture over ``KINDS`` yields, for any number of stores."""
+    if request.param == "sqlite":
+        yield in_a_file
+    else:
+        with servers.fresh_database(request.getfixturevalue("postgres")) as database:
+            yield in_schemas(database)
+
+
+@contextmanager
+def in_a_file() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield f"sqlite:///{folder}/store.db"
+
+
+def in_schemas(database: str) -> Fresh:
+    """Each in a schema of its own; one that is given back is emptied and used again, to save the time of making one."""
+    engine = sa.create_engine(
+        sa.make_url(database).set(drivername="postgresql+psycopg"),
+        isolation_level="AUTOCOMMIT",
+        poolclass=sa.NullPool,
+    )
+    numbers, free = count(1), list[str]()
+
+    @contextmanager
+    def in_a_schema() -> Iterator[str]:
+        schema = free.pop() if free else f"store_{next(numbers)}"
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        yield f"{database}?options={quote(f'-c search_path={schema}')}"
+        tables = ", ".join(f'{schema}."{table}"' for table in metadata.tables if table != "meta")
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"TRUNCATE {tables} RESTART IDENTITY")
+            connection.exec_driver_sql(f"DELETE FROM {schema}.meta WHERE name NOT IN ('id', 'secret')")
+        free.append(schema)
+
+    return in_a_schema

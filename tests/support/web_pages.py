@@ -1,0 +1,102 @@
+"""Pages of a world as a browser would get them, and the text on them."""
+
+import html
+import re
+from collections.abc import Iterator
+from urllib.parse import quote, urlencode
+
+import httpx
+import pytest
+
+from lineage.core.model.events import Target
+from lineage.serve.http.asgi.app import create_app
+from lineage.serve.queries.service import OrderRequest
+from lineage.serve.web import pages, show_fault
+from tests.support.asgi import Asking
+from tests.support.http_worlds import HOST, LEAKED, World, api_over
+
+OF = quote(LEAKED, safe="")
+
+
+ACTION = "/who?action=mail-7"
+
+
+EVERY = (
+    "/",
+    ACTION,
+    f"{ACTION}&at=2026-11-02T09:47:30Z&known_at=2026-11-02T10:20:00Z",
+    f"/chain?of={OF}",
+    "/chain?of=token:https%3A%2F%2Fidp.example%23relay-2",
+    "/status?of=principal:agent:mailer",
+    "/status?of=principal:okta%7C00u7alice",
+    "/status?of=session:https%3A%2F%2Fidp.example%23session-alice-0830",
+    f"/reach?of={OF}",
+    "/reach?of=principal:agent:planner&mode=suspend&cascade=false",
+    f"/uses?of={OF}",
+    "/actions?of=principal:agent:mailer",
+    f"/timeline?of={OF}",
+    f"/graph?of={OF}",
+    f"/diff?of={OF}",
+    f"/diff?of={OF}&from=2026-11-02T09:00:00Z&to=now",
+    "/search?q=mail",
+    "/search?q=nothing-has-this",
+    "/findings",
+    "/quarantine",
+    "/conflicts",
+    "/health",
+    "/revocations",
+    "/revocations/rev-1",
+    "/revocations/rev-1/receipt",
+    "/case?of=action:mail-7",
+    f"/case?of={OF}",
+    "/case?of=principal:agent:mailer",
+)
+
+
+HOSTILE = "\"><img src=x onerror=alert(1)>'{{987654*3}}<script>alert(1)</script>"
+
+
+class Pages:
+    """A person with a browser that has no script."""
+
+    def __init__(self, world: World, role: str | None = "responder") -> None:
+        app = create_app(world.site, parts=[pages(world.site)], show_fault=show_fault)
+        who = {} if role is None else {"Authorization": f"Bearer {world.token(role)}"}
+        self._asking = Asking(app, {**who, "Accept": "text/html"})
+        self.nobody = Asking(app, {"Accept": "text/html"})
+
+    def get(self, path: str, **said: object) -> httpx.Response:
+        return self._asking.get(path, **said)
+
+    def send(self, path: str, origin: str | None = f"https://{HOST}", **form: str) -> httpx.Response:
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        if origin is not None:
+            headers["Origin"] = origin
+        return self._asking.post(path, content=urlencode(form), headers=headers)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The incident, one order on something else, and what needs a look; nothing here adds to it."""
+    folder = tmp_path_factory.mktemp("pages")
+    with api_over(f"sqlite:///{folder}/store.db", folder) as world:
+        target = Target("token", "https://idp.example#relay-3")
+        world.service.order(OrderRequest(target=target, reason="test", ordered_by="human:x", revocation="rev-1"))
+        event = {"type": "action.performed", "source": "urn:test:a", "outcome": "succeeded", "event_id": "same"}
+        event |= {"occurred_at": "2026-11-02T10:00:00Z", "operation": "x"}
+        world.post("/v1/events", "producer", json=[event | {"action": "a1"}, event | {"action": "a2"}, {"type": "odd"}])
+        yield world
+
+
+def text_of(response: httpx.Response) -> str:
+    """What a page says, as words."""
+    body = re.sub(r"<(style|head)\b.*?</\1>", " ", response.text, flags=re.DOTALL)
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", "", body)).split())
+
+
+def hidden(response: httpx.Response, form: str = "/revocations") -> dict[str, str]:
+    """What a form of a page sends by itself."""
+    found = re.search(rf'<form method="post" action="{form}">(.*?)</form>', response.text, re.DOTALL)
+    assert found
+    fields = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', found[1])
+    return {name: html.unescape(value) for name, value in fields}
