@@ -190,7 +190,7 @@ def test_no_test_imports_another():
 
 
 def test_tests_stand_where_what_they_test_stands():
-    """The folders of the tests are named as the layers and, in ``serve``, the packages are; beside them is ``support``."""
+    """The folders of the tests have the names of the packages that they test."""
     folders = {path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("*") if path.is_dir()}
     named = {folder for folder in folders if "__pycache__" not in folder} - {"cases", "support"}
 
