@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from compose.native.kafka import Kafka
 from compose.native.postgres import Postgres
 from compose.native.secured import SecuredKafka
-from tests.support import servers
+from tests.support import servers, stores
 from tests.support.servers import MISSING, had
 
 # CI repeats itself: a red run there can be run again here.
@@ -129,3 +129,9 @@ def own_postgres(run_folder: Path) -> Iterator[Callable[[Path], Postgres]]:
     yield start
     for server in made:
         server.stop()
+
+
+@pytest.fixture(scope="module", params=stores.KINDS)
+def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
+    """Makes places for empty stores: on SQLite, then on PostgreSQL."""
+    yield from stores.fresh_places(request)

@@ -13,7 +13,7 @@ from lineage.core.authority.elements import in_order
 from lineage.core.model.events import BODIES, Event, Fact, digest
 from tests.support import stores, worlds
 from tests.support.desk import Desk, ordered, said, token
-from tests.support.store_histories import a_store, fresh, records_of, write  # noqa: F401 (a fixture)
+from tests.support.store_histories import a_store, records_of, write
 
 KEY = {"event_id": "3", "source": "https://soc.example", "occurred_at": "2026-11-01T11:00:00Z"}
 
@@ -71,7 +71,7 @@ def test_random_worlds_have_every_pair_that_can_be_equal():
 
 
 @pytest.mark.parametrize(("types", "seed"), list(product(worlds.TWINS, range(3))))
-def test_the_store_keeps_both(fresh: stores.Fresh, types: tuple[str, str], seed: int):  # noqa: F811
+def test_the_store_keeps_both(fresh: stores.Fresh, types: tuple[str, str], seed: int):
     """
     Of two such contents neither is a duplicate of the other: both stand, in one batch and in two.
     """

@@ -27,7 +27,7 @@ from lineage.store.store import Store, open_store
 from tests.support import compare, stores, worlds
 from tests.support.desk import Desk, day, ordered, token
 from tests.support.kept_questions import in_order
-from tests.support.store_histories import a_store, fresh, write  # noqa: F401 (a fixture)
+from tests.support.store_histories import a_store, write
 
 SEEDS = st.integers(0, 2**32)
 SKEW = 30_000_000
@@ -133,7 +133,7 @@ def by_receipt(store: Store) -> Callable[[], str]:
 
 @pytest.mark.parametrize("follower", [by_replica, by_live_graph, by_outbox, by_question, by_cache, by_receipt])
 def test_whatever_follows_the_store_hears_of_a_duplicate_recorded_first(
-    fresh: stores.Fresh,  # noqa: F811
+    fresh: stores.Fresh,
     follower: Callable[[Store], Callable[[], str]],
 ):
     """

@@ -38,6 +38,19 @@ from tests.support.spool_processes import in_child, together, until
 # What it takes
 
 
+@pytest.fixture
+def away(tmp_path: Path) -> Callable[[], None]:
+    """A log that is away until it is called."""
+    file = tmp_path / "log.db"
+    file.mkdir()
+    return lambda: file.rmdir() if file.is_dir() else None
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
 def test_what_was_emitted_is_in_the_log(desk: Desk):
     """A body, an object in the JSON form and a whole event are emitted alike; orders go by their own topic."""
     with desk.producer() as producer:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,18 @@ from tests.support.spool_processes import (
 )
 
 # What it keeps
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "spool.db"
+
+
+@pytest.fixture
+def spool(path: Path) -> Iterator[Spool]:
+    spool = opened(path)
+    yield spool
+    spool.close()
 
 
 def test_what_was_put_waits_in_the_order_in_which_it_came(spool: Spool):

@@ -78,6 +78,12 @@ USES_KEYS = [
 COUNTS = ["accepted", "duplicates", "conflicts", "unauthorised", "quarantined"]
 
 
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """An empty folder."""
+    return Desk(tmp_path)
+
+
 def process(*words: str, stdin: bytes = b"", **options: Any) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-c", "from lineage.serve.cli.main import main; main(prog_name='delegraph')", *words],

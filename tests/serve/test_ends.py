@@ -26,7 +26,7 @@ from tests.support import compare, stores, worlds
 from tests.support.desk import Desk, day, derived, done, ordered, said, token
 from tests.support.enforcement import RECEIVERS, enforcement
 from tests.support.kept_questions import AT, counted, in_order, keeping_at, service_of
-from tests.support.store_histories import SEEDS, a_store, fresh, records_of, write  # noqa: F401 (a fixture)
+from tests.support.store_histories import SEEDS, a_store, records_of, write
 from tests.support.worlds import moment_of
 
 
@@ -63,7 +63,7 @@ class Told:
 
 @settings(max_examples=12)
 @given(seed=SEEDS)
-def test_what_is_kept_answers_as_what_is_read_anew(fresh: stores.Fresh, seed: int):  # noqa: F811
+def test_what_is_kept_answers_as_what_is_read_anew(fresh: stores.Fresh, seed: int):
     """
     After each event and each delivery, at any instant: what could change what a revocation ends was dropped.
     """
@@ -97,7 +97,7 @@ def test_what_is_kept_answers_as_what_is_read_anew(fresh: stores.Fresh, seed: in
 
 @settings(max_examples=12)
 @given(seed=SEEDS)
-def test_what_comes_bit_by_bit_is_taken_in(fresh: stores.Fresh, seed: int):  # noqa: F811
+def test_what_comes_bit_by_bit_is_taken_in(fresh: stores.Fresh, seed: int):
     """
     Asked at one instant, behind all others, what is kept is brought up with what came, again and again.
     """
@@ -298,7 +298,7 @@ def test_a_use_counts_from_when_it_happened(desk: Desk):
     assert [[], [], ["action:a1"]] == found
 
 
-def test_a_duplicate_of_an_order_that_was_recorded_first_counts(fresh: stores.Fresh):  # noqa: F811
+def test_a_duplicate_of_an_order_that_was_recorded_first_counts(fresh: stores.Fresh):
     """
     With partitions a duplicate may be what was recorded first: the order was in force before it was thought to be.
     """

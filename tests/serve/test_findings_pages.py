@@ -13,7 +13,7 @@ from tests.support import compare, stores, worlds
 from tests.support.desk import Desk, done, said, token
 from tests.support.http_worlds import api_over
 from tests.support.kept_questions import in_order
-from tests.support.store_histories import SEEDS, a_store, fresh, records_of, write  # noqa: F401 (a fixture)
+from tests.support.store_histories import SEEDS, a_store, records_of, write
 
 
 def pages(store: Store, trust: Any, at: int, **size: int) -> list[str]:
@@ -30,7 +30,7 @@ def pages(store: Store, trust: Any, at: int, **size: int) -> list[str]:
 
 @settings(max_examples=25)
 @given(seed=SEEDS)
-def test_no_finding_stands_on_two_pages_and_none_on_no_page(fresh: stores.Fresh, seed: int):  # noqa: F811
+def test_no_finding_stands_on_two_pages_and_none_on_no_page(fresh: stores.Fresh, seed: int):
     """
     However many items a page has and wherever the facts about a thing lie: the same findings, each once, in order.
     """
@@ -48,7 +48,7 @@ def test_no_finding_stands_on_two_pages_and_none_on_no_page(fresh: stores.Fresh,
     assert len(whole) == len(set(whole))
 
 
-def test_the_first_fact_about_a_thing_may_be_unauthorised(fresh: stores.Fresh):  # noqa: F811
+def test_the_first_fact_about_a_thing_may_be_unauthorised(fresh: stores.Fresh):
     """
     A thing is looked at on the page with the first fact about it that counts.
     """

@@ -20,7 +20,12 @@ from tests.support import compare, stores, worlds
 from tests.support.desk import Desk, day, derived, done, ordered, token
 from tests.support.http_worlds import api_over
 from tests.support.kept_questions import AT, counted, in_order, keeping_at, service_of
-from tests.support.store_histories import SEEDS, a_store, fresh, records_of, write  # noqa: F401 (a fixture)
+from tests.support.store_histories import SEEDS, a_store, records_of, write
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
 
 
 def asked(
@@ -40,7 +45,7 @@ def asked(
 
 @settings(max_examples=10)
 @given(seed=SEEDS)
-def test_what_is_kept_answers_as_what_is_read_anew(fresh: stores.Fresh, seed: int):  # noqa: F811
+def test_what_is_kept_answers_as_what_is_read_anew(fresh: stores.Fresh, seed: int):
     """
     After each batch, at any moment, every answer is that of a store that was just read: what could change, was dropped.
     """
@@ -122,7 +127,7 @@ def test_what_does_not_touch_it_leaves_it(desk: Desk):
         assert ("active", []) == (kept, said)
 
 
-def test_a_duplicate_that_was_recorded_first_counts(fresh: stores.Fresh):  # noqa: F811
+def test_a_duplicate_that_was_recorded_first_counts(fresh: stores.Fresh):
     """
     With partitions a duplicate may be what was recorded first: "as known then" is asked of that moment.
     """

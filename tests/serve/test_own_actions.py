@@ -13,7 +13,6 @@ from lineage.store.store import open_store
 from tests.support import stores
 from tests.support.desk import Desk, day, derived, done, said, token
 from tests.support.http_worlds import World, api_over
-from tests.support.store_histories import a_store, fresh  # noqa: F401 (a fixture)
 from tests.support.web_pages import Pages, text_of
 
 AT = ("--at", day("10:30"))
@@ -96,7 +95,7 @@ def test_only_a_principal_has_actions_of_its_own(desk: Desk):
 @pytest.mark.parametrize("known_at", [None, 1])
 @pytest.mark.parametrize("trusted", [None, True, False])
 def test_very_many_are_counted_by_the_index(
-    fresh: stores.Fresh,  # noqa: F811
+    fresh: stores.Fresh,
     known_at: int | None,
     trusted: bool | None,
 ):

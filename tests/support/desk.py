@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner, Result
 
 from ingest.log.port import Entry
@@ -144,12 +143,6 @@ WORLD = [
     done("a4", actor="agent:planner"),
     ordered("r0", "token", "t3", effective_at=day("11:00"), reason="offboarding"),
 ]  # fmt: skip
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    """An empty folder."""
-    return Desk(tmp_path)
 
 
 REVOKE_T1 = ("revoke", "token:t1", "--reason", "credential_leak", "--by", "human:ruth")

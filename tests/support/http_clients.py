@@ -1,15 +1,12 @@
 """Clients of an HTTP API that runs in this process."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from lineage.serve.http_client import Client
-from tests.support.http_worlds import HOST, World, api_over
+from tests.support.http_worlds import HOST, World
 
 URL = f"https://{HOST}"
 
@@ -27,13 +24,6 @@ class InThisProcess(httpx.BaseTransport):
             return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
 
         return asyncio.run(answered())
-
-
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[World]:
-    """The incident."""
-    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
-        yield world
 
 
 def client_of(api: World, role: str = "investigator") -> Client:

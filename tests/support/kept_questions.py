@@ -3,10 +3,8 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from ingest.codec import api as codec
@@ -16,7 +14,7 @@ from lineage.serve.queries.service import Service, Trust
 from lineage.store.store import Store, open_store
 from tests.support import worlds
 from tests.support.desk import Desk, day
-from tests.support.store_histories import SEEDS, a_store, fresh, records_of, write  # noqa: F401 (a fixture)
+from tests.support.store_histories import records_of
 
 AT = worlds.moment_of(day("10:00"))
 
@@ -35,11 +33,6 @@ def in_order(items: list[dict[str, Any]]) -> list[Record]:
             return list(population)[:k]
 
     return records_of(items, Unshuffled())
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
 
 
 @contextmanager

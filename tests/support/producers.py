@@ -3,11 +3,8 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from ingest.codec import api as codec
 from ingest.log.sqlite_log import SqliteLog
@@ -49,19 +46,6 @@ class Desk:
 
     def actions(self) -> list[ActionPerformed]:
         return [event.body for event in self.logged() if isinstance(event.body, ActionPerformed)]
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
-
-
-@pytest.fixture
-def away(tmp_path: Path) -> Callable[[], None]:
-    """A log that is away until it is called."""
-    file = tmp_path / "log.db"
-    file.mkdir()
-    return lambda: file.rmdir() if file.is_dir() else None
 
 
 def counts(metrics: Metrics) -> tuple[int, int, int, int, bool]:

@@ -5,10 +5,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from ingest.codec import api as codec
 from ingest.producer.spool import Given, Spool
@@ -37,18 +35,6 @@ def order(number: int = 1) -> Event:
 
 def opened(path: Path, *, limit_bytes: int = 10_000_000, limit_events: int = 100_000) -> Spool:
     return Spool(path, limit_bytes=limit_bytes, limit_events=limit_events, clock=lambda: MOMENT, durable=True)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "spool.db"
-
-
-@pytest.fixture
-def spool(path: Path) -> Iterator[Spool]:
-    spool = opened(path)
-    yield spool
-    spool.close()
 
 
 def put(spool: Spool, *events: Event, numbered: bool = True, wait_seconds: float = 0) -> list[int | None]:

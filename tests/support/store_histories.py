@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
 from hypothesis import strategies as st
 
 from ingest.codec import api as codec
@@ -17,11 +16,6 @@ from lineage.store.store import Store, open_store
 from tests.support import stores
 
 SEEDS = st.integers(0, 2**32)
-
-
-@pytest.fixture(scope="module", params=stores.KINDS)
-def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
-    yield from stores.fresh_places(request)
 
 
 @contextmanager

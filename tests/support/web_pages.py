@@ -2,18 +2,14 @@
 
 import html
 import re
-from collections.abc import Iterator
 from urllib.parse import quote, urlencode
 
 import httpx
-import pytest
 
-from lineage.core.model.events import Target
 from lineage.serve.http.asgi.app import create_app
-from lineage.serve.queries.service import OrderRequest
 from lineage.serve.web import pages, show_fault
 from tests.support.asgi import Asking
-from tests.support.http_worlds import HOST, LEAKED, World, api_over
+from tests.support.http_worlds import HOST, LEAKED, World
 
 OF = quote(LEAKED, safe="")
 
@@ -73,19 +69,6 @@ class Pages:
         if origin is not None:
             headers["Origin"] = origin
         return self._asking.post(path, content=urlencode(form), headers=headers)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The incident, one order on something else, and what needs a look; nothing here adds to it."""
-    folder = tmp_path_factory.mktemp("pages")
-    with api_over(f"sqlite:///{folder}/store.db", folder) as world:
-        target = Target("token", "https://idp.example#relay-3")
-        world.service.order(OrderRequest(target=target, reason="test", ordered_by="human:x", revocation="rev-1"))
-        event = {"type": "action.performed", "source": "urn:test:a", "outcome": "succeeded", "event_id": "same"}
-        event |= {"occurred_at": "2026-11-02T10:00:00Z", "operation": "x"}
-        world.post("/v1/events", "producer", json=[event | {"action": "a1"}, event | {"action": "a2"}, {"type": "odd"}])
-        yield world
 
 
 def text_of(response: httpx.Response) -> str:

@@ -1,5 +1,8 @@
 """The Python client of the HTTP API: what it answers, how it goes on, what it raises."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import httpx
 import pytest
 
@@ -10,9 +13,16 @@ from lineage.serve.http_client import Client
 from lineage.serve.queries import activity
 from lineage.serve.queries.findings import findings as findings_of
 from tests.support.http_clients import URL, client_of
-from tests.support.http_worlds import ASKED, HOST, LEAKED, World
+from tests.support.http_worlds import ASKED, HOST, LEAKED, World, api_over
 
 ID = LEAKED.removeprefix("token:")
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[World]:
+    """The incident."""
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        yield world
 
 
 def test_answers_are_the_documents(api: World):
