@@ -18,7 +18,7 @@ from ingest.sources import adapters as foreign
 from ingest.sources.adapters.raw_records import Plain
 from ingest.sources.foreign_import import ForeignLog, Keeper, Read
 from ingest.sources.named import NamedSource, source_of_format
-from ingest.sources.recognition import UNKNOWN, opened, reading, recognised
+from ingest.sources.recognition import UNKNOWN, File, opened, reading, recognised
 from lineage.core.model.errors import BadRecordError, RefusedError
 from lineage.core.model.records import Position, Unreadable
 from lineage.core.model.times import Instant
@@ -38,6 +38,27 @@ class Aside(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOutcome:
+    """What became of the records of one file.
+
+    Attributes:
+        name: Of the file.
+        format: Of its records.
+        records: How many there were.
+        events: Good events that came of them.
+        skipped: Records that say nothing of authority or action, by reason.
+        quarantined: Those put aside, by reason.
+    """
+
+    name: str
+    format: str
+    records: int
+    events: int
+    skipped: Counter[str]
+    quarantined: Counter[str]
+
+
 @dataclass(slots=True)
 class Intake:
     """What was taken in.
@@ -51,6 +72,8 @@ class Intake:
         skipped: Of these, how many say nothing of authority or action, by reason.
         foreign: Whether any file had a foreign format.
         formats: Which format each file was found to have, where that was looked for.
+        reasons: Why records were put aside.
+        files: What became of each file. What is due only at the end of all of them belongs to none.
     """
 
     read: int = 0
@@ -61,6 +84,8 @@ class Intake:
     skipped: Counter[str] = field(default_factory=Counter)
     foreign: bool = False
     formats: list[tuple[str, str]] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    files: list[FileOutcome] = field(default_factory=list)
 
 
 def take_in(
@@ -94,25 +119,57 @@ def take_in(
         RefusedError: There is no such source, or a file cannot be opened, or is of another format or of none that is
             known; nothing of any file was taken in.
     """
-    intake = Intake()
     named = None if source is None else _source_called(source, sources, format)
-    logs: dict[str, ForeignLog] = {}
     files = recognised(names, format, named, quarantine_unknown=quarantine_unknown)
+    intake = take_in_files(
+        files, log, aside, clock=clock, progress=progress, sources=sources, named=named, keeper=keeper
+    )
+    if format == "auto":
+        intake.formats = [(file.name, file.format) for file in files]
+    return intake
+
+
+def take_in_files(
+    files: Sequence[File],
+    log: Log,
+    aside: Aside,
+    *,
+    clock: Callable[[], Instant],
+    progress: Callable[[int], None] = lambda _bytes: None,
+    sources: Sequence[NamedSource] = (),
+    named: NamedSource | None = None,
+    keeper: Keeper | None = None,
+) -> Intake:
+    """Append the events of files whose formats are known to the log; the arguments are those of ``take_in``."""
+    intake = Intake()
+    logs: dict[str, ForeignLog] = {}
     for file in files:
-        found = file.format
+        found, foreign_log = file.format, None
+        read, reasons = intake.read, Counter(intake.reasons)
         with reading(file) as reader:
             if found == "jsonl":
-                take_in_records(_own(file.name, reader, clock), log, aside, intake, progress=progress)
+                entries = _own(file.name, reader, clock)
             elif found == UNKNOWN:
-                take_in_records(_of_no_format(file.name, reader, clock), log, aside, intake, progress=progress)
+                entries = _of_no_format(file.name, reader, clock)
             else:
                 if found not in logs:
                     logs[found] = ForeignLog(named or source_of_format(found, sources), keeper, clock)
-                entries = logs[found].entries(file.name, foreign.read_records(reader))
-                take_in_records(entries, log, aside, intake, progress=progress)
-                logs[found].keep()
-    if format == "auto":
-        intake.formats = [(file.name, file.format) for file in files]
+                foreign_log = logs[found]
+                records, skipped = foreign_log.records, Counter(foreign_log.skipped)
+                entries = foreign_log.entries(file.name, foreign.read_records(reader))
+            take_in_records(entries, log, aside, intake, progress=progress)
+        aside_now = intake.reasons - reasons
+        outcome = FileOutcome(
+            name=file.name,
+            format=found,
+            records=intake.read - read if foreign_log is None else foreign_log.records - records,
+            events=intake.read - read - aside_now.total(),
+            skipped=Counter() if foreign_log is None else foreign_log.skipped - skipped,
+            quarantined=aside_now,
+        )
+        intake.files.append(outcome)
+        if foreign_log is not None:
+            foreign_log.keep()
     for one in logs.values():
         take_in_records(one.settled(files[-1].name), log, aside, intake, progress=progress)
         one.keep()
@@ -159,6 +216,7 @@ def take_in_records(
             _append(log, good, intake)
         intake.read += len(good) + len(bad)
         intake.quarantined += len(bad)
+        intake.reasons.update(record.reason for record in bad)
         progress(size)
 
 

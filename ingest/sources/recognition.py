@@ -118,13 +118,26 @@ def _format_of(name: str, reader: Plain, format: str, named: NamedSource | None,
 
 
 def _unknown(name: str, head: bytes, named: NamedSource | None) -> str:
+    return (
+        f"{looked_for(name, head, named)}; nothing was taken in. Say --format if it "
+        "is one of these all the same, convert it, or put it aside as it is with --quarantine-unknown"
+    )
+
+
+def looked_for_in(file: File) -> str:
+    """What was looked for in a file of no known format, and what it begins with instead."""
+    with reading(file) as reader:
+        return looked_for(file.name, foreign.first_bytes(reader))
+
+
+def looked_for(name: str, head: bytes, named: NamedSource | None = None) -> str:
+    """The same of what a file begins with; of a named source's log only its own format was looked for."""
     formats: Sequence[str] = tuple(foreign.FORMATS) if named is None else (named.format,)
     *some, last = formats
     listed = f"{', '.join(some)} or {last}" if some else last
     return (
         f"{name} is of no format that is known here: it has neither events of delegraph (JSON with type, event_id and "
-        f"source) nor records of {listed}, but {_what_it_looks_like(head)}; nothing was taken in. Say --format if it "
-        "is one of these all the same, convert it, or put it aside as it is with --quarantine-unknown"
+        f"source) nor records of {listed}, but {_what_it_looks_like(head)}"
     )
 
 

@@ -119,6 +119,7 @@ def _is_entry(value: Mapping[str, Any]) -> bool:
 
 FORMAT: Final = Format(
     name="cerbos",
+    known_by="callId with checkResources, planResources or method",
     marks=_is_entry,
     signs=re.compile(rb'"cerbos\.audit|"callId"\s*:'),
     translate=_translate,

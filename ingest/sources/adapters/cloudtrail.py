@@ -109,6 +109,7 @@ def _resource(value: dict[str, Any]) -> Document | None:
 
 FORMAT: Final = Format(
     name="cloudtrail",
+    known_by="eventID and eventName",
     marks=lambda value: value.get("eventID") is not None and value.get("eventName") is not None,
     signs=re.compile(rb'"event(?:Source|Version|ID)"\s*:'),
     translate=_translate,

@@ -184,6 +184,7 @@ def _time(value: dict[str, Any]) -> str:
 
 FORMAT: Final = Format(
     name="gcp",
+    known_by="protoPayload and logName",
     marks=lambda value: isinstance(value.get("protoPayload"), dict) and isinstance(value.get("logName"), str),
     signs=re.compile(rb'"@type"\s*:\s*"type\.googleapis\.com/google\.cloud\.audit\.AuditLog"'),
     translate=_translate,

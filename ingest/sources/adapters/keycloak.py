@@ -189,6 +189,7 @@ def _settle(source: Source, memory: Memory, *, end: bool) -> Iterable[Translatio
 
 FORMAT: Final = Format(
     name="keycloak",
+    known_by="realmId and time, or loggerName org.keycloak.events",
     marks=is_entry,
     signs=re.compile(rb'"loggerName"\s*:\s*"org\.keycloak\.events|"realmId"\s*:'),
     translate=_translate,

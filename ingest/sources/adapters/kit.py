@@ -18,6 +18,7 @@ to be written. It is made of pure functions (no clock, no I/O, no module state):
 
     FORMAT: Final = Format(
         name="acme",
+        known_by="product acme",
         marks=lambda value: value.get("product") == "acme",
         signs=re.compile(rb'"product"\s*:\s*"acme"'),
         translate=_translate,
@@ -197,6 +198,7 @@ class Format:
 
     Attributes:
         name: What ``--format`` calls it.
+        known_by: What a record has that no other format has, in words, for people.
         marks: Whether an object is a record of this format, by what no other format has.
         signs: The same for the bytes of a record that is longer than what is looked at.
         translate: What becomes of a record.
@@ -210,6 +212,7 @@ class Format:
     """
 
     name: str
+    known_by: str
     marks: Callable[[Mapping[str, Any]], bool]
     signs: re.Pattern[bytes]
     translate: Callable[[Record, Source, Memory], Translation]

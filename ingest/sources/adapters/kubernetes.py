@@ -97,6 +97,7 @@ def urlpath(uri: str | None) -> str | None:
 
 FORMAT: Final = Format(
     name="kubernetes",
+    known_by="auditID and stage",
     marks=lambda value: isinstance(value.get("auditID"), str) and isinstance(value.get("stage"), str),
     signs=re.compile(rb'"(?:apiVersion"\s*:\s*"audit\.k8s\.io/|auditID"\s*:)'),
     translate=_translate,

@@ -111,6 +111,7 @@ def _is_mailbox(party: str) -> bool:
 
 FORMAT: Final = Format(
     name="mcp",
+    known_by="token_claims, request_headers and status",
     marks=lambda value: "token_claims" in value and "request_headers" in value and "status" in value,
     signs=re.compile(rb'"token_claims"\s*:'),
     translate=_translate,

@@ -144,6 +144,7 @@ def _is_line(value: Mapping[str, Any]) -> bool:
 
 FORMAT: Final = Format(
     name="opa",
+    known_by="decision_id and timestamp, or the req_id and plugin of its console",
     marks=_is_line,
     signs=re.compile(rb'"decision_id"\s*:|openpolicyagent\.org/decision_logs'),
     translate=_translate,

@@ -185,6 +185,7 @@ def _person(source: Source, name: str) -> str:
 
 FORMAT: Final = Format(
     name="otlp",
+    known_by="resourceSpans, or traceId and spanId",
     marks=lambda value: "traceId" in value and "spanId" in value and "startTimeUnixNano" in value,
     signs=re.compile(rb'"resourceSpans"\s*:|"startTimeUnixNano"\s*:|\A(?s:.{4})?' + BEGINNING.pattern, re.DOTALL),
     translate=_translate,

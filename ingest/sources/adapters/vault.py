@@ -126,6 +126,7 @@ def _of_token(source: Source, question: dict[str, Any], part: str, token: str | 
 
 FORMAT: Final = Format(
     name="vault",
+    known_by="type request or response, with request",
     marks=lambda value: value.get("type") in ("request", "response") and isinstance(value.get("request"), dict),
     signs=re.compile(rb'"type"\s*:\s*"re(?:quest|sponse)"'),
     translate=_translate,

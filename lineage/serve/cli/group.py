@@ -1,6 +1,7 @@
 """The command group: which commands there are, and the module that holds each."""
 
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any, Final
 
 import click
@@ -10,6 +11,7 @@ from lineage import __version__
 # Command -> the module with its function. A command is imported when it runs or when the help lists it.
 _COMMANDS: Final = {
     "demo": "process_commands",
+    "try": "try_command",
     "init": "process_commands",
     "ingest": "data_commands",
     "emit": "data_commands",
@@ -59,7 +61,8 @@ class _LazyGroup(click.Group):
         module = _COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command = getattr(import_module(f"lineage.serve.cli.{module}"), cmd_name)
+        function = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command = getattr(import_module(f"lineage.serve.cli.{module}"), function)
         assert isinstance(command, click.Command)  # noqa: S101 (for the type checker)
         return command
 
@@ -76,6 +79,7 @@ def main(**_options: Any) -> None:
     \b
     Start here:
       delegraph demo                              a worked incident, in a throw-away store
+      delegraph try FILE...                       what your own logs say, in a throw-away store
       delegraph ingest examples/incident.jsonl    facts in
       delegraph who ACTION                        answers out
       delegraph reach token:ID                    what an order would kill

@@ -74,8 +74,9 @@ class Wanted(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """Everything that was found at a moment."""
+    """Everything that was found at a moment, and the world that it was found in."""
 
+    world: World
     report: Report
     judgements: FactIndex
     options: Options
@@ -125,7 +126,7 @@ def survey(service: Service, at: Instant, known_at: Instant | None = None, optio
         numbered=numbered,
     )
     report = evaluate(counting, options, at, world=world, intake=intake)
-    return Survey(report, world.judgements, options, at)
+    return Survey(world, report, world.judgements, options, at)
 
 
 def _known(facts: Collection[Fact], known_at: Instant | None) -> tuple[Fact, ...]:

@@ -1,0 +1,193 @@
+"""``delegraph try``: what somebody's own logs say, without settings, in a store that is thrown away."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import click
+
+from lineage.core.model.errors import RefusedError
+from lineage.serve.cli.options import now, shared_options
+from lineage.serve.cli.output import Document, Output
+
+if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+    from ingest.sources.file_import import FileOutcome, Intake
+    from ingest.sources.recognition import File
+    from lineage.serve.config.wiring import Settings
+    from lineage.serve.queries.service import Service
+
+_MOST_FILES: Final = 10_000
+_LATE: Final = "late-fact"  # whatever stands in an old log is recorded late
+
+
+class _Unread(NamedTuple):
+    """A file of a folder that was not read, and why."""
+
+    file: str
+    why: str
+
+
+@click.command(name="try")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--serve", is_flag=True, help="Then look around in it: serve it until stopped, and print the link.")
+@click.option(
+    "--http", metavar="HOST:PORT", help="Where to serve it. [env: DELEGRAPH_HTTP_LISTEN; default: 127.0.0.1:8480]"
+)
+@shared_options(json_only=True)
+def try_(settings: "Settings", out: Output, files: tuple[str, ...], serve: bool, **_said: str | None) -> None:
+    """Look at your own logs in a throw-away store: who acted, who stood behind it, what is missing, what is wrong.
+
+    \b
+      delegraph try /var/log/vault/audit.log
+      delegraph try cloudtrail/ keycloak-events.jsonl.gz
+      delegraph try --serve audit.log                       in the browser
+
+    No settings are needed, and nothing is kept. Of a folder every file below it is read that has a known format.
+    A file that is named and has none is refused with exit code 2.
+    """  # noqa: D301
+    from lineage.core.findings.options import Options, RuleOptions
+    from lineage.serve.queries.overview import overview
+    from lineage.serve.text import render_overview
+
+    with ExitStack() as stack:
+        say = stack.enter_context(_serving()) if serve else None
+        found, unread = _found(files)
+        service = stack.enter_context(_throw_away())
+        intake = _ingest(service, found, out)
+        document = {
+            "files": [_file_document(outcome) for outcome in intake.files],
+            "unread": [one._asdict() for one in unread],
+            "read": service.counts(intake),
+            **overview(service, at=now(), options=Options(rules={_LATE: RuleOptions(enabled=False)})),
+        }
+        out.document(document, lambda doc: render_overview.tried(doc, files))
+        if say is not None:
+            from lineage.serve.server.runner import serve as run
+
+            sys.stdout.flush()
+            run(service, settings.http, say=say)
+
+
+@contextmanager
+def _serving() -> Iterator[Callable[[str], None]]:
+    from lineage.serve.cli.process_commands import serving_logs
+
+    with serving_logs() as say:
+        yield say
+
+
+def _found(names: Iterable[str]) -> "tuple[list[File], list[_Unread]]":
+    """The files whose format is known; and those in folders that are not read.
+
+    Raises:
+        RefusedError: A file that is named cannot be opened or has no known format, or nothing can be read.
+    """
+    from ingest.sources.recognition import UNKNOWN, looked_for_in, recognised
+
+    found: list[File] = []
+    unread: list[_Unread] = []
+    for name in names:
+        if name == "-" or not Path(name).is_dir():
+            [file] = recognised([name], "auto", None, quarantine_unknown=True)
+            if file.format == UNKNOWN:
+                raise RefusedError(f"{looked_for_in(file)}; nothing was read")
+            found.append(file)
+            continue
+        for path in _below(Path(name)):
+            try:
+                [file] = recognised([path], "auto", None, quarantine_unknown=True)
+            except RefusedError as fault:
+                unread.append(_Unread(path, str(fault)))
+                continue
+            if file.format == UNKNOWN:
+                unread.append(_Unread(file.name, "of no known format"))
+            elif Path(path).stat().st_size == 0:
+                unread.append(_Unread(file.name, "empty"))
+            else:
+                found.append(file)
+    if not found:
+        raise RefusedError(_nothing(names))
+    return found, unread
+
+
+def _below(folder: Path) -> Iterator[str]:
+    """The files of a folder and of those in it, but for hidden ones; in order.
+
+    Raises:
+        RefusedError: There are very many of them.
+    """
+    count = 0
+    for at, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and (Path(at) / name).is_file():
+                count += 1
+                if count > _MOST_FILES:
+                    raise RefusedError(f"{folder} holds more than {_MOST_FILES:,} files; name a folder within it")
+                yield str(Path(at) / name)
+
+
+def _nothing(names: Iterable[str]) -> str:
+    from ingest.sources.adapters import FORMATS
+
+    listed = "; ".join(f"{format_.name} ({format_.known_by})" for format_ in FORMATS.values())
+    return (
+        f"no file in {', '.join(names)} is of a format that is known here. Looked for, in JSON, also wrapped and in "
+        f"gzip: events of delegraph (type, event_id and source); {listed}"
+    )
+
+
+@contextmanager
+def _throw_away() -> "Iterator[Service]":
+    """A service over a store and a log of its own, for many threads, which are gone afterwards."""
+    from ingest.codec import api as codec
+    from ingest.log.shared import SharedLog
+    from ingest.opening import open_log
+    from lineage.serve.cache.question_cache import Keeping
+    from lineage.serve.documents.refusal_wording import OVER_HTTP
+    from lineage.serve.queries.service import Service, Trust
+    from lineage.store.store import open_store
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="delegraph-try-")))
+        url = f"sqlite:///{folder / 'delegraph.db'}"
+        store = open_store(url, codec.read, create=True)
+        stack.callback(store.close)
+        open_log(url, create=True, clock=now).close()
+        log = SharedLog(lambda: open_log(url, create=False, clock=now))
+        stack.callback(log.close)
+        worlds = Keeping(store, log, None, log_inside=True)
+        yield Service(store, log, Trust(), now, source="urn:delegraph:try", worlds=worlds, face=OVER_HTTP)
+
+
+def _ingest(service: "Service", files: "Sequence[File]", out: Output) -> "Intake":
+    from ingest.projector import project
+    from ingest.sources.file_import import take_in_files
+    from lineage.serve.cli.data_commands import size_of
+    from lineage.store.source_records import SourceRecords
+
+    log, keeper = service.require_log(), SourceRecords(service.store)
+    with out.progress("reading", size_of(file.path for file in files)) as progress:
+        intake = take_in_files(files, log, service.store, clock=now, progress=progress, keeper=keeper)
+    with out.progress("projecting", service.as_of()["behind"]) as progress:
+        project(log, service.store, None, progress=progress)
+    return intake
+
+
+def _file_document(outcome: "FileOutcome") -> Document:
+    from ingest.sources.adapters import FORMATS
+
+    format_ = FORMATS.get(outcome.format)
+    return {
+        "file": outcome.name,
+        "format": outcome.format,
+        "known_by": "type, event_id and source" if format_ is None else format_.known_by,
+        "records": outcome.records,
+        "events": outcome.events,
+        "skipped": dict(outcome.skipped.most_common()),
+        "quarantined": dict(outcome.quarantined.most_common()),
+    }

@@ -1,0 +1,166 @@
+"""Everything that a store knows, on one page: who acted, who stood behind it, what is missing, and what is wrong."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from lineage.core.authority.chain import Chain, action_gaps, chain_of, chain_of_action
+from lineage.core.authority.rule import gaps
+from lineage.core.authority.world import World
+from lineage.core.findings.options import Options
+from lineage.core.model.events import Event
+from lineage.core.model.keys import split_key
+from lineage.core.model.references import mentions, subject_of
+from lineage.core.model.severities import SEVERITIES
+from lineage.core.model.times import Instant
+from lineage.serve.documents.core_documents import Document, finding_document
+from lineage.serve.queries.findings import Survey, survey
+from lineage.serve.queries.service import Service
+
+_SHOWN: Final = 10  # of people, agents, gaps and findings
+
+
+class _Behind(NamedTuple):
+    """What stands behind an action, and behind every other action that names the same."""
+
+    chain: Chain
+    missing: tuple[tuple[str, str, str], ...]
+
+
+def overview(service: Service, *, at: Instant, options: Options | None = None) -> Document:
+    """Who acted, who stood behind it, what is missing, and what is wrong.
+
+    Cost: that of all findings. Every fact is read and held.
+    """
+    found = survey(service, at, options=options)
+    world = found.world
+    parties = _Parties(world)
+    roots: Counter[str] = Counter()
+    missing: Counter[tuple[str, str, str]] = Counter()
+    longest: tuple[Chain, str] | None = None
+    chains: set[tuple[str, ...]] = set()
+    for key, chain, gaps_of in _behind(world):
+        if key.startswith("action:"):
+            roots["nobody" if chain.root is None else parties.kind(chain.root)] += 1
+            parties.acted(split_key(key)[1])
+        missing.update(gaps_of)
+        hops = tuple(parties.one(hop.principal) for hop in chain.hops)
+        if len(hops) > 1:
+            chains.add(hops)
+        if longest is None or _rank(parties, chain) > _rank(parties, longest[0]):
+            longest = chain, key
+    elements = Counter(split_key(key)[0] for key in world.graph.facts if world.graph.granted(key))
+    return {
+        "counts": {
+            "people": len(parties.of("human")),
+            "agents": len(parties.of("agent")),
+            "services": len(parties.of("service", "workload")),
+            "unknown": len(parties.of("unknown")),
+            "tokens": elements["token"],
+            "delegations": elements["delegation"],
+            "actions": len(world.actions),
+            "decisions": len(world.decisions),
+            "revocations": len(world.orders.by_id),
+            "chains": len(chains),
+        },
+        "roots": dict(sorted(roots.items())),
+        "people": parties.listed("human"),
+        "agents": parties.listed("agent"),
+        "services": parties.listed("service", "workload"),
+        "unknown": parties.listed("unknown"),
+        "longest": None if longest is None else _longest(parties, *longest),
+        "gaps": {
+            "total": len(missing),
+            "items": [
+                {"kind": kind, "id": id_, "why": why, "behind": count}
+                for (kind, id_, why), count in sorted(missing.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]
+            ],
+        },
+        "findings": _findings(found),
+        "as_of": service.as_of(),
+    }
+
+
+class _Parties:
+    """The principals that facts name, those that are one party counted once."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._actions: Counter[str] = Counter()
+        named = {id_ for fact in world.facts() for kind, id_ in _named(fact.event) if kind == "principal"}
+        self._kinds = {party: world.principals.kind(party) for party in {self.one(id_) for id_ in named}}
+
+    def one(self, id_: str) -> str:
+        """The id that stands for a party: the one by which people know it."""
+        known = self._world.principals.known_as(id_)
+        return known if known != id_ else min(self._world.principals.party(id_))
+
+    def kind(self, id_: str) -> str:
+        return self._kinds.get(self.one(id_), "unknown")
+
+    def acted(self, action: str) -> None:
+        self._actions.update({self.one(id_) for id_ in self._world.acted(action)})
+
+    def of(self, *kinds: str) -> list[str]:
+        return [party for party, kind in self._kinds.items() if kind in kinds]
+
+    def name(self, id_: str) -> str | None:
+        return self._world.principals.display_name(id_)
+
+    def listed(self, *kinds: str) -> list[Document]:
+        """The parties of a kind, those who did most first."""
+        most = sorted(self.of(*kinds), key=lambda party: (-self._actions[party], party))[:_SHOWN]
+        return [{"id": party, "display_name": self.name(party), "actions": self._actions[party]} for party in most]
+
+
+def _named(event: Event) -> Iterator[tuple[str, str]]:
+    yield subject_of(event)
+    for _, kind, id_ in mentions(event):
+        yield kind, id_
+
+
+def _behind(world: World) -> Iterator[tuple[str, Chain, Iterable[tuple[str, str, str]]]]:
+    """What stands behind every action; and behind every token and delegation, of which no gap is counted again."""
+    seen: dict[tuple[object, ...], _Behind] = {}
+    for action in world.actions:
+        said = tuple(world.action_field(action, field) for field in ("actor", "on_behalf_of", "prior_actors"))
+        key = (*world.authorities_named(action), *(None if one is None else one.value for one in said))
+        if key not in seen:
+            chain = chain_of_action(world, action)
+            named = action_gaps(world, action, chain)
+            seen[key] = _Behind(chain, tuple((gap.kind, gap.id, gap.why) for gap in named))
+        yield f"action:{action}", seen[key].chain, seen[key].missing
+    for element in world.graph.facts:
+        if world.graph.granted(element):
+            missing = [(gap.kind, gap.id, gap.why) for gap in gaps(world, [element])]
+            yield element, chain_of(world, element), missing
+
+
+def _rank(parties: _Parties, chain: Chain) -> tuple[bool, int, int]:
+    """Which chain tells most: one that begins with a person, then the one with the most parties, then tokens."""
+    root = chain.root
+    return root is not None and parties.kind(root) == "human", len(chain.hops), len(chain.tokens)
+
+
+def _longest(parties: _Parties, chain: Chain, key: str) -> Document:
+    return {
+        "of": key,
+        "hops": [
+            {"id": parties.one(one), "kind": parties.kind(one), "display_name": parties.name(one)}
+            for one in (hop.principal for hop in chain.hops)
+        ],
+        "tokens": len(chain.tokens),
+        "delegations": len(chain.delegations),
+    }
+
+
+def _findings(found: Survey) -> Document:
+    rows = found.ordered()
+    by_severity = Counter(severity.word for _, severity, _ in rows)
+    by_kind = Counter(one.kind for one, _, _ in rows)
+    return {
+        "total": len(rows),
+        "by_severity": {word: by_severity[word] for word in SEVERITIES if by_severity[word]},
+        "by_kind": dict(by_kind.most_common()),
+        "items": [finding_document(one, found.options, status) for one, _, status in rows[:_SHOWN]],
+    }

@@ -1,0 +1,181 @@
+"""Everything that a store knows, on one screen of 80 columns and 24 lines: the answer first."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+from typing import Final
+
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.text.text_page import Page, Piece, joined, many
+
+_COLUMNS: Final = 78
+_FILES: Final = 4  # more are shown by format
+_FINDINGS: Final = 3
+_ASSERTED: Final = "this root is only asserted"
+_HOPS: Final = 6
+_HOP_CHARACTERS: Final = 24
+_ID_CHARACTERS: Final = 40  # the whole id is in --json
+_NAMED: Final = 3
+_STYLES: Final = {"critical": "bold red", "high": "bold red", "medium": "yellow"}
+
+
+def tried(doc: Document, named: Sequence[str]) -> Page:
+    """What was found in somebody's logs: the answer first, then what is wrong, then the files."""
+    page = Page()
+    _answer(page, doc)
+    _wrong(page, doc)
+    _missing(page, doc)
+    _parties(page, doc)
+    _files(page, doc)
+    if "-" not in named:
+        page.line(("Next", "bold"))
+        page.command(["delegraph", "try", "--serve", *named])
+        if len(doc["files"]) == 1:
+            page.command(["delegraph", "ingest", doc["files"][0]["file"]])
+    if doc["longest"] is not None:
+        page.command(_question(doc["longest"]["of"]))
+    return page
+
+
+def _answer(page: Page, doc: Document) -> None:
+    counts, roots = doc["counts"], doc["roots"]
+    who = [
+        many(counts[name], *nouns)
+        for name, *nouns in (("people", "person", "people"), ("agents", "agent"), ("services", "service"))
+        if counts[name]
+    ]
+    if counts["unknown"]:
+        who.append(f"{counts['unknown']:,} of unknown kind")
+    things = [
+        many(counts[name], noun)
+        for name, noun in (("decisions", "decision"), ("tokens", "token"), ("delegations", "grant"))
+        if counts[name] or name == "tokens"
+    ]
+    done = many(counts["actions"], "action")
+    page.line((f"{done} by {joined(who) or 'nobody who is named'}; {joined(things)}.", "bold"))
+    if counts["actions"]:
+        others = sum(count for kind, count in roots.items() if kind not in ("human", "nobody"))
+        page.line(
+            (f"{roots.get('human', 0):,} of {done} lead to a person", "green"),
+            f", {others:,} to another party, {roots.get('nobody', 0):,} to nobody.",
+        )
+    longest = doc["longest"]
+    if longest is not None and len(longest["hops"]) > 1:
+        hops = [_end_of(hop["display_name"] or hop["id"]) for hop in longest["hops"]]
+        if len(hops) > _HOPS:
+            hops = [*hops[: _HOPS - 2], f"({len(hops) - _HOPS + 1:,} more)", hops[-1]]
+        page.line(("Longest chain: ", "bold"), joined(hops, " > "), f", {many(longest['tokens'], 'token')}")
+
+
+def _wrong(page: Page, doc: Document) -> None:
+    found = doc["findings"]
+    page.line()
+    if not found["total"]:
+        page.line(("No findings.", "bold"))
+        return
+    severities = joined(f"{count:,} {word}" for word, count in found["by_severity"].items())
+    page.line((f"{many(found['total'], 'finding')}: {severities}", "bold"))
+    worst = {one["kind"]: one for one in reversed(found["items"])}
+    for one in sorted(worst.values(), key=found["items"].index)[:_FINDINGS]:
+        count = found["by_kind"][one["kind"]]
+        kind = one["kind"] if count == 1 else f"{one['kind']} ({count:,})"
+        why = joined((_short(word, _ID_CHARACTERS) for word in one["why"].split(" ")), " ")
+        page.line((kind, _STYLES.get(one["severity"], "")), f": {_cut(why, _COLUMNS - len(kind) - 6)}", lead="  - ")
+
+
+def _missing(page: Page, doc: Document) -> None:
+    gaps = doc["gaps"]
+    if not gaps["total"]:
+        return
+    for gap in gaps["items"][:1]:  # the one behind most
+        head = f"Missing evidence, {many(gaps['total'], 'gap')}"
+        why = "only asserted" if gap["why"].startswith(_ASSERTED) else gap["why"]
+        said = f"{gap['kind']} {_short(gap['id'], _ID_CHARACTERS)}: {why} ({gap['behind']:,})"
+        page.line((head, "bold"), f": {_cut(said, _COLUMNS - len(head) - 2)}", lead="", hang="  ")
+
+
+def _parties(page: Page, doc: Document) -> None:
+    page.line()
+    for label, name in (("People", "people"), ("Agents", "agents"), ("Services", "services"), ("Unknown", "unknown")):
+        total = doc["counts"][name]
+        if total:
+            page.line(_listed((_party(one) for one in doc[name]), total, _COLUMNS - 10), lead=f"{label:<10}")
+
+
+def _listed(names: Iterable[str], total: int, room: int) -> str:
+    """As many names as there is room for, and how many there are besides."""
+    said, shown = "", 0
+    for name in names:
+        longer = f"{said}, {name}" if said else name
+        if said and len(longer) > room - len(", and 1,000 more"):
+            break
+        said, shown = longer, shown + 1
+    return said if shown == total else f"{said}, and {total - shown:,} more"
+
+
+def _party(one: Document) -> str:
+    name = _short(one["display_name"] or one["id"], _ID_CHARACTERS)
+    return f"{name} ({one['actions']:,})" if one["actions"] else name
+
+
+def _files(page: Page, doc: Document) -> None:
+    files = doc["files"]
+    page.line()
+    page.line(("Files", "bold"))
+    if len(files) <= _FILES:
+        names = Counter(PurePath(one["file"]).name for one in files)
+        for one in files:
+            path = PurePath(one["file"])
+            name = path.name if names[path.name] == 1 else path.parent.name + "/" + path.name
+            known_by = f" (known by {one['known_by']})" if len(files) == 1 else ""
+            page.line(*_file(one, f"{name}: {one['format']}{known_by}"), lead="  ", hang="    ")
+    else:
+        for format_ in dict.fromkeys(one["format"] for one in files):
+            of_format = [one for one in files if one["format"] == format_]
+            page.line(*_file(_sum(of_format), f"{format_}, {many(len(of_format), 'file')}"), lead="  ", hang="    ")
+    if doc["unread"]:
+        unread = [PurePath(one["file"]).name for one in doc["unread"]]
+        page.line(_listed(unread[:_NAMED], len(unread), _COLUMNS - 12), lead="  not read: ")
+
+
+def _file(one: Document, label: str) -> list[Piece]:
+    said: list[Piece] = [f"{label}, {many(one['records'], 'record')}, {many(one['events'], 'event')}"]
+    for name, style in (("skipped", ""), ("quarantined", "yellow")):
+        reasons = one[name]
+        if reasons:
+            first = next(iter(reasons)) + (", ..." if len(reasons) > 1 else "")
+            said.append((f", {sum(reasons.values()):,} {name} ({first})", style))
+    return said
+
+
+def _sum(files: Sequence[Document]) -> Document:
+    total: Document = {"records": 0, "events": 0, "skipped": {}, "quarantined": {}}
+    for one in files:
+        for name in ("records", "events"):
+            total[name] += one[name]
+        for name in ("skipped", "quarantined"):
+            for reason, count in one[name].items():
+                total[name][reason] = total[name].get(reason, 0) + count
+    return total
+
+
+def _question(key: str) -> list[str]:
+    kind, _, id_ = key.partition(":")
+    return ["delegraph", "who", id_] if kind == "action" else ["delegraph", "chain", key]
+
+
+def _short(id_: str, characters: int) -> str:
+    """An id with its middle left out, if it is long."""
+    if len(id_) <= characters:
+        return id_
+    half = (characters - 3) // 2
+    return f"{id_[:half]}...{id_[-half:]}"
+
+
+def _end_of(id_: str) -> str:
+    """The end of an id, which tells the parties of one issuer apart."""
+    return id_ if len(id_) <= _HOP_CHARACTERS else f"...{id_[3 - _HOP_CHARACTERS :]}"
+
+
+def _cut(text: str, characters: int) -> str:
+    return text if len(text) <= characters else f"{text[: characters - 3]}..."
