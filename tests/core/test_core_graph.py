@@ -6,7 +6,8 @@ import pytest
 
 from lineage.core.authority.chain import chain_of
 from lineage.core.authority.findings import cycles
-from lineage.core.authority.rule import State, gaps, judge
+from lineage.core.authority.rule import gaps, judge
+from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import (
     DelegationGranted,

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage.core.authority.rule import ALIVE, State, judge
+from lineage.core.authority.rule import ALIVE, judge
+from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import Event, Fact, RevocationOrdered, Target
 from lineage.core.model.keys import split_key

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ingest.codec import api as codec
 from ingest.projector import read_record
-from lineage.core.authority.rule import State, judge
+from lineage.core.authority.rule import judge
+from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import Event, Fact, RevocationOrdered, Target, TokenIssued

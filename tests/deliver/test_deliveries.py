@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lineage.core.authority.rule import State
+from lineage.core.authority.verdict import State
 from lineage.core.model.times import Instant, parse_instant
 from lineage.core.revocation.state_changes import Change, Outcome, Version
 from lineage.deliver.outbox.outbox_writer import Spread

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.codec import credentials
-from lineage.core.authority.rule import State, judge
+from lineage.core.authority.rule import judge
+from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import DelegraphError
 from lineage.core.model.events import Derivation, Event, Fact, ReceiverRegistered, TokenIssued

@@ -11,7 +11,7 @@ import jwt
 import pytest
 
 from compose.native.processes import free_port
-from lineage.core.authority.rule import State
+from lineage.core.authority.verdict import State
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Event, RevocationAcknowledged
 from lineage.core.model.trust import Grant, TrustTable

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from ingest.codec import api as codec
-from lineage.core.authority.rule import State
+from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import TooManyError
 from lineage.core.revocation.state_changes import Change, Outcome, Version

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.codec import api as codec
-from lineage.core.authority.rule import State
+from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import canonical_json
 from lineage.core.model.records import DECISIONS, ORDERS

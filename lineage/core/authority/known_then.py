@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.orders import Order
+from lineage.core.authority.verdict import counting
 from lineage.core.model.events import Fact
 from lineage.core.model.times import NEVER, Instant
 
@@ -50,11 +51,13 @@ def end_for(element: Element | None, orders: Collection[Order]) -> Instant:
 
 def in_time(element: Element | None, orders: Sequence[Order]) -> Sequence[Order]:
     """Those of some orders that took effect before the end of an element, as it counts for each."""
+    if not orders:
+        return orders
     end = end_for(element, orders)
     literal = NEVER if element is None else element.ends_at
     if end == literal:  # nearly always: then it is so for each
-        return [order for order in orders if order.effective_at < end]
-    return [order for order in orders if order.effective_at < end_for(element, (order,))]
+        return counting(orders, end)
+    return [order for order in orders if counting((order,), end_for(element, (order,)))]
 
 
 def ends_differ(element: Element | None) -> bool:

@@ -6,6 +6,7 @@ nothing replaces anything. What follows down the graph is in ``rule.py``.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from lineage.core.authority.elements import Element, FactIndex
@@ -17,7 +18,7 @@ from lineage.core.model.trust import TrustTable, may_lift
 _YEAR: Final = 366 * 86_400 * 1_000_000  # microseconds
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Order:
     """One order, with the lift that counts for it. Two are equal if they are the same fact.
 
@@ -48,7 +49,7 @@ class Order:
         """What it is aimed at, as stated."""
         return self.body.target
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The key of what it is aimed at; principals and workloads are one namespace."""
         return key_of(self.body.target.kind, self.body.target.id)
@@ -63,7 +64,7 @@ class Order:
         """Whether it is aimed at a token or a delegation, not at something that these name."""
         return self.body.target.kind in ELEMENT_KINDS
 
-    @property
+    @cached_property
     def rank(self) -> tuple[Any, ...]:
         """Its place among orders that count alike: earliest in effect, then smallest id, then the order of facts."""
         return self.effective_at, self.body.revocation, fact_order(self.fact)

@@ -10,25 +10,12 @@ Expiry does not flow. A cycle cannot loop: every element is entered once.
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
 from lineage.core.authority.orders import Order
+from lineage.core.authority.verdict import State, counting, decided
 from lineage.core.authority.world import World
 from lineage.core.model.keys import key_of, split_key
 from lineage.core.model.times import NEVER, Instant
-
-
-class State(StrEnum):
-    """The states, in the order in which the first that applies is the answer."""
-
-    REVOKED = "revoked"
-    CASCADED = "cascaded"
-    EXPIRED = "expired"
-    SUSPENDED = "suspended"
-    UNKNOWN = "unknown"
-    NOT_YET_VALID = "not_yet_valid"
-    ACTIVE = "active"
-
 
 ALIVE = frozenset({State.ACTIVE, State.SUSPENDED, State.NOT_YET_VALID})
 
@@ -97,26 +84,21 @@ def judge_all(world: World, keys: Collection[str], at: Instant) -> dict[str, Ver
 
 
 def _verdict(world: World, key: str, at: Instant, killing: Collection[Order]) -> Verdict:
+    """The state of an element that some orders in force kill; the numbers are those of "The states" in the docs."""
     element = world.graph.element(key)
     ends_at = NEVER if element is None else element.ends_at
-    # An order counts if it is in force, kills the element, and took effect before its end.
-    counting = [order for order in killing if order.effective_at < ends_at] if killing else []
-    revoking = [order for order in counting if not order.suspends] if counting else []
-    suspending = [order for order in counting if order.suspends] if counting else []
-
-    if revoking and any(order.key == key for order in revoking):
-        return Verdict(State.REVOKED, _because(world, key, at, revoking))
-    if revoking:
-        return Verdict(State.CASCADED, _because(world, key, at, revoking))
-    if at >= ends_at:
+    by_order = decided(key, counting(killing, ends_at))
+    if by_order is not None and by_order.state is not State.SUSPENDED:  # (1), (2)
+        return Verdict(by_order.state, _because(world, key, at, by_order.order))
+    if at >= ends_at:  # (3)
         return Verdict(State.EXPIRED)
-    if suspending:
-        return Verdict(State.SUSPENDED, _because(world, key, at, suspending))
-    if element is None:
+    if by_order is not None:  # (4)
+        return Verdict(State.SUSPENDED, _because(world, key, at, by_order.order))
+    if element is None:  # (5)
         return Verdict(State.UNKNOWN)
-    if at < element.issued_at or (element.not_before is not None and at < element.not_before):
+    if at < element.issued_at or (element.not_before is not None and at < element.not_before):  # (6)
         return Verdict(State.NOT_YET_VALID)
-    return Verdict(State.ACTIVE)
+    return Verdict(State.ACTIVE)  # (7)
 
 
 def judge_name(world: World, kind: str, id_: str, at: Instant) -> Verdict:
@@ -185,10 +167,9 @@ def gaps(world: World, keys: Iterable[str]) -> list[Gap]:
     return [Gap(kind, id_, f"no event granted this {kind}") for kind, id_ in sorted(missing)]
 
 
-def _because(world: World, key: str, at: Instant, orders: list[Order]) -> Because:
-    """Of the orders that count: the one on the element itself, else the earliest in effect, then the smallest id."""
-    chosen = min(orders, key=lambda order: (order.key != key, order.rank))
-    return Because(chosen, shortest_path(world, chosen, key, at))
+def _because(world: World, key: str, at: Instant, order: Order) -> Because:
+    """The order that counts, with the path down from its target."""
+    return Because(order, shortest_path(world, order, key, at))
 
 
 def shortest_path(world: World, order: Order, key: str, at: Instant) -> tuple[str, ...]:

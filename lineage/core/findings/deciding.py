@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lineage.core.authority.findings import Finding
-from lineage.core.authority.rule import State
+from lineage.core.authority.verdict import State
 from lineage.core.findings.acts import Act, Decided
 from lineage.core.findings.finding import CITED, finding
 from lineage.core.findings.options import SECOND

@@ -10,7 +10,8 @@ from lineage.core.authority.elements import Element
 from lineage.core.authority.findings import Finding
 from lineage.core.authority.orders import Order
 from lineage.core.authority.receivers import Coverage, Deliveries
-from lineage.core.authority.rule import ALIVE, State, hits, judge
+from lineage.core.authority.rule import ALIVE, hits, judge
+from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.findings.acts import Act, Decided, act_of, decided_of
 from lineage.core.findings.audiences import AudienceIndex

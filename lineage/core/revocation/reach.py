@@ -12,7 +12,8 @@ from operator import attrgetter
 from typing import Any
 
 from lineage.core.authority.elements import Element
-from lineage.core.authority.rule import ALIVE, State, aliases, hits, judge, judge_name
+from lineage.core.authority.rule import ALIVE, aliases, hits, judge, judge_name
+from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Target, WorkloadBound, canonical_json
 from lineage.core.model.keys import key_of, split_key

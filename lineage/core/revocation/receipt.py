@@ -17,7 +17,8 @@ from lineage.core.authority.elements import Element, dependencies_of, names_of
 from lineage.core.authority.known_then import end_for, in_time
 from lineage.core.authority.orders import Order
 from lineage.core.authority.principals import Principals
-from lineage.core.authority.rule import State, aliases
+from lineage.core.authority.rule import aliases
+from lineage.core.authority.verdict import State, decided
 from lineage.core.authority.world import World
 from lineage.core.model.events import DelegationGranted, Fact, TokenIssued
 from lineage.core.model.keys import by_id, split_key
@@ -186,17 +187,13 @@ def _struck(world: World, order: Order) -> Iterator[str]:
 def _line(world: World, key: str, at: Instant, walks: list[_Walked]) -> Line | None:
     """The line of an element that some orders in force kill; None if they change nothing at the instant asked about."""
     element = world.graph.element(key)
-    orders = in_time(element, [order for order, _ in walks])
-    counting = walks if len(orders) == len(walks) else [walked for walked in walks if walked[0] in orders]
-    revoking = [walked for walked in counting if not walked[0].suspends]
+    counted = in_time(element, [order for order, _ in walks])
+    found = decided(key, counted)
     # A suspension of what is over by itself is over.
-    if not counting or (not revoking and at >= end_for(element, orders)):
+    if found is None or (found.state is State.SUSPENDED and at >= end_for(element, counted)):
         return None
-    chosen = revoking or counting
-    # The first that is aimed at it, else the first: they stand by rank.
-    order, steps = next((walked for walked in chosen if walked[0].key == key), chosen[0])
-    state = State.SUSPENDED if order.suspends else State.REVOKED if order.key == key else State.CASCADED
-    return Line(key, state, order, tuple(order for order, _ in counting), steps, element)
+    steps = next(steps for order, steps in walks if order is found.order)
+    return Line(key, found.state, found.order, tuple(counted), steps, element)
 
 
 class _Proof:

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 from lineage.core.authority.elements import audience_of, granted_key
 from lineage.core.authority.known_then import end_for, ends_differ, in_time
 from lineage.core.authority.orders import Order, lift_effect
-from lineage.core.authority.rule import State, aliases, hits
+from lineage.core.authority.rule import aliases, hits
+from lineage.core.authority.verdict import State, decided
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, PrincipalRegistered, RevocationLifted, RevocationOrdered
 from lineage.core.model.keys import key_of
@@ -104,15 +105,13 @@ def _killing(world: World, key: str, struck: Mapping[str, Collection[Order]]) ->
 
 def _outcome(world: World, key: str, killing: Sequence[Order]) -> Outcome:
     element = world.graph.element(key)
-    counting = in_time(element, killing) if killing else ()
-    revoking = [order for order in counting if not order.suspends]
-    if not counting:
+    counted = in_time(element, killing)
+    found = decided(key, counted)
+    if found is None:
         return Outcome(State.ACTIVE, expires_at=None if element is None else element.expires_at)
-    ends_at = end_for(element, counting)
+    ends_at = end_for(element, counted)
     expires_at = None if ends_at == NEVER else ends_at
-    order = min(revoking or counting, key=lambda each: (each.key != key, each.rank))
-    state = State.SUSPENDED if order.suspends else State.REVOKED if order.key == key else State.CASCADED
-    return Outcome(state, order.body.revocation, order.effective_at, expires_at)
+    return Outcome(found.state, found.order.body.revocation, found.order.effective_at, expires_at)
 
 
 def touched(world: World, facts: Iterable[Fact], at: Instant) -> set[str]:

@@ -26,7 +26,7 @@ import httpx
 
 from ingest.secrets import read_secret
 from lineage.core.authority.receivers import ENFORCED, REJECTED
-from lineage.core.authority.rule import State
+from lineage.core.authority.verdict import State
 from lineage.core.model.errors import RefusedError, UnavailableError
 from lineage.core.model.events import Event, RevocationAcknowledged
 from lineage.core.model.keys import split_key

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from lineage.core.authority.receivers import issuer_of
-from lineage.core.authority.rule import State
+from lineage.core.authority.verdict import State
 from lineage.core.model.events import RevocationOrdered
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import SECOND

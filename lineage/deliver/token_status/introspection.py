@@ -22,7 +22,8 @@ from ingest.producer.event_builders import token_id
 from lineage.core.authority.chain import chain_of
 from lineage.core.authority.elements import Element
 from lineage.core.authority.receivers import alike_of, covers, issuer_of
-from lineage.core.authority.rule import State, judge_all
+from lineage.core.authority.rule import judge_all
+from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import NotAtOnceError, RefusedError
 from lineage.core.model.times import SECOND, Instant

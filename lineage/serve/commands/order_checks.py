@@ -2,7 +2,8 @@
 
 from ingest.codec import credentials, limits
 from lineage.core.authority.orders import Order
-from lineage.core.authority.rule import ALIVE, State, judge_all
+from lineage.core.authority.rule import ALIVE, judge_all
+from lineage.core.authority.verdict import State
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Event, Fact
 from lineage.core.model.keys import split_key

@@ -7,7 +7,8 @@ from typing import Any
 from lineage.core.authority.chain import Chain, Hop, action_gaps, chain_of, chain_of_action
 from lineage.core.authority.elements import FactIndex, cite, stated
 from lineage.core.authority.findings import Finding, action_findings, chain_findings
-from lineage.core.authority.rule import Because, Gap, State, Verdict, gaps, judge, judge_all
+from lineage.core.authority.rule import Because, Gap, Verdict, gaps, judge, judge_all
+from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES, severity_of
 from lineage.core.findings.finding import first_seen, last_seen, merged

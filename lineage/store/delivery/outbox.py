@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from lineage.core.authority.rule import State
+from lineage.core.authority.verdict import State
 from lineage.core.model.errors import FencedError
 from lineage.core.model.times import Instant
 from lineage.core.revocation.state_changes import Change, Outcome, Version

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from lineage.core.authority.rule import State
+from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import TooManyError
 from lineage.core.model.events import (

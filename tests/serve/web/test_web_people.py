@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from lineage.core.authority import rule
+from lineage.core.authority import rule, verdict
 from lineage.core.model.events import Target
 from lineage.core.revocation import closure
 from lineage.serve.queries.service import OrderRequest
@@ -231,7 +231,7 @@ def test_every_word_that_stands_for_something_is_explained():
     text = "".join(path.read_text("utf-8") for path in (*CORE.glob("authority/*.py"), *CORE.glob("revocation/*.py")))
     found = set(re.findall(r'Finding\(\s*"([a-z-]+)"', text)) | set(re.findall(r'"([a-z]+-mismatch)"', text))
 
-    assert {str(one) for one in rule.State} == set(glossary.STATES)
+    assert {str(one) for one in verdict.State} == set(glossary.STATES)
     assert {str(one) for one in closure.Verdict} == set(glossary.VERDICTS)
     assert found == set(glossary.FINDINGS)
 
