@@ -1,4 +1,4 @@
-"""The trust file: which source may say what (DESIGN section 3). TOML, named by ``DELEGRAPH_TRUST``.
+"""The trust file: which source may say what (clause 2.12). TOML, named by ``DELEGRAPH_TRUST``.
 
 Example::
 

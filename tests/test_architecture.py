@@ -1,4 +1,4 @@
-"""The arrows of DESIGN section 5, and the one place of each library."""
+"""The arrows of docs/architecture.md, and the one place of each library."""
 
 import ast
 import importlib

@@ -342,11 +342,76 @@ def test_every_kind_of_finding_is_explained():
     A finding that nobody can look up is no help.
     """
     page = (ROOT / "docs" / "rule-of-authority.md").read_text(encoding="utf-8")
-    explained = set(re.findall(r"`([a-z-]+)`", page.partition("\n## Gaps and findings\n")[2].partition("\n## ")[0]))
+    explained = set(re.findall(r"`([a-z-]+)`", page.partition("\n## 8. Gaps and findings\n")[2].partition("\n## ")[0]))
     kinds = set(re.findall(r"``([a-z-]+)``", findings.__doc__ or ""))
 
     assert kinds
     assert kinds <= explained
+
+
+RULE = ROOT / "docs" / "rule-of-authority.md"
+CLAUSE = re.compile(r"^(?:\| )?\*\*(\d+\.\d+)\*\*", re.MULTILINE)
+CITED = re.compile(r"\b[Cc]lauses?\s+((?:(?:,\s|\sand\s|\sto\s)?\d+\.\d+)+)")
+SECTION_CITED = re.compile(r"\b[Ss]ection\s(\d+) of docs/rule-of-authority\.md")
+# Papers that people worked by and that are not in the repository: whoever reads a citation of one can open nothing.
+ELSEWHERE = re.compile(r"\b(?:DESIGN|CATALOGUE|HOUSE|WORDING|STANDARDS|STYLE)\b|\b(?:SOURCES|FACTS)(?:\.md| section)")
+
+
+def clauses() -> list[str]:
+    """The numbers of the clauses of the rule of authority, as they follow one another."""
+    return CLAUSE.findall(RULE.read_text(encoding="utf-8"))
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Every file of code, tests and docs, with its path."""
+    for folder in ("ingest", "lineage", "schemas", "tests", "docs", "benchmarks", "compose", "examples", ".github"):
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.suffix in {".py", ".md", ".toml", ".yml", ".html", ".css", ".js", ".avsc"}:
+                yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+    for path in sorted(ROOT.glob("*.*")):
+        if path.suffix in {".md", ".toml", ".yml"}:
+            yield path.name, path.read_text(encoding="utf-8")
+
+
+def test_the_clauses_of_the_rule_are_numbered_in_order():
+    """
+    A clause is cited by its number: each section counts from 1, and no number is missing or stands twice.
+    """
+    sections = RULE.read_text(encoding="utf-8").split("\n## ")[1:]
+
+    assert sections
+    for number, section in enumerate(sections, start=1):
+        assert section.startswith(f"{number}. ")
+        found = CLAUSE.findall(section)
+        assert [f"{number}.{place}" for place in range(1, len(found) + 1)] == found
+        assert found
+
+
+def test_every_clause_that_is_cited_exists():
+    """
+    A number in the code leads to the sentence that it carries out.
+    """
+    known = set(clauses())
+    sections = {clause.partition(".")[0] for clause in known}
+    cited = set()
+    for name, text in texts():
+        for found in CITED.findall(text):
+            numbers = set(re.findall(r"\d+\.\d+", found))
+            assert numbers <= known, f"{name} cites {numbers - known}"
+            cited |= numbers
+        assert set(SECTION_CITED.findall(text)) <= sections, name
+
+    assert {"1.1", "6.8", "7.7"} <= cited
+
+
+def test_no_file_cites_a_document_that_is_not_in_the_repository():
+    """
+    What a reader is sent to, they can open.
+    """
+    for name, text in texts():
+        if name != "tests/test_docs.py":
+            found = [match.group() for match in ELSEWHERE.finditer(text)]
+            assert not found, f"{name} cites {found}"
 
 
 def test_every_invariant_names_the_test_that_holds_it():

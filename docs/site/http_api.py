@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import httpx
 
-from tests.conversations import one_server
+from tests.support.conversations import one_server
 
 _HEAD: Final = """\
 # HTTP API

@@ -1,4 +1,4 @@
-"""How large and of what shape the parts of a record may be (DESIGN section 3, "Bounds").
+"""How large and of what shape the parts of a record may be (clause 2.8).
 
 Pure. A check answers with the fault, as what goes behind the field's name, or None: all is well.
 """

@@ -29,7 +29,7 @@ Document = dict[str, Any]
 _TOKEN_TYPES: Final = "urn:ietf:params:oauth:token-type:"
 # What the header of a JWT says of its type (RFC 9068 section 2.1; transaction tokens), in RFC 8693's words.
 _TYPES_BY_HEADER: Final = {"at+jwt": "access_token", "application/at+jwt": "access_token", "txntoken+jwt": "txn_token"}
-# What says of itself what kind of principal it is, and is the same whoever says it (DESIGN section 2).
+# What says of itself what kind of principal it is, and is the same whoever says it (clause 2.4).
 _KIND_PREFIXES: Final = ("human:", "agent:", "service:", "spiffe://")
 # AuthZEN's types of subject that are kinds of principal here.
 _SUBJECT_KINDS: Final = {"user": "human", "human": "human", "agent": "agent", "service": "service"}
@@ -40,7 +40,7 @@ _DEEPEST_ACT: Final = 64
 
 
 def token_id(token: str | bytes) -> str:
-    """The id of a token, the same for all who meet it (DESIGN section 2): ``<iss>#<jti>``, else ``sha256:<hex>``.
+    """The id of a token, the same for all who meet it (clause 2.5): ``<iss>#<jti>``, else ``sha256:<hex>``.
 
     Examples:
         >>> token_id("s3cr3t")

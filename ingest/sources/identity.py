@@ -1,7 +1,7 @@
 """The identity map: which native ids of a source are which people and agents. Settings, read as registrations.
 
 A rule joins ids by an alias: facts keep the id that the source states, and a ``principal.registered`` event says that
-it is the same party as the one people know (DESIGN section 11). Pure: no clock, no I/O.
+it is the same party as the one people know (clause 4.3). Pure: no clock, no I/O.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The core against the model: a slow, obvious transcription of DESIGN that shares no code with it (``model.py``)."""
+"""The core against the model: the clauses written out slowly and obviously, in code of its own (``model.py``)."""
 
 import random
 

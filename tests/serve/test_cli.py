@@ -46,7 +46,7 @@ from tests.support.desk import (
 ROOT = Path(__file__).parents[2]
 COMMANDS = main.list_commands(click.Context(main))
 
-# DESIGN section 6.
+# The keys of the documents, in their order: users rely on them.
 AUTHORITY_KEYS = ["element", "then_as_known_then", "then_as_known_now", "now"]
 AS_OF_KEYS = ["recorded_at", "behind"]
 CHAIN_PART = ["root", "human", "accountable", "agents", "tokens", "delegations", "chain"]
@@ -143,7 +143,7 @@ def answers(desk: Desk) -> list[dict[str, Any]]:
 
 def test_who_says_what_design_says_it_says(world: Desk):
     """
-    The document of `who` has exactly the keys of DESIGN section 6, in their order.
+    The document of `who` has exactly these keys, in their order.
     """
     who = world.one("who", "a1", "--at", day("14:00"))
 
@@ -220,7 +220,7 @@ def test_an_agent_at_the_root_has_an_owner_who_is_accountable(world: Desk):
 
 def test_chain_says_what_design_says_it_says(world: Desk):
     """
-    The document of `chain` has exactly the keys of DESIGN section 6, for tokens and delegations.
+    The document of `chain` has exactly these keys, for tokens and delegations.
     """
     of_token, of_delegation = world.ask("chain", "token:t3", "delegation:d2", "--at", day("14:00"))
 
@@ -235,7 +235,7 @@ def test_chain_says_what_design_says_it_says(world: Desk):
 
 def test_status_says_what_design_says_it_says(world: Desk):
     """
-    The document of `status` has exactly the keys of DESIGN section 6, and says because of which order.
+    The document of `status` has exactly these keys, and says because of which order.
     """
     status = world.one("status", "token:t3", "--at", day("14:00"))
 
@@ -270,7 +270,7 @@ def test_everything_that_an_order_can_be_aimed_at_has_a_state(world: Desk, of: s
 
 def test_reach_says_what_design_says_it_says(world: Desk):
     """
-    The document of `reach` has the keys of DESIGN section 6 and, as every plan says it, the trust file in force.
+    The document of `reach` has these keys and, as every plan does, says which trust file is in force.
     """
     reach = world.one("reach", "token:t1", "--at", day("14:00"))
 
@@ -541,7 +541,7 @@ def test_shells_can_complete(shell: str):
 
 def test_every_command_of_the_design_is_there():
     """
-    The commands of DESIGN section 6 that need no broker, no HTTP and no delivery exist.
+    The commands that need no broker, no HTTP and no delivery exist.
     """
     wanted = (
         "init demo ingest emit consume who chain status reach revoke lift uses timeline diff search quarantine "
@@ -1310,7 +1310,7 @@ FINDINGS = {
 @pytest.mark.parametrize("named", FINDINGS)
 def test_what_does_not_fit_is_found(desk: Desk, named: str):
     """
-    Each kind of finding of DESIGN is found, once, about the right thing, citing facts of the log.
+    Each kind of finding that clause 8.2 lists is found, once, about the right thing, citing facts of the log.
     """
     of, events = FINDINGS[named]
     kind = named.split(" of ", maxsplit=1)[0]

@@ -31,7 +31,7 @@ def of_kind(document: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 
 def test_a_finding_says_what_is_wrong_and_what_to_do(desk: Desk):
     """
-    The document has the keys of DESIGN section 9, the facts that show it, what it maps to, and a remedy.
+    The document of a finding has these keys, the facts that show it, what it maps to, and a remedy.
     """
     desk.take(*WIDE)
     document = desk.one("findings")

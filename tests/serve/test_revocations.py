@@ -156,7 +156,7 @@ def test_lines_are_sorted_however_many_fit_into_memory(places: list[tuple[str, s
 
 def test_a_receipt_has_one_line_an_element(desk: Desk):
     """
-    The keys of DESIGN section 7, sorted by id; the path from the target; who it is about.
+    A line has these keys (clauses 10.3 and 10.4), sorted by id; the path from the target; who it is about.
     """
     desk.one(*REVOKE, "--execute", "--id", "r1")
     found = lines(desk, "r1")

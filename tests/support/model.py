@@ -1,7 +1,7 @@
 """The rule of authority, written once more, slowly: what every answer must be.
 
-A transcription of DESIGN sections 1 to 4 into plain dicts and sets. It grades the real implementation and
-shares nothing with it: each function quotes the sentence that it transcribes, and none of them is clever.
+A transcription of docs/rule-of-authority.md into plain dicts and sets. It grades the real implementation and
+shares nothing with it: each function says which sentence it carries out, and none of them is clever.
 No clock, no database, no network, no third-party library; every question folds all its records anew.
 
 A record is ``{"event": <an event in the JSONL form>, "recorded_at": <microseconds since the epoch>, "via":

@@ -1,4 +1,4 @@
-"""Raw credentials: found wherever they stand, so that none is ever kept or shown (DESIGN sections 2, 3 and 11).
+"""Raw credentials: found wherever they stand, so that none is ever kept or shown (clauses 2.7 and 2.9).
 
 This is the one scrubber. ``kept`` stands in front of everything that keeps bytes, ``scrubbed`` in front of every
 sentence that is logged, printed or answered, and ``find`` in front of the log.

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from ingest.sources.adapters.kit import Document, Memory, Source, Translation, handle, member, text
 
-# What declares its kind by itself stands as it is (DESIGN section 2).
+# What declares its kind by itself stands as it is (clause 2.4).
 _DECLARED: Final = ("human:", "agent:", "service:", "spiffe://")
 # AuthZEN leaves types of subjects open; these mean a kind of principal.
 KINDS: Final = {"user": "human", "human": "human", "agent": "agent", "service": "service", "workload": "workload"}

@@ -1,6 +1,6 @@
 """The chain: who stood behind a token, a delegation or an action, root first.
 
-DESIGN section 4, "The chain"; the numbers in the comments are its numbers. A chain says where each hop's word comes
+Section 7 of docs/rule-of-authority.md; the comments cite its clauses. A chain says where each hop's word comes
 from: a ``delegation``, a ``token``, or only ``asserted`` (prior actors, and what an action says of itself). Where there
 was a choice it is reported (``branch``), and where the words of tokens and delegations do not fit (``mismatch``).
 """
@@ -14,7 +14,7 @@ from lineage.core.authority.rule import Gap, gaps
 from lineage.core.authority.world import World
 from lineage.core.model.keys import split_key
 
-# An `actor` token says who wields the new one; it is no ancestor on the path (DESIGN section 4, chain 1).
+# An `actor` token says who wields the new one; it is no ancestor on the path (clause 7.1).
 PATH_ROLES: Final = frozenset({"subject", "refresh", "replaced", "parent"})
 
 
@@ -78,13 +78,13 @@ def chain_of(world: World, key: str) -> Chain:
 
     tokens = _path(world, key, branches)
     said = _said_by_tokens(world, tokens)
-    # (3): the token, or the nearest one above it on its path, that names a granted delegation.
+    # Clause 7.3: the token, or the nearest one above it on its path, that names a granted delegation.
     for position in range(len(tokens) - 1, -1, -1):
         delegation = _delegation_of(world, tokens[position])
         if delegation is not None:
             break
     else:
-        return Chain(hops=_collapse(world, said), tokens=tokens, branches=branches)  # (2)
+        return Chain(hops=_collapse(world, said), tokens=tokens, branches=branches)  # clause 7.2
 
     delegations = _path(world, delegation, branches)
     granted = _said_by_delegations(world, delegations)
@@ -168,7 +168,7 @@ def wielder(world: World, token: str) -> Hop | None:
 
 
 def _path(world: World, key: str, branches: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """(1): up from an element, through what was granted; root first. No element twice."""
+    """The path up from an element, through what was granted; root first, no element twice (clause 7.1)."""
     path = [key]
     on_path = {key}
     while True:
@@ -197,7 +197,7 @@ def _fits(world: World, parent: Element, child: Element) -> bool:
 
 
 def _said_by_tokens(world: World, tokens: Sequence[str]) -> list[Hop]:
-    """(2): the oldest token's subject, its prior actors, then each token's wielder down the path."""
+    """The oldest token's subject, its prior actors, then each token's wielder down the path (clause 7.2)."""
     oldest = world.graph.element(tokens[0])
     assert oldest  # noqa: S101
     subject = stated(oldest.facts, "subject")

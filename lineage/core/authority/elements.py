@@ -1,6 +1,6 @@
 """Elements: the tokens and delegations that can be alive or dead, and how several facts about one add up.
 
-DESIGN section 3, "Several events", and section 4, "Dependencies". Pure: facts in, values out.
+Section 3 and clause 4.1 of docs/rule-of-authority.md. Pure: facts in, values out.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -81,7 +81,7 @@ def last_stated(facts: Sequence[Fact], field: str) -> Stated | None:
 
 
 def by_given(facts: Iterable[Fact]) -> list[Fact]:
-    """Facts by when they were given, then in the order of facts: "last" is the last of these (DESIGN section 3).
+    """Facts by when they were given, then in the order of facts: "last" is the last of these (clause 3.6).
 
     The earlier of the two clocks decides, so that a fact with a date in the future does not stay the last.
     """
@@ -171,7 +171,7 @@ def granted_key(body: object) -> str | None:
 
 
 def names_of(body: TokenIssued | DelegationGranted) -> list[str]:
-    """The keys of all that one grant names (DESIGN section 4, "Dependencies")."""
+    """The keys of all that one grant names (clause 4.1)."""
     if isinstance(body, DelegationGranted):
         return [f"principal:{body.delegator}", f"principal:{body.delegatee}"]
     names = [f"principal:{body.subject}"]

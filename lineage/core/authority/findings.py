@@ -1,6 +1,6 @@
 """Findings: what does not fit together, each with the facts that show it. A finding is never a verdict.
 
-The kinds are those that DESIGN names: ``branch``, ``chain-mismatch``, ``disagreement``, ``cycle``, ``suspect``,
+The kinds are listed under clause 8.2: ``branch``, ``chain-mismatch``, ``disagreement``, ``cycle``, ``suspect``,
 ``wielder-mismatch``, ``delegation-mismatch``, ``subject-mismatch``, ``kind-contradiction``, ``shared-order-id``,
 ``lift-without-effect``, ``far-effective-at``, ``sequence-hole``; ``unauthorised`` for what is kept and no part of the
 state; and ``subject-change``, where a token on a path has another subject than the one before it and neither an actor

@@ -1,6 +1,6 @@
 """Orders and lifts: when an order is in force, and what it hits by itself.
 
-DESIGN section 4, "When an order hits an element". Each fact is an order, or a lift, of its own; nothing adds up and
+Section 5 of docs/rule-of-authority.md. Each fact is an order, or a lift, of its own; nothing adds up and
 nothing replaces anything. What follows down the graph is in ``rule.py``.
 """
 

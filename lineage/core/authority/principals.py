@@ -1,6 +1,6 @@
 """Principals: what kind they are, who is the same party, who owns whom, who runs as what.
 
-DESIGN section 2 ("Ids") and section 4 (aliases). Owners and bindings are no dependencies: they never kill.
+Clauses 2.4 to 2.6 and 4.3. Owners and bindings are no dependencies (clause 4.5): they never kill.
 """
 
 from collections import defaultdict

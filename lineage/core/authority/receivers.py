@@ -1,8 +1,8 @@
 """Receivers: the enforcement points, what each of them covers, and what they say that they did about an order.
 
-DESIGN section 7. A registration holds whole until a later one replaces it: an empty list covers everything, so that the
-lists of several cannot be added up. For an order all registrations count that were in force at any moment since it was
-given: a later one can widen what has to be enforced, and none can take it back (ADR 0030).
+Clauses 10.6 and 10.7. A registration holds whole until a later one replaces it: an empty list covers everything, so
+that the lists of several cannot be added up. For an order all registrations count that were in force at any moment
+since it was given: a later one can widen what has to be enforced, and none can take it back (ADR 0030).
 """
 
 from collections.abc import Collection, Iterable, Mapping

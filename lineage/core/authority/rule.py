@@ -1,11 +1,13 @@
 """The rule of authority: the state of an element, or of something that elements name, and because of which order.
 
-DESIGN section 4. *An element is dead if an order hits it, or if an order that cascades hits anything it depends on, at
-any depth.* Nothing is stored and nothing is marked: the state is worked out by walking up what the element depends on,
-so an order on a root takes effect on everything below it the moment it is known.
+Clause 1.1 of docs/rule-of-authority.md: *An element is dead if an order hits it, or if an order that cascades hits
+anything it depends on, at any depth.* Nothing is stored and nothing is marked: the state is worked out by walking up
+what the element depends on (clause 1.2), so an order on a root takes effect on everything below it the moment it is
+known.
 
-What is hit may itself be expired, suspended or never seen. What nobody granted neither kills nor vouches; it is a gap.
-Expiry does not flow. A cycle cannot loop: every element is entered once.
+What is hit may itself be expired, suspended or never seen (clause 1.3). What nobody granted neither kills nor vouches;
+it is a gap (clause 4.6). Expiry does not flow (clause 6.11). A cycle cannot loop: every element is entered once (clause
+4.7).
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -84,21 +86,21 @@ def judge_all(world: World, keys: Collection[str], at: Instant) -> dict[str, Ver
 
 
 def _verdict(world: World, key: str, at: Instant, killing: Collection[Order]) -> Verdict:
-    """The state of an element that some orders in force kill; the numbers are those of "The states" in the docs."""
+    """The state of an element that some orders in force kill; clauses 6.1 to 6.7."""
     element = world.graph.element(key)
     ends_at = NEVER if element is None else element.ends_at
     by_order = decided(key, counting(killing, ends_at))
-    if by_order is not None and by_order.state is not State.SUSPENDED:  # (1), (2)
+    if by_order is not None and by_order.state is not State.SUSPENDED:  # 6.1, 6.2
         return Verdict(by_order.state, _because(world, key, at, by_order.order))
-    if at >= ends_at:  # (3)
+    if at >= ends_at:  # 6.3
         return Verdict(State.EXPIRED)
-    if by_order is not None:  # (4)
+    if by_order is not None:  # 6.4
         return Verdict(State.SUSPENDED, _because(world, key, at, by_order.order))
-    if element is None:  # (5)
+    if element is None:  # 6.5
         return Verdict(State.UNKNOWN)
-    if at < element.issued_at or (element.not_before is not None and at < element.not_before):  # (6)
+    if at < element.issued_at or (element.not_before is not None and at < element.not_before):  # 6.6
         return Verdict(State.NOT_YET_VALID)
-    return Verdict(State.ACTIVE)  # (7)
+    return Verdict(State.ACTIVE)  # 6.7
 
 
 def judge_name(world: World, kind: str, id_: str, at: Instant) -> Verdict:

@@ -1,7 +1,7 @@
 """Which orders count for an element, and the state that they make: one decision, for everyone who needs it.
 
 The rule, receipts and state changes call this, each with the orders that it found to kill the element. The numbers are
-those of "The states" in docs/rule-of-authority.md, where the first that applies is the answer.
+those of the clauses in docs/rule-of-authority.md.
 """
 
 from collections.abc import Collection
@@ -15,13 +15,13 @@ from lineage.core.model.times import Instant
 class State(StrEnum):
     """The states, in the order in which the first that applies is the answer."""
 
-    REVOKED = "revoked"  # (1)
-    CASCADED = "cascaded"  # (2)
-    EXPIRED = "expired"  # (3)
-    SUSPENDED = "suspended"  # (4)
-    UNKNOWN = "unknown"  # (5)
-    NOT_YET_VALID = "not_yet_valid"  # (6)
-    ACTIVE = "active"  # (7)
+    REVOKED = "revoked"  # 6.1
+    CASCADED = "cascaded"  # 6.2
+    EXPIRED = "expired"  # 6.3
+    SUSPENDED = "suspended"  # 6.4
+    UNKNOWN = "unknown"  # 6.5
+    NOT_YET_VALID = "not_yet_valid"  # 6.6
+    ACTIVE = "active"  # 6.7
 
 
 class Decided(NamedTuple):
@@ -32,7 +32,7 @@ class Decided(NamedTuple):
 
 
 def counting(orders: Collection[Order], ends_at: Instant) -> list[Order]:
-    """The orders that count: of those in force that kill an element, those that took effect before its end.
+    """The orders that count (clause 6.8): of those in force that kill an element, those in effect before its end.
 
     Args:
         orders: The orders in force that kill it, by themselves or through what it depends on.
@@ -45,7 +45,8 @@ def counting(orders: Collection[Order], ends_at: Instant) -> list[Order]:
 def decided(key: str, counted: Collection[Order]) -> Decided | None:
     """What the orders that count for an element make of it; None if there are none.
 
-    A suspension of what has ended is over: (3) comes before (4). The instant asked about, and so (3), is the caller's.
+    A suspension of what has ended is over: clause 6.3 comes before 6.4. The instant asked about is the
+    caller's, and so is 6.3.
 
     Args:
         key: ``KIND:ID`` of the element.
@@ -54,8 +55,8 @@ def decided(key: str, counted: Collection[Order]) -> Decided | None:
     if not counted:
         return None
     revoking = [order for order in counted if not order.suspends]
-    # The order on the element itself, else the earliest in effect, then the smallest id.
+    # 6.9: the order on the element itself, else the earliest in effect, then the smallest id.
     order = min(revoking or counted, key=lambda each: (each.key != key, each.rank))
     if not revoking:
-        return Decided(State.SUSPENDED, order)  # (4)
-    return Decided(State.REVOKED if order.key == key else State.CASCADED, order)  # (1), (2)
+        return Decided(State.SUSPENDED, order)  # 6.4
+    return Decided(State.REVOKED if order.key == key else State.CASCADED, order)  # 6.1, 6.2

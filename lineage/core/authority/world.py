@@ -129,7 +129,7 @@ class World:
     def authorities_named(self, action: str) -> list[str]:
         """The elements that an action names, in the order in which they are its authority.
 
-        Its token, its delegation, its decision's token, its decision's delegation (DESIGN section 4).
+        Its token, its delegation, its decision's token, its decision's delegation (clause 7.7).
         """
         facts = self.actions.get(action)
         return _named_by(facts, self.decision_facts(facts))

@@ -1,7 +1,7 @@
 """The wire contract as frozen values: one record a type, field for field as in ``schemas/`` (a test holds them equal).
 
 A list that is absent is the empty tuple, anything else that is absent is None: absent, null and empty are one
-(DESIGN section 3). Instants are microseconds since the epoch. Pure: no clock, no I/O.
+(clause 2.2). Instants are microseconds since the epoch. Pure: no clock, no I/O.
 """
 
 import hashlib
@@ -319,7 +319,7 @@ _DEFAULTS: Final[dict[str, Any]] = {"mode": "revoke", "cascade": True}
 def document(event: Event) -> dict[str, Any]:
     """The event in its JSONL form: envelope and body side by side, without what is absent, times as in answers.
 
-    Absent, null, the empty list or map and the default are one and are left out (DESIGN section 3).
+    Absent, null, the empty list or map and the default are one and are left out (clause 2.11).
     """
     stated: dict[str, Any] = {"type": event.type}
     for record in (event, event.body):
@@ -390,7 +390,7 @@ class _Content:
 
 
 def fact_order(fact: Fact) -> tuple[Instant, str, str, _Content]:
-    """The order in which several facts about one thing add up (DESIGN section 3, "Several events").
+    """The order in which several facts about one thing add up (clause 3.4).
 
     By ``occurred_at``, source, event id, and the SHA-256 of the content.
     """

@@ -1,4 +1,4 @@
-"""Who may say what: the trust table (DESIGN section 3, "Who may say what").
+"""Who may say what: the trust table (clauses 2.12 and 2.13).
 
 A fact outside it is kept, counted and shown, and is no part of the state. Pure: the table is an argument; the file it
 comes from is read by ``ingest.trust_file``.

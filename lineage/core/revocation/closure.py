@@ -1,9 +1,10 @@
 """The verdict on a revocation: is it over, or what is still open, element by element and receiver by receiver.
 
-DESIGN section 7. The first that applies: ``PARTIAL``, an element is open at a receiver that covers it; ``UNKNOWN``,
-an element that no receiver covers, or an order that is not in effect yet; ``CLOSED``. An element is open until it is
-enforced or its end has passed. A success under a dead element once the order was in force takes back what was said
-before: until its receivers say *enforced* again, it is open. Pure: the receipt, what was done and what was said go in.
+Clauses 10.11 to 10.16. The first that applies: ``PARTIAL``, an element is open at a receiver that covers it;
+``UNKNOWN``, an element that no receiver covers, or an order that is not in effect yet; ``CLOSED``. An element is open
+until it is enforced or its end has passed. A success under a dead element once the order was in force takes back what
+was said before: until its receivers say *enforced* again, it is open. Pure: the receipt, what was done and what was
+said go in.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Late uses: what succeeded under an element that orders had ended by then (DESIGN section 7). Pure.
+"""Late uses: what succeeded under an element that orders had ended by then (clause 10.16). Pure.
 
 Several facts about one action add up, and of most fields the first stated value holds. So whoever can add facts could
 say of a use that it failed, that it was done earlier, or with another token. Therefore each fact about an action also

@@ -1,7 +1,7 @@
 """Reach: what an order would kill, before anyone gives it (the blast radius), and the digest of the plan.
 
-DESIGN section 4, "Reach". Pure: the order is proposed, never recorded. The cost follows what is alive below the target
-at the instant asked about, not history.
+Section 9 of docs/rule-of-authority.md. Pure: the order is proposed, never recorded. The cost follows what is
+alive below the target at the instant asked about, not history.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """The receipt of a revocation: every element that the orders of one id end, each with the way down to it.
 
-DESIGN section 7. An element stands in it if those orders, were they the only ones, would make it ``revoked``,
+Clauses 10.3 and 10.4. An element stands in it if those orders, were they the only ones, would make it ``revoked``,
 ``cascaded`` or ``suspended`` at the instant asked about; what other orders do to it as well changes nothing. So a
 receipt is the difference of the states without and with the orders of the id. What was issued later and is *born dead*
 is in it.

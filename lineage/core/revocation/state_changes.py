@@ -1,6 +1,6 @@
 """What orders make of elements, as it is told to receivers: which elements a change touches, and what is new of each.
 
-DESIGN section 7: what is delivered is an element's *state* with a version, not an order. ``outcomes`` says of elements
+Clause 10.5: what is delivered is an element's *state* with a version, not an order. ``outcomes`` says of elements
 what the rule says of them, without the paths, in one walk; ``touched`` says which elements a change may have made
 another; ``changes`` says what there is to tell. Pure.
 """

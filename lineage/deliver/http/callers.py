@@ -15,7 +15,7 @@ from lineage.core.model.errors import OverloadedError, RefusedError
 
 
 class Role(StrEnum):
-    """What a caller may do (DESIGN section 8)."""
+    """What a caller may do (docs/http-api.md)."""
 
     PRODUCER = "producer"  # send events of the sources listed for it
     INVESTIGATOR = "investigator"  # ask

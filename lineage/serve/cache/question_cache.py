@@ -52,7 +52,7 @@ class Part:
         self._answers: dict[str, tuple[tuple[int, int], Document]] = {}
 
     def answer(self, question: str, at: Instant, answer: Answer) -> Document:
-        """The answer to a question: between two neighbouring times in its facts it is the same (DESIGN section 1)."""
+        """The answer to a question: between two neighbouring times in its facts it is the same (clause 2.1)."""
         between = bisect_left(self._moments, at), bisect_right(self._moments, at)
         known = self._answers.get(question)
         if known is None or known[0] != between:

@@ -30,7 +30,7 @@ from lineage.serve.text.text_page import Page, Piece, many
 from lineage.store.store import open_store
 
 PROVED: Final = 0
-NOT_PROVED: Final = 6  # DESIGN section 6: integrity
+NOT_PROVED: Final = 6  # integrity
 
 ACTION: Final = "mail-7"
 LEAKED: Final = "https://idp.example#mailer-1"

@@ -1,4 +1,4 @@
-"""Values of the core as the documents of DESIGN section 6: plain dictionaries, in the order in which keys are shown."""
+"""Values of the core as JSON documents: plain dictionaries, in the order in which keys are shown."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -69,7 +69,7 @@ def finding_documents(
 
 
 def finding_document(one: Finding, options: Options, status: str) -> Document:
-    """A finding (DESIGN section 9)."""
+    """A finding."""
     rule = RULES.get(one.kind)
     references = rule.references if rule else ()
     return {
@@ -253,7 +253,7 @@ def fact_document(fact: Fact) -> Document:
 
 
 def listing(items: list[Document], *, total: int | None, following: str | None = None) -> Document:
-    """A list that says whether it is whole (DESIGN section 8)."""
+    """A list that says whether it is whole (docs/http-api.md)."""
     return {"items": items, "total": total, "complete": following is None, "next": following}
 
 

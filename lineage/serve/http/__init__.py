@@ -1,4 +1,4 @@
-"""The HTTP API (DESIGN section 8): the documents of the command line over HTTP, and the place where pages plug in.
+"""The HTTP API (docs/http-api.md): the documents of the command line over HTTP, and the place where pages plug in.
 
 The page at ``/x`` is the JSON document at ``/v1/x`` put into a template. That is how it is built, not a promise: a
 question is one plain function in one table (``questions.QUESTIONS``), and ``asking.answered`` does everything that

@@ -14,7 +14,7 @@ from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, finding_documents, instant
 from lineage.serve.queries.service import Service
 
-# What changes in the life of a principal; of all else the first stated counts (DESIGN section 3, "Several events").
+# What changes in the life of a principal; of all else the first stated counts (clauses 3.4 and 3.5).
 _CHANGING: Final = ("display_name", "owner", "purpose", "environment")
 
 

@@ -1,4 +1,4 @@
-"""Revocations as documents: the receipt of one, whether it is over, and all of them (DESIGN section 7).
+"""Revocations as documents: the receipt of one, whether it is over, and all of them (clauses 10.3 to 10.16).
 
 A receipt and a verdict are made in parts of a few thousand elements, from one moment of the store: what is in memory
 does not grow with what a revocation ends, but for eight bytes an element, and what a verdict has to name as open.

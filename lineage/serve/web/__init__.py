@@ -1,4 +1,4 @@
-"""The pages: for every document of the HTTP API a template (DESIGN section 8)."""
+"""The pages: for every document of the HTTP API a template (docs/pages.md)."""
 
 from lineage.serve.web.problems import show_fault
 from lineage.serve.web.routes import pages

@@ -1,4 +1,4 @@
-"""The pages of questions: each is the document of the API, put into a template (DESIGN section 8).
+"""The pages of questions: each is the document of the API, put into a template (docs/pages.md).
 
 A page asks by ``answered``, as the API does; what it shows beside its document it asks by the same functions.
 """
