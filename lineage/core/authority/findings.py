@@ -21,7 +21,7 @@ from lineage.core.authority.elements import Element, disagreements, stated
 from lineage.core.authority.orders import far_apart, lift_effect
 from lineage.core.authority.principals import declared_kind
 from lineage.core.authority.receivers import Receivers, narrowed, registration_of
-from lineage.core.authority.rule import aliases
+from lineage.core.authority.targets import aliases
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, PrincipalRegistered, WorkloadBound, canonical_json
 from lineage.core.model.keys import split_key

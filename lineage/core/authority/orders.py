@@ -1,4 +1,4 @@
-"""Orders and lifts: when an order is in force, and what it hits by itself.
+"""Orders and lifts: when an order is in force, and for which issue times it hits.
 
 Section 5 of docs/rule-of-authority.md. Each fact is an order, or a lift, of its own; nothing adds up and
 nothing replaces anything. What follows down the graph is in ``rule.py``.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from lineage.core.authority.elements import Element, FactIndex
+from lineage.core.authority.elements import FactIndex
 from lineage.core.model.events import Fact, RevocationLifted, RevocationOrdered, Target, fact_order
 from lineage.core.model.keys import ELEMENT_KINDS, key_of
 from lineage.core.model.times import NEVER, Instant
@@ -81,15 +81,11 @@ class Order:
         for_good = self.on_element and not self.suspends and self.effective_at < self.lifted_at
         return self.lifted_at != NEVER and not for_good
 
-    def spares(self, element: Element) -> bool:
-        """Whether an element that names the target is spared because of when it was issued.
-
-        It is hit if issued before ``issued_before`` (strictly) and, by a revocation, before the order was lifted.
-        """
-        before = self.body.issued_before
-        if before is not None and element.issued_at >= before:
-            return True
-        return not self.suspends and element.issued_at >= self.lifted_at
+    @cached_property
+    def hits_issued_before(self) -> Instant:
+        """When an element that names the target has to be issued before, to be hit (clause 5.4); NEVER: at any time."""
+        before = NEVER if self.body.issued_before is None else self.body.issued_before
+        return before if self.suspends else min(before, self.lifted_at)
 
 
 class Orders:

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, TypeVar, cast
 
+from lineage.core.authority.cascade import Cascade
 from lineage.core.authority.chain import wielder
 from lineage.core.authority.elements import Element
 from lineage.core.authority.findings import Finding
 from lineage.core.authority.orders import Order
 from lineage.core.authority.receivers import Coverage, Deliveries
-from lineage.core.authority.rule import ALIVE, hits, judge
-from lineage.core.authority.verdict import State
+from lineage.core.authority.rule import ALIVE, judge, own_state
+from lineage.core.authority.targets import targets
+from lineage.core.authority.verdict import State, counting
 from lineage.core.authority.world import World
 from lineage.core.findings.acts import Act, Decided, act_of, decided_of
 from lineage.core.findings.audiences import AudienceIndex
@@ -385,40 +387,20 @@ class Scene:
         """The orders that count for an element at a moment: in effect then, and before it was over by itself."""
         if not self.world.orders or (self.whole and key not in self._affected):
             return []
-        struck = hits(self.world, self.world.graph.above(key), moment)
         element = self.element(key)
-        ends_at = element.ends_at if element else NEVER
-        orders = {order for node, hit in struck.items() for order in hit if node == key or order.body.cascade}
-        return sorted((order for order in orders if order.effective_at < ends_at), key=lambda order: order.rank)
+        return counting(Cascade(self.world, (key,), moment).killing(key), element.ends_at if element else NEVER)
 
     @cached_property
     def _affected(self) -> set[str]:
         """Everything that any order, ever, could end."""
-        graph, principals = self.world.graph, self.world.principals
-        struck: set[str] = set()
-        for target in self.world.orders.by_target:
-            kind, id_ = split_key(target)
-            names = [f"principal:{member}" for member in principals.party(id_)] if kind == "principal" else [target]
-            struck.add(target)
-            for name in names:
-                struck.update(graph.naming(name))
-        return graph.below(struck)
+        return self.world.graph.below({key for aim in self.world.orders.by_target for key in targets(self.world, aim)})
 
     def state(self, key: str, moment: Instant | None = None) -> State:
         """The state of an element."""
         moment = self.at if moment is None else moment
         if self.whole and key not in self._affected:
-            return self._undisturbed(key, moment)
+            return own_state(self.element(key), moment)
         return judge(self.world, key, moment).state
-
-    def _undisturbed(self, key: str, moment: Instant) -> State:
-        element = self.element(key)
-        if element is None:
-            return State.UNKNOWN
-        if moment >= element.ends_at:
-            return State.EXPIRED
-        early = moment < element.issued_at or (element.not_before is not None and moment < element.not_before)
-        return State.NOT_YET_VALID if early else State.ACTIVE
 
     def is_alive(self, key: str) -> bool:
         """Whether an element is alive at the moment asked about, and nothing that it rests on is over."""

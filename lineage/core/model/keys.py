@@ -11,6 +11,11 @@ def key_of(kind: str, id_: str) -> str:
     return f"principal:{id_}" if kind == "workload" else f"{kind}:{id_}"
 
 
+def is_element(key: str) -> bool:
+    """Whether a key is that of a token or a delegation."""
+    return key.startswith(("token:", "delegation:"))
+
+
 def split_key(key: str) -> tuple[str, str]:
     """The kind and the id of a key, split at the first colon."""
     kind, _, id_ = key.partition(":")

@@ -23,7 +23,7 @@ def depths_of(world: World, reach: Reach) -> Counter[tuple[int, str]]:
     """How many of the killed elements, by kind, stand how many steps below the target at the nearest."""
     graph, proposal, kills = world.graph, reach.proposal, reach.kills
     counts: Counter[tuple[int, str]] = Counter()
-    level = set(struck_by(world, proposal))
+    level = struck_by(world, proposal)
     seen, depth = set(level), int(proposal.target.kind not in ELEMENT_KINDS)
     while level:
         counts.update((depth, split_key(key)[0]) for key in level & kills)
@@ -104,7 +104,7 @@ def names_of_heads(world: World, reach: Reach) -> list[Target]:
     hit = set(_heads(world, reach)) if reach.proposal.cascade else reach.kills
     # Some of it may hang on a circle, or on what is dead already: then the heads alone do not stand for all of it.
     below = world.graph.below(hit, after=reach.proposal.at) | hit
-    if not (reach.kills <= below and hit <= set(struck_by(world, reach.proposal))):
+    if not (reach.kills <= below and hit <= struck_by(world, reach.proposal)):
         return []
     named = [shared_names(world, (key,)) for key in hit]
     common = sorted(set.intersection(*named)) if named else []

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+from lineage.core.authority.cascade import Cascade
 from lineage.core.authority.elements import Element
-from lineage.core.authority.rule import ALIVE, aliases, hits, judge, judge_name
+from lineage.core.authority.rule import ALIVE, judge, judge_name
+from lineage.core.authority.targets import aliases, targets
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Target, WorkloadBound, canonical_json
@@ -122,7 +124,7 @@ def reach_of(world: World, proposal: Proposal, *, acted: int | None = None) -> R
     """
     at = proposal.at
     graph = world.graph
-    struck = set(struck_by(world, proposal))
+    struck = struck_by(world, proposal)
     # Elements past their end no longer change. What nobody granted is alive only if it is suspended.
     if proposal.cascade:
         doomed, ending = graph.alive_below(struck, at)
@@ -159,32 +161,16 @@ def reach_of(world: World, proposal: Proposal, *, acted: int | None = None) -> R
     )
 
 
-def struck_by(world: World, proposal: Proposal) -> Iterator[str]:
+def struck_by(world: World, proposal: Proposal) -> set[str]:
     """The elements that a proposed order would hit by itself, of those at or below which anything is left to end."""
     target = key_of(proposal.target.kind, proposal.target.id)
-    if target.startswith(("token:", "delegation:")):
-        yield target
-        return
-    before = NEVER if proposal.issued_before is None else proposal.issued_before
-    for name in aliases(world, target):
-        for key in world.graph.naming(name, after=proposal.at):
-            element = world.graph.element(key)
-            if element is not None and element.issued_at < before:
-                yield key
+    issued_before = NEVER if proposal.issued_before is None else proposal.issued_before
+    return set(targets(world, target, issued_before=issued_before, after=proposal.at))
 
 
 def dead_among(world: World, keys: set[str], at: Instant) -> set[str]:
     """Those of some elements that an order in force revokes: by itself, or through anything they depend on."""
-    if not world.orders:
-        return set()
-    above = world.graph.above(*keys)
-    single: set[str] = set()
-    cascading: set[str] = set()
-    for key, orders in hits(world, above, at).items():
-        for order in orders:
-            if not order.suspends:
-                (cascading if order.body.cascade else single).add(key)
-    return (world.graph.below(cascading, within=above) | single) & keys
+    return Cascade(world, keys, at).revoked(keys)
 
 
 def _own_actions(world: World, target: Target, under: Iterable[str], acted: int | None) -> int:

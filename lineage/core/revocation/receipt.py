@@ -10,14 +10,14 @@ some elements and all that they depend on, the lines of these are the same as in
 how a receipt is made in parts.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import Element, dependencies_of, names_of
 from lineage.core.authority.known_then import end_for, in_time
 from lineage.core.authority.orders import Order
 from lineage.core.authority.principals import Principals
-from lineage.core.authority.rule import aliases
+from lineage.core.authority.targets import aliases, targets
 from lineage.core.authority.verdict import State, decided
 from lineage.core.authority.world import World
 from lineage.core.model.events import DelegationGranted, Fact, TokenIssued
@@ -153,7 +153,7 @@ def receipt_of(world: World, revocation: str, at: Instant, keys: Collection[str]
 def walk(world: World, order: Order) -> dict[str, Step]:
     """Everything that an order kills, with the step to it on the shortest path; of several the smallest list."""
     graph = world.graph
-    level = sorted(_struck(world, order))
+    level = sorted(set(targets(world, order.key, issued_before=order.hits_issued_before)))
     proven = _Proof(world, order)
     first = 1 if order.on_element else 2  # the target stands in front of what names it
     steps = {key: Step(None, proven.of_hit(key), first) for key in level}
@@ -170,18 +170,6 @@ def walk(world: World, order: Order) -> dict[str, Step]:
                     nearest.append(child)
         level = nearest
     return steps
-
-
-def _struck(world: World, order: Order) -> Iterator[str]:
-    """The elements that an order hits by itself, whenever they end."""
-    if order.on_element:
-        yield order.key
-        return
-    for name in aliases(world, order.key):
-        for key in world.graph.naming(name):
-            element = world.graph.element(key)
-            if element is not None and not order.spares(element):
-                yield key
 
 
 def _line(world: World, key: str, at: Instant, walks: list[_Walked]) -> Line | None:

@@ -5,14 +5,15 @@ what the rule says of them, without the paths, in one walk; ``touched`` says whi
 another; ``changes`` says what there is to tell. Pure.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from lineage.core.authority.cascade import Cascade
 from lineage.core.authority.elements import audience_of, granted_key
 from lineage.core.authority.known_then import end_for, ends_differ, in_time
 from lineage.core.authority.orders import Order, lift_effect
-from lineage.core.authority.rule import aliases, hits
+from lineage.core.authority.targets import targets
 from lineage.core.authority.verdict import State, decided
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, PrincipalRegistered, RevocationLifted, RevocationOrdered
@@ -66,46 +67,14 @@ def outcomes(world: World, keys: Collection[str], at: Instant) -> dict[str, Outc
     Cost:
         What they depend on, at any depth, once.
     """
-    if not world.orders:
-        return {key: _outcome(world, key, ()) for key in keys}
-    above = world.graph.above(*keys)
-    struck = hits(world, above, at)
-    by_order: dict[Order, list[str]] = {}
-    for key, orders in struck.items():
-        for order in orders:
-            by_order.setdefault(order, []).append(key)
-    # Of the orders of one mode the first in effect is the one that counts for an element: if that came after its end,
-    # all did, unless its end differs for them. So each element is entered by one order of each mode, and by those that
-    # hit it by themselves.
-    first: dict[bool, dict[str, Order]] = {True: {}, False: {}}
-    for order in sorted(by_order, key=lambda each: each.rank):
-        held = first[order.suspends]
-        frontier = by_order[order] if order.body.cascade else []
-        while frontier:
-            entered = [key for key in frontier if key not in held]
-            held.update(dict.fromkeys(entered, order))
-            frontier = [child for key in entered for child in world.graph.children(key) if child in above]
-    return {
-        key: _outcome(
-            world,
-            key,
-            _killing(world, key, struck)
-            if ends_differ(world.graph.element(key))
-            else [*struck.get(key, ()), *(held[key] for held in first.values() if key in held)],
-        )
-        for key in keys
-    }
+    cascade = Cascade(world, keys, at)
+    return {key: _outcome(world, key, cascade) for key in keys}
 
 
-def _killing(world: World, key: str, struck: Mapping[str, Collection[Order]]) -> list[Order]:
-    """All orders that kill an element, where it does not do to look at the first."""
-    above = world.graph.above(key)
-    return [order for node in above for order in struck.get(node, ()) if node == key or order.body.cascade]
-
-
-def _outcome(world: World, key: str, killing: Sequence[Order]) -> Outcome:
+def _outcome(world: World, key: str, cascade: Cascade) -> Outcome:
     element = world.graph.element(key)
-    counted = in_time(element, killing)
+    # Where its end is not the same for all orders, others than the first of a mode may be the ones that count.
+    counted = in_time(element, cascade.killing(key) if ends_differ(element) else cascade.deciding(key))
     found = decided(key, counted)
     if found is None:
         return Outcome(State.ACTIVE, expires_at=None if element is None else element.expires_at)
@@ -147,13 +116,7 @@ def _orders_of(world: World, revocations: Iterable[str]) -> list[Order]:
 
 def _aims(world: World, orders: Iterable[Order], at: Instant) -> set[str]:
     """The elements that orders are aimed at, themselves or by what they name, be they in force or not."""
-    found: set[str] = set()
-    for target, on_element in {(order.key, order.on_element) for order in orders}:
-        if on_element:
-            found.add(target)
-        else:
-            found.update(each for name in aliases(world, target) for each in world.graph.naming(name, after=at))
-    return found
+    return {key for target in {order.key for order in orders} for key in targets(world, target, after=at)}
 
 
 def moments(facts: Iterable[Fact]) -> list[tuple[Instant, str]]:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from weakref import WeakSet
 
 from lineage.core.authority.elements import dependencies_of, granted_key, names_of
-from lineage.core.authority.rule import aliases
+from lineage.core.authority.targets import aliases
 from lineage.core.authority.world import World
 from lineage.core.model.events import (
     ActionPerformed,

@@ -160,7 +160,7 @@ def diff(
         # What ended before both instants is the same at both.
         reader.load_below(world, key, min(start, end))
     hit = struck_by(world, Proposal(target=Target(kind, id_), at=min(start, end)))
-    keys = world.graph.below(set(hit), after=min(start, end))
+    keys = world.graph.below(hit, after=min(start, end))
     before, after = judge_all(world, keys, start), judge_all(world, keys, end)
     changed = [_change(split_key(key), before[key], after[key]) for key in sorted(keys) if before[key] != after[key]]
     if kind in NAME_KINDS:
