@@ -52,7 +52,7 @@ AS_OF_KEYS = ["recorded_at", "behind"]
 CHAIN_PART = ["root", "human", "accountable", "agents", "tokens", "delegations", "chain"]
 HOP_KEYS = [
     *("principal", "known_as", "display_name", "kind", "evidence", "source", "token", "delegation"),
-    *("scopes", "issued_at", "expires_at", "state"),
+    *("scopes", "effective_scopes", "issued_at", "expires_at", "state"),
 ]
 WHO_KEYS = [
     *("action", "operation", "tool", "resource", "outcome", "occurred_at"),

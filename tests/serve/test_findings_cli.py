@@ -8,7 +8,7 @@ import pytest
 
 from ingest.codec import api as codec
 from tests.support.desk import Desk
-from tests.support.finding_cases import D1, DOWN, A, B, C, done, granted, issued, moment, reissued
+from tests.support.finding_cases import AL, D1, DOWN, A, B, C, done, granted, issued, moment, reissued
 from tests.support.http_worlds import World, api_over
 
 KEYS = ["items", "total", "complete", "next", "as_of", "not_evaluated"]
@@ -44,6 +44,28 @@ def test_a_finding_says_what_is_wrong_and_what_to_do(desk: Desk):
     assert {"grant d1", "grant d2"} == {fact["event_id"] for fact in found["facts"]}
     assert {"ASI03", "NHI5:2025"} <= {one["id"] for one in found["maps_to"]}
     assert found["fix"].endswith(".")
+
+
+def test_a_chain_says_what_each_hop_effectively_allows(desk: Desk):
+    """
+    Own scopes cut by everything above; nothing stated is what is above, and null if nobody says anything.
+    """
+    desk.take(
+        *reissued(scopes=["crm:read", "crm:write"]),
+        granted("d3", B, C, 6, parents=["d2"]),
+        granted("d4", C, AL, 7, parents=["d3"], no_scopes=True),
+        issued("t5", actor=B, at=6),
+    )
+    shown = {
+        of: [(hop["scopes"], hop["effective_scopes"]) for hop in desk.one("chain", of)["chain"]]
+        for of in ("delegation:d4", "token:t5")
+    }
+
+    first = (["crm:read"], ["crm:read"])
+    wider = (["crm:read", "crm:write"], ["crm:read"])
+    assert [first, first, wider, ([], ["crm:read"]), ([], [])] == shown["delegation:d4"]
+    assert [([], None), ([], None)] == shown["token:t5"]
+    assert "effectively crm:read" in desk.run("chain", "delegation:d2").output
 
 
 def test_findings_are_filtered(desk: Desk):

@@ -111,3 +111,7 @@ class Options:
     silence: int = 10
     silence_facts: int = 50
     late: Instant = DAY
+
+
+DEFAULT: Final = Options()
+"""What holds where nothing is set."""

@@ -13,7 +13,8 @@ from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES, severity_of
 from lineage.core.findings.finding import first_seen, last_seen, merged
 from lineage.core.findings.judging import status_of, worst_first
-from lineage.core.findings.options import Options
+from lineage.core.findings.options import DEFAULT, Options
+from lineage.core.findings.scopes import ScopeIndex
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Fact, document
 from lineage.core.model.keys import ELEMENT_KINDS, key_of, split_key
@@ -56,13 +57,12 @@ def gap_documents(gaps: Iterable[Gap]) -> list[Document]:
 
 def finding_documents(
     findings: Iterable[Finding],
-    options: Options | None = None,
+    options: Options = DEFAULT,
     *,
     judgements: FactIndex | None = None,
     at: Instant = 0,
 ) -> list[Document]:
     """Findings, those of one identity as one, the worst first."""
-    options = Options() if options is None else options
     judgements = FactIndex() if judgements is None else judgements
     found = worst_first(merged(findings).values(), options)
     return [finding_document(one, options, status_of(one, judgements, options, at)) for one in found]
@@ -90,8 +90,9 @@ def finding_document(one: Finding, options: Options, status: str) -> Document:
     }
 
 
-def chain_documents(world: World, chain: Chain, states: Mapping[str, Verdict]) -> Document:
+def chain_documents(world: World, chain: Chain, states: Mapping[str, Verdict], options: Options) -> Document:
     """The part that ``who`` and ``chain`` share: from ``root`` to ``chain``."""
+    scopes = ScopeIndex(world.graph, world.principals, options)
     principals = [(hop.principal, world.principals.kind(hop.principal)) for hop in chain.hops]
     root, root_kind = principals[0] if principals else (None, None)
     human = root if root_kind == "human" else None
@@ -104,12 +105,13 @@ def chain_documents(world: World, chain: Chain, states: Mapping[str, Verdict]) -
         "tokens": [split_key(key)[1] for key in chain.tokens],
         "delegations": [split_key(key)[1] for key in chain.delegations],
         "chain": [
-            _hop_document(world, hop, kind, states) for hop, (_, kind) in zip(chain.hops, principals, strict=True)
+            _hop_document(world, hop, kind, states, scopes)
+            for hop, (_, kind) in zip(chain.hops, principals, strict=True)
         ],
     }
 
 
-def who_answer(world: World, action: str, *, at: Instant) -> Document:
+def who_answer(world: World, action: str, *, at: Instant, options: Options = DEFAULT) -> Document:
     """The answer to ``who`` about an action that facts tell of, but for how far the projection is."""
     facts = world.actions.get(action)
     chain = chain_of_action(world, action)
@@ -127,7 +129,7 @@ def who_answer(world: World, action: str, *, at: Instant) -> Document:
         "resource": {"type": resource.value.type, "id": resource.value.id} if resource else None,
         "outcome": _first(facts, "outcome"),
         "occurred_at": format_instant(occurred_at),
-        **chain_documents(world, chain, states),
+        **chain_documents(world, chain, states, options),
         "decision": decision_document(world.decisions.get(named.value)) if named else None,
         "authority": {
             "element": authority,
@@ -142,7 +144,7 @@ def who_answer(world: World, action: str, *, at: Instant) -> Document:
     }
 
 
-def chain_answer(world: World, kind: str, id_: str, *, at: Instant) -> Document:
+def chain_answer(world: World, kind: str, id_: str, *, at: Instant, options: Options = DEFAULT) -> Document:
     """The answer to ``chain``, but for how far the projection is."""
     key = key_of(kind, id_)
     chain = chain_of(world, key)
@@ -150,7 +152,7 @@ def chain_answer(world: World, kind: str, id_: str, *, at: Instant) -> Document:
     return {
         "kind": kind,
         "id": id_,
-        **chain_documents(world, chain, states),
+        **chain_documents(world, chain, states, options),
         **verdict_document(states[key]),
         "gaps": gap_documents(gaps(world, [key])),
         "findings": finding_documents(chain_findings(world, key, chain, at)),
@@ -172,9 +174,12 @@ def status_answer(
     }
 
 
-def _hop_document(world: World, hop: Hop, kind: str, states: Mapping[str, Verdict]) -> Document:
+def _hop_document(
+    world: World, hop: Hop, kind: str, states: Mapping[str, Verdict], scopes: ScopeIndex
+) -> Document:
     element = world.graph.element(hop.element) if hop.element else None
     element_kind, id_ = split_key(hop.element) if hop.element else (None, None)
+    effective = scopes.effective(hop.element) if hop.element else None
     return {
         "principal": hop.principal,
         "known_as": world.principals.known_as(hop.principal),
@@ -185,6 +190,7 @@ def _hop_document(world: World, hop: Hop, kind: str, states: Mapping[str, Verdic
         "token": id_ if element_kind == "token" else None,
         "delegation": id_ if element_kind == "delegation" else None,
         "scopes": list(element.first("scopes") or ()) if element else [],
+        "effective_scopes": None if effective is None else sorted(effective),
         "issued_at": instant(element.issued_at) if element else None,
         "expires_at": instant(element.expires_at) if element else None,
         "state": str(states[hop.element].state) if hop.element else None,

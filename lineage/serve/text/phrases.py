@@ -68,6 +68,14 @@ def scopes(hop: Document, above: Sequence[str]) -> tuple[list[str], list[str], l
     return [one for one in held if one not in gained], lost, gained
 
 
+def effective_scopes(hop: Document) -> str | None:
+    """What a token or a delegation effectively allows; None if nobody says, or if it is what it states."""
+    effective = hop["effective_scopes"]
+    if effective is None or set(effective) == set(hop["scopes"]):
+        return None
+    return f"effectively {joined(effective, ' ') or 'none'}"
+
+
 def because(page: Page, document: Document, lead: str = "  ") -> None:
     """How the order came down to the thing, if it did not hit the thing itself."""
     found = document["because"]

@@ -250,8 +250,9 @@ def _hop(page: Page, hop: Document, said: str, above: Sequence[str], *, same: bo
     until = f"until {when(hop['expires_at'])}" if hop["expires_at"] else "no expiry"
     page.line(f"{said}: ", phrases.state(hop["state"]), f", word of {hop['source']}", lead=lead)
     page.line(f"from {when(hop['issued_at'])}, {until}", lead=lead)
+    effective = phrases.effective_scopes(hop)
     if not hop["scopes"]:
-        page.line("states no scopes", lead=lead)
+        page.line(joined(filter(None, ("states no scopes", effective)), "; "), lead=lead)
         return
     kept, lost, gained = phrases.scopes(hop, above)
     parts = [f"scopes {joined(kept, ' ') or 'none kept'}"]
@@ -259,6 +260,8 @@ def _hop(page: Page, hop: Document, said: str, above: Sequence[str], *, same: bo
         parts.append(f"lost {joined(lost, ' ')}")
     if gained:
         parts.append(f"NOT HELD ABOVE {joined(gained, ' ')}")
+    if effective:
+        parts.append(effective)
     page.line(joined(parts, "; "), lead=lead)
 
 

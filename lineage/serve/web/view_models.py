@@ -36,6 +36,7 @@ def hops(doc: Document) -> list[Document]:
                 "kept": kept,
                 "lost": lost,
                 "gained": gained,
+                "effective": phrases.effective_scopes(hop),
             }
         )
         above = hop["scopes"] or above

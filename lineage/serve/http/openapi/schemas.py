@@ -108,6 +108,7 @@ class Hop(TypedDict):
     token: str | None
     delegation: str | None
     scopes: list[str]
+    effective_scopes: list[str] | None
     issued_at: Time | None
     expires_at: Time | None
     state: State | None
