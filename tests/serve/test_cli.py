@@ -60,7 +60,7 @@ WHO_KEYS = [
     *("decision", "authority", "gaps", "findings", "as_of"),
 ]
 CHAIN_KEYS = ["kind", "id", *CHAIN_PART, "state", "because", "gaps", "findings", "as_of"]
-STATUS_KEYS = ["kind", "id", "state", "because", "at", "known_at", "gaps", "as_of"]
+STATUS_KEYS = ["kind", "id", "state", "because", "at", "known_at", "gaps", "findings", "as_of"]
 BECAUSE_KEYS = ["revocation", "mode", "target", "effective_at", "ordered_by", "reason", "path"]
 REACH_KEYS = [
     *("target", "kills", "already_dead", "agents", "humans", "actions", "own_actions", "survivors"),

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from ingest.codec import api as codec
+from lineage.serve.cache.loader import SURROUNDINGS
 from tests.support.desk import Desk
 from tests.support.finding_cases import AL, D1, DOWN, A, B, C, done, granted, issued, moment, reissued
 from tests.support.http_worlds import World, api_over
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 KEYS = ["items", "total", "complete", "next", "as_of", "not_evaluated"]
 FINDING = [
@@ -66,6 +69,39 @@ def test_a_chain_says_what_each_hop_effectively_allows(desk: Desk):
     assert [first, first, wider, ([], ["crm:read"]), ([], [])] == shown["delegation:d4"]
     assert [([], None), ([], None)] == shown["token:t5"]
     assert "effectively crm:read" in desk.run("chain", "delegation:d2").output
+
+
+def test_every_answer_shows_what_is_wrong_with_what_is_in_it(desk: Desk):
+    """
+    A theft stands first in who, chain, status and uses of the action, the token, both agents; judged, it says so.
+    """
+    desk.run("ingest", str(EXAMPLES / "incident.jsonl"))
+    leaked = "token:https://idp.example#mailer-1"
+    questions = [("who", "mail-7"), ("chain", leaked), ("status", leaked), ("uses", leaked)]
+    questions += [("status", f"principal:agent:{name}") for name in ("scraper", "mailer")]
+    theft = "Possible token theft: agent:scraper used a token issued to agent:mailer"
+    listed = {one["id"]: one for one in desk.one("findings")["items"]}
+    shown = {question: desk.one(*question)["findings"] for question in questions}
+
+    for question, found in shown.items():
+        assert found[0]["why"].startswith(theft), question
+        assert {one["id"]: one for one in found} == {one["id"]: listed[one["id"]] for one in found}
+        assert f"HIGH: {theft}" in " ".join(desk.run(*question).output.split())
+    desk.run("findings", "ack", found[0]["id"], "--by", "human:ir", "--reason", "seen")
+    assert {"acknowledged"} == {desk.one(*question)["findings"][0]["status"] for question in questions}
+
+
+def test_what_is_not_looked_at_is_said(desk: Desk):
+    """
+    Of a token that was used very often not every use is looked at, and the answer says so.
+    """
+    few = [D1, issued("t1", actor=A, delegation="d1"), *(done(f"a{n}", token="t1", actor=A) for n in range(5))]
+    desk.take(*few)
+    assert "findings_complete" not in desk.one("status", "token:t1")
+    desk.take(*(done(f"b{n}", token="t1", actor=A) for n in range(SURROUNDINGS)))
+
+    assert desk.one("status", "token:t1")["findings_complete"] is False
+    assert "looks at everything" in " ".join(desk.run("status", "token:t1").output.split())
 
 
 def test_findings_are_filtered(desk: Desk):

@@ -187,7 +187,7 @@ def test_an_actor_further_up_the_chain_is_not_mistaken_for_the_holder():
     assert (
         "was done by another party of its chain, named below, with token t2, which was made for agent:mailer," in said
     )
-    assert "DOES NOT FIT: 1 finding" in said
+    assert "6 findings (4 medium, 2 low), below." in said
 
 
 def test_another_workload_is_not_another_actor():
@@ -201,7 +201,8 @@ def test_another_workload_is_not_another_actor():
         said = first_sentence(render_chain.who(service.who("a1", at=AT)))
 
     assert said.startswith("mail.send was done by agent:mailer with token t1 for human:alice, who let it act;")
-    assert "DOES NOT FIT: 1 finding" in said
+    assert "HIGH: Possible token theft: workload spiffe://x/b used a token bound to spiffe://x/a" in said
+    assert "What to do: Revoke the token now" in said
 
 
 def test_what_nobody_granted_is_said_at_once():
@@ -830,9 +831,9 @@ def test_conflicts_show_every_content_that_stands():
     assert "1 conflict" in flat(render_chain.counts(counts))
 
 
-def test_findings_are_counted_by_kind_and_cite_their_facts():
+def test_findings_are_counted_by_severity_and_cite_their_facts():
     """
-    How many of which kind, each in one sentence, with the facts that show it.
+    How many of which severity, each in one sentence, with the facts that show it.
     """
     with incident() as service:
         wanted = Wanted(kinds=("sequence-hole", "wielder-mismatch"))
@@ -840,9 +841,9 @@ def test_findings_are_counted_by_kind_and_cite_their_facts():
     with knowing(token("t1")) as service:
         none = render_chain.findings(findings_of(service, at=AT, wanted=wanted))
 
-    assert "3 findings: 2 wielder-mismatch, 1 sequence-hole." == first_sentence(page)
+    assert flat(page).startswith("3 findings (2 high, 1 medium). - high wielder-mismatch: Possible token theft: ")
     assert "shown by idp-15 of https://idp.example; gw-7 of https://gateway.example" in flat(page)
-    assert flat(none).startswith("Nothing was found that does not fit together.")
+    assert flat(none).startswith("Nothing is wrong, as far as was evaluated.")
 
 
 def test_counts_account_for_every_event():

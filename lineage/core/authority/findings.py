@@ -55,6 +55,12 @@ _COMPARED: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+# By the field in which an action differs from its token.
+_THEFTS: Final = {
+    "actor": "Possible token theft: {} used a token issued to {}",
+    "workload": "Possible token theft: workload {} used a token bound to {}",
+    "key_thumbprint": "Possible token theft: key {} signed for a token bound to key {}",
+}
 _UNITED: Final = frozenset({"audience", "status_list"})
 
 
@@ -199,9 +205,11 @@ def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
     ):
         said = stated(facts, field)
         if said is not None and expected is not None and not compare(said.value, expected):
-            why = f"action:{action} was done with {field} {said.value}; {key} was made for {expected}"
             bound = field == "actor" and _runs_as(world, str(said.value), str(expected))
             severity = Severity.INFORMATIONAL if bound else _severity_of_mismatch(facts, element, field)
+            why = f"action:{action} was done with {field} {said.value}; {key} was made for {expected}"
+            if kind == "wielder-mismatch" and severity != Severity.INFORMATIONAL:
+                why = _THEFTS[field].format(said.value, expected) + f" (action:{action} with {key})"
             yield Finding(kind, f"action:{action}", why, cited, about=field, severity=severity)
 
 

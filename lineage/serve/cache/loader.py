@@ -1,19 +1,43 @@
 """The part of the world that a question about one thing needs, and how far the projection was when it was looked up."""
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final, NamedTuple, Protocol
 
 from ingest.log.port import Log
+from lineage.core.authority.elements import FactIndex
 from lineage.core.authority.world import World
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.keys import ELEMENT_KINDS, split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import Trusted, in_force
 from lineage.serve.documents.core_documents import Document
+from lineage.store.reading.reader import Reader
 from lineage.store.store import Store
 
 Positions = Mapping[tuple[str, int], int]
-Answer = Callable[[World], Document]
+
+SURROUNDINGS: Final = 200  # facts of each kind that are looked at around one thing, and no more
+_NAMING: Final = 50  # elements that name it
+
+
+class Loaded(NamedTuple):
+    """A part of the world.
+
+    Attributes:
+        world: What judging one thing needs.
+        around: The same, and what findings about it rest on: what was done under it, what was derived from it.
+        is_whole: Whether everything of that is there.
+        watched: The keys whose uses and children are.
+    """
+
+    world: World
+    around: World
+    is_whole: bool
+    watched: frozenset[str]
+
+
+Answer = Callable[[Loaded], Document]
 
 
 class Found(NamedTuple):
@@ -23,10 +47,14 @@ class Found(NamedTuple):
         answer: Answers a question of a name about it, as of an instant, by a function; the document is not to be
             changed. What the function says must not depend on the instant but by comparing it with times in facts.
         as_of: How far the projection was.
+        is_whole: Whether everything that findings about it rest on was looked at.
+        judgements: What people decided about some findings, by their ids.
     """
 
     answer: Callable[[str, Instant, Answer], Document]
     as_of: Document
+    is_whole: bool
+    judgements: Callable[[Collection[str]], FactIndex]
 
 
 class Worlds(Protocol):
@@ -57,10 +85,25 @@ class Loading:
     def of(self, key: str, known_at: Instant | None) -> Found | None:
         """What the store has."""
         said = as_of(self._store, self._log, *self._store.standing())  # first: it claims no more than is looked up
-        world = self.load(key, known_at)
-        return None if world is None else Found(lambda _question, _at, answer: answer(world), said)
+        loaded = self.load(key, known_at)
+        if loaded is None:
+            return None
 
-    def load(self, key: str, known_at: Instant | None) -> World | None:
+        def answer(_question: str, _at: Instant, asked: Answer) -> Document:
+            return asked(loaded)
+
+        return Found(answer, said, loaded.is_whole, lambda findings: self.judgements(findings, known_at))
+
+    def judgements(self, findings: Collection[str], known_at: Instant | None) -> FactIndex:
+        """What people decided about some findings."""
+        if not findings:
+            return FactIndex()
+        with self._store.reader(trust=in_force(self._trust), known_at=known_at) as reader:
+            world = reader.world()
+            reader.load_about(world, [f"finding:{finding}" for finding in findings])
+        return world.judgements
+
+    def load(self, key: str, known_at: Instant | None) -> Loaded | None:
         """The part; None if no fact tells of the thing."""
         kind, id_ = split_key(key)
         with self._store.reader(trust=in_force(self._trust), known_at=known_at) as reader:
@@ -68,13 +111,37 @@ class Loading:
             if kind == "action":
                 reader.load_actions(world, [id_])
                 reader.load_places(world, list(world.graph))
-                return world if id_ in world.actions else None
+                if id_ not in world.actions:
+                    return None
+                elements = {key for key in world.authorities_named(id_) if world.graph.granted(key)}
+                names = {f"principal:{actor}" for actor in world.acted(id_)}
+                return self._around(reader, world, elements, names)
             if kind in ELEMENT_KINDS:
                 reader.load_elements(world, [key])
                 reader.load_places(world, list(world.graph))
             else:
                 reader.load_name(world, key)
-            return world if world.graph.granted(key) or reader.is_named(key) else None
+            if not world.graph.granted(key) and not reader.is_named(key):
+                return None
+            if kind in ELEMENT_KINDS:
+                return self._around(reader, world, {key}, set())
+            names = {key} if kind != "principal" else {f"principal:{one}" for one in world.principals.party(id_)}
+            return self._around(reader, world, set(), names, naming=_NAMING)
+
+    @staticmethod
+    def _around(reader: Reader, world: World, elements: set[str], names: set[str], *, naming: int = 0) -> Loaded:
+        around = reader.world()
+        for said in world.facts():
+            around.add(said)
+        before = set(world.graph)
+        is_whole = reader.load_surroundings(around, elements, names, most=SURROUNDINGS, naming=naming)
+        named = {one for one in around.graph if not names.isdisjoint(_names(around, one))} if naming else set()
+        return Loaded(world, around, is_whole, frozenset({*elements, *names, *named, *before}))
+
+
+def _names(world: World, key: str) -> AbstractSet[str]:
+    element = world.graph.element(key)
+    return frozenset() if element is None else frozenset(element.names)
 
 
 def as_of(store: Store, log: Log | None, positions: Positions, recorded_at: Instant | None) -> Document:

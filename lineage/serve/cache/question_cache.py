@@ -6,12 +6,13 @@ whether any came: what is kept is never older than the question.
 
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 from typing import Final
 
 from ingest.log.port import Log
-from lineage.core.authority.world import World
+from lineage.core.authority.elements import FactIndex
 from lineage.core.model.errors import NotAtOnceError
 from lineage.core.model.events import (
     TIME_FIELDS,
@@ -22,10 +23,10 @@ from lineage.core.model.events import (
     Fact,
     TokenIssued,
 )
-from lineage.core.model.references import about, listed, mentions
+from lineage.core.model.references import Role, about, listed, mentions
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted
-from lineage.serve.cache.loader import Answer, Found, Loading, Positions, as_of
+from lineage.serve.cache.loader import Answer, Found, Loaded, Loading, Positions, as_of
 from lineage.serve.cache.revocation_cache import KeptEnds
 from lineage.serve.documents.core_documents import Document
 from lineage.store.follower import Follower, Place
@@ -33,6 +34,7 @@ from lineage.store.store import Store
 
 KEPT: Final = 50_000  # keys that all parts hold between them: some 50 MB, and 0.3 s of the garbage collector
 _CAME: Final = 500  # records at once; where more came it is quicker to begin anew
+_WATCHED: Final = frozenset({Role.USES, Role.ACTS, Role.ASKS, Role.DEPENDS, Role.NAMES})
 _AT_ONCE: Final = 200  # keys of a part that is judged within a millisecond
 
 
@@ -43,12 +45,16 @@ class Part:
         keys: Everything that its facts are about or mention, and what was asked about.
     """
 
-    def __init__(self, key: str, world: World) -> None:
+    def __init__(self, key: str, loaded: Loaded) -> None:
         """Take what was looked up for a key."""
-        world.settle()
-        self._world = world
-        self.keys = frozenset(chain([key], *(_mentioned(fact.event) for fact in world.facts())))
-        self._moments = sorted({moment for fact in world.facts() for moment in _moments(fact)})
+        loaded.world.settle()
+        loaded.around.settle()
+        self._loaded = loaded
+        self.is_whole = loaded.is_whole
+        self.judged: dict[str, tuple[Fact, ...]] = {}  # what people decided about findings, as far as it was looked up
+        uses = (_use(one) for one in loaded.watched)
+        self.keys = frozenset(chain([key], uses, *(_mentioned(fact.event) for fact in loaded.around.facts())))
+        self._moments = sorted({moment for fact in loaded.around.facts() for moment in _moments(fact)})
         self._answers: dict[str, tuple[tuple[int, int], Document]] = {}
 
     def answer(self, question: str, at: Instant, answer: Answer) -> Document:
@@ -56,8 +62,22 @@ class Part:
         between = bisect_left(self._moments, at), bisect_right(self._moments, at)
         known = self._answers.get(question)
         if known is None or known[0] != between:
-            known = self._answers[question] = between, answer(self._world)
+            known = self._answers[question] = between, answer(self._loaded)
         return known[1]
+
+    def judgements_at_hand(self, findings: Collection[str]) -> FactIndex:
+        """What people decided about some findings.
+
+        Raises:
+            NotAtOnceError: It was not looked up yet.
+        """
+        judged, index = self.judged, FactIndex()
+        for finding in findings:
+            if finding not in judged:
+                raise NotAtOnceError(f"what people decided about {finding} has to be looked up")
+            for fact in judged[finding]:
+                index.add(finding, fact)
+        return index
 
 
 class Keeping:
@@ -89,12 +109,27 @@ class Keeping:
             part = self._part(key)
         said = self._as_of(place)
         if part is None:
-            world = self._loading.load(key, None)
-            if world is None:
+            loaded = self._loading.load(key, None)
+            if loaded is None:
                 return None
-            part = Part(key, world)
+            part = Part(key, loaded)
             self._keep(key, part, place)
-        return Found(part.answer, said)
+        return Found(part.answer, said, part.is_whole, lambda findings: self._judgements(key, part, findings, place))
+
+    def _judgements(self, key: str, part: Part, findings: Collection[str], place: Place) -> FactIndex:
+        """What people decided about some findings of a part, which from then on is kept with it."""
+        with suppress(NotAtOnceError):
+            return part.judgements_at_hand(findings)
+        found = self._loading.judgements(findings, None)
+        with self._follower.held() as now:
+            if now is not None and now[:3] == place[:3] and self._parts.get(key) is part:
+                part.judged |= {finding: found.get(finding) for finding in findings}
+                added = {f"finding:{finding}" for finding in findings} - part.keys
+                part.keys |= added
+                self._size += len(added)
+                for one in added:
+                    self._holding[one].add(key)
+        return found
 
     def at_once(self) -> "AtOnce":
         """The same for whoever may not wait."""
@@ -106,7 +141,7 @@ class Keeping:
         said = self._said
         if part is None or len(part.keys) > _AT_ONCE or said is None or said[0] is not place:
             raise NotAtOnceError(f"what {key} hangs on has to be looked up")
-        return Found(part.answer, said[1])
+        return Found(part.answer, said[1], part.is_whole, part.judgements_at_hand)
 
     def _as_of(self, place: Place) -> Document:
         said = self._said
@@ -184,15 +219,21 @@ def _mentioned(event: Event) -> Iterator[str]:
 def _touched(event: Event) -> Iterable[str]:
     """The keys by which an event may change a part that they stand in.
 
-    What grants an element, decides or tells of an action counts for parts that hold just that, and for the other tokens
-    at its place in a status list: whatever else it names is neither more nor less for it. Anything else counts for all
-    that it mentions.
+    What grants an element, decides or tells of an action counts for parts that hold just that, for those that watch
+    what it uses, depends on or names, and for the other tokens at its place in a status list. Anything else counts for
+    all that it mentions.
     """
+    if not isinstance(event.body, TokenIssued | DelegationGranted | ActionPerformed | DecisionMade):
+        return set(_mentioned(event))
+    touched = [about(event), *(_use(f"{kind}:{id_}") for role, kind, id_ in mentions(event) if role in _WATCHED)]
     if isinstance(event.body, TokenIssued) and event.body.status_list is not None:
-        return (about(event), "{}:{}".format(*listed(event.body.status_list)))
-    if isinstance(event.body, TokenIssued | DelegationGranted | ActionPerformed | DecisionMade):
-        return (about(event),)
-    return set(_mentioned(event))
+        touched.append("{}:{}".format(*listed(event.body.status_list)))
+    return touched
+
+
+def _use(key: str) -> str:
+    """The key of what is done under a thing, by it, or derived from it."""
+    return f"use of {key}"
 
 
 def _moments(fact: Fact) -> Iterator[Instant]:

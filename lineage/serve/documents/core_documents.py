@@ -13,6 +13,7 @@ from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES, severity_of
 from lineage.core.findings.finding import first_seen, last_seen, merged
 from lineage.core.findings.judging import status_of, worst_first
+from lineage.core.findings.nearby import near, on_chain
 from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.findings.scopes import ScopeIndex
 from lineage.core.model.errors import RefusedError
@@ -111,8 +112,20 @@ def chain_documents(world: World, chain: Chain, states: Mapping[str, Verdict], o
     }
 
 
-def who_answer(world: World, action: str, *, at: Instant, options: Options = DEFAULT) -> Document:
-    """The answer to ``who`` about an action that facts tell of, but for how far the projection is."""
+def who_answer(
+    world: World, action: str, *, at: Instant, options: Options = DEFAULT, around: World | None = None
+) -> Document:
+    """The answer to ``who`` about an action that facts tell of, but for how far the projection is.
+
+    Its ``findings`` are values: ``told`` makes the document of them.
+
+    Args:
+        world: What judging the action needs.
+        action: Its id.
+        at: The moment asked about.
+        options: What is set.
+        around: What findings rest on as well; None: only those of the chain itself are looked for.
+    """
     facts = world.actions.get(action)
     chain = chain_of_action(world, action)
     authority = world.authority(action)
@@ -140,12 +153,23 @@ def who_answer(world: World, action: str, *, at: Instant, options: Options = DEF
             "now": verdict_document(states[authority] if authority else unknown),
         },
         "gaps": gap_documents(action_gaps(world, action, chain)),
-        "findings": finding_documents(action_findings(world, action, chain, at)),
+        "findings": action_findings(world, action, chain, at)
+        if around is None
+        else _findings_of_action(around, action, at, options),
     }
 
 
-def chain_answer(world: World, kind: str, id_: str, *, at: Instant, options: Options = DEFAULT) -> Document:
-    """The answer to ``chain``, but for how far the projection is."""
+def _findings_of_action(around: World, action: str, at: Instant, options: Options) -> list[Finding]:
+    chain = chain_of_action(around, action)
+    named = stated(around.actions.get(action), "decision")
+    keys = [f"action:{action}", *([f"decision:{named.value}"] if named else []), *on_chain(chain)]
+    return near(around, keys, at, options, told=action_findings(around, action, chain, at))
+
+
+def chain_answer(
+    world: World, kind: str, id_: str, *, at: Instant, options: Options = DEFAULT, around: World | None = None
+) -> Document:
+    """The answer to ``chain``, but for how far the projection is; as for ``who_answer``."""
     key = key_of(kind, id_)
     chain = chain_of(world, key)
     states = judge_all(world, {key, *(hop.element for hop in chain.hops if hop.element)}, at)
@@ -155,8 +179,43 @@ def chain_answer(world: World, kind: str, id_: str, *, at: Instant, options: Opt
         **chain_documents(world, chain, states, options),
         **verdict_document(states[key]),
         "gaps": gap_documents(gaps(world, [key])),
-        "findings": finding_documents(chain_findings(world, key, chain, at)),
+        "findings": chain_findings(world, key, chain, at)
+        if around is None
+        else element_findings_near(around, key, at, options),
     }
+
+
+def element_findings_near(around: World, key: str, at: Instant, options: Options) -> list[Finding]:
+    """What is wrong with an element, with everything on its chain, and with what was done under it."""
+    chain = chain_of(around, key)
+    done = [f"action:{action}" for action in around.actions if key in around.authorities_named(action)]
+    return near(around, [key, *on_chain(chain), *done], at, options, told=chain_findings(around, key, chain, at))
+
+
+def name_findings_near(around: World, kind: str, id_: str, at: Instant, options: Options) -> list[Finding]:
+    """What is wrong with a principal, session or client, with what names it, and with what was done by or under it."""
+    key = key_of(kind, id_)
+    is_party = key.startswith("principal:")
+    names = {f"principal:{one}" for one in around.principals.party(id_)} if is_party else {key}
+    elements = {key for name in names for key in around.graph.naming(name)}
+    done = [f"action:{action}" for action in around.actions if _concerns(around, action, elements, names)]
+    return near(around, [*sorted(names), *sorted(elements), *done], at, options)
+
+
+def _concerns(around: World, action: str, elements: set[str], names: set[str]) -> bool:
+    if not elements.isdisjoint(around.authorities_named(action)):
+        return True
+    return not names.isdisjoint({f"principal:{one}" for one in around.acted(action)})
+
+
+def told(
+    answer: Document, options: Options, *, at: Instant, judgements: FactIndex | None = None, is_whole: bool = True
+) -> Document:
+    """An answer with its findings as documents: each with its status, the worst first."""
+    document = {**answer, "findings": finding_documents(answer["findings"], options, judgements=judgements, at=at)}
+    if not is_whole:
+        document["findings_complete"] = False  # what surrounds it is too much to look at in one answer
+    return document
 
 
 def status_answer(
@@ -174,9 +233,7 @@ def status_answer(
     }
 
 
-def _hop_document(
-    world: World, hop: Hop, kind: str, states: Mapping[str, Verdict], scopes: ScopeIndex
-) -> Document:
+def _hop_document(world: World, hop: Hop, kind: str, states: Mapping[str, Verdict], scopes: ScopeIndex) -> Document:
     element = world.graph.element(hop.element) if hop.element else None
     element_kind, id_ = split_key(hop.element) if hop.element else (None, None)
     effective = scopes.effective(hop.element) if hop.element else None

@@ -15,6 +15,7 @@ from typing import Final
 
 from lineage.core.authority.rule import judge, judge_name
 from lineage.core.authority.world import World
+from lineage.core.findings.options import DEFAULT
 from lineage.core.model.errors import RefusedError, UnavailableError
 from lineage.core.model.events import Event, digest
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
@@ -22,7 +23,7 @@ from lineage.core.model.records import Batch
 from lineage.core.model.times import Instant, format_instant, parse_instant
 from lineage.core.model.trust import Trusted, TrustTable, in_force
 from lineage.plumbing.gc_pause import collector_spared
-from lineage.serve.documents.core_documents import Document, chain_answer, split_of, status_answer
+from lineage.serve.documents.core_documents import Document, chain_answer, split_of, status_answer, told
 from lineage.store.store import Store
 
 # What was last compared with the store so long ago may lack an order that others have projected since: it is no answer.
@@ -143,7 +144,7 @@ class LiveGraph:
             world = self._whole()
             if key not in world.graph and not world.orders.by_target.get(key):
                 return None
-            return {**chain_answer(world, kind, id_, at=at), "as_of": self._as_of()}
+            return {**told(chain_answer(world, kind, id_, at=at), DEFAULT, at=at), "as_of": self._as_of()}
 
     def _whole(self) -> World:
         """The world. Half of one would call alive what an order in the other half has killed."""

@@ -63,8 +63,15 @@ def uses(service: Service, kind: str, id_: str, *, known_at: Instant | None = No
         "id": id_,
         **listing(items, total=len(items)),
         **use_summary(items, confirmed),
+        "findings": findings_of(service, kind, id_, known_at),
         "as_of": service.as_of(),
     }
+
+
+def findings_of(service: Service, kind: str, id_: str, known_at: Instant | None) -> list[Document]:
+    """What is wrong with a token or a delegation, as its status says."""
+    status = service.status(kind, id_, at=service.clock(), known_at=known_at)
+    return [] if status is None else list(status["findings"])
 
 
 def refuse_unused(kind: str) -> None:

@@ -100,7 +100,8 @@ def uses(service: Service, kind: str, id_: str, page: Page, *, known_at: Instant
         confirmed = confirmation_of(reader, world, key, service.clock(), successes=False)
         named = bool(found) or following is not None or _is_named(reader, key)
     items = looking.use_documents(world, key, found)
-    more = {**looking.use_summary(items, confirmed), "whole": False}
+    findings = looking.findings_of(service, kind, id_, known_at) if named else []
+    more = {**looking.use_summary(items, confirmed), "findings": findings, "whole": False}
     return _answer(service, kind, id_, items, following, more) if named else None
 
 

@@ -18,6 +18,7 @@ from ingest.sources.file_import import Intake
 from lineage.core.authority.orders import Order
 from lineage.core.authority.rule import judge, judge_all, judge_name
 from lineage.core.authority.world import World
+from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.model.errors import (
     DriftError,
     OtherOrderError,
@@ -40,15 +41,18 @@ from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import Trusted, TrustTable, may_lift
 from lineage.core.revocation.reach import Proposal, Reach, differences, reach_of
 from lineage.core.revocation.receipt import orders_of
-from lineage.serve.cache.loader import Loading, Worlds, as_of
+from lineage.serve.cache.loader import Answer, Loaded, Loading, Worlds, as_of
 from lineage.serve.cache.question_cache import Keeping
 from lineage.serve.commands.approvals import approvals_of, approver_of
 from lineage.serve.commands.order_checks import by_kind, refuse_one_person, refuse_people, returning
 from lineage.serve.documents.core_documents import (
     Document,
     chain_answer,
+    element_findings_near,
+    name_findings_near,
     reach_document,
     status_answer,
+    told,
     who_answer,
 )
 from lineage.serve.documents.refusal_wording import COMMAND_LINE, Face
@@ -131,6 +135,7 @@ class Service:
         *,
         source: str,
         worlds: Worlds | None = None,
+        options: Options = DEFAULT,
         most: float = math.inf,
         face: Face = COMMAND_LINE,
     ) -> None:
@@ -143,6 +148,7 @@ class Service:
             clock: The moment now.
             source: The source that orders are sent under.
             worlds: Where questions about one thing find what they need; None: in the store, each time.
+            options: What is set of the rules by which findings are found.
             most: The elements that may hang on the target of a plan or an order.
             face: In whose words a refusal says what to do instead.
         """
@@ -151,6 +157,7 @@ class Service:
         self.trust = trust
         self.clock = clock
         self.source = source
+        self.options = options
         self.most = most
         self.face = face
         self.worlds = Loading(store, log, trust) if worlds is None else worlds
@@ -161,51 +168,57 @@ class Service:
         if not isinstance(self.worlds, Keeping):
             return None
         at_hand = self.worlds.at_once()
-        return Service(self.store, self.log, self.trust, self.clock, source=self.source, worlds=at_hand)
+        return Service(
+            self.store, self.log, self.trust, self.clock, source=self.source, worlds=at_hand, options=self.options
+        )
 
     # Questions
 
     def who(self, action: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
         """Who stood behind an action; None if no fact tells of it."""
-        found = self.worlds.of(f"action:{action}", known_at)
-        return (
-            None
-            if found is None
-            else {
-                **found.answer("who", at, lambda world: who_answer(world, action, at=at)),
-                "as_of": found.as_of,
-            }
-        )
+
+        def answer(loaded: Loaded) -> Document:
+            return who_answer(loaded.world, action, at=at, options=self.options, around=loaded.around)
+
+        return self._told("who", f"action:{action}", answer, at, known_at)
 
     def chain(self, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
         """Who stood behind a token or a delegation; None if no fact names it."""
         if kind not in ELEMENT_KINDS:
             raise RefusedError(f"only a token or a delegation has a chain, not a {kind}: ask for token:ID")
-        found = self.worlds.of(key_of(kind, id_), known_at)
-        return (
-            None
-            if found is None
-            else {
-                **found.answer("chain", at, lambda world: chain_answer(world, kind, id_, at=at)),
-                "as_of": found.as_of,
-            }
-        )
+
+        def answer(loaded: Loaded) -> Document:
+            return chain_answer(loaded.world, kind, id_, at=at, options=self.options, around=loaded.around)
+
+        return self._told("chain", key_of(kind, id_), answer, at, known_at)
 
     def status(self, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
         """The state of an element, principal, workload, session or client; None if no fact names it."""
         if kind not in ELEMENT_KINDS | NAME_KINDS:
             raise RefusedError(f"{kind!r} has no state; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}")
         key = key_of(kind, id_)
+
+        def answer(loaded: Loaded) -> Document:
+            world, around = loaded.world, loaded.around
+            verdict = judge(world, key, at) if kind in ELEMENT_KINDS else judge_name(world, kind, id_, at)
+            said = status_answer(world, kind, id_, verdict, at=at, known_at=known_at)
+            if kind in ELEMENT_KINDS:
+                return {**said, "findings": element_findings_near(around, key, at, self.options)}
+            return {**said, "findings": name_findings_near(around, kind, id_, at, self.options)}
+
+        # Of a workload it is what a principal's is, but says so.
+        said = self._told(f"status of {kind}", key, answer, at, known_at)
+        return None if said is None else {**said, "at": format_instant(at)}
+
+    def _told(self, question: str, key: str, answer: Answer, at: Instant, known_at: Instant | None) -> Document | None:
+        """The answer to a question about a thing, with what people decided about its findings."""
         found = self.worlds.of(key, known_at)
         if found is None:
             return None
-
-        def answer(world: World) -> Document:
-            verdict = judge(world, key, at) if kind in ELEMENT_KINDS else judge_name(world, kind, id_, at)
-            return status_answer(world, kind, id_, verdict, at=at, known_at=known_at)
-
-        said = found.answer(f"status of {kind}", at, answer)  # of a workload it is what a principal's is, but says so
-        return {**said, "at": format_instant(at), "as_of": found.as_of}
+        said = found.answer(question, at, answer)
+        judgements = found.judgements([one.id for one in said["findings"]])
+        document = told(said, self.options, at=at, judgements=judgements, is_whole=found.is_whole)
+        return {**document, "as_of": found.as_of}
 
     def reach(
         self,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from lineage.core.model.severities import SEVERITIES
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text.text_page import Page, Piece, joined, many
 
@@ -110,21 +111,43 @@ def gaps(page: Page, document: Document) -> None:
     plain(page, [f"{gap['kind']} {gap['id']}: {gap['why']}" for gap in document["gaps"]])
 
 
+ALARMING: Final = frozenset({"critical", "high"})
+_LOOKS: Final = {"critical": "bold red", "high": "bold red", "medium": "bold yellow"}
+
+
+def alarms(found: Sequence[Document]) -> list[Document]:
+    """The findings that a reader must see first: high and above, and not suppressed."""
+    return [one for one in found if one["severity"] in ALARMING and one["status"] != "suppressed"]
+
+
+def by_severity(found: Sequence[Document]) -> str:
+    """How many findings there are of each severity, in brackets, the worst first; those suppressed apart."""
+    words = [one["severity"] for one in found if one["status"] != "suppressed"]
+    counts = [f"{words.count(word):,} {word}" for word in SEVERITIES if word in words]
+    if len(words) < len(found):
+        counts.append(f"{len(found) - len(words):,} suppressed")
+    return f"({joined(counts, ', ')})"
+
+
 def findings(page: Page, document: Document) -> None:
-    """What does not fit, in plain words, with the facts that show it."""
+    """What is wrong, in plain words, with the facts that show it and what to do."""
     if document["findings"]:
-        page.title(f"Findings ({len(document['findings'])}): what does not fit")
+        page.title(f"Findings {by_severity(document['findings'])}")
         entries(page, document["findings"], finding)
 
 
 def finding(page: Page, found: Document) -> None:
-    """One finding, and the facts that show it."""
-    page.line((found["kind"], "bold yellow"), f": {found['why']}", lead="  - ")
+    """One finding, the facts that show it, and what to do."""
+    page.line(
+        (found["severity"], _LOOKS.get(found["severity"], "bold")), f" {found['kind']}: {found['why']}", lead="  - "
+    )
     facts = found["facts"]
     if facts:
         cited = joined((f"{fact['event_id']} of {fact['source']}" for fact in facts[:CITED]), "; ")
         rest = f"; and {len(facts) - CITED:,} more, see --json" if len(facts) > CITED else ""
         page.line(f"shown by {cited}{rest}", lead="    ")
+    status = "" if found["status"] == "new" else f", {found['status']}"
+    page.line(f"{found['id']}{status}. What to do: {found['fix']}", lead="    ")
 
 
 def complaints(page: Page, document: Document) -> None:

@@ -104,7 +104,9 @@ def status(doc: Document) -> Page:
     page = Page().line(f"{doc['kind']} ", (doc["id"], "bold"), " is ", *phrases.verdict(doc),
                        f", at {when(doc['at'])}{known}.")  # fmt: skip
     phrases.because(page, doc)
+    _warning(page, doc)
     phrases.gaps(page, doc)
+    phrases.findings(page, doc)
     return phrases.as_of(page, doc)
 
 
@@ -119,7 +121,7 @@ def _answer(doc: Document, now: str) -> list[Piece]:
     if _stands_outside(hops):
         if len(hops) > 1 and element(hops[-2]):
             made_for = f", which was made for {hops[-2]['known_as']},"
-    elif any(found["why"].startswith(f"action:{doc['action']} was done with actor ") for found in doc["findings"]):
+    elif any(_by_another_actor(found, doc["action"]) for found in doc["findings"]):
         # Whoever acted stands in the chain, but not at its end: the finding (wielder-mismatch) names them.
         by = "another party of its chain, named below,"
         made_for = f", which was made for {hops[-1]['known_as']},"
@@ -130,6 +132,10 @@ def _answer(doc: Document, now: str) -> list[Piece]:
     if later != then:
         said += [" as known then, but ", *phrases.verdict(later), " as known now"]
     return [*said, f"; {now}: ", *phrases.verdict(authority["now"]), "."]
+
+
+def _by_another_actor(found: Document, action: str) -> bool:
+    return (found["kind"], found["of"], found["about"]) == ("wielder-mismatch", f"action:{action}", "actor")
 
 
 def _behalf(doc: Document, hops: Sequence[Document]) -> list[Piece]:
@@ -153,15 +159,22 @@ def _behalf(doc: Document, hops: Sequence[Document]) -> list[Piece]:
 
 
 def _warning(page: Page, doc: Document) -> None:
-    """What a reader must not miss who reads no further."""
-    gaps, findings = len(doc["gaps"]), len(doc["findings"])
-    said: list[Piece] = []
+    """What a reader must not miss who reads no further: the worst finding with what to do, gaps, how many there are."""
+    for found in phrases.alarms(doc["findings"])[:1]:
+        page.line((found["severity"].upper(), "bold red"), f": {found['why']}.")
+        page.line(f"What to do: {found['fix']}", lead="  ")
+    gaps, said = len(doc["gaps"]), list[Piece]()
     if gaps:
         said += [("NOT COMPLETE", "bold yellow"), f": {many(gaps, 'gap')}, below. "]
-    if findings:
-        said += [("DOES NOT FIT", "bold yellow"), f": {many(findings, 'finding')}, below."]
+    if doc["findings"]:
+        said += [
+            (many(len(doc["findings"]), "finding"), "bold yellow"),
+            f" {phrases.by_severity(doc['findings'])}, below.",
+        ]
     if said:
         page.line(*said)
+    if doc.get("findings_complete") is False:
+        page.line("More surrounds it than is looked at here: 'delegraph findings --of' looks at everything.")
 
 
 def _stands_outside(hops: Sequence[Document]) -> bool:

@@ -27,6 +27,9 @@ def uses(doc: Document) -> Page:
     times = f"more often than is counted; of {many(len(items), 'use')} here" if total is None else many(total, "time")
     used = f" was used {times}{_strangers(items)}."
     page = Page().line(f"{doc['kind']} ", (doc["id"], "bold"), used)
+    for found in phrases.alarms(doc["findings"])[:1]:
+        page.line().line((found["severity"].upper(), "bold red"), f": {found['why']}.")
+        page.line(f"What to do: {found['fix']}", lead="  ")
     for item in items:
         done = (str(item["operation"]), "bold")
         page.line().line(f"{when(item['occurred_at'])} ", done, f" {item['outcome']}, {item['action']}")
@@ -186,20 +189,18 @@ def conflicts(doc: Document) -> Page:
 
 
 def findings(doc: Document) -> Page:
-    """What does not fit together, by kind."""
+    """What is wrong, the worst first; and which rules could not be evaluated."""
     items = doc["items"]
-    kinds: dict[str, list[Document]] = {}
-    for item in items:
-        kinds.setdefault(item["kind"], []).append(item)
     page = Page().line(
-        f"{many(len(items), 'finding')}: {joined(f'{len(found):,} {kind}' for kind, found in kinds.items())}."
+        f"{many(len(items), 'finding')} {phrases.by_severity(items)}."
         if items
-        else "Nothing was found that does not fit together."
+        else "Nothing is wrong, as far as was evaluated."
     )
-    for found in kinds.values():
-        page.line()
-        for item in found:
-            phrases.finding(page, item)
+    for item in items:
+        phrases.finding(page, item)
+    if doc["not_evaluated"]:
+        names = joined((each["kind"] for each in doc["not_evaluated"]), ", ")
+        page.line().line(f"Not evaluated ({len(doc['not_evaluated'])}; 'delegraph posture' says why): {names}.")
     return phrases.whole(page, doc)
 
 

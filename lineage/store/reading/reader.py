@@ -127,6 +127,17 @@ _FACTS_REFERRING = _on_both(
         fact.c.n.in_(_mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role == sa.bindparam("role")))
     )
 )
+# No more than so many, whichever come first in the index: an element may have been used a million times.
+_SOME_REFERRING = _on_both(
+    lambda dialect: sa.select(*FACT).where(
+        fact.c.n.in_(
+            _mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role == sa.bindparam("role"))
+            .limit(sa.bindparam("most"))
+            .subquery()
+            .select()
+        )
+    )
+)
 # The first row comes at once, however many there are; a fact that mentions a thing twice comes twice.
 _FACTS_MENTIONING = sa.union_all(
     sa.select(*FACT).where(fact.c.about == sa.bindparam("key")),
@@ -166,6 +177,7 @@ _LONGEST_NAMING = (
 # A bound that is no bound to them, but leaves out what has none: the actions of an element can be very many.
 _CHILD: Final = sa.and_(ref.c.until > 0, _role(Role.DEPENDS))
 _CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _CHILD, _BEHIND)))
+_SOME_CHILDREN = _on_both(lambda dialect: _mentioning(dialect, [ref.c.about], _CHILD).limit(sa.bindparam("most")))
 _COUNT_CHILDREN = _on_both(lambda dialect: _count_by_key(_mentioning(dialect, [ref.c.key, ref.c.about], _CHILD)))
 # Orders stand on a topic of their own, and so at the end of all numbers.
 _ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)
@@ -394,6 +406,54 @@ class Reader:
         for found in self.facts_about(decisions):
             world.add(found)
         return decisions
+
+    def load_surroundings(
+        self, world: World, elements: Collection[str], names: Collection[str], *, most: int, naming: int = 0
+    ) -> bool:
+        """Bring into a world what findings about some things rest on: what was done, and what was derived.
+
+        Args:
+            world: What judging the things needs is in it already.
+            elements: Of these the actions under them, and what depends on them.
+            names: Of these, which elements name, the actions that they did, and the decisions that they asked for.
+            most: Of each kind no more than so many facts.
+            naming: Of the elements that name one of the names no more than so many are elements as well.
+
+        Returns:
+            Whether that is everything.
+        """
+        hashes = self._hashes(elements)
+        is_whole = True
+        parties = self._hashes(names)
+        for hashed in sorted(parties) if naming else ():
+            found = self._naming(hashed, naming + 1)
+            is_whole = is_whole and len(found) <= naming
+            self.load_hashed(world, found[:naming])
+            hashes.update(found[:naming])
+        facts: list[Fact] = []
+        for role, keys in ((Role.USES, hashes), (Role.ACTS, parties), (Role.ASKS, parties)):
+            for part in chunks(keys):
+                some = self._rows(_SOME_REFERRING[self._dialect], {"keys": part, "role": role, "most": most + 1})
+                is_whole = is_whole and len(some) <= most
+                facts += some[:most]
+        children: set[int] = set()
+        for part in chunks(hashes):
+            rows = self._connection.execute(_SOME_CHILDREN[self._dialect], {"keys": part, "most": most + 1})
+            children.update(rows.scalars())
+        is_whole = is_whole and len(children) <= most
+        for found_fact in self._facts(_FACTS_ABOUT, sorted(children)[:most]):
+            world.add(found_fact)
+        decisions = {about(one.event) for one in facts if isinstance(one.event.body, DecisionMade)}
+        facts += self.facts_referring(decisions, Role.USES)
+        for one in self.facts_about(decisions):
+            world.add(one)
+        self.load_actions(
+            world, {one.event.body.action for one in facts if isinstance(one.event.body, ActionPerformed)}
+        )
+        acting_ones = {f"principal:{id_}" for action in world.actions for id_ in world.acted(action)}
+        for one in self.facts_referring({*names, *acting_ones}, Role.BOUND):
+            world.add(one)
+        return is_whole
 
     def load_name(self, world: World, key: str) -> None:
         """Bring everything into a world that judging a principal, session or client needs."""

@@ -154,6 +154,7 @@ class Who(_ChainPart):
     authority: Authority
     gaps: list[Gap]
     findings: list[Finding]
+    findings_complete: NotRequired[bool]
     as_of: AsOf
 
 
@@ -166,6 +167,7 @@ class Chain(_ChainPart):
     because: Because | None
     gaps: list[Gap]
     findings: list[Finding]
+    findings_complete: NotRequired[bool]
     as_of: AsOf
 
 
@@ -179,6 +181,8 @@ class Status(TypedDict):
     at: Time
     known_at: Time | None
     gaps: list[Gap]
+    findings: list[Finding]
+    findings_complete: NotRequired[bool]
     as_of: AsOf
 
 
@@ -389,6 +393,7 @@ class Uses(_List):
     revoked_by: list[str]
     unconfirmed: list[dict[str, Any]]
     used_after: list[str]
+    findings: list[Finding]
     whole: NotRequired[bool]
     as_of: AsOf
 
