@@ -34,6 +34,7 @@ PLACES = {
     "rich": ("lineage.serve",),
     "prometheus_client": (
         "lineage.serve.http.core.metrics",
+        "lineage.serve.processes.collect_metrics",
         "lineage.serve.processes.consumer_metrics",
         "lineage.serve.processes.delivery_metrics",
         "lineage.serve.processes.health_server",

@@ -55,7 +55,17 @@ class ForeignLog:
         self._reading = Reading(foreign.FORMATS[named.format], named.source, self._memory)
         self._identity = IdentityMap(named.identity, named.source, self._memory)
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._kept_counts: Counter[tuple[str, str]] = Counter()
         self._latest: Instant | None = None
+
+    @property
+    def memory(self) -> Memory:
+        """What is remembered of the source; what is put into it is kept with the rest."""
+        return self._memory
+
+    def counts(self) -> Counter[tuple[str, str]]:
+        """What records came to, and why, since this was made: ``record``, ``event``, ``skipped``, ``quarantined``."""
+        return self._kept_counts + self._counts
 
     def entries(self, name: str, records: Iterable[RawRecord]) -> Iterator[Read]:
         """The events of a file's records, and what of them cannot be read."""
@@ -63,9 +73,9 @@ class ForeignLog:
             for outcome in self._reading.outcomes(record):
                 yield from self._entries(name, outcome)
 
-    def settled(self, name: str) -> Iterator[Read]:
-        """What is due when no more is coming for now."""
-        for outcome in self._reading.settled(end=True):
+    def settled(self, name: str, *, end: bool = True) -> Iterator[Read]:
+        """What is due at the end of a batch; ``end``: no more is coming for now."""
+        for outcome in self._reading.settled(end=end):
             yield from self._entries(name, outcome)
         at = format_instant(self._latest or self._memory.latest)
         for document in self._identity.settled(at):
@@ -75,15 +85,18 @@ class ForeignLog:
         """Keep what is remembered and counted; called once the log has the events."""
         if self._keeper is None:
             return
-        counts, self._counts = dict(self._counts), Counter()
+        changes, counts = self._memory.changes(), dict(self._counts)
+        if not changes and not counts:
+            return
         self._keeper.keep(
             self._named.name,
             self._named.format,
-            self._memory.changes(),
+            changes,
             counts,
             came_at=self._clock(),
             latest=self._latest,
         )
+        self._kept_counts, self._counts = self._kept_counts + self._counts, Counter()
 
     def _entries(self, name: str, outcome: Outcome) -> Iterator[Read]:
         record, translation = outcome
@@ -95,7 +108,7 @@ class ForeignLog:
             self._counts["skipped", reason] += 1
         length = 0 if record is None else len(record.raw)
         if translation.fault is not None and record is not None:
-            yield self._put_aside(name, record, translation.fault), length
+            yield self.put_aside(name, record, translation.fault), length
             length = 0
         if translation.events:
             for document in (*translation.events, *self._identity.registrations(translation.events)):
@@ -106,12 +119,13 @@ class ForeignLog:
         try:
             event = codec.event_from_document(document)
         except BadRecordError as fault:
-            yield self._put_aside(name, record or RawRecord(0, json.dumps(document).encode()), fault), length
+            yield self.put_aside(name, record or RawRecord(0, json.dumps(document).encode()), fault), length
             return
         self._counts["event", ""] += 1
         self._latest = max(self._latest or 0, event.occurred_at)
         yield entry_of(event), length
 
-    def _put_aside(self, name: str, record: RawRecord, fault: BadRecordError) -> Unreadable:
+    def put_aside(self, name: str, record: RawRecord, fault: BadRecordError) -> Unreadable:
+        """A record as it goes to quarantine."""
         self._counts["quarantined", fault.reason] += 1
         return unreadable(record.raw, fault, number=None, origin=name, place=record.position, recorded_at=self._clock())

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ingest.codec.credentials import scrubbed_value
+from ingest.sources.adapters.formats import format_of
 from ingest.sources.adapters.kit import Format, Memory, Record, Source, Translation
 from ingest.sources.adapters.raw_records import RawRecord
 from ingest.sources.adapters.unwrapping import unwrapped
@@ -41,8 +42,12 @@ class Reading:
             fault = raw.fault or BadRecordError("not-an-object", "there is no object in it")
             yield Outcome(raw, Translation(fault=fault))
             return
-        for value, headers, _ in unwrapped(raw.value, self.format.marks, self.format.unwrap):
+        for value, headers, is_record in unwrapped(raw.value, self.format.marks, self.format.unwrap):
             own = raw if value is raw.value else RawRecord(raw.position, _written(value), value)
+            if not is_record and (other := format_of(value)) is not None:
+                said = f"it is a record of {other}, in a log of {self.format.name}"
+                yield Outcome(own, Translation(fault=BadRecordError("other-format", said)))
+                continue
             yield Outcome(own, self._translated(value, scrubbed_value(headers)))
 
     def settled(self, *, end: bool) -> Iterator[Outcome]:

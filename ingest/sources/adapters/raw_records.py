@@ -132,6 +132,22 @@ def _exported(reader: io.BufferedReader) -> Iterator[RawRecord]:
             yield RawRecord(position, json.dumps({"bytes": len(raw), "digest": handle(raw)}).encode(), None, error)
 
 
+def holds_lines(head: bytes) -> bool:
+    """Whether a file that begins so holds a record a line, and so can be read on from where it ended."""
+    head = head.removeprefix(_BYTE_ORDER_MARK)
+    if otlp_protobuf.begins(head):
+        return False
+    first = _record(1, Cut(head.lstrip(SPACE).partition(b"\n")[0]))
+    return not is_document(head, first_line_is_whole=first.fault is None)
+
+
+def line_records(lines: bytes, *, after: int) -> Iterator[RawRecord]:
+    """The records of whole lines, of which the one in front of the first has the number ``after``."""
+    for position, line in enumerate(lines.split(b"\n"), start=after + 1):
+        if raw := line.removeprefix(_BYTE_ORDER_MARK if position == 1 else b"").strip(SPACE):
+            yield _record(position, Cut(raw) if len(raw) <= RECORD_BYTES else too_large(raw))
+
+
 def parse(raw: bytes) -> Any:
     """Read one JSON value: UTF-8, no name twice in an object, no NaN.
 

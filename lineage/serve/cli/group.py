@@ -40,6 +40,7 @@ _COMMANDS: Final = {
     "revocations": "revocation_commands",
     "closure": "revocation_commands",
     "deliver": "process_commands",
+    "collect": "process_commands",
 }
 
 

@@ -65,6 +65,31 @@ def consume(settings: "Settings", out: Output, drain: bool, **_said: str | None)
 
 
 @click.command()
+@click.option("--drain", is_flag=True, help="Take what files and topics hold now, and leave.")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Metrics and health, such as 127.0.0.1:9466. [env: DELEGRAPH_LISTEN; default: none]",
+)
+@shared_options()
+def collect(settings: "Settings", out: Output, drain: bool, **_said: str | None) -> None:
+    """Collect other systems' logs as they are written: run the inputs of every [[source]] until stopped.
+
+    \b
+      DELEGRAPH_CONFIG=delegraph.toml delegraph collect
+      delegraph collect --drain                    what files and topics hold now
+      delegraph collect --listen 127.0.0.1:9466    with metrics and health
+    """  # noqa: D301
+    from lineage.serve.processes.collect_process import collect as run
+    from lineage.serve.processes.logs import LogSettings, logging_to
+    from lineage.serve.text import render_sources
+
+    how = LogSettings.of(os.environ, terminal=sys.stderr.isatty())
+    with logging_to(sys.stderr, how):
+        out.document(run(settings, drain=drain), render_sources.collected)
+
+
+@click.command()
 @click.option("--once", is_flag=True, help="Deliver what there is now, and leave.")
 @click.option(
     "--listen",

@@ -82,7 +82,7 @@ def _source(entry: Mapping[str, Any], number: int, file: Path) -> NamedSource:
         name=name,
         format=format_.name,
         issuer=issuer,
-        inputs={key: _input(entry[key], key, where) for key in _INPUTS if key in entry},
+        inputs={key: _input(entry[key], key, where, file) for key in _INPUTS if key in entry},
         lifetimes=_lifetimes(entry.get("lifetimes", {}), format_, where),
         options=options,
         identity=_rules(entry.get("identity", []), where),
@@ -96,13 +96,13 @@ def _text(entry: Mapping[str, Any], name: str, where: str) -> str | None:
     return value
 
 
-def _input(value: Any, name: str, where: str) -> Any:
-    """An input as it is said: paths as a tuple, anything else as it stands."""
+def _input(value: Any, name: str, where: str, file: Path) -> Any:
+    """An input as it is said: paths as a tuple, relative ones beside the file; anything else as it stands."""
     paths = [value] if isinstance(value, str) else value
     if name == "follow":
         if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
             raise RefusedError(f"'follow' of {where} must name files or folders: a text or a list of texts")
-        return tuple(paths)
+        return tuple(str(file.parent / path) for path in paths)
     wanted = (bool, str) if name in {"http", "otlp"} else (str,)
     if not isinstance(value, wanted) or value == "":
         example = {"kafka_topic": "the name of a topic", "tcp": "host:port", "http": "true", "otlp": "true"}[name]

@@ -84,3 +84,15 @@ def opened_shared_service(settings: Settings) -> Iterator[Service]:
             yield Service(store, log, trust, now, source=settings.source, worlds=worlds, most=MOST, face=OVER_HTTP)
         finally:
             log.close()
+
+
+@contextmanager
+def opened_collecting(settings: Settings) -> Iterator[tuple[Service, Log]]:
+    """The service, whose log one thread projects, and a log for the threads that append."""
+    with opened_service(settings, create=True) as service:
+        file = pinned_file(settings.log_url)
+        log = SharedLog(lambda: _open_log(settings, create=True, file=file))
+        try:
+            yield service, log
+        finally:
+            log.close()

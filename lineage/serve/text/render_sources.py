@@ -17,6 +17,19 @@ def sources(doc: Document) -> Page:
     return page
 
 
+def collected(doc: Document) -> Page:
+    """What a run of `collect` took of each source."""
+    page = Page()
+    for item in doc["sources"]:
+        said = f"{many(item['records'], 'record')}, {many(item['events'], 'event')}"
+        for name in ("skipped", "quarantined"):
+            if item[name]:
+                parts = [f"{count:,} {reason}" for reason, count in item[name].items()]
+                said += f", {name} {sum(item[name].values()):,}: {joined(parts)}"
+        page.line((item["name"], "bold"), f": {said}")
+    return page
+
+
 def told(doc: Document) -> list[str]:
     """What somebody who has just read logs should know of the identity maps, as sentences."""
     said = []

@@ -1,0 +1,306 @@
+"""A followed file, and how far it was read.
+
+A line is taken once it is whole. What stands behind the last line end is taken when it is a whole JSON object, or when
+the file has not changed for a minute. A document (an array, pretty JSON, protobuf) is counted by its records: when it
+has changed it is read from its beginning, and what was taken is passed over.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Final, NamedTuple
+
+from ingest.sources.adapters import RawRecord, detect, read_records
+from ingest.sources.adapters.json_documents import RECORD_BYTES
+from ingest.sources.adapters.raw_records import holds_lines, line_records, parse
+from ingest.sources.inputs.followed_file import OpenFile
+from ingest.sources.inputs.followed_paths import Found
+from ingest.sources.inputs.followed_place import SAMPLE_BYTES, FilePlace, Places, beginning, sample
+from ingest.sources.inputs.intake import Place, SourceIntake
+from lineage.core.model.errors import BadRecordError, RefusedError
+from lineage.core.model.times import SECOND, Instant
+
+# A file that has not changed for so long is taken as it is.
+STILL_SECONDS: Final = 60
+_BLOCK_BYTES: Final = 2 * 1024 * 1024
+_JUDGED_BYTES: Final = 4 * 1024 * 1024  # what is looked through for a record of the source's format
+_TOGETHER: Final = 2_000
+_CUT: Final = frozenset({"truncated", "broken-gzip"})
+
+
+class Refusal(NamedTuple):
+    """Why nothing of a file is taken, and what it was like then."""
+
+    why: str
+    size: int
+    changed: int
+    head: tuple[str, int]
+
+
+class Followed:
+    """A followed file. One thread."""
+
+    def __init__(
+        self,
+        found: Found,
+        intake: SourceIntake,
+        places: Places,
+        *,
+        clock: Callable[[], Instant],
+        topic: str,
+        origin: Callable[[str], str],
+    ) -> None:
+        """Take the file as it was found; nothing is opened yet."""
+        self.found = found
+        self.key: str | None = None
+        """Under which its place is kept; None: it is not known yet."""
+        self.refused: Refusal | None = None
+        self.gone_at: Instant | None = None
+        """When it was no longer found under any name."""
+        self._intake, self._places, self._clock = intake, places, clock
+        self._topic, self._origin = topic, origin
+        self._open: OpenFile | None = None
+        self._place = FilePlace(path=found.path, file=found.file)
+        self._tried: tuple[int, int, bool] | None = None  # as what it was found to end in the middle of a record
+
+    # As it is found
+
+    def seen(self, found: Found) -> None:
+        """It is there, under this name."""
+        self.found, self.gone_at = found, None
+
+    def lost(self) -> bool:
+        """It is found under no name any more. Whether it can still be read, since it is open."""
+        if self._open is None or self.refused is not None:
+            self.close()
+            return False
+        self.gone_at = self.gone_at or self._clock()
+        self.found = self.found._replace(size=self._open.size)
+        return True
+
+    def refuse(self, why: str) -> None:
+        """Nothing of it is taken."""
+        head = b"" if self._open is None else self._open.read(0, SAMPLE_BYTES)
+        self.refused = Refusal(why, self.found.size, self.found.changed, sample(head[: self.found.size]))
+        self.close()
+
+    def _stays_refused(self) -> bool:
+        """Whether it is what was refused, without much more to judge it by."""
+        if self.refused is None:
+            return False
+        size, changed, head = self.refused[1:]
+        if (size, changed) == (self.found.size, self.found.changed):
+            return True
+        opened = OpenFile(self.found.path)
+        try:
+            is_the_same = sample(opened.read(0, head[1])) == head
+        finally:
+            opened.close()
+        if is_the_same and self.found.size < 2 * size:
+            self.refused = self.refused._replace(changed=self.found.changed)
+            return True
+        self.refused = None
+        return False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it holds a handle."""
+        return self._open is not None
+
+    def close(self) -> None:
+        """Give the handle back."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    @property
+    def behind(self) -> int:
+        """Bytes that were not taken yet, of a document or a gzip all of them until the last."""
+        if self._is_read_up:
+            return 0
+        plain = self._place.lines and (self._open is None or not self._open.packed)
+        return max(0, self.found.size - self._place.offset) if plain else self.found.size
+
+    @property
+    def _is_read_up(self) -> bool:
+        return (self._place.size, self._place.changed) == (self.found.size, self.found.changed)
+
+    @property
+    def _as_found(self) -> tuple[int, int, bool]:
+        return self.found.size, self.found.changed, self._is_still
+
+    @property
+    def _is_still(self) -> bool:
+        return self.gone_at is not None or self._clock() - self.found.changed // 1_000 > STILL_SECONDS * SECOND
+
+    # Where it is read on
+
+    def is_ready(self, others: Collection[str]) -> bool:
+        """Whether there is something to take, and it is known from where on.
+
+        Args:
+            others: Keys of the places that are followed already.
+
+        Raises:
+            OSError: It cannot be opened.
+            RefusedError: It is of another format than that of the source.
+        """
+        if self._is_read_up or not self.found.size or self._tried == self._as_found or self._stays_refused():
+            return False
+        if self._open is None:
+            key = self._places.unchanged(self.found.file, self.found.size, self.found.changed)
+            if key is not None and self.key is None:
+                self.key, self._place = key, self._places.get(key)
+                return False
+            opened = OpenFile(self.found.path)
+            if opened.file != self.found.file:  # another file has this name by now
+                opened.close()
+                return False
+            self._open = opened
+        if self.key is not None and self._continues(self._open):
+            return True
+        return self._begins(self._open, others)
+
+    def _continues(self, file: OpenFile) -> bool:
+        """Whether it still holds what was read of it: one that was truncated, or written anew, does not."""
+        file.again()
+        is_the_same = sample(file.read(0, self._place.head[1])) == self._place.head
+        return is_the_same and (file.packed or file.holds(self._place))
+
+    def _begins(self, file: OpenFile, others: Collection[str]) -> bool:
+        """Find the place that it continues, or begin with it. False while there is too little to tell."""
+        head = file.read(0, SAMPLE_BYTES)
+        first = beginning(head)
+        lines = holds_lines(head)
+        if lines and len(first) == len(head) < SAMPLE_BYTES and not is_whole(first) and not self._is_still:
+            return False
+        begun = sample(first)
+        key = self._places.continued(begun, self.found.file, file.holds, others)
+        if key is not None:
+            self._place = replace(self._places.get(key), size=0)
+            self.key = self._places.new_key(begun) if key in others else key
+            return True
+        if not self._is_of_the_format(file):
+            return False
+        self.key = self._places.new_key(begun)
+        self._place = FilePlace(path=self.found.path, file=self.found.file, head=begun, lines=lines)
+        return True
+
+    def _is_of_the_format(self, file: OpenFile) -> bool:
+        """Whether it has a record of the source's format; False: it cannot be told yet.
+
+        Raises:
+            RefusedError: It has another format; the message names the remedy.
+        """
+        head, named = file.read(0, _JUDGED_BYTES), self._intake.named
+        found = detect(head, first=named.format)
+        if found == named.format:
+            return True
+        if found is None and b"\n" not in head and len(head) < _JUDGED_BYTES and not self._is_still:
+            return False
+        if not head.strip():
+            return True
+        what = f"it holds {found} records" if found else "it is of no format that is known here"
+        raise RefusedError(
+            f"{what}, and the source has the format {named.format}; nothing of it was taken. "
+            "Move it away, or name a [[source]] of its own for it"
+        )
+
+    # What is taken
+
+    def step(self) -> int:
+        """Take some of it; 0: there is no more for now.
+
+        Raises:
+            UnavailableError: The log or the store is away.
+        """
+        assert self._open is not None  # noqa: S101 (it is ready)
+        return self._some_lines(self._open) if self._place.lines else self._document(self._open)
+
+    def _some_lines(self, file: OpenFile) -> int:
+        place = self._place
+        block = file.read(place.offset, _BLOCK_BYTES)
+        if place.skipping:
+            end = block.find(b"\n") + 1
+            return self._take((), block[: end or None], skipping=not end) if block else self._read_up()
+        end = block.rfind(b"\n") + 1
+        if not end and len(block) == _BLOCK_BYTES:
+            block += file.read(place.offset + len(block), RECORD_BYTES + 2 - len(block))
+            end = block.rfind(b"\n") + 1
+            if not end and len(block) > RECORD_BYTES:  # too long a line: its beginning is kept, the rest passed over
+                return self._take(list(line_records(block, after=place.records)), block, lines=1, skipping=True)
+        if end:
+            lines = block[:end]
+            records = list(line_records(lines.removesuffix(b"\n"), after=place.records))
+            return self._take(records, lines, lines=lines.count(b"\n"))
+        return self._last(block, file)
+
+    def _last(self, block: bytes, file: OpenFile) -> int:
+        """What stands behind the last line end."""
+        broken = file.broken if file.packed else None
+        is_cut = broken is not None or (block.strip() and not is_whole(block))
+        if is_cut and not self._is_still:  # it is being written
+            self._tried = self._as_found
+            return 0
+        if broken is not None:
+            self._take([RawRecord(self._place.records + 1, block, None, broken)], block, lines=1)
+        elif block:
+            self._take(list(line_records(block, after=self._place.records)), block)
+        return self._read_up(keep=file.packed)
+
+    def _document(self, file: OpenFile) -> int:
+        """All of a document, as far as it is whole."""
+        records = self._whole(islice(read_records(file.stream()), self._place.records, None))
+        while part := list(islice(records, _TOGETHER)):
+            following = replace(self._following(), records=self._place.records + len(part), tail=self._place.head)
+            self._commit(part, following)
+        return 0 if self._tried == self._as_found else self._read_up(keep=True)
+
+    def _whole(self, records: Iterator[RawRecord]) -> Iterator[RawRecord]:
+        """Records up to where a file ends that is still being written."""
+        for record in records:
+            if record.fault is not None and record.fault.reason in _CUT and not self._is_still:
+                self._tried = self._as_found
+                return
+            yield record
+
+    def _take(self, records: Sequence[RawRecord], taken: bytes, *, lines: int = 0, skipping: bool = False) -> int:
+        following = replace(
+            self._following(),
+            offset=self._place.offset + len(taken),
+            records=self._place.records + lines,
+            skipping=skipping,
+            tail=sample(taken[-SAMPLE_BYTES:]),
+        )
+        self._commit(records, following)
+        return len(taken)
+
+    def _following(self) -> FilePlace:
+        return replace(self._place, path=self.found.path, file=self.found.file, size=0, changed=0)
+
+    def _read_up(self, *, keep: bool = False) -> int:
+        """Say that all that it holds was taken; kept where it takes long to find that out again."""
+        following = replace(self._following(), size=self.found.size, changed=self.found.changed)
+        if keep:
+            self._commit((), following)
+        else:
+            self._place = following
+        return 0
+
+    def _commit(self, records: Sequence[RawRecord], following: FilePlace) -> None:
+        assert self.key is not None  # noqa: S101 (it is ready)
+        self._intake.take(self._origin(self.found.path), records, [Place(self._topic, self.key, following.kept())])
+        self._places.put(self.key, following)
+        self._place = following
+
+
+def is_whole(text: bytes) -> bool:
+    """Whether a text is a JSON object: no part of one is."""
+    text = text.strip()
+    if not (text.startswith(b"{") and text.endswith(b"}")):
+        return False
+    try:
+        parse(text)
+    except BadRecordError:
+        return False
+    return True

@@ -1,0 +1,123 @@
+"""Which files a path of ``follow`` means: itself and its predecessors, what a pattern fits, what a folder holds."""
+
+import glob
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+_PATTERN: Final = re.compile(r"[*?\[]")
+# What rotation puts behind a name, or between a name and its ending: numbers and times.
+_ROTATED: Final = r"[-._](?:old|[0-9][0-9TZ:._+-]*)"
+_COMPRESSED: Final = r"(?:\.gz)?"
+
+
+class Found(NamedTuple):
+    """A file that is followed.
+
+    Attributes:
+        path: Where it stands.
+        file: Its device and inode.
+        size: Its bytes.
+        changed: When it was changed last, in nanoseconds.
+    """
+
+    path: str
+    file: str
+    size: int
+    changed: int
+
+
+def found_files(paths: Iterable[str], fault: Callable[[str, str], None]) -> list[Found]:
+    """The regular files that paths mean, the one that was changed longest ago first.
+
+    Args:
+        paths: Files, patterns and folders.
+        fault: Told which path cannot be looked at, and why. A file that is not there yet is no fault.
+    """
+    found: dict[str, Found] = {}
+    for path in paths:
+        for one in _meant(path, fault):
+            try:
+                seen = Path(one).stat()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                fault(one, _because(error))
+                continue
+            if stat.S_ISREG(seen.st_mode):
+                file = f"{seen.st_dev}:{seen.st_ino}"
+                found.setdefault(file, Found(one, file, seen.st_size, seen.st_mtime_ns))
+            elif not stat.S_ISDIR(seen.st_mode):
+                fault(one, "it is no regular file")
+    return sorted(found.values(), key=lambda one: (one.changed, one.path))
+
+
+def _meant(path: str, fault: Callable[[str, str], None]) -> Iterator[str]:
+    if _is_folder(path):
+        yield from _within(path, fault)
+    elif _PATTERN.search(path) and not os.path.lexists(path):
+        named = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 (it may begin at the root)
+        if not named:
+            _refuse_closed(path[: _PATTERN.search(path).start()].rpartition(os.sep)[0] or ".", fault)  # type: ignore[union-attr]
+        for one in named:
+            yield from _within(one, fault) if _is_folder(one) else (one,)
+        yield from _predecessors(named, fault)
+    else:
+        yield path
+        yield from _predecessors([path], fault)
+
+
+def _within(folder: str, fault: Callable[[str, str], None]) -> Iterator[str]:
+    """The files in a folder and those below it. What is hidden is not there yet: it is renamed once it is whole."""
+    for where, folders, files in os.walk(folder, onerror=lambda error: fault(error.filename, _because(error))):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (str(Path(where, name)) for name in files if not name.startswith("."))
+
+
+def _predecessors(names: Iterable[str], fault: Callable[[str, str], None]) -> Iterator[str]:
+    """What files were rotated into, compressed or not, in the folder where they stand."""
+    by_folder: dict[str, list[str]] = {}
+    for name in names:
+        folder, _, base = name.rpartition(os.sep)
+        by_folder.setdefault(folder or (os.sep if name.startswith(os.sep) else "."), []).append(base)
+    for folder, bases in by_folder.items():
+        rotated = [_rotated(base) for base in bases]
+        try:
+            entries = sorted(entry.name for entry in Path(folder).iterdir())
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            fault(folder, _because(error))
+            continue
+        for entry in entries:
+            if any(one.fullmatch(entry) for one in rotated):
+                yield str(Path(folder, entry))
+
+
+def _rotated(base: str) -> re.Pattern[str]:
+    stem, ending = Path(base).stem, Path(base).suffix
+    whole, part = re.escape(base), re.escape(stem)
+    names = f"{whole}{_ROTATED}{_COMPRESSED}|{whole}\\.gz"
+    if ending:
+        names += f"|{part}{_ROTATED}{re.escape(ending)}{_COMPRESSED}"
+    return re.compile(names)
+
+
+def _refuse_closed(folder: str, fault: Callable[[str, str], None]) -> None:
+    """Tell of a folder that may not be read: a pattern fits nothing in it, whatever it holds."""
+    if _is_folder(folder) and not os.access(folder, os.R_OK | os.X_OK):
+        fault(folder, "it may not be read")
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return Path(path).is_dir()
+    except OSError:  # it stands where nobody may look; that is told when it is opened
+        return False
+
+
+def _because(error: OSError) -> str:
+    return "it may not be read" if isinstance(error, PermissionError) else (error.strerror or "it cannot be read")

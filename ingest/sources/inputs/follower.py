@@ -1,0 +1,168 @@
+"""Follows the files of a source: reads what is written to them, over rotation, with the place kept in the store."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from ingest.sources.inputs.followed import Followed
+from ingest.sources.inputs.followed_paths import found_files
+from ingest.sources.inputs.followed_place import Places
+from ingest.sources.inputs.intake import SourceIntake
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.times import SECOND, Instant
+
+logger = logging.getLogger(__name__)
+
+TOPIC: Final = "follow"
+# A file that was moved or removed is held for so long after its last byte: its writer may hold it as well.
+_HELD_SECONDS: Final = 60
+_MOST_OPEN: Final = 256
+
+
+class Progress(NamedTuple):
+    """How it stands with the files of a source.
+
+    Attributes:
+        files: How many there are.
+        behind: Bytes that were not taken yet.
+        faults: What cannot be read, by path.
+    """
+
+    files: int
+    behind: int
+    faults: dict[str, str]
+
+
+class Follower:
+    """Follows the files of one source. One thread."""
+
+    def __init__(
+        self,
+        intake: SourceIntake,
+        paths: Sequence[str],
+        *,
+        clock: Callable[[], Instant],
+        origin: Callable[[str], str] = lambda path: path,
+        topic: str = TOPIC,
+        progress: Callable[[Progress], None] = lambda _progress: None,
+        finished: Callable[[str], None] = lambda _path: None,
+    ) -> None:
+        """Take what is followed.
+
+        Args:
+            intake: The way of the source into the log.
+            paths: Files, patterns and folders.
+            clock: The moment now, as the times of files have it.
+            origin: Under which name a record of a file is put aside.
+            topic: Under which the places are kept.
+            progress: Told after each round how it stands.
+            finished: Told of a file of which nothing is left to be taken; it may remove it.
+        """
+        self._intake, self._paths, self._clock = intake, tuple(paths), clock
+        self._origin, self._topic = origin, topic
+        self._progress, self._finished = progress, finished
+        self._files: dict[str, Followed] = {}
+        self._places: Places | None = None
+        self._faults: dict[str, str] = {}
+        self._told: dict[str, str] = {}
+
+    def round(self, stop: Callable[[], bool] = lambda: False) -> int:
+        """Take what there is now, and say how many bytes or records that were.
+
+        Raises:
+            UnavailableError: The log or the store is away; the places are where they were.
+        """
+        try:
+            return self._round(stop)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the files back. The next round begins with what is kept."""
+        for one in self._files.values():
+            one.close()
+        self._files, self._places = {}, None
+
+    def _round(self, stop: Callable[[], bool]) -> int:
+        if self._places is None:
+            self._places = Places(self._intake.places(self._topic))
+        self._faults = {}
+        self._look(self._places)
+        taken = 0
+        keys = {one.key for one in self._files.values() if one.key is not None}
+        for one in sorted(self._files.values(), key=lambda one: (one.found.changed, one.found.path)):
+            taken += self._read(one, keys, stop)
+            if stop():
+                break
+            if one.refused is not None:
+                self._faults[one.found.path] = one.refused.why
+            elif not one.behind:
+                self._finished(one.found.path)
+            if one.gone_at is not None and self._clock() - one.gone_at > _HELD_SECONDS * SECOND and not one.behind:
+                one.close()
+                del self._files[one.found.file]
+        self._close_some()
+        self._tell()
+        return taken
+
+    def _look(self, places: Places) -> None:
+        """See which files there are, and under which names."""
+        found = {one.file: one for one in found_files(self._paths, self._fault)}
+        for file, one in found.items():
+            if file in self._files:
+                self._files[file].seen(one)
+            else:
+                self._files[file] = Followed(
+                    one, self._intake, places, clock=self._clock, topic=self._topic, origin=self._origin
+                )
+        for file, followed in list(self._files.items()):
+            if file not in found and not followed.lost():
+                del self._files[file]
+
+    def _read(self, one: Followed, keys: set[str], stop: Callable[[], bool]) -> int:
+        taken = 0
+        if one.key is not None:
+            keys.discard(one.key)
+        try:
+            if one.is_ready(keys):
+                while not stop() and (more := one.step()):
+                    taken += more
+        except FileNotFoundError:
+            pass  # it is looked for again
+        except PermissionError:
+            self._fault(one.found.path, "it may not be read")
+        except OSError as error:
+            self._fault(one.found.path, error.strerror or "it cannot be read")
+        except RefusedError as error:
+            one.refuse(str(error))
+        if one.key is not None:
+            keys.add(one.key)
+        return taken
+
+    def _fault(self, path: str, why: str) -> None:
+        self._faults[path] = why
+
+    def _close_some(self) -> None:
+        """Keep open what was changed last: a file that is moved away is read to its end by its handle."""
+        held = [one for one in self._files.values() if one.is_open and one.gone_at is None]
+        for one in sorted(held, key=lambda one: one.found.changed)[:-_MOST_OPEN]:
+            one.close()
+
+    def _tell(self) -> None:
+        """Say of each fault once that it is there, and what to do."""
+        name = self._intake.named.name
+        for path, why in self._faults.items():
+            if self._told.get(path) != why:
+                logger.error("the source %r cannot follow %s: %s", name, path, _with_remedy(why))
+        for path in self._told.keys() - self._faults.keys():
+            logger.info("the source %r follows %s again", name, path)
+        self._told = dict(self._faults)
+        behind = sum(one.behind for one in self._files.values() if one.refused is None)
+        self._progress(Progress(len(self._files), behind, dict(self._faults)))
+
+
+def _with_remedy(why: str) -> str:
+    if why == "it may not be read":
+        return "it may not be read; let the user of this process read it (a folder also needs the right to enter)"
+    return why

@@ -1,0 +1,224 @@
+"""``delegraph collect``: the inputs of all named sources in one process, each in a thread of its own.
+
+Where the log is embedded the process projects as well, so that an answer has what was just written; beside a log on
+Kafka that is for the consumers.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Final, Self
+
+from ingest.log.port import Log
+from ingest.projector import project
+from ingest.sources.inputs.intake import SourceIntake, Taken
+from ingest.sources.named import NamedSource
+from lineage.core.model.errors import DelegraphError, RefusedError, UnavailableError
+from lineage.core.model.trust import in_force
+from lineage.plumbing.backoff import Backoff
+from lineage.serve.config.wiring import Settings, opened_collecting
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.processes.collect_inputs import Input, inputs_of
+from lineage.serve.processes.collect_metrics import CollectMetrics
+from lineage.serve.processes.health_server import Health, Serving
+from lineage.serve.processes.signals import stopped_by_signals
+from lineage.serve.processes.startup_retry import opened_in_time
+from lineage.serve.queries.service import Service
+from lineage.store.source_records import SourceRecords
+
+logger = logging.getLogger(__name__)
+
+_TURN_SECONDS: Final = 0.25
+_SHORTEST_WAIT_SECONDS: Final = 0.5
+_LONGEST_WAIT_SECONDS: Final = 10.0
+_GOODBYE_SECONDS: Final = 30.0
+
+
+def collect(settings: Settings, *, drain: bool) -> Document:
+    """Collect until stopped by SIGINT or SIGTERM; with ``drain`` what files and topics hold now.
+
+    Raises:
+        RefusedError: The settings cannot be used, or name no source with an input.
+        UnavailableError: Something is away, and it drains or was stopped before it began.
+    """
+    named = [source for source in settings.sources if source.inputs]
+    if not named:
+        where = settings.config or "the file of DELEGRAPH_CONFIG"
+        raise RefusedError(
+            f"there is nothing to collect: {where} has no [[source]] with an input; "
+            "give one follow, http, tcp, kafka_topic or otlp"
+        )
+    if drain:
+        with opened_collecting(settings) as (service, log), _Collecting(settings, named, service, log) as collecting:
+            collecting.drain()
+            return collecting.document()
+    with (
+        stopped_by_signals() as stopped,
+        opened_in_time(partial(opened_collecting, settings), stopped) as (service, log),
+        _Collecting(settings, named, service, log) as collecting,
+    ):
+        collecting.run(stopped)
+        return collecting.document()
+
+
+class _Collecting:
+    """The sources and their inputs."""
+
+    def __init__(self, settings: Settings, named: Sequence[NamedSource], service: Service, log: Log) -> None:
+        self._settings, self._service, self._log = settings, service, log
+        self._health = Health()
+        self._metrics = CollectMetrics([one.name for one in named], self._health, service.clock)
+        self._came = threading.Event()
+        self._totals: dict[str, list[Taken]] = {one.name: [] for one in named}
+        self._lock = threading.Lock()
+        records = SourceRecords(service.store)
+        for count in records.counts():
+            self._metrics.came_before(count.source, count.came_at)
+        self._intakes = [
+            SourceIntake(
+                one, log=log, aside=service.store, keeper=records, clock=service.clock, committed=self._committed
+            )
+            for one in named
+        ]
+        self._stack = ExitStack()
+        self._inputs: list[Input] = []
+        self._tell_of_trust(named)
+
+    def __enter__(self) -> Self:
+        self._inputs = inputs_of(self._intakes, self._service.clock, self._metrics, self._stack)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def drain(self) -> None:
+        for one in self._inputs:
+            if one.drains:
+                while one.turn(lambda: False):
+                    pass
+        for intake in self._intakes:
+            intake.settle(at_once=True)
+        if self._projects:
+            project(self._service.require_log(), self._service.store, self._service.trust)
+
+    def run(self, stopped: threading.Event) -> None:
+        with ExitStack() as stack:
+            if self._settings.listen:
+                limits = self._settings.http.connection_limits
+                serving = stack.enter_context(
+                    Serving(self._settings.listen, self._metrics.exposition, self._health, limits=limits)
+                )
+                logger.info("metrics and health on http://%s:%d", serving.host, serving.port)
+            for one in self._inputs:
+                stack.enter_context(self._thread(one.name, partial(self._turn, one), stopped, one.woken))
+            if self._projects:
+                stack.enter_context(self._thread("the projection", self._project, stopped, self._came))
+            logger.info("collecting: %s", ", ".join(one.name for one in self._inputs))
+            while not stopped.wait(_TURN_SECONDS):
+                self._health.turned()
+                self._settle()
+
+    @property
+    def _projects(self) -> bool:
+        return not self._settings.on_kafka
+
+    def _turn(self, one: Input, stop: Callable[[], bool]) -> bool:
+        try:
+            took = one.turn(stop)
+        except Exception:
+            self._metrics.waits(one.source, one.kind)
+            raise
+        self._metrics.goes_on(one.source, one.kind)
+        return took
+
+    def _project(self, stop: Callable[[], bool]) -> bool:
+        return project(self._service.require_log(), self._service.store, self._service.trust, stop=stop) > 0
+
+    def _settle(self) -> None:
+        for intake in self._intakes:
+            try:
+                intake.settle()
+            except DelegraphError as fault:
+                logger.warning("what %s left to be said waits: %s", intake.named.name, fault)
+
+    @contextmanager
+    def _thread(
+        self, name: str, turn: Callable[[Callable[[], bool]], bool], stopped: threading.Event, woken: threading.Event
+    ) -> Iterator[None]:
+        """A thread that turns until stopped, and waits longer after each fault."""
+        done = threading.Event()
+
+        def stop() -> bool:
+            return stopped.is_set() or done.is_set()
+
+        def run() -> None:
+            backoff = Backoff(_SHORTEST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
+            while not stop():
+                wait = _TURN_SECONDS
+                try:
+                    woken.clear()
+                    if turn(stop):
+                        continue
+                    backoff.reset()
+                except UnavailableError as fault:
+                    wait = backoff.next_seconds()
+                    logger.warning("%s: %s; trying again in %.1f s", name, fault, wait)
+                except DelegraphError as fault:
+                    wait = backoff.next_seconds()
+                    logger.error("%s: %s; trying again in %.1f s", name, fault, wait)  # noqa: TRY400 (it is told)
+                except Exception:
+                    wait = backoff.next_seconds()
+                    logger.exception("%s: trying again in %.1f s", name, wait)
+                if wait == _TURN_SECONDS:
+                    woken.wait(wait)
+                else:
+                    stopped.wait(wait)
+
+        thread = threading.Thread(target=run, name=f"delegraph-{name}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            woken.set()
+            thread.join(_GOODBYE_SECONDS)
+
+    def _committed(self, named: NamedSource, taken: Taken) -> None:
+        self._metrics.took(named.name, taken)
+        with self._lock:
+            total = self._totals[named.name]
+            self._totals[named.name] = [_sum([*total, taken])]
+        if taken.events:
+            self._came.set()
+
+    def _tell_of_trust(self, named: Sequence[NamedSource]) -> None:
+        table = in_force(self._service.trust)
+        if table is None:
+            return
+        for one in named:
+            if one.source.urn not in table.sources:
+                logger.warning(
+                    "the trust file lists nothing for %s, the source of what %r says: it is kept, and is no part of "
+                    "the state until it is listed",
+                    one.source.urn,
+                    one.name,
+                )
+
+    def document(self) -> Document:
+        """What was taken of each source."""
+        items = []
+        for name, taken in sorted(self._totals.items()):
+            items.append({"name": name} | _sum(taken)._asdict())
+        return {"sources": items}
+
+
+def _sum(several: Sequence[Taken]) -> Taken:
+    skipped: dict[str, int] = {}
+    quarantined: dict[str, int] = {}
+    for one in several:
+        for counts, more in ((skipped, one.skipped), (quarantined, one.quarantined)):
+            for reason, count in more.items():
+                counts[reason] = counts.get(reason, 0) + count
+    return Taken(sum(one.records for one in several), sum(one.events for one in several), skipped, quarantined)

@@ -1,0 +1,374 @@
+"""Followed files: rotation of every kind, restarts and faults at any moment, and what cannot be read."""
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.sources.adapters.json_documents import RECORD_BYTES
+from ingest.sources.inputs.followed_paths import found_files
+from lineage.core.model.errors import UnavailableError
+from tests.support.collecting import World, decision, ids, line
+
+MINUTE = 61 * 1_000_000
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+@pytest.fixture
+def log(tmp_path) -> Path:
+    return tmp_path / "audit.log"
+
+
+def appended(path: Path, text: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(text)
+
+
+class Writer:
+    """Something that writes a log, and rotates it as people do."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path, self.count, self.rotated = folder, folder / "audit.log", 0, 0
+        self.rest = b""
+
+    def write(self) -> None:
+        appended(self.path, self.rest + line(self.count))
+        self.rest = b""
+        self.count += 1
+
+    def write_half(self) -> None:
+        if not self.rest:
+            whole = line(self.count)
+            appended(self.path, whole[:40])
+            self.rest = whole[40:]
+            self.count += 1
+        else:
+            appended(self.path, self.rest)
+            self.rest = b""
+
+    def _next(self) -> Path:
+        self.rotated += 1
+        return self.folder / f"audit.log.{self.rotated}"
+
+    def rename(self) -> None:
+        if self.path.exists():
+            self.finish()
+            self.path.rename(self._next())
+
+    def copy_and_truncate(self) -> None:
+        if self.path.exists():
+            self.finish()
+            shutil.copyfile(self.path, self._next())
+            os.truncate(self.path, 0)
+
+    def compress(self) -> None:
+        for path in sorted(self.folder.glob("audit.log.*")):
+            if path.suffix != ".gz":
+                Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
+                path.unlink()
+
+    def finish(self) -> None:
+        if self.rest:
+            self.write_half()
+
+
+STEPS = ("write", "write_half", "rename", "copy_and_truncate", "compress", "round", "restart", "fault")
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 3), st.booleans()), max_size=25))
+def test_every_line_is_taken_once_however_the_log_is_rotated(tmp_path_factory, steps):
+    """
+    Lines, half lines, rotation by rename, by copy and truncation, predecessors that are compressed; rounds, restarts
+    and faults anywhere. In the end every line is in the log; twice only where a fault came between log and place.
+    """
+    folder = tmp_path_factory.mktemp("rotated")
+    writer, world = Writer(folder), World()
+    follower, faults = world.follower(writer.path), 0
+    for step, number, after in steps:
+        if step == "round":
+            follower.round()
+        elif step == "restart":
+            follower.close()
+            follower = world.follower(writer.path)
+        elif step == "fault":
+            world.failing, world.fails_after = number, after
+            try:
+                follower.round()
+            except UnavailableError:
+                faults += 1
+            world.failing = None
+        else:
+            getattr(writer, step)()
+    writer.finish()
+    follower.round()
+
+    assert ids(range(writer.count)) == set(world.decisions)
+    assert {} == world.aside
+    assert writer.count == world.counts["record", ""]
+    if not faults:
+        assert {1} >= set(world.decisions.values())
+
+
+def test_a_restart_reads_on_where_the_place_stands(world, log):
+    """
+    Nothing is read twice, whatever the file is called by now.
+    """
+    log.write_bytes(line(1) + line(2))
+    world.follower(log).round()
+    log.rename(log.with_name("audit.log.1"))
+    log.write_bytes(line(3))
+
+    world.follower(log).round()
+
+    assert ids({1, 2, 3}) == set(world.decisions)
+    assert 3 == world.counts["record", ""]
+
+
+def test_a_file_whose_inode_is_used_again_is_another_one(world, log):
+    """
+    The file is removed and written anew, perhaps in the same place on the disk, and longer than before.
+    """
+    log.write_bytes(line(1))
+    follower = world.follower(log)
+    follower.round()
+    log.write_bytes(line(7) + line(8) + line(9))
+
+    follower.round()
+
+    assert ids({1, 7, 8, 9}) == set(world.decisions)
+
+
+def test_what_is_written_to_a_file_that_was_moved_away_is_read_by_its_handle(world, log, tmp_path):
+    """
+    Its writer holds it too, until it is told to open the new one.
+    """
+    log.write_bytes(line(1))
+    follower = world.follower(log)
+    follower.round()
+    elsewhere = tmp_path / "elsewhere"
+    log.rename(elsewhere)
+    appended(elsewhere, line(2))
+
+    follower.round()
+
+    assert ids({1, 2}) == set(world.decisions)
+
+
+def test_a_folder_that_files_appear_in(world, tmp_path):
+    """
+    Also deeper, in documents and gzipped; a hidden file is not there yet.
+    """
+    folder = tmp_path / "in"
+    (folder / "2026/03").mkdir(parents=True)
+    follower = world.follower(folder)
+    follower.round()
+    (folder / "a.jsonl").write_bytes(line(1))
+    (folder / "2026/03/b.json.gz").write_bytes(gzip.compress(json.dumps([decision(2), decision(3)], indent=1).encode()))
+    (folder / ".c").write_bytes(line(4))
+    follower.round()
+    follower.round()
+    (folder / ".c").rename(folder / "c")
+    follower.round()
+
+    assert ids({1, 2, 3, 4}) == set(world.decisions)
+    world.follower(folder).round()
+    assert 4 == world.counts["record", ""]
+
+
+def test_a_pattern_means_what_fits_it_and_its_predecessors(tmp_path):
+    """
+    What rotation puts into a name: numbers and times; nothing else.
+    """
+    fits = ["a.jsonl", "a.jsonl.1", "a.jsonl.2.gz", "a-2026-03-01.jsonl.gz", "a.jsonl-20260301", "b.jsonl"]
+    for name in (*fits, "a.jsonl.swp", "c.txt", "ab.json"):
+        (tmp_path / name).touch()
+
+    found = found_files([str(tmp_path / "*.jsonl")], lambda path, why: pytest.fail(f"{path}: {why}"))
+
+    assert set(fits) == {Path(one.path).name for one in found}
+
+
+def test_a_document_that_is_being_written_waits_until_it_is_whole(world, tmp_path):
+    """
+    What of it is whole is taken; the rest once it is there, and a cut that stays is told after a minute.
+    """
+    file = tmp_path / "records.json"
+    text = json.dumps({"Records": [decision(1), decision(2)]}).encode()
+    file.write_bytes(text[:-40])
+    follower = world.follower(file)
+    follower.round()
+    assert ids({1}) == set(world.decisions)
+    assert {} == world.aside
+
+    file.write_bytes(text)
+    follower.round()
+    assert ids({1, 2}) == set(world.decisions)
+
+    file.write_bytes(json.dumps([decision(5)]).encode()[:-9])
+    follower.round()
+    world.later += 2 * MINUTE
+    follower.round()
+    world.follower(file).round()
+    assert ["truncated"] == [record.reason for record in world.aside.values()]
+
+
+def test_a_gzip_that_breaks_off_is_read_as_far_as_it_goes_and_told_once(world, tmp_path):
+    """
+    Not while it may still be written.
+    """
+    file = tmp_path / "audit.log.1.gz"
+    packed = gzip.compress(b"".join(line(number) for number in range(200)))
+    file.write_bytes(packed[:-60])
+    follower = world.follower(tmp_path / "audit.log")
+    follower.round()
+    before = len(world.decisions)
+    assert {} == world.aside
+
+    world.later += MINUTE
+    follower.round()
+    world.follower(tmp_path / "audit.log").round()
+
+    assert before > 0
+    assert ["broken-gzip"] == [record.reason for record in world.aside.values()]
+    assert 1 == world.counts["quarantined", "broken-gzip"]
+
+
+def test_a_line_that_nobody_can_mean_is_passed_over_in_the_memory_of_one(world, log):
+    """
+    Its beginning is in quarantine, the lines around it are taken; also over a restart in the middle of it.
+    """
+    with log.open("wb") as file:
+        file.write(line(1) + b'{"decision_id": "')
+        for _ in range(RECORD_BYTES // 1_000_000 + 8):
+            file.write(b"x" * 1_000_000)
+    world.follower(log).round()
+    with log.open("ab") as file:
+        file.write(b'more"}\n' + line(2))
+    world.follower(log).round()
+
+    assert ids({1, 2}) == set(world.decisions)
+    assert ["too-large"] == [record.reason for record in world.aside.values()]
+    assert [2] == [record.place for record in world.aside.values()]
+
+
+def test_a_last_line_without_an_end_is_taken_once_it_is_a_whole_object(world, log):
+    """
+    No part of a JSON object is one. What follows is a line of its own.
+    """
+    log.write_bytes(line(1) + line(2).rstrip(b"\n"))
+    follower = world.follower(log)
+    follower.round()
+    assert ids({1, 2}) == set(world.decisions)
+
+    appended(log, b"\n" + line(3))
+    follower.round()
+
+    assert ids({1, 2, 3}) == set(world.decisions)
+    assert 3 == world.counts["record", ""]
+
+
+def test_a_file_of_another_format_is_refused_by_name_and_nothing_of_it_is_taken(world, log, caplog):
+    """
+    The message names the source, the file and the remedy. It is told once, and what comes in its place is followed.
+    """
+    log.write_text('{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"a","stage":"ResponseComplete"}\n')
+    follower = world.follower(log)
+    follower.round()
+    follower.round()
+
+    assert [] == world.log
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert "the source 'opa-eu' cannot follow" in said
+    assert "it holds kubernetes records, and the source has the format opa; nothing of it was taken" in said
+    assert "[[source]] of its own" in said
+
+    log.write_bytes(line(1))
+    follower.round()
+    assert ids({1}) == set(world.decisions)
+
+
+def test_a_file_that_changes_format_half_way_loses_nothing(world, log):
+    """
+    What is none of the source's records is in quarantine, each by its line.
+    """
+    other = '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"a","stage":"ResponseComplete"}\n'
+    log.write_bytes(line(1) + other.encode() + b"no json\n" + line(2))
+
+    world.follower(log).round()
+
+    assert ids({1, 2}) == set(world.decisions)
+    assert [2, 3] == sorted(record.place for record in world.aside.values())
+
+
+def test_a_folder_without_rights_is_told_by_name_and_the_rest_is_followed(tmp_path):
+    """
+    Run as a user who may not enter it.
+    """
+    closed, opened = tmp_path / "closed", tmp_path / "open"
+    closed.mkdir()
+    opened.mkdir()
+    (closed / "a.jsonl").write_bytes(line(1))
+    (opened / "b.jsonl").write_bytes(line(2))
+    closed.chmod(0)
+    script = (
+        "import os, sys\n"
+        "from ingest.sources.inputs.followed_paths import found_files\n"
+        "os.setuid(65534) if os.getuid() == 0 else None\n"
+        "print([one.path[-7:] for one in found_files(sys.argv[1:], lambda path, why: print(path[-6:], why))])"
+    )
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    said = subprocess.run(
+        [sys.executable, "-c", script, str(closed), str(opened), str(closed / "a.jsonl"), str(closed / "*.jsonl")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    ).stdout
+    closed.chmod(0o755)
+
+    assert 3 <= said.count("it may not be read")
+    assert "['b.jsonl']" in said
+
+
+def test_a_pipe_is_no_file(world, tmp_path, caplog):
+    """
+    Nothing waits for it to be written to.
+    """
+    os.mkfifo(tmp_path / "pipe")
+    world.follower(tmp_path / "pipe").round()
+
+    assert "it is no regular file" in caplog.text
+
+
+def test_a_record_that_trips_its_adapter_is_put_aside_and_does_not_come_again(world, log, monkeypatch):
+    """
+    A fault of ours in one record must not stop the source for good.
+    """
+    from ingest.sources.adapters import pipeline
+
+    real = pipeline.unwrapped
+
+    def trips(value, *rest):
+        if value.get("decision_id") == "d-2":
+            raise RecursionError
+        return real(value, *rest)
+
+    monkeypatch.setattr(pipeline, "unwrapped", trips)
+    log.write_bytes(line(1) + line(2) + line(3))
+    world.follower(log).round()
+
+    assert ids({1, 3}) == set(world.decisions)
+    assert ["adapter-fault"] == [record.reason for record in world.aside.values()]

@@ -1,0 +1,79 @@
+"""`delegraph collect` as a process: what it takes, when it is seen, and what it says of what it cannot take."""
+
+import pytest
+
+from tests.support.collecting import Collector, line, until
+from tests.support.configured_sources import Configured
+
+OPA = """
+[[source]]
+name = "opa-eu"
+format = "opa"
+follow = "opa.jsonl"
+"""
+
+
+@pytest.fixture
+def desk(tmp_path):
+    """An empty folder."""
+    return Configured(tmp_path)
+
+
+def is_known(desk: Configured, number: int) -> bool:
+    """Whether a decision is projected."""
+    return bool(desk.file.exists() and desk.one("search", f"opa-eu#d-{number}")["items"])
+
+
+def test_without_an_input_there_is_nothing_to_collect(desk):
+    """
+    The message says what to write.
+    """
+    desk.settings('[[source]]\nname = "opa-eu"\nformat = "opa"\n')
+
+    assert "give one follow, http, tcp, kafka_topic or otlp" in desk.run("collect", exit=2).output
+
+
+def test_a_drain_takes_what_is_there_and_projects_it(desk):
+    """
+    Relative paths stand beside the settings file; again it takes nothing.
+    """
+    desk.settings(OPA)
+    (desk.folder / "opa.jsonl").write_bytes(line(1) + line(2) + b"garbage\n")
+
+    assert {
+        "sources": [
+            {"name": "opa-eu", "records": 3, "events": 3, "skipped": {}, "quarantined": {"json": 1}},
+        ]
+    } == desk.one("collect", "--drain")
+    assert "opa-eu: 0 records" in desk.run("collect", "--drain").output
+    assert 1 == len(desk.one("quarantine")["items"])
+
+
+def test_what_is_written_is_seen_within_two_seconds(desk):
+    """
+    And a signal ends it well.
+    """
+    desk.settings(OPA)
+    desk.run("init")
+    log = desk.folder / "opa.jsonl"
+    log.write_bytes(line(1))
+    with Collector(desk) as collector:
+        until(lambda: is_known(desk, 1))
+        with log.open("ab") as file:
+            file.write(line(2))
+        seconds = until(lambda: is_known(desk, 2), every=0.05)
+        assert 0 == collector.stop(), collector.said
+
+    assert seconds < 2.5, "a question takes some of it"
+
+
+def test_a_source_that_the_trust_file_does_not_list_is_told_of(desk):
+    """
+    What it says is kept, and is no part of the state.
+    """
+    desk.settings(OPA)
+    trust = desk.folder / "trust.toml"
+    trust.write_text('[sources."urn:other"]\ntypes = ["*"]\nprefixes = [""]\n', encoding="utf-8")
+    (desk.folder / "opa.jsonl").write_bytes(line(1))
+    with Collector(desk, "--trust", str(trust)) as collector:
+        until(lambda: "the trust file lists nothing for urn:opa:opa-eu" in collector.said)
