@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from ingest.secrets import Secret
 from ingest.sources.adapters import FORMATS
 from ingest.sources.adapters.kit import Source
 from ingest.sources.identity import Rule
@@ -21,6 +23,8 @@ class NamedSource:
         lifetimes: Seconds that a kind of token lives, where the log does not say.
         options: Further settings of its format.
         identity: The rules of its identity map, in order.
+        token: By which senders of requests show that they are this source.
+        token_file: The file with it, or with several, one a line.
         configured: Whether settings speak of it; else it is whatever log of the format somebody reads.
     """
 
@@ -31,6 +35,8 @@ class NamedSource:
     lifetimes: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
     identity: tuple[Rule, ...] = ()
+    token: Secret | None = None
+    token_file: Path | None = None
     configured: bool = True
 
     @property

@@ -103,10 +103,11 @@ class World:
 
     # What is asked
 
-    def intake(self, name: str = "opa-eu", format_: str = "opa") -> SourceIntake:
+    def intake(self, name: str = "opa-eu", format_: str = "opa", **more) -> SourceIntake:
         """A new intake: what another process would have."""
         assert format_ in FORMATS
-        return SourceIntake(NamedSource(name=name, format=format_), log=self, aside=self, keeper=self, clock=self.clock)
+        named = NamedSource(name=name, format=format_, **more)
+        return SourceIntake(named, log=self, aside=self, keeper=self, clock=self.clock)
 
     def follower(self, *paths: Path | str, **more) -> Follower:
         """A new follower, as after a restart."""

@@ -42,6 +42,10 @@ TIME: Final = _Instant()
 MODE: Final = click.Choice(MODES)
 
 
+# Settings that some commands have as options.
+_OWN: Final = ("source", "group", "listen", "collect_http")
+
+
 def now() -> Instant:
     """Read the clock of the process."""
     from lineage.serve.config.wiring import now
@@ -62,7 +66,7 @@ def shared_options(*, json_only: bool = False) -> Callable[[Callable[..., Any]],
             as_json = bool(options.pop("json") or outer.get("json"))
             options = {name: value if name == "files" else _readable(value) for name, value in options.items()}
             with faults_as_exit_codes(as_json=as_json):
-                given |= {name: options.get(name) for name in ("source", "group", "listen", "four_eyes", "http")}
+                given |= {name: options.get(name) for name in (*_OWN, "four_eyes", "http")}
                 settings = Settings.of(**{name: value or outer.get(name) for name, value in given.items()})
                 return function(*args, settings=settings, out=Output(as_json=as_json), **options)
 

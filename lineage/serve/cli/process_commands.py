@@ -71,6 +71,12 @@ def consume(settings: "Settings", out: Output, drain: bool, **_said: str | None)
     metavar="HOST:PORT",
     help="Metrics and health, such as 127.0.0.1:9466. [env: DELEGRAPH_LISTEN; default: none]",
 )
+@click.option(
+    "--http",
+    "collect_http",
+    metavar="HOST:PORT",
+    help="Where requests are taken. [env: DELEGRAPH_COLLECT_HTTP; default: 127.0.0.1:8481]",
+)
 @shared_options()
 def collect(settings: "Settings", out: Output, drain: bool, **_said: str | None) -> None:
     """Collect other systems' logs as they are written: run the inputs of every [[source]] until stopped.

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 DEFAULT_STORE: Final = "sqlite:///delegraph.db"
 DEFAULT_SOURCE: Final = "urn:delegraph:cli"
 DEFAULT_GROUP: Final = "delegraph"
-_WORDS: Final = ("store", "log", "trust", "source", "group", "listen")
+DEFAULT_COLLECT_HTTP: Final = "127.0.0.1:8481"
+_WORDS: Final = ("store", "log", "trust", "source", "group", "listen", "collect_http", "collect_spool")
 _OTHERS: Final = ("four_eyes", "store_password", "store_password_file", "signing_key_file")
 NAMES: Final = (*_WORDS, *_OTHERS, *ssf_settings.NAMES)
 
@@ -60,6 +61,8 @@ class Settings:
         source: Under which source we send events of our own.
         group: The consumer group.
         listen: ``host:port`` at which the consumer answers for itself; None: nowhere.
+        collect_http: ``host:port`` at which ``collect`` takes requests of sources that name no address.
+        collect_spool: The folder in which it keeps what came over TCP; None: beside an SQLite store.
         four_eyes: Above how many elements an order needs a second person; None: never.
         signing_key_file: Keys in PEM: the first signs what is delivered, all are published.
         ssf: The transmitter of Shared Signals; None: there is none.
@@ -80,6 +83,8 @@ class Settings:
     source: str = DEFAULT_SOURCE
     group: str = DEFAULT_GROUP
     listen: str | None = None
+    collect_http: str = DEFAULT_COLLECT_HTTP
+    collect_spool: str | None = None
     four_eyes: int | None = None
     signing_key_file: Path | None = None
     ssf: SsfSettings | None = None
@@ -166,7 +171,7 @@ class Settings:
 
     def shown(self) -> dict[str, str]:
         """What is set, by name, without a secret."""
-        shown = {name: getattr(self, name) for name in ("store", "log", "trust", "source", "group", "listen")}
+        shown = {name: getattr(self, name) for name in _WORDS if not name.startswith("collect_") or self.sources}
         shown["store"] = without_password(self.store)
         shown["store_password"] = None if self.store_password is None else "set"
         shown["signing_key_file"] = None if self.signing_key_file is None else str(self.signing_key_file)
@@ -344,6 +349,6 @@ def _count(said: Mapping[str, str], name: str) -> int | None:
 
 
 def _refuse_unprintable(said: Mapping[str, str]) -> None:
-    for name in ("store", "log", "source", "group", "listen"):
+    for name in ("store", "log", "source", "group", "listen", "collect_http", "collect_spool"):
         if not said.get(name, "").isprintable():
             raise RefusedError(f"the setting {name!r} is {said[name]!a}, which is no printable UTF-8")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ingest.codec import limits
+from ingest.secrets import Secret, read_secret
 from ingest.sources.adapters import FORMATS
 from ingest.sources.adapters.kit import Format
 from ingest.sources.identity import Rule, rule
@@ -28,12 +29,16 @@ from ingest.sources.named import NamedSource
 from lineage.core.model.errors import RefusedError
 
 _INPUTS: Final = ("follow", "kafka_topic", "http", "tcp", "otlp")
-_NAMES: Final = ("name", "format", "issuer", *_INPUTS, "lifetimes", "identity")
+_TOKENS: Final = ("token", "token_file")
+_NAMES: Final = ("name", "format", "issuer", *_INPUTS, *_TOKENS, "lifetimes", "identity")
+# A shorter token could be guessed.
+_TOKEN_CHARACTERS: Final = 16
 _RULE: Final = ("match", "id", "kind")
 # It becomes part of ids: `vault-eu#...`, `vault-eu:entity:...`, `urn:vault:vault-eu`.
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 # A name with which ids would declare a kind of principal, or begin as other ids do.
 _TAKEN: Final = frozenset({"human", "agent", "service", "workload", "spiffe", "sha256", "arn", "urn"})
+_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 _TIME: Final = re.compile(r"([0-9]{1,9})(s|m|h|d)?")
 _SECONDS: Final = {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST_SECONDS: Final = 100 * 366 * 86_400
@@ -77,12 +82,18 @@ def _source(entry: Mapping[str, Any], number: int, file: Path) -> NamedSource:
     issuer = _text(entry, "issuer", where)
     if issuer is not None and (fault := limits.fault_of_id(issuer)):
         raise RefusedError(f"'issuer' of {where} {fault}")
+    inputs = {
+        key: said for key in _INPUTS if key in entry and (said := _input(entry[key], key, where, file)) is not False
+    }
+    token, token_file = _token(entry, inputs, where, file)
     options = {option: text for option in format_.options if (text := _text(entry, option, where)) is not None}
     return NamedSource(
         name=name,
         format=format_.name,
         issuer=issuer,
-        inputs={key: _input(entry[key], key, where, file) for key in _INPUTS if key in entry},
+        inputs=inputs,
+        token=token,
+        token_file=token_file,
         lifetimes=_lifetimes(entry.get("lifetimes", {}), format_, where),
         options=options,
         identity=_rules(entry.get("identity", []), where),
@@ -104,10 +115,35 @@ def _input(value: Any, name: str, where: str, file: Path) -> Any:
             raise RefusedError(f"'follow' of {where} must name files or folders: a text or a list of texts")
         return tuple(str(file.parent / path) for path in paths)
     wanted = (bool, str) if name in {"http", "otlp"} else (str,)
-    if not isinstance(value, wanted) or value == "":
-        example = {"kafka_topic": "the name of a topic", "tcp": "host:port", "http": "true", "otlp": "true"}[name]
+    is_address = name in {"http", "otlp", "tcp"} and isinstance(value, str)
+    if not isinstance(value, wanted) or value == "" or (is_address and not _ADDRESS.fullmatch(str(value))):
+        example = {
+            "kafka_topic": "the name of a topic",
+            "tcp": "host:port",
+            "http": "true, or host:port",
+            "otlp": "true, or host:port",
+        }[name]
         raise RefusedError(f"{name!r} of {where} is {value!r}; write {example}")
     return value
+
+
+def _token(
+    entry: Mapping[str, Any], inputs: Mapping[str, Any], where: str, file: Path
+) -> tuple[Secret | None, Path | None]:
+    """The token of a source, or the file with it."""
+    token, beside = _text(entry, "token", where), _text(entry, "token_file", where)
+    if token is None and beside is None:
+        return None, None
+    if token is not None and beside is not None:
+        raise RefusedError(f"'token' and 'token_file' of {where} are both given; give one of them")
+    if not inputs.keys() & {"http", "otlp"}:
+        raise RefusedError(f"the token of {where} has no effect without 'http' or 'otlp'")
+    path = None if beside is None else file.parent / beside
+    said = Secret(token) if token is not None else read_secret(path or file, f"'token_file' of {where}")
+    for one in filter(None, (line.strip() for line in said.splitlines())):
+        if len(one) < _TOKEN_CHARACTERS:
+            raise RefusedError(f"the token of {where} is short enough to be guessed; take {_TOKEN_CHARACTERS} or more")
+    return (said if token is not None else None), path
 
 
 def _lifetimes(said: Any, format_: Format, where: str) -> dict[str, int]:

@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 
 from ingest.sources.inputs.follower import Follower, Progress
 from ingest.sources.inputs.intake import SourceIntake
 from lineage.core.model.times import Instant
+from lineage.serve.config.wiring import Settings
 from lineage.serve.processes.collect_metrics import CollectMetrics
 
 
@@ -69,3 +70,30 @@ def _following(
     follower = Follower(intake, paths, clock=clock, progress=told)
     stack.callback(follower.close)
     return Input(source=name, kind="follow", turn=lambda stop: follower.round(stop) > 0)
+
+
+def receivers_of(
+    settings: Settings, intakes: Sequence[SourceIntake], metrics: CollectMetrics
+) -> list[AbstractContextManager[object]]:
+    """What answers requests: one for each address that sources name.
+
+    Raises:
+        RefusedError: An address is none, or is taken, or a token cannot be read.
+    """
+    places: dict[str, dict[str, dict[str, SourceIntake]]] = {}
+    for intake in intakes:
+        for kind in ("http", "otlp"):
+            said = intake.named.inputs.get(kind)
+            if said is not None:
+                address = settings.collect_http if said is True else str(said)
+                by_kind = places.setdefault(address, {"http": {}, "otlp": {}})
+                by_kind[kind][intake.named.name] = intake
+    if not places:
+        return []
+    from lineage.serve.processes.collect_http import Receiver
+
+    limits = settings.http.connection_limits
+    return [
+        Receiver(address, by_kind["http"], by_kind["otlp"], limits=limits, refused=metrics.refused)
+        for address, by_kind in places.items()
+    ]

@@ -20,7 +20,7 @@ from lineage.core.model.trust import in_force
 from lineage.plumbing.backoff import Backoff
 from lineage.serve.config.wiring import Settings, opened_collecting
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.processes.collect_inputs import Input, inputs_of
+from lineage.serve.processes.collect_inputs import Input, inputs_of, receivers_of
 from lineage.serve.processes.collect_metrics import CollectMetrics
 from lineage.serve.processes.health_server import Health, Serving
 from lineage.serve.processes.signals import stopped_by_signals
@@ -111,11 +111,14 @@ class _Collecting:
                     Serving(self._settings.listen, self._metrics.exposition, self._health, limits=limits)
                 )
                 logger.info("metrics and health on http://%s:%d", serving.host, serving.port)
+            for receiver in receivers_of(self._settings, self._intakes, self._metrics):
+                stack.enter_context(receiver)
             for one in self._inputs:
                 stack.enter_context(self._thread(one.name, partial(self._turn, one), stopped, one.woken))
             if self._projects:
                 stack.enter_context(self._thread("the projection", self._project, stopped, self._came))
-            logger.info("collecting: %s", ", ".join(one.name for one in self._inputs))
+            said = [f"{one.named.name} ({', '.join(sorted(one.named.inputs))})" for one in self._intakes]
+            logger.info("collecting: %s", ", ".join(said))
             while not stopped.wait(_TURN_SECONDS):
                 self._health.turned()
                 self._settle()

@@ -1,0 +1,302 @@
+"""Requests that `delegraph collect` takes: whose they are, what a body may be, and when they are answered."""
+
+import gzip
+import http.client
+import json
+import os
+import zlib
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from lineage.serve.config.limits import ConnectionLimits
+from lineage.serve.processes.collect_http import Receiver
+from tests.support.collecting import Collector, World, decision, ids, line, until
+from tests.support.configured_sources import Configured
+
+TOKEN, OTHER = "a-token-of-the-source-opa", "a-token-of-the-source-k8s"
+DATA = Path(os.environ.get("DELEGRAPH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+POD = {
+    "kind": "Event",
+    "apiVersion": "audit.k8s.io/v1",
+    "auditID": "a-1",
+    "stage": "ResponseComplete",
+    "verb": "delete",
+    "requestURI": "/api/v1/namespaces/x/pods/p",
+    "user": {"username": "alice", "groups": []},
+    "responseStatus": {"code": 200},
+    "stageTimestamp": "2026-03-01T10:00:00.000000Z",
+    "requestReceivedTimestamp": "2026-03-01T10:00:00.000000Z",
+}
+
+
+class Asked:
+    """A receiver on loopback with two sources that take requests, and one that takes spans."""
+
+    def __init__(self, folder: Path) -> None:
+        self.world = World()
+        self.refused: list[int] = []
+        (folder / "tokens").write_text(f"an-older-token-of-opa\n{TOKEN}\n", encoding="utf-8")
+        self.tokens = folder / "tokens"
+        foreign = {
+            "opa-eu": self.world.intake(token_file=self.tokens),
+            "prod": self.world.intake("prod", "kubernetes", token=OTHER),
+            "closed": self.world.intake("closed", "opa"),
+        }
+        traces = {"agents": self.world.intake("agents", "otlp", token="a-token-of-the-agents")}
+        self.receiver = Receiver("127.0.0.1:0", foreign, traces, limits=ConnectionLimits(), refused=self.refused.append)
+
+    def post(self, body: bytes, token: str | None = TOKEN, path: str = "/v1/foreign/opa-eu", **headers: str):
+        with closing(http.client.HTTPConnection("127.0.0.1", self.receiver.port, timeout=20)) as connection:
+            said = {name.replace("_", "-"): value for name, value in headers.items()}
+            if token is not None:
+                said["Authorization"] = f"Bearer {token}"
+            connection.request(said.pop("method", "POST"), path, body, said)
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """A receiver that answers."""
+    one = Asked(tmp_path)
+    with one.receiver:
+        yield one
+
+
+BODIES = {
+    "an array": (json.dumps([decision(1), decision(2)]).encode(), {}),
+    "lines": (line(1) + line(2), {"Content_Type": "application/x-ndjson"}),
+    "gzip": (gzip.compress(json.dumps([decision(1), decision(2)]).encode()), {"Content_Encoding": "gzip"}),
+    "several members": (gzip.compress(line(1)) + gzip.compress(line(2)), {"Content_Encoding": "gzip"}),
+    "deflate": (zlib.compress(line(1) + line(2)), {"Content_Encoding": "deflate"}),
+    "gzip that no header tells of": (gzip.compress(line(1) + line(2)), {}),
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_body_is_answered_once_the_log_has_its_records(asked, body):
+    """
+    Whatever form it has; sent again it gives the same ids.
+    """
+    text, headers = body
+    for _ in range(2):
+        status, _, answer = asked.post(text, **headers)
+        assert 200 == status, answer
+    assert {"records": 2, "events": 2, "skipped": {}, "quarantined": {}} == json.loads(answer)
+    assert ids({1, 2}) == set(asked.world.decisions)
+
+
+STRANGERS = {
+    "no token": (None, "/v1/foreign/opa-eu", 401),
+    "a wrong one": ("a-token-of-nobody-at-all", "/v1/foreign/opa-eu", 401),
+    "another source's": (OTHER, "/v1/foreign/opa-eu", 403),
+    "of a source without a token": ("", "/v1/foreign/closed", 401),
+    "a source that there is not": (None, "/v1/foreign/nobody", 401),
+    "one that there is not, with a token": (TOKEN, "/v1/foreign/nobody", 403),
+    "spans with the token of another source": (TOKEN, "/v1/traces", 403),
+    "spans without one": (None, "/v1/traces", 401),
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS.values(), ids=STRANGERS)
+def test_nobody_writes_for_a_source_without_its_token(asked, stranger, caplog):
+    """
+    The answer says what to send; no token stands in it or in the log.
+    """
+    token, path, expected = stranger
+    status, headers, answer = asked.post(line(1), token, path)
+
+    assert expected == status
+    assert (expected == 401) == (headers["WWW-Authenticate"] == "Bearer")
+    assert b"send the token" in answer
+    assert [] == asked.world.log
+    assert [expected] == asked.refused
+    for said in (answer.decode(), caplog.text):
+        assert not token or token not in said
+
+
+def test_a_token_file_that_changes_counts_within_seconds(asked):
+    """
+    The old token is good while both stand in it, and no longer.
+    """
+    assert 200 == asked.post(line(1), "an-older-token-of-opa")[0]
+    asked.tokens.write_text("the-token-after-the-change\n", encoding="utf-8")
+
+    until(lambda: asked.post(line(1), "the-token-after-the-change")[0] == 200, 5, 0.2)
+
+    assert 401 == asked.post(line(1))[0]
+
+
+NOT_TAKEN = {
+    "no JSON": (b"nonsense", {}, 400, "cannot be read"),
+    "a gzip that breaks off": (gzip.compress(line(1) * 50)[:-20], {"Content_Encoding": "gzip"}, 400, "breaks off"),
+    "no gzip": (line(1), {"Content_Encoding": "gzip"}, 400, "though Content-Encoding says so"),
+    "an encoding that is not read": (line(1), {"Content_Encoding": "br"}, 415, "send gzip, deflate or none"),
+    "too large": (b" " * (16 * 1024 * 1024 + 1), {}, 413, "send it in parts"),
+    "too large unpacked": (gzip.compress(bytes(65 * 1024 * 1024)), {"Content_Encoding": "gzip"}, 413, "in parts"),
+    "another system's": (json.dumps(POD).encode(), {}, 400, "holds records of kubernetes, and the source 'opa-eu'"),
+    "nobody's": (b'{"a": 1}', {}, 400, "of a format that is known here, and the source 'opa-eu' has the format opa"),
+    "another method": (line(1), {"method": "PUT"}, 405, "with POST"),
+}
+
+
+@pytest.mark.parametrize("body", NOT_TAKEN.values(), ids=NOT_TAKEN)
+def test_of_a_body_that_cannot_be_taken_nothing_is_taken(asked, body):
+    """
+    The answer says what to do.
+    """
+    text, headers, expected, remedy = body
+    status, _, answer = asked.post(text, **headers)
+
+    assert (expected, True) == (status, remedy in json.loads(answer)["detail"]), answer
+    assert ([], {}) == (asked.world.log, asked.world.aside)
+
+
+def test_a_bad_record_among_good_ones_is_in_quarantine_once(asked):
+    """
+    However often the sender repeats it.
+    """
+    for _ in range(3):
+        status, _, answer = asked.post(line(1) + b"nonsense\n" + line(2))
+        assert 200 == status
+        assert {"json": 1} == json.loads(answer)["quarantined"]
+    assert 1 == len(asked.world.aside)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", [0, 1])
+def test_what_is_not_in_the_log_is_not_answered_for(asked, step, after):
+    """
+    The sender is asked to send it again; then it is there once, or told apart as a duplicate.
+    """
+    asked.world.failing, asked.world.fails_after = step, after
+    status, headers, answer = asked.post(line(1))
+    assert (503, "2") == (status, headers["Retry-After"]), answer
+
+    assert 200 == asked.post(line(1))[0]
+    assert ids({1}) == set(asked.world.decisions)
+
+
+def test_an_event_list_of_kubernetes(asked):
+    """
+    As its webhook posts it, with a query.
+    """
+    body = json.dumps({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": [POD]}).encode()
+    status, _, answer = asked.post(body, OTHER, "/v1/foreign/prod?timeout=30s")
+
+    assert (200, 1) == (status, json.loads(answer)["records"])
+    assert 200 == asked.post(body.replace(json.dumps([POD]).encode(), b"[]"), OTHER, "/v1/foreign/prod")[0]
+
+
+def test_real_bodies_of_opa_and_kubernetes_are_taken_whole(asked):
+    """
+    Recorded from the real programs.
+    """
+    if not DATA.is_dir():
+        pytest.skip(f"there are no logs at {DATA}; name their folder in DELEGRAPH_TEST_DATA")
+    for file, token, path in (
+        ("opa/http-bodies.jsonl", TOKEN, "/v1/foreign/opa-eu"),
+        ("kubernetes/webhook-bodies.jsonl", OTHER, "/v1/foreign/prod"),
+    ):
+        for said in (DATA / file).read_text(encoding="utf-8").splitlines():
+            body = json.loads(said)["body"]
+            status, _, answer = asked.post(json.dumps(body).encode(), token, path)
+            assert 200 == status, answer
+            assert {} == json.loads(answer)["quarantined"]
+
+
+# Spans
+
+
+def spans_of(exporter_endpoint: str, token: str) -> None:
+    """Export a person, an agent and a tool call with OpenTelemetry's own exporter."""
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+    exporter = OTLPSpanExporter(exporter_endpoint, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("agents")
+    agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "planner", "enduser.id": "alice"}
+    tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search", "gen_ai.tool.call.id": "call-1"}
+    with tracer.start_as_current_span("invoke_agent planner", attributes=agent):  # noqa: SIM117
+        with tracer.start_as_current_span("execute_tool search", attributes=tool):
+            pass
+    provider.shutdown()
+
+
+def test_spans_of_a_real_exporter(asked):
+    """
+    In protobuf, as it sends them by itself.
+    """
+    spans_of(f"http://127.0.0.1:{asked.receiver.port}/v1/traces", "a-token-of-the-agents")
+
+    assert 2 == asked.world.counts["record", ""]
+    assert {} == asked.world.aside
+
+
+def test_answers_to_exporters_are_in_their_own_form(asked):
+    """
+    JSON to JSON, protobuf to protobuf, refusals too.
+    """
+    token = "a-token-of-the-agents"
+    protobuf = {"Content_Type": "application/x-protobuf"}
+
+    assert (200, b"{}") == asked.post(b'{"resourceSpans": []}', token, "/v1/traces")[::2]
+    assert (200, b"") == asked.post(b"", token, "/v1/traces", **protobuf)[::2]
+    status, headers, answer = asked.post(b"\xff\xff", token, "/v1/traces", **protobuf)
+    assert (400, "application/x-protobuf", b"\x12") == (status, headers["Content-Type"], answer[:1])
+    assert b"message" in asked.post(b"nonsense", token, "/v1/traces")[2]
+
+
+# The process
+
+
+def test_the_process_takes_requests_and_projects_them(tmp_path):
+    """
+    A source without a token is told of when it starts.
+    """
+    desk = Configured(tmp_path)
+    desk.settings(
+        '[[source]]\nname = "opa-eu"\nformat = "opa"\nhttp = "127.0.0.1:18481"\ntoken_file = "token"\n'
+        '[[source]]\nname = "closed"\nformat = "opa"\nhttp = "127.0.0.1:18481"\n'
+    )
+    (tmp_path / "token").write_text(TOKEN, encoding="utf-8")
+    desk.run("init")
+    with Collector(desk) as collector:
+        until(lambda: "collecting:" in collector.said)
+        with closing(http.client.HTTPConnection("127.0.0.1", 18481, timeout=20)) as connection:
+            connection.request("POST", "/v1/foreign/opa-eu", line(1), {"Authorization": f"Bearer {TOKEN}"})
+            assert 200 == connection.getresponse().status
+        until(lambda: desk.one("search", "opa-eu#d-1")["items"], 5)
+        assert 0 == collector.stop()
+
+    assert "the source 'closed' takes requests and has no token" in collector.said
+    assert TOKEN not in collector.said
+
+
+SETTINGS = {
+    "both": ('http = true\ntoken = "0123456789abcdef"\ntoken_file = "t"', "are both given"),
+    "without an input": ('token = "0123456789abcdef"', "has no effect without 'http' or 'otlp'"),
+    "short": ('http = true\ntoken = "secret"', "short enough to be guessed"),
+    "no file": ('http = true\ntoken_file = "nowhere"', "cannot be read"),
+    "no address": ('http = "8481"', "write true, or host:port"),
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+def test_a_token_that_cannot_be(tmp_path, setting):
+    """
+    The message names the source; no token stands in it.
+    """
+    said, remedy = setting
+    desk = Configured(tmp_path)
+    desk.settings(f'[[source]]\nname = "opa-eu"\nformat = "opa"\n{said}\n')
+    output = desk.run("collect", exit=2).output.replace("\n", " ")
+
+    assert remedy in output
+    assert "the source 'opa-eu'" in output
+    assert "0123456789abcdef" not in output
