@@ -49,8 +49,9 @@ class Followed:
         clock: Callable[[], Instant],
         topic: str,
         origin: Callable[[str], str],
+        is_judged: bool = True,
     ) -> None:
-        """Take the file as it was found; nothing is opened yet."""
+        """Take the file as it was found, and whether one of another format is refused; nothing is opened yet."""
         self.found = found
         self.key: str | None = None
         """Under which its place is kept; None: it is not known yet."""
@@ -58,7 +59,7 @@ class Followed:
         self.gone_at: Instant | None = None
         """When it was no longer found under any name."""
         self._intake, self._places, self._clock = intake, places, clock
-        self._topic, self._origin = topic, origin
+        self._topic, self._origin, self._is_judged = topic, origin, is_judged
         self._open: OpenFile | None = None
         self._place = FilePlace(path=found.path, file=found.file)
         self._tried: tuple[int, int, bool] | None = None  # as what it was found to end in the middle of a record
@@ -171,7 +172,7 @@ class Followed:
         """Find the place that it continues, or begin with it. False while there is too little to tell."""
         head = file.read(0, SAMPLE_BYTES)
         first = beginning(head)
-        lines = holds_lines(head)
+        lines = not self._is_judged or holds_lines(head)
         if lines and len(first) == len(head) < SAMPLE_BYTES and not is_whole(first) and not self._is_still:
             return False
         begun = sample(first)
@@ -180,7 +181,7 @@ class Followed:
             self._place = replace(self._places.get(key), size=0)
             self.key = self._places.new_key(begun) if key in others else key
             return True
-        if not self._is_of_the_format(file):
+        if self._is_judged and not self._is_of_the_format(file):
             return False
         self.key = self._places.new_key(begun)
         self._place = FilePlace(path=self.found.path, file=self.found.file, head=begun, lines=lines)

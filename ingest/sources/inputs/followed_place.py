@@ -8,6 +8,7 @@ that continues no place is read from its beginning: that gives duplicates at wor
 import hashlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, fields
+from itertools import count
 from typing import Any, Final
 
 from ingest.sources.adapters.raw_records import holds_lines
@@ -89,14 +90,21 @@ class Places:
         self._by_key[key] = place
         self._by_file[place.file] = key
 
+    def drop(self, key: str) -> None:
+        """Forget a place."""
+        place = self._by_key.pop(key)
+        self._by_head[place.head[0]].remove(key)
+        if self._by_file.get(place.file) == key:
+            del self._by_file[place.file]
+
     def get(self, key: str) -> FilePlace:
         """The place under a key."""
         return self._by_key[key]
 
     def new_key(self, head: tuple[str, int]) -> str:
         """A key for a file that begins so, and continues no place."""
-        others = self._by_head.get(head[0], [])
-        return f"{head[0][:40]}/{len(others)}"
+        others = set(self._by_head.get(head[0], []))
+        return next(key for number in count() if (key := f"{head[0][:40]}/{number}") not in others)
 
     def continued(
         self, head: tuple[str, int], file: str, holds: Callable[[FilePlace], bool], taken: Collection[str]

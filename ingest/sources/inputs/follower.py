@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from ingest.sources.inputs.followed import Followed
 from ingest.sources.inputs.followed_paths import found_files
 from ingest.sources.inputs.followed_place import Places
-from ingest.sources.inputs.intake import SourceIntake
+from ingest.sources.inputs.intake import Place, SourceIntake
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import SECOND, Instant
 
@@ -45,7 +45,7 @@ class Follower:
         origin: Callable[[str], str] = lambda path: path,
         topic: str = TOPIC,
         progress: Callable[[Progress], None] = lambda _progress: None,
-        finished: Callable[[str], None] = lambda _path: None,
+        finished: Callable[[str, int], None] | None = None,
     ) -> None:
         """Take what is followed.
 
@@ -56,7 +56,8 @@ class Follower:
             origin: Under which name a record of a file is put aside.
             topic: Under which the places are kept.
             progress: Told after each round how it stands.
-            finished: Told of a file of which nothing is left to be taken; it may remove it.
+            finished: The files are a spool: told of a file that was read so far, and may remove it. They are of the
+                source's format whatever they begin with, and the place of one that is gone is forgotten.
         """
         self._intake, self._paths, self._clock = intake, tuple(paths), clock
         self._origin, self._topic = origin, topic
@@ -97,11 +98,15 @@ class Follower:
                 break
             if one.refused is not None:
                 self._faults[one.found.path] = one.refused.why
-            elif not one.behind:
-                self._finished(one.found.path)
-            if one.gone_at is not None and self._clock() - one.gone_at > _HELD_SECONDS * SECOND and not one.behind:
+            elif not one.behind and self._finished is not None and one.gone_at is None:
+                self._finished(one.found.path, one.found.size)
+            held = 0 if self._finished is not None else _HELD_SECONDS
+            if one.gone_at is not None and self._clock() - one.gone_at >= held * SECOND and not one.behind:
                 one.close()
                 del self._files[one.found.file]
+                if self._finished is not None and one.key is not None:
+                    self._intake.take(self._origin(one.found.path), (), [Place(self._topic, one.key, None)])
+                    self._places.drop(one.key)
         self._close_some()
         self._tell()
         return taken
@@ -114,7 +119,13 @@ class Follower:
                 self._files[file].seen(one)
             else:
                 self._files[file] = Followed(
-                    one, self._intake, places, clock=self._clock, topic=self._topic, origin=self._origin
+                    one,
+                    self._intake,
+                    places,
+                    clock=self._clock,
+                    topic=self._topic,
+                    origin=self._origin,
+                    is_judged=self._finished is None,
                 )
         for file, followed in list(self._files.items()):
             if file not in found and not followed.lost():

@@ -4,12 +4,17 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ingest.sources.inputs.follower import Follower, Progress
 from ingest.sources.inputs.intake import SourceIntake
+from ingest.sources.inputs.spool import Spool
+from ingest.sources.inputs.tcp import LineReceiver
+from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import Instant
 from lineage.serve.config.wiring import Settings
 from lineage.serve.processes.collect_metrics import CollectMetrics
+from lineage.serve.server.listening import address_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +27,7 @@ class Input:
         turn: Takes what there is now; whether it was anything. It is told whether to stop.
         woken: Set when something came.
         drains: Whether what it holds has an end.
+        opening: What receives for it, until stopped; None: nothing does.
     """
 
     source: str
@@ -29,6 +35,7 @@ class Input:
     turn: Callable[[Callable[[], bool]], bool]
     woken: threading.Event = field(default_factory=threading.Event)
     drains: bool = True
+    opening: Callable[[], AbstractContextManager[object]] | None = None
 
     @property
     def name(self) -> str:
@@ -37,6 +44,7 @@ class Input:
 
 
 def inputs_of(
+    settings: Settings,
     intakes: Sequence[SourceIntake],
     clock: Callable[[], Instant],
     metrics: CollectMetrics,
@@ -52,6 +60,8 @@ def inputs_of(
         said = intake.named.inputs
         if "follow" in said:
             found.append(_following(intake, said["follow"], clock, metrics, stack))
+        if "tcp" in said:
+            found.append(_listening(settings, intake, clock, metrics, stack))
     return found
 
 
@@ -70,6 +80,60 @@ def _following(
     follower = Follower(intake, paths, clock=clock, progress=told)
     stack.callback(follower.close)
     return Input(source=name, kind="follow", turn=lambda stop: follower.round(stop) > 0)
+
+
+def _listening(
+    settings: Settings,
+    intake: SourceIntake,
+    clock: Callable[[], Instant],
+    metrics: CollectMetrics,
+    stack: ExitStack,
+) -> Input:
+    """Lines over TCP: their spool is followed as a folder is."""
+    name, came = intake.named.name, threading.Event()
+    folder = spool_of(settings) / name
+
+    def told(progress: Progress) -> None:
+        metrics.behind(name, "tcp", progress.behind, len(progress.faults))
+
+    try:
+        spool = Spool(folder)
+    except OSError as error:
+        raise RefusedError(
+            f"the spool {folder} of the source {name!r} cannot be made: {error.strerror}; name a folder with "
+            "DELEGRAPH_COLLECT_SPOOL"
+        ) from error
+    follower = Follower(
+        intake,
+        [str(folder)],
+        clock=clock,
+        origin=lambda _path: f"tcp {name}",
+        topic="tcp",
+        progress=told,
+        finished=spool.finished,
+    )
+    stack.callback(follower.close)
+    return Input(
+        source=name,
+        kind="tcp",
+        turn=lambda stop: follower.round(stop) > 0,
+        woken=came,
+        opening=lambda: LineReceiver(name, address_of(str(intake.named.inputs["tcp"])), spool, came),
+    )
+
+
+def spool_of(settings: Settings) -> Path:
+    """The folder in which is kept what came over TCP.
+
+    Raises:
+        RefusedError: The store is no file beside which it could stand, and no setting names one.
+    """
+    if settings.collect_spool is not None:
+        return Path(settings.collect_spool)
+    path = settings.store.removeprefix("sqlite:///")
+    if path == settings.store:
+        raise RefusedError("a source with 'tcp' needs a folder for what came; name one with DELEGRAPH_COLLECT_SPOOL")
+    return Path(f"{path}.spool")
 
 
 def receivers_of(

@@ -87,7 +87,7 @@ class _Collecting:
         self._tell_of_trust(named)
 
     def __enter__(self) -> Self:
-        self._inputs = inputs_of(self._intakes, self._service.clock, self._metrics, self._stack)
+        self._inputs = inputs_of(self._settings, self._intakes, self._service.clock, self._metrics, self._stack)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -114,6 +114,8 @@ class _Collecting:
             for receiver in receivers_of(self._settings, self._intakes, self._metrics):
                 stack.enter_context(receiver)
             for one in self._inputs:
+                if one.opening is not None:
+                    stack.enter_context(one.opening())
                 stack.enter_context(self._thread(one.name, partial(self._turn, one), stopped, one.woken))
             if self._projects:
                 stack.enter_context(self._thread("the projection", self._project, stopped, self._came))

@@ -1,0 +1,189 @@
+"""Lines over TCP, such as those of OpenBao's socket audit device: read at once, kept in a spool, never answered.
+
+Whoever writes an audit log to a socket waits until it is taken, and OpenBao answers no request meanwhile. So reading
+waits for nothing but the spool: not for the log, not for the store. Only a spool that is full, or a disk that is, stops
+it: then the sender waits, and nothing is lost.
+"""
+
+import logging
+import selectors
+import socket
+import threading
+from contextlib import suppress
+from typing import Any, Final, Self
+
+from ingest.sources.adapters.json_documents import RECORD_BYTES
+from ingest.sources.inputs.spool import Spool
+from lineage.core.model.errors import RefusedError
+from lineage.plumbing.addresses import is_loopback
+
+logger = logging.getLogger(__name__)
+
+_CHUNK_BYTES: Final = 256 * 1024
+_BUFFER_BYTES: Final = 4 * 1024 * 1024
+_MOST_CONNECTIONS: Final = 64
+_TURN_SECONDS: Final = 0.5
+_RETRY_SECONDS: Final = 0.1
+_BACKLOG: Final = 64
+
+
+class _Connection:
+    """What came over a connection and is no whole line yet."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        self.socket = opened
+        self._rest = bytearray()
+        self._dropping = False  # within a line that is too long: its beginning is in the rest
+
+    def lines(self, chunk: bytes) -> bytes:
+        """The whole lines that there are by now. Of one that is too long the beginning."""
+        end = chunk.rfind(b"\n") + 1
+        if not end:
+            room = RECORD_BYTES + 2 - len(self._rest)
+            self._dropping |= len(chunk) > room
+            self._rest += chunk[: max(0, room)]
+            return b""
+        first = chunk.find(b"\n")
+        head = bytes(self._rest[: RECORD_BYTES + 2]) + (b"" if self._dropping else chunk[:first])
+        self._rest, self._dropping = bytearray(chunk[end:]), False
+        return head + chunk[first:end]
+
+    def last(self) -> bytes:
+        """What is left where the sender went away."""
+        return bytes(self._rest) + b"\n" if self._rest.strip() else b""
+
+
+class LineReceiver:
+    """Listens at an address for one source, in a thread of its own, between ``start`` and ``stop``."""
+
+    def __init__(self, name: str, address: tuple[str, int], spool: Spool, came: threading.Event) -> None:
+        """Bind.
+
+        Args:
+            name: Of the source.
+            address: Host and port.
+            spool: Where lines are kept.
+            came: Set when there are some.
+
+        Raises:
+            RefusedError: The address is none, or is taken.
+        """
+        self._name, self._spool, self._came = name, spool, came
+        host, port = address
+        try:
+            family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+            self._listening = socket.socket(family, socket.SOCK_STREAM)
+            self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+            self._listening.bind(place)
+            self._listening.listen(_BACKLOG)
+            self._listening.settimeout(0)
+        except (OSError, UnicodeError) as error:
+            said = error.strerror if isinstance(error, OSError) else "no name of a host"
+            raise RefusedError(
+                f"cannot listen on {host}:{port} for the source {name!r}: {said}; give 'tcp' another address"
+            ) from error
+        self.host, self.port = self._listening.getsockname()[:2]
+        if not is_loopback(str(self.host)):
+            logger.warning(
+                "anybody who can reach %s:%d can write records of the source %r: TCP has no login; bind it to loopback "
+                "or to a network of your own",
+                self.host,
+                self.port,
+                name,
+            )
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listening, selectors.EVENT_READ)
+        self._connections: dict[int, _Connection] = {}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"delegraph-tcp-{name}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        told = False
+        while not self._stopped.is_set():
+            if self._spool.is_full:
+                if not told:
+                    logger.error(
+                        "the spool of the source %r is full: its senders wait until the log has taken some of it; look "
+                        "why the log or the store is away",
+                        self._name,
+                    )
+                told = True
+                self._came.set()
+                self._stopped.wait(_RETRY_SECONDS)
+                continue
+            told &= not self._spool.has_room
+            for key, _ in self._selector.select(_TURN_SECONDS):
+                self._ready(key.fileobj)
+        self._goodbye()
+
+    def _ready(self, ready: Any) -> None:
+        if ready is self._listening:
+            self._accept()
+            return
+        connection = self._connections[ready.fileno()]
+        try:
+            chunk = ready.recv(_CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:  # the sender went away without a word
+            chunk = b""
+        self._keep(connection.lines(chunk) if chunk else connection.last())
+        if not chunk:
+            self._leave(connection)
+
+    def _accept(self) -> None:
+        try:
+            opened, _ = self._listening.accept()
+        except OSError:
+            return
+        if len(self._connections) >= _MOST_CONNECTIONS:
+            logger.warning("the source %r has %d connections; one more is not let in", self._name, _MOST_CONNECTIONS)
+            opened.close()
+            return
+        opened.settimeout(0)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._connections[opened.fileno()] = _Connection(opened)
+        self._selector.register(opened, selectors.EVENT_READ)
+
+    def _keep(self, lines: bytes) -> None:
+        """Keep lines; a disk that does not take them is waited for, and the sender waits with it."""
+        told = False
+        while lines:
+            try:
+                self._spool.write(lines)
+            except OSError as error:
+                if not told:
+                    logger.error("the spool of the source %r: %s; its senders wait", self._name, error.strerror)  # noqa: TRY400
+                told = True
+                if self._stopped.wait(_RETRY_SECONDS):
+                    logger.error("%d bytes of the source %r were taken and could not be kept", len(lines), self._name)  # noqa: TRY400
+                    return
+                continue
+            self._came.set()
+            return
+
+    def _leave(self, connection: _Connection) -> None:
+        self._selector.unregister(connection.socket)
+        del self._connections[connection.socket.fileno()]
+        connection.socket.close()
+
+    def _goodbye(self) -> None:
+        """Take what has arrived by now, and close."""
+        for connection in list(self._connections.values()):
+            with suppress(OSError):
+                while chunk := connection.socket.recv(_CHUNK_BYTES):
+                    self._keep(connection.lines(chunk))
+            self._keep(connection.last())
+            self._leave(connection)
+        self._selector.close()
+        self._listening.close()
+        self._spool.close()

@@ -1,0 +1,155 @@
+"""Lines over TCP: read whatever the log does, kept until it has them, and given back to nobody half."""
+
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from ingest.sources.adapters.json_documents import RECORD_BYTES
+from ingest.sources.inputs.follower import Follower
+from ingest.sources.inputs.spool import Spool
+from ingest.sources.inputs.tcp import LineReceiver
+from lineage.core.model.errors import RefusedError, UnavailableError
+from tests.support.collecting import World, ids, line, until
+
+
+class Listening:
+    """A receiver on loopback, its spool, and what follows it."""
+
+    def __init__(self, folder: Path, **more) -> None:
+        self.world = World()
+        self.folder, self.came = folder / "spool", threading.Event()
+        self.spool = Spool(self.folder, **more)
+        self.receiver = LineReceiver("opa-eu", ("127.0.0.1", 0), self.spool, self.came)
+        self.follower = self.follow()
+
+    def follow(self) -> Follower:
+        return Follower(
+            self.world.intake(),
+            [str(self.folder)],
+            clock=self.world.clock,
+            origin=lambda _path: "tcp opa-eu",
+            topic="tcp",
+            finished=self.spool.finished,
+        )
+
+    def send(self, *chunks: bytes) -> None:
+        with socket.create_connection(("127.0.0.1", self.receiver.port)) as opened:
+            for chunk in chunks:
+                opened.sendall(chunk)
+
+    def taken(self) -> set[str]:
+        self.follower.round()
+        return set(self.world.decisions)
+
+
+@pytest.fixture
+def listening(tmp_path):
+    """A receiver that runs."""
+    one = Listening(tmp_path)
+    with one.receiver:
+        yield one
+
+
+def test_lines_of_several_senders_are_taken_whole(listening):
+    """
+    However they are cut up on their way; the last one also without its end.
+    """
+    listening.send(line(1)[:9], line(1)[9:] + line(2)[:30], line(2)[30:], line(3).rstrip())
+    listening.send(line(4))
+
+    until(lambda: listening.taken() == ids({1, 2, 3, 4}))
+    assert {} == listening.world.aside
+
+
+def test_reading_waits_for_nothing_that_is_away(listening):
+    """
+    A sender is never held up while the log is away; then everything is there, in the order in which it came.
+    """
+    listening.world.failing = 0
+    began = time.monotonic()
+    listening.send(*(line(number) for number in range(2_000)))
+    assert time.monotonic() - began < 5
+
+    until(
+        lambda: (
+            sum(path.stat().st_size for path in listening.folder.iterdir()) == sum(len(line(n)) for n in range(2_000))
+        )
+    )
+    with pytest.raises(UnavailableError):
+        listening.follower.round()
+    assert ids(range(2_000)) == listening.taken()
+
+
+def test_what_was_not_taken_is_found_again_and_what_was_is_removed(tmp_path, listening):
+    """
+    Another process reads on in the same segment; once it is idle nothing is left of it, nor of its place.
+    """
+    listening.send(line(1))
+    until(lambda: listening.taken() == ids({1}))
+    listening.send(line(2))
+    until(lambda: len(list(listening.folder.iterdir())) == 1 and listening.came.is_set())
+    listening.follower.close()
+    listening.follower = listening.follow()
+    until(lambda: listening.taken() == ids({1, 2}))
+    assert 2 == listening.world.counts["record", ""]
+
+    def is_empty() -> bool:
+        listening.follower.round()
+        return not list(listening.folder.iterdir()) and ("tcp" not in {topic for topic, _ in listening.world.memory})
+
+    until(is_empty, 10)
+    assert 0o700 == listening.folder.stat().st_mode & 0o777
+
+
+def test_a_line_that_nobody_can_mean_is_put_aside_with_its_beginning(listening):
+    """
+    The memory of one line is enough, and the next line is taken.
+    """
+    listening.send(line(1), *[b"x" * 1_000_000] * (RECORD_BYTES // 1_000_000 + 5), b"\n" + line(2))
+
+    until(lambda: listening.taken() == ids({1, 2}))
+    assert ["too-large"] == [record.reason for record in listening.world.aside.values()]
+
+
+def test_garbage_is_in_quarantine_and_stops_nothing(listening):
+    """
+    Whatever a connection begins with.
+    """
+    listening.send(b"GET / HTTP/1.1\r\n\r\n", line(1))
+
+    until(lambda: listening.taken() == ids({1}))
+    assert [("tcp opa-eu", "json")] == [(one.origin, one.reason) for one in listening.world.aside.values()]
+
+
+def test_a_full_spool_makes_the_sender_wait_and_loses_nothing(tmp_path):
+    """
+    Back-pressure, as soon as there is more than it may hold.
+    """
+    listening = Listening(tmp_path, most_bytes=100_000)
+    many = 8_000
+    with listening.receiver:
+        sender = threading.Thread(target=listening.send, args=[line(number) for number in range(many)])
+        sender.start()
+        until(lambda: listening.spool.is_full)
+        time.sleep(0.5)
+        held = sum(path.stat().st_size for path in listening.folder.iterdir())
+        assert held < 1_000_000
+
+        def is_through() -> bool:
+            listening.follower.round()
+            return len(listening.world.decisions) == many
+
+        until(is_through, 120)
+        sender.join()
+    assert {1} == set(listening.world.decisions.values())
+
+
+def test_an_address_that_is_taken_is_told_with_the_source(listening):
+    """
+    And what to do.
+    """
+    with pytest.raises(RefusedError, match=r"the source 'other'.*give 'tcp' another address"):
+        LineReceiver("other", ("127.0.0.1", listening.receiver.port), listening.spool, listening.came)
