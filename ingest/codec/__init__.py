@@ -1,1 +1,1 @@
-"""Events to bytes and back: JSON lines and Avro, checked against the schema. ``api`` is the one entrance."""
+"""Encode and decode events as JSON lines and Avro, checked against the schema. ``api`` is the public interface."""

@@ -1,6 +1,7 @@
-"""Avro by fastavro: what the generated code is held to in tests, and what runs where there is none.
+"""Avro by fastavro: the reference implementation that the generated code is tested against, and the fallback.
 
-The one place that imports fastavro. It may raise anything at hostile bytes: the codec makes that a fault.
+The only module that imports fastavro. fastavro may raise any exception on hostile bytes; ``avro_form`` turns it into
+a ``BadRecordError``.
 """
 
 from functools import cache
@@ -10,7 +11,7 @@ from typing import Any, Final, NoReturn
 import fastavro
 
 import schemas
-from ingest.codec.avro_primitives import Coder, Doubt
+from ingest.codec.avro_primitives import Coder, SlowPathError
 from ingest.codec.schema_shape import RECORDS, Field, Record, Shape, shape_of
 from lineage.core.model.events import TYPES, Event
 
@@ -18,28 +19,31 @@ _HEADER_BYTES: Final = 10
 
 
 def coder(version: schemas.Version) -> Coder:
-    """The coder of a version. It checks nothing itself: it doubts all, so that the codec checks all."""
+    """Build the fallback coder of a schema version.
 
-    def doubt(_: object) -> NoReturn:
-        raise Doubt
+    Its ``decode`` and ``encode`` always raise, so that every event takes the slow path, which validates it.
+    """
 
-    return Coder(read=lambda value: read_body(version, value[_HEADER_BYTES:]), decode=doubt, encode=doubt)
+    def refuse(_: object) -> NoReturn:
+        raise SlowPathError
+
+    return Coder(read=lambda value: read_body(version, value[_HEADER_BYTES:]), decode=refuse, encode=refuse)
 
 
 def read_body(version: schemas.Version, encoded: bytes) -> Event:
-    """Read what stands behind the fingerprint.
+    """Read the Avro record that follows the fingerprint.
 
     Raises:
         ValueError: Bytes are left over.
         Exception: Whatever fastavro raises.
     """
     stream = BytesIO(encoded)
-    # Of a union of records the name is wanted, of a nullable record it is not.
+    # Return the record's name for a union of records (the body), but not for a nullable record.
     written: Any = fastavro.schemaless_reader(
         stream, _parsed(version.file), None, return_record_name=True, return_record_name_override=True
     )
     if stream.read(1):
-        raise ValueError("bytes are left over behind the record")
+        raise ValueError("bytes are left over after the record")
     shape = _shape(version.file)
     name, stated = written["body"]
     name = name.rpartition(".")[2]
@@ -48,7 +52,7 @@ def read_body(version: schemas.Version, encoded: bytes) -> Event:
 
 
 def skip_body(version: schemas.Version, stream: BytesIO) -> None:
-    """Go past what stands behind a fingerprint, to whatever follows.
+    """Skip the Avro record that follows the fingerprint.
 
     Raises:
         Exception: Whatever fastavro raises.
@@ -57,13 +61,13 @@ def skip_body(version: schemas.Version, stream: BytesIO) -> None:
 
 
 def fingerprint(definition: Any) -> bytes:
-    """The eight bytes by which a schema (its parsed JSON) is known on the wire."""
+    """The eight-byte CRC-64-AVRO fingerprint of a schema (its parsed JSON), as used on the wire."""
     canonical = fastavro.schema.to_parsing_canonical_form(definition)
     return bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
 
 
 def stated_type(value: bytes) -> str:
-    """The ``type`` that a value states, which its body may contradict: the first field of every version.
+    """The ``type`` field of a value, which its body may contradict. It is the first field in every version.
 
     Raises:
         Exception: Whatever fastavro raises.
@@ -73,7 +77,7 @@ def stated_type(value: bytes) -> str:
 
 
 def write_body(version: schemas.Version, event: Event) -> bytes:
-    """Write what stands behind the fingerprint.
+    """Write the Avro record that follows the fingerprint.
 
     Raises:
         Exception: Whatever fastavro raises.
@@ -104,7 +108,7 @@ def _shape(file: str) -> Shape:
 
 
 def _integers(node: Any) -> Any:
-    # Instants stay integers: as datetime they cost a fifth more and lose nothing but time.
+    # Without the logical type, instants stay integers: converting them to datetime costs 20 % and gains nothing.
     if isinstance(node, dict):
         return {key: _integers(child) for key, child in node.items() if key != "logicalType"}
     return [_integers(child) for child in node] if isinstance(node, list) else node

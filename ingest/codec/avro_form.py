@@ -1,7 +1,7 @@
-"""Avro single-object encoding: ``C3 01``, the eight bytes of the writer's schema, the record (Avro 1.12).
+"""Avro single-object encoding: ``C3 01``, the eight-byte fingerprint of the writer's schema, the record (Avro 1.12).
 
-The quick way is code generated from the schema, which only says yes or doubts. What it doubts goes the slow
-way, which has the sentence: what is wrong, where, and what to do.
+The fast path is code generated from the schema. It either succeeds or raises without explanation; the record then
+takes the slow path, which produces the error message: what is wrong, where, and how to fix it.
 """
 
 import logging
@@ -24,16 +24,16 @@ _HEADER_BYTES: Final = 10
 
 
 def encode(event: Event) -> bytes:
-    """Check an event and write it in Avro single-object encoding.
+    """Validate an event and write it in Avro single-object encoding.
 
     Raises:
-        BadRecordError: The event does not keep the contract, or is larger than a record may be.
+        BadRecordError: The event is invalid, or larger than a record may be.
     """
     version = schemas.latest()
     header = _MAGIC + version.fingerprint
     try:
         value = _coders()[header].encode(event)
-    except Exception:  # noqa: BLE001  (a doubt, whatever it is: what is wrong is said by the slow way)
+    except Exception:  # noqa: BLE001  (the fast path does not explain: the slow path finds what is wrong)
         check(event)
         value = header + avro_fastavro.write_body(version, event)
     _refuse_large(value)
@@ -41,27 +41,27 @@ def encode(event: Event) -> bytes:
 
 
 def decode(value: bytes | None) -> Event:
-    """Read a value of the log.
+    """Decode and validate a value of the log.
 
     Raises:
-        UnknownSchemaError: No fingerprint that this version knows.
-        BadRecordError: It is not an event that keeps the contract.
+        UnknownSchemaError: This version does not know the fingerprint.
+        BadRecordError: The value is not a valid event.
     """
     if value is None:
-        raise BadRecordError("no-value", "the record has no value: it is a tombstone, which the log of facts has not")
+        raise BadRecordError("no-value", "the record has no value: it is a tombstone, which the log of facts never has")
     try:
         if len(value) <= limits.RECORD_BYTES:
             return _coders()[value[:_HEADER_BYTES]].decode(value)
-    except Exception:  # noqa: BLE001, S110  (a doubt, whatever it is: what is wrong is said by the slow way)
+    except Exception:  # noqa: BLE001, S110  (the fast path does not explain: the slow path finds what is wrong)
         pass
-    return _doubted(value)
+    return _decode_slowly(value)
 
 
 def read(value: bytes) -> Event:
-    """Read a value that the store has accepted: as ``decode``, without the checks.
+    """Decode a value that the store has already accepted: like ``decode``, without validation.
 
     Raises:
-        BadRecordError: The bytes are not such a value.
+        BadRecordError: The bytes cannot be decoded.
     """
     try:
         return _coders()[value[:_HEADER_BYTES]].read(value)
@@ -73,9 +73,9 @@ def read(value: bytes) -> Event:
 
 
 def apart(values: bytes) -> Iterator[bytes]:
-    """Values that stand one after another, each by itself.
+    """Split concatenated values into single ones.
 
-    Where one cannot be read nothing says where the next begins: it is the last, with all that follows.
+    Where a value cannot be read, the start of the next is unknown: it is yielded last, with all bytes that follow.
     """
     stream, start = BytesIO(values), 0
     while start < len(values):
@@ -92,7 +92,7 @@ def _end(stream: BytesIO, start: int) -> int | None:
         return None
     try:
         avro_fastavro.skip_body(version, stream)
-    except Exception:  # noqa: BLE001  (hostile bytes may raise anything; what is wrong is said by `decode`)
+    except Exception:  # noqa: BLE001  (hostile bytes may raise anything; `decode` will say what is wrong)
         return None
     return stream.tell()
 
@@ -105,12 +105,14 @@ def _coders() -> dict[bytes, Coder]:
 def _coder(version: schemas.Version) -> Coder:
     try:
         return avro_generated.coder(version)
-    except Exception:  # the reference is always there
-        logger.warning("no code could be generated from %s: reading it slowly", version.file, exc_info=True)
+    except Exception:  # fastavro can always read it
+        logger.warning(
+            "cannot generate a decoder for %s: falling back to fastavro, which is slower", version.file, exc_info=True
+        )
         return avro_fastavro.coder(version)
 
 
-def _doubted(value: bytes) -> Event:
+def _decode_slowly(value: bytes) -> Event:
     try:
         _refuse_large(value)
         event = read(value)
@@ -123,9 +125,9 @@ def _doubted(value: bytes) -> Event:
     return event
 
 
-def _refuse_contradiction(stated: str, meant: str) -> None:
-    if stated != meant:
-        raise BadRecordError("type-mismatch", f"type is {shown(stated)}, but the body is that of {meant}")
+def _refuse_contradiction(stated: str, actual: str) -> None:
+    if stated != actual:
+        raise BadRecordError("type-mismatch", f"type is {shown(stated)}, but the body is that of {actual}")
 
 
 def _refuse_unknown(value: bytes) -> None:

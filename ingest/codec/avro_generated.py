@@ -1,14 +1,13 @@
-"""Avro by code generated from the schema: plain Python, twice as fast as fastavro, into the NamedTuples.
+"""Avro by code generated from the schema: plain Python, twice as fast as fastavro, which builds the NamedTuples.
 
-From the shape of a schema the source of three functions is written and compiled once: ``read``, ``decode``
-(which checks as it reads) and ``encode`` (which checks as it writes). They need not say what is wrong: they
-raise ``Doubt`` or whatever Python raises at bytes that make no sense, and the codec asks ``check`` for the
-sentence.
+Three functions are generated from a schema and compiled once: ``read``, ``decode`` (validates while reading) and
+``encode`` (validates while writing). They do not explain what is wrong: they raise ``SlowPathError``, or whatever
+Python raises on malformed bytes, and ``avro_form`` calls ``check`` for the message.
 
-Safe at hostile bytes: a slice is never longer than the value, a list is refused at its bound before it is
-read, every turn of a loop eats a byte, nothing recurses, and the place at the end must be the end of the
-value. Stricter than fastavro in one thing: the branch of a union and the symbol of an enumeration are one
-byte, as all writers write.
+Hostile bytes are safe: a slice is never longer than the value, a list is refused at its limit before it is read,
+every iteration of a loop consumes a byte, nothing recurses, and the position at the end must be the end of the value.
+Stricter than fastavro in one respect: the branch of a union and the symbol of an enum must be encoded in one byte, as
+every writer does.
 """
 
 from collections.abc import Iterator
@@ -23,17 +22,18 @@ from ingest.codec.schema_shape import RECORDS, Field, Record, Shape, shape_of
 from lineage.core.model.events import Event
 
 _HEADER: Final = 10
-_ONE_BYTE: Final = 63  # the largest number of a branch or a symbol that zigzag writes in one byte
-_TAIL: Final = 3  # a record's last fields are its youngest and are rarely stated: absent, they are one comparison
-# Never twice the same, so not worth remembering.
+_ONE_BYTE: Final = 63  # the largest index of a branch or a symbol that zigzag writes in one byte
+# The last fields of a record are the newest and rarely set: one comparison finds that all of them are absent.
+_TAIL: Final = 3
+# Unique in every event, so not worth caching.
 _UNIQUE: Final = frozenset({"event_id", "traceparent"})
 
 
 def coder(version: schemas.Version) -> Coder:
-    """Generate and compile the coder of a version.
+    """Generate and compile the coder of a schema version.
 
     Raises:
-        ValueError: The schema has something for which no code can be written.
+        ValueError: The schema uses a construct that the generator does not support.
     """
     shape = shape_of(version.definition)
     made = {}
@@ -43,13 +43,13 @@ def coder(version: schemas.Version) -> Coder:
         ("encode", writer_source(shape, b"\xc3\x01" + version.fingerprint)),
     ):
         names = _names(shape)
-        exec(compile(source, f"<{name} of {version.file}>", "exec"), names)  # noqa: S102  (made of the schema)
+        exec(compile(source, f"<{name} of {version.file}>", "exec"), names)  # noqa: S102  (generated from our schema)
         made[name] = names[name]
     return Coder(**made)
 
 
 def _names(shape: Shape) -> dict[str, Any]:
-    """What generated code may name, memos of its own included."""
+    """The global names of the generated code, including its own caches."""
     names: dict[str, Any] = {name: value for name, value in vars(avro_parts).items() if not name.startswith("__")}
     names |= RECORDS | {"Event": Event, "new": tuple.__new__}
     names["ids"], names["texts"] = Memo(avro_parts.checked_id), Memo(avro_parts.checked_text)
@@ -96,19 +96,19 @@ class _Source:
 
     @contextmanager
     def block(self, head: str) -> Iterator[None]:
-        """What is written inside stands under this line."""
+        """Indent the lines written inside the block under ``head``."""
         self(head)
         self._depth += 1
         yield
         self._depth -= 1
 
 
-# Reading. In generated code `v` is the value and `p` the place in it. The variable of a field ends in `_`, so
-# that no field of a schema covers a name of the code.
+# Reading. In generated code `v` is the value and `p` the position in it. The variable of a field ends in `_`, so
+# that no field of a schema shadows a name of the code.
 
 
 def reader_source(shape: Shape, *, checked: bool) -> str:
-    """The source of ``read``, or with checks of ``decode``, and of one function a body."""
+    """Generate the source of ``read`` (or of ``decode``, if ``checked``) and of one function for each body."""
     out = _Source()
     order = shape.order
     head, tail = order[1 : order.index("body")], order[order.index("body") + 1 :]
@@ -119,7 +119,7 @@ def reader_source(shape: Shape, *, checked: bool) -> str:
         with out.block(f"def body_{number}({', '.join(('v', 'p', 'last', 'kind', *map(_variable, head)))}):"):
             if checked:
                 with out.block(f"if kind != {kind.encode()!r}:"):
-                    out("raise Doubt")
+                    out("raise SlowPathError")
             _read_body(out, body, checked=checked)
             out(f"body_ = {_built(body, '')}")
             for field in tail:
@@ -158,7 +158,7 @@ def _read_body(out: _Source, record: Record, *, checked: bool) -> None:
 
 
 def _split(record: Record) -> tuple[Record, Record]:
-    """A record's last fields apart from the rest, as far as each may be absent and then is one zero byte."""
+    """Split off up to ``_TAIL`` trailing fields that may be absent; each is one zero byte when it is."""
     start = len(record.fields)
     while start > max(0, len(record.fields) - _TAIL) and (
         record.fields[start - 1].optional or record.fields[start - 1].many
@@ -196,7 +196,7 @@ def _read_field(out: _Source, field: Field, to: str, *, checked: bool) -> None:
         _read_one(out, field, to, checked=checked)
         if checked and field.kind == "text" and field.required:
             with out.block(f"if not {to}:"):
-                out("raise Doubt")
+                out("raise SlowPathError")
 
 
 def _read_one(out: _Source, field: Field, to: str, *, checked: bool) -> None:
@@ -217,7 +217,7 @@ def _read_one(out: _Source, field: Field, to: str, *, checked: bool) -> None:
         _read_time(out, to, checked=checked)
     elif field.kind == "integer":
         out(f"{to}, p = long(v, p)")
-        _doubt_outside(out, to, "limits.LARGEST_INTEGER", checked=checked)
+        _refuse_outside(out, to, "limits.LARGEST_INTEGER", checked=checked)
     else:
         raise ValueError(f"no code for {field.kind}")
 
@@ -255,15 +255,15 @@ def _read_time(out: _Source, to: str, *, checked: bool) -> None:
             out("n = upper_halves[h]")
     with out.block("if n is None:"):
         out(f"{to}, p = long(v, p)")
-        _doubt_outside(out, to, "LATEST", checked=checked)
+        _refuse_outside(out, to, "LATEST", checked=checked)
     with out.block("else:"):
         out(f"{to} = n + (a + (b << 7) + (c << 14) + (d << 21) >> 1)", "p += 8")
 
 
-def _doubt_outside(out: _Source, name: str, largest: str, *, checked: bool) -> None:
+def _refuse_outside(out: _Source, name: str, largest: str, *, checked: bool) -> None:
     if checked:
         with out.block(f"if not 0 <= {name} <= {largest}:"):
-            out("raise Doubt")
+            out("raise SlowPathError")
 
 
 def _read_blocks(out: _Source, field: Field, to: str, *, checked: bool) -> None:
@@ -302,11 +302,11 @@ def _read_blocks(out: _Source, field: Field, to: str, *, checked: bool) -> None:
         out(f"{to} = tuple(entries)")
 
 
-# Writing. One expression a body: the pieces in their order, joined.
+# Writing. One expression for each body: the encoded fields in order, joined.
 
 
 def writer_source(shape: Shape, header: bytes) -> str:
-    """The source of ``encode`` and of one function a body."""
+    """Generate the source of ``encode`` and of one function for each body."""
     out = _Source()
     for part in {field.record.name: field.record for field in _fields(shape) if field.record}.values():
         _part_source(out, part)
@@ -368,7 +368,7 @@ def _part_source(out: _Source, record: Record) -> None:
     slots = RECORDS[record.name]._fields
     with out.block(f"def {record.name}_bytes(part):"):
         with out.block(f"if type(part) is not {record.name}:"):
-            out("raise Doubt")
+            out("raise SlowPathError")
         out(f"({', '.join(map(_variable, slots))},) = part")
         pieces = ", ".join(_write(field, _variable(field.name)) for field in record.fields)
         out(f"return b''.join(({pieces},))")

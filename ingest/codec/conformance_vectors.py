@@ -1,7 +1,7 @@
-"""Test vectors, so that a producer in another language can prove itself: event, Avro bytes, digest.
+"""Test vectors for producers in other languages: event, Avro bytes, digest.
 
-``python -m ingest.codec.conformance_vectors`` writes ``schemas/vectors/`` again: the vectors of the version that is
-written now. Those of earlier versions are kept in ``v1/`` and so on, since what was written with them stays in the log.
+``python -m ingest.codec.conformance_vectors`` regenerates ``schemas/vectors/``, the vectors of the latest schema
+version. Those of earlier versions stay in ``v1/`` and so on, since values written with them stay in the log.
 """
 
 import json
@@ -178,8 +178,8 @@ _EVERY_FIELD: Final[dict[str, dict[str, Any]]] = {
     },
     "finding.judged": {"until": "2026-12-01T00:00:00.000000Z"},
 }
-# What need not be stated, and a time with an offset and more digits than are kept: the digest stays.
-_THE_SAME: Final = {
+# Defaults stated explicitly, and a time with an offset and more digits than are kept: the digest does not change.
+_STATED_DEFAULTS: Final = {
     "occurred_at": "2026-11-01T10:00:07.0000009+01:00",
     "mode": "revoke",
     "cascade": True,
@@ -195,11 +195,11 @@ _BEYOND_ASCII: Final = {
 
 
 def documents() -> dict[str, dict[str, Any]]:
-    """The events of the vectors by the vector's name."""
+    """The events of the vectors, by the name of the vector."""
     return {
         **_LEAST,
         **{f"{name}.every_field": _LEAST[name] | _ENVELOPE | more for name, more in _EVERY_FIELD.items()},
-        "revocation.ordered.stated_defaults": _LEAST["revocation.ordered"] | _THE_SAME,
+        "revocation.ordered.stated_defaults": _LEAST["revocation.ordered"] | _STATED_DEFAULTS,
         "token.issued.beyond_ascii": _LEAST["token.issued"] | _BEYOND_ASCII,
         "decision.made.beyond_ascii": _LEAST["decision.made"]
         | {"context": {"\ufb33": "1", "\U0001f600": "2", "\u20ac": "3", "\r": "4", "1": '"\\/\u2028'}},
@@ -207,18 +207,18 @@ def documents() -> dict[str, dict[str, Any]]:
 
 
 def vector(document: dict[str, Any]) -> dict[str, Any]:
-    """One vector: the event as JSON, its value on the log in hexadecimal, the digest of its content."""
+    """Build one vector: the event as JSON, its value in the log in hexadecimal, and the digest of its content."""
     event = event_from_document(document)
     return {"event": document, "bytes": encode(event).hex(), "digest": digest(event)}
 
 
 def text_of(document: dict[str, Any]) -> str:
-    """What stands in a vector's file."""
+    """The content of a vector's file."""
     return json.dumps(vector(document), indent=2, ensure_ascii=False) + "\n"
 
 
 def main() -> None:
-    """Write all of them."""
+    """Write all vectors."""
     FOLDER.mkdir(exist_ok=True)
     for name, document in documents().items():
         (FOLDER / f"{name}.json").write_text(text_of(document), encoding="utf-8")

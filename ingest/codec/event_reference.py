@@ -1,4 +1,4 @@
-"""Generates the event reference from the schema's documentation: ``python -m ingest.codec.event_reference``."""
+"""Generate the event reference from the schema's documentation: ``python -m ingest.codec.event_reference``."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -14,21 +14,21 @@ _KINDS: Final = {
     "time": "time",
     "integer": "whole number",
     "boolean": "true or false",
-    "enum": "word",
+    "enum": "enum",
     "record": "object",
 }
 _HEAD: Final = """\
 # Events
 
-<!-- Made from schemas/{file} by `python -m ingest.codec.event_reference`; a test says whether it is. -->
+<!-- Generated from schemas/{file} by `python -m ingest.codec.event_reference`; a test checks that it is current. -->
 
 {doc}
-The same fact has two forms:
-one JSON object a line (`*.jsonl`), envelope and body side by side,
-and Avro single-object encoding, `C3 01 {fingerprint}` and the record.
-Test vectors with both, and with the digest of the content, are in `schemas/vectors/`.
+An event has two encodings:
+one JSON object per line (`*.jsonl`), with the fields of envelope and body in the same object,
+and Avro single-object encoding: `C3 01 {fingerprint}`, then the record.
+Test vectors with both encodings and the digest of the content are in `schemas/vectors/`.
 
-| kind | in JSON | bounds |
+| kind | in JSON | limits |
 |---|---|---|
 | id | string | 1 to {id} bytes of UTF-8, compared byte for byte; not padded with white space \
 (Unicode White_Space), no character of the categories Cc, Cf, Cs, Zl, Zp; never a credential |
@@ -36,20 +36,21 @@ Test vectors with both, and with the digest of the content, are in `schemas/vect
 | time | string, RFC 3339 with an offset: `2026-11-01T09:00:00Z` | the years 1970 to 9999; digits past the \
 microsecond are cut off; in Avro microseconds since 1970 |
 | whole number | number without fraction or exponent (not `1.0`) | 0 to 2^53 - 1 |
-| word | string | one of those listed |
+| enum | string | one of the values listed |
 | list | array | at most {list} entries |
 | map | object | at most {map} entries |
 
-A record has at most {record} KiB and is nested at most {depth} deep.
-What has a `?` and every list and map may be left out; absent, `null`, empty list or map, and default are one.
-An unknown field is refused, so that a misspelled one is not lost.
+A record has at most {record} KiB and at most {depth} levels of nesting.
+Fields marked `?`, lists and maps may be omitted. An absent field, `null`, an empty list or map, and the default mean \
+the same.
+An unknown field is refused, so that a misspelled field is not silently lost.
 
 ## Envelope
 """
 
 
 def reference() -> str:
-    """``docs/events.md``."""
+    """The content of ``docs/events.md``."""
     return "\n".join(_lines()) + "\n"
 
 

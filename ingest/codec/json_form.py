@@ -1,7 +1,7 @@
-"""The JSONL form: one event is one JSON object, envelope and body side by side, times in RFC 3339.
+"""The JSONL encoding: an event is one JSON object that holds the fields of envelope and body, with times in RFC 3339.
 
-Pure. Absent and null are one, here as everywhere. Numbers are whole: 1.0 is refused, as is every other float,
-so that no reader has to guess which integer was meant. Booleans are not numbers.
+Pure. An absent field and null mean the same. Numbers are integers: 1.0 and every other float is refused, so that no
+reader has to guess which integer was meant. Booleans are not numbers.
 """
 
 import json
@@ -50,9 +50,9 @@ def decode_line(line: bytes) -> Event:
     """Read one line of JSONL.
 
     Raises:
-        CredentialError: It holds a raw credential, readable or not.
-        UnknownSchemaError: A type, field or word that this version does not know.
-        BadRecordError: It cannot be read; the detail names the field and the remedy.
+        CredentialError: It contains a raw credential, whether the line is valid or not.
+        UnknownSchemaError: It has a type, field or enum symbol that this version does not know.
+        BadRecordError: It is invalid; the detail names the field and the remedy.
     """
     try:
         return _decoded(line)
@@ -65,14 +65,14 @@ def decode_line(line: bytes) -> Event:
 
 
 def event_from_document(document: Mapping[str, object]) -> Event:
-    """Read an event from the parsed JSON, such as an adapter makes.
+    """Read an event from parsed JSON, such as an adapter produces.
 
     Raises:
-        BadRecordError: As ``decode_line``.
+        BadRecordError: As for ``decode_line``.
     """
     try:
         event = _event(document)
-        encode(event)  # checks all bounds, and that the log will take it
+        encode(event)  # validates every field, and that the log will accept the value
     except CredentialError:
         raise
     except BadRecordError:
@@ -82,7 +82,7 @@ def event_from_document(document: Mapping[str, object]) -> Event:
 
 
 def encode_line(event: Event) -> bytes:
-    """Write a checked event as one line of JSONL, without the newline and without what is absent."""
+    """Write a validated event as one line of JSONL, without a newline and without absent fields."""
     return json.dumps(document(event), ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -110,12 +110,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(unique) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise BadRecordError("duplicate-key", f"{shown(twice)} stands twice in one object: state it once")
+        raise BadRecordError("duplicate-key", f"{shown(twice)} occurs twice in one object: state it once")
     return unique
 
 
-def _constant(word: str) -> NoReturn:
-    raise BadRecordError("json", f"{word} is not JSON: leave it out")
+def _constant(name: str) -> NoReturn:
+    raise BadRecordError("json", f"{name} is not JSON: leave it out")
 
 
 def _event(stated: Mapping[str, object]) -> Event:
@@ -128,7 +128,7 @@ def _event(stated: Mapping[str, object]) -> Event:
     body = shape.bodies.get(name)
     if body is None:
         known = ", ".join(shape.bodies)
-        raise UnknownSchemaError("unknown-schema", f"type is {shown(name)}, which is not known here: one of {known}")
+        raise UnknownSchemaError("unknown-schema", f"type is {shown(name)}, which is unknown: use one of {known}")
     fields = _fields(name)
     values: dict[str, Any] = {}
     for key, value in stated.items():
@@ -193,7 +193,7 @@ def _part(value: object, record: Record, path: str) -> Any:
 
 
 def _refuse_unknown(name: object, where: str) -> NoReturn:
-    raise UnknownSchemaError("unknown-field", f"{shown(name)} is no field of {where}: take it out")
+    raise UnknownSchemaError("unknown-field", f"{shown(name)} is not a field of {where}: remove it")
 
 
 def _refuse_missing(fields: Mapping[str, Field], values: Mapping[str, Any], path: str) -> None:

@@ -1,4 +1,4 @@
-"""Digests of parameters: evidence of what was asked for, without its content. Pure."""
+"""Digests of the parameters of a call: evidence of what was requested, without its content. Pure."""
 
 import hashlib
 import json
@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
-# The exponents between which ECMAScript writes a number without one.
+# ECMAScript writes numbers between these powers of ten without an exponent.
 _LARGEST_PLAIN: Final = 21
 _SMALLEST_PLAIN: Final = -6
 
 
 def digest_of(value: object) -> str | None:
-    """``sha256:<hex>`` of the canonical JSON (RFC 8785) of a value; None if it has none.
+    """Compute ``sha256:<hex>`` of the canonical JSON (RFC 8785) of a value; None if the value is not JSON.
 
-    A digest hides only what cannot be guessed: that of a value with few possibilities can be found by trying them.
+    A digest does not hide a value that can be guessed: anyone who knows the possible values can try them all.
 
     Examples:
         >>> digest_of({"b": 1, "a": 1.0}) == digest_of({"a": 1, "b": 1})
@@ -26,9 +26,12 @@ def digest_of(value: object) -> str | None:
 
 
 def canonical(value: object) -> bytes | None:
-    """The canonical JSON (RFC 8785) of a value; None if it is no JSON, or nested too deep to be written.
+    """Write a value as canonical JSON (RFC 8785).
 
-    Whole numbers are written with all their digits, those too that a double cannot hold.
+    Integers are written with all their digits, even those that a double cannot represent.
+
+    Returns:
+        None if the value is not JSON, or is nested too deeply.
 
     Examples:
         >>> canonical({"b": [1.0, 1e21, 0.000001], "a": None})
@@ -52,15 +55,15 @@ def _canonical(value: object) -> str:
             return f"[{','.join(map(_canonical, value))}]"
         case Mapping():
             if not all(isinstance(name, str) for name in value):
-                raise TypeError("the name of a member is no string")
+                raise TypeError("the name of a member is not a string")
             # RFC 8785 section 3.2.3: sorted by UTF-16 code units.
             names = sorted(value, key=lambda name: name.encode("utf-16-be"))
             return f"{{{','.join(f'{_canonical(name)}:{_canonical(value[name])}' for name in names)}}}"
-    raise TypeError(f"a {type(value).__name__} is no JSON")
+    raise TypeError(f"a {type(value).__name__} is not JSON")
 
 
 def _number(value: float) -> str:
-    """A number as ECMAScript writes it (RFC 8785 section 3.2.2.3): the shortest digits, as Python finds them too."""
+    """Write a number as ECMAScript does (RFC 8785 section 3.2.2.3): with the shortest digits, which `repr` finds."""
     if not math.isfinite(value):
         raise ValueError("not a finite number")
     if value == 0:

@@ -1,4 +1,4 @@
-"""The shape of the events, read from the schema: of it codec, generated code and documentation are made."""
+"""The structure of the events, read from the schema: the source of codec, generated code and documentation."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -8,7 +8,7 @@ import schemas
 from lineage.core.model import events
 
 _PARTS = (events.Resource, events.Derivation, events.Policy, events.StatusList, events.Target)
-# Who is read into what: the record `TokenIssued` of the schema is the NamedTuple `TokenIssued`.
+# By name of the schema's record, the NamedTuple that holds it: `TokenIssued` is read into `TokenIssued`.
 RECORDS: Final[dict[str, type[Any]]] = {record.__name__: record for record in (*events.BODIES.values(), *_PARTS)}
 
 
@@ -30,12 +30,12 @@ class Field(NamedTuple):
 
     @property
     def required(self) -> bool:
-        """Whether it must be stated."""
+        """Whether the field must be present."""
         return not self.has_default
 
 
 class Record(NamedTuple):
-    """One record of the schema, the fields in the order in which they are written."""
+    """One record of the schema; its fields are in the order in which they are encoded."""
 
     name: str
     doc: str
@@ -43,16 +43,16 @@ class Record(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """The envelope without ``type`` and ``body``, and the bodies by the name of their type."""
+    """The fields of the envelope without ``type`` and ``body``, and the bodies by event type."""
 
     doc: str
-    order: tuple[str, ...]  # every field of the envelope as written, `type` and `body` included
+    order: tuple[str, ...]  # every field of the envelope in the order of encoding, including `type` and `body`
     envelope: dict[str, Field]
     bodies: dict[str, Record]
 
 
 def shape_of(definition: dict[str, Any]) -> Shape:
-    """The shape that a schema (the parsed JSON of an ``.avsc``) describes."""
+    """Read the shape of a schema (the parsed JSON of an ``.avsc`` file)."""
     names: dict[str, dict[str, Any]] = dict(_named(definition))
     envelope = {field["name"]: field for field in definition["fields"]}
     order = tuple(envelope)
@@ -68,7 +68,7 @@ def shape_of(definition: dict[str, Any]) -> Shape:
 
 @cache
 def latest_shape() -> Shape:
-    """The shape that is written now."""
+    """The shape of the latest schema version, in which events are written."""
     return shape_of(schemas.latest().definition)
 
 
@@ -94,7 +94,7 @@ def _field(definition: dict[str, Any], names: dict[str, dict[str, Any]]) -> Fiel
     if optional:
         null, written = written
         if null != "null":
-            raise ValueError(f"the union of {definition['name']} is not null and one other")
+            raise ValueError(f"the union of {definition['name']} is not null and one other type")
     many = ""
     if isinstance(written, dict) and written["type"] in {"array", "map"}:
         many = "list" if written["type"] == "array" else "map"

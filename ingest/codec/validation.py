@@ -1,7 +1,7 @@
-"""Whether an event keeps the wire contract: kinds of values, bounds, no raw credential.
+"""Validation of events: types of values, limits, no raw credential.
 
-Everything that enters passes here or through code generated to agree with it (``fast_avro``); where that
-finds a fault it comes here for the sentence. Pure.
+Every event is validated here or by generated code that is tested to agree (``avro_generated``); if that code rejects
+an event, this module produces the message. Pure.
 """
 
 from functools import cache
@@ -26,11 +26,11 @@ _PYTHON: Final[dict[str, type[Any]]] = {
 
 
 def check(event: Event) -> None:
-    """Check an event, such as one made by hand.
+    """Validate an event.
 
     Raises:
-        CredentialError: A string of it holds a raw credential, whatever else is wrong.
-        BadRecordError: A value is of the wrong kind or out of bounds; the detail names field and remedy.
+        CredentialError: One of its strings contains a raw credential, whatever else is wrong.
+        BadRecordError: A value has the wrong type or exceeds a limit; the detail names the field and the remedy.
     """
     try:
         _record(event, _envelope(), "")
@@ -43,11 +43,11 @@ def check(event: Event) -> None:
 
 
 def refuse_credentials(value: Any, path: str = "", depth: int = 0) -> None:
-    """Search every string of a record, the names of its fields included.
+    """Search every string of a record for credentials, including the names of its fields.
 
     Raises:
-        CredentialError: There is one; the detail names the field and the digest.
-        BadRecordError: Reason ``too-deep``.
+        CredentialError: A string contains one; the detail names the field and the credential's digest.
+        BadRecordError: The record is nested too deeply (reason ``too-deep``).
     """
     if isinstance(value, str):
         if secret := credentials.find(value):
@@ -69,7 +69,7 @@ def refuse_credentials(value: Any, path: str = "", depth: int = 0) -> None:
 
 
 def refuse_credential(path: str, secret: str | bytes) -> NoReturn:
-    """Say where a raw credential was found, and its digest unless that gives it away, never the credential.
+    """Report where a raw credential was found, with its digest unless that would reveal it, never the credential.
 
     Raises:
         CredentialError: Always.
@@ -77,12 +77,12 @@ def refuse_credential(path: str, secret: str | bytes) -> NoReturn:
     raise CredentialError(
         "credential",
         f"{path} holds a raw credential ({credentials.speakable(secret)}): send its id instead, `<iss>#<jti>`, "
-        "the provider's public handle, or `sha256:<hex>`; and treat it as leaked",
+        "the provider's public handle, or `sha256:<hex>`; and treat the credential as leaked",
     )
 
 
 def shown(value: object) -> str:
-    """A value as a message may show it: short, visible characters only, no credential."""
+    """Format a value for a message: short, printable characters only, no credential."""
     text = value if isinstance(value, str) else repr(value)
     if credentials.find(text):
         return "a raw credential"
@@ -105,7 +105,7 @@ def _envelope() -> tuple[tuple[int, Field], ...]:
 def _body(body: Any) -> tuple[tuple[int, Field], ...]:
     name = TYPES.get(type(body))
     if name is None:
-        raise BadRecordError("wrong-kind", f"body is a {type(body).__name__}, not the record of an event's type")
+        raise BadRecordError("wrong-kind", f"body is a {type(body).__name__}, which is not the body of an event")
     return _slots(latest_shape().bodies[name])
 
 
@@ -141,7 +141,7 @@ def _entries(value: Any, field: Field, path: str) -> None:
             if credentials.is_secret_of_ours(*item):
                 refuse_credential(f"{path}.{shown(item[0])}", item[1])
     if field.many == "map" and sorted({key for key, _ in value}) != [key for key, _ in value]:
-        raise BadRecordError("wrong-kind", f"the keys of {path} are not sorted, or not distinct")
+        raise BadRecordError("wrong-kind", f"the keys of {path} are not sorted or not distinct: sort them")
 
 
 def _one(value: Any, field: Field, path: str) -> None:
@@ -159,12 +159,12 @@ def _one(value: Any, field: Field, path: str) -> None:
         case "enum" if value not in field.symbols:
             raise UnknownSchemaError(
                 "unknown-schema",
-                f"{path} is {shown(value)}, which is not known here: one of {', '.join(field.symbols)}",
+                f"{path} is {shown(value)}, which is unknown: use one of {', '.join(field.symbols)}",
             )
         case "time" if not EARLIEST <= value <= LATEST:
             raise BadRecordError("bad-time", f"{path} is outside the years 1970 to 9999")
         case "integer" if not 0 <= value <= bounds.LARGEST_INTEGER:
-            raise BadRecordError("out-of-range", f"{path} is {shown(value)}: a whole number from 0 to 2^53 - 1")
+            raise BadRecordError("out-of-range", f"{path} is {shown(value)}: use a whole number from 0 to 2^53 - 1")
 
 
 def _string(value: str, field: Field, path: str) -> None:

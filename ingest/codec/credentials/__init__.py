@@ -1,18 +1,18 @@
-"""Raw credentials: found wherever they stand, so that none is ever kept or shown (clauses 2.7 and 2.9).
+"""Detection and removal of raw credentials, so that none is ever stored or shown (clauses 2.7 and 2.9).
 
-This is the one scrubber. ``kept`` stands in front of everything that keeps bytes, ``scrubbed`` in front of every
-sentence that is logged, printed or answered, and ``find`` in front of the log.
+The only scrubber of the project. ``kept`` guards everything that stores raw bytes, ``scrubbed`` every text that is
+logged, printed or returned, and ``find`` the log itself.
 
-What is looked for:
+What is detected:
 
-- shapes: compact JWS and JWE, private keys in PEM, the prefixes that providers gave their secrets for this very
-  purpose, session tokens of AWS, ``Authorization`` headers, passwords in URLs;
-- names: ``password``, ``client_secret``, ``X-Amz-Security-Token``, ``refresh_token`` and the like, before a value;
+- shapes: compact JWS and JWE, private keys in PEM, secrets with the prefixes that providers introduced for secret
+  scanning, session tokens of AWS, ``Authorization`` headers, passwords in URLs;
+- values of names such as ``password``, ``client_secret``, ``X-Amz-Security-Token`` and ``refresh_token``;
 - both in JSON, in JSON within strings, in tables, in ``key=value``, escaped any number of times, percent-encoded,
   in base64, and compressed with gzip.
 
-A secret of no known shape, under no telling name, cannot be told from an id. Public handles, such as the access key
-ids of AWS (``AKIA...``, ``ASIA...``) and the accessors of Vault, are ids and stay.
+A secret without a known shape or a telling name cannot be distinguished from an id. Public handles, such as the access
+key ids of AWS (``AKIA...``, ``ASIA...``) and the accessors of Vault, are ids and are not removed.
 """
 
 from ingest.codec.credentials.columns import Columns, Table

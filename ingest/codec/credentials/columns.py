@@ -1,4 +1,4 @@
-"""Secrets in the columns of a table in text, under a head that names them: ``user,password,note``."""
+"""Secrets in the columns of a text table whose header names them: ``user,password,note``."""
 
 import re
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ class Columns(NamedTuple):
     """Which columns of a table hold secrets.
 
     Attributes:
-        delimiter: What stands between two columns.
-        secret: Number, name and kind of each such column.
+        delimiter: The character between two columns.
+        secret: Index, name and kind of each column with secrets.
     """
 
     delimiter: str
@@ -26,7 +26,7 @@ class Columns(NamedTuple):
 
 
 def columns_of(head: str) -> Columns | None:
-    """The secret columns under a line, if it is the head of a table that has any.
+    """The columns with secrets, if a line is a table header that names any; else None.
 
     Examples:
         >>> columns_of("user,password").secret[0][:2]
@@ -48,7 +48,7 @@ def in_line(line: str, columns: Columns, start: int = 0) -> Iterator[Found]:
     Args:
         line: The line.
         columns: Which of its columns hold secrets.
-        start: Where the line begins in the text that it is part of.
+        start: Offset of the line in the text that contains it; added to the result.
     """
     fields = list(_fields(line, columns.delimiter))
     for number, name, kind in columns.secret:
@@ -60,7 +60,7 @@ def in_line(line: str, columns: Columns, start: int = 0) -> Iterator[Found]:
 
 
 def in_text(text: str) -> Iterator[Found]:
-    """The secrets in a text that is a table with its head."""
+    """The secrets in a text that is a table with a header."""
     head, newline, _ = text.partition("\n")
     columns = columns_of(head.rstrip("\r")) if newline else None
     if columns is None:
@@ -72,7 +72,7 @@ def in_text(text: str) -> Iterator[Found]:
 
 
 def _fields(line: str, delimiter: str) -> Iterator[tuple[int, int]]:
-    """Where each field begins and ends, without its quotes (RFC 4180)."""
+    """Start and end of each field, without its quotes (RFC 4180)."""
     at = 0
     while True:
         if line.startswith('"', at):
@@ -92,13 +92,13 @@ def _fields(line: str, delimiter: str) -> Iterator[tuple[int, int]]:
 
 
 class Table:
-    """Remembers the head of a table that is read line by line."""
+    """Remembers the header of a table that is read line by line."""
 
     def __init__(self) -> None:
         self._columns: Columns | None = None
 
     def columns(self, line: bytes) -> Columns | None:
-        """Which columns of a line hold secrets; a line that is a head counts for those behind it."""
+        """Which columns of a line hold secrets; None if none do. A header line applies to the lines after it."""
         found = columns_of(line.decode("latin-1").strip("\r\n"))
         if found is not None:
             self._columns = found

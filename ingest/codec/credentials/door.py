@@ -1,4 +1,4 @@
-"""What others ask of a text: whether it holds a credential, which, and how it may be shown. Quick where it is none."""
+"""The public questions: does a text contain a credential, which one, and how may it be shown. Fast if there is none."""
 
 import re
 from typing import Any, Final
@@ -10,18 +10,18 @@ from ingest.codec.credentials.names import Kind, is_secret, kind_of
 from ingest.codec.credentials.scrubber import OpaqueError, found_in_bytes, found_in_text
 
 _MARKS: Final = re.compile(r"[=\"'\\%<&\x00\t\n\r]")
-_GUESSABLE: Final = 24  # characters: a shorter one can be found by trying
+_GUESSABLE: Final = 24  # characters: a shorter secret can be found by brute force from its digest
 
 
 def may_hold(text: str) -> bool:
-    """Whether a string of our own contract may hold a credential: a quick look, which says no of nearly all."""
+    """Whether a string of an event may contain a credential: a fast check that rules out nearly all strings."""
     return shapes.may_begin(text) or _may_wrap(text) or packed.may_hold_base64(text)
 
 
 def _may_wrap(text: str) -> bool:
-    """Whether a text has what a name with its value, an escape, or a password in a URL cannot do without.
+    """Whether a text has a character that a name with a value, an escape, or a password in a URL must contain.
 
-    Asked of every string that is new, and therefore not in one pattern, which takes three times as long.
+    Called for every new string, so it is not a single pattern, which would take three times as long.
     """
     return (
         _MARKS.search(text) is not None
@@ -34,7 +34,7 @@ def _may_wrap(text: str) -> bool:
 
 
 def find(text: str) -> str | None:
-    """The first raw credential in a string of our own contract, or None.
+    """The first raw credential in a string of an event, or None.
 
     Examples:
         >>> find("agent:risk-assessment_of_the_third_quarter")
@@ -62,7 +62,7 @@ def find_raw(raw: bytes) -> bytes | None:
 
 
 def speakable(credential: str | bytes) -> str:
-    """How a sentence may speak of a credential: by its digest, unless that would give away what it is."""
+    """Describe a credential in a message: by its digest, unless the digest would reveal it."""
     text = credential if isinstance(credential, str) else credential.decode("latin-1")
     if len(text) < _GUESSABLE and not any(each.style is Style.DIGEST for each in shapes.in_text(text)):
         return "no digest of it is shown, since it may be a password"
@@ -70,7 +70,7 @@ def speakable(credential: str | bytes) -> str:
 
 
 def scrubbed(text: str) -> str:
-    """A sentence as it may be logged, printed or answered: what stands for each credential in it instead of it.
+    """Replace every credential in a text, so that it may be logged, printed or returned.
 
     Examples:
         >>> scrubbed("cannot connect to postgresql://app:hunter2@db/prod")
@@ -87,9 +87,9 @@ def scrubbed(text: str) -> str:
 
 
 def scrubbed_value(value: Any) -> Any:
-    """What JSON was read to, with what stands for each credential in it instead of it, by names and by shapes.
+    """Replace every credential in parsed JSON, found by name and by shape.
 
-    What is called like a secret and describes one, such as the claims under ``jwt``, is looked into.
+    An object with a secret's name that only describes one, such as the claims under ``jwt``, is searched, not removed.
 
     Examples:
         >>> scrubbed_value({"user": "alice", "password": "hunter2", "jwt": {"sub": "alice"}})

@@ -1,4 +1,4 @@
-"""What was found in a text, and how it is replaced. Pure."""
+"""Secrets found in a text, and their replacement. Pure."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -6,25 +6,25 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 REMOVED: Final = "***"
-"""What stands in the place of a secret that a person may have chosen."""
+"""The replacement of a secret that a person may have chosen."""
 
 
 class Style(Enum):
-    """What is put in the place of a secret."""
+    """How a secret is replaced."""
 
-    DIGEST = "the SHA-256 of the secret"
-    REMOVED = "a word: the digest of a short secret would give it away"
-    NULL = "JSON's null: it stood there as a number"
+    DIGEST = "by the SHA-256 of the secret"
+    REMOVED = "by a constant: the digest of a short secret would reveal it"
+    NULL = "by JSON's null: the secret was a number"
 
 
 class Found(NamedTuple):
     """A secret in a text.
 
     Attributes:
-        start: Where it begins.
-        end: Behind its end.
+        start: Offset of its first character.
+        end: Offset after its last character.
         style: How it is replaced.
-        secret: The secret itself, with nothing of its wrapping.
+        secret: The secret itself, without quotes or encoding.
     """
 
     start: int
@@ -34,18 +34,18 @@ class Found(NamedTuple):
 
 
 def handle(credential: str | bytes) -> str:
-    """The id under which a credential may be spoken of: ``sha256:<hex>``."""
+    """The id of a credential that may be stored and shown: ``sha256:<hex>``."""
     raw = credential.encode(errors="surrogatepass") if isinstance(credential, str) else credential
     return f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
 def moved(found: Iterable[Found], place: Callable[[int], int]) -> list[Found]:
-    """What was found in a text that was made of another one, at its places in that one."""
+    """Map what was found in a derived text to its offsets in the original text."""
     return [each._replace(start=place(each.start), end=place(each.end)) for each in found]
 
 
 def apart(found: Iterable[Found]) -> list[Found]:
-    """The same in the order of their places, where several overlap one that covers them."""
+    """Sort by position, and merge findings that overlap."""
     result: list[Found] = []
     for each in sorted(found, key=lambda one: (one.start, -one.end, one.style is not Style.DIGEST)):
         if result and each.start < result[-1].end:
@@ -56,7 +56,7 @@ def apart(found: Iterable[Found]) -> list[Found]:
 
 
 def _of_both(one: Found, other: Found) -> Found:
-    """Two that overlap, the first of which begins first: no digest of what has a secret in it that gets none."""
+    """Merge two that overlap, ``one`` beginning first. A digest must not cover a secret that may not have a digest."""
     end = max(one.end, other.end)
     if (other.start, other.end) == (one.start, end) or one.style is other.style is Style.DIGEST:
         return one if one.end == end else one._replace(end=end, secret=one.secret + other.secret)
@@ -64,16 +64,16 @@ def _of_both(one: Found, other: Found) -> Found:
 
 
 def replaced(text: str, found: Iterable[Found]) -> str:
-    """A text in latin-1 with what was found in it replaced."""
+    """Replace what was found in a text (decoded as latin-1)."""
     pieces: list[str] = []
     done = 0
     for each in apart(found):
-        pieces += (text[done : each.start], _standing_for(each))
+        pieces += (text[done : each.start], _replacement(each))
         done = each.end
     return "".join([*pieces, text[done:]])
 
 
-def _standing_for(each: Found) -> str:
+def _replacement(each: Found) -> str:
     match each.style:
         case Style.DIGEST:
             return handle(as_bytes(each.secret))
@@ -84,7 +84,7 @@ def _standing_for(each: Found) -> str:
 
 
 def as_bytes(text: str) -> bytes:
-    """The bytes of a text that was read as latin-1, but for what an escape added to it."""
+    """Encode a text that was decoded as latin-1; characters beyond it come from escapes and are written as UTF-8."""
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:

@@ -1,10 +1,10 @@
-"""Secrets in JSON that stand apart from their name.
+"""Secrets in JSON that do not directly follow their name.
 
-In a list or an object under their name, beside a label (``{"name": "password", "value": "x"}``), in a pair
-(``["authorization", "x"]``), behind it in the words of a command, in the payload of a Vault line.
+They are in a list or an object under the name, next to a label (``{"name": "password", "value": "x"}``), in a pair
+(``["authorization", "x"]``), after an option in the arguments of a command, or in the payload of a Vault audit line.
 
-What is read is brackets and strings, so that JSON that is cut off, or stands in the midst of something else, is read
-as far as it goes. Linear in the text, and nothing recurses.
+Only brackets, strings and separators are parsed, so JSON that is truncated or embedded in other text is read as far as
+it goes. Linear in the length of the text; nothing recurses.
 """
 
 import re
@@ -25,10 +25,10 @@ _TOKENS: Final = {
 _NUMBER: Final = re.compile(r"-?[0-9][0-9.eE+-]*")
 _LABELS: Final = frozenset({"name", "key", "header", "param", "parameter", "field", "variable", "attribute", "k"})
 _LABELLED: Final = frozenset({"value", "values", "v", "val", "stringvalue", "parametervalue"})
-# Objects that describe: of what stands in them only what has a secret's name itself is one.
+# Objects that describe a secret: a member is a secret only if its own name says so.
 _DESCRIBING: Final = re.compile(r"(?i)(?:token|authorization|jwt|credentials?|assertion|key|cookie)s?$")
 _RAW: Final = frozenset({"value", "raw", "data", "string", "encoded"})
-# A line of Vault's audit log: what was written and read, and the headers that an operator chose to log.
+# A line of Vault's audit log holds the data written and read, and the headers that an operator chose to log.
 _VAULT_LINE: Final = re.compile(r"[\"\x01]type[\"\x01]\s*:\s*[\"\x01]re(?:quest|sponse)[\"\x01]")
 _VAULT_PARTS: Final = frozenset({"request", "response"})
 _VAULT_PAYLOADS: Final = frozenset({"data", "headers"})
@@ -38,19 +38,20 @@ _A_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 class _Open:
-    """A list or an object that is open.
+    """A list or an object that has been opened and not closed yet.
 
     Attributes:
-        is_list: Which of them.
-        under: The name that it stands under, in small letters.
-        blanket: All that stands in it is a secret of this kind.
-        name: Of an object the name whose value comes next.
-        label: What the object says it is the value of.
-        values: What stands under ``value``, in case the label is a secret's name.
-        payload: What stands in ``data``, in case the object is a Secret of Kubernetes.
-        items: Of a list the last two strings, numbers and words; under ``values`` all of them.
-        count: How many of them there were.
-        describing: Whether it describes a secret, and only its ``value`` is one.
+        is_list: Whether it is a list.
+        under: The name of the member that it is the value of, in lower case.
+        blanket: The kind of secret that every value in it is; None if they are not all secrets.
+        name: In an object, the name whose value comes next.
+        label: The value of the object's label (``name``, ``key``, ...).
+        values: The object's values under ``value``, which are secrets if the label names a secret.
+        payload: The object's values under ``data``, which are secrets if it is a Kubernetes Secret.
+        is_secret: Whether it is a Kubernetes Secret.
+        items: The last two scalars of a list; under ``values`` all of them.
+        count: The number of scalars in the list.
+        describing: Whether it describes a secret, so that only its ``value`` is one.
     """
 
     __slots__ = ("blanket", "count", "describing", "is_list", "is_secret", "items", "label", "name", "payload",
@@ -71,7 +72,7 @@ class _Open:
 
 
 class _Scalar:
-    """A string, a number or a word."""
+    """A string, a number or a literal, with its position in the text."""
 
     __slots__ = ("end", "is_string", "start", "text")
 
@@ -85,7 +86,7 @@ class _Scalar:
         if self.is_string:
             if is_secret(self.text, kind, name=name):
                 yield Found(self.start, self.end, style_of(kind), self.text)
-        elif kind is not Kind.MAYBE and _NUMBER.fullmatch(self.text):  # perhaps a code to type in
+        elif kind is not Kind.MAYBE and _NUMBER.fullmatch(self.text):  # perhaps a one-time code
             yield Found(self.start, self.end, Style.NULL, self.text)
 
 
@@ -94,15 +95,15 @@ def in_text(text: str, kinds: Kinds, quote: str = '"') -> Iterator[Found]:
 
     Args:
         text: The text.
-        kinds: What stands under a name.
-        quote: What its strings stand between.
+        kinds: Says what kind of secret a name names.
+        quote: The quote character of its strings.
     """
     if quote in text and ("{" in text or "[" in text):
         yield from _Reader(kinds, of_vault=_VAULT_LINE.search(text) is not None).read(text, quote)
 
 
 class _Reader:
-    """What is open at a place of a text, and what JSON says there."""
+    """A tolerant JSON reader that keeps a stack of the open lists and objects."""
 
     def __init__(self, kinds: Kinds, *, of_vault: bool) -> None:
         self._kinds = kinds
@@ -111,7 +112,7 @@ class _Reader:
 
     def read(self, text: str, quote: str) -> Iterator[Found]:
         """Every secret in a text."""
-        last: _Scalar | None = None  # until it is known whether it is a name
+        last: _Scalar | None = None  # held back until it is known whether it is a name or a value
         for match in _TOKENS[quote].finditer(text):
             mark = match["mark"]
             if mark is None:

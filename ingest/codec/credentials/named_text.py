@@ -1,6 +1,6 @@
-"""Secrets that stand behind their name in a text: ``password=x``, ``Authorization: x``, ``--token x``, ``"pin":"x"``.
+"""Secrets that follow their name in a text: ``password=x``, ``Authorization: x``, ``--token x``, ``"pin":"x"``.
 
-The quotes may be those of JSON at any level of escaping, or doubled, as in CSV. Linear in the text.
+Quotes may be those of JSON at any level of escaping, or doubled, as in CSV. Linear in the length of the text.
 """
 
 import re
@@ -11,7 +11,7 @@ from ingest.codec.credentials.found import Found, Style
 from ingest.codec.credentials.names import MARKS, Kind, Kinds, is_secret
 
 BARE_QUOTE: Final = "\x01"
-"""What stands for a quote of an outer level, once the text inside of it was unescaped."""
+"""Replaces a quote of an outer level of escaping after the text within it has been unescaped."""
 
 _QUOTES: Final = ('"', "'", BARE_QUOTE)
 _DOUBLED: Final = '""'
@@ -27,26 +27,26 @@ _BARE: Final = re.compile(
 )
 _LINE: Final = re.compile(rf"[^\r\n\"\\{BARE_QUOTE}]*")
 _LITERAL: Final = re.compile(r"-?[0-9][0-9.eE+-]*")
-# Names of headers, whose value goes on to the end of the line.
+# Names of headers, whose value extends to the end of the line.
 _HEADERS: Final = ("authorization", "cookie")
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]* +")
 _INDENTATION: Final = 64
 NAMES: Final = re.compile(rb"[A-Za-z0-9_.-]{3,96}")
-"""What may be the key of a map in Avro."""
+"""A run of bytes that may be a map key in Avro."""
 _ELEMENT: Final = re.compile(r"<(?:[A-Za-z0-9_-]+:)?([A-Za-z][A-Za-z0-9_.-]*)(?:\s[^<>]*)?>([^<>]+)(?=</)")
 _IDENTIFIED: Final = re.compile(r"(?i)\bidentified\s+by\s+(?:password\s+)?['\"]([^'\"]+)['\"]")
-# What no sentence has behind a colon: a long word of letters and digits.
-_NO_WORD: Final = re.compile(r"(?<!\S)(?=[^\s0-9]*[0-9])(?=[^\sA-Za-z]*[A-Za-z])\S{8,}")
+# A long run of letters and digits, which does not follow a colon in prose.
+_NOT_PROSE: Final = re.compile(r"(?<!\S)(?=[^\s0-9]*[0-9])(?=[^\sA-Za-z]*[A-Za-z])\S{8,}")
 
 
 def in_text(text: str, kinds: Kinds, *, ours: bool) -> Iterator[Found]:
-    """Every secret that stands behind its name.
+    """Every secret that follows its name.
 
     Args:
         text: The text.
-        kinds: What stands under a name.
-        ours: Whether it is a text of our own contract, or a sentence of ours: then words behind a colon are not taken
-            for a secret.
+        kinds: Says what kind of secret a name names.
+        ours: Whether the text is a string of an event or one of our own messages: then words after a colon are not
+            taken for a secret.
     """
     low = text.lower()
     if "identified" in low:
@@ -75,19 +75,19 @@ def in_text(text: str, kinds: Kinds, *, ours: bool) -> Iterator[Found]:
 
 
 def style_of(kind: Kind) -> Style:
-    """How a secret under a name is replaced."""
+    """How a secret of a kind is replaced."""
     return Style.REMOVED if kind is Kind.CHOSEN else Style.DIGEST
 
 
 def _value(text: str, match: re.Match[str], *, ours: bool) -> tuple[int, int]:
-    """Where the value of a name begins and ends; empty if there is none that a text could hold."""
+    """Start and end of the value that follows a name; an empty range if there is none."""
     at = match.end()
     if not match["sep"]:
         if match["opening"]:  # as in SQL: PASSWORD 'x'
             return _quoted(text, at, match["opening"])
         return _bare(text, at) if match["name"].startswith("-") else (at, at)
     if quote := match["quote"]:
-        # A bare literal is a number; lists and objects are found where JSON is read.
+        # An unquoted value is a number, see _number; lists and objects are left to json_values.
         return _quoted(text, at, quote) if text.startswith(quote, at) else (at, at)
     if text.startswith(_DOUBLED, at) and text[at + 2 : at + 3] not in {"", ",", ";", "&", "}", " "}:
         return _quoted(text, at, _DOUBLED)
@@ -103,7 +103,7 @@ def _value(text: str, match: re.Match[str], *, ours: bool) -> tuple[int, int]:
         start, end = (_to_end_of_line if _begins_line(text, match.start()) and not ours else _bare)(text, at)
     else:
         start, end = _bare(text, at)
-    if ours and match["sep"] == ":" and not (match["behind"] and _NO_WORD.search(text[start:end])):
+    if ours and match["sep"] == ":" and not (match["behind"] and _NOT_PROSE.search(text[start:end])):
         return at, at
     return start, end
 
@@ -125,19 +125,20 @@ def _to_end_of_line(text: str, at: int) -> tuple[int, int]:
 
 
 def _begins_line(text: str, at: int) -> bool:
-    """Whether nothing but white space stands in front on the line."""
+    """Whether only white space precedes a position on its line."""
     before = text[max(0, at - _INDENTATION) : at]
     return not before.rpartition("\n")[2].strip() and (at <= _INDENTATION or "\n" in before)
 
 
 def _quoted(text: str, at: int, quote: str) -> tuple[int, int]:
-    """What stands within quotes of one level: a quote of a level further in has more backslashes before it.
+    """Start and end of a quoted value, at one level of escaping.
 
-    A closing quote of the level whose quotes have ``m`` backslashes has ``m``, and before those whole backslashes of
-    the value, each of ``m + 1`` and two by two. A quote with fewer ends what is around the value.
+    A quote of a deeper level has more backslashes before it. If the opening quote has ``m`` backslashes, the closing
+    quote also has ``m``, after any escaped backslashes of the value, which take ``2 * (m + 1)`` each. A quote with
+    fewer backslashes belongs to an outer level and ends the value.
     """
     start, mark = at + len(quote), quote[-1]
-    if quote in {_DOUBLED, BARE_QUOTE}:  # nothing in it is escaped
+    if quote in {_DOUBLED, BARE_QUOTE}:  # these have no escapes
         end = text.find(mark, start)
         return start, len(text) if end < 0 else end
     within, end = len(quote) - 1, text.find(mark, start)

@@ -1,7 +1,7 @@
-"""The names under which secrets are kept: ``password``, ``DB_PASSWORD``, ``X-Amz-Security-Token``, ``clientSecret``.
+"""Names that indicate a secret: ``password``, ``DB_PASSWORD``, ``X-Amz-Security-Token``, ``clientSecret``.
 
-A secret that a machine made is replaced by its digest, so that it can be looked for. One that a person may have
-chosen is taken out without a digest, since the digest of a short word gives the word away.
+A secret made by a machine is replaced by its digest, so that it can be searched for. A secret that a person may have
+chosen is removed without a digest, since a short secret can be found from its digest by brute force.
 """
 
 import re
@@ -12,14 +12,14 @@ from typing import Final
 
 
 class Kind(Enum):
-    """What stands under a name."""
+    """The kind of value that a name indicates."""
 
     MADE = "made by a machine"
     CHOSEN = "chosen by a person"
     MAYBE = "an id, a number or a secret: its value decides"
 
 
-# Names in small letters, without anything but letters and digits; each also as the end of a longer one.
+# Names reduced to lower-case letters and digits; each also matches as the end of a longer name.
 _MADE: Final = (
     *("accesstoken", "apitoken", "authtoken", "bearertoken", "clienttoken", "idtoken", "idtokenhint", "logouttoken"),
     *("refreshtoken", "registrationaccesstoken", "sastoken", "securitytoken", "sessiontoken", "subjecttoken"),
@@ -33,7 +33,7 @@ _CHOSEN: Final = (
     *("password", "passwd", "pwd", "passphrase", "passcode", "passwordhash", "secret", "secretstring"),
     *("secretbinary", "secretvalue"),
 )
-# Too short, or too common, to be looked for at the end of a longer name.
+# Too short or too common to match as the end of a longer name.
 _MADE_ALONE: Final = frozenset({"jwt", "credential", "credentials", "sig", "samlrequest"})
 _CHOSEN_ALONE: Final = frozenset(
     {"pass", "dbpass", "smtppass", "pin", "otp", "totp", "cvv", "tokencode", "mfacode", "smscode"}
@@ -41,7 +41,7 @@ _CHOSEN_ALONE: Final = frozenset(
 )
 _MAYBE: Final = ("token",)
 _MAYBE_ALONE: Final = frozenset({"code"})
-# What ends like a secret and is none.
+# Names that end like a secret's and are harmless.
 _HARMLESS: Final = (
     *("nexttoken", "pagetoken", "nextpagetoken", "continuationtoken", "synctoken", "clientrequesttoken"),
     *(
@@ -55,8 +55,8 @@ _HARMLESS: Final = (
     ),
 )
 _NO_LETTER: Final = re.compile(r"[^a-z0-9]+")
-_LONGEST: Final = 96  # characters of a name that are looked at: its end says what it is
-# One of these, in small letters, stands in every name above.
+_LONGEST: Final = 96  # characters at the end of a name that are examined: its end decides
+# Every name above contains one of these.
 MARKS: Final = (
     *("pass", "pwd", "secret", "token", "key", "auth", "cookie", "assertion", "saml", "code", "sig", "jwt"),
     *("credential", "connection", "pin", "otp", "cvv"),
@@ -64,7 +64,7 @@ MARKS: Final = (
 
 
 def kind_of(name: str) -> Kind | None:
-    """What a secret under this name is; None if what stands under it is none.
+    """The kind of secret that a name indicates; None if it indicates none.
 
     Examples:
         >>> kind_of("AWS_SECRET_ACCESS_KEY")
@@ -78,18 +78,18 @@ def kind_of(name: str) -> Kind | None:
 
 
 def kind_in_ours(name: str) -> Kind | None:
-    """The same in a text of our own contract, where a token's name is that of its id."""
+    """Like ``kind_of``, for an event's own strings, where names such as ``token`` are followed by ids."""
     kind = kind_of(name)
     return None if kind is Kind.MAYBE else kind
 
 
-def kind_beside_ours(name: str) -> Kind | None:
-    """The same in a record that is meant to be of our own contract, and is not: only ``token`` itself is an id."""
+def kind_in_invalid(name: str) -> Kind | None:
+    """Like ``kind_of``, for a record that looks like an event but is not valid: only ``token`` itself is an id."""
     return None if name == "token" else kind_of(name)
 
 
 Kinds = Callable[[str], Kind | None]
-"""One of the three."""
+"""One of the three functions above."""
 
 
 @lru_cache(maxsize=8192)
@@ -108,7 +108,7 @@ def _kind_of_plain(plain: str) -> Kind | None:
     return Kind.MAYBE if plain.endswith(_MAYBE) or plain in _MAYBE_ALONE else None
 
 
-# What stands for a secret, or says that there is none.
+# A placeholder for a secret, or a value that says there is none.
 _PLACEHOLDER: Final = re.compile(
     r"""(?ix) \s* (?:
         | \*+ | x{3,} | [.\-_]+ | \#+
@@ -118,7 +118,7 @@ _PLACEHOLDER: Final = re.compile(
     ) \s*"""
 )
 _DIGEST: Final = re.compile(r"(?:[A-Za-z]+ )?(?:\$?[a-z0-9.-]+\#)?(?:hmac-)?sha(?:256|384|512):[0-9a-fA-F]{64,128}")
-# `<iss>#<jti>`, `aws#ASIA...`; the names of things in a cloud; the public half of an AWS key.
+# `<iss>#<jti>`, `aws#ASIA...`; the names of cloud resources; the public half of an AWS key.
 _HANDLE: Final = re.compile(r"[A-Za-z][A-Za-z0-9.:/_-]*\#\S+|arn:\S+|A[KS]IA[A-Z0-9]{12,}")
 _LEAST_MAYBE: Final = 8
 _LEAST_CODE: Final = 20
@@ -126,7 +126,7 @@ _MIXED: Final = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])\S+")
 
 
 def is_secret(value: str, kind: Kind, *, name: str = "") -> bool:
-    """Whether a value under a secret's name is the secret, and not what stands for it, or speaks of it.
+    """Whether the value of a secret's name is really a secret, and not a placeholder, digest or public id.
 
     Examples:
         >>> is_secret("hunter2", Kind.CHOSEN), is_secret("***", Kind.CHOSEN), is_secret("${DB_PASSWORD}", Kind.CHOSEN)
@@ -147,7 +147,7 @@ def is_secret(value: str, kind: Kind, *, name: str = "") -> bool:
 
 
 def is_secret_of_ours(name: str, value: str) -> bool:
-    """Whether a value under this name, in a record of our own contract, is a raw secret.
+    """Whether the value of a name in an event is a raw secret.
 
     Examples:
         >>> is_secret_of_ours("password", "hunter2"), is_secret_of_ours("token", "t1")
@@ -163,7 +163,7 @@ def is_secret_of_ours(name: str, value: str) -> bool:
     return True
 
 
-# Under these stands, in what a policy decision point knows of a request, also the name of a secret or a rule.
+# In the request context of a policy decision point, these names may also refer to the name of a secret or a rule.
 _NAMES_A_THING: Final = frozenset(
     {"secret", "secrets", "authorization", "secretid", "assertion", "credential", "credentials", "cookie", "cookies"}
 )

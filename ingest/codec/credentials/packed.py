@@ -1,4 +1,4 @@
-"""What is wrapped in base64, or compressed: unpacked, so that it can be searched. Bounded in size."""
+"""Decoding of base64 and decompression, so that the content can be searched. Bounded in size."""
 
 import binascii
 import re
@@ -15,15 +15,15 @@ _TO_STANDARD: Final = str.maketrans("-_", "+/", "\r\n=")
 _ALIGNMENTS: Final = range(4)
 _GZIP, _AVRO = b"\x1f\x8b", b"\xc3\x01"
 _ZLIB: Final = (b"\x78\x01", b"\x78\x9c", b"\x78\xda", b"\x78\x5e")
-# Compressed so that it cannot be looked into here: zstd, xz, bzip2, zip, lz4, snappy with frames.
+# Magic bytes of compression formats that are not decompressed here: zstd, xz, bzip2, zip, lz4, framed snappy.
 _OPAQUE: Final = (b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh", b"PK\x03\x04", b"\x04\x22\x4d\x18", b"\xff\x06\0\0sNaPpY")
 _LARGEST: Final = 32 * 1024 * 1024
 _STEP: Final = 4096
-_EITHER_HEADER: Final = 47  # zlib's word for: with the header of gzip or of zlib
+_EITHER_HEADER: Final = 47  # tells zlib to detect the header: gzip or zlib, with the largest window
 
 
 def may_hold_base64(text: str) -> bool:
-    """Whether a long run of letters and digits in a text is the base64 of something that one could read."""
+    """Whether a long run of letters and digits in a text is the base64 of something readable."""
     if _LONG_RUN.search(text) is None:
         return False
     for match in _RUN.finditer(text):
@@ -41,7 +41,11 @@ def _is_readable(run: str) -> bool:
 
 
 def runs(text: str) -> Iterator[tuple[int, int, bytes]]:
-    """Each run of base64 that may say something, with what it says, read from each of the four places to begin at."""
+    """Each run of base64 that decodes to something searchable, tried at each of the four alignments.
+
+    Yields:
+        Start and end of the run, and the decoded bytes.
+    """
     for match in _RUN.finditer(text):
         run = match.group()
         if _HEXADECIMAL.fullmatch(run):
@@ -62,7 +66,7 @@ def _decoded(run: str) -> bytes:
 
 
 def is_opaque(raw: bytes) -> bool:
-    """Whether bytes are compressed in a way that cannot be looked into."""
+    """Whether bytes are compressed in a format that is not decompressed here."""
     return raw.startswith(_OPAQUE)
 
 
@@ -72,7 +76,7 @@ def is_compressed(raw: bytes) -> bool:
 
 
 def unpacked(raw: bytes) -> bytes | None:
-    """What is compressed with gzip or zlib, as far as it goes; None if it is larger than anyone looks at."""
+    """Decompress gzip or zlib, up to the first corrupt byte; None if the content exceeds the size limit."""
     pieces: list[bytes] = []
     size = 0
     while raw:
@@ -92,7 +96,7 @@ def unpacked(raw: bytes) -> bytes | None:
 
 
 def before_fault(member: Any, packed: bytes) -> bytes:
-    """What a member of a gzip gives before the fault that these bytes have in them."""
+    """What a gzip member decompresses to before the corrupt byte in ``packed``."""
     plain = b""
     for at in range(len(packed)):
         try:

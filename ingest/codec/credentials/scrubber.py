@@ -1,7 +1,7 @@
-"""The scrubber: every credential in a text or in bytes, however it is wrapped. Pure.
+"""The scrubber: finds every credential in a text or in bytes, however it is encoded. Pure.
 
-Looked for are shapes and names, in text, in JSON and in tables, at every level of escapes, within base64, and within
-what is compressed with gzip or zlib. What cannot be searched is taken for a credential as a whole.
+It searches for shapes and names, in text, in JSON and in tables, at every level of escaping, within base64, and within
+gzip or zlib. Content that cannot be searched is treated as a credential as a whole.
 """
 
 from collections.abc import Iterator
@@ -13,41 +13,41 @@ from ingest.codec.credentials import json_values, named_text, packed, shapes
 from ingest.codec.credentials.columns import Columns
 from ingest.codec.credentials.found import Found, Style, apart, as_bytes, moved, replaced
 from ingest.codec.credentials.named_text import BARE_QUOTE, style_of
-from ingest.codec.credentials.names import Kinds, is_secret, kind_beside_ours, kind_in_ours, kind_of
+from ingest.codec.credentials.names import Kinds, is_secret, kind_in_invalid, kind_in_ours, kind_of
 from ingest.codec.credentials.unescaping import Level, unescaped, without_nul
 
 SINGLE_OBJECT: Final = b"\xc3\x01"
-_OF_OURS: Final = b'"event_id"'
-_LEVELS: Final = 20  # of escapes: in JSON within JSON each doubles the backslashes of the one before
+_LOOKS_LIKE_EVENT: Final = b'"event_id"'
+_LEVELS: Final = 20  # of escaping: in JSON within JSON each level doubles the backslashes of the one before
 _PACKED: Final = 4  # levels of base64 and compression
-# What may be searched: so many times the size of the text. Honest text is searched two or three times.
+# The budget for searching, in multiples of the size of the text. Ordinary text needs two or three.
 _TIMES: Final = 40
 _AT_LEAST: Final = 1024 * 1024
 
 
 class OpaqueError(Exception):
-    """It cannot be searched: it is escaped or packed over and over. Never leaves this package."""
+    """The content cannot be searched: it is escaped or packed too many times. Never leaves this package."""
 
 
 class Search:
-    """A search in one text and in what is packed in it.
+    """A search of one text and of what is packed in it.
 
     Attributes:
-        kinds: What stands under a name.
-        ours: Whether it is a text of our own contract, or a sentence of ours; see ``named_text``.
+        kinds: Says what kind of secret a name names.
+        ours: Whether the text is a string of an event or one of our own messages; see ``named_text``.
     """
 
     def __init__(self, size: int, kinds: Kinds, *, ours: bool) -> None:
-        """Take the size of the text."""
+        """Set the search budget from the size of the text."""
         self.kinds = kinds
         self.ours = ours
         self._left = _AT_LEAST + _TIMES * size
 
     def found_in(self, text: str, depth: int = _PACKED) -> list[Found]:
-        """Every credential in a text, what was read deepest in escapes first.
+        """Every credential in a text; those at the deepest level of escaping come first.
 
         Raises:
-            OpaqueError: There is no end to its escapes, or to what is packed in it.
+            OpaqueError: The text is escaped or packed too many times, or the search budget is used up.
         """
         levels: list[list[Found]] = []
         for start in (Level(text, lambda at: at), without_nul(text)):
@@ -78,7 +78,7 @@ class Search:
                     yield Found(start, end, style, text[start:end])
 
     def within(self, raw: bytes, depth: int = _PACKED) -> Style | None:
-        """How what was packed is replaced, if it holds a credential or cannot be searched; else None."""
+        """How packed content is replaced if it contains a credential or cannot be searched; else None."""
         if packed.is_opaque(raw):
             return Style.DIGEST
         if depth and packed.is_compressed(raw):
@@ -102,7 +102,7 @@ def _further(level: Level) -> Level | None:
 
 
 def found_in_text(text: str) -> list[Found]:
-    """Every credential in a string of our own contract, or in a sentence of ours; places are those in ``text``.
+    """Every credential in a string of an event or in one of our own messages; positions are those in ``text``.
 
     Raises:
         OpaqueError: It cannot be searched.
@@ -110,16 +110,16 @@ def found_in_text(text: str) -> list[Found]:
     return Search(len(text), kind_in_ours, ours=True).found_in(text)
 
 
-@lru_cache(maxsize=1)  # the codec asks whether there is one, and quarantine cuts it out
+@lru_cache(maxsize=1)  # for one record the codec asks whether there is a credential, then quarantine removes it
 def found_in_bytes(raw: bytes) -> tuple[Found, ...]:
-    """Every credential in a record of any form; places are those of its bytes.
+    """Every credential in a record of any encoding; positions are byte offsets.
 
     Raises:
-        OpaqueError: It cannot be searched, or what is found cannot be cut out.
+        OpaqueError: The record cannot be searched, or the credential is within compressed data and cannot be removed.
     """
     text = raw.decode("latin-1")
     is_avro = raw.startswith(SINGLE_OBJECT)
-    search = Search(len(raw), kind_beside_ours if is_avro or _OF_OURS in raw else kind_of, ours=False)
+    search = Search(len(raw), kind_in_invalid if is_avro or _LOOKS_LIKE_EVENT in raw else kind_of, ours=False)
     if packed.is_opaque(raw) or (packed.is_compressed(raw) and search.within(raw)):
         raise OpaqueError
     found = search.found_in(text)
@@ -130,7 +130,7 @@ def found_in_bytes(raw: bytes) -> tuple[Found, ...]:
 
 
 def _behind_names(raw: bytes) -> Iterator[Found]:
-    """In Avro, the value of each entry of a map whose key is a secret's name."""
+    """In Avro, the value of each map entry whose key is a secret's name."""
     for match in named_text.NAMES.finditer(raw):
         kind = kind_in_ours(match.group().decode("latin-1"))
         if kind is None:
@@ -148,11 +148,14 @@ def _behind_names(raw: bytes) -> Iterator[Found]:
 
 
 def kept(raw: bytes, columns: Columns | None = None) -> bytes | None:
-    """What may be kept of a record: all but its credentials; None if it cannot be searched.
+    """Remove the credentials from a record, so that the rest may be stored.
 
     Args:
-        raw: The record: JSON, Avro, a line of text, anything.
+        raw: The record: JSON, Avro, a line of text, or any other bytes.
         columns: If it is a line of a table, which of its columns hold secrets.
+
+    Returns:
+        The record with its credentials replaced; None if it cannot be searched.
     """
     text = raw.decode("latin-1")
     try:
@@ -163,7 +166,7 @@ def kept(raw: bytes, columns: Columns | None = None) -> bytes | None:
 
 
 def kept_under(name: str, raw: bytes) -> bytes | None:
-    """What may be kept of what stands under a name, such as the value of a header; None if it cannot be searched."""
+    """Like ``kept``, for the value of a name, such as a header; a value that is itself a secret is replaced whole."""
     value = raw.decode("latin-1")
     kind = kind_of(name)
     if kind is None or value == name or not is_secret(value, kind, name=name):

@@ -1,10 +1,10 @@
-"""Credentials that have a form of their own.
+"""Credentials that are recognisable by their shape.
 
 Compact JWS and JWE, secrets with a prefix, private keys in PEM, ``Authorization`` headers, passwords in URLs, session
-tokens of AWS. Public handles, such as the access key ids of AWS (``AKIA...``, ``ASIA...``), are ids and no credentials.
+tokens of AWS. Public handles, such as the access key ids of AWS (``AKIA...``, ``ASIA...``), are ids, not credentials.
 
-Cost: linear in the text, hostile text included. Every alternative of a pattern begins with a letter that is known, so
-that the engine of ``re`` passes over all other letters at a nanosecond each.
+Cost: linear in the length of the text, even if hostile. Every alternative of a pattern begins with a known letter, so
+that the ``re`` engine skips all other letters at about a nanosecond each.
 """
 
 import base64
@@ -23,14 +23,14 @@ _OTHER_PARTS: Final = r"\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*\.[A-
 _SECRETS: Final = (
     r"hv[sbr]\.[A-Za-z0-9_-]{20,}",  # Vault
     r"s\.[A-Za-z0-9]{24}(?![A-Za-z0-9])",  # Vault before 1.10, OpenBao
-    r"b\.AAAA[A-Za-z0-9_-]{40,}",  # the same, batch
+    r"b\.AAAA[A-Za-z0-9_-]{40,}",  # batch tokens of the same
     r"gh[pousr]_[A-Za-z0-9]{20,}",  # GitHub
     r"github_pat_[A-Za-z0-9_]{20,}",
     r"gl(?:pat|ptt|dt|rt|cbt|soat|oas|agent|imt|ft)-[A-Za-z0-9_.-]{20,}",  # GitLab
     r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}",  # Slack
     r"xapp-[A-Za-z0-9-]{10,}",
     r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/]{20,}",
-    # OpenAI, Anthropic and those who copied them: long runs, not words with hyphens (`sk-learn-...`).
+    # OpenAI, Anthropic and compatible providers: long runs, not words with hyphens (`sk-learn-...`).
     r"sk-(?:proj|svcacct|admin|ant)-[A-Za-z0-9_-]{16,}",
     r"sk-(?:[a-z0-9]+-){0,2}[A-Za-z0-9_]{20,}[A-Za-z0-9_-]*",
     r"gsk_[A-Za-z0-9]{40,}",  # Groq
@@ -55,7 +55,7 @@ _SECRETS: Final = (
     r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",  # SendGrid
     r"AGE-SECRET-KEY-1[A-Z0-9]{40,}",
     r"v[1-4]\.(?:local|public)\.[A-Za-z0-9_-]{20,}(?:\.[A-Za-z0-9_-]+)?",  # PASETO
-    # Session tokens of AWS: what they begin with names the service that made them.
+    # Session tokens of AWS: the prefix names the service that issued them.
     r"(?:IQoJb3JpZ2lu|F[wQ]oGZXIvYXdz|FQoDYXdz|AQoDYXdz|AgoJb3JpZ2lu)[A-Za-z0-9+/]{8,}={0,2}",
     r"(?:IQoJ|F[wQ]oG|FQoD|AQoD|AgoJ)[A-Za-z0-9+/]{60,}={0,2}",
     # An Authorization header (RFC 6750 section 2.1, RFC 9449 section 7.1). A digit must be in it: "bearer
@@ -65,12 +65,12 @@ _SECRETS: Final = (
         for scheme in ("Bearer", "bearer", "BEARER", "DPoP")
     ),
 )
-# A private key in PEM (RFC 7468): to its end, or as far as it goes. In a form `+` stands for a space.
+# A private key in PEM (RFC 7468): to its end marker, or to the end of the text. In form encoding `+` is a space.
 _PEM: Final = (
     r"-----BEGIN[ +](?:[A-Z0-9]+[ +])*PRIVATE[ +]KEY(?:[ +]BLOCK)?-----"
     r"(?:(?!-----)[^\"\x01])*(?:-----END[ +][A-Z0-9 +]*-----)?"
 )
-# How all of the above begin.
+# The beginnings of all of the above.
 _BEGINNINGS: Final = (
     *(
         r"e(?:yJ|yA|wo|w0|wk)",
@@ -97,25 +97,29 @@ _FIRST_LETTERS: Final = "esbghxrwAyG1npdltaSvIFB-D"
 
 
 def _after(left: str, patterns: Iterable[str]) -> str:
-    """One of some patterns, if what stands on its left is so; asked behind the first letter, for the engine's sake."""
+    """Join patterns, each with a condition on its left context.
+
+    The lookbehind comes after the first letter of each pattern, so that the engine can scan for that letter first.
+    """
     return "|".join(_behind_first(left, pattern) for pattern in patterns)
 
 
 def _behind_first(left: str, pattern: str) -> str:
     first = re.match(r"\[[^]]+\]|\(\?:([^)]+)\)|.", pattern)
     assert first is not None  # noqa: S101 (no pattern is empty)
-    if first.group(1):  # alternatives, each with a first letter of its own
+    if first.group(1):  # alternatives, each with its own first letter
         rest = pattern[first.end() :]
         return "|".join(_behind_first(left, one + rest) for one in first.group(1).split("|"))
     return first.group() + left.format(first.group()) + pattern[first.end() :]
 
 
-# On the left stands no letter or digit: `risk-...` is not `sk-...`, but `https://idp#eyJ...` holds a token.
+# No letter or digit may precede: `risk-...` is not `sk-...`, but `https://idp#eyJ...` contains a token.
 _ALONE: Final = "(?<![A-Za-z0-9]{})"
 _KINDS: Final = tuple(
     re.compile(kind)
     for kind in (
-        # A first part that no dot follows holds none that one follows: passing over it whole keeps this linear.
+        # A first part without a following dot is consumed whole, since no match can begin within it: this keeps the
+        # search linear.
         f"{_after(_ALONE, [_FIRST_PART])}({_OTHER_PARTS})?",
         f"({_after(_ALONE, _SECRETS)}|{_PEM})",
     )
@@ -129,21 +133,21 @@ _AFTER_LENGTH: Final = re.compile(_after("(?<=[A-Za-z0-9]{})", _BEGINNINGS).enco
 _IN_URL: Final = re.compile(r"://[^\s/?#:@\"'\\<>]*:([^\s/?#@\"'\\<>]+)@")
 _IN_ORACLE_URL: Final = re.compile(r":(?:thin|oci):[^\s/@:\"'\\]+/([^\s/@\"'\\]+)@")
 _BASIC: Final = re.compile(r"(?<![A-Za-z0-9])[Bb](?:asic|ASIC)[ +]+([A-Za-z0-9+/_-]{4,}={0,2})")
-# An assertion of SAML in XML: to its end, or as far as it goes.
+# A SAML assertion in XML: to its closing tag, or to the end of the text.
 _ASSERTION: Final = re.compile(
     r"<(?:[A-Za-z0-9]+:)?Assertion(?=\s)(?:(?!</(?:[A-Za-z0-9]+:)?Assertion>).)*+", re.DOTALL
 )
-# Vault before 1.0 took the token itself in the path.
+# Vault before 1.0 accepted the token itself in the path.
 _IN_VAULT_PATH: Final = re.compile(r"auth/token/(?:lookup|renew|revoke|revoke-orphan)/([^\s\"'\\?&,}]+)")
 
 
 def may_begin(text: str) -> bool:
-    """Whether something in a text begins as a credential does: what most ids and texts are done with in no time."""
+    """Whether anything in a text begins like a credential: a fast check that rules out most ids and texts."""
     return _AT_START.match(text) is not None or _FURTHER_ON.search(text) is not None
 
 
 def in_text(text: str) -> Iterator[Found]:
-    """Every credential in a text that has a form of its own."""
+    """Every credential in a text that is recognisable by its shape."""
     for pattern in _KINDS:
         for match in pattern.finditer(text):
             if match.group(1):
@@ -167,7 +171,7 @@ def _groups(pattern: re.Pattern[str], text: str, style: Style) -> Iterator[Found
 
 
 def _is_user_and_password(encoded: str) -> bool:
-    """Whether this is what follows ``Basic`` (RFC 7617), and not a word."""
+    """Whether this is the base64 of ``user:password``, which follows ``Basic`` (RFC 7617), and not an ordinary word."""
     try:
         plain = base64.b64decode(encoded.rstrip("=").translate(_TO_STANDARD) + "===")
     except binascii.Error:
@@ -179,7 +183,7 @@ _TO_STANDARD: Final = str.maketrans("-_", "+/")
 
 
 def behind_lengths(raw: bytes) -> Iterator[Found]:
-    """Credentials in Avro behind the length of their string, whose last byte may look like a letter of theirs."""
+    """Credentials in Avro that directly follow the length of their string, whose last byte may look like a letter."""
     for beginning in _AFTER_LENGTH.finditer(raw):
         start = beginning.start()
         length, at = raw[start - 1], start - 2

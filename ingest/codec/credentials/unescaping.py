@@ -1,7 +1,7 @@
-"""A text with one level of escapes taken off, and where each of its characters stood before.
+"""Removal of one level of escaping from a text, with a mapping back to positions in the original.
 
-Escapes are those of JSON and of the languages that write like it, of URLs, and of HTML. The quotes of the level that
-is left become another character, so that those of the next level can be told from them.
+Escapes are those of JSON and similar languages, of URLs, and of HTML. The quotes of the removed level become another
+character, so that those of the next level can be told from them.
 """
 
 import re
@@ -24,21 +24,21 @@ _ENTITIES: Final = {"quot": '"', "apos": "'", "amp": "&", "lt": "<", "gt": ">"}
 
 
 class Level(NamedTuple):
-    """A text, and where a place in it stood in the text that it was made of."""
+    """A text, and the mapping from a position in it to the position in the original text."""
 
     text: str
     place: Callable[[int], int]
 
 
 def unescaped(text: str) -> Level | None:
-    """The text with one level of escapes taken off; None if it has none."""
+    """Remove one level of escaping; None if the text has no escapes."""
     if _IS_ESCAPED.search(text) is None:
         return None
     return _mapped(text, _ESCAPE, _plain)
 
 
 def without_nul(text: str) -> Level | None:
-    """The text without NUL: UTF-16 and UTF-32 become ASCII, as far as they are; None if there is none in it."""
+    """Remove NUL, which turns the ASCII characters of UTF-16 and UTF-32 into ASCII; None if there is no NUL."""
     return _mapped(text, _NUL, lambda _: "") if "\0" in text else None
 
 
@@ -47,7 +47,7 @@ _NUL: Final = re.compile("\0+")
 
 def _mapped(text: str, pattern: re.Pattern[str], plain: Callable[[re.Match[str]], str]) -> Level:
     pieces: list[str] = []
-    ours, theirs = [0], [0]  # places in the new text, and in the old one, from which both go on side by side
+    ours, theirs = [0], [0]  # corresponding positions in the new and the original text
     size = done = 0
     for match in pattern.finditer(text):
         start, end = match.span()
