@@ -1,14 +1,14 @@
-"""Making a client of the library: one that cannot get in leaves nothing behind.
+"""Create clients of kafka-python that release their resources if they cannot connect.
 
-The library starts a thread before it tries to get in, and leaves it, and its sockets, to whoever is told that it
-failed. Waiting for a broker that is away would end with no file left to open.
+The library starts a thread before it connects, and if that fails it leaks the thread and its sockets. Retrying while a
+broker is down would exhaust the file descriptors.
 """
 
 from typing import Any, Final
 
 BOOTSTRAP_MS: Final = 5_000
 REQUEST_MS: Final = 10_000
-# What every producer of ours is told; each adds how long it may be held up.
+# Settings of all our producers; each adds its own time limits.
 WRITING: Final[dict[str, Any]] = {
     "acks": "all",
     "enable_idempotence": True,
@@ -16,21 +16,21 @@ WRITING: Final[dict[str, Any]] = {
     "batch_size": 64 * 1024,
     "request_timeout_ms": REQUEST_MS,
     "bootstrap_timeout_ms": BOOTSTRAP_MS,
-    "reconnect_backoff_max_ms": 1_000,  # by default 30 s: longer than a broker takes to come back
+    "reconnect_backoff_max_ms": 1_000,  # the default of 30 s is longer than a broker takes to restart
     "allow_auto_create_topics": False,
     "metrics_enabled": False,
 }
 
 
-def made(kind: Any, **config: Any) -> Any:
-    """A KafkaConsumer, KafkaProducer or KafkaAdminClient.
+def new_client(kind: Any, **config: Any) -> Any:
+    """Create a KafkaConsumer, KafkaProducer or KafkaAdminClient.
 
     Args:
-        kind: Which of them.
-        config: What it is made with.
+        kind: The class.
+        config: Its keyword arguments.
 
     Raises:
-        KafkaError: It cannot get in; all that was opened is closed again.
+        KafkaError: It cannot connect; everything it opened is closed again.
     """
     opened: list[Any] = []
 

@@ -1,4 +1,4 @@
-"""Headers of a Kafka record for other people's tools: nothing of ours reads one, and the value alone is complete."""
+"""Headers of a Kafka record for other tools. delegraph itself never reads them: the value alone is complete."""
 
 from collections.abc import Callable
 from typing import Final
@@ -13,7 +13,7 @@ _CONTENT_TYPE: Final = ("content-type", b"application/avro")
 
 
 def headers_maker(*, cloudevents: bool, traceparent: bool) -> Callable[[bytes], Headers] | None:
-    """What makes the headers for a value of the log; None if none are asked for."""
+    """Build the function from a value of the log to its headers; None if no headers are enabled."""
     if not (cloudevents or traceparent):
         return None
 
@@ -28,7 +28,11 @@ def headers_maker(*, cloudevents: bool, traceparent: bool) -> Callable[[bytes], 
 
 
 def cloudevents_headers(event: Event) -> Headers:
-    """The headers of CloudEvents 1.0 in the binary mode of its Kafka binding: attributes are ``ce_``, in UTF-8."""
+    """The headers of CloudEvents 1.0 in binary mode.
+
+    Source:
+        CloudEvents Kafka protocol binding 1.0.2, section 3.2: attributes have the prefix ``ce_`` and are UTF-8.
+    """
     attributes = {
         "specversion": "1.0",
         "id": event.event_id,
@@ -40,7 +44,7 @@ def cloudevents_headers(event: Event) -> Headers:
 
 
 def current_traceparent() -> str | None:
-    """The trace context that is current in OpenTelemetry (W3C Trace Context, ``traceparent``); None without any."""
+    """The current OpenTelemetry trace context as a ``traceparent`` (W3C Trace Context); None if there is none."""
     try:
         from opentelemetry import trace  # noqa: PLC0415 (an extra)
     except ImportError:

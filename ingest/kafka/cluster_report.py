@@ -1,6 +1,6 @@
-"""What a log on Kafka is like: its cluster, its topics and its group, and what is wrong with them. It only reads.
+"""Describe a log on Kafka (its cluster, topics and consumer group) and find what is wrong with them. Read-only.
 
-Each question may be one that our credential may not ask; then it raises as every use of the log does.
+Every query may be refused to our credential; then it raises ``RefusedError``, like any use of the log.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,18 +12,18 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.errors import CoordinatorNotAvailableError, GroupIdNotFoundError, UnsupportedVersionError
 from kafka.protocol.consumer import OffsetSpec
 
-from ingest.kafka.client import made
+from ingest.kafka.client import new_client
 from ingest.kafka.errors import kafka_faults
 from ingest.kafka.log import MESSAGE_BYTES, TOPIC_SETTINGS, KafkaLog
 from lineage.core.model.records import TOPICS
 from lineage.core.model.times import Instant
 
-# The settings of a topic that decide whether it can be the truth.
+# The topic settings that decide whether the log can be the source of truth.
 JUDGED: Final = (*TOPIC_SETTINGS, "max.message.bytes", "min.insync.replicas", "unclean.leader.election.enable")
 _WAIT_MS: Final = 5_000
 _DAY_MS: Final = 86_400_000
 _FOREVER: Final = "-1"
-_ENOUGH_COPIES: Final = 3  # from so many on, one may be lost and writes are still held by two
+_ENOUGH_COPIES: Final = 3  # with this many, a broker may fail and writes are still stored on two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +31,9 @@ class Cluster:
     """A cluster as it describes itself.
 
     Attributes:
-        id: What tells it from every other.
-        version: Of the protocol that its brokers speak, such as ``4.3``.
-        brokers: ``host:port`` of each that is up.
+        id: Its cluster id.
+        version: The version of its brokers, inferred from their protocol, such as ``4.3``.
+        brokers: ``host:port`` of each broker that is up.
     """
 
     id: str
@@ -43,7 +43,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
-    """A partition: how many copies it has, how many of them are in sync, and whether one of them leads."""
+    """A partition: how many replicas it has, how many of them are in sync, and whether it has a leader."""
 
     topic: str
     number: int
@@ -61,10 +61,10 @@ class Group:
 
 
 class KafkaAdmin:
-    """Questions about a log on Kafka and what is around it."""
+    """Queries about a log on Kafka and its cluster."""
 
     def __init__(self, log: KafkaLog, client: Any) -> None:
-        """Take a client of the library; ``opened_admin`` makes one."""
+        """Use a KafkaAdminClient; ``opened_admin`` creates one."""
         self._log = log
         self._client = client
 
@@ -78,17 +78,17 @@ class KafkaAdmin:
         return [self._log.topic_name(topic) for topic in TOPICS]
 
     def cluster(self) -> Cluster:
-        """The cluster."""
+        """Describe the cluster."""
         with self._faults():
-            said = self._client.describe_cluster()
-            version = self._client.get_broker_version_data(said["brokers"][0]["broker_id"]).broker_version_str
-        up = (each for each in said["brokers"] if not each.get("is_fenced"))
+            described = self._client.describe_cluster()
+            version = self._client.get_broker_version_data(described["brokers"][0]["broker_id"]).broker_version_str
+        up = (each for each in described["brokers"] if not each.get("is_fenced"))
         return Cluster(
-            id=said["cluster_id"], version=version, brokers=tuple(f"{each['host']}:{each['port']}" for each in up)
+            id=described["cluster_id"], version=version, brokers=tuple(f"{each['host']}:{each['port']}" for each in up)
         )
 
     def partitions(self) -> list[Partition]:
-        """The partitions of the topics."""
+        """Describe the partitions of the topics."""
         with self._faults():
             described = self._client.describe_topics(self._names)
         return [
@@ -104,16 +104,18 @@ class KafkaAdmin:
         ]
 
     def group(self, name: str) -> Group | None:
-        """A consumer group; None if there is none of that name."""
+        """Describe a consumer group; None if it does not exist."""
         with self._faults():
             try:
-                said = self._client.describe_groups([name])[name]
-            except (GroupIdNotFoundError, CoordinatorNotAvailableError):  # nobody ever was in any
+                described = self._client.describe_groups([name])[name]
+            except (GroupIdNotFoundError, CoordinatorNotAvailableError):  # the cluster never had a consumer group
                 return None
-        return None if said["group_state"] == "Dead" else Group(state=said["group_state"], members=len(said["members"]))
+        if described["group_state"] == "Dead":
+            return None
+        return Group(state=described["group_state"], members=len(described["members"]))
 
     def newest(self) -> Instant | None:
-        """The latest moment at which the log took a record; None: it holds none, or its brokers cannot say."""
+        """The latest append time in the log; None if it is empty, or if its brokers are too old to tell."""
         places = [
             TopicPartition(topic.name, number)
             for topic in self._log.topics().values()
@@ -124,7 +126,7 @@ class KafkaAdmin:
                 found = self._client.list_partition_offsets(
                     dict.fromkeys(places, OffsetSpec.MAX_TIMESTAMP), timeout_ms=_WAIT_MS
                 )
-            except UnsupportedVersionError:  # of brokers before 3.0
+            except UnsupportedVersionError:  # brokers before 3.0
                 return None
         newest = max((each.timestamp for each in found.values()), default=-1)
         return newest * 1_000 if newest >= 0 else None
@@ -132,29 +134,29 @@ class KafkaAdmin:
 
 @contextmanager
 def opened_admin(log: KafkaLog) -> Iterator[KafkaAdmin]:
-    """Questions about a log that is open."""
+    """Connect an admin client to the cluster of an open log."""
     with kafka_faults(log.servers, log.settings):
-        client = made(KafkaAdminClient, **log.client(bootstrap_timeout_ms=_WAIT_MS, request_timeout_ms=_WAIT_MS))
+        client = new_client(KafkaAdminClient, **log.client(bootstrap_timeout_ms=_WAIT_MS, request_timeout_ms=_WAIT_MS))
     try:
         yield KafkaAdmin(log, client)
     finally:
         client.close()
 
 
-# What is wrong. Pure.
+# Diagnosis. Pure.
 
 
 def other_log(known: bytes, found: bytes) -> str:
-    """How the log that a store has read differs from the one that was found; identities as of ``KafkaLog``."""
+    """Explain how the log that a store has read differs from the one found; arguments as ``KafkaLog.identity``."""
     (kind, cluster, topics), (found_kind, found_cluster, found_topics) = _parts(known), _parts(found)
     if kind != found_kind:
         return "the store has read another kind of log than this one"
     if cluster != found_cluster:
         return f"the store has read the log of another cluster ({cluster}, and this one is {found_cluster})"
-    made_anew = [topic for topic, id_ in topics.items() if found_topics.get(topic) != id_]
+    recreated = [topic for topic, id_ in topics.items() if found_topics.get(topic) != id_]
     return (
-        f"the topic of {' and that of '.join(made_anew)} is not the one that the store has read: "
-        "it was deleted and made anew, or another prefix is meant"
+        f"the topic of {' and that of '.join(recreated)} is not the one that the store has read: "
+        "it was deleted and created again, or the prefix is wrong"
     )
 
 
@@ -167,18 +169,16 @@ def _parts(identity: bytes) -> tuple[str, str, dict[str, str]]:
 
 
 def faults_of_settings(name: str, settings: Mapping[str, str], *, gone: int) -> list[str]:
-    """What is wrong with the settings of a topic: each fault with its remedy.
+    """What is wrong with the settings of a topic: one message for each fault, with its remedy.
 
     Args:
-        name: Of the topic.
-        settings: Of the topic, by name.
-        gone: How many records are deleted already.
+        name: The topic's name.
+        settings: The topic's settings, by name.
+        gone: How many of its records have been deleted already.
     """
     faults = []
     if settings.get("message.timestamp.type") != TOPIC_SETTINGS["message.timestamp.type"]:
-        faults.append(
-            f"{name} takes the producers' word for when a record came: set message.timestamp.type=LogAppendTime"
-        )
+        faults.append(f"{name} lets producers choose the time of a record: set message.timestamp.type=LogAppendTime")
     policy = settings.get("cleanup.policy", "")
     if "compact" in policy:
         faults.append(f"{name} is compacted, which deletes facts: set cleanup.policy=delete")
@@ -188,7 +188,7 @@ def faults_of_settings(name: str, settings: Mapping[str, str], *, gone: int) -> 
         if (kept := settings.get("retention.bytes", _FOREVER)) != _FOREVER:
             faults.append(f"{name} deletes records beyond {int(kept):,} bytes a partition: set retention.bytes=-1")
     if gone:
-        faults.append(f"{name} has lost {gone:,} records already: what the store has not projected of them is gone")
+        faults.append(f"{name} has lost {gone:,} records already: those that the store has not projected are gone")
     if (size := int(settings.get("max.message.bytes", MESSAGE_BYTES))) < MESSAGE_BYTES:
         faults.append(f"{name} refuses records over {size:,} bytes: set max.message.bytes={MESSAGE_BYTES} or more")
     if settings.get("unclean.leader.election.enable") == "true":
@@ -197,11 +197,11 @@ def faults_of_settings(name: str, settings: Mapping[str, str], *, gone: int) -> 
 
 
 def faults_of_copies(partitions: list[Partition], settings: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """What is wrong with the copies of partitions.
+    """What is wrong with the replication of partitions: one message for each fault.
 
     Args:
-        partitions: Of the topics.
-        settings: Of the topics, by the topic's name.
+        partitions: The partitions of the topics.
+        settings: The settings of each topic, by the topic's name.
     """
     faults = []
     for each in partitions:
@@ -215,8 +215,8 @@ def faults_of_copies(partitions: list[Partition], settings: Mapping[str, Mapping
             faults.append(f"{where} has {each.copies} copies and min.insync.replicas={least}: nothing can be written")
         elif each.in_sync < least:
             faults.append(f"{where} has {each.in_sync} copies in sync and needs {least} to be written")
-        elif each.copies >= _ENOUGH_COPIES and least < 2:  # noqa: PLR2004 (one copy is none)
-            faults.append(f"{where} acknowledges what one broker alone has: set min.insync.replicas=2")
+        elif each.copies >= _ENOUGH_COPIES and least < 2:  # noqa: PLR2004 (with one, a single failure loses records)
+            faults.append(f"{where} acknowledges writes that only one broker has: set min.insync.replicas=2")
     return faults
 
 

@@ -1,7 +1,7 @@
-"""Asking one server, step by step, what a client only calls "Unable to bootstrap": name, port, TLS, SASL, addresses.
+"""Find out, step by step, why a server is unusable: name, port, TLS, SASL, advertised addresses.
 
-It speaks the few requests that are needed itself, one at a time and each with a time limit, because the library keeps
-the cause to its log. It changes nothing.
+A client of the library only reports "Unable to bootstrap" and writes the cause to its log. So the probe sends the few
+necessary requests itself, one at a time, within a time limit. It changes nothing.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from ingest.kafka.settings import KafkaSettings, host_and_port
 from ingest.kafka.wire import ClosedError, Found, Wire, left, string
 from lineage.core.model.errors import DelegraphError
 
-# Requests of Kafka's protocol: the key and the version that every broker since 1.0 speaks.
+# Requests of Kafka's protocol: API key and version, which every broker since 1.0 supports.
 _METADATA: Final = (3, 1)
 _SASL_HANDSHAKE: Final = (17, 1)
 _API_VERSIONS: Final = (18, 0)
@@ -24,21 +24,24 @@ _SASL_AUTHENTICATE: Final = (36, 0)
 _ILLEGAL_SASL_STATE: Final = 34
 _UNSUPPORTED_SASL_MECHANISM: Final = 33
 
-_SHOWN_CHARACTERS: Final = 200  # of what a broker says about a login
+_SHOWN_CHARACTERS: Final = 200  # of a broker's message about a failed login
 _MOST_ROUNDS: Final = 5  # of a login; SCRAM takes two
 
-# OpenSSL's numbers of what is wrong with a certificate.
+# OpenSSL's error codes of certificate verification.
 _EXPIRED, _NOT_YET_VALID, _HOSTNAME, _IP_ADDRESS = 10, 9, 62, 64
 _UNKNOWN_SIGNER: Final = (18, 19, 20, 21)
 
 
 def cause_at(server: str, settings: KafkaSettings, *, within_seconds: float) -> str | None:
-    """Why a server cannot be used; None if it can, addresses that it names included.
+    """Find why a server cannot be used.
 
     Args:
         server: ``host:port``.
-        settings: How to get in.
-        within_seconds: After so long whatever did not answer is the cause; looking up a name may take longer.
+        settings: How to connect.
+        within_seconds: Time limit; a step that has not answered by then is the cause. A name lookup may take longer.
+
+    Returns:
+        A sentence; None if the server, and the addresses that it advertises, can be used.
     """
     deadline = time.monotonic() + within_seconds
     try:
@@ -50,10 +53,10 @@ def cause_at(server: str, settings: KafkaSettings, *, within_seconds: float) -> 
         _ask_brokers(brokers, server, deadline)
     except Found as found:
         return str(found)
-    except DelegraphError as fault:  # a file or a token that was there when the settings were read
+    except DelegraphError as fault:  # a file or token that existed when the settings were read and is gone
         return str(fault)
     except struct.error:
-        return "what listens there is no Kafka (its answer makes no sense)"
+        return "the server is not a Kafka broker (its answer is malformed)"
     return None
 
 
@@ -79,10 +82,10 @@ def _open(host: str, port: int, deadline: float) -> socket.socket:
         return socket.create_connection((host, port), timeout=left(deadline))
     except ConnectionRefusedError as error:
         raise Found(
-            f"nothing listens on port {port} (connection refused); is the broker up, is the port right?"
+            f"nothing listens on port {port} (connection refused); check the port, and that the broker is up"
         ) from error
     except TimeoutError as error:
-        raise Found("no answer to a TCP connection in time; is the address right, does a firewall drop it?") from error
+        raise Found("no answer to a TCP connection in time; check the address and the firewall") from error
     except OSError as error:
         raise Found(f"cannot be reached ({error.strerror or error})") from error
 
@@ -108,7 +111,7 @@ def _secured(plain: socket.socket, server: str, settings: KafkaSettings, deadlin
 def _why_no_tls(error: OSError, server: str, settings: KafkaSettings, deadline: float) -> str:
     host, _ = host_and_port(server)
     if isinstance(error, ssl.SSLCertVerificationError):
-        code, signed_by = error.verify_code, settings.ca_file or "the system's list"
+        code, signed_by = error.verify_code, settings.ca_file or "a CA that the system trusts"
         if code in (_HOSTNAME, _IP_ADDRESS):
             return f"its certificate is for another name than {host!r}; connect by the name that is in the certificate"
         if code == _EXPIRED:
@@ -129,7 +132,7 @@ def _why_no_tls(error: OSError, server: str, settings: KafkaSettings, deadline: 
 
 
 def _alert(error: OSError, settings: KafkaSettings) -> str | None:
-    """What the other side did not like, as far as it said so."""
+    """Explain a TLS alert that the server sent; None if there was none."""
     said = _said(error)
     if "certificate required" in said or ("handshake failure" in said and settings.cert_file is None):
         return "the broker asks for a client certificate; set cert_file and key_file"
@@ -141,10 +144,10 @@ def _alert(error: OSError, settings: KafkaSettings) -> str | None:
 
 
 def _late_alert(error: Exception, server: str, settings: KafkaSettings, deadline: float) -> str | None:
-    """What the other side did not like about a handshake that seemed to be over.
+    """Explain why the server refused a TLS handshake that had succeeded on our side; None if it did not.
 
-    TLS 1.3 lets us in first and says it afterwards, and then it may be lost in the closing of the connection. TLS 1.2
-    says it within the handshake.
+    In TLS 1.3 the server's alert comes after the client has finished, and may be lost when the connection closes. So
+    the handshake is repeated with TLS 1.2, where the alert is part of it.
     """
     if isinstance(error, ssl.SSLError) and (alert := _alert(error, settings)):
         return alert
@@ -175,9 +178,9 @@ def _answers_in_the_clear(server: str, deadline: float) -> bool:
 
 
 def _answers_in_tls(server: str, deadline: float) -> bool:
-    """Whether the port speaks TLS, whoever it is."""
+    """Whether the port speaks TLS, with any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent: is it TLS at all?
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent: only whether it is TLS
     try:
         with _open(*host_and_port(server), deadline) as plain, context.wrap_socket(plain):
             return True
@@ -211,16 +214,16 @@ def _ask_kafka(wire: Wire, server: str, settings: KafkaSettings, deadline: float
         if not settings.encrypted and _answers_in_tls(server, deadline):
             raise Found(_wants_tls(settings)) from error
         if isinstance(error, TimeoutError):
-            raise Found("the port is open, but what listens there does not answer as a Kafka does") from error
+            raise Found("the port is open, but does not answer like a Kafka broker") from error
         if settings.encrypted and settings.cert_file is None:
             raise Found(
-                "it closes the connection after TLS; does it ask for a client certificate (cert_file)?"
+                "it closes the connection after TLS; it may require a client certificate (cert_file)"
             ) from error
-        raise Found("what listens there closes the connection; is it a Kafka?") from error
-    fault = answer.number("h")
-    taken = {answer.numbers("hhh")[0] for _ in range(answer.number("i"))}
-    if fault or _METADATA[0] not in taken:
-        raise Found("it is a controller and no broker; use the port of a broker")
+        raise Found("the server closes the connection; check that it is a Kafka broker") from error
+    error_code = answer.number("h")
+    supported = {answer.numbers("hhh")[0] for _ in range(answer.number("i"))}
+    if error_code or _METADATA[0] not in supported:
+        raise Found("it is a controller, not a broker; use the port of a broker")
 
 
 def _wants_tls(settings: KafkaSettings) -> str:
@@ -238,20 +241,20 @@ def _log_in(wire: Wire, server: str, settings: KafkaSettings) -> None:
         enabled = [answer.text() for _ in range(answer.number("i"))]
         if fault == _ILLEGAL_SASL_STATE:
             other = "SSL" if settings.encrypted else "PLAINTEXT"
-            raise Found(f"the port asks for no login (SASL); use another port, or security_protocol {other}")
+            raise Found(f"the port does not use SASL logins; use another port, or security_protocol {other}")
         if fault == _UNSUPPORTED_SASL_MECHANISM or mechanism not in enabled:
             raise Found(
-                f"the broker does not take {mechanism}; it takes {', '.join(enabled) or 'none'}: set sasl_mechanism"
+                f"the broker does not support {mechanism}, only {', '.join(enabled) or 'none'}; set sasl_mechanism"
             )
         if fault:
             raise Found(f"the broker refuses the login (error {fault})")
         _prove(wire, server, settings)
     except (ClosedError, OSError) as error:
-        raise Found(f"the broker breaks the login off ({error})") from error
+        raise Found(f"the broker aborts the login ({error})") from error
 
 
 def _prove(wire: Wire, server: str, settings: KafkaSettings) -> None:
-    """The rounds of a login, by the library's own mechanism."""
+    """Log in, with the library's implementation of the mechanism."""
     from kafka.net.sasl import get_sasl_mechanism  # noqa: PLC0415 (the library may be absent until a login is tried)
 
     host, _ = host_and_port(server)
@@ -279,13 +282,13 @@ def _why_no_login(said: str, settings: KafkaSettings) -> str:
     return f"wrong user or password for {settings.username!r} by {settings.sasl_mechanism}{detail}"
 
 
-# What it says of the cluster
+# Advertised addresses
 
 
 def _brokers(wire: Wire, settings: KafkaSettings) -> list[str]:
-    """The addresses at which the brokers say that they can be reached."""
+    """The addresses that the brokers advertise (``advertised.listeners``)."""
     try:
-        answer = wire.ask(_METADATA, struct.pack(">i", 0))  # of no topic
+        answer = wire.ask(_METADATA, struct.pack(">i", 0))  # no topics
         found = []
         for _ in range(answer.number("i")):
             answer.number("i")
@@ -295,16 +298,16 @@ def _brokers(wire: Wire, settings: KafkaSettings) -> list[str]:
     except (ClosedError, OSError) as error:
         if not settings.authenticated:
             raise Found(
-                "it closes the connection when asked; does it want a login (security_protocol SASL_...)?"
+                "it closes the connection after the first request; it may require a login (security_protocol SASL_...)"
             ) from error
-        raise Found(f"it lets us in, and then does not answer ({error})") from error
+        raise Found(f"it accepts the connection but does not answer ({error})") from error
     if not found:
-        raise Found("it knows of no broker; is it a controller, or still starting?")
+        raise Found("it lists no brokers; it may be a controller, or still starting")
     return found
 
 
 def _ask_brokers(brokers: list[str], server: str, deadline: float) -> None:
-    """Whether the addresses answer that a client is sent to: often they are right only inside some network."""
+    """Check that the advertised addresses can be reached: often they are only valid inside another network."""
     for broker in brokers:
         if broker == server:
             continue
@@ -313,5 +316,5 @@ def _ask_brokers(brokers: list[str], server: str, deadline: float) -> None:
                 pass
         except Found as found:
             raise Found(
-                f"it answers, but sends clients to {broker} (advertised.listeners), and there: {found}"
+                f"it answers, but sends clients to {broker} (advertised.listeners), which fails: {found}"
             ) from found

@@ -1,10 +1,11 @@
-"""The consumer on Kafka: a member of a group that polls, reads and writes, until it is stopped.
+"""The Kafka consumer: a member of a consumer group that polls, decodes and writes to the store until it is stopped.
 
-Facts and positions are written in one transaction of the store, and a position only moves from where this consumer
-thinks that it is. So whatever dies, and whoever wakes late: what was written is what the positions say, and going on
-from them loses nothing and repeats nothing. What is committed to the group afterwards is for lag tools alone.
+Facts and positions are written in one transaction of the store, and a position only advances from the value that this
+consumer expects. So after any crash, and with any number of stale consumers, the stored facts match the stored
+positions, and resuming from them loses nothing and repeats nothing. Offsets committed to the group are only for lag
+tools.
 
-While one batch is written by a thread of its own the next is polled and read.
+While a separate thread writes one batch, the next is polled and decoded.
 """
 
 import logging
@@ -19,7 +20,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, T
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.errors import KafkaError
 
-from ingest.kafka.client import made
+from ingest.kafka.client import new_client
 from ingest.kafka.errors import kafka_faults
 from ingest.kafka.fetch_batches import read_lean
 from ingest.kafka.log import READING, KafkaLog, refuse_lost
@@ -35,48 +36,48 @@ from lineage.plumbing.gc_pause import collector_put_off
 logger = logging.getLogger(__name__)
 
 Place = tuple[str, int]  # topic and partition, as in positions
-_Settled = tuple[Batch, Outcomes, float, float]  # what ``Observer.committed`` is told
+_Settled = tuple[Batch, Outcomes, float, float]  # the arguments of ``Observer.committed``
 
-BATCH: Final = 20_000  # records in one transaction, when there are so many
+BATCH: Final = 20_000  # the most records in one transaction
 _POLL_MS: Final = 200
-# A member that is not heard of for so long loses its partitions to the others.
+# A member that sends no heartbeat for this long loses its partitions to the others.
 _SESSION_MS: Final = 10_000
 _HEARTBEAT_MS: Final = 2_000
 _COMMIT_SECONDS: Final = 1.0
-# The library can lose track of a join that outlasts a poll, and then waits for ever for what it was given.
+# The library can lose track of a join that takes longer than a poll, and then waits forever for its assignment.
 _JOIN_SECONDS: Final = 30.0
-_CHECK_SECONDS: Final = 30.0  # how often the topics are asked for whether they are still the same
+_CHECK_SECONDS: Final = 30.0  # how often to check that the topics are still the same
 _SHORTEST_WAIT_SECONDS: Final = 0.2
 _LONGEST_WAIT_SECONDS: Final = 10.0
 _CLOSE_MS: Final = 1_000
 
 
 class Observer(Protocol):
-    """Who is told what the consumer does; metrics, mostly. It must not raise."""
+    """Receives notifications of what the consumer does, mostly for metrics. Its methods must not raise."""
 
     def committed(self, batch: Batch, outcomes: Outcomes, batch_seconds: float, transaction_seconds: float) -> None:
-        """A batch is in the store; ``batch_seconds`` since it was polled."""
+        """A batch has been committed to the store, ``batch_seconds`` after it was polled."""
         ...
 
     def turned(self) -> None:
-        """The loop turns: at least once a second while all is well."""
+        """The loop has begun an iteration: at least once a second in normal operation."""
         ...
 
     def lag(self, by_partition: Mapping[Place, int]) -> None:
-        """How many records each partition of ours holds that were not polled yet."""
+        """How many records of each assigned partition have not been polled yet."""
         ...
 
     def assigned(self, partitions: Collection[Place]) -> None:
-        """The partitions that are ours from now on."""
+        """The partitions that are assigned to this member from now on."""
         ...
 
     def fault(self, kind: str, wait: float) -> None:
-        """The ``log`` or the ``store`` is away; it is tried again after so many seconds."""
+        """The ``log`` or the ``store`` is unavailable; the consumer retries after ``wait`` seconds."""
         ...
 
 
 class Consumer:
-    """One member of a group."""
+    """One member of a consumer group."""
 
     def __init__(
         self,
@@ -88,15 +89,15 @@ class Consumer:
         observer: Observer,
         traced: Tracer = no_tracer,
     ) -> None:
-        """Take what it works on.
+        """Create a consumer; ``run`` starts it.
 
         Args:
-            log: Where records come from.
-            store: Where facts and positions go.
-            trust: Says which trust table is in force.
-            group: The name of the group that shares the partitions.
-            observer: Who is told.
-            traced: Where spans of the work go.
+            log: The log to read.
+            store: The store to which facts and positions are written.
+            trust: Provides the trust table in force.
+            group: The consumer group that shares the partitions.
+            observer: Is notified of progress and faults.
+            traced: Creates the spans of the work.
         """
         self._log = log
         self._store = store
@@ -105,15 +106,15 @@ class Consumer:
         self._observer = observer
         self._traced = traced
         self._backoff = Backoff(_SHORTEST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS)
-        self._asked = "log"  # whom we wait for: where a fault comes from
+        self._asked = "log"  # what is being used: the origin of a fault
         self.records = 0  # projected so far
 
     def run(self, stopped: threading.Event) -> None:
-        """Project until stopped. A log or store that is away is waited for, longer each time.
+        """Project records until stopped. If the log or the store is unavailable, retry with exponential backoff.
 
         Raises:
             IntegrityError: The log is not the one that the store has read, or has lost records.
-            RefusedError: The log does not let us read.
+            RefusedError: The log does not permit reading.
         """
         while not stopped.is_set():
             try:
@@ -130,7 +131,7 @@ class Consumer:
             try:
                 self._turns(member, stopped)
             except Exception:
-                with suppress(Exception):  # what is written by now is told all the same
+                with suppress(Exception):  # a batch that has been written is still announced
                     self._finish(member)
                 raise
             self._finish(member)
@@ -138,14 +139,14 @@ class Consumer:
     def _turns(self, member: "_Member", stopped: threading.Event) -> None:
         checked = time.monotonic()
         while not stopped.is_set():
-            with collector_put_off():  # for both threads; between the turns it looks once at what is new
+            with collector_put_off():  # for both threads; between iterations it collects the young generation once
                 self._turn(member, stopped)
             if time.monotonic() - checked > _CHECK_SECONDS:
                 self._check()
                 checked = time.monotonic()
 
     def _check(self) -> None:
-        """Refuse to go on in a log that is another by now, or has lost records."""
+        """Raise IntegrityError if the log has been replaced or has lost records."""
         self._log.forget()
         identity = self._log.identity
         with self._asking_store():
@@ -171,7 +172,7 @@ class Consumer:
                 member.close()
 
     def _turn(self, member: "_Member", stopped: threading.Event) -> None:
-        """Poll and read one batch while the one before is written, and hand it over to be written next."""
+        """Poll and decode one batch while the previous one is being written, then submit it to the writer."""
         self._observer.turned()
         generation = member.generation
         began = time.monotonic()
@@ -179,14 +180,14 @@ class Consumer:
         batch = self._read(polled) if polled else Batch()
         settled = self._settle(member)
         try:
-            # What was polled and is not written comes again: here, or to whoever has the partition next.
+            # A batch that is polled but not written is polled again, here or by the partition's next owner.
             if not stopped.is_set() and member.claim(batch, polled, generation):
                 member.writing = member.writer.submit(self._write, batch, began)
         finally:
-            self._announce(member, settled)  # while the next one is written
+            self._announce(member, settled)  # while the next batch is being written
         if not polled:
             self._finish(member)
-            member.tell()  # also of the last batch before a pause
+            member.commit_pending()  # includes the last batch before a pause
         self._observer.lag(member.lag())
 
     def _read(self, polled: Mapping[Place, list[Any]]) -> Batch:
@@ -206,15 +207,15 @@ class Consumer:
         return batch, outcomes, done - began, done - start
 
     def _settle(self, member: "_Member") -> _Settled | None:
-        """Wait for the batch that is being written; what became of it, if it is in the store."""
+        """Wait for the batch that is being written; its result if it was committed, else None."""
         writing, member.writing = member.writing, None
         if writing is None:
             return None
         try:
             with self._asking_store():
                 settled = writing.result()
-        except FencedError as fault:  # another consumer has the partition, or had it meanwhile
-            logger.info("%s; going on from the positions of the store", fault)
+        except FencedError as fault:  # another consumer has, or had in the meantime, one of the partitions
+            logger.info("%s; resuming from the positions in the store", fault)
             member.resume()
             self._asked = "log"
             return None
@@ -222,7 +223,7 @@ class Consumer:
         return settled
 
     def _announce(self, member: "_Member", settled: _Settled | None) -> None:
-        """Say of a batch that it is in the store."""
+        """Notify the observer and the group that a batch is in the store."""
         if settled is not None:
             batch = settled[0]
             self.records += len(batch.readable) + len(batch.unreadable)
@@ -234,10 +235,10 @@ class Consumer:
 
 
 class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python ships no types
-    """The membership in the group: which partitions are ours, and where we are in each.
+    """The membership in the group: the assigned partitions, and the position in each.
 
-    Partitions come and go on a thread of kafka-python's own, in the middle of a poll. So each change makes a new
-    ``generation``, and a batch is only written if it was polled whole within one.
+    kafka-python assigns and revokes partitions on its own thread, in the middle of a poll. So every change increments
+    ``generation``, and a batch is only written if it was polled entirely within one generation.
     """
 
     def __init__(self, log: KafkaLog, store: Projection, group: str, observer: Observer) -> None:
@@ -246,15 +247,16 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
         self._places = {log.topic_name(topic): topic for topic in TOPICS}
         self._names = {topic: name for name, topic in self._places.items()}
         self._lock = threading.Lock()
-        self._following: dict[Place, int] = {}  # the next offset of each partition of ours
+        self._following: dict[Place, int] = {}  # the next offset of each assigned partition
         self._fault: Exception | None = None
         self._uncommitted: dict[Place, int] = {}
         self._committed_at = time.monotonic()
-        self._waiting_since: float | None = time.monotonic()  # for partitions; None: they were given, be it none
+        # Waiting for an assignment since then; None once there is one, even an empty one.
+        self._waiting_since: float | None = time.monotonic()
         self.generation = 0
         self.writing: Future[_Settled] | None = None
         self.writer = ThreadPoolExecutor(1, "delegraph-writer")
-        self._consumer = made(
+        self._consumer = new_client(
             KafkaConsumer,
             **log.client(
                 **READING,
@@ -268,15 +270,15 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
         read_lean(self._consumer, self._places)
 
     def join(self) -> None:
-        """Become a member, knowing what there is to share: who does not know it has to join once more."""
+        """Subscribe, and load the topics' metadata first: joining without it would require a second rebalance."""
         self._consumer.subscribe(list(self._places), listener=self)
         for name in self._places:
             self._consumer.partitions_for_topic(name)
 
-    # Called by kafka-python on its own thread: nothing that waits for the broker may be called here, seek may.
+    # Called by kafka-python on its own thread. Calls that wait for the broker are not allowed here; seek is.
 
     def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Partitions of ours may go to others."""
+        """Stop tracking partitions that may be assigned to other members."""
         with self._lock:
             self.generation += 1
             self._waiting_since = time.monotonic()
@@ -284,13 +286,13 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
                 self._following.pop(self._place(place), None)
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Partitions are ours from now on: go on from where the store is."""
+        """Resume newly assigned partitions from the positions in the store."""
         with self._lock:
             self.generation += 1
             self._waiting_since = None
             try:
                 self._seek(assigned)
-            except Exception as fault:  # noqa: BLE001 (it is raised where it can be heard)
+            except Exception as fault:  # noqa: BLE001 (poll raises it on the consumer's thread)
                 self._fault = fault
                 self._consumer.pause(*assigned)
             ours = tuple(self._following)
@@ -298,7 +300,7 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
 
     def _seek(self, partitions: Collection[TopicPartition]) -> None:
         if (writing := self.writing) is not None:
-            with suppress(Exception):  # it is heard where the batch is settled
+            with suppress(Exception):  # _settle raises it on the consumer's thread
                 writing.result()
         positions = self._store.positions()
         for place in partitions:
@@ -309,7 +311,7 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
     # Called by the consumer.
 
     def poll(self) -> dict[Place, list[Any]]:
-        """What has come, by partition: as much as makes a batch if there is so much, and then without waiting."""
+        """Poll records by partition, up to a full batch; only the first poll waits."""
         polled: dict[Place, list[Any]] = {}
         count, timeout_ms = 0, _POLL_MS
         while count < BATCH:
@@ -317,7 +319,7 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
             if self._fault is not None:
                 raise self._fault
             if (since := self._waiting_since) is not None and time.monotonic() - since > _JOIN_SECONDS:
-                raise UnavailableError(f"the group gave no partitions for {_JOIN_SECONDS:.0f} s; joining it anew")
+                raise UnavailableError(f"no partitions assigned within {_JOIN_SECONDS:.0f} s; rejoining the group")
             if not part:
                 break
             for place, records in part.items():
@@ -327,20 +329,25 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
         return polled
 
     def claim(self, batch: Batch, polled: Mapping[Place, list[Any]], generation: int) -> bool:
-        """Say in a batch which positions it moves; false, and back to these positions, if partitions have moved."""
+        """Set the positions that a batch advances.
+
+        Returns:
+            Whether the batch may be written. If the assignment has changed since ``generation``, the batch is
+            discarded, and the consumer seeks back to the positions before it.
+        """
         with self._lock:
             if generation != self.generation:
                 self._rewind()
                 return False
             for place in polled or tuple(self._following):
                 expected = self._following.get(place)
-                if expected is None:  # it was revoked and its records came all the same
+                if expected is None:  # it was revoked, but its records were still delivered
                     self._rewind()
                     return False
                 following = self._position(place)
                 if following > expected:
                     batch.advance[place] = (expected, following)
-                elif place in polled:  # it cannot be told how far its records go
+                elif place in polled:  # the position after its records is unknown
                     self._rewind()
                     return False
             for place, (_, following) in batch.advance.items():
@@ -348,7 +355,7 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
             return bool(batch.advance)
 
     def _position(self, place: Place) -> int:
-        """The offset that is polled next; it may lie beyond a gap. None comes next while a partition is going."""
+        """The offset that is polled next, which may be after a gap; 0 while a partition is being revoked."""
         try:
             return int(self._consumer.position(self._partition(place), timeout_ms=_POLL_MS) or 0)
         except KafkaError:
@@ -361,13 +368,13 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
                 self._consumer.seek(partition, following)
 
     def resume(self) -> None:
-        """Go on from the positions of the store."""
+        """Resume from the positions in the store."""
         with self._lock:
-            self.generation += 1  # what was polled since is not what follows
+            self.generation += 1  # records polled since then do not continue from these positions
             self._seek([self._partition(place) for place in self._following])
 
     def lag(self) -> dict[Place, int]:
-        """How many records each partition of ours holds beyond where we are."""
+        """The number of records after our position, for each assigned partition."""
         found = {}
         with self._lock:
             for place, following in self._following.items():
@@ -377,12 +384,12 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
         return found
 
     def commit(self, following: Mapping[Place, int]) -> None:
-        """Tell the group where we are, now and then; nothing of ours reads it."""
+        """Commit offsets to the group, at most once in ``_COMMIT_SECONDS``; delegraph itself never reads them."""
         self._uncommitted.update(following)
-        self.tell()
+        self.commit_pending()
 
-    def tell(self) -> None:
-        """Tell the group what it was not told yet, if it is time to."""
+    def commit_pending(self) -> None:
+        """Commit the offsets that are pending, if it is time to."""
         if self._uncommitted and time.monotonic() - self._committed_at >= _COMMIT_SECONDS:
             self._committed_at = time.monotonic()
             with suppress(KafkaError):
@@ -398,7 +405,7 @@ class _Member(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python 
         return offsets
 
     def close(self) -> None:
-        """Finish what is being written and leave the group."""
+        """Wait for the batch that is being written, and leave the group."""
         self.writer.shutdown(wait=True)
         if offsets := self._offsets():
             with suppress(KafkaError):

@@ -1,4 +1,4 @@
-"""What the library raises, as our faults; and the real cause where it only knows that it could not get in."""
+"""Translate exceptions of kafka-python into ours, and find the real cause of a failed connection or login."""
 
 import threading
 import time
@@ -12,9 +12,9 @@ from ingest.kafka.connection_probe import cause_at
 from ingest.kafka.settings import KafkaSettings
 from lineage.core.model.errors import DelegraphError, IntegrityError, RefusedError, UnavailableError
 
-WITHIN_SECONDS: Final = 3.0  # in which a cause is looked for
+WITHIN_SECONDS: Final = 3.0  # time limit of the search for a cause
 
-# The server was not reached, or did not let us in: what the library says of it is not the cause.
+# The connection or the login failed: the library's message does not give the cause.
 _NOT_IN: Final = (
     errors.KafkaConnectionError,
     errors.KafkaTimeoutError,
@@ -23,7 +23,7 @@ _NOT_IN: Final = (
     errors.UnsupportedSaslMechanismError,
     errors.IllegalSaslStateError,
 )
-# What was read, or stands to be read, is no longer what the log took.
+# Records that were appended are gone or changed.
 _LOST: Final = (errors.OffsetOutOfRangeError, errors.LogTruncationError, errors.CorruptRecordError)
 _REFUSED: Final = (
     errors.InvalidConfigurationError,
@@ -39,12 +39,12 @@ _REFUSED: Final = (
 
 
 def cause_of(servers: Sequence[str], settings: KafkaSettings, *, within_seconds: float = WITHIN_SECONDS) -> str:
-    """Why none of the servers lets us in: of each the cause, or that it answers by now.
+    """Explain why the servers cannot be used: for each the cause, or that it answers now.
 
     Args:
         servers: ``host:port`` of each.
-        settings: How to get in.
-        within_seconds: How long to look; what does not answer until then is told as such.
+        settings: How to connect.
+        within_seconds: Time limit; a server that has not answered by then is reported as such.
     """
     deadline = time.monotonic() + within_seconds
     if fault := _no_token(servers, settings):
@@ -54,21 +54,23 @@ def cause_of(servers: Sequence[str], settings: KafkaSettings, *, within_seconds:
     def look(server: str) -> None:
         causes[server] = cause_at(server, settings, within_seconds=deadline - time.monotonic())
 
-    # A name server may take longer than we have, and a look-up cannot be broken off: it is left behind.
+    # A name lookup may exceed the time limit and cannot be cancelled: its daemon thread is abandoned.
     seekers = [threading.Thread(target=look, args=(server,), daemon=True) for server in servers]
     for seeker in seekers:
         seeker.start()
     for seeker in seekers:
         seeker.join(max(deadline + _GRACE_SECONDS - time.monotonic(), 0))
-    return "; ".join(f"{server}: {causes.get(server, _SLOW) or 'answers, and lets us in'}" for server in servers)
+    return "; ".join(
+        f"{server}: {causes.get(server, _SLOW) or 'answers and accepts the connection'}" for server in servers
+    )
 
 
-_GRACE_SECONDS: Final = 0.5  # for a step that ends at the deadline to say so
+_GRACE_SECONDS: Final = 0.5  # lets a step that times out at the deadline report it
 _SLOW: Final = "no answer in time from the name server"
 
 
 def _no_token(servers: Sequence[str], settings: KafkaSettings) -> str | None:
-    """Why there is nothing to log in with."""
+    """Why no token can be obtained for the login; None if one can, or if none is needed."""
     try:
         if provider := settings.client(servers).get("sasl_oauth_token_provider"):
             provider.token()
@@ -86,14 +88,14 @@ def kafka_faults(
     topics: Sequence[str] = (),
     within_seconds: float = WITHIN_SECONDS,
 ) -> Iterator[None]:
-    """Turn what the library raises into our faults.
+    """Translate exceptions of the library that are raised within the block.
 
     Args:
         servers: ``host:port`` of each.
-        settings: How to get in.
-        doing: What is being done: ``read``, ``write``, ``create``, ``describe``.
-        topics: To which topics; the library often does not say.
-        within_seconds: How long the real cause may be looked for.
+        settings: How to connect.
+        doing: The operation: ``read``, ``write``, ``create``, ``describe``.
+        topics: The topics concerned; the library often does not name them.
+        within_seconds: Time limit of the search for the real cause.
     """
     try:
         yield
@@ -110,30 +112,30 @@ def translate(
     topics: Sequence[str] = (),
     within_seconds: float = WITHIN_SECONDS,
 ) -> DelegraphError:
-    """An exception of the library as our fault, with what to do about it; arguments as for ``kafka_faults``."""
+    """Translate one exception of the library, with the remedy; arguments as for ``kafka_faults``."""
     where = f"the log at {', '.join(servers)}"
-    # What a producer asks for first is refused under the name of no error at all.
+    # A refused InitProducerId reaches us as a plain KafkaError: only its text names the error.
     if isinstance(error, errors.AuthorizationError) or "AuthorizationFailedError" in str(error):
         return RefusedError(_not_allowed(error, settings, doing, topics))
     if isinstance(error, _LOST):
         return IntegrityError(
-            f"{where} no longer holds what stands to be read ({_said(error)}); records were deleted, or the topic was "
-            "made anew; see 'delegraph doctor'"
+            f"{where} no longer holds the next records to read ({_said(error)}); they were deleted, or the topic was "
+            "created again; see 'delegraph doctor'"
         )
     if isinstance(error, errors.UnknownTopicOrPartitionError):
         named = f" ({', '.join(topics)})" if topics else ""
         return UnavailableError(
-            f"{where} has no such topic{named}, or does not show it to {_user(settings)}; make it with 'delegraph init'"
+            f"{where} has no such topic{named}, or hides it from {_user(settings)}; create it with 'delegraph init'"
         )
     if isinstance(error, _NOT_IN):
         cause = cause_of(servers, settings, within_seconds=within_seconds)
         return UnavailableError(f"{where} cannot be used: {cause} [{_said(error)}]")
     if isinstance(error, _REFUSED):
-        return RefusedError(f"{where} refuses that: {_said(error)}")
+        return RefusedError(f"{where} refuses the request: {_said(error)}")
     return UnavailableError(f"{where} cannot be used: {_said(error)}")
 
 
-# What an operation is called in Kafka's access lists.
+# Names of operations in Kafka's ACLs.
 _OPERATIONS: Final = {"read": "Read", "write": "Write", "create": "Create", "describe": "Describe"}
 
 
@@ -145,7 +147,7 @@ def _not_allowed(error: errors.KafkaError, settings: KafkaSettings, doing: str, 
     elif isinstance(error, errors.GroupAuthorizationFailedError):
         named = _named(error)
         what, option, operation = f"the consumer group {', '.join(named)}", "--group", "Read"
-    elif "InitProducerId" in str(error):  # asked for by a producer; right are Write to a topic, or IdempotentWrite
+    elif "InitProducerId" in str(error):  # a producer's first request: needs Write on a topic, or IdempotentWrite
         doing, operation, named = "write", "Write", list(topics)
         what, option = "any topic", "--topic"
     else:
@@ -158,7 +160,7 @@ def _not_allowed(error: errors.KafkaError, settings: KafkaSettings, doing: str, 
 
 
 def _named(error: errors.KafkaError) -> list[str]:
-    """The topics or groups that the library names; it passes a text or a set of texts."""
+    """The topics or groups that the exception names; its arguments are strings or sets of strings."""
     found: set[str] = set()
     for said in error.args:
         found |= {said} if isinstance(said, str) else set(map(str, said))
@@ -174,5 +176,5 @@ def _user(settings: KafkaSettings) -> str:
 
 
 def _said(error: errors.KafkaError) -> str:
-    """What the library says, in one line."""
+    """The message of the exception, on one line."""
     return " ".join(str(error).split())

@@ -1,11 +1,11 @@
-"""Batches of records read straight into records of ours: a fifth of what the library's way costs.
+"""Decode fetched batches directly into ``Record``, at a fifth of the library's cost.
 
-The library makes three objects of every record and looks at each for what nobody asks. Here a batch that is plain (not
-packed, no headers, no holes) is cut into records in one loop; any other, and one that makes no sense, is left to the
-library, record by record. What the library knows of transactions is asked of it.
+The library builds three objects for every record. Here a plain batch (uncompressed, without headers or gaps) is decoded
+in one loop; any other batch, or a malformed one, is left to the library, record by record. Transactions are also left
+to the library.
 
-This reaches into private parts of the library, behind the gate of ``kafka_records``: in a version that is not the one
-that was read, ``poll`` gives the library's records, and ``records_of`` makes ours of them.
+This uses private parts of the library, guarded by ``records.harden``: with an unknown version, ``poll`` returns the
+library's records, and ``records_of`` converts them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,17 +27,20 @@ _PARTS: Final = (
     "_unpack_records",
     "drain",
 )
-_MOST_BITS: Final = 63  # a longer number is none
-_OFFSETS: Final = (1 << 40) - 1  # of a record's number
+_MOST_BITS: Final = 63  # of a varint; a longer one is malformed
+_OFFSETS: Final = (1 << 40) - 1  # mask of the offset in a record's number
 _new: Any = tuple.__new__
 
 
 def read_lean(consumer: Any, topics: Mapping[str, str]) -> bool:
-    """Have ``poll`` of a consumer give ``Record`` where that can be; false if it cannot.
+    """Make ``poll`` of a consumer return ``Record`` directly.
 
     Args:
         consumer: A KafkaConsumer that has not polled yet.
-        topics: For the name of a topic on the cluster which of TOPICS it is.
+        topics: Maps the name of a topic on the cluster to its name in ``TOPICS``.
+
+    Returns:
+        False if the library's version is unknown; the consumer is then unchanged.
     """
     fetcher: Any = getattr(consumer, "_fetcher", None)
     if not harden() or type(fetcher) is not Fetcher or not all(hasattr(_Partition, part) for part in _PARTS):
@@ -51,7 +54,7 @@ def read_lean(consumer: Any, topics: Mapping[str, str]) -> bool:
 
 
 class _Partition(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python ships no types
-    """What was fetched of a partition."""
+    """The records fetched from one partition."""
 
     _topics: Mapping[str, str]
 
@@ -73,11 +76,11 @@ class _Partition(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-pytho
                 self.next_fetch_offset = (record.number & _OFFSETS) + 1
                 yield record
         if last is not None and last.magic == 2:  # noqa: PLR2004
-            self.next_fetch_offset = last.next_offset  # whatever is gone behind the last record
+            self.next_fetch_offset = last.next_offset  # skips offsets after the last record that were removed
         self.drain()
 
     def _is_hidden(self, batch: Any) -> bool:
-        """Whether a batch is one that a transaction gave up, or only says how one ended."""
+        """Whether a batch belongs to an aborted transaction, or is a control batch."""
         self.leader_epoch = batch.leader_epoch
         if self.isolation_level == IsolationLevel.READ_COMMITTED and batch.has_producer_id():
             self._consume_aborted_transactions_up_to(batch.last_offset)
@@ -89,7 +92,7 @@ class _Partition(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-pytho
 
 
 def _checked(batch: Any) -> Iterator[Any]:
-    """The records of a batch as the library reads them."""
+    """The records of a batch, decoded by the library."""
     for record in batch:
         if not record.validate_crc():
             raise CorruptRecordError(f"the record {record.offset} fails its checksum")
@@ -97,7 +100,7 @@ def _checked(batch: Any) -> Iterator[Any]:
 
 
 def plain_records(topic: str, partition: int, batch: Any) -> list[Record] | None:
-    """The records of a batch that is plain; None: it is not, and nothing of it was consumed."""
+    """Decode a plain batch; None if it is not plain, and then nothing of it has been consumed."""
     if batch.magic != 2 or batch.compression_type or batch.records_count != batch.last_offset_delta + 1:  # noqa: PLR2004
         return None
     raw = bytes(batch._buffer)  # noqa: SLF001
@@ -109,16 +112,16 @@ def plain_records(topic: str, partition: int, batch: Any) -> list[Record] | None
         for _ in range(batch.records_count):
             size, at = _varint(raw, at)
             end = at + size
-            if raw[at] > 0x7F:  # noqa: PLR2004 (attributes; there are none, and the library takes them for a varint)
+            if raw[at] > 0x7F:  # noqa: PLR2004 (an unused byte, which the library reads as a varint)
                 return None
             delta, at = _varint(raw, at + 1)
             if not same:
                 recorded_at = moment_of(0, first + delta)
-            _, at = _varint(raw, at)  # the offset that the record claims for itself
+            _, at = _varint(raw, at)  # the record's own claim of its offset, which is ignored
             size, at = _varint(raw, at)
-            size, at = _varint(raw, at + size if size > 0 else at)  # behind the key
+            size, at = _varint(raw, at + size if size > 0 else at)  # after the key
             value = raw[at : at + size] if size >= 0 else None
-            if at + max(size, 0) + 1 != end or raw[end - 1]:  # headers, or nonsense
+            if at + max(size, 0) + 1 != end or raw[end - 1]:  # it has headers, or is malformed
                 return None
             found.append(_new(Record, (next(numbers), recorded_at, value, ())))
             at = end
@@ -128,7 +131,7 @@ def plain_records(topic: str, partition: int, batch: Any) -> list[Record] | None
 
 
 def _varint(raw: bytes, at: int) -> tuple[int, int]:
-    """A number and the place behind it, as records have them."""
+    """Decode a zigzag varint: the number, and the position after it."""
     number = raw[at]
     if number < 0x80:  # noqa: PLR2004
         return (number >> 1) ^ -(number & 1), at + 1

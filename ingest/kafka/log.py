@@ -1,7 +1,7 @@
-"""The log on Kafka: two topics, any number of partitions. The moment of a record is the broker's append time.
+"""The log on Kafka: two topics, any number of partitions. The time of a record is the broker's append time.
 
-What tells one such log from another is its cluster and the ids of its topics, so that a topic which was deleted and
-made again under its old name is another log. Reads are ``read_committed``; what a transaction gave up is a gap.
+A log is identified by its cluster and the ids of its topics, so a topic that was deleted and created again under the
+same name is another log. Reads are ``read_committed``; aborted transactions leave gaps.
 """
 
 import logging
@@ -16,7 +16,7 @@ from kafka.errors import TopicAlreadyExistsError
 from kafka.protocol.consumer import OffsetSpec
 
 from ingest.codec.limits import RECORD_BYTES
-from ingest.kafka.client import BOOTSTRAP_MS, REQUEST_MS, made
+from ingest.kafka.client import BOOTSTRAP_MS, REQUEST_MS, new_client
 from ingest.kafka.errors import kafka_faults
 from ingest.kafka.fetch_batches import read_lean
 from ingest.kafka.records import harden, records_of
@@ -27,22 +27,22 @@ from lineage.core.model.records import TOPICS, Position, Record, Slice
 
 logger = logging.getLogger(__name__)
 
-# What the topics must be like for the log to be the truth.
+# The topic settings that the log needs to be the source of truth.
 TOPIC_SETTINGS: Final = {
     "message.timestamp.type": "LogAppendTime",
     "retention.ms": "-1",
     "retention.bytes": "-1",
     "cleanup.policy": "delete",
-    # The broker unpacks what producers packed: consumers need no codec, and what is small packed and huge is refused.
+    # The broker decompresses: consumers need no codec, and a small compressed record that is huge is refused.
     "compression.type": "uncompressed",
 }
-# A read that brings nothing for so long, though there is something, is a broker that does not answer.
+# If a read returns no record for this long although there are some, the broker does not answer.
 _READ_SECONDS: Final = 30
 _POLL_MS: Final = 250
 _POLL_RECORDS: Final = 5_000
 _FETCH_BYTES: Final = 16 * 1024 * 1024
 _SLICE_BYTES: Final = 64 * 1024 * 1024  # of values in one slice: records may be large, and a slice is held in memory
-# Room for the largest record, its key and other people's headers.
+# Room for the largest record, its key, and headers of other producers.
 MESSAGE_BYTES: Final = RECORD_BYTES + 64 * 1024
 
 
@@ -51,10 +51,10 @@ class Topic:
     """A topic as the cluster describes it.
 
     Attributes:
-        name: Its name on the cluster, prefix included.
-        id: What tells it from another of the same name.
-        replication: How many brokers hold each partition; the fewest.
-        partitions: How many it has.
+        name: Its name on the cluster, including the prefix.
+        id: Its topic id, which differs between topics of the same name.
+        partitions: Its number of partitions.
+        replication: The smallest number of replicas of any partition.
     """
 
     name: str
@@ -64,18 +64,18 @@ class Topic:
 
 
 class KafkaLog:
-    """A log on Kafka. One thread at a time; any number of processes."""
+    """A log on Kafka. Used by one thread at a time, and by any number of processes."""
 
     def __init__(self, url: str, settings: KafkaSettings | None = None) -> None:
-        """Reach the cluster.
+        """Connect to the cluster.
 
         Args:
             url: ``kafka://host:port[,host:port][/prefix]``.
-            settings: How to get in; None: without TLS or a password.
+            settings: How to connect; None for neither TLS nor a password.
 
         Raises:
-            RefusedError: The URL or the settings cannot be used, or the cluster does not let us in.
-            UnavailableError: It does not answer; the message says why.
+            RefusedError: The URL or the settings are invalid, or the cluster denies access.
+            UnavailableError: The cluster cannot be reached; the message says why.
         """
         self.servers, self.prefix = parse_url(url)
         harden()
@@ -86,7 +86,7 @@ class KafkaLog:
         self._topics: dict[str, Topic] | None = None
         self._cluster = ""
         with self._faults():
-            self._admin = made(
+            self._admin = new_client(
                 KafkaAdminClient, **self._client, bootstrap_timeout_ms=BOOTSTRAP_MS, request_timeout_ms=REQUEST_MS
             )
 
@@ -100,30 +100,30 @@ class KafkaLog:
         return f"{self.prefix}.{topic}"
 
     def client(self, **more: Any) -> dict[str, Any]:
-        """The settings of a client of this cluster."""
+        """The keyword arguments for a client of this cluster."""
         return {**self._client, **more}
 
-    # What is there
+    # Topics
 
     @property
     def identity(self) -> bytes:
-        """The cluster and the ids of the topics."""
+        """The cluster id and the ids of the topics."""
         topics = self.topics()
         ids = ",".join(f"{topic}={topics[topic].id}" for topic in TOPICS)
         return f"kafka {self._cluster} {ids}".encode()
 
     def topics(self) -> dict[str, Topic]:
-        """The topics, as they were when they were first asked for; see ``forget``.
+        """Describe the topics. The result is cached; see ``forget``.
 
         Raises:
-            UnavailableError: A topic does not exist, or is not for us to see.
+            UnavailableError: A topic does not exist, or is not visible to this user.
         """
         if self._topics is None:
             self._topics = self._describe(missing_ok=False)
         return self._topics
 
     def forget(self) -> None:
-        """Ask the cluster anew for what it was asked before: topics may have been made again."""
+        """Clear the cached descriptions: topics may have been deleted and created again."""
         self._topics = None
 
     def _describe(self, *, missing_ok: bool) -> dict[str, Topic]:
@@ -143,23 +143,23 @@ class KafkaLog:
         }
         if not missing_ok and (missing := [name for name, topic in names.items() if topic not in found]):
             raise UnavailableError(
-                f"the topic {missing[0]} does not exist on {','.join(self.servers)}, or is not for this user to see; "
-                "make the topics with 'delegraph init'"
+                f"the topic {missing[0]} does not exist on {','.join(self.servers)}, or is not visible to this user; "
+                "create the topics with 'delegraph init'"
             )
         return found
 
     def create(self, *, partitions: int | None, replication: int | None) -> list[str]:
-        """Make the topics that are missing, with the settings that make the log the truth.
+        """Create the topics that are missing, with ``TOPIC_SETTINGS``.
 
         Args:
-            partitions: Of each topic; None: what the cluster gives by default.
-            replication: Copies of each partition; None: what the cluster gives by default.
+            partitions: Partitions of each topic; None for the cluster's default.
+            replication: Replicas of each partition; None for the cluster's default.
 
         Returns:
-            The names of those that were made.
+            The names of the topics that were created.
         """
         present = self._describe(missing_ok=True)
-        made = []
+        created = []
         for topic in TOPICS:
             if topic in present:
                 continue
@@ -176,11 +176,11 @@ class KafkaLog:
             with self._faults("create", self.topic_name(topic)):
                 try:
                     self._admin.create_topics(wanted, wait_for_metadata=True)
-                    made.append(self.topic_name(topic))
+                    created.append(self.topic_name(topic))
                 except TopicAlreadyExistsError:
-                    logger.info("the topic %s was made by somebody else just now", self.topic_name(topic))
+                    logger.info("the topic %s has just been created by another client", self.topic_name(topic))
         self.forget()
-        return made
+        return created
 
     def topic_settings(self) -> dict[str, dict[str, str]]:
         """The settings of each topic, by topic and name."""
@@ -198,7 +198,7 @@ class KafkaLog:
         return self._offsets(OffsetSpec.LATEST)
 
     def begins(self) -> dict[tuple[str, int], int]:
-        """The offset of the first record that is still there, by topic and partition."""
+        """The offset of the first record that has not been deleted, by topic and partition."""
         return self._offsets(OffsetSpec.EARLIEST)
 
     def _offsets(self, which: OffsetSpec) -> dict[tuple[str, int], int]:
@@ -216,7 +216,12 @@ class KafkaLog:
     # Reading
 
     def read(self, topic: str, partition: int, offset: int, *, limit: int) -> Slice:
-        """At most about ``limit`` records of a partition from an offset on, up to the end that it has now."""
+        """Read about ``limit`` records of a partition from an offset on, up to its current end.
+
+        Raises:
+            IntegrityError: The partition ends before the offset, or the records have been deleted.
+            UnavailableError: The broker does not deliver the records.
+        """
         place = TopicPartition(self.topic_name(topic), partition)
         with self._faults("read", place.topic), self._discarded_after_a_fault():
             consumer = self._reader()
@@ -225,7 +230,9 @@ class KafkaLog:
             consumer.seek(place, offset)
             end = consumer.end_offsets([place])[place]
             if offset > end:
-                raise IntegrityError(f"{place.topic}/{partition} ends at {end:,}, before {offset:,}: it lost records")
+                raise IntegrityError(
+                    f"{place.topic}/{partition} ends at {end:,}, before {offset:,}: it has lost records"
+                )
             records: list[Record] = []
             following, idle, size = offset, 0, 0
             while following < end and len(records) < limit and size < _SLICE_BYTES:
@@ -236,12 +243,12 @@ class KafkaLog:
                 before, following = following, consumer.position(place)
                 idle = 0 if following > before else idle + _POLL_MS
                 if idle >= _READ_SECONDS * 1_000:
-                    raise UnavailableError(f"{','.join(self.servers)} does not hand out {place.topic}/{partition}")
+                    raise UnavailableError(f"{','.join(self.servers)} does not deliver {place.topic}/{partition}")
         return Slice(records, following)
 
     @contextmanager
     def _discarded_after_a_fault(self) -> Iterator[None]:
-        """A consumer that raised in the middle of a batch never comes to the end of it; a producer goes on trying."""
+        """Discard the clients after an error: a consumer may be stuck within a batch, a producer keeps retrying."""
         try:
             yield
         except Exception:
@@ -255,14 +262,14 @@ class KafkaLog:
 
     def _reader(self) -> Any:
         if self._consumer is None:
-            self._consumer = made(KafkaConsumer, **self.client(**READING))
+            self._consumer = new_client(KafkaConsumer, **self.client(**READING))
             read_lean(self._consumer, {self.topic_name(topic): topic for topic in TOPICS})
         return self._consumer
 
     # Appending
 
     def append(self, entries: Iterable[Entry]) -> list[Position]:
-        """Append entries, each at least once; they are on all replicas in sync when this returns."""
+        """Append entries, each at least once; all in-sync replicas have them when this returns."""
         entries = list(entries)
         names = {entry.topic: self.topic_name(entry.topic) for entry in entries}
         with self._faults("write", *names.values()), self._discarded_after_a_fault():
@@ -277,7 +284,7 @@ class KafkaLog:
 
     def _writer(self) -> Any:
         if self._producer is None:
-            self._producer = made(
+            self._producer = new_client(
                 KafkaProducer,
                 **self.client(
                     acks="all",
@@ -297,7 +304,7 @@ class KafkaLog:
                 client.close()
 
 
-# What every consumer of ours is told: nothing is committed or reset behind our back, for positions live in the store.
+# Settings of all our consumers: no automatic commit or reset of offsets, since the positions are in the store.
 READING: Final[dict[str, Any]] = {
     "enable_auto_commit": False,
     "auto_offset_reset": "none",
@@ -310,10 +317,10 @@ READING: Final[dict[str, Any]] = {
 
 
 def refuse_lost(log: KafkaLog, positions: Mapping[tuple[str, int], int]) -> None:
-    """Refuse to go on where the log no longer holds what was not projected yet, or holds less than was projected.
+    """Check that the log still has all records from the store's positions on, and no fewer than were projected.
 
     Raises:
-        IntegrityError: Records are gone.
+        IntegrityError: Records are missing.
     """
     begins, ends = log.begins(), log.ends()
     for (topic, partition), begin in begins.items():
@@ -322,7 +329,7 @@ def refuse_lost(log: KafkaLog, positions: Mapping[tuple[str, int], int]) -> None
         if following < begin:
             raise IntegrityError(
                 f"records {following:,} to {begin - 1:,} of {where} were deleted before they were projected; "
-                "restore the topic, and give it retention without end (see 'delegraph doctor')"
+                "restore the topic, and set its retention to unlimited (see 'delegraph doctor')"
             )
         if following > end:
             raise IntegrityError(

@@ -1,6 +1,6 @@
-"""Tokens for OAUTHBEARER: from a file that somebody else keeps fresh, or from a token endpoint (RFC 6749 section 4.4).
+"""Tokens for OAUTHBEARER: from a file that another program renews, or from a token endpoint (RFC 6749 section 4.4).
 
-The library asks for one on its network thread before every connection, so a token is kept for as long as it is good.
+The library requests a token on its network thread for every connection, so a token is cached while it is valid.
 """
 
 import base64
@@ -20,16 +20,16 @@ from lineage.core.model.errors import UnavailableError
 
 _ANSWER_SECONDS: Final = 5  # the network thread waits for it
 _ANSWER_BYTES: Final = 1_048_576
-_EARLY_SECONDS: Final = 60  # a token is renewed so long before its end, but never before half its life
-_UNSTATED_LIFE_SECONDS: Final = 300  # of a token whose endpoint does not say how long it lives
-_SHOWN_CHARACTERS: Final = 200  # of what an endpoint says about a refusal
+_EARLY_SECONDS: Final = 60  # a token is renewed this long before it expires, but not before half its lifetime
+_UNSTATED_LIFE_SECONDS: Final = 300  # the assumed lifetime of a token if the endpoint does not state one
+_SHOWN_CHARACTERS: Final = 200  # of an endpoint's error message
 
 
 class TokenFile(AbstractTokenProvider):  # type: ignore[misc] # the library ships no types
     """The token in a file, which is read again for every connection."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        """Remember where it is."""
+        """Use the file that the settings name."""
         assert settings.token_file is not None  # noqa: S101 (said by the settings' own check)
         self._file = settings.token_file
 
@@ -39,10 +39,10 @@ class TokenFile(AbstractTokenProvider):  # type: ignore[misc] # the library ship
 
 
 class TokenEndpoint(AbstractTokenProvider):  # type: ignore[misc] # the library ships no types
-    """Tokens that an endpoint grants for the credentials of a client; each is used until shortly before its end."""
+    """Tokens from an endpoint, by client credentials; each is used until shortly before it expires."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        """Remember how to ask."""
+        """Use the endpoint and the client credentials of the settings."""
         assert settings.token_url is not None  # noqa: S101 (said by the settings' own check)
         self._url = settings.token_url
         self._body = {"grant_type": "client_credentials"}
@@ -59,10 +59,10 @@ class TokenEndpoint(AbstractTokenProvider):  # type: ignore[misc] # the library 
         self._renew_at = 0.0
 
     def token(self) -> Secret:
-        """A token that is good for a while.
+        """A token that is valid for a while, requested if necessary.
 
         Raises:
-            UnavailableError: The endpoint does not grant one.
+            UnavailableError: The endpoint does not issue one.
         """
         with self._lock:
             if self._token is None or time.monotonic() >= self._renew_at:
@@ -72,7 +72,7 @@ class TokenEndpoint(AbstractTokenProvider):  # type: ignore[misc] # the library 
             return self._token
 
     def _granted(self) -> tuple[Secret, float]:
-        request = urllib.request.Request(  # noqa: S310 (the settings take nothing but http and https)
+        request = urllib.request.Request(  # noqa: S310 (the settings allow only http and https)
             self._url,
             data=urlencode(self._body).encode(),
             headers={
@@ -87,26 +87,26 @@ class TokenEndpoint(AbstractTokenProvider):  # type: ignore[misc] # the library 
         except urllib.error.HTTPError as error:
             with error:
                 why = f"{error.code} {_refusal(error.read(_ANSWER_BYTES))}".rstrip()
-            raise UnavailableError(f"the token endpoint {self._url} grants no token: {why}") from error
+            raise UnavailableError(f"the token endpoint {self._url} refuses to issue a token: {why}") from error
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             raise UnavailableError(f"the token endpoint {self._url} cannot be asked: {reason}") from error
         token = said.get("access_token") if isinstance(said, dict) else None
         if not isinstance(token, str) or not token:
-            raise UnavailableError(f"the answer of the token endpoint {self._url} has no access_token in it")
+            raise UnavailableError(f"the answer of the token endpoint {self._url} has no access_token")
         life = said.get("expires_in")
         return Secret(token), float(life) if isinstance(life, int | float) and life > 0 else _UNSTATED_LIFE_SECONDS
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follows nothing: the secret is for the endpoint alone."""
+    """Follows no redirect: the client secret is only for the endpoint."""
 
     def redirect_request(self, *_args: Any, **_more: Any) -> None:
         return None
 
 
 def _refusal(raw: bytes) -> str:
-    """What an endpoint says about a refusal (RFC 6749 section 5.2), as far as it is short and readable."""
+    """The printable beginning of an error response (RFC 6749 section 5.2)."""
     try:
         said = json.loads(raw)
         text = " ".join(str(said[name]) for name in ("error", "error_description") if name in said)
@@ -116,5 +116,5 @@ def _refusal(raw: bytes) -> str:
 
 
 def provider(settings: KafkaSettings) -> TokenFile | TokenEndpoint:
-    """What gives the library its tokens."""
+    """The token provider for the library."""
     return TokenFile(settings) if settings.token_file is not None else TokenEndpoint(settings)

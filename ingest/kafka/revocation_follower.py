@@ -1,16 +1,16 @@
-"""A client of the feed: which tokens may no longer be honoured, held in memory, for whoever asks on every call.
+"""A client of the revocation feed: the tokens that must not be honoured, in memory, for a check on every call.
 
     with Revocations("kafka://broker:9093/delegraph") as revocations:
         revocations.wait_until_current(timeout=30)
         if revocations.is_dead(token_id) is not False:
             refuse()
 
-It reads the topic from its beginning, in a thread, and goes on reading. ``None`` means *unknown*: it is not caught up,
-or has heard nothing for longer than ``max_age_seconds``. What to do then is the asker's decision.
+A background thread reads the topic from its beginning and then follows it. ``None`` means *unknown*: the client has not
+caught up yet, or its knowledge is older than ``max_age_seconds``. The caller decides what to do then.
 
-How old its knowledge is it tells without comparing clocks. It asks the broker where the topic ends. The second
-heartbeat behind that place was begun after the question was asked, and everything that the feed knew then stands
-before it.
+The age of its knowledge is determined without comparing clocks. The client asks the broker for the end of the topic.
+The second heartbeat after that offset was begun after the request, and everything that the feed knew by then is before
+it.
 """
 
 import logging
@@ -22,7 +22,7 @@ from typing import Any, Final, Self
 
 from kafka import KafkaConsumer, TopicPartition
 
-from ingest.kafka.client import made
+from ingest.kafka.client import new_client
 from ingest.kafka.errors import kafka_faults
 from ingest.kafka.log import READING
 from ingest.kafka.records import harden
@@ -32,28 +32,28 @@ from lineage.core.model.errors import DelegraphError, RefusedError
 
 logger = logging.getLogger(__name__)
 
-LEAST_SECONDS: Final = 5.0  # of ``max_age_seconds``: less is no more than some heartbeats
+LEAST_SECONDS: Final = 5.0  # the least ``max_age_seconds``: a few intervals of the heartbeat
 _POLL_MS: Final = 200
 _RETRY_SECONDS: Final = 1.0
-_WORD: Final = HEARTBEAT.encode()
+_HEARTBEAT_KEY: Final = HEARTBEAT.encode()
 _TOKEN: Final = "token:"
-# Of a value that cannot be read: what nobody can tell is not to be honoured.
+# Stands in for a value that cannot be read: an element whose state is unknown must not be honoured.
 _UNREADABLE: Final = Told("unreadable", 0, "")
 
 
 class Revocations:
-    """What may no longer be honoured. Any thread may ask."""
+    """The tokens and other elements that must not be honoured. Thread-safe."""
 
     def __init__(self, url: str, settings: KafkaSettings | None = None, *, max_age_seconds: float = 15.0) -> None:
-        """Begin to follow.
+        """Start to follow the feed.
 
         Args:
-            url: That of the log, ``kafka://host:port[,host:port][/prefix]``.
-            settings: How to get in; None: without TLS or a password.
-            max_age_seconds: How old its knowledge may be.
+            url: The URL of the log, ``kafka://host:port[,host:port][/prefix]``.
+            settings: How to connect; None for neither TLS nor a password.
+            max_age_seconds: The greatest age of its knowledge; beyond it every answer is unknown.
 
         Raises:
-            RefusedError: The URL or the age cannot be used.
+            RefusedError: The URL is invalid, or ``max_age_seconds`` is too small.
         """
         if not max_age_seconds >= LEAST_SECONDS:
             raise RefusedError(f"max_age_seconds={max_age_seconds:g} is less than {LEAST_SECONDS:g}")
@@ -68,42 +68,45 @@ class Revocations:
         self._current = threading.Condition()
         self._leaving = threading.Event()
         self.fault: DelegraphError | None = None
-        """Why it does not follow at the moment; None: it does."""
+        """Why the feed is not being followed at the moment; None if it is."""
         self._thread = threading.Thread(target=self._follow, name="delegraph-revocations", daemon=True)
         self._thread.start()
 
-    # Asking
+    # Queries
 
     def is_dead(self, token: str, _now: Callable[[], float] = time.monotonic) -> bool | None:
-        """Whether a token is revoked, suspended, or hangs on something that is; None: unknown."""
+        """Whether a token is revoked or suspended, directly or because of something it depends on; None if unknown."""
         if _now() > self._current_until:
             return None
         return token in self._dead
 
     def told(self, kind: str, id_: str) -> Told | None:
-        """What the feed last said of an element, however long ago; None: nothing that still matters."""
+        """The last state of an element in the feed, however old; None if the feed has none for it."""
         return self._told.get(f"{kind}:{id_}")
 
     def dead(self) -> frozenset[str]:
-        """The ids of all tokens that may not be honoured, as of the last that was heard."""
+        """The ids of all tokens that must not be honoured, as of the last record read."""
         return frozenset(self._dead.copy())
 
     @property
     def is_current(self) -> bool:
-        """Whether it knows enough to answer."""
+        """Whether its knowledge is recent enough to answer."""
         return time.monotonic() <= self._current_until
 
     def wait_until_current(self, timeout: float) -> bool:
-        """Wait until it can answer; false if it still cannot.
+        """Wait until ``is_current``.
 
         Args:
-            timeout: Seconds to wait at the most.
+            timeout: The longest wait, in seconds.
+
+        Returns:
+            Whether it is current.
         """
         with self._current:
             return self._current.wait_for(lambda: self.is_current, timeout)
 
     def close(self) -> None:
-        """Stop following; every answer is unknown from then on."""
+        """Stop following; from then on every answer is unknown."""
         self._leaving.set()
         self._thread.join()
 
@@ -132,8 +135,8 @@ class Revocations:
         self._current_until = float("-inf")
 
     def _read(self) -> None:
-        """Read the topic from its beginning until told to leave. What is known stays until it is replaced."""
-        consumer = made(
+        """Read the topic from its beginning until closed. Existing knowledge is kept until it can be replaced."""
+        consumer = new_client(
             KafkaConsumer,
             bootstrap_servers=list(self._servers),
             **{**READING, "fetch_max_wait_ms": _POLL_MS},
@@ -142,33 +145,33 @@ class Revocations:
         try:
             consumer.assign([self._place])
             consumer.seek_to_beginning(self._place)
-            anew: dict[str, Told] = {}  # what has come since the beginning, until that is everything
             asked = time.monotonic()
             [end] = consumer.end_offsets([self._place]).values()
-            self._catch_up(consumer, end, anew)
+            self._catch_up(consumer, end)
             self._keep_up(consumer, asked, end)
         finally:
             consumer.close(autocommit=False)
 
-    def _catch_up(self, consumer: Any, end: int, anew: dict[str, Told]) -> None:
-        """Read up to the end that there was, aside, and put it in place of what was known: all else is forgotten."""
+    def _catch_up(self, consumer: Any, end: int) -> None:
+        """Read up to ``end`` into new state, then replace the old state by it."""
+        states: dict[str, Told] = {}
         while consumer.position(self._place) < end:
             if self._leaving.is_set():
                 return
             for record in consumer.poll(timeout_ms=_POLL_MS).get(self._place, ()):
-                if record.key != _WORD:
-                    _take(anew, record)
-        self._told = anew
-        self._dead = {key.removeprefix(_TOKEN) for key, told in anew.items() if told.ended and key.startswith(_TOKEN)}
+                if record.key != _HEARTBEAT_KEY:
+                    _apply(states, record)
+        self._told = states
+        self._dead = {key.removeprefix(_TOKEN) for key, told in states.items() if told.ended and key.startswith(_TOKEN)}
         self.fault = None
 
     def _keep_up(self, consumer: Any, asked: float, end: int) -> None:
-        """Take in what comes; with the second heartbeat behind a known end it knows how old its knowledge is."""
+        """Apply new records; the second heartbeat after a known end tells how old the knowledge is."""
         heard = 0
         while not self._leaving.is_set():
             for record in consumer.poll(timeout_ms=_POLL_MS).get(self._place, ()):
-                if record.key != _WORD:
-                    self._put(_take(self._told, record))
+                if record.key != _HEARTBEAT_KEY:
+                    self._put(_apply(self._told, record))
                 elif record.offset >= end:
                     heard += 1
             if heard > 1:
@@ -190,8 +193,8 @@ class Revocations:
             self._current.notify_all()
 
 
-def _take(known: dict[str, Told], record: Any) -> str:
-    """Take in what a record says: its key."""
+def _apply(known: dict[str, Told], record: Any) -> str:
+    """Apply a record to the known states, and return its key."""
     key = str((record.key or b"").decode(errors="replace"))
     if record.value is None:
         known.pop(key, None)
@@ -199,10 +202,10 @@ def _take(known: dict[str, Told], record: Any) -> str:
     try:
         told = told_in(record.value)
     except ValueError as error:
-        logger.warning("the feed says something of %s that cannot be read, so it is not honoured: %s", key, error)
+        logger.warning("the feed's state of %s cannot be read, so it is not honoured: %s", key, error)
         told = _UNREADABLE
     before = known.get(key)
-    # After a crash the feed says again what it said before, in the same order: that is not gone back to.
+    # After a crash the feed repeats earlier states in the same order: a newer state is not replaced by an older one.
     if before is None or told.origin != before.origin or told.version >= before.version:
         known[key] = told
     return key

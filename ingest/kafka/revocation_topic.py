@@ -1,10 +1,11 @@
-"""The topic ``<prefix>.revocations``: the latest state of every element that orders have touched, compacted.
+"""The topic ``<prefix>.revocations``: the latest state of every element affected by a revocation; compacted.
 
-It has one partition, so that it has one order. A key is ``KIND:ID``, a value small JSON; a tombstone says that the
-element is over by itself. The key ``!`` is the heartbeat: by it followers know that they are not behind.
+It has one partition, so that its records are totally ordered. A key is ``KIND:ID``, a value is small JSON; a tombstone
+says that the element has expired by itself. The key ``!`` is the heartbeat, by which followers know that they are up
+to date.
 
-What is written together is one transaction of Kafka. Who begins to write first shuts out whoever wrote before: of two
-writers, one of them asleep, an old state can never come behind a newer one.
+Every write is one Kafka transaction. A writer that begins fences off the previous one, so a stale writer can never
+append an old state after a newer one.
 """
 
 import json
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition, errors
 
-from ingest.kafka.client import BOOTSTRAP_MS, REQUEST_MS, WRITING, made
+from ingest.kafka.client import BOOTSTRAP_MS, REQUEST_MS, WRITING, new_client
 from ingest.kafka.errors import kafka_faults
 from ingest.kafka.log import READING
 from ingest.kafka.records import harden
@@ -33,31 +34,31 @@ TOPIC_SETTINGS: Final = {
     "message.timestamp.type": "LogAppendTime",
     "compression.type": "uncompressed",  # followers need no codec
 }
-ACTIVE: Final = "active"  # the one state that may be honoured
-# So long an unfinished transaction of a writer that is gone holds up its followers, if nobody takes over.
+ACTIVE: Final = "active"  # the only state in which an element may be honoured
+# An unfinished transaction of a dead writer blocks followers for at most this long, unless another writer begins.
 _TRANSACTION_MS: Final = 15_000
 _CLIENT: Final[dict[str, Any]] = {
     **WRITING,
-    "batch_size": 512 * 1024,  # half of what a broker takes at once by default
+    "batch_size": 512 * 1024,  # half of a broker's default limit
     "max_block_ms": REQUEST_MS,
     "delivery_timeout_ms": _TRANSACTION_MS,
     "transaction_timeout_ms": _TRANSACTION_MS,
 }
-_SHUT_OUT: Final = (errors.ProducerFencedError, errors.InvalidProducerEpochError)
-_SHUT_OUT_NAMES: Final = tuple(kind.__name__ for kind in _SHUT_OUT)
+_FENCED: Final = (errors.ProducerFencedError, errors.InvalidProducerEpochError)
+_FENCED_NAMES: Final = tuple(kind.__name__ for kind in _FENCED)
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the topic says of an element.
+    """The state of an element in the topic.
 
     Attributes:
         state: ``revoked``, ``cascaded``, ``suspended`` or ``active``.
-        version: How many times something was told of it.
-        origin: By which store: the versions of two cannot be compared.
-        revocation: Because of which order; None if it is active.
-        effective_at: From when on.
-        expires_at: When it is over by itself.
+        version: Counts the states of this element that its origin has published.
+        origin: The store that published it; versions of different origins cannot be compared.
+        revocation: The revocation responsible for the state; None if it is active.
+        effective_at: When the state took effect.
+        expires_at: When the element expires by itself.
     """
 
     state: str
@@ -69,31 +70,31 @@ class Told:
 
     @property
     def ended(self) -> bool:
-        """Whether it may not be honoured. A state that is not known here is none to be honoured."""
+        """Whether the element must not be honoured. An unknown state counts as ended."""
         return self.state != ACTIVE
 
 
 def value_of(key: str, told: Told) -> bytes:
-    """What is said of an element, as it stands in the topic."""
+    """Encode the state of an element for the topic."""
     return _ENCODED({"key": key, **{name: getattr(told, name) for name in _FIELDS}}).encode()
 
 
 def heartbeat(seq: int, at: Instant) -> tuple[str, bytes]:
-    """The heartbeat: everything up to a row of the outbox stands before it."""
+    """The key and value of a heartbeat: everything up to the outbox row ``seq`` has been written before it."""
     return HEARTBEAT, json.dumps({"seq": seq, "at": format_instant(at)}, separators=(",", ":")).encode()
 
 
 def told_in(value: bytes) -> Told:
-    """What a value says.
+    """Decode a value of the topic.
 
     Raises:
-        ValueError: It is none of ours.
+        ValueError: It is not the state of an element.
     """
     try:
-        said = json.loads(value)
-        return Told(**{name: kind(said[name]) for name, kind in _FIELDS.items()})
+        stated = json.loads(value)
+        return Told(**{name: kind(stated[name]) for name, kind in _FIELDS.items()})
     except (KeyError, TypeError) as error:
-        raise ValueError(f"no state of an element: {error!r}") from error
+        raise ValueError(f"not the state of an element: {error!r}") from error
 
 
 def _text(value: object) -> str | None:
@@ -112,17 +113,17 @@ _FIELDS: Final[dict[str, Callable[[Any], Any]]] = {
 
 
 class RevocationTopic:
-    """The way into the topic. One thread; of all processes only the one that began last."""
+    """The writer of the topic. Used by one thread; of several processes, only the last to ``begin`` can write."""
 
     def __init__(self, url: str, settings: KafkaSettings | None = None) -> None:
-        """Take the address; ``begin`` goes there.
+        """Set the address; nothing is connected before ``begin``.
 
         Args:
-            url: That of the log.
-            settings: How to get in; None: without TLS or a password.
+            url: The URL of the log.
+            settings: How to connect; None for neither TLS nor a password.
 
         Raises:
-            RefusedError: The URL cannot be used.
+            RefusedError: The URL is invalid.
         """
         harden()
         self._servers, prefix = parse_url(url)
@@ -131,17 +132,17 @@ class RevocationTopic:
         self._producer: Any = None
 
     def ensure(self, *, replication: int | None = None) -> bytes:
-        """Make the topic if it is missing.
+        """Create the topic if it is missing.
 
         Args:
-            replication: Copies of it; None: what the cluster gives by default.
+            replication: Replicas of its partition; None for the cluster's default.
 
         Returns:
-            What tells it from another of its name.
+            The topic id, which differs between topics of the same name.
 
         Raises:
-            RefusedError: It is not for us to make.
-            UnavailableError: The cluster does not answer.
+            RefusedError: We may not create it.
+            UnavailableError: The cluster cannot be reached.
         """
         with kafka_faults(self._servers, self._settings, doing="create", topics=[self.name]):
             admin = self._client(KafkaAdminClient, bootstrap_timeout_ms=BOOTSTRAP_MS, request_timeout_ms=REQUEST_MS)
@@ -160,11 +161,11 @@ class RevocationTopic:
                 admin.close()
 
     def keys(self) -> set[str]:
-        """The elements of which it says something.
+        """Read the keys of all elements that have a state in the topic.
 
         Raises:
-            RefusedError: It is not for us to read.
-            UnavailableError: The cluster does not answer.
+            RefusedError: We may not read it.
+            UnavailableError: The cluster cannot be reached.
         """
         place = TopicPartition(self.name, PARTITION)
         found: set[str] = set()
@@ -177,7 +178,7 @@ class RevocationTopic:
                 while (before := consumer.position(place)) < end:
                     polled = consumer.poll(timeout_ms=REQUEST_MS)
                     if consumer.position(place) == before:
-                        raise UnavailableError(f"{', '.join(self._servers)} does not hand out {self.name}")
+                        raise UnavailableError(f"{', '.join(self._servers)} does not deliver {self.name}")
                     for record in polled.get(place, ()):
                         key = record.key.decode()
                         found.discard(key) if record.value is None else found.add(key)
@@ -186,11 +187,11 @@ class RevocationTopic:
         return found - {HEARTBEAT}
 
     def begin(self) -> None:
-        """Become the one who writes: whoever did before is shut out, and what it had begun is given up.
+        """Become the only writer: the previous one is fenced off, and its open transaction is aborted.
 
         Raises:
-            RefusedError: It is not for us to write.
-            UnavailableError: The cluster does not answer.
+            RefusedError: We may not write the topic.
+            UnavailableError: The cluster cannot be reached.
         """
         self.close()
         with self._faults():
@@ -198,11 +199,11 @@ class RevocationTopic:
             self._producer.init_transactions()
 
     def write(self, messages: Iterable[tuple[str, bytes | None]]) -> None:
-        """Write keys and values, in order, all or nothing; they are on all replicas in sync when this returns.
+        """Write keys and values, in order and atomically; all in-sync replicas have them when this returns.
 
         Raises:
-            FencedError: Somebody else writes now; ``begin`` again.
-            UnavailableError: They may have been written or not; ``begin`` again, and write them again.
+            FencedError: Another writer has taken over; ``begin`` again.
+            UnavailableError: They may or may not have been written; ``begin`` again, and write them again.
         """
         with self._faults():
             self._producer.begin_transaction()
@@ -215,33 +216,33 @@ class RevocationTopic:
                 future.get(timeout=REQUEST_MS / 1_000)
 
     def _client(self, kind: Any, **config: Any) -> Any:
-        return made(kind, bootstrap_servers=list(self._servers), **config, **self._settings.client(self._servers))
+        return new_client(kind, bootstrap_servers=list(self._servers), **config, **self._settings.client(self._servers))
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
-        """Say what a fault means. A producer that has failed is not used again."""
+        """Translate exceptions. A producer that has failed is closed, not reused."""
         try:
             with kafka_faults(self._servers, self._settings, doing="write", topics=[self.name]):
                 try:
                     yield
                 except errors.KafkaError as error:
-                    if not _is_shut_out(error):
+                    if not _is_fenced(error):
                         raise
-                    raise FencedError(f"somebody else writes the topic {self.name} now") from error
+                    raise FencedError(f"another writer has taken over the topic {self.name}") from error
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """Close the connections; what was not finished is given up."""
+        """Close the connections; an open transaction is abandoned."""
         producer, self._producer = self._producer, None
         if producer is not None:
             try:
                 producer.close(timeout=1)
             except errors.KafkaError as error:
-                logger.debug("a producer was closed in the middle of something: %s", error)
+                logger.debug("a producer was closed during an operation: %s", error)
 
 
-def _is_shut_out(error: errors.KafkaError) -> bool:
-    """Whether somebody else writes now; of what its own thread learned the library hands on only the text."""
-    return isinstance(error, _SHUT_OUT) or any(name in str(error) for name in _SHUT_OUT_NAMES)
+def _is_fenced(error: errors.KafkaError) -> bool:
+    """Whether another writer has taken over; errors of its sender thread the library passes on only as text."""
+    return isinstance(error, _FENCED) or any(name in str(error) for name in _FENCED_NAMES)

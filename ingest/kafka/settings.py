@@ -1,6 +1,6 @@
-"""How to get into a Kafka: its address, encryption and credentials. Values only; nothing here connects.
+"""How to connect to Kafka: address, encryption and credentials. Values only; nothing here connects.
 
-Everything is checked when the settings are made, so that a mistake is told in one sentence before anything is tried.
+Everything is checked when the settings are created, so that a mistake is reported before any connection is attempted.
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ from lineage.plumbing.addresses import is_loopback
 DEFAULT_PREFIX: Final = "delegraph"
 PROTOCOLS: Final = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS: Final = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER")
-# Whoever reads the connection has what these send, and can use it.
+# Anyone who can read the connection can steal and use the credential that these mechanisms send.
 _BARE_MECHANISMS: Final = ("PLAIN", "OAUTHBEARER")
 
 SECRETS: Final = ("password", "key_password", "token_client_secret")
@@ -38,17 +38,17 @@ _LAST_PORT: Final = 65_535
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaSettings:
-    """How to get into a Kafka. The default is a broker that asks for nothing.
+    """How to connect to Kafka. The default is for a broker without encryption or authentication.
 
     Attributes:
         security_protocol: One of ``PROTOCOLS``.
         sasl_mechanism: One of ``MECHANISMS``; None without SASL.
-        ca_file: Who signs the certificates of the brokers; None: whom the system trusts.
-        cert_file: Our own certificate, where brokers ask for one; with ``key_file``.
-        token_file: Holds the token for OAUTHBEARER, and is read again for every connection.
-        token_url: The endpoint that grants such a token for client credentials.
-        token_ca_file: Who signs the certificate of that endpoint; None: whom the system trusts.
-        secret_files: The files that secrets were read from.
+        ca_file: The CA certificates that sign those of the brokers; None for the system's.
+        cert_file: The client certificate, for brokers that require one; with ``key_file``.
+        token_file: Contains the token for OAUTHBEARER; read again for every connection.
+        token_url: The endpoint that issues such a token for client credentials.
+        token_ca_file: The CA certificates that sign that of the endpoint; None for the system's.
+        secret_files: The files from which secrets were read.
     """
 
     security_protocol: str = "PLAINTEXT"
@@ -68,28 +68,28 @@ class KafkaSettings:
     secret_files: tuple[Path, ...] = ()
 
     @classmethod
-    def from_mapping(cls, said: Mapping[str, str]) -> "KafkaSettings":
-        """Settings from what is said by name (``NAMES``); a secret may be given as ``<name>_file`` instead.
+    def from_mapping(cls, given: Mapping[str, str]) -> "KafkaSettings":
+        """Create settings from values by name (``NAMES``); a secret may be given as ``<name>_file`` instead.
 
         Raises:
-            RefusedError: A name is unknown, a value cannot be, a file cannot be read, or what is said does not go
-                together; the message says which, and what to do.
+            RefusedError: A name is unknown, a value is invalid, a file cannot be read, or the settings contradict each
+                other; the message says which, and how to fix it.
         """
-        if unknown := sorted(said.keys() - set(NAMES)):
+        if unknown := sorted(given.keys() - set(NAMES)):
             raise RefusedError(f"there is no Kafka setting {unknown[0]!r}; there are {', '.join(NAMES)}")
-        values: dict[str, Any] = {name: said[name] for name in _WORDS if name in said}
-        values |= {name: _readable(Path(said[name]), name) for name in FILES if name in said}
+        values: dict[str, Any] = {name: given[name] for name in _WORDS if name in given}
+        values |= {name: _readable(Path(given[name]), name) for name in FILES if name in given}
         files = []
         for name in SECRETS:
-            if name in said and f"{name}_file" in said:
+            if name in given and f"{name}_file" in given:
                 raise RefusedError(f"the Kafka settings {name!r} and '{name}_file' are both given; give one of them")
-            if name in said:
-                values[name] = Secret(said[name])
-            elif f"{name}_file" in said:
-                file = Path(said[f"{name}_file"])
+            if name in given:
+                values[name] = Secret(given[name])
+            elif f"{name}_file" in given:
+                file = Path(given[f"{name}_file"])
                 values[name] = read_secret(file, f"the Kafka setting '{name}_file'")
                 files.append(file)
-        if "SASL" in said.get("security_protocol", ""):
+        if "SASL" in given.get("security_protocol", ""):
             values.setdefault("sasl_mechanism", MECHANISMS[0])
         settings = cls(**values, secret_files=tuple(files))
         settings._check()
@@ -97,62 +97,62 @@ class KafkaSettings:
 
     @property
     def encrypted(self) -> bool:
-        """Whether the connection is."""
+        """Whether the connection uses TLS."""
         return self.security_protocol.endswith("SSL")
 
     @property
     def authenticated(self) -> bool:
-        """Whether a user logs in; a certificate of our own is another thing."""
+        """Whether we log in by SASL; a client certificate does not count."""
         return self.security_protocol.startswith("SASL_")
 
     @property
     def open_files(self) -> tuple[Path, ...]:
-        """The files with secrets that anybody on this machine may read."""
+        """The files with secrets that other users of this machine can read."""
         held = (*self.secret_files, *filter(None, (self.key_file, self.token_file)))
         return tuple(file for file in held if is_open_to_others(file))
 
     def shown(self) -> dict[str, str]:
-        """What is set, by name, without a secret."""
+        """The settings that are set, by name; secrets appear only as ``set``."""
         shown = {name: str(getattr(self, name)) for name in (*_WORDS, *FILES) if getattr(self, name) is not None}
         return shown | {name: "set" for name in SECRETS if getattr(self, name) is not None}
 
     def client(self, servers: Sequence[str] = ()) -> dict[str, Any]:
-        """The keyword arguments that a client of kafka-python takes for these settings.
+        """The keyword arguments of a kafka-python client for these settings.
 
         Raises:
-            RefusedError: A password or a token would go to one of ``servers`` in the clear.
+            RefusedError: A password or a token would be sent unencrypted to one of ``servers``.
         """
         self.refuse_in_the_clear(servers)
-        said: dict[str, Any] = {"security_protocol": self.security_protocol}
+        arguments: dict[str, Any] = {"security_protocol": self.security_protocol}
         if self.encrypted:
-            # By file and not as a context: what was renewed meanwhile is taken up by the next connection.
-            # The library takes TLS 1.2 or newer.
-            said["ssl_check_hostname"] = True
-            said["ssl_cafile"] = _text(self.ca_file)
-            said["ssl_certfile"] = _text(self.cert_file)
-            said["ssl_keyfile"] = _text(self.key_file)
-            said["ssl_password"] = self.key_password
+            # Files instead of a context, so that the next connection uses certificates renewed in the meantime.
+            # The library requires TLS 1.2 or newer.
+            arguments["ssl_check_hostname"] = True
+            arguments["ssl_cafile"] = _text(self.ca_file)
+            arguments["ssl_certfile"] = _text(self.cert_file)
+            arguments["ssl_keyfile"] = _text(self.key_file)
+            arguments["ssl_password"] = self.key_password
         if self.authenticated:
-            said["sasl_mechanism"] = self.sasl_mechanism
+            arguments["sasl_mechanism"] = self.sasl_mechanism
             if self.sasl_mechanism == "OAUTHBEARER":
                 from ingest.kafka.oauth_tokens import provider  # noqa: PLC0415 (needs the library, which may be absent)
 
-                said["sasl_oauth_token_provider"] = provider(self)
+                arguments["sasl_oauth_token_provider"] = provider(self)
             else:
-                said["sasl_plain_username"] = self.username
-                said["sasl_plain_password"] = self.password
-        return said
+                arguments["sasl_plain_username"] = self.username
+                arguments["sasl_plain_password"] = self.password
+        return arguments
 
     def tls(self) -> ssl.SSLContext:
-        """The context of an encrypted connection, as the library makes it.
+        """A TLS context like that of the library.
 
         Raises:
-            RefusedError: A file is no certificate or key, or the password does not open the key.
+            RefusedError: A file is not a certificate or key, or the password does not decrypt the key.
         """
         context = trusting(self.ca_file, "ca_file")
         if self.cert_file is not None:
             try:
-                # A password that is asked for on the terminal would hang a service: say that there is none.
+                # Without a password callback OpenSSL would prompt on the terminal, which would hang a service.
                 context.load_cert_chain(self.cert_file, self.key_file, password=lambda: self.key_password or "")
             except (ssl.SSLError, OSError, ValueError) as error:
                 raise RefusedError(
@@ -162,10 +162,10 @@ class KafkaSettings:
         return context
 
     def refuse_in_the_clear(self, servers: Sequence[str]) -> None:
-        """Refuse to send what can be stolen over a connection that others can read.
+        """Refuse to send a password or token over an unencrypted connection to another machine.
 
         Raises:
-            RefusedError: One of the servers is not this machine, and would get a password or token unencrypted.
+            RefusedError: One of the servers is not on loopback and would receive one unencrypted.
         """
         if self.encrypted or self.sasl_mechanism not in _BARE_MECHANISMS:
             return
@@ -185,7 +185,7 @@ class KafkaSettings:
         if self.sasl_mechanism is not None:
             _one_of("sasl_mechanism", self.sasl_mechanism, MECHANISMS)
         by_token = self.sasl_mechanism == "OAUTHBEARER"
-        # (1) What is given must have a use: whoever gives a password believes that it is asked for.
+        # (1) Every setting given must be used: someone who gives a password expects that a login takes place.
         if not self.authenticated:
             self._unused(("sasl_mechanism", *_OF_USER, *_OF_TOKEN), "a SASL protocol", "SASL_SSL")
         elif by_token:
@@ -194,7 +194,7 @@ class KafkaSettings:
             self._unused(_OF_TOKEN, "the mechanism", "OAUTHBEARER", "sasl_mechanism")
         if not self.encrypted:
             self._unused(_OF_TLS, "TLS", "SASL_SSL" if self.authenticated else "SSL")
-        # (2) What is needed must be given.
+        # (2) Required settings must be given.
         if self.authenticated and by_token:
             self._check_token()
         elif self.authenticated:
@@ -206,7 +206,7 @@ class KafkaSettings:
                     )
         if self.cert_file is None and (self.key_file is not None or self.key_password is not None):
             raise RefusedError("the Kafka setting 'cert_file' is missing: a key is given without its certificate")
-        # (3) What is in the files must be what belongs there.
+        # (3) The files must have valid content.
         if self.encrypted:
             self.tls()
         if self.token_ca_file is not None:
@@ -238,7 +238,7 @@ class KafkaSettings:
 
 
 def parse_url(url: str) -> tuple[tuple[str, ...], str]:
-    """The servers (``host:port``) and the prefix of the topics of ``kafka://host:port[,host:port][/prefix]``.
+    """Parse ``kafka://host:port[,host:port][/prefix]`` into the servers (``host:port``) and the prefix of the topics.
 
     Examples:
         >>> parse_url("kafka://k1:9092,[::1]:9093/audit")
@@ -247,45 +247,49 @@ def parse_url(url: str) -> tuple[tuple[str, ...], str]:
         (('k1:9092',), 'delegraph')
 
     Raises:
-        RefusedError: It is no such URL; the message says what is wrong.
+        RefusedError: It is not such a URL; the message says what is wrong.
     """
     scheme, _, rest = url.partition("://")
     if scheme != "kafka":
-        raise RefusedError(f"{url!r} is no URL of a Kafka; write kafka://host:port[,host:port][/prefix]")
+        raise RefusedError(f"{url!r} is not a Kafka URL; write kafka://host:port[,host:port][/prefix]")
     if "@" in rest:
-        raise RefusedError("the URL of a Kafka holds no user or password: give them as DELEGRAPH_KAFKA_USERNAME and "
+        raise RefusedError("a Kafka URL must not contain a user or password: give them as DELEGRAPH_KAFKA_USERNAME and "
                            "DELEGRAPH_KAFKA_PASSWORD_FILE")  # fmt: skip
     if "?" in rest or "#" in rest:
-        raise RefusedError(f"{url!r} has a '?' or '#'; how to connect is said by DELEGRAPH_KAFKA_... settings")
+        raise RefusedError(f"{url!r} has a '?' or '#'; use the DELEGRAPH_KAFKA_... settings for connection options")
     names, slash, prefix = rest.partition("/")
     servers = tuple(_server(url, name) for name in names.split(","))
     if not slash or not prefix:
         return servers, DEFAULT_PREFIX
     if not _PREFIX.fullmatch(prefix) or len(prefix) > _LONGEST_PREFIX:
         raise RefusedError(
-            f"{prefix!r} in {url!r} is no prefix of a topic: letters, digits, '.', '_' and '-', "
-            f"no '.' in front, at most {_LONGEST_PREFIX} characters"
+            f"{prefix!r} in {url!r} cannot be the prefix of a topic: use letters, digits, '.', '_' and '-', "
+            f"not beginning with '.', at most {_LONGEST_PREFIX} characters"
         )
     return servers, prefix
 
 
 def host_and_port(server: str) -> tuple[str, int]:
-    """The two parts of ``host:port``, the host without the brackets of an IPv6 address."""
+    """Split ``host:port``; the brackets of an IPv6 address are removed."""
     host, _, port = server.rpartition(":")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def trusting(ca_file: Path | None, name: str) -> ssl.SSLContext:
-    """A context for TLS 1.2 or newer that checks certificate and name; a file in place of whom the system trusts.
+    """Create a TLS context (1.2 or newer) that verifies certificate and host name.
+
+    Args:
+        ca_file: The trusted CA certificates; None for the system's.
+        name: The name of the setting, for the message.
 
     Raises:
-        RefusedError: There is no certificate in the file.
+        RefusedError: The file contains no certificate.
     """
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except (ssl.SSLError, OSError) as error:
         raise RefusedError(
-            f"the Kafka setting {name!r}: {ca_file} holds no certificates in PEM ({_reason(error)})"
+            f"the Kafka setting {name!r}: {ca_file} contains no PEM certificates ({_reason(error)})"
         ) from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
@@ -299,13 +303,13 @@ def _server(url: str, name: str) -> str:
         try:
             ipaddress.IPv6Address(host[1:-1])
         except ValueError as error:
-            raise RefusedError(f"{host!r} in {url!r} is no IPv6 address: {error}") from error
+            raise RefusedError(f"{host!r} in {url!r} is not an IPv6 address: {error}") from error
     elif ":" in host:
-        raise RefusedError(f"{name!r} in {url!r}: an IPv6 address stands in brackets, as in kafka://[::1]:9092")
+        raise RefusedError(f"{name!r} in {url!r}: write an IPv6 address in brackets, as in kafka://[::1]:9092")
     elif not _HOST.fullmatch(host):
-        raise RefusedError(f"{host!r} in {url!r} is no name of a host")
+        raise RefusedError(f"{host!r} in {url!r} is not a host name")
     if not (port.isascii() and port.isdigit() and 0 < int(port) <= _LAST_PORT):
-        raise RefusedError(f"{port!r} in {url!r} is no port: a number from 1 to {_LAST_PORT}")
+        raise RefusedError(f"{port!r} in {url!r} is not a port: use a number from 1 to {_LAST_PORT}")
     return f"{host}:{int(port)}"
 
 

@@ -1,7 +1,7 @@
-"""The way into a log on Kafka: the idempotent producer of kafka-python, on the thread of the sender.
+"""The sink that writes to a log on Kafka: the idempotent producer of kafka-python, used on the sender's thread.
 
-The library retries by itself for ``_DELIVERY_MS``; after that the sender starts over with a new client, which may send
-again what has arrived. Its client is never kept across a fault: one that has failed may not recover.
+The library retries for ``_DELIVERY_MS``; after that the sender starts over with a new client, which may send events
+again that have already arrived. A client is never reused after an error, since it may not recover.
 """
 
 import logging
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from kafka import KafkaProducer, errors
 
-from ingest.kafka.client import WRITING, made
+from ingest.kafka.client import WRITING, new_client
 from ingest.kafka.cloudevents_headers import Headers
 from ingest.kafka.connection_probe import cause_at
 from ingest.kafka.errors import WITHIN_SECONDS, kafka_faults, translate
@@ -22,10 +22,10 @@ from lineage.core.model.errors import UnavailableError
 logger = logging.getLogger(__name__)
 
 _DELIVERY_MS: Final = 30_000
-# How long the thread may be held up by a topic that is not there, while the other one waits.
+# How long a missing topic may block the thread, while the events of the other topic wait.
 _BLOCK_MS: Final = 1_000
 _CLIENT: Final[dict[str, Any]] = {**WRITING, "max_block_ms": _BLOCK_MS, "delivery_timeout_ms": _DELIVERY_MS}
-# What is the event's own fault: to send it again as it is would end the same way.
+# Errors caused by the event itself: sending it again would fail in the same way.
 _FOR_GOOD: Final[tuple[tuple[type[errors.KafkaError], str], ...]] = (
     (errors.MessageSizeTooLargeError, "too-large"),
     (errors.RecordListTooLargeError, "too-large"),
@@ -36,7 +36,7 @@ _FOR_GOOD: Final[tuple[tuple[type[errors.KafkaError], str], ...]] = (
 
 
 class KafkaOutlet:
-    """The way into a log on Kafka."""
+    """The outlet to a log on Kafka."""
 
     def __init__(
         self,
@@ -45,25 +45,27 @@ class KafkaOutlet:
         settings: KafkaSettings,
         headers_of: Callable[[bytes], Headers] | None,
     ) -> None:
-        """Reach the cluster.
+        """Connect to the cluster.
 
         Args:
             servers: ``host:port`` of each.
-            prefix: That of the topics.
-            settings: How to get in.
-            headers_of: The headers for a value; None: none are sent.
+            prefix: The prefix of the topics.
+            settings: How to connect.
+            headers_of: Returns the headers for a value; None to send no headers.
 
         Raises:
-            UnavailableError: It does not answer; the message says why.
-            RefusedError: It does not let us in.
+            UnavailableError: The cluster cannot be reached; the message says why.
+            RefusedError: It denies access.
         """
         self._servers, self._prefix, self._settings, self._headers_of = servers, prefix, settings, headers_of
-        _refuse_to_knock_in_vain(servers, settings)
+        _refuse_unreachable(servers, settings)
         with kafka_faults(servers, settings, doing="write"):
-            self._client = made(KafkaProducer, bootstrap_servers=list(servers), **_CLIENT, **settings.client(servers))
+            self._client = new_client(
+                KafkaProducer, bootstrap_servers=list(servers), **_CLIENT, **settings.client(servers)
+            )
 
     def send(self, entries: Sequence[Entry]) -> Sequence[Receipt]:
-        """Hand entries of one topic to the library."""
+        """Pass entries of one topic to the library."""
         receipts: list[Receipt] = []
         topic = f"{self._prefix}.{entries[0].topic}"
         for _, value, key in entries:
@@ -73,11 +75,11 @@ class KafkaOutlet:
             except errors.MessageSizeTooLargeError as error:
                 receipts.append(Taken(error))
             except errors.KafkaTimeoutError as error:
-                if receipts:  # these are on their way; the next call tells
+                if receipts:  # these have been sent; the next call will raise if the error persists
                     break
-                _refuse_to_knock_in_vain(self._servers, self._settings)
+                _refuse_unreachable(self._servers, self._settings)
                 raise HeldUpError(
-                    f"the log at {', '.join(self._servers)} has no topic {topic}; make it with 'delegraph init'"
+                    f"the log at {', '.join(self._servers)} has no topic {topic}; create it with 'delegraph init'"
                 ) from error
             except errors.KafkaError as error:
                 if receipts:
@@ -86,9 +88,9 @@ class KafkaOutlet:
         return receipts
 
     def refusal(self, error: BaseException, topic: str) -> Refusal | None:
-        """Whether the broker will never take the event."""
+        """Why the broker will never accept the event; None if it may still accept it."""
         if isinstance(error, errors.TopicAuthorizationFailedError):
-            # The library gives it to what was on its way to other topics as well.
+            # The library also reports it for events in flight to other topics.
             named = error.args[0] if error.args else None
             if f"{self._prefix}.{topic}" in ([named] if isinstance(named, str) else named or ()):
                 return Refusal("not-authorised", self.explain(error), certain=True)
@@ -99,7 +101,7 @@ class KafkaOutlet:
         return None
 
     def explain(self, error: BaseException) -> str:
-        """A fault with its real cause."""
+        """Describe an error, with its real cause."""
         return str(self._translated(error)) if isinstance(error, errors.KafkaError) else repr(error)
 
     def _translated(self, error: errors.KafkaError) -> Exception:
@@ -108,24 +110,24 @@ class KafkaOutlet:
     def close(self) -> None:
         """Close the client."""
         try:
-            # This also takes back its hook at the end of the program, which would wait and then complain.
+            # This also removes its atexit hook, which would wait and then log an error.
             self._client.close(timeout=0)
         except errors.KafkaTimeoutError:
-            # Something is on its way. The library cannot be told to forget it, and gives up by itself.
+            # Events are in flight. The library cannot be told to drop them, but stops by itself at the time limit.
             try:
                 self._client.close(timeout=2 * _DELIVERY_MS / 1_000)
             except errors.KafkaTimeoutError:
                 logger.warning("a producer of kafka-python could not be closed")
 
 
-def _refuse_to_knock_in_vain(servers: Sequence[str], settings: KafkaSettings) -> None:
-    """Ask first whether anybody is there.
+def _refuse_unreachable(servers: Sequence[str], settings: KafkaSettings) -> None:
+    """Probe the servers before the library connects.
 
-    Every attempt of the library to connect leaves a socket to the garbage collector, and to be told takes its whole
-    time limit. A broker may be away for days.
+    Every failed attempt of the library leaks a socket until garbage collection, and takes its whole time limit to
+    report. A broker may be down for days.
 
     Raises:
-        UnavailableError: No server lets us in; the message says of each why.
+        UnavailableError: No server can be used; the message gives the cause for each.
     """
     causes: list[str] = []
     for server in servers:

@@ -1,17 +1,17 @@
-"""A few requests of Kafka's protocol over a socket, one at a time and until a deadline: what a probe needs."""
+"""A minimal client of Kafka's protocol for the connection probe: one request at a time, until a deadline."""
 
 import socket
 import struct
 import time
 from typing import Final
 
-_NUMBER_BYTES: Final = 4  # of a length, and of the number of a request
+_NUMBER_BYTES: Final = 4  # size of a length, and of a correlation id
 _LARGEST_ANSWER_BYTES: Final = 16_777_216
-_LEAST_SECONDS: Final = 0.05  # a step that begins late may still find what answers at once
+_LEAST_SECONDS: Final = 0.05  # a step that begins at the deadline still gets an immediate answer
 
 
-class Found(Exception):  # noqa: N818 (no error of ours: what was looked for)
-    """The cause, as a sentence that follows the name of the server."""
+class Found(Exception):  # noqa: N818 (not an error: it ends the probe with its result)
+    """The cause was found: a sentence that follows the name of the server."""
 
 
 class ClosedError(Exception):
@@ -22,28 +22,32 @@ class ClosedError(Exception):
 
 
 class Wire:
-    """Requests and answers of Kafka's protocol, one at a time."""
+    """A connection that sends requests of Kafka's protocol and reads their responses."""
 
     def __init__(self, connection: socket.socket, deadline: float) -> None:
         self._connection = connection
         self._deadline = deadline
 
     def ask(self, request: tuple[int, int], body: bytes = b"") -> "Answer":
-        """Send a request and wait for its answer.
+        """Send a request and wait for its response.
+
+        Args:
+            request: API key and version.
+            body: The encoded request, without its header.
 
         Raises:
-            Found: What came is no answer of a Kafka.
+            Found: The response is not one of Kafka's protocol.
             ClosedError: The connection was closed.
-            OSError: It failed in another way.
+            OSError: The connection failed in another way.
         """
         head = struct.pack(">hhi", *request, 1) + string("delegraph-doctor")
         self._connection.sendall(struct.pack(">i", len(head) + len(body)) + head + body)
         size = self._take(_NUMBER_BYTES)
         (length,) = struct.unpack(">i", size)
         if not _NUMBER_BYTES <= length <= _LARGEST_ANSWER_BYTES:
-            raise Found(f"what listens there is no Kafka (it answers {size!r}{self._peek()!r})")
+            raise Found(f"the server is not a Kafka broker (it answers {size!r}{self._peek()!r})")
         answer = self._take(length)
-        return Answer(answer[_NUMBER_BYTES:])  # behind the number of the request
+        return Answer(answer[_NUMBER_BYTES:])  # after the correlation id
 
     def _take(self, count: int) -> bytes:
         taken = bytearray()
@@ -63,28 +67,32 @@ class Wire:
 
 
 class Answer:
-    """The fields of an answer, in order."""
+    """A response, whose fields are read in order."""
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
         self._at = 0
 
     def numbers(self, forms: str) -> tuple[int, ...]:
-        """Numbers in the letters of ``struct``; ``struct.error`` if there is nothing more."""
+        """Read numbers, given by ``struct`` format characters.
+
+        Raises:
+            struct.error: The response ends before.
+        """
         values = struct.unpack_from(f">{forms}", self._raw, self._at)
         self._at += struct.calcsize(f">{forms}")
         return values
 
     def number(self, form: str) -> int:
-        """One number."""
+        """Read one number, given by its ``struct`` format character."""
         return self.numbers(form)[0]
 
     def text(self) -> str:
-        """A string; that which is null is empty."""
+        """Read a string; null becomes the empty string."""
         return self._bytes(self.number("h")).decode(errors="replace")
 
     def octets(self) -> bytes:
-        """Bytes."""
+        """Read bytes; null becomes empty."""
         return self._bytes(self.number("i"))
 
     def _bytes(self, count: int) -> bytes:
@@ -93,11 +101,11 @@ class Answer:
 
 
 def string(text: str) -> bytes:
-    """A string as requests have it."""
+    """Encode a string for a request."""
     raw = text.encode()
     return struct.pack(">h", len(raw)) + raw
 
 
 def left(deadline: float) -> float:
-    """The seconds until a deadline, for one step more."""
+    """The seconds until a deadline, but enough for one more step."""
     return max(deadline - time.monotonic(), _LEAST_SECONDS)

@@ -1,6 +1,6 @@
-"""The log, the one port: append, and read from a position.
+"""The interface of a log: append, and read from a position.
 
-The log is the truth. A record is its value and the moment at which the log took it; where it stands is its position.
+The log is the source of truth. A record is a value and the time at which the log accepted it, at a position.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from lineage.core.model.references import subject_of
 
 
 class Entry(NamedTuple):
-    """What is appended: the topic, the event in Avro single-object encoding, and a key that may choose a partition."""
+    """An entry to append: topic, event in Avro single-object encoding, and a key that may select the partition."""
 
     topic: str
     value: bytes
@@ -28,30 +28,33 @@ class Entry(NamedTuple):
 
 
 class Log(Protocol):
-    """What every log can do.
+    """The operations of every log.
 
-    An implementation must: keep the order within a partition; never change or lose what ``append`` returned for;
-    never let ``recorded_at`` run backwards within a partition; raise UnavailableError for whatever goes wrong.
+    An implementation must: keep the order within a partition; never change or lose an entry once ``append`` has
+    returned; never decrease ``recorded_at`` within a partition; raise UnavailableError for any failure.
     """
 
     @property
     def identity(self) -> bytes:
-        """What tells this log from every other, wherever it is moved to."""
+        """Identifies this log among all others, even after it has been moved."""
         ...
 
     def append(self, entries: Iterable[Entry]) -> list[Position]:
-        """Append entries; they are durable when this returns. If it raises, the log may hold some of them.
+        """Append entries; they are durable when this returns. If it raises, the log may have some of them.
 
         Returns:
-            Where each stands, in the order in which they were given.
+            The position of each entry, in the same order.
         """
         ...
 
     def read(self, topic: str, partition: int, offset: int, *, limit: int) -> Slice:
-        """At most ``limit`` records from an offset on; none at the end, and then ``following`` is the offset.
+        """Read at most ``limit`` records from an offset on.
+
+        Returns:
+            The records, and the offset that follows them; at the end no records, and ``offset`` itself.
 
         Raises:
-            IntegrityError: The log no longer holds what stands there.
+            IntegrityError: The log no longer has the records at that offset.
         """
         ...
 
@@ -60,17 +63,17 @@ class Log(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release its resources."""
         ...
 
 
 def topic_of(event: Event) -> str:
-    """The topic an event belongs on: orders, lifts and judgements have one that access lists guard."""
+    """The topic of an event: revocations, reinstatements and judgements have a separate one, guarded by ACLs."""
     return ORDERS if event.is_order else DECISIONS
 
 
 def key_of(event: Event) -> str:
-    """The key of an event: its ``txn``, else the root-most id at hand. It spreads the load; nothing depends on it."""
+    """The key of an event: its ``txn``, else the id closest to the root. It spreads load; nothing depends on it."""
     if event.txn is not None:
         return event.txn
     match event.body:
@@ -87,9 +90,9 @@ def key_of(event: Event) -> str:
 
 
 def entry_of(event: Event) -> Entry:
-    """An event as the log takes it.
+    """Encode an event as an entry of the log.
 
     Raises:
-        BadRecordError: It cannot be encoded.
+        BadRecordError: The event is invalid.
     """
     return Entry(topic_of(event), codec.encode(event), key_of(event).encode())

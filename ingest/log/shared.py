@@ -1,7 +1,6 @@
-"""One log for many threads: one at a time, opened when first asked.
+"""A log shared by many threads: one at a time uses it, and it is opened on first use.
 
-While it is away nobody waits for it but a thread of its own, which opens it anew until it is there: a client that has
-found nobody waits longer each time before it looks again.
+While the log is unavailable, callers fail at once, and a background thread reopens it until that succeeds.
 """
 
 import logging
@@ -16,36 +15,36 @@ from lineage.core.model.records import Position, Slice
 
 logger = logging.getLogger(__name__)
 
-AWAY_SECONDS: Final = 2.0  # before it is looked for again
+AWAY_SECONDS: Final = 2.0  # between attempts to reopen it
 _TURN_SECONDS: Final = 30.0
 
 
 class SharedLog:
-    """A log that any thread may use."""
+    """A thread-safe log."""
 
     def __init__(self, opening: Callable[[], Log]) -> None:
-        """Take how it is opened; nothing is opened yet."""
+        """Remember how to open the log; it is not opened yet."""
         self._opening = opening
         self._log: Log | None = None
         self._lock = threading.Lock()
-        self._away: str | None = None  # why
+        self._away: str | None = None  # why it is unavailable
         self._closed = threading.Event()
 
     @contextmanager
     def _used(self) -> Iterator[Log]:
         self._refuse_away()
         if not self._lock.acquire(timeout=_TURN_SECONDS):
-            raise OverloadedError("the log is in use by others for too long; try again")
+            raise OverloadedError("other requests have been using the log for too long; try again")
         try:
-            self._refuse_away()  # who was before us may have found out
+            self._refuse_away()  # the thread before us may have found it unavailable
             if self._log is None:
                 self._log = self._opening()
             yield self._log
         except UnavailableError as fault:
             if self._away is None:
                 self._away = str(fault)
-                self._give_back()
-                threading.Thread(target=self._look_for_it, name="delegraph-log", daemon=True).start()
+                self._release()
+                threading.Thread(target=self._reopen, name="delegraph-log", daemon=True).start()
             raise
         finally:
             self._lock.release()
@@ -55,11 +54,11 @@ class SharedLog:
         if away is not None:
             raise UnavailableError(away)
 
-    def _look_for_it(self) -> None:
+    def _reopen(self) -> None:
         while not self._closed.wait(AWAY_SECONDS):
             try:
                 log = self._opening()
-                self._there(log)
+                self._adopt(log)
             except DelegraphError as fault:
                 self._away = str(fault)
             except Exception as fault:
@@ -68,7 +67,7 @@ class SharedLog:
             else:
                 return
 
-    def _there(self, log: Log) -> None:
+    def _adopt(self, log: Log) -> None:
         try:
             log.ends()
         except BaseException:
@@ -77,27 +76,27 @@ class SharedLog:
         with self._lock:
             self._log, self._away = log, None
             if self._closed.is_set():
-                self._give_back()
+                self._release()
 
-    def _give_back(self) -> None:
+    def _release(self) -> None:
         log, self._log = self._log, None
         if log is not None:
             log.close()
 
     @property
     def identity(self) -> bytes:
-        """What tells this log from every other."""
+        """Identifies this log among all others."""
         with self._used() as log:
             return log.identity
 
     def append(self, entries: Iterable[Entry]) -> list[Position]:
-        """Append entries. A log that is away says so at once when it is asked, and only after long when it is told."""
+        """Append entries. ``ends`` is called first because, if the log is unavailable, it fails much sooner."""
         with self._used() as log:
             log.ends()
             return log.append(entries)
 
     def read(self, topic: str, partition: int, offset: int, *, limit: int) -> Slice:
-        """Records of a partition from an offset on."""
+        """Read records of a partition from an offset on."""
         with self._used() as log:
             return log.read(topic, partition, offset, limit=limit)
 
@@ -107,7 +106,7 @@ class SharedLog:
             return log.ends()
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Close the log, and stop trying to reopen it."""
         self._closed.set()
         with self._lock:
-            self._give_back()
+            self._release()

@@ -1,4 +1,4 @@
-"""The way into a log, as the sender sees it: entries are handed over, and their receipts tell what becomes of them."""
+"""The interface between the sender and a log: entries are handed over, and receipts report what becomes of them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -8,26 +8,26 @@ from lineage.core.model.errors import UnavailableError
 
 
 class Receipt(Protocol):
-    """What becomes of an event that was handed over."""
+    """The pending or final result of handing over an event."""
 
     @property
     def is_done(self) -> bool:
-        """Whether it is known."""
+        """Whether the result is final."""
         ...
 
     @property
     def exception(self) -> BaseException | None:
-        """Why it was not taken; None if it was."""
+        """Why the event was not appended; None if it was."""
         ...
 
 
 class Refusal(NamedTuple):
-    """Why the log will never take an event.
+    """Why the log will never accept an event.
 
     Attributes:
-        reason: A stable word for machines.
+        reason: A stable identifier for machines.
         detail: A sentence for people.
-        certain: Whether it holds for this event, and not perhaps for another one that was on its way with it.
+        certain: Whether this event is the cause; if not, it may be another event in the same batch.
     """
 
     reason: str
@@ -36,59 +36,62 @@ class Refusal(NamedTuple):
 
 
 class HeldUpError(UnavailableError):
-    """The events of one topic cannot be handed over now; those of the other one can."""
+    """The events of one topic cannot be handed over now; those of the other topic can."""
 
 
 class Outlet(Protocol):
-    """A way into the log. The thread that opens it uses it and closes it."""
+    """Writes to a log. It is opened, used and closed by the same thread."""
 
     def send(self, entries: Sequence[Entry]) -> Sequence[Receipt]:
-        """Hand entries of one topic over: as many as can be, and at least the first.
+        """Hand over entries of one topic: as many as possible, and at least the first.
+
+        Returns:
+            The receipts of the entries handed over, in order.
 
         Raises:
-            HeldUpError: Not even the first can be handed over now, for want of the topic.
-            DelegraphError: Nothing can be handed over; open the way anew.
+            HeldUpError: Not even the first can be handed over now, because the topic does not exist.
+            DelegraphError: Nothing can be handed over; close this outlet and open a new one.
         """
         ...
 
     def refusal(self, error: BaseException, topic: str) -> Refusal | None:
-        """Whether a fault means that an event of a topic will never be taken."""
+        """Why an event of a topic will never be accepted, if ``error`` means that; else None."""
         ...
 
     def explain(self, error: BaseException) -> str:
-        """A fault in a sentence, with its real cause."""
+        """Describe an error in a sentence, with its real cause."""
         ...
 
     def close(self) -> None:
-        """Give back what it holds, at the latest when what is on its way has come to an end."""
+        """Release its resources, at the latest when the events in flight are settled."""
         ...
 
 
 class Taken(NamedTuple):
-    """The receipt of an event that the log has, or will not take."""
+    """The receipt of an event that is settled: the log has it, or refuses it."""
 
     exception: BaseException | None = None
     is_done: bool = True
 
 
 class LogOutlet:
-    """The way into a log that appends at once, such as the embedded one."""
+    """The outlet to a log that appends synchronously, such as the embedded one."""
 
     def __init__(self, log: Log) -> None:
-        """Append to this log, and close it in the end."""
+        """Append to this log, and close it at the end."""
         self._log = log
 
     def send(self, entries: Sequence[Entry]) -> Sequence[Receipt]:
-        """Append them, all or none."""
+        """Append the entries, all or none."""
         self._log.append(entries)
         return [Taken()] * len(entries)
 
     def refusal(self, _error: BaseException, _topic: str) -> Refusal | None:
-        """It takes whatever is in a spool."""
+        """None: the embedded log accepts every event of a spool."""
         return None
 
     def explain(self, error: BaseException) -> str:
-        """What the log says."""
+        """The message of the error."""
         return str(error)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from lineage.core.model.times import Instant
 from lineage.plumbing.sqlite_file import APPLICATION_ID, PinnedFile, fault_of_file, meaning_of
 
 _BUSY_SECONDS: Final = 10
-_NO_LOG: Final = "it has no log in it; make one with 'delegraph init'"
+_NO_LOG: Final = "it contains no log; create one with 'delegraph init'"
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS log_meta (name TEXT PRIMARY KEY, value BLOB NOT NULL);
 INSERT OR IGNORE INTO log_meta VALUES ('id', randomblob(16));
@@ -29,25 +29,29 @@ CREATE TABLE IF NOT EXISTS log_record (
 
 
 class SqliteLog:
-    """A log in a SQLite file. One thread at a time, not always the same; any number of processes."""
+    """A log in a SQLite file. Used by any thread, one at a time, and by any number of processes."""
 
     def __init__(
         self, path: str, *, create: bool, clock: Callable[[], Instant], file: PinnedFile | None = None
     ) -> None:
-        """Open the log, and make it if there is none and ``create`` says so.
+        """Open the log; if there is none, create it when ``create`` is true.
 
         Args:
             path: The file.
-            create: Whether to make it.
-            clock: The moment now; the log keeps the moment of an append with the record.
-            file: What the file was when this process opened it first; None: it opens it now.
+            create: Whether to create a missing log.
+            clock: Returns the current time, which is recorded with every append.
+            file: The file as this process first opened it; None if it opens it now.
+
+        Raises:
+            AbsentError: There is no log at ``path``, and ``create`` is false.
+            UnavailableError: The file cannot be used.
         """
         self._file = PinnedFile(Path(path)) if file is None else file
         self._path = path
         self._clock = clock
         self._identity: bytes | None = None
         if not create and not Path(path).exists():
-            raise AbsentError(f"there is no log at {path}; make one with 'delegraph init' or 'delegraph ingest'")
+            raise AbsentError(f"there is no log at {path}; create one with 'delegraph init' or 'delegraph ingest'")
         with self._faults():
             self._connection = sqlite3.connect(
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -68,7 +72,7 @@ class SqliteLog:
         if create:
             ask("PRAGMA journal_mode = WAL")
             self._connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT;")
-        # FULL: what append returned for is on the disk, whatever happens to the machine.
+        # FULL: an entry survives a power failure once append has returned.
         ask("PRAGMA synchronous = FULL")
 
     @contextmanager
@@ -96,7 +100,7 @@ class SqliteLog:
 
     @property
     def identity(self) -> bytes:
-        """The id that the log was given when it was made."""
+        """The random id that the log was given when it was created."""
         if self._identity is None:
             with self._faults():
                 (found,) = self._connection.execute("SELECT value FROM log_meta WHERE name = 'id'").fetchone()
@@ -106,7 +110,7 @@ class SqliteLog:
     def append(self, entries: Iterable[Entry]) -> list[Position]:
         """Append entries, all or none.
 
-        All of one call are recorded at one moment, which is never before that of the last record.
+        All entries of one call get the same time, which is never before that of the last record.
         """
         with self._transaction():
             ends, latest = self._ends()
@@ -130,7 +134,7 @@ class SqliteLog:
         return ends, latest
 
     def read(self, topic: str, partition: int, offset: int, *, limit: int) -> Slice:
-        """At most ``limit`` records of a topic from an offset on."""
+        """Read at most ``limit`` records of a topic from an offset on."""
         with self._faults():
             query = (
                 'SELECT ? + "offset", recorded_at, value FROM log_record WHERE topic = ? AND "offset" >= ? '

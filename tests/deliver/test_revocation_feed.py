@@ -333,7 +333,7 @@ def test_of_two_deliveries_the_other_takes_over(file_desk: Desk, kafka_url: str)
         assert revocations.wait_until_current(timeout=60)
         with delivering(file_desk.url, kafka_url) as second:
             # The one that began last feeds; it is the one that dies.
-            wait_until(lambda: "somebody else writes" in first.said())
+            wait_until(lambda: "another writer has taken over" in first.said())
             second.kill()
             file_desk.add(order("r1", "token:a"))
             wait_until(lambda: "a" in revocations.dead(), seconds=30)

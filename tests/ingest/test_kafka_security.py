@@ -38,7 +38,7 @@ EVERY_WAY_IN = [
     ("SASL_TLS", "PLAIN"),
     ("TLS", ""),
 ]
-ALL_IS_WELL = "answers, and lets us in"
+ALL_IS_WELL = "answers and accepts the connection"
 NOBODY = KafkaSettings()
 
 
@@ -132,7 +132,7 @@ CAUSES: dict[str, tuple[str, dict[str, str | None], str]] = {
         "wrong user or password for 'producer' by PLAIN",
     ),
     "unknown user": (SASL, STRANGER, "wrong user or password for 'nobody'"),
-    "a mechanism that is not enabled": (SASL, {"sasl_mechanism": "SCRAM-SHA-256"}, "it takes SCRAM-SHA-512, PLAIN"),
+    "a mechanism that is not enabled": (SASL, {"sasl_mechanism": "SCRAM-SHA-256"}, "only SCRAM-SHA-512, PLAIN"),
     "another authority": (SASL_TLS, {"ca_file": "OTHER_CA"}, "is not signed by"),
     "the system's authorities": (SASL_TLS, {"ca_file": None}, "set ca_file to the CA of the brokers"),
     "no TLS where there is": (
@@ -148,7 +148,7 @@ CAUSES: dict[str, tuple[str, dict[str, str | None], str]] = {
     "no login where one is asked for": (
         SASL,
         {"security_protocol": "PLAINTEXT", "sasl_mechanism": None, "username": None, "password_file": None},
-        "does it want a login",
+        "may require a login",
     ),
     "no client certificate": (TLS, NO_CERTIFICATE, "asks for a client certificate"),
     "a stranger's certificate": (
@@ -159,12 +159,12 @@ CAUSES: dict[str, tuple[str, dict[str, str | None], str]] = {
     "a login where none is asked for": (
         TLS,
         {"security_protocol": "SASL_SSL", "username": "producer", "password": "x"},
-        "asks for no login",
+        "does not use SASL logins",
     ),
     "the controller": (
         "CONTROLLER",
         {"sasl_mechanism": "PLAIN"},
-        "is a controller and no broker",
+        "is a controller, not a broker",
     ),
 }
 
@@ -229,7 +229,7 @@ def test_each_server_has_its_own_cause(kafka: str):
         assert said in cause
 
 
-# What is no Kafka at all
+# Servers that are not Kafka brokers
 
 
 @contextmanager
@@ -304,7 +304,7 @@ def test_a_web_server_is_no_kafka():
         server.shutdown()
         thread.join()
 
-    assert "does not answer as a Kafka does" in cause
+    assert "does not answer like a Kafka broker" in cause
 
 
 @pytest.mark.parametrize(

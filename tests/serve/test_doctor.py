@@ -307,7 +307,7 @@ def test_a_topic_that_was_made_anew_is_a_fault(kafka_url: str, settings_of: Call
 
     assert not ok
     assert "the topic of orders is not the one" in says
-    assert "made anew" in says
+    assert "created again" in says
 
 
 @pytest.mark.kafka

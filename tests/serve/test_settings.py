@@ -20,7 +20,7 @@ from kafka.errors import KafkaError
 from kafka.net.sasl import get_sasl_mechanism
 
 from compose.native.certificates import make_authority, make_certificate
-from ingest.kafka.client import made
+from ingest.kafka.client import new_client
 from ingest.kafka.settings import MECHANISMS, NAMES, KafkaSettings, host_and_port, is_loopback, parse_url
 from ingest.secrets import Secret, read_secret
 from lineage.core.model.errors import RefusedError, UnavailableError
@@ -221,7 +221,9 @@ def test_a_secret_is_never_shown(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     }
     settings = Settings.of(env=env)
     with caplog.at_level(logging.DEBUG), pytest.raises(KafkaError):
-        made(KafkaAdminClient, bootstrap_servers="127.0.0.1:1", bootstrap_timeout_ms=100, **settings.kafka.client())
+        new_client(
+            KafkaAdminClient, bootstrap_servers="127.0.0.1:1", bootstrap_timeout_ms=100, **settings.kafka.client()
+        )
     gc.collect()
 
     assert "sasl_plain_password" in caplog.text
@@ -289,7 +291,7 @@ def test_a_client_that_cannot_get_in_leaves_nothing_behind(kind: type, caplog: p
 
     def after_a_try() -> tuple[int, int]:
         with pytest.raises(KafkaError):
-            made(kind, bootstrap_servers="127.0.0.1:1", bootstrap_timeout_ms=50)
+            new_client(kind, bootstrap_servers="127.0.0.1:1", bootstrap_timeout_ms=50)
         gc.collect()
         return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 
@@ -313,7 +315,7 @@ def test_a_client_that_cannot_get_in_leaves_nothing_behind(kind: type, caplog: p
         ({"ca_file": "CA"}, "security_protocol to SSL"),
         ({**SASL, "security_protocol": "SASL_PLAINTEXT", "ca_file": "CA"}, "security_protocol to SASL_SSL"),
         ({"security_protocol": "SSL", "ca_file": "none.pem"}, "none.pem"),
-        ({"security_protocol": "SSL", "ca_file": "NOT_PEM"}, "no certificates"),
+        ({"security_protocol": "SSL", "ca_file": "NOT_PEM"}, "no PEM certificates"),
         ({"security_protocol": "SSL", "key_file": "KEY"}, "'cert_file'"),
         ({"security_protocol": "SSL", "cert_file": "CERT", "key_file": "CA_KEY"}, "belong together"),
         ({"security_protocol": "SSL", "cert_file": "CERT"}, "PEM"),
@@ -391,7 +393,7 @@ def test_the_library_takes_what_the_settings_give_it(mechanism: str):
 @pytest.mark.parametrize("host", ["k1.example", "10.0.0.7", "127.0.0.1", "[::1]", "localhost"])
 def test_a_password_never_goes_out_in_the_clear(mechanism: str, host: str):
     """
-    PLAIN without TLS is refused but to this machine, when settings are read and when a client is made; SCRAM is not.
+    PLAIN without TLS is refused except to this machine, by the settings and by a new client; SCRAM is not.
     """
     said = {**SASL, "security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": mechanism}
     env = {f"DELEGRAPH_KAFKA_{name.upper()}": value for name, value in said.items()}
