@@ -1,1 +1,1 @@
-"""Getting facts in: codec, log, quarantine, trust, projector, and adapters for other people's logs."""
+"""Ingestion: codec, log, quarantine, trust, projector, producer SDK, and adapters for foreign logs."""

@@ -1,4 +1,4 @@
-"""Opens a log, or the sink that a producer sends to, by its URL. The only module that knows every kind of log."""
+"""Open a log, or the outlet that a producer sends to, by its URL. The only module that knows every kind of log."""
 
 from collections.abc import Callable
 from functools import partial
@@ -26,18 +26,18 @@ def open_log(
 
     Args:
         url: ``sqlite:///path`` or ``kafka://host:port[,host:port][/prefix]``.
-        create: Whether to make what is missing.
-        clock: The moment now, for a log that has no clock of its own.
-        settings: How to get in where the log is a Kafka.
-        file: Of an embedded log that is opened again: what its file was the first time.
+        create: Whether to create a missing embedded log.
+        clock: Returns the current time, for a log without its own clock.
+        settings: How to connect to Kafka.
+        file: For an embedded log that is opened again: its file as first opened.
 
     Raises:
-        RefusedError: Nothing here speaks that scheme.
-        UnavailableError: It cannot be opened.
+        RefusedError: The scheme is not supported.
+        UnavailableError: The log cannot be opened.
     """
     path = _path_of(url)
     if path:
-        from ingest.log.sqlite_log import SqliteLog  # noqa: PLC0415 (only the log that is asked for is imported)
+        from ingest.log.sqlite_log import SqliteLog  # noqa: PLC0415 (only the log requested is imported)
 
         return SqliteLog(path, create=create, clock=clock, file=file)
     if url.startswith("kafka://"):
@@ -47,19 +47,19 @@ def open_log(
             raise RefusedError("a log on Kafka needs its client: pip install 'delegraph[kafka]'") from error
         return KafkaLog(url, settings)
     raise RefusedError(
-        f"{url!r} is no log URL; write for example sqlite:///delegraph.db or kafka://127.0.0.1:9092/delegraph"
+        f"{url!r} is not a log URL; write for example sqlite:///delegraph.db or kafka://127.0.0.1:9092/delegraph"
     )
 
 
 def pinned_file(url: str) -> PinnedFile | None:
-    """The file of an embedded log as it is now, for a log that will be opened again; None: it is in no file."""
+    """The current file of an embedded log, for one that will be opened again; None if the log is not in a file."""
     path = _path_of(url)
     return PinnedFile(Path(path)) if path else None
 
 
 def _path_of(url: str) -> str:
     scheme, _, rest = url.partition(":///")
-    return unquote(rest.partition("?")[0]) if scheme == "sqlite" else ""  # as the URL of a store is read
+    return unquote(rest.partition("?")[0]) if scheme == "sqlite" else ""  # parsed like the URL of a store
 
 
 def outlet_opener(
@@ -68,16 +68,26 @@ def outlet_opener(
     clock: Callable[[], Instant],
     headers_of: Callable[[bytes], Headers] | None,
 ) -> Callable[[], Outlet]:
-    """What opens the way into a log. What is wrong with the settings is told here and now, what is away later."""
+    """Build the function that opens the outlet to a log.
+
+    Args:
+        url: As for ``open_log``.
+        settings: How to connect to Kafka.
+        clock: Returns the current time.
+        headers_of: Returns the Kafka headers for a value; None to send no headers.
+
+    Raises:
+        RefusedError: The URL or the settings are invalid. An unavailable log only raises when the outlet is opened.
+    """
     if url.startswith("kafka://"):
         try:
             from ingest.kafka.sink import KafkaOutlet  # noqa: PLC0415 (an extra)
         except ImportError as error:
-            raise RefusedError("to send to a Kafka install delegraph[kafka]") from error
+            raise RefusedError("to send to Kafka, install delegraph[kafka]") from error
         settings = settings or KafkaSettings()
         servers, prefix = parse_url(url)
         settings.client(servers)
         return partial(KafkaOutlet, servers, prefix, settings, headers_of)
     if not url.startswith("sqlite:///"):
-        open_log(url, create=False, clock=clock).close()  # says what a URL looks like
+        open_log(url, create=False, clock=clock).close()  # raises with an example of a URL
     return lambda: LogOutlet(open_log(url, create=True, clock=clock))

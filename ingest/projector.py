@@ -1,7 +1,7 @@
-"""The projector: from the log into the store, a batch at a time.
+"""The projector: moves records from the log into the store, one batch at a time.
 
-A batch of records becomes facts, sightings and quarantine together with the positions, in one transaction of the store;
-so after any crash the projection is exactly what the positions say, and reading on from there loses nothing and
+The facts, sightings and quarantined records of a batch are written together with the positions, in one transaction of
+the store. So after any crash the projection matches the positions exactly, and resuming from them loses nothing and
 repeats nothing.
 """
 
@@ -20,25 +20,25 @@ from lineage.core.model.records import DECISIONS, Batch, Headers, Outcomes, Read
 from lineage.core.model.trust import Trusted, TrustTable, authorised, in_force
 from lineage.plumbing.gc_pause import collector_put_off
 
-BATCH: Final = 50_000  # records in one transaction: the larger, the fewer pages are written twice
-# Of a record in quarantine so many headers are kept, and so much of the name and the value of each.
+BATCH: Final = 50_000  # records in one transaction: the more, the fewer database pages are written twice
+# How many headers of a quarantined record are kept, and how much of the name and the value of each.
 _HEADERS_KEPT: Final = 64
 _HEADER_CHARACTERS: Final = 1_024
 
 
-# A batch that is in the store, what became of it, seconds since its first record was read, seconds of the transaction.
+# Called with a committed batch, its outcomes, seconds since its first record was read, seconds of the transaction.
 Committed = Callable[[Batch, Outcomes, float, float], None]
 
 
 class Projection(Protocol):
-    """What the projector needs of a store."""
+    """The operations of a store that the projector needs."""
 
     def bind(self, log: bytes) -> None:
-        """Refuse to go on if another log than this was projected here."""
+        """Bind the store to a log by its identity; raise IntegrityError if it is bound to another."""
         ...
 
     def positions(self) -> dict[tuple[str, int], int]:
-        """The offset that comes next, by topic and partition."""
+        """The next offset to read, by topic and partition."""
         ...
 
     def write(self, batch: Batch) -> Outcomes:
@@ -56,18 +56,18 @@ def project(
     progress: Callable[[int], None] = lambda _records: None,
     committed: Committed = lambda _batch, _outcomes, _batch_seconds, _transaction_seconds: None,
 ) -> int:
-    """Project everything up to the end that the log has now (or ``ends``), or until ``stop`` says so between batches.
+    """Project all records up to the current end of the log (or ``ends``).
 
-    Another consumer on the same store is no harm: its batches fence ours, and we read on from where it is.
+    Another consumer may write to the same store: its batches fence off ours, and we resume from its position.
 
     Args:
-        log: Where records come from.
-        store: Where facts and positions go.
-        trust: Says which trust table is in force.
+        log: The log to read.
+        store: The store to which facts and positions are written.
+        trust: Provides the trust table in force.
         ends: How far to go, by topic and partition.
-        stop: Asked between batches.
-        progress: Told after each batch how many records it had.
-        committed: Given every batch that is in the store.
+        stop: Called between batches; if it returns true, projection ends early.
+        progress: Called after each batch with its number of records.
+        committed: Called with every batch that has been committed.
 
     Returns:
         How many records were projected.
@@ -82,7 +82,7 @@ def project(
                 records, following = log.read(*place, start, limit=min(BATCH, end - start))
                 if following == start:
                     break
-                if following > end:  # offsets that the log leaves out made room for records beyond
+                if following > end:  # gaps in the offsets left room for records beyond the end
                     following = end
                     records = [record for record in records if position_of(record.number).offset < end]
                 batch = Batch(advance={place: (start, following)})
@@ -90,7 +90,7 @@ def project(
                 writing = time.monotonic()
                 try:
                     outcomes = store.write(batch)
-                except FencedError:  # another consumer was quicker: go on from where it is
+                except FencedError:  # another consumer has written them: resume from its position
                     start = store.positions().get(place, 0)
                     continue
                 written = time.monotonic()
@@ -102,7 +102,7 @@ def project(
 
 
 def read_records(records: Iterable[Record], trust: TrustTable | None, batch: Batch) -> None:
-    """Read records into a batch: each becomes a fact, or a row for quarantine."""
+    """Decode records into a batch: each becomes a fact or a quarantined record."""
     readable, unreadable = batch.readable, batch.unreadable
     for record in records:
         result = read_record(record, trust)
@@ -113,7 +113,7 @@ def read_records(records: Iterable[Record], trust: TrustTable | None, batch: Bat
 
 
 def read_record(record: Record, trust: TrustTable | None) -> Readable | Unreadable:
-    """A record as a fact, or as a row for quarantine."""
+    """Decode a record into a fact; one that cannot be decoded becomes a quarantined record."""
     number, recorded_at, raw, headers = record
     try:
         value = _present(raw)
@@ -146,23 +146,25 @@ def unreadable(
     sources: tuple[str, ...] | None = None,
     columns: credentials.Columns | None = None,
 ) -> Unreadable:
-    """A row for quarantine: the record whole, but for its credentials.
+    """Build a record for quarantine: the whole record except its credentials.
 
     Args:
-        raw: The record as it came.
-        fault: Why it cannot be read.
-        number: Its place in the log, if it is a record of the log.
-        origin: The file, the topic and partition, or who sent it.
+        raw: The bytes of the record.
+        fault: Why it cannot be decoded.
+        number: Its number in the log; None if it is not a record of the log.
+        origin: The file, the topic and partition, or the sender.
         place: The line or index in the file, or the offset.
-        recorded_at: When it was taken.
-        headers: Those of a record of Kafka.
-        sources: Of a record that came over HTTP, the sources that its sender may use.
-        columns: Of a line of a table, which of its columns hold secrets.
+        recorded_at: When it was received.
+        headers: The headers of a Kafka record.
+        sources: For a record received over HTTP, the sources that its sender may use.
+        columns: For a line of a table, which of its columns hold secrets.
     """
     value = credentials.kept(raw, columns)
     detail = credentials.scrubbed(fault.detail)
     if value != raw and fault.reason != "credential":
-        detail += "; it holds a credential, " + ("of which no byte is kept" if value is not None else "and is not kept")
+        detail += "; it contains a credential, " + (
+            "which has been removed" if value is not None else "so the record is not kept"
+        )
     return Unreadable(
         number=number,
         origin=credentials.scrubbed(origin),
@@ -179,9 +181,11 @@ def unreadable(
 
 
 def _kept(headers: Headers) -> bytes:
-    """Headers as they are kept: what stands in them is anybody's, so they are bounded, and the digests of credentials.
+    """Encode headers for quarantine. They are untrusted, so they are bounded, and credentials are removed.
 
-    A list of [name, value] as JSON; what is no text is in hexadecimal. Of what is cut off the number is told.
+    Returns:
+        A JSON list of [name, value]; bytes that are not UTF-8 are in hexadecimal. If headers were dropped, the last
+        entry says how many.
     """
     kept = [[_safe(name, name.encode(errors="replace")), _safe(name, value)] for name, value in headers[:_HEADERS_KEPT]]
     if len(headers) > _HEADERS_KEPT:
@@ -190,7 +194,7 @@ def _kept(headers: Headers) -> bytes:
 
 
 def _safe(name: str, raw: bytes) -> str:
-    """What may be kept of the name or the value of a header."""
+    """The part of a header's name or value that may be stored."""
     safe = credentials.kept_under(name, raw) or b""
     try:
         text = safe.decode()

@@ -1,4 +1,4 @@
-"""The revocation follower SDK: ``Revocations.is_dead(token)`` from the topic of revoked elements."""
+"""The revocation follower SDK: ``Revocations.is_dead(token)``, answered from the topic of revocations."""
 
 from ingest.kafka.revocation_follower import Revocations
 

@@ -1,4 +1,4 @@
-"""A secret of a setting: given as it is, or in a file that only its owner can read. It is never shown."""
+"""Secrets in settings, given directly or in a file that only its owner should be able to read. Never shown."""
 
 import stat
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Final
 
 from lineage.core.model.errors import RefusedError
 
-_LARGEST_BYTES: Final = 65_536  # no password and no token is as long
+_LARGEST_BYTES: Final = 65_536  # longer than any password or token
 
 
 class Secret(str):
-    """A text that hides itself wherever it is shown as a value: in the repr of settings, in a library's debug log."""
+    """A string whose repr hides its value, for example in the repr of settings or in a library's debug log."""
 
     __slots__ = ()
 
@@ -19,26 +19,30 @@ class Secret(str):
 
 
 def read_secret(path: Path, what: str) -> Secret:
-    """The secret in a file, without the end of its last line.
+    """Read the secret in a file, without its trailing newline.
+
+    Args:
+        path: The file.
+        what: The setting that names it, for the message.
 
     Raises:
-        RefusedError: The file cannot be read, is empty, or is no text.
+        RefusedError: The file cannot be read, is empty, is too long, or is not UTF-8.
     """
     try:
         with path.open("rb") as file:
             raw = file.read(_LARGEST_BYTES + 1)
-        said = raw.decode().rstrip("\r\n")
+        text = raw.decode().rstrip("\r\n")
     except OSError as error:
         raise RefusedError(f"{what}: the file {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise RefusedError(f"{what}: the file {path} is no UTF-8 text") from error
-    if not said or len(raw) > _LARGEST_BYTES:
-        raise RefusedError(f"{what}: the file {path} is {'too long for a secret' if said else 'empty'}")
-    return Secret(said)
+        raise RefusedError(f"{what}: the file {path} is not UTF-8 text") from error
+    if not text or len(raw) > _LARGEST_BYTES:
+        raise RefusedError(f"{what}: the file {path} is {'too long for a secret' if text else 'empty'}")
+    return Secret(text)
 
 
 def is_open_to_others(path: Path) -> bool:
-    """Whether anybody on this machine may read a file; a group may. A file that is gone is open to nobody."""
+    """Whether every user of this machine can read a file. Group access is allowed; a missing file is not open."""
     try:
         return bool(path.stat().st_mode & stat.S_IROTH)
     except OSError:

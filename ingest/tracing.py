@@ -1,4 +1,4 @@
-"""What can be said about a piece of work while it goes on, for traces; and nothing, where nobody asked for them."""
+"""The tracing interface of the ingest layer, and its no-op implementation."""
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -6,31 +6,31 @@ from typing import Final, Protocol
 
 
 class Span(Protocol):
-    """A piece of work."""
+    """A unit of work in a trace."""
 
     def note(self, **numbers: int) -> None:
-        """Numbers that belong to it."""
+        """Add attributes to the span."""
         ...
 
     def link(self, traceparents: Iterable[str]) -> None:
-        """The traces of what it works on."""
+        """Link the span to the traces of the events it processes."""
         ...
 
 
-Tracer = Callable[[str], AbstractContextManager[Span]]  # from the name of a piece of work
+Tracer = Callable[[str], AbstractContextManager[Span]]  # starts the span of that name
 
 
 class _NoSpan:
     def note(self, **numbers: int) -> None:
-        """Nobody listens."""
+        """Do nothing."""
 
     def link(self, traceparents: Iterable[str]) -> None:
-        """Nobody listens; what would be linked is not even looked for."""
+        """Do nothing; the iterable is not even consumed."""
 
 
 _NO_SPAN: Final = nullcontext(_NoSpan())
 
 
 def no_tracer(_name: str) -> AbstractContextManager[Span]:
-    """The tracer where nobody asked for traces."""
+    """The tracer to use when tracing is disabled."""
     return _NO_SPAN

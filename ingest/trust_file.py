@@ -1,4 +1,4 @@
-"""The trust file: which source may say what (clause 2.12). TOML, named by ``DELEGRAPH_TRUST``.
+"""The trust file: which source may state which events (clause 2.12). TOML, named by ``DELEGRAPH_TRUST``.
 
 Example::
 
@@ -28,24 +28,24 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 1.0
 
-_Stat = tuple[int, int, int, int]  # device, inode, size, time of the last change
+_Stat = tuple[int, int, int, int]  # device, inode, size, ctime in nanoseconds
 
 
 def read_trust(path: Path) -> TrustTable:
     """Read a trust file.
 
     Raises:
-        RefusedError: It cannot be read, or says something that it cannot say; the message names it.
+        RefusedError: It cannot be read, or is invalid; the message names the entry.
     """
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
+        parsed = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise RefusedError(f"the trust file {path} cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise RefusedError(f"the trust file {path} is not TOML: {error}") from error
-    if said.keys() != {"sources"} or not isinstance(said["sources"], dict):
+    if parsed.keys() != {"sources"} or not isinstance(parsed["sources"], dict):
         raise RefusedError(f'the trust file {path} must have tables [sources."SOURCE"] and nothing else')
-    return TrustTable({source: _grant(path, source, table) for source, table in said["sources"].items()})
+    return TrustTable({source: _grant(path, source, table) for source, table in parsed["sources"].items()})
 
 
 def _grant(path: Path, source: str, table: object) -> Grant:
@@ -57,19 +57,19 @@ def _grant(path: Path, source: str, table: object) -> Grant:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise RefusedError(f"{name} of {where} must be a list of strings")
     if unknown := sorted(set(types) - BODIES.keys() - {"*"}):
-        raise RefusedError(f"{where} names a type that there is not: {', '.join(unknown)}")
+        raise RefusedError(f"{where} names an unknown type: {', '.join(unknown)}")
     return Grant(frozenset(types), tuple(prefixes))
 
 
 class TrustFile:
-    """The trust file that is in force now: a change is noticed within seconds. Any thread may ask.
+    """The trust file in force; changes are noticed within seconds. Thread-safe.
 
-    A file that cannot be read leaves the last good table in force. A change counts once it is a second old, or the file
-    has stayed the same from one look to the next: half of a file that is being written is not taken for all of it.
+    If the file becomes unreadable or invalid, the last valid table stays in force. A change only counts when it is a
+    second old, or when the file is unchanged between two checks, so that a partly written file is not used.
 
     Attributes:
-        file: The path, as it was given.
-        fault: Why the file as it is now is not in force; None while it is.
+        file: The path, as given.
+        fault: Why the current file is not in force; None if it is.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class TrustFile:
 
         Args:
             path: The file.
-            clock: The moment now.
-            monotonic: A clock that is never set.
+            clock: Returns the current time.
+            monotonic: A monotonic clock, in seconds.
 
         Raises:
-            RefusedError: It cannot be read: there is no table that could be in force.
+            RefusedError: It cannot be read or is invalid: there is no earlier table to fall back on.
         """
         self.file = str(path)
         self.fault: str | None = None
@@ -91,7 +91,7 @@ class TrustFile:
         self._clock = clock
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._read_as = self._seen = self._stat()  # first: what is written while it is read shows at the next look
+        self._read_as = self._seen = self._stat()  # before reading: a change during the read shows at the next check
         self._table = read_trust(path)
         self._looked_at = monotonic()
 
@@ -100,13 +100,13 @@ class TrustFile:
         """The table in force."""
         if self._monotonic() - self._looked_at >= LOOK_SECONDS and self._lock.acquire(blocking=False):
             try:
-                self._look()
+                self._check()
                 self._looked_at = self._monotonic()
             finally:
                 self._lock.release()
         return self._table
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         found = self._stat()
         is_steady, self._seen = found == self._seen, found
         if found == self._read_as or not (is_steady or self._is_settled(found)):
@@ -115,14 +115,14 @@ class TrustFile:
         try:
             self._table = read_trust(self._path)
         except RefusedError as fault:
-            self.fault = f"{fault}; the last one that could be read stays in force"
+            self.fault = f"{fault}; the last valid one stays in force"
             logger.warning("%s", self.fault)
         else:
             self.fault = None
             logger.warning("the trust file %s has changed: it lists %d sources", self._path, len(self._table.sources))
 
     def _is_settled(self, found: _Stat | None) -> bool:
-        """Whether the last change is old enough. A clock that is behind that of the file system does not say so."""
+        """Whether the last change is old enough; False if our clock is behind that of the file system."""
         return found is not None and self._clock() - found[-1] // 1_000 >= LOOK_SECONDS * 1_000_000
 
     def _stat(self) -> _Stat | None:

@@ -1,6 +1,6 @@
-"""Recording what a tool does: an action begins, ends in some way, and is emitted with its outcome.
+"""Record what a tool does: an action begins and ends, and is emitted with its outcome.
 
-Kept of the parameters is a digest, of a token its id, of an exception only that there was one.
+Only a digest of the parameters is recorded, the id of a token, and of an exception only that one was raised.
 """
 
 import asyncio
@@ -28,30 +28,30 @@ SUCCEEDED: Final = "succeeded"
 FAILED: Final = "failed"
 DENIED: Final = "denied"
 
-# The action that is going on around here, which one that begins now is a part of.
-_around: ContextVar[str | None] = ContextVar("delegraph_action", default=None)
+# The action in progress, which is the parent of one that begins now.
+_current: ContextVar[str | None] = ContextVar("delegraph_action", default=None)
 
 
 class Emit(Protocol):
-    """What takes an event: ``Producer.emit``."""
+    """Emits an event, as ``Producer.emit`` does."""
 
     def __call__(self, event: Mapping[str, object], *, occurred_at: Instant) -> object:
-        """Take an event that happened then."""
+        """Emit an event that occurred at ``occurred_at``."""
         ...
 
 
 class Recording:
-    """An action that is going on, for ``with`` and ``async with``.
+    """An action in progress, for ``with`` and ``async with``.
 
-    Its outcome is ``succeeded``; ``denied`` if a PermissionError comes out, ``failed`` if anything else does; or what
-    ``outcome`` was set to. It is part of the action around it (``parent_action``).
+    Its outcome is ``succeeded``; ``denied`` if the block raises a PermissionError, ``failed`` if it raises any other
+    exception; or the value that ``outcome`` is set to. Its ``parent_action`` is the enclosing action.
 
-    What cannot be recorded is refused before the action begins. If the record cannot be kept in the end, that is raised
-    to whoever performed it, unless an exception is on its way already: then it is a note on that one.
+    Invalid fields are refused before the action begins. If the event cannot be emitted at the end, that error is raised
+    to the caller; if the block has already raised, it is added to that exception as a note.
 
     Attributes:
         id: The id of the action.
-        outcome: Set it to say how the action ended.
+        outcome: Set it to override the outcome.
     """
 
     def __init__(self, emit: Emit, clock: Callable[[], Instant], operation: str, fields: Mapping[str, object]) -> None:
@@ -66,7 +66,7 @@ class Recording:
         self.note(**fields)
 
     def note(self, **fields: object) -> None:
-        """Add fields that become known while the action goes on."""
+        """Add fields that become known during the action."""
         fields = dict(fields)
         if "params" in fields:
             fields["params_digest"] = digest_of(fields.pop("params"))
@@ -79,10 +79,10 @@ class Recording:
 
     def __enter__(self) -> Self:
         self._began = self._clock()
-        self._fields = {"parent_action": _around.get(), **self._fields}
+        self._fields = {"parent_action": _current.get(), **self._fields}
         complete = {"event_id": self.id, "source": self.id, "occurred_at": format_instant(self._began)}
         codec.event_from_document(complete | self._document(FAILED))
-        self._outer = _around.set(self.id)
+        self._outer = _current.set(self.id)
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> None:
@@ -94,12 +94,12 @@ class Recording:
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> None:
         self._leave()
-        # The spool waits for the disk, and maybe for room; the loop must not.
+        # Emitting waits for the disk, and possibly for room in the spool, which must not block the event loop.
         await asyncio.to_thread(self._end, error)
 
     def _leave(self) -> None:
         if self._outer is not None:
-            _around.reset(self._outer)
+            _current.reset(self._outer)
 
     def _end(self, error: BaseException | None) -> None:
         try:
@@ -108,7 +108,7 @@ class Recording:
             if error is None:
                 raise
             error.add_note(f"this action was not recorded: {fault}")
-            logger.error("an action was not recorded: %s", fault)  # noqa: TRY400  (the exception on its way has the trace)
+            logger.error("an action was not recorded: %s", fault)  # noqa: TRY400  (the block's exception has the trace)
 
     def _document(self, outcome: str) -> dict[str, object]:
         return {"type": "action.performed", **self._fields, "action": self.id, "outcome": outcome}
@@ -125,15 +125,15 @@ def recorded(
     begin: Callable[[Mapping[str, object]], Recording],
     about: Callable[..., Mapping[str, object]] | None,
 ) -> Callable[_P, _R]:
-    """A function each call of which is recorded; sync or async as it was.
+    """Wrap a function, sync or async, so that every call is recorded.
 
     Args:
-        function: What is called.
-        begin: Makes the recording of one call from the fields that depend on its arguments.
-        about: What these fields are, beside the digest of the arguments.
+        function: The function to wrap.
+        begin: Creates the recording of one call from the fields that depend on its arguments.
+        about: Returns those fields, in addition to the digest of the arguments.
 
     Raises:
-        RefusedError: It is a generator, whose call says nothing about what it does.
+        RefusedError: It is a generator: its call returns before it does anything.
     """
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise RefusedError(f"{function.__qualname__} is a generator; record what it does with 'with producer.action'")

@@ -1,11 +1,11 @@
-"""The producer SDK: what an agent runtime, a gateway or a token service emits its events with.
+"""The producer SDK, with which an agent runtime, a gateway or a token service emits its events.
 
-``emit`` checks an event, keeps it in a durable spool on this machine and returns; a thread sends it to the log. So the
-caller never waits for a broker and never hears of one that is away, and an event that ``emit`` returned for reaches the
-log at least once, whatever is killed in between (the facts count it once). What is wrong with an event is told to the
-caller, and so is a spool that is full: nothing is dropped in silence.
+``emit`` validates an event, stores it in a durable spool on this machine and returns; a background thread sends it to
+the log. So the caller never waits for a broker, and a broker that is down does not raise. Once ``emit`` has returned,
+the event reaches the log at least once, even if processes are killed in between (the projection counts it once). An
+invalid event and a full spool raise an exception: nothing is dropped silently.
 
-How to use it: docs/producing.md. Making events from what a producer has in hand: ``ingest.producer.event_builders``.
+Usage: docs/producing.md. To build events from tokens, decisions and tool calls: ``ingest.producer.event_builders``.
 """
 
 import logging
@@ -37,7 +37,7 @@ LIMIT_BYTES: Final = 256 * 1024 * 1024
 LIMIT_EVENTS: Final = 1_000_000
 BLOCK_SECONDS: Final = 5.0
 CLOSE_SECONDS: Final = 10.0
-# How long the thread may take to notice that it is to end.
+# How long the sender's thread may take to stop.
 _STOP_SECONDS: Final = 1.0
 
 
@@ -46,7 +46,7 @@ class Emitted(NamedTuple):
 
     Attributes:
         event_id: Its id.
-        sequence: Its number at its source; None if it was not numbered.
+        sequence: Its sequence number at its source; None if it has none.
     """
 
     event_id: str
@@ -55,18 +55,18 @@ class Emitted(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """What a producer has done, and what it has still to do.
+    """What a producer has done, and what is still pending.
 
     Attributes:
-        emitted: Events that ``emit`` returned for, since the producer was opened.
-        acknowledged: Events that the log has acknowledged since then, those of earlier runs included.
-        refused: Events in the spool that the log refused for good.
+        emitted: Events accepted by ``emit`` since the producer was opened.
+        acknowledged: Events acknowledged by the log since then, including those of earlier runs.
+        refused: Events in the spool that the log has permanently refused.
         spooled: Events in the spool that wait for the log.
-        spooled_bytes: How much all in the spool takes, what was refused included.
-        retries: How often sending began anew after a fault.
+        spooled_bytes: Size of all events in the spool, including refused ones.
+        retries: How often sending started again after an error.
         oldest_age_seconds: How long the oldest event has waited; 0 if none waits.
-        fault: What keeps events from the log at the moment; None if nothing does.
-        sender_alive: Whether the thread runs that sends.
+        fault: What prevents sending at the moment; None if nothing does.
+        sender_alive: Whether the sending thread is running.
     """
 
     emitted: int
@@ -81,12 +81,12 @@ class Metrics:
 
 
 def now() -> Instant:
-    """The moment now, by the clock of this machine."""
-    return time.time_ns() // 1_000  # noqa: TID251  (an edge: an agent's code hands us no clock)
+    """The current time by the clock of this machine."""
+    return time.time_ns() // 1_000  # noqa: TID251  (an edge of the system: the caller passes no clock)
 
 
 class Producer:
-    """Emits events to a log, through a spool. Any number of threads may use one; a child of a fork may not."""
+    """Emits events to a log, through a spool. Thread-safe; must not be used in the child of a fork."""
 
     def __init__(
         self,
@@ -106,31 +106,31 @@ class Producer:
         traceparent: bool = False,
         clock: Callable[[], Instant] = now,
     ) -> None:
-        """Open the spool and begin to send what is in it. The log may be away.
+        """Open the spool and start to send its events. The log may be unavailable.
 
-        What the log refused in an earlier run is tried once more.
+        Events that the log refused in an earlier run are tried once more.
 
         Args:
             url: The log: ``kafka://host:port[,host:port][/prefix]`` or ``sqlite:///path``.
-            source: URI of this producer, which its events bear.
-            spool: The file of the spool, one for each process.
-            settings: How to get into the Kafka.
-            limit_bytes: How much the spool may hold.
-            limit_events: How many events the spool may hold.
-            when_full: Whether ``emit`` refuses at once, or blocks for at most ``block_seconds`` and refuses then.
-            block_seconds: That bound.
-            close_seconds: How long ``close`` waits for what is in the spool.
-            durable: What an emitted event outlives: a power cut (``disk``), or only the death of the process
-                (``process``), which spares the wait for the disk.
-            sequences: Whether events are numbered, so that a missing one is noticed.
-            cloudevents: Whether to send the headers of CloudEvents, for other people's tools.
-            traceparent: Whether events bear the trace context of OpenTelemetry, if that library is there, and send
-                it as a header.
-            clock: The moment now.
+            source: The URI of this producer, the ``source`` of its events.
+            spool: The file of the spool, a separate one for each process.
+            settings: How to connect to Kafka.
+            limit_bytes: The size limit of the spool.
+            limit_events: The largest number of events in the spool.
+            when_full: Whether ``emit`` raises at once, or first waits up to ``block_seconds`` for room.
+            block_seconds: That time limit.
+            close_seconds: How long ``close`` waits for the events in the spool to be sent.
+            durable: What an emitted event survives: a power failure (``disk``), or only the death of the process
+                (``process``), which does not wait for the disk.
+            sequences: Whether to number the events, so that a missing one is noticed.
+            cloudevents: Whether to add CloudEvents headers, for other tools.
+            traceparent: Whether to add the OpenTelemetry trace context, if that library is installed, to the events
+                and as a header.
+            clock: Returns the current time.
 
         Raises:
-            RefusedError: What is asked for cannot be.
-            UnavailableError: The spool cannot be used, such as by a second process.
+            RefusedError: An argument is invalid.
+            UnavailableError: The spool cannot be used, for example because another process has it open.
         """
         if when_full not in ("refuse", "block"):
             raise RefusedError(f"when_full is {when_full!r}; it can be 'refuse' or 'block'")
@@ -165,21 +165,21 @@ class Producer:
         occurred_at: Instant | None = None,
         txn: str | None = None,
     ) -> Emitted:
-        """Keep an event in the spool; it is durable when this returns, and is sent as soon as can be.
+        """Store an event in the spool; it is durable when this returns, and is sent as soon as possible.
 
-        A body, or an object in the JSON form without ``event_id``, becomes an event here: it gets an id, this
-        producer's source, the moment now and the next sequence number, where it states no other. An event that bears
-        an id is complete and is taken as it stands, so that emitting it again is a duplicate and not a conflict.
+        A body, or a JSON document without ``event_id``, is completed: it gets an id, this producer's source, the
+        current time and the next sequence number, unless it states them. An event with an id is complete and is
+        emitted unchanged, so that emitting it again makes a duplicate, not a conflict.
 
         Args:
             event: What happened.
-            occurred_at: When, if the event does not say so; by default now.
-            txn: The id of the call chain, if the event does not say so.
+            occurred_at: When it happened, if the event does not say; the default is now.
+            txn: The id of the call chain, if the event does not say.
 
         Raises:
-            BadRecordError: It does not keep the contract; ``CredentialError``: it holds a raw credential.
-            RefusedError: The producer is closed, or this is a child of a fork.
-            UnavailableError: The spool is full, or cannot be written. The event was not taken.
+            BadRecordError: The event is invalid (``CredentialError``: it contains a raw credential).
+            RefusedError: The producer is closed, or this is the child of a fork.
+            UnavailableError: The spool is full or cannot be written. The event was not stored.
         """
         return self.emit_all([event], occurred_at=occurred_at, txn=txn)[0]
 
@@ -190,7 +190,7 @@ class Producer:
         occurred_at: Instant | None = None,
         txn: str | None = None,
     ) -> list[Emitted]:
-        """Keep several events at once, all or none; otherwise as ``emit``, and quicker."""
+        """Store several events at once, all or none: like ``emit``, but faster."""
         self._spool.require_owner()
         given = [self._given(event, occurred_at, txn) for event in events]
         kept = self._spool.put(given, wait_seconds=self._wait_seconds)
@@ -206,23 +206,26 @@ class Producer:
             return Given(event, numbered=self._sequences)
         stated = {name: value for name, value in what.items() if value is not None}
         if "event_id" in stated:
-            # Complete: whatever were added would make it another event each time.
+            # Complete: any field added here would differ on every emit and make it a conflicting event.
             return Given(codec.event_from_document({"source": self.source} | stated), numbered=False)
         added = {"event_id": str(uuid4()), "source": self.source, "occurred_at": format_instant(moment)}
         event = codec.event_from_document(added | {"txn": txn, "traceparent": self._traceparent()} | stated)
         return Given(event, numbered=self._sequences and event.sequence is None)
 
     def flush(self, seconds: float) -> bool:
-        """Wait until all that was emitted before is in the log.
+        """Wait until all events emitted so far are in the log.
+
+        Args:
+            seconds: The longest wait.
 
         Returns:
-            Whether it is. If not, ``metrics`` says what waits and why, and how many the log refused.
+            Whether they are. If not, ``metrics`` says how many wait and why, and how many the log refused.
         """
         self._spool.require_owner()
         return self._spool.wait_until_sent(seconds) and self._spool.holding().refused == 0
 
     def metrics(self) -> Metrics:
-        """What was done, and what is still to do; of a closed producer, what was left."""
+        """The current metrics; of a closed producer, those at its end."""
         if self._final is not None:
             return self._final
         holding, oldest = self._spool.holding(), self._spool.oldest()
@@ -239,11 +242,15 @@ class Producer:
         )
 
     def refused(self, *, limit: int = 1_000) -> list[Refused]:
-        """The events that the log refused for good, the oldest first, with the reason of each."""
+        """The events that the log has permanently refused, oldest first, each with the reason."""
         return self._spool.refused(limit=limit)
 
     def retry_refused(self) -> int:
-        """Send once more what the log refused, such as after its access lists were mended; how many that are."""
+        """Send the refused events once more, for example after the ACLs were corrected.
+
+        Returns:
+            How many there are.
+        """
         moved = self._spool.retry_refused()
         self._sender.wake()
         return moved
@@ -252,9 +259,9 @@ class Producer:
         """Record an action: ``with producer.action("accounts.update", tool="crm", token=...) as action: ...``.
 
         Args:
-            operation: What is done.
-            fields: Other fields of ``action.performed``; besides, ``params``, of which only the digest is kept, and
-                ``raw_token``, of which only the id is kept.
+            operation: The operation, such as the name of an API method.
+            fields: Other fields of ``action.performed``. In addition, ``params``, of which only the digest is recorded,
+                and ``raw_token``, of which only the id is recorded.
         """
         return Recording(self.emit, self._clock, operation, fields)
 
@@ -264,8 +271,8 @@ class Producer:
         """Record every call of a function, sync or async, as an action: ``@producer.tool("accounts.update")``.
 
         Args:
-            operation: What the function does.
-            about: Called with the arguments of each call; gives the fields that depend on them.
+            operation: The operation that the function performs.
+            about: Called with the arguments of each call; returns the fields that depend on them.
             fields: As for ``action``.
         """
 
@@ -275,10 +282,10 @@ class Producer:
         return decorate
 
     def close(self) -> bool:
-        """Send what can be sent in ``close_seconds``, and give the spool back; the next producer sends the rest.
+        """Send events for up to ``close_seconds``, then release the spool; the next producer sends the rest.
 
         Returns:
-            Whether all of it is in the log. In a child of a fork nothing is done: the producer is the parent's.
+            Whether all events are in the log. In the child of a fork nothing is done: the parent owns the producer.
         """
         if not self._spool.is_ours:
             return False
@@ -297,7 +304,7 @@ class Producer:
             self._spool.close()
         if left.spooled or left.refused:
             logger.warning(
-                "%d events wait in the spool %s for the next start, and %d were refused by the log",
+                "%d events wait in the spool %s for the next start, and the log refused %d",
                 *(left.spooled, self._spool.path, left.refused),
             )
         return replace(left, sender_alive=False)

@@ -1,13 +1,13 @@
-"""Events from what producers have in hand: tokens, AuthZEN requests, MCP tool calls. Pure.
+"""Build events from tokens, AuthZEN requests and MCP tool calls. Pure.
 
-**Nothing is verified here.** The claims of a token are read as they stand, without its signature: pass in what was just
-issued, or what was verified already.
+**Nothing is verified here.** The claims of a token are read without checking its signature: pass a token that was just
+issued, or has already been verified.
 
-**No token leaves.** Of a token its id is kept (``token_id``), and nothing else but the claims that have a field; of
-parameters a digest; of a context only the members that are asked for by name. Whatever holds a raw credential all the
-same is refused with a CredentialError that does not repeat it.
+**No token is recorded.** An event contains the id of a token (``token_id``) and those claims that have a field; of
+parameters a digest; of a context only the members requested by name. If any of these still contains a raw credential,
+it is refused with a CredentialError that does not repeat it.
 
-What comes back is an event in the JSON form without an id, for ``Producer.emit``; add to it what else is known:
+The result is a JSON document without an event id, for ``Producer.emit``; add to it what else is known:
 ``producer.emit(token_issued_from_jwt(token) | {"delegation": "d-17"})``.
 """
 
@@ -27,11 +27,11 @@ from lineage.core.model.times import EARLIEST, LATEST, Instant, format_instant
 Document = dict[str, Any]
 
 _TOKEN_TYPES: Final = "urn:ietf:params:oauth:token-type:"
-# What the header of a JWT says of its type (RFC 9068 section 2.1; transaction tokens), in RFC 8693's words.
+# Maps the ``typ`` header of a JWT (RFC 9068 section 2.1; transaction tokens) to the token types of RFC 8693.
 _TYPES_BY_HEADER: Final = {"at+jwt": "access_token", "application/at+jwt": "access_token", "txntoken+jwt": "txn_token"}
-# What says of itself what kind of principal it is, and is the same whoever says it (clause 2.4).
+# An id with one of these prefixes states its kind and is the same at every issuer (clause 2.4).
 _KIND_PREFIXES: Final = ("human:", "agent:", "service:", "spiffe://")
-# AuthZEN's types of subject that are kinds of principal here.
+# AuthZEN subject types that correspond to a kind of principal.
 _SUBJECT_KINDS: Final = {"user": "human", "human": "human", "agent": "agent", "service": "service"}
 _DEEPEST_ACT: Final = 64
 
@@ -40,7 +40,7 @@ _DEEPEST_ACT: Final = 64
 
 
 def token_id(token: str | bytes) -> str:
-    """The id of a token, the same for all who meet it (clause 2.5): ``<iss>#<jti>``, else ``sha256:<hex>``.
+    """The id of a token, which everyone who has it computes alike (clause 2.5): ``<iss>#<jti>``, else ``sha256:<hex>``.
 
     Examples:
         >>> token_id("s3cr3t")
@@ -58,15 +58,18 @@ def token_id(token: str | bytes) -> str:
 
 
 def principal_id(issuer: str | None, subject: str) -> str:
-    """The id of the principal that an issuer calls so.
+    """The id of the principal that an issuer names by a subject.
 
-    An id that says its kind stands for itself; any other subject is unique only at its issuer (RFC 9068 section 6).
+    A subject with a kind prefix is used unchanged; any other is unique only at its issuer, which is put in front.
 
     Examples:
         >>> principal_id("https://idp.example", "human:alice@example.com")
         'human:alice@example.com'
         >>> principal_id("https://idp.example", "248289")
         'https://idp.example#248289'
+
+    Source:
+        RFC 7519 section 4.1.2: ``sub`` is unique in the context of the issuer.
     """
     if issuer is None or subject.startswith(_KIND_PREFIXES):
         return subject
@@ -76,20 +79,20 @@ def principal_id(issuer: str | None, subject: str) -> str:
 def token_issued_from_jwt(
     token: str | bytes, *, principal: Callable[[str | None, str], str] = principal_id, **fields: object
 ) -> Document:
-    """The event that a JWT was issued, from its claims; **its signature is not verified**.
+    """Build ``token.issued`` from the claims of a JWT; **its signature is not verified**.
 
     Args:
         token: The token, in compact form.
         principal: Makes the id of a principal from an issuer and a subject.
-        fields: Fields of ``token.issued`` that are known otherwise; they stand before the claims.
+        fields: Further fields of ``token.issued``; they take precedence over the claims.
 
     Raises:
-        BadRecordError: It is no JWT whose claims can be read, or a claim cannot be.
-        CredentialError: A claim holds a raw credential.
+        BadRecordError: It is not a JWT with readable claims, or a claim is invalid.
+        CredentialError: A claim contains a raw credential.
     """
     claims = _claims(_text(token))
     if claims is None:
-        raise BadRecordError("not-a-jwt", "the token is no signed JWT whose claims can be read")
+        raise BadRecordError("not-a-jwt", "the token is not a signed JWT whose claims can be read")
     return _safe(
         {"type": "token.issued", "token": token_id(token), "token_type": _token_type(_text(token))}
         | _from_claims(claims, principal)
@@ -106,26 +109,26 @@ def token_issued_from_exchange(
     principal: Callable[[str | None, str], str] = principal_id,
     **fields: object,
 ) -> Document:
-    """The event that a token exchange issued a token (RFC 8693); **no signature is verified**.
+    """Build ``token.issued`` from a token exchange (RFC 8693); **no signature is verified**.
 
-    Whether it was a delegation or an impersonation is what the issued token says: with an actor or without one. Of an
-    opaque token the subject and the actor are those of the tokens that it was made from, where these can be read.
+    The exchange is a delegation if the issued token has an actor, else an impersonation. If the issued token is opaque,
+    its subject and actor are those of the tokens exchanged, where these can be read.
 
     Args:
-        response: The answer of the token endpoint.
+        response: The response of the token endpoint.
         subject_token: The token that was exchanged.
         actor_token: The token of the actor, if one was sent.
-        received_at: The moment of the answer, from which ``expires_in`` counts.
+        received_at: When the response was received, from which ``expires_in`` counts.
         principal: Makes the id of a principal from an issuer and a subject.
-        fields: Fields of ``token.issued`` that are known otherwise; they stand before all else.
+        fields: Further fields of ``token.issued``; they take precedence over everything else.
 
     Raises:
-        BadRecordError: There is no token in the answer, or no subject can be read: then state ``subject``.
-        CredentialError: A claim holds a raw credential.
+        BadRecordError: The response has no token, or no subject can be read: then pass ``subject``.
+        CredentialError: A claim contains a raw credential.
     """
     issued = response.get("access_token")
     if not isinstance(issued, str | bytes) or not issued:
-        raise BadRecordError("missing-field", "access_token is missing: the answer has issued no token")
+        raise BadRecordError("missing-field", "access_token is missing: the response contains no token")
     made: Document = {"type": "token.issued", "token": token_id(issued)}
     claims = _claims(_text(issued))
     if claims is not None:
@@ -141,7 +144,7 @@ def token_issued_from_exchange(
     made |= fields
     made.setdefault("exchange", "delegation" if made.get("actor") else "impersonation")
     if "subject" not in made:
-        raise BadRecordError("missing-field", "subject is missing: neither token says whose it is, so state it")
+        raise BadRecordError("missing-field", "subject is missing: neither token states one, so pass it")
     return _safe(made)
 
 
@@ -150,7 +153,7 @@ def _text(token: str | bytes) -> str:
 
 
 def _claims(token: str) -> Mapping[str, Any] | None:
-    """The claims of a signed JWT as they stand; None if it is none."""
+    """The unverified claims of a signed JWT; None if it is not one."""
     try:
         claims: Mapping[str, Any] = jwt.decode(
             token, options={"verify_signature": False, "verify_aud": False, "verify_exp": False}
@@ -192,10 +195,10 @@ def _actors(claims: Mapping[str, Any], issuer: str | None, principal: Callable[[
     act = claims.get("act")
     while act is not None:
         if not isinstance(act, Mapping):
-            raise BadRecordError("wrong-kind", "act is no object")
+            raise BadRecordError("wrong-kind", "act is not an object")
         if len(chain) == _DEEPEST_ACT:
             raise BadRecordError("too-deep", f"act is nested deeper than {_DEEPEST_ACT}")
-        # An actor without an issuer of its own is one of whoever says so.
+        # An actor without ``iss`` belongs to the issuer of the enclosing claims.
         issuer = _string(act, "iss") or issuer
         chain.append(principal(issuer, _required(act, "sub")))
         act = act.get("act")
@@ -206,7 +209,7 @@ def _from_response(response: Mapping[str, Any], received_at: Instant, claims: Ma
     made: Document = {}
     if (issued_type := _string(response, "issued_token_type")) is not None:
         made["token_type"] = issued_type
-    if response.get("scope") is not None:  # REQUIRED where it differs from what was asked for
+    if response.get("scope") is not None:  # REQUIRED by RFC 8693 if it differs from the scope requested
         made["scopes"] = _scopes({"scope": response["scope"]})
     seconds = response.get("expires_in")
     if seconds is not None and claims.get("exp") is None:
@@ -225,7 +228,7 @@ def _party(token: str | bytes, role: str, principal: Callable[[str | None, str],
 
 
 def _scopes(claims: Mapping[str, Any]) -> list[str]:
-    # RFC 8693 section 4.2: a string, parted by spaces. Some issuers write an array, or `scp`.
+    # RFC 8693 section 4.2: a space-separated string. Some issuers use an array, or the claim `scp`.
     value = claims.get("scope", claims.get("scp"))
     return value.split() if isinstance(value, str) else _strings({"scope": value}, "scope")
 
@@ -248,7 +251,7 @@ def _status_list(claims: Mapping[str, Any]) -> Document | None:
 def _required(claims: Mapping[str, Any], name: str) -> str:
     value = _string(claims, name)
     if value is None:
-        raise BadRecordError("missing-field", f"the claim {name} is missing: state the field that it would give")
+        raise BadRecordError("missing-field", f"the claim {name} is missing: pass the field that it would set")
     return value
 
 
@@ -256,7 +259,7 @@ def _string(claims: Mapping[str, Any], name: str) -> str | None:
     value = claims.get(name)
     if value is None or isinstance(value, str):
         return value
-    raise BadRecordError("wrong-kind", f"the claim {name} is no string")
+    raise BadRecordError("wrong-kind", f"the claim {name} is not a string")
 
 
 def _strings(claims: Mapping[str, Any], name: str) -> list[str]:
@@ -267,7 +270,7 @@ def _strings(claims: Mapping[str, Any], name: str) -> list[str]:
         return [value]
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return value
-    raise BadRecordError("wrong-kind", f"the claim {name} is neither a string nor an array of them")
+    raise BadRecordError("wrong-kind", f"the claim {name} is neither a string nor an array of strings")
 
 
 def _moment(claims: Mapping[str, Any], name: str) -> Instant | None:
@@ -278,7 +281,7 @@ def _moment(claims: Mapping[str, Any], name: str) -> Instant | None:
 def _micros(seconds: object, name: str, since: Instant) -> Instant:
     # RFC 7519 section 2, NumericDate: seconds since 1970, with or without a fraction.
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
-        raise BadRecordError("bad-time", f"{name} is no number of seconds")
+        raise BadRecordError("bad-time", f"{name} is not a number of seconds")
     moment = since + (seconds * 1_000_000 if isinstance(seconds, int) else round(seconds * 1_000_000))
     if not EARLIEST <= moment <= LATEST:
         raise BadRecordError("bad-time", f"{name} is outside the years 1970 to 9999")
@@ -296,23 +299,23 @@ def decision_from_authzen(
     params: object = None,
     **fields: object,
 ) -> Document:
-    """The event that a policy decision point permitted or denied a request (AuthZEN Authorization API 1.0).
+    """Build ``decision.made`` from the decision of a policy decision point (AuthZEN Authorization API 1.0).
 
-    Where the context names an ``agent`` and the subject is none, that agent asked on the subject's behalf; else the
-    subject asked.
+    If the context names an ``agent`` and the subject is not one, the agent acted on behalf of the subject; else the
+    subject acted itself.
 
     Args:
-        request: Subject, action, resource, context.
-        response: Decision, context.
-        keep: The members of the request's context that are kept: what is not named is not, since a context may hold
-            anything, tokens too.
-        params: The parameters that were decided on. Only their digest is kept, the same as that of the action's
+        request: The AuthZEN request: subject, action, resource, context.
+        response: The AuthZEN response: decision, context.
+        keep: The members of the request's context to record. No others are, since a context may contain anything,
+            including tokens.
+        params: The parameters that were decided on. Only their digest is recorded, the same as that of the action's
             parameters (``action_from_mcp``), so that what was done can be compared with what was permitted.
-        fields: Fields of ``decision.made`` that are known otherwise; they stand before all else.
+        fields: Further fields of ``decision.made``; they take precedence over everything else.
 
     Raises:
-        BadRecordError: Something that AuthZEN requires is missing, or not of its kind.
-        CredentialError: Something that would be kept holds a raw credential.
+        BadRecordError: A member that AuthZEN requires is missing or has the wrong type.
+        CredentialError: A value to be recorded contains a raw credential.
     """
     permitted = response.get("decision")
     if not isinstance(permitted, bool):
@@ -320,7 +323,7 @@ def decision_from_authzen(
     resource = _object(request, "resource")
     context = request.get("context") or {}
     if not isinstance(context, Mapping):
-        raise BadRecordError("wrong-kind", "context is no object")
+        raise BadRecordError("wrong-kind", "context is not an object")
     made: Document = {
         "type": "decision.made",
         "decision": str(uuid4()),
@@ -346,7 +349,7 @@ def _askers(subject: Mapping[str, Any], context: Mapping[str, Any]) -> Document:
 
 
 def _reasons(context: object) -> list[str]:
-    """What a decision says of its reasons: a string, a list, or an object of texts by language or code."""
+    """The reasons in a decision's context: each a string, a list, or an object of texts by language or code."""
     found: list[str] = []
     if isinstance(context, Mapping):
         for name in ("reason", "reason_admin", "reason_user"):
@@ -363,7 +366,7 @@ def _reasons(context: object) -> list[str]:
 def _object(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = record.get(name)
     if not isinstance(value, Mapping):
-        raise BadRecordError("missing-field", f"{name} is missing, or no object")
+        raise BadRecordError("missing-field", f"{name} is missing, or not an object")
     return value
 
 
@@ -372,7 +375,7 @@ def _as_text(value: object) -> str:
         return value
     text = canonical(value)
     if text is None:
-        raise BadRecordError("wrong-kind", "a member of the context is no JSON")
+        raise BadRecordError("wrong-kind", "a member of the context is not JSON")
     return text.decode()
 
 
@@ -382,19 +385,19 @@ def _as_text(value: object) -> str:
 def action_from_mcp(
     call: Mapping[str, Any], result: Mapping[str, Any] | None, *, tool: str | None = None, **fields: object
 ) -> Document:
-    """The event that a tool was called over MCP (``tools/call``), from the request and its answer.
+    """Build ``action.performed`` from an MCP tool call (``tools/call``) and its response.
 
-    Of the arguments only a digest is kept, of the result only whether it is an error.
+    Only a digest of the arguments is recorded, and of the result only whether it is an error.
 
     Args:
         call: The JSON-RPC request, or its ``params``.
-        result: The JSON-RPC response, or its ``result``; None if there was no answer, which is a failure.
-        tool: The name of the server, where several have tools of one name.
-        fields: Fields of ``action.performed`` that are known otherwise; they stand before all else.
+        result: The JSON-RPC response, or its ``result``; None if there was no response, which counts as a failure.
+        tool: The name of the server, needed if several servers have a tool of the same name.
+        fields: Further fields of ``action.performed``; they take precedence over everything else.
 
     Raises:
-        BadRecordError: The call names no tool.
-        CredentialError: Something that would be kept holds a raw credential.
+        BadRecordError: The call does not name a tool.
+        CredentialError: A value to be recorded contains a raw credential.
     """
     params = _object(call, "params") if "params" in call else call
     name = _required(params, "name")
@@ -417,7 +420,7 @@ def _has_failed(result: Mapping[str, Any] | None) -> bool:
 
 
 def _safe(made: Document) -> Document:
-    """An event without what is absent, and without a raw credential in it."""
+    """Remove absent fields, and refuse raw credentials."""
     stated = {name: value for name, value in made.items() if value is not None and value not in ([], {})}
     refuse_credentials(stated)
     return stated

@@ -1,8 +1,8 @@
-"""Events of files to a log: what ``delegraph emit`` does.
+"""Publish the events of files to a log: the implementation of ``delegraph emit``.
 
-To an embedded log they are appended at once. To a Kafka they go through a spool, of which a broker that is away takes
-nothing: with a spool of one's own they are sent by the next one who opens it, else by emitting the files again, which
-makes duplicates and nothing else.
+Events are appended to an embedded log directly, and sent to Kafka through a spool. If the broker is down, the events in
+a spool that the user named stay there and are sent when it is opened again; otherwise the files must be emitted again,
+which is safe since duplicates count once.
 """
 
 import tempfile
@@ -42,24 +42,24 @@ def publish(
     patience_seconds: float = PATIENCE_SECONDS,
     progress: Callable[[int], None] = lambda _bytes: None,
 ) -> Document:
-    """Publish the events of JSONL files, and what a spool still holds.
+    """Publish the events of JSONL files, and any events still in the spool.
 
     Args:
         files: Paths; ``-`` is standard input.
         log_url: The log.
-        clock: The moment now.
-        settings: How to get into the Kafka.
-        spool: The file of a spool that is kept; by default one that is gone afterwards.
-        patience_seconds: How long a log may take nothing before it is given up.
-        progress: Told how many bytes were read, now and then.
+        clock: Returns the current time.
+        settings: How to connect to Kafka.
+        spool: The file of a permanent spool; None for a temporary one.
+        patience_seconds: Give up if the log accepts nothing for this long.
+        progress: Called now and then with the number of bytes read.
 
     Returns:
-        ``read``, ``published`` and ``refused``: of each line that is no event, and of each event that the log refused,
-        ``file``, ``line``, ``reason`` and ``detail``.
+        ``read``, ``published`` and ``refused``. The latter has ``file``, ``line``, ``reason`` and ``detail`` for each
+        line that is not an event and each event that the log refused.
 
     Raises:
         RefusedError: A file cannot be opened; nothing was published.
-        UnavailableError: The log is away. The message says how many events wait in the spool, or were not published.
+        UnavailableError: The log is unavailable. The message says how many events are spooled or were not published.
     """
     refuse_unreadable(files)
     if spool is None and not log_url.startswith("kafka://"):
@@ -91,8 +91,8 @@ def _spool_file(spool: str | None) -> Iterator[str]:
 
 
 @dataclass(slots=True)
-class _Aside:
-    """The lines that are no events."""
+class _Rejected:
+    """Collects the lines that are not events."""
 
     lines: list[Unreadable] = field(default_factory=list)
 
@@ -100,8 +100,8 @@ class _Aside:
         self.lines.extend(records)
 
 
-class _IntoSpool:
-    """Appends to a spool; where an event stands in the log is not known yet."""
+class _SpoolLog:
+    """Appends to a spool in place of a log; the positions in the log are not known yet."""
 
     def __init__(self, spool: Spool, sender: Sender, patience_seconds: float) -> None:
         self._spool, self._sender, self._patience_seconds = spool, sender, patience_seconds
@@ -113,10 +113,11 @@ class _IntoSpool:
 
 
 def _taken(files: Sequence[str], log: Log, clock: Callable[[], Instant], progress: Callable[[int], None]) -> Document:
-    aside = _Aside()
-    intake = take_in(files, log, aside, format="jsonl", clock=clock, progress=progress)
+    rejected = _Rejected()
+    intake = take_in(files, log, rejected, format="jsonl", clock=clock, progress=progress)
     refused = [
-        {"file": line.origin, "line": line.place, "reason": line.reason, "detail": line.detail} for line in aside.lines
+        {"file": line.origin, "line": line.place, "reason": line.reason, "detail": line.detail}
+        for line in rejected.lines
     ]
     return {"read": intake.read, "published": intake.read - len(refused), "refused": refused}
 
@@ -138,12 +139,12 @@ def _spooled(
         spool.retry_refused()
         sender = Sender(spool, open_outlet)
         sender.start()
-        into = _IntoSpool(spool, sender, patience_seconds)  # of a log the intake needs ``append`` alone
+        into = _SpoolLog(spool, sender, patience_seconds)  # ``append`` is the only method of a log that is used
         try:
             document = _taken(files, cast("Log", into), clock, progress)
             _wait(spool, sender, patience_seconds)
         except UnavailableError as fault:
-            raise UnavailableError(_what_is_left(spool, sender, fault, kept=kept)) from fault
+            raise UnavailableError(_unsent(spool, sender, fault, kept=kept)) from fault
         finally:
             sender.stop(_STOP_SECONDS)
         refused = [_refusal(log_url, item) for item in spool.refused(limit=LIMIT_EVENTS)]
@@ -153,10 +154,10 @@ def _spooled(
 
 
 def _wait(spool: Spool, sender: Sender, patience_seconds: float) -> None:
-    """Wait until all is sent.
+    """Wait until all events are sent.
 
     Raises:
-        UnavailableError: The log has taken nothing for so long.
+        UnavailableError: The log has accepted nothing for ``patience_seconds``.
     """
     waiting, since = spool.holding().waiting, time.monotonic()
     while not spool.wait_until_sent(_LOOK_SECONDS):
@@ -164,16 +165,16 @@ def _wait(spool: Spool, sender: Sender, patience_seconds: float) -> None:
         if left < waiting:
             waiting, since = left, time.monotonic()
         elif time.monotonic() - since > patience_seconds:
-            raise UnavailableError(sender.fault or f"the log has taken nothing for {patience_seconds:g} s")
+            raise UnavailableError(sender.fault or f"the log has accepted nothing for {patience_seconds:g} s")
 
 
-def _what_is_left(spool: Spool, sender: Sender, fault: UnavailableError, *, kept: bool) -> str:
+def _unsent(spool: Spool, sender: Sender, fault: UnavailableError, *, kept: bool) -> str:
     waiting = spool.holding().waiting
     if kept:
-        return f"{waiting:,} events wait in the spool {spool.path}, and are sent when it is used again: {fault}"
+        return f"{waiting:,} events wait in the spool {spool.path} and will be sent when it is used again: {fault}"
     return (
-        f"{waiting:,} events were not published, {sender.acknowledged:,} were; emit the files again later, since what "
-        f"arrives twice counts once: {sender.fault or fault}"
+        f"{waiting:,} events were not published, {sender.acknowledged:,} were; emit the files again later (an event "
+        f"that arrives twice counts once): {sender.fault or fault}"
     )
 
 

@@ -1,13 +1,13 @@
-"""The spool: events that the log has not acknowledged yet, durable in a SQLite file that one process has at a time.
+"""The spool: events that the log has not acknowledged yet, durable in a SQLite file that one process uses at a time.
 
-An event is in the spool from the moment that ``put`` returns until the log has acknowledged it (``acknowledge``) or
-refused it for good (``refuse``); what was refused is kept aside until somebody asks for it again. The numbers that a
-source gives its events (``Event.sequence``) are written in the same transaction as the events, so that they have no
-hole and never repeat, whatever is killed.
+An event is in the spool from the return of ``put`` until the log acknowledges it (``acknowledge``) or permanently
+refuses it (``refuse``); refused events are kept separately until they are retried. The sequence numbers of a source
+(``Event.sequence``) are written in the same transaction as the events, so they have no gaps and never repeat, even
+after a crash.
 
-Callers who come while another one waits for the disk are written together, in one transaction.
+Events of callers that arrive during another caller's disk write are written together, in one transaction.
 
-Why a file of its own, what it promises when the power fails, and what it costs: docs/adr/0012-the-spool.md.
+Why it is a separate file, what it guarantees after a power failure, and its cost: docs/adr/0012-the-spool.md.
 """
 
 import fcntl
@@ -32,7 +32,7 @@ from lineage.plumbing.sqlite_file import meaning_of
 _APPLICATION_ID: Final = 0x64656C73  # "dels": a spool, not a store or a log
 _FORMAT: Final = 1
 _BUSY_SECONDS: Final = 10
-# What a row costs in the file beside its key and its value, about.
+# The approximate overhead of a row, in addition to its key and value.
 _ROW_BYTES: Final = 64
 _TABLES: Final = """
 CREATE TABLE waiting (
@@ -63,11 +63,11 @@ class Waiting(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """An event that the log refused for good.
+    """An event that the log has permanently refused.
 
     Attributes:
-        number: Its place in the spool.
-        reason: A stable word for machines.
+        number: Its number in the spool.
+        reason: A stable identifier for machines.
         detail: A sentence for people.
     """
 
@@ -78,13 +78,13 @@ class Refused(NamedTuple):
 
 
 class Holding(NamedTuple):
-    """What the spool holds.
+    """The content of the spool.
 
     Attributes:
-        waiting: Events that the log has not acknowledged.
-        refused: Events that the log refused for good.
-        size: Of both, in bytes; the file may be somewhat larger.
-        taken: Events that ``put`` returned for since the spool was opened.
+        waiting: Number of events that the log has not acknowledged.
+        refused: Number of events that the log has permanently refused.
+        size: The size of both in bytes; the file may be somewhat larger.
+        taken: Number of events accepted by ``put`` since the spool was opened.
     """
 
     waiting: int
@@ -94,7 +94,7 @@ class Holding(NamedTuple):
 
 
 class Given(NamedTuple):
-    """An event for the spool, and whether it gets the next sequence number of its source."""
+    """An event for the spool, and whether to give it the next sequence number of its source."""
 
     event: Event
     numbered: bool
@@ -111,7 +111,7 @@ class _Group:
 
 
 class _Admission(NamedTuple):
-    """Events as they would be kept, with the last numbers of their sources."""
+    """Events ready to be stored, with the last sequence number of each of their sources."""
 
     events: list[Event]
     entries: list[Entry]
@@ -120,19 +120,19 @@ class _Admission(NamedTuple):
 
 
 class Spool:
-    """The spool of one process. Any number of threads may use it at once; a child of a fork may not."""
+    """The spool of one process. Thread-safe; must not be used in the child of a fork."""
 
     def __init__(
         self, path: str | Path, *, limit_bytes: int, limit_events: int, clock: Callable[[], Instant], durable: bool
     ) -> None:
-        """Open the spool, and make it if there is none.
+        """Open the spool, and create it if it does not exist.
 
         Args:
-            path: The file; beside it stand ``-wal`` and ``-shm``, which are SQLite's, and ``.lock``.
-            limit_bytes: How much it may hold, what was refused included.
-            limit_events: How many events it may hold, those refused included.
-            clock: The moment now; kept with each event, so that its age can be told.
-            durable: Whether what ``put`` returned for outlives the power, and not only the process.
+            path: The file; SQLite adds ``-wal`` and ``-shm`` next to it, and the spool ``.lock``.
+            limit_bytes: The size limit, including refused events.
+            limit_events: The largest number of events, including refused ones.
+            clock: Returns the current time, which is stored with each event to tell its age.
+            durable: Whether an event survives a power failure once ``put`` has returned, not only a crash.
 
         Raises:
             UnavailableError: Another process has it open, or the file cannot be used.
@@ -142,16 +142,16 @@ class Spool:
         self._clock = clock
         self._process = os.getpid()
         self._sealed = self._closed = False
-        # Of the three locks the earlier one is taken first: the file is written; what is known of it; it is read.
-        # Guards what is known; told of whenever the spool has more or less in it.
+        # Lock order: _writing (writes to the file), _changed (the state in memory), _reading (reads of the file).
+        # _changed guards the state in memory, and is notified whenever the content of the spool changes.
         self._changed = threading.Condition()
         self._group = _Group()
         self._taken = self._last = self._waiting = self._refused = self._bytes = 0
-        # The last number of each source: given, and written.
+        # The last sequence number of each source: assigned, and written to the file.
         self._sequences: dict[str, int] = {}
         self._durable: dict[str, int] = {}
-        # One connection writes events and waits for the disk. The other one reads, and takes out what the log has
-        # acknowledged and need not wait: if that is undone by a power cut, an event is sent twice, which is harmless.
+        # One connection writes events and waits for the disk. The other reads, and removes acknowledged events without
+        # waiting: if a power failure undoes a removal, an event is sent twice, which is harmless.
         self._writing, self._reading = threading.Lock(), threading.Lock()
         self._lock: int | None = _locked(self.path)
         try:
@@ -167,24 +167,24 @@ class Spool:
     # Writing events
 
     def put(self, given: Sequence[Given], *, wait_seconds: float = 0) -> list[Event]:
-        """Keep events, all or none; they are durable when this returns.
+        """Store events, all or none; they are durable when this returns.
 
         Args:
-            given: What to keep.
+            given: The events.
             wait_seconds: How long to wait for room.
 
         Returns:
-            The events as they were kept, with their numbers.
+            The events as stored, with their sequence numbers.
 
         Raises:
-            BadRecordError: One of them does not keep the contract. No number is lost.
-            RefusedError: They are more than the spool may ever hold, or this is a child of a fork.
-            UnavailableError: There is no room, or the file cannot be written. No number is lost.
+            BadRecordError: One of them is invalid. No sequence number is used up.
+            RefusedError: They exceed the limits of the spool, or this is the child of a fork.
+            UnavailableError: There is no room, or the file cannot be written. No sequence number is used up.
         """
         return self._put(lambda: self._encoded(given), wait_seconds).events
 
     def put_entries(self, entries: Sequence[Entry], *, wait_seconds: float = 0) -> None:
-        """Keep events that are checked and encoded already; otherwise as ``put``."""
+        """Store events that are validated and encoded already; otherwise like ``put``."""
         admission = _Admission([], list(entries), {}, sum(map(_size, entries)))
         self._put(lambda: admission, wait_seconds)
 
@@ -197,10 +197,10 @@ class Spool:
                 return admission
             while not self._has_room(admission):
                 self._wait_for_room(deadline, wait_seconds)
-                admission = encoded()  # others have taken numbers meanwhile
+                admission = encoded()  # others may have taken sequence numbers in the meantime
             group = self._admit(admission)
         with self._writing:
-            if not group.done:  # the first one to get here writes for all who came meanwhile
+            if not group.done:  # the first caller to get here writes the events of all waiting callers
                 self._write(group)
         if group.fault is not None:
             raise UnavailableError(str(group.fault)) from group.fault
@@ -225,7 +225,7 @@ class Spool:
         events, size = len(admission.entries), admission.size
         if events > self._limit_events or size > self._limit_bytes:
             raise RefusedError(
-                f"{events:,} events of {size:,} bytes are more than the spool {self.path} may ever hold "
+                f"{events:,} events of {size:,} bytes exceed the limits of the spool {self.path} "
                 f"({self._limit_events:,} events, {self._limit_bytes:,} bytes)"
             )
         within = self._waiting + self._refused + events <= self._limit_events
@@ -237,7 +237,7 @@ class Spool:
             waited = f" after {wait_seconds:g} s" if wait_seconds else ""
             raise UnavailableError(
                 f"the spool {self.path} is full{waited}: {self._waiting:,} events wait for the log and "
-                f"{self._refused:,} were refused by it, {self._bytes:,} bytes; the event was not taken"
+                f"{self._refused:,} were refused by it, {self._bytes:,} bytes; the event was not stored"
             )
 
     def _admit(self, admission: _Admission) -> _Group:
@@ -254,14 +254,14 @@ class Spool:
 
     def _write(self, group: _Group) -> None:
         with self._changed:
-            self._group = _Group()  # who comes from now on is in the next one
+            self._group = _Group()  # callers from now on are in the next group
         try:
             with self._faults(), _transaction(self._writer) as execute_many:
                 rows = [(n, TOPICS.index(at.topic), at.key, at.value, put_at) for n, at, put_at in group.rows]
                 execute_many("INSERT INTO waiting VALUES (?, ?, ?, ?, ?)", rows)
                 execute_many("INSERT OR REPLACE INTO source VALUES (?, ?)", list(group.sequences.items()))
         except BaseException as error:
-            # An interrupt may come when the file has them already.
+            # An interrupt may come after the commit.
             if self._is_written(group):
                 self._keep(group)
             else:
@@ -286,7 +286,7 @@ class Spool:
 
     def _lose(self, group: _Group, fault: DelegraphError) -> None:
         with self._changed:
-            # Those of the next group bear the numbers that follow on the lost ones: they are lost as well.
+            # The next group has the sequence numbers after the lost ones, so it must fail too.
             for lost in (group, self._group):
                 lost.done, lost.fault = True, fault
                 self._waiting -= len(lost.rows)
@@ -298,14 +298,14 @@ class Spool:
     # Sending them
 
     def read(self, topic: str, *, after: int, limit: int) -> list[Waiting]:
-        """The events of a topic that wait, in the order in which they came, after a number."""
+        """Read the waiting events of a topic, in order, after a number."""
         query = 'SELECT n, "key", value FROM waiting WHERE topic = ? AND n > ? ORDER BY n LIMIT ?'
         with self._kept() as keeper:
             rows = keeper.execute(query, (TOPICS.index(topic), after, limit)).fetchall()
         return [Waiting(number, Entry(topic, value, key)) for number, key, value in rows]
 
     def acknowledge(self, waiting: Sequence[Waiting]) -> None:
-        """Take out what the log has acknowledged."""
+        """Remove events that the log has acknowledged."""
         with self._writing:
             with self._kept() as keeper, _transaction(keeper) as execute_many:
                 execute_many("DELETE FROM waiting WHERE n = ?", [(number,) for number, _ in waiting])
@@ -315,7 +315,7 @@ class Spool:
                 self._changed.notify_all()
 
     def refuse(self, number: int, reason: str, detail: str) -> None:
-        """Put aside what the log refuses for good."""
+        """Set aside an event that the log permanently refuses."""
         move = 'INSERT INTO refused SELECT n, topic, "key", value, put_at, ?, ? FROM waiting WHERE n = ?'
         with self._writing:
             with self._kept() as keeper, _transaction(keeper) as execute_many:
@@ -327,7 +327,7 @@ class Spool:
                 self._changed.notify_all()
 
     def refused(self, *, limit: int = 1_000) -> list[Refused]:
-        """What the log refused, the oldest first."""
+        """The events that the log has refused, oldest first."""
         with self._kept() as keeper:
             query = 'SELECT n, topic, "key", value, reason, detail FROM refused ORDER BY n LIMIT ?'
             rows = keeper.execute(query, (limit,)).fetchall()
@@ -337,9 +337,13 @@ class Spool:
         ]
 
     def retry_refused(self) -> int:
-        """Let what the log refused wait once more, behind all the others; how many that are."""
+        """Move the refused events to the end of the waiting ones.
+
+        Returns:
+            How many there are.
+        """
         move = 'INSERT INTO waiting SELECT ? + row_number() OVER (ORDER BY n), topic, "key", value, put_at FROM refused'
-        # Nobody is admitted while the numbers are taken; what is admitted already has smaller ones.
+        # No event is admitted while the numbers are assigned; those admitted already have smaller ones.
         with self._writing, self._changed:
             with self._kept() as keeper, _transaction(keeper) as execute_many:
                 execute_many(move, [(self._last,)])
@@ -350,21 +354,28 @@ class Spool:
             self._changed.notify_all()
         return moved
 
-    # Looking
+    # Inspecting
 
     def holding(self) -> Holding:
-        """How much it holds, what is being written included."""
+        """The content of the spool, including events that are being written."""
         with self._changed:
             return Holding(self._waiting, self._refused, self._bytes, self._taken)
 
     def oldest(self) -> Instant | None:
-        """When the event was put in that has waited longest; None if none waits."""
+        """When the oldest waiting event was put in; None if none waits."""
         with self._kept() as keeper:
             oldest: Instant | None = keeper.execute("SELECT min(put_at) FROM waiting").fetchone()[0]
         return oldest
 
     def wait_until_sent(self, seconds: float) -> bool:
-        """Wait until all that is in the spool now has left it, for the log or to be put aside; whether it has."""
+        """Wait until all events now in the spool are acknowledged or refused.
+
+        Args:
+            seconds: The longest wait.
+
+        Returns:
+            Whether they are.
+        """
         self.require_owner()
         deadline = time.monotonic() + seconds
         with self._changed:
@@ -379,34 +390,34 @@ class Spool:
             return True
         with self._kept() as keeper:
             oldest: int | None = keeper.execute("SELECT min(n) FROM waiting").fetchone()[0]
-        # What is admitted and not yet written is waiting as well, and not in the file.
+        # None if the only waiting events have been admitted but not written yet.
         return oldest is not None and oldest > last
 
     def seal(self) -> None:
-        """Take nothing more in."""
+        """Accept no more events."""
         with self._changed:
             self._sealed = True
             self._changed.notify_all()
 
     @property
     def is_ours(self) -> bool:
-        """Whether this process opened it, and not one that this is a child of."""
+        """Whether this process opened the spool, not one that it was forked from."""
         return os.getpid() == self._process
 
     def require_owner(self) -> None:
-        """Refuse to serve a child of a fork.
+        """Refuse to serve the child of a fork.
 
         Raises:
-            RefusedError: The process that opened the spool is another one.
+            RefusedError: Another process opened the spool.
         """
         if not self.is_ours:
             raise RefusedError(
                 f"the spool {self.path} was opened by process {self._process}, before a fork; "
-                f"process {os.getpid()} must open one of its own, in a file of its own"
+                f"process {os.getpid()} must open a separate spool, in another file"
             )
 
     def close(self) -> None:
-        """Close the file and let others have it. In a child of a fork: nothing, it is the parent's."""
+        """Close the file and release its lock. In the child of a fork this does nothing: the parent owns the spool."""
         if not self.is_ours:
             return
         with self._writing, self._changed, self._reading:
@@ -419,10 +430,10 @@ class Spool:
                 os.close(self._lock)
                 self._lock = None
 
-    def _let_go(self) -> None:
-        """In a child of a fork: the lock is the parent's, and must end with it."""
+    def _close_inherited_lock(self) -> None:
+        """In the child of a fork, close the inherited lock, which must be released when the parent ends."""
         if self._lock is not None:
-            os.close(self._lock)  # and not unlocked: that would be the parent's lock
+            os.close(self._lock)  # not unlock: that would release the parent's lock
             self._lock = None
 
     # The file
@@ -464,10 +475,10 @@ class Spool:
         elif id_ != _APPLICATION_ID:
             raise UnavailableError(f"{self.path} is a database, but not a spool; name another file")
         elif version != _FORMAT:
-            raise UnavailableError(f"the spool {self.path} was made by another version, in format {version}")
+            raise UnavailableError(f"the spool {self.path} was created by another version, in format {version}")
 
     def _load(self) -> None:
-        """Take what is known from the file."""
+        """Load the state in memory from the file."""
         with self._kept() as keeper:
             ask = keeper.execute
             sums = f'count(*), coalesce(sum(length("key") + length(value) + {_ROW_BYTES}), 0), coalesce(max(n), 0)'
@@ -496,15 +507,15 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[Callable[[str, Sequ
 
 
 def _locked(path: Path) -> int:
-    """Take the lock that says whose the spool is, for as long as the process lives and does not give it back."""
+    """Acquire the lock of the spool, which the process holds until it closes the lock or ends."""
     try:
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Events say who did what: nobody else's business. SQLite gives its other files the mode of the first.
-            # Only now: to close a file that SQLite has open in this process would drop its locks.
+            # Events are confidential: create the file readable only by its owner. SQLite copies the mode to its other
+            # files. Only after locking: closing a file that SQLite has open in this process would drop SQLite's locks.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            _flush_folder(path.parent)  # SQLite does it for the files that it makes itself
+            _flush_folder(path.parent)  # SQLite only does this for files that it creates itself
         except OSError:
             os.close(lock)
             raise
@@ -513,7 +524,7 @@ def _locked(path: Path) -> int:
             f"the spool {path} is open in another process, or twice in this one; give each a file of its own"
         ) from error
     except OSError as error:
-        raise UnavailableError(f"the spool {path} cannot be opened or made: {error.strerror}") from error
+        raise UnavailableError(f"the spool {path} cannot be opened or created: {error.strerror}") from error
     return lock
 
 
@@ -525,13 +536,13 @@ def _flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-# A lock of this kind is shared with the children of a fork, and would outlive the parent in them.
+# A flock is shared with forked children, which would keep it after the parent has ended.
 _open_spools: WeakSet[Spool] = WeakSet()
 
 
-def _let_go_of_all() -> None:
+def _close_inherited_locks() -> None:
     for spool in list(_open_spools):
-        spool._let_go()  # noqa: SLF001
+        spool._close_inherited_lock()  # noqa: SLF001
 
 
-os.register_at_fork(after_in_child=_let_go_of_all)
+os.register_at_fork(after_in_child=_close_inherited_locks)

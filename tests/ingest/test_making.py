@@ -170,17 +170,17 @@ def test_a_principal_is_one_of_its_issuer():
     ("claims", "named"),
     [
         ({}, "sub is missing"),
-        ({"sub": 5}, "sub is no string"),
-        ({"sub": "a", "act": "b"}, "act is no object"),
+        ({"sub": 5}, "sub is not a string"),
+        ({"sub": "a", "act": "b"}, "act is not an object"),
         ({"sub": "a", "act": {}}, "sub is missing"),
-        ({"sub": "a", "exp": "soon"}, "exp is no number"),
-        ({"sub": "a", "exp": True}, "exp is no number"),
+        ({"sub": "a", "exp": "soon"}, "exp is not a number"),
+        ({"sub": "a", "exp": True}, "exp is not a number"),
         ({"sub": "a", "exp": -1}, "exp is outside"),
         ({"sub": "a", "iat": 10**30}, "iat is outside"),
-        ({"sub": "a", "iat": float("inf")}, "iat is no number"),
+        ({"sub": "a", "iat": float("inf")}, "iat is not a number"),
         ({"sub": "a", "scope": {"x": 1}}, "scope is neither"),
         ({"sub": "a", "aud": [1]}, "aud is neither"),
-        ({"sub": "a", "sid": ["x"]}, "sid is no string"),
+        ({"sub": "a", "sid": ["x"]}, "sid is not a string"),
     ],
 )
 def test_a_claim_that_cannot_be_is_named(claims: dict[str, Any], named: str):

@@ -234,7 +234,7 @@ def test_a_child_of_a_fork_must_open_its_own(desk: Desk, tmp_path: Path):
         for act in (lambda: producer.emit(ACTION), lambda: producer.flush(1), producer.metrics):
             said = in_child(lambda act=act: str(act()))
             assert said.startswith("RefusedError: the spool")
-            assert "must open one of its own" in said
+            assert "must open a separate spool" in said
         assert "False" == in_child(lambda: str(producer.close()))
         assert "1 True" == in_child(with_its_own)
         assert 2 == producer.emit(ACTION).sequence
@@ -328,7 +328,7 @@ def test_the_example_is_answered(desk: Desk):
     [
         ({"when_full": "drop"}, "it can be 'refuse' or 'block'"),
         ({"durable": "maybe"}, "it can be 'disk' or 'process'"),
-        ({"url": "amqp://host"}, "is no log URL"),
+        ({"url": "amqp://host"}, "is not a log URL"),
         ({"url": "kafka://host"}, "names no port"),
     ],
 )

@@ -176,7 +176,8 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(
 
         kafka.start()
         until(
-            lambda: "has no topic away.decisions; make it with 'delegraph init'" in (producer.metrics().fault or ""), 60
+            lambda: "has no topic away.decisions; create it with 'delegraph init'" in (producer.metrics().fault or ""),
+            60,
         )
         with made_log(url) as log:
             assert producer.flush(60)
@@ -477,7 +478,7 @@ def test_files_are_not_published_to_nobody(tmp_path: Path, spool: str, kafka_url
     file = file_of(tmp_path, whole(1), whole(2))
     with pytest.raises(UnavailableError, match=r"2 events were not published, 0 were; emit the files again"):
         publish([file], nobody, clock=now, patience_seconds=0.5)
-    with pytest.raises(UnavailableError, match=rf"2 events wait in the spool {spool}, and are sent when"):
+    with pytest.raises(UnavailableError, match=rf"2 events wait in the spool {spool} and will be sent when"):
         publish([file], nobody, clock=now, patience_seconds=0.5, spool=spool)
 
     with made_log(kafka_url) as log:
