@@ -1,1 +1,1 @@
-"""Code without any meaning of the domain: garbage collection, file identity, backoff, addresses."""
+"""Code that is independent of the domain: garbage collection, file identity, backoff, addresses."""

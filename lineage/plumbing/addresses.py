@@ -4,7 +4,7 @@ import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, whatever a name server says.
+    """Whether a host is the loopback interface, without a name lookup.
 
     Args:
         host: A name or an address; an IPv6 address with or without brackets and zone.

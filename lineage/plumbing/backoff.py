@@ -1,4 +1,4 @@
-"""Waiting longer each time: the delays between attempts at something that is away."""
+"""Exponential backoff: the delays between attempts to reach something that is unavailable."""
 
 from dataclasses import dataclass, field
 
@@ -21,14 +21,14 @@ class Backoff:
     _seconds: float = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Begin with the shortest delay."""
+        """Start with the shortest delay."""
         self._seconds = self.first_seconds
 
     def next_seconds(self) -> float:
-        """The delay before the next attempt; the one after it will be twice as long."""
+        """Return the delay before the next attempt, and double the one after it."""
         seconds, self._seconds = self._seconds, min(2 * self._seconds, self.longest_seconds)
         return seconds
 
     def reset(self) -> None:
-        """Begin again with the shortest delay, because an attempt succeeded."""
+        """Return to the shortest delay, after an attempt has succeeded."""
         self._seconds = self.first_seconds

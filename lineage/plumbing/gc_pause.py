@@ -1,4 +1,4 @@
-"""Python's garbage collector, put off while very many values are made that hold no cycle, or kept from them."""
+"""Pause Python's garbage collector while many acyclic values are created, or exempt values that will stay."""
 
 import gc
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_put_off() -> Iterator[None]:
-    """Without the collector for a while: to look for cycles among values that have none costs a third of the time."""
+    """Disable the collector within the block: scanning many acyclic values for cycles costs a third of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -18,12 +18,12 @@ def collector_put_off() -> Iterator[None]:
 
 
 def collector_spared(*, anew: bool = False) -> None:
-    """Keep the collector from looking again and again at all that there is now, which is to stay.
+    """Exempt all existing objects, which are expected to stay, from further collections.
 
-    What is no longer wanted of it is freed all the same, but for cycles.
+    Exempt objects are still freed by reference counting, but not if they are in cycles.
 
     Args:
-        anew: Look at everything once more before, for what was kept from it earlier may be garbage by now.
+        anew: First collect everything once, since objects exempted earlier may have become garbage.
     """
     if anew:
         gc.unfreeze()

@@ -1,11 +1,11 @@
-"""Text as an opaque, URL-safe token and back: base64url without padding (RFC 4648, section 5)."""
+"""Encode text as an opaque, URL-safe token and back: base64url without padding (RFC 4648, section 5)."""
 
 import base64
 import binascii
 
 
 def seal(text: str) -> str:
-    """The token of a text.
+    """Encode a text as a token.
 
     Examples:
         >>> unseal(seal("token:t1"))
@@ -15,7 +15,7 @@ def seal(text: str) -> str:
 
 
 def unseal(token: str) -> str:
-    """The text of a token.
+    """Decode the text of a token.
 
     Raises:
         ValueError: The token is not base64url of UTF-8.

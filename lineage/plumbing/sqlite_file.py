@@ -1,9 +1,9 @@
-"""Telling our SQLite files from everybody else's, and from those that are later put in their place.
+"""Recognise our SQLite files, and notice when one is replaced by another.
 
-The store and the embedded log may share a file, and either may be the first in it.
+The store and the embedded log may share a file, and either may be created first.
 
-They ask SQLite and never read the file themselves: to close a file that SQLite has open in the same process drops its
-locks (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+They use SQLite and never open the file themselves: closing a file that SQLite has open in the same process drops
+SQLite's locks (https://www.sqlite.org/howtocorrupt.html, section 2.2).
 """
 
 import os
@@ -13,51 +13,51 @@ from typing import Final
 APPLICATION_ID: Final = 0x64656C67  # "delg", https://www.sqlite.org/pragma.html#pragma_application_id
 
 
-# What SQLite says, and what it means for whoever uses the file.
+# Parts of SQLite's messages, and what they mean for the user.
 _MEANINGS: Final = (
     ("locked", "another process has locked it; try again"),
     ("busy", "another process has locked it; try again"),
     ("readonly", "it is read-only"),
     ("full", "the disk is full"),
-    ("not a database", "it is no database; name another file"),
-    ("unable to open", "it cannot be opened or made; is there such a folder, and may it be written?"),
+    ("not a database", "it is not a database; name another file"),
+    ("unable to open", "it cannot be opened or created; check that the folder exists and is writable"),
 )
 
 
-def meaning_of(said: str) -> str:
-    """What a fault of SQLite means, as a half-sentence with the remedy; what is not known is told in its own words."""
-    return next((meaning for word, meaning in _MEANINGS if word in said), said)
+def meaning_of(message: str) -> str:
+    """Explain a message of SQLite in a clause with the remedy; an unknown message is returned unchanged."""
+    return next((meaning for part, meaning in _MEANINGS if part in message), message)
 
 
 def fault_of_file(*, pages: int, application_id: int, create: bool) -> str | None:
-    """Why a database is none that may be used, as a half-sentence with the remedy; None if it is.
+    """Why a database cannot be used, as a clause with the remedy; None if it can.
 
     Args:
         pages: How many pages it has.
-        application_id: What it says of itself.
-        create: Whether an empty one may be made into ours.
+        application_id: Its ``application_id``.
+        create: Whether an empty database may be initialised.
     """
     if pages == 0:
-        return None if create else "is empty; make its tables with 'delegraph init'"
+        return None if create else "is empty; create its tables with 'delegraph init'"
     if application_id != APPLICATION_ID:
         return "is a database, but not a delegraph store; name another file"
     return None
 
 
 class PinnedFile:
-    """A file that a process has opened, known by its device and inode. Any thread may ask.
+    """A file that a process has opened, identified by its device and inode. Thread-safe.
 
-    A backup that is put in place leaves the process with the old file, which has no name any more: what it reads there
-    is out of date, and what it appends is lost.
+    If a backup is restored over the file, the process still has the old, unlinked file open: its reads are out of date
+    and its writes are lost.
     """
 
     def __init__(self, path: Path) -> None:
-        """Take the path. A file that is not there yet is pinned by the first check that finds it."""
+        """Pin the file; one that does not exist yet is pinned by the first check that finds it."""
         self._path = path
         self._identity = self._found()
 
     def fault(self) -> str | None:
-        """Why the name no longer leads to the same file, with the remedy; None while it does.
+        """Why the path no longer refers to the same file, with the remedy; None while it does.
 
         Cost:
             One ``stat``.
@@ -70,12 +70,12 @@ class PinnedFile:
         what = "is gone" if found is None else "was replaced by another file"
         return (
             f"{self._path} {what} while this process had it open: put it back, or restart this process to use "
-            "what is there now"
+            "the file that is there now"
         )
 
     def _found(self) -> tuple[int, int] | None:
         try:
-            status = os.stat(self._path)  # noqa: PTH116 (asked for every answer, and a third of Path.stat)
+            status = os.stat(self._path)  # noqa: PTH116 (called for every query, at a third of the cost of Path.stat)
         except OSError:
             return None
         return status.st_dev, status.st_ino

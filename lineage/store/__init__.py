@@ -1,1 +1,1 @@
-"""Facts in SQL. The only place that knows SQLAlchemy; append-only."""
+"""The store: facts in SQL, append-only. The only package that uses SQLAlchemy."""

@@ -1,7 +1,7 @@
-"""Keeping something in memory up with a store: read all of it once, and then what came since.
+"""Keep a copy in memory in step with a store: load it once, and then apply what is new.
 
-Before each use the store is asked whether it has moved on. Those who ask at the same time share one look, as long as
-it begins after they came: what is kept is never older than the question.
+Before each use the store is checked for new facts. Concurrent callers share one check if it begins after they have
+called, so that the copy is never older than the call.
 """
 
 import math
@@ -17,7 +17,7 @@ from lineage.store.store import Store
 
 
 class Place(NamedTuple):
-    """Where a store stands: as long as edition, positions and trust are the same, so is what its facts say."""
+    """The state of a store: as long as edition, positions and trust are unchanged, so are its authorised facts."""
 
     edition: bytes
     positions: Mapping[tuple[str, int], int]
@@ -26,7 +26,7 @@ class Place(NamedTuple):
 
 
 class Follower:
-    """Follows a store. Any thread may ask; what is kept stands still meanwhile."""
+    """Follows a store. Thread-safe; the copy does not change while a caller uses it."""
 
     def __init__(
         self,
@@ -37,14 +37,14 @@ class Follower:
         trust: Trusted | None = None,
         most: float = math.inf,
     ) -> None:
-        """Take what is followed; the first who asks has it read.
+        """Create a follower; the copy is loaded on first use.
 
         Args:
             store: The store.
-            anew: Reads what is kept from the store, which stands still.
-            take: Takes in what stands behind some positions.
-            trust: Says which trust table is in force; under another one everything is read anew.
-            most: Of how many records at once; where more came it is read anew.
+            anew: Loads the copy from a snapshot of the store.
+            take: Applies the facts after some positions to the copy.
+            trust: Provides the trust table in force; if it changes, everything is loaded again.
+            most: The most records to apply at once; if there are more, everything is loaded again.
         """
         self._store = store
         self._anew = anew
@@ -52,37 +52,37 @@ class Follower:
         self._trust = trust
         self._most = most
         self._lock = threading.Lock()
-        self._looks = 0  # that were begun
-        self._looked = 0  # the last that ended well
+        self._checks = 0  # number of checks begun
+        self._checked = 0  # number of the last check that succeeded
         self._mark: object = None
-        self._place: Place | None = None  # None: nothing was read yet
+        self._place: Place | None = None  # None: nothing has been loaded yet
 
     @contextmanager
     def caught_up(self) -> Iterator[Place]:
-        """What is kept is all that is projected by now, for as long as this lasts: keep it short.
+        """Catch up with the store, then hold the lock on the copy; keep the block short.
 
         Yields:
-            Where it stands: the same value as long as nothing was committed.
+            The state of the store: the same object as long as nothing was committed.
 
         Raises:
-            UnavailableError: The store cannot be asked.
+            UnavailableError: The store cannot be reached.
         """
-        before = self._looks
+        before = self._checks
         with self._lock:
             place = self._place
-            if place is None or self._looked <= before:  # a look that began before may have missed what is asked about
-                self._looks += 1
-                look = self._looks
+            if place is None or self._checked <= before:  # a check begun before this call may have missed a fact
+                self._checks += 1
+                check = self._checks
                 place = self._follow()
-                self._looked = look
+                self._checked = check
             yield place
 
     @contextmanager
     def at_once(self) -> Iterator[Place]:
-        """The same, if nothing was committed since somebody looked last and that can be said without waiting.
+        """Like ``caught_up``, but without blocking.
 
         Raises:
-            NotAtOnceError: It cannot, or something was.
+            NotAtOnceError: There were commits since the last check, or that cannot be determined without blocking.
         """
         if self._store.glance is None or not self._lock.acquire(blocking=False):
             raise NotAtOnceError("the store has to be asked")
@@ -96,12 +96,16 @@ class Follower:
 
     @contextmanager
     def held(self) -> Iterator[Place | None]:
-        """What is kept stands still, however old it is; None: nothing was read yet."""
+        """Hold the lock on the copy without catching up.
+
+        Yields:
+            The state of the store that the copy reflects; None if nothing has been loaded yet.
+        """
         with self._lock:
             yield self._place
 
     def _follow(self) -> Place:
-        mark = self._store.mark()  # first: what is committed while it is read shows at the next look
+        mark = self._store.mark()  # before reading: a commit during the read shows at the next check
         trust = in_force(self._trust)
         before = self._place
         if before is not None and mark == self._mark and trust is before.trust:
@@ -119,5 +123,5 @@ class Follower:
 
 
 def _came(before: Place, place: Place) -> int:
-    """How many records were projected between two places."""
+    """How many records were projected between two states."""
     return sum(following - before.positions.get(where, 0) for where, following in place.positions.items())

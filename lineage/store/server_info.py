@@ -1,4 +1,4 @@
-"""The server behind a store: its version, and what time it has."""
+"""The database server of a store: its version and its clock."""
 
 from typing import NamedTuple
 
@@ -11,8 +11,8 @@ class Database(NamedTuple):
 
     Attributes:
         name: Such as ``PostgreSQL`` or ``SQLite``.
-        version: As it says it.
-        now: The moment by its own clock; None: it has none but ours.
+        version: Its version, as it reports it.
+        now: The time by its clock; None if it uses ours.
     """
 
     name: str
@@ -21,7 +21,7 @@ class Database(NamedTuple):
 
 
 def database_of(store: Store) -> Database:
-    """The server behind a store, asked now."""
+    """Query the version and the clock of the database server of a store."""
     with store.connection() as connection:
         if connection.dialect.name == "sqlite":
             version = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()

@@ -1,6 +1,6 @@
-"""What is kept of other people's logs besides their events: what their readers remember, and what came of records.
+"""What is stored about foreign logs in addition to their events: the memory of adapters, and counts of outcomes.
 
-None of it is projected from the log, so a rebuild leaves it as it is.
+None of it is projected from the log, so a rebuild does not change it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,23 +22,23 @@ _FORGET: Final = source_memory.delete().where(
 )
 
 Remembered = tuple[str, str, str | None]
-"""Topic, key and value in JSON; None: it was dropped."""
+"""Topic, key and value in JSON; a value of None deletes the entry."""
 
 Outcome = tuple[str, str]
-"""What records came to (``record``, ``event``, ``skipped``, ``quarantined``), and why."""
+"""The outcome of records (``record``, ``event``, ``skipped``, ``quarantined``), and the reason."""
 
 
 class Count(NamedTuple):
-    """How many records of a source came to the same; the columns of the table.
+    """How many records of a source had the same outcome; the columns of the table.
 
     Attributes:
         source: The name of the source.
         format: The format of its log.
-        outcome: What they came to.
-        reason: Why; empty where there is nothing to say.
-        records: How many.
-        came_at: When the last of them came.
-        latest: The latest time that any of them states, by the log's own clock.
+        outcome: The outcome.
+        reason: The reason; may be empty.
+        records: The number of records.
+        came_at: When the last of them arrived.
+        latest: The latest time that any of them states, by the clock of the foreign log.
     """
 
     source: str
@@ -51,14 +51,14 @@ class Count(NamedTuple):
 
 
 class SourceRecords:
-    """What a store keeps of sources."""
+    """The records about sources in a store."""
 
     def __init__(self, store: Store) -> None:
-        """Take the store."""
+        """Use a store."""
         self._store = store
 
     def remembered(self, source: str, topic: str | None = None) -> list[Remembered]:
-        """What the reader of a source remembers, the oldest entry first; of one topic or of all."""
+        """The memory of a source's adapter, oldest entry first, for one topic or for all."""
         table = source_memory.c
         query = sa.select(table.topic, table.key, table.value).where(table.source == storable(source))
         if topic is not None:
@@ -76,7 +76,7 @@ class SourceRecords:
         came_at: Instant,
         latest: Instant | None,
     ) -> None:
-        """Keep what changed in the memory of a reader, and add to the counts, in one transaction."""
+        """Store changes of an adapter's memory, and add to the counts, in one transaction."""
         of = storable(source)
         rows = [(topic, storable(key), value) for topic, key, value in changes]
         engine = self._store.engine
@@ -116,7 +116,7 @@ class SourceRecords:
         )
 
     def counts(self) -> list[Count]:
-        """What came of the records of every source, sorted."""
+        """The counts of every source, sorted."""
         table = source_count.c
         query = sa.select(source_count).order_by(table.source, table.format, table.outcome, table.reason)
         with self._store.connection() as connection:

@@ -1,4 +1,4 @@
-"""The store: facts and where the projection stands. Every method is one transaction."""
+"""The store: facts, and the positions of the projection. Every method is one transaction."""
 
 import json
 import secrets
@@ -42,12 +42,12 @@ from lineage.store.reading.reader import FACT, Reader, fact_of
 from lineage.store.reading.sequence_gap_index import Sequences
 from lineage.store.writing.projection import Outcome, Projection
 
-_REMEMBERED: Final = 16_384  # decoded values; some 30 MB
-_READ: Final = 50_000  # facts at once where all are
-_PAGE: Final = 10_000  # rows that are fetched at once where there may be any number
+_REMEMBERED: Final = 16_384  # cached decoded values, about 30 MB
+_READ: Final = 50_000  # facts read at a time if all are read
+_PAGE: Final = 10_000  # rows fetched at a time if there may be any number
 _EDITION: Final = sa.select(meta.c.value).where(meta.c.name == "edition")
 _POSITIONS: Final = sa.select(position.c.topic, position.c.partition, position.c.next_offset)
-# One row at least, for there is an id always.
+# The outer join returns at least one row, since `meta` always has an id.
 _PLACE: Final = (
     sa.select(position.c.topic, position.c.partition, position.c.next_offset, _EDITION.scalar_subquery())
     .select_from(meta.outerjoin(position, sa.true()))
@@ -65,37 +65,37 @@ class Quarantined(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """A fact with its place."""
+    """A fact with its number."""
 
     number: int
     fact: Fact
 
 
 class Store:
-    """Facts in SQL. Any thread may use it.
+    """Facts in SQL. Thread-safe.
 
-    The store never decides what a value means: ``decode`` reads a value that was accepted before.
+    The store never interprets values itself: ``decode`` reads a value that was accepted before.
     """
 
     def __init__(self, engine: Engine, secret: bytes, decode: Callable[[bytes], Event]) -> None:
-        """Take an engine of a store of our version; ``open_store`` makes one."""
+        """Use the engine of a store with the current schema version; ``open_store`` creates one."""
         self.engine = engine
         self._pinned: Connection | None = None
         self._log: bytes | None = None
         backend = backend_of(engine.dialect)
         self._reading, self._writing = backend.reading(engine), backend.writing(engine)
-        # Questions about one incident read the same facts again and again.
+        # Queries about one incident read the same facts repeatedly.
         self._remembered = lru_cache(maxsize=_REMEMBERED)(decode)
         self.keys = Keys(secret)
         self._projection = Projection(self.keys, self.decode)
         self._sequences = Sequences()
-        self._one_writer = threading.Lock()  # what the projection remembers goes with one transaction at a time
+        self._one_writer = threading.Lock()  # the projection's caches belong to one transaction at a time
 
     def decode(self, value: bytes) -> Event:
-        """A value that was accepted, as the event that it is.
+        """Decode a value that was accepted before.
 
         Raises:
-            IntegrityError: It can no longer be read.
+            IntegrityError: It can no longer be decoded.
         """
         try:
             return self._remembered(value)
@@ -106,12 +106,12 @@ class Store:
 
     @property
     def url(self) -> str:
-        """Where it is, without a password."""
+        """The URL of the store, without a password."""
         return self.engine.url.render_as_string(hide_password=True)
 
     @property
     def log(self) -> bytes | None:
-        """The identity of the log that was projected here; None: none yet. It never changes once it is set."""
+        """The identity of the log that was projected here; None if none was yet. It never changes once set."""
         if self._log is None:
             with self.connection() as connection:
                 self._log = connection.execute(sa.select(meta.c.value).where(meta.c.name == "log")).scalar()
@@ -119,11 +119,11 @@ class Store:
 
     @property
     def file(self) -> Path | None:
-        """The file of a SQLite store."""
+        """The file of a SQLite store; None for any other."""
         return sqlite_path(self.url)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         if glance := self.__dict__.pop("glance", None):
             glance.close()
         self.engine.dispose()
@@ -135,12 +135,12 @@ class Store:
                 with faults(self.engine), self._writing.begin() as connection:
                     yield connection
             except BaseException:
-                self._projection.forget()  # whatever it thinks to have written was rolled back
+                self._projection.forget()  # its caches may refer to rows that were rolled back
                 raise
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A connection that sees one moment of the store; for the modules of this package."""
+        """A connection that reads from one snapshot of the store; for the modules of this package."""
         if self._pinned is not None:
             with faults(self.engine):
                 yield self._pinned
@@ -150,27 +150,27 @@ class Store:
 
     @contextmanager
     def frozen(self, *, frugal: bool = False) -> Iterator["Store"]:
-        """The store as it is now, for as long as this lasts, whatever others write meanwhile.
+        """A snapshot of the store that concurrent writes do not change, for the duration of the block.
 
         Args:
-            frugal: Whether much is read once, so that none of it is to be kept in memory.
+            frugal: Whether to limit the page cache, for reading large parts of the store once.
         """
         with self.connection() as connection, frugally(connection) if frugal else nullcontext():
             without_limits(connection)
-            connection.execute(sa.select(position)).all()  # the first statement that reads fixes the moment
+            connection.execute(sa.select(position)).all()  # the first read fixes the snapshot
             yield self._pinned_to(connection)
 
     def _pinned_to(self, connection: Connection) -> "Store":
-        """This store as a connection sees it, with what it remembers: decoded values and hashes stay what they are."""
+        """This store as seen by a connection. It shares the caches of decoded values and hashes, which never change."""
         still = copy(self)
         vars(still).update(_pinned=connection, _sequences=Sequences())
         return still
 
     def grant_reader(self, role: str) -> None:
-        """Let a role of the database read the store, and nothing else; harmless to repeat.
+        """Allow a database role to read the store, and nothing else. Idempotent.
 
         Raises:
-            RefusedError: There is no such role, or the database has none.
+            RefusedError: The role does not exist, or the database has no roles.
         """
         with self._write() as connection:
             backend_of(connection.dialect).grant_reader(connection, role)
@@ -178,10 +178,13 @@ class Store:
     # Writing
 
     def bind(self, log: bytes) -> None:
-        """Say which log is about to be projected: positions mean nothing in another.
+        """Bind the store to the log that is about to be projected, since positions are only valid in one log.
+
+        Args:
+            log: The identity of the log.
 
         Raises:
-            IntegrityError: The store has read another log.
+            IntegrityError: The store is bound to another log.
         """
         if self.log is None:
             with self._write() as connection:
@@ -189,41 +192,46 @@ class Store:
         if self.log != log:
             raise IntegrityError(
                 f"the store {self.url} has read another log than this one; name that log with --log, "
-                "or project this one into a store of its own"
+                "or project this one into a separate store"
             )
 
     def write(self, batch: Batch) -> Outcomes:
         """Write a batch of records and its positions, in one transaction.
 
         Returns:
-            What became of the records.
+            The number of records by outcome.
 
         Raises:
             FencedError: Another consumer has moved a position; nothing was written.
-            UnavailableError: The store is away, locked, read-only or full; nothing was written.
+            UnavailableError: The store is unavailable, locked, read-only or full; nothing was written.
         """
         with self._write() as connection:
             return self._projection.write(connection, batch)
 
     def put_aside(self, records: Iterable[Unreadable]) -> None:
-        """Write lines of files that the log never took to quarantine. What stands there already is not repeated."""
+        """Write lines that are not in the log to quarantine; those that are there already are not repeated."""
         with self._write() as connection:
             self._projection.put_aside(connection, records)
 
     def take_up(self, readable: Iterable[tuple[int, Readable]], released_at: Instant) -> None:
-        """Take records of the log up from quarantine, where they can be read now: (quarantine id, record)."""
+        """Project records of the log that were in quarantine and can now be decoded.
+
+        Args:
+            readable: Pairs of quarantine id and record.
+            released_at: The current time.
+        """
         records = dict(readable)
         with self._write() as connection:
             wait_for_turn(connection)
-            taken_up = sa.select(release.c.quarantine).where(among(release.c.quarantine, list(records)))
-            for id_ in connection.execute(taken_up).scalars().all():  # by somebody else, since they were read
+            released = sa.select(release.c.quarantine).where(among(release.c.quarantine, list(records)))
+            for id_ in connection.execute(released).scalars().all():  # by another process in the meantime
                 del records[id_]
             self._projection.write(connection, Batch(readable=list(records.values())))
             self._release(connection, records, released_at)
             new_edition(connection)
 
     def release(self, ids: Iterable[int], released_at: Instant) -> None:
-        """Say of records in quarantine that the log holds them now."""
+        """Mark records in quarantine as released, because they have been appended to the log."""
         with self._write() as connection:
             self._release(connection, ids, released_at)
 
@@ -232,7 +240,7 @@ class Store:
         add_missing(connection, release, [(id_, released_at) for id_ in sorted(ids)])
 
     def keep_plan(self, digest: str, document: Mapping[str, Any], made_at: Instant) -> None:
-        """Keep a plan under its digest. The first moment at which it was made stands."""
+        """Store a plan by its digest; if it is stored already, its first time is kept."""
         with self.connection() as connection:
             if connection.execute(sa.select(plan.c.digest).where(plan.c.digest == digest)).first():
                 return
@@ -240,13 +248,17 @@ class Store:
             add_missing(connection, plan, [(digest, made_at, zlib.compress(canonical_json(document)))])
 
     def approve(self, digest: str, approved_by: str, approved_at: Instant) -> None:
-        """Keep that somebody has approved a plan."""
+        """Record the approval of a plan."""
         row = {"plan": storable(digest), "approved_by": storable(approved_by), "approved_at": approved_at}
         with self._write() as connection:
             connection.execute(approval.insert(), [row])
 
     def claim(self, revocation: str, value: bytes) -> bytes:
-        """Claim the id of a revocation for an order. What was claimed first stands, and is what is returned."""
+        """Claim the id of a revocation for an event.
+
+        Returns:
+            The event that claimed the id first: ``value``, or an earlier one.
+        """
         with self._write() as connection:
             add_missing(connection, claim, [(storable(revocation), value)])
         return self.claimed(revocation) or value
@@ -254,7 +266,7 @@ class Store:
     # Reading
 
     def approvals(self, digest: str, *, after: Instant, until: Instant) -> list[tuple[str, Instant]]:
-        """Who has approved a plan after one moment and not after another, and when, the earliest first."""
+        """The approvals of a plan later than ``after`` and not later than ``until``: who and when, earliest first."""
         query = (
             sa.select(approval.c.approved_by, approval.c.approved_at)
             .where(approval.c.plan == storable(digest))
@@ -265,30 +277,30 @@ class Store:
             return [(who, when) for who, when in connection.execute(query)]
 
     def claimed(self, revocation: str) -> bytes | None:
-        """The order that the id of a revocation was claimed for, or None."""
+        """The event that claimed the id of a revocation; None if none has."""
         with self.connection() as connection:
             query = sa.select(claim.c.value).where(claim.c.revocation == storable(revocation))
             return connection.execute(query).scalar()
 
     @contextmanager
     def reader(self, *, trust: TrustTable | None, known_at: Instant | None = None) -> Iterator[Reader]:
-        """Facts as one moment of the store has them."""
+        """A reader of facts from a snapshot of the store."""
         with collector_put_off(), self.connection() as connection:
             yield Reader(connection, self.keys, self.decode, trust=trust, known_at=known_at)
 
     def plan(self, digest: str) -> dict[str, Any] | None:
-        """A plan that was kept, or None."""
+        """The stored plan with a digest; None if there is none."""
         with self.connection() as connection:
             found = connection.execute(sa.select(plan.c.document).where(plan.c.digest == storable(digest))).scalar()
         return None if found is None else dict(json.loads(zlib.decompress(found)))
 
     def positions(self) -> dict[tuple[str, int], int]:
-        """The offset that comes next, by topic and partition."""
+        """The next offset to project, by topic and partition."""
         with self.connection() as connection:
             return {(topic, partition): following for topic, partition, following in connection.execute(_POSITIONS)}
 
     def standing(self) -> tuple[dict[tuple[str, int], int], Instant | None]:
-        """The positions, and when the last projected record was recorded."""
+        """The positions, and the recording time of the latest projected record (None if there is none)."""
         with self.connection() as connection:
             rows = connection.execute(sa.select(position)).all()
         return (
@@ -297,7 +309,7 @@ class Store:
         )
 
     def outcomes(self, first: int | None = None, last: int | None = None) -> Outcomes:
-        """What became of the records of the log, or of those between two numbers, both included."""
+        """The number of records of the log by outcome, in total or between two numbers (inclusive)."""
 
         def between(column: sa.ColumnElement[int]) -> list[sa.ColumnElement[bool]]:
             return [] if first is None or last is None else [column.between(first, last)]
@@ -325,7 +337,7 @@ class Store:
             )
 
     def quarantined(self, *, waiting: bool = True, after: int = 0, limit: int | None = None) -> list[Quarantined]:
-        """Records in quarantine by id; with ``waiting`` only those that were not taken up since."""
+        """Records in quarantine, ordered by id; with ``waiting`` only those that have not been released."""
         query = (
             sa.select(quarantine, release.c.released_at)
             .outerjoin(release, release.c.quarantine == quarantine.c.id)
@@ -358,7 +370,7 @@ class Store:
             ]
 
     def count_quarantined(self) -> int:
-        """How many records are in quarantine and were not taken up since."""
+        """The number of records in quarantine that have not been released."""
         query = (
             sa.select(sa.func.count())
             .select_from(quarantine)
@@ -368,7 +380,7 @@ class Store:
             return int(connection.execute(query).scalar_one())
 
     def conflicts(self) -> list[list[Fact]]:
-        """The facts that share (source, event_id) and differ in content, in groups; each content once."""
+        """The facts that share (source, event_id) but differ in content, in groups, each content once."""
         repeated = sa.select(fact.c.ident).group_by(fact.c.ident).having(sa.func.count() > 1)
         groups: dict[tuple[str, str], dict[Event, Fact]] = {}
         with self.connection() as connection:
@@ -381,19 +393,19 @@ class Store:
         return [list(groups[key].values()) for key in sorted(groups) if len(groups[key]) > 1]
 
     def facts(self, *, after: int = -1, limit: int | None = None) -> list[Stored]:
-        """The facts in the order of their numbers, a page at a time."""
+        """The facts in order of their numbers, one page."""
         with self.connection() as connection:
             return self._facts(connection, sa.select(*FACT).where(fact.c.n > after).order_by(fact.c.n).limit(limit))
 
     def every_fact(self) -> Iterator[Fact]:
-        """All facts in the order of their numbers, read in parts; of a store that stands still."""
+        """All facts in order of their numbers, read in parts; for a snapshot of a store."""
         after = -1
         while page := self.facts(after=after, limit=_READ):
             yield from (found.fact for found in page)
             after = page[-1].number
 
     def latest_facts(self, topic: str, partition: int, *, limit: int) -> list[Fact]:
-        """The facts of a partition that came last, the latest first."""
+        """The latest facts of a partition, latest first."""
         first, beyond = Position(topic, partition, 0).number, Position(topic, partition + 1, 0).number
         query = sa.select(*FACT).where(fact.c.n >= first, fact.c.n < beyond).order_by(fact.c.n.desc()).limit(limit)
         with self.connection() as connection:
@@ -403,31 +415,31 @@ class Store:
         return [Stored(row.n, fact_of(row, self.decode)) for row in connection.execute(query)]
 
     def facts_between(self, first: int, last: int) -> list[Fact]:
-        """The facts with numbers between two, both included."""
+        """The facts with numbers between two (inclusive)."""
         with self.connection() as connection:
             query = sa.select(*FACT).where(fact.c.n.between(first, last)).order_by(fact.c.n)
             return [found.fact for found in self._facts(connection, query)]
 
     def edition(self) -> bytes:
-        """A value that is another whenever facts were put elsewhere than behind the positions.
+        """A value that changes whenever facts are added anywhere except after the positions.
 
-        A rebuild does so, and taking records up from quarantine.
+        A rebuild does so, and so does the release of records from quarantine.
         """
         with self.connection() as connection:
             return connection.execute(_EDITION).scalar() or b""
 
     def place(self) -> tuple[bytes, dict[tuple[str, int], int]]:
-        """The edition and the positions: as long as they are the same, so are the facts."""
+        """The edition and the positions: as long as they are unchanged, so are the facts."""
         with self.connection() as connection:
             rows = connection.execute(_PLACE).all()
         positions = {(topic, partition): following for topic, partition, following, _ in rows if topic is not None}
         return rows[0][3] or b"", positions
 
     def facts_behind(self, positions: Mapping[tuple[str, int], int]) -> Iterator[Fact]:
-        """The facts after some positions, in the order of each partition, then those repeated after them.
+        """The facts after some positions, in the order of each partition, then older facts repeated after them.
 
-        A duplicate may be the record that the log took first, in another partition: then ``recorded_at`` is earlier
-        than it was, and so may be when an order was given.
+        A duplicate in another partition may have been recorded before the fact itself. Then the fact's ``recorded_at``
+        becomes earlier, and so may the time at which a revocation takes effect.
         """
         spans = list(self._spans_behind(positions))
         for first, last in spans:
@@ -439,7 +451,7 @@ class Store:
             yield from (stored.fact for stored in found)
 
     def _spans_behind(self, positions: Mapping[tuple[str, int], int]) -> Iterator[tuple[int, int]]:
-        """The first and the last number that is projected behind some positions, by partition."""
+        """The first and last number projected after some positions, for each partition."""
         for (topic, partition), following in self.positions().items():
             first = positions.get((topic, partition), 0)
             if first < following:
@@ -447,24 +459,24 @@ class Store:
 
     @cached_property
     def glance(self) -> Callable[[], object] | None:
-        """Tells without waiting whether anything was committed; None: it takes asking the server."""
+        """A non-blocking check for new commits; None if that requires a round trip to a server."""
         return backend_of(self.engine.dialect).glance(self.engine)
 
     def mark(self) -> object:
-        """A value that stays the same as long as the facts and the positions do."""
+        """A value that is unchanged as long as the facts and the positions are."""
         with faults(self.engine):
             return self.place() if self.glance is None else self.glance()
 
     def search(self, text: str, *, limit: int, start: str | None = None) -> list[str]:
-        """Keys (``KIND:ID``) that contain a text, whatever its case (of ASCII letters), sorted, from ``start`` on."""
-        if text != storable(text):  # no key has such characters
+        """Keys (``KIND:ID``) that contain a text, ignoring the case of ASCII letters, sorted, from ``start`` on."""
+        if text != storable(text):  # no key contains such characters
             return []
         found: list[str] = []
         with self.connection() as connection:
-            # What SQLite finds alike is alike but for the case of ASCII letters; lower() costs it twice the search.
+            # SQLite's LIKE ignores the case of ASCII letters; with lower() the search would take twice as long.
             on_sqlite = connection.dialect.name == "sqlite"
             column = name.c.key if on_sqlite else sa.func.lower(name.c.key)
-            # With repeats: telling all of them apart costs more than asking again behind those that came.
+            # With repeats: DISTINCT over all matches costs more than querying again after the last row.
             query = (
                 sa.select(name.c.key)
                 .where(column.contains(text if on_sqlite else text.translate(_LOWER), autoescape=True))
@@ -481,13 +493,13 @@ class Store:
         return found[:limit]
 
     def sequence_holes(self, *, steps: int | None = None) -> list[tuple[Fact, Fact]] | None:
-        """The facts before and after each hole in what a source numbers without gaps.
+        """The facts before and after each gap in the sequence numbers of a source.
 
         Args:
-            steps: How much to read at most of what no question has read yet (``sequences.STEP``); None: all of it.
+            steps: The most steps (``sequence_gap_index.STEP``) of unread facts to read; None for as many as needed.
 
         Returns:
-            None: there is more to read, and no hole is known before that.
+            None if there are still unread facts: no gap is known before all are read.
         """
         pairs = self._sequences.holes(self, steps=steps)
         if pairs is None:
@@ -505,7 +517,7 @@ class Store:
             }
 
     def sizes(self) -> dict[str, int]:
-        """How many rows the tables have."""
+        """The number of rows of each table."""
         with self.connection() as connection:
             return {
                 table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
@@ -513,7 +525,7 @@ class Store:
             }
 
     def count_quarantined_holding(self, text: str) -> int:
-        """How many records in quarantine, not taken up since, hold a text in their bytes."""
+        """The number of unreleased records in quarantine whose bytes contain a text."""
         needle = sa.literal(text.encode(errors="surrogateescape"), sa.LargeBinary)
         waiting = quarantine.c.id.not_in(sa.select(release.c.quarantine))
         with self.connection() as connection:
@@ -527,7 +539,7 @@ class Store:
 
 
 def new_edition(connection: Connection) -> None:
-    """Tell whoever keeps what the store holds in memory to read it anew."""
+    """Change the edition, so that every copy of the facts in memory is loaded again."""
     connection.execute(meta.delete().where(meta.c.name == "edition"))
     connection.execute(meta.insert(), [{"name": "edition", "value": secrets.token_bytes(8)}])
 
@@ -535,17 +547,17 @@ def new_edition(connection: Connection) -> None:
 def open_store(
     url: str, decode: Callable[[bytes], Event], *, create: bool = False, password: str | None = None
 ) -> Store:
-    """Open a store; with ``create`` make it, or bring it up to this version, first.
+    """Open a store.
 
     Args:
         url: ``sqlite:///path`` or ``postgresql://user@host/database``.
-        decode: How a stored value is read.
-        create: Whether to make what is missing.
-        password: For PostgreSQL, instead of one in the URL.
+        decode: Decodes a stored value.
+        create: Whether to create a missing store, and to migrate an older one.
+        password: For PostgreSQL, overrides the password in the URL.
 
     Raises:
-        RefusedError: The URL cannot be used, or nobody is let in by it.
-        UnavailableError: There is none, or it cannot be used; the message says what to do.
+        RefusedError: The URL is invalid, or the database denies access.
+        UnavailableError: The store does not exist or cannot be used; the message says what to do.
     """
     engine = connect(url, create=create, password=password)
     try:

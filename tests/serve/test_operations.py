@@ -945,7 +945,7 @@ def get(port: int, path: str) -> tuple[int, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("command", "said"), [("consume", "does not exist; make it first"), ("deliver", "no store at")]
+    ("command", "said"), [("consume", "does not exist; create it first"), ("deliver", "no store at")]
 )
 def test_what_does_not_come_by_itself_is_not_waited_for(command: str, said: str, tmp_path: Path):
     """

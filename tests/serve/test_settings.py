@@ -432,7 +432,7 @@ def test_the_url_of_a_kafka(url: str, servers: tuple[str, ...], prefix: str):
 @pytest.mark.parametrize(
     ("url", "word"),
     [
-        ("kafka:k1:9092", "no URL"),
+        ("kafka:k1:9092", "not a Kafka URL"),
         ("kafka://", "port"),
         ("kafka://k1", "port"),
         ("kafka://k1:", "port"),

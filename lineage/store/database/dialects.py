@@ -1,4 +1,4 @@
-"""What the databases do differently, under one name each; ``sqlite`` and ``postgres`` are the two ways."""
+"""The operations in which the databases differ; ``sqlite`` and ``postgres`` implement them."""
 
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -13,15 +13,15 @@ Row = tuple[Any, ...]
 
 
 class Backend(Protocol):
-    """What a database must be able to do."""
+    """The operations of a database that differ between SQLite and PostgreSQL."""
 
     @property
     def TAKES_TURNS(self) -> bool:  # noqa: N802 (a constant of a module)
-        """Whether others may write at the same time."""
+        """Whether several transactions may write concurrently, so that writers must take turns to commit."""
         ...
 
     def reading(self, engine: Engine) -> Engine:
-        """The engine for questions: a transaction sees one moment of the store."""
+        """The engine for queries: every transaction reads from one snapshot."""
         ...
 
     def writing(self, engine: Engine) -> Engine:
@@ -29,76 +29,82 @@ class Backend(Protocol):
         ...
 
     def glance(self, engine: Engine) -> sqlite.Glance | None:
-        """What tells at once, and without waiting, whether anything was committed; None: nothing does."""
+        """A non-blocking check for new commits; None if the database has none."""
         ...
 
     def wait_for_turn(self, connection: Connection) -> None:
-        """Write alone from here to the end of the transaction: what is read now stays true."""
+        """Become the only writer until the end of the transaction, so that what is read now stays true."""
         ...
 
     def without_limits(self, connection: Connection) -> None:
-        """Let the statements of this transaction, and the pauses between them, take as long as they take."""
+        """Remove the time limits on the statements of this transaction and on the pauses between them."""
         ...
 
     def frugally(self, connection: Connection) -> AbstractContextManager[None]:
-        """Keep little of what is read in memory, for as long as this lasts."""
+        """Limit the memory for cached pages within the block."""
         ...
 
     def grant_reader(self, connection: Connection, role: str, /) -> None:
-        """Let a role read our tables, and nothing else."""
+        """Allow a role to read our tables, and nothing else."""
         ...
 
     def add(self, connection: Connection, table: sa.Table, columns: list[sa.Column[Any]], rows: list[Row]) -> None:
-        """Add many rows, none of which stands already; of equal neighbours one."""
+        """Insert many rows, none of which exists yet; equal adjacent rows are inserted once."""
         ...
 
     def add_missing(
         self, connection: Connection, table: sa.Table, columns: list[sa.Column[Any]], rows: list[Row]
     ) -> int:
-        """Add rows; those that stand already are left as they are. How many were added."""
+        """Insert the rows that do not exist yet, and return how many there were."""
         ...
 
     def fault_of(self, error: BaseException, where: str) -> DelegraphError:
-        """What an error of the database means, as one clear sentence."""
+        """Translate an error of the database into one of ours, with a clear message."""
         ...
 
 
 def backend_of(dialect: Dialect) -> Backend:
-    """The way of a database."""
+    """The implementation for a database."""
     return sqlite if dialect.name == "sqlite" else postgres
 
 
 def add(connection: Connection, table: sa.Table, rows: list[Row]) -> None:
-    """Add many rows, none of which stands already; of equal neighbours one. A number of its own is not given."""
+    """Insert many rows, none of which exists yet; equal adjacent rows are inserted once.
+
+    Args:
+        connection: In a transaction of a writer.
+        table: The table.
+        rows: The values of all columns except an autoincrement column.
+    """
     if rows:
         backend_of(connection.dialect).add(connection, table, _given(table), rows)
 
 
 def add_missing(connection: Connection, table: sa.Table, rows: list[Row]) -> int:
-    """Add rows; those that stand already are left as they are. How many were added."""
+    """Insert the rows that do not exist yet, and return how many there were; arguments as for ``add``."""
     return backend_of(connection.dialect).add_missing(connection, table, _given(table), rows) if rows else 0
 
 
 def wait_for_turn(connection: Connection) -> None:
-    """Write alone from here to the end of the transaction: what is read now stays true."""
+    """Become the only writer until the end of the transaction, so that what is read now stays true."""
     backend_of(connection.dialect).wait_for_turn(connection)
 
 
 def takes_turns(connection: Connection) -> bool:
-    """Whether others may write at the same time."""
+    """Whether several transactions may write concurrently, so that writers must take turns to commit."""
     return backend_of(connection.dialect).TAKES_TURNS
 
 
 def without_limits(connection: Connection) -> None:
-    """Let the statements of this transaction, and the pauses between them, take as long as they take."""
+    """Remove the time limits on the statements of this transaction and on the pauses between them."""
     backend_of(connection.dialect).without_limits(connection)
 
 
 def frugally(connection: Connection) -> AbstractContextManager[None]:
-    """Keep little of what is read in memory, for as long as this lasts."""
+    """Limit the memory for cached pages within the block."""
     return backend_of(connection.dialect).frugally(connection)
 
 
 def _given(table: sa.Table) -> list[sa.Column[Any]]:
-    """The columns of a table that are written; the database numbers the rows of some by itself."""
+    """The columns of a table that we supply: all except an autoincrement column."""
     return [column for column in table.columns if column is not table.autoincrement_column]

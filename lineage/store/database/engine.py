@@ -1,4 +1,4 @@
-"""Opening a store: the connection, its version, its secret. What goes wrong is one clear sentence."""
+"""Open a store: its connection, its schema version, its secret. Errors are translated into clear messages."""
 
 import secrets
 from collections.abc import Iterator
@@ -15,31 +15,31 @@ from lineage.store.database import postgres, sqlite
 from lineage.store.database.dialects import backend_of
 from lineage.store.database.tables import meta
 
-REVISION: Final = "0007"  # of the newest migration that this version brings
+REVISION: Final = "0007"  # of the newest migration in this version
 _MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
-# Tables that every version had. What has none of them is not ours.
+# Tables that every version has had. A database without them is not ours.
 _OURS: Final = {"alembic_version", "meta", "position", "fact", "ref"}
 
 
 def connect(url: str, *, create: bool, password: str | None = None, schema: str | None = None) -> Engine:
-    """An engine for a store.
+    """Create the engine for a store.
 
     Args:
         url: ``sqlite:///path`` or ``postgresql://user@host/database``.
-        create: Whether a SQLite file that does not exist may be made.
-        password: For PostgreSQL, instead of one in the URL.
-        schema: For PostgreSQL: where the tables are; None: where the user's ``search_path`` says.
+        create: Whether to create a missing SQLite file.
+        password: For PostgreSQL, overrides the password in the URL.
+        schema: For PostgreSQL, the schema of the tables; None for the first in the user's ``search_path``.
 
     Raises:
-        RefusedError: The URL is not one that can be used, or the driver is missing.
-        UnavailableError: There is no store there.
+        RefusedError: The URL is invalid, or the driver is not installed.
+        UnavailableError: There is no store at the URL.
     """
     try:
         parsed = sa.make_url(url)
     except (exc.ArgumentError, ValueError):
-        shown = url if "@" not in url else "…@" + url.rpartition("@")[2]  # before it may stand a password
+        shown = url if "@" not in url else "…@" + url.rpartition("@")[2]  # the part before may contain a password
         raise RefusedError(
-            f"{shown!r} is no store URL; write sqlite:///delegraph.db or postgresql://user@host/name"
+            f"{shown!r} is not a store URL; write sqlite:///delegraph.db or postgresql://user@host/name"
         ) from None
     match parsed.get_backend_name():
         case "sqlite":
@@ -60,30 +60,31 @@ def sqlite_path(url: str) -> Path | None:
 
 @contextmanager
 def faults(engine: Engine) -> Iterator[None]:
-    """Say what a database error means."""
+    """Translate database errors raised within the block."""
     where = engine.url.render_as_string(hide_password=True)
     try:
         yield
     except exc.IntegrityError as error:
         raise IntegrityError(
-            f"the store {where} contradicts the log ({error.orig}); see 'delegraph fsck', 'delegraph rebuild' mends it"
+            f"the store {where} contradicts the log ({error.orig}); check with 'delegraph fsck', repair with "
+            "'delegraph rebuild'"
         ) from error
     except exc.TimeoutError as error:
         raise OverloadedError(f"the store {where} has all its connections in use; try again") from error
     except exc.DBAPIError as error:
         raise backend_of(engine.dialect).fault_of(error.orig or error, where) from error
-    except engine.dialect.loaded_dbapi.Error as error:  # of what SQLAlchemy does not see
+    except engine.dialect.loaded_dbapi.Error as error:  # raised by calls that bypass SQLAlchemy
         raise backend_of(engine.dialect).fault_of(error, where) from error
 
 
 def revision_of(connection: Connection) -> str | None:
-    """The version of a store; None if it is empty.
+    """The schema version of a store; None if it is empty.
 
     Raises:
-        UnavailableError: It is somebody else's database.
+        AbsentError: The database belongs to another application.
     """
     tables = set(sa.inspect(connection).get_table_names())
-    if tables <= {"log_record", "log_meta"}:  # the embedded log may have come first
+    if tables <= {"log_record", "log_meta"}:  # the embedded log may have been created first
         return None
     if not tables >= _OURS:
         where = connection.engine.url.render_as_string(hide_password=True)
@@ -93,17 +94,20 @@ def revision_of(connection: Connection) -> str | None:
 
 
 def upgrade(engine: Engine) -> bool:
-    """Bring a store to the version that this delegraph knows; true if there was anything to do.
+    """Migrate a store to the current schema version, and initialise an empty one.
+
+    Returns:
+        Whether there was anything to do.
 
     Raises:
-        UnavailableError: It is newer than this delegraph, or somebody else's.
+        AbsentError: The store is newer than this delegraph, or belongs to another application.
     """
-    from alembic import command  # noqa: PLC0415 (takes a while to import, and is needed once in a store's life)
+    from alembic import command  # noqa: PLC0415 (slow to import, and needed once in the life of a store)
     from alembic.config import Config  # noqa: PLC0415
 
     backend = backend_of(engine.dialect)
     with faults(engine), backend.writing(engine).begin() as connection:
-        backend.wait_for_turn(connection)  # of two who begin at once the second finds what the first has made
+        backend.wait_for_turn(connection)  # if two processes start at once, the second finds the migrated store
         found = revision_of(connection)
         if found == REVISION:
             return False
@@ -120,16 +124,17 @@ def upgrade(engine: Engine) -> bool:
 
 
 def check(engine: Engine) -> bytes:
-    """The secret of a store that is of our version.
+    """Check that a store has the current schema version, and return its secret.
 
     Raises:
-        UnavailableError: It is empty, older, newer, or somebody else's; the message says what to do.
+        AbsentError: It is empty, older, newer, or belongs to another application; the message says what to do.
+        IntegrityError: It has lost its secret.
     """
     with faults(engine), engine.connect() as connection:
         found = revision_of(connection)
         where = engine.url.render_as_string(hide_password=True)
         if found is None:
-            raise AbsentError(f"the store {where} is empty; make its tables with 'delegraph init'")
+            raise AbsentError(f"the store {where} is empty; create its tables with 'delegraph init'")
         _refuse_newer(engine, found)
         if found != REVISION:
             raise AbsentError(

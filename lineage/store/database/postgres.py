@@ -1,6 +1,6 @@
-"""What only PostgreSQL does: its pool, its limits, its one writer at a time, COPY, what its errors mean.
+"""The PostgreSQL backend: pool, time limits, the writers' lock, COPY, the meaning of its errors.
 
-The driver is an extra: SQLAlchemy loads it when an engine is made, and nothing here imports it.
+The driver is an extra: SQLAlchemy loads it when an engine is created, and nothing here imports it.
 """
 
 import re
@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from lineage.core.model.errors import DelegraphError, IntegrityError, RefusedError, UnavailableError
 from lineage.store.database.tables import metadata
 
-# Given to libpq unless the URL says otherwise. A peer that is gone is noticed within a minute.
+# Parameters for libpq unless the URL sets them. A dead peer is noticed within a minute.
 _CONNECTING: Final[dict[str, Any]] = {
     "application_name": "delegraph",
     "connect_timeout": 10,
@@ -25,13 +25,13 @@ _CONNECTING: Final[dict[str, Any]] = {
     "keepalives_interval": 10,
     "keepalives_count": 3,
 }
-# Settings of every session. ``options=-c NAME=VALUE`` in the URL comes after them, and wins.
+# Settings of every session. ``options=-c NAME=VALUE`` in the URL takes precedence.
 _SESSION: Final = {
     "statement_timeout": "30s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "60s",
-    # Every statement of ours is a look-up by index, whatever the planner knows of tables that are being filled.
-    # Compiling one takes longer than running it, and a plan that was kept is one for how large they were then.
+    # All our statements are index lookups, whatever the planner's statistics say of tables that are being filled.
+    # JIT compilation takes longer than execution, and a cached plan is for the table sizes at the time of planning.
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
@@ -39,10 +39,10 @@ _SESSION: Final = {
     "plan_cache_mode": "force_custom_plan",
 }
 _POOL: Final = 5
-_POOL_MORE: Final = 25  # for a moment, when all are in use: as many as the threads of a server can use at once
+_POOL_MORE: Final = 25  # temporary overflow: as many connections as the threads of a server can use at once
 _POOL_SECONDS: Final = 10
-# The limits are for questions. A batch may take long, and wait long for its turn. But who has the turn and says nothing
-# is frozen or gone: it loses it, so that the others need not wait for longer than it takes to be sure.
+# The session limits are for queries. A batch may take long, and wait long for its turn. But a writer that has the turn
+# and is idle is frozen or dead: the server ends its transaction, so that the others need not wait much longer.
 _WRITER: Final = "SELECT " + ", ".join(
     f"set_config('{name}', '{value}', true)"
     for name, value in {
@@ -51,7 +51,7 @@ _WRITER: Final = "SELECT " + ", ".join(
         "idle_in_transaction_session_timeout": "20s",
     }.items()
 )
-# To read whole tables, and to keep one moment for long.
+# For reading whole tables, and for holding a snapshot for long.
 _NO_LIMITS: Final = "SELECT " + ", ".join(
     f"set_config('{name}', '{value}', true)"
     for name, value in {
@@ -62,9 +62,9 @@ _NO_LIMITS: Final = "SELECT " + ", ".join(
         "enable_seqscan": "on",
     }.items()
 )
-# The lock that the writers of a database take in turn, an arbitrary number of ours.
+# The advisory lock that the writers of a database take in turn; its number is arbitrary.
 _TURN: Final = f"SELECT pg_advisory_xact_lock({int.from_bytes(b'delegrap', 'big')})"
-# Types as COPY names them. The order matters: the first two are integers, too.
+# PostgreSQL's names of types. The order matters: BigInteger and SmallInteger are subclasses of Integer.
 _TYPES: Final[tuple[tuple[type[Any], str], ...]] = (
     (sa.BigInteger, "int8"),
     (sa.SmallInteger, "int2"),
@@ -72,25 +72,25 @@ _TYPES: Final[tuple[tuple[type[Any], str], ...]] = (
     (sa.LargeBinary, "bytea"),
     (sa.String, "text"),
 )
-TAKES_TURNS: Final = True  # whether others may write at the same time
+TAKES_TURNS: Final = True  # several transactions may write concurrently
 
 
 def engine_of(url: URL, *, password: str | None = None, schema: str | None = None) -> Engine:
-    """An engine for a store in a PostgreSQL database.
+    """Create the engine for a store in a PostgreSQL database.
 
     Args:
-        url: Its query may hold any parameter of libpq, such as ``sslmode``.
-        password: Instead of one in the URL.
-        schema: Where the tables are; None: in the first schema of the user's ``search_path``.
+        url: Its query may contain any parameter of libpq, such as ``sslmode``.
+        password: Overrides the password in the URL.
+        schema: The schema of the tables; None for the first in the user's ``search_path``.
 
     Raises:
-        RefusedError: The driver is not installed, or the URL names another.
+        RefusedError: The driver is not installed, or the URL names another driver.
     """
     if url.drivername not in ("postgresql", "postgresql+psycopg"):
         raise RefusedError(f"delegraph does not use the driver {url.drivername!r}; write postgresql://USER@HOST/NAME")
     query: dict[str, str | tuple[str, ...]] = {}
     query.update(url.query)
-    # What is secret is taken out of the URL, so that no message can show it.
+    # Secrets are removed from the URL, so that no message can show them.
     secret: dict[str, Any] = {name: query.pop(name) for name in ("password", "sslpassword") if name in query}
     if password is not None or url.password is not None:
         secret["password"] = password if password is not None else str(url.password)
@@ -115,7 +115,7 @@ def engine_of(url: URL, *, password: str | None = None, schema: str | None = Non
         )
     except ImportError as error:
         raise RefusedError("a store on PostgreSQL needs its driver: pip install 'delegraph[postgres]'") from error
-    # For a projection beside this one: what it takes to get in is known here alone.
+    # Opens a second projection in another schema; only this function has the credentials.
     engine.update_execution_options(delegraph_beside=partial(engine_of, url, password=password))
     event.listen(engine, "checkout", partial(_refuse_closed, engine))
     event.listen(engine, "begin", _on_begin)
@@ -123,19 +123,19 @@ def engine_of(url: URL, *, password: str | None = None, schema: str | None = Non
 
 
 def quoted(name: str) -> str:
-    """A name as an SQL identifier."""
+    """Quote a name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def _escaped(value: str) -> str:
-    """A value as it stands in libpq's ``options``."""
+    """Escape a value for libpq's ``options``."""
     return re.sub(r"([ \\])", r"\\\1", value)
 
 
 def _refuse_closed(engine: Engine, connection: Any, _record: Any, _fairy: Any) -> None:
-    """Take no connection out of the pool that the server has closed.
+    """Do not check out a connection that the server has closed.
 
-    A connection at rest has nothing to be read unless the server has said goodbye: to look costs no round trip.
+    An idle connection is only readable if the server has closed it, so this check costs no round trip.
     """
     rest = select.poll()
     if not connection.closed:
@@ -154,31 +154,31 @@ def _on_begin(connection: Connection) -> None:
 
 
 def reading(engine: Engine) -> Engine:
-    """The engine for questions: a transaction sees one moment, and writes nothing."""
+    """The engine for queries: every transaction is read-only and reads from one snapshot."""
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 def writing(engine: Engine) -> Engine:
-    """The engine for writers: each statement sees what is committed by then, so that a turn sees all turns before."""
+    """The engine for writers: every statement sees all commits before it, so a writer sees all earlier turns."""
     return engine.execution_options(isolation_level="READ COMMITTED", delegraph_writes=True)
 
 
 def glance(_engine: Engine) -> None:
-    """Nothing: to ask a server is to wait for it."""
+    """None: there is no check without a round trip to the server."""
 
 
 def wait_for_turn(connection: Connection) -> None:
-    """Write alone from here to the end of the transaction: what is read now stays true."""
+    """Become the only writer until the end of the transaction, so that what is read now stays true."""
     connection.exec_driver_sql(_TURN)
 
 
 def without_limits(connection: Connection) -> None:
-    """Let the statements of this transaction, and the pauses between them, take as long as they take."""
+    """Remove the time limits on the statements of this transaction and on the pauses between them."""
     connection.exec_driver_sql(_NO_LIMITS)
 
 
 def add(connection: Connection, table: sa.Table, columns: list[sa.Column[Any]], rows: list[tuple[Any, ...]]) -> None:
-    """Add many rows, none of which stands already; of equal neighbours one. The hot path: binary COPY."""
+    """Insert many rows, none of which exists yet; equal adjacent rows are inserted once. Hot path: binary COPY."""
     raw: Any = connection.connection.driver_connection
     names = ", ".join(column.name for column in columns)
     try:
@@ -199,7 +199,7 @@ def add(connection: Connection, table: sa.Table, columns: list[sa.Column[Any]], 
 def add_missing(
     connection: Connection, table: sa.Table, columns: list[sa.Column[Any]], rows: list[tuple[Any, ...]]
 ) -> int:
-    """Add rows; those that stand already are left as they are. How many were added."""
+    """Insert the rows that do not exist yet, and return how many there were."""
     names = ", ".join(column.name for column in columns)
     arrays = ", ".join(f"CAST(%s AS {_type_of(column)}[])" for column in columns)
     insert = f"INSERT INTO {quoted(table.name)} ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING"  # noqa: S608 (names of our tables)
@@ -207,18 +207,18 @@ def add_missing(
 
 
 def frugally(_connection: Connection) -> AbstractContextManager[None]:
-    """Nothing to do: the pages are the server's."""
+    """Do nothing: the server manages its own page cache."""
     return nullcontext()
 
 
 def grant_reader(connection: Connection, role: str) -> None:
-    """Let a role read our tables, and nothing else.
+    """Allow a role to read our tables, and nothing else.
 
     Raises:
-        RefusedError: There is no such role.
+        RefusedError: The role does not exist.
     """
     if connection.exec_driver_sql("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).first() is None:
-        raise RefusedError(f"there is no role {role!r} in the database; make it with CREATE ROLE")
+        raise RefusedError(f"there is no role {role!r} in the database; create it with CREATE ROLE")
     schema = quoted(str(connection.exec_driver_sql("SELECT current_schema()").scalar_one()))
     tables = ", ".join(f"{schema}.{quoted(table)}" for table in ("alembic_version", *metadata.tables))
     connection.exec_driver_sql(f"GRANT USAGE ON SCHEMA {schema} TO {quoted(role)}")
@@ -229,34 +229,37 @@ def _type_of(column: sa.Column[Any]) -> str:
     return next(name for type_, name in _TYPES if isinstance(column.type, type_))
 
 
-LOCKED: Final = ("55P03", "40P01")  # a lock was not to be had
-# What a state (https://www.postgresql.org/docs/current/errcodes-appendix.html), or a class of states, means.
+LOCKED: Final = ("55P03", "40P01")  # lock not available, deadlock detected
+# Meaning of an SQLSTATE, or of a class of them (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 _STATES: Final[dict[str, tuple[type[DelegraphError], str]]] = {
-    "23": (IntegrityError, "the store {} contradicts the log ({}); see 'delegraph fsck', 'delegraph rebuild' mends it"),
+    "23": (
+        IntegrityError,
+        "the store {} contradicts the log ({}); check with 'delegraph fsck', repair with 'delegraph rebuild'",
+    ),
     "25006": (UnavailableError, "the store {} cannot be written: the database is read-only"),
-    "25P03": (UnavailableError, "the store {} was left waiting for too long within a transaction; try again"),
-    "28": (RefusedError, "the store {} lets nobody in by this name and password ({}); see DELEGRAPH_STORE_PASSWORD"),
-    "3D": (UnavailableError, "there is no store at {} ({}); make the database with createdb, then 'delegraph init'"),
-    "3F": (RefusedError, "the store {} has no schema to be in ({}); make it with CREATE SCHEMA, or mend search_path"),
-    "40": (UnavailableError, "the store {} is written by others at the same moment ({}); try again"),
-    "42501": (UnavailableError, "this user may not do that with the store {} ({}); its owner may"),
+    "25P03": (UnavailableError, "the store {} ended a transaction that was idle for too long; try again"),
+    "28": (RefusedError, "the store {} refuses this user and password ({}); check DELEGRAPH_STORE_PASSWORD"),
+    "3D": (UnavailableError, "there is no store at {} ({}); create the database with createdb, then 'delegraph init'"),
+    "3F": (RefusedError, "the store {} has no schema ({}); create it with CREATE SCHEMA, or correct search_path"),
+    "40": (UnavailableError, "the store {} is being written by others at the same time ({}); try again"),
+    "42501": (UnavailableError, "this user lacks a privilege on the store {} ({}); its owner can grant it"),
     "42P01": (IntegrityError, "the store {} lacks a table ({}); project its log into a new one"),
     "53100": (UnavailableError, "the store {} cannot be written: the disk is full"),
     "53300": (UnavailableError, "the store {} has no connection left ({}); try again"),
-    "53": (UnavailableError, "the store {} lacks what it needs ({}); try again"),
+    "53": (UnavailableError, "the store {} has run out of resources ({}); try again"),
     "55P03": (UnavailableError, "the store {} is locked by another process; try again"),
     "57014": (
         UnavailableError,
         "the store {} gave up ({}); ask for less, or allow more with ?options=-c statement_timeout=60s in its URL",
     ),
-    "57": (UnavailableError, "the store {} is going down or coming up ({}); try again"),
+    "57": (UnavailableError, "the store {} is shutting down or starting up ({}); try again"),
     "08": (UnavailableError, "the store {} does not answer: {}"),
     "XX001": (IntegrityError, "the store {} is damaged ({}); rebuild it from the log"),
     "XX002": (IntegrityError, "the store {} is damaged ({}); rebuild it from the log"),
-    "TLS": (RefusedError, "the store {} cannot be spoken to as asked ({}); see sslmode and sslrootcert in its URL"),
-    "URL": (RefusedError, "the URL of the store {} asks for what is not known: {}"),
+    "TLS": (RefusedError, "no TLS connection to the store {} ({}); check sslmode and sslrootcert in its URL"),
+    "URL": (RefusedError, "the URL of the store {} has an unknown or invalid option: {}"),
 }
-# A connection that never came to be has no state: what was said of it, and what it stands for.
+# A failed connection has no SQLSTATE: patterns of its message, and the state to use instead.
 _SAID: Final = (
     ("too many clients|remaining connection slots|too many connections", "53300"),
     ("starting up|shutting down|in recovery mode|not yet accepting|not accepting connections", "57"),
@@ -270,7 +273,7 @@ _SAID: Final = (
 
 
 def fault_of(error: BaseException, where: str) -> DelegraphError:
-    """What an error of the database means."""
+    """Translate an error of the database into one of ours."""
     state = getattr(error, "sqlstate", None)
     said = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
     said = " ".join(said.removeprefix("connection failed: ").split())

@@ -1,4 +1,4 @@
-"""What SQL lacks: a set of keys as one parameter, a bound on how large it is, and any text at all."""
+"""Extensions of SQL: a set of keys as one parameter, split into bounded chunks, and text that any database accepts."""
 
 import json
 from collections.abc import Collection, Iterator, Sequence
@@ -11,12 +11,12 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-# Keys in one statement: few enough for any database, many enough that the round trips do not count.
+# Keys in one statement: few enough for any database, and enough that the cost of round trips is negligible.
 CHUNK: Final = 50_000
 
 
 def chunks(keys: Collection[int]) -> Iterator[list[int]]:
-    """The keys in parts that fit into one statement."""
+    """Split keys into parts that fit into one statement."""
     rest = iter(keys)
     while part := list(islice(rest, CHUNK)):
         yield part
@@ -33,7 +33,7 @@ class _Integers(sa.types.TypeDecorator[list[int]]):
 
 
 class _Texts(sa.types.TypeDecorator[list[str]]):
-    """Texts as one parameter, in the same way."""
+    """Texts as one parameter: JSON on SQLite, an array on PostgreSQL."""
 
     impl = sa.Text
     cache_ok = True
@@ -49,7 +49,7 @@ class _Unnested(FunctionElement[int]):
 
 
 class _UnnestedTexts(FunctionElement[str]):
-    """A parameter of texts as such a table."""
+    """A parameter of texts as a table with the column ``value``."""
 
     inherit_cache = True
 
@@ -71,13 +71,13 @@ def _texts_on_postgresql(element: _UnnestedTexts, compiler: SQLCompiler, **kw: A
 
 
 def given_texts(name: str) -> sa.Select[str]:
-    """The texts that the named parameter will give as rows of one column, ``value``."""
+    """The texts of the named parameter as rows of one column, ``key``."""
     parameter = sa.bindparam(name, type_=_Texts())
     return sa.select(sa.literal_column("value", sa.Text).label("key")).select_from(_UnnestedTexts(parameter))
 
 
 def given(keys: Collection[int] | str) -> sa.Select[int]:
-    """Some keys as rows of one column, ``value``: a collection, or what the named parameter will give."""
+    """Keys as rows of one column, ``key``: a collection, or the value of the named parameter."""
     parameter = (
         sa.bindparam(keys, type_=_Integers())
         if isinstance(keys, str)
@@ -87,7 +87,7 @@ def given(keys: Collection[int] | str) -> sa.Select[int]:
 
 
 def among(column: sa.ColumnElement[int], keys: Collection[int] | str) -> sa.ColumnElement[bool]:
-    """Whether a column is one of some keys."""
+    """The condition that a column is one of some keys."""
     return column.in_(given(keys))
 
 
@@ -98,18 +98,18 @@ def found_by(
     columns: Sequence[sa.ColumnElement[Any]],
     *where: sa.ColumnElement[bool],
 ) -> sa.Select[Any]:
-    """Columns of the rows in which a column is one of some keys and more holds, looked up for one key after the other.
+    """Select the rows in which a column is one of some keys, by one index lookup for each key.
 
-    A planner of PostgreSQL that knows nothing of a table yet takes what else is asked for to be rare, and compares
-    every such row with every key; past ``OFFSET`` there is nothing to turn around. SQLite has no such join, and needs
-    none.
+    PostgreSQL's planner, without statistics for a table, assumes that the other conditions are selective and compares
+    every such row with every key. ``OFFSET 0`` in a lateral join prevents that. SQLite has no lateral join and does not
+    need one.
 
     Args:
         dialect: The name of the database.
-        column: The column. An index begins with it.
-        keys: What has the column ``key``, or the name of the parameter that will give some.
-        columns: What is wanted of the rows.
-        where: What else must hold.
+        column: The column, the first of an index.
+        keys: A table with the column ``key``, or the name of the parameter with the keys.
+        columns: The columns to select.
+        where: Further conditions.
     """
     if dialect == "sqlite":
         if isinstance(keys, str):
@@ -121,11 +121,11 @@ def found_by(
 
 
 def of_each(keys: sa.FromClause, rows: sa.Select[Any] | sa.CompoundSelect[Any]) -> sa.Select[Any]:
-    """What a query gives for each of some keys, on PostgreSQL; the query correlates with them."""
+    """Run a query, which correlates with ``keys``, for each of them; PostgreSQL only."""
     looked_up = rows.offset(sa.literal_column("0")).lateral()
     return sa.select(*looked_up.c).select_from(keys).join(looked_up, sa.true())
 
 
 def storable(text: str) -> str:
-    """A text as every database takes it: what is no character, and NUL, is spelled out."""
+    """Make a text acceptable to every database: unpaired surrogates and NUL become escape sequences."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")

@@ -1,7 +1,7 @@
-"""The tables. Append-only but for positions: a state is never stored, it is worked out from facts.
+"""The tables. The projection is append-only except for positions; states are never stored but computed from facts.
 
-Ids are looked up by a 64-bit hash that is keyed with a secret of the store (``Keys``). The hash is an index and never
-the identity: what is found is decoded, and the real ids are compared.
+Ids are looked up by a 64-bit hash that is keyed with a secret of the store (``Keys``). The hash is only an index, never
+an identity: the facts found are decoded, and their real ids are compared.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from lineage.core.model.references import Role
 from lineage.core.model.times import NEVER, Instant
 
 metadata = MetaData()
-_Big = BigInteger().with_variant(Integer, "sqlite")  # so that SQLite's rowid serves as the key
+_Big = BigInteger().with_variant(Integer, "sqlite")  # makes the column SQLite's rowid
 
 meta = Table(
     "meta", metadata, Column("name", String(64), primary_key=True), Column("value", LargeBinary, nullable=False)
@@ -46,11 +46,11 @@ fact = Table(
     metadata,
     Column("n", _Big, primary_key=True, autoincrement=False),  # Position.number of its first record
     Column("ident", BigInteger, nullable=False),  # hash of (source, event_id)
-    Column("about", BigInteger, nullable=False),  # hash of what it is about
+    Column("about", BigInteger, nullable=False),  # hash of its subject's key
     Column("outcome", SmallInteger, nullable=False),
     Column("misrouted", SmallInteger, nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
-    Column("until", Integer, nullable=False),  # when what it grants ends, in Spans; 0 if it grants nothing
+    Column("until", Integer, nullable=False),  # when the element that it grants ends, in Spans; 0 if it grants none
     Column("source", BigInteger, nullable=False),  # hash of the source
     Column("sequence", BigInteger),
     Column("value", LargeBinary, nullable=False),  # the event in Avro single-object encoding
@@ -59,8 +59,8 @@ fact = Table(
 )
 
 # Everything that a fact mentions. A row with `until` > 0 says that `about` depends on `key`, or names it (or asserts it
-# as a prior actor), and that everything at or below `about` ends before that Span: when a late child raises the bound
-# of what it hangs on, one more row with the higher bound is added.
+# as a prior actor), and that everything at or below `about` ends before that Span. When a late child raises the bound
+# of its ancestors, further rows with the higher bound are added.
 ref = Table(
     "ref",
     metadata,
@@ -77,7 +77,7 @@ Index("ref_upward", ref.c.about, ref.c.key, ref.c.role, sqlite_where=_upward, po
 
 
 def in_role_upward(role: int) -> tuple[sa.ColumnElement[bool], ...]:
-    """That a row of ``ref`` has a role of UPWARD, in the words of the partial index: only then does it serve."""
+    """The condition that a row of ``ref`` has a role of UPWARD, worded like the partial index, so that it is used."""
     upward = ref.c.role.in_([sa.literal_column(str(each)) for each in UPWARD])
     return upward, ref.c.role == sa.literal_column(str(role))
 
@@ -95,7 +95,7 @@ quarantine = Table(
     "quarantine",
     metadata,
     Column("id", _Big, primary_key=True),
-    Column("n", BigInteger),  # Position.number, if the log took it
+    Column("n", BigInteger),  # Position.number, if it is a record of the log
     Column("origin", Text, nullable=False),
     Column("place", BigInteger, nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
@@ -104,13 +104,13 @@ quarantine = Table(
     Column("sha256", String(64), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("value", LargeBinary),
-    Column("headers", LargeBinary),  # those of the record, as JSON
-    Column("sources", Text),  # that the sender may use, as JSON, if it came over HTTP
+    Column("headers", LargeBinary),  # headers of the record, as JSON
+    Column("sources", Text),  # for a record received over HTTP, the sources that its sender may use, as JSON
     Index("quarantine_once", "origin", "place", "sha256", unique=True),
     Index("quarantine_n", "n"),
 )
 
-# What was taken up from quarantine later.
+# The records that were released from quarantine later.
 release = Table(
     "release",
     metadata,
@@ -118,10 +118,10 @@ release = Table(
     Column("released_at", BigInteger, nullable=False),
 )
 
-# Every id that a fact mentions, as KIND:ID, for searching: a bag that is only read whole. An index would cost every
-# event more than it saves anyone; what stands twice is shown once.
+# Every id that a fact mentions, as KIND:ID, for searching: a bag that is scanned as a whole. An index would cost every
+# event more than it saves a search; duplicates are removed when searching.
 name = Table("name", metadata, Column("id", _Big, primary_key=True), Column("key", Text, nullable=False))
-# But for the few that every plan and verdict looks for.
+# The exception: receivers, which every plan and every closure needs.
 _receivers = text("key >= 'receiver:' AND key < 'receiver;'")
 Index("name_receiver", name.c.key, sqlite_where=_receivers, postgresql_where=_receivers)
 
@@ -144,7 +144,8 @@ approval = Table(
     Index("approval_plan", "plan", "approved_at"),
 )
 
-# Under an id that its caller chose (an ``Idempotency-Key``) the one order that is given, from before the log has it.
+# Idempotency: the revocation for which an id chosen by its caller (``Idempotency-Key``) was claimed, written before the
+# event is appended to the log.
 claim = Table(
     "claim",
     metadata,
@@ -152,18 +153,19 @@ claim = Table(
     Column("value", LargeBinary, nullable=False),  # the event in Avro single-object encoding
 )
 
-# What the last writers changed, for those who write at the same time
-# (``optimistic_commit``). Empty on SQLite, which has one writer. The columns hold 64-bit integers of the machine.
+# What the latest transactions changed, for concurrent writers (``optimistic_commit``). Empty on SQLite, which has a
+# single writer. The columns hold arrays of 64-bit integers in native byte order.
 turn = Table(
     "turn",
     metadata,
     Column("n", _Big, primary_key=True, autoincrement=False),
     Column("idents", LargeBinary, nullable=False),
     Column("granted", LargeBinary, nullable=False),
-    Column("bounds", LargeBinary, nullable=False),  # key and bound in turn
+    Column("bounds", LargeBinary, nullable=False),  # pairs of key and bound
 )
 
-# What became of elements by orders, as it is told to receivers; a row a change, in the order in which it is told.
+# The outbox: the states of elements affected by revocations, as published to receivers; one row for each change, in the
+# order of publication.
 spread = Table(
     "spread",
     metadata,
@@ -178,7 +180,7 @@ spread = Table(
     Index("spread_key", "key"),
 )
 
-# The rows of ``spread`` that a receiver took, and when.
+# The rows of ``spread`` that a receiver has accepted, and when.
 accepted = Table(
     "accepted",
     metadata,
@@ -188,38 +190,38 @@ accepted = Table(
     sqlite_with_rowid=False,
 )
 
-# How far the spread is (one row, ``spread``: up to which moment, by which facts of which edition of the store), and how
-# far each receiver has been told.
+# How far the outbox has been written (the row ``spread``: up to which time, by which facts of which edition of the
+# store), and how far it has been delivered to each receiver.
 delivered = Table(
     "delivered",
     metadata,
     Column("receiver", String(64), primary_key=True),
     Column("seq", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
-    Column("turn", BigInteger, nullable=False),  # one more with every time that it is written
+    Column("turn", BigInteger, nullable=False),  # incremented with every write
     Column("place", LargeBinary),
 )
 
-# Of each receiver that asked for it the stream of Shared Signals; ``turn`` is one more with every change.
+# The Shared Signals streams, at most one for each receiver; ``turn`` is incremented with every change.
 stream = Table(
     "stream",
     metadata,
     Column("id", String(64), primary_key=True),
     Column("receiver", Text, nullable=False),
-    Column("said", Text, nullable=False),  # what its receiver said of it, as JSON
-    Column("secret", LargeBinary),  # the authorization header, sealed
+    Column("said", Text, nullable=False),  # the configuration set by its receiver, as JSON
+    Column("secret", LargeBinary),  # the authorization header, encrypted
     Column("status", String(16), nullable=False),
     Column("reason", Text),
-    Column("fault", Text),  # why what is to be pushed is not accepted
+    Column("fault", Text),  # why pushes fail
     Column("seq", BigInteger, nullable=False),  # the rows of `spread` up to here are settled
-    Column("horizon", BigInteger, nullable=False),  # of those up to here only the last of each element is told
-    Column("settled", Text, nullable=False),  # rows behind `seq` that are settled as well, as JSON
-    Column("covers", Text, nullable=False),  # what its receiver covered when it was told from the beginning
+    Column("horizon", BigInteger, nullable=False),  # up to here only the latest row of each element is delivered
+    Column("settled", Text, nullable=False),  # rows after `seq` that are settled too, as JSON
+    Column("covers", Text, nullable=False),  # the receiver's coverage when delivery started from the beginning
     Column("turn", BigInteger, nullable=False),
     Index("stream_receiver", "receiver", unique=True),
 )
 
-# What is told of a stream itself; gone once it is settled.
+# Events about a stream itself; deleted once they are settled.
 notice = Table(
     "notice",
     metadata,
@@ -230,7 +232,7 @@ notice = Table(
     Index("notice_stream", "stream", "id"),
 )
 
-# What receivers refused for good. It stays when the stream is gone.
+# Events that receivers have permanently refused. They are kept when the stream is deleted.
 dead_letter = Table(
     "dead_letter",
     metadata,
@@ -246,7 +248,7 @@ dead_letter = Table(
     Index("dead_letter_receiver", "receiver", "id"),
 )
 
-# What the reader of another system's log remembers between records; in the order of ``id`` within a topic.
+# What the adapter of a foreign log remembers between records; in the order of ``id`` within a topic.
 source_memory = Table(
     "source_memory",
     metadata,
@@ -258,7 +260,7 @@ source_memory = Table(
     Index("source_memory_once", "source", "topic", "key", unique=True),
 )
 
-# How many records of a source came to what, and when the last one did.
+# How many records of a source had which outcome, and when the last of them arrived.
 source_count = Table(
     "source_count",
     metadata,
@@ -268,45 +270,50 @@ source_count = Table(
     Column("reason", String(64), primary_key=True),
     Column("records", BigInteger, nullable=False),
     Column("came_at", BigInteger, nullable=False),
-    Column("latest", BigInteger),  # by the log's own clock
+    Column("latest", BigInteger),  # by the clock of the foreign log
 )
 
-# A Span is 2**32 microseconds (72 minutes) of time. Bounds are kept in Spans, so that children that each outlive the
-# one before raise the bound of what they hang on once a Span and not once each.
+# A Span is 2**32 microseconds (72 minutes). Bounds are kept in Spans, so that a series of children, each of which
+# expires a little later, raises the bound of their ancestors once for each Span instead of once for each child.
 _SPAN_BITS: Final = 32
 ENDLESS: Final = (NEVER >> _SPAN_BITS) + 1
 
 
 def span_after(ends_at: Instant) -> int:
-    """The bound for something that ends at an instant: it is over once ``span_of(at) >= bound``."""
+    """The bound of something that ends at an instant: it has ended once ``span_of(at) >= bound``."""
     return (ends_at >> _SPAN_BITS) + 1
 
 
 def span_of(at: Instant) -> int:
-    """The Span that an instant lies in. What ends after ``at`` has a bound above it."""
+    """The Span that contains an instant. Anything that ends after ``at`` has a greater bound."""
     return at >> _SPAN_BITS
 
 
 class Hashes(dict[str, int]):
-    """The signed 64-bit hashes of the ids of one kind, each worked out when it is first asked for."""
+    """The signed 64-bit hashes of the ids of one kind, computed on first use and cached."""
 
     __slots__ = ("_blank",)
     _CACHED: Final = 100_000
 
     def __init__(self, blank: "hashlib.blake2b", kind: str) -> None:
-        """Take a hash that nothing but the secret went into."""
+        """Start from a keyed hash state without input.
+
+        Args:
+            blank: The hash state, keyed with the store's secret.
+            kind: The kind of the ids.
+        """
         super().__init__()
         self._blank = blank.copy()
         self._blank.update(f"{kind}:".encode())
 
     def once(self, id_: str) -> int:
-        """The hash of an id that will hardly come again."""
+        """Hash an id without caching it, because it will hardly occur again."""
         state = self._blank.copy()
         state.update(id_.encode())
         return int.from_bytes(state.digest(), "little", signed=True)
 
     def __missing__(self, id_: str) -> int:
-        """Work it out, and remember it."""
+        """Compute and cache the hash of an id."""
         found = self.once(id_)
         if len(self) >= self._CACHED:
             self.clear()
@@ -315,19 +322,19 @@ class Hashes(dict[str, int]):
 
 
 class Keys(dict[str, Hashes]):
-    """Hashes of keys by kind, keyed with the secret of the store so that nobody can choose two ids with one hash."""
+    """Hashes of keys by kind, keyed with the store's secret, so that an attacker cannot choose ids that collide."""
 
     def __init__(self, secret: bytes) -> None:
-        """Take the store's secret."""
+        """Key the hashes with the store's secret."""
         super().__init__()
         self.blank = hashlib.blake2b(digest_size=8, key=secret)
 
     def __call__(self, key: str) -> int:
-        """The signed 64-bit hash of a key, ``KIND:ID``."""
+        """Hash a key, ``KIND:ID``, to a signed 64-bit integer."""
         kind, _, id_ = key.partition(":")
         return self[kind][id_]
 
     def __missing__(self, kind: str) -> Hashes:
-        """Begin with a kind."""
+        """Create the hashes of a kind."""
         found = self[kind] = Hashes(self.blank, kind)
         return found

@@ -1,6 +1,6 @@
-"""The outbox: what became of elements, a row a change, and how far each receiver has been told.
+"""The outbox: the state changes of elements, one row each, and how far they have been delivered to each receiver.
 
-What is written here is derived from facts, and is not projected: a rebuild leaves it, for it was told already.
+It is derived from facts but is not part of the projection: a rebuild keeps it, since its rows have been published.
 """
 
 import json
@@ -22,36 +22,36 @@ from lineage.store.database.sql import among
 from lineage.store.database.tables import accepted, delivered, meta, spread
 from lineage.store.store import Store
 
-SPREAD: Final = "spread"  # the row of the spread itself among the receivers
+SPREAD: Final = "spread"  # the row in `delivered` that says how far the outbox itself has been written
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """By which facts something was worked out.
+    """The facts from which something was computed.
 
     Attributes:
-        edition: That of the store.
-        positions: The offset that comes next, by topic and partition.
+        edition: The edition of the store.
+        positions: The next offset to project, by topic and partition.
     """
 
     edition: bytes
     positions: Mapping[tuple[str, int], int]
 
     def is_behind(self, other: "Standing") -> bool:
-        """Whether the other knows of facts that this does not. Editions have no order: of another it is not behind."""
+        """Whether the other includes facts that this does not; False between editions, which have no order."""
         return self.edition == other.edition and any(
             self.positions.get(place, 0) < following for place, following in other.positions.items()
         )
 
 
 class Cursor(NamedTuple):
-    """How far somebody is.
+    """How far the outbox has been written or delivered.
 
     Attributes:
-        seq: The last row that was told, or written.
-        at: Up to which moment.
-        turn: How many times this was written.
-        place: Where that is, in the words of who is there; of the spread by which facts.
+        seq: The last row that was written or delivered.
+        at: The time up to which that was done.
+        turn: How many times the cursor was written.
+        place: An opaque position of its owner; for the outbox itself, the facts used.
     """
 
     seq: int = 0
@@ -61,7 +61,7 @@ class Cursor(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A change with its place, and the moment up to which it was worked out."""
+    """A change with its sequence number, and the time for which it was computed."""
 
     seq: int
     change: Change
@@ -69,7 +69,7 @@ class Row(NamedTuple):
 
 
 def rows(store: Store, *, after: int, limit: int) -> list[Row]:
-    """What there is to tell behind a row, in order."""
+    """Read the rows after a sequence number, in order."""
     query = sa.select(spread).where(spread.c.seq > after).order_by(spread.c.seq).limit(limit)
     with store.connection() as connection:
         return [_row(row) for row in connection.execute(query)]
@@ -81,27 +81,34 @@ def _row(row: Any) -> Row:
 
 
 def origin_of(store: Store) -> str:
-    """What tells a store from every other: the versions of two cannot be compared."""
+    """The id of a store as the origin of versions; versions of different origins cannot be compared."""
     with store.connection() as connection:
         id_ = connection.execute(sa.select(meta.c.value).where(meta.c.name == "id")).scalar_one()
     return bytes(id_).hex()
 
 
 def cursor_of(store: Store, receiver: str) -> Cursor:
-    """How far a receiver, or the spread, is."""
+    """Read the cursor of a receiver, or of the outbox itself (``SPREAD``)."""
     with store.connection() as connection:
         return _cursor(connection, receiver) or Cursor()
 
 
 def write(store: Store, found: Sequence[Change], *, after: int, at: Instant, standing: Standing) -> int:
-    """Write changes behind the last row that their writer knows, in one transaction with how far the spread is.
+    """Append changes to the outbox, in one transaction with its cursor.
+
+    Args:
+        store: The store.
+        found: The changes.
+        after: The last row that the writer knows.
+        at: The time for which the changes were computed.
+        standing: The facts from which they were computed.
 
     Returns:
         The number of the last row.
 
     Raises:
-        FencedError: Somebody else has written since, or by newer facts, or the store was put together anew; nothing
-            was written.
+        FencedError: Another writer has written since, or used newer facts, or the store was rebuilt; nothing was
+            written.
     """
     with _writing(store) as connection:
         before = _held(connection, SPREAD)
@@ -112,7 +119,7 @@ def write(store: Store, found: Sequence[Change], *, after: int, at: Instant, sta
             or edition != standing.edition
             or (before.place is not None and standing.is_behind(_standing(before.place)))
         ):
-            raise FencedError("somebody else spreads what orders do, and is further; follow, and try again")
+            raise FencedError("another writer of the outbox is ahead; read its rows and try again")
         add(connection, spread, [_columns(seq, change, at) for seq, change in enumerate(found, start=after + 1)])
         last = after + len(found)
         _move(connection, SPREAD, Cursor(last, at, before.turn + 1, _written(standing)))
@@ -120,34 +127,45 @@ def write(store: Store, found: Sequence[Change], *, after: int, at: Instant, sta
 
 
 def move(store: Store, receiver: str, before: Cursor, *, seq: int, at: Instant, place: bytes) -> Cursor:
-    """Write down how far a receiver has been told, and where.
+    """Advance the cursor of a receiver.
+
+    Args:
+        store: The store.
+        receiver: The receiver.
+        before: Its cursor as it was read.
+        seq: The last row delivered.
+        at: The time up to which that was done.
+        place: The receiver's own position.
+
+    Returns:
+        The new cursor.
 
     Raises:
-        FencedError: Somebody else has told it something since; nothing was written.
+        FencedError: Another process has advanced it since; nothing was written.
     """
     with _writing(store) as connection:
         if _held(connection, receiver).turn != before.turn:
-            raise FencedError(f"somebody else tells {receiver!r} as well")
+            raise FencedError(f"another process also delivers to {receiver!r}")
         moved = Cursor(seq, at, before.turn + 1, place)
         _move(connection, receiver, moved)
         return moved
 
 
 def note_delivered(store: Store, receiver: str, seqs: Collection[int], at: Instant) -> None:
-    """Write down which rows a receiver has accepted, and when; of a row that it took before the first time stands."""
+    """Record that a receiver has accepted rows; for a row accepted before, the first time is kept."""
     with _writing(store) as connection:
         add_missing(connection, accepted, [(seq, receiver, at) for seq in sorted(seqs)])
 
 
 def accepted_at(store: Store, receiver: str, seqs: Collection[int]) -> dict[int, Instant]:
-    """When a receiver accepted some rows; those that it did not are left out."""
+    """When a receiver accepted rows; rows that it has not accepted are omitted."""
     query = sa.select(accepted.c.seq, accepted.c.at).where(accepted.c.receiver == receiver, among(accepted.c.seq, seqs))
     with store.connection() as connection:
         return {row.seq: row.at for row in connection.execute(query)}
 
 
 def latest(store: Store, key: str) -> Change | None:
-    """The last word on an element; None if there was none."""
+    """The latest change of an element; None if there is none."""
     query = sa.select(spread).where(spread.c.key == key).order_by(spread.c.seq.desc()).limit(1)
     with store.connection() as connection:
         row = connection.execute(query).first()
@@ -168,12 +186,12 @@ def _cursor(connection: Connection, receiver: str, *, hold: bool = False) -> Cur
 
 
 def _held(connection: Connection, receiver: str) -> Cursor:
-    """How far one is, held until the end of the transaction."""
+    """The cursor of a receiver, locked until the end of the transaction; created if it does not exist."""
     found = _cursor(connection, receiver, hold=True)
     if found is None:
         add_missing(connection, delivered, [(receiver, *Cursor())])
         found = _cursor(connection, receiver, hold=True)
-    assert found is not None  # noqa: S101 (somebody has just made it)
+    assert found is not None  # noqa: S101 (it was just inserted)
     return found
 
 

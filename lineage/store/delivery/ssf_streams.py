@@ -1,6 +1,6 @@
-"""The streams of Shared Signals: what their receivers said, how far each is, what was refused for good.
+"""The Shared Signals streams: their configuration, their progress, and the events that receivers have refused.
 
-A change of a stream is made by whoever knows its last one: somebody who is slower is fenced and reads it again.
+Streams are changed with optimistic locking: a writer that has not seen the latest change is fenced, and reads again.
 """
 
 import json
@@ -23,19 +23,19 @@ from lineage.store.database.tables import dead_letter, notice, spread, stream
 from lineage.store.store import Store
 
 ENABLED: Final = "enabled"
-PAUSED: Final = "paused"  # what there is to tell is held
-DISABLED: Final = "disabled"  # nothing is held; once it is enabled, everything is told from the beginning
+PAUSED: Final = "paused"  # events are held until it is enabled
+DISABLED: Final = "disabled"  # no events are held; once it is enabled, delivery starts from the beginning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What a receiver said of its stream.
+    """The configuration of a stream that its receiver has set.
 
     Attributes:
         method: The URN of the delivery method.
-        endpoint: Where to push.
-        events: The types of events that it asked for; empty: all.
-        description: In its words.
+        endpoint: The URL for pushes.
+        events: The event types requested; empty for all.
+        description: The receiver's description.
     """
 
     method: str
@@ -49,18 +49,18 @@ class Stream:
     """A stream.
 
     Attributes:
-        id: Opaque.
-        receiver: Whose it is.
-        said: What its receiver said of it.
-        secret: The authorization header for pushes, sealed.
+        id: An opaque id.
+        receiver: The receiver that owns it.
+        said: The configuration set by the receiver.
+        secret: The authorization header for pushes, encrypted.
         status: ``enabled``, ``paused`` or ``disabled``.
-        reason: Why it has that status, if anybody said so.
-        fault: Why what is to be pushed is not accepted.
-        seq: The rows of the outbox up to here are settled: told and accepted, refused for good, or not to be told.
-        horizon: Of the rows up to here only the last one of each element is told.
-        settled: Rows behind ``seq`` that are settled as well.
-        covers: What its receiver covered when it was told from the beginning.
-        turn: How many times it was changed.
+        reason: The reason for that status, if one was given.
+        fault: Why pushes fail.
+        seq: The rows of the outbox up to here are settled: accepted, permanently refused, or not for this receiver.
+        horizon: Up to this row, only the latest row of each element is delivered.
+        settled: Rows after ``seq`` that are settled too.
+        covers: The receiver's coverage when delivery started from the beginning.
+        turn: How many times the stream was changed.
     """
 
     id: str
@@ -78,7 +78,7 @@ class Stream:
 
 
 class Untold(NamedTuple):
-    """A row of the outbox that a stream was not told yet."""
+    """A row of the outbox that has not been delivered to a stream yet."""
 
     seq: int
     change: Change
@@ -95,7 +95,7 @@ class Notice(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """An event that a receiver refused for good."""
+    """An event that a receiver has permanently refused."""
 
     receiver: str
     stream: str
@@ -107,20 +107,20 @@ class DeadLetter(NamedTuple):
 
 
 def create(store: Store, new: Stream) -> bool:
-    """Keep a new stream; false if its receiver has one already."""
+    """Store a new stream; False if its receiver already has one."""
     with _writing(store) as connection:
         return bool(add_missing(connection, stream, [tuple(_columns(new).values())]))
 
 
 def of_receiver(store: Store, receiver: str) -> Stream | None:
-    """The stream of a receiver."""
+    """The stream of a receiver; None if it has none."""
     with store.connection() as connection:
         row = connection.execute(sa.select(stream).where(stream.c.receiver == storable(receiver))).first()
     return None if row is None else _stream(row)
 
 
 def by_id(store: Store, id_: str) -> Stream | None:
-    """A stream."""
+    """The stream with an id; None if it does not exist."""
     with store.connection() as connection:
         row = connection.execute(sa.select(stream).where(stream.c.id == storable(id_))).first()
     return None if row is None else _stream(row)
@@ -133,7 +133,7 @@ def every(store: Store) -> list[Stream]:
 
 
 def turn_of(store: Store, id_: str) -> int | None:
-    """How many times a stream was changed; None: it is gone."""
+    """How many times a stream was changed; None if it was deleted."""
     with store.connection() as connection:
         return connection.execute(sa.select(stream.c.turn).where(stream.c.id == storable(id_))).scalar()
 
@@ -147,18 +147,21 @@ def change(
     notices: Sequence[tuple[str, Mapping[str, Any], Instant]] = (),
     **values: Any,
 ) -> Stream:
-    """Write what is new of a stream, in one transaction.
+    """Change a stream, in one transaction.
 
     Args:
-        store: Where it is.
-        before: As it was read.
-        noticed: Notices that are settled.
-        refused: What its receiver refused for good; the first time stands.
-        notices: New notices: type, payload and when.
-        values: Attributes of the stream.
+        store: The store.
+        before: The stream as it was read.
+        noticed: Ids of notices that are settled.
+        refused: Events that the receiver has permanently refused; of repeated ones the first is kept.
+        notices: New notices: type, payload and time.
+        values: New values of attributes of the stream.
+
+    Returns:
+        The changed stream.
 
     Raises:
-        FencedError: Somebody else has changed it since, or it is gone; nothing was written.
+        FencedError: Another process has changed or deleted it since; nothing was written.
     """
     after = replace(before, **values, turn=before.turn + 1)
     with _writing(store) as connection:
@@ -173,12 +176,12 @@ def change(
 
 
 def from_the_beginning(store: Store) -> dict[str, Any]:
-    """What to change of a stream so that it is told everything: of what has been so far the last word of each."""
+    """The changes that make a stream deliver everything: the latest row of each element so far, then every new row."""
     return {"seq": 0, "horizon": last(store), "settled": frozenset()}
 
 
 def delete(store: Store, gone: Stream) -> None:
-    """Forget a stream; what was refused for good is kept."""
+    """Delete a stream; its dead letters are kept."""
     with _writing(store) as connection:
         connection.execute(stream.delete().where(stream.c.id == gone.id))
         connection.execute(notice.delete().where(notice.c.stream == gone.id))
@@ -191,7 +194,7 @@ def last(store: Store) -> int:
 
 
 def untold(store: Store, to: Stream, *, after: int, limit: int) -> list[Untold]:
-    """Rows behind one, in order; up to the stream's horizon the last of each element."""
+    """Read rows of the outbox after one, in order; up to the stream's horizon only the latest of each element."""
     later = spread.alias()
     superseded = sa.exists().where(later.c.key == spread.c.key, later.c.seq > spread.c.seq, later.c.seq <= to.horizon)
     query = (
@@ -215,7 +218,7 @@ def untold(store: Store, to: Stream, *, after: int, limit: int) -> list[Untold]:
 
 
 def notices(store: Store, id_: str) -> list[Notice]:
-    """What there is to tell of a stream itself, in order."""
+    """The pending notices of a stream, in order."""
     query = sa.select(notice).where(notice.c.stream == id_).order_by(notice.c.id)
     with store.connection() as connection:
         rows = [(row.id, json.loads(row.event), row.made_at) for row in connection.execute(query)]
@@ -223,13 +226,13 @@ def notices(store: Store, id_: str) -> list[Notice]:
 
 
 def noticing(store: Store) -> set[str]:
-    """The streams of which there is something to tell."""
+    """The ids of the streams with pending notices."""
     with store.connection() as connection:
         return set(connection.execute(sa.select(notice.c.stream).distinct()).scalars())
 
 
 def dead_letters(store: Store, *, receiver: str | None = None, limit: int) -> list[DeadLetter]:
-    """What a receiver, or any, refused for good; the latest first."""
+    """The events that a receiver (or any, if None) has permanently refused, latest first."""
     query = sa.select(*dead_letter.columns[1:]).order_by(dead_letter.c.id.desc()).limit(limit)
     if receiver is not None:
         query = query.where(dead_letter.c.receiver == storable(receiver))
@@ -238,7 +241,7 @@ def dead_letters(store: Store, *, receiver: str | None = None, limit: int) -> li
 
 
 def count_dead_letters(store: Store, *, receiver: str | None = None) -> int:
-    """How much that is."""
+    """The number of events that a receiver (or any, if None) has permanently refused."""
     query = sa.select(sa.func.count()).select_from(dead_letter)
     if receiver is not None:
         query = query.where(dead_letter.c.receiver == storable(receiver))
@@ -258,7 +261,7 @@ def _replace(connection: Connection, before: Stream, after: Stream) -> None:
         stream.update().where(stream.c.id == before.id, stream.c.turn == before.turn).values(_columns(after))
     )
     if written.rowcount != 1:
-        raise FencedError(f"the stream {before.id} was changed by somebody else; read it again")
+        raise FencedError(f"the stream {before.id} was changed by another process; read it again")
 
 
 def _columns(of: Stream) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Alembic's entry: run the migrations on the connection that ``lineage.store.database.engine`` hands over."""
+"""Alembic's entry point: runs the migrations on the connection passed by ``lineage.store.database.engine``."""
 
 from alembic import context
 

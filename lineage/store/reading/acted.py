@@ -1,8 +1,8 @@
-"""How many actions a principal did, counted in the index: no action that says who did it is read.
+"""Count the actions of a principal by the index, reading as few facts as possible.
 
-The index has a row for each action that names the principal as the one who did it (``Role.ACTS``), and for each
-decision that names it as the one who asked (``Role.ASKS``). Only actions that name such a decision, and do not name the
-principal themselves, have to be read: what they say of their actor counts before what the decision says.
+The index has a row for each action that names the principal as its actor (``Role.ACTS``), and for each decision that
+names it as the requester (``Role.ASKS``). Only actions that refer to such a decision, and do not name the principal
+themselves, must be read, since the actor stated by an action takes precedence over that of its decision.
 """
 
 from collections.abc import Collection, Iterator
@@ -28,8 +28,8 @@ class Visible:
     """Which facts count.
 
     Attributes:
-        trust: Says which sources may tell of actions; None: all may.
-        known_at: Only what was recorded by then; None: everything.
+        trust: Says which sources may report actions; None if all may.
+        known_at: Only facts recorded by then; None for all.
     """
 
     trust: TrustTable | None
@@ -45,7 +45,7 @@ class Visible:
 
 
 def _counts(*, by_source: bool, by_time: bool) -> Iterator[sa.ColumnElement[bool]]:
-    """That the fact behind a row of ``ref`` is authorised, and known."""
+    """The conditions that the fact of a row of ``ref`` is authorised and known."""
     told, again = fact.alias(), sighting.alias()
     if by_source:
         yield among(sa.select(told.c.source).where(told.c.n == ref.c.n).scalar_subquery(), "sources")
@@ -61,7 +61,7 @@ def _of_role(role: int) -> sa.ColumnElement[bool]:
 
 @cache
 def _statements(dialect: str, *, by_source: bool, by_time: bool) -> tuple[sa.Select[Any], sa.CompoundSelect[Any]]:
-    """The number of actions that name a party as who did them; those of its decisions that do not."""
+    """Two statements: the number of actions that name a party as actor; the actions of its decisions that do not."""
     counts = tuple(_counts(by_source=by_source, by_time=by_time))
     own = found_by(dialect, ref.c.key, "keys", [ref.c.about], _of_role(Role.ACTS), *counts)
     number = sa.select(sa.func.count()).select_from(own.distinct().subquery())
@@ -71,14 +71,14 @@ def _statements(dialect: str, *, by_source: bool, by_time: bool) -> tuple[sa.Sel
 
 
 def named(connection: Connection, keys: Keys, party: Collection[int], visible: Visible) -> int:
-    """How many actions name one of a party as who did them."""
+    """Count the actions that name a member of a party as their actor."""
     number, _ = _of(connection, visible)
     parameters = {"keys": list(party), **visible.parameters(keys)}
     return int(connection.execute(number, parameters).scalar_one())
 
 
 def decided(connection: Connection, keys: Keys, party: Collection[int], visible: Visible) -> Iterator[list[int]]:
-    """The hashes, in parts, of actions that name a decision which one of a party asked for, and none of the party."""
+    """The hashes, in parts, of actions that refer to a decision of a party and do not name its members themselves."""
     _, actions = _of(connection, visible)
     parameters = {"keys": list(party), **visible.parameters(keys)}
     rows = connection.execute(actions, parameters, execution_options={"yield_per": _FETCHED})

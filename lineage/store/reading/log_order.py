@@ -1,7 +1,7 @@
-"""The facts that mention a thing in the order in which the log took them: a part at a time, however many there are.
+"""Read the facts that mention a key in log order, one part at a time, however many there are.
 
-The index of mentions is searched by what is mentioned, and the next numbers are sorted out of it by the database. No
-more than a part is ever in memory, and values are read when they are asked for.
+The database searches the index of mentions by key and sorts out the next numbers. Only one part is in memory at a time,
+and values are read on demand.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,9 +20,9 @@ from lineage.core.model.times import Instant
 from lineage.store.database.tables import fact, position, ref, sighting
 
 Places = Mapping[tuple[str, int], int]
-"""Where to go on, by topic and partition: the offset that is next, or where the latest come first the one before."""
+"""Where to continue, by topic and partition: the next offset; with ``latest_first``, the offset to stop before."""
 
-LOOKED_UP: Final = 25_000  # facts at 2.5 µs each, of which a page looks up whether they were known
+LOOKED_UP: Final = 25_000  # the most facts (at 2.5 µs each) for which a page looks up whether they were known
 
 _POSITIONS: Final = sa.select(position.c.topic, position.c.partition, position.c.next_offset)
 _ACTS: Final = tuple(
@@ -32,15 +32,15 @@ _ACTS: Final = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Which facts, and in which order.
+    """Which facts to read, and in which order.
 
     Attributes:
-        key: The hash of what they mention.
+        key: The hash of the key that they mention.
         most: How many at most.
-        latest_first: Whether those that the log took last come first.
-        of_acts: Whether none but actions and decisions are wanted; others may come all the same.
-        known_at: None but those that were recorded by then.
-        looked_up: Of how many, at most, that is looked up.
+        latest_first: Whether the latest come first.
+        of_acts: Whether only actions and decisions are wanted; some others may still be returned.
+        known_at: Only facts recorded by then; None for all.
+        looked_up: For how many facts, at most, to look that up.
     """
 
     key: int
@@ -56,11 +56,11 @@ class Part:
     """The next rows of ``FACT``.
 
     Attributes:
-        rows: To be read once.
+        rows: The rows; can be iterated once.
         more: Whether more follow.
-        end: Where to go on behind the rows, if more follow them and that is farther than behind the last of them: up
-            to there none but these was known. None: behind the last that was read.
-        is_spent: Whether no more than so many could be looked up.
+        end: Where to continue after the rows, if more follow and that is farther than after the last row: no other fact
+            up to there was known. None to continue after the last row.
+        is_spent: Whether the limit on lookups was reached.
     """
 
     rows: Iterator[Any]
@@ -74,8 +74,8 @@ class _Run(NamedTuple):
 
     Attributes:
         rows: The rows, in order.
-        end: The number up to which they are whole; None: to the end of the partition.
-        is_spent: Whether it ends there because no more could be looked up.
+        end: The number up to which they are complete; None if they are complete to the end of the partition.
+        is_spent: Whether it ends there because the limit on lookups was reached.
     """
 
     rows: list[Any]
@@ -85,12 +85,12 @@ class _Run(NamedTuple):
 
 @cache
 def _numbers(dialect: str, *, latest_first: bool, of_acts: bool) -> tuple[sa.Select[Any], ...]:
-    """The next numbers of the facts that mention a thing, which may repeat themselves; of those about it."""
+    """Two statements for the next numbers of the facts that mention a key (with repeats), and of those about it."""
     mentioned = sa.select(ref.c.n).where(ref.c.key == sa.bindparam("key"), *_in_partition(ref.c.n))
     if of_acts:
         mentioned = mentioned.where(ref.c.until == 0, ref.c.role.in_(_ACTS))
     of_it = sa.select(fact.c.n).where(fact.c.about == sa.bindparam("key"))
-    if dialect == "postgresql":  # or its planner may look for a few facts in the order of all of them
+    if dialect == "postgresql":  # otherwise the planner may scan all facts in order to find a few
         of_it = of_it.offset(sa.literal_column("0"))
     told = of_it.subquery()
     about = sa.select(told.c.n).where(*_in_partition(told.c.n))
@@ -102,7 +102,7 @@ def _numbers(dialect: str, *, latest_first: bool, of_acts: bool) -> tuple[sa.Sel
 
 @cache
 def _known_numbers(dialect: str, *, latest_first: bool, of_acts: bool) -> tuple[sa.Select[Any], ...]:
-    """Of these so many, how many there are, and the last; in each row one of the first of them that were known."""
+    """The first numbers known at ``known_at``; each row repeats how many numbers were examined, and the last one."""
 
     def known(numbers: sa.Select[Any]) -> sa.Select[Any]:
         next_ = numbers.limit(sa.bindparam("looked_up")).cte("next_numbers")
@@ -122,7 +122,7 @@ def _in_partition(number: sa.ColumnElement[int]) -> tuple[sa.ColumnElement[bool]
 
 
 def _is_known(number: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
-    """That a fact, or a record that said the same, was recorded by then; looked up fact by fact."""
+    """The condition that a fact, or a duplicate of it, was recorded by ``known_at``; looked up fact by fact."""
     told, again = fact.alias(), sighting.alias()
     by = sa.bindparam("known_at", type_=sa.BigInteger)
     first = sa.select(told.c.recorded_at).where(told.c.n == number).scalar_subquery()
@@ -135,15 +135,15 @@ def part_of(
     places: Places,
     read: Callable[[list[int]], list[Any]],
 ) -> Part:
-    """The next facts, authorised or not; each once.
+    """Read the next facts, authorised or not, each once.
 
-    Partitions are told apart by nothing but when the log took each record.
+    Partitions are merged by the time at which the log accepted each record.
 
     Args:
-        connection: One moment of the store.
+        connection: A snapshot of the store.
         walk: Which facts.
-        places: Where to go on; what it does not name is begun.
-        read: Gives the rows of ``FACT`` of some numbers, with ``recorded_at`` as the second column.
+        places: Where to continue; a partition that it does not name is read from its beginning.
+        read: Returns the rows of ``FACT`` with the given numbers, with ``recorded_at`` as the second column.
     """
     spans = list(_spans(connection, walk, places))
     each = replace(walk, looked_up=max(walk.looked_up // max(len(spans), 1), 1))
@@ -157,7 +157,7 @@ def part_of(
 
 
 def _spans(connection: Connection, walk: Walk, places: Places) -> Iterator[tuple[int, int]]:
-    """The numbers that are left in each partition: the first, and the one behind the last."""
+    """The remaining numbers in each partition: the first, and the one after the last."""
     for topic, partition, following in connection.execute(_POSITIONS).all():
         start = places.get((topic, partition))
         first, beyond = (0, following if start is None else start) if walk.latest_first else (start or 0, following)
@@ -171,8 +171,8 @@ def _run(
     span: tuple[int, int],
     read: Callable[[list[int]], list[Any]],
 ) -> _Run:
-    """The next rows in one partition: so many at most, and of those that had to be looked up first."""
-    found, ends, is_spent = [], [], False  # the ends are how far each statement is whole
+    """Read the next rows in one partition, at most ``walk.most``."""
+    found, ends, is_spent = [], [], False  # ends: up to where each statement's numbers are complete
     for numbers, end in _next(connection, walk, span):
         found += numbers
         if end is not None:
@@ -188,17 +188,17 @@ def _run(
 
 
 def _next(connection: Connection, walk: Walk, span: tuple[int, int]) -> Iterator[tuple[list[int], int | None]]:
-    """The next numbers in one partition, in parts, each with where it ends for now; None: there are no more."""
+    """The next numbers in one partition by each statement, and up to where they are complete (None: to the end)."""
     how = {"latest_first": walk.latest_first, "of_acts": walk.of_acts}
-    said = {"key": walk.key, "first": span[0], "beyond": span[1], "most": walk.most}
+    parameters = {"key": walk.key, "first": span[0], "beyond": span[1], "most": walk.most}
     if walk.known_at is None:
         for statement in _numbers(connection.dialect.name, **how):
-            numbers = [int(number) for (number,) in connection.execute(statement, said)]
+            numbers = [int(number) for (number,) in connection.execute(statement, parameters)]
             yield numbers, numbers[-1] if len(numbers) == walk.most else None
         return
-    said |= {"known_at": walk.known_at, "looked_up": walk.looked_up}
+    parameters |= {"known_at": walk.known_at, "looked_up": walk.looked_up}
     for statement in _known_numbers(connection.dialect.name, **how):
-        rows = connection.execute(statement, said).all()
+        rows = connection.execute(statement, parameters).all()
         numbers = sorted((int(row.n) for row in rows if row.n is not None), reverse=walk.latest_first)
         _, count, last = rows[0]
         if len(numbers) == walk.most:
@@ -210,7 +210,11 @@ def _next(connection: Connection, walk: Walk, span: tuple[int, int]) -> Iterator
 def _even(
     runs: list[_Run], walk: Walk, places: Places, read: Callable[[list[int]], list[Any]]
 ) -> tuple[list[_Run], Places | None]:
-    """The runs up to where the first of them ends for now, and where to go on behind that; None: none of them does."""
+    """Cut all runs at the earliest point up to which one of them is complete.
+
+    Returns:
+        The runs, and where to continue after that point; None if all runs are complete.
+    """
     ends = [run.end for run in runs if run.end is not None]
     if not ends:
         return runs, None
@@ -233,6 +237,6 @@ def _number(topic: str, partition: int, offset: int) -> int:
 
 
 def behind(places: Places, number: int, *, latest_first: bool) -> Places:
-    """Where to go on behind a fact."""
+    """Where to continue after a fact."""
     topic, partition, offset = position_of(number)
     return {**places, (topic, partition): offset if latest_first else offset + 1}

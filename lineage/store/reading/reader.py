@@ -1,8 +1,8 @@
-"""Reading facts: the part of the world that a question needs, by a handful of statements whatever the depth.
+"""Read facts: load the part of the world that a query needs, with a few statements regardless of depth.
 
-Up goes one recursive statement, down goes another; names, orders and registrations are looked up for all that was found
-at once. What is loaded may be more than a question needs (hashes collide, untrusted facts link) and never less: the
-core compares the real ids and applies trust and ``known_at``.
+One recursive statement finds ancestors, another descendants; names, revocations and registrations are looked up for all
+of them at once. More may be loaded than a query needs (hashes collide, unauthorised facts link elements), but never
+less: the core compares the real ids and applies trust and ``known_at``.
 """
 
 import math
@@ -47,13 +47,13 @@ def _role(role: int) -> sa.ColumnElement[bool]:
 
 
 def _above(dialect: str) -> sa.CTE:
-    """The keys of a set of elements and of all that they depend on."""
+    """The keys of some elements and of everything that they depend on."""
     found = given("keys").cte("above", recursive=True)
     return found.union(found_by(dialect, ref.c.about, found, [ref.c.key], *in_role_upward(Role.DEPENDS)))
 
 
 def _below(dialect: str) -> sa.CTE:
-    """The keys of a set of elements and of all that depends on them, without what has ended."""
+    """The keys of some elements and of everything that depends on them, except subtrees that have ended."""
     found = given("keys").cte("below", recursive=True)
     return found.union(found_by(dialect, ref.c.key, found, [ref.c.about], _role(Role.DEPENDS), _ALIVE))
 
@@ -65,7 +65,7 @@ _LINKS: Final = sa.and_(ref.c.until == 0, _role(Role.ALIAS))
 
 
 def _party_on_sqlite() -> sa.CTE:
-    """The keys of all that are said to be the same party as some principals."""
+    """The keys of all principals that aliases declare to be the same party as some principals."""
     start = sa.select(ref.c.about.label("key")).where(
         sa.or_(sa.and_(among(ref.c.key, "keys"), _LINKS), sa.and_(among(ref.c.about, "keys"), _LINKED))
     )
@@ -81,7 +81,7 @@ def _party_on_sqlite() -> sa.CTE:
 
 
 def _party_on_postgresql() -> sa.CTE:
-    """The same, each way by its own index: to a join over either the planner finds none."""
+    """The same, with one subquery for each direction: for a join over both, the planner would use no index."""
 
     def linked_with(keys: sa.FromClause) -> sa.Select[Any]:
         to = sa.select(ref.c.about.label("key")).where(ref.c.key == keys.c.key, _LINKS)
@@ -93,12 +93,12 @@ def _party_on_postgresql() -> sa.CTE:
 
 
 def _mentioning(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Of the rows of ``ref`` that mention one of the keys."""
+    """Select columns of the rows of ``ref`` that mention one of the keys."""
     return found_by(dialect, ref.c.key, "keys", columns, *where)
 
 
 def _first(elements: sa.Select[Any]) -> sa.Select[Any]:
-    """With repeats: telling them apart in SQL takes three times as long as it takes to sort out the first."""
+    """The first elements, with repeats: DISTINCT in SQL would take three times as long as the sort."""
     return elements.order_by("about").limit(sa.bindparam("most"))
 
 
@@ -108,7 +108,7 @@ def _count_by_key(elements: sa.Select[Any]) -> sa.Select[Any]:
 
 
 def _on_both(statement: Callable[[str], sa.Select[Any]]) -> dict[str, sa.Select[Any]]:
-    """A statement by the name of the database. Built once: building a recursive one costs more than running it."""
+    """A statement for each dialect. Built once, since building a recursive one costs more than running it."""
     return {dialect: statement(dialect) for dialect in ("sqlite", "postgresql")}
 
 
@@ -127,7 +127,7 @@ _FACTS_REFERRING = _on_both(
         fact.c.n.in_(_mentioning(dialect, [ref.c.n], ref.c.until == 0, ref.c.role == sa.bindparam("role")))
     )
 )
-# No more than so many, whichever come first in the index: an element may have been used a million times.
+# At most `most` facts, the first in index order: an element may have been used a million times.
 _SOME_REFERRING = _on_both(
     lambda dialect: sa.select(*FACT).where(
         fact.c.n.in_(
@@ -138,7 +138,7 @@ _SOME_REFERRING = _on_both(
         )
     )
 )
-# The first row comes at once, however many there are; a fact that mentions a thing twice comes twice.
+# Streamed, so the first row is fast however many there are; a fact that mentions the key twice is returned twice.
 _FACTS_MENTIONING = sa.union_all(
     sa.select(*FACT).where(fact.c.about == sa.bindparam("key")),
     sa.select(*FACT).join(ref, ref.c.n == fact.c.n).where(ref.c.key == sa.bindparam("key")),
@@ -149,12 +149,12 @@ _NAMING = _on_both(
 
 
 def _besides(dialect: str, columns: list[sa.ColumnElement[Any]], *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Of the elements that name some things those that are not killed. The rows of a name can be very many."""
+    """Select the living elements that name some keys, without those killed. A name can have very many rows."""
     return _mentioning(dialect, columns, _ALIVE, _role(Role.NAMES), ref.c.about.not_in(given("killed")), *where)
 
 
 def _count_besides() -> sa.Select[Any]:
-    """How many there are for each key, of the first so many rows: a name can stand in very many."""
+    """Count the elements for each key among the first rows: a name can have very many rows."""
     name = given("keys").subquery()
     rows = _alive_besides(ref.c.about).where(ref.c.key == name.c.key).limit(sa.bindparam("most")).correlate(name)
     counted = sa.select(sa.func.count(rows.subquery().c.about.distinct())).scalar_subquery()
@@ -167,19 +167,19 @@ def _alive_besides(*columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
 
 _COUNT_BESIDES = _count_besides()
 _FIRST_BESIDES = _on_both(lambda dialect: _first(_besides(dialect, [ref.c.about], _BEHIND)))
-# In the order of the index and so without sorting, which the sum keeps SQLite from missing: a row at a time.
+# In index order, so that rows can be streamed without sorting; `role + 0` keeps SQLite from choosing another plan.
 _LONGEST_NAMING = (
     sa.select(ref.c.about)
     .where(ref.c.key == sa.bindparam("key"), _ALIVE, ref.c.role + 0 == Role.NAMES)
     .order_by(ref.c.until.desc(), ref.c.role.desc(), ref.c.about.desc(), ref.c.n.desc())
     .execution_options(stream_results=True)
 )
-# A bound that is no bound to them, but leaves out what has none: the actions of an element can be very many.
+# `until > 0` holds for all children, but excludes rows without a bound: an element can have very many actions.
 _CHILD: Final = sa.and_(ref.c.until > 0, _role(Role.DEPENDS))
 _CHILDREN = _on_both(lambda dialect: _first(_mentioning(dialect, [ref.c.about], _CHILD, _BEHIND)))
 _SOME_CHILDREN = _on_both(lambda dialect: _mentioning(dialect, [ref.c.about], _CHILD).limit(sa.bindparam("most")))
 _COUNT_CHILDREN = _on_both(lambda dialect: _count_by_key(_mentioning(dialect, [ref.c.key, ref.c.about], _CHILD)))
-# Orders stand on a topic of their own, and so at the end of all numbers.
+# Revocations are on a separate topic, whose numbers are the highest.
 _ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)
 _RECEIVERS = sa.select(name.c.key).distinct().where(sa.text("key >= 'receiver:' AND key < 'receiver;'"))
 _DELIVERED = (
@@ -189,25 +189,26 @@ _DELIVERED = (
     .order_by(spread.c.seq)
 )
 
-PART: Final = 5_000  # elements that are judged at once where there may be any number
-_FETCHED: Final = 10_000  # rows that are fetched at once where there may be any number
-_LEAST: Final = -(1 << 63)  # of all hashes
+PART: Final = 5_000  # elements evaluated at a time if there may be any number
+_FETCHED: Final = 10_000  # rows fetched at a time if there may be any number
+_LEAST: Final = -(1 << 63)  # the smallest hash
 
 
 def fact_of(row: Any, decode: Callable[[bytes], Event]) -> Fact:
-    """A row of FACT as a fact, recorded when the first of its records was."""
+    """Build a fact from a row of FACT; its recording time is that of its earliest record."""
     _, recorded_at, misrouted, value, again = row
     return Fact(decode(value), recorded_at if again is None or again > recorded_at else again, bool(misrouted))
 
 
 class Stretch(NamedTuple):
-    """The next facts that mention a thing.
+    """The next facts that mention a key.
 
     Attributes:
-        facts: Their numbers, each with the fact, or None where it is unauthorised, unknown or of another thing.
+        facts: Their numbers, each with the fact, or None if it is unauthorised, not yet known, or does not really
+            mention the key.
         more: Whether more follow.
-        end: Where, if that is not behind the last of them.
-        is_spent: Whether as many were looked up as may be.
+        end: Where they follow, if not after the last of these.
+        is_spent: Whether the limit on lookups was reached.
     """
 
     facts: Iterator[tuple[int, Fact | None]]
@@ -217,7 +218,7 @@ class Stretch(NamedTuple):
 
 
 class Reader:
-    """Facts by what they are about or mention, over one connection: one reader sees one moment of the store."""
+    """Reads facts by what they are about or mention, over one connection and so from one snapshot of the store."""
 
     def __init__(
         self,
@@ -228,7 +229,15 @@ class Reader:
         trust: TrustTable | None,
         known_at: Instant | None,
     ) -> None:
-        """Take the hash of the store, how a value is read, and what the core is to apply."""
+        """Create a reader.
+
+        Args:
+            connection: A snapshot of the store.
+            keys: The store's hash of keys.
+            decode: Decodes a stored value.
+            trust: Which facts are authorised; None for all.
+            known_at: Only facts recorded by then are known; None for all.
+        """
         self._connection = connection
         self._dialect = connection.dialect.name
         self._keys = keys
@@ -237,32 +246,32 @@ class Reader:
         self.known_at = known_at
 
     def world(self) -> World:
-        """An empty world that takes in what is authorised and known."""
+        """An empty world that accepts only facts that are authorised and known."""
         return World(trust=self.trust, known_at=self.known_at)
 
     def is_named(self, key: str) -> bool:
-        """Whether any fact that is authorised and known is about a thing or mentions it."""
+        """Whether any fact that is authorised and known is about a key or mentions it."""
         rows = self._stream(_FACTS_MENTIONING, {"key": self._keys(key)})
-        return any(self._says(found, key) for found in rows)
+        return any(self._mentions(found, key) for found in rows)
 
-    def _says(self, found: Fact, key: str) -> bool:
+    def _mentions(self, found: Fact, key: str) -> bool:
         if not authorised(found, self.trust) or (self.known_at is not None and found.recorded_at > self.known_at):
             return False
         return about(found.event) == key or any(f"{kind}:{id_}" == key for _, kind, id_ in mentions(found.event))
 
     def facts_about(self, keys: Collection[str]) -> list[Fact]:
-        """The facts about some things."""
+        """The facts about some keys."""
         return self._facts(_FACTS_ABOUT, self._hashes(keys))
 
     def facts_mentioning(self, key: str) -> list[Fact]:
-        """The facts, authorised and known, that are about a thing or mention it in any way."""
+        """The facts, authorised and known, that are about a key or mention it."""
         rows = self._stream(_FACTS_MENTIONING, {"key": self._keys(key)})
-        return list(dict.fromkeys(found for found in rows if self._says(found, key)))
+        return list(dict.fromkeys(found for found in rows if self._mentions(found, key)))
 
     def is_mentioned_more_than(self, key: str, most: int) -> bool:
-        """Whether more than so many facts are about a thing or mention it, the unauthorised included.
+        """Whether more than ``most`` facts are about a key or mention it, including unauthorised ones.
 
-        None of them is read, and one that mentions it several times may count as often.
+        The facts are not read, and one that mentions the key several times may count several times.
         """
         left = most
         for column in (ref.c.key, fact.c.about):
@@ -282,15 +291,15 @@ class Reader:
         of_acts: bool = False,
         looked_up: int = LOOKED_UP,
     ) -> Stretch:
-        """The next facts that are about a thing or mention it, in the order in which the log took them.
+        """Read the next facts that are about a key or mention it, in log order.
 
         Args:
-            key: The thing.
-            places: Where to go on, as ``walks.behind`` makes it; empty: it begins.
+            key: The key.
+            places: Where to continue, as returned by ``log_order.behind``; empty to start.
             most: How many at most.
-            latest_first: Whether what the log took last comes first.
-            of_acts: Whether none but actions and decisions are wanted; others may come all the same.
-            looked_up: At how many the database looks at most whether they were known.
+            latest_first: Whether the latest come first.
+            of_acts: Whether only actions and decisions are wanted; some others may still be returned.
+            looked_up: For how many facts, at most, the database looks up whether they were known.
         """
         walk = Walk(
             self._keys(key),
@@ -302,16 +311,16 @@ class Reader:
         )
         part = part_of(self._connection, walk, places, self._rows_at)
         found = ((row.n, fact_of(row, self._decode)) for row in part.rows)
-        rows = ((number, fact if self._says(fact, key) else None) for number, fact in found)
+        rows = ((number, fact if self._mentions(fact, key) else None) for number, fact in found)
         return Stretch(rows, part.more, part.end, part.is_spent)
 
     def numbered_about(self, keys: Collection[str], *, mentioning: str) -> dict[str, list[int]]:
-        """The numbers of the facts, authorised and known, about some things that mention another, by the thing."""
+        """The numbers, by key, of the facts (authorised and known) about some keys that mention another key."""
         found: dict[str, list[int]] = {}
         for part in chunks(self._hashes(keys)):
             for row in self._connection.execute(_FACTS_ABOUT, {"keys": part}):
-                said = fact_of(row, self._decode)
-                if (key := about(said.event)) in keys and self._says(said, mentioning):
+                stated = fact_of(row, self._decode)
+                if (key := about(stated.event)) in keys and self._mentions(stated, mentioning):
                     found.setdefault(key, []).append(row.n)
         return found
 
@@ -319,46 +328,48 @@ class Reader:
         return list(self._connection.execute(_FACTS_AT, {"keys": numbers}))
 
     def known_about(self, keys: Collection[str]) -> list[Fact]:
-        """The facts, authorised and known, about some things."""
+        """The facts, authorised and known, about some keys."""
         return [
-            found for found in self.facts_about(keys) if (key := about(found.event)) in keys and self._says(found, key)
+            found
+            for found in self.facts_about(keys)
+            if (key := about(found.event)) in keys and self._mentions(found, key)
         ]
 
     def told_before(self, keys: Collection[str], number: int) -> set[str]:
-        """Those of some things that an authorised fact with a smaller number is about."""
+        """Those of some keys that an authorised fact with a number below ``number`` is about."""
         found: set[str] = set()
         for part in chunks(self._hashes(keys)):
             before = (among(fact.c.about, part), fact.c.n < number)
             first = self._connection.execute(sa.select(sa.func.min(fact.c.n)).where(*before).group_by(fact.c.about))
             rows = self._rows_at([int(n) for n in first.scalars()])
             found |= self._told(rows, keys)
-            if len(rows) > len(found):  # the first fact about a thing may be unauthorised
+            if len(rows) > len(found):  # the first fact about a key may be unauthorised
                 found |= self._told(self._connection.execute(sa.select(*FACT).where(*before)), keys)
         return found
 
     def _told(self, rows: Iterable[Any], keys: Collection[str]) -> set[str]:
-        """Those of some things that an authorised fact of some rows is about."""
+        """Those of some keys that an authorised fact among some rows is about."""
         told = (fact_of(row, self._decode) for row in rows)
         return {key for one in told if (key := about(one.event)) in keys and authorised(one, self.trust)}
 
     def facts_referring(self, keys: Collection[str], role: int) -> list[Fact]:
-        """The facts that mention some things in a role that carries no bound (not NAMES, DEPENDS, PRIOR)."""
+        """The facts that mention some keys in a role without a bound (not NAMES, DEPENDS or PRIOR)."""
         return self._facts(_FACTS_REFERRING[self._dialect], self._hashes(keys), role=role)
 
     def facts_above(self, keys: Collection[str]) -> list[Fact]:
-        """The facts that grant some elements and everything that they depend on."""
+        """The facts that grant some elements, or anything that these depend on."""
         return self._facts(_FACTS_ABOVE[self._dialect], self._hashes(keys))
 
     def load_elements(self, world: World, keys: Collection[str]) -> None:
-        """Bring everything into a world that judging some elements needs: what is above, names, orders, lifts."""
+        """Load what is needed to evaluate some elements: ancestors, names, revocations and reinstatements."""
         facts = self.facts_above(keys)
         self._load_around(world, facts, keys)
 
     def load_places(self, world: World, keys: Iterable[str]) -> None:
-        """Bring those into a world that stand in status lists where some elements of it stand, without what is above.
+        """Load the tokens that share a status list entry with some elements of a world, without their ancestors.
 
         Cost:
-            A statement, and none where no token states a place.
+            One statement; none if no token states an entry.
         """
         places = {
             "{}:{}".format(*listed(body.status_list))
@@ -370,24 +381,24 @@ class Reader:
             world.add(found)
 
     def load_actions(self, world: World, actions: Collection[str]) -> None:
-        """Bring everything into a world that judging some actions needs."""
+        """Load what is needed to evaluate some actions."""
         for found in self.facts_about([f"action:{action}" for action in actions]):
             world.add(found)
         self._load_activity(world, actions)
 
     def load_about(self, world: World, keys: Collection[str]) -> None:
-        """Bring the facts about some things into a world: decisions, or the orders and lifts of ``revocation:ID``."""
+        """Load the facts about some keys: decisions, or the revocations and reinstatements of ``revocation:ID``."""
         for found in self.facts_about(keys):
             world.add(found)
 
     def _load_activity(self, world: World, actions: Collection[str]) -> None:
-        """The decisions that actions name, and all that either names as authority or as actor."""
+        """Load the decisions of actions, and everything that either names as authority or actor."""
         decisions = self._load_decisions(world, actions)
-        facts = [said for action in actions for said in world.actions.get(action)]
-        facts += [said for key in decisions for said in world.decisions.get(split_key(key)[1])]
+        facts = [stated for action in actions for stated in world.actions.get(action)]
+        facts += [stated for key in decisions for stated in world.decisions.get(split_key(key)[1])]
         elements, principals = set(), set()
-        for said in facts:
-            for role, kind, id_ in mentions(said.event):
+        for stated in facts:
+            for role, kind, id_ in mentions(stated.event):
                 if role == Role.USES and kind != "decision":
                     elements.add(f"{kind}:{id_}")
                 elif kind == "principal":
@@ -395,12 +406,12 @@ class Reader:
         self._load_around(world, self.facts_above(elements), elements, principals)
 
     def _load_decisions(self, world: World, actions: Iterable[str]) -> set[str]:
-        """The decisions that actions name: their keys."""
+        """Load the decisions of actions, and return their keys."""
         decisions = {
             f"decision:{id_}"
             for action in actions
-            for said in world.actions.get(action)
-            for role, kind, id_ in mentions(said.event)
+            for stated in world.actions.get(action)
+            for role, kind, id_ in mentions(stated.event)
             if role == Role.USES and kind == "decision"
         }
         for found in self.facts_about(decisions):
@@ -410,17 +421,17 @@ class Reader:
     def load_surroundings(
         self, world: World, elements: Collection[str], names: Collection[str], *, most: int, naming: int = 0
     ) -> bool:
-        """Bring into a world what findings about some things rest on: what was done, and what was derived.
+        """Load the basis of findings about elements and names: actions, decisions, and what was derived.
 
         Args:
-            world: What judging the things needs is in it already.
-            elements: Of these the actions under them, and what depends on them.
-            names: Of these, which elements name, the actions that they did, and the decisions that they asked for.
-            most: Of each kind no more than so many facts.
-            naming: Of the elements that name one of the names no more than so many are elements as well.
+            world: Already contains what is needed to evaluate the elements and names.
+            elements: Load the actions under these, and their children.
+            names: Load the actions and decisions of these, which elements name.
+            most: The most facts of each kind.
+            naming: For each name, how many elements that name it to include in ``elements``.
 
         Returns:
-            Whether that is everything.
+            Whether everything was loaded.
         """
         hashes = self._hashes(elements)
         is_whole = True
@@ -456,14 +467,14 @@ class Reader:
         return is_whole
 
     def load_name(self, world: World, key: str) -> None:
-        """Bring everything into a world that judging a principal, session or client needs."""
+        """Load what is needed to evaluate a principal, session or client."""
         self._load_around(world, [], [], [key])
 
     def load_below(self, world: World, target: str, at: Instant, *, most: float = math.inf) -> None:
-        """Bring everything into a world that the reach of an order on a target at an instant needs.
+        """Load what is needed for the reach of a revocation of a target at an instant.
 
         Raises:
-            TooManyError: More than ``most`` elements hang on it; nothing was loaded.
+            TooManyError: More than ``most`` elements depend on it; nothing was loaded.
         """
         span = span_of(at)
         ids = self._party({target}) if target.startswith("principal:") else {self._keys(target)}
@@ -485,9 +496,9 @@ class Reader:
             f"principal:{id_}" for found in nearby for _, kind, id_ in mentions(found.event) if kind == "principal"
         }
         principals |= {about(found.event) for found in nearby}
-        # The target also as a party: where nothing names it, its aliases and the orders on these count all the same.
+        # The target also as a party: even if no element names it, its aliases and revocations of these count.
         self._load_around(world, facts, [target], {target, *principals})
-        # What was done under it. The facts about what else these actions name decide what their authority is.
+        # The actions under it; their authority may also depend on other elements that they name.
         used = self._facts(_FACTS_REFERRING[self._dialect], below, role=Role.USES)
         decisions = {about(found.event) for found in used if isinstance(found.event.body, DecisionMade)}
         used += self.facts_referring(decisions, Role.USES)
@@ -495,10 +506,10 @@ class Reader:
         self.load_actions(world, actions)
 
     def count_acted(self, target: str) -> int:
-        """How many actions a principal, or an alias of it, did: by what the actions say, else their decisions.
+        """Count the actions of a principal and its aliases, as stated by the actions or else by their decisions.
 
         Cost:
-            A row of the index for each; actions that say nothing of who did them are read, some thousands at a time.
+            One index row for each action; actions that do not state their actor are read, some thousands at a time.
         """
         names = self._names_of(target)
         party = self._hashes(f"principal:{name}" for name in names)
@@ -521,13 +532,13 @@ class Reader:
     def _gather(
         self, found: set[int], query: dict[str, sa.Select[Any]], parameters: dict[str, Any], most: float
     ) -> None:
-        """Add the hashes that a query finds, as long as there are not too many of them."""
+        """Add the hashes that a query finds; raise TooManyError if there are more than ``most``."""
         streamed = {"yield_per": _FETCHED}
         with self._connection.execute(query[self._dialect], parameters, execution_options=streamed) as rows:
             for part in rows.scalars().partitions():
                 found.update(part)
                 if len(found) > most:
-                    raise TooManyError(f"more than {most:,} elements hang on it")
+                    raise TooManyError(f"more than {most:,} elements depend on it")
 
     def _load_around(
         self,
@@ -536,7 +547,7 @@ class Reader:
         elements: Collection[str],
         principals: Collection[str] = (),
     ) -> None:
-        """Add facts that grant elements, and with them the parties, registrations, orders and lifts that matter."""
+        """Add facts that grant elements, with the relevant parties, registrations, revocations and reinstatements."""
         for found in facts:
             world.add(found)
         names = {*principals, *world.graph.names()}
@@ -557,7 +568,7 @@ class Reader:
                 world.add(found)
 
     def _party(self, names: Collection[str]) -> set[int]:
-        """The hashes of some principals and of all that are said to be the same party."""
+        """The hashes of some principals and of all that are the same party by aliases."""
         hashes = self._hashes(names)
         for part in chunks(hashes.copy()):
             hashes.update(key for (key,) in self._connection.execute(_PARTY[self._dialect], {"keys": part}))
@@ -581,15 +592,16 @@ class Reader:
             for row in rows:
                 yield fact_of(row, decode)
 
-    # A picture
+    # The graph page
 
     def load_nearby(self, world: World, key: str, most: int) -> tuple[set[str], set[str], bool]:
-        """Bring an element, or what names something, into a world, with all above it and so much of what is below.
+        """Load an element, or the elements that name a key, with all ancestors and up to ``most`` descendants.
 
-        Which of very many come is the same for the same store, and spread over those that they hang on.
+        If there are too many descendants, the selection is deterministic and spread over their parents.
 
         Returns:
-            The keys of where it starts; of all that was brought in of what is at and below it; whether more name it.
+            The keys of the starting elements; of all elements loaded at and below them; whether more elements name the
+            key.
         """
         more = False
         if key.startswith(("token:", "delegation:")):
@@ -611,7 +623,7 @@ class Reader:
         return {one for one in loaded if self._keys(one) in starts}, loaded, more
 
     def children_of(self, keys: Collection[str]) -> dict[str, int]:
-        """How many elements are said to depend on each of some elements directly; only of those that have any."""
+        """The number of direct children of each element; elements without children are omitted."""
         hashed = {self._keys(key): key for key in keys}
         found: dict[str, int] = {}
         for part in chunks(hashed):
@@ -622,22 +634,22 @@ class Reader:
     # Revocations
 
     def load_orders(self, world: World) -> None:
-        """Bring every order and lift into a world."""
+        """Load every revocation and reinstatement."""
         for found in self._rows(_ORDERED, {}):
             world.add(found)
 
     def load_receivers(self, world: World) -> None:
-        """Bring every registration of a receiver into a world.
+        """Load every registration of a receiver.
 
         Cost:
-            One look at every id that any fact mentions: receivers have no index of their own.
+            An index scan of the receivers' names, and a lookup of the facts about them.
         """
         receivers = self._connection.execute(_RECEIVERS).scalars().all()
         for found in self.facts_about(receivers):
             world.add(found)
 
     def load_parties(self, world: World, names: Collection[str]) -> None:
-        """Bring the registrations of principals and of all that are the same party into a world."""
+        """Load the registrations of principals and of all that are the same party."""
         party = self._party([key for key in names if key.startswith("principal:")])
         for found in self._facts(_FACTS_ABOUT, party):
             if isinstance(found.event.body, PrincipalRegistered):
@@ -651,21 +663,24 @@ class Reader:
         size: int = PART,
         most: float = math.inf,
     ) -> Iterator[tuple[World, set[str]]]:
-        """Everything at and below some targets, in parts: worlds with the keys of the elements that each is for.
+        """Load everything at and below some targets, in parts.
 
-        A part holds these elements with all that they depend on, and what is nearby; an element is in one part.
+        Each element is in exactly one part.
 
         Args:
-            targets: Keys, each with an instant: what ended with all below it by then may be left out.
-            nearby: What every part is to hold: orders, lifts, registrations.
-            size: How many elements a part is for.
-            most: How many there may be in all.
+            targets: Keys, each with an instant: subtrees that had ended by then may be omitted.
+            nearby: Facts to add to every part: revocations, reinstatements, registrations.
+            size: The number of elements for each part.
+            most: The most elements in total.
+
+        Yields:
+            A world with the elements of a part, their ancestors and ``nearby``; and the keys of these elements.
 
         Raises:
-            TooManyError: There are more; none was loaded.
+            TooManyError: There are more than ``most``; nothing was loaded.
 
-        Memory:
-            A part, and eight bytes for each element; a few times that while the target is named by very many.
+        Cost:
+            Memory for one part and eight bytes for each element; several times that if very many name the target.
         """
         below = self._keys_below(targets, most)
         own = {self._keys(key): key for key, _ in targets if key.startswith(("token:", "delegation:"))}
@@ -683,7 +698,7 @@ class Reader:
             yield world, keys
 
     def _keys_below(self, targets: Collection[tuple[str, Instant]], most: float) -> "array[int]":
-        """The hashes of everything at and below some targets, each once."""
+        """The hashes of all elements at and below some targets, without repeats."""
         below = array("q")
         sources = 0
         for key, after in targets:
@@ -704,13 +719,13 @@ class Reader:
                 )
                 for some in rows.scalars().partitions():
                     below.extend(some)
-                    if len(below) > most and (sources < 2 or len(set(below)) > most):  # noqa: PLR2004 (one alone)
+                    if len(below) > most and (sources < 2 or len(set(below)) > most):  # noqa: PLR2004 (as below)
                         rows.close()
-                        raise TooManyError(f"more than {most:,} elements hang on it")
-        return below if sources < 2 else array("q", dict.fromkeys(below))  # noqa: PLR2004 (one alone has each once)
+                        raise TooManyError(f"more than {most:,} elements depend on it")
+        return below if sources < 2 else array("q", dict.fromkeys(below))  # noqa: PLR2004 (one has no repeats)
 
     def load_successes(self, world: World, keys: Collection[str], since: Instant) -> None:
-        """Bring into a world what judging the actions needs that succeeded under elements at or after an instant."""
+        """Load what is needed to evaluate the actions that succeeded under elements at or after an instant."""
         used = self.facts_referring(keys, Role.USES)
         decisions = {about(found.event) for found in used if isinstance(found.event.body, DecisionMade)}
         used += self.facts_referring(decisions, Role.USES)
@@ -719,7 +734,7 @@ class Reader:
             for found in used
             if isinstance(found.event.body, ActionPerformed) and found.event.occurred_at >= since
         }
-        # Another fact about an action than the one that names the element may say how it came out.
+        # The outcome may be stated by another fact about the action than the one that names the element.
         bodies = [found.event.body for found in self.facts_about(late)]
         self.load_actions(
             world,
@@ -727,9 +742,12 @@ class Reader:
         )
 
     def deliveries(self, keys: Collection[str], at: Instant) -> dict[tuple[str, str], Instant]:
-        """When some elements were delivered to whom as ended, as of an instant: (receiver, key) -> the first time.
+        """When receivers accepted elements as ended, as of an instant.
 
-        What was told of an element before the last time that it was told to be active again does not count.
+        States published before an element was last published as active again do not count.
+
+        Returns:
+            For (receiver, key), when that receiver first accepted the element as ended.
         """
         found: dict[str, dict[str, Instant]] = {}
         by = at if self.known_at is None else min(at, self.known_at)
@@ -745,10 +763,9 @@ class Reader:
         return {(receiver, key): first for key, by_receiver in found.items() for receiver, first in by_receiver.items()}
 
     def count_besides(self, names: Collection[str], kills: Collection[str], at: Instant, most: int) -> dict[str, int]:
-        """How many elements name each of some names, without those given and what has ended; only of those with any.
+        """Count the living elements that name each key, excluding ``kills``; keys without any are omitted.
 
-        Of a name that stands in very many no more than the first ``most`` rows are counted: that, or less, is then the
-        answer.
+        At most ``most`` index rows are examined for each key, so the count of a key with more is too low.
         """
         killed = list(self._hashes(kills))
         hashed = {self._keys(key): key for key in names}
@@ -761,7 +778,7 @@ class Reader:
         return found
 
     def first_besides(self, names: Collection[str], kills: Collection[str], at: Instant, most: int) -> list[int]:
-        """The hashes of the elements that ``count_besides`` counts, sorted, and no more than so many."""
+        """The hashes of the first ``most`` elements that ``count_besides`` counts, sorted."""
         killed = list(self._hashes(kills))
         found: set[int] = set()
         for part in chunks(self._hashes(names)):
@@ -771,14 +788,14 @@ class Reader:
         return sorted(found)[:most]
 
     def some_besides(self, name: str, kills: Collection[str], at: Instant, most: int) -> list[int]:
-        """The hashes of some of the elements that ``count_besides`` counts for a name: those that can live the longest.
+        """The hashes of up to ``most`` elements that ``count_besides`` counts for a key: those that can live longest.
 
-        Of a name that very many name only as many rows are read as it takes.
+        Only as many index rows are read as necessary.
         """
         return self._naming(self._keys(name), most, without=self._hashes(kills), span=span_of(at))
 
     def _naming(self, name: int, most: int, *, without: Collection[int] = (), span: int = 0) -> list[int]:
-        """Of the elements that name a thing and live in a Span those that can live the longest, each once."""
+        """The elements that name a key and are alive in a Span, those that can live longest first, without repeats."""
         found: dict[int, None] = {}
         with self._connection.execute(_LONGEST_NAMING, {"key": name, "span": span}) as rows:
             for hashed in rows.scalars():
@@ -789,7 +806,7 @@ class Reader:
         return list(found)
 
     def _first(self, statement: sa.Select[Any], asked: dict[str, Any], most: int) -> set[int]:
-        """The smallest so many hashes that a statement gives, which repeats itself."""
+        """The ``most`` smallest hashes that a statement returns, which may repeat them."""
         found: set[int] = set()
         after = _LEAST
         while len(found) < most:
@@ -801,7 +818,7 @@ class Reader:
         return set(sorted(found)[:most])
 
     def load_hashed(self, world: World, hashes: Collection[int]) -> set[str]:
-        """Bring some elements into a world, with what judging them needs; which they are."""
+        """Load elements by their hashes with what is needed to evaluate them, and return their keys."""
         facts = self._facts(_FACTS_ABOVE[self._dialect], hashes)
         wanted = set(hashes)
         keys = {key for found in facts if self._keys(key := about(found.event)) in wanted}

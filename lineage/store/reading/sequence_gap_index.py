@@ -1,4 +1,4 @@
-"""Where the numbering of the sources has holes, never older than the question: what was read once is not read again."""
+"""The gaps in the sequence numbers of the sources, kept up to date incrementally: each fact is read once."""
 
 import threading
 from typing import TYPE_CHECKING, Final
@@ -12,7 +12,7 @@ from lineage.store.database.tables import fact
 if TYPE_CHECKING:
     from lineage.store.store import Store
 
-STEP: Final = 20_000  # places of the log that are read at once, in some 40 ms; meanwhile others can ask
+STEP: Final = 20_000  # offsets read in one step, which takes about 40 ms; other threads can ask between steps
 _FETCHED: Final = 10_000
 _BETWEEN: Final = (
     sa.select(fact.c.source, fact.c.sequence, fact.c.n)
@@ -23,24 +23,24 @@ _BETWEEN: Final = (
 
 
 class Sequences:
-    """The numbers of all sources, as far as a store has them. Any thread may ask."""
+    """The sequence numbers of all sources in a store. Thread-safe."""
 
     def __init__(self) -> None:
-        """Know nothing: all facts are still to be read."""
+        """Create an empty index; the facts are read on first use."""
         self._lock = threading.Lock()
         self._edition: bytes | None = None
         self._following: dict[tuple[str, int], int] = {}
         self._runs: dict[int, Runs] = {}
 
     def holes(self, store: "Store", *, steps: int | None = None) -> list[tuple[int, int]] | None:
-        """The numbers of the facts before and after each hole.
+        """Find the gaps: the numbers of the facts before and after each.
 
         Args:
-            store: Whose.
-            steps: How often to read STEP places at most; None: to the end.
+            store: The store.
+            steps: The most steps of STEP offsets to read; None for as many as needed.
 
         Returns:
-            None: not all facts were read by then. What is not read yet looks like a hole, so that none is known.
+            None if not all facts have been read: unread facts would look like gaps, so no gap is known yet.
         """
         taken = 0
         while True:
@@ -52,7 +52,7 @@ class Sequences:
                 return None
 
     def _follow(self, store: "Store") -> bool:
-        """Read on by a step; whether that was the end of all partitions, as of one moment of the store."""
+        """Read one more step; whether that reached the end of all partitions in a snapshot of the store."""
         with store.frozen() as still:
             edition, positions = still.place()
             if edition != self._edition:

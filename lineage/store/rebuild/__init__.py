@@ -1,1 +1,1 @@
-"""Rebuilding a projection from the log, and comparing it with the stored one."""
+"""Rebuild a projection from the log, and compare it with the stored one."""

@@ -1,8 +1,8 @@
-"""Comparing projections: what ``fsck`` stands on.
+"""Compare projections: the basis of ``fsck``.
 
-Two projections of one log are equal if they hold the same facts, indexes, sightings and quarantine, whatever the order
-in which batches came, and whatever the database. A store made with the secret of another can be compared with it row by
-row: every query puts the rows into one order, and text is ordered by its bytes on both databases.
+Two projections of one log are equal if they have the same facts, indexes, sightings and quarantined records, regardless
+of the order of batches and of the database. Stores with the same secret can be compared row by row: every query sorts
+its rows, and text is ordered by its bytes on both databases.
 """
 
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ from lineage.store.database.tables import fact, meta, name, position, quarantine
 from lineage.store.store import Store
 
 _SEEN_FIRST: Final = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
-# What the log alone determines. Of a record that came twice it depends on the order which place is the fact's and which
-# the sighting's, so places are compared apart from contents.
+# Only what the log determines. For a record that occurs twice, the order of batches decides which position is the
+# fact's and which the sighting's, so positions are compared separately from contents.
 _COMPARED: Final[dict[str, sa.Select[Any] | sa.CompoundSelect[Any]]] = {
     "fact": sa.select(
         fact.c.ident,
@@ -58,16 +58,16 @@ _COMPARED: Final[dict[str, sa.Select[Any] | sa.CompoundSelect[Any]]] = {
         position.c.topic, position.c.partition
     ),
 }
-_PAGE: Final = 2_000  # rows that are in memory at once
+_PAGE: Final = 2_000  # rows in memory at a time
 
 
 def twin(store: Store, file: Path) -> Store:
-    """An empty store in a SQLite file, with the secret of another, to project the same log into."""
+    """Create an empty store in a SQLite file with the secret of ``store``, to project the same log into."""
     return like(store, connect(f"sqlite:///{file}", create=True))
 
 
 def like(store: Store, engine: Engine) -> Store:
-    """An empty store with the secret of another."""
+    """Create an empty store, in the database of ``engine``, with the secret of ``store``."""
     upgrade(engine)
     with store.connection() as source:
         rows = [row._asdict() for row in source.execute(sa.select(meta))]
@@ -78,7 +78,7 @@ def like(store: Store, engine: Engine) -> Store:
 
 
 def differences(one: Store, other: Store) -> Iterator[str]:
-    """Where two projections differ: the first difference of each table, as a sentence."""
+    """Find where two projections differ: a sentence about the first difference in each table."""
     for table, query in _COMPARED.items():
         with one.connection() as first, other.connection() as second:
             without_limits(first)
@@ -87,7 +87,7 @@ def differences(one: Store, other: Store) -> Iterator[str]:
             with first.execute(pages) as rows, second.execute(pages) as twin_rows:
                 for row, twin_row in zip_longest(rows, twin_rows):
                     if row is None or twin_row is None or tuple(row) != tuple(twin_row):
-                        yield f"{table}: stored {_shown(row)}, projected anew {_shown(twin_row)}"
+                        yield f"{table}: stored {_shown(row)}, projected again {_shown(twin_row)}"
                         break
 
 

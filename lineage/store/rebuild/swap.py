@@ -1,8 +1,8 @@
-"""Projecting a log anew beside a store, and putting that in its place: what ``rebuild`` stands on.
+"""Replace the projection of a store by one made in a second store: the basis of ``rebuild``.
 
-Questions are answered all the while. At the moment of the exchange what was made anew is nowhere behind what it
-replaces: writers wait while the rest is projected, so that no order that was in force is away for a moment.
-A crash at any time leaves the store as it was, and what was beside it is cleared away by the next attempt.
+Queries are answered throughout. At the time of the exchange the new projection is never behind the old one: writers
+wait while the last records are projected, so that no revocation in force disappears even for a moment. A crash at any
+time leaves the store unchanged, and the next attempt removes the remains of the second store.
 """
 
 import tempfile
@@ -27,15 +27,15 @@ Positions = dict[tuple[str, int], int]
 
 _NOTHING: Final = Outcomes(0, 0, 0, 0, 0)
 
-# What is projected, and so is made anew; names and plans are kept, as are lines that the log never took. Writers begin
-# with the position: to hold that is to hold them.
+# The tables that are projected, and so replaced; others, such as plans, are kept, as are quarantined lines that are not
+# in the log. Writers begin with the position, so locking that table blocks them.
 _PROJECTED: Final = ("position", "fact", "ref", "sighting", "name")
 _WRITTEN: Final = (*_PROJECTED, "quarantine", "release")
 _ASIDE: Final = "n, origin, place, recorded_at, reason, detail, sha256, size, value, headers"
-# By this a schema is known as one that may be cleared away.
-_MARK: Final = "delegraph: a projection that is being made anew"
-_REBUILD: Final = int.from_bytes(b"rebuild", "big")  # of the lock of whoever makes one
-# While the exchange waits for running questions, new ones wait for it: not for long, and it tries again.
+# The comment that marks a schema as one that a rebuild may drop.
+_MARK: Final = "delegraph: a projection that is being rebuilt"
+_REBUILD: Final = int.from_bytes(b"rebuild", "big")  # the advisory lock of a rebuild
+# While the exchange waits for running queries, new queries wait for the exchange: so it waits briefly, and retries.
 _WAIT_MILLISECONDS: Final = 200
 _PAUSE_SECONDS: Final = 0.1
 _PATIENCE_SECONDS: Final = 120
@@ -43,58 +43,58 @@ _PATIENCE_SECONDS: Final = 120
 
 @contextmanager
 def beside(store: Store) -> Iterator[Store]:
-    """An empty store beside another, with its secret, to project the same log into; it goes away afterwards.
+    """Create a temporary empty store next to another, with its secret, to project the same log into.
 
     Raises:
-        RefusedError: There is no place for one.
-        UnavailableError: Somebody else is about to do the same.
+        RefusedError: The store is in memory, or belongs to another owner.
+        UnavailableError: Another process is rebuilding the store.
     """
     engine = store.engine
     if engine.dialect.name == "postgresql":
-        with _schema_beside(store) as anew:
-            yield anew
+        with _schema_beside(store) as rebuilt:
+            yield rebuilt
         return
     if store.file is None:
         raise RefusedError("a store in memory cannot be rebuilt")
     with tempfile.TemporaryDirectory(prefix=".delegraph-", dir=store.file.parent) as folder:
-        anew = twin(store, Path(folder) / "anew.db")
+        rebuilt = twin(store, Path(folder) / "anew.db")
         try:
-            yield anew
+            yield rebuilt
         finally:
-            anew.close()
+            rebuilt.close()
 
 
-def exchange(store: Store, anew: Store, catch_up: Callable[[Positions], object]) -> None:
-    """Put a projection made beside a store in its place, in one transaction.
+def exchange(store: Store, rebuilt: Store, catch_up: Callable[[Positions], object]) -> None:
+    """Replace the projection of a store by a rebuilt one, in one transaction.
 
     Args:
         store: The store.
-        anew: What was made by ``beside``; it is closed by this.
-        catch_up: Projects what was read into the store meanwhile into the other, given the positions. Nothing is
-            written to the store while it runs.
+        rebuilt: The store created by ``beside``; this closes it.
+        catch_up: Projects the log into the rebuilt store up to the given positions. Nothing is written to ``store``
+            while it runs.
 
     Raises:
-        IntegrityError: It could not catch up.
+        IntegrityError: The log no longer has all records that the store has read.
         UnavailableError: The store was in use for too long.
     """
     if store.engine.dialect.name == "postgresql":
         with faults(store.engine), postgres.writing(store.engine).begin() as connection:
-            _exchange_schemas(connection, store, anew, catch_up)
+            _exchange_schemas(connection, store, rebuilt, catch_up)
     else:
         with store.connection() as connection:
-            _exchange_files(connection, store, anew, catch_up)
+            _exchange_files(connection, store, rebuilt, catch_up)
 
 
-def _catch_up(store: Store, anew: Store, catch_up: Callable[[Positions], object]) -> None:
+def _catch_up(store: Store, rebuilt: Store, catch_up: Callable[[Positions], object]) -> None:
     positions = store.positions()
     catch_up(positions)
-    reached = anew.positions()
-    anew.close()
+    reached = rebuilt.positions()
+    rebuilt.close()
     short = [
         (topic, partition)
         for (topic, partition), following in positions.items()
         if (end := reached.get((topic, partition), 0)) < following
-        # A position that is too high is what a rebuild mends; a record that the log has lost is not.
+        # A rebuild repairs a position that is too high, but not the loss of a record from the log.
         and store.outcomes(Position(topic, partition, end).number, Position(topic, partition, following).number)
         != _NOTHING
     ]
@@ -103,18 +103,20 @@ def _catch_up(store: Store, anew: Store, catch_up: Callable[[Positions], object]
         raise IntegrityError(f"the store {store.url} has read more of {where} than the log holds; nothing was replaced")
 
 
-# SQLite: a file beside the store's
+# SQLite: a file next to the store's
 
 
-def _exchange_files(connection: Connection, store: Store, anew: Store, catch_up: Callable[[Positions], object]) -> None:
+def _exchange_files(
+    connection: Connection, store: Store, rebuilt: Store, catch_up: Callable[[Positions], object]
+) -> None:
     raw: Any = connection.connection.driver_connection
-    connection.rollback()  # ATTACH must stand outside of a transaction
-    raw.execute("ATTACH DATABASE ? AS anew", (str(anew.file),))
+    connection.rollback()  # ATTACH is not allowed within a transaction
+    raw.execute("ATTACH DATABASE ? AS anew", (str(rebuilt.file),))
     try:
         raw.execute("BEGIN")
-        # To write is to hold off the writers of this file. BEGIN IMMEDIATE would hold off those of the other, too.
+        # This write blocks the writers of this file. BEGIN IMMEDIATE would also block those of the attached one.
         raw.execute("INSERT OR REPLACE INTO main.meta VALUES ('edition', randomblob(8))")
-        _catch_up(store, anew, catch_up)
+        _catch_up(store, rebuilt, catch_up)
         for table in _PROJECTED:
             raw.execute(f"DELETE FROM main.{table}")  # noqa: S608 (names of our tables)
             raw.execute(f"INSERT INTO main.{table} SELECT * FROM anew.{table}")  # noqa: S608
@@ -126,17 +128,17 @@ def _exchange_files(connection: Connection, store: Store, anew: Store, catch_up:
         raw.execute("DETACH DATABASE anew")
 
 
-def _exchange_quarantine(execute: Callable[[str], object], stored: str, anew: str) -> None:
-    """What waits of the log is that of the new projection; lines that the log never took stay."""
+def _exchange_quarantine(execute: Callable[[str], object], stored: str, rebuilt: str) -> None:
+    """Replace the quarantined records of the log; quarantined lines that are not in the log stay."""
     execute(
         f'DELETE FROM {stored}."release" WHERE quarantine IN '  # noqa: S608 (names of our tables)
         f"(SELECT id FROM {stored}.quarantine WHERE n IS NOT NULL)"
     )
     execute(f"DELETE FROM {stored}.quarantine WHERE n IS NOT NULL")  # noqa: S608
-    execute(f"INSERT INTO {stored}.quarantine ({_ASIDE}) SELECT {_ASIDE} FROM {anew}.quarantine")  # noqa: S608
+    execute(f"INSERT INTO {stored}.quarantine ({_ASIDE}) SELECT {_ASIDE} FROM {rebuilt}.quarantine")  # noqa: S608
 
 
-# PostgreSQL: a schema beside the store's
+# PostgreSQL: a schema next to the store's
 
 
 @contextmanager
@@ -146,17 +148,17 @@ def _schema_beside(store: Store) -> Iterator[Store]:
         keeper.exec_driver_sql("SELECT set_config('statement_timeout', '0', false)")
         _refuse_stranger(keeper, store)
         if not keeper.exec_driver_sql(f"SELECT pg_try_advisory_lock({_REBUILD})").scalar():
-            raise UnavailableError(f"the store {store.url} is being rebuilt by somebody else; try again later")
+            raise UnavailableError(f"the store {store.url} is being rebuilt by another process; try again later")
         schema = f"{_schema_of(keeper)}_anew"
         try:
             _clear(keeper, schema)
             keeper.exec_driver_sql(f"CREATE SCHEMA {quoted(schema)}")
             keeper.exec_driver_sql(f"COMMENT ON SCHEMA {quoted(schema)} IS '{_MARK}'")
-            anew = like(store, _engine_in(engine, schema))
+            rebuilt = like(store, _engine_in(engine, schema))
             try:
-                yield anew
+                yield rebuilt
             finally:
-                anew.close()
+                rebuilt.close()
                 _clear(keeper, schema)
         finally:
             keeper.exec_driver_sql(f"SELECT pg_advisory_unlock({_REBUILD})")
@@ -165,7 +167,7 @@ def _schema_beside(store: Store) -> Iterator[Store]:
 
 def _engine_in(engine: Engine, schema: str) -> Engine:
     opened = engine.get_execution_options()["delegraph_beside"](schema=schema)
-    assert isinstance(opened, Engine)  # noqa: S101 (said by ``postgres.engine_of``)
+    assert isinstance(opened, Engine)  # noqa: S101 (set by ``postgres.engine_of``)
     return opened
 
 
@@ -174,7 +176,7 @@ def _schema_of(connection: Connection) -> str:
 
 
 def _refuse_stranger(connection: Connection, store: Store) -> None:
-    """Only the owner of tables may put others in their place."""
+    """Raise RefusedError unless we own the tables, which only their owner can replace."""
     owner = connection.exec_driver_sql(
         "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'fact'::regclass "
         "AND NOT pg_has_role(relowner, 'MEMBER')"
@@ -184,25 +186,25 @@ def _refuse_stranger(connection: Connection, store: Store) -> None:
 
 
 def _clear(connection: Connection, schema: str) -> None:
-    """Clear away what was made beside a store, be it by somebody who did not come to the end."""
+    """Drop the schema of a rebuild, including one left by a rebuild that did not finish."""
     row = connection.exec_driver_sql(
         "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = %s", (schema,)
     ).first()
     if row is None:
         return
     if row[0] != _MARK:
-        raise RefusedError(f"the schema {schema!r} is in the way of a rebuild, and is none of ours; rename it")
+        raise RefusedError(f"the schema {schema!r} is in the way of a rebuild and was not created by one; rename it")
     connection.exec_driver_sql(f"DROP SCHEMA {quoted(schema)} CASCADE")
 
 
 def _exchange_schemas(
-    connection: Connection, store: Store, anew: Store, catch_up: Callable[[Positions], object]
+    connection: Connection, store: Store, rebuilt: Store, catch_up: Callable[[Positions], object]
 ) -> None:
     schema = _schema_of(connection)
     other = f"{schema}_anew"
     held = ", ".join(f"{quoted(schema)}.{quoted(table)}" for table in _WRITTEN)
-    connection.exec_driver_sql(f"LOCK TABLE {held} IN SHARE ROW EXCLUSIVE MODE")  # readers go on
-    _catch_up(store, anew, catch_up)
+    connection.exec_driver_sql(f"LOCK TABLE {held} IN SHARE ROW EXCLUSIVE MODE")  # readers are not blocked
+    _catch_up(store, rebuilt, catch_up)
     for table in _PROJECTED:
         connection.exec_driver_sql(f"ANALYZE {quoted(other)}.{quoted(table)}")
     _hold_readers(connection, store, [f"{quoted(schema)}.{quoted(table)}" for table in _PROJECTED])
@@ -218,10 +220,10 @@ def _exchange_schemas(
 
 
 def _hold_readers(connection: Connection, store: Store, tables: list[str]) -> None:
-    """Wait until nobody reads.
+    """Lock the tables once no query reads them.
 
-    A question that has read one of the tables may want the next: who holds that and waits for the first would never get
-    it. So all is given back after a moment, and tried again.
+    A query that has read one table may need the next. Holding that one while waiting for the first would be a deadlock,
+    so all locks are released after a short wait, and the attempt is repeated.
     """
     give_up = time.monotonic() + _PATIENCE_SECONDS
     while True:
@@ -235,7 +237,7 @@ def _hold_readers(connection: Connection, store: Store, tables: list[str]) -> No
                 raise
             if time.monotonic() > give_up:
                 raise UnavailableError(
-                    f"the store {store.url} is being read for so long that it cannot be replaced; try again"
+                    f"the store {store.url} was being read for too long and could not be replaced; try again"
                 ) from error
             time.sleep(_PAUSE_SECONDS)
         else:
@@ -244,7 +246,7 @@ def _hold_readers(connection: Connection, store: Store, tables: list[str]) -> No
 
 
 def _rights(connection: Connection, schema: str, other: str, relation: str) -> list[str]:
-    """The statements that give a new relation the owner of the old one, and everybody's rights to it."""
+    """The statements that give a new relation the owner and the privileges of the old one."""
     return list(
         connection.exec_driver_sql(
             """

@@ -1,1 +1,1 @@
-"""The projection: facts and positions, written in one transaction."""
+"""Writing the projection: facts and positions, in one transaction."""

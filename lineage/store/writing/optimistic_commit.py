@@ -1,9 +1,9 @@
-"""Several writers on one store: they write side by side, and take turns only to agree that they may commit.
+"""Optimistic concurrency of writers: write in parallel, then validate what was read under a lock, and commit.
 
-What a batch says depends on what it read: whether its events are known, how long what hangs on its elements lasts.
-So a writer reads and writes, then waits for its turn, and looks at what the turns since it began to read have changed.
-Nearly always that is nothing that it read, and it commits. Else it takes back what it wrote and does it again, now that
-nobody else can write. To be able to look, each turn leaves a note of what it changed; it becomes visible with the rest.
+The rows of a batch depend on what it read: whether its events are known, and how long descendants of its elements last.
+So a writer reads and writes, waits for its turn (the lock), and checks what the turns since it began to read have
+changed. Nearly always that is nothing that it has read, and it commits. Otherwise it rolls back and writes again, while
+it holds the lock. For this check each turn leaves a note of its changes, committed with them.
 """
 
 from array import array
@@ -16,19 +16,19 @@ from sqlalchemy.engine import Connection
 
 from lineage.store.database.tables import turn
 
-_KEPT: Final = 64  # notes; who has missed more than that does it again
+_KEPT: Final = 64  # notes; a writer that has missed more than that writes again
 
 
 @dataclass(slots=True)
 class Traces:
-    """What a batch read and what it changes, as far as others have to know.
+    """The read set and the write set of a batch, as far as concurrent writers are concerned.
 
     Attributes:
-        asked: The identities that were looked for.
-        idents: Those of the facts that were added.
-        granted: The elements that facts were added about.
-        bounds: The elements whose bound was set or raised, with the bound.
-        seen: The elements whose bound was read, with the bound.
+        asked: The identities that were looked up.
+        idents: The identities of the facts that were added.
+        granted: The elements about which facts were added.
+        bounds: The elements whose bound was set or raised, with the new bound.
+        seen: The elements whose bound was read, with that bound.
     """
 
     asked: set[int] = field(default_factory=set)
@@ -38,10 +38,15 @@ class Traces:
     seen: dict[int, int] = field(default_factory=dict)
 
     def miss(self, idents: Iterable[int], granted: Iterable[int], bounds: Iterable[tuple[int, int]]) -> bool:
-        """Whether a turn changed what was read, or cannot have known what is written.
+        """Whether another turn invalidates this batch.
 
-        That is so if it brought an event that was looked for, a fact about an element whose bound was thought to be
-        known to all, or a bound above the one that was gone by.
+        It does if it added an event that was looked up here, a fact about an element whose bound is set here, or a
+        bound above the one that was used here.
+
+        Args:
+            idents: The identities of the facts that it added.
+            granted: The elements about which it added facts.
+            bounds: The elements whose bound it set or raised, with the new bound.
         """
         if not self.asked.isdisjoint(idents) or not self.bounds.keys().isdisjoint(granted):
             return True
@@ -55,10 +60,10 @@ def latest(connection: Connection) -> int:
 
 
 def missed(connection: Connection, since: int, traces: Traces) -> bool:
-    """Whether a turn after another has changed what was read."""
+    """Whether any turn after ``since`` invalidates a batch."""
     query = sa.select(turn.c.idents, turn.c.granted, turn.c.bounds).where(turn.c.n > since)
     notes = connection.execute(query).all()
-    if len(notes) != latest(connection) - since:  # some are gone already
+    if len(notes) != latest(connection) - since:  # some have been deleted already
         return True
     for note in notes:
         idents, granted, bounds = map(_numbers, note)
@@ -68,7 +73,7 @@ def missed(connection: Connection, since: int, traces: Traces) -> bool:
 
 
 def note(connection: Connection, traces: Traces) -> None:
-    """Leave a note of what a turn has changed."""
+    """Leave a note of what this turn has changed."""
     number = latest(connection) + 1
     bounds = array("q", (part for pair in traces.bounds.items() for part in pair))
     row = {

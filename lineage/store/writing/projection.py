@@ -1,7 +1,7 @@
-"""Writing facts: a batch of records, their indexes and the positions in one transaction.
+"""Write facts: a batch of records, their index rows and the positions, in one transaction.
 
 Every record is accounted for: it becomes a fact (accepted, in conflict with another content, or unauthorised), a
-sighting of a fact that is known (duplicate), or a row in quarantine.
+sighting of a known fact (duplicate), or a row in quarantine.
 """
 
 import hashlib
@@ -39,11 +39,11 @@ from lineage.store.database.tables import (
 from lineage.store.writing import optimistic_commit
 
 _BOUNDED: Final = frozenset({Role.DEPENDS, Role.NAMES, Role.PRIOR})
-# Where a line stood is part of an index, and PostgreSQL takes no more than 2,704 bytes into one.
+# The origin of a record is part of an index, and PostgreSQL limits an index entry to 2,704 bytes.
 _ORIGIN_BYTES: Final = 2_048
 
 _asked = given("keys").subquery()
-# The highest bound is one seek in the index, however many children there are.
+# The highest bound takes one index lookup, however many children there are.
 _BOUNDS: Final = sa.select(
     _asked.c.key,
     sa.select(sa.func.max(ref.c.until)).where(ref.c.key == _asked.c.key).scalar_subquery(),
@@ -56,7 +56,7 @@ _PARENTS: Final = {
 
 
 class Outcome:
-    """What became of a record that could be read, as stored."""
+    """The outcome of a decoded record, as stored."""
 
     ACCEPTED: Final = 0
     CONFLICT: Final = 1
@@ -68,14 +68,14 @@ _Ref = tuple[int, int, int, int, int]  # a row of ``ref``
 
 @dataclass(slots=True)
 class _Rows:
-    """The rows of some records, as far as they can be known without the bounds.
+    """The rows of some records, as far as they are known before the bounds are.
 
     Attributes:
         facts: Rows of ``fact``.
-        refs: Rows of ``ref``. Those that carry a bound have the one that their fact by itself gives.
-        granting: For each element that the records grant the bound that they themselves give it.
-        uneven: The elements to which not all of them give the same.
-        upward: For each what it depends on.
+        refs: Rows of ``ref``. A row with a bound has the one that its fact alone implies.
+        granting: For each element that the records grant, the bound that these records imply.
+        uneven: The elements for which the records imply different bounds.
+        upward: For each element, what it depends on.
     """
 
     facts: list[tuple[Any, ...]] = field(default_factory=list)
@@ -85,17 +85,17 @@ class _Rows:
     upward: dict[int, set[int]] = field(default_factory=dict)
 
 
-_New = tuple[Readable, int, int]  # a record that says something new, its ident, its outcome
+_New = tuple[Readable, int, int]  # a record with a new fact, its ident, its outcome
 
 
 @dataclass(slots=True)
 class _Written:
-    """What became of some records.
+    """The result of writing some records.
 
     Attributes:
-        fresh: Those that say something new.
-        raised: Rows of ``ref`` for stored elements whose bound they raise, still to be written.
-        traces: What was read and is changed.
+        fresh: The records with new facts.
+        raised: Rows of ``ref`` for stored elements whose bound is raised; still to be written.
+        traces: The read set and the write set.
     """
 
     fresh: list[_New] = field(default_factory=list)
@@ -104,9 +104,9 @@ class _Written:
 
 
 class _Names(Hashes):
-    """Hashes of the ids of one kind. An id that is asked for the first time is put down for ``name``.
+    """Hashes of the ids of one kind; an id that is hashed for the first time is queued for the table ``name``.
 
-    One that was forgotten since is put down again: that is harmless.
+    An id evicted from the cache is queued again, which is harmless.
     """
 
     __slots__ = ("_down", "_kind")
@@ -121,7 +121,7 @@ class _Names(Hashes):
 
 
 class _Named(dict[str, _Names]):
-    """Hashes of everything that facts mention, by kind, and the rows of ``name`` that are still to be written."""
+    """Hashes of everything that facts mention, by kind, and the queue of rows for the table ``name``."""
 
     def __init__(self, keys: Keys) -> None:
         super().__init__()
@@ -137,19 +137,19 @@ class Projection:
     """Writes batches over one connection at a time."""
 
     def __init__(self, keys: Keys, decode: Callable[[bytes], Event]) -> None:
-        """Take the hash of the store, and how a stored value is read."""
+        """Use the store's hash of keys, and its decoder of stored values."""
         self._keys = keys
         self._decode = decode
         self._named = _Named(keys)
 
     def write(self, connection: Connection, batch: Batch) -> Outcomes:
-        """Write a batch. The caller's transaction holds it together.
+        """Write a batch, within the transaction of the caller.
 
         Returns:
-            What became of the records; ``quarantined`` counts those that stood in quarantine already.
+            The number of records by outcome; ``quarantined`` includes those that were in quarantine already.
 
         Raises:
-            FencedError: A position is not where the batch says that it was.
+            FencedError: A position is not the one that the batch expects.
         """
         self._advance(connection, batch)
         self.put_aside(connection, batch.unreadable)
@@ -164,7 +164,7 @@ class Projection:
         )
 
     def _write_in_turn(self, connection: Connection, records: list[Readable]) -> _Written:
-        """Write records so that all is as if nobody had written meanwhile."""
+        """Write records with the same result as if no other transaction had written concurrently."""
         if not takes_turns(connection):
             written = self._write(connection, records)
             add_missing(connection, ref, written.raised)
@@ -176,17 +176,17 @@ class Projection:
         if optimistic_commit.missed(connection, since, written.traces):
             before.rollback()
             self.forget()
-            wait_for_turn(connection)  # the turn was taken back, too
+            wait_for_turn(connection)  # the rollback also released the turn
             written = self._write(connection, records)
         else:
             before.commit()
-        # Others may have the same rows to raise: to write them before our turn would be to wait for each other.
+        # Concurrent writers may raise the same rows: writing them before our turn could deadlock.
         add_missing(connection, ref, written.raised)
         optimistic_commit.note(connection, written.traces)
         return written
 
     def _write(self, connection: Connection, records: list[Readable]) -> _Written:
-        """Write what records say, but for the bounds that they raise."""
+        """Write the rows of records, except those that raise the bounds of stored elements."""
         written = _Written()
         written.fresh = self._fresh(connection, records, written.traces.asked)
         if not written.fresh:
@@ -226,11 +226,11 @@ class Projection:
         return rows
 
     def forget(self) -> None:
-        """Forget what is thought to be written: the transaction did not come to its end."""
+        """Clear the caches, because the transaction was rolled back."""
         self._named = _Named(self._keys)
 
     def put_aside(self, connection: Connection, unreadable: Iterable[Unreadable]) -> None:
-        """Write records to quarantine; one that stands there already is not written again."""
+        """Write records to quarantine; one that is there already is not written again."""
         rows = [
             (
                 record.number,
@@ -247,14 +247,14 @@ class Projection:
             )
             for record in unreadable
         ]
-        rows.sort(key=lambda row: row[1:3])  # as in ``_advance``
+        rows.sort(key=lambda row: row[1:3])  # in a fixed order, as in ``_advance``
         add_missing(connection, quarantine, rows)
 
     def _advance(self, connection: Connection, batch: Batch) -> None:
         recorded = [record.fact.recorded_at for record in batch.readable]
         recorded += [record.recorded_at for record in batch.unreadable]
         recorded_at = max(recorded, default=0)
-        # In one order, so that of two consumers none waits for the other while that one waits for it.
+        # In a fixed order, so that two consumers cannot deadlock.
         for (topic, partition), (expected, following) in sorted(batch.advance.items()):
             where = (position.c.topic == topic) & (position.c.partition == partition)
             moved = connection.execute(
@@ -269,7 +269,7 @@ class Projection:
             )
             if moved.rowcount:
                 continue
-            # Of two consumers who are both the first to read a partition, one is.
+            # If two consumers are both about to write the first position of a partition, one of them succeeds.
             first = [(topic, partition, following, recorded_at)]
             if expected != 0 or not add_missing(connection, position, first):
                 known = connection.execute(sa.select(position.c.next_offset).where(where)).scalar()
@@ -279,17 +279,17 @@ class Projection:
                 )
 
     def _fresh(self, connection: Connection, records: list[Readable], asked: set[int]) -> list[_New]:
-        """The records that say something new, with ident and outcome; duplicates are written as sightings.
+        """Find the records with new facts, with ident and outcome; duplicates are written as sightings.
 
         Args:
-            connection: Where the facts are.
+            connection: The connection to the store.
             records: The records.
-            asked: Takes in the identities that are looked for.
+            asked: Receives the identities that are looked up.
         """
         once = self._keys["event"].once
         idents = [once(f"{event.source}\0{event.event_id}") for _, (event, _, _), _, _ in records]
         asked.update(idents)
-        # (source, event_id) -> content -> its number by way of coming. A hash is no identity: real ids are compared.
+        # (source, event_id) -> content -> misrouted -> number. A hash is not an identity: the real ids are compared.
         known: defaultdict[tuple[str, str], dict[Event, dict[bool, int]]] = defaultdict(dict)
         for part in chunks(sorted(asked)):
             query = sa.select(fact.c.n, fact.c.misrouted, fact.c.value).where(among(fact.c.ident, part))
@@ -318,10 +318,13 @@ class Projection:
         return fresh
 
     def _bounds(self, connection: Connection, rows: _Rows, traces: optimistic_commit.Traces) -> list[_Ref]:
-        """Find the bound of every element of the batch; the rows for stored ones whose bound rises.
+        """Compute the bound of every element of the batch.
 
-        What is above an element must not end before it: else a walk down that skips what has ended would miss a child
-        that lives, and a child that survives a revocation is the worst bug that we can have.
+        The bound of an ancestor must not be below that of its descendants. Otherwise a traversal that skips subtrees
+        that have ended would miss a living child, and a child that survives a revocation is the worst possible bug.
+
+        Returns:
+            The rows of ``ref`` for stored elements whose bound rises.
         """
         granting, upward, stored = rows.granting, rows.upward, traces.seen
         self._load_bounds(connection, {*granting, *chain.from_iterable(upward.values())}, stored)
@@ -331,7 +334,7 @@ class Projection:
         asked: set[int] = set()  # whose stored parents are in `above`
         rising = set(bounds)
         while rising:
-            # What was stored before may hang on more than the batch says.
+            # A stored element may depend on more than the facts of this batch state.
             if unasked := {key for key in rising if stored.get(key, 0)} - asked:
                 for key, parents in self._stored_parents(connection, unasked).items():
                     above[key] = above.get(key, set()) | parents
@@ -374,7 +377,7 @@ class Projection:
 
 
 def _with_bounds(rows: _Rows, bounds: dict[int, int]) -> list[_Ref]:
-    """The rows of ``ref`` under the bounds that were found; neighbours go to the same pages."""
+    """The rows of ``ref`` with the computed bounds, sorted by key so that adjacent rows go to the same pages."""
     given = rows.granting
     other = {own: until for own, until in bounds.items() if given.get(own) != until or own in rows.uneven}
     refs = rows.refs
@@ -388,7 +391,7 @@ def _with_bounds(rows: _Rows, bounds: dict[int, int]) -> list[_Ref]:
 
 
 def _origin(text: str) -> str:
-    """Where a record stood; of what is too long for an index the end, and the digest of all."""
+    """The origin of a record; one that is too long for an index is cut to its end and the digest of the whole."""
     whole = storable(text).encode()
     if len(whole) <= _ORIGIN_BYTES:
         return whole.decode()

@@ -661,7 +661,7 @@ def test_what_is_too_much_for_a_plan_is_refused_at_once(api: World):
     said = [api.get("/v1/reach", params={"of": LEAKED}), api.post("/v1/revocations", json=ORDER)]
 
     assert [(400, "refused")] * 2 == [(one.status_code, problem_type(one)) for one in said]
-    assert all("more than 2 elements hang on it" in one.json()["detail"] for one in said)
+    assert all("more than 2 elements depend on it" in one.json()["detail"] for one in said)
     assert f"delegraph revoke '{LEAKED}'" in said[0].json()["detail"]
     assert 0 == api.get("/v1/revocations").json()["total"]
 

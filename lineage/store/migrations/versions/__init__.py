@@ -1,1 +1,1 @@
-"""One module a version of the store."""
+"""One module for each version of the store's schema."""

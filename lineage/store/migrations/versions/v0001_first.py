@@ -1,4 +1,4 @@
-"""The first tables. A migration is frozen: it spells its tables out and never imports the current ones."""
+"""The first tables. A migration is frozen: it defines its tables itself and never imports the current ones."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,7 +12,7 @@ _Big = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "meta",
         sa.Column("name", sa.String(64), primary_key=True),
@@ -92,5 +92,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """There is nothing below the first version."""
+    """Refuse: there is no earlier version."""
     raise NotImplementedError("the first version cannot be undone; delete the store and rebuild it from the log")

@@ -1,4 +1,4 @@
-"""Headers of what is in quarantine, notes of writers, receivers by name; on PostgreSQL text is ordered by its bytes."""
+"""Headers in quarantine, notes of concurrent writers, an index of receivers; byte order of text on PostgreSQL."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,7 +18,7 @@ _TEXT = (
 
 
 def upgrade() -> None:
-    """Add a column and a table; on PostgreSQL change how text is compared."""
+    """Add a column, a table and an index; on PostgreSQL change the collation of text."""
     op.add_column("quarantine", sa.Column("headers", sa.LargeBinary, nullable=True))
     op.create_table(
         "turn",
@@ -38,5 +38,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """A store of the first version is made from the log."""
+    """Refuse: an older store is projected from the log."""
     raise NotImplementedError("this version cannot be undone; delete the store and rebuild it from the log")

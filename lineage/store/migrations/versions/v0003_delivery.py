@@ -1,4 +1,4 @@
-"""What is told to receivers, and how far each has been told."""
+"""The outbox, and how far it has been delivered to each receiver."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -39,5 +39,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """What was told cannot be taken back."""
+    """Refuse: published states cannot be withdrawn."""
     raise NotImplementedError("this version cannot be undone; delete the store and rebuild it from the log")

@@ -1,4 +1,4 @@
-"""What each receiver has accepted."""
+"""The rows of the outbox that each receiver has accepted."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add a table, and find what was told of an element; on PostgreSQL text is ordered by its bytes."""
+    """Add a table, and an index of the outbox by element; on PostgreSQL text is ordered by its bytes."""
     collation = "C" if op.get_bind().dialect.name == "postgresql" else None
     op.create_table(
         "accepted",
@@ -23,5 +23,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """What was told cannot be taken back."""
+    """Refuse: published states cannot be withdrawn."""
     raise NotImplementedError("this version cannot be undone; delete the store and rebuild it from the log")

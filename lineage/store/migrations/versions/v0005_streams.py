@@ -1,4 +1,4 @@
-"""The streams of Shared Signals: who is told what, and how far."""
+"""The Shared Signals streams, their notices and their dead letters."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -57,5 +57,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """What was told cannot be taken back."""
+    """Refuse: published states cannot be withdrawn."""
     raise NotImplementedError("this version cannot be undone; delete the store and rebuild it from the log")

@@ -1,4 +1,4 @@
-"""What is written over HTTP: the one order of a key, approvals of plans, and what whoever sent a record may say."""
+"""Writes over HTTP: idempotency claims, approvals of plans, and the permitted sources of quarantined records."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -29,5 +29,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """A key that was used cannot be given back."""
+    """Refuse: an idempotency key that was used must stay used."""
     raise NotImplementedError("this version cannot be undone; delete the store and rebuild it from the log")

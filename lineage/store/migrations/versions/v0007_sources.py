@@ -1,4 +1,4 @@
-"""Other people's logs: what the reader of each source remembers, and what came of its records."""
+"""Foreign logs: the memory of each source's adapter, and the outcomes of its records."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -34,5 +34,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """What was remembered cannot be read out of the log again."""
+    """Refuse: an adapter's memory cannot be restored from the log."""
     raise NotImplementedError("this version cannot be undone; delete the store and rebuild it from the log")
