@@ -23,6 +23,7 @@ class Desk:
 
     folder: Path
     options: tuple[str, ...] = ()
+    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def file(self) -> Path:
@@ -34,7 +35,7 @@ class Desk:
 
     def run(self, *words: str, exit: int = 0, stdin: bytes | None = None) -> Result:
         given = [*words, "--store", self.url, *self.options]
-        result = invoke(*given, stdin=stdin)
+        result = invoke(*given, stdin=stdin, env=self.env)
 
         assert exit == result.exit_code, result.output
         return result

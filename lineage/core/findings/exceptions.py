@@ -9,6 +9,7 @@ from lineage.core.findings.finding import finding
 from lineage.core.findings.options import Exempted, Options
 from lineage.core.findings.rules import RULE, Rule
 from lineage.core.findings.scene import Scene
+from lineage.core.model.references import about, mentions
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant, format_instant
 
@@ -25,14 +26,25 @@ def _covers(each: Exempted, one: Finding) -> bool:
         return False
     if each.of is not None and not fnmatchcase(one.of, each.of):
         return False
-    return each.source is None or any(fnmatchcase(fact.event.source, each.source) for fact in one.facts)
+    if each.source is not None and not any(fnmatchcase(fact.event.source, each.source) for fact in one.facts):
+        return False
+    return each.principal is None or any(fnmatchcase(id_, each.principal) for id_ in _principals(one))
+
+
+def _principals(one: Finding) -> Iterator[str]:
+    """The principals that a finding is of, or that its facts are about or name."""
+    for key in (one.of, *(about(fact.event) for fact in one.facts)):
+        if key.startswith("principal:"):
+            yield key.removeprefix("principal:")
+    for fact in one.facts:
+        yield from (id_ for _, kind, id_ in mentions(fact.event) if kind == "principal")
 
 
 def exception_expired(scene: Scene, key: str) -> Iterator[Finding]:
     """An exception that has run out: what it covered is told again."""
     for each in scene.options.exempted:
         if f"{RULE}:{each.rule}" == key and each.until <= scene.at:
-            covers = ", ".join(filter(None, (each.of, each.source))) or "everything"
+            covers = ", ".join(filter(None, (each.of, each.principal, each.source))) or "everything"
             why = f"the exception of {each.rule} for {covers} by {each.by} ran out at {format_instant(each.until)}"
             yield finding(_KIND, key, f"{why}: {each.reason}", (), at=each.until, about=covers)
 

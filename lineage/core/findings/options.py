@@ -31,6 +31,7 @@ class Exempted:
     Attributes:
         rule: The kind of the findings.
         of: A pattern for what they are of; ``*`` stands for any characters. None: of anything.
+        principal: A pattern for a principal that one of their facts names. None: any.
         source: A pattern for the source of one of their facts. None: any.
         reason: Why they are accepted.
         by: Who accepted them.
@@ -39,6 +40,7 @@ class Exempted:
 
     rule: str
     of: str | None = None
+    principal: str | None = None
     source: str | None = None
     reason: str
     by: str

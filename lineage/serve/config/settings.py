@@ -17,6 +17,7 @@ from ingest.kafka import settings as kafka_settings
 from ingest.kafka.settings import KafkaSettings, parse_url
 from ingest.secrets import Secret, is_open_to_others, read_secret
 from ingest.trust_file import TrustFile
+from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import Instant
 from lineage.deliver.rfc7009.endpoint_settings import Endpoint, endpoints_of
@@ -36,6 +37,7 @@ DEFAULT_GROUP: Final = "delegraph"
 DEFAULT_COLLECT_HTTP: Final = "127.0.0.1:8481"
 _WORDS: Final = ("store", "log", "trust", "source", "group", "listen", "collect_http", "collect_spool")
 _OTHERS: Final = ("four_eyes", "store_password", "store_password_file", "signing_key_file")
+_OF_RULES: Final = ("findings", "scopes", "audiences", "sensitive", "broad")
 NAMES: Final = (*_WORDS, *_OTHERS, *ssf_settings.NAMES)
 
 _PREFIX: Final = "DELEGRAPH_"
@@ -68,6 +70,7 @@ class Settings:
         ssf: The transmitter of Shared Signals; None: there is none.
         receivers: The revocation endpoints that are called.
         sources: The systems whose logs are read.
+        findings: How the rules are evaluated.
         kafka: How to get in where the log is a Kafka.
         http: How the HTTP API is served, and who may ask.
         config: The file that settings were read from.
@@ -90,6 +93,7 @@ class Settings:
     ssf: SsfSettings | None = None
     receivers: tuple[Endpoint, ...] = ()
     sources: "tuple[NamedSource, ...]" = ()
+    findings: Options = DEFAULT
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     config: Path | None = None
@@ -110,8 +114,8 @@ class Settings:
         """
         variables = {name: value for name, value in (os.environ if env is None else env).items() if value}
         config = Path(variables[_CONFIG]) if _CONFIG in variables else None
-        in_file, kafka_in_file, http_in_file, receivers, sources = (
-            _read(config) if config is not None else ({}, {}, {}, (), ())
+        in_file, kafka_in_file, http_in_file, receivers, sources, findings = (
+            _read(config) if config is not None else ({}, {}, {}, (), (), DEFAULT)
         )
         of_env, kafka_of_env, http_of_env, unread = _of_environment(variables)
         given = {name: value for name, value in options.items() if value and name != "http"}
@@ -130,6 +134,7 @@ class Settings:
             ssf=SsfSettings.of(said),
             receivers=receivers,
             sources=sources,
+            findings=findings,
             kafka=KafkaSettings.from_mapping(kafka),
             http=HttpSettings.from_mapping(http),
             config=config,
@@ -278,8 +283,8 @@ def _of_environment(
 
 def _read(
     file: Path,
-) -> "tuple[dict[str, str], dict[str, str], dict[str, str], tuple[Endpoint, ...], tuple[NamedSource, ...]]":
-    """What a file says of us, of Kafka, of the HTTP API, whom to call and whose logs are read.
+) -> "tuple[dict[str, str], dict[str, str], dict[str, str], tuple[Endpoint, ...], tuple[NamedSource, ...], Options]":
+    """What a file says of us, of Kafka, of the HTTP API, whom to call, whose logs are read, and of the rules.
 
     A file that it names may lie beside it.
     """
@@ -293,13 +298,24 @@ def _read(
     receivers = endpoints_of(said.pop("receivers", {}), file=file)
     named = said.pop("source") if isinstance(said.get("source"), list | dict) else []  # a text is our own source
     sources = _sources(named, file)
+    findings = _findings(said, file)
     return (
         _texts(file, said, NAMES, ""),
         _texts(file, kafka, kafka_settings.NAMES, " of [kafka]"),
         _texts(file, http, http_settings.NAMES, " of [http]"),
         receivers,
         sources,
+        findings,
     )
+
+
+def _findings(said: dict[str, Any], file: Path) -> Options:
+    of_rules: dict[str, Any] = {name: said.pop(name) for name in _OF_RULES if name in said}
+    if not of_rules:
+        return DEFAULT
+    from lineage.serve.config.finding_settings import options_of  # the rules are for whoever sets something of them
+
+    return options_of(of_rules, file=file)
 
 
 def _sources(said: Any, file: Path) -> "tuple[NamedSource, ...]":

@@ -66,7 +66,7 @@ def opened_service(settings: Settings, *, create: bool = False) -> Iterator[Serv
             if create:
                 raise
         try:
-            yield Service(store, log, trust, now, source=settings.source)
+            yield Service(store, log, trust, now, source=settings.source, options=settings.findings)
         finally:
             if log is not None:
                 log.close()
@@ -81,7 +81,17 @@ def opened_shared_service(settings: Settings) -> Iterator[Service]:
         log = SharedLog(lambda: _open_log(settings, create=False, file=file))
         worlds = Keeping(store, log, trust, log_inside=settings.log_inside)
         try:
-            yield Service(store, log, trust, now, source=settings.source, worlds=worlds, most=MOST, face=OVER_HTTP)
+            yield Service(
+                store,
+                log,
+                trust,
+                now,
+                source=settings.source,
+                worlds=worlds,
+                options=settings.findings,
+                most=MOST,
+                face=OVER_HTTP,
+            )
         finally:
             log.close()
 

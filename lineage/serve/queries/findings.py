@@ -99,7 +99,7 @@ def survey(service: Service, at: Instant, known_at: Instant | None = None, optio
 
     Cost: every fact is read and held. Some 0.2 ms and 2 KB a fact.
     """
-    options = Options() if options is None else options
+    options = service.options if options is None else options
     trust = service.trust.table
     world = World(trust=trust, known_at=known_at)
     counting: list[Fact] = []

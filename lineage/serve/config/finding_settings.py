@@ -1,0 +1,250 @@
+r"""``[findings]``, ``[scopes]`` and ``[audiences]``: how the rules are evaluated, and what is accepted until when.
+
+Example::
+
+    [findings]
+    sensitive = ["pay:*"]
+    leeway_seconds = 60
+
+    [findings.dormant-but-alive]
+    severity = "low"
+    dormant_days = 90
+
+    [[findings.exceptions]]
+    rule = "standing-access"
+    of = "delegation:nightly-*"
+    reason = "scheduled jobs, reviewed twice a year"
+    by = "human:ir@example.com"
+    until = 2027-01-01T00:00:00Z
+
+    [scopes]
+    match = "prefix"                  # crm:* contains crm:read
+    "mail.send" = ["mail:send"]       # what an operation, or a tool, needs
+
+    [scopes.implies]
+    "crm:admin" = ["crm:read", "crm:write"]
+
+    [audiences]
+    mail = "https://mail.example"     # of a tool
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from lineage.core.findings.catalogue import RULES
+from lineage.core.findings.options import DAY, HOUR, MINUTE, SECOND, Exempted, Options, RuleOptions
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.severities import SEVERITIES
+from lineage.core.model.times import Instant, parse_instant
+
+
+class _Threshold(NamedTuple):
+    """A number that can be set: of what, in which unit, and between what."""
+
+    field: str
+    unit: int = 1
+    least: float = 1
+    most: float = 1_000_000
+
+
+_YEARS: Final = 36_600  # days
+THRESHOLDS: Final[dict[str, _Threshold]] = {
+    "leeway_seconds": _Threshold("leeway", SECOND, 0, 3_600),
+    "retry_window_seconds": _Threshold("retry_window", SECOND, 1, 86_400),
+    "decision_age_seconds": _Threshold("decision_age", SECOND, 1, 31_536_000),
+    "decision_share": _Threshold("decision_share", 0, 0.01, 1),
+    "decision_least": _Threshold("decision_least"),
+    "decision_window_days": _Threshold("decision_window", DAY, 1, _YEARS),
+    "rotation_grace_seconds": _Threshold("rotation_grace", SECOND, 0, 3_600),
+    "history": _Threshold("history", 1, 0, 64),
+    "tools": _Threshold("tools", 1, 2),
+    "tools_window_seconds": _Threshold("tools_window", SECOND, 0, 31_536_000),
+    "client_agents": _Threshold("client_agents", 1, 2),
+    "issuer_age_days": _Threshold("issuer_age", DAY, 0, _YEARS),
+    "token_life_hours": _Threshold("token_life", HOUR, 1, 24 * _YEARS),
+    "refresh_life_days": _Threshold("refresh_life", DAY, 1, _YEARS),
+    "delegation_life_days": _Threshold("delegation_life", DAY, 1, _YEARS),
+    "scopes": _Threshold("scopes"),
+    "unused_days": _Threshold("unused", DAY, 1, _YEARS),
+    "dormant_days": _Threshold("dormant", DAY, 1, _YEARS),
+    "dormant_left_days": _Threshold("dormant_left", DAY, 0, _YEARS),
+    "reach_elements": _Threshold("reach_elements", 1, 1, 1_000_000_000),
+    "reach_agents": _Threshold("reach_agents"),
+    "burst": _Threshold("burst"),
+    "burst_window_seconds": _Threshold("burst_window", SECOND, 1, 86_400),
+    "denials": _Threshold("denials"),
+    "denials_kinds": _Threshold("denials_kinds"),
+    "denials_window_minutes": _Threshold("denials_window", MINUTE, 1, 525_600),
+    "offences": _Threshold("offences"),
+    "offences_window_hours": _Threshold("offences_window", HOUR, 1, 24 * _YEARS),
+    "revocations": _Threshold("revocations"),
+    "revocations_window_minutes": _Threshold("revocations_window", MINUTE, 1, 525_600),
+    "revocation_kills": _Threshold("revocation_kills", 1, 1, 1_000_000_000),
+    "silence": _Threshold("silence", 1, 2),
+    "silence_facts": _Threshold("silence_facts", 1, 2),
+    "late_hours": _Threshold("late", HOUR, 1, 24 * _YEARS),
+}
+"""What can be set of thresholds, in ``[findings]`` or in the table of a rule that reads it."""
+
+_LISTS: Final = ("sensitive", "broad", "caching", "restating")
+_MATCHES: Final = ("exact", "prefix")
+_OPERATIONS: Final = ("auto", "scopes", "names")
+_EXCEPTION: Final = ("rule", "of", "principal", "source", "reason", "by", "until")
+
+
+def options_of(said: Mapping[str, Any], *, file: Path) -> Options:
+    """What a settings file says of the rules.
+
+    Args:
+        said: The tables ``findings``, ``scopes`` and ``audiences``; the lists ``sensitive`` and ``broad``.
+        file: For messages.
+
+    Raises:
+        RefusedError: There is no such rule, setting or value; the message names it, and what there is.
+    """
+    findings = _table(said.get("findings", {}), "[findings]", file)
+    above = {name: said[name] for name in ("sensitive", "broad") if name in said}  # they may stand at the top as well
+    set_: dict[str, Any] = {}
+    rules: dict[str, RuleOptions] = {}
+    exempted: tuple[Exempted, ...] = ()
+    for name, value in {**above, **findings}.items():
+        if name == "exceptions":
+            exempted = _exceptions(value, file)
+        elif name in _LISTS:
+            set_[name] = _texts(value, f"{name!r} of [findings] in {file}")
+        elif name in THRESHOLDS:
+            _set(set_, name, value, f"[findings] in {file}")
+        elif isinstance(value, dict):
+            rules[name] = _rule(name, value, set_, file)
+        else:
+            there = ", ".join((*_LISTS, "exceptions", *THRESHOLDS))
+            raise RefusedError(
+                f"[findings] in {file} has {name!r}, which is no setting; there are {there}, and a table for each rule"
+            )
+    for name in ("broad", "caching", "restating"):
+        if name in set_:
+            set_[name] = frozenset(set_[name])
+    return Options(rules=rules, exempted=exempted, **set_, **_scopes(said, file), **_audiences(said, file))
+
+
+def _rule(kind: str, said: Mapping[str, Any], set_: dict[str, Any], file: Path) -> RuleOptions:
+    where = f"[findings.{kind}] in {file}"
+    rule = _known_rule(kind, where)
+    enabled, severity = said.get("enabled"), said.get("severity")
+    if enabled is not None and not isinstance(enabled, bool):
+        raise RefusedError(f"'enabled' of {where} is {enabled!r}; write true or false")
+    if severity is not None and severity not in SEVERITIES:
+        raise RefusedError(f"'severity' of {where} is {severity!r}; there are {', '.join(SEVERITIES)}")
+    own = [name for name in rule.settings if name in THRESHOLDS]
+    for name, value in said.items():
+        if name in own:
+            _set(set_, name, value, where)
+        elif name not in ("enabled", "severity"):
+            there = ", ".join(("enabled", "severity", *own))
+            raise RefusedError(f"{where} has {name!r}, which is no setting of this rule; there are {there}")
+    return RuleOptions(enabled=enabled, severity=None if severity is None else SEVERITIES[severity])
+
+
+def _known_rule(kind: object, where: str) -> Any:
+    if not isinstance(kind, str) or kind not in RULES:
+        raise RefusedError(f"{where} names {kind!r}, and there is no such rule; there are {', '.join(RULES)}")
+    return RULES[kind]
+
+
+def _set(set_: dict[str, Any], name: str, value: object, where: str) -> None:
+    threshold = THRESHOLDS[name]
+    is_share = threshold.unit == 0
+    is_number = isinstance(value, int | float if is_share else int) and not isinstance(value, bool)
+    if not is_number or not threshold.least <= float(value) <= threshold.most:  # type: ignore[arg-type]
+        kind = "a number" if is_share else "a whole number"
+        raise RefusedError(
+            f"{name!r} of {where} is {value!r}; write {kind} from {threshold.least:,} to {threshold.most:,}"
+        )
+    worked_out = value if is_share else int(value) * threshold.unit  # type: ignore[call-overload]
+    if set_.get(threshold.field, worked_out) != worked_out:
+        raise RefusedError(f"{name!r} of {where} is set twice, to different values; set it once, in [findings]")
+    set_[threshold.field] = worked_out
+
+
+def _exceptions(said: object, file: Path) -> tuple[Exempted, ...]:
+    if not isinstance(said, list) or not all(isinstance(entry, dict) for entry in said):
+        raise RefusedError(f"'exceptions' of [findings] in {file} must be a list of tables: [[findings.exceptions]]")
+    return tuple(_exception(entry, f"[[findings.exceptions]] number {n} in {file}") for n, entry in enumerate(said, 1))
+
+
+def _exception(said: Mapping[str, Any], where: str) -> Exempted:
+    if unknown := sorted(said.keys() - set(_EXCEPTION)):
+        raise RefusedError(f"{where} has {unknown[0]!r}, which is no setting; there are {', '.join(_EXCEPTION)}")
+    if "rule" not in said:
+        raise RefusedError(f"{where} needs a 'rule': the kind of the findings that are accepted")
+    _known_rule(said["rule"], where)
+    for name in ("reason", "by"):
+        if not isinstance(said.get(name), str) or not said[name].strip():
+            raise RefusedError(f"{where} needs a {name!r}: {'why' if name == 'reason' else 'who'} accepts the findings")
+    for name in ("of", "principal", "source"):
+        if name in said and not (isinstance(said[name], str) and said[name]):
+            raise RefusedError(f"{name!r} of {where} must be a pattern, in which * stands for any characters")
+    return Exempted(
+        rule=said["rule"],
+        of=said.get("of"),
+        principal=said.get("principal"),
+        source=said.get("source"),
+        reason=said["reason"],
+        by=said["by"],
+        until=_end(said.get("until"), where),
+    )
+
+
+def _end(said: object, where: str) -> Instant:
+    try:
+        if isinstance(said, datetime):
+            said = said.isoformat()
+        if isinstance(said, str):
+            return parse_instant(said)
+    except ValueError:
+        pass
+    raise RefusedError(f"{where} needs an 'until' with date, time and offset, such as 2027-01-01T00:00:00Z, not {said}")
+
+
+def _scopes(said: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    needed: dict[str, tuple[str, ...]] = {}
+    for name, value in _table(said.get("scopes", {}), "[scopes]", file).items():
+        where = f"{name!r} of [scopes] in {file}"
+        if name == "match" and isinstance(value, str):
+            found["scope_match"] = _one_of(value, _MATCHES, where)
+        elif name == "operations" and isinstance(value, str):
+            found["operations"] = _one_of(value, _OPERATIONS, where)
+        elif name == "implies" and isinstance(value, dict):
+            found["implies"] = {scope: frozenset(_texts(more, where)) for scope, more in value.items()}
+        else:
+            needed[name] = _texts(value, where)
+    return {**found, "needed": needed} if needed else found
+
+
+def _audiences(said: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    table = _table(said.get("audiences", {}), "[audiences]", file)
+    for tool, audience in table.items():
+        if not isinstance(audience, str) or not audience:
+            raise RefusedError(f"{tool!r} of [audiences] in {file} must be the audience of that tool, as a string")
+    return {"audiences": table} if table else {}
+
+
+def _one_of(value: str, words: tuple[str, ...], where: str) -> str:
+    if value not in words:
+        raise RefusedError(f"{where} is {value!r}; there are {', '.join(words)}")
+    return value
+
+
+def _table(said: object, name: str, file: Path) -> dict[str, Any]:
+    if not isinstance(said, dict):
+        raise RefusedError(f"{name} in {file} must be a table")
+    return said
+
+
+def _texts(said: object, where: str) -> tuple[str, ...]:
+    if not isinstance(said, list) or not all(isinstance(one, str) and one for one in said):
+        raise RefusedError(f"{where} must be a list of strings")
+    return tuple(said)
