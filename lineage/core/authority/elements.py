@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from lineage.core.model.events import DelegationGranted, Event, Fact, StatusList, TokenIssued, digest, fact_order
 from lineage.core.model.keys import split_key
+from lineage.core.model.references import dependencies_of, names_of
 from lineage.core.model.times import NEVER, Instant
 
 
@@ -170,32 +171,6 @@ def granted_key(body: object) -> str | None:
             return None
 
 
-def names_of(body: TokenIssued | DelegationGranted) -> list[str]:
-    """The keys of all that one grant names (clause 4.1)."""
-    if isinstance(body, DelegationGranted):
-        return [f"principal:{body.delegator}", f"principal:{body.delegatee}"]
-    names = [f"principal:{body.subject}"]
-    if body.actor is not None:
-        names.append(f"principal:{body.actor}")
-    if body.workload is not None:
-        names.append(f"principal:{body.workload}")
-    if body.session is not None:
-        names.append(f"session:{body.session}")
-    if body.client is not None:
-        names.append(f"client:{body.client}")
-    return names
-
-
-def dependencies_of(body: TokenIssued | DelegationGranted) -> list[tuple[str, str]]:
-    """The (key, role) of all that one grant depends on."""
-    if isinstance(body, DelegationGranted):
-        return [(f"delegation:{parent}", "parent") for parent in body.parents]
-    found = [(f"token:{token}", role) for token, role in body.derived_from]
-    if body.delegation is not None:
-        found.append((f"delegation:{body.delegation}", "delegation"))
-    return found
-
-
 def add_up(key: str, facts: tuple[Fact, ...]) -> Element:
     """Everything that was claimed of one element, as one value.
 
@@ -215,8 +190,7 @@ def add_up(key: str, facts: tuple[Fact, ...]) -> Element:
             elif role not in known:
                 parents[parent] = (*known, role)
         ends_at = NEVER if body.expires_at is None else body.expires_at
-        names = tuple(dict.fromkeys(names_of(body)))
-        return Element(key, facts, issued_at, body.not_before, ends_at, parents, names)
+        return Element(key, facts, issued_at, body.not_before, ends_at, parents, tuple(dict.fromkeys(names_of(body))))
     singles = [add_up(key, (fact,)) for fact in facts]
     merged: dict[str, tuple[str, ...]] = {}
     for single in singles:

@@ -77,25 +77,48 @@ def about(event: Event) -> str:
     return f"{kind}:{id_}"
 
 
+def names_of(body: TokenIssued | DelegationGranted) -> list[str]:
+    """The keys of all that one grant names (clause 4.1)."""
+    if isinstance(body, DelegationGranted):
+        return [f"principal:{body.delegator}", f"principal:{body.delegatee}"]
+    names = [f"principal:{body.subject}"]
+    if body.actor is not None:
+        names.append(f"principal:{body.actor}")
+    if body.workload is not None:
+        names.append(f"principal:{body.workload}")
+    if body.session is not None:
+        names.append(f"session:{body.session}")
+    if body.client is not None:
+        names.append(f"client:{body.client}")
+    return names
+
+
+def dependencies_of(body: TokenIssued | DelegationGranted) -> list[tuple[str, str]]:
+    """The (key, role) of all that one grant depends on (clause 4.1)."""
+    if isinstance(body, DelegationGranted):
+        return [(f"delegation:{parent}", "parent") for parent in body.parents]
+    found = [(f"token:{token}", role) for token, role in body.derived_from]
+    if body.delegation is not None:
+        found.append((f"delegation:{body.delegation}", "delegation"))
+    return found
+
+
+def _of_grant(body: TokenIssued | DelegationGranted) -> list[Mention]:
+    """What one grant names and depends on, as mentions."""
+    found = [(Role.NAMES, kind, id_) for kind, _, id_ in [key.partition(":") for key in names_of(body)]]
+    for key, _ in dependencies_of(body):
+        kind, _, id_ = key.partition(":")
+        found.append((Role.DEPENDS, kind, id_))
+    return found
+
+
 def mentions(event: Event) -> list[Mention]:
     """Everything else that an event mentions, with how; may repeat itself."""
     body = event.body
     match body:
-        # These two are nearly all events, and this is in the path of every one.
+        # Tokens and actions are nearly all events, and this is in the path of every one.
         case TokenIssued():
-            found = [(Role.NAMES, "principal", body.subject)]
-            if body.actor is not None:
-                found.append((Role.NAMES, "principal", body.actor))
-            if body.workload is not None:
-                found.append((Role.NAMES, "principal", body.workload))
-            if body.session is not None:
-                found.append((Role.NAMES, "session", body.session))
-            if body.client is not None:
-                found.append((Role.NAMES, "client", body.client))
-            if body.delegation is not None:
-                found.append((Role.DEPENDS, "delegation", body.delegation))
-            for parent, _ in body.derived_from:
-                found.append((Role.DEPENDS, "token", parent))
+            found = _of_grant(body)
             if body.status_list is not None:
                 found.append((Role.MENTIONS, *listed(body.status_list)))
             return found + _all(Role.PRIOR, "principal", *body.prior_actors) if body.prior_actors else found
@@ -111,9 +134,7 @@ def mentions(event: Event) -> list[Mention]:
                 found.append((Role.MENTIONS, "principal", body.on_behalf_of))
             return found + _all(Role.MENTIONS, "principal", *body.prior_actors) if body.prior_actors else found
         case DelegationGranted():
-            found = _all(Role.NAMES, "principal", body.delegator, body.delegatee)
-            found += _all(Role.DEPENDS, "delegation", *body.parents)
-            return found + _all(Role.MENTIONS, "principal", body.approved_by)
+            return _of_grant(body) + _all(Role.MENTIONS, "principal", body.approved_by)
         case DecisionMade():
             found = _authority(body) + _all(Role.ASKS, "principal", *acting(body))
             behalf = None if body.actor is None else body.on_behalf_of

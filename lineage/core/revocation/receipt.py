@@ -13,7 +13,7 @@ how a receipt is made in parts.
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
-from lineage.core.authority.elements import Element, dependencies_of, names_of
+from lineage.core.authority.elements import Element
 from lineage.core.authority.known_then import end_for, in_time
 from lineage.core.authority.orders import Order
 from lineage.core.authority.principals import Principals
@@ -22,6 +22,7 @@ from lineage.core.authority.verdict import State, decided
 from lineage.core.authority.world import World
 from lineage.core.model.events import DelegationGranted, Fact, TokenIssued
 from lineage.core.model.keys import by_id, split_key
+from lineage.core.model.references import dependencies_of, names_of
 from lineage.core.model.times import Instant
 
 _SHOWN: Final = 32  # so many at each end of a path are written out; of one that is longer, the rest is left out

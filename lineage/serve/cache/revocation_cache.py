@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Final, NamedTuple
 from weakref import WeakSet
 
-from lineage.core.authority.elements import dependencies_of, granted_key, names_of
+from lineage.core.authority.elements import granted_key
 from lineage.core.authority.targets import aliases
 from lineage.core.authority.world import World
 from lineage.core.model.events import (
@@ -26,7 +26,7 @@ from lineage.core.model.events import (
     WorkloadBound,
 )
 from lineage.core.model.keys import by_id
-from lineage.core.model.references import Role, about, mentions
+from lineage.core.model.references import Role, about, dependencies_of, mentions, names_of
 from lineage.core.model.times import NEVER, Instant
 from lineage.core.model.trust import Trusted
 from lineage.core.revocation.closure import Ended, ended_of
