@@ -36,6 +36,7 @@ from ingest.log.port import entry_of
 from ingest.log.shared import SharedLog
 from ingest.opening import open_log
 from ingest.projector import project
+from ingest.trust_file import Trust
 from lineage.core.model.events import ActionPerformed, DelegationGranted, Derivation, Event, TokenIssued
 from lineage.core.model.times import format_instant
 from lineage.deliver.token_status import introspection
@@ -44,7 +45,7 @@ from lineage.serve.cache.question_cache import Keeping
 from lineage.serve.config.http_settings import HttpSettings
 from lineage.serve.config.wiring import MOST, now
 from lineage.serve.http.core.app_context import Site
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.serve.server.runner import bound, serve
 from lineage.store.store import open_store
 

@@ -21,12 +21,13 @@ from ingest.log.port import Entry
 from ingest.opening import open_log
 from ingest.projector import project
 from ingest.sources.file_import import take_in
+from ingest.trust_file import Trust
 from lineage.core.authority.world import World
 from lineage.core.model.events import ActionPerformed, Event, Fact, RevocationOrdered, Target, TokenIssued
 from lineage.core.model.records import DECISIONS, ORDERS
 from lineage.core.model.times import Instant
 from lineage.core.revocation.reach import Proposal, reach_of
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 
 NOW: Instant = events.START + 2 * events.HOUR

@@ -16,13 +16,14 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import BODIES
 from lineage.core.model.times import Instant
-from lineage.core.model.trust import Grant, TrustTable
+from lineage.core.model.trust import Grant, Trusted, TrustTable
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,27 @@ def _grant(path: Path, source: str, table: object) -> Grant:
     if unknown := sorted(set(types) - BODIES.keys() - {"*"}):
         raise RefusedError(f"{where} names an unknown type: {', '.join(unknown)}")
     return Grant(frozenset(types), tuple(prefixes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """A trust table that never changes, and the file it came from. Without a table every source may say everything."""
+
+    table: TrustTable | None = None
+    file: str | None = None
+    fault: str | None = None
+
+
+class TrustInForce(Trusted, Protocol):
+    """The trust table that is in force, the file it was read from, and why the file as it is now is not in force."""
+
+    @property
+    def file(self) -> str | None:
+        """The path of the file; None if there is none."""
+
+    @property
+    def fault(self) -> str | None:
+        """Why what the file says now is not in force; None while it is."""
 
 
 class TrustFile:

@@ -100,6 +100,37 @@ def test_every_library_has_one_place(name: str, tree: ast.Module):
             assert any(name == place or name.startswith(f"{place}.") for place in places), f"{name} imports {imported}"
 
 
+# What people and programs meet. Only queries, commands, caches, wiring and processes work on the store and the log.
+FACES = ("lineage.serve.cli", "lineage.serve.http", "lineage.serve.server", "lineage.serve.text", "lineage.serve.web")
+# These examine or create a store and a log, before there is a service.
+TOOLS = ("lineage.serve.cli.doctor", "lineage.serve.cli.doctor_kafka", "lineage.serve.cli.init_command")
+
+
+@pytest.mark.parametrize(
+    ("name", "tree"), [(name, tree) for name, tree in ALL if name.startswith(FACES) and name not in TOOLS]
+)
+def test_no_face_reaches_past_the_service(name: str, tree: ast.Module):
+    """A face asks a query or a command: it imports nothing of the store, and takes no store or log from a service."""
+    assert [] == [imported for imported in imports(name, tree) if layer_of(imported) == "lineage.store"]
+    assert [] == list(taken_of_a_service(tree))
+
+
+def taken_of_a_service(tree: ast.Module) -> Iterator[str]:
+    """``service.store``, ``service.log`` and ``service.trust.table``, each with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            found = ast.unparse(node)
+            if found.endswith(("service.store", "service.log", "service.trust.table", "service.require_log")):
+                yield f"{node.lineno}: {found}"
+
+
+def test_queries_know_no_commands():
+    """A query changes nothing, so it needs no command; a command asks queries."""
+    for name, tree in ALL:
+        if name.startswith("lineage.serve.queries"):
+            assert [] == [one for one in imports(name, tree) if one.startswith("lineage.serve.commands")], name
+
+
 def test_the_core_is_pure():
     """The core reads no clock, no file and no network: facts, trust and instants are its arguments."""
     for name, tree in ALL:

@@ -16,8 +16,10 @@ from lineage.core.model.times import format_instant, parse_instant
 from lineage.core.revocation.reach import Proposal
 from lineage.serve.cli import demo
 from lineage.serve.cli.demo_proof import Asked, Proof, prove
+from lineage.serve.commands.order_request import OrderRequest
+from lineage.serve.commands.revoke import give_order
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.service import OrderRequest, Service
+from lineage.serve.queries.service import Service
 
 SCREEN_LINES = 55
 SCREEN_COLUMNS = 80
@@ -127,18 +129,18 @@ def without_order(service: Service, request: OrderRequest) -> Document | None:
     with demo.throw_away() as (other, clock, _):
         clock.now = demo.ORDERED
         demo.ingest(other, demo.incident_path())
-        return other.order(replace(request, plan_digest=None))
+        return give_order(other, replace(request, plan_digest=None))
 
 
 def without_cascade(service: Service, request: OrderRequest) -> Document | None:
     """An order that leaves the children alive."""
-    service.order(replace(request, cascade=False, plan_digest=None))
+    give_order(service, replace(request, cascade=False, plan_digest=None))
     return without_order(service, request)
 
 
 def on_too_much(service: Service, request: OrderRequest) -> Document | None:
     """An order that kills siblings as well."""
-    service.order(replace(request, target=Target("delegation", "grant-renewals"), plan_digest=None))
+    give_order(service, replace(request, target=Target("delegation", "grant-renewals"), plan_digest=None))
     return without_order(service, request)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ingest.codec import api as codec
 from ingest.opening import open_log
+from ingest.trust_file import Trust
 from lineage.core.authority.rule import judge
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Target
@@ -19,9 +20,12 @@ from lineage.core.revocation.receipt import receipt_of
 from lineage.deliver.outbox.outbox_writer import Spread
 from lineage.deliver.token_status.authority_replica import Current
 from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.commands.lift import lift_order
+from lineage.serve.commands.order_request import OrderRequest
+from lineage.serve.commands.revoke import give_order
 from lineage.serve.processes.live_graph import LiveGraph
 from lineage.serve.queries import revocations
-from lineage.serve.queries.service import OrderRequest, Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.store.delivery.outbox import rows
 from lineage.store.store import Store, open_store
 from tests.support import compare, stores, worlds
@@ -173,14 +177,14 @@ def test_an_order_of_a_process_whose_clock_is_ahead_is_in_force_at_once(desk: De
     assert recorded_at is not None
     moment[0] = recorded_at + 1
 
-    given = fast.order(request)
+    given = give_order(fast, request)
     answered = slow.status("token", "t1", at=moment[0])
     listed = revocations.revocations(slow, at=moment[0])["items"][0]
     moment[0] += 1
-    lifted = fast.lift(given["revocation"], lifted_by="human:ir")
+    lifted = lift_order(fast, given["revocation"], lifted_by="human:ir")
     back = slow.status("token", "t1", at=moment[0])
-    again = fast.order(replace(request, revocation="rev-1", target=Target("token", "t2")))
-    repeated = fast.order(replace(request, revocation="rev-1", target=Target("token", "t2")))
+    again = give_order(fast, replace(request, revocation="rev-1", target=Target("token", "t2")))
+    repeated = give_order(fast, replace(request, revocation="rev-1", target=Target("token", "t2")))
     log.close()
     store.close()
 

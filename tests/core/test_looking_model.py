@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.codec import api as codec
+from ingest.trust_file import Trust
 from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.serve.queries import activity
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 from tests.support import model, worlds
 from tests.support.store_histories import records_of, write

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from ingest.trust_file import Trust
 from lineage.core.model.errors import BadRecordError, CredentialError, RefusedError
 from lineage.core.model.events import RevocationAcknowledged
 from lineage.core.model.trust import Grant, TrustTable
 from lineage.serve.commands.acknowledgements import acknowledge
 from lineage.serve.config.wiring import Settings, opened_service
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from tests.support.desk import Desk, day, lifted, ordered, token
 from tests.support.receivers import acknowledged, receiver
 from tests.support.secrets import JWT

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ingest.trust_file import Trust
 from lineage.core.model.times import parse_instant
 from lineage.deliver.http.callers import Authentication
 from lineage.serve.config.http_settings import HttpSettings
@@ -11,7 +12,7 @@ from lineage.serve.config.settings import Settings
 from lineage.serve.http.api.enforcement_routes import endpoints
 from lineage.serve.http.asgi.app import create_app
 from lineage.serve.http.core.app_context import Site
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from tests.support.asgi import Asking
 from tests.support.desk import Desk, day, token
 from tests.support.introspection import caller, raw

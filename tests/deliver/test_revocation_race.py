@@ -14,10 +14,11 @@ from ingest.kafka.revocation_follower import Revocations
 from lineage.core.model.events import Target
 from lineage.core.model.times import format_instant
 from lineage.core.revocation.reach import Proposal
+from lineage.serve.commands.order_request import OrderRequest
+from lineage.serve.commands.revoke import give_order
 from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import now, opened_service
 from lineage.serve.queries.revocations import receipt
-from lineage.serve.queries.service import OrderRequest
 from tests.support.feed_desk import delivering
 from tests.support.kafka_worlds import consuming, entries_of, made_log, wait_until
 from tests.support.stores import KINDS, in_a_file
@@ -99,7 +100,7 @@ def test_children_issued_while_the_order_is_given_are_all_dead(place: str, kafka
             try:
                 runs = [pool.submit(producer.run, ordered) for producer in producers]
                 assert all(producer.begun.wait(60) for producer in producers)
-                given = service.order(request)
+                given = give_order(service, request)
             finally:
                 ordered.set()
             for run in runs:
@@ -109,7 +110,7 @@ def test_children_issued_while_the_order_is_given_are_all_dead(place: str, kafka
 
             with receipt(service, "r1", at=now()) as found:
                 lines = [json.loads(line) for line in found.lines]
-            again = service.order(request)
+            again = give_order(service, request)
             left = service.reach(Proposal(target=request.target, at=now()))
             assert issued == {line["id"] for line in lines}
             assert issued == set(again["kills"]["tokens"])

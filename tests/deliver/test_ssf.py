@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from fastapi import FastAPI
 
+from ingest.trust_file import Trust
 from lineage.core.model.errors import RefusedError
 from lineage.deliver.http.callers import Authentication
 from lineage.deliver.http.signing_keys import load_keys
@@ -32,7 +33,7 @@ from lineage.serve.config.wiring import now
 from lineage.serve.http.api.enforcement_routes import endpoints
 from lineage.serve.http.asgi.app import create_app
 from lineage.serve.http.core.app_context import Site
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from tests.support.asgi import Asking
 from tests.support.feed_desk import Desk
 from tests.support.ssf_worlds import PUSH, RSA, World, by_name, pem, serving

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingest.trust_file import Trust
 from lineage.core.authority.status_list_index import LARGEST
 from lineage.core.authority.world import World
 from lineage.core.model.errors import DelegraphError
@@ -26,7 +27,7 @@ from lineage.deliver.http.signing_keys import Keys, load_keys
 from lineage.deliver.token_status.authority_replica import Current
 from lineage.deliver.token_status.status_lists import LIFE_SECONDS, MEDIA_TYPE, StatusLists, router
 from lineage.serve.cache.question_cache import Keeping
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from tests.support import compare, model, worlds
 from tests.support.asgi import Asking
 from tests.support.desk import Desk, day, derived, done, lifted, ordered, token

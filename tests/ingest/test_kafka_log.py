@@ -17,12 +17,13 @@ from ingest.kafka.log import KafkaLog
 from ingest.log.port import Entry
 from ingest.opening import open_log
 from ingest.projector import project
+from ingest.trust_file import Trust
 from lineage.core.model.errors import IntegrityError, UnavailableError
 from lineage.core.model.events import digest
 from lineage.core.model.records import DECISIONS, ORDERS, TOPICS, Position
 from lineage.core.model.times import NEVER
 from lineage.serve.config.wiring import now
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from tests.support.kafka_worlds import (
     PARTITIONS,
     administering,

@@ -16,7 +16,7 @@ from ingest.codec import api as codec
 from ingest.opening import open_log
 from ingest.projector import project
 from ingest.sources.file_import import take_in
-from ingest.trust_file import LOOK_SECONDS, TrustFile
+from ingest.trust_file import LOOK_SECONDS, Trust, TrustFile
 from lineage.core.authority.rule import judge
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.trust import Grant, TrustTable
@@ -27,7 +27,7 @@ from lineage.serve.cli.demo import ASKED, INGESTED, incident_path
 from lineage.serve.cli.main import main
 from lineage.serve.processes.live_graph import LiveGraph
 from lineage.serve.queries import revocations
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.store.delivery import outbox
 from lineage.store.store import Store, open_store
 from tests.support.http_worlds import LEAKED, api_over

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 
 from ingest.codec import api as codec
 from lineage.core.authority.verdict import State
+from ingest.trust_file import Trust
 from lineage.core.authority.world import World
 from lineage.core.model.errors import TooManyError
 from lineage.core.revocation.state_changes import Change, Outcome, Version
 from lineage.serve.cache import revocation_cache as ends
 from lineage.serve.cache.revocation_cache import NOTHING, Ends, Stale, Touched
-from lineage.serve.queries import revocations
-from lineage.serve.queries.service import Service, Trust
-from lineage.serve.server import warmup
+from lineage.serve.queries import preparation, revocations
+from lineage.serve.queries.service import Service
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Standing
 from lineage.store.reading.reader import Reader
@@ -342,7 +342,7 @@ def test_what_is_too_much_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(revocations, "KEPT", 2)
     desk.take(token("t7"), ordered("r7", "token", "t7", "09:40"))
     with keeping_at(desk) as (store, service):
-        list(warmup.ends_of(service))
+        list(preparation.ends_of(service))
         for ask in (verdict, lambda it: revocations.receipt_page(it, "rev", 0, 9, at=AT)):
             with pytest.raises(TooManyError, match="delegraph closure 'rev'"):
                 ask(service)
@@ -360,7 +360,7 @@ def test_the_latest_are_worked_out_before_somebody_asks(desk: Desk):
     A process that was warmed looks no element up for them.
     """
     with keeping_at(desk) as (store, service):
-        list(warmup.ends_of(service))
+        list(preparation.ends_of(service))
         with counted(store) as ran:
             found = verdict(service)
 
@@ -375,7 +375,7 @@ def test_of_more_than_can_be_kept_the_latest_is(desk: Desk, monkeypatch: pytest.
     desk.take(token("t7"), ordered("r7", "token", "t7", "09:40"))
     monkeypatch.setattr(ends, "KEPT", 3)
     with keeping_at(desk) as (store, service):
-        list(warmup.ends_of(service))
+        list(preparation.ends_of(service))
         with counted(store) as ran:
             revocations.revocation(service, "r7", at=AT)
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from hypothesis import given, settings
 
+from ingest.trust_file import Trust
 from lineage.serve.queries.findings import findings
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.store.store import Store
 from tests.support import compare, stores, worlds
 from tests.support.desk import Desk, done, said, token

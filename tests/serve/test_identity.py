@@ -10,11 +10,12 @@ from urllib.parse import quote
 import pytest
 
 from ingest.codec import api as codec
+from ingest.trust_file import Trust
 from lineage.core.model.events import Event
 from lineage.core.model.times import parse_instant
 from lineage.core.model.trust import Grant, TrustTable
 from lineage.serve.queries.identity import identity
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 from tests.support import stores
 from tests.support.http_worlds import World, api_over, problem_type

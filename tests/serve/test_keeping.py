@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 
 from ingest.codec import api as codec
+from ingest.trust_file import Trust
 from lineage.core.model.errors import NotAtOnceError, UnavailableError
 from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.serve.cache import question_cache as keeping
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 from tests.support import compare, stores, worlds
 from tests.support.desk import Desk, day, derived, done, ordered, token

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from ingest.codec import api as codec
 from ingest.projector import read_records
+from ingest.trust_file import Trust
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.core.model.records import DECISIONS, ORDERS, Batch, Position, Record
 from lineage.serve.processes import live_graph
 from lineage.serve.processes.live_graph import LiveGraph, digest_of_store
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.store import store as of_stores
 from lineage.store.store import Store, open_store
 from tests.support import worlds

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ingest.codec import api as codec
 from ingest.projector import read_records
+from ingest.trust_file import Trust
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import ActionPerformed, DecisionMade, Event, RevocationOrdered, Target, TokenIssued
 from lineage.core.model.keys import ELEMENT_KINDS
@@ -20,7 +21,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.asgi.app import create_app
 from lineage.serve.queries import activity, activity_pages
 from lineage.serve.queries.activity_pages import Page, places_of
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.serve.web import pages as web_pages
 from lineage.store.store import open_store
 from tests.support import compare, stores, worlds

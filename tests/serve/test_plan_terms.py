@@ -10,12 +10,15 @@ import pytest
 
 from ingest.codec import api as codec
 from ingest.opening import open_log
+from ingest.trust_file import Trust
 from lineage.core.model.errors import DriftError
 from lineage.core.model.events import Target
 from lineage.core.model.times import parse_instant
 from lineage.core.revocation.reach import Proposal
+from lineage.serve.commands.order_request import OrderRequest
+from lineage.serve.commands.revoke import give_order
 from lineage.serve.config.wiring import now
-from lineage.serve.queries.service import OrderRequest, Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 from tests.support import stores
 from tests.support.desk import LATER, REVOKE_T1, Desk, derived, orders_in, token
@@ -64,11 +67,11 @@ def test_of_all_orders_only_that_of_the_plan_is_given(service: Service):
             continue
         request = OrderRequest(**ordered, reason="test", ordered_by="human:ruth", plan_digest=digest)
         with pytest.raises(DriftError) as refused:
-            service.order(request)
+            give_order(service, request)
         assert {name for name in TERMS if planned[name] != ordered[name]} == set(refused.value.differs)
         assert () == refused.value.unlisted
         assert all(name in str(refused.value) for name in refused.value.differs)
-    assert service.order(replace(request, plan_digest=digests[-1], **variants[-1]))
+    assert give_order(service, replace(request, plan_digest=digests[-1], **variants[-1]))
 
 
 def test_an_order_of_another_mode_is_refused_with_the_difference(desk: Desk):

@@ -17,11 +17,14 @@ from lineage.core.model.events import Target
 from lineage.core.model.times import parse_instant
 from lineage.core.revocation.reach import Proposal
 from lineage.serve.cli import demo
+from lineage.serve.commands.lift import lift_order
+from lineage.serve.commands.order_request import OrderRequest
+from lineage.serve.commands.revoke import give_order
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries import activity
 from lineage.serve.queries.findings import Wanted
 from lineage.serve.queries.findings import findings as findings_of
-from lineage.serve.queries.service import OrderRequest, Service
+from lineage.serve.queries.service import Service
 from lineage.serve.text import render_chain
 from lineage.serve.text.text_page import Page, safe
 from tests.support.text import flat, piped
@@ -117,7 +120,7 @@ def test_after_an_order_the_first_sentence_says_who_revoked_it_and_why():
     Then it was active; now it is revoked, by which order, for which reason, by whom and since when.
     """
     with incident() as service:
-        service.order(order())
+        give_order(service, order())
         said = first_sentence(render_chain.who(service.who("mail-4", at=demo.LATE)))
         below = first_sentence(render_chain.who(service.who("archive-5", at=demo.LATE)))
 
@@ -137,7 +140,7 @@ def test_what_was_known_then_is_told_from_what_is_known_now():
         action("a1", token="t1", occurred_at="2026-11-02T10:29:00Z"),
     ) as service:
         service.clock.now = demo.LATE
-        service.order(order("token:t1", effective_at=parse_instant("2026-11-02T10:28:00Z")))
+        give_order(service, order("token:t1", effective_at=parse_instant("2026-11-02T10:28:00Z")))
         said = first_sentence(render_chain.who(service.who("a1", at=demo.LATE)))
 
     assert "authority then: active as known then, but revoked by rev-1 (" in said
@@ -455,7 +458,7 @@ def test_no_colour_where_it_is_piped_and_nothing_in_colour_alone():
     In a pipe there is not one escape; on a terminal the words are the same.
     """
     with incident() as service:
-        service.order(order())
+        give_order(service, order())
         page = render_chain.who(service.who("archive-5", at=demo.LATE))
     plain = piped(page)
     console = Console(file=StringIO(), width=80, soft_wrap=True, force_terminal=True, color_system="truecolor")
@@ -489,7 +492,7 @@ def test_words_do_not_leave_a_page_of_80_columns():
             render_chain.plan(reach(service, "principal:agent:planner")),
             render_chain.timeline(activity.timeline(service, "principal", "agent:mailer")),
             render_chain.findings(findings_of(service, at=AT)),
-            render_chain.ordered(service.order(order())),
+            render_chain.ordered(give_order(service, order())),
             render_chain.diff(activity.diff(service, "token", demo.LEAKED, start=AT, end=demo.LATE)),
         ]
 
@@ -608,7 +611,7 @@ def test_a_plan_says_what_is_dead_already_and_when_it_is_over():
         token("t1", expires_at=end),
         token("t2", derived_from=[{"token": "t1", "role": "subject"}], expires_at=end),
     ) as service:
-        service.order(order("token:t2"))
+        give_order(service, order("token:t2"))
         page = render_chain.plan(service.reach(Proposal(target=Target("token", "t1"), at=demo.LATE)))
 
     assert first_sentence(page).startswith("Revoking token:t1 would end 1 token, of 1 human.")
@@ -651,8 +654,8 @@ def test_an_order_for_people_says_that_it_was_given_and_how_to_undo_it():
     What is in force from when; a suspension and an order on a name can be lifted, one on a token cannot.
     """
     with incident() as service:
-        given = service.order(order())
-        suspended = service.order(order("principal:agent:reporter", mode="suspend", revocation="rev 2"))
+        given = give_order(service, order())
+        suspended = give_order(service, order("principal:agent:reporter", mode="suspend", revocation="rev 2"))
     page = render_chain.ordered(given)
 
     assert first_sentence(page).startswith(
@@ -670,8 +673,8 @@ def test_an_order_for_people_says_when_there_was_nothing_to_end():
     An order that hits nothing alive is an order all the same.
     """
     with incident() as service:
-        service.order(order())
-        again = service.order(order(revocation="rev-2"))
+        give_order(service, order())
+        again = give_order(service, order(revocation="rev-2"))
 
     assert "and ends nothing that is alive." in first_sentence(render_chain.ordered(again))
 
@@ -681,11 +684,11 @@ def test_a_lift_says_what_it_changes_and_what_it_cannot():
     Of an order on a token nothing is lifted; of one on a principal new authority may be issued.
     """
     with incident() as service:
-        service.order(order())
-        service.order(order("principal:agent:reporter", revocation="rev-2"))
+        give_order(service, order())
+        give_order(service, order("principal:agent:reporter", revocation="rev-2"))
         service.clock.now = demo.LATE
-        on_token = flat(render_chain.lifted(service.lift("rev-1", lifted_by="human:dana")))
-        on_name = flat(render_chain.lifted(service.lift("rev-2", lifted_by="human:dana")))
+        on_token = flat(render_chain.lifted(lift_order(service, "rev-1", lifted_by="human:dana")))
+        on_name = flat(render_chain.lifted(lift_order(service, "rev-2", lifted_by="human:dana")))
 
     assert "LIFTED: rev-1 (1 order) at 2026-11-02T10:40:00Z by human:dana." in on_token
     assert (
@@ -704,7 +707,7 @@ def test_a_status_names_the_order_and_the_path_down():
     The state, because of which order, and the way from its target.
     """
     with incident() as service:
-        service.order(order())
+        give_order(service, order())
         page = render_chain.status(service.status("token", "https://idp.example#archive-1", at=demo.LATE))
 
     assert (
@@ -765,7 +768,7 @@ def test_a_difference_says_from_what_to_what_and_because_of_what():
     Every thing that changed, with both states; or that nothing did.
     """
     with incident() as service:
-        service.order(order())
+        give_order(service, order())
         changed = flat(render_chain.diff(activity.diff(service, "token", demo.LEAKED, start=AT, end=demo.LATE)))
         same = flat(render_chain.diff(activity.diff(service, "token", demo.LEAKED, start=AT, end=AT)))
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ingest.codec import api as codec
 from lineage.core.authority.verdict import State
+from ingest.trust_file import Trust
 from lineage.core.authority.world import World
 from lineage.core.model.events import canonical_json
 from lineage.core.model.records import DECISIONS, ORDERS
@@ -23,7 +24,7 @@ from lineage.serve.config.wiring import now
 from lineage.serve.queries import revocations
 from lineage.serve.queries.external_sort import in_order
 from lineage.serve.queries.revocations import closure_document, line_document
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Standing
 from lineage.store.store import Store, open_store

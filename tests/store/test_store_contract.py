@@ -19,12 +19,13 @@ from ingest.codec import api as codec
 from ingest.log.port import entry_of
 from ingest.opening import open_log
 from ingest.projector import project, read_records
+from ingest.trust_file import Trust
 from lineage.core.model.errors import FencedError, UnavailableError
 from lineage.core.model.events import Event, TokenIssued
 from lineage.core.model.records import DECISIONS, ORDERS, Batch, Outcomes, Position, Record, Unreadable
 from lineage.core.model.trust import Grant, TrustTable
 from lineage.serve.commands import maintenance
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.store.database import engine as store_engine
 from lineage.store.database.dialects import backend_of
 from lineage.store.database.tables import name

@@ -18,12 +18,13 @@ from ingest.codec import api as codec
 from ingest.log.port import Log, entry_of
 from ingest.opening import open_log
 from ingest.projector import project
+from ingest.trust_file import Trust
 from lineage.core.model.errors import DelegraphError, IntegrityError, RefusedError, UnavailableError
 from lineage.core.model.events import Event, Target, TokenIssued
 from lineage.core.model.keys import key_of
 from lineage.core.revocation.reach import Proposal
 from lineage.serve.commands import maintenance
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.store.rebuild import swap
 from lineage.store.rebuild.diff import differences, twin
 from lineage.store.store import Store, open_store

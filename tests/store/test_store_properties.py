@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from ingest.codec import api as codec
+from ingest.trust_file import Trust
 from lineage.core.authority.world import World
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import Fact, Target
@@ -20,7 +21,7 @@ from lineage.core.model.records import DECISIONS, Record, position_of
 from lineage.core.revocation.reach import Proposal
 from lineage.serve.queries import activity
 from lineage.serve.queries.findings import findings as findings_of
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.store.store import Store, open_store
 from tests.support import compare, stores, worlds
 from tests.support.store_histories import SEEDS, a_store, in_batches, records_of, write

@@ -20,6 +20,7 @@ from ingest.log.shared import SharedLog
 from ingest.opening import open_log, pinned_file
 from ingest.projector import project
 from ingest.sources.file_import import take_in
+from ingest.trust_file import Trust, TrustInForce
 from lineage.core.model.times import Instant
 from lineage.deliver.http.callers import Authentication
 from lineage.serve.cache.question_cache import Keeping
@@ -32,7 +33,7 @@ from lineage.serve.http.auth.bearer import Bearers
 from lineage.serve.http.auth.jwks import IssuerKeys
 from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, Site
 from lineage.serve.http.core.workers import Pools
-from lineage.serve.queries.service import Service, Trust, TrustInForce
+from lineage.serve.queries.service import Service
 from lineage.serve.server.connections import Connections
 from lineage.serve.server.listening import http_server
 from lineage.store.store import open_store

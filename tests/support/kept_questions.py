@@ -8,9 +8,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from ingest.codec import api as codec
+from ingest.trust_file import Trust
 from lineage.core.model.records import Record
 from lineage.serve.cache.question_cache import Keeping
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.store.store import Store, open_store
 from tests.support import worlds
 from tests.support.desk import Desk, day

@@ -15,6 +15,7 @@ from lineage.store.delivery.ssf_streams import DISABLED, ENABLED, PAUSED, Said
 PUSH: Final = "urn:ietf:rfc:8935"
 POLL: Final = "urn:ietf:rfc:8936"
 METHODS: Final = (PUSH, POLL)
+STATUSES: Final = (ENABLED, PAUSED, DISABLED)
 MOST_EVENTS: Final = 100  # in one answer to a poll
 
 _LONGEST_URL: Final = 2_048
@@ -156,7 +157,7 @@ def stream_id_of(body: Json) -> str:
 def status_of(body: Json) -> tuple[str, str | None]:
     """The status that is asked for, and why."""
     status = _text(body.get("status"), "status")
-    if status not in {ENABLED, PAUSED, DISABLED}:
+    if status not in STATUSES:
         raise RefusedError(f"'status' must be {ENABLED}, {PAUSED} or {DISABLED}")
     return status, None if body.get("reason") is None else _text(body["reason"], "reason")
 

@@ -71,32 +71,27 @@ def ingest(
     What cannot be read goes to quarantine with its reason and place; the rest goes in. A file of no format that is
     known is refused, and then nothing of any file is taken in.
     """  # noqa: D301
-    from ingest.projector import project
-    from ingest.sources.file_import import refuse_unreadable, take_in
-    from lineage.serve.config.wiring import now, opened_service
+    from ingest.sources.file_import import refuse_unreadable
+    from lineage.serve.commands.intake import counts, read_files
+    from lineage.serve.config.wiring import opened_service
     from lineage.serve.queries.sources import sources as sources_of
     from lineage.serve.text import render_chain, render_sources
-    from lineage.store.source_records import SourceRecords
 
     refuse_unreadable(files)
     with opened_service(settings, create=True) as service:
         with out.progress("reading", size_of(files)) as progress:
-            log = service.require_log()
-            intake = take_in(
+            intake = read_files(
+                service,
                 files,
-                log,
-                service.store,
                 format=format_,
-                clock=now,
-                progress=progress,
                 sources=settings.sources,
                 source=source_name,
-                keeper=SourceRecords(service.store),
                 quarantine_unknown=quarantine_unknown,
+                progress=progress,
             )
         with out.progress("projecting", service.as_of()["behind"]) as progress:
-            project(log, service.store, service.trust.table, progress=progress)
-        out.document(service.counts(intake), render_chain.counts)
+            service.catch_up(progress)
+        out.document(counts(service, intake), render_chain.counts)
         if intake.foreign and settings.sources:
             for sentence in render_sources.told(sources_of(service, settings.sources)):
                 click.echo(f"delegraph: note: {sentence}", err=True)
@@ -170,7 +165,7 @@ def rebuild(settings: "Settings", out: Output) -> None:
     from lineage.serve.text import render_chain
 
     with opened_service(settings, create=True) as service:
-        with out.progress("projecting", sum(service.require_log().ends().values())) as progress:
+        with out.progress("projecting", maintenance.records_in_log(service)) as progress:
             document = maintenance.rebuild(service, progress)
         out.document(document, render_chain.consumed)
 
@@ -191,7 +186,7 @@ def fsck(settings: "Settings", out: Output, live: str | None) -> None:
     from lineage.serve.text import render_chain
 
     with opened_service(settings) as service:
-        with out.progress("projecting", sum(service.require_log().ends().values())) as progress:
+        with out.progress("projecting", maintenance.records_in_log(service)) as progress:
             document = maintenance.fsck(service, progress)
             if live is not None:
                 document["differences"] += check_live(service, live, progress)

@@ -15,19 +15,18 @@ from typing import Final
 
 from rich.console import Console
 
-from ingest.codec import api as codec
-from ingest.opening import open_log
-from ingest.projector import project
-from ingest.sources.file_import import take_in
 from lineage.core.model.events import Target
 from lineage.core.model.times import Instant, format_instant, parse_instant
 from lineage.core.revocation.reach import Proposal
 from lineage.serve.cli.demo_proof import Asked, Proof, prove
+from lineage.serve.commands.intake import counts, read_files
+from lineage.serve.commands.order_request import OrderRequest
+from lineage.serve.commands.revoke import give_order
+from lineage.serve.config.wiring import opened_embedded_service
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.service import OrderRequest, Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.serve.text import render_chain
 from lineage.serve.text.text_page import Page, Piece, many
-from lineage.store.store import open_store
 
 PROVED: Final = 0
 NOT_PROVED: Final = 6  # integrity
@@ -36,6 +35,7 @@ ACTION: Final = "mail-7"
 LEAKED: Final = "https://idp.example#mailer-1"
 ORDER: Final = "rev-mailer-leak"
 RESPONDER: Final = "human:dana@example.com"
+SOURCE: Final = "urn:delegraph:demo"
 
 INGESTED: Final = parse_instant("2026-11-02T10:20:00Z")
 ASKED: Final = parse_instant("2026-11-02T10:25:00Z")
@@ -102,7 +102,7 @@ def incident_path() -> Path:
     return Path(str(packaged)) if packaged.is_file() else Path(__file__).parents[3] / "examples" / "incident.jsonl"
 
 
-def run(console: Console, *, as_json: bool = False, give: Give = Service.order) -> int:
+def run(console: Console, *, as_json: bool = False, give: Give = give_order) -> int:
     """Tell the incident, and prove how it ended.
 
     Args:
@@ -128,14 +128,10 @@ def throw_away() -> Iterator[tuple[Service, StoryClock, Path]]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="delegraph-demo-")))
         url, clock = f"sqlite:///{folder / 'delegraph.db'}", StoryClock()
-        store = open_store(url, codec.read, create=True)
-        stack.callback(store.close)
-        log = open_log(url, create=True, clock=clock)
-        stack.callback(log.close)
-        yield Service(store, log, Trust(), clock, source="urn:delegraph:demo"), clock, folder
+        yield stack.enter_context(opened_embedded_service(url, clock, source=SOURCE, create=True)), clock, folder
 
 
-def tell(service: Service, clock: StoryClock, folder: Path, give: Give = Service.order) -> tuple[Document, Proof]:
+def tell(service: Service, clock: StoryClock, folder: Path, give: Give = give_order) -> tuple[Document, Proof]:
     """Play the incident against a service; everything that was found, and the proof."""
     incident, late = incident_path(), folder / "late.jsonl"
     late.write_text("".join(f"{json.dumps(event)}\n" for event in LATE_EVENTS), encoding="utf-8")
@@ -182,10 +178,9 @@ def tell(service: Service, clock: StoryClock, folder: Path, give: Give = Service
 
 def ingest(service: Service, file: Path) -> Document:
     """Append the events of a file to the log, project them, and say what became of each."""
-    log = service.require_log()
-    intake = take_in([str(file)], log, service.store, format="jsonl", clock=service.clock)
-    project(log, service.store, service.trust.table)
-    return service.counts(intake)
+    intake = read_files(service, [str(file)], format="jsonl")
+    service.catch_up()
+    return counts(service, intake)
 
 
 # The story

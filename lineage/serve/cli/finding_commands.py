@@ -110,8 +110,8 @@ def _judging(judgement: str, help_text: str) -> click.Command:
     @click.option("--until", type=TIME, metavar="TIME", help="When it no longer holds; a suppression needs one.")
     @shared_options()
     def command(settings: "Settings", out: Output, finding: str, by: str, reason: str, until: Instant | None) -> None:
+        from lineage.serve.commands.judgements import judge
         from lineage.serve.config.wiring import opened_service
-        from lineage.serve.queries.findings import judge
         from lineage.serve.text.text_page import Page
 
         def render(document: Document) -> Page:

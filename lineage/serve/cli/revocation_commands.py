@@ -73,9 +73,10 @@ def revoke(
     """  # noqa: D301
     from lineage.core.model.events import Target
     from lineage.serve.commands.order_checks import refuse_people
+    from lineage.serve.commands.order_request import OrderRequest
+    from lineage.serve.commands.revoke import give_order
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.documents.core_documents import split_of
-    from lineage.serve.queries.service import OrderRequest
     from lineage.serve.text import render_chain
 
     kind, id_ = split_of(target)
@@ -97,7 +98,7 @@ def revoke(
                 four_eyes=settings.four_eyes,
                 unseen=unseen,
             )
-            document = service.order(request)
+            document = give_order(service, request)
         else:
             refuse_people(by=by, approved_by=approved_by)
             given_at = now()
@@ -142,12 +143,13 @@ def lift(
     \b
       delegraph lift rev-4711 --by human:you --note 'false alarm'
     """  # noqa: D301
+    from lineage.serve.commands.lift import lift_order
     from lineage.serve.config.wiring import opened_service
     from lineage.serve.text import render_chain
 
     with opened_service(settings) as service:
-        document = service.lift(
-            revocation, lifted_by=by, note=note, approved_by=approved_by, four_eyes=settings.four_eyes
+        document = lift_order(
+            service, revocation, lifted_by=by, note=note, approved_by=approved_by, four_eyes=settings.four_eyes
         )
     if document is None:
         out.not_found(revocation)

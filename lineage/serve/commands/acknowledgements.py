@@ -1,10 +1,10 @@
 """Acknowledgements by a receiver that was authenticated: appended as events of ours, in its name."""
 
-from ingest.projector import project
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import RevocationAcknowledged
 from lineage.core.model.times import format_instant
 from lineage.core.revocation.receipt import orders_of
+from lineage.serve.commands.append import send
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
 
@@ -27,8 +27,8 @@ def acknowledge(
             let us say it.
         BadRecordError: A value is out of its bounds, or a raw credential.
     """
-    project(service.require_log(), service.store, service.trust.table)
-    with service.store.reader(trust=service.trust.table) as reader:
+    service.catch_up()
+    with service.reader() as reader:
         world = reader.world()
         reader.load_about(world, [f"revocation:{revocation}", f"receiver:{receiver}"])
     if not orders_of(world, revocation):
@@ -39,7 +39,7 @@ def acknowledge(
             "send a receiver.registered event for it first"
         )
     now = service.clock()
-    service.send(RevocationAcknowledged(revocation, receiver, outcome, token, note), now)
+    send(service, RevocationAcknowledged(revocation, receiver, outcome, token, note), now)
     return {
         "revocation": revocation,
         "receiver": receiver,

@@ -45,7 +45,7 @@ def retry(service: Service) -> Document:
     if from_files:
         log.append(entry for _, entry in from_files)
         service.store.release((id_ for id_, _ in from_files), now)
-    project(log, service.store, service.trust.table)
+    service.catch_up()
     taken = len(from_log) + len(from_files)
     return {"read": len(waiting), "taken_up": taken, "waiting": len(waiting) - taken, "as_of": service.as_of()}
 
@@ -66,6 +66,11 @@ def _line(item: Quarantined) -> Entry | None:
     return entry
 
 
+def records_in_log(service: Service) -> int:
+    """How many records the log holds now: those that a fresh projection reads."""
+    return sum(service.require_log().ends().values())
+
+
 def rebuild(service: Service, progress: Callable[[int], None]) -> Document:
     """Project the log anew beside the stored projection, and swap; questions are answered all the while."""
     log, trust = service.require_log(), service.trust.table
@@ -79,7 +84,7 @@ def rebuild(service: Service, progress: Callable[[int], None]) -> Document:
             records += project(log, anew, trust, ends=positions)
 
         exchange(service.store, anew, catch_up)
-    project(log, service.store, trust)  # what was appended meanwhile
+    service.catch_up()  # what was appended meanwhile
     return {"records": records, "outcomes": service.store.outcomes()._asdict(), "as_of": service.as_of()}
 
 

@@ -4,10 +4,12 @@ from ingest.codec import credentials, limits
 from lineage.core.authority.orders import Order
 from lineage.core.authority.rule import ALIVE, judge_all
 from lineage.core.authority.verdict import State
+from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Event, Fact
 from lineage.core.model.keys import split_key
 from lineage.core.revocation.receipt import receipt_of
+from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import Reader
 
 
@@ -69,6 +71,14 @@ def returning(reader: Reader, orders: list[Order], lift: Event) -> tuple[list[st
     after = judge_all(world, suspended, now)
     back = [key for key in suspended if after[key].state in ALIVE - {State.SUSPENDED}]
     return back, [key for key in suspended if after[key].state is State.SUSPENDED], dead
+
+
+def orders_about(service: Service, revocation: str) -> World:
+    """What is known of the orders and lifts of an id."""
+    with service.reader() as reader:
+        world = reader.world()
+        reader.load_about(world, [f"revocation:{revocation}"])
+    return world
 
 
 def by_kind(keys: list[str]) -> dict[str, list[str]]:

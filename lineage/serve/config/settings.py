@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ingest.kafka import settings as kafka_settings
 from ingest.kafka.settings import KafkaSettings, parse_url
 from ingest.secrets import Secret, is_open_to_others, read_secret
-from ingest.trust_file import TrustFile
+from ingest.trust_file import Trust, TrustFile
 from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import Instant
@@ -25,7 +25,6 @@ from lineage.deliver.ssf import settings as ssf_settings
 from lineage.deliver.ssf.settings import SsfSettings
 from lineage.serve.config import http_settings
 from lineage.serve.config.http_settings import HttpSettings
-from lineage.serve.queries.service import Trust
 
 if TYPE_CHECKING:
     from ingest.sources.named import NamedSource

@@ -1,7 +1,7 @@
 """What a command needs, opened from its settings in one place; and the clock, which nothing else reads."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -9,6 +9,7 @@ from ingest.codec import api as codec
 from ingest.log.port import Log
 from ingest.log.shared import SharedLog
 from ingest.opening import open_log, pinned_file
+from ingest.trust_file import Trust
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.times import Instant
 from lineage.plumbing.sqlite_file import PinnedFile
@@ -70,6 +71,37 @@ def opened_service(settings: Settings, *, create: bool = False) -> Iterator[Serv
         finally:
             if log is not None:
                 log.close()
+
+
+@contextmanager
+def opened_embedded_service(
+    url: str, clock: Callable[[], Instant], *, source: str, create: bool = False
+) -> Iterator[Service]:
+    """A service over a SQLite file that holds both store and log, under a clock of its own and no trust file."""
+    store = open_store(url, codec.read, create=create)
+    try:
+        log = open_log(url, create=create, clock=clock)
+        try:
+            yield Service(store, log, Trust(), clock, source=source)
+        finally:
+            log.close()
+    finally:
+        store.close()
+
+
+@contextmanager
+def opened_shared_embedded_service(url: str, clock: Callable[[], Instant], *, source: str) -> Iterator[Service]:
+    """The same for many threads; the file exists."""
+    store = open_store(url, codec.read)
+    try:
+        log = SharedLog(lambda: open_log(url, create=False, clock=clock))
+        try:
+            worlds = Keeping(store, log, None, log_inside=True)
+            yield Service(store, log, Trust(), clock, source=source, worlds=worlds, face=OVER_HTTP)
+        finally:
+            log.close()
+    finally:
+        store.close()
 
 
 @contextmanager

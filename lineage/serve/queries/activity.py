@@ -44,7 +44,7 @@ def uses(service: Service, kind: str, id_: str, *, known_at: Instant | None = No
     """
     refuse_unused(kind)
     key, now = key_of(kind, id_), service.clock()
-    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+    with service.reader(known_at=known_at) as reader:
         named = reader.facts_mentioning(key)
         if not named:
             return None
@@ -133,7 +133,7 @@ def _places(items: list[Document], used_after: set[str]) -> list[Document]:
 
 def timeline(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
     """Every fact that mentions a thing, the earliest first; None if no fact does."""
-    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+    with service.reader(known_at=known_at) as reader:
         facts = reader.facts_mentioning(key_of(kind, id_))
     if not facts:
         return None
@@ -160,7 +160,7 @@ def diff(
     if kind not in ELEMENT_KINDS | NAME_KINDS:
         raise RefusedError(f"{kind!r} has no state; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}")
     key = key_of(kind, id_)
-    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+    with service.reader(known_at=known_at) as reader:
         if not reader.is_named(key):
             return None
         world = reader.world()
@@ -191,7 +191,7 @@ def _change(of: tuple[str, str], before: Verdict, after: Verdict) -> Document:
 def actions(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
     """The actions that mention a thing, the latest first; None if no fact names it."""
     key = key_of(kind, id_)
-    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+    with service.reader(known_at=known_at) as reader:
         named = reader.facts_mentioning(key)
         if not named:
             return None
@@ -201,6 +201,12 @@ def actions(service: Service, kind: str, id_: str, *, known_at: Instant | None =
     items = [action_document(world, action) for action in mentioned if action in world.actions]
     items.sort(key=lambda item: (item["occurred_at"], item["action"]), reverse=True)
     return {"kind": kind, "id": id_, **listing(items, total=len(items)), "as_of": service.as_of()}
+
+
+def is_mentioned_more_than(service: Service, kind: str, id_: str, most: int) -> bool:
+    """Whether more facts than this mention something, so that a list of them takes its time."""
+    with service.store.reader(trust=None) as reader:  # whether a fact counts is not asked
+        return reader.is_mentioned_more_than(key_of(kind, id_), most)
 
 
 def search(service: Service, text: str, *, start: str | None = None, limit: int = PAGE) -> Document:

@@ -30,6 +30,8 @@ _LONGEST: Final = 8_192  # characters of where to go on; some hundred partitions
 _T = TypeVar("_T")
 _Numbered = list[tuple[int, Fact]]
 
+LogPlaces = Places  # the next offset of each partition from which a list goes on
+
 
 class Page(NamedTuple):
     """Which page of a list.
@@ -51,13 +53,13 @@ class Page(NamedTuple):
 
 def is_long(service: Service, kind: str, id_: str) -> bool:
     """Whether very many facts mention a thing."""
-    with service.store.reader(trust=service.trust.table) as reader:
+    with service.reader() as reader:
         return reader.is_mentioned_more_than(key_of(kind, id_), MANY)
 
 
 def timeline(service: Service, kind: str, id_: str, page: Page, *, known_at: Instant | None = None) -> Document | None:
     """The facts that mention a thing, the earliest recorded first; None if no fact does."""
-    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+    with service.reader(known_at=known_at) as reader:
         facts, following = _gather(reader, key_of(kind, id_), page, lambda _: lambda _, fact: [fact])
     items = [looking.mention_document(fact) for fact in facts]
     named = items or following is not None or page.after is not None
@@ -67,7 +69,7 @@ def timeline(service: Service, kind: str, id_: str, page: Page, *, known_at: Ins
 def actions(service: Service, kind: str, id_: str, page: Page, *, known_at: Instant | None = None) -> Document | None:
     """The actions that mention a thing, the latest recorded first; None if no fact names it."""
     key = key_of(kind, id_)
-    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+    with service.reader(known_at=known_at) as reader:
 
         def take(part: _Numbered) -> Callable[[int, Fact], list[str]]:
             first = _first_numbers(reader, key, {f"action:{one}" for one in _actions(part)})
@@ -92,7 +94,7 @@ def uses(service: Service, kind: str, id_: str, page: Page, *, known_at: Instant
     """
     looking.refuse_unused(kind)
     key = key_of(kind, id_)
-    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+    with service.reader(known_at=known_at) as reader:
         found, following = _gather(reader, key, page, lambda part: _used_by(reader, key, part), of_acts=True)
         world = reader.world()
         reader.load_elements(world, [key])
@@ -226,7 +228,7 @@ def said_of(places: Places) -> str:
     return ",".join(f"{TOPICS.index(topic)}.{part:x}.{offset:x}" for (topic, part), offset in sorted(places.items()))
 
 
-def places_of(said: str) -> Places:
+def places_of(said: str) -> LogPlaces:
     """What ``said_of`` made a text of.
 
     Raises:

@@ -67,7 +67,7 @@ def _facts(
     if answer.get("decision"):
         behind.add(f"decision:{answer['decision']['decision']}")
     key = key_of(kind, id_)
-    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+    with service.reader(known_at=known_at) as reader:
         many = reader.is_mentioned_more_than(key, activity_pages.MANY)
         if many:
             stretch = reader.in_log_order(key, {}, most=FACTS)

@@ -7,7 +7,6 @@ worked out as of the same moment and the same knowledge, so that none stands on 
 from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
-from ingest.projector import project
 from lineage.core.authority.elements import FactIndex
 from lineage.core.authority.findings import Finding
 from lineage.core.authority.world import World
@@ -19,7 +18,7 @@ from lineage.core.findings.judging import STATUSES, SUPPRESSED, status_of, worst
 from lineage.core.findings.options import Options
 from lineage.core.findings.scene import Intake
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.events import Fact, FindingJudged
+from lineage.core.model.events import Fact
 from lineage.core.model.severities import SEVERITIES, Severity
 from lineage.core.model.times import Instant, format_instant, parse_instant
 from lineage.core.model.trust import TrustTable, authorised
@@ -264,37 +263,3 @@ def failing(rows: list[tuple[Finding, Severity, str]], severity: Severity, basel
 def posture_ids(rows: list[tuple[Finding, Severity, str]]) -> list[str]:
     """The ids of some findings, sorted, as a baseline holds them."""
     return sorted(one.id for one, _, _ in rows)
-
-
-def judge(
-    service: Service, finding: str, judgement: str, *, by: str, reason: str, until: Instant | None = None
-) -> Document | None:
-    """Judge a finding: one more fact in the log, so that it is known who decided what. None: there is no such finding.
-
-    Raises:
-        RefusedError: There is no reason, or a suppression has no end or one that has passed; nothing was judged.
-    """
-    at = service.clock()
-    if not reason.strip():
-        raise RefusedError("a judgement needs a reason: say why in a sentence")
-    if judgement == SUPPRESSED and until is None:
-        raise RefusedError("a suppression needs an end: say until when the finding is accepted")
-    if until is not None and until <= at:
-        raise RefusedError(f"{format_instant(until)} has passed: say an end that is still to come")
-    log = service.require_log()
-    project(log, service.store, service.trust.table)
-    found = survey(service, at)
-    if finding not in found.report.findings:
-        return None
-    said = service.send(FindingJudged(finding=finding, judgement=judgement, by=by, reason=reason, until=until), at)
-    again = World([*(fact for id_ in found.judgements for fact in found.judgements.get(id_)), said])
-    status = status_of(found.report.findings[finding], again.judgements, found.options, max(at, said.given_at))
-    return {
-        "finding": finding,
-        "status": status,
-        "by": by,
-        "reason": reason,
-        "until": None if until is None else format_instant(until),
-        "judged_at": format_instant(said.given_at),
-        "as_of": service.as_of(),
-    }

@@ -28,7 +28,7 @@ def graph(
     if kind not in ELEMENT_KINDS | NAME_KINDS:
         raise RefusedError(f"a {kind} has no graph; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}")
     key = key_of(kind, id_)
-    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+    with service.reader(known_at=known_at) as reader:
         if not reader.is_named(key):
             return None
         world = reader.world()

@@ -32,7 +32,7 @@ def identity(service: Service, id_: str, *, at: Instant, known_at: Instant | Non
     """
     as_of = service.as_of()  # first: it claims no more than is looked up
     key = f"principal:{id_}"
-    with service.store.reader(trust=service.trust.table, known_at=known_at) as reader:
+    with service.reader(known_at=known_at) as reader:
         world = reader.world()
         reader.load_parties(world, [key])
         party = {f"principal:{member}" for member in world.principals.party(id_)}

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final
 
+from ingest.trust_file import Trust
 from lineage.core.authority.orders import Order
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError, TooManyError
@@ -26,7 +27,7 @@ from lineage.core.revocation.receipt import Line, orders_of, receipt_of
 from lineage.serve.cache.revocation_cache import KEPT, NOTHING, Ends, Gathering, KeptEnds, Stale, Watch, mended
 from lineage.serve.documents.core_documents import Document, depth_documents, finding_documents, instant, listing
 from lineage.serve.queries.external_sort import in_order
-from lineage.serve.queries.service import Service, Trust
+from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import PART, Reader
 
 PAGE: Final = 100  # revocations that are listed at once, each with its verdict, if nothing else is said
@@ -471,7 +472,7 @@ def revocations(
 
 def latest(service: Service, limit: int) -> list[str]:
     """The ids of the latest orders, each once."""
-    with service.store.reader(trust=service.trust.table) as reader:
+    with service.reader() as reader:
         return list(dict.fromkeys(order.body.revocation for order in _by_time(reader)[1]))[:limit]
 
 

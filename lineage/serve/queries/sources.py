@@ -74,7 +74,7 @@ def _latest(counts: Sequence[Count]) -> Instant | None:
 
 
 def _unmapped(service: Service, ids: Sequence[identity.Unmapped]) -> list[Document]:
-    with service.store.reader(trust=service.trust.table) as reader:
+    with service.reader() as reader:
         world = reader.world()
         reader.load_parties(world, [f"principal:{one.id}" for one in ids])
         return [_suggested(world, one) for one in ids]

@@ -4,10 +4,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 from uuid import uuid4
 
-from lineage.core.model.keys import ELEMENT_KINDS, key_of
+from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.core.model.times import format_instant, parse_instant
 from lineage.core.model.vocabulary import REASONS
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.activity import is_mentioned_more_than
 from lineage.serve.queries.graph_view import MOST
 from lineage.serve.text import render_lists, render_revocations
 from lineage.serve.web import glossary, linked_text, view_models
@@ -57,8 +58,7 @@ def status(asked: Asked) -> Shown:
     of = f"{doc['kind']}:{doc['id']}"
     because = doc["because"] or {}
     links = {because["revocation"]: asked.links.of("revocation", because["revocation"])} if because else {}
-    with asked.site.service.store.reader(trust=None) as reader:
-        many = reader.is_mentioned_more_than(key_of(doc["kind"], doc["id"]), MANY)
+    many = is_mentioned_more_than(asked.site.service, doc["kind"], doc["id"], MANY)
     return {
         "said": linked_text.of_status(doc, links),
         "too_many": many,

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from lineage.core.model.times import SECOND, format_instant
-from lineage.serve.commands.approvals import APPROVED_SECONDS
+from lineage.serve.queries.approvals import APPROVED_SECONDS
 from lineage.serve.text import render_orders
 from tests.support.http_clients import client_of
 from tests.support.http_worlds import ASKED, LEAKED, World, api_over, problem_type

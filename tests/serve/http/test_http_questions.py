@@ -13,6 +13,8 @@ from starlette.requests import Request
 
 from lineage.core.model.events import Target
 from lineage.core.revocation.reach import Proposal
+from lineage.serve.commands.order_request import OrderRequest
+from lineage.serve.commands.revoke import give_order
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.api.questions import QUESTIONS
 from lineage.serve.http.core.question import Question
@@ -22,7 +24,6 @@ from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.graph_view import graph
 from lineage.serve.queries.identity import identity
 from lineage.serve.queries.projection_status import standing
-from lineage.serve.queries.service import OrderRequest
 from tests.support.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.support.stores import KINDS, fresh_places
 
@@ -43,7 +44,7 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     """The incident, an order, a conflict and a record in quarantine; nothing here adds to it."""
     for place in fresh_places(request):
         with place() as url, api_over(url, tmp_path_factory.mktemp("http")) as world:
-            world.service.order(ORDER)
+            give_order(world.service, ORDER)
             body = [*EVENTS, {"type": "none"}]
             assert 200 == world.post("/v1/events", "producer", json=body).status_code
             yield world

@@ -13,14 +13,15 @@ import httpx
 import pytest
 from starlette.types import Message
 
+from ingest.trust_file import Trust
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.trust import Grant, TrustTable
+from lineage.serve.commands.order_request import MAX_KILLS
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.api.receipt_stream import RECEIPTS
 from lineage.serve.http.asgi.app import create_app
 from lineage.serve.http.core import responses as answers
 from lineage.serve.queries import revocations
-from lineage.serve.queries.service import MAX_KILLS, Trust
 from tests.support.http_worlds import ASKED, LEAKED, NAMES, World, api_over, problem_type
 from tests.support.http_writes import (
     EVENT,

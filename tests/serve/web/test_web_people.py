@@ -11,7 +11,9 @@ import pytest
 from lineage.core.authority import rule, verdict
 from lineage.core.model.events import Target
 from lineage.core.revocation import closure
-from lineage.serve.queries.service import OrderRequest
+from lineage.serve.commands.lift import lift_order
+from lineage.serve.commands.order_request import OrderRequest
+from lineage.serve.commands.revoke import give_order
 from lineage.serve.web import glossary, view_models
 from lineage.serve.web.form_input import moment
 from lineage.serve.web.templating import breakable
@@ -170,7 +172,7 @@ def test_a_revocation_may_be_called_anything(here: World):
     """
     Whatever stands in the id of a revocation, its page leads to its receipt, and its lift to it.
     """
-    here.service.order(_order("principal", "agent:mailer", "a/b?c#d%e", mode="suspend"))
+    give_order(here.service, _order("principal", "agent:mailer", "a/b?c#d%e", mode="suspend"))
     person = Pages(here)
     board = person.get("/revocations").text
     link = re.search(r'href="(/revocations/a[^"]*)"', board)
@@ -198,7 +200,7 @@ def test_a_large_revocation_is_read_page_by_page(here: World):
     ]
     events = [event | {"subject": "human:x"} for event in (root | {"token": "many"}, *below)]
     assert 306 == here.post("/v1/events", "producer", json=events).json()["accepted"]
-    here.service.order(_order("token", "many", "rev-many"))
+    give_order(here.service, _order("token", "many", "rev-many"))
     every = sorted(event["token"] for event in events)
     receipt = _turned(here, "/revocations/rev-many/receipt", '<th scope="row">')
     board = _turned(here, "/revocations/rev-many", "<li>")
@@ -308,7 +310,7 @@ def test_only_what_had_an_authority_that_held_is_said_to_fit_together(here: Worl
     """
     No gap and no finding is good news of an action whose authority was seen and held, and of no other.
     """
-    here.service.order(_order("token", ID, "rev-1"))
+    give_order(here.service, _order("token", ID, "rev-1"))
     after = _acted("after", "2026-11-02T10:30:00Z", token=ID, actor="agent:mailer")
     held = _acted("held", token=ID, actor="agent:mailer")
     assert 200 == here.post("/v1/events", "producer", json=[_acted("orphan"), after, held]).status_code
@@ -335,9 +337,9 @@ def test_what_is_lifted_is_not_offered_to_be_lifted(here: World):
     """
     The page of an order that was lifted says so, and no more that it could be, or that it stands.
     """
-    here.service.order(_order("token", ID, "rev-1", "suspend"))
+    give_order(here.service, _order("token", ID, "rev-1", "suspend"))
     before = Pages(here).get("/revocations/rev-1").text
-    here.service.lift("rev-1", lifted_by="human:x")
+    lift_order(here.service, "rev-1", lifted_by="human:x")
     here.clock.now += 1_000_000
     after = Pages(here).get("/revocations/rev-1")
 
@@ -359,7 +361,7 @@ def test_nobody_is_called_the_last_to_enforce_what_is_not_over(here: World):
             "/v1/events", "responder", json=[fact | {"event_id": name, "receiver": name} for name in names]
         ).status_code
     )
-    here.service.order(_order("token", "https://idp.example#scraper-1", "rev-1"))
+    give_order(here.service, _order("token", "https://idp.example#scraper-1", "rev-1"))
     body = {"outcome": "enforced", "token": "https://idp.example#scraper-1"}
     assert 201 == here.post("/v1/revocations/rev-1/acknowledgements", "receiver", json=body).status_code
     page = Pages(here).get("/revocations/rev-1")
@@ -459,7 +461,7 @@ def test_a_long_chain_says_of_each_element_when_it_ended(here: World):
         for number in range(80)
     ]  # fmt: skip
     assert 200 == here.post("/v1/events", "producer", json=grants).status_code
-    here.service.order(_order("delegation", "hop-0", "rev-1"))
+    give_order(here.service, _order("delegation", "hop-0", "rev-1"))
     chart = re.search(
         r'<section class="sheet chart".*?</section>', Pages(here).get("/chain?of=delegation:hop-79").text, re.DOTALL
     )
@@ -472,9 +474,9 @@ def test_what_changed_for_the_better_says_what_had_stopped_it(here: World):
     """
     A suspension that was lifted is why something is active again.
     """
-    here.service.order(_order("token", ID, "rev-1", "suspend"))
+    give_order(here.service, _order("token", ID, "rev-1", "suspend"))
     here.clock.now += 60_000_000
-    here.service.lift("rev-1", lifted_by="human:x")
+    lift_order(here.service, "rev-1", lifted_by="human:x")
     here.clock.now += 60_000_000
     said = text_of(Pages(here).get(f"/diff?of={OF}&from=2026-11-02T10:25:30Z&to=now"))
 

@@ -29,7 +29,6 @@ from lineage.serve.http.core.question import Question
 from lineage.serve.queries import activity, activity_pages, revocations
 from lineage.serve.queries.findings import Wanted
 from lineage.serve.queries.findings import findings as findings_of
-from lineage.store.reading.log_order import Places
 
 # Whatever a fact can mention.
 KINDS: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action", "decision", "revocation", "receiver")
@@ -153,7 +152,7 @@ def _page_of(
     return _with_cursor(question, {**document, "next": following and f"{_IN_THE_LOG}{following}"})
 
 
-def _places(after: str) -> Places:
+def _places(after: str) -> activity_pages.LogPlaces:
     try:
         return activity_pages.places_of(after.removeprefix(_IN_THE_LOG))
     except RefusedError as fault:

@@ -3,10 +3,9 @@
 from fastapi import APIRouter
 
 from lineage.deliver.ssf import routes
-from lineage.deliver.ssf.transmitter import Transmitter
 from lineage.deliver.token_status import introspection, status_lists
-from lineage.deliver.token_status.authority_replica import Current
 from lineage.deliver.token_status.status_lists import StatusLists
+from lineage.serve.config.delivery_wiring import delivery_over
 from lineage.serve.config.settings import Settings
 from lineage.serve.http.core.app_context import Site
 
@@ -17,10 +16,9 @@ def endpoints(settings: Settings, site: Site) -> list[APIRouter]:
     Raises:
         RefusedError: The key cannot be used.
     """
-    service, clock, authenticate = site.service, site.service.clock, site.noting.authenticate
-    current = Current(service.store, service.trust)
+    clock, authenticate = site.service.clock, site.noting.authenticate
     keys = settings.read_keys()
-    transmitter = Transmitter.of(service.store, service.trust, settings.ssf, keys, clock)
+    current, transmitter = delivery_over(site.service, settings.ssf, keys)
     found = [
         introspection.router(current, clock, site.noting),
         routes.router(transmitter, authenticate),

@@ -19,12 +19,12 @@ from starlette.exceptions import HTTPException
 from ingest.codec import api as codec
 from ingest.codec import credentials
 from ingest.log.port import Entry, entry_of
-from ingest.projector import project, unreadable
-from ingest.sources.file_import import Intake, take_in_records
+from ingest.projector import unreadable
 from lineage.core.model.errors import BadRecordError
 from lineage.core.model.records import Unreadable
 from lineage.deliver.http.callers import Caller, ForbiddenError, LacksRoleError, Role
 from lineage.serve.commands import submission_policy
+from lineage.serve.commands.intake import take_in_records
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.query import ParameterError
@@ -51,13 +51,8 @@ def take(site: Site, caller: Caller, media_type: str, raw: bytes) -> Document:
         ParameterError: The body as a whole cannot be read; none was taken in.
     """
     records = _records(site, caller, media_type, raw)
-    intake = Intake()
-    service = site.service
-    log = service.require_log()
     with site.one_batch:
-        take_in_records(records, log, service.store, intake)
-        project(log, service.store, service.trust.table)
-    return service.counts(intake)
+        return take_in_records(site.service, records)
 
 
 def _records(site: Site, caller: Caller, media_type: str, raw: bytes) -> list[tuple[Entry | Unreadable, int]]:

@@ -13,13 +13,13 @@ from functools import partial
 from typing import Any, Final
 
 from lineage.core.model.errors import DelegraphError, OverloadedError
-from lineage.core.model.records import Position
 from lineage.core.model.references import about
 from lineage.plumbing.opaque_tokens import seal, unseal
 from lineage.serve.documents.core_documents import fact_document
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.query import ParameterError
 from lineage.serve.http.core.responses import encoded
+from lineage.serve.queries.recorded import facts_recorded, projected_until
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Tail:
             yield told_now
 
     async def _standing(self) -> Places:
-        return (await self._site.pools.own.run("live", self._site.service.store.standing))[0]
+        return await self._site.pools.own.run("live", projected_until, self._site.service)
 
     async def _follow(self) -> None:
         away = False
@@ -135,9 +135,7 @@ class Tail:
                 what = {"topic": topic, "partition": partition, "from": start, "to": end}
                 told.append(_event("skipped", place, what))
                 continue
-            first = Position(topic, partition, start).number
-            last = Position(topic, partition, end - 1).number
-            facts = self._site.service.store.facts_between(first, last)
+            facts = facts_recorded(self._site.service, topic, partition, start, end)
             place[topic, partition] = end
             for number, fact in enumerate(facts, start=1):
                 # Only behind the last of them is all of it told.

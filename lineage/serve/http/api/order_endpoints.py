@@ -15,12 +15,14 @@ from lineage.core.model.vocabulary import ACKNOWLEDGEMENT_OUTCOMES, MODES, REASO
 from lineage.deliver.http.callers import Caller
 from lineage.serve.commands import acknowledgements as acknowledging
 from lineage.serve.commands import approvals
+from lineage.serve.commands.lift import lift_order
+from lineage.serve.commands.order_request import OrderRequest
+from lineage.serve.commands.revoke import give_order
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.error_responses import KeyReusedError, NotFoundError
 from lineage.serve.http.core.json_body import Fields
 from lineage.serve.http.core.query import ParameterError, usable_id
-from lineage.serve.queries.service import OrderRequest
 
 FIELDS: Final = ("target", "mode", "cascade", "reason", "issued_before", "note", "plan_digest", "unseen")
 _KEY_CHARACTERS: Final = 255
@@ -64,7 +66,7 @@ def order(site: Site, caller: Caller, body: Document, *, key: str | None = None)
     )
     try:
         with _turn(site):
-            document = site.service.order(request)
+            document = give_order(site.service, request)
     except OtherOrderError as fault:
         raise KeyReusedError(str(fault)) from fault
     if document is None:
@@ -110,8 +112,7 @@ def approve(site: Site, caller: Caller, digest: str, body: Document) -> Document
     Fields(body, ())
     if not _DIGEST.fullmatch(digest):
         raise ParameterError("id", "is no digest of a plan, which has 64 hexadecimal digits")
-    service = site.service
-    document = approvals.approve(service.store, service.trust.table, digest, approved_by=caller.name, now=site.now)
+    document = approvals.approve(site.service, digest, approved_by=caller.name)
     if document is None:
         raise NotFoundError(digest)
     return document
@@ -126,8 +127,8 @@ def lift(site: Site, caller: Caller, revocation: str, body: Document) -> Documen
     said = Fields(body, ("note",))
     usable_id(revocation, parameter="id")
     with _turn(site):
-        document = site.service.lift(
-            revocation, lifted_by=caller.name, note=said.text("note"), four_eyes=site.four_eyes
+        document = lift_order(
+            site.service, revocation, lifted_by=caller.name, note=said.text("note"), four_eyes=site.four_eyes
         )
     if document is None:
         raise NotFoundError(revocation)

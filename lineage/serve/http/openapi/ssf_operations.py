@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from lineage.deliver.http.callers import Role
 from lineage.deliver.ssf.security_event_tokens import SUPPORTED
-from lineage.deliver.ssf.stream_requests import METHODS
+from lineage.deliver.ssf.stream_requests import METHODS, STATUSES
 from lineage.serve.http.core.query import Parameter
 from lineage.serve.http.openapi.fragments import (
     ALWAYS,
@@ -21,7 +21,6 @@ from lineage.serve.http.openapi.fragments import (
     ref,
     roles_of,
 )
-from lineage.store.delivery.ssf_streams import DISABLED, ENABLED, PAUSED
 
 _RECEIVER: Final = roles_of([Role.RECEIVER])
 _TAG: Final = "shared signals"
@@ -47,7 +46,7 @@ _CHANGED: Final = fields({"stream_id": _STREAM_ID, **_WANTED}, required=("stream
 _STATUS: Final = fields(
     {
         "stream_id": _STREAM_ID,
-        "status": {"type": "string", "enum": [ENABLED, PAUSED, DISABLED]},
+        "status": {"type": "string", "enum": [*STATUSES]},
         "reason": {"type": ["string", "null"], "maxLength": 4_096},
     },
     required=("stream_id", "status"),

@@ -1,0 +1,44 @@
+"""Judging a finding: accept, suppress or reopen it, with a reason, as a fact in the log."""
+
+from lineage.core.authority.world import World
+from lineage.core.findings.judging import SUPPRESSED, status_of
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.events import FindingJudged
+from lineage.core.model.times import Instant, format_instant
+from lineage.serve.commands.append import send
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.findings import survey
+from lineage.serve.queries.service import Service
+
+
+def judge(
+    service: Service, finding: str, judgement: str, *, by: str, reason: str, until: Instant | None = None
+) -> Document | None:
+    """Judge a finding as a fact in the log, which says who decided what; None if there is no such finding.
+
+    Raises:
+        RefusedError: There is no reason, or a suppression has no end or one that has passed; nothing was judged.
+    """
+    at = service.clock()
+    if not reason.strip():
+        raise RefusedError("a judgement needs a reason: say why in a sentence")
+    if judgement == SUPPRESSED and until is None:
+        raise RefusedError("a suppression needs an end: say until when the finding is accepted")
+    if until is not None and until <= at:
+        raise RefusedError(f"{format_instant(until)} has passed: say an end that is still to come")
+    service.catch_up()
+    found = survey(service, at)
+    if finding not in found.report.findings:
+        return None
+    said = send(service, FindingJudged(finding=finding, judgement=judgement, by=by, reason=reason, until=until), at)
+    again = World([*(fact for id_ in found.judgements for fact in found.judgements.get(id_)), said])
+    status = status_of(found.report.findings[finding], again.judgements, found.options, max(at, said.given_at))
+    return {
+        "finding": finding,
+        "status": status,
+        "by": by,
+        "reason": reason,
+        "until": None if until is None else format_instant(until),
+        "judged_at": format_instant(said.given_at),
+        "as_of": service.as_of(),
+    }

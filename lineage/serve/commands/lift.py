@@ -1,0 +1,65 @@
+"""Lifting the orders of an id."""
+
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.events import RevocationLifted
+from lineage.core.model.times import format_instant
+from lineage.core.model.trust import may_lift
+from lineage.core.revocation.receipt import orders_of
+from lineage.serve.commands.append import append, event_of
+from lineage.serve.commands.order_checks import by_kind, orders_about, refuse_one_person, refuse_people, returning
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.service import Service
+
+
+def lift_order(
+    service: Service,
+    revocation: str,
+    *,
+    lifted_by: str,
+    note: str | None = None,
+    approved_by: str | None = None,
+    four_eyes: int | None = None,
+) -> Document | None:
+    """Lift the orders of an id and wait until it is projected; None if there is no such order.
+
+    Raises:
+        RefusedError: More would come back to life than one person may decide, or the trust file does not let us
+            lift it.
+    """
+    refuse_people(by=lifted_by, approved_by=approved_by)
+    service.catch_up()
+    now = service.clock()
+    lift = RevocationLifted(revocation=revocation, lifted_by=lifted_by, approved_by=approved_by, note=note)
+    orders = orders_of(orders_about(service, revocation), revocation)
+    if not orders:
+        return None
+    event = event_of(service, lift, now)
+    allowed = [order for order in orders if may_lift(event, order.target.id, service.trust.table)]
+    if not allowed:
+        raise RefusedError(
+            f"the trust file {service.trust.file} does not let the source {service.source!r} speak about "
+            f"{orders[0].target.id}, so it may not lift {revocation}; {service.face.source}, or list the prefix there"
+        )
+    without_effect = [
+        order
+        for order in orders
+        if order not in allowed or (order.on_element and not order.suspends and order.effective_at < now)
+    ]
+    with service.reader() as reader:
+        back, held, dead = returning(reader, orders, event)
+        if four_eyes is not None and len(back) > four_eyes:
+            words = {"one_person": service.face.one_person, "remedy": service.face.second_lifts}
+            refuse_one_person(reader, len(back), four_eyes, lifted_by, approved_by, **words)
+    given_at = append(service, event).given_at
+    return {
+        "revocation": revocation,
+        "lifted_by": lifted_by,
+        "approved_by": approved_by,
+        "lifted_at": format_instant(given_at),
+        "orders": len(orders),
+        "without_effect": [order.key for order in without_effect],
+        "comes_back": by_kind(back),
+        "stays_suspended": by_kind(held),
+        "stays_dead": {kind: len(ids) for kind, ids in by_kind(dead).items()},
+        "as_of": service.as_of(),
+    }

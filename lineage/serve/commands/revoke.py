@@ -1,0 +1,214 @@
+"""Giving an order: revoke or suspend a target, and wait until the order is projected.
+
+Of an id that the caller chose there is one order, whoever gives it at the same moment and whoever dies on the way: the
+event is claimed before it is appended, and a process that finds it claimed appends that same event, which is harmless.
+"""
+
+import time
+import uuid
+from dataclasses import replace
+
+from ingest.log.port import entry_of
+from lineage.core.authority.orders import Order
+from lineage.core.authority.rule import judge_all
+from lineage.core.authority.world import World
+from lineage.core.model.errors import DriftError, RefusedError
+from lineage.core.model.events import Event, RevocationOrdered
+from lineage.core.model.times import Instant, format_instant
+from lineage.core.revocation.reach import Proposal, Reach, differences, reach_of
+from lineage.core.revocation.receipt import orders_of
+from lineage.serve.commands.append import append, event_of
+from lineage.serve.commands.approvals import approver_of
+from lineage.serve.commands.order_checks import orders_about, refuse_one_person, refuse_people
+from lineage.serve.commands.order_request import OrderRequest, differing, other_order
+from lineage.serve.documents.core_documents import Document, reach_document
+from lineage.serve.queries.plan_report import effect_findings
+from lineage.serve.queries.service import Service, acted_by
+from lineage.store.reading.reader import Reader
+
+
+def give_order(service: Service, request: OrderRequest) -> Document | None:
+    """Give an order and wait until it is projected; None if no fact names the target.
+
+    The same order again, under an id of its own, is not given twice: what it ended is looked at anew.
+
+    Raises:
+        DriftError: It has another target, mode, ``cascade`` or ``issued_before`` than the plan with the given
+            digest, or would kill what that does not list.
+        RefusedError: It would kill more than ``max_kills``, lacks a second person, or may not be given.
+    """
+    began = time.monotonic()
+    service.refuse_target(request.target)
+    refuse_people(by=request.ordered_by, approved_by=request.approved_by)
+    service.catch_up()  # what is in the log already is part of what would be killed
+    given = _given(service, request)
+    if given is not None:
+        return _again(service, request, given, began)
+    claimed = _claimed(service, request)
+    now = service.clock() if claimed is None else claimed.occurred_at
+    proposal = Proposal(
+        target=request.target,
+        at=now if request.effective_at is None else request.effective_at,
+        mode=request.mode,
+        issued_before=request.issued_before,
+        cascade=request.cascade,
+    )
+    service.refuse_stale("nothing was ordered")
+    with service.reader() as reader:
+        world = service.below(reader, proposal, unseen=request.unseen)
+        if world is None:
+            return None
+        reach = reach_of(world, proposal, acted=acted_by(reader, proposal.target))
+        _refuse_drift(service, request, reach)
+        if request.by_approval:
+            request = replace(request, approved_by=_approver(service, reader, request, reach, now))
+        if request.four_eyes is not None and len(reach.kills) > request.four_eyes:
+            people = (request.ordered_by, request.approved_by)
+            words = {"one_person": service.face.one_person, "remedy": service.face.second_orders}
+            refuse_one_person(reader, len(reach.kills), request.four_eyes, *people, **words)
+    revocation = request.revocation or f"rev-{uuid.uuid4()}"
+    event = claimed or event_of(service, request.body(revocation, request.plan_digest or reach.plan_digest), now)
+    if request.revocation is not None and claimed is None and not _claim(service, revocation, event):
+        return give_order(service, request)  # somebody was quicker with this id: now that is found
+    given_at = append(service, event).given_at
+    if claimed is not None and (given := _given(service, request)) is not None:
+        return _again(service, request, given, began)
+    if request.effective_at is None:  # it works from when it was given, which the log may say was earlier
+        reach = replace(reach, proposal=replace(proposal, at=given_at))
+    return _ordered(service, request, revocation, world, reach, began=began, given_at=given_at, repeated=False)
+
+
+def _claim(service: Service, revocation: str, event: Event) -> bool:
+    value = entry_of(event).value
+    return service.store.claim(revocation, value) == value
+
+
+def _claimed(service: Service, request: OrderRequest) -> Event | None:
+    """The order that its id was claimed for, and that is not in the log as far as is known; None: none is.
+
+    Raises:
+        OtherOrderError: It is another one.
+    """
+    value = None if request.revocation is None else service.store.claimed(request.revocation)
+    if value is None:
+        return None
+    event = service.store.decode(value)
+    assert isinstance(event.body, RevocationOrdered)  # noqa: S101 (nothing else is claimed)
+    if differs := differing(event.body, request, plan_digest=request.plan_digest):
+        raise other_order(event.body.revocation, differs)
+    return event
+
+
+def _approver(service: Service, reader: Reader, request: OrderRequest, reach: Reach, at: Instant) -> str | None:
+    """Who has approved the plan that is ordered by; None: nobody, or it is the plan of another order."""
+    plan = None if request.plan_digest is None else service.store.plan(request.plan_digest)
+    if plan is None or differences(plan, reach.plan):
+        return None
+    return approver_of(service, reader, str(request.plan_digest), by=request.ordered_by, at=at)
+
+
+def _ordered(
+    service: Service,
+    request: OrderRequest,
+    revocation: str,
+    world: World,
+    reach: Reach,
+    *,
+    began: float,
+    given_at: Instant,
+    repeated: bool,
+) -> Document:
+    return {
+        "revocation": revocation,
+        **reach_document(world, reach),
+        "mode": request.mode,
+        "reason": request.reason,
+        "ordered_by": request.ordered_by,
+        "approved_by": request.approved_by,
+        "effective_at": format_instant(reach.proposal.at),
+        "executed": True,
+        "repeated": repeated,
+        "warnings": [*effect_findings(reach.proposal.at, given_at), *service.trust_warnings()],
+        "seconds": round(time.monotonic() - began, 6),
+        "trust": service.trust.file,
+        "as_of": service.as_of(),
+    }
+
+
+def _given(service: Service, request: OrderRequest) -> Order | None:
+    """The order that was given already under its id; None: none was.
+
+    Raises:
+        OtherOrderError: It is another one.
+    """
+    if request.revocation is None:
+        return None
+    orders = orders_of(orders_about(service, request.revocation), request.revocation)
+    differences_of = [differing(order.body, request) for order in orders]
+    for order, differs in zip(orders, differences_of, strict=True):
+        if not differs:
+            return order
+    if orders:
+        raise other_order(request.revocation, differences_of[0])
+    return None
+
+
+def _again(service: Service, request: OrderRequest, order: Order, began: float) -> Document:
+    """An order that was given before: what it ends by now, worked out as if it were not there, and looked at."""
+    request = replace(request, approved_by=order.body.approved_by)
+    proposal = Proposal(
+        target=request.target,
+        at=order.effective_at,
+        mode=request.mode,
+        issued_before=request.issued_before,
+        cascade=request.cascade,
+    )
+    with service.reader() as reader:
+        world = service.below(reader, proposal, unseen=True)
+        acted = acted_by(reader, proposal.target)
+    assert world is not None  # noqa: S101 (the target may be unseen)
+    everything, world.orders = world.orders, world.orders.without(order.body.revocation)
+    reach = reach_of(world, proposal, acted=acted)
+    world.orders = everything
+    states = judge_all(world, reach.kills, max(service.clock(), order.effective_at))
+    dead = {key for key, verdict in states.items() if verdict.because is not None}
+    reach = replace(
+        reach,
+        tokens=tuple(id_ for id_ in reach.tokens if f"token:{id_}" in dead),
+        delegations=tuple(id_ for id_ in reach.delegations if f"delegation:{id_}" in dead),
+    )
+    return _ordered(
+        service, request, order.body.revocation, world, reach, began=began, given_at=order.given_at, repeated=True
+    )
+
+
+def _refuse_drift(service: Service, request: OrderRequest, reach: Reach) -> None:
+    kills = reach.kills
+    if request.plan_digest is None:
+        if len(kills) > request.max_kills:
+            more = service.face.without_plan.format(most=request.max_kills, digest=reach.plan_digest)
+            raise RefusedError(f"the order would kill {len(kills):,} elements, more than {more}")
+        return
+    if request.plan_digest == reach.plan_digest:
+        return
+    now = f"nothing was ordered. The plan as of now is {reach.plan_digest}"
+    plan = service.store.plan(request.plan_digest)
+    if plan is None:
+        raise DriftError(
+            f"the plan {request.plan_digest} is not kept here, so that it lists nothing: the order would kill "
+            f"{len(kills):,} more; {now}",
+            sorted(kills),
+        )
+    listed = {f"token:{id_}" for id_ in plan["kills"]["tokens"]}
+    listed |= {f"delegation:{id_}" for id_ in plan["kills"]["delegations"]}
+    unlisted = sorted(kills - listed)
+    if differs := differences(plan, reach.plan):
+        what = " and ".join(differs)
+        raise DriftError(
+            f"the plan {request.plan_digest} is that of an order with another {what}; {now}", unlisted, differs
+        )
+    if unlisted:
+        raise DriftError(
+            f"the plan {request.plan_digest} has drifted: the order would kill {len(unlisted):,} more; {now}",
+            unlisted,
+        )

@@ -1,0 +1,54 @@
+"""Preparing answers before anybody asks: decoders, statements, sequence holes, and what the latest revocations end.
+
+Each function is a generator of steps, so that others can be answered between two of them.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+from lineage.core.model.errors import TooManyError
+from lineage.serve.queries import activity
+from lineage.serve.queries.graph_view import graph
+from lineage.serve.queries.revocations import latest, work_out
+from lineage.serve.queries.service import Service
+
+_NOBODY: Final = "urn:delegraph:nobody"  # an id that no fact has: asking about it prepares the statements
+_LATEST: Final = 20  # revocations that the start page shows first
+
+
+def steps_of(service: Service) -> Iterator[None]:
+    """Make decoders and the statements of questions ready, and read how the sources number their events."""
+    now = service.clock()
+    service.store.facts(limit=1)
+    yield
+    for kind in ("token", "principal"):
+        service.status(kind, _NOBODY, at=now)
+        yield
+    service.who(_NOBODY, at=now)
+    activity.uses(service, "token", _NOBODY)
+    activity.actions(service, "token", _NOBODY)
+    yield
+    graph(service, "token", _NOBODY, at=now)
+    yield
+    key = f"client:{_NOBODY}"
+    with service.reader() as reader:
+        world = reader.world()
+        reader.load_below(world, key, now)
+        reader.load_nearby(world, key, 1)
+        reader.children_of([key])
+        reader.count_besides([key], (), now, 1)
+        reader.first_besides([key], (), now, 1)
+        reader.load_receivers(world)
+    yield
+    while service.store.sequence_holes(steps=1) is None:
+        yield
+
+
+def ends_of(service: Service) -> Iterator[None]:
+    """Work out what the latest revocations end, where that is kept."""
+    if service.ends is not None:
+        for revocation in reversed(latest(service, _LATEST)):  # what is kept first is dropped first
+            with suppress(TooManyError):
+                work_out(service, revocation)
+            yield
