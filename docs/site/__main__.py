@@ -13,6 +13,7 @@ GENERATED: Final = {
     "reference/commands.md": "docs.site.commands",
     "reference/http.md": "docs.site.http_api",
     "reference/python.md": "docs.site.python_api",
+    "reference/settings.md": "docs.site.settings",
 }
 
 

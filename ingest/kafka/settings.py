@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ingest.secrets import Secret, is_open_to_others, read_secret
+from ingest.declared_settings import Kind, Table, setting
+from ingest.secrets import Secret
 from lineage.core.model.errors import RefusedError
 from lineage.plumbing.addresses import is_loopback
 
@@ -22,10 +23,6 @@ MECHANISMS: Final = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER")
 # Anyone who can read the connection can steal and use the credential that these mechanisms send.
 _BARE_MECHANISMS: Final = ("PLAIN", "OAUTHBEARER")
 
-SECRETS: Final = ("password", "key_password", "token_client_secret")
-FILES: Final = ("ca_file", "cert_file", "key_file", "token_file", "token_ca_file")
-_WORDS: Final = ("security_protocol", "sasl_mechanism", "username", "token_url", "token_client_id", "token_scope")
-NAMES: Final = (*_WORDS, *FILES, *SECRETS, *(f"{name}_file" for name in SECRETS))
 _OF_TLS: Final = ("ca_file", "cert_file", "key_file", "key_password")
 _OF_USER: Final = ("username", "password")
 _OF_TOKEN: Final = ("token_file", "token_url", "token_client_id", "token_client_secret", "token_scope", "token_ca_file")
@@ -41,30 +38,38 @@ class KafkaSettings:
     """How to connect to Kafka. The default is for a broker without encryption or authentication.
 
     Attributes:
-        security_protocol: One of ``PROTOCOLS``.
-        sasl_mechanism: One of ``MECHANISMS``; None without SASL.
-        ca_file: The CA certificates that sign those of the brokers; None for the system's.
-        cert_file: The client certificate, for brokers that require one; with ``key_file``.
-        token_file: Contains the token for OAUTHBEARER; read again for every connection.
-        token_url: The endpoint that issues such a token for client credentials.
-        token_ca_file: The CA certificates that sign that of the endpoint; None for the system's.
         secret_files: The files from which secrets were read.
     """
 
-    security_protocol: str = "PLAINTEXT"
-    sasl_mechanism: str | None = None
-    username: str | None = None
-    password: Secret | None = None
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    key_password: Secret | None = None
-    token_file: Path | None = None
-    token_url: str | None = None
-    token_client_id: str | None = None
-    token_client_secret: Secret | None = None
-    token_scope: str | None = None
-    token_ca_file: Path | None = None
+    security_protocol: str = setting(
+        "PLAINTEXT", "`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`", choices=PROTOCOLS
+    )
+    sasl_mechanism: str | None = setting(
+        None,
+        "`SCRAM-SHA-512`, `SCRAM-SHA-256`, `PLAIN` or `OAUTHBEARER`",
+        choices=MECHANISMS,
+        default_text="`SCRAM-SHA-512` with SASL",
+    )
+    username: str | None = setting(None, "the user, for SCRAM and PLAIN")
+    password: Secret | None = setting(None, "the user's password", kind=Kind.SECRET)
+    ca_file: Path | None = setting(
+        None, "who signs the brokers' certificates, in PEM", kind=Kind.READABLE_FILE, default_text="the system's"
+    )
+    cert_file: Path | None = setting(
+        None, "our own certificate, in PEM, where brokers ask for one", kind=Kind.READABLE_FILE
+    )
+    key_file: Path | None = setting(None, "its key, in PEM", kind=Kind.READABLE_KEY_FILE, default_text="in `cert_file`")
+    key_password: Secret | None = setting(None, "what opens an encrypted key", kind=Kind.SECRET)
+    token_file: Path | None = setting(
+        None, "a token for OAUTHBEARER; read again for every connection", kind=Kind.READABLE_KEY_FILE
+    )
+    token_url: str | None = setting(None, "instead: the endpoint that grants tokens for client credentials")
+    token_client_id: str | None = setting(None, "the client, for that endpoint")
+    token_client_secret: Secret | None = setting(None, "the client's secret", kind=Kind.SECRET)
+    token_scope: str | None = setting(None, "the scope that is asked for, if any")
+    token_ca_file: Path | None = setting(
+        None, "who signs that endpoint's certificate, in PEM", kind=Kind.READABLE_FILE, default_text="the system's"
+    )
     secret_files: tuple[Path, ...] = ()
 
     @classmethod
@@ -75,23 +80,10 @@ class KafkaSettings:
             RefusedError: A name is unknown, a value is invalid, a file cannot be read, or the settings contradict each
                 other; the message says which, and how to fix it.
         """
-        if unknown := sorted(given.keys() - set(NAMES)):
-            raise RefusedError(f"there is no Kafka setting {unknown[0]!r}; there are {', '.join(NAMES)}")
-        values: dict[str, Any] = {name: given[name] for name in _WORDS if name in given}
-        values |= {name: _readable(Path(given[name]), name) for name in FILES if name in given}
-        files = []
-        for name in SECRETS:
-            if name in given and f"{name}_file" in given:
-                raise RefusedError(f"the Kafka settings {name!r} and '{name}_file' are both given; give one of them")
-            if name in given:
-                values[name] = Secret(given[name])
-            elif f"{name}_file" in given:
-                file = Path(given[f"{name}_file"])
-                values[name] = read_secret(file, f"the Kafka setting '{name}_file'")
-                files.append(file)
+        values = TABLE.read(given)
         if "SASL" in given.get("security_protocol", ""):
             values.setdefault("sasl_mechanism", MECHANISMS[0])
-        settings = cls(**values, secret_files=tuple(files))
+        settings = cls(**values)
         settings._check()
         return settings
 
@@ -108,13 +100,11 @@ class KafkaSettings:
     @property
     def open_files(self) -> tuple[Path, ...]:
         """The files with secrets that other users of this machine can read."""
-        held = (*self.secret_files, *filter(None, (self.key_file, self.token_file)))
-        return tuple(file for file in held if is_open_to_others(file))
+        return TABLE.open_files(self)
 
     def shown(self) -> dict[str, str]:
         """The settings that are set, by name; secrets appear only as ``set``."""
-        shown = {name: str(getattr(self, name)) for name in (*_WORDS, *FILES) if getattr(self, name) is not None}
-        return shown | {name: "set" for name in SECRETS if getattr(self, name) is not None}
+        return TABLE.shown(self, also=("security_protocol",))
 
     def client(self, servers: Sequence[str] = ()) -> dict[str, Any]:
         """The keyword arguments of a kafka-python client for these settings.
@@ -181,9 +171,6 @@ class KafkaSettings:
         return "password" if self.sasl_mechanism == "PLAIN" else "token"
 
     def _check(self) -> None:
-        _one_of("security_protocol", self.security_protocol, PROTOCOLS)
-        if self.sasl_mechanism is not None:
-            _one_of("sasl_mechanism", self.sasl_mechanism, MECHANISMS)
         by_token = self.sasl_mechanism == "OAUTHBEARER"
         # (1) Every setting given must be used: someone who gives a password expects that a login takes place.
         if not self.authenticated:
@@ -235,6 +222,10 @@ class KafkaSettings:
             raise RefusedError(f"the Kafka setting 'token_url' is {self.token_url!r}; write https://host/path")
         if url.scheme == "http" and not is_loopback(url.hostname):
             raise RefusedError(f"the token endpoint {self.token_url} would get the client's secret unencrypted")
+
+
+TABLE: Final = Table(KafkaSettings, word="Kafka setting", table="kafka")
+NAMES: Final = TABLE.names
 
 
 def parse_url(url: str) -> tuple[tuple[str, ...], str]:
@@ -311,19 +302,6 @@ def _server(url: str, name: str) -> str:
     if not (port.isascii() and port.isdigit() and 0 < int(port) <= _LAST_PORT):
         raise RefusedError(f"{port!r} in {url!r} is not a port: use a number from 1 to {_LAST_PORT}")
     return f"{host}:{int(port)}"
-
-
-def _readable(path: Path, name: str) -> Path:
-    try:
-        with path.open("rb"):
-            return path
-    except OSError as error:
-        raise RefusedError(f"the Kafka setting {name!r}: {path} cannot be read: {error.strerror}") from error
-
-
-def _one_of(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise RefusedError(f"the Kafka setting {name!r} is {value!r}; it can be {', '.join(known)}")
 
 
 def _text(path: Path | None) -> str | None:

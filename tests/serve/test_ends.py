@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 from ingest.codec import api as codec
-from lineage.core.authority.verdict import State
 from ingest.trust_file import Trust
+from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import TooManyError
 from lineage.core.revocation.state_changes import Change, Outcome, Version

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.codec import api as codec
-from lineage.core.authority.verdict import State
 from ingest.trust_file import Trust
+from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.events import canonical_json
 from lineage.core.model.records import DECISIONS, ORDERS

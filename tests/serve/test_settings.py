@@ -194,9 +194,9 @@ def test_where_the_consumer_listens(listen: str | None, address: tuple[str, int]
 
 def test_every_setting_is_explained():
     """
-    A setting that nobody can look up is no help: each has its variable in docs/settings.md, and no other has.
+    A setting that nobody can look up is no help: the reference lists each variable, and no other.
     """
-    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     names = {f"DELEGRAPH_{name.upper()}" for name in settings_module.NAMES}
     names |= {f"DELEGRAPH_KAFKA_{name.upper()}" for name in NAMES}
     names |= {f"DELEGRAPH_HTTP_{name.upper()}" for name in http_settings.NAMES}
@@ -231,6 +231,17 @@ def test_a_secret_is_never_shown(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert SECRET not in repr(settings.kafka)
     assert SECRET not in json.dumps(settings.shown())
     assert SECRET == settings.kafka.client()["sasl_plain_password"]
+
+
+@pytest.mark.parametrize("variable", ["DELEGRAPH_STORE_PASSWORD", "DELEGRAPH_HTTP_PROXY_SECRET"])
+def test_a_secret_that_cannot_be_is_refused_without_being_shown(variable: str):
+    """
+    A secret with a character that is not printable is refused by the name of its setting alone.
+    """
+    with pytest.raises(RefusedError, match="no printable UTF-8") as fault:
+        Settings.of(env={variable: f"{SECRET}\a", "DELEGRAPH_HTTP_PROXY_USER_HEADER": "X-User"})
+
+    assert SECRET not in str(fault.value)
 
 
 @pytest.mark.parametrize(

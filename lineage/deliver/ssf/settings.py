@@ -6,25 +6,23 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from ingest.declared_settings import Kind, Table, setting
 from lineage.core.model.errors import RefusedError
-
-NAMES: Final = ("ssf_issuer", "ssf_ca_file", "ssf_loopback")
-_YES_OR_NO: Final = {"yes": True, "no": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SsfSettings:
-    """Who transmits, and to where.
+    """Who transmits, and to where."""
 
-    Attributes:
-        issuer: The URL under which the API is reached: ``iss`` of every event.
-        ca_file: Who signs the certificates of receivers; None: whom the system trusts.
-        loopback: Whether events may be pushed to this machine itself, and in the clear there.
-    """
-
-    issuer: str
-    ca_file: Path | None = None
-    loopback: bool = False
+    issuer: str = setting(
+        "",
+        "the URL of the API; with it there is a transmitter of [Shared Signals](../shared-signals.md)",
+        default_text="none",
+    )
+    ca_file: Path | None = setting(
+        None, "who signs the certificates of receivers, in PEM", kind=Kind.FILE, default_text="the system's"
+    )
+    loopback: bool = setting(default=False, help="`yes`: events may be pushed to this machine itself, in the clear")
 
     @classmethod
     def of(cls, said: Mapping[str, str]) -> "SsfSettings | None":
@@ -39,21 +37,16 @@ class SsfSettings:
         for name in ("ssf_issuer", "signing_key_file"):
             if name not in said:
                 raise RefusedError(f"the setting {given[0]!r} has no effect without {name!r}; give both or none")
-        loopback = said.get("ssf_loopback", "no")
-        if loopback not in _YES_OR_NO:
-            raise RefusedError(f"the setting 'ssf_loopback' is {loopback!a}; write yes or no")
-        return cls(
-            issuer=_issuer(said["ssf_issuer"]),
-            ca_file=Path(said["ssf_ca_file"]) if "ssf_ca_file" in said else None,
-            loopback=_YES_OR_NO[loopback],
-        )
+        values = TABLE.read({name: said[name] for name in given})
+        return cls(**values | {"issuer": _issuer(values["issuer"])})
 
     def shown(self) -> dict[str, str]:
         """What is set, by name, without a secret."""
-        shown = {"ssf_issuer": self.issuer}
-        if self.ca_file is not None:
-            shown["ssf_ca_file"] = str(self.ca_file)
-        return shown | ({"ssf_loopback": "yes"} if self.loopback else {})
+        return TABLE.shown(self)
+
+
+TABLE: Final = Table(SsfSettings, prefix="ssf_")
+NAMES: Final = TABLE.names
 
 
 def _issuer(url: str) -> str:

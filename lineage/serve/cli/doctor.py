@@ -10,12 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Final
 
-from ingest.kafka import settings as kafka_settings
 from ingest.log.port import Log
 from lineage.core.model.errors import DelegraphError, IntegrityError, RefusedError
 from lineage.core.model.times import Instant
 from lineage.serve.cli.doctor_checks import Checks, ago, seconds
-from lineage.serve.config.settings import Settings, without_password
+from lineage.serve.config.settings import TABLES, Settings, without_password
 from lineage.serve.config.wiring import now, opened_log, opened_store
 from lineage.serve.documents.core_documents import Document
 from lineage.store.server_info import database_of
@@ -89,7 +88,7 @@ def _settings(checks: Checks, settings: Settings) -> None:
         named = " ".join(map(str, files))
         checks.told("secrets", f"everybody on this machine can read {named}; chmod o-r {named}", ok=False)
     if settings.unread:
-        known = [f"DELEGRAPH_KAFKA_{name.upper()}" for name in kafka_settings.NAMES]
+        known = [table.variable(name) for table in TABLES for name in table.names]
         said = []
         for variable in settings.unread:
             meant = get_close_matches(variable, known, n=1, cutoff=_SIMILAR)

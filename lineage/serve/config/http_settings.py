@@ -7,10 +7,11 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-from ingest.secrets import Secret, is_open_to_others, read_secret
+from ingest.declared_settings import Kind, Table, setting
+from ingest.secrets import Secret
 from lineage.core.model.errors import RefusedError
 from lineage.serve.config.limits import ConnectionLimits
 
@@ -20,23 +21,6 @@ ALGORITHMS: Final = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA"),
 )
-_WORDS: Final = (
-    *("listen", "public_url", "hosts", "issuer", "audience", "jwks", "algorithms"),
-    *("name_claim", "roles_claim", "sources_claim"),
-    *("proxy_user_header", "proxy_roles_header", "proxy_sources_header", "proxy_peers"),
-)
-# Name -> the smallest and the largest number.
-_NUMBERS: Final = {
-    "leeway_seconds": (0, 300),
-    "head_seconds": (1, 600),
-    "body_seconds": (1, 3_600),
-    "idle_seconds": (1, 3_600),
-    "connections": (16, 1_000_000),
-    "connections_by_peer": (1, 1_000_000),
-    "questions_by_caller": (1, 1_000_000),
-}
-_SECRETS: Final = ("proxy_secret",)
-NAMES: Final = (*_WORDS, *_NUMBERS, *_SECRETS, *(f"{name}_file" for name in _SECRETS))
 _OF_ISSUER: Final = ("audience", "jwks", "algorithms", "name_claim", "roles_claim", "sources_claim", "leeway_seconds")
 _OF_PROXY: Final = ("proxy_roles_header", "proxy_sources_header", "proxy_peers", "proxy_secret")
 
@@ -48,53 +32,45 @@ class HttpSettings:
     """How the HTTP API is served and who may ask. The default: on loopback, by a link that is printed.
 
     Attributes:
-        listen: ``host:port``.
-        public_url: Under which browsers and receivers come, if it is another than the address.
-        hosts: More names under which it may be asked for.
-        issuer: Whose tokens are taken; None: nobody's.
-        audience: Whom they must be for.
-        jwks: Where the issuer's keys are: a URL or a file.
-        algorithms: With which they may be signed.
-        name_claim: The claim with the name of the caller.
-        roles_claim: The claim with the roles; dots go into objects.
-        sources_claim: The claim with the sources that a producer may send.
-        leeway_seconds: How far the clock of the issuer may be off.
-        head_seconds: From the first byte of a request to the end of its head.
-        body_seconds: From there to the end of its body.
-        idle_seconds: That a connection is kept open between two requests.
-        connections: Open at once, from all peers.
-        connections_by_peer: Open at once from one address that is not a trusted proxy's.
-        questions_by_caller: Of one caller, answered or waiting at once.
-        proxy_user_header: The header in which a trusted proxy says who asks; None: there is no such proxy.
-        proxy_roles_header: The one with the roles.
-        proxy_sources_header: The one with the sources; None: no producers come by it.
-        proxy_peers: The addresses that it may connect from.
-        proxy_secret: What it sends in the header ``Delegraph-Proxy-Secret``.
         secret_files: The files that secrets were read from.
     """
 
-    listen: str = DEFAULT_LISTEN
-    public_url: str | None = None
-    hosts: tuple[str, ...] = ()
-    issuer: str | None = None
-    audience: str | None = None
-    jwks: str | None = None
-    algorithms: tuple[str, ...] = ("RS256", "PS256", "ES256", "EdDSA")
-    name_claim: str = "sub"
-    roles_claim: str = "roles"
-    sources_claim: str = "sources"
-    leeway_seconds: int = 30
-    head_seconds: int = 10
-    body_seconds: int = 30
-    idle_seconds: int = 5
-    connections: int = 4_096
-    connections_by_peer: int = 1_024
-    questions_by_caller: int = 32
-    proxy_user_header: str | None = None
-    proxy_roles_header: str = "X-Forwarded-Roles"
-    proxy_sources_header: str | None = None
-    proxy_peers: tuple[Network, ...] = ()
-    proxy_secret: Secret | None = None
+    listen: str = setting(DEFAULT_LISTEN, "`host:port` where the API and the pages are served; also `--http`")
+    public_url: str | None = setting(
+        None, "the URL under which browsers and receivers reach it", default_text="the address"
+    )
+    hosts: tuple[str, ...] = setting((), "more names, with commas between, under which it may be asked for")
+    issuer: str | None = setting(None, "the issuer whose tokens are accepted")
+    audience: str | None = setting(None, "the audience that tokens must be for")
+    jwks: str | None = setting(None, "the issuer's keys: a URL or a file", kind=Kind.URL_OR_PATH)
+    algorithms: tuple[str, ...] = setting(
+        ("RS256", "PS256", "ES256", "EdDSA"), "the algorithms that tokens may be signed with"
+    )
+    name_claim: str = setting("sub", "the claim with the caller's name")
+    roles_claim: str = setting("roles", "the claim with the roles; dots go into objects")
+    sources_claim: str = setting("sources", "the claim with a producer's sources")
+    leeway_seconds: int = setting(30, "how far the issuer's clock may be off", most=300)
+    head_seconds: int = setting(10, "from the first byte of a request to the end of its head", least=1, most=600)
+    body_seconds: int = setting(30, "from there to the end of its body", least=1, most=3_600)
+    idle_seconds: int = setting(5, "how long a connection stays open between two requests", least=1, most=3_600)
+    connections: int = setting(4_096, "connections that are open at once", least=16, most=1_000_000)
+    connections_by_peer: int = setting(
+        1_024,
+        "the same from one address (of IPv6: one /64 network) that is not among `proxy_peers`",
+        least=1,
+        most=1_000_000,
+    )
+    questions_by_caller: int = setting(
+        32,
+        "questions of one caller that are answered or wait at once; one more is answered with 429",
+        least=1,
+        most=1_000_000,
+    )
+    proxy_user_header: str | None = setting(None, "the header in which a trusted proxy says who asks")
+    proxy_roles_header: str = setting("X-Forwarded-Roles", "the header with the roles")
+    proxy_sources_header: str | None = setting(None, "the header with a producer's sources")
+    proxy_peers: tuple[Network, ...] = setting((), "addresses and networks from which the proxy connects")
+    proxy_secret: Secret | None = setting(None, "what the proxy sends in `Delegraph-Proxy-Secret`", kind=Kind.SECRET)
     secret_files: tuple[Path, ...] = ()
 
     @classmethod
@@ -104,28 +80,9 @@ class HttpSettings:
         Raises:
             RefusedError: A name is unknown, a value cannot be, or what is said does not go together.
         """
-        if unknown := sorted(said.keys() - set(NAMES)):
-            raise RefusedError(f"there is no setting {unknown[0]!r} of the HTTP API; there are {', '.join(NAMES)}")
-        for name, value in said.items():
-            if not value.isprintable():
-                raise RefusedError(f"the setting 'http.{name}' is {value!a}, which is no printable UTF-8")
-        values: dict[str, Any] = {name: said[name] for name in _WORDS if name in said}
-        for name in ("hosts", "algorithms"):
-            if name in said:
-                values[name] = tuple(filter(None, (part.strip() for part in said[name].split(","))))
-        if "proxy_peers" in said:
+        values = TABLE.read(said)
+        if "proxy_peers" in values:
             values["proxy_peers"] = _networks(said["proxy_peers"])
-        for name, (least, most) in _NUMBERS.items():
-            if name in said:
-                values[name] = _number(name, said[name], least, most)
-        if "proxy_secret" in said and "proxy_secret_file" in said:
-            raise RefusedError("the settings 'http.proxy_secret' and 'http.proxy_secret_file' are both given; give one")
-        if "proxy_secret" in said:
-            values["proxy_secret"] = Secret(said["proxy_secret"])
-        elif "proxy_secret_file" in said:
-            file = Path(said["proxy_secret_file"])
-            values["proxy_secret"] = read_secret(file, "the setting 'http.proxy_secret_file'")
-            values["secret_files"] = (file,)
         _refuse_what_does_not_go_together(said)
         settings = cls(**values)
         settings._check()
@@ -156,18 +113,11 @@ class HttpSettings:
     @property
     def open_files(self) -> tuple[Path, ...]:
         """The files with secrets that anybody on this machine may read."""
-        return tuple(filter(is_open_to_others, self.secret_files))
+        return TABLE.open_files(self)
 
     def shown(self) -> dict[str, str]:
         """What is set otherwise than by default, by name, without a secret."""
-        plain = HttpSettings()
-        found = {
-            name: getattr(self, name) for name in (*_WORDS, *_NUMBERS) if getattr(self, name) != getattr(plain, name)
-        }
-        shown = {
-            name: ", ".join(map(str, said)) if isinstance(said, tuple) else str(said) for name, said in found.items()
-        }
-        return shown | ({"proxy_secret": "set"} if self.proxy_secret is not None else {})
+        return TABLE.shown(self)
 
     def _check(self) -> None:
         if unknown := [name for name in self.algorithms if name not in ALGORITHMS] or not self.algorithms:
@@ -180,6 +130,10 @@ class HttpSettings:
                 raise RefusedError(f"the setting 'http.{name}' is {value!a}; write a URL, such as https://idp.example")
         if self.jwks is not None and "://" in self.jwks and urlsplit(self.jwks).scheme not in {"http", "https"}:
             raise RefusedError(f"the setting 'http.jwks' is {self.jwks!a}; write an https URL, or the name of a file")
+
+
+TABLE: Final = Table(HttpSettings, table="http")
+NAMES: Final = TABLE.names
 
 
 def _refuse_what_does_not_go_together(said: Mapping[str, str]) -> None:
@@ -207,9 +161,3 @@ def _networks(said: str) -> tuple[Network, ...]:
         raise RefusedError(
             f"the setting 'http.proxy_peers' is {said!a}: {error}; write addresses or networks"
         ) from error
-
-
-def _number(name: str, said: str, least: int, most: int) -> int:
-    if not (said.isascii() and said.isdigit() and least <= int(said[:9]) <= most):
-        raise RefusedError(f"the setting 'http.{name}' is {said!a}; write a number from {least} to {most:,}")
-    return int(said)

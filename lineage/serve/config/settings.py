@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ingest.declared_settings import PREFIX, Kind, Table, setting
 from ingest.kafka import settings as kafka_settings
 from ingest.kafka.settings import KafkaSettings, parse_url
-from ingest.secrets import Secret, is_open_to_others, read_secret
+from ingest.secrets import Secret
 from ingest.trust_file import Trust, TrustFile
 from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.model.errors import RefusedError
@@ -34,20 +35,12 @@ DEFAULT_STORE: Final = "sqlite:///delegraph.db"
 DEFAULT_SOURCE: Final = "urn:delegraph:cli"
 DEFAULT_GROUP: Final = "delegraph"
 DEFAULT_COLLECT_HTTP: Final = "127.0.0.1:8481"
-_WORDS: Final = ("store", "log", "trust", "source", "group", "listen", "collect_http", "collect_spool")
-_OTHERS: Final = ("four_eyes", "store_password", "store_password_file", "signing_key_file")
 _OF_RULES: Final = ("findings", "scopes", "audiences", "sensitive", "broad")
-NAMES: Final = (*_WORDS, *_OTHERS, *ssf_settings.NAMES)
-
-_PREFIX: Final = "DELEGRAPH_"
-_KAFKA_PREFIX: Final = f"{_PREFIX}KAFKA_"
-_HTTP_PREFIX: Final = f"{_PREFIX}HTTP_"
-_CONFIG: Final = f"{_PREFIX}CONFIG"
+_CONFIG: Final = f"{PREFIX}CONFIG"
 _LAST_PORT: Final = 65_535
 _PASSWORD: Final = re.compile(r"((?<=://)[^/?#@:]*:(?=[^/?#]*@)|(?<=[?&])password=)[^/?#&]*(?=@|&|$)")
-# One level of settings, by name; and levels with where they are from, the one that counts most first.
-_Level = Mapping[str, str]
-_Levels = list[tuple[str, _Level]]
+# Texts of settings by name, for each table of the settings file; None is what stands in no table.
+_Said = dict[str | None, dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,18 +48,7 @@ class Settings:
     """Where things are and how to get in.
 
     Attributes:
-        store: The URL of the store.
-        store_password: Of the user that is named in the store's URL.
-        log: The URL of the log; None: the embedded one, inside the store.
-        trust: The trust file; None: every source may say everything.
-        source: Under which source we send events of our own.
-        group: The consumer group.
-        listen: ``host:port`` at which the consumer answers for itself; None: nowhere.
-        collect_http: ``host:port`` at which ``collect`` takes requests of sources that name no address.
-        collect_spool: The folder in which it keeps what came over TCP; None: beside an SQLite store.
-        four_eyes: Above how many elements an order needs a second person; None: never.
-        signing_key_file: Keys in PEM: the first signs what is delivered, all are published.
-        ssf: The transmitter of Shared Signals; None: there is none.
+        ssf: The transmitter of Shared Signals; None if there is none.
         receivers: The revocation endpoints that are called.
         sources: The systems whose logs are read.
         findings: How the rules are evaluated.
@@ -78,17 +60,49 @@ class Settings:
         unread: Variables that look like settings of Kafka or of the HTTP API, and are none.
     """
 
-    store: str = DEFAULT_STORE
-    store_password: Secret | None = None
-    log: str | None = None
-    trust: str | None = None
-    source: str = DEFAULT_SOURCE
-    group: str = DEFAULT_GROUP
-    listen: str | None = None
-    collect_http: str = DEFAULT_COLLECT_HTTP
-    collect_spool: str | None = None
-    four_eyes: int | None = None
-    signing_key_file: Path | None = None
+    store: str = setting(
+        DEFAULT_STORE, "the store: `sqlite:///path` or `postgresql://user@host/database`; also `--store`"
+    )
+    store_password: Secret | None = setting(
+        None, "the password of that user, so that it does not stand in the URL", kind=Kind.SECRET
+    )
+    log: str | None = setting(
+        None,
+        "the log: `sqlite:///path` or `kafka://host:port[,host:port][/prefix]`; also `--log`",
+        default_text="inside the store",
+    )
+    trust: str | None = setting(
+        None, "the trust file; without one every source may say everything; also `--trust`", kind=Kind.PATH
+    )
+    source: str = setting(DEFAULT_SOURCE, "the source of orders and lifts that are given here; also `--source`")
+    group: str = setting(DEFAULT_GROUP, "the consumer group that shares the partitions; also `--group`")
+    listen: str | None = setting(
+        None, "`host:port` of a consumer's [metrics, health and live graph](../monitoring.md); also `--listen`"
+    )
+    collect_http: str = setting(
+        DEFAULT_COLLECT_HTTP,
+        "`host:port` where [`collect`](../collecting.md#take-requests) takes requests of sources that name no address; "
+        "also `collect --http`",
+    )
+    collect_spool: str | None = setting(
+        None,
+        "the folder in which `collect` keeps [what came over TCP](../collecting.md#take-lines-over-tcp) until the log "
+        "has it",
+        default_text="beside an SQLite store: its name with `.spool` behind",
+    )
+    four_eyes: int | None = setting(
+        None,
+        "above so many elements an order needs a second person (`--approved-by`; over HTTP one who approves the plan); "
+        "also `--four-eyes`",
+        kind=Kind.NUMBER,
+        example="100",
+    )
+    signing_key_file: Path | None = setting(
+        None,
+        "the [keys](../shared-signals.md#setting-it-up) that what is delivered is signed with, in PEM: the first "
+        "signs, all are published",
+        kind=Kind.KEY_FILE,
+    )
     ssf: SsfSettings | None = None
     receivers: tuple[Endpoint, ...] = ()
     sources: "tuple[NamedSource, ...]" = ()
@@ -105,42 +119,32 @@ class Settings:
         """Settings from options, ``DELEGRAPH_…``, the file and the defaults. What is empty is not given.
 
         Args:
-            env: The environment; None: that of this process.
-            options: By name; None: not given.
+            env: The environment; by default that of this process.
+            options: By name; None if not given.
 
         Raises:
             RefusedError: A setting is unknown, cannot be, or does not go with another; the message says which.
         """
         variables = {name: value for name, value in (os.environ if env is None else env).items() if value}
         config = Path(variables[_CONFIG]) if _CONFIG in variables else None
-        in_file, kafka_in_file, http_in_file, receivers, sources, findings = (
-            _read(config) if config is not None else ({}, {}, {}, (), (), DEFAULT)
-        )
-        of_env, kafka_of_env, http_of_env, unread = _of_environment(variables)
-        given = {name: value for name, value in options.items() if value and name != "http"}
+        in_file, receivers, sources, findings = _read(config) if config is not None else (_nothing(), (), (), DEFAULT)
+        of_env, unread = _of_environment(variables)
+        given = _nothing()
+        for name, value in options.items():
+            if value:
+                table, stem = ("http", "listen") if name == "http" else (None, name)
+                given[table][stem] = value
         said, origins = _merged([("option", given), ("environment", of_env), ("file", in_file)])
-        kafka, kafka_origins = _merged([("environment", kafka_of_env), ("file", kafka_in_file)])
-        http, http_origins = _merged(
-            [("option", _listening(options)), ("environment", http_of_env), ("file", http_in_file)]
-        )
-        _refuse_unprintable(said)
-        password, files = _store_password(said)
         settings = cls(
-            **{name: said[name] for name in _WORDS if name in said},
-            store_password=password,
-            four_eyes=_count(said, "four_eyes"),
-            signing_key_file=Path(said["signing_key_file"]) if "signing_key_file" in said else None,
-            ssf=SsfSettings.of(said),
+            **OWN.read({name: value for name, value in said[None].items() if name in OWN.names}),
+            ssf=SsfSettings.of(said[None]),
             receivers=receivers,
             sources=sources,
             findings=findings,
-            kafka=KafkaSettings.from_mapping(kafka),
-            http=HttpSettings.from_mapping(http),
+            kafka=KafkaSettings.from_mapping(said["kafka"]),
+            http=HttpSettings.from_mapping(said["http"]),
             config=config,
-            secret_files=files,
-            origins=origins
-            | {f"kafka.{name}": origin for name, origin in kafka_origins.items()}
-            | {f"http.{name}": origin for name, origin in http_origins.items()},
+            origins=origins,
             unread=unread,
         )
         settings._check()
@@ -175,23 +179,18 @@ class Settings:
 
     def shown(self) -> dict[str, str]:
         """What is set, by name, without a secret."""
-        shown = {name: getattr(self, name) for name in _WORDS if not name.startswith("collect_") or self.sources}
+        shown = OWN.shown(self, also=("store", "source", "group", *(["collect_http"] if self.sources else [])))
         shown["store"] = without_password(self.store)
-        shown["store_password"] = None if self.store_password is None else "set"
-        shown["signing_key_file"] = None if self.signing_key_file is None else str(self.signing_key_file)
         shown |= {} if self.ssf is None else self.ssf.shown()
         shown |= {f"receivers.{endpoint.receiver}": endpoint.url for endpoint in self.receivers}
         shown |= {f"kafka.{name}": value for name, value in self.kafka.shown().items()} if self.on_kafka else {}
-        shown |= {f"http.{name}": value for name, value in self.http.shown().items()}
-        return {name: value for name, value in shown.items() if value is not None}
+        return shown | {f"http.{name}": value for name, value in self.http.shown().items()}
 
     @property
     def open_files(self) -> tuple[Path, ...]:
         """The files with secrets that anybody on this machine may read."""
-        keys = () if self.signing_key_file is None else (self.signing_key_file,)
-        ours = filter(is_open_to_others, (*self.secret_files, *keys))
         called = (file for endpoint in self.receivers for file in endpoint.open_files)
-        return (*ours, *called, *self.kafka.open_files, *self.http.open_files)
+        return (*OWN.open_files(self), *called, *self.kafka.open_files, *self.http.open_files)
 
     def origin(self, name: str) -> str:
         """Where a setting is from."""
@@ -235,15 +234,29 @@ def without_password(url: str) -> str:
     return _PASSWORD.sub(r"\1***", url)
 
 
-def _merged(levels: _Levels) -> tuple[dict[str, str], dict[str, str]]:
-    """What counts of several levels, and where it is from. A secret and the file that holds it are one setting."""
-    said: dict[str, str] = {}
-    origins: dict[str, str] = {}
+OWN: Final = Table(Settings)
+# Every table: what stands in no table of the settings file first.
+TABLES: Final = (OWN, ssf_settings.TABLE, kafka_settings.TABLE, http_settings.TABLE)
+NAMES: Final = (*OWN.names, *ssf_settings.NAMES)
+
+
+def _nothing() -> _Said:
+    return {None: {}, "kafka": {}, "http": {}}
+
+
+def _merged(levels: list[tuple[str, _Said]]) -> tuple[_Said, dict[str, str]]:
+    """What counts of several levels, the first before the others, and where each setting is from.
+
+    A secret and the file that holds it are one setting.
+    """
+    said, origins = _nothing(), {}
     for origin, level in levels:
-        stated = {_stem(name) for name in said}
-        for name, value in level.items():
-            if _stem(name) not in stated:
-                said[name], origins[name] = value, origin
+        for table, texts in level.items():
+            stated = {_stem(name) for name in said[table]}
+            for name, text in texts.items():
+                if _stem(name) not in stated:
+                    said[table][name] = text
+                    origins[name if table is None else f"{table}.{name}"] = origin
     return said, origins
 
 
@@ -251,61 +264,37 @@ def _stem(name: str) -> str:
     return name.removesuffix("_file")
 
 
-def _listening(options: Mapping[str, str | None]) -> dict[str, str]:
-    """What options say of the HTTP API: ``--http``."""
-    return {"listen": http} if (http := options.get("http")) else {}
-
-
-def _of_environment(
-    variables: Mapping[str, str],
-) -> tuple[dict[str, str], dict[str, str], dict[str, str], tuple[str, ...]]:
-    """What the environment says of us, of Kafka and of the HTTP API, and what is not read."""
-    ours: dict[str, str] = {}
-    tables: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
-        _KAFKA_PREFIX: (kafka_settings.NAMES, {}),
-        _HTTP_PREFIX: (http_settings.NAMES, {}),
-    }
+def _of_environment(variables: Mapping[str, str]) -> tuple[_Said, tuple[str, ...]]:
+    """What the environment says, and the variables that look like settings of a table and are none."""
+    said, known = _nothing(), {table.variable(name): (table, name) for table in TABLES for name in table.names}
+    prefixes = tuple(table.prefix for table in TABLES if table.table is not None)
     unread = []
     for variable, value in variables.items():
-        prefix = next((prefix for prefix in tables if variable.startswith(prefix)), None)
-        if prefix is not None:
-            names, table = tables[prefix]
-            name = variable.removeprefix(prefix).lower()
-            if name in names:
-                table[name] = value
-            else:  # no mistake for certain: orchestrators make up variables from the names of services
-                unread.append(variable)
-        elif variable.startswith(_PREFIX) and (name := variable.removeprefix(_PREFIX).lower()) in NAMES:
-            ours[name] = value
-    return ours, tables[_KAFKA_PREFIX][1], tables[_HTTP_PREFIX][1], tuple(sorted(unread))
+        if variable in known:
+            table, name = known[variable]
+            said[table.table][name] = value
+        elif variable.startswith(prefixes):  # no mistake for certain: orchestrators make up variables of service names
+            unread.append(variable)
+    return said, tuple(sorted(unread))
 
 
-def _read(
-    file: Path,
-) -> "tuple[dict[str, str], dict[str, str], dict[str, str], tuple[Endpoint, ...], tuple[NamedSource, ...], Options]":
-    """What a file says of us, of Kafka, of the HTTP API, whom to call, whose logs are read, and of the rules.
-
-    A file that it names may lie beside it.
-    """
+def _read(file: Path) -> "tuple[_Said, tuple[Endpoint, ...], tuple[NamedSource, ...], Options]":
+    """What a file says of settings, whom to call, whose logs are read, and of the rules. Files may be relative to it."""
     try:
         said = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise RefusedError(f"the file {file} of DELEGRAPH_CONFIG cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise RefusedError(f"the file {file} of DELEGRAPH_CONFIG is not TOML: {error}") from error
-    kafka, http = (_table(file, said, name) for name in ("kafka", "http"))
+    in_tables = {name: _table(file, said, name) for name in ("kafka", "http")}
     receivers = endpoints_of(said.pop("receivers", {}), file=file)
     named = said.pop("source") if isinstance(said.get("source"), list | dict) else []  # a text is our own source
     sources = _sources(named, file)
     findings = _findings(said, file)
-    return (
-        _texts(file, said, NAMES, ""),
-        _texts(file, kafka, kafka_settings.NAMES, " of [kafka]"),
-        _texts(file, http, http_settings.NAMES, " of [http]"),
-        receivers,
-        sources,
-        findings,
-    )
+    found = _nothing()
+    for name, texts in ((None, said), *in_tables.items()):
+        found[name] = _texts(file, texts, [table for table in TABLES if table.table == name])
+    return found, receivers, sources, findings
 
 
 def _findings(said: dict[str, Any], file: Path) -> Options:
@@ -332,7 +321,9 @@ def _table(file: Path, said: dict[str, Any], name: str) -> dict[str, Any]:
     return table
 
 
-def _texts(file: Path, said: Mapping[str, Any], names: tuple[str, ...], where: str) -> dict[str, str]:
+def _texts(file: Path, said: Mapping[str, Any], tables: list[Table]) -> dict[str, str]:
+    names = [name for table in tables for name in table.names]
+    where = "" if tables[0].table is None else f" of [{tables[0].table}]"
     if unknown := sorted(said.keys() - set(names)):
         raise RefusedError(f"{file} has {unknown[0]!r}{where}, which is no setting; there are {', '.join(names)}")
     found = {}
@@ -340,30 +331,6 @@ def _texts(file: Path, said: Mapping[str, Any], names: tuple[str, ...], where: s
         if not isinstance(value, str):
             raise RefusedError(f"{name!r}{where} in {file} must be a string")
         if value:
-            beside = name == "trust" or name.endswith("_file") or (name == "jwks" and "://" not in value)
+            beside = any(table.is_beside(name, value) for table in tables)
             found[name] = str(file.parent / value) if beside else value
     return found
-
-
-def _store_password(said: Mapping[str, str]) -> tuple[Secret | None, tuple[Path, ...]]:
-    if "store_password" in said and "store_password_file" in said:
-        raise RefusedError("the settings 'store_password' and 'store_password_file' are both given; give one of them")
-    if "store_password_file" in said:
-        file = Path(said["store_password_file"])
-        return read_secret(file, "the setting 'store_password_file'"), (file,)
-    return (Secret(said["store_password"]) if "store_password" in said else None), ()
-
-
-def _count(said: Mapping[str, str], name: str) -> int | None:
-    value = said.get(name)
-    if value is None:
-        return None
-    if not (value.isascii() and value.isdigit()):
-        raise RefusedError(f"the setting {name!r} is {value!a}; write a number, such as 100")
-    return int(value)
-
-
-def _refuse_unprintable(said: Mapping[str, str]) -> None:
-    for name in ("store", "log", "source", "group", "listen", "collect_http", "collect_spool"):
-        if not said.get(name, "").isprintable():
-            raise RefusedError(f"the setting {name!r} is {said[name]!a}, which is no printable UTF-8")

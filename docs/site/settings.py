@@ -1,0 +1,67 @@
+"""The reference of the settings, generated from their declarations."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from ingest.declared_settings import Kind, Setting, Table
+from lineage.serve.config.settings import TABLES
+
+_HEAD: Final = """\
+# All settings
+
+<!-- Generated from the declarations by `make reference`; a test says when this page is stale. -->
+
+Where settings are from, and how secrets are given, is in [settings](../settings.md).
+"""
+_NOTES: Final = {
+    None: """\
+## Store, log and this process
+
+`DELEGRAPH_CONFIG` names a TOML file with settings.
+`DELEGRAPH_LOG_FORMAT` and `DELEGRAPH_LOG_LEVEL` say how a process [logs](../monitoring.md).
+""",
+    "kafka": """\
+## Getting into a Kafka
+
+They are used where the log is a Kafka; [Kafka](../kafka.md#getting-in) says which of them go together.
+A setting that would have no effect is refused.
+""",
+    "http": """\
+## The HTTP API
+
+They are used by `delegraph serve`; [the HTTP API](../http-api.md#who-may) says who may.
+The limits of time and of connections also hold where `consume` and `deliver` listen, there with 64 connections at most.
+""",
+}
+
+
+def reference() -> str:
+    """The page ``docs/reference/settings.md``."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield _HEAD
+    for name, note in _NOTES.items():
+        tables = [table for table in TABLES if table.table == name]
+        where = "in the file" if name is None else f"in `[{name}]`"
+        yield from (note, f"| variable | {where} | default | is |", "|---|---|---|---|")
+        yield from _rows(tables)
+        yield ""
+
+
+def _rows(tables: Sequence[Table]) -> Iterator[str]:
+    for table in tables:
+        for one in table.settings:
+            also = f"; also as `{table.variable(one.name)}_FILE`" if one.kind is Kind.SECRET else ""
+            yield f"| `{table.variable(one.name)}` | `{one.name}` | {_default(one)} | {one.help}{also} |"
+
+
+def _default(one: Setting) -> str:
+    if one.default_text is not None:
+        return one.default_text
+    if one.default in (None, "", ()):
+        return "none"
+    if one.kind is Kind.YES_NO:
+        return "`yes`" if one.default else "`no`"
+    return f"`{','.join(one.default) if isinstance(one.default, tuple) else one.default}`"

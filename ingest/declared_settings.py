@@ -1,0 +1,233 @@
+"""Declared settings: each is a field of a frozen dataclass that states its default, its kind and its explanation.
+
+A ``Table`` reads the declarations of one class. The reader of files and variables, the checks of single values,
+``doctor`` and the reference in the documentation all follow the tables, so that a setting has one home.
+"""
+
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from ingest.secrets import Secret, is_open_to_others, read_secret
+from lineage.core.model.errors import RefusedError
+
+PREFIX: Final = "DELEGRAPH_"
+_YES_OR_NO: Final = {"yes": True, "no": False}
+_LARGEST: Final = 10**9 - 1
+
+
+class Kind(Enum):
+    """What the text of a setting says."""
+
+    TEXT = "a text"
+    LIST = "texts with commas between"
+    NUMBER = "a number"
+    YES_NO = "yes or no"
+    PATH = "the name of a file, as it was written"
+    URL_OR_PATH = "a URL, or the name of a file"
+    FILE = "a file"
+    READABLE_FILE = "a file that must be readable now"
+    KEY_FILE = "a file with a secret, which is read where it is used"
+    READABLE_KEY_FILE = "the same, and it must be readable now"
+    SECRET = "a secret, which may be given as a file instead"
+
+
+_FILES: Final = {Kind.FILE, Kind.READABLE_FILE, Kind.KEY_FILE, Kind.READABLE_KEY_FILE}
+_READABLE: Final = {Kind.READABLE_FILE, Kind.READABLE_KEY_FILE}
+_KEYS: Final = {Kind.KEY_FILE, Kind.READABLE_KEY_FILE}
+
+
+class Setting(NamedTuple):
+    """A declared setting.
+
+    Attributes:
+        name: The name of the field.
+        default: The value if nothing is said.
+        help: What it is, in a phrase of Markdown for the reference.
+        kind: What its text says.
+        least: The smallest number.
+        most: The largest number.
+        choices: The texts that it can be; empty if any.
+        example: A number to name in the error message instead of the bounds.
+        default_text: What stands for the default in the reference, if that is not the value itself.
+    """
+
+    name: str
+    default: Any
+    help: str
+    kind: Kind
+    least: int
+    most: int
+    choices: tuple[str, ...]
+    example: str | None
+    default_text: str | None
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    kind: Kind | None = None,
+    least: int = 0,
+    most: int = _LARGEST,
+    choices: tuple[str, ...] = (),
+    example: str | None = None,
+    default_text: str | None = None,
+) -> Any:
+    """Declare a field of a dataclass as a setting. The arguments are those of ``Setting``.
+
+    Args:
+        default: The value if nothing is said; without a kind it decides between number, list and text.
+        help: What it is.
+        kind: What its text says.
+        least: The smallest number.
+        most: The largest number.
+        choices: The texts that it can be.
+        example: A number to name in the error message instead of the bounds.
+        default_text: What stands for the default in the reference.
+    """
+    if kind is None:
+        kind = {int: Kind.NUMBER, bool: Kind.YES_NO, tuple: Kind.LIST}.get(type(default), Kind.TEXT)
+    rest = (help, kind, least, most, choices, example, default_text)
+    return dataclasses.field(default=default, metadata={"setting": rest})
+
+
+class Table:
+    """The settings that one class declares."""
+
+    def __init__(self, declaring: type, *, prefix: str = "", word: str = "setting", table: str | None = None) -> None:
+        """Read the declarations.
+
+        Args:
+            declaring: The dataclass.
+            prefix: What stands before a field's name in the name of its setting: ``ssf_``.
+            word: What error messages call a setting.
+            table: The table of the settings file that they stand in; None if they stand in none.
+        """
+        self.settings = tuple(
+            Setting(f"{prefix}{field.name}", field.default, *field.metadata["setting"])
+            for field in dataclasses.fields(declaring)
+            if "setting" in field.metadata
+        )
+        self.table = table
+        self.names = tuple(name for one in self.settings for name in _names(one))
+        self.prefix = PREFIX if table is None else f"{PREFIX}{table.upper()}_"
+        self._own_prefix = prefix
+        self._word = word
+
+    def variable(self, name: str) -> str:
+        """The environment variable of a setting."""
+        return f"{self.prefix}{name.upper()}"
+
+    def called(self, name: str) -> str:
+        """What an error message calls a setting."""
+        dotted = f"{self.table}.{name}" if self.table is not None and self._word == "setting" else name
+        return f"{self._word} {dotted!r}"
+
+    def is_beside(self, name: str, value: str) -> bool:
+        """Whether a value in a settings file names another file, which may be relative to it."""
+        for one in self.settings:
+            if name == one.name:
+                is_path = one.kind is Kind.PATH or one.kind in _FILES
+                return is_path or (one.kind is Kind.URL_OR_PATH and "://" not in value)
+        return name.endswith("_file")
+
+    def read(self, said: Mapping[str, str]) -> dict[str, Any]:
+        """The values of what is said by name, for the constructor of the class.
+
+        Raises:
+            RefusedError: A name is unknown, a value cannot be, or a file cannot be read.
+        """
+        if unknown := sorted(said.keys() - set(self.names)):
+            raise RefusedError(f"there is no {self.called(unknown[0])}; there are {', '.join(self.names)}")
+        values: dict[str, Any] = {}
+        for one in self.settings:
+            if one.name in said:
+                values[one.name] = self._value(one, said[one.name])
+        files = []
+        for one in self.settings:
+            file = f"{one.name}_file"
+            if one.kind is not Kind.SECRET or file not in said:
+                continue
+            if one.name in said:
+                both = f"{self._word}s {self.called(one.name).removeprefix(self._word + ' ')}"
+                other = self.called(file).removeprefix(f"{self._word} ")
+                raise RefusedError(f"the {both} and {other} are both given; give one of them")
+            values[one.name] = read_secret(Path(said[file]), f"the {self.called(file)}")
+            files.append(Path(said[file]))
+        values = {name.removeprefix(self._own_prefix): value for name, value in values.items()}
+        return values | ({"secret_files": tuple(files)} if files else {})
+
+    def _value(self, one: Setting, text: str) -> Any:
+        if one.kind is Kind.SECRET:
+            if not text.isprintable():
+                raise RefusedError(f"the {self.called(one.name)} is no printable UTF-8")
+            return Secret(text)
+        if not text.isprintable() and one.kind not in _FILES and one.kind is not Kind.PATH:
+            raise RefusedError(f"the {self.called(one.name)} is {text!a}, which is no printable UTF-8")
+        if one.kind is Kind.LIST:
+            return tuple(filter(None, (part.strip() for part in text.split(","))))
+        if one.kind is Kind.NUMBER:
+            return self._number(one, text)
+        if one.kind is Kind.YES_NO:
+            if text not in _YES_OR_NO:
+                raise RefusedError(f"the {self.called(one.name)} is {text!a}; write yes or no")
+            return _YES_OR_NO[text]
+        if one.kind in _FILES:
+            return self._readable(one, Path(text)) if one.kind in _READABLE else Path(text)
+        if one.choices and text not in one.choices:
+            raise RefusedError(f"the {self.called(one.name)} is {text!r}; it can be {', '.join(one.choices)}")
+        return text
+
+    def _number(self, one: Setting, text: str) -> int:
+        if not (text.isascii() and text.isdigit() and one.least <= int(text[:9]) <= one.most):
+            form = f"from {one.least} to {one.most:,}" if one.example is None else f"such as {one.example}"
+            comma = "," if one.example is not None else ""
+            raise RefusedError(f"the {self.called(one.name)} is {text!a}; write a number{comma} {form}")
+        return int(text)
+
+    def _readable(self, one: Setting, path: Path) -> Path:
+        try:
+            with path.open("rb"):
+                return path
+        except OSError as error:
+            raise RefusedError(f"the {self.called(one.name)}: {path} cannot be read: {error.strerror}") from error
+
+    def shown(self, values: object, *, also: Collection[str] = ()) -> dict[str, str]:
+        """What is set otherwise than by default, by name and without a secret.
+
+        Args:
+            values: An object of the class.
+            also: The names of settings that are shown even if they have their default.
+        """
+        return dict(self._shown(values, also))
+
+    def _shown(self, values: object, also: Collection[str]) -> Iterator[tuple[str, str]]:
+        for one in self.settings:
+            value = self.value_of(values, one)
+            if value is None or (value == one.default and one.name not in also):
+                continue
+            if one.kind is Kind.SECRET:
+                yield one.name, "set"
+            elif isinstance(value, bool):
+                yield one.name, "yes" if value else "no"
+            else:
+                yield one.name, ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+    def value_of(self, values: object, one: Setting) -> Any:
+        """The value of a setting in an object of the class."""
+        return getattr(values, one.name.removeprefix(self._own_prefix))
+
+    def open_files(self, values: object) -> tuple[Path, ...]:
+        """The files with secrets that anybody on this machine may read."""
+        keys = (self.value_of(values, one) for one in self.settings if one.kind in _KEYS)
+        held = (*getattr(values, "secret_files", ()), *(file for file in keys if file is not None))
+        return tuple(filter(is_open_to_others, held))
+
+
+def _names(one: Setting) -> Iterator[str]:
+    yield one.name
+    if one.kind is Kind.SECRET:
+        yield f"{one.name}_file"
