@@ -40,13 +40,13 @@ from ingest.trust_file import Trust
 from lineage.core.model.events import ActionPerformed, DelegationGranted, Derivation, Event, TokenIssued
 from lineage.core.model.times import format_instant
 from lineage.deliver.token_status import introspection
-from lineage.deliver.token_status.authority_replica import Current
 from lineage.serve.cache.question_cache import Keeping
 from lineage.serve.config.http_settings import HttpSettings
 from lineage.serve.config.wiring import MOST, now
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.queries.service import Service
 from lineage.serve.server.runner import bound, serve
+from lineage.store.authority_replica import AuthorityReplica
 from lineage.store.store import open_store
 
 QUICK = 20_000
@@ -78,7 +78,7 @@ def served(url: str, keys: str) -> None:
     service = Service(store, log, Trust(), now, source="urn:benchmark", worlds=worlds, most=MOST)
 
     def parts(site: Site) -> list[APIRouter]:
-        return [introspection.router(Current(store, None), now, site.authentication)]
+        return [introspection.router(AuthorityReplica(store, None), now, site.authentication)]
 
     serve(service, settings, say=lambda said: print(said, flush=True), parts=parts)
 

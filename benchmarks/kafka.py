@@ -126,7 +126,7 @@ class _Clocked:
     def __init__(self, live: LiveGraph | None) -> None:
         self.live = live
         if live is not None:
-            live.load()
+            live.follow()
         self.began = 0.0
         self.ended = 0.0
         self.records = 0

@@ -6,14 +6,18 @@ called, so that the copy is never older than the call.
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lineage.core.model.errors import NotAtOnceError
+from lineage.core.model.records import Batch
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted, TrustTable, in_force
 from lineage.store.store import Store
+
+_PUSH_SECONDS: Final = 0.05  # how long a writer waits to hand over a batch
 
 
 class Place(NamedTuple):
@@ -36,6 +40,7 @@ class Follower:
         take: Callable[[Store, Mapping[tuple[str, int], int]], None],
         trust: Trusted | None = None,
         most: float = math.inf,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Create a follower; the copy is loaded on first use.
 
@@ -45,12 +50,15 @@ class Follower:
             take: Applies the facts after some positions to the copy.
             trust: Provides the trust table in force; if it changes, everything is loaded again.
             most: The most records to apply at once; if there are more, everything is loaded again.
+            monotonic: A monotonic clock, for the age of the copy.
         """
         self._store = store
         self._anew = anew
         self._take = take
         self._trust = trust
         self._most = most
+        self._monotonic = monotonic
+        self._followed_at = 0.0  # when the last check began
         self._lock = threading.Lock()
         self._checks = 0  # number of checks begun
         self._checked = 0  # number of the last check that succeeded
@@ -104,7 +112,51 @@ class Follower:
         with self._lock:
             yield self._place
 
+    @contextmanager
+    def held_within(self, seconds: float) -> Iterator[tuple[Place | None, float]]:
+        """Hold the copy without checking the store, waiting at most ``seconds`` for a check in progress.
+
+        Yields:
+            The state of the copy, and its age in seconds. No state if nothing is loaded, or the check takes longer.
+        """
+        if self._place is None or not self._lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX)):
+            yield None, self._age()
+            return
+        try:
+            yield self._place, self._age()
+        finally:
+            self._lock.release()
+
+    def _age(self) -> float:
+        return math.inf if self._place is None else self._monotonic() - self._followed_at
+
+    def pushed(self, batch: Batch, take: Callable[[Batch], None]) -> None:
+        """Apply a batch that this process has just committed, without reading it from the store.
+
+        A batch that does not directly follow the copy, or comes during a check, is left to the next check. The copy
+        becomes no younger by this: other processes may have projected something else.
+        """
+        if self._place is None or not self._lock.acquire(timeout=_PUSH_SECONDS):
+            return
+        try:
+            place = self._place
+            if any(place.positions.get(where, 0) != expected for where, (expected, _) in batch.advance.items()):
+                return
+            take(batch)
+            positions = {**place.positions, **{where: end for where, (_, end) in batch.advance.items()}}
+            moments = [record.fact.recorded_at for record in batch.readable]
+            recorded_at = max((*moments, place.recorded_at or 0), default=0) or None
+            self._place = place._replace(positions=positions, recorded_at=recorded_at)
+        finally:
+            self._lock.release()
+
     def _follow(self) -> Place:
+        began = self._monotonic()
+        place = self._looked_at_store()
+        self._followed_at = began
+        return place
+
+    def _looked_at_store(self) -> Place:
         mark = self._store.mark()  # before reading: a commit during the read shows at the next check
         trust = in_force(self._trust)
         before = self._place

@@ -18,7 +18,6 @@ from lineage.core.model.events import Fact, Target
 from lineage.core.revocation.closure import closure_of
 from lineage.core.revocation.receipt import receipt_of
 from lineage.deliver.outbox.outbox_writer import Spread
-from lineage.deliver.token_status.authority_replica import Current
 from lineage.serve.cache.question_cache import Keeping
 from lineage.serve.commands.lift import lift_order
 from lineage.serve.commands.order_request import OrderRequest
@@ -26,6 +25,7 @@ from lineage.serve.commands.revoke import give_order
 from lineage.serve.processes.live_graph import LiveGraph
 from lineage.serve.queries import revocations
 from lineage.serve.queries.service import Service
+from lineage.store.authority_replica import AuthorityReplica
 from lineage.store.delivery.outbox import rows
 from lineage.store.store import Store, open_store
 from tests.support import compare, stores, worlds
@@ -85,7 +85,7 @@ def order_twice() -> list[dict[str, Any]]:
 
 
 def by_replica(store: Store) -> Callable[[], str]:
-    current = Current(store, None)
+    current = AuthorityReplica(store, None)
 
     def state() -> str:
         with current.world() as world:

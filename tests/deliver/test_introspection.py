@@ -23,9 +23,9 @@ from lineage.core.model.events import Derivation, Event, Fact, ReceiverRegistere
 from lineage.core.model.times import Instant, parse_instant
 from lineage.deliver.http.callers import Authentication
 from lineage.deliver.http.problems import problem_of
-from lineage.deliver.token_status.authority_replica import Current
 from lineage.deliver.token_status.introspection import introspection, router
 from lineage.serve.config.wiring import now
+from lineage.store.authority_replica import AuthorityReplica
 from tests.support import compare, stores, worlds
 from tests.support.asgi import Asking
 from tests.support.desk import Desk, day, derived, granted, lifted, ordered, token
@@ -43,7 +43,11 @@ def asking(url: str, at: str | None = "10:00") -> Iterator[Asking]:
     with opened(url) as store:
         app = FastAPI()
         app.include_router(
-            router(Current(store, None), lambda: now() if moment is None else moment, Authentication(caller, caller))
+            router(
+                AuthorityReplica(store, None),
+                lambda: now() if moment is None else moment,
+                Authentication(caller, caller),
+            )
         )
         app.add_exception_handler(DelegraphError, lambda _, fault: problem_of(fault))  # type: ignore[arg-type]
         yield Asking(app, {"x-caller": "urn:gw"})
@@ -320,7 +324,7 @@ def test_active_is_what_the_rule_says(fresh: stores.Fresh, seed: int):
     whole = World(compare.facts_of(items))
     at: Instant = rng.choice(worlds.grid)
     with a_store(fresh) as (store, url):
-        current = Current(store, None)
+        current = AuthorityReplica(store, None)
         with current.world() as world:
             assert not world.graph
         written = in_batches(store, url, records, rng)

@@ -24,10 +24,10 @@ from lineage.core.model.times import parse_instant
 from lineage.core.revocation.status_lists import CAPACITY, decoded, encoded, packed, status_at, statuses_of
 from lineage.deliver.http.problems import problem_of
 from lineage.deliver.http.signing_keys import Keys, load_keys
-from lineage.deliver.token_status.authority_replica import Current
 from lineage.deliver.token_status.status_lists import LIFE_SECONDS, MEDIA_TYPE, StatusLists, router
 from lineage.serve.cache.question_cache import Keeping
 from lineage.serve.queries.service import Service
+from lineage.store.authority_replica import AuthorityReplica
 from tests.support import compare, model, worlds
 from tests.support.asgi import Asking
 from tests.support.desk import Desk, day, derived, done, lifted, ordered, token
@@ -187,7 +187,7 @@ class Clock:
 def serving(url: str, keys: Keys, clock: Clock) -> Iterator[Asking]:
     with opened(url) as store:
         app = FastAPI()
-        app.include_router(router(StatusLists(Current(store, None), clock, BASE, keys), clock))
+        app.include_router(router(StatusLists(AuthorityReplica(store, None), clock, BASE, keys), clock))
         app.add_exception_handler(DelegraphError, lambda _, fault: problem_of(fault))  # type: ignore[arg-type]
         yield Asking(app)
 
@@ -295,7 +295,7 @@ def test_no_more_lists_are_kept_than_the_bound(desk: Desk, keys: Keys):
     desk.take(*(listed(f"t{k}", k % 6, uri=f"{BASE}/{name}") for k, name in enumerate(names)))
     desk.take(ordered("r3", "token", "t0", "12:00"), listed("large", LARGEST - 1, uri=f"{BASE}/large"))
     with opened(desk.url) as store:
-        lists = StatusLists(Current(store, None), Clock("13:00"), BASE, keys, kept=16)
+        lists = StatusLists(AuthorityReplica(store, None), Clock("13:00"), BASE, keys, kept=16)
         assert not lists._made  # what nobody asks for is not made
         for name in ["1", *names, "large"]:
             assert lists.now(name) is not None

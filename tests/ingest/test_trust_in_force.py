@@ -21,13 +21,13 @@ from lineage.core.authority.rule import judge
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.trust import Grant, TrustTable
 from lineage.deliver.outbox.outbox_writer import Spread
-from lineage.deliver.token_status.authority_replica import Current
 from lineage.serve.cache.question_cache import Keeping
 from lineage.serve.cli.demo import ASKED, INGESTED, incident_path
 from lineage.serve.cli.main import main
 from lineage.serve.processes.live_graph import LiveGraph
 from lineage.serve.queries import revocations
 from lineage.serve.queries.service import Service
+from lineage.store.authority_replica import AuthorityReplica
 from lineage.store.delivery import outbox
 from lineage.store.store import Store, open_store
 from tests.support.http_worlds import LEAKED, api_over
@@ -211,7 +211,7 @@ def answers(service: Service, at_once: Service | None = None) -> dict[str, Any]:
     return found
 
 
-def judged(current: Current) -> dict[str, Any]:
+def judged(current: AuthorityReplica) -> dict[str, Any]:
     with current.world() as world:
         return {key: judge(world, key, AT) for key in KEYS}
 
@@ -234,7 +234,7 @@ def test_whatever_is_kept_answers_as_if_it_had_been_made_now(kept: tuple[Store, 
     service = Service(
         store, log, turning, lambda: AT, source="urn:t", worlds=Keeping(store, log, turning, log_inside=True)
     )
-    current, spread = Current(store, turning), Spread(store, turning)
+    current, spread = AuthorityReplica(store, turning), Spread(store, turning)
     live = LiveGraph(store, turning, lambda: AT)
     for sources in [{*SOURCES, SOC, HOSTILE}, *turns]:
         turning.table = table_of(sources)
@@ -245,12 +245,12 @@ def test_whatever_is_kept_answers_as_if_it_had_been_made_now(kept: tuple[Store, 
         expected = answers(fresh)
         assert expected == answers(service)
         assert expected == answers(service)  # now of what is kept
-        assert judged(Current(store, turning.table)) == judged(current)
+        assert judged(AuthorityReplica(store, turning.table)) == judged(current)
         fresh_live = LiveGraph(store, turning.table, lambda: AT)
         fresh_live.follow()
         assert fresh_live.digest()["digest"] == live.digest()["digest"]
         for key, state in told(store).items():
-            verdict = judged(Current(store, turning.table)).get(key)
+            verdict = judged(AuthorityReplica(store, turning.table)).get(key)
             if verdict is not None and state != "active":
                 assert state == str(verdict.state)
         assert 0 == Spread(store, turning.table).round(AT)  # who begins now has nothing to add

@@ -18,10 +18,12 @@ from ingest.trust_file import Trust
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.core.model.records import DECISIONS, ORDERS, Batch, Position, Record
+from lineage.core.model.trust import TrustTable
 from lineage.serve.processes import live_graph
 from lineage.serve.processes.live_graph import LiveGraph, digest_of_store
 from lineage.serve.queries.service import Service
 from lineage.store import store as of_stores
+from lineage.store.authority_replica import AuthorityReplica
 from lineage.store.store import Store, open_store
 from tests.support import worlds
 from tests.support.compare import table_of
@@ -111,13 +113,19 @@ def test_a_graph_that_is_read_in_pages_is_whole(tmp_path: Path, monkeypatch: Any
     for batch in batches_of(worlds.world(rng), rng, None):
         store.write(batch)
     live = LiveGraph(store, None, lambda: NOW)
-    live.load()
+    live.follow()
     digest = live.digest()
     live.follow()
 
     assert digest_of_store(store, None) == digest["digest"]
     assert digest == live.digest()
     store.close()
+
+
+class Turning:
+    """A trust table that can be replaced by another."""
+
+    table: TrustTable | None = None
 
 
 def test_a_graph_that_is_loaded_anew_gives_the_old_one_back(tmp_path: Path):
@@ -127,11 +135,14 @@ def test_a_graph_that_is_loaded_anew_gives_the_old_one_back(tmp_path: Path):
     store = store_in(tmp_path)
     for batch in batches_of(worlds.world(random.Random(2)), random.Random(2), None):
         store.write(batch)
-    live = LiveGraph(store, None, lambda: NOW)
-    live.load()
-    assert live.size()  # networkx keeps a view on the graph in the graph
-    before = weakref.ref(live._world.graph)
-    live.load()
+    trust = Turning()
+    replica = AuthorityReplica(store, trust)
+    with replica.world() as world:
+        before = weakref.ref(world.graph)
+        assert world.graph.number_of_nodes()  # networkx keeps a view on the graph in the graph
+    del world
+    trust.table = TrustTable({})
+    replica.follow()
 
     assert before() is None
     store.close()

@@ -8,16 +8,16 @@ read back, and what a process knew better than another it writes again.
 
 import heapq
 import logging
-from collections.abc import Iterable
 from typing import Final
 
 from lineage.core.authority.elements import granted_key
 from lineage.core.authority.world import World
 from lineage.core.model.errors import FencedError
-from lineage.core.model.events import ActionPerformed, DecisionMade, Fact
+from lineage.core.model.events import Fact
 from lineage.core.model.times import Instant
-from lineage.core.model.trust import Trusted, in_force
+from lineage.core.model.trust import Trusted
 from lineage.core.revocation.state_changes import Version, changes, moments, touched, touched_by, widened
+from lineage.store.authority_replica import AuthorityReplica
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import SPREAD, Standing
 from lineage.store.store import Store
@@ -34,12 +34,10 @@ class Spread:
     """What orders do, element by element. One thread."""
 
     def __init__(self, store: Store, trust: Trusted | None) -> None:
-        """Take the store that it follows; the first round reads all of it."""
+        """Create a writer over the store that it follows; the first round reads all of it."""
         self._store = store
-        self._trust = trust
-        self._table = in_force(trust)  # by which the world was put together
-        self._world = World(trust=self._table)
-        self._standing: Standing | None = None  # None: nothing was read yet
+        self._replica = AuthorityReplica(store, trust, observer=self)
+        self._world = World()  # that of the replica
         self._told: dict[str, Version] = {}
         self._seq = 0  # the last row that is in `_told`
         self._at: Instant = 0
@@ -63,14 +61,13 @@ class Spread:
             UnavailableError: The store is away; try again.
         """
         for _ in range(_ATTEMPTS):
-            self._follow()
+            place = self._replica.follow()
             self._hear()
             self._doubt(now)
             found = changes(self._world, self._doubtful, self._at, self._told, self._again)
             try:
                 if found:
-                    standing = self._standing
-                    assert standing is not None  # noqa: S101 (it has just followed)
+                    standing = Standing(place.edition, place.positions)
                     self._seq = outbox.write(self._store, found, after=self._seq, at=self._at, standing=standing)
                     self._told.update((change.key, change.version) for change in found)
             except FencedError:
@@ -81,37 +78,15 @@ class Spread:
             return len(found)
         raise FencedError("others spread what orders do all the while")
 
-    def _follow(self) -> None:
-        """Take in what was projected since; all of it if the store was put together anew, or others are trusted."""
-        table = in_force(self._trust)
-        with self._store.frozen() as still:
-            edition = still.edition()
-            positions, _ = still.standing()
-            known = self._standing
-            if known is None or known.edition != edition or table is not self._table:
-                self._table = table
-                self._load(still)
-            else:
-                self._new += self._added(self._world, still.facts_behind(known.positions))
-            self._standing = Standing(edition, positions)
-
-    def _load(self, still: Store) -> None:
-        world = World(trust=self._table)
-        after = -1
-        coming: list[tuple[Instant, str]] = []
-        while page := still.facts(after=after, limit=_PAGE):
-            coming += moments(self._added(world, [found.fact for found in page]))
-            after = page[-1].number
-        heapq.heapify(coming)
-        self._world, self._coming, self._verify = world, coming, True
+    def loaded(self, world: World) -> None:
+        """Everything was read again: everything is doubtful."""
+        self._world, self._coming, self._verify = world, moments(world.facts()), True
+        heapq.heapify(self._coming)
         self._new.clear()
 
-    @staticmethod
-    def _added(world: World, facts: Iterable[Fact]) -> list[Fact]:
-        relevant = [fact for fact in facts if not isinstance(fact.event.body, ActionPerformed | DecisionMade)]
-        for fact in relevant:
-            world.add(fact)
-        return relevant
+    def added(self, facts: list[Fact]) -> None:
+        """Some facts are new in the graph."""
+        self._new += facts
 
     def _hear(self) -> None:
         """Take in what others have told. They may have known less than this process: it is looked at again."""

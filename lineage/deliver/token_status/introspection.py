@@ -30,7 +30,7 @@ from lineage.core.model.times import SECOND, Instant
 from lineage.deliver.http.access_log import LONGEST, log_access
 from lineage.deliver.http.bare_route import DirectRoute
 from lineage.deliver.http.callers import Authentication, Caller, Role, require
-from lineage.deliver.token_status.authority_replica import Current
+from lineage.store.authority_replica import AuthorityReplica
 
 Document = dict[str, Any]
 
@@ -49,7 +49,7 @@ _DEPTH: Final = 256  # of nested actors in an answer; what asks has to parse it
 
 
 def router(
-    current: Current,
+    current: AuthorityReplica,
     clock: Callable[[], Instant],
     authentication: Authentication,
 ) -> APIRouter:

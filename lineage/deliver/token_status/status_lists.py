@@ -24,7 +24,7 @@ from lineage.core.model.times import SECOND, Instant
 from lineage.core.revocation.status_lists import BITS, Statuses, encoded, packed, statuses_of
 from lineage.deliver.http.problems import problem
 from lineage.deliver.http.signing_keys import Keys
-from lineage.deliver.token_status.authority_replica import Current
+from lineage.store.authority_replica import AuthorityReplica
 
 TYPE: Final = "statuslist+jwt"
 MEDIA_TYPE: Final = f"application/{TYPE}"
@@ -51,7 +51,7 @@ class StatusLists:
     """The lists that are served. Any thread may ask."""
 
     def __init__(
-        self, current: Current, clock: Callable[[], Instant], base: str, keys: Keys, *, kept: int = _KEPT
+        self, current: AuthorityReplica, clock: Callable[[], Instant], base: str, keys: Keys, *, kept: int = _KEPT
     ) -> None:
         """Take what they are made from.
 

@@ -6,9 +6,10 @@ of it. Actions and decisions are left out: nothing of what it answers depends on
 """
 
 import hashlib
-import threading
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -21,14 +22,14 @@ from lineage.core.model.events import Event, digest
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.model.records import Batch
 from lineage.core.model.times import Instant, format_instant, parse_instant
-from lineage.core.model.trust import Trusted, TrustTable, in_force
-from lineage.plumbing.gc_pause import collector_spared
+from lineage.core.model.trust import Trusted, TrustTable
 from lineage.serve.documents.core_documents import Document, chain_answer, split_of, status_answer, told
+from lineage.store.authority_replica import AuthorityReplica
+from lineage.store.follower import Place
 from lineage.store.store import Store
 
 # What was last compared with the store so long ago may lack an order that others have projected since: it is no answer.
 STALE_SECONDS: Final = 10.0
-_MANY: Final = 10_000  # records in a batch while a consumer catches up
 
 
 class LiveGraph:
@@ -42,70 +43,21 @@ class LiveGraph:
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take what it follows; the first ``follow`` loads it, and before that it answers nothing."""
-        self._monotonic = monotonic
-        self._followed_at = 0.0  # when the store was last asked for what others have projected
-        self._store = store
-        self._trust = trust
+        """Create a live graph; the first ``follow`` loads it, and before that it answers nothing."""
         self.clock = clock
-        self._lock = threading.RLock()
-        self._table = in_force(trust)  # by which the world was put together
-        self._world = World(trust=self._table)
-        self._following: dict[tuple[str, int], int] = {}
-        self._edition: bytes | None = None  # None: not loaded yet
-        self._recorded_at: Instant | None = None
-
-    # Keeping up
-
-    def load(self) -> None:
-        """Read everything anew from the store."""
-        began, table = self._monotonic(), in_force(self._trust)
-        with self._store.frozen() as still:
-            edition = still.edition()
-            following, recorded_at = still.standing()
-            world = World(trust=table)
-            for fact in still.every_fact():
-                world.add_authority(fact)
-        with self._lock:
-            self._world, self._table, self._following = world, table, dict(following)
-            self._edition, self._recorded_at = edition, recorded_at
-            self._followed_at = began
-        collector_spared(anew=True)  # the world that was, if there was one
+        self._replica = AuthorityReplica(store, trust, monotonic=monotonic)
 
     def projected(self, batch: Batch) -> None:
         """Take in a batch that is in the store, without asking for it; what does not follow is left to ``follow``."""
-        with self._lock:
-            ours = batch.advance.items()
-            if self._edition is None or any(self._following.get(place, 0) != expected for place, (expected, _) in ours):
-                return
-            for record in batch.readable:
-                self._world.add_authority(record.fact)
-            for place, (_, following) in batch.advance.items():
-                self._following[place] = following
-            self._heard(max((record.fact.recorded_at for record in batch.readable), default=None))
-        if len(batch.readable) >= _MANY:
-            collector_spared()
+        self._replica.pushed(batch)
 
     def follow(self) -> None:
-        """Take in what others have projected since; after a rebuild or a retry of the quarantine read it all anew."""
-        began = self._monotonic()
-        with self._store.frozen() as still:
-            edition = still.edition()
-            positions, recorded_at = still.standing()
-            if edition == self._edition and in_force(self._trust) is self._table:
-                with self._lock:
-                    for fact in still.facts_behind(self._following):
-                        self._world.add_authority(fact)
-                    for place, following in positions.items():
-                        self._following[place] = max(following, self._following.get(place, 0))
-                    self._heard(recorded_at)
-                    self._followed_at = began
-                return
-        self.load()
+        """Take in what others have projected since.
 
-    def _heard(self, recorded_at: Instant | None) -> None:
-        if recorded_at is not None:
-            self._recorded_at = max(recorded_at, self._recorded_at or 0)
+        Raises:
+            UnavailableError: The store cannot be asked.
+        """
+        self._replica.follow()
 
     # Answering
 
@@ -117,8 +69,7 @@ class LiveGraph:
             UnavailableError: It is not loaded yet, or does not keep up with the store.
         """
         key = key_of(kind, id_)
-        with self._lock:
-            world = self._whole()
+        with self._whole() as (world, place):
             if kind in ELEMENT_KINDS:
                 known = key in world.graph or bool(world.orders.by_target.get(key))
                 verdict = judge(world, key, at) if known else None
@@ -128,7 +79,7 @@ class LiveGraph:
                 raise RefusedError(f"{kind!r} has no state; ask for token:ID")
             if verdict is None:
                 return None
-            return {**status_answer(world, kind, id_, verdict, at=at, known_at=None), "as_of": self._as_of()}
+            return {**status_answer(world, kind, id_, verdict, at=at, known_at=None), "as_of": _as_of(place)}
 
     def chain(self, kind: str, id_: str, *, at: Instant) -> Document | None:
         """Who stands behind a token or a delegation; None if nothing in the graph tells of it.
@@ -140,39 +91,46 @@ class LiveGraph:
         if kind not in ELEMENT_KINDS:
             raise RefusedError(f"only a token or a delegation has a chain, not a {kind}: ask for token:ID")
         key = key_of(kind, id_)
-        with self._lock:
-            world = self._whole()
+        with self._whole() as (world, place):
             if key not in world.graph and not world.orders.by_target.get(key):
                 return None
-            return {**told(chain_answer(world, kind, id_, at=at), DEFAULT, at=at), "as_of": self._as_of()}
+            return {**told(chain_answer(world, kind, id_, at=at), DEFAULT, at=at), "as_of": _as_of(place)}
 
-    def _whole(self) -> World:
-        """The world. Half of one would call alive what an order in the other half has killed."""
-        if self._edition is None:
-            raise UnavailableError("the live graph is being loaded; ask again in a moment")
-        age = self._monotonic() - self._followed_at
-        if age > STALE_SECONDS:
-            raise UnavailableError(f"the live graph has not kept up with the store for {age:.0f} s; ask the store")
-        return self._world
+    @contextmanager
+    def _whole(self) -> Iterator[tuple[World, Place]]:
+        """The graph. Half of one would call alive what an order in the other half has killed.
 
-    def _as_of(self) -> Document:
-        recorded_at = None if self._recorded_at is None else format_instant(self._recorded_at)
-        return {"recorded_at": recorded_at, "behind": None}
+        Raises:
+            UnavailableError: It is not loaded yet, or does not keep up with the store.
+        """
+        with self._replica.aged(STALE_SECONDS) as found:
+            if found.seconds > STALE_SECONDS and found.seconds != math.inf:
+                raise UnavailableError(
+                    f"the live graph has not kept up with the store for {found.seconds:.0f} s; ask the store"
+                )
+            if found.world is None or found.place is None:
+                raise UnavailableError("the live graph is being loaded; ask again in a moment")
+            yield found.world, found.place
 
     # Showing itself
 
     def size(self) -> tuple[int, int]:
         """Elements and dependencies."""
-        with self._lock:
-            return self._world.graph.number_of_nodes(), self._world.graph.number_of_edges()
+        with self._replica.aged() as found:
+            graph = (found.world or World()).graph
+            return graph.number_of_nodes(), graph.number_of_edges()
 
     def digest(self) -> Document:
         """The digest of the graph and the positions that it stands at: a fresh projection up to there has the same."""
-        with self._lock:
+        with self._whole() as (world, place):
             return {
-                "positions": {f"{topic}/{partition}": end for (topic, partition), end in self._following.items()},
-                "digest": digest_of(self._whole()),
+                "positions": {f"{topic}/{partition}": end for (topic, partition), end in place.positions.items()},
+                "digest": digest_of(world),
             }
+
+
+def _as_of(place: Place) -> Document:
+    return {"recorded_at": None if place.recorded_at is None else format_instant(place.recorded_at), "behind": None}
 
 
 def _tells_of(world: World, kind: str, key: str) -> bool:

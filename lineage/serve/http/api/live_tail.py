@@ -19,7 +19,7 @@ from lineage.serve.documents.core_documents import fact_document
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.query import ParameterError
 from lineage.serve.http.core.responses import encoded
-from lineage.serve.queries.recorded import facts_recorded, projected_until
+from lineage.serve.queries.recorded import Recorded, facts_recorded
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class Tail:
     def __init__(self, site: Site) -> None:
         """Take what is followed; nothing is asked before somebody listens."""
         self._site = site
+        self._recorded = Recorded(site.service)
         self._listeners: set[_Queue] = set()
         self._following: asyncio.Task[None] | None = None
         self._beginning = asyncio.Lock()
@@ -91,7 +92,7 @@ class Tail:
             yield told_now
 
     async def _standing(self) -> Places:
-        return await self._site.pools.own.run("live", projected_until, self._site.service)
+        return await self._site.pools.own.run("live", self._recorded.projected_until)
 
     async def _follow(self) -> None:
         away = False

@@ -1,0 +1,138 @@
+"""The authority graph in memory: what grants authority and what takes it away. It follows a store, and has an age.
+
+Introspection and status lists ask for it as it is now; the live graph of a consumer accepts it a few seconds old; the
+outbox writer also observes what is new in it.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, NamedTuple, Protocol
+
+from lineage.core.authority.world import World
+from lineage.core.model.events import ActionPerformed, DecisionMade, Fact
+from lineage.core.model.records import Batch
+from lineage.core.model.trust import Trusted, in_force
+from lineage.plumbing.gc_pause import collector_spared
+from lineage.store.follower import Follower, Place
+from lineage.store.store import Store
+
+_MANY: Final = 10_000  # records in a batch while a consumer catches up
+
+
+class Observer(Protocol):
+    """Observes how the graph changes, while it stands still."""
+
+    def loaded(self, world: World) -> None:
+        """Everything was read again."""
+
+    def added(self, facts: list[Fact]) -> None:
+        """Some facts were added."""
+
+
+class Aged(NamedTuple):
+    """The graph as it was when the store was last asked.
+
+    Attributes:
+        world: The graph; None if nothing was read yet, or a look takes longer than was waited for.
+        place: Where it stands; None with the world.
+        seconds: Its age.
+    """
+
+    world: World | None
+    place: Place | None
+    seconds: float
+
+
+class AuthorityReplica:
+    """All that a store holds but actions and decisions, on which nothing that is alive depends. Any thread may ask."""
+
+    def __init__(
+        self,
+        store: Store,
+        trust: Trusted | None,
+        *,
+        observer: Observer | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Create a replica. The first question reads everything.
+
+        Args:
+            store: The store that it follows.
+            trust: The trust table in force.
+            observer: Told how the graph changes.
+            monotonic: A clock that is never set.
+        """
+        self._trust = trust
+        self._observer = observer
+        self._world = World(trust=in_force(trust))
+        self._follower = Follower(store, anew=self._load, take=self._take, trust=trust, monotonic=monotonic)
+
+    @contextmanager
+    def world(self) -> Iterator[World]:
+        """The graph as of now, which stands still while this lasts: keep it short.
+
+        Raises:
+            UnavailableError: The store cannot be asked.
+        """
+        with self._follower.caught_up():
+            yield self._world
+
+    @contextmanager
+    def world_at_once(self) -> Iterator[World]:
+        """The same where that takes no waiting.
+
+        Raises:
+            NotAtOnceError: It does.
+        """
+        with self._follower.at_once():
+            yield self._world
+
+    @contextmanager
+    def aged(self, seconds: float = math.inf) -> Iterator[Aged]:
+        """The graph as it was when the store was last asked, which is not asked now.
+
+        Args:
+            seconds: How long to wait at most for a look that is under way.
+        """
+        with self._follower.held_within(seconds) as (place, age):
+            yield Aged(None if place is None else self._world, place, age)
+
+    def follow(self) -> Place:
+        """Ask the store for what was projected since, and return where the graph stands.
+
+        Raises:
+            UnavailableError: The store cannot be asked.
+        """
+        with self._follower.caught_up() as place:
+            return place
+
+    def pushed(self, batch: Batch) -> None:
+        """Take in a batch that this process has just committed, if it directly follows what is here."""
+        self._follower.pushed(batch, self._push)
+
+    def _push(self, batch: Batch) -> None:
+        for record in batch.readable:
+            self._world.add_authority(record.fact)
+        if len(batch.readable) >= _MANY:
+            collector_spared()
+
+    def _load(self, still: Store) -> None:
+        world = World(trust=in_force(self._trust))
+        for fact in still.every_fact():
+            world.add_authority(fact)
+        before, self._world = self._world, world
+        if self._observer is not None:
+            self._observer.loaded(world)
+        # Or every question waits for seconds, now and then, for the collector to look through all of it.
+        collector_spared(anew=len(before.graph) > 0)
+
+    def _take(self, still: Store, positions: Mapping[tuple[str, int], int]) -> None:
+        added = []
+        for fact in still.facts_behind(positions):
+            if not isinstance(fact.event.body, ActionPerformed | DecisionMade):
+                self._world.add(fact)
+                added.append(fact)
+        if self._observer is not None:
+            self._observer.added(added)
