@@ -13,8 +13,9 @@ from lineage.core.model.errors import UnavailableError
 from lineage.core.model.events import Target
 from lineage.serve.cache.loader import Loading
 from lineage.serve.cli.demo import ASKED
+from lineage.serve.commands.order_request import OrderRequest
+from lineage.serve.commands.revoke import give_order
 from lineage.serve.config.limits import Limits
-from lineage.serve.queries.service import OrderRequest
 from lineage.serve.text import render_chain
 from lineage.serve.web.links import Links
 from tests.support.http_worlds import LEAKED, World, api_over
@@ -29,7 +30,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("pages")
     with api_over(f"sqlite:///{folder}/store.db", folder) as world:
         target = Target("token", "https://idp.example#relay-3")
-        world.service.order(OrderRequest(target=target, reason="test", ordered_by="human:x", revocation="rev-1"))
+        give_order(world.service, OrderRequest(target=target, reason="test", ordered_by="human:x", revocation="rev-1"))
         event = {"type": "action.performed", "source": "urn:test:a", "outcome": "succeeded", "event_id": "same"}
         event |= {"occurred_at": "2026-11-02T10:00:00Z", "operation": "x"}
         world.post("/v1/events", "producer", json=[event | {"action": "a1"}, event | {"action": "a2"}, {"type": "odd"}])
