@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--h
     from lineage.serve.config.wiring import Settings
     from lineage.serve.queries.service import Service
 
+_SOURCE: Final = "urn:delegraph:try"
 _MOST_FILES: Final = 10_000
 _LATE: Final = "late-fact"  # whatever stands in an old log is recorded late
 
@@ -50,6 +51,7 @@ def try_(settings: "Settings", out: Output, files: tuple[str, ...], serve: bool,
     A file that is named and has none is refused with exit code 2.
     """  # noqa: D301
     from lineage.core.findings.options import Options, RuleOptions
+    from lineage.serve.commands.intake import counts
     from lineage.serve.queries.overview import overview
     from lineage.serve.text import render_overview
 
@@ -61,7 +63,7 @@ def try_(settings: "Settings", out: Output, files: tuple[str, ...], serve: bool,
         document = {
             "files": [_file_document(outcome) for outcome in intake.files],
             "unread": [one._asdict() for one in unread],
-            "read": service.counts(intake),
+            "read": counts(service, intake),
             **overview(service, at=now(), options=Options(rules={_LATE: RuleOptions(enabled=False)})),
         }
         out.document(document, lambda doc: render_overview.tried(doc, files))
@@ -144,37 +146,24 @@ def _nothing(names: Iterable[str]) -> str:
 @contextmanager
 def _throw_away() -> "Iterator[Service]":
     """A service over a store and a log of its own, for many threads, which are gone afterwards."""
-    from ingest.codec import api as codec
-    from ingest.log.shared import SharedLog
-    from ingest.opening import open_log
-    from lineage.serve.cache.question_cache import Keeping
-    from lineage.serve.documents.refusal_wording import OVER_HTTP
-    from lineage.serve.queries.service import Service, Trust
-    from lineage.store.store import open_store
+    from lineage.serve.config.wiring import opened_embedded_service, opened_shared_embedded_service
 
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="delegraph-try-")))
-        url = f"sqlite:///{folder / 'delegraph.db'}"
-        store = open_store(url, codec.read, create=True)
-        stack.callback(store.close)
-        open_log(url, create=True, clock=now).close()
-        log = SharedLog(lambda: open_log(url, create=False, clock=now))
-        stack.callback(log.close)
-        worlds = Keeping(store, log, None, log_inside=True)
-        yield Service(store, log, Trust(), now, source="urn:delegraph:try", worlds=worlds, face=OVER_HTTP)
+    with tempfile.TemporaryDirectory(prefix="delegraph-try-") as folder:
+        url = f"sqlite:///{Path(folder) / 'delegraph.db'}"
+        with opened_embedded_service(url, now, source=_SOURCE, create=True):
+            pass
+        with opened_shared_embedded_service(url, now, source=_SOURCE) as service:
+            yield service
 
 
 def _ingest(service: "Service", files: "Sequence[File]", out: Output) -> "Intake":
-    from ingest.projector import project
-    from ingest.sources.file_import import take_in_files
     from lineage.serve.cli.data_commands import size_of
-    from lineage.store.source_records import SourceRecords
+    from lineage.serve.commands.intake import read_recognised
 
-    log, keeper = service.require_log(), SourceRecords(service.store)
     with out.progress("reading", size_of(file.path for file in files)) as progress:
-        intake = take_in_files(files, log, service.store, clock=now, progress=progress, keeper=keeper)
+        intake = read_recognised(service, files, progress=progress)
     with out.progress("projecting", service.as_of()["behind"]) as progress:
-        project(log, service.store, None, progress=progress)
+        service.catch_up(progress)
     return intake
 
 

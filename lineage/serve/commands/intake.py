@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from ingest.log.port import Entry
-from ingest.sources.file_import import Intake
-from ingest.sources.file_import import take_in as take_in_files
+from ingest.sources.file_import import Intake, take_in, take_in_files
 from ingest.sources.file_import import take_in_records as append_records
 from ingest.sources.named import NamedSource
+from ingest.sources.recognition import File
 from lineage.core.model.records import Unreadable
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
@@ -34,7 +34,7 @@ def read_files(
         quarantine_unknown: Whether the records of a file of no known format go to quarantine instead of being refused.
         progress: Told how many bytes were read, now and then.
     """
-    return take_in_files(
+    return take_in(
         files,
         service.require_log(),
         service.store,
@@ -45,6 +45,26 @@ def read_files(
         source=source,
         keeper=SourceRecords(service.store),
         quarantine_unknown=quarantine_unknown,
+    )
+
+
+def read_recognised(
+    service: Service, files: Sequence[File], *, progress: Callable[[int], None] = lambda _bytes: None
+) -> Intake:
+    """Append the events of files whose formats are known to the log, without projecting them.
+
+    Args:
+        service: The service whose log they go to.
+        files: The files.
+        progress: Told how many bytes were read, now and then.
+    """
+    return take_in_files(
+        files,
+        service.require_log(),
+        service.store,
+        clock=service.clock,
+        progress=progress,
+        keeper=SourceRecords(service.store),
     )
 
 
