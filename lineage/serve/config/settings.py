@@ -279,7 +279,7 @@ def _of_environment(variables: Mapping[str, str]) -> tuple[_Said, tuple[str, ...
 
 
 def _read(file: Path) -> "tuple[_Said, tuple[Endpoint, ...], tuple[NamedSource, ...], Options]":
-    """What a file says of settings, whom to call, whose logs are read, and of the rules. Files may be relative to it."""
+    """What a file says of settings, whom to call, whose logs are read, and rules; paths may be relative to it."""
     try:
         said = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
