@@ -60,19 +60,20 @@ def a_day(count: int, seed: int = 1) -> Iterator[Event]:
         for step in range(3):
             tokens.append(_jti(rng))
             worker = f"worker-{rng.randrange(2_000)}"
+            holder = worker if step else planner.removeprefix("agent:")
             bodies.append(
                 TokenIssued(
                     token=tokens[-1],
                     subject=human,
-                    actor=f"agent:{worker}",
-                    delegation=granted,
+                    actor=f"agent:{holder}",
+                    delegation=None if step else granted,  # it was given to the planner, who lets the workers act
                     derived_from=(Derivation(tokens[-2], "subject"),),
                     client="https://idp.example#agents",
                     session=f"https://idp.example#session-{session}",
                     scopes=("mail",),
                     audience=("https://mail.example",),
                     expires_at=at + HOUR,
-                    workload=f"spiffe://example.com/{worker}",
+                    workload=f"spiffe://example.com/{holder}",
                 )
             )
             bodies += [
@@ -82,7 +83,7 @@ def a_day(count: int, seed: int = 1) -> Iterator[Event]:
                     outcome="succeeded",
                     tool="mail",
                     token=tokens[-1],
-                    actor=f"agent:{worker}",
+                    actor=f"agent:{holder}",
                 )
                 for turn in range(2)
             ]

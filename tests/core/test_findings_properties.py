@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.events import HOUR, START, a_day
 from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import severity_of
 from lineage.core.findings.evaluation import evaluate
@@ -59,6 +60,17 @@ def test_an_honest_world_is_quiet(seed: int):
             if severity_of(one.kind, one.severity, Options()) > Severity.INFORMATIONAL
         ]
         assert [] == loud
+
+
+def test_the_day_that_is_measured_with_is_honest():
+    """
+    The only thing to say of the benchmarks' day is true: one client wields the tokens of all agents.
+    """
+    facts = [Fact(event, event.occurred_at, False) for event in a_day(3_000)]
+    found = evaluate(facts, Options(), START + 24 * HOUR)
+
+    loud = {(one.kind, severity_of(one.kind, one.severity, Options())) for one in found.findings.values()}
+    assert {("client-shared", Severity.LOW)} == loud
 
 
 @pytest.mark.parametrize("kind", FIRST)

@@ -978,7 +978,11 @@ CASES["disagreement"] = Case(
     about="delegatee",
     severity="low",
     cites=("grant d1", "other d1"),
-    quiet=([D1, {**D1, "event_id": "other d1"}],),
+    quiet=(
+        [D1, {**D1, "event_id": "other d1"}],
+        [D1, {**D1, "event_id": "other d1", "delegatee": "alias|a"}, registered(A, aliases=["alias|a"])],
+    ),
+    resolved=[registered(A, aliases=[B])],  # another name of the same party
 )
 CASES["long-lived-credential"] = Case(
     fires=[issued("t1", actor=A)],

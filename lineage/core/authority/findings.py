@@ -17,7 +17,7 @@ from typing import Final
 import networkx as nx
 
 from lineage.core.authority.chain import Chain, wielder
-from lineage.core.authority.elements import Element, disagreements, stated
+from lineage.core.authority.elements import Element, Stated, disagreements, stated
 from lineage.core.authority.orders import far_apart, lift_effect
 from lineage.core.authority.principals import declared_kind
 from lineage.core.authority.receivers import Receivers, narrowed, registration_of
@@ -61,6 +61,9 @@ _THEFTS: Final = {
     "workload": "Possible token theft: workload {} used a token bound to {}",
     "key_thumbprint": "Possible token theft: key {} signed for a token bound to key {}",
 }
+_PARTIES: Final = frozenset(
+    {"subject", "actor", "prior_actors", "workload", "delegator", "delegatee", "approved_by", "on_behalf_of"}
+)
 _UNITED: Final = frozenset({"audience", "status_list"})
 
 
@@ -132,7 +135,7 @@ def element_findings(world: World, key: str, at: Instant) -> list[Finding]:
     shared = [*_shared_places(world, key, facts)]
     if len(facts) == 1 and not getattr(facts[0].event.body, "prior_actors", ()):
         return shared
-    found = shared + (list(_disagreements(key, facts)) if len(facts) > 1 else [])
+    found = shared + (list(_disagreements(world, key, facts)) if len(facts) > 1 else [])
     element = world.graph.element(key)
     asserted = {prior for fact in facts for prior in getattr(fact.event.body, "prior_actors", ())}
     for prior in sorted(asserted):
@@ -170,7 +173,7 @@ def action_findings(world: World, action: str, chain: Chain, at: Instant) -> lis
     if not authority:
         for hop in chain.hops:
             found += principal_findings(world, hop.principal)
-    found += _disagreements(f"action:{action}", facts)
+    found += _disagreements(world, f"action:{action}", facts)
     if decision:
         found += decision_findings(world, decision.value)
     return found + list(_token_mismatches(world, action))
@@ -178,7 +181,7 @@ def action_findings(world: World, action: str, chain: Chain, at: Instant) -> lis
 
 def decision_findings(world: World, decision: str) -> list[Finding]:
     """What does not fit in what is said of one decision: ``disagreement``."""
-    return list(_disagreements(f"decision:{decision}", world.decisions.get(decision)))
+    return list(_disagreements(world, f"decision:{decision}", world.decisions.get(decision)))
 
 
 def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
@@ -242,7 +245,7 @@ def principal_findings(world: World, id_: str) -> list[Finding]:
         for fact in facts
         if isinstance(fact.event.body, PrincipalRegistered) and declared not in (None, fact.event.body.kind)
     ]
-    found = list(_disagreements(f"principal:{id_}", facts))
+    found = list(_disagreements(world, f"principal:{id_}", facts))
     if contradicting:
         kinds = sorted({fact.event.body.kind for fact in contradicting})  # type: ignore[union-attr]
         why = f"{id_} is of the kind {declared} by its prefix and was registered as {', '.join(kinds)}"
@@ -373,12 +376,24 @@ def _subject_changes(world: World, chain: Chain) -> Iterator[Finding]:
             yield Finding("subject-change", below, why, _facts_of(world, (above, below)), about=above)
 
 
-def _disagreements(of: str, facts: tuple[Fact, ...]) -> Iterator[Finding]:
-    for field, values in disagreements(facts, _COMPARED[split_key(of)[0]]) if len(facts) > 1 else ():
+def _disagreements(world: World, of: str, facts: tuple[Fact, ...]) -> Iterator[Finding]:
+    for field, stated_ones in disagreements(facts, _COMPARED[split_key(of)[0]]) if len(facts) > 1 else ():
+        values = _of_different_parties(world, stated_ones) if field in _PARTIES else stated_ones
+        if len(values) == 1:
+            continue
         stated_values = ", ".join(_shown(value.value) for value in values)
         holds = "all of them count" if field in _UNITED else "the first stated holds"
         why = f"{of} has several values for {field}: {stated_values}; {holds}"
         yield Finding("disagreement", of, why, tuple(value.fact for value in values), about=field)
+
+
+def _of_different_parties(world: World, values: list[Stated]) -> list[Stated]:
+    """The first of the values that name the same parties: an alias is no other party."""
+    first: dict[object, Stated] = {}
+    for one in values:
+        ids = one.value if isinstance(one.value, tuple) else (one.value,)
+        first.setdefault(tuple(min(world.principals.party(id_)) for id_ in ids), one)
+    return list(first.values())
 
 
 def _shown(value: object) -> str:
