@@ -122,6 +122,11 @@ def translate(
             f"{where} no longer holds the next records to read ({_said(error)}); they were deleted, or the topic was "
             "created again; see 'delegraph doctor'"
         )
+    if isinstance(error, errors.UnsupportedCodecError):
+        return UnavailableError(
+            f"{where} holds records that are packed in a way that cannot be read here ({_said(error)}); "
+            "pip install 'delegraph[kafka]'"
+        )
     if isinstance(error, errors.UnknownTopicOrPartitionError):
         named = f" ({', '.join(topics)})" if topics else ""
         return UnavailableError(

@@ -26,7 +26,7 @@ class Input:
         kind: Such as ``follow``.
         turn: Takes what there is now; whether it was anything. It is told whether to stop.
         woken: Set when something came.
-        drains: Whether what it holds has an end.
+        drain: Takes all that it holds now; None: its turns do.
         opening: What receives for it, until stopped; None: nothing does.
     """
 
@@ -34,7 +34,7 @@ class Input:
     kind: str
     turn: Callable[[Callable[[], bool]], bool]
     woken: threading.Event = field(default_factory=threading.Event)
-    drains: bool = True
+    drain: Callable[[], object] | None = None
     opening: Callable[[], AbstractContextManager[object]] | None = None
 
     @property
@@ -60,6 +60,8 @@ def inputs_of(
         said = intake.named.inputs
         if "follow" in said:
             found.append(_following(intake, said["follow"], clock, metrics, stack))
+        if "kafka_topic" in said:
+            found.append(_subscribed(settings, intake, metrics, stack))
         if "tcp" in said:
             found.append(_listening(settings, intake, clock, metrics, stack))
     return found
@@ -120,6 +122,22 @@ def _listening(
         woken=came,
         opening=lambda: LineReceiver(name, address_of(str(intake.named.inputs["tcp"])), spool, came),
     )
+
+
+def _subscribed(settings: Settings, intake: SourceIntake, metrics: CollectMetrics, stack: ExitStack) -> Input:
+    name = intake.named.name
+    try:
+        from ingest.sources.inputs.kafka_topic import TopicReader, place_of
+    except ImportError as error:
+        raise RefusedError(
+            f"the source {name!r} reads a Kafka topic, which needs a few more packages: pip install 'delegraph[kafka]'"
+        ) from error
+    servers, topic = place_of(str(intake.named.inputs["kafka_topic"]), settings.log, name)
+    reader = TopicReader(
+        intake, servers, topic, settings.kafka, behind=lambda count: metrics.behind_records(name, count)
+    )
+    stack.callback(reader.close)
+    return Input(source=name, kind="kafka_topic", turn=lambda _stop: reader.round() > 0, drain=reader.drain)
 
 
 def spool_of(settings: Settings) -> Path:

@@ -95,9 +95,11 @@ class _Collecting:
 
     def drain(self) -> None:
         for one in self._inputs:
-            if one.drains:
-                while one.turn(lambda: False):
-                    pass
+            if one.drain is not None:
+                one.drain()
+                continue
+            while one.turn(lambda: False):
+                pass
         for intake in self._intakes:
             intake.settle(at_once=True)
         if self._projects:

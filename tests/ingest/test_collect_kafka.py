@@ -1,0 +1,168 @@
+"""A topic of raw records on a real broker, packed in every way, read by a source with its offsets in the store."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from importlib.util import find_spec
+from uuid import uuid4
+
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import NewTopic
+
+from ingest.kafka.settings import KafkaSettings
+from ingest.sources.inputs.kafka_topic import TopicReader, place_of
+from lineage.core.model.errors import RefusedError, UnavailableError
+from tests.support.collecting import World, decision, ids
+
+pytestmark = pytest.mark.kafka
+CODECS = {None: "json", "gzip": "gzip", "snappy": "snappy", "lz4": "lz4", "zstd": "zstandard"}
+
+
+class Topic:
+    """A topic with two partitions."""
+
+    def __init__(self, servers: str) -> None:
+        self.servers, self.name = servers, f"raw-{uuid4().hex}"
+        admin = KafkaAdminClient(bootstrap_servers=servers)
+        admin.create_topics([NewTopic(self.name, 2, 1)])
+        admin.close()
+
+    def send(self, *values: bytes, codec: str | None = None, headers=()) -> None:
+        producer = KafkaProducer(bootstrap_servers=self.servers, compression_type=codec, linger_ms=100)
+        for number, value in enumerate(values):
+            producer.send(self.name, value, partition=number % 2, headers=list(headers))
+        producer.flush()
+        producer.close()
+
+    def reader(self, world: World, **more) -> TopicReader:
+        return TopicReader(world.intake(**more), (self.servers,), self.name, KafkaSettings())
+
+
+@pytest.fixture
+def topic(kafka) -> Topic:
+    """A topic that nobody else uses."""
+    return Topic(kafka)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A log and a store in memory."""
+    return World()
+
+
+def raw(number: int) -> bytes:
+    return json.dumps(decision(number)).encode()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_records_are_taken_however_they_are_packed(world, topic, codec):
+    """
+    As brokers hand them out: in batches of every codec; again nothing is taken.
+    """
+    if find_spec(CODECS[codec]) is None:
+        pytest.skip(f"the codec {codec} is not installed: pip install 'delegraph[kafka]'")
+    topic.send(*(raw(number) for number in range(40)), codec=codec)
+    reader = topic.reader(world)
+    assert 40 == reader.drain()
+    reader.close()
+    again = topic.reader(world)
+    assert 0 == again.drain()
+    again.close()
+
+    assert ids(range(40)) == set(world.decisions)
+    assert {1} == set(world.decisions.values())
+
+
+def test_what_is_in_a_record_may_be_several_or_packed_or_nothing_that_can_be_read(world, topic):
+    """
+    An array, lines, gzip, garbage, no value: each accounted for, by its offset.
+    """
+    topic.send(
+        json.dumps([decision(1), decision(2)]).encode(),
+        raw(3) + b"\n" + raw(4),
+        gzip.compress(raw(5)),
+        b"garbage",
+        b"",
+    )
+    reader = topic.reader(world)
+    reader.drain()
+    reader.close()
+
+    assert ids({1, 2, 3, 4, 5}) == set(world.decisions)
+    assert {("json", 1), ("no-value", 2)} == {(one.reason, one.place) for one in world.aside.values()}
+    assert {f"kafka {topic.name}/0", f"kafka {topic.name}/1"} == {one.origin for one in world.aside.values()}
+
+
+def test_the_headers_of_a_record_say_what_it_is(world, topic):
+    """
+    Cerbos states the kind of an audit entry nowhere else.
+    """
+    value = {
+        "callId": "01M8ASNVQ4RDYT48HPQB7RRNGS",
+        "timestamp": "2026-11-26T02:06:44.964888544Z",
+        "method": "/cerbos.svc.v1.CerbosService/CheckResources",
+        "peer": {"address": "127.0.0.1:43368"},
+    }
+    kind = [("cerbos.audit.kind", b"access"), ("cerbos.audit.encoding", b"json")]
+    topic.send(json.dumps(value).encode(), headers=kind)
+    reader = topic.reader(world, name="cerbos-eu", format_="cerbos")
+    reader.drain()
+    reader.close()
+
+    assert 1 == world.counts["record", ""]
+    assert {} == world.aside
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", [0, 1])
+def test_an_offset_advances_only_once_the_log_has_the_record(world, topic, step, after):
+    """
+    Whatever fails in between, and whether it had been done.
+    """
+    topic.send(raw(1), raw(2))
+    reader = topic.reader(world)
+    world.failing, world.fails_after = step, after
+    with pytest.raises(UnavailableError):
+        reader.drain()
+    reader.drain()
+    reader.close()
+
+    assert ids({1, 2}) == set(world.decisions)
+    assert 2 == world.counts["record", ""]
+
+
+def test_a_topic_that_is_not_there_is_told_with_the_source(world, kafka):
+    """
+    It is waited for.
+    """
+    reader = TopicReader(world.intake(), (kafka,), f"nothing-{uuid4().hex}", KafkaSettings())
+
+    with pytest.raises(UnavailableError, match=r"there is no topic nothing-.*'kafka_topic' of the source 'opa-eu'"):
+        reader.round()
+
+
+MEANT = {
+    "a name, where the log is a Kafka": ("raw", "kafka://k1:9092,k2:9092/audit", (("k1:9092", "k2:9092"), "raw")),
+    "a URL": ("kafka://k3:9092/raw", "sqlite:///x.db", (("k3:9092",), "raw")),
+    "a URL, where the log is another one": ("kafka://k3:9092/raw", "kafka://k1:9092", (("k3:9092",), "raw")),
+}
+
+
+@pytest.mark.parametrize("meant", MEANT.values(), ids=MEANT)
+def test_which_topic_a_setting_means(meant):
+    """
+    On the log's own cluster, or on another one.
+    """
+    said, log, expected = meant
+
+    assert expected == place_of(said, log, "opa-eu")
+
+
+@pytest.mark.parametrize("said", ["raw", "kafka://k1:9092/", "kafka://k1:9092/a b"])
+def test_a_topic_that_cannot_be_is_refused_with_the_remedy(said):
+    """
+    The message names the source.
+    """
+    with pytest.raises(RefusedError, match=r"the source 'opa-eu'.*write kafka://host:port/topic"):
+        place_of(said, "sqlite:///x.db", "opa-eu")
