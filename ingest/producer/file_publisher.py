@@ -1,10 +1,12 @@
 """Publish the events of files to a log: the implementation of ``delegraph emit``.
 
-Events are appended to an embedded log directly, and sent to Kafka through a spool. If the broker is down, the events in
-a spool that the user named stay there and are sent when it is opened again; otherwise the files must be emitted again,
-which is safe since duplicates count once.
+To an embedded log they are appended at once. To a Kafka they go through a spool. If the broker is away for too long the
+spool stays, also where none was named, and the error says how to send it. To emit the files again is safe as well: what
+arrives twice counts once.
 """
 
+import shlex
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +29,7 @@ from lineage.core.model.times import Instant
 
 Document = dict[str, Any]
 
-PATIENCE_SECONDS: Final = 30.0
+WAIT_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.2
 _STOP_SECONDS: Final = 1.0
 
@@ -39,7 +41,7 @@ def publish(
     clock: Callable[[], Instant],
     settings: KafkaSettings | None = None,
     spool: str | None = None,
-    patience_seconds: float = PATIENCE_SECONDS,
+    wait_seconds: float = WAIT_SECONDS,
     progress: Callable[[int], None] = lambda _bytes: None,
 ) -> Document:
     """Publish the events of JSONL files, and any events still in the spool.
@@ -49,8 +51,8 @@ def publish(
         log_url: The log.
         clock: Returns the current time.
         settings: How to connect to Kafka.
-        spool: The file of a permanent spool; None for a temporary one.
-        patience_seconds: Give up if the log accepts nothing for this long.
+        spool: The file of a spool that is kept; by default one that is removed once the log has all of it.
+        wait_seconds: Give up when the log has taken nothing for so long.
         progress: Called now and then with the number of bytes read.
 
     Returns:
@@ -59,7 +61,7 @@ def publish(
 
     Raises:
         RefusedError: A file cannot be opened; nothing was published.
-        UnavailableError: The log is unavailable. The message says how many events are spooled or were not published.
+        UnavailableError: The log is away. The message says how many events wait in which spool, and how to send them.
     """
     refuse_unreadable(files)
     if spool is None and not log_url.startswith("kafka://"):
@@ -73,21 +75,29 @@ def publish(
             files,
             log_url,
             file,
-            kept=spool is not None,
+            durable=spool is not None,
             clock=clock,
             settings=settings,
-            patience_seconds=patience_seconds,
+            wait_seconds=wait_seconds,
             progress=progress,
         )
 
 
 @contextmanager
 def _spool_file(spool: str | None) -> Iterator[str]:
+    """Yield the file of the spool. One that was not named is removed, unless events that the log lacks are in it."""
     if spool is not None:
         yield spool
         return
-    with tempfile.TemporaryDirectory(prefix="delegraph-emit-") as folder:
+    folder = tempfile.mkdtemp(prefix="delegraph-emit-")
+    try:
         yield str(Path(folder) / "spool.db")
+    except UnavailableError:
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(slots=True)
@@ -103,11 +113,11 @@ class _Rejected:
 class _SpoolLog:
     """Appends to a spool in place of a log; the positions in the log are not known yet."""
 
-    def __init__(self, spool: Spool, sender: Sender, patience_seconds: float) -> None:
-        self._spool, self._sender, self._patience_seconds = spool, sender, patience_seconds
+    def __init__(self, spool: Spool, sender: Sender, wait_seconds: float) -> None:
+        self._spool, self._sender, self._wait_seconds = spool, sender, wait_seconds
 
     def append(self, entries: Iterable[Entry]) -> list[Position]:
-        self._spool.put_entries(list(entries), wait_seconds=self._patience_seconds)
+        self._spool.put_entries(list(entries), wait_seconds=self._wait_seconds)
         self._sender.wake()
         return []
 
@@ -127,24 +137,25 @@ def _spooled(
     log_url: str,
     file: str,
     *,
-    kept: bool,
+    durable: bool,
     clock: Callable[[], Instant],
     settings: KafkaSettings | None,
-    patience_seconds: float,
+    wait_seconds: float,
     progress: Callable[[int], None],
 ) -> Document:
     open_outlet = outlet_opener(log_url, settings, clock, None)
-    spool = Spool(file, limit_bytes=LIMIT_BYTES, limit_events=LIMIT_EVENTS, clock=clock, durable=kept)
+    spool = Spool(file, limit_bytes=LIMIT_BYTES, limit_events=LIMIT_EVENTS, clock=clock, durable=durable)
     try:
         spool.retry_refused()
         sender = Sender(spool, open_outlet)
         sender.start()
-        into = _SpoolLog(spool, sender, patience_seconds)  # ``append`` is the only method of a log that is used
+        into = _SpoolLog(spool, sender, wait_seconds)  # ``append`` is the only method of a log that is used
+        document: Document | None = None
         try:
             document = _taken(files, cast("Log", into), clock, progress)
-            _wait(spool, sender, patience_seconds)
+            _wait(spool, sender, wait_seconds)
         except UnavailableError as fault:
-            raise UnavailableError(_unsent(spool, sender, fault, kept=kept)) from fault
+            raise UnavailableError(_how_to_go_on(spool, sender, fault, document)) from fault
         finally:
             sender.stop(_STOP_SECONDS)
         refused = [_refusal(log_url, item) for item in spool.refused(limit=LIMIT_EVENTS)]
@@ -153,29 +164,41 @@ def _spooled(
     return document | {"published": sender.acknowledged, "refused": document["refused"] + refused}
 
 
-def _wait(spool: Spool, sender: Sender, patience_seconds: float) -> None:
-    """Wait until all events are sent.
+def _wait(spool: Spool, sender: Sender, wait_seconds: float) -> None:
+    """Wait until all is sent.
 
     Raises:
-        UnavailableError: The log has accepted nothing for ``patience_seconds``.
+        UnavailableError: The log has accepted nothing for ``wait_seconds``.
     """
     waiting, since = spool.holding().waiting, time.monotonic()
     while not spool.wait_until_sent(_LOOK_SECONDS):
         left = spool.holding().waiting
         if left < waiting:
             waiting, since = left, time.monotonic()
-        elif time.monotonic() - since > patience_seconds:
-            raise UnavailableError(sender.fault or f"the log has accepted nothing for {patience_seconds:g} s")
+        elif time.monotonic() - since > wait_seconds:
+            raise UnavailableError(sender.fault or f"the log has taken nothing for {wait_seconds:g} s")
 
 
-def _unsent(spool: Spool, sender: Sender, fault: UnavailableError, *, kept: bool) -> str:
-    waiting = spool.holding().waiting
-    if kept:
-        return f"{waiting:,} events wait in the spool {spool.path} and will be sent when it is used again: {fault}"
-    return (
-        f"{waiting:,} events were not published, {sender.acknowledged:,} were; emit the files again later (an event "
-        f"that arrives twice counts once): {sender.fault or fault}"
+def _how_to_go_on(spool: Spool, sender: Sender, fault: UnavailableError, read: Document | None) -> str:
+    """Say what has been published, where the rest is, and what to do with it.
+
+    Args:
+        spool: What is left.
+        sender: What was sent.
+        fault: Why it ended.
+        read: What the files held; None: they were not read to the end, since the spool is full.
+    """
+    command = f"delegraph emit --spool {shlex.quote(str(spool.path))}"
+    left = (
+        f"{sender.acknowledged:,} events were published, and {spool.holding().waiting:,} wait in the spool {spool.path}"
     )
+    if read is None:
+        return (
+            f"{left}, which cannot take the rest of the files ({fault}). Once the log is back, send them with "
+            f"'{command}' and the same files; what arrives twice counts once. {sender.fault or ''}".rstrip()
+        )
+    skipped = f" {len(read['refused']):,} lines are no events and were skipped." if read["refused"] else ""
+    return f"{left}. Once the log is back, send them with '{command}'.{skipped} The cause: {fault}"
 
 
 def _refusal(log_url: str, item: Refused) -> Document:

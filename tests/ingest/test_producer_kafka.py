@@ -3,6 +3,9 @@
 import gc
 import json
 import os
+import re
+import shlex
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import (
     ACL,
@@ -34,6 +38,7 @@ from ingest.producer.file_publisher import publish
 from lineage.core.model.errors import BadRecordError, UnavailableError
 from lineage.core.model.events import Event
 from lineage.core.model.times import format_instant
+from lineage.serve.cli.main import main
 from tests.support.kafka_worlds import made_log
 from tests.support.producers import ACTION, SOURCE, killed_while_emitting
 from tests.support.spool_processes import in_child, together, until
@@ -472,15 +477,81 @@ def publish_detail() -> str:
     raise AssertionError
 
 
-def test_files_are_not_published_to_nobody(tmp_path: Path, spool: str, kafka_url: str):
-    """With nobody there it ends after its patience, saying what was not published, or what waits in the spool."""
-    nobody = f"kafka://127.0.0.1:{free_port()}/none"
-    file = file_of(tmp_path, whole(1), whole(2))
-    with pytest.raises(UnavailableError, match=r"2 events were not published, 0 were; emit the files again"):
-        publish([file], nobody, clock=now, patience_seconds=0.5)
-    with pytest.raises(UnavailableError, match=rf"2 events wait in the spool {spool} and will be sent when"):
-        publish([file], nobody, clock=now, patience_seconds=0.5, spool=spool)
+def emit(url: str, *words: str) -> tuple[Result, float]:
+    """Run ``delegraph emit`` and say how many seconds it took."""
+    began = time.monotonic()
+    result = CliRunner().invoke(main, ["emit", "--json", "--log", url, *words])
+    return result, time.monotonic() - began
 
-    with made_log(kafka_url) as log:
-        assert {"read": 0, "published": 2, "refused": []} == publish([], kafka_url, clock=now, spool=spool)
-        assert {"e1", "e2"} == {event.event_id for event in logged(log)}
+
+@pytest.mark.parametrize("seconds", [0, 1, 4])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_broker_that_is_away_is_waited_for_as_long_as_asked(
+    own_kafka: Callable[[Path], Kafka], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, named: bool
+):
+    """
+    Then the exit code is 5, and the error has the spool, which holds all, and the command that sends it.
+
+    That command does send it once the broker is back, with a named spool as with none.
+    """
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    kafka = own_kafka(tmp_path / "kafka")
+    url = f"kafka://{kafka.servers}/away"
+    with made_log(url):
+        pass
+    kafka.stop()
+
+    file = file_of(tmp_path, whole(1), whole(2))
+    spool = ["--spool", str(tmp_path / "my spool.db")] if named else []
+    result, took = emit(url, "--wait", str(seconds), *spool, file)
+
+    assert 5 == result.exit_code, result.output
+    assert seconds <= took < seconds + 4
+    assert "0 events were published, and 2 wait in the spool" in result.stderr
+    assert kafka.servers in result.stderr
+    [command] = re.findall(r"'delegraph (emit --spool .*)'\. ", result.stderr)
+    kafka.start()
+    again, _ = emit(url, *shlex.split(command)[1:])
+    assert {"read": 0, "published": 2, "refused": []} == json.loads(again.stdout)
+    with made_log(url) as log:
+        assert ["e1", "e2"] == sorted(event.event_id for event in logged(log))
+
+
+def test_a_broker_that_comes_back_in_time_gets_everything(own_kafka: Callable[[Path], Kafka], tmp_path: Path):
+    """Nothing is left over: neither events nor, where no spool was named, its folder."""
+    kafka = own_kafka(tmp_path / "kafka")
+    url = f"kafka://{kafka.servers}/back"
+    with made_log(url):
+        pass
+    kafka.stop()
+    later = threading.Timer(2, kafka.start)
+    later.start()
+    try:
+        result, _ = emit(url, file_of(tmp_path, whole(1), whole(2)))
+    finally:
+        later.join()
+
+    assert (0, {"read": 2, "published": 2, "refused": []}) == (result.exit_code, json.loads(result.stdout))
+    with made_log(url) as log:
+        assert ["e1", "e2"] == sorted(event.event_id for event in logged(log))
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "a minute", ""])
+def test_a_time_to_wait_that_is_none_is_refused(tmp_path: Path, seconds: str):
+    result, _ = emit("kafka://127.0.0.1:1/x", "--wait", seconds, file_of(tmp_path, whole(1)))
+
+    assert 2 == result.exit_code
+    assert "--wait" in result.stderr
+
+
+def test_what_a_full_spool_could_not_take_is_said(tmp_path: Path, spool: str, monkeypatch: pytest.MonkeyPatch):
+    """The files were not read to the end, so that the spool alone is not enough to go on."""
+    monkeypatch.setattr("ingest.producer.file_publisher.LIMIT_EVENTS", 10)
+    nobody = f"kafka://127.0.0.1:{free_port()}/none"
+    file = file_of(tmp_path, *map(whole, range(8)))
+    with pytest.raises(UnavailableError, match=r"8 wait in the spool"):
+        publish([file], nobody, clock=now, wait_seconds=0, spool=spool)
+
+    with pytest.raises(UnavailableError, match=r"wait in the spool .* cannot take the rest of the files .* same files"):
+        publish([file], nobody, clock=now, wait_seconds=0.5, spool=spool)

@@ -1,9 +1,10 @@
 """Commands that move data: ingest, emit, quarantine, rebuild, fsck, schema."""
 
 import json
+import math
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -18,6 +19,24 @@ from lineage.serve.cli.output import EXIT_REFUSED, Output
 
 if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
     from lineage.serve.config.wiring import Settings
+
+
+class _Seconds(click.FloatRange):
+    """A number of seconds, up to a day."""
+
+    name = "seconds"
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=86_400)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return number
+
+
+_SECONDS: Final = _Seconds()
 
 
 class _Format(click.ParamType[str]):
@@ -102,16 +121,27 @@ def ingest(
 @click.option(
     "--spool", metavar="FILE", help="Keep events here until the log has them; what an earlier run left goes first."
 )
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=_SECONDS,
+    default=60,
+    show_default=True,
+    help="Give up when the log has taken nothing for so long.",
+)
 @shared_options()
-def emit(settings: "Settings", out: Output, files: tuple[str, ...], spool: str | None) -> None:
+def emit(settings: "Settings", out: Output, files: tuple[str, ...], spool: str | None, wait_seconds: float) -> None:
     """Be a producer: publish the events of JSONL files to the log, without projecting them.
 
     \b
       delegraph emit events.jsonl && delegraph consume --drain
       delegraph emit --spool spool.db events.jsonl    nothing is lost if the log is away
       delegraph emit --spool spool.db                 send what waits there
+      delegraph emit --wait 600 events.jsonl          wait ten minutes for a broker that is away
 
-    A line that is no event is refused by name, the others are published, and the exit code is 2.
+    A line that is no event is refused by name, the others are published, and the exit code is 2. If the broker is away
+    for too long the exit code is 5, and the events stay in the spool, also where none was named: the error says where
+    it is and how to send it.
     """  # noqa: D301
     from ingest.producer.file_publisher import publish
     from lineage.serve.config.wiring import now
@@ -120,7 +150,15 @@ def emit(settings: "Settings", out: Output, files: tuple[str, ...], spool: str |
     if not files and spool is None:
         raise RefusedError("name the files to publish, or a --spool to send what waits in it")
     with out.progress("publishing", size_of(files)) as progress:
-        document = publish(files, settings.log_url, clock=now, settings=settings.kafka, spool=spool, progress=progress)
+        document = publish(
+            files,
+            settings.log_url,
+            clock=now,
+            settings=settings.kafka,
+            spool=spool,
+            wait_seconds=wait_seconds,
+            progress=progress,
+        )
     out.document(document, render_chain.emitted)
     if document["refused"]:
         sys.exit(EXIT_REFUSED)
