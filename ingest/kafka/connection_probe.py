@@ -7,20 +7,29 @@ necessary requests itself, one at a time, within a time limit. It changes nothin
 import contextlib
 import socket
 import ssl
-import struct
 import time
 from collections.abc import Iterator
 from typing import Any, Final
 
+from kafka.protocol.metadata import (
+    ApiVersionsRequest,
+    ApiVersionsResponse,
+    MetadataRequest,
+    MetadataResponse,
+)
+from kafka.protocol.sasl import (
+    SaslAuthenticateRequest,
+    SaslAuthenticateResponse,
+    SaslHandshakeRequest,
+    SaslHandshakeResponse,
+)
+
 from ingest.kafka.settings import KafkaSettings, host_and_port
-from ingest.kafka.wire import ClosedError, Found, Wire, left, string
+from ingest.kafka.wire import ClosedError, Found, Wire, left
 from lineage.core.model.errors import DelegraphError
 
-# Requests of Kafka's protocol: API key and version, which every broker since 1.0 supports.
-_METADATA: Final = (3, 1)
-_SASL_HANDSHAKE: Final = (17, 1)
-_API_VERSIONS: Final = (18, 0)
-_SASL_AUTHENTICATE: Final = (36, 0)
+# The version of each request; every broker since 1.0 supports it.
+_API_VERSIONS, _METADATA, _SASL_HANDSHAKE, _SASL_AUTHENTICATE = 0, 1, 1, 0
 _ILLEGAL_SASL_STATE: Final = 34
 _UNSUPPORTED_SASL_MECHANISM: Final = 33
 
@@ -55,8 +64,6 @@ def cause_at(server: str, settings: KafkaSettings, *, within_seconds: float) -> 
         return str(found)
     except DelegraphError as fault:  # a file or token that existed when the settings were read and is gone
         return str(fault)
-    except struct.error:
-        return "the server is not a Kafka broker (its answer is malformed)"
     return None
 
 
@@ -195,15 +202,15 @@ def _answers_in_tls(server: str, deadline: float) -> bool:
 
 def _speaks_kafka(wire: Wire) -> bool:
     try:
-        wire.ask(_API_VERSIONS)
-    except (Found, ClosedError, OSError, struct.error):
+        wire.ask(ApiVersionsRequest(), ApiVersionsResponse, _API_VERSIONS)
+    except (Found, ClosedError, OSError):
         return False
     return True
 
 
 def _ask_kafka(wire: Wire, server: str, settings: KafkaSettings, deadline: float) -> None:
     try:
-        answer = wire.ask(_API_VERSIONS)
+        answer = wire.ask(ApiVersionsRequest(), ApiVersionsResponse, _API_VERSIONS)
     except Found:
         if not settings.encrypted and _answers_in_tls(server, deadline):
             raise Found(_wants_tls(settings)) from None
@@ -220,9 +227,8 @@ def _ask_kafka(wire: Wire, server: str, settings: KafkaSettings, deadline: float
                 "it closes the connection after TLS; it may require a client certificate (cert_file)"
             ) from error
         raise Found("the server closes the connection; check that it is a Kafka broker") from error
-    error_code = answer.number("h")
-    supported = {answer.numbers("hhh")[0] for _ in range(answer.number("i"))}
-    if error_code or _METADATA[0] not in supported:
+    supported = {one.api_key for one in answer.api_keys or ()}
+    if answer.error_code or MetadataRequest.API_KEY not in supported:
         raise Found("it is a controller, not a broker; use the port of a broker")
 
 
@@ -236,9 +242,8 @@ def _wants_tls(settings: KafkaSettings) -> str:
 def _log_in(wire: Wire, server: str, settings: KafkaSettings) -> None:
     mechanism = settings.sasl_mechanism or ""
     try:
-        answer = wire.ask(_SASL_HANDSHAKE, string(mechanism))
-        fault = answer.number("h")
-        enabled = [answer.text() for _ in range(answer.number("i"))]
+        answer = wire.ask(SaslHandshakeRequest(mechanism=mechanism), SaslHandshakeResponse, _SASL_HANDSHAKE)
+        fault, enabled = answer.error_code, answer.mechanisms or []
         if fault == _ILLEGAL_SASL_STATE:
             other = "SSL" if settings.encrypted else "PLAINTEXT"
             raise Found(f"the port does not use SASL logins; use another port, or security_protocol {other}")
@@ -263,12 +268,11 @@ def _prove(wire: Wire, server: str, settings: KafkaSettings) -> None:
         if login.is_done():
             break
         token = login.auth_bytes()
-        answer = wire.ask(_SASL_AUTHENTICATE, struct.pack(">i", len(token)) + token)
-        if answer.number("h"):
-            raise Found(_why_no_login(answer.text(), settings))
-        answer.text()
+        answer = wire.ask(SaslAuthenticateRequest(auth_bytes=token), SaslAuthenticateResponse, _SASL_AUTHENTICATE)
+        if answer.error_code:
+            raise Found(_why_no_login(answer.error_message or "", settings))
         try:
-            login.receive(answer.octets())
+            login.receive(answer.auth_bytes or b"")
         except (ValueError, KeyError) as error:  # a signature that is not the broker's, or none
             raise Found(f"the broker does not prove that it knows the password ({error})") from error
     if not login.is_authenticated():
@@ -288,13 +292,9 @@ def _why_no_login(said: str, settings: KafkaSettings) -> str:
 def _brokers(wire: Wire, settings: KafkaSettings) -> list[str]:
     """The addresses that the brokers advertise (``advertised.listeners``)."""
     try:
-        answer = wire.ask(_METADATA, struct.pack(">i", 0))  # no topics
-        found = []
-        for _ in range(answer.number("i")):
-            answer.number("i")
-            host, port = answer.text(), answer.number("i")
-            answer.text()
-            found.append(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        answer = wire.ask(MetadataRequest(topics=[]), MetadataResponse, _METADATA)
+        brokers = [(str(broker.host), broker.port) for broker in answer.brokers or ()]
+        found = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in brokers]
     except (ClosedError, OSError) as error:
         if not settings.authenticated:
             raise Found(

@@ -1,11 +1,15 @@
-"""A minimal client of Kafka's protocol for the connection probe: one request at a time, until a deadline."""
+"""A minimal client of Kafka's protocol for the connection probe: one request at a time, until a deadline.
+
+The library's own classes encode the requests and decode the responses.
+"""
 
 import socket
 import struct
 import time
-from typing import Final
+from typing import Any, Final
 
-_NUMBER_BYTES: Final = 4  # size of a length, and of a correlation id
+_CLIENT: Final = "delegraph-doctor"
+_NUMBER_BYTES: Final = 4  # size of a length
 _LARGEST_ANSWER_BYTES: Final = 16_777_216
 _LEAST_SECONDS: Final = 0.05  # a step that begins at the deadline still gets an immediate answer
 
@@ -28,26 +32,31 @@ class Wire:
         self._connection = connection
         self._deadline = deadline
 
-    def ask(self, request: tuple[int, int], body: bytes = b"") -> "Answer":
+    def ask(self, request: Any, response: Any, version: int) -> Any:
         """Send a request and wait for its response.
 
         Args:
-            request: API key and version.
-            body: The encoded request, without its header.
+            request: A request of the library.
+            response: The class of its response.
+            version: The version of both.
 
         Raises:
             Found: The response is not one of Kafka's protocol.
             ClosedError: The connection was closed.
             OSError: The connection failed in another way.
         """
-        head = struct.pack(">hhi", *request, 1) + string("delegraph-doctor")
-        self._connection.sendall(struct.pack(">i", len(head) + len(body)) + head + body)
+        request.API_VERSION = version
+        request.with_header(correlation_id=1, client_id=_CLIENT)
+        self._connection.sendall(request.encode(header=True, framed=True))
         size = self._take(_NUMBER_BYTES)
-        (length,) = struct.unpack(">i", size)
+        length = int.from_bytes(size, "big", signed=True)
         if not _NUMBER_BYTES <= length <= _LARGEST_ANSWER_BYTES:
             raise Found(f"the server is not a Kafka broker (it answers {size!r}{self._peek()!r})")
-        answer = self._take(length)
-        return Answer(answer[_NUMBER_BYTES:])  # after the correlation id
+        raw = self._take(length)
+        try:
+            return response.decode(raw, version=version, header=True)
+        except (struct.error, ValueError, IndexError, TypeError, KeyError) as error:
+            raise Found("the server is not a Kafka broker (its answer is malformed)") from error
 
     def _take(self, count: int) -> bytes:
         taken = bytearray()
@@ -64,46 +73,6 @@ class Wire:
             return self._connection.recv(12)
         except OSError:
             return b""
-
-
-class Answer:
-    """A response, whose fields are read in order."""
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-        self._at = 0
-
-    def numbers(self, forms: str) -> tuple[int, ...]:
-        """Read numbers, given by ``struct`` format characters.
-
-        Raises:
-            struct.error: The response ends before.
-        """
-        values = struct.unpack_from(f">{forms}", self._raw, self._at)
-        self._at += struct.calcsize(f">{forms}")
-        return values
-
-    def number(self, form: str) -> int:
-        """Read one number, given by its ``struct`` format character."""
-        return self.numbers(form)[0]
-
-    def text(self) -> str:
-        """Read a string; null becomes the empty string."""
-        return self._bytes(self.number("h")).decode(errors="replace")
-
-    def octets(self) -> bytes:
-        """Read bytes; null becomes empty."""
-        return self._bytes(self.number("i"))
-
-    def _bytes(self, count: int) -> bytes:
-        begin, self._at = self._at, self._at + max(count, 0)
-        return self._raw[begin : self._at]
-
-
-def string(text: str) -> bytes:
-    """Encode a string for a request."""
-    raw = text.encode()
-    return struct.pack(">h", len(raw)) + raw
 
 
 def left(deadline: float) -> float:
