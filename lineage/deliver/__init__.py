@@ -1,1 +1,1 @@
-"""Telling receivers what orders did to elements. Nothing here is needed for an order to be in force."""
+"""Delivery of state changes to receivers. A revocation is in force whether or not it has been delivered."""

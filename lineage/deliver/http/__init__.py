@@ -1,1 +1,1 @@
-"""HTTP parts that every delivery endpoint shares: callers, problems, signing keys, routes."""
+"""HTTP parts shared by all delivery endpoints: callers, problem documents, signing keys, routes."""

@@ -1,4 +1,4 @@
-"""The access log: who asked for what or tried to write it, and why it was refused. One structured line each."""
+"""The access log: who read or wrote what, and why a write was refused. One structured line for each request."""
 
 import logging
 from typing import Any, Final
@@ -15,26 +15,26 @@ _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def log_access(caller: Caller, request: Request, **more: Any) -> None:
-    """Write who asked for what to the access log: one structured line, whatever stands in it."""
+    """Log a request: one structured line, whatever the request contains."""
     access.info("%s %s", request.method, request.scope["path"], extra={"caller": caller.name, **more})
 
 
 def log_refusal(request: Request, status: int, why: str) -> None:
-    """Write a write that was refused to the access log; a question that was refused is none of its business.
+    """Log a refused write; refused reads are not logged.
 
     Args:
-        request: The request; ``noted`` keeps its caller, and without one the line holds null.
-        status: The status of the answer.
-        why: The message of the fault. A credential in it, or in the path, is not repeated.
+        request: The request, with the caller that ``noted`` has stored; without one the caller is null.
+        status: The status of the response.
+        why: The error message. Credentials in it and in the path are removed.
     """
     if request.method in _READS:
         return
-    said = {"caller": getattr(request.state, "caller", None), "status": int(status), "why": _shown(why)}
-    access.warning("%s %s", request.method, _shown(request.scope["path"]), extra=said)
+    fields = {"caller": getattr(request.state, "caller", None), "status": int(status), "why": _shown(why)}
+    access.warning("%s %s", request.method, _shown(request.scope["path"]), extra=fields)
 
 
 def noted(authentication: Authentication) -> Authentication:
-    """The same, which also keeps the name of the caller beside the request, for a line about its refusal."""
+    """Wrap an authentication so that it stores the name of the caller with the request, for ``log_refusal``."""
 
     def noting(authenticate: Authenticate) -> Authenticate:
         def known(connection: HTTPConnection) -> Caller:
@@ -49,6 +49,6 @@ def noted(authentication: Authentication) -> Authentication:
 
 
 def _shown(text: str) -> str:
-    """What a caller may have chosen, without credentials and bounded."""
+    """Prepare text that a caller may have chosen: without credentials, and of bounded length."""
     shown = credentials.scrubbed(text)
     return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…"

@@ -1,4 +1,4 @@
-"""A route without what the framework does for a request before an endpoint sees it."""
+"""A route that bypasses the request handling of FastAPI."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 
 class DirectRoute(APIRoute):
-    """A route that reads its request itself: what the framework would do first takes as long as the answer."""
+    """A route whose endpoint reads the request itself: FastAPI's handling would take as long as the answer."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The endpoint."""
+        """Return the endpoint itself as the handler."""
         endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
         return endpoint

@@ -1,7 +1,7 @@
-"""Who asks over HTTP, as authenticated, and what they may do.
+"""Authenticated callers of the HTTP endpoints, and their roles.
 
-How a caller is authenticated is the business of whoever serves; what stands here is what it comes to. The parts that
-are served are given a function ``authenticate`` and ask it for each request.
+This module only defines the result of authentication; the server decides how callers are authenticated. The endpoints
+are given a function ``authenticate`` and call it for every request.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,20 +18,20 @@ class Role(StrEnum):
     """What a caller may do (docs/http-api.md)."""
 
     PRODUCER = "producer"  # send events of the sources listed for it
-    INVESTIGATOR = "investigator"  # ask
-    RESPONDER = "responder"  # order and lift
-    RECEIVER = "receiver"  # be told, acknowledge, introspect
+    INVESTIGATOR = "investigator"  # query
+    RESPONDER = "responder"  # revoke and reinstate
+    RECEIVER = "receiver"  # receive state changes, acknowledge, introspect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Somebody who was authenticated.
+    """An authenticated caller.
 
     Attributes:
-        name: Their id: what stands in ``ordered_by``, ``lifted_by`` and ``receiver``.
-        roles: What they may do.
-        sources: Of a producer, the sources that it may send events of; a prefix that ends in ``*`` covers all below.
-        by_token: Whether they showed a bearer token, so that another token may do what this one may not.
+        name: Its id, used as ``ordered_by``, ``lifted_by`` and ``receiver``.
+        roles: Its roles.
+        sources: For a producer, the sources whose events it may send; one that ends in ``*`` is a prefix.
+        by_token: Whether it used a bearer token, so that the response can ask for a token with more rights.
     """
 
     name: str
@@ -41,46 +41,46 @@ class Caller:
 
 
 class UnauthenticatedError(RefusedError):
-    """Who asks is not known; the message says what was wrong with the credentials, and never repeats them."""
+    """The caller is not authenticated; the message says what was wrong with the credentials, without repeating them."""
 
 
 class BadTokenError(UnauthenticatedError):
-    """A bearer token was shown, and is not good."""
+    """The bearer token is not valid."""
 
 
 class ForbiddenError(RefusedError):
-    """Who asks is known, and may not do that."""
+    """The caller is authenticated but not allowed to do that."""
 
 
 class CallerLimitError(OverloadedError):
-    """Too many requests of one caller are under way."""
+    """The caller has too many requests in progress."""
 
 
 class LacksRoleError(ForbiddenError):
-    """Who asks has none of the roles that it takes.
+    """The caller has none of the required roles.
 
     Attributes:
-        needs: What it takes, in words that hold nothing of what was asked.
-        by_token: Whether they showed a bearer token.
+        needs: The required roles, in a text that contains nothing from the request.
+        by_token: Whether the caller used a bearer token.
     """
 
     def __init__(self, caller: Caller, roles: Iterable[Role]) -> None:
-        """Keep what it takes beside the message."""
+        """Build the message from the caller and the required roles."""
         self.needs = f"it takes the role {' or '.join(sorted(roles))}"
         self.by_token = caller.by_token
         super().__init__(f"{caller.name} may not do that: {self.needs}")
 
 
 Authenticate = Callable[[HTTPConnection], Caller]
-"""Says who asks. Raises UnauthenticatedError."""
+"""Authenticates the caller of a request; raises UnauthenticatedError if it cannot."""
 
 
 class Authentication(NamedTuple):
     """How callers are authenticated.
 
     Attributes:
-        authenticate: Says who asks; may wait, for keys to be fetched say.
-        recognise: The same without waiting; raises NotAtOnceError where it would have to. None: it always would.
+        authenticate: Authenticates the caller; may block, for example to fetch keys.
+        recognise: The same without blocking; raises NotAtOnceError if it would block. None if it always would.
     """
 
     authenticate: Authenticate
@@ -88,7 +88,7 @@ class Authentication(NamedTuple):
 
 
 def require(caller: Caller, *roles: Role) -> Caller:
-    """The caller, if it has one of some roles.
+    """Return the caller if it has one of the roles.
 
     Raises:
         LacksRoleError: It has none of them.

@@ -1,7 +1,7 @@
-"""Faults over HTTP: problem documents (RFC 9457) with types that stay.
+"""Errors over HTTP: problem documents (RFC 9457) with stable types.
 
-A type is ``urn:delegraph:problem:WORD``. The message of a fault is its ``detail``; what a fault keeps as evidence is
-beside it. What a fault means as a status is one table.
+A type is ``urn:delegraph:problem:WORD``. The message of an error is the ``detail``; its evidence is in further members.
+One table maps errors to statuses.
 """
 
 import re
@@ -33,9 +33,9 @@ from lineage.deliver.http.callers import (
 )
 from lineage.plumbing.problem_documents import MEDIA_TYPE, json_bytes, problem_document
 
-RETRY_AFTER_SECONDS: Final = 5  # an embedded store is locked for moments, a broker is away for some more
+RETRY_AFTER_SECONDS: Final = 5  # an embedded store is locked for moments, a broker is down for somewhat longer
 
-# The first that fits: class of the fault, status, word of its type, title.
+# The first match applies: class of the error, status, last part of its type, title.
 _FAULTS: Final[tuple[tuple[type[DelegraphError], HTTPStatus, str, str], ...]] = (
     (UnauthenticatedError, HTTPStatus.UNAUTHORIZED, "unauthenticated", "Who asks is not known"),
     (ForbiddenError, HTTPStatus.FORBIDDEN, "forbidden", "The caller may not do that"),
@@ -53,26 +53,34 @@ _FAULTS: Final[tuple[tuple[type[DelegraphError], HTTPStatus, str, str], ...]] = 
 
 
 class Written(JSONResponse):
-    """JSON in which half of a surrogate pair, which a request may hold, is replaced."""
+    """A JSON response in which unpaired surrogates, which a request may contain, are replaced."""
 
     def render(self, content: Any) -> bytes:
-        """The bytes that are sent."""
+        """Encode the content."""
         return json_bytes(content)
 
 
 def problem(
     status: int, word: str, title: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
 ) -> JSONResponse:
-    """A problem document as a response, with more headers; ``more`` are members beside the standard ones.
+    """Build a problem document as a response.
 
-    A credential that a request held where it has no place is not repeated.
+    Credentials in the detail and in the further members are removed.
+
+    Args:
+        status: The HTTP status.
+        word: The last part of the type.
+        title: One sentence, the same for every problem of the type.
+        detail: One sentence about this occurrence.
+        headers: Further headers.
+        more: Members in addition to the standard ones.
     """
     document = problem_document(status, word, title, credentials.scrubbed(detail), **credentials.scrubbed_value(more))
     return Written(document, status_code=int(status), headers=headers, media_type=MEDIA_TYPE)
 
 
 def problem_of(fault: DelegraphError) -> JSONResponse:
-    """A fault as a response."""
+    """Build the response for an error."""
     _, status, word, title = next((found for found in _FAULTS if isinstance(fault, found[0])), _FAULTS[-1])
     more = fault.difference if isinstance(fault, DriftError) else {}
     return problem(status, word, title, str(fault), headers=_headers(fault, status), **more)
@@ -82,7 +90,7 @@ def _headers(fault: DelegraphError, status: HTTPStatus) -> dict[str, str]:
     match fault:
         case BadTokenError():
             return {"WWW-Authenticate": _challenge("invalid_token", str(fault))}
-        case UnauthenticatedError():  # who shows no token is told of no error
+        case UnauthenticatedError():  # RFC 6750 section 3.1: no error code if the request has no token
             return {"WWW-Authenticate": "Bearer"}
         case CallerLimitError():
             return {"Retry-After": "1"}
@@ -92,10 +100,10 @@ def _headers(fault: DelegraphError, status: HTTPStatus) -> dict[str, str]:
             return {"Retry-After": str(RETRY_AFTER_SECONDS)} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
 
 
-# What a description may not hold (RFC 6750 section 3).
+# Characters that a description must not contain (RFC 6750 section 3).
 _NOT_DESCRIBING: Final = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 
 
 def _challenge(error: str, description: str) -> str:
-    """Why a bearer token does not do (RFC 6750 section 3); no scope, for roles may be in any claim."""
+    """The challenge for a refused bearer token (RFC 6750 section 3); without scope, since roles may be in any claim."""
     return f'Bearer error="{error}", error_description="{_NOT_DESCRIBING.sub("?", credentials.scrubbed(description))}"'

@@ -1,7 +1,7 @@
-"""The keys that we sign with: the first signs, all are published.
+"""Signing keys: the first key signs, all are published.
 
-Keys come in files in PEM, any number in each. To rotate: put the new one behind the old, wait until others have fetched
-it, move it to the front, and take the old one out when nothing that it signed is looked at any more.
+Keys are in PEM files, any number in each. To rotate: append the new key after the old one, wait until others have
+fetched it, move it to the front, and remove the old key when nothing that it signed is still in use.
 """
 
 import base64
@@ -31,41 +31,41 @@ _SMALLEST_RSA_BITS: Final = 2048
 
 
 class Key(NamedTuple):
-    """A key that is published."""
+    """A published key."""
 
-    id: str  # its thumbprint (RFC 7638)
+    id: str  # its JWK thumbprint (RFC 7638)
     algorithm: str
     jwk: Mapping[str, str]
 
 
 class Keys:
-    """Keys in their order.
+    """Keys in order.
 
     Attributes:
-        published: What is published of each.
-        private: Those that are private; the first signs.
+        published: The public form of every key.
+        private: The private keys; the first one signs.
     """
 
     def __init__(self, keys: Sequence[Key], private: Sequence[Private]) -> None:
-        """Take what is published and what is private; the first of either belong together."""
+        """Combine published and private keys; the first of each must be the same key."""
         self.published = tuple(keys)
         self.private = tuple(private)
 
     def jwks(self) -> dict[str, Any]:
-        """What is published, as a JWK Set (RFC 7517)."""
+        """The published keys as a JWK Set (RFC 7517)."""
         return {"keys": [{**key.jwk, "kid": key.id, "alg": key.algorithm, "use": "sig"} for key in self.published]}
 
     def sign(self, claims: Mapping[str, Any], typ: str) -> str:
-        """A JWT of a type, such as ``secevent+jwt``."""
+        """Sign claims as a JWT with a ``typ`` such as ``secevent+jwt``."""
         key = self.published[0]
         return jwt.encode(dict(claims), self.private[0], algorithm=key.algorithm, headers={"typ": typ, "kid": key.id})
 
 
 def load_keys(files: Sequence[Path]) -> Keys:
-    """The keys in some files: private ones, and public ones that are still to be published.
+    """Load the keys in some files: private keys, and public keys that are only published.
 
     Raises:
-        RefusedError: A file cannot be read, or a key is none that can be used; the message says which.
+        RefusedError: A file cannot be read, or a key cannot be used; the message says which.
     """
     found = [
         (_loaded(match.group(0), match.group(1), path), path)
@@ -85,10 +85,10 @@ def _loaded(pem: str, label: str, path: Path) -> Private | Public:
             if label.endswith("PRIVATE KEY")
             else serialization.load_pem_public_key(pem.encode())
         )
-    except (ValueError, TypeError, UnsupportedAlgorithm):  # what it says may repeat what it could not read
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # its message may repeat part of the key
         raise RefusedError(f"a key in {path} cannot be read; give it in PEM, not encrypted") from None
     if not isinstance(key, Private | Public):
-        raise RefusedError(f"a key in {path} is none that can sign; give RSA, P-256 or Ed25519")
+        raise RefusedError(f"a key in {path} cannot sign; use RSA, P-256 or Ed25519")
     return key
 
 
@@ -97,17 +97,19 @@ def _published(key: Private | Public, path: Path) -> Key:
     match public:
         case RSAPublicKey():
             if public.key_size < _SMALLEST_RSA_BITS:
-                raise RefusedError(f"a key in {path} has {public.key_size} bits; RSA takes {_SMALLEST_RSA_BITS}")
+                raise RefusedError(
+                    f"a key in {path} has {public.key_size} bits; an RSA key needs at least {_SMALLEST_RSA_BITS}"
+                )
             return _key("RS256", RSAAlgorithm.to_jwk(public, as_dict=True), ("e", "n"))
         case EllipticCurvePublicKey():
             if not isinstance(public.curve, SECP256R1):
-                raise RefusedError(f"a key in {path} is on the curve {public.curve.name}; take P-256")
+                raise RefusedError(f"a key in {path} is on the curve {public.curve.name}; use P-256")
             return _key("ES256", ECAlgorithm.to_jwk(public, as_dict=True), ("crv", "x", "y"))
         case Ed25519PublicKey():
             return _key("EdDSA", OKPAlgorithm.to_jwk(public, as_dict=True), ("crv", "x"))
 
 
-def _key(algorithm: str, said: Mapping[str, Any], members: tuple[str, ...]) -> Key:
-    jwk = {name: str(said[name]) for name in ("kty", *members)}
-    digest = hashlib.sha256(canonical_json(jwk)).digest()  # RFC 7638 section 3: the required members alone, sorted
+def _key(algorithm: str, exported: Mapping[str, Any], members: tuple[str, ...]) -> Key:
+    jwk = {name: str(exported[name]) for name in ("kty", *members)}
+    digest = hashlib.sha256(canonical_json(jwk)).digest()  # RFC 7638 section 3: only the required members, sorted
     return Key(base64.urlsafe_b64encode(digest).rstrip(b"=").decode(), algorithm, jwk)

@@ -1,1 +1,1 @@
-"""The outbox writer, and the feed of revoked elements to Kafka."""
+"""The outbox writer, and the feed of state changes to Kafka."""

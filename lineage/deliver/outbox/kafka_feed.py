@@ -1,7 +1,7 @@
-"""The feed: the outbox, row by row, into the topic that followers hold the dead of.
+"""The feed: sends the rows of the outbox to the topic of revocations, which followers keep in memory.
 
-What was sent is written down afterwards: after a crash it is sent again, in the same order and with the same versions.
-Of several processes one feeds; the topic shuts out the one before.
+Progress is recorded after sending: after a crash rows are sent again, in the same order and with the same versions. One
+of several processes feeds; the topic fences off the previous one.
 """
 
 import heapq
@@ -15,74 +15,74 @@ from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Row
 from lineage.store.store import Store
 
-FEED: Final = "feed"  # its name among the receivers
-GRACE_SECONDS: Final = 300  # an enforcement point may honour what has ended for so long: clocks differ
+FEED: Final = "feed"  # its name among the receivers in `delivered`
+GRACE_SECONDS: Final = 300  # because of clock skew, an enforcement point may honour an expired element for this long
 BEAT_SECONDS: Final = 1.0
-_TOGETHER: Final = 2_500  # rows in one transaction: followers take in the one while the next is written
+_TOGETHER: Final = 2_500  # rows in one transaction: followers apply one while the next is written
 _GRACE: Final = GRACE_SECONDS * 1_000_000
 
 
 class Feed:
-    """Sends what the outbox holds. One thread."""
+    """Sends the rows of the outbox. Used by one thread."""
 
     def __init__(self, store: Store, topic: RevocationTopic) -> None:
-        """Take the outbox and where it goes; ``begin`` comes first."""
+        """Create a feed from the outbox of a store to a topic; call ``begin`` first."""
         self._store = store
         self._topic = topic
         self._cursor = outbox.Cursor()
-        self._latest: dict[str, int] = {}  # element -> its last row
-        self._ending: list[tuple[Instant, int, str]] = []  # a heap: from when on a row cannot matter any more
+        self._latest: dict[str, int] = {}  # element -> its latest row
+        self._ending: list[tuple[Instant, int, str]] = []  # a heap: when a row becomes irrelevant, row, element
         self._beaten: float | None = None
-        self._place = b""  # which topic it is
-        self._strange: set[str] = set()  # what stands in the topic, and was not told by this store
+        self._place = b""  # the id of the topic
+        self._foreign: set[str] = set()  # elements in the topic that another store has published
         self._origin = outbox.origin_of(store)
 
     def begin(self) -> None:
-        """Become the one who feeds, and find where to go on.
+        """Become the only feed, and find where to continue.
 
         Raises:
-            RefusedError: The topic is not for us to write.
-            UnavailableError: Topic or store are away; try again.
+            RefusedError: We may not write the topic.
+            UnavailableError: The topic or the store is unavailable; try again.
         """
         self._place = self._topic.ensure()
         self._topic.begin()
-        self._cursor = outbox.cursor_of(self._store, FEED)  # read after the one before was shut out
-        self._latest, self._ending, self._strange, self._beaten = {}, [], set(), None
-        if self._cursor.place != self._place:  # another topic: all is told anew, and what others said is taken back
+        self._cursor = outbox.cursor_of(self._store, FEED)  # read after the previous feed was fenced off
+        self._latest, self._ending, self._foreign, self._beaten = {}, [], set(), None
+        if self._cursor.place != self._place:  # another topic: send everything, and remove what others published
             self._cursor = self._cursor._replace(seq=0, at=0)
-            self._strange = self._topic.keys()
-        for row in self._rows_told():
+            self._foreign = self._topic.keys()
+        for row in self._rows_sent():
             self._remember(row)
-        while self._ending and self._ending[0][0] <= self._cursor.at:  # these were told
+        while self._ending and self._ending[0][0] <= self._cursor.at:  # tombstones of these were sent
             heapq.heappop(self._ending)
 
     def deliver(self, at: Instant) -> int:
-        """Send what the outbox holds by now, tombstones for what is over by itself, and now and then a heartbeat.
+        """Send the new rows of the outbox, tombstones for expired elements, and a heartbeat if one is due.
 
         Returns:
             How many rows were sent.
 
         Raises:
-            FencedError: Somebody else feeds now.
-            UnavailableError: Topic or store are away; ``begin`` again.
+            FencedError: Another process has become the feed.
+            UnavailableError: The topic or the store is unavailable; ``begin`` again.
         """
         sent = 0
         while rows := outbox.rows(self._store, after=self._cursor.seq, limit=_TOGETHER):
             self._topic.write([self._message(row, at) for row in rows])
             for row in rows:
                 self._remember(row)
-            # With something of others in the topic it is not ours yet: a crash begins anew.
-            if not self._strange:
+            # While the topic has entries of another store, progress is not recorded: after a crash start over.
+            if not self._foreign:
                 self._move(rows[-1].seq, self._cursor.at)
             else:
                 self._cursor = self._cursor._replace(seq=rows[-1].seq)
             sent += len(rows)
-        over = [(key, None) for key in sorted(self._strange - self._latest.keys())] + list(self._over(at))
+        over = [(key, None) for key in sorted(self._foreign - self._latest.keys())] + list(self._over(at))
         now = time.monotonic()
         if over or self._beaten is None or now - self._beaten >= BEAT_SECONDS:
             self._topic.write([*over, heartbeat(self._cursor.seq, at)])
             self._move(self._cursor.seq, at)
-            self._strange = set()
+            self._foreign = set()
             self._beaten = now
         return sent
 
@@ -102,7 +102,7 @@ class Feed:
                 del self._latest[key]
                 yield key, None
 
-    def _rows_told(self) -> Iterator[Row]:
+    def _rows_sent(self) -> Iterator[Row]:
         after = 0
         while after < self._cursor.seq and (rows := outbox.rows(self._store, after=after, limit=_TOGETHER)):
             yield from (row for row in rows if row.seq <= self._cursor.seq)
@@ -128,17 +128,17 @@ def _written(instant: Instant | None) -> str | None:
 
 
 class Watch:
-    """Whether anybody feeds, or pushes: told by its traces in the store, by the clock of this process alone."""
+    """Detects whether any process is feeding (or pushing), by changes of its cursor, timed by our own clock."""
 
     def __init__(self, store: Store, receiver: str = FEED) -> None:
-        """Take where the traces are, and under which name."""
+        """Watch the cursor of a receiver in a store."""
         self._store = store
         self._receiver = receiver
         self._turn = -1
         self._since = time.monotonic()
 
     def still_seconds(self) -> float:
-        """For how long nobody has done so."""
+        """For how many seconds no process has done so."""
         turn = outbox.cursor_of(self._store, self._receiver).turn
         if turn != self._turn:
             self._turn, self._since = turn, time.monotonic()

@@ -1,9 +1,9 @@
-"""The spread: from orders, which are in force by themselves, to the elements whose state they change, for receivers.
+"""The outbox writer: finds the elements whose state revocations have changed, and writes them to the outbox.
 
-It follows the store, keeps the authority graph in memory, and writes a row into the outbox for each element of which
-orders have made something else. It runs outside of the projection's transactions: an order costs the same whatever
-hangs on its target. Any number of processes may do this at once, and each may die at any moment: what was written is
-read back, and what a process knew better than another it writes again.
+It follows the store, keeps the authority graph in memory, and writes a row for every element whose state has changed.
+It runs outside the transactions of the projection, so a revocation costs the same however many elements depend on its
+target. Any number of processes may run it at once, and each may crash at any time: a process reads back the rows of
+others, and writes again where it has newer facts.
 """
 
 import heapq
@@ -24,94 +24,97 @@ from lineage.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-_PAGE: Final = 50_000  # facts, or rows, read at once
-_ATTEMPTS: Final = 20  # while others write as well
-# A fact may be projected so much later than it was recorded and still be seen to be new after a restart.
+_PAGE: Final = 50_000  # facts or rows read at a time
+_ATTEMPTS: Final = 20  # while other processes also write
+# After a restart, a fact projected up to this long after it was recorded is still recognised as new.
 _LATE: Final = 600_000_000  # microseconds
 
 
 class Spread:
-    """What orders do, element by element. One thread."""
+    """Writes state changes to the outbox. Used by one thread."""
 
     def __init__(self, store: Store, trust: Trusted | None) -> None:
-        """Create a writer over the store that it follows; the first round reads all of it."""
+        """Follow a store; the first round loads all of its facts."""
         self._store = store
         self._replica = AuthorityReplica(store, trust, observer=self)
-        self._world = World()  # that of the replica
-        self._told: dict[str, Version] = {}
-        self._seq = 0  # the last row that is in `_told`
+        self._world = World()  # the world of the replica
+        self._published: dict[str, Version] = {}
+        self._seq = 0  # the last row that is in `_published`
         self._at: Instant = 0
-        self._doubtful: set[str] = set()  # elements of which something else may have to be told
-        self._again: set[str] = set()  # those whose end is told again, since more receivers cover them
-        self._verify = False  # whether everything is doubtful
-        self._told_at: dict[str, Instant] = {}  # up to which moment each was told, while everything is doubtful
-        self._new: list[Fact] = []  # facts that are in the world and were not looked at
-        self._coming: list[tuple[Instant, str]] = []  # a heap: when which revocation will change something by itself
+        self._doubtful: set[str] = set()  # elements whose published state may be out of date
+        self._again: set[str] = set()  # ended elements to publish again, since more receivers cover them
+        self._verify = False  # whether all elements are doubtful
+        self._published_at: dict[str, Instant] = {}  # the time for which each was published, while all are doubtful
+        self._new: list[Fact] = []  # facts in the world that have not been examined yet
+        self._coming: list[tuple[Instant, str]] = []  # a heap: when a revocation will change states by itself
 
     @property
     def seq(self) -> int:
-        """The last row that it knows."""
+        """The last row of the outbox that it knows."""
         return self._seq
 
     def round(self, now: Instant) -> int:
-        """Write what is to be told by now: how many rows.
+        """Write all state changes that are due.
+
+        Returns:
+            How many rows were written.
 
         Raises:
-            FencedError: Others were always faster; try again.
-            UnavailableError: The store is away; try again.
+            FencedError: Other writers were faster every time; try again.
+            UnavailableError: The store is unavailable; try again.
         """
         for _ in range(_ATTEMPTS):
             place = self._replica.follow()
-            self._hear()
-            self._doubt(now)
-            found = changes(self._world, self._doubtful, self._at, self._told, self._again)
+            self._read_back()
+            self._find_doubtful(now)
+            found = changes(self._world, self._doubtful, self._at, self._published, self._again)
             try:
                 if found:
                     standing = Standing(place.edition, place.positions)
                     self._seq = outbox.write(self._store, found, after=self._seq, at=self._at, standing=standing)
-                    self._told.update((change.key, change.version) for change in found)
+                    self._published.update((change.key, change.version) for change in found)
             except FencedError:
-                logger.debug("another process spreads as well, and was faster")
+                logger.debug("another outbox writer was faster")
                 continue
             self._doubtful.clear()
             self._again.clear()
             return len(found)
-        raise FencedError("others spread what orders do all the while")
+        raise FencedError(f"other outbox writers were faster {_ATTEMPTS} times in a row")
 
     def loaded(self, world: World) -> None:
-        """Everything was read again: everything is doubtful."""
+        """The replica has been loaded again: all elements are doubtful."""
         self._world, self._coming, self._verify = world, moments(world.facts()), True
         heapq.heapify(self._coming)
         self._new.clear()
 
     def added(self, facts: list[Fact]) -> None:
-        """Some facts are new in the graph."""
+        """New facts have been added to the replica."""
         self._new += facts
 
-    def _hear(self) -> None:
-        """Take in what others have told. They may have known less than this process: it is looked at again."""
+    def _read_back(self) -> None:
+        """Read the rows of other writers. They may have had older facts than we have, so they are checked again."""
         while found := outbox.rows(self._store, after=self._seq, limit=_PAGE):
             for seq, change, at in found:
-                self._told[change.key] = change.version
+                self._published[change.key] = change.version
                 self._doubtful.add(change.key)
                 self._seq = seq
                 if self._verify:
-                    self._told_at[change.key] = at
+                    self._published_at[change.key] = at
         self._at = max(self._at, outbox.cursor_of(self._store, SPREAD).at)
 
-    def _doubt(self, now: Instant) -> None:
-        """Find the elements of which new facts, or the time that has passed, may have made something else."""
-        self._at = max(self._at, now)  # a clock that was set back takes nothing back
+    def _find_doubtful(self, now: Instant) -> None:
+        """Find the elements whose state may have changed, because of new facts or of the time that has passed."""
+        self._at = max(self._at, now)  # a clock that is set back does not undo anything
         if self._verify:
             every = {order.body.revocation for order in self._world.orders.all()}
-            self._doubtful |= touched_by(self._world, every, self._at) | self._told.keys()
-            self._again |= widened(self._world, self._told_at, self._came_later)
-            self._told_at.clear()
+            self._doubtful |= touched_by(self._world, every, self._at) | self._published.keys()
+            self._again |= widened(self._world, self._published_at, self._came_later)
+            self._published_at.clear()
             self._verify = False
         for moment in moments(self._new):
             heapq.heappush(self._coming, moment)
         self._doubtful |= touched(self._world, self._new, self._at)
-        new = [fact for fact in self._new if granted_key(fact.event.body) in self._told]
+        new = [fact for fact in self._new if granted_key(fact.event.body) in self._published]
         granted = {str(granted_key(fact.event.body)) for fact in new}
         self._again |= widened(self._world, granted, lambda _, fact: fact in new)
         self._new.clear()
@@ -121,5 +124,5 @@ class Spread:
         self._doubtful |= touched_by(self._world, due, self._at)
 
     def _came_later(self, key: str, fact: Fact) -> bool:
-        """Whether a fact may have become known only after the last word on an element, which was found at the start."""
-        return fact.recorded_at > self._told_at[key] - _LATE
+        """Whether a fact may have become known only after the latest row of an element, as found at the start."""
+        return fact.recorded_at > self._published_at[key] - _LATE

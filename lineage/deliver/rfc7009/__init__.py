@@ -1,1 +1,1 @@
-"""Calls to RFC 7009 revocation endpoints."""
+"""A client of RFC 7009 revocation endpoints."""

@@ -1,13 +1,13 @@
-"""The revocation endpoints of authorization servers (RFC 7009) that are called: where, in whose name, about what.
+"""The settings of the RFC 7009 revocation endpoints to call: URL, authentication, issuers.
 
-Values only, from tables ``[receivers."RECEIVER"]`` of the settings file; the secrets are read where they are used.
+Values only, from tables ``[receivers."RECEIVER"]`` of the settings file; secrets are read where they are used.
 
 Example::
 
     [receivers."https://idp.example"]
     url = "https://idp.example/oauth/revoke"
     issuers = ["https://idp.example"]
-    token = "{jti}"                  # what the server takes for a token: a handle, made of the id
+    token = "{jti}"                  # what identifies the token to the server, made from its id
     auth = "basic"                   # or bearer, private_key_jwt
     client_id = "delegraph"
     secret_file = "idp.secret"
@@ -41,17 +41,17 @@ class Endpoint:
     """A revocation endpoint.
 
     Attributes:
-        receiver: The id under which it is a receiver.
-        url: Where it is.
-        issuers: It is called for tokens whose ids name one of these.
-        token: What is sent for a token: ``{id}``, ``{iss}`` and ``{jti}`` stand for parts of its id.
-        token_type_hint: What is sent with it; None: nothing.
+        receiver: Its id as a receiver.
+        url: Its URL.
+        issuers: It is called for tokens of these issuers.
+        token: A template of the ``token`` parameter; ``{id}``, ``{iss}`` and ``{jti}`` are parts of the token's id.
+        token_type_hint: The parameter of that name; None to omit it.
         auth: One of ``AUTHS``.
-        client_id: As whom; None with ``bearer``.
-        secret: The file of the password, or of the bearer token.
-        key: The file of the key that signs assertions, with ``private_key_jwt``.
-        ca: Who signs its certificate; None: whom the system trusts.
-        timeout_seconds: How long it may take to answer.
+        client_id: Our client id; None with ``bearer``.
+        secret: The file with the password or the bearer token.
+        key: The file with the key that signs assertions, with ``private_key_jwt``.
+        ca: The file with the CA certificates of the server; None for the system's.
+        timeout_seconds: The time limit of a call.
     """
 
     receiver: str
@@ -68,11 +68,11 @@ class Endpoint:
 
     @property
     def open_files(self) -> tuple[Path, ...]:
-        """The files with secrets that anybody on this machine may read."""
+        """The files with secrets that every user of this machine can read."""
         return tuple(file for file in (self.secret, self.key) if file is not None and is_open_to_others(file))
 
     def handle_of(self, id_: str) -> str | None:
-        """What is sent for a token; None: it is not called about this one."""
+        """The ``token`` parameter for a token; None if the endpoint is not called for it."""
         issuer = issuer_of(id_)
         if issuer not in self.issuers or issuer is None:
             return None
@@ -84,7 +84,7 @@ def endpoints_of(said: object, *, file: Path) -> tuple[Endpoint, ...]:
     """The endpoints of a settings file, in the order of their receivers.
 
     Raises:
-        RefusedError: Something is missing, unknown, or cannot be; the message names it.
+        RefusedError: A setting is missing, unknown or invalid; the message names it.
     """
     if not isinstance(said, Mapping):
         raise RefusedError(f"'receivers' in {file} must be tables: [receivers.\"RECEIVER\"]")
@@ -98,7 +98,7 @@ def _endpoint(receiver: str, said: object, file: Path) -> Endpoint:
     if fault := limits.fault_of_id(receiver):
         raise RefusedError(f"the id of {where} {fault}")
     if unknown := sorted(said.keys() - _NAMES):
-        raise RefusedError(f"{where} has {unknown[0]!r}, which it cannot; there are {', '.join(sorted(_NAMES))}")
+        raise RefusedError(f"{where} has an unknown setting {unknown[0]!r}; there are {', '.join(sorted(_NAMES))}")
     texts = {name: _text(said, name, where) for name in sorted(_NAMES - {"issuers", "timeout_seconds"})}
     _refuse_wrong_mix(texts, where)
     return Endpoint(
@@ -119,7 +119,7 @@ def _endpoint(receiver: str, said: object, file: Path) -> Endpoint:
 def _text(said: Mapping[str, Any], name: str, where: str) -> str | None:
     value = said.get(name)
     if value is not None and not (isinstance(value, str) and value and value.isprintable()):
-        raise RefusedError(f"{name!r} of {where} must be a text that can be printed")
+        raise RefusedError(f"{name!r} of {where} must be a string of printable characters")
     return value
 
 
@@ -134,7 +134,7 @@ def _refuse_wrong_mix(texts: Mapping[str, str | None], where: str) -> None:
     }[auth]
     for name in ("client_id", "secret_file", "key_file"):
         if (texts[name] is not None) != (name in needed):
-            verb = "needs" if name in needed else "has no use for"
+            verb = "needs" if name in needed else "must not have"
             raise RefusedError(f"{where} with auth = {auth!r} {verb} {name!r}")
 
 
@@ -143,7 +143,7 @@ def _url(url: str | None, where: str) -> str:
     if not parts.hostname or parts.scheme not in ("https", "http") or parts.username is not None or parts.fragment:
         raise RefusedError(f"'url' of {where} must be the URL of a revocation endpoint, without user and fragment")
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise RefusedError(f"'url' of {where} must begin with https://: what is sent there must not be read by others")
+        raise RefusedError(f"'url' of {where} must begin with https://, so that requests are encrypted")
     return str(url)
 
 
@@ -156,13 +156,13 @@ def _is_loopback(host: str) -> bool:
 
 def _issuers(said: object, where: str) -> tuple[str, ...]:
     if not isinstance(said, list) or not said or not all(isinstance(issuer, str) and issuer for issuer in said):
-        raise RefusedError(f"'issuers' of {where} must name the issuers whose tokens it can revoke: a list of texts")
+        raise RefusedError(f"'issuers' of {where} must list the issuers whose tokens it can revoke, as strings")
     return tuple(said)
 
 
 def _template(said: str, where: str) -> str:
     if not _PLACES.search(said):
-        raise RefusedError(f"'token' of {where} must have {{id}} or {{jti}} in it, for which the token's are put")
+        raise RefusedError(f"'token' of {where} must contain {{id}} or {{jti}}, which stand for those of the token")
     return said
 
 
@@ -172,5 +172,5 @@ def _path(said: str | None, file: Path) -> Path | None:
 
 def _seconds(said: object, where: str) -> float:
     if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said <= _LONGEST_SECONDS:
-        raise RefusedError(f"'timeout_seconds' of {where} must be a number up to {_LONGEST_SECONDS}")
+        raise RefusedError(f"'timeout_seconds' of {where} must be a positive number up to {_LONGEST_SECONDS}")
     return float(said)

@@ -1,10 +1,10 @@
-"""Calls to an authorization server's revocation endpoint (RFC 7009): a token that orders ended is revoked there too.
+"""A client of an authorization server's revocation endpoint (RFC 7009): revokes ended tokens there too.
 
-The token itself is nowhere with us. What is sent is a handle that the server takes in its place, made of the id.
-A call is made for what is over for good: a suspension has no word in RFC 7009, and what was revoked there never comes
-back. The rows of the outbox are told in their order, each until the server has answered for it; what it answered goes
-into the ledger and to the log, as its acknowledgement, before the next. After a crash a call is made again, which the
-server does not mind, and the same acknowledgement is sent again, which is a duplicate.
+delegraph never has the token itself. It sends a handle, made from the token's id, that the server accepts instead.
+Calls are only made for permanent revocations: RFC 7009 has no suspension, and a token revoked there cannot be
+reinstated. The rows of the outbox are processed in order, each until the server has answered; the answer is recorded
+and appended to the log as an acknowledgement before the next row. After a crash a call is repeated, which is harmless,
+and the same acknowledgement is sent again, which is a duplicate.
 """
 
 import hashlib
@@ -41,15 +41,15 @@ from lineage.store.store import Store
 
 logger = logging.getLogger(__name__)
 
-SOURCE: Final = "urn:delegraph:deliver"  # of the acknowledgements that come of calls
+SOURCE: Final = "urn:delegraph:deliver"  # the source of the acknowledgements
 LONGEST_WAIT_SECONDS: Final = 300.0
 _SHORTEST_WAIT_SECONDS: Final = 1.0
-_TOGETHER: Final = 1_000  # rows that are looked at in one go
-_SETTLE_SECONDS: Final = 1.0  # what was answered waits no longer for the rest of them
+_TOGETHER: Final = 1_000  # rows read at a time
+_SETTLE_SECONDS: Final = 1.0  # answers are recorded at least this often
 _ANSWER_BYTES: Final = 65_536
 _ASSERTION_SECONDS: Final = 60
 _FOR_GOOD: Final = (State.REVOKED, State.CASCADED)
-# What RFC 7009 and RFC 6749 let a server say against one request and not against whoever sends it.
+# Error codes of RFC 7009 and RFC 6749 that concern the request itself, not the client.
 _ITS_OWN_FAULT: Final = ("unsupported_token_type", "invalid_request")
 _CODE: Final = re.compile(r"[a-z_]{1,40}")
 _SECONDS: Final = re.compile(r"[0-9]{1,7}", re.ASCII)
@@ -57,21 +57,21 @@ _ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 
 
 class NotAnsweredError(UnavailableError):
-    """A server has not answered for a token; it will be asked again.
+    """A server has not answered for a token; the call will be repeated.
 
     Attributes:
-        wait_seconds: For how long it wants to be left alone; None: it did not say.
+        wait_seconds: The time to wait that the server requests; None if it did not say.
     """
 
     def __init__(self, message: str, wait_seconds: float | None = None) -> None:
-        """Keep what it wants beside the message."""
+        """Keep the time to wait in addition to the message."""
         super().__init__(message)
         self.wait_seconds = wait_seconds
 
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the calls."""
+    """The number of calls by outcome."""
 
     enforced: int = 0
     rejected: int = 0
@@ -79,7 +79,7 @@ class Counts:
 
 
 class Revoking:
-    """Tells one server. One thread."""
+    """Revokes tokens at one server. Used by one thread."""
 
     def __init__(
         self,
@@ -89,17 +89,17 @@ class Revoking:
         append: Callable[[Sequence[Event]], object],
         clock: Callable[[], Instant],
     ) -> None:
-        """Take whom it tells, and where its answers go.
+        """Create the client of one endpoint.
 
         Args:
-            store: Where the outbox is.
-            trust: Says which trust table is in force.
-            endpoint: The server.
-            append: Puts events into the log; returns when it holds them.
-            clock: The moment now.
+            store: The store with the outbox.
+            trust: Provides the trust table in force.
+            endpoint: The endpoint.
+            append: Appends events to the log; they are durable when it returns.
+            clock: Returns the current time.
 
         Raises:
-            RefusedError: A secret cannot be read, or the trust file does not let us acknowledge for it.
+            RefusedError: A secret cannot be read, or the trust file does not allow us to acknowledge for the receiver.
         """
         self.endpoint = endpoint
         self.counts = Counts()
@@ -108,7 +108,7 @@ class Revoking:
         self._append = append
         self._clock = clock
         self._origin = outbox.origin_of(store)
-        # The cursor's name is short, and a receiver's id may not be.
+        # The name of a cursor is at most 64 characters; a receiver's id may be longer.
         self._name = f"rfc7009:{hashlib.sha256(endpoint.receiver.encode()).hexdigest()[:48]}"
         self._refuse_untrusted()
         self._keys = None if endpoint.key is None else load_keys([endpoint.key])
@@ -116,19 +116,22 @@ class Revoking:
         self._client = httpx.Client(
             timeout=endpoint.timeout_seconds,
             verify=_trusting(endpoint.ca),
-            trust_env=False,  # a .netrc would put its own credentials in place of ours
+            trust_env=False,  # a .netrc file would override our credentials
             headers={"Accept": "application/json", "User-Agent": "delegraph"},
         )
         self._tried_again = 0
         self._not_before = 0.0
 
     def turn(self) -> int:
-        """Tell it what there is to tell now; how many rows it has answered for. Between attempts nothing is done.
+        """Process the new rows of the outbox; does nothing while waiting to retry.
+
+        Returns:
+            For how many tokens the server has answered.
 
         Raises:
-            FencedError: Another process tells it as well; nothing is lost.
-            NotAnsweredError: It does not answer for a token; asked again later.
-            UnavailableError: Store or log are away.
+            FencedError: Another process calls the same server; nothing is lost.
+            NotAnsweredError: The server did not answer for a token; the call will be repeated.
+            UnavailableError: The store or the log is unavailable.
         """
         told = 0
         while time.monotonic() >= self._not_before:
@@ -160,13 +163,13 @@ class Revoking:
         return told
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._client.close()
 
-    # What is told
+    # Rows of the outbox
 
     def _handle(self, row: Row) -> str | None:
-        """What to send for a row; None: there is no call to make."""
+        """The ``token`` parameter for a row; None if no call is needed."""
         kind, id_ = split_key(row.change.key)
         outcome = row.change.version.outcome
         if kind != "token" or outcome.state not in _FOR_GOOD or not outcome.matters(self._clock()):
@@ -174,12 +177,12 @@ class Revoking:
         handle = self.endpoint.handle_of(id_)
         if handle is None:
             return None
-        # What has come back since must not be revoked there: that could not be taken back.
+        # A token that has been reinstated since must not be revoked there, because that cannot be undone.
         latest = outbox.latest(self._store, row.change.key)
         return handle if latest is not None and latest.version.outcome.state in _FOR_GOOD else None
 
     def _settle(self, answers: Sequence[tuple[Row, str, str | None]]) -> None:
-        """Write down what was answered, then acknowledge it: what is said twice is the same both times."""
+        """Record the answers, then append the acknowledgements; repeating this yields the same events."""
         if not answers:
             return
         enforced = [row.seq for row, outcome, _ in answers if outcome == ENFORCED]
@@ -197,14 +200,14 @@ class Revoking:
         self.counts.rejected += len(answers) - len(enforced)
 
     def _orders(self, row: Row) -> list[str]:
-        """The ids of the orders that end the element by now, that of the row among them."""
+        """The ids of the revocations that have ended the element by now, including that of the row."""
         key = row.change.key
         with self._store.reader(trust=in_force(self._trust)) as reader:
             world = reader.world()
             reader.load_elements(world, [key])
         found = {id_ for id_ in world.orders.by_id if receipt_of(world, id_, self._clock(), {key})}
-        told = row.change.version.outcome.revocation
-        return sorted(found | ({told} if told is not None else set()))
+        own = row.change.version.outcome.revocation
+        return sorted(found | ({own} if own is not None else set()))
 
     def _acknowledgement(self, row: Row, revocation: str, outcome: str, note: str | None, at: Instant) -> Event:
         named = f"{self._origin} {self.endpoint.receiver} {row.seq} {revocation} {outcome} {note} {at}"
@@ -214,10 +217,13 @@ class Revoking:
     # The call
 
     def _call(self, handle: str) -> tuple[str, str | None]:
-        """Ask the server to revoke a token: the outcome, and what it had to say.
+        """Call the endpoint for a token.
+
+        Returns:
+            The outcome of the acknowledgement, and its note.
 
         Raises:
-            NotAnsweredError: It is away, or lets nobody in; not a word about this token.
+            NotAnsweredError: The server is unavailable or refuses our credentials; this says nothing about the token.
         """
         form = {"token": handle}
         if self.endpoint.token_type_hint is not None:
@@ -231,11 +237,11 @@ class Revoking:
             raise NotAnsweredError(f"{receiver} does not answer: {type(error).__name__}") from error
         if status in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
             return ENFORCED, None
-        said = _error_in(body)
-        if status == HTTPStatus.BAD_REQUEST and said in _ITS_OWN_FAULT:
-            return REJECTED, f"the revocation endpoint answers {status} {said}"
+        code = _error_in(body)
+        if status == HTTPStatus.BAD_REQUEST and code in _ITS_OWN_FAULT:
+            return REJECTED, f"the revocation endpoint answers {status} {code}"
         self.counts.failed += 1
-        what = f"{receiver} answers {status}" + (f" {said}" if said else "")
+        what = f"{receiver} answers {status}" + (f" {code}" if code else "")
         raise NotAnsweredError(what, _seconds_in(headers.get("retry-after")))
 
     def _authenticated(self, form: dict[str, str]) -> dict[str, Any]:
@@ -244,8 +250,8 @@ class Revoking:
             case "bearer":
                 return {"data": form, "headers": {"Authorization": f"Bearer {self._secret!s}"}}
             case "basic":  # RFC 6749 section 2.3.1: both are form-encoded first
-                user, word = quote(str(endpoint.client_id), safe=""), quote(str(self._secret), safe="")
-                return {"data": form, "auth": httpx.BasicAuth(user, word)}
+                user, password = quote(str(endpoint.client_id), safe=""), quote(str(self._secret), safe="")
+                return {"data": form, "auth": httpx.BasicAuth(user, password)}
             case _:
                 assert isinstance(self._keys, Keys)  # noqa: S101 (the endpoint has a key)
                 now = self._clock() // SECOND
@@ -258,16 +264,16 @@ class Revoking:
                     "exp": now + _ASSERTION_SECONDS,
                 }
                 assertion = self._keys.sign(claims, "JWT")
-                said = {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion}
-                return {"data": {**form, "client_id": str(endpoint.client_id), **said}}
+                signed = {"client_assertion_type": _ASSERTION_TYPE, "client_assertion": assertion}
+                return {"data": {**form, "client_id": str(endpoint.client_id), **signed}}
 
     def _pause(self, fault: NotAnsweredError | None) -> None:
-        """Leave a server that does not answer alone, longer each time."""
+        """Wait before the next attempt after an error, longer each time."""
         if fault is None:
             self._tried_again, self._not_before = 0, 0.0
             return
         wait = min(_SHORTEST_WAIT_SECONDS * 2**self._tried_again, LONGEST_WAIT_SECONDS)
-        wait *= 0.5 + secrets.randbelow(1_000) / 2_000  # so that many do not come back at once
+        wait *= 0.5 + secrets.randbelow(1_000) / 2_000  # jitter, so that many clients do not retry at once
         if fault.wait_seconds is not None:
             wait = max(wait, min(fault.wait_seconds, LONGEST_WAIT_SECONDS))
         self._tried_again = min(self._tried_again + 1, 16)
@@ -278,8 +284,8 @@ class Revoking:
         table = in_force(self._trust)
         if table is not None and not table.allows(Event("e", SOURCE, 0, body)):
             raise RefusedError(
-                f"the trust file does not let the source {SOURCE!r} send revocation.acknowledged about the receiver "
-                f"{self.endpoint.receiver}; list it there"
+                f"the trust file does not allow the source {SOURCE!r} to send revocation.acknowledged for the receiver "
+                f"{self.endpoint.receiver}; allow it there"
             )
 
 
@@ -287,7 +293,7 @@ def _trusting(ca: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=None if ca is None else str(ca))
     except OSError as error:  # an SSLError is one
-        raise RefusedError(f"the file {ca} holds no certificates that can be read: {error.strerror}") from error
+        raise RefusedError(f"the file {ca} contains no readable certificates: {error.strerror}") from error
 
 
 def _beginning(answer: httpx.Response) -> bytes:
@@ -300,15 +306,15 @@ def _beginning(answer: httpx.Response) -> bytes:
 
 
 def _error_in(body: bytes) -> str | None:
-    """The error code that a server gives (RFC 6749 section 5.2), and nothing else of what it says."""
+    """The error code in an error response (RFC 6749 section 5.2), and nothing else of it."""
     try:
-        said = json.loads(body)
+        parsed = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    error = said.get("error") if isinstance(said, dict) else None
+    error = parsed.get("error") if isinstance(parsed, dict) else None
     return error if isinstance(error, str) and _CODE.fullmatch(error) else None
 
 
-def _seconds_in(said: str | None) -> float | None:
-    """``Retry-After`` in seconds; its other form, a date, is not worth comparing clocks for."""
-    return float(said) if said is not None and _SECONDS.fullmatch(said) else None
+def _seconds_in(header: str | None) -> float | None:
+    """The seconds in ``Retry-After``; its other form, a date, is ignored because it would need synchronised clocks."""
+    return float(header) if header is not None and _SECONDS.fullmatch(header) else None

@@ -1,1 +1,1 @@
-"""A transmitter of Shared Signals (OpenID SSF 1.0): what the outbox holds, as security event tokens."""
+"""A Shared Signals transmitter (OpenID SSF 1.0): delivers the outbox as security event tokens."""

@@ -1,4 +1,4 @@
-"""What a stream is to be told next: notices first, then what its receiver covers of the outbox, in that order."""
+"""The next events of a stream: first its notices, then the rows of the outbox that its receiver covers, in order."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from lineage.store.delivery import ssf_streams as streams
 from lineage.store.delivery.ssf_streams import Stream, Untold
 from lineage.store.store import Store
 
-GRACE: Final = 300_000_000  # microseconds; somebody may honour for so long what has ended: clocks differ
-_PAGE: Final = 500  # rows looked at together
+GRACE: Final = 300_000_000  # microseconds; because of clock skew, an expired element may be honoured for this long
+_PAGE: Final = 500  # rows read at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """An event to be told.
+    """An event to be delivered.
 
     Attributes:
         jti: Its id.
-        claims: What it says.
-        seq: The row that it tells; None: a notice.
-        notice: The notice that it is.
+        claims: The claims of its token.
+        seq: The row of the outbox that it reports; None for a notice.
+        notice: The id of the notice; None for a row of the outbox.
     """
 
     jti: str
@@ -37,13 +37,13 @@ class Telling:
 
 @dataclass(frozen=True, slots=True)
 class Outstanding:
-    """What there is to tell.
+    """The next events of a stream.
 
     Attributes:
-        stream: To which stream, as it is now.
-        tellings: The first of it, in order.
-        through: Every row up to here is among them, is settled, or is not to be told.
-        more: Whether there may be more behind it.
+        stream: The stream as it is now.
+        tellings: The next events, in order.
+        through: Every row up to here is among them, is settled, or is not for this receiver.
+        more: Whether there may be further events.
     """
 
     stream: Stream
@@ -52,7 +52,7 @@ class Outstanding:
     more: bool
 
     def settled(self, done: set[str]) -> dict[str, Any]:
-        """What to change of the stream when some events, by ``jti``, are settled."""
+        """The changes of the stream when some events, given by ``jti``, are settled."""
         seqs = [telling.seq for telling in self.tellings if telling.seq is not None]
         told = {telling.seq for telling in self.tellings if telling.seq is not None and telling.jti in done}
         seq = next((seq for seq in seqs if seq not in told), self.through + 1) - 1
@@ -61,26 +61,32 @@ class Outstanding:
 
 
 class Teller:
-    """Finds what streams are to be told."""
+    """Finds the next events of streams."""
 
     def __init__(self, store: Store, trust: Trusted | None, issuer: str) -> None:
-        """Take where it is found, which registrations count, and who tells it."""
+        """Create a teller.
+
+        Args:
+            store: The store with outbox, streams and facts.
+            trust: Provides the trust table in force.
+            issuer: The issuer of the events.
+        """
         self._store = store
         self._trust = trust
         self._issuer = issuer
 
     def covers(self, receiver: str) -> str:
-        """What a receiver covers now, as it is kept."""
+        """The current coverage of a receiver, in its stored form."""
         return self._coverage(receiver).written
 
     def outstanding(self, stream: Stream, *, limit: int, at: Instant) -> Outstanding:
-        """The first events that a stream was not told, or has not settled yet.
+        """Find the first events that a stream has not settled yet.
 
-        A receiver whose coverage has changed is told everything from the beginning, the last word on each element: it
-        may have missed what it did not cover.
+        If the receiver's coverage has changed, delivery starts again from the beginning with the latest state of each
+        element, since it may have missed what it did not cover before.
 
         Raises:
-            FencedError: Somebody else has changed the stream; read it again.
+            FencedError: Another process has changed the stream; read it again.
         """
         coverage = self._coverage(stream.receiver)
         covers = coverage.written
@@ -138,7 +144,7 @@ class Teller:
 
 
 def _orders(world: World, row: Untold) -> list[Order]:
-    """The orders that a state is because of: those of its id that took effect at its moment."""
+    """The revocations that caused a state: those with its id that took effect at its time."""
     outcome = row.change.version.outcome
     found = [world.orders.resolve(fact) for fact in world.orders.by_id.get(outcome.revocation or "")]
     return [order for order in found if order.effective_at == outcome.effective_at]

@@ -1,4 +1,4 @@
-"""Polls (RFC 8936): a receiver takes what there is, and says what it has taken. What it did not say comes again."""
+"""Poll delivery (RFC 8936): a receiver fetches and acknowledges events; those not acknowledged are returned again."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,23 +12,23 @@ from lineage.store.delivery import ssf_streams
 from lineage.store.delivery.outbox import note_delivered
 from lineage.store.delivery.ssf_streams import ENABLED, DeadLetter, Stream
 
-# Errors that are no word on the event itself: they pass, and then it is told again (RFC 8935 section 2.4).
+# Errors that do not concern the event itself: it is delivered again (RFC 8935 section 2.4).
 PASSING: Final = frozenset({"", "invalid_key", "authentication_failed", "access_denied"})
-_WINDOW: Final = 500  # events that may be told and not acknowledged, in whatever order
+_WINDOW: Final = 500  # the most events delivered and not acknowledged, in any order
 _ATTEMPTS: Final = 20
 
 
 def poll(transmitter: Transmitter, receiver: str, stream_id: str, asked: Asked) -> dict[str, Any]:
-    """Take what a receiver says of what it was told, and answer with what it was not told.
+    """Record a receiver's acknowledgements and errors, and return its next events.
 
     Raises:
-        NoStreamError: It has no such stream.
-        RefusedError: It is one that is pushed.
+        NoStreamError: The receiver has no such stream.
+        RefusedError: The stream uses push delivery.
     """
     for _ in range(_ATTEMPTS):
         stream = transmitter.own(receiver, stream_id)
         if stream.said.method != POLL:
-            raise RefusedError("what this stream has to tell is pushed; there is nothing to poll")
+            raise RefusedError("this stream uses push delivery; there is nothing to poll")
         at = transmitter.clock()
         try:
             found = transmitter.teller.outstanding(stream, limit=max(1, _WINDOW - len(stream.settled)), at=at)
@@ -40,7 +40,7 @@ def poll(transmitter: Transmitter, receiver: str, stream_id: str, asked: Asked) 
         waiting = [telling for telling in found.tellings if telling.jti not in done] if _tells(stream) else []
         sets = {telling.jti: transmitter.sign(telling) for telling in waiting[: asked.most]}
         return {"sets": sets, "moreAvailable": found.more or len(waiting) > len(sets)}
-    raise FencedError(f"the stream {stream_id} is changed by others all the while; try again")
+    raise FencedError(f"the stream {stream_id} is being changed by other requests; try again")
 
 
 def _tells(stream: Stream) -> bool:
@@ -55,18 +55,21 @@ def settle(
     at: Instant,
     **values: Any,
 ) -> Stream:
-    """Write down what a receiver accepted, and what it refused for good: the stream as it is then.
+    """Record which events a receiver accepted, and which it permanently refused.
 
     Args:
-        transmitter: Who told it.
-        found: What was outstanding.
-        accepted: By ``jti``.
-        refused: By ``jti``, with error and description.
-        at: When.
-        values: More to change of the stream.
+        transmitter: The transmitter.
+        found: The outstanding events.
+        accepted: The accepted events, by ``jti``.
+        refused: The refused events, by ``jti``, with error and description.
+        at: The current time.
+        values: Further changes of the stream.
+
+    Returns:
+        The changed stream.
 
     Raises:
-        FencedError: Somebody else has changed the stream; what was accepted is written down, and will be told again.
+        FencedError: Another process has changed the stream. Acceptance is recorded, but the events are delivered again.
     """
     stream, store = found.stream, transmitter.store
     taken = [telling for telling in found.tellings if telling.jti in accepted]

@@ -1,7 +1,7 @@
-"""One push (RFC 8935): a POST to where a receiver said, and what its answer means.
+"""One push (RFC 8935): a POST to the receiver's URL, and the meaning of its response.
 
-A receiver says where; so it is looked at where that leads. No redirect is followed, no proxy of the environment is
-used, and of an answer some kilobytes are read, for so many seconds.
+The receiver chooses the URL, so the addresses that it resolves to are checked (SSRF). Redirects are not followed, proxy
+settings of the environment are not used, and the size of the response and the time to read it are limited.
 """
 
 import ipaddress
@@ -25,22 +25,22 @@ from lineage.deliver.ssf.stream_requests import Address, goes_nowhere, plain, re
 
 TIMEOUT_SECONDS: Final = 10.0
 _LARGEST_BYTES: Final = 16 * 1024
-_MOST_ADDRESSES: Final = 4  # that are tried, of one host
+_MOST_ADDRESSES: Final = 4  # addresses of a host to try
 
 
 class Accepted(NamedTuple):
-    """The receiver has it."""
+    """The receiver has accepted the event."""
 
 
 class Refused(NamedTuple):
-    """The receiver will never take it."""
+    """The receiver has permanently refused the event."""
 
     error: str
     description: str
 
 
 class Failed(NamedTuple):
-    """It may take it later."""
+    """The push has failed; the receiver may accept the event later."""
 
     why: str
     retry_after_seconds: float = 0.0
@@ -50,10 +50,15 @@ Answer = Accepted | Refused | Failed
 
 
 class Post:
-    """Where pushes go out. One thread."""
+    """Sends pushes. Used by one thread."""
 
     def __init__(self, *, ca_file: Path | None, loopback: bool, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        """Take who signs the certificates of receivers, and whether this machine itself may be one.
+        """Create the HTTP client.
+
+        Args:
+            ca_file: The CA certificates of receivers; None for the system's.
+            loopback: Whether pushes to this machine itself are allowed.
+            timeout_seconds: The time limit of a push.
 
         Raises:
             RefusedError: The file cannot be read.
@@ -70,26 +75,26 @@ class Post:
         """Push a security event token.
 
         Args:
-            url: Where the receiver said.
-            authorization: The header that it asked for.
+            url: The URL given by the receiver.
+            authorization: The ``Authorization`` header given by the receiver; None to omit it.
             token: The signed event.
-            at: The moment.
+            at: The current time.
         """
         until = time.monotonic() + self._seconds
         try:
             *others, last = self._addresses(url)
             for address in others:
-                with suppress(httpx.ConnectError, httpx.ConnectTimeout):  # nothing was sent; the next one may answer
+                with suppress(httpx.ConnectError, httpx.ConnectTimeout):  # nothing was sent: try the next address
                     return self._sent(self._request(url, address, authorization, token), until, at)
             return self._sent(self._request(url, last, authorization, token), until, at)
         except _ClosedError as fault:
             return Failed(str(fault))
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as fault:
-            # What the fault says is not repeated: it may hold what was sent.
+            # The message is not repeated: it may contain what was sent.
             return Failed(f"the receiver does not answer ({type(fault).__name__})")
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._client.close()
 
     def _request(self, url: str, address: str, authorization: str | None, token: str) -> httpx.Request:
@@ -97,7 +102,7 @@ class Post:
         headers = {"Host": parts.netloc, "Content-Type": "application/secevent+jwt", "Accept": "application/json"}
         if authorization is not None:
             headers["Authorization"] = authorization
-        # The name also says what the certificate has to be for.
+        # The name is also the one that the certificate is verified for.
         named = {"sni_hostname": parts.hostname or ""}
         where = httpx.URL(url).copy_with(host=address)
         return self._client.build_request("POST", where, content=token, headers=headers, extensions=named)
@@ -110,7 +115,7 @@ class Post:
             answer.close()
 
     def _addresses(self, url: str) -> list[str]:
-        """The addresses of a host, if all may be pushed to; asked for anew each time, since names move."""
+        """Resolve the host of a URL, every time since names may move; refuse it if any address is not allowed."""
         parts = urlsplit(url)
         port = parts.port or {"https": 443, "http": 80}[parts.scheme]
         try:
@@ -119,7 +124,7 @@ class Post:
             raise _ClosedError("the receiver's host has no address") from None
         addresses = [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found]
         if not all(self._may_go(address, parts.scheme) for address in addresses):
-            raise _ClosedError("the receiver's host has an address that nothing is pushed to")
+            raise _ClosedError("the receiver's host has an address to which pushes are not allowed")
         return list(dict.fromkeys(map(str, addresses)))[:_MOST_ADDRESSES]
 
     def _may_go(self, address: Address, scheme: str) -> bool:
@@ -129,7 +134,7 @@ class Post:
     def _read(self, answer: httpx.Response, until: float, at: Instant) -> Answer:
         status = answer.status_code
         if status == HTTPStatus.ACCEPTED:
-            with suppress(httpx.HTTPError):  # read, so that the connection can be used again
+            with suppress(httpx.HTTPError):  # read the body, so that the connection can be reused
                 _object_in(answer, until)
             return Accepted()
         if status == HTTPStatus.BAD_REQUEST:
@@ -141,7 +146,7 @@ class Post:
 
 
 class _ClosedError(Exception):
-    """Nothing is pushed there; the message names no address."""
+    """Pushes to this host are not possible or not allowed; the message does not name an address."""
 
 
 def _object_in(answer: httpx.Response, until: float) -> dict[str, object]:
@@ -158,7 +163,7 @@ def _object_in(answer: httpx.Response, until: float) -> dict[str, object]:
 
 
 def _retry_after(said: str, at: Instant) -> float:
-    """Seconds, given as such or as a date (RFC 9110 section 10.2.3); what is neither is none."""
+    """``Retry-After`` in seconds, given as such or as a date (RFC 9110 section 10.2.3); 0 if it is invalid."""
     if said.isascii() and said.isdigit():
         return float(said[:9])
     try:

@@ -1,8 +1,8 @@
-"""Pushing: a thread for each stream that is pushed, so that none waits for another, and one that looks after them.
+"""Push delivery: one thread for each stream with push delivery, so that no stream delays another, and a supervisor.
 
-Of several processes one pushes, as with the feed: who begins shuts out the one before, and who was shut out waits until
-nobody pushes any more. What was accepted is written down afterwards, so after a crash it is pushed again, in the same
-order and with the same ``jti``.
+One of several processes pushes, as with the feed: one that begins fences off the previous one, and a fenced process
+waits until no other pushes any more. Acceptance is recorded after the push, so after a crash events are pushed again,
+in the same order and with the same ``jti``.
 """
 
 import logging
@@ -26,16 +26,16 @@ from lineage.store.delivery.ssf_streams import ENABLED, Stream
 
 logger = logging.getLogger(__name__)
 
-PUSHER: Final = "push"  # its name among the receivers
-STILL_SECONDS: Final = 5.0  # who is shut out takes over again when nobody has pushed for so long
+PUSHER: Final = "push"  # its name among the receivers in `delivered`
+STILL_SECONDS: Final = 5.0  # a fenced process takes over again if no other has pushed for this long
 _BEAT_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.1
-_LOOK_ANYWAY_SECONDS: Final = 5.0  # a receiver may cover something else than before
+_LOOK_ANYWAY_SECONDS: Final = 5.0  # check all streams this often, since a receiver's coverage may have changed
 _LONGEST_WAIT_SECONDS: Final = 10.0
 
 
 class _Runner:
-    """A line in a thread of its own, which does something when it is poked."""
+    """Runs a line in its own thread, whenever it is poked."""
 
     def __init__(self, transmitter: Transmitter, stream_id: str, pace: Pace) -> None:
         self._stopped, self._poked = threading.Event(), threading.Event()
@@ -64,40 +64,40 @@ class _Runner:
             except DelegraphError as fault:
                 logger.warning("%s; trying again", fault)
                 self.line.put_off()
-            except Exception:  # a fault of ours with one stream must not end the others
+            except Exception:  # an internal error with one stream must not affect the others
                 logger.exception("pushing failed; trying again")
                 self.line.put_off()
         self.line.close()
 
 
 def _pushed_once(line: Line) -> None:
-    with suppress(FencedError):  # its receiver changes the stream meanwhile: what is left is for another time
+    with suppress(FencedError):  # its receiver is changing the stream: the rest is left for the next time
         line.push()
 
 
 class Pusher:
-    """Pushes all streams, unless another process does."""
+    """Pushes the events of all streams, unless another process does."""
 
     def __init__(self, transmitter: Transmitter, pace: Pace | None = None) -> None:
-        """Take what is transmitted, and when receivers are tried again."""
+        """Create a pusher for a transmitter; ``pace`` says when to retry."""
         self._transmitter = transmitter
         self._store = transmitter.store
         self._pace = pace or Pace()
-        self._name = secrets.token_bytes(8)  # so that it can be seen in the store which one pushes
+        self._name = secrets.token_bytes(8)  # identifies this process in the store
         self._watch = Watch(self._store, PUSHER)
-        self._cursor: outbox.Cursor | None = None  # None: it does not push
-        self._shut_out = False
+        self._cursor: outbox.Cursor | None = None  # None: this process does not push
+        self._fenced = False
         self._beaten = self._looked = 0.0
         self._runners: dict[str, _Runner] = {}
         self._before = 0
 
     @property
     def accepted(self) -> int:
-        """How many events receivers have accepted."""
+        """The number of events that receivers have accepted."""
         return self._before + sum(runner.line.accepted for runner in self._runners.values())
 
     def run(self, stopped: threading.Event) -> None:
-        """Push until stopped; what is away is waited for, longer each time."""
+        """Push until stopped; if the store is unavailable, retry with exponential backoff."""
         wait, backoff = _LOOK_SECONDS, Backoff(2 * _LOOK_SECONDS, _LONGEST_WAIT_SECONDS)
         while not stopped.is_set():
             try:
@@ -109,18 +109,18 @@ class Pusher:
             except DelegraphError as fault:
                 wait = backoff.next_seconds()
                 logger.warning("%s; trying again in %.1f s", fault, wait)
-            except Exception:  # who feeds beside this would go on, and nobody would see that nothing is pushed
+            except Exception:  # if this thread ended, the process would go on without pushing, unnoticed
                 wait = _LONGEST_WAIT_SECONDS
                 logger.exception("pushing failed; trying again in %.1f s", wait)
             stopped.wait(wait)
         self._end()
 
     def once(self) -> None:
-        """Push what there is now; what is not accepted is left.
+        """Push the outstanding events of all streams once; events that are not accepted stay outstanding.
 
         Raises:
-            FencedError: Somebody else pushes as well.
-            UnavailableError: The store is away.
+            FencedError: Another process pushes as well.
+            UnavailableError: The store is unavailable.
         """
         self._begin()
         never = threading.Event()
@@ -133,15 +133,15 @@ class Pusher:
             line.close()
 
     def turn(self) -> None:
-        """See to it that every stream that is pushed has its thread, and that those with something to tell wake up.
+        """Start and end threads so that every push stream has one, and wake those with outstanding events.
 
         Raises:
-            FencedError: Somebody else pushes now.
-            UnavailableError: The store is away.
+            FencedError: Another process has taken over.
+            UnavailableError: The store is unavailable.
         """
         now = time.monotonic()
         if self._cursor is None:
-            if self._shut_out and self._watch.still_seconds() < STILL_SECONDS:
+            if self._fenced and self._watch.still_seconds() < STILL_SECONDS:
                 return
             self._begin()
         elif now - self._beaten >= _BEAT_SECONDS:
@@ -163,7 +163,7 @@ class Pusher:
 
     def _begin(self) -> None:
         self._beat(outbox.cursor_of(self._store, PUSHER))
-        self._shut_out = False
+        self._fenced = False
 
     def _beat(self, cursor: outbox.Cursor) -> None:
         try:
@@ -172,8 +172,8 @@ class Pusher:
             self._beaten = time.monotonic()
         except FencedError:
             self._end()
-            self._cursor, self._shut_out = None, True
-            self._watch.still_seconds()  # from now on
+            self._cursor, self._fenced = None, True
+            self._watch.still_seconds()  # start to measure from now on
             raise
 
     def _end(self, *ids: str) -> None:

@@ -1,4 +1,4 @@
-"""The transmitter over HTTP: its configuration and keys for everybody, streams for whoever has the role receiver."""
+"""The transmitter over HTTP: public configuration and keys; streams for callers with the role ``receiver``."""
 
 import asyncio
 import json
@@ -19,8 +19,8 @@ from lineage.deliver.http.signing_keys import Keys
 from lineage.deliver.ssf import polling, stream_requests
 from lineage.deliver.ssf.transmitter import NoStreamError, OneStreamError, TooOftenError, Transmitter
 
-LARGEST_BYTES: Final = 256 * 1024  # of a request: a poll that acknowledges a thousand events has some 40 KiB
-LONGEST_POLL_SECONDS: Final = 20.0  # what is between us and a receiver may give up after half a minute
+LARGEST_BYTES: Final = 256 * 1024  # of a request: a poll that acknowledges a thousand events has about 40 KiB
+LONGEST_POLL_SECONDS: Final = 20.0  # proxies between us and a receiver may time out after 30 seconds
 _LOOK_SECONDS: Final = 0.2
 
 _FAULTS: Final[dict[type[DelegraphError], tuple[HTTPStatus, str, str]]] = {
@@ -31,11 +31,11 @@ _FAULTS: Final[dict[type[DelegraphError], tuple[HTTPStatus, str, str]]] = {
 
 
 class NotConfiguredError(RefusedError):
-    """Nothing is transmitted here."""
+    """No transmitter is configured here."""
 
 
 class _Route(APIRoute):
-    """A route whose faults are problem documents, whatever application it is mounted in."""
+    """A route whose errors are problem documents, in any application that includes it."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -55,12 +55,12 @@ class _Route(APIRoute):
 def router(
     transmitter: Transmitter | None, authenticate: Authenticate, *, poll_seconds: float = LONGEST_POLL_SECONDS
 ) -> APIRouter:
-    """The routes of a transmitter.
+    """Build the routes of a transmitter.
 
     Args:
-        transmitter: None: nothing is transmitted, and every route says so.
-        authenticate: Says who asks.
-        poll_seconds: How long a poll waits at most for something to tell.
+        transmitter: The transmitter; None if none is configured, and then every route says so.
+        authenticate: Authenticates the caller.
+        poll_seconds: The longest wait of a poll for events.
     """
     found = APIRouter(route_class=_Route, tags=["shared signals"])
 
@@ -83,7 +83,7 @@ def router(
     @found.get("/.well-known/ssf-configuration/{path:path}", include_in_schema=False)
     def configuration(transmitter: There, path: str = "") -> JSONResponse:
         document = transmitter.configuration()
-        # SSF 1.0 section 7.2.1: the path of an issuer goes behind the well-known one.
+        # SSF 1.0 section 7.2.1: the path of the issuer follows the well-known path.
         if path and not document["issuer"].endswith(f"/{path}"):
             raise NoStreamError("no issuer with that path transmits here")
         return JSONResponse(document, headers={"Cache-Control": "max-age=300"})
@@ -139,7 +139,7 @@ def router(
             if asked.at_once or asked.most == 0 or answer["sets"]:
                 return _answer(answer)
             asked = asked._replace(acknowledged=frozenset(), refused={})
-            # Little is asked meanwhile: many may wait.
+            # Only a cheap check is repeated, since many polls may be waiting.
             while mark == await run_in_threadpool(transmitter.mark, stream_id):
                 if time.monotonic() >= until or await request.is_disconnected():
                     return _answer(answer)
@@ -149,7 +149,7 @@ def router(
 
 
 def jwks_router(keys: Keys | None) -> APIRouter:
-    """``/.well-known/jwks.json``: the keys that we sign with, for whoever verifies."""
+    """``/.well-known/jwks.json``: the public signing keys, for verifiers."""
     found = APIRouter(route_class=_Route, tags=["keys"])
 
     @found.get("/.well-known/jwks.json")

@@ -1,6 +1,6 @@
-"""What seals the secrets of receivers in the store: keys derived from those that we sign with, for want of others.
+"""Encryption of receiver secrets in the store, with keys derived (HKDF) from the signing keys.
 
-A secret that was sealed with a key that is about to go is sealed anew when it is next used.
+A secret that was encrypted with an older key is encrypted again with the first key when it is next used.
 """
 
 import base64
@@ -18,25 +18,25 @@ _PURPOSE: Final = b"delegraph: secrets of streams"
 
 
 class Unsealed(NamedTuple):
-    """A secret, and whether it should be sealed anew."""
+    """A decrypted secret, and whether to encrypt it again because its key is not the first one."""
 
     secret: Secret
     is_old: bool
 
 
 class Seals:
-    """Seals with the first private key, and opens what any of them has sealed."""
+    """Encrypts with the first private key, and decrypts with any of them."""
 
     def __init__(self, keys: Keys) -> None:
-        """Take the keys."""
+        """Derive the encryption keys."""
         self._fernets = [Fernet(_derived(key)) for key in keys.private]
 
     def seal(self, secret: str) -> bytes:
-        """A secret as it may be stored."""
+        """Encrypt a secret for the store."""
         return self._fernets[0].encrypt(secret.encode())
 
     def unseal(self, sealed: bytes) -> Unsealed | None:
-        """What was sealed; None: the key that did is gone."""
+        """Decrypt a secret; None if its key is no longer available."""
         for place, fernet in enumerate(self._fernets):
             try:
                 return Unsealed(Secret(fernet.decrypt(sealed).decode()), is_old=place > 0)

@@ -1,7 +1,7 @@
-"""What a security event token says of a row of the outbox, or of a stream itself. Pure.
+"""The claims of security event tokens, for rows of the outbox and for events about a stream. Pure.
 
-RFC 8417 and SSF 1.0 section 4: typed, ``sub_id`` on top, one event, no ``sub``, no ``exp``. The same row says the same
-to the same stream for good: a repetition has the same ``jti``.
+RFC 8417 and SSF 1.0 section 4: with ``typ``, a top-level ``sub_id``, one event, no ``sub``, no ``exp``. The same row
+always yields the same claims for the same stream, so a repetition has the same ``jti``.
 """
 
 import hashlib
@@ -28,29 +28,28 @@ _BY_POLICY: Final = frozenset({"policy_violation", "risk_elevated", "inactivity"
 
 
 def type_of(state: State) -> str:
-    """The type of the event that tells a state: what is over for good is told in CAEP's words, the rest in ours."""
+    """The event type for a state: CAEP's ``session-revoked`` for permanent revocations, ours for all other states."""
     return SESSION_REVOKED if state in _FOR_GOOD else ELEMENT_STATE
 
 
 def jti_of(stream: Stream, row: Untold) -> str:
-    """The id of the event that tells a stream a row."""
+    """The id of the event that delivers a row to a stream."""
     number, outcome = row.change.version
-    said = (stream.id, row.seq, row.change.key, number, str(outcome.state), outcome.revocation)
-    return hashlib.sha256(repr(said).encode()).hexdigest()[:32]
+    identity = (stream.id, row.seq, row.change.key, number, str(outcome.state), outcome.revocation)
+    return hashlib.sha256(repr(identity).encode()).hexdigest()[:32]
 
 
 def jti_of_notice(stream: Stream, notice: Notice) -> str:
     """The id of an event about a stream itself."""
-    said = ("notice", stream.id, notice.id, notice.made_at)
-    return hashlib.sha256(repr(said).encode()).hexdigest()[:32]
+    identity = ("notice", stream.id, notice.id, notice.made_at)
+    return hashlib.sha256(repr(identity).encode()).hexdigest()[:32]
 
 
 def subject_of(key: str) -> dict[str, str]:
-    """An element as a subject (RFC 9493, SSF 1.0 section 3).
+    """The subject identifier of an element (RFC 9493, SSF 1.0 section 3).
 
-    A token of an issuer is a ``jwt_id``. What else there is goes by its opaque id: a token by its own, a delegation
-    with its kind in front. (In a complex subject a receiver would ignore a member that it does not know, and be left
-    with one that fits everything.)
+    A token of an issuer is a ``jwt_id``. Any other element is ``opaque``: a token by its id, a delegation with its kind
+    as a prefix. (In a complex subject, a receiver would ignore unknown members, and the rest would match everything.)
 
     Examples:
         >>> subject_of("token:https://idp.example#t-1")
@@ -62,20 +61,20 @@ def subject_of(key: str) -> dict[str, str]:
     if kind != "token" or id_.startswith(("token:", "delegation:")):
         return {"format": "opaque", "id": key}
     issuer = issuer_of(id_)
-    # A provider's handle, such as `aws#…`, is no JWT.
+    # A provider's handle, such as `aws#…`, is not a JWT.
     if issuer is not None and (":" in issuer or "." in issuer):
         return {"format": "jwt_id", "iss": issuer, "jti": id_[len(issuer) + 1 :]}
     return {"format": "opaque", "id": id_}
 
 
 def claims_of(row: Untold, stream: Stream, issuer: str, order: RevocationOrdered | None) -> dict[str, Any]:
-    """What is told of a row.
+    """The claims for a row of the outbox.
 
     Args:
         row: The row.
-        stream: To whom.
-        issuer: By whom.
-        order: The order that the state is because of.
+        stream: The stream to which it is delivered.
+        issuer: The issuer of the event.
+        order: The revocation that caused the state; None if there is none.
     """
     number, outcome = row.change.version
     moment = row.recorded_at if outcome.effective_at is None else outcome.effective_at
@@ -97,7 +96,7 @@ def claims_of(row: Untold, stream: Stream, issuer: str, order: RevocationOrdered
 
 
 def claims_of_notice(notice: Notice, stream: Stream, issuer: str) -> dict[str, Any]:
-    """What is told of a stream itself (SSF 1.0 section 8.1)."""
+    """The claims for an event about the stream itself (SSF 1.0 section 8.1)."""
     return {
         "iss": issuer,
         "jti": jti_of_notice(stream, notice),
@@ -115,5 +114,5 @@ def _initiating(order: RevocationOrdered) -> str:
 
 
 def update_of(status: str, reason: str | None) -> tuple[str, Mapping[str, Any]]:
-    """The type and the payload that tell of a stream's status."""
+    """The type and payload of the event that reports a stream's status."""
     return STREAM_UPDATED, {"status": status} | ({} if reason is None else {"reason": reason})

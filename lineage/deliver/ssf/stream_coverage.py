@@ -1,7 +1,8 @@
-"""What the receiver of a stream covers, and so which changes of elements it is told.
+"""The coverage of a stream's receiver: which state changes are delivered to it.
 
-For what an order ended all registrations of the receiver count that were in force since the order was given, and what
-had been stated of the element when it was recorded (ADR 0030 and 0031): nobody silences a stream by adding a fact.
+For an element that a revocation has ended, every registration of the receiver counts that was in force since the
+revocation was given, and the element as it was stated when the revocation was recorded (ADR 0030 and 0031). So a stream
+cannot be silenced by adding a fact.
 """
 
 import hashlib
@@ -20,10 +21,10 @@ from lineage.core.revocation.state_changes import Change
 
 
 class StreamCoverage:
-    """Which changes one receiver is told, by its registrations; without any it is told all."""
+    """Which changes are delivered to a receiver, by its registrations; without any, all of them."""
 
     def __init__(self, receivers: Receivers) -> None:
-        """Take the registrations of the receiver, and of no other."""
+        """Use the registrations of the receiver; ``receivers`` must contain no other."""
         self._receivers = receivers
         self._stated = _without_repeats(receivers)
         self._every = Coverage(self._stated)
@@ -31,25 +32,25 @@ class StreamCoverage:
 
     @property
     def written(self) -> str:
-        """All that the receiver covers and has covered, in a few characters."""
+        """A short form of everything that the receiver covers or has covered, to detect changes."""
         lists = [canonical_json(_lists(body)).decode() for body in self._stated]
         return "".join(lists) if len(lists) <= 1 else hashlib.sha256("\n".join(lists).encode()).hexdigest()
 
     def needs_orders(self, world: World, keys: Iterable[str]) -> bool:
-        """Whether it matters which orders end some elements, and when these were given."""
+        """Whether coverage depends on which revocations end some elements, and on when these were given."""
         return len(self._stated) > 1 or any(_audiences(world, key) > 1 for key in keys)
 
     def holds(self, world: World, change: Change, because: Collection[Order], at: Instant) -> bool:
-        """Whether the receiver is told of a change.
+        """Whether a change is delivered to the receiver.
 
-        Where no order ends the element any more all counts that was ever stated: who was told of an end has to hear
-        that it was taken back.
+        If no revocation ends the element any more, everything ever stated about it counts: a receiver that was told of
+        its end must also be told that it is active again.
 
         Args:
-            world: Holds the element and, where ``needs_orders`` says so, all that judging it needs.
-            change: What there is to tell.
-            because: The orders that the state is because of.
-            at: The moment.
+            world: Contains the element and, if ``needs_orders``, what is needed to evaluate it.
+            change: The change.
+            because: The revocations that caused the state.
+            at: The current time.
         """
         if not self._stated:
             return True
@@ -72,12 +73,12 @@ class StreamCoverage:
 
 
 def _audiences(world: World, key: str) -> int:
-    """How many different audiences the facts about an element state, none among them."""
+    """How many different audiences the facts about an element state; no audience counts as one."""
     return len({getattr(fact.event.body, "audience", ()) for fact in world.graph.facts.get(key)})
 
 
 def _without_repeats(receivers: Receivers) -> list[ReceiverRegistered]:
-    """The registrations in the order in which they were given, without those that say the same as the one before."""
+    """The registrations in the order in which they were given, without those that equal the previous one."""
     facts = [fact for one in receivers.registrations for fact in receivers.registrations.get(one)]
     found: list[ReceiverRegistered] = []
     for body in map(registration_of, by_given(facts)):

@@ -1,4 +1,4 @@
-"""What the transmitter says of itself and of streams, as the JSON of SSF 1.0. Pure."""
+"""The documents of the transmitter and of its streams, as the JSON of SSF 1.0. Pure."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,7 +27,7 @@ def configuration_document(issuer: str) -> Document:
 
 
 def stream_document(stream: Stream, issuer: str) -> Document:
-    """A stream as its receiver sees it; the authorization header is in no answer."""
+    """A stream as shown to its receiver; the authorization header is never shown."""
     said = stream.said
     endpoint = said.endpoint if said.method == PUSH else f"{issuer}/ssf/poll/{stream.id}"
     requested = list(said.events) if said.events else list(SUPPORTED)
@@ -44,13 +44,13 @@ def stream_document(stream: Stream, issuer: str) -> Document:
 
 
 def status_document(stream: Stream) -> Document:
-    """The status of a stream, and why what is pushed to it is not accepted."""
-    said = {"stream_id": stream.id, "status": stream.status, "reason": stream.reason, "fault": stream.fault}
-    return {name: value for name, value in said.items() if value is not None}
+    """The status of a stream, and why pushes to it fail."""
+    members = {"stream_id": stream.id, "status": stream.status, "reason": stream.reason, "fault": stream.fault}
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def dead_letters_document(letters: Sequence[DeadLetter], total: int) -> Document:
-    """Events that were refused for good, as a list that says whether it is whole."""
+    """The events that receivers have permanently refused, as a list that says whether it is complete."""
     items = [
         {
             "receiver": letter.receiver,

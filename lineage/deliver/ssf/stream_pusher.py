@@ -1,4 +1,4 @@
-"""Pushing one stream: in order, again until it is accepted, and nothing behind what is not."""
+"""Push the events of one stream: in order, each repeated until it is accepted before the next one is sent."""
 
 import logging
 import random
@@ -19,46 +19,46 @@ from lineage.store.delivery.ssf_streams import ENABLED, PAUSED, Stream
 
 logger = logging.getLogger(__name__)
 
-_TOGETHER: Final = 200  # events found at once
-_SETTLE_SECONDS: Final = 0.2  # what is accepted within so long is written down together
+_TOGETHER: Final = 200  # events read at a time
+_SETTLE_SECONDS: Final = 0.2  # acceptances within this time are recorded together
 _CHANCE: Final = random.SystemRandom()
 
 
 class Pace(NamedTuple):
-    """How long to wait before a receiver is tried again: twice as long each time."""
+    """How long to wait before retrying a receiver: twice as long each time."""
 
     first_seconds: float = 0.5
     longest_seconds: float = 60.0
-    longest_asked_seconds: float = 3_600.0  # by the receiver, with Retry-After
+    longest_asked_seconds: float = 3_600.0  # the longest wait that a receiver can request with Retry-After
 
     def wait_seconds(self, tries: int, asked_seconds: float) -> float:
-        """How long after so many tries."""
+        """The wait after a number of failed attempts; ``asked_seconds`` is what the receiver has requested."""
         wait = min(self.longest_seconds, self.first_seconds * 2 ** min(tries, 30))
         return max(_CHANCE.uniform(wait / 2, wait), min(asked_seconds, self.longest_asked_seconds))
 
 
 class Line:
-    """Pushes one stream. One thread."""
+    """Pushes the events of one stream. Used by one thread."""
 
     def __init__(self, transmitter: Transmitter, stream_id: str, pace: Pace, stopped: threading.Event) -> None:
-        """Take which stream; once ``stopped`` is set it comes to an end."""
+        """Create a line for a stream; it stops pushing once ``stopped`` is set."""
         self._transmitter = transmitter
         self._id = stream_id
         self._pace = pace
         self._stopped = stopped
         self._tries = 0
         self._not_before = 0.0
-        self._turn = 0  # of the stream, when it was last tried
+        self._turn = 0  # the stream's turn at the last attempt
         settings = transmitter.settings
         self._post = Post(ca_file=settings.ca_file, loopback=settings.loopback)
         self.accepted = 0
 
     def push(self) -> None:
-        """Push what there is; what is not accepted now is left for later.
+        """Push the outstanding events until one is not accepted, which is retried later.
 
         Raises:
-            FencedError: Somebody else has changed the stream meanwhile; try again.
-            UnavailableError: The store is away.
+            FencedError: Another process has changed the stream in the meantime; try again.
+            UnavailableError: The store is unavailable.
         """
         stream = ssf_streams.by_id(self._transmitter.store, self._id)
         if stream is None or stream.status != ENABLED or stream.said.method != PUSH:
@@ -70,7 +70,7 @@ class Line:
             at = self._transmitter.clock()
             found = self._transmitter.teller.outstanding(stream, limit=_TOGETHER, at=at)
             if not found.tellings:
-                stream = settle(self._transmitter, found, frozenset(), {}, at, fault=None)  # what is passed over
+                stream = settle(self._transmitter, found, frozenset(), {}, at, fault=None)  # rows not for this receiver
                 break
             stream, failed = self._push(found)
         self._turn = stream.turn
@@ -78,16 +78,20 @@ class Line:
             self.put_off(failed.retry_after_seconds)
 
     def put_off(self, asked_seconds: float = 0.0) -> None:
-        """Wait, longer each time, unless the stream is changed."""
+        """Do not push for a while, longer each time, unless the stream is changed."""
         self._not_before = time.monotonic() + self._pace.wait_seconds(self._tries, asked_seconds)
         self._tries += 1
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._post.close()
 
     def _push(self, found: Outstanding) -> tuple[Stream, Failed | None]:
-        """Push in order until one is not accepted: the stream as it is then."""
+        """Push in order until an event is not accepted.
+
+        Returns:
+            The changed stream, and the failure, if any.
+        """
         store, clock = self._transmitter.store, self._transmitter.clock
         found, authorization = self._opened(found)
         accepted: set[str] = set()
@@ -105,7 +109,7 @@ class Line:
                     accepted.add(telling.jti)
                 case Refused(error, description):
                     refused[telling.jti] = (error, description)
-                    logger.error("%s refuses event %s for good: %s", found.stream.receiver, telling.jti, error)
+                    logger.error("%s permanently refuses event %s: %s", found.stream.receiver, telling.jti, error)
                 case Failed() as failed:
                     break
             self._tries = 0
@@ -114,25 +118,28 @@ class Line:
                 found, began = replace(found, stream=stream), time.monotonic()
         fault = found.stream.fault if changed else failed.why if failed else None
         if fault is not None and fault != found.stream.fault:
-            logger.warning("%s is not told: %s; trying again", found.stream.receiver, fault)
+            logger.warning("events for %s cannot be delivered: %s; trying again", found.stream.receiver, fault)
         stream = settle(self._transmitter, found, frozenset(accepted), refused, clock(), fault=fault)
         self.accepted += len(accepted)
         if changed:
-            raise FencedError(f"the stream {self._id} was changed while it was pushed")
+            raise FencedError(f"the stream {self._id} was changed while its events were pushed")
         return stream, failed
 
     def _opened(self, found: Outstanding) -> tuple[Outstanding, str | None]:
-        """The authorization header; where the key that sealed it is gone the stream is paused."""
+        """Decrypt the authorization header; if its key is no longer available, pause the stream."""
         stream, seals = found.stream, self._transmitter.seals
         if stream.secret is None:
             return found, None
         opened = seals.unseal(stream.secret)
         store = self._transmitter.store
         if opened is None:
-            reason = "the key that kept the authorization header is gone; give delivery anew, and enable the stream"
+            reason = (
+                "the key that encrypted the authorization header is no longer available; set delivery again, and "
+                "enable the stream"
+            )
             notices = [(*update_of(PAUSED, reason), self._transmitter.clock())]
             stream = ssf_streams.change(store, stream, status=PAUSED, reason=reason, notices=notices)
-            logger.error("%s is not told: %s", stream.receiver, reason)
+            logger.error("events for %s cannot be delivered: %s", stream.receiver, reason)
             return replace(found, stream=stream), None
         authorization, is_old = opened
         if is_old:

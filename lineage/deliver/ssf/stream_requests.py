@@ -1,6 +1,6 @@
-"""What receivers ask of a transmitter, read from the JSON that they send. Pure.
+"""The requests of receivers to a transmitter, parsed from JSON. Pure.
 
-Members that are not known are ignored (SSF 1.0 section 8.1.1): what is known has to be right.
+Unknown members are ignored (SSF 1.0 section 8.1.1); known ones must be valid.
 """
 
 import ipaddress
@@ -28,12 +28,12 @@ Json = Mapping[str, Any]
 
 
 class Wanted(NamedTuple):
-    """A stream as its receiver wants it.
+    """A stream as requested by its receiver.
 
     Attributes:
-        said: What is kept of it.
-        authorization: What to send as the header ``Authorization`` with every push; None: nothing.
-        keeps_authorization: Nothing was said of that header.
+        said: The configuration to store.
+        authorization: The ``Authorization`` header to send with every push; None for no header.
+        keeps_authorization: Whether to keep the present header, because the request does not change it.
     """
 
     said: Said
@@ -42,7 +42,7 @@ class Wanted(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What is asked for in a poll (RFC 8936 section 2.2)."""
+    """The parameters of a poll (RFC 8936 section 2.2)."""
 
     most: int
     at_once: bool
@@ -51,10 +51,15 @@ class Asked(NamedTuple):
 
 
 def wanted_of(body: Json, *, before: Said | None = None, loopback: bool) -> Wanted:
-    """A stream as it is wanted; what a body leaves out is taken from before.
+    """Parse the configuration of a stream.
+
+    Args:
+        body: The request body.
+        before: The present configuration, for members that the body omits; None for a new stream.
+        loopback: Whether pushes to this machine itself are allowed.
 
     Raises:
-        RefusedError: Something in it cannot be.
+        RefusedError: A member is invalid.
     """
     kept = Said(method=POLL) if before is None else before
     method, endpoint, authorization, keeps = kept.method, kept.endpoint, None, True
@@ -62,7 +67,7 @@ def wanted_of(body: Json, *, before: Said | None = None, loopback: bool) -> Want
         delivery = _object(body["delivery"], "delivery")
         method = _text(delivery.get("method"), "delivery.method")
         if method not in METHODS:
-            raise RefusedError(f"'delivery.method' is none that is supported; there are {' and '.join(METHODS)}")
+            raise RefusedError(f"'delivery.method' is not supported; use {' or '.join(METHODS)}")
         url = delivery.get("endpoint_url")
         endpoint = endpoint_of(_text(url, "delivery.endpoint_url"), loopback=loopback) if method == PUSH else None
         keeps = "authorization_header" not in delivery and (method, endpoint) == (kept.method, kept.endpoint)
@@ -78,10 +83,10 @@ def wanted_of(body: Json, *, before: Said | None = None, loopback: bool) -> Want
 
 
 def endpoint_of(url: str, *, loopback: bool) -> str:
-    """A URL that events may be pushed to: https, but for this machine itself where that is allowed.
+    """Check a URL for pushes: https, or http on loopback if that is allowed.
 
     Raises:
-        RefusedError: They may not.
+        RefusedError: Pushes to it are not allowed.
     """
     try:
         parts = urlsplit(url)
@@ -95,14 +100,14 @@ def endpoint_of(url: str, *, loopback: bool) -> str:
     if here and not loopback:
         raise RefusedError("'delivery.endpoint_url' is on the transmitter's own machine, which is not allowed")
     if (address := _address_of(host)) is not None and goes_nowhere(address):
-        raise RefusedError("'delivery.endpoint_url' is an address that nothing is pushed to")
+        raise RefusedError("'delivery.endpoint_url' is an address to which pushes are not allowed")
     if parts.scheme != "https" and not (parts.scheme == "http" and here):
         raise RefusedError("'delivery.endpoint_url' must begin with https://")
     return url
 
 
 def is_here(host: str) -> bool:
-    """Whether a name or an address says by itself that it is this machine."""
+    """Whether a host name or address is evidently this machine, without a name lookup."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     address = _address_of(host)
@@ -112,9 +117,9 @@ def is_here(host: str) -> bool:
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-# Where clouds serve credentials (AWS, Google, Azure, ECS: link-local 169.254.0.0/16; AWS fd00:ec2::254, Alibaba
-# 100.100.100.200, Oracle 192.0.0.192), shared and special-purpose blocks (RFC 6890), broadcast, and the forms of IPv6
-# in which another address is hidden: NAT64, 6to4, Teredo, IPv4-compatible.
+# Cloud metadata services, which serve credentials (AWS, Google, Azure, ECS: link-local 169.254.0.0/16; AWS
+# fd00:ec2::254, Alibaba 100.100.100.200, Oracle 192.0.0.192), shared and special-purpose blocks (RFC 6890), broadcast,
+# and forms of IPv6 that embed another address: NAT64, 6to4, Teredo, IPv4-compatible.
 _NOT_CALLED: Final = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -125,10 +130,10 @@ _NOT_CALLED: Final = tuple(
 
 
 def goes_nowhere(address: Address) -> bool:
-    """Whether nothing is pushed to an address."""
-    if address.is_loopback:  # a setting says whether that may be called
+    """Whether pushes to an address are forbidden."""
+    if address.is_loopback:  # depends on a setting, which is checked separately
         return False
-    # Inside a network receivers have private addresses, and those are called.
+    # Private addresses are allowed: receivers are often inside the same network.
     return (
         address.is_link_local
         or address.is_multicast
@@ -138,7 +143,7 @@ def goes_nowhere(address: Address) -> bool:
 
 
 def plain(address: Address) -> Address:
-    """An address of IPv4, also where it is written as one of IPv6."""
+    """The IPv4 address of an IPv4-mapped IPv6 address; any other address unchanged."""
     return getattr(address, "ipv4_mapped", None) or address
 
 
@@ -150,12 +155,12 @@ def _address_of(host: str) -> Address | None:
 
 
 def stream_id_of(body: Json) -> str:
-    """The stream that a body is about."""
+    """The stream id in a body."""
     return _text(body.get("stream_id"), "stream_id")
 
 
 def status_of(body: Json) -> tuple[str, str | None]:
-    """The status that is asked for, and why."""
+    """The requested status, and the reason for it."""
     status = _text(body.get("status"), "status")
     if status not in STATUSES:
         raise RefusedError(f"'status' must be {ENABLED}, {PAUSED} or {DISABLED}")
@@ -163,12 +168,12 @@ def status_of(body: Json) -> tuple[str, str | None]:
 
 
 def state_of(body: Json) -> str | None:
-    """What a verification is to bring back."""
+    """The state that a verification event is to return."""
     return None if body.get("state") is None else _text(body["state"], "state")
 
 
 def asked_of(body: Json) -> Asked:
-    """What a poll asks for."""
+    """Parse a poll."""
     most, at_once = body.get("maxEvents", MOST_EVENTS), body.get("returnImmediately", False)
     if not isinstance(most, int) or isinstance(most, bool) or most < 0:
         raise RefusedError("'maxEvents' must be a number, 0 or more")
@@ -184,7 +189,7 @@ def asked_of(body: Json) -> Asked:
 
 
 def refusal_of(said: Json) -> tuple[str, str]:
-    """The error and its description that a receiver gave for an event, shortened; an error that is none is empty."""
+    """The error code and description that a receiver gave for an event, shortened; an invalid code becomes empty."""
     error, description = said.get("err"), said.get("description")
     return (
         storable(error[:_LONGEST_ERROR]) if isinstance(error, str) else "",
@@ -200,16 +205,16 @@ def _object(value: object, name: str) -> Json:
 
 def _text(value: object, name: str) -> str:
     if not isinstance(value, str) or not value or len(value) > _LONGEST_TEXT:
-        raise RefusedError(f"'{name}' must be a text of 1 to {_LONGEST_TEXT} characters")
+        raise RefusedError(f"'{name}' must be a string of 1 to {_LONGEST_TEXT} characters")
     if storable(value) != value:
-        raise RefusedError(f"'{name}' holds NUL, or half of a surrogate pair")
+        raise RefusedError(f"'{name}' contains NUL or an unpaired surrogate")
     return value
 
 
 def _header(value: object) -> str:
-    # It is secret: no message repeats it.
+    # It is secret, so no message repeats it.
     if not isinstance(value, str) or not (value.isascii() and value.isprintable()) or not value.strip():
-        raise RefusedError("'delivery.authorization_header' must be a text of visible ASCII characters")
+        raise RefusedError("'delivery.authorization_header' must be a string of printable ASCII characters")
     if len(value) > _LONGEST_TEXT:
         raise RefusedError(f"'delivery.authorization_header' may have at most {_LONGEST_TEXT} characters")
     return value.strip()
@@ -217,5 +222,5 @@ def _header(value: object) -> str:
 
 def _types(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > _MOST_TYPES:
-        raise RefusedError(f"'events_requested' must be a list of at most {_MOST_TYPES} types of events")
+        raise RefusedError(f"'events_requested' must be a list of at most {_MOST_TYPES} event types")
     return tuple(dict.fromkeys(_text(each, "events_requested") for each in value))

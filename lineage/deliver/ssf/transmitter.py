@@ -1,6 +1,6 @@
-"""The transmitter: what receivers may ask of it (SSF 1.0 sections 7 and 8), each of its own stream alone.
+"""The transmitter: the requests of receivers (SSF 1.0 sections 7 and 8), each about its own stream only.
 
-A receiver has one stream. What is said of a stream of somebody else is what is said of one that does not exist.
+A receiver has at most one stream. The stream of another receiver is treated as one that does not exist.
 """
 
 import secrets
@@ -28,9 +28,9 @@ from lineage.store.delivery import ssf_streams as streams
 from lineage.store.delivery.ssf_streams import DISABLED, ENABLED, Stream
 from lineage.store.store import Store
 
-_MOST_NOTICES: Final = 16  # of one stream, waiting
-_ATTEMPTS: Final = 20  # while others change the stream as well
-_LISTED: Final = 100  # dead letters
+_MOST_NOTICES: Final = 16  # pending notices of one stream
+_ATTEMPTS: Final = 20  # while other requests also change the stream
+_LISTED: Final = 100  # dead letters in a list
 
 
 class NoStreamError(RefusedError):
@@ -38,20 +38,28 @@ class NoStreamError(RefusedError):
 
 
 class OneStreamError(RefusedError):
-    """The caller has a stream already."""
+    """The caller already has a stream."""
 
 
 class TooOftenError(RefusedError):
-    """What the caller asks for is waiting to be told already, many times over."""
+    """Too many earlier requests of the same kind are still pending."""
 
 
 class Transmitter:
-    """Transmits what the outbox of a store holds. May be used by several threads."""
+    """Transmits the outbox of a store. Thread-safe."""
 
     def __init__(
         self, store: Store, trust: Trusted | None, settings: SsfSettings, keys: Keys, clock: Callable[[], Instant]
     ) -> None:
-        """Take what it transmits, who it is, and the moment now."""
+        """Create a transmitter.
+
+        Args:
+            store: The store with the outbox and the streams.
+            trust: Provides the trust table in force.
+            settings: The issuer, and the settings of pushes.
+            keys: The signing keys.
+            clock: Returns the current time.
+        """
         self.store = store
         self.keys = keys
         self.seals = Seals(keys)
@@ -68,27 +76,27 @@ class Transmitter:
         keys: Keys | None,
         clock: Callable[[], Instant],
     ) -> "Transmitter | None":
-        """A transmitter by settings; None where nothing is to be transmitted."""
+        """Create a transmitter from settings; None if it is not configured."""
         return None if settings is None or keys is None else cls(store, trust, settings, keys, clock)
 
     def sign(self, telling: Telling) -> str:
-        """An event as it is told."""
+        """Sign an event as a security event token."""
         return self.keys.sign(telling.claims, "secevent+jwt")  # RFC 8417 section 2.3
 
-    # What everybody may know
+    # Public information
 
     def configuration(self) -> Document:
-        """What it says of itself."""
+        """The transmitter's configuration document."""
         return configuration_document(self.settings.issuer)
 
     # Streams
 
     def create(self, receiver: str, body: Json) -> Document:
-        """Make a stream of a receiver; it is told everything that has not ended, from the beginning.
+        """Create the stream of a receiver; delivery starts from the beginning, except for expired elements.
 
         Raises:
-            OneStreamError: It has one.
-            RefusedError: It cannot be as it is wanted.
+            OneStreamError: The receiver has a stream already.
+            RefusedError: The configuration is invalid.
         """
         wanted = stream_requests.wanted_of(body, loopback=self.settings.loopback)
         new = Stream(
@@ -100,7 +108,7 @@ class Transmitter:
             covers=self.teller.covers(receiver),
         )
         if not streams.create(self.store, new):
-            raise OneStreamError(f"{receiver} has a stream already; change it, or delete it first")
+            raise OneStreamError(f"{receiver} already has a stream; change it, or delete it first")
         return self.document(new)
 
     def streams(self, receiver: str) -> list[Document]:
@@ -120,7 +128,7 @@ class Transmitter:
         return found
 
     def update(self, receiver: str, body: Json, *, whole: bool) -> Document:
-        """Change a stream; with ``whole`` what is left out is as in a new one."""
+        """Change a stream; with ``whole``, omitted members are reset to their defaults."""
 
         def change(stream: Stream) -> Stream:
             self._refuse_other(stream, body)
@@ -132,12 +140,12 @@ class Transmitter:
             secret = stream.secret if wanted.keeps_authorization else self._sealed(wanted.authorization)
             if wanted.said.method != PUSH:
                 secret = None
-            # What was not asked for until now was passed over.
+            # Events of types that were not requested until now were skipped, so deliver from the beginning.
             more = stream.said.events and (
                 not wanted.said.events or not set(wanted.said.events) <= {*stream.said.events}
             )
-            anew = streams.from_the_beginning(self.store) if more else {}
-            return streams.change(self.store, stream, said=wanted.said, secret=secret, fault=None, **anew)
+            restart = streams.from_the_beginning(self.store) if more else {}
+            return streams.change(self.store, stream, said=wanted.said, secret=secret, fault=None, **restart)
 
         return self.document(self._changed(receiver, stream_requests.stream_id_of(body), change))
 
@@ -146,7 +154,7 @@ class Transmitter:
         streams.delete(self.store, self.own(receiver, stream_id))
 
     def document(self, stream: Stream) -> Document:
-        """A stream as its receiver sees it."""
+        """A stream as shown to its receiver."""
         return stream_document(stream, self.settings.issuer)
 
     # Status and verification
@@ -156,15 +164,15 @@ class Transmitter:
         return status_document(self.own(receiver, stream_id))
 
     def set_status(self, receiver: str, body: Json) -> Document:
-        """Give a stream another status."""
+        """Change the status of a stream."""
         status, reason = stream_requests.status_of(body)
 
         def change(stream: Stream) -> Stream:
             values: dict[str, Any] = {"status": status, "reason": reason}
-            if status == DISABLED:  # nothing is held
+            if status == DISABLED:  # no events are held
                 values["noticed"] = [each.id for each in streams.notices(self.store, stream.id)]
             elif status == ENABLED != stream.status:
-                # Of its status the last word alone waits, however often it is changed.
+                # Only the latest status update is kept pending, however often the status changes.
                 waiting = streams.notices(self.store, stream.id)
                 values["noticed"] = [each.id for each in waiting if each.type == STREAM_UPDATED]
                 values["notices"] = [(*update_of(status, reason), self.clock())]
@@ -178,24 +186,24 @@ class Transmitter:
         """Send a verification through a stream.
 
         Raises:
-            TooOftenError: Many are waiting.
+            TooOftenError: Too many are pending already.
         """
         state = stream_requests.state_of(body)
 
         def change(stream: Stream) -> Stream:
             if len(streams.notices(self.store, stream.id)) >= _MOST_NOTICES:
-                raise TooOftenError("so many verifications are waiting to be told; take these first")
+                raise TooOftenError("too many verifications are pending; receive these first")
             payload = {} if state is None else {"state": state}
             return streams.change(self.store, stream, notices=[(VERIFICATION, payload, self.clock())])
 
         self._changed(receiver, stream_requests.stream_id_of(body), change)
 
     def mark(self, stream_id: str) -> tuple[int, int | None]:
-        """A value that is another whenever there may be something new to tell a stream; cheap to ask for."""
+        """A value that changes whenever there may be new events for a stream; cheap to query."""
         return streams.last(self.store), streams.turn_of(self.store, stream_id)
 
     def dead_letters(self, receiver: str | None) -> Document:
-        """What a receiver, or any, refused for good, the latest first."""
+        """The events that a receiver (or any, if None) has permanently refused, latest first."""
         found = streams.dead_letters(self.store, receiver=receiver, limit=_LISTED)
         return dead_letters_document(found, streams.count_dead_letters(self.store, receiver=receiver))
 
@@ -205,14 +213,14 @@ class Transmitter:
                 return change(self.own(receiver, stream_id))
             except FencedError:
                 continue
-        raise FencedError(f"the stream {stream_id} is changed by others all the while; try again")
+        raise FencedError(f"the stream {stream_id} is being changed by other requests; try again")
 
     def _sealed(self, authorization: str | None) -> bytes | None:
         return None if authorization is None else self.seals.seal(authorization)
 
     def _refuse_other(self, stream: Stream, body: Json) -> None:
-        """What the transmitter says of a stream may be repeated, and not be changed (SSF 1.0 section 8.1.1.3)."""
+        """Refuse changes of members that the transmitter sets; repeating them is allowed (SSF 1.0 section 8.1.1.3)."""
         document = self.document(stream)
         for name in ("iss", "aud", "events_supported", "events_delivered"):
             if name in body and body[name] != document[name]:
-                raise RefusedError(f"'{name}' is the transmitter's to say; leave it out")
+                raise RefusedError(f"'{name}' is set by the transmitter; leave it out")

@@ -1,9 +1,8 @@
-"""Introspection (RFC 7662): may this token still be honoured, and for whom does it stand.
+"""Introspection (RFC 7662): whether a token may still be honoured, and on whose behalf it acts.
 
-Who asks sends the token itself. It is turned into its ids before anything else sees it, and is kept, logged and
-repeated nowhere. A receiver is told only of tokens that it covers (RFC 7662 section 4), and each answer is a line of
-the access log. **No signature is verified here**: whoever asks has to do that first, else what it asks about is a
-token that claims to be another.
+The caller sends the token itself. It is converted to its ids first, and is never stored, logged or repeated. A receiver
+only gets answers about tokens that it covers (RFC 7662 section 4), and every answer is logged in the access log. **No
+signature is verified here**: the caller must verify it first, since otherwise the token may claim to be another one.
 """
 
 from collections.abc import Callable
@@ -45,7 +44,7 @@ _BODY: Final = {
     }
 }
 _HEADERS: Final = {"Cache-Control": "no-store"}
-_DEPTH: Final = 256  # of nested actors in an answer; what asks has to parse it
+_DEPTH: Final = 256  # the most nested actors in an answer, which the caller has to parse
 
 
 def router(
@@ -56,23 +55,23 @@ def router(
     """``POST /introspect``.
 
     Args:
-        current: What is known.
-        clock: The moment now.
-        authentication: Says who asks; it takes the role ``receiver``.
+        current: The replica of the authority graph.
+        clock: Returns the current time.
+        authentication: Authenticates the caller, who needs the role ``receiver``.
     """
     routes = APIRouter(route_class=DirectRoute)
 
     @routes.post("/introspect", summary="RFC 7662: may a token still be honoured", openapi_extra=_BODY)
     async def introspect(request: Request) -> Response:
         ids = await asked(request)
-        try:  # to hand it over to a thread and back takes longer than to answer
+        try:  # switching to a thread and back takes longer than the answer
             return JSONResponse(answered_at_once(request, ids), headers=_HEADERS)
         except NotAtOnceError:
             return JSONResponse(await run_in_threadpool(answered, request, ids), headers=_HEADERS)
 
     def answered_at_once(request: Request, ids: tuple[str, ...]) -> Document:
         if authentication.recognise is None:
-            raise NotAtOnceError("who asks has to be found out")
+            raise NotAtOnceError("the caller has to be authenticated")
         caller = require(authentication.recognise(request), Role.RECEIVER)
         with current.world_at_once() as world:
             found = introspected(world, ids, clock(), caller.name)
@@ -92,11 +91,11 @@ def router(
 
 
 async def asked(request: Request) -> tuple[str, ...]:
-    """The ids of the token that is asked about. The token is gone when this returns.
+    """Read the request, and return the ids of its token. The token itself is discarded.
 
     Raises:
-        HTTPException: It is no form, or too large.
-        RefusedError: There is no token in it, or more than one; the message does not repeat what there was.
+        HTTPException: The body is not a form, or is too large.
+        RefusedError: The form has no token, or more than one; the message does not repeat its content.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"the body must be a form: Content-Type {_FORM}")
@@ -107,8 +106,8 @@ async def asked(request: Request) -> tuple[str, ...]:
             raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a form has at most {BODY_BYTES:,} bytes")
     try:
         form = parse_qs(body.decode("ascii"), keep_blank_values=True, errors="surrogateescape", max_num_fields=16)
-    except ValueError:  # what it says may repeat what it could not read
-        raise RefusedError("the body is no form that can be read") from None
+    except ValueError:  # its message may repeat part of the body
+        raise RefusedError("the body is not a valid form") from None
     tokens = form.get("token", [])
     if len(tokens) != 1 or not tokens[0]:
         raise RefusedError("the form must have one field 'token'")
@@ -116,16 +115,16 @@ async def asked(request: Request) -> tuple[str, ...]:
 
 
 def ids_of(token: bytes) -> tuple[str, ...]:
-    """The ids under which a token may be known: ``<iss>#<jti>`` where it is a JWT that has both, and its digest."""
+    """The ids under which a token may be known: ``<iss>#<jti>`` if it is a JWT with both, and its digest."""
     return tuple(dict.fromkeys((token_id(token), credentials.handle(token))))
 
 
 class Introspected(NamedTuple):
-    """An answer, and what the access log is to say of it.
+    """An answer, and the fields for the access log.
 
     Attributes:
         document: The answer.
-        of: The key of the token: an id that facts name, else the digest of what was sent.
+        of: The key of the token: an id that facts name, else the digest of the token.
         why: Its state, or ``not covered``.
     """
 
@@ -135,22 +134,22 @@ class Introspected(NamedTuple):
 
 
 def introspection(world: World, ids: tuple[str, ...], at: Instant, receiver: str | None = None) -> Document:
-    """The answer about a token that may be known under several ids: active only if it is under one, dead under none.
+    """Answer for a token with several possible ids: active if it is active under one, and not ended under any other.
 
     Args:
-        world: What is known.
-        ids: Of the token.
-        at: The moment.
-        receiver: Who asks; None: somebody who is told of every token.
+        world: The facts.
+        ids: The ids of the token.
+        at: The current time.
+        receiver: The receiver that asks; None for a caller that covers every token.
     """
     return introspected(world, ids, at, receiver).document
 
 
 def introspected(world: World, ids: tuple[str, ...], at: Instant, receiver: str | None) -> Introspected:
-    """The same, with what the access log is to say of it."""
+    """Like ``introspection``, with the fields for the access log."""
     states = judge_all(world, [f"token:{id_}" for id_ in ids], at)
     known = {key: verdict.state for key, verdict in states.items() if verdict.state is not State.UNKNOWN}
-    if not known:  # the claims of a token that nobody knows are its bearer's, and may hold anything
+    if not known:  # the claims of an unknown token are chosen by its bearer and may contain anything, so log its digest
         return Introspected(INACTIVE, f"token:{ids[-1]}", State.UNKNOWN.value)
     for key, state in known.items():
         if state is not State.ACTIVE:
@@ -158,7 +157,7 @@ def introspected(world: World, ids: tuple[str, ...], at: Instant, receiver: str 
     registration = None if receiver is None else world.receivers.in_force(receiver)
     for key in known:
         element = world.graph.element(key)
-        assert element is not None  # noqa: S101 (what is active was granted)
+        assert element is not None  # noqa: S101 (an active element was granted)
         if registration is None or covers(registration, alike_of(key, element)):
             return Introspected({"active": True, **_members(world, element)}, key, State.ACTIVE.value)
     return Introspected(INACTIVE, next(iter(known)), "not covered")
@@ -186,22 +185,23 @@ def _members(world: World, element: Element) -> Document:
 
 
 def _act(world: World, key: str, subject: str, issuer: str | None) -> tuple[Document | None, bool]:
-    """Who acts for the subject, nested as RFC 8693 has it, and whether those who began the chain are left out.
+    """The actors behind a token, nested as in RFC 8693 section 4.1: the current one is outermost.
 
-    The one who wields the token stands outside, the first inside.
+    Returns:
+        The ``act`` claim, and whether the first actors of the chain were left out because there are too many.
     """
     parties = [hop.principal for hop in chain_of(world, key).hops]
     behind = parties.index(subject) + 1 if subject in parties else 0
     act: Document | None = None
     acting = parties[behind:]
     for party in acting[-_DEPTH:]:
-        said = {"sub": _at_issuer(party, issuer)}
-        act = said if act is None else {**said, "act": act}
+        actor = {"sub": _at_issuer(party, issuer)}
+        act = actor if act is None else {**actor, "act": act}
     return act, len(acting) > _DEPTH
 
 
 def _at_issuer(id_: str | None, issuer: str | None) -> str | None:
-    """An id as its issuer says it: our own form, ``<issuer>#<id>``, is for those who know several."""
+    """An id as its issuer states it: without the prefix of our own form, ``<issuer>#<id>``."""
     return id_ if id_ is None or issuer is None else id_.removeprefix(f"{issuer}#")
 
 

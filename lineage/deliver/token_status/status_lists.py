@@ -1,7 +1,7 @@
-"""Token status lists over HTTP: ``GET /status-lists/{name}``, signed, now or as of an earlier moment.
+"""Token status lists over HTTP: ``GET /status-lists/{name}``, signed, for now or for an earlier time.
 
-A list is that of the tokens whose facts say that they stand at ``BASE/{name}``. It is made from the authority graph as
-it is now, at most once a second, and signed anew when it says something else or is getting old.
+A list contains the tokens whose facts state an index in ``BASE/{name}``. It is built from the current authority graph,
+at most once a second, and signed again when its content changes or its signature is getting old.
 """
 
 import hashlib
@@ -28,19 +28,19 @@ from lineage.store.authority_replica import AuthorityReplica
 
 TYPE: Final = "statuslist+jwt"
 MEDIA_TYPE: Final = f"application/{TYPE}"
-TTL_SECONDS: Final = 60  # for so long who fetched a list may go without the next
+TTL_SECONDS: Final = 60  # how long a client may use a list before it fetches the next
 LIFE_SECONDS: Final = 600
-_ANEW_SECONDS: Final = 30  # a list that says the same is signed anew after so long
+_RESIGN_SECONDS: Final = 30  # an unchanged list is signed again after this long
 _MADE_SECONDS: Final = 1.0
-_MOMENT: Final = re.compile(r"[0-9]{1,11}", re.ASCII)  # seconds; what is larger is beyond all times
-_KEPT: Final = 32  # anybody may ask for any list that an event mentions
-# It is public, and wallets are pages.
+_MOMENT: Final = re.compile(r"[0-9]{1,11}", re.ASCII)  # seconds; a larger number is beyond all valid times
+_KEPT: Final = 32  # a limit is needed, since anyone may request any list that an event mentions
+# The lists are public, and web wallets read them across origins.
 _ANYWHERE: Final = {"Access-Control-Allow-Origin": "*", "Cross-Origin-Resource-Policy": "cross-origin"}
 _ACCEPTED: Final = {MEDIA_TYPE, "application/*", "*/*"}
 
 
 class Signed(NamedTuple):
-    """A list as it is sent."""
+    """A signed list."""
 
     token: str
     tag: str
@@ -48,19 +48,19 @@ class Signed(NamedTuple):
 
 
 class StatusLists:
-    """The lists that are served. Any thread may ask."""
+    """The status lists, built on demand and cached. Thread-safe."""
 
     def __init__(
         self, current: AuthorityReplica, clock: Callable[[], Instant], base: str, keys: Keys, *, kept: int = _KEPT
     ) -> None:
-        """Take what they are made from.
+        """Create an empty cache.
 
         Args:
-            current: What is known.
-            clock: The moment now.
-            base: What the URIs of our lists begin with, such as ``https://us.example/status-lists``.
-            keys: The first signs.
-            kept: The number of signed lists that are kept; beyond it the least recently used is dropped.
+            current: The replica of the authority graph.
+            clock: Returns the current time.
+            base: The prefix of the URIs of our lists, such as ``https://us.example/status-lists``.
+            keys: The signing keys; the first one signs.
+            kept: The number of signed lists to keep; beyond it the least recently used is dropped.
         """
         self.base = base.rstrip("/")
         self._current = current
@@ -68,20 +68,20 @@ class StatusLists:
         self._keys = keys
         self._lock = threading.Lock()
         self._kept = kept
-        # When it was looked at, the digest of what it says, and as it is sent; the least recently used first.
+        # When it was last checked, the digest of its content, and the signed list; the least recently used first.
         self._made: OrderedDict[str, tuple[float, bytes, Signed]] = OrderedDict()
 
     def uris(self) -> list[str]:
-        """The lists that there are, sorted."""
+        """The URIs of all lists, sorted."""
         with self._current.world() as world:
             return sorted(uri for uri in world.listings.last if self._name(uri) is not None)
 
     def now(self, name: str) -> Signed | None:
-        """A list as it is now; None if there is none of the name."""
+        """The current list of a name; None if there is none."""
         uri = f"{self.base}/{name}"
         with self._lock:
             at = self._clock()
-            looked_at, said, signed = self._made.get(uri, (-_MADE_SECONDS, b"", None))
+            looked_at, known, signed = self._made.get(uri, (-_MADE_SECONDS, b"", None))
             if signed is not None:
                 self._made.move_to_end(uri)
                 if time.monotonic() - looked_at < _MADE_SECONDS:
@@ -93,8 +93,8 @@ class StatusLists:
                 self._made.pop(uri, None)
                 return None
             array, iat = packed(found.said, found.size, BITS), at // SECOND
-            digest = hashlib.sha256(array).digest()  # an array may have megabytes
-            if signed is None or digest != said or not 0 <= iat - signed.iat < _ANEW_SECONDS:
+            digest = hashlib.sha256(array).digest()  # instead of the array, which may have megabytes
+            if signed is None or digest != known or not 0 <= iat - signed.iat < _RESIGN_SECONDS:
                 signed = self._signed(uri, array, iat, iat + LIFE_SECONDS, {"ttl": TTL_SECONDS})
             self._made[uri] = looked_at, digest, signed
             while len(self._made) > self._kept:
@@ -102,7 +102,7 @@ class StatusLists:
             return signed
 
     def then(self, name: str, seconds: int) -> Signed | None:
-        """A list as it was at an earlier moment, by what is known now; None if there was none."""
+        """The list of a name at an earlier time, by what is known now; None if there was none."""
         uri = f"{self.base}/{name}"
         if seconds * SECOND > self._clock():
             return None
@@ -127,11 +127,11 @@ class StatusLists:
 
 
 def router(lists: StatusLists, clock: Callable[[], Instant]) -> APIRouter:
-    """``GET /status-lists`` (the aggregation) and ``GET /status-lists/{name}``: open to everybody.
+    """``GET /status-lists`` (the aggregation) and ``GET /status-lists/{name}``, without authentication.
 
     Args:
-        lists: What is served.
-        clock: The moment now.
+        lists: The lists.
+        clock: Returns the current time.
     """
     routes = APIRouter()
 
@@ -143,7 +143,7 @@ def router(lists: StatusLists, clock: Callable[[], Instant]) -> APIRouter:
     @routes.get("/status-lists/{name}", summary="A token status list, now or at a moment (time=SECONDS)")
     async def status_list(request: Request, name: str) -> Response:
         if not _accepts(request.headers.get("accept", "*/*")):
-            title, detail = "That form is not served", f"a status list is served as {MEDIA_TYPE} alone"
+            title, detail = "Not acceptable", f"a status list is only available as {MEDIA_TYPE}"
             return problem(HTTPStatus.NOT_ACCEPTABLE, "not-acceptable", title, detail)
         said = request.query_params.getlist("time")
         if len(said) > 1 or (said and _MOMENT.fullmatch(said[0]) is None):
@@ -151,8 +151,8 @@ def router(lists: StatusLists, clock: Callable[[], Instant]) -> APIRouter:
         look = partial(lists.then, name, int(said[0])) if said else partial(lists.now, name)
         signed = await run_in_threadpool(look)
         if signed is None:
-            when = " at that moment" if said else ""
-            title, detail = "There is no such status list", f"no token is said to stand in {name[:200]!a}{when}"
+            when = " at that time" if said else ""
+            title, detail = "There is no such status list", f"no token has an index in {name[:200]!a}{when}"
             return problem(HTTPStatus.NOT_FOUND, "no-such-list", title, detail)
         fresh = TTL_SECONDS if said else max(0, signed.iat + TTL_SECONDS - clock() // SECOND)
         headers = {"ETag": signed.tag, "Cache-Control": f"max-age={fresh}", "Vary": "Accept", **_ANYWHERE}
