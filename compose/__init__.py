@@ -1,1 +1,1 @@
-"""What runs delegraph with Kafka and PostgreSQL. Nothing here is part of the package."""
+"""The stack of delegraph with Kafka and PostgreSQL. Nothing here is part of the installed packages."""

@@ -1,7 +1,7 @@
-"""``python -m compose.access SERVER PREFIX``: tell a broker its users, and who may do what. Harmless to repeat.
+"""``python -m compose.access SERVER PREFIX``: create a broker's users and ACLs. Idempotent.
 
-Runs where the broker's inner listener is reached, with the passwords in files in ``SECRETS``. What each user may do is
-said once, for this stack and for the one without containers: ``TOPIC_RIGHTS`` in ``compose.native.secured``.
+Runs where the broker's internal listener is reachable, with the passwords in files in ``SECRETS``. The permissions are
+defined once, for this stack and for the one without containers: ``TOPIC_RIGHTS`` in ``compose.native.secured``.
 """
 
 import os
@@ -28,7 +28,7 @@ MECHANISM: Final = "SCRAM-SHA-512"
 
 
 def main(server: str, prefix: str) -> None:
-    """Tell users and rights to the broker at ``server``, for the topics of ``prefix``."""
+    """Create users and ACLs at the broker ``server``, for the topics of ``prefix``."""
     folder = Path(os.environ.get("SECRETS", "/run/secrets"))
     passwords = {user: (folder / f"kafka_{user}_password").read_text(encoding="ascii").strip() for user in USERS}
     admin = KafkaAdminClient(
@@ -39,14 +39,14 @@ def main(server: str, prefix: str) -> None:
         sasl_plain_password=passwords["admin"],
     )
     try:
-        tell(admin, passwords, prefix)
+        grant(admin, passwords, prefix)
     finally:
         admin.close()
-    sys.stdout.write(f"the broker knows {', '.join(USERS)}, and what they may do with {prefix}.*\n")
+    sys.stdout.write(f"created the users {', '.join(USERS)} and their ACLs for {prefix}.*\n")
 
 
-def tell(admin: Any, passwords: dict[str, str], prefix: str) -> None:
-    """Tell users and rights, and come back when the broker acts by them."""
+def grant(admin: Any, passwords: dict[str, str], prefix: str) -> None:
+    """Create users and ACLs, and return when the broker applies them."""
     users = [UserScramCredentialUpsertion(user, MECHANISM, secret, ITERATIONS) for user, secret in passwords.items()]
     rights = [
         (user, ResourcePattern(ResourceType.TOPIC, f"{prefix}.{topic}", ACLResourcePatternType.LITERAL), operation)
@@ -69,8 +69,8 @@ def tell(admin: Any, passwords: dict[str, str], prefix: str) -> None:
     ]
     answers = [*admin.alter_user_scram_credentials(users).values(), *admin.create_acls(lists)["failed"]]
     if refused := list(filter(None, answers)):
-        sys.exit(f"the broker did not take everything: {refused[0]}")
-    # The controller has them; until the broker knows them too it refuses what they allow.
+        sys.exit(f"the broker refused users or ACLs: {refused[0]}")
+    # The controller has stored the ACLs; wait until the broker has them too, and no longer refuses what they allow.
     while not all(admin.describe_acls(right)[0] for right in lists):
         time.sleep(POLL_SECONDS)
 

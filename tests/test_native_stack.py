@@ -66,7 +66,7 @@ def test_a_process_is_not_started_twice(sleeper: Process):
     """
     A second start beside the first is refused.
     """
-    with pytest.raises(UnavailableError, match="sleeper runs already"):
+    with pytest.raises(UnavailableError, match="sleeper is running already"):
         sleeper.start(["sleep", "600"])
 
 
@@ -160,7 +160,7 @@ def test_what_cannot_run_for_want_of_a_server_is_listed(ci: str, outcome: str):
     )
 
     assert outcome in done.stdout
-    assert "Kafka's jars are not here: make jars fetches them" in done.stdout
+    assert "Kafka's jars are missing: download them with make jars" in done.stdout
     assert ci or f"{name}: Kafka's jars" in done.stdout
     assert (1 if ci else 0) == done.returncode
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Starts the broker: fills in its settings, makes its folder the first time, and becomes it.
+# Starts the broker: fills in its settings, formats its data folder the first time, and executes it.
 set -euo pipefail
 umask 077
 
@@ -17,7 +17,7 @@ filled=${filled//@DATA@/$data}
 filled=${filled//@HOST_PORT@/${HOST_PORT:-9092}}
 printf '%s\n' "$filled" > "$settings"
 
-# A cluster has an id of its own: by it a store tells one log from another.
+# Every cluster has its own id, by which a store distinguishes logs.
 if ! [ -e "$data/meta.properties" ]; then
     "$kafka/bin/kafka-storage.sh" format --cluster-id "$("$kafka/bin/kafka-storage.sh" random-uuid)" --config "$settings"
 fi

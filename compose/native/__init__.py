@@ -1,1 +1,1 @@
-"""The stack without containers: Kafka from its jars, PostgreSQL from its wheel, processes of this machine."""
+"""The stack without containers: Kafka from its jars, PostgreSQL from a wheel, ordinary processes on this machine."""

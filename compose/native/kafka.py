@@ -1,4 +1,4 @@
-"""One Kafka (KRaft, one node that is broker and controller) in a folder, on loopback."""
+"""A single-node Kafka (KRaft, broker and controller in one process) in a folder, on loopback."""
 
 import secrets
 import socket
@@ -19,7 +19,7 @@ START_SECONDS: Final = 60
 ANSWER_SECONDS: Final = 5
 JAVA_OPTIONS: Final = (
     "-Xmx512m",
-    "-XX:TieredStopAtLevel=1",  # it starts in half the time, and a broker of one node is not what is slow
+    "-XX:TieredStopAtLevel=1",  # halves the start-up time; a single-node broker is not the bottleneck
     "-Djava.awt.headless=true",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -30,7 +30,7 @@ PROPERTIES: Final = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
-    # After a kill the broker may come back only when the controller has given it up, by default after 9 s.
+    # After a kill, the broker can only register again when its session has expired, by default after 9 s.
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "500",
     "offsets.topic.num.partitions": "1",
@@ -50,12 +50,12 @@ PROPERTIES: Final = {
 
 
 class Kafka:
-    """A broker, started and stopped as often as one likes: the same ports, the same data.
+    """A broker that can be started and stopped repeatedly, with the same ports and data.
 
     Args:
-        folder: Where its data, settings and log are kept.
-        protocols: Listener -> security protocol; the first is the one that the broker itself uses, and is without TLS.
-        properties: What else its settings say.
+        folder: The folder of its data, settings and log.
+        protocols: Listener -> security protocol; the first is used by the broker itself, and has no TLS.
+        properties: Further settings.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Kafka:
         return f"{LOOPBACK}:{self.ports[listener]}"
 
     def start(self) -> None:
-        """Start it, and come back when it answers. Nothing happens if it runs."""
+        """Start the broker, and return when it answers; does nothing if it is running."""
         if self.process.is_alive():
             return
         program: list[str | Path] = [java(), *JAVA_OPTIONS, "-cp", jars() / "*"]
@@ -106,11 +106,11 @@ class Kafka:
         wait_for(self.process, lambda: _answers(address), seconds=START_SECONDS)
 
     def stop(self) -> None:
-        """Let it shut down in order."""
+        """Shut the broker down cleanly."""
         self.process.stop()
 
     def kill(self) -> None:
-        """End it as a power cut would: SIGKILL."""
+        """Kill the broker with SIGKILL, to simulate a crash."""
         self.process.kill()
 
     def _write_settings(self) -> Path:
@@ -130,8 +130,8 @@ class Kafka:
 
 
 def _format(program: list[str | Path], settings: Path) -> None:
-    """Make the folder of data, with a cluster id of its own."""
-    cluster = secrets.token_urlsafe(16).replace("-", "_")  # with a "-" in front it would be read as an option
+    """Format the data folder, with a new cluster id."""
+    cluster = secrets.token_urlsafe(16).replace("-", "_")  # a leading "-" would be parsed as an option
     done = subprocess.run(
         [*program, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", settings],
         check=False,
@@ -140,11 +140,11 @@ def _format(program: list[str | Path], settings: Path) -> None:
         text=True,
     )
     if done.returncode:
-        raise UnavailableError(f"Kafka's folder could not be made: {(done.stderr or done.stdout).strip()}")
+        raise UnavailableError(f"Kafka's data folder could not be formatted: {(done.stderr or done.stdout).strip()}")
 
 
 def _answers(address: tuple[str, int]) -> bool:
-    """Whether a broker answers the one question that may be asked before anything else, ApiVersions."""
+    """Whether a broker answers ApiVersions, the only request allowed before authentication."""
     question = struct.pack(">hhih", 18, 0, 1, -1)
     with suppress(OSError), socket.create_connection(address, timeout=ANSWER_SECONDS) as connection:
         connection.sendall(struct.pack(">i", len(question)) + question)

@@ -1,7 +1,7 @@
-"""A process that outlives whoever started it: found again, and stopped, by what it left in its folder.
+"""A process that outlives its parent, and can be found and stopped by the files in its folder.
 
-Its number is in ``NAME.pid``, its output in ``NAME.log``. As long as it, or a child of it, lives it holds a lock on
-``NAME.pid``: so a number that has since been given to a stranger is never taken for it.
+Its pid is in ``NAME.pid``, its output in ``NAME.log``. While it or one of its children is alive, it holds a lock on
+``NAME.pid``, so that a pid reused by another process is never mistaken for it.
 """
 
 import fcntl
@@ -19,15 +19,15 @@ from typing import Final
 from lineage.core.model.errors import UnavailableError
 
 LOOPBACK: Final = "127.0.0.1"
-# Below the range from which kernels number the ports of clients. A client that tries again and again to reach a server
-# that is down would otherwise come to be given the server's own port, connect to itself, and keep the server from it.
+# Below the range of ephemeral ports. Otherwise a client that keeps retrying a server that is down could be assigned the
+# server's own port, connect to itself, and prevent the server from binding it.
 PORTS: Final = range(20_000, 30_000)
 POLL_SECONDS: Final = 0.02
 QUOTED_LINES: Final = 15
 
 
 class Process:
-    """A process in a session of its own, so that a Ctrl-C at the terminal does not reach it."""
+    """A process in its own session, so that Ctrl-C at the terminal does not reach it."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
@@ -35,14 +35,18 @@ class Process:
         self.log_file = folder / f"{name}.log"
 
     def start(self, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> None:
-        """Start it; its output is added to the log. A process that lives already is an error."""
+        """Start the process; its output is appended to the log.
+
+        Raises:
+            UnavailableError: It is running already.
+        """
         self.pid_file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.pid_file, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise UnavailableError(f"{self.name} runs already: {self.pid_file}") from None
+                raise UnavailableError(f"{self.name} is running already: {self.pid_file}") from None
             os.set_inheritable(descriptor, True)  # noqa: FBT003
             pid = os.posix_spawnp(
                 str(command[0]),
@@ -55,7 +59,7 @@ class Process:
                 ],
                 setsid=True,
                 setsigmask=[],
-                setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGPIPE],  # which a shell, or Python, may have ignored
+                setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGPIPE],  # a shell or Python may ignore them
             )
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, b"%d\n" % pid, 0)
@@ -64,11 +68,11 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its number, when it was last started."""
+        """The pid of its last start."""
         return int(self.pid_file.read_text(encoding="ascii"))
 
     def is_alive(self) -> bool:
-        """Whether it, or a child that it left, lives."""
+        """Whether the process, or a child of it, is alive."""
         try:
             descriptor = os.open(self.pid_file, os.O_RDWR)
         except FileNotFoundError:
@@ -82,21 +86,21 @@ class Process:
         return False
 
     def stop(self, number: signal.Signals = signal.SIGTERM, *, grace_seconds: float = 30) -> None:
-        """Ask it to leave, and end it if it does not. Nothing happens if it is not alive."""
+        """Send a signal to end the process, and kill it if it does not end; does nothing if it is not alive."""
         if not self.is_alive():
             return
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
-        if not self._leaves(grace_seconds):
+        if not self._ends(grace_seconds):
             self.kill()
 
     def kill(self) -> None:
-        """End it and its group at once, with SIGKILL."""
+        """Kill the process and its group with SIGKILL."""
         if not self.is_alive():
             return
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        if not self._leaves(30):
+        if not self._ends(30):
             raise UnavailableError(f"{self.name} (process {self.pid}) does not end")
 
     def last_words(self) -> str:
@@ -107,41 +111,45 @@ class Process:
             return ""
         return "\n".join(lines[-QUOTED_LINES:])
 
-    def _leaves(self, seconds: float) -> bool:
+    def _ends(self, seconds: float) -> bool:
         end = time.monotonic() + seconds
         while self.is_alive():
             if time.monotonic() > end:
                 return False
             time.sleep(POLL_SECONDS)
-        # A child of ours stays in the table of processes until it is asked for.
+        # Reap it if it is a child of ours.
         with suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
         return True
 
 
 def wait_for(process: Process, is_ready: Callable[[], bool], *, seconds: float) -> None:
-    """Wait until a process that was just started answers; if it does not, end it and say what it said last."""
+    """Wait until a process that was just started is ready.
+
+    Raises:
+        UnavailableError: It has ended, or is not ready in time and was killed; the message has the end of its log.
+    """
     end = time.monotonic() + seconds
     while not is_ready():
         if not process.is_alive():
-            raise UnavailableError(f"{process.name} did not start. Its last words:\n{process.last_words()}")
+            raise UnavailableError(f"{process.name} did not start. The end of its log:\n{process.last_words()}")
         if time.monotonic() > end:
             process.kill()
-            raise UnavailableError(f"{process.name} gave no answer in {seconds:g} s:\n{process.last_words()}")
+            raise UnavailableError(f"{process.name} did not answer within {seconds:g} s:\n{process.last_words()}")
         time.sleep(POLL_SECONDS)
 
 
 def stop_all(folder: Path) -> None:
-    """Stop every server whose own folder is in this one, in the order of their names: consumers, kafka, postgres.
+    """Stop every server with a folder in this one, in alphabetical order: consumers, kafka, postgres.
 
-    At SIGINT all three leave in order, and PostgreSQL without waiting for its clients.
+    On SIGINT all of them shut down cleanly, PostgreSQL without waiting for its clients.
     """
     for pid_file in sorted(folder.glob("*/*.pid")):
         Process(pid_file.parent, pid_file.stem).stop(signal.SIGINT)
 
 
 def ports_of(folder: Path, names: Iterable[str]) -> dict[str, int]:
-    """The ports of the server in a folder: chosen free the first time, the same ever after."""
+    """The ports of the server in a folder: free ones chosen the first time, and the same ones from then on."""
     file = folder / "ports.json"
     try:
         ports: dict[str, int] = json.loads(file.read_text(encoding="utf-8"))
@@ -156,7 +164,7 @@ def ports_of(folder: Path, names: Iterable[str]) -> dict[str, int]:
 
 
 def free_port(taken: Container[int] = ()) -> int:
-    """A port that nobody has, and that no client is given."""
+    """Find a free port below the range of ephemeral ports."""
     for port in random.SystemRandom().sample(PORTS, len(PORTS)):
         if port not in taken:
             with socket.socket() as trial, suppress(OSError):

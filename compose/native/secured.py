@@ -1,8 +1,8 @@
-"""The broker as it should be run: everyone says who he is, and may do what the access lists allow, and nothing else.
+"""A broker with authentication and ACLs: every connection is authenticated, and only what the ACLs allow is permitted.
 
-Listeners, all on loopback: ``SASL`` (SCRAM-SHA-512 and PLAIN), ``SASL_TLS`` (the same inside TLS) and ``TLS`` (a client
-certificate says who one is). The broker reaches itself by ``SASL`` and its controller by ``CONTROLLER``; both
-ask for the password of ``admin``: there is no door for strangers.
+Listeners, all on loopback: ``SASL`` (SCRAM-SHA-512 and PLAIN), ``SASL_TLS`` (the same inside TLS) and ``TLS`` (client
+certificates). The broker connects to itself by ``SASL`` and to its controller by ``CONTROLLER``; both require the
+password of ``admin``. There is no unauthenticated listener.
 """
 
 import time
@@ -39,7 +39,7 @@ LISTENERS: Final = {
 }
 PLAIN: Final = "org.apache.kafka.common.security.plain.PlainLoginModule"
 SCRAM: Final = "org.apache.kafka.common.security.scram.ScramLoginModule"
-ITERATIONS: Final = 4096  # the least that a broker takes: the passwords are long and chosen by chance
+ITERATIONS: Final = 4096  # the least that a broker accepts: enough, since the passwords are long and random
 
 READ: Final = (ACLOperation.READ, ACLOperation.DESCRIBE, ACLOperation.DESCRIBE_CONFIGS)
 WRITE: Final = (ACLOperation.WRITE, ACLOperation.DESCRIBE)
@@ -48,25 +48,25 @@ GROUP_RIGHTS: Final = (ACLOperation.READ, ACLOperation.DESCRIBE)
 DECISIONS: Final = "decisions"
 ORDERS: Final = "orders"
 REVOCATIONS: Final = "revocations"
-# Who may do what with which topic. What does not stand here is refused, but to admin.
+# The permissions of users on topics. Everything else is refused, except to admin.
 TOPIC_RIGHTS: Final = (
     ("consumer", DECISIONS, READ),
     ("consumer", ORDERS, READ),
     ("producer", DECISIONS, WRITE),
     ("responder", DECISIONS, READ + WRITE),
     ("responder", ORDERS, READ + WRITE),
-    # What it is answered by those whom it calls are acknowledgements, which are decisions.
+    # It writes acknowledgements of the revocation endpoints that it calls, which are on the topic of decisions.
     ("deliverer", DECISIONS, WRITE + LOOK),
     ("deliverer", ORDERS, LOOK),
     ("deliverer", REVOCATIONS, READ + WRITE + (ACLOperation.CREATE,)),
     ("consumer", REVOCATIONS, READ),
 )
-# Who feeds shuts out who fed before by this, under the name of the topic.
+# The transactional id, named like the topic, by which a new feed fences off the previous one.
 TRANSACTION_RIGHTS: Final = (("deliverer", REVOCATIONS, WRITE),)
 
 
 class SecuredKafka(Kafka):
-    """A broker with users, access lists and TLS."""
+    """A broker with users, ACLs and TLS."""
 
     def __init__(self, folder: Path) -> None:
         self.certificates = folder.absolute() / "certificates"
@@ -74,16 +74,16 @@ class SecuredKafka(Kafka):
         super().__init__(folder, protocols=LISTENERS, properties=self._security())
 
     def start(self) -> None:
-        """Start it, and tell it the users it does not know yet. Nothing happens if it runs."""
+        """Start the broker unless it is running, and create its users unless they exist."""
         self._certify(datetime.now(UTC))
         super().start()
-        told, users = self.folder / "users.told", " ".join(USERS)
-        if not told.exists() or told.read_text(encoding="ascii") != users:
-            self._tell_users()
-            told.write_text(users, encoding="ascii")
+        created, users = self.folder / "users.told", " ".join(USERS)
+        if not created.exists() or created.read_text(encoding="ascii") != users:
+            self._create_users()
+            created.write_text(users, encoding="ascii")
 
     def grant(self, prefix: str, *, group: str = "delegraph") -> None:
-        """Allow the users what they need with the topics of a prefix, and the consumer its group."""
+        """Create the ACLs of the users for the topics of a prefix, and of the consumer for its group."""
         rights = [
             _allow(user, ResourceType.TOPIC, f"{prefix}.{topic}", operation)
             for user, topic, operations in TOPIC_RIGHTS
@@ -98,8 +98,8 @@ class SecuredKafka(Kafka):
         with self._admin() as admin:
             refused = admin.create_acls(rights)["failed"]
             if refused:
-                raise UnavailableError(f"the broker did not take its access lists: {refused}")
-            # The controller has them; until the broker knows them too it refuses what they allow.
+                raise UnavailableError(f"the broker refused its ACLs: {refused}")
+            # The controller has stored the ACLs; wait until the broker has them too.
             while not all(admin.describe_acls(right)[0] for right in rights):
                 time.sleep(POLL_SECONDS)
 
@@ -109,11 +109,11 @@ class SecuredKafka(Kafka):
 
     @property
     def ca_file(self) -> Path:
-        """The certificate of the authority that signed the broker's."""
+        """The CA certificate that signed the broker's certificate."""
         return self.certificates / "ca.pem"
 
     def settings(self, user: str, listener: str = "SASL", mechanism: str = "SCRAM-SHA-512") -> dict[str, str]:
-        """How a user reaches it, under the names that delegraph's settings have in a file, in the table ``kafka``."""
+        """The settings with which a user connects, as in the table ``kafka`` of delegraph's settings file."""
         settings = {"security_protocol": LISTENERS[listener]}
         if listener != "SASL":
             settings["ca_file"] = str(self.ca_file)
@@ -127,7 +127,7 @@ class SecuredKafka(Kafka):
         return settings
 
     def environment(self, user: str, listener: str = "SASL", mechanism: str = "SCRAM-SHA-512") -> dict[str, str]:
-        """The same as variables of the environment."""
+        """The same settings as environment variables."""
         settings = self.settings(user, listener, mechanism)
         return {f"DELEGRAPH_KAFKA_{name.upper()}": value for name, value in settings.items()}
 
@@ -138,8 +138,8 @@ class SecuredKafka(Kafka):
         both = [(self.certificates / f"broker.{end}").read_text(encoding="ascii") for end in ("key", "pem")]
         write_secret(self.certificates / "broker.both.pem", "".join(both))
 
-    def _tell_users(self) -> None:
-        # Over the wire and not on the command line of a tool, where everyone on the machine could read the passwords.
+    def _create_users(self) -> None:
+        # By the admin client, not a command-line tool: every user of the machine could read passwords in its arguments.
         users = [
             UserScramCredentialUpsertion(user, "SCRAM-SHA-512", password(self.password_file(user)), ITERATIONS)
             for user in USERS
@@ -147,7 +147,7 @@ class SecuredKafka(Kafka):
         with self._admin() as admin:
             refused = [error for error in admin.alter_user_scram_credentials(users).values() if error]
         if refused:
-            raise UnavailableError(f"the broker did not take its users: {refused[0]}")
+            raise UnavailableError(f"the broker refused its users: {refused[0]}")
 
     @contextmanager
     def _admin(self) -> Iterator[Any]:

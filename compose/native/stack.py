@@ -1,11 +1,11 @@
 """The whole stack on this machine: a secured Kafka, PostgreSQL, topics and tables, two consumers and a deliverer.
 
-Up is idempotent: what runs stays, what does not is started, data and passwords are kept. Whoever uses it does so by one
-of the files ``NAME.toml`` in its folder, which ``DELEGRAPH_CONFIG`` may name:
+Starting it is idempotent: it starts what is not running, and keeps data and passwords. Its folder has a settings file
+``NAME.toml`` for each role, to be named by ``DELEGRAPH_CONFIG``:
 
-- ``admin`` makes topics and tables, ``consumer`` projects, ``deliverer`` tells receivers what orders did;
-- ``producer`` may send decisions and no orders;
-- ``responder`` may give orders too, ``investigator`` may only read.
+- ``admin`` creates topics and tables, ``consumer`` projects, ``deliverer`` delivers state changes to receivers;
+- ``producer`` may send decisions but no revocations;
+- ``responder`` may also send revocations, ``investigator`` may only read.
 """
 
 import http.client
@@ -32,7 +32,7 @@ from .secured import SecuredKafka
 DATABASE: Final = "delegraph"
 WRITER: Final = "delegraph"
 READER: Final = "delegraph_reader"
-# Who uses the stack -> as whom in Kafka, and as whom in PostgreSQL.
+# Role -> its user in Kafka, and its role in PostgreSQL.
 ROLES: Final = {
     "admin": ("admin", WRITER),
     "consumer": ("consumer", WRITER),
@@ -59,7 +59,7 @@ class Stack:
         self.deliverer = Process(self.folder / DELIVERER, DELIVERER)
 
     def start(self) -> None:
-        """Start what does not run, and come back when all of it answers. What runs is left alone."""
+        """Start everything that is not running, and return when all of it is ready."""
         self.kafka.start()
         self.postgres.start()
         self.kafka.grant("delegraph")
@@ -77,15 +77,19 @@ class Stack:
             wait_for(process, partial(_is_ready, self.ports[process.name]), seconds=READY_SECONDS)
 
     def stop(self) -> None:
-        """Stop all of it; its data stays."""
+        """Stop everything; the data is kept."""
         stop_all(self.folder)
 
     def config(self, user: str) -> Path:
-        """The file of settings of a user."""
+        """The settings file of a role."""
         return self.folder / f"{user}.toml"
 
     def delegraph(self, user: str, *words: str) -> str:
-        """What a command of delegraph prints for a user; what fails is told with its own words."""
+        """Run a command of delegraph as a role, and return its output.
+
+        Raises:
+            UnavailableError: The command failed; the message has its standard error.
+        """
         done = subprocess.run(
             [_command(), *words],
             check=False,
@@ -99,14 +103,14 @@ class Stack:
         return done.stdout
 
     def address_of(self, name: str) -> str:
-        """``host:port`` at which a process of ours answers for itself."""
+        """``host:port`` of the health endpoints of a process."""
         return f"{LOOPBACK}:{self.ports[name]}"
 
     def _make_database(self) -> None:
         with psycopg.connect(self.postgres.url(), autocommit=True) as connection:
             for role in (WRITER, READER):
                 if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).rowcount:
-                    # Only what the server keeps of it is sent, so that no log can hold the password.
+                    # Send the SCRAM verifier instead of the password, so that no log can contain the password.
                     kept = connection.pgconn.encrypt_password(
                         password(self._password_file(role)).encode(), role.encode(), b"scram-sha-256"
                     )
@@ -130,7 +134,7 @@ class Stack:
         return self.folder / "postgres" / f"{role}.password"
 
     def _environment(self, user: str) -> Mapping[str, str]:
-        """The environment of a process of ours: nothing of the caller's own settings."""
+        """The environment of a process, without the caller's own delegraph settings."""
         outer = {name: value for name, value in os.environ.items() if not name.startswith("DELEGRAPH_")}
         return outer | {"DELEGRAPH_CONFIG": str(self.config(user))}
 
@@ -140,12 +144,12 @@ def _command() -> Path:
 
 
 def _toml(settings: Mapping[str, str]) -> Iterator[str]:
-    # A JSON string is a TOML string.
+    # A JSON string is also a TOML string.
     return (f"{name} = {json.dumps(value)}" for name, value in settings.items())
 
 
 def _is_ready(port: int) -> bool:
-    # Not by urllib, which would ask the caller's proxy.
+    # Not by urllib, which would use the caller's proxy.
     with (
         suppress(OSError, http.client.HTTPException),
         closing(http.client.HTTPConnection(LOOPBACK, port)) as connection,

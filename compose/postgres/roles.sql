@@ -1,4 +1,4 @@
--- Run once, when the database is made: who owns the tables, and who may only read them.
+-- Run once, when the database is created: the role that owns the tables, and the role that may only read them.
 \set ON_ERROR_STOP on
 \set owner `cat "${SECRETS:-/run/secrets}/postgres_password"`
 \set reader `cat "${SECRETS:-/run/secrets}/postgres_reader_password"`
