@@ -44,8 +44,8 @@ from lineage.serve.cache.question_cache import Keeping
 from lineage.serve.config.http_settings import HttpSettings
 from lineage.serve.config.wiring import MOST, now
 from lineage.serve.http.core.app_context import Site
+from lineage.serve.processes.http_process import bound, serve
 from lineage.serve.queries.service import Service
-from lineage.serve.server.runner import bound, serve
 from lineage.store.authority_replica import AuthorityReplica
 from lineage.store.store import open_store
 

@@ -3,6 +3,7 @@
 import ast
 import importlib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,10 @@ def imports(name: str, tree: ast.Module) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
+def folders_of(package: str) -> Iterator[Path]:
+    return (path.parent for path in (ROOT / package).rglob("__init__.py"))
+
+
 def layer_of(name: str) -> str | None:
     return next((layer for layer in ARROWS if name == layer or name.startswith(f"{layer}.")), None)
 
@@ -100,8 +105,86 @@ def test_every_library_has_one_place(name: str, tree: ast.Module):
             assert any(name == place or name.startswith(f"{place}.") for place in places), f"{name} imports {imported}"
 
 
+# What stands in a layer, from the bottom up: each imports only what stands before it.
+ROOMS = {
+    "ingest": (
+        "codec", "secrets", "tracing", "trust_file", "declared_settings", "log", "projector", "kafka", "sources",
+        "opening", "revocations", "producer",
+    ),
+    "lineage.core": ("model", "authority", "revocation", "findings"),
+    "lineage.store": (
+        "database", "migrations", "reading", "writing", "store", "delivery", "follower", "rebuild", "server_info",
+        "source_records", "authority_replica",
+    ),
+    "lineage.deliver": ("http", "outbox", "rfc7009", "ssf", "token_status"),
+    "lineage.serve": (
+        "documents", "text", "cache", "queries", "commands", "config", "server", "http", "web", "http_client", "client",
+        "processes", "cli",
+    ),
+}  # fmt: skip
+
+
+def modules_imported() -> dict[str, set[str]]:
+    """Each module with those of ours that it imports, for types alone and inside of functions too.
+
+    An import for types alone counts: who reads the one module has to know the other.
+    """
+    names = {name for name, _ in ALL}
+
+    def module_of(imported: str) -> str:
+        while imported and imported not in names:
+            imported = imported.rpartition(".")[0]
+        return imported
+
+    return {name: {module_of(imported) for imported in imports(name, tree)} - {"", name} for name, tree in ALL}
+
+
+def rooms_imported(folder: str) -> dict[str, set[str]]:
+    """What stands in a folder, modules and folders, each with what it imports of the others."""
+    found: dict[str, set[str]] = {}
+    for name, imported in modules_imported().items():
+        if name.startswith(f"{folder}."):
+            room = name.removeprefix(f"{folder}.").partition(".")[0]
+            inside = [each.removeprefix(f"{folder}.") for each in imported if each.startswith(f"{folder}.")]
+            others = {each.partition(".")[0] for each in inside}
+            found.setdefault(room, set()).update(others - {room})
+    return found
+
+
+FOLDERS = sorted({".".join(path.relative_to(ROOT).parts) for package in PACKAGES for path in folders_of(package)})
+
+
+def test_no_modules_import_in_a_circle():
+    """Any module can be read after those that it imports."""
+    list(TopologicalSorter(modules_imported()).static_order())  # raises CycleError, with the circle
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_folders_import_in_a_circle(folder: str):
+    """Nor do the modules and folders inside any folder, each taken as one thing."""
+    list(TopologicalSorter(rooms_imported(folder)).static_order())
+
+
+@pytest.mark.parametrize("folder", ROOMS)
+def test_every_arrow_inside_a_layer_goes_down(folder: str):
+    """A room imports only rooms that are listed before it."""
+    rooms = ROOMS[folder]
+
+    assert set(rooms) == rooms_imported(folder).keys()
+    for room, others in rooms_imported(folder).items():
+        assert others <= set(rooms[: rooms.index(room)]), f"{room} imports {others}"
+
+
 # What people and programs meet. Only queries, commands, caches, wiring and processes work on the store and the log.
-FACES = ("lineage.serve.cli", "lineage.serve.http", "lineage.serve.server", "lineage.serve.text", "lineage.serve.web")
+FACES = (
+    "lineage.serve.cli",
+    "lineage.serve.http",
+    "lineage.serve.processes.http_process",
+    "lineage.serve.processes.http_warmup",
+    "lineage.serve.server",
+    "lineage.serve.text",
+    "lineage.serve.web",
+)
 # These examine or create a store and a log, before there is a service.
 TOOLS = ("lineage.serve.cli.doctor", "lineage.serve.cli.doctor_kafka", "lineage.serve.cli.init_command")
 

@@ -9,12 +9,13 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote_plus, urlencode
 
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
-from ingest.kafka.settings import KafkaSettings, trusting
+from ingest.kafka.tls import trusting
 from ingest.secrets import Secret, read_secret
 from lineage.core.model.errors import UnavailableError
 
@@ -28,10 +29,9 @@ _SHOWN_CHARACTERS: Final = 200  # of an endpoint's error message
 class TokenFile(AbstractTokenProvider):  # type: ignore[misc] # the library ships no types
     """The token in a file, which is read again for every connection."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        """Use the file that the settings name."""
-        assert settings.token_file is not None  # noqa: S101 (said by the settings' own check)
-        self._file = settings.token_file
+    def __init__(self, file: Path) -> None:
+        """Use a file."""
+        self._file = file
 
     def token(self) -> Secret:
         """The token that the file holds now."""
@@ -41,18 +41,27 @@ class TokenFile(AbstractTokenProvider):  # type: ignore[misc] # the library ship
 class TokenEndpoint(AbstractTokenProvider):  # type: ignore[misc] # the library ships no types
     """Tokens from an endpoint, by client credentials; each is used until shortly before it expires."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        """Use the endpoint and the client credentials of the settings."""
-        assert settings.token_url is not None  # noqa: S101 (said by the settings' own check)
-        self._url = settings.token_url
+    def __init__(
+        self, url: str, client_id: str, client_secret: str, *, scope: str | None = None, ca_file: Path | None = None
+    ) -> None:
+        """Use an endpoint with client credentials.
+
+        Args:
+            url: The endpoint.
+            client_id: The client.
+            client_secret: Its secret.
+            scope: The scope to request, if any.
+            ca_file: Who signs the certificate of the endpoint; None: whom the system trusts.
+        """
+        self._url = url
         self._body = {"grant_type": "client_credentials"}
-        if settings.token_scope is not None:
-            self._body["scope"] = settings.token_scope
+        if scope is not None:
+            self._body["scope"] = scope
         # RFC 6749 section 2.3.1: both are form-encoded before they are joined.
-        pair = f"{quote_plus(settings.token_client_id or '')}:{quote_plus(settings.token_client_secret or '')}"
+        pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
         self._authorization = Secret(f"Basic {base64.b64encode(pair.encode()).decode()}")
         self._opener = urllib.request.build_opener(
-            _NoRedirect(), urllib.request.HTTPSHandler(context=trusting(settings.token_ca_file, "token_ca_file"))
+            _NoRedirect(), urllib.request.HTTPSHandler(context=trusting(ca_file, "token_ca_file"))
         )
         self._lock = threading.Lock()
         self._token: Secret | None = None
@@ -113,8 +122,3 @@ def _refusal(raw: bytes) -> str:
     except (ValueError, TypeError):
         text = ""
     return "".join(char if char.isprintable() else "?" for char in text[:_SHOWN_CHARACTERS])
-
-
-def provider(settings: KafkaSettings) -> TokenFile | TokenEndpoint:
-    """The token provider for the library."""
-    return TokenFile(settings) if settings.token_file is not None else TokenEndpoint(settings)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ingest.declared_settings import Kind, Table, setting
+from ingest.kafka.tls import reason_of, trusting
 from ingest.secrets import Secret
 from lineage.core.model.errors import RefusedError
 from lineage.plumbing.addresses import is_loopback
@@ -125,13 +126,26 @@ class KafkaSettings:
         if self.authenticated:
             arguments["sasl_mechanism"] = self.sasl_mechanism
             if self.sasl_mechanism == "OAUTHBEARER":
-                from ingest.kafka.oauth_tokens import provider  # noqa: PLC0415 (needs the library, which may be absent)
-
-                arguments["sasl_oauth_token_provider"] = provider(self)
+                arguments["sasl_oauth_token_provider"] = self._token_provider()
             else:
                 arguments["sasl_plain_username"] = self.username
                 arguments["sasl_plain_password"] = self.password
         return arguments
+
+    def _token_provider(self) -> Any:
+        """What the library asks for a token for OAUTHBEARER."""
+        from ingest.kafka.oauth_tokens import TokenEndpoint, TokenFile  # noqa: PLC0415 (the library may be absent)
+
+        if self.token_file is not None:
+            return TokenFile(self.token_file)
+        assert self.token_url is not None  # noqa: S101 (said by the settings' own check)
+        return TokenEndpoint(
+            self.token_url,
+            self.token_client_id or "",
+            self.token_client_secret or "",
+            scope=self.token_scope,
+            ca_file=self.token_ca_file,
+        )
 
     def tls(self) -> ssl.SSLContext:
         """A TLS context like that of the library.
@@ -147,7 +161,8 @@ class KafkaSettings:
             except (ssl.SSLError, OSError, ValueError) as error:
                 raise RefusedError(
                     f"the Kafka certificate {self.cert_file} and key {self.key_file or self.cert_file} cannot be used "
-                    f"({_reason(error)}); both must be PEM and belong together, and an encrypted key needs key_password"
+                    f"({reason_of(error)}); both must be PEM and belong together, "
+                    "and an encrypted key needs key_password"
                 ) from error
         return context
 
@@ -266,26 +281,6 @@ def host_and_port(server: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def trusting(ca_file: Path | None, name: str) -> ssl.SSLContext:
-    """Create a TLS context (1.2 or newer) that verifies certificate and host name.
-
-    Args:
-        ca_file: The trusted CA certificates; None for the system's.
-        name: The name of the setting, for the message.
-
-    Raises:
-        RefusedError: The file contains no certificate.
-    """
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except (ssl.SSLError, OSError) as error:
-        raise RefusedError(
-            f"the Kafka setting {name!r}: {ca_file} contains no PEM certificates ({_reason(error)})"
-        ) from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
 def _server(url: str, name: str) -> str:
     host, _, port = name.rpartition(":")
     if not host or not port:
@@ -306,8 +301,3 @@ def _server(url: str, name: str) -> str:
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
-
-
-def _reason(error: Exception) -> str:
-    said = error.reason if isinstance(error, ssl.SSLError) else None
-    return (said or str(error) or type(error).__name__).lower().replace("_", " ")

@@ -10,7 +10,7 @@ from lineage.serve.cli.demo_story import demo_story, register_receiver
 from lineage.serve.commands.intake import read_files
 from lineage.serve.config.http_settings import HttpSettings
 from lineage.serve.config.wiring import opened_embedded_service, opened_shared_embedded_service
-from lineage.serve.server.runner import Say, serve
+from lineage.serve.processes.http_process import Say, serve
 
 
 def run_serving(settings: HttpSettings, *, say: Say) -> None:

@@ -141,7 +141,7 @@ def serve(settings: "Settings", out: Output, by: str | None, **_said: str | None
 
     with serving_logs() as say, opened_shared_service(settings) as service:
         from lineage.serve.http.api.enforcement_routes import endpoints
-        from lineage.serve.server.runner import serve as run
+        from lineage.serve.processes.http_process import serve as run
 
         parts = partial(endpoints, settings)
         run(service, settings.http, say=say, name=by, four_eyes=settings.four_eyes, parts=parts)

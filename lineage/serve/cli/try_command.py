@@ -68,7 +68,7 @@ def try_(settings: "Settings", out: Output, files: tuple[str, ...], serve: bool,
         }
         out.document(document, lambda doc: render_overview.tried(doc, files))
         if say is not None:
-            from lineage.serve.server.runner import serve as run
+            from lineage.serve.processes.http_process import serve as run
 
             sys.stdout.flush()
             run(service, settings.http, say=say)

@@ -32,5 +32,5 @@ def approve(service: Service, digest: str, *, approved_by: str) -> Document | No
 
 def approver_of(service: Service, reader: Reader, digest: str, *, by: str, at: Instant) -> str | None:
     """The first who approved a plan and may be the second person when somebody orders by it; None if nobody may."""
-    good = good_approvals(service, digest, at)
+    good = good_approvals(service.store, digest, at)
     return next((who for who, _ in good if is_no_second_person(reader, by, who) is None), None)

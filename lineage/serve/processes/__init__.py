@@ -1,1 +1,1 @@
-"""Long-running processes: consumer, delivery, live graph, health server, metrics, logs."""
+"""Long-running processes: consumer, delivery, HTTP server, live graph, health server, metrics, logs."""

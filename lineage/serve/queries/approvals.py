@@ -3,25 +3,23 @@
 An approval is of what the plan lists, and of nothing else. It ends after an hour.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from lineage.core.model.times import SECOND, Instant, format_instant
 from lineage.serve.documents.core_documents import Document
-
-if TYPE_CHECKING:
-    from lineage.serve.queries.service import Service
+from lineage.store.store import Store
 
 APPROVED_SECONDS: Final = 60 * 60  # long enough to find the other person, too short to be forgotten
 
 
-def approvals_of(service: "Service", digest: str, at: Instant) -> list[Document]:
+def approvals_of(store: Store, digest: str, at: Instant) -> list[Document]:
     """The approvals of a plan that are good at a moment, one a person, the earliest first."""
-    return [approval_document(who, when) for who, when in good_approvals(service, digest, at)]
+    return [approval_document(who, when) for who, when in good_approvals(store, digest, at)]
 
 
-def good_approvals(service: "Service", digest: str, at: Instant) -> list[tuple[str, Instant]]:
+def good_approvals(store: Store, digest: str, at: Instant) -> list[tuple[str, Instant]]:
     """Who approved a plan and when, as far as it is good at a moment, the earliest first."""
-    found = service.store.approvals(digest, after=at - APPROVED_SECONDS * SECOND, until=at)
+    found = store.approvals(digest, after=at - APPROVED_SECONDS * SECOND, until=at)
     latest = dict(found)  # a second approval by the same person extends the first
     return sorted(latest.items(), key=lambda item: (item[1], item[0]))
 

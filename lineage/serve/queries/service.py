@@ -174,7 +174,7 @@ class Service:
         except UnavailableError as fault:  # a copy to read from answers as well as any, but orders nothing
             logger.warning("the plan is not kept, and cannot be executed by its digest: %s", fault)
         odd = effect_findings(proposal.at, proposal.at if given_at is None else given_at)
-        approvals = approvals_of(self, reach.plan_digest, self.clock())
+        approvals = approvals_of(self.store, reach.plan_digest, self.clock())
         trust = {"approvals": approvals, "trust": self.trust.file, "as_of": self.as_of()}
         return {**reach_document(world, reach), **details, "warnings": [*odd, *self.trust_warnings()], **trust}
 

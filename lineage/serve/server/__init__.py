@@ -1,1 +1,1 @@
-"""Starting, warming and stopping the HTTP server."""
+"""The HTTP server below the application: listening, connections, and the framing of requests."""

@@ -1,16 +1,15 @@
 """The gaps in the sequence numbers of the sources, kept up to date incrementally: each fact is read once."""
 
 import threading
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
 
 import sqlalchemy as sa
 
 from lineage.core.authority.sequence_gaps import Runs
 from lineage.core.model.records import Position
 from lineage.store.database.tables import fact
-
-if TYPE_CHECKING:
-    from lineage.store.store import Store
 
 STEP: Final = 20_000  # offsets read in one step, which takes about 40 ms; other threads can ask between steps
 _FETCHED: Final = 10_000
@@ -20,6 +19,23 @@ _BETWEEN: Final = (
     .order_by(fact.c.n)
     .execution_options(yield_per=_FETCHED)
 )
+
+
+class Snapshot(Protocol):
+    """One moment of a store."""
+
+    def place(self) -> tuple[bytes, Mapping[tuple[str, int], int]]:
+        """The edition of the store, and the next offset to project of each partition."""
+
+    def connection(self) -> AbstractContextManager[sa.Connection]:
+        """A connection that reads from this moment."""
+
+
+class Snapshots(Protocol):
+    """A store, as far as its moments are concerned."""
+
+    def frozen(self) -> AbstractContextManager[Snapshot]:
+        """A snapshot that concurrent writes do not change, for the duration of the block."""
 
 
 class Sequences:
@@ -32,7 +48,7 @@ class Sequences:
         self._following: dict[tuple[str, int], int] = {}
         self._runs: dict[int, Runs] = {}
 
-    def holes(self, store: "Store", *, steps: int | None = None) -> list[tuple[int, int]] | None:
+    def holes(self, store: Snapshots, *, steps: int | None = None) -> list[tuple[int, int]] | None:
         """Find the gaps: the numbers of the facts before and after each.
 
         Args:
@@ -51,7 +67,7 @@ class Sequences:
             if steps is not None and taken >= steps:
                 return None
 
-    def _follow(self, store: "Store") -> bool:
+    def _follow(self, store: Snapshots) -> bool:
         """Read one more step; whether that reached the end of all partitions in a snapshot of the store."""
         with store.frozen() as still:
             edition, positions = still.place()

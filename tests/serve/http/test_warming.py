@@ -13,10 +13,10 @@ from lineage.core.model.errors import UnavailableError
 from lineage.core.model.events import Event, TokenIssued
 from lineage.core.model.records import DECISIONS, Batch, Position, Record
 from lineage.serve.cli.demo import ASKED
+from lineage.serve.processes.http_warmup import spared, warmed
 from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.preparation import steps_of
 from lineage.serve.queries.service import Service
-from lineage.serve.server.warmup import spared, warmed
 from lineage.serve.web.page_endpoint import templates
 from lineage.store.reading.sequence_gap_index import STEP
 from lineage.store.store import open_store

@@ -20,11 +20,11 @@ from lineage.serve.http.auth.authentication import authenticating
 from lineage.serve.http.auth.login_link import SigningIn
 from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, Site
 from lineage.serve.http.core.workers import Pools
+from lineage.serve.processes.http_warmup import spared, warmed
 from lineage.serve.queries.preparation import ends_of, steps_of
 from lineage.serve.queries.service import Service
 from lineage.serve.server.connections import Connections
 from lineage.serve.server.listening import address_of, fitting, http_server, listening_socket
-from lineage.serve.server.warmup import spared, warmed
 from lineage.serve.web import pages, show_fault
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.page_endpoint import templates
