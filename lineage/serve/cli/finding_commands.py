@@ -8,7 +8,7 @@ import click
 
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.severities import SEVERITIES
-from lineage.core.model.times import Instant
+from lineage.core.model.times import Instant, format_instant
 from lineage.serve.cli.options import AT, KNOWN_AT, TIME, now, shared_options
 from lineage.serve.cli.output import EXIT_NOT_FOUND, Document, Output
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--h
 
 EXIT_FOUND: Final = 7
 _SEVERITY: Final = click.Choice(list(SEVERITIES))
+_REPORTS: Final = ("table", "json", "ocsf", "html")
+_FORMATS: Final = ("table", "json", "jsonl", "csv", "ocsf", "sarif")
 
 
 @click.group(invoke_without_command=True)
@@ -30,6 +32,7 @@ _SEVERITY: Final = click.Choice(list(SEVERITIES))
 @click.option("--all", "everything", is_flag=True, help="Suppressed ones as well.")
 @click.option("--after", metavar="NEXT", help="Go on behind this page (its `next`).")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Items on one page.")
+@click.option("--format", "format_", type=click.Choice(_FORMATS), default="table", help="How it is written.")
 @click.option("--fail-on", type=_SEVERITY, help="Exit with 7 if there is one of this severity or above.")
 @click.option("--baseline", type=click.Path(path_type=Path), help="Findings in this file do not count for --fail-on.")
 @click.option("--write-baseline", type=click.Path(path_type=Path), help="Write the ids of what is found to this file.")
@@ -47,6 +50,7 @@ def findings(
     everything: bool,
     after: str | None,
     limit: int,
+    format_: str,
     fail_on: str | None,
     baseline: Path | None,
     write_baseline: Path | None,
@@ -57,12 +61,13 @@ def findings(
       delegraph findings
       delegraph findings --severity critical --severity high --json
       delegraph findings --fail-on high --baseline known.json
+      delegraph findings --format sarif > findings.sarif
       delegraph findings suppress F-… --by human:ir@example.com --reason "a test" --until 2026-12-31T00:00:00Z
     """  # noqa: D301
     if click.get_current_context().invoked_subcommand is not None:
         return
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.findings import Wanted, failing, gate, posture_ids
+    from lineage.serve.queries.findings import Wanted, exported, failing, gate, posture_ids
     from lineage.serve.queries.findings import findings as found_by
     from lineage.serve.text import render_chain
 
@@ -70,10 +75,14 @@ def findings(
     wanted = Wanted(of, kinds, severities, statuses, since, everything)
     moment = now() if at is None else at
     with opened_service(settings) as service:
-        out.document(
-            found_by(service, at=moment, known_at=known_at, wanted=wanted, after=after, limit=limit),
-            render_chain.findings,
-        )
+        if format_ in ("table", "json") or out.as_json:
+            document = found_by(service, at=moment, known_at=known_at, wanted=wanted, after=after, limit=limit)
+            out = Output(as_json=out.as_json or format_ == "json")
+            out.document(document, render_chain.findings)
+        else:
+            told = known if baseline is not None else None
+            said = exported(service, format_, at=moment, known_at=known_at, wanted=wanted, baseline=told)
+            click.echo(said, nl=False)
         if write_baseline is not None or fail_on is not None:
             open_ones = gate(service, at=moment, known_at=known_at, wanted=wanted)
             if write_baseline is not None:
@@ -136,17 +145,26 @@ findings.add_command(_judging("reopened", "Take an acknowledgement or a suppress
 @AT
 @KNOWN_AT
 @click.option("--framework", type=click.Choice(["ASI", "NHI", "RMF"]), help="Only checks that map to this framework.")
+@click.option("--format", "format_", type=click.Choice(_REPORTS), default="table", help="How it is written.")
 @shared_options()
 def posture(
-    settings: "Settings", out: Output, at: Instant | None, known_at: Instant | None, framework: str | None
+    settings: "Settings",
+    out: Output,
+    at: Instant | None,
+    known_at: Instant | None,
+    framework: str | None,
+    format_: str,
 ) -> None:
     """Every check with its outcome: pass, fail, suppressed, or not evaluated and why.
 
     \b
       delegraph posture
       delegraph posture --framework NHI --json
+      delegraph posture --format html > posture.html
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
+    from lineage.serve.documents.finding_formats import posture_as_ocsf
+    from lineage.serve.documents.posture_report import posture_as_html
     from lineage.serve.queries.findings import posture as posture_of
     from lineage.serve.text.text_page import Page
 
@@ -164,4 +182,10 @@ def posture(
 
     with opened_service(settings) as service:
         moment = now() if at is None else at
-        out.document(posture_of(service, at=moment, known_at=known_at, framework=framework), render)
+        document = posture_of(service, at=moment, known_at=known_at, framework=framework)
+        if format_ == "ocsf":
+            click.echo(posture_as_ocsf(document, format_instant(moment)), nl=False)
+        elif format_ == "html":
+            click.echo(posture_as_html(document, format_instant(moment)), nl=False)
+        else:
+            Output(as_json=out.as_json or format_ == "json").document(document, render)

@@ -12,20 +12,23 @@ from lineage.core.authority.findings import Finding
 from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES, severity_of
 from lineage.core.findings.evaluation import Report, evaluate
+from lineage.core.findings.exceptions import exempted
 from lineage.core.findings.finding import last_seen
 from lineage.core.findings.frameworks import SHORT_NAMES
-from lineage.core.findings.judging import STATUSES, SUPPRESSED, status_of, worst_first
+from lineage.core.findings.judging import STATUSES, SUPPRESSED, judgement_of, status_of, worst_first
 from lineage.core.findings.options import Options
 from lineage.core.findings.scene import Intake
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.events import Fact
+from lineage.core.model.events import Fact, FindingJudged
 from lineage.core.model.severities import SEVERITIES, Severity
 from lineage.core.model.times import Instant, format_instant, parse_instant
 from lineage.core.model.trust import TrustTable, authorised
-from lineage.serve.documents.core_documents import Document, finding_document, listing
+from lineage.serve.documents.core_documents import Document, finding_document, instant, listing
+from lineage.serve.documents.finding_formats import as_csv, as_lines, as_ocsf, as_sarif
 from lineage.serve.queries.service import Service
 
 PAGE: Final = 1_000  # how many items a list has at most, if nothing else is said
+_EXAMPLES: Final = 5  # failures of a check that its posture shows
 _READ: Final = 5_000  # facts at once
 
 
@@ -183,6 +186,46 @@ def findings(
     }
 
 
+FORMATS: Final = ("table", "json", "jsonl", "csv", "ocsf", "sarif")
+
+
+def exported(
+    service: Service,
+    format_: str,
+    *,
+    at: Instant,
+    known_at: Instant | None = None,
+    wanted: Wanted | None = None,
+    baseline: Collection[str] | None = None,
+) -> str:
+    """Every finding that is asked for, as other tools read them: ``jsonl``, ``csv``, ``ocsf`` or ``sarif``.
+
+    Args:
+        service: Whose answers.
+        format_: One of these four.
+        at: The moment asked about.
+        known_at: Only what was recorded by then; None: everything.
+        wanted: Which findings.
+        baseline: The ids that are not new, for ``sarif``.
+    """
+    wanted = Wanted() if wanted is None else wanted
+    wanted.check()
+    found = survey(service, at, known_at)
+    rows = [row for row in found.ordered() if wanted.takes(*row)]
+    documents = [finding_document(one, found.options, status) for one, _, status in rows]
+    match format_:
+        case "jsonl":
+            return as_lines(documents)
+        case "csv":
+            return as_csv(documents)
+        case "ocsf":
+            return as_ocsf(documents, found.world)
+        case "sarif":
+            return f"{as_sarif(documents, baseline)}\n"
+        case _:
+            raise RefusedError(f"there is no format {format_!a}; there are {', '.join(FORMATS)}")
+
+
 _Rank = tuple[int, int, str]
 
 
@@ -212,8 +255,14 @@ def posture(
         raise RefusedError(f"there is no framework {framework!a}; there are {', '.join(SHORT_NAMES)}")
     found = survey(service, at, known_at)
     statuses: dict[str, list[str]] = {}
-    for one, _, status in found.ordered():
+    decided: dict[str, list[Document]] = {}
+    examples: dict[str, list[Document]] = {}
+    for one, severity, status in found.ordered():
         statuses.setdefault(one.kind, []).append(status)
+        if status == SUPPRESSED:
+            decided.setdefault(one.kind, []).append({"id": one.id, "of": one.of, **_accepted(found, one)})
+        elif len(shown := examples.setdefault(one.kind, [])) < _EXAMPLES:
+            shown.append({"id": one.id, "of": one.of, "severity": severity.word, "why": one.why})
     items: list[Document] = []
     for rule in RULES.values():
         references = [one for one in rule.references if framework in (None, _short(one.framework))]
@@ -231,6 +280,8 @@ def posture(
                 "outcome": outcome,
                 "failed": len(said) - suppressed,
                 "suppressed": suppressed,
+                "suppressed_by": decided.get(rule.kind, []),
+                "first": examples.get(rule.kind, []),
                 "why": why,
                 "maps_to": [one._asdict() for one in references],
                 "fix": rule.fix,
@@ -240,6 +291,15 @@ def posture(
         name: sum(item["outcome"] == name for item in items) for name in ("pass", "fail", "suppressed", "not_evaluated")
     }
     return {"framework": framework, "counts": counts, **listing(items, total=len(items)), "as_of": service.as_of()}
+
+
+def _accepted(found: Survey, one: Finding) -> Document:
+    """Who suppressed a finding, why and until when: by a judgement, else by an exception of the settings."""
+    judged = judgement_of(found.judgements, one.id, found.at)
+    if judged is not None and isinstance(body := judged.event.body, FindingJudged):
+        return {"by": body.by, "reason": body.reason, "until": instant(body.until)}
+    each = exempted(one, found.options, found.at)
+    return {"by": each.by, "reason": each.reason, "until": format_instant(each.until)} if each is not None else {}
 
 
 def _short(framework: str) -> str | None:

@@ -1,0 +1,284 @@
+"""Findings as other tools read them: OCSF events, SARIF for annotations in pipelines, CSV, JSON lines.
+
+OCSF 1.9 has no class for what delegraph knows of chains, so the delegations of a finding, root first, stand in
+``unmapped``, in the words of OCSF's object ``delegation``.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
+
+from lineage import __version__
+from lineage.core.authority.chain import chain_of
+from lineage.core.authority.world import World
+from lineage.core.findings.catalogue import RULES
+from lineage.core.findings.frameworks import ATLAS
+from lineage.core.model.keys import split_key
+from lineage.core.model.severities import SEVERITIES
+from lineage.core.model.times import NEVER, parse_instant
+from lineage.serve.documents.core_documents import Document
+
+OCSF_VERSION: Final = "1.9.0"
+SARIF_SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_COLUMNS: Final = (
+    *("id", "severity", "status", "kind", "of", "about", "why", "first_seen", "last_seen", "count"),
+    *("caused_by", "maps_to", "facts", "fix"),
+)
+_STATUSES: Final = {"new": (1, "New"), "acknowledged": (2, "In Progress"), "suppressed": (3, "Suppressed")}
+_RESOLVED: Final = (4, "Resolved")
+_LEVELS: Final = {"critical": "error", "high": "error", "medium": "warning", "low": "note", "informational": "note"}
+_OUTCOMES: Final = {
+    "pass": (1, "Pass"),
+    "suppressed": (2, "Warning"),
+    "fail": (3, "Fail"),
+    "not_evaluated": (0, "Unknown"),
+}
+_DANGEROUS: Final = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet begins to calculate
+_TECHNIQUE: Final = "AML.T"
+
+
+def as_lines(findings: Iterable[Document]) -> str:
+    """JSON, one finding a line."""
+    return "".join(f"{_json(one)}\n" for one in findings)
+
+
+def as_csv(findings: Iterable[Document]) -> str:
+    """A table with a header; lists stand in one cell, with semicolons between."""
+    written = io.StringIO()
+    table = csv.writer(written, lineterminator="\r\n")  # RFC 4180
+    table.writerow(_COLUMNS)
+    for one in findings:
+        cells = {
+            **one,
+            "caused_by": "; ".join(one["caused_by"]),
+            "maps_to": "; ".join(f"{entry['framework']} {entry['version']} {entry['id']}" for entry in one["maps_to"]),
+            "facts": "; ".join(f"{fact['event_id']} of {fact['source']}" for fact in one["facts"]),
+        }
+        table.writerow(_cell(cells[name]) for name in _COLUMNS)
+    return written.getvalue()
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(_DANGEROUS) else text
+
+
+def as_ocsf(findings: Iterable[Document], world: World) -> str:
+    """OCSF events, one a line: a Detection Finding, or a Compliance Finding where the rule is one on posture."""
+    return "".join(f"{_json(ocsf_event(one, world))}\n" for one in findings)
+
+
+def ocsf_event(one: Document, world: World) -> Document:
+    """One finding as an OCSF event."""
+    rule = RULES.get(one["kind"])
+    title = rule.title if rule else one["kind"]
+    status_id, status = _STATUSES.get(one["status"], _RESOLVED)
+    is_posture = rule is not None and rule.posture
+    kind, id_ = split_key(one["of"])
+    resource = {"uid": id_, "type": kind}
+    event = {
+        **_class(2003 if is_posture else 2004, closed=status_id == _RESOLVED[0]),
+        "severity_id": int(SEVERITIES[one["severity"]]),
+        "severity": one["severity"].capitalize(),
+        "status_id": status_id,
+        "status": status,
+        "time": _milliseconds(one["last_seen"]),
+        "start_time": _milliseconds(one["first_seen"]),
+        "end_time": _milliseconds(one["last_seen"]),
+        "count": one["count"],
+        "message": one["why"],
+        "metadata": _metadata(),
+        "finding_info": {
+            "uid": one["id"],
+            "title": title,
+            "desc": one["why"],
+            "types": [one["kind"]],
+            "created_time": _milliseconds(one["first_seen"]),
+            "first_seen_time": _milliseconds(one["first_seen"]),
+            "last_seen_time": _milliseconds(one["last_seen"]),
+            "analytic": {"uid": one["kind"], "name": title, "type_id": 1, "type": "Rule"},
+            "attacks": _attacks(one["maps_to"]),
+        },
+        "remediation": {"desc": one["fix"]},
+        "unmapped": {
+            "about": one["about"],
+            "caused_by": one["caused_by"],
+            "maps_to": one["maps_to"],
+            "delegations": delegations(one["of"], world),
+        },
+    }
+    evidences = [{"data": fact} for fact in one["facts"]]
+    if is_posture:
+        compliance = _compliance(one["kind"], title, one["maps_to"])
+        failed = (2, "Warning") if status == "Suppressed" else (3, "Fail")
+        return {
+            **event,
+            "compliance": {**compliance, "status_id": failed[0], "status": failed[1]},
+            "resources": [resource],
+            "evidences": evidences,
+        }
+    return {
+        **event,
+        "is_alert": one["severity"] in ("critical", "high"),
+        "resources": [resource],
+        "evidences": evidences,
+    }
+
+
+def posture_as_ocsf(posture: Document, at: str) -> str:
+    """A posture as OCSF Compliance Findings, one check a line."""
+    return "".join(f"{_json(_check(item, at))}\n" for item in posture["items"])
+
+
+def _check(item: Document, at: str) -> Document:
+    status_id, status = _OUTCOMES[item["outcome"]]
+    detail = item["why"] or f"{item['failed']} failed, {item['suppressed']} suppressed"
+    return {
+        **_class(2003, closed=False),
+        "severity_id": int(SEVERITIES[item["severity"]]),
+        "severity": item["severity"].capitalize(),
+        "status_id": 1,
+        "status": "New",
+        "time": _milliseconds(at),
+        "message": f"{item['title']}: {item['outcome'].replace('_', ' ')}",
+        "metadata": _metadata(),
+        "finding_info": {
+            "uid": f"posture:{item['kind']}",
+            "title": item["title"],
+            "desc": detail,
+            "types": [item["kind"]],
+            "analytic": {"uid": item["kind"], "name": item["title"], "type_id": 1, "type": "Rule"},
+        },
+        "compliance": {
+            **_compliance(item["kind"], item["title"], item["maps_to"]),
+            "status_id": status_id,
+            "status": status,
+            "status_detail": detail,
+        },
+        "remediation": {"desc": item["fix"]},
+        "unmapped": {"failed": item["failed"], "suppressed": item["suppressed"], "maps_to": item["maps_to"]},
+    }
+
+
+def _class(uid: int, *, closed: bool) -> Document:
+    name = "Compliance Finding" if uid == 2003 else "Detection Finding"  # noqa: PLR2004 (OCSF's number)
+    activity, word = (3, "Close") if closed else (1, "Create")
+    return {
+        "activity_id": activity,
+        "activity_name": word,
+        "category_uid": 2,
+        "category_name": "Findings",
+        "class_uid": uid,
+        "class_name": name,
+        "type_uid": uid * 100 + activity,
+        "type_name": f"{name}: {word}",
+    }
+
+
+def _metadata() -> Document:
+    product = {"name": "delegraph", "vendor_name": "delegraph", "version": __version__}
+    return {"version": OCSF_VERSION, "product": product}
+
+
+def _compliance(kind: str, title: str, maps_to: Iterable[Document]) -> Document:
+    entries = list(maps_to)
+    return {
+        "control": kind,
+        "desc": title,
+        "standards": sorted({f"{entry['framework']} {entry['version']}" for entry in entries}),
+        "requirements": [f"{entry['id']} {entry['title']}" for entry in entries],
+    }
+
+
+def _attacks(maps_to: Iterable[Document]) -> list[Document]:
+    return [
+        {"technique": {"uid": entry["id"], "name": entry["title"]}, "version": entry["version"]}
+        for entry in maps_to
+        if entry["framework"] == ATLAS and entry["id"].startswith(_TECHNIQUE)
+    ]
+
+
+def delegations(of: str, world: World) -> list[Document]:
+    """The delegations behind a thing, root first, in the words of OCSF's object ``delegation``."""
+    kind, id_ = split_key(of)
+    key = world.authority(id_) if kind == "action" else of
+    if key is None or not key.startswith(("token:", "delegation:")) or not world.graph.granted(key):
+        return []
+    found: list[Document] = []
+    for name in chain_of(world, key).delegations:
+        element = world.graph.element(name)
+        if element is None:
+            continue
+        said = {
+            "uid": element.id,
+            "parent_uid": found[-1]["uid"] if found else None,
+            "issuer_uid": element.first("delegator"),
+            "created_time": element.issued_at // 1_000,
+            "expiration_time": None if element.ends_at == NEVER else element.ends_at // 1_000,
+            "scopes": list(element.first("scopes") or ()),
+            "audience": sorted(element.first("audience") or ()),
+        }
+        found.append({name: value for name, value in said.items() if value is not None})
+    return found
+
+
+def as_sarif(findings: Collection[Document], baseline: Collection[str] | None = None) -> str:
+    """A SARIF 2.1.0 log for annotations: there are no files, so that each result stands at a logical location."""
+    kinds = sorted({one["kind"] for one in findings})
+    return _json(
+        {
+            "$schema": SARIF_SCHEMA,
+            "version": "2.1.0",
+            "runs": [
+                {
+                    "tool": {"driver": {"name": "delegraph", "version": __version__, "rules": [*map(_rule, kinds)]}},
+                    "columnKind": "utf16CodeUnits",
+                    "results": [*_results(findings, kinds, baseline)],
+                }
+            ],
+        }
+    )
+
+
+def _rule(kind: str) -> Document:
+    rule = RULES.get(kind)
+    if rule is None:
+        return {"id": kind}
+    return {
+        "id": kind,
+        "shortDescription": {"text": rule.title},
+        "help": {"text": rule.fix},
+        "defaultConfiguration": {"level": _LEVELS[rule.severity.word]},
+        "properties": {"tags": sorted({reference.id for reference in rule.references})},
+    }
+
+
+def _results(findings: Iterable[Document], kinds: list[str], baseline: Collection[str] | None) -> Iterator[Document]:
+    for one in findings:
+        result: Document = {
+            "ruleId": one["kind"],
+            "ruleIndex": kinds.index(one["kind"]),
+            "level": _LEVELS[one["severity"]],
+            "message": {"text": f"{one['why']}. {one['fix']}"},
+            "partialFingerprints": {"delegraphFinding/v1": one["id"]},
+            "locations": [
+                {"logicalLocations": [{"fullyQualifiedName": one["of"], "kind": split_key(one["of"])[0]}]},
+            ],
+            "occurrenceCount": one["count"],
+            "properties": {"severity": one["severity"], "status": one["status"], "last_seen": one["last_seen"]},
+        }
+        if one["status"] == "suppressed":
+            result["suppressions"] = [{"kind": "external", "status": "accepted"}]
+        if baseline is not None:
+            result["baselineState"] = "unchanged" if one["id"] in baseline else "new"
+        yield result
+
+
+def _milliseconds(moment: str) -> int:
+    return parse_instant(moment) // 1_000
+
+
+def _json(document: Document) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
