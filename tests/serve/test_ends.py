@@ -13,18 +13,19 @@ from ingest.trust_file import Trust
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import TooManyError
+from lineage.core.revocation.closure import closure_of
 from lineage.core.revocation.state_changes import Change, Outcome, Version
 from lineage.serve.cache import revocation_cache as ends
 from lineage.serve.cache.revocation_cache import NOTHING, Ends, Stale, Touched
-from lineage.serve.queries import preparation, revocations
+from lineage.serve.queries import other_orders, preparation, revocations
 from lineage.serve.queries.service import Service
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Standing
 from lineage.store.reading.reader import Reader
 from lineage.store.store import Store, open_store
 from tests.support import compare, stores, worlds
-from tests.support.desk import Desk, day, derived, done, ordered, said, token
-from tests.support.enforcement import RECEIVERS, enforcement
+from tests.support.desk import Desk, day, derived, done, lifted, ordered, said, token
+from tests.support.enforcement import ENDED, HALF_HOUR, IDS, LAST, RECEIVERS, START, enforcement, several_ids
 from tests.support.kept_questions import AT, counted, in_order, keeping_at, service_of
 from tests.support.store_histories import SEEDS, a_store, records_of, write
 from tests.support.worlds import moment_of
@@ -115,6 +116,39 @@ def test_what_comes_bit_by_bit_is_taken_in(fresh: stores.Fresh, seed: int):
             for revocation in worlds.REVOCATIONS:
                 if rng.random() < 0.7:  # else more comes before somebody asks
                     assert answers(anew, revocation, at) == answers(kept, revocation, at), revocation
+
+
+@pytest.mark.parametrize("few", [200, 0])
+@settings(max_examples=15)
+@given(seed=SEEDS)
+def test_what_is_enforced_under_other_ids_is_that_of_the_core(fresh: stores.Fresh, few: int, seed: int):
+    """
+    Several ids over the same tokens: after each bit the kept verdict is that of a fresh read and of a world that holds
+    everything, whether the orders are read as a whole or looked up.
+    """
+    rng = random.Random(seed)
+    records = several_ids(rng)
+    with pytest.MonkeyPatch.context() as patched, a_store(fresh) as (store, _):
+        patched.setattr(other_orders, "_FEW", few)
+        kept, anew = service_of(store, keeps=True), service_of(store, keeps=False)
+        rest = records_of(records, rng)
+        at = rng.choice([LAST, START + rng.randint(1, 14) * HALF_HOUR])
+        told = Told(rng, [f"token:{token}" for token in ENDED])
+        while rest:
+            size = rng.choice([1, 1, 2, 5])
+            batch, rest = rest[:size], rest[size:]
+            write(store, batch)
+            if rng.random() < 0.3:
+                told.go_on(store)
+            world = World(stored.fact for stored in store.facts(after=-1, limit=100))
+            for revocation in IDS:
+                found = revocations.closure(kept, revocation, at=at)
+                assert revocations.closure(anew, revocation, at=at) == found, revocation
+                if found is not None:
+                    with store.reader(trust=None) as reader:
+                        delivered = reader.deliveries([f"token:{token}" for token in ENDED], at)
+                    whole = revocations.closure_document(closure_of(world, revocation, at, delivered))
+                    assert whole == {name: value for name, value in found.items() if name != "as_of"}
 
 
 # One story at a time
@@ -269,6 +303,81 @@ def test_which_authority_an_action_had_counts_at_once(desk: Desk):
     assert before is not None
     assert after is not None
     assert (["action:a1"], []) == tuple([one["of"] for one in found["findings"]] for found in (before, after))
+
+
+def enforced(service: Service) -> int:
+    """How many of what the revocation ends the receiver has enforced."""
+    found = revocations.closure(service, "rev", at=AT)
+    assert found is not None
+    [receiver] = found["receivers"]
+    return int(receiver["enforced"])
+
+
+SUSPENDED = ordered("other", "token", "t2", "09:20", mode="suspend")
+ENFORCED = {"revocation": "other", "receiver": "urn:gw", "outcome": "enforced", "token": "t2"}
+ANSWERED = said("revocation.acknowledged", "first", "09:25", "urn:gw", **ENFORCED)
+ALIAS = said("principal.registered", "al", "08:00", principal="human:alice", kind="human", aliases=["okta|1"])
+
+
+@pytest.mark.parametrize(
+    ("before", "came", "expected"),
+    [
+        ([], [ordered("other", "token", "t2", "09:40")], (0, 1)),
+        ([], [ordered("other", "principal", "human:alice", "09:40")], (0, 1)),
+        ([], [ordered("other", "session", "s1", "09:40")], (0, 1)),
+        ([], [ordered("other", "token", "top", "09:40")], (0, 1)),
+        ([], [ordered("other", "token", "t3", "09:40")], (0, 0)),
+        ([], [ordered("other", "principal", "human:root", "09:40")], (0, 1)),  # who is named above all that is ended
+        ([], [ordered("other", "principal", "okta|1", "09:40"), ALIAS], (0, 1)),
+        ([ALIAS], [ordered("other", "principal", "okta|1", "09:40")], (0, 1)),
+        ([SUSPENDED, ANSWERED], [lifted("other", "09:28")], (1, 0)),
+        ([SUSPENDED, ANSWERED], [lifted("other", "09:31")], (1, 1)),
+    ],
+)
+def test_an_order_of_another_id_counts_at_once(desk: Desk, before: Any, came: Any, expected: tuple[int, int]):
+    """
+    Whatever makes another order end what is kept, or no longer: what was said under that one counts, and no more.
+    """
+    desk.take(derived("t1", "top", event_id="again"), token("top", subject="human:root"))
+    desk.take(derived("t2", "t1", event_id="again 2", session="s1"), *before)
+    with keeping_at(desk) as (_, service):
+        first = enforced(service)
+        desk.take(*came)
+        if ANSWERED not in before:
+            desk.take(said("revocation.acknowledged", "ack", "09:50", "urn:gw", **ENFORCED))
+
+        assert expected == (first, enforced(service))
+
+
+@pytest.mark.parametrize("few", [200, 0])
+def test_an_order_of_another_id_on_what_nobody_granted_counts_at_once(desk: Desk, monkeypatch: Any, few: int):
+    """
+    A token that leaked before anybody saw it, ordered dead twice.
+    """
+    monkeypatch.setattr(other_orders, "_FEW", few)
+    desk.take(ordered("ghost", "token", "t9", "09:30"))
+    with keeping_at(desk) as (store, service):
+        revocations.closure(service, "ghost", at=AT)
+        desk.take(ordered("other", "token", "t9", "09:40"))
+        desk.take(said("revocation.acknowledged", "ack", "09:50", "urn:gw", **ENFORCED | {"token": "t9"}))
+        found = [revocations.closure(one, "ghost", at=AT) for one in (service, service_of(store, keeps=False))]
+
+    assert ["CLOSED", "CLOSED"] == [one and one["verdict"] for one in found]
+
+
+def test_a_link_above_what_is_ended_counts_at_once(desk: Desk):
+    """
+    What stands above the target comes to depend on what another order has ended: from then on that ends all of it.
+    """
+    desk.take(derived("t1", "top", event_id="again"), token("top"), token("gone"), ordered("other", "token", "gone"))
+    with keeping_at(desk) as (store, service):
+        first = enforced(service)
+        desk.take(derived("top", "gone", event_id="linked"))
+        desk.take(said("revocation.acknowledged", "ack", "13:00", "urn:gw", **ENFORCED))
+        late = moment_of(day("14:00"))
+        found = revocations.closure(service, "rev", at=late)
+
+        assert (0, revocations.closure(service_of(store, keeps=False), "rev", at=late)) == (first, found)
 
 
 def test_what_is_kept_holds_from_the_last_time_in_it(desk: Desk):

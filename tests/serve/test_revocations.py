@@ -270,6 +270,52 @@ def test_a_revocation_goes_from_unknown_over_partial_to_closed_and_back(desk: De
     assert "CLOSED" == desk.one("closure", "r1", "--at", before_the_use)["verdict"]
 
 
+def ordered_by_hand(desk: Desk, of: str, id_: str, *more: str) -> None:
+    """An order that is given now."""
+    desk.one("revoke", of, "--reason", "test", "--by", "human:ruth", "--execute", "--id", id_, *more)
+
+
+def test_what_a_receiver_has_enforced_closes_the_next_order_as_well(desk: Desk):
+    """
+    A token is revoked and enforced; then its workload is: what the receiver had ended is not asked of it again.
+    """
+    desk.take(receiver("urn:gw"))
+    ordered_by_hand(desk, "token:t2", "r1")
+    desk.take(acknowledged("urn:gw", "r1", moment(), token="t2"))
+    ordered_by_hand(desk, "workload:spiffe://x/mailer", "r2")
+    ordered_by_hand(desk, "token:t1", "r3")
+    found = desk.one("closure", "r2")
+    wider = desk.one("closure", "r3")
+
+    assert ("CLOSED", 1, found["in_force_at"]) == (found["verdict"], found["elements"], found["closed_at"])
+    assert [{"receiver": "urn:gw", "covers": 1, "delivered": 0, "enforced": 1, "rejected": 0, "pending": 0}] == found[
+        "receivers"
+    ]
+    assert ("PARTIAL", ["t1"]) == (wider["verdict"], [one["id"] for one in wider["open"]])
+    assert ["PARTIAL", "CLOSED", "CLOSED"] == [one["verdict"] for one in desk.one("revocations")["items"]][:3]
+    assert [] == desk.one("uses", "token:t2")["unconfirmed"]
+    desk.take({**done("late", token="t2", tool="smtp"), "occurred_at": moment()})
+    assert ["PARTIAL"] * 3 == [desk.one("closure", id_)["verdict"] for id_ in ("r1", "r2", "r3")]
+
+
+def test_what_lived_in_between_has_to_be_enforced_again(desk: Desk):
+    """
+    Suspended, enforced, lifted, and then revoked; and no link to what died long ago covers the time in between.
+    """
+    desk.take(receiver("urn:gw"), token("long dead"))
+    ordered_by_hand(desk, "token:long dead", "r8")
+    ordered_by_hand(desk, "token:t2", "r1", "--mode", "suspend")
+    desk.take(acknowledged("urn:gw", "r1", moment(), token="t2"))
+    desk.one("lift", "r1", "--by", "human:ruth")
+    ordered_by_hand(desk, "token:t2", "r2")
+    before = desk.one("closure", "r2")
+    desk.take(derived("t2", "long dead", event_id="a link that comes late"))
+    found = desk.one("closure", "r2")
+
+    assert ("PARTIAL", "PARTIAL") == (before["verdict"], found["verdict"])
+    assert [("t2", "urn:gw", "pending")] == [(one["id"], one["receiver"], one["reason"]) for one in found["open"]]
+
+
 def test_acknowledgements_that_fit_nothing_are_findings(desk: Desk):
     """
     Of an order that does not exist, of a receiver that nobody registered: found, and nothing is closed by them.

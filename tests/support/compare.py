@@ -10,6 +10,7 @@ from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Target
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.model.trust import Grant, TrustTable
+from lineage.core.revocation.closure import Closure
 from lineage.core.revocation.reach import Proposal, reach_of
 
 Answer = dict[str, Any]
@@ -135,3 +136,18 @@ def reach(world: World, kind: str, id_: str, at: int, **how: Any) -> Answer:
 
 
 __all__ = ["ELEMENT_KINDS", "NAME_KINDS", "chain", "facts_of", "reach", "status", "table_of", "who"]
+
+
+def closure_in(found: Closure) -> Answer:
+    """A verdict in the model's form."""
+    return {
+        "verdict": str(found.verdict),
+        "ordered_at": found.ordered_at,
+        "in_force_at": found.in_force_at,
+        "elements": found.elements,
+        "receivers": [{name: getattr(tally, name) for name in tally.__slots__} for tally in found.receivers],
+        "open": {(*one.key.split(":", 1), one.receiver) for one in found.open},
+        "reopened_by": set(found.reopened_by),
+        "used": {f.of.removeprefix("action:") for f in found.findings if f.kind == "used-after-revocation"},
+        "tainted": {f.of.removeprefix("action:") for f in found.findings if f.kind == "tainted-use"},
+    }

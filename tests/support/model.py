@@ -1192,11 +1192,12 @@ def closure(
             uncovered = uncovered or not covering_then
         still_open = set()
         for name in covering:
-            outcome, said_at = word_of(facts, ordering, name, element, at, delivered or {})
+            outcome, place = word_of(facts, ordering, name, element, at, delivered or {})
             tally = tallies[name]
             tally["covers"] += 1
             tally["delivered"] += (name, ":".join(element)) in (delivered or {})
-            if outcome == "enforced" and (last is None or said_at > last):
+            enforced = outcome == "enforced" and (last is None or place[0] > last)
+            if enforced or enforced_elsewhere(view, revocation, name, element, at, delivered or {}) > place:
                 tally["enforced"] += 1
                 continue
             tally["rejected"] += outcome == "rejected"
@@ -1275,8 +1276,8 @@ def covers(receiver: dict, element: Element, facts: list[Fact]) -> bool:
 
 def word_of(
     facts: list[Fact], ordering: list[dict], receiver: str, element: Element, at: int, delivered: dict
-) -> tuple[str | None, int]:
-    """What a receiver last said that speaks for an element, and when.
+) -> tuple[str | None, tuple]:
+    """What a receiver last said that speaks for an element, and the place of that among other words: first of all when.
 
     Source:
         Section 7: "a receiver says *enforced* or *rejected*; without ``token`` it speaks for what had been delivered
@@ -1284,7 +1285,7 @@ def word_of(
         ``recorded_at``". It speaks of "orders of its id that were given no later than itself".
         ``ordering`` are the orders of one id that end the element at the moment asked about.
     """
-    outcome, said_at = None, -1
+    outcome, place = None, NO_WORD
     for fact in sorted(facts, key=given_at):
         event = fact["event"]
         moment = given_at(fact)
@@ -1294,14 +1295,91 @@ def word_of(
             order["revocation"] == event["revocation"] and given_at(order["fact"]) <= moment for order in ordering
         ):
             continue
-        if "token" in event:
-            speaks = element == ("token", event["token"])
-        else:
-            sent = delivered.get((receiver, ":".join(element)))
-            speaks = sent is not None and sent <= moment
-        if speaks:
-            outcome, said_at = event["outcome"], moment
-    return outcome, said_at
+        if speaks_for(fact, element, delivered):
+            outcome, place = event["outcome"], (moment, fact["order"])
+    return outcome, place
+
+
+NO_WORD: tuple = (-1, ())
+
+
+def speaks_for(said: Fact, element: Element, delivered: dict) -> bool:
+    """Whether an acknowledgement speaks for an element: "without ``token`` […] for what had been delivered before"."""
+    event = said["event"]
+    if "token" in event:
+        return element == ("token", event["token"])
+    sent = delivered.get((event["receiver"], ":".join(element)))
+    return sent is not None and sent <= given_at(said)
+
+
+def enforced_elsewhere(view: View, revocation: str, receiver: str, element: Element, at: int, delivered: dict) -> tuple:
+    """The place of a receiver's last word under other ids than one, if it enforced the end of an element.
+
+    Source:
+        Section 7: "an element that a receiver has enforced under one order counts as enforced there under every other
+        order that ends it, unless it was alive in between." ADR 0042: a word speaks of an order of its id that was
+        given and recorded no later than itself and of which it was known by then, or at least when the order was
+        recorded, that it ends the element; the last such word counts. The element must have been dead since at every
+        moment, by what had been recorded by that moment (up to the record of the order: by then), and unused.
+    """
+    facts, orders = view["facts"], [order for order in view["orders"] if ends_in(view, order, element)]
+    words = []
+    for fact in facts:
+        event, said_at = fact["event"], given_at(fact)
+        if event["type"] != "revocation.acknowledged" or event["receiver"] != receiver or said_at > at:
+            continue
+        for order in orders:
+            recorded_at = order["fact"]["recorded_at"]
+            if (
+                order["revocation"] == event["revocation"] != revocation
+                and given_at(order["fact"]) <= said_at
+                and recorded_at <= fact["recorded_at"]
+                and ends_in(as_known(view, max(said_at, recorded_at)), order, element)
+                and speaks_for(fact, element, delivered)
+            ):
+                words.append(((said_at, fact["order"]), event["outcome"], order))
+    last = max((place for place, _, _ in words), default=None)
+    used = any(last is not None and last[0] <= moment for _, moment in successes_of(view, element, at))
+    for place, outcome, order in words:
+        is_last = place == last and outcome == "enforced" and not used and in_force(order, place[0])
+        if is_last and dead_since(view, orders, element, place[0], at, order["fact"]["recorded_at"]):
+            return place
+    return NO_WORD
+
+
+def as_known(view: View, moment: int) -> View:
+    """A view of what had been recorded by a moment."""
+    facts = [fact for fact in view["facts"] if fact["recorded_at"] <= moment]
+    views = view.setdefault("as_known", {})
+    if len(facts) not in views:
+        views[len(facts)] = view_of(facts)
+    return views[len(facts)]
+
+
+def ends_in(view: View, order: dict, element: Element) -> bool:
+    """Whether an order that ever takes effect ends an element, with its lifts as given and all else as in a view."""
+    known = any(fact["order"] == order["fact"]["order"] for fact in view["facts"])
+    end = end_for(view, [order], element)
+    return known and kills(view, order, element) and (end is None or order["effective_at"] < end)
+
+
+def dead_since(view: View, orders: list[dict], element: Element, said_at: int, at: int, recorded_at: int) -> bool:
+    """Whether at each moment from one to another some order ended an element, by what was known then and ever since."""
+    moments = {said_at, at, *(order["effective_at"] for order in orders)}
+    moments |= {lifts_from(fact) for fact in view["facts"] if fact["event"]["type"] == "revocation.lifted"}
+    moments = {moment for moment in moments if said_at <= moment <= at}
+    known = {fact["recorded_at"] for fact in view["facts"]} | moments | {recorded_at}
+    for moment in moments | {one for one in known if said_at <= one <= at}:
+        for then in known:
+            if then < max(moment, recorded_at):
+                continue
+            there = as_known(view, then)
+            lifted = {order["fact"]["order"]: order for order in there["orders"]}
+            if not any(
+                ends_in(there, order, element) and in_force(lifted[order["fact"]["order"]], moment) for order in orders
+            ):
+                return False
+    return True
 
 
 def uses_of(view: View, facts: list[Fact], revocation: str, element: Element, at: int) -> list[tuple[str, int, bool]]:
@@ -1312,9 +1390,25 @@ def uses_of(view: View, facts: list[Fact], revocation: str, element: Element, at
         then is ``tainted-use``". ADR 0031: what the facts about an action say together counts, and what each says by
         itself, and so with the facts about its decision. Of several the latest counts, first of all those in force.
     """
-    found = []
+    found: dict[str, list[tuple[bool, int]]] = {}
+    for action, moment in successes_of(view, element, at):
+        dead_by = [
+            order
+            for order in ending(view, element, at)
+            if order["revocation"] == revocation and in_force(order, moment)
+        ]
+        if dead_by:
+            known = min(in_force_from(order["fact"]) for order in dead_by)
+            found.setdefault(action, []).append((known <= moment, moment))
+    latest = [(action, *max(uses)) for action, uses in found.items()]
+    return [(action, moment, late) for action, late, moment in latest]
+
+
+def successes_of(view: View, element: Element, at: int) -> list[tuple[str, int]]:
+    """Every success under an element, with when it was done, as the facts say it together or one by itself."""
+    facts, found = view["facts"], []
     for action in {fact["event"]["action"] for fact in facts if fact["event"]["type"] == "action.performed"}:
-        told, uses = told_of(view, "action", action), []
+        told = told_of(view, "action", action)
         for said in [told, *([fact] for fact in told)]:
             decided = told_of(view, "decision", stated(said, "decision")[0])
             moment = min(micros(fact["event"]["occurred_at"]) for fact in said)
@@ -1322,17 +1416,6 @@ def uses_of(view: View, facts: list[Fact], revocation: str, element: Element, at
                 named = [(kind, stated(part, kind)[0]) for part in (said, decision) for kind in ("token", "delegation")]
                 named = [(kind, id_) for kind, id_ in named if id_ is not None]
                 authority = next(iter([key for key in named if key in view["elements"]] or named), None)
-                if authority != element or stated(said, "outcome")[0] != "succeeded" or moment > at:
-                    continue
-                dead_by = [
-                    order
-                    for order in ending(view, element, at)
-                    if order["revocation"] == revocation and in_force(order, moment)
-                ]
-                if dead_by:
-                    known = min(in_force_from(order["fact"]) for order in dead_by)
-                    uses.append((known <= moment, moment))
-        if uses:
-            late, moment = max(uses)
-            found.append((action, moment, late))
+                if authority == element and stated(said, "outcome")[0] == "succeeded" and moment <= at:
+                    found.append((action, moment))
     return found

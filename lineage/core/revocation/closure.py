@@ -1,13 +1,13 @@
 """The verdict on a revocation: is it over, or what is still open, element by element and receiver by receiver.
 
-Clauses 10.11 to 10.16. The first that applies: ``PARTIAL``, an element is open at a receiver that covers it;
+Clauses 10.9 to 10.16. The first that applies: ``PARTIAL``, an element is open at a receiver that covers it;
 ``UNKNOWN``, an element that no receiver covers, or an order that is not in effect yet; ``CLOSED``. An element is open
 until it is enforced or its end has passed. A success under a dead element once the order was in force takes back what
 was said before: until its receivers say *enforced* again, it is open. Pure: the receipt, what was done and what was
 said go in.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -31,7 +31,8 @@ from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, RevocationAcknowledged
 from lineage.core.model.keys import by_id
 from lineage.core.model.times import SECOND, Instant
-from lineage.core.revocation.late_uses import Use, in_force_at, uses_under
+from lineage.core.revocation.enforced_elsewhere import Endings, WordsElsewhere, endings_elsewhere, place_of
+from lineage.core.revocation.late_uses import Use, in_force_at, last_used, uses_under
 from lineage.core.revocation.receipt import Line, orders_of, receipt_of
 
 
@@ -52,6 +53,8 @@ class Ended(NamedTuple):
         ends_at: When it is over by itself; NEVER if it has no end.
         alike: By what receivers cover it.
         others: The other orders of the id that count for it; nearly always none.
+        endings: All orders that ever end it, if one of another id does; nearly always none.
+        used_at: When it was last used with success, if so.
     """
 
     key: str
@@ -59,6 +62,8 @@ class Ended(NamedTuple):
     ends_at: Instant
     alike: Alike
     others: tuple[Order, ...] = ()
+    endings: Endings = ()
+    used_at: Instant | None = None
 
     @property
     def orders(self) -> tuple[Order, ...]:
@@ -73,10 +78,26 @@ class Ended(NamedTuple):
         return min(order.given_at for order in self.orders)
 
 
-def ended_of(line: Line) -> Ended:
-    """What a verdict needs of a line."""
+def ended_of(line: Line, endings: Endings = (), used_at: Instant | None = None) -> Ended:
+    """What a verdict needs of a line, and of the other orders that end the element."""
     others = () if len(line.counting) == 1 else tuple(order for order in line.counting if order is not line.order)
-    return Ended(line.key, line.order, line.ends_at, alike_of(line.key, line.element, line.counting), others)
+    alike = alike_of(line.key, line.element, line.counting)
+    return Ended(line.key, line.order, line.ends_at, alike, others, endings, used_at)
+
+
+def ended_in(world: World, lines: Collection[Line], endings: Mapping[str, Endings], at: Instant) -> list[Ended]:
+    """What a verdict needs of some lines of a receipt.
+
+    Args:
+        world: Holds the elements, and what was done under those that orders of other ids end.
+        lines: The lines.
+        endings: What ``endings_elsewhere`` found of them.
+        at: The instant asked about.
+    """
+    if not endings:  # nearly always
+        return [ended_of(line) for line in lines]
+    used = last_used(world, endings.keys(), at)
+    return [ended_of(line, endings.get(line.key, ()), used.get(line.key)) for line in lines]
 
 
 class Judged(NamedTuple):
@@ -151,14 +172,17 @@ def closure_of(world: World, revocation: str, at: Instant, delivered: Deliveries
     """The verdict at an instant, in a world that holds everything. There is an order of this id."""
     lines = receipt_of(world, revocation, at)
     uses = uses_under(world, lines, at)
-    return close(world, revocation, at, (Judged(ended_of(line), uses.get(line.key, ()), delivered) for line in lines))
+    endings = endings_elsewhere(world, revocation, [line.key for line in lines])
+    ended = ended_in(world, lines, endings, at)
+    return close(world, revocation, at, (Judged(one, uses.get(one.key, ()), delivered) for one in ended))
 
 
 def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) -> Closure:
     """The verdict at an instant, from a receipt that may come in parts.
 
     Args:
-        world: The orders of the id (one at least), their lifts and acknowledgements, and the receivers.
+        world: The orders of the id (one at least), their lifts and acknowledgements, and the receivers; and the
+            acknowledgements of the other ids whose orders end an element, once that element comes.
         revocation: The id.
         at: The instant asked about.
         judged: What the lines of the receipt say.
@@ -166,7 +190,7 @@ def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) 
     orders = orders_of(world, revocation)
     said = [fact for fact in world.receivers.acknowledgements.get(revocation) if not _too_early(fact, orders)]
     answers = Answers(said, at)
-    ledger = _Ledger(world.receivers, orders, answers, at)
+    ledger = _Ledger(world.receivers, orders, answers, WordsElsewhere(world.receivers, revocation, at), at)
     for one in judged:
         ledger.enter(one)
     for order in orders:
@@ -214,6 +238,7 @@ class _Ledger:
     receivers: Receivers
     orders: Sequence[Order]
     answers: Answers
+    elsewhere: WordsElsewhere
     at: Instant
     elements: int = 0
     over_at: Instant | None = None
@@ -294,10 +319,13 @@ class _Ledger:
         tally.covers += 1
         tally.delivered += delivered_at is not None
         answer = self.answers.of(receiver, one.key, delivered_at, one.given_at)
-        if answer is not None and answer.outcome == ENFORCED and (used_at is None or answer.said_at > used_at):
+        enforced = answer
+        if answer is None or answer.outcome != ENFORCED or (used_at is not None and answer.said_at <= used_at):
+            enforced = self._elsewhere(one, receiver, delivered_at, answer) if one.endings else None
+        if enforced is not None:
             tally.enforced += 1
             # A receiver whose clock is behind cannot have enforced what was not in force.
-            enforced_at = max(answer.said_at, in_force_at(one.order))
+            enforced_at = max(enforced.said_at, in_force_at(one.order))
             self.enforced_at = max(enforced_at, self.enforced_at or 0)
             return enforced_at
         rejected = answer is not None and answer.outcome == REJECTED
@@ -306,6 +334,15 @@ class _Ledger:
             tally.pending += not rejected
             self.open.append(Open(one.key, receiver, self._reason(one, receiver, answer)))
         return one.ends_at
+
+    def _elsewhere(
+        self, one: Ended, receiver: str, delivered_at: Instant | None, answer: Answer | None
+    ) -> Answer | None:
+        """What a receiver enforced of an element under another id, since it last said anything under this one."""
+        enforced = self.elsewhere.enforced(receiver, one.key, one.endings, delivered_at, one.used_at)
+        if enforced is None or (answer is not None and place_of(enforced) < place_of(answer)):
+            return None
+        return enforced
 
     def _reason(self, one: Ended, receiver: str, answer: Answer | None) -> str:
         if answer is not None:
@@ -381,5 +418,6 @@ __all__ = [
     "acknowledgement_findings",
     "close",
     "closure_of",
+    "ended_in",
     "ended_of",
 ]

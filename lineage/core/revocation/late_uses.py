@@ -5,7 +5,8 @@ say of a use that it failed, that it was done earlier, or with another token. Th
 counts by itself, and each about the decision that it names: nobody takes a use back by contradicting it (ADR 0031).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from lineage.core.authority.elements import stated
@@ -58,6 +59,17 @@ def uses_under(world: World, lines: Iterable[Line], at: Instant) -> dict[str, li
     for listed in uses.values():
         listed.sort(key=lambda use: (use.occurred_at, use.action))
     return uses
+
+
+def last_used(world: World, keys: Collection[str], at: Instant) -> dict[str, Instant]:
+    """When something last succeeded under some elements, dead or not; only of those that were used."""
+    wanted = keys if isinstance(keys, AbstractSet) else set(keys)
+    found: dict[str, Instant] = {}
+    for action in world.actions_naming(wanted):
+        for authority, occurred_at in successes_of(world, action):
+            if authority in wanted and occurred_at <= at:
+                found[authority] = max(occurred_at, found.get(authority, occurred_at))
+    return found
 
 
 def successes_of(world: World, action: str) -> set[tuple[str, Instant]]:

@@ -10,20 +10,18 @@ some elements and all that they depend on, the lines of these are the same as in
 how a receipt is made in parts.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.known_then import end_for, in_time
 from lineage.core.authority.orders import Order
-from lineage.core.authority.principals import Principals
-from lineage.core.authority.targets import aliases, targets
+from lineage.core.authority.targets import targets
 from lineage.core.authority.verdict import State, decided
 from lineage.core.authority.world import World
-from lineage.core.model.events import DelegationGranted, Fact, TokenIssued
-from lineage.core.model.keys import by_id, split_key
-from lineage.core.model.references import dependencies_of, names_of
+from lineage.core.model.keys import by_id
 from lineage.core.model.times import Instant
+from lineage.core.revocation.proof import Proof, linked_at
 
 _SHOWN: Final = 32  # so many at each end of a path are written out; of one that is longer, the rest is left out
 
@@ -155,7 +153,7 @@ def walk(world: World, order: Order) -> dict[str, Step]:
     """Everything that an order kills, with the step to it on the shortest path; of several the smallest list."""
     graph = world.graph
     level = sorted(set(targets(world, order.key, issued_before=order.hits_issued_before)))
-    proven = _Proof(world, order)
+    proven = Proof(world, order)
     first = 1 if order.on_element else 2  # the target stands in front of what names it
     steps = {key: Step(None, proven.of_hit(key), first) for key in level}
     while level and order.body.cascade:
@@ -166,7 +164,7 @@ def walk(world: World, order: Order) -> dict[str, Step]:
                 if child not in steps:
                     above = steps[key]
                     head = key if above.length == _SHOWN else above.head
-                    proven_at = max(above.proven_at, _linked_at(world, child, key))
+                    proven_at = max(above.proven_at, linked_at(world, child, key))
                     steps[child] = Step(key, proven_at, above.length + 1, head)
                     nearest.append(child)
         level = nearest
@@ -183,59 +181,3 @@ def _line(world: World, key: str, at: Instant, walks: list[_Walked]) -> Line | N
         return None
     steps = next(steps for order, steps in walks if order is found.order)
     return Line(key, found.state, found.order, tuple(counted), steps, element)
-
-
-class _Proof:
-    """When it was known that an order hits an element."""
-
-    def __init__(self, world: World, order: Order) -> None:
-        self._world = world
-        self._order = order
-        self._joined: dict[str, Instant] = {}  # a name of the party that the order is aimed at -> since when
-        if not order.on_element:
-            self._joined = {name: _same_party_at(world, order.key, name) for name in aliases(world, order.key)}
-
-    def of_hit(self, key: str) -> Instant:
-        """When the order, and what shows that it hits the element, had all been recorded."""
-        ordered = self._order.fact.recorded_at
-        if self._order.on_element:
-            return ordered
-        shown = (
-            max(fact.recorded_at, self._joined[name])
-            for fact in self._world.graph.facts.get(key)
-            for name in names_of(_grant(fact))
-            if name in self._joined
-        )
-        return max(ordered, min(shown))
-
-
-def _same_party_at(world: World, one: str, other: str) -> Instant:
-    """When the last registration was recorded without which two names are not one party; the earliest way counts."""
-    if one == other:
-        return 0
-    known = Principals()
-    ids = split_key(one)[1], split_key(other)[1]
-
-    def joins(fact: Fact) -> bool:
-        known.add(fact)
-        return known.same(*ids)
-
-    return next(fact.recorded_at for fact in _by_record(world.principals.facts_of(ids[0])) if joins(fact))
-
-
-def _by_record(facts: Iterable[Fact]) -> list[Fact]:
-    return sorted(facts, key=lambda fact: fact.recorded_at)
-
-
-def _linked_at(world: World, child: str, parent: str) -> Instant:
-    """When the first fact was recorded that says that an element depends on another."""
-    facts = world.graph.facts.get(child)
-    if len(facts) == 1:
-        return facts[0].recorded_at
-    return min(fact.recorded_at for fact in facts if any(above == parent for above, _ in dependencies_of(_grant(fact))))
-
-
-def _grant(fact: Fact) -> TokenIssued | DelegationGranted:
-    body = fact.event.body
-    assert isinstance(body, TokenIssued | DelegationGranted)  # noqa: S101 (only grants stand in the graph)
-    return body

@@ -25,13 +25,13 @@ from lineage.core.model.events import (
     TokenIssued,
     WorkloadBound,
 )
-from lineage.core.model.keys import by_id
+from lineage.core.model.keys import by_id, key_of
 from lineage.core.model.references import Role, about, dependencies_of, mentions, names_of
 from lineage.core.model.times import NEVER, Instant
 from lineage.core.model.trust import Trusted
-from lineage.core.revocation.closure import Ended, ended_of
+from lineage.core.revocation.closure import Ended
 from lineage.core.revocation.late_uses import Use
-from lineage.core.revocation.receipt import Line, orders_of
+from lineage.core.revocation.receipt import orders_of
 from lineage.store.follower import Follower, Place
 from lineage.store.reading.reader import Reader
 from lineage.store.store import Store
@@ -52,6 +52,8 @@ class Ends:
         until: The next one.
         keys: The elements, and all that was done under them: keys of actions, decisions, and of what these name.
         targets: What the orders are aimed at, by all its names.
+        around: Of the elements, of all that they depend on, and of all that these name, the hashes: an order on any of
+            these may end an element as well.
     """
 
     ended: Mapping[str, Ended]
@@ -60,6 +62,12 @@ class Ends:
     until: Instant
     keys: frozenset[str]
     targets: frozenset[str]
+    around: frozenset[int] = frozenset()
+
+
+def elements_and_names(part: World) -> set[int]:
+    """The hashes of all elements of a part, and of all that these name."""
+    return set(map(hash, chain(part.graph, part.graph.names())))
 
 
 class Gathering:
@@ -67,8 +75,10 @@ class Gathering:
 
     def __init__(self, world: World, revocation: str, at: Instant) -> None:
         """Take a world with the orders and lifts of the id, and with all names of their targets."""
+        self.revocation = revocation
+        self.at = at
         self._orders = orders_of(world, revocation)
-        self._at = at
+        self._around: set[int] = set()
         self._left = KEPT
         self._ended: list[Ended] = []
         self._uses: dict[str, Sequence[Use]] = {}
@@ -76,18 +86,19 @@ class Gathering:
         self._moments = {moment for order in self._orders for moment in (order.effective_at, order.lifted_at)}
         self._targets = {name for order in self._orders for name in (order.key, *aliases(world, order.key))}
 
-    def take(self, part: World, lines: Sequence[Line], uses: Mapping[str, Sequence[Use]]) -> list[Ended]:
-        """Take in a part; what a verdict needs of it."""
-        ended = [ended_of(line) for line in lines]
+    def take(
+        self, part: World, ended: Collection[Ended], uses: Mapping[str, Sequence[Use]], around: AbstractSet[int]
+    ) -> None:
+        """Take in a part: what is ended, what was done under it, and the hashes of what may end it as well."""
         done = [fact for index in (part.actions, part.decisions) for key in index for fact in index.get(key)]
         self._left -= len(ended) + len(done)
         if self._left >= 0:
             self._ended += ended
             self._uses.update(uses)
+            self._around |= around
             self._keys.update(one.key for one in ended)
             self._keys.update(chain.from_iterable(_of_an_act(fact.event) for fact in done))
             self._moments.update(fact.event.occurred_at for fact in done)
-        return ended
 
     def ends(self) -> Ends | None:
         """All of it; None: it is too much."""
@@ -95,14 +106,15 @@ class Gathering:
             return None
         if any(order.suspends for order in self._orders):
             # A suspension is over when what it suspends has ended; what had ended by then is not among these.
-            self._moments.update((self._at, *(one.ends_at for one in self._ended)))
+            self._moments.update((self.at, *(one.ends_at for one in self._ended)))
         return Ends(
             ended=_as_in_a_receipt(self._ended),
             uses=self._uses,
-            since=max((moment for moment in self._moments if moment <= self._at), default=self._at),
-            until=min((moment for moment in self._moments if moment > self._at), default=NEVER),
+            since=max((moment for moment in self._moments if moment <= self.at), default=self.at),
+            until=min((moment for moment in self._moments if moment > self.at), default=NEVER),
             keys=frozenset(self._keys),
             targets=frozenset(self._targets),
+            around=frozenset(self._around),
         )
 
 
@@ -126,6 +138,7 @@ def mended(ends: Ends, keys: AbstractSet[str], anew: Ends) -> Ends | None:
         until=min(ends.until, anew.until),
         keys=ends.keys | anew.keys,
         targets=ends.targets,
+        around=ends.around | anew.around,
     )
     return found if len(found.keys) <= KEPT else None
 
@@ -256,6 +269,8 @@ class Touched:
         acts: What was done or decided, and every element and decision that stands beside it.
         decisions: Of that what was decided.
         names_changed: Whether principals may be another party than before.
+        ordered: Of what was granted that on which, or on what stands above it, there is an order.
+        aimed: What orders are aimed at that came or were lifted, and who is now one party, by all names.
     """
 
     revocations: set[str] = field(default_factory=set)
@@ -264,6 +279,8 @@ class Touched:
     acts: set[str] = field(default_factory=set)
     decisions: set[str] = field(default_factory=set)
     names_changed: bool = False
+    ordered: set[str] = field(default_factory=set)
+    aimed: set[str] = field(default_factory=set)
 
     def is_in(self, revocation: str, ends: Ends) -> bool:
         """Whether what a revocation ends may be another."""
@@ -273,6 +290,7 @@ class Touched:
             or not self.acts.isdisjoint(ends.keys)
             or not self.above.keys().isdisjoint(ends.targets)
             or any(not above.isdisjoint(ends.targets) for above in self.above.values())
+            or any(True for _ in self._beside(ends))
         )
 
     def stale(self, revocation: str, ends: Ends) -> Stale | None:
@@ -289,7 +307,11 @@ class Touched:
             or not self.decisions.isdisjoint(ends.keys)
         ):
             return None
-        return Stale(self._hanging_on(ends), self.acts & ends.ended.keys())
+        return Stale(self._hanging_on(ends).union(self._beside(ends)), self.acts & ends.ended.keys())
+
+    def _beside(self, ends: Ends) -> Iterator[str]:
+        """What was granted, ordered dead or named otherwise so that another order may end some elements as well."""
+        return (key for key in chain(self.ordered, self.aimed) if hash(key) in ends.around or key in ends.ended)
 
     def _changes_orders(self, revocation: str, ends: Ends) -> bool:
         """Whether they say otherwise what the orders are aimed at, and since when."""
@@ -320,6 +342,7 @@ def touched_by(reader: Reader, came: Iterable[Event]) -> Touched:
     """
     touched = Touched()
     acts: set[str] = set()
+    lifted: set[str] = set()
     for event in came:
         match event.body:
             case TokenIssued() | DelegationGranted():
@@ -330,17 +353,54 @@ def touched_by(reader: Reader, came: Iterable[Event]) -> Touched:
                     touched.decisions.add(about(event))
             case RevocationOrdered() | RevocationLifted():
                 touched.revocations.add(event.body.revocation)
+                if isinstance(event.body, RevocationOrdered):
+                    touched.aimed.add(key_of(event.body.target.kind, event.body.target.id))
+                else:
+                    lifted.add(about(event))
             case PrincipalRegistered() | WorkloadBound():
                 touched.names_changed = True
+                if isinstance(event.body, PrincipalRegistered) and event.body.aliases:
+                    touched.aimed.add(about(event))
             case _:  # what receivers are and say is read for each answer
                 pass
+    granted = reader.world()
     for fact in reader.facts_above(touched.grants):
+        granted.add(fact)
         body = fact.event.body
         if isinstance(body, TokenIssued | DelegationGranted):
             above = touched.above.setdefault(str(granted_key(body)), set())
             above.update((*names_of(body), *(key for key, _ in dependencies_of(body))))
+    touched.ordered.update(_ordered(reader, granted, touched.grants))
     touched.acts.update(_beside(reader, acts))
+    touched.aimed |= _targets_of(reader, lifted)
+    touched.aimed |= _all_names_of(reader, touched.aimed)
     return touched
+
+
+def _ordered(reader: Reader, world: World, keys: Collection[str]) -> Iterator[str]:
+    """Those of some elements on which, or on what stands above them or is named there, there is an order."""
+    reader.load_orders_on(world)
+    targets = set(world.orders.by_target)
+    if targets:
+        for key in keys:
+            above = world.graph.above(key)
+            elements = (world.graph.element(one) for one in above)
+            names = {name for element in elements if element is not None for name in element.names}
+            if not targets.isdisjoint(chain(above, (alias for name in names for alias in aliases(world, name)))):
+                yield key
+
+
+def _targets_of(reader: Reader, revocations: Collection[str]) -> set[str]:
+    """What the orders of some ids are aimed at."""
+    bodies = (fact.event.body for fact in reader.facts_about(revocations))
+    return {key_of(body.target.kind, body.target.id) for body in bodies if isinstance(body, RevocationOrdered)}
+
+
+def _all_names_of(reader: Reader, keys: Collection[str]) -> set[str]:
+    """What principals are called as well."""
+    world = reader.world()
+    reader.load_parties(world, keys)
+    return {name for key in keys for name in aliases(world, key)}
 
 
 def _beside(reader: Reader, acts: Collection[str]) -> Iterator[str]:

@@ -21,12 +21,24 @@ from lineage.core.model.errors import RefusedError, TooManyError
 from lineage.core.model.events import Fact, canonical_json, digest
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import SECOND, Instant, format_instant
-from lineage.core.revocation.closure import Closure, Ended, Judged, Tally, close, ended_of
+from lineage.core.revocation.closure import Closure, Ended, Judged, Tally, close, ended_in
+from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
 from lineage.core.revocation.late_uses import Use, in_force_at, uses_under
 from lineage.core.revocation.receipt import Line, orders_of, receipt_of
-from lineage.serve.cache.revocation_cache import KEPT, NOTHING, Ends, Gathering, KeptEnds, Stale, Watch, mended
+from lineage.serve.cache.revocation_cache import (
+    KEPT,
+    NOTHING,
+    Ends,
+    Gathering,
+    KeptEnds,
+    Stale,
+    Watch,
+    elements_and_names,
+    mended,
+)
 from lineage.serve.documents.core_documents import Document, depth_documents, finding_documents, instant, listing
 from lineage.serve.queries.external_sort import in_order
+from lineage.serve.queries.other_orders import OtherOrders, OtherWords
 from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import PART, Reader
 
@@ -192,11 +204,13 @@ class _Moment:
         service: The service as it is then.
         reader: Reads what is known then.
         kept: What is kept, and what came since that moment; None: nothing is.
+        others: Brings the orders of other ids into a part.
     """
 
     service: Service
     reader: Reader
     kept: tuple[KeptEnds, Watch] | None
+    others: OtherOrders
 
     def ends(self, world: World, revocation: str, at: Instant) -> Ends | None:
         """What is kept of a revocation, brought up to this moment; None: it has to be worked out."""
@@ -221,7 +235,7 @@ class _Moment:
         parts.append((_part_of(self.reader, stale.elements, nearby), set(stale.elements)))
         again: set[str] = set()
         for part, keys in parts:
-            self._take(gathering, part, receipt_of(part, revocation, at, keys - again), since, at)
+            self._take(gathering, part, receipt_of(part, revocation, at, keys - again), since)
             again |= keys
         anew = gathering.ends()
         return None if anew is None else mended(ends, again, anew)
@@ -243,7 +257,7 @@ class _Moment:
         most = math.inf if self.service.ends is None else KEPT
         try:
             for part, lines in parts_of(self.reader, world, revocation, at, most=most):
-                yield self._take(gathering, part, lines, since, at)
+                yield self._take(gathering, part, lines, since)
         except TooManyError as fault:
             raise TooManyError(
                 f"{revocation} ends too much to be looked at here: {fault}; on the command line it takes its time: "
@@ -251,12 +265,21 @@ class _Moment:
             ) from None
 
     def _take(
-        self, gathering: Gathering, part: World, lines: list[Line], since: Instant, at: Instant
+        self, gathering: Gathering, part: World, lines: list[Line], since: Instant
     ) -> tuple[list[Ended], dict[str, list[Use]]]:
         """Have some lines gathered, and what was done under them."""
-        self.reader.load_successes(part, [line.key for line in lines], since)
+        revocation, at, keys = gathering.revocation, gathering.at, {line.key for line in lines}
+        around = elements_and_names(part)
+        self.others.bring(part, revocation, keys)
+        endings = endings_elsewhere(part, revocation, keys)
+        self.reader.load_successes(part, keys, since)
+        if endings:
+            first = min(one.order.effective_at for some in endings.values() for one in some)
+            self.reader.load_successes(part, endings.keys(), first)
         uses = uses_under(part, lines, at)
-        return gathering.take(part, lines, uses), uses
+        ended = ended_in(part, lines, endings, at)
+        gathering.take(part, ended, uses, around)
+        return ended, uses
 
     def worked_out(self, world: World, revocation: str, at: Instant) -> Ends | None:
         """What a revocation ends, which is kept from now on if it was not; None: it is too much for that.
@@ -282,7 +305,8 @@ def _moment(service: Service, known_at: Instant | None) -> Iterator[_Moment]:
     with frozen(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
         # Where more came meanwhile, what is kept is of neither moment.
         is_there = watch is not None and still.store.place() == watch.place[:2]
-        yield _Moment(still, reader, (ends, watch) if ends is not None and watch is not None and is_there else None)
+        kept = (ends, watch) if ends is not None and watch is not None and is_there else None
+        yield _Moment(still, reader, kept, OtherOrders(reader))
 
 
 def work_out(service: Service, revocation: str) -> None:
@@ -340,21 +364,27 @@ def _close(moment: _Moment, world: World, revocation: str, at: Instant) -> Closu
         TooManyError: It is of more elements than are kept.
     """
     ends = moment.ends(world, revocation, at)
-    judged = _judged(moment, world, revocation, at) if ends is None else _judged_again(moment.reader, ends, at)
+    words = OtherWords(moment.reader, world, revocation)
+    if ends is None:
+        judged = _judged(moment, world, revocation, at, words)
+    else:
+        judged = _judged_again(moment.reader, ends, at, words)
     return close(world, revocation, at, judged)
 
 
-def _judged(moment: _Moment, world: World, revocation: str, at: Instant) -> Iterator[Judged]:
+def _judged(moment: _Moment, world: World, revocation: str, at: Instant, words: OtherWords) -> Iterator[Judged]:
     gathering = Gathering(world, revocation, at)
     for ended, uses in moment.gathered(world, revocation, at, gathering):
+        words.bring(ended)
         delivered = moment.reader.deliveries([one.key for one in ended], at)
         for one in ended:
             yield Judged(one, uses.get(one.key, ()), delivered)
     moment.keep(revocation, gathering.ends())
 
 
-def _judged_again(reader: Reader, ends: Ends, at: Instant) -> Iterator[Judged]:
+def _judged_again(reader: Reader, ends: Ends, at: Instant, words: OtherWords) -> Iterator[Judged]:
     """What is kept, with what was delivered by now."""
+    words.bring(ends.ended.values())
     every = iter(ends.ended.values())
     while part := list(islice(every, PART)):
         delivered = reader.deliveries([one.key for one in part], at)
@@ -416,10 +446,15 @@ def confirmation_of(reader: Reader, world: World, key: str, at: Instant, *, succ
         reader.load_about(world, [f"revocation:{id_}" for id_ in ids])
     for id_ in ids:
         [line] = receipt_of(world, id_, at, {key})
+        # Without all that was done with it nobody can say that it was not used since.
+        endings = endings_elsewhere(world, id_, {key}) if successes else {}
         if successes:
-            reader.load_successes(world, [key], line.order.effective_at)
+            orders = (line.order, *(one.order for some in endings.values() for one in some))
+            reader.load_successes(world, [key], min(order.effective_at for order in orders))
         uses = uses_under(world, [line], at).get(key, [])
-        found = close(world, id_, at, [Judged(ended_of(line), uses, delivered)])
+        [ended] = ended_in(world, [line], endings, at)
+        OtherWords(reader, world, id_).bring([ended])
+        found = close(world, id_, at, [Judged(ended, uses, delivered)])
         unconfirmed += [{"revocation": id_, "receiver": one.receiver, "reason": one.reason} for one in found.open]
         used_after.update(use.action for use in uses if use.in_force)
     return {"revoked_by": ids, "unconfirmed": unconfirmed, "used_after": sorted(used_after)}

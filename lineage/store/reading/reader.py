@@ -24,6 +24,7 @@ from lineage.core.model.events import (
     Event,
     Fact,
     PrincipalRegistered,
+    RevocationAcknowledged,
     RevocationLifted,
     RevocationOrdered,
     TokenIssued,
@@ -550,6 +551,16 @@ class Reader:
         """Add facts that grant elements, with the relevant parties, registrations, revocations and reinstatements."""
         for found in facts:
             world.add(found)
+        self.load_orders_on(world, elements, principals)
+
+    def load_orders_on(self, world: World, elements: Collection[str] = (), principals: Collection[str] = ()) -> None:
+        """Bring into a world the orders on all its elements and on what these name, with lifts and registrations.
+
+        Args:
+            world: Holds the elements.
+            elements: More elements.
+            principals: More of what may be named.
+        """
         names = {*principals, *world.graph.names()}
         targets = {*elements, *world.graph}
         party = self._party({name for name in names if name.startswith("principal:")})
@@ -637,6 +648,17 @@ class Reader:
         """Load every revocation and reinstatement."""
         for found in self._rows(_ORDERED, {}):
             world.add(found)
+
+    def first_orders(self, most: int) -> list[Fact] | None:
+        """Every order and lift; None if there are more than so many."""
+        found = self._rows(_ORDERED.limit(most + 1), {})
+        return None if len(found) > most else found
+
+    def load_acknowledgements(self, world: World, revocations: Collection[str]) -> None:
+        """Bring into a world what receivers said under some ids."""
+        for found in self.facts_about([f"revocation:{id_}" for id_ in revocations]):
+            if isinstance(found.event.body, RevocationAcknowledged):
+                world.add(found)
 
     def load_receivers(self, world: World) -> None:
         """Load every registration of a receiver.

@@ -1,0 +1,401 @@
+"""What a receiver enforced under the order of another id: against the model, against a receiver, and story by story."""
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lineage.core.authority.rule import judge_all
+from lineage.core.authority.verdict import State
+from lineage.core.authority.world import World
+from lineage.core.model.events import (
+    ActionPerformed,
+    Body,
+    Event,
+    Fact,
+    PrincipalRegistered,
+    ReceiverRegistered,
+    RevocationAcknowledged,
+    RevocationLifted,
+    RevocationOrdered,
+    Target,
+    TokenIssued,
+)
+from lineage.core.model.trust import Grant, TrustTable
+from lineage.core.revocation.closure import Closure, Verdict, closure_of
+from lineage.core.revocation.enforced import orders_ending
+from lineage.core.revocation.receipt import receipt_of
+from tests.support import compare, model
+from tests.support.enforcement import (
+    ENDED,
+    HALF_HOUR,
+    IDS,
+    LAST,
+    RECEIVERS,
+    START,
+    an_order,
+    fact,
+    late_fact,
+    several_ids,
+)
+
+SEEDS = st.integers(0, 2**32)
+
+
+def body_of(said: dict[str, Any]) -> Body:
+    """The body of an event of a random world."""
+    [found] = compare.facts_of([{"event": {**said, **ENVELOPE}, "recorded_at": 0, "via": "orders"}])
+    return found.event.body
+
+
+ENVELOPE = {"event_id": "e", "source": "urn:x", "occurred_at": model.rfc3339(START)}
+
+
+def told(rng: random.Random) -> dict[tuple[str, str], int]:
+    """What was delivered to whom, and when."""
+    return {
+        (receiver, f"token:{token}"): START + rng.randint(1, 12) * HALF_HOUR
+        for receiver in RECEIVERS[:2]
+        for token in ENDED
+        if rng.random() < 0.7
+    }
+
+
+@settings(max_examples=300)
+@given(SEEDS)
+def test_orders_of_several_ids_have_the_verdict_of_the_model(seed: int):
+    """
+    Several ids over the same tokens, with lifts between and uses after: the same verdict, and the same is open.
+    """
+    rng = random.Random(seed)
+    records = several_ids(rng)
+    known_at = rng.choice([None, None, START + rng.randint(1, 14) * HALF_HOUR])
+    facts = compare.facts_of(records)
+    rng.shuffle(facts)
+    world = World(facts, known_at=known_at)
+    for at in rng.sample(range(START, LAST + HALF_HOUR, HALF_HOUR), 3):
+        delivered = told(rng)
+        for revocation in IDS:
+            expected = model.closure(records, revocation, at, known_at, None, delivered)
+            if expected is None:
+                assert not world.orders.by_id.get(revocation)
+                continue
+            found = closure_of(world, revocation, at, delivered)
+            assert expected["verdict"] == "CLOSED" or found.verdict is not Verdict.CLOSED
+            assert expected == compare.closure_in(found), (revocation, at)
+
+
+def said_under(body: Body) -> str | None:
+    """The id of an acknowledgement."""
+    return body.revocation if isinstance(body, RevocationAcknowledged) else None
+
+
+class Log:
+    """A log that records everything the moment it is said, and two receivers that do what they are told.
+
+    What a producer says may have any date. A receiver ends an element when it says that it enforced an order which
+    ends it, as far as is known by then, and takes it up again the moment the element is known to be alive.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self.now = START
+        self.facts: list[Fact] = []
+        self.ended: set[tuple[str, str]] = set()
+        self.delivered: dict[tuple[str, str], int] = {}
+        for token in ENDED:
+            self.say(TokenIssued(token, "human:alice"))
+        for receiver in RECEIVERS[:2]:
+            self.say(ReceiverRegistered(receiver))
+
+    def say(self, body: Body, occurred_at: int | None = None) -> None:
+        event_id = f"e-{len(self.facts)}"
+        self.facts.append(Fact(Event(event_id, "urn:x", occurred_at or self.now, body), self.now))
+
+    def dead(self) -> set[str]:
+        """The tokens that are not alive by what is known now."""
+        world = World(self.facts)
+        judged = judge_all(world, [f"token:{token}" for token in ENDED], self.now)
+        return {key for key, verdict in judged.items() if verdict.state not in (State.ACTIVE, State.NOT_YET_VALID)}
+
+    def ids_ending(self, key: str) -> set[str]:
+        orders = orders_ending(World(self.facts), key)
+        return {order.body.revocation for order in orders if order.in_force(self.now)}
+
+    def deliver(self) -> None:
+        """Tell everybody at once what is dead and what is not."""
+        dead = self.dead()
+        for receiver in RECEIVERS[:2]:
+            for token in ENDED:
+                key = f"token:{token}"
+                if key in dead:
+                    self.delivered.setdefault((receiver, key), self.now)
+                else:
+                    self.delivered.pop((receiver, key), None)
+                    self.ended.discard((receiver, key))
+
+    def acknowledge(self) -> None:
+        """A receiver says of a token, or in general, that it has enforced an order."""
+        receiver, revocation = self._rng.choice(RECEIVERS[:2]), self._rng.choice(IDS)
+        keys = {key for key in self.dead() if revocation in self.ids_ending(key)}
+        if keys and self._rng.random() < 0.7:
+            key = self._rng.choice(sorted(keys))
+            self.say(RevocationAcknowledged(revocation, receiver, "enforced", key.removeprefix("token:")))
+            self.ended.add((receiver, key))
+        elif revocation in {id_ for key in self.dead() for id_ in self.ids_ending(key)}:
+            self.say(RevocationAcknowledged(revocation, receiver, "enforced"))
+            self.ended |= {(receiver, key) for key in keys}
+
+    def go_on(self) -> None:
+        """Something happens."""
+        self.now += HALF_HOUR
+        match self._rng.choice(["order", "order", "lift", "word", "word", "word", "late"]):
+            case "order":
+                self.say(
+                    body_of({"type": "revocation.ordered", "revocation": self._rng.choice(IDS)} | an_order(self._rng))
+                )
+            case "lift":
+                self.say(RevocationLifted(self._rng.choice(IDS), "human:ir"))
+            case "late":
+                self.say(body_of(late_fact(self._rng)), self.now - self._rng.randint(0, 20) * HALF_HOUR)
+            case _:
+                self.acknowledge()
+        self.deliver()
+
+    def enforced(self, revocation: str, *, alone: bool) -> set[tuple[str, str]]:
+        """What a verdict takes for enforced, at which receiver; ``alone``: by what was said under its id only."""
+        elsewhere = set(IDS) - {revocation} if alone else set()
+        world = World(one for one in self.facts if said_under(one.event.body) not in elsewhere)
+        found = closure_of(world, revocation, self.now, self.delivered)
+        still = {(one.receiver, one.key) for one in found.open}
+        lines = [line.key for line in receipt_of(world, revocation, self.now) if line.ends_at > self.now]
+        return {(receiver, key) for receiver in RECEIVERS[:2] for key in lines} - still
+
+
+@settings(max_examples=300)
+@given(SEEDS)
+def test_nothing_counts_as_enforced_that_a_receiver_has_not_ended(seed: int):
+    """
+    Whatever producers add, with any date: what counts by a word under another id is ended at that receiver.
+    """
+    rng = random.Random(seed)
+    log = Log(rng)
+    for _ in range(rng.randint(4, 20)):
+        log.go_on()
+        for revocation in IDS:
+            if any(
+                getattr(one.event.body, "target", None) and one.event.body.revocation == revocation for one in log.facts
+            ):
+                carried = log.enforced(revocation, alone=False) - log.enforced(revocation, alone=True)
+                assert carried <= log.ended, (revocation, log.now)
+
+
+# One story at a time
+
+T1, T2 = "idp#t1", "idp#t2"
+KEY = f"token:{T1}"
+GATEWAY = RECEIVERS[0]
+
+
+def order(
+    id_: str, at: int, kind: str = "token", target: str = T1, recorded_at: int | None = None, **said: Any
+) -> Fact:
+    return fact(RevocationOrdered(id_, Target(kind, target), "test", "human:ir", **said), at, recorded_at)
+
+
+def lift(id_: str, at: int, recorded_at: int | None = None, **said: Any) -> Fact:
+    return fact(RevocationLifted(id_, "human:ir", **said), at, recorded_at)
+
+
+def word(id_: str, at: int, outcome: str = "enforced", token: str | None = T1, recorded_at: int | None = None) -> Fact:
+    return fact(RevocationAcknowledged(id_, GATEWAY, outcome, token), at, recorded_at)
+
+
+def used(at: int, recorded_at: int | None = None) -> Fact:
+    return fact(ActionPerformed(f"use-{at}", "mail.send", "succeeded", token=T1), at, recorded_at)
+
+
+def link(recorded_at: int, occurred_at: int = 0) -> Fact:
+    """A second sighting of the token, by which it depends on another."""
+    body = TokenIssued(T1, "human:alice", derived_from=((T2, "subject"),))
+    return fact(body, occurred_at, recorded_at)
+
+
+BEGUN = [fact(TokenIssued(T1, "human:alice"), 0), fact(ReceiverRegistered(GATEWAY), 0)]
+
+
+def verdict(
+    *facts: Fact, of: str = "r2", at: int = 9_000, delivered: dict[tuple[str, str], int] | None = None
+) -> Closure:
+    return closure_of(World([*BEGUN, *facts]), of, at, delivered or {})
+
+
+def test_what_was_enforced_under_one_order_is_enforced_under_a_later_one():
+    """
+    The token was dead all the time; the later verdict was closed as soon as its order was in force.
+    """
+    found = verdict(order("r1", 1_000), word("r1", 2_000), order("r2", 3_000))
+
+    assert (Verdict.CLOSED, 3_000, ()) == (found.verdict, found.closed_at, found.open)
+    assert (1, 0) == (found.receivers[0].enforced, found.receivers[0].pending)
+
+
+def test_what_is_enforced_under_a_later_order_is_enforced_under_an_earlier_one():
+    """
+    The receiver answers the second order and never the first.
+    """
+    found = verdict(order("r2", 1_000), order("r1", 2_000, "principal", "human:alice"), word("r1", 3_000))
+
+    assert (Verdict.CLOSED, 3_000) == (found.verdict, found.closed_at)
+
+
+def test_an_answer_in_general_speaks_for_what_had_been_delivered_to_it():
+    """
+    Without a token it is about what the receiver had been told to end by then.
+    """
+    facts = [order("r1", 1_000), word("r1", 2_000, token=None), order("r2", 3_000)]
+
+    assert Verdict.PARTIAL is verdict(*facts).verdict
+    assert Verdict.CLOSED is verdict(*facts, delivered={(GATEWAY, KEY): 2_000}).verdict
+    assert Verdict.PARTIAL is verdict(*facts, delivered={(GATEWAY, KEY): 2_001}).verdict
+
+
+@pytest.mark.parametrize(
+    ("between", "expected"),
+    [
+        ([lift("r1", 2_500)], Verdict.PARTIAL),  # it was alive from then on
+        ([lift("r1", 3_000)], Verdict.CLOSED),  # at that moment the next order takes over
+        ([lift("r1", 8_000)], Verdict.CLOSED),
+        ([lift("r1", 2_500, effective_at=4_000)], Verdict.CLOSED),
+        ([lift("r1", 2_500, recorded_at=5_000)], Verdict.PARTIAL),  # the lift came late, and it was alive all the same
+        ([lift("r1", 2_500), order("r3", 2_500, mode="suspend")], Verdict.CLOSED),  # handed over
+        ([lift("r1", 2_500), order("r3", 2_600, mode="suspend")], Verdict.PARTIAL),
+        ([lift("r1", 2_500), order("r3", 2_500, recorded_at=2_600)], Verdict.PARTIAL),  # known too late
+        ([lift("r1", 2_500), order("r3", 2_600, effective_at=2_000)], Verdict.PARTIAL),
+        ([order("r3", 1_500, mode="suspend"), lift("r3", 2_500)], Verdict.CLOSED),
+    ],
+)
+def test_what_was_alive_in_between_has_to_be_enforced_again(between: list[Fact], expected: Verdict):
+    """
+    Suspended, acknowledged, maybe lifted, and revoked by another order: whether it was dead all the time decides.
+    """
+    found = verdict(order("r1", 1_000, mode="suspend"), word("r1", 2_000), *between, order("r2", 3_000))
+
+    assert expected is found.verdict
+
+
+@pytest.mark.parametrize("occurred_at", [0, 500, 10**15])
+def test_no_link_that_comes_later_makes_a_token_look_dead_in_between(occurred_at: int):
+    """
+    It depended on what was revoked for good, as is said afterwards: the receiver had let it live again all the same.
+    """
+    revoked = order("r3", 500, target=T2)
+    facts = [revoked, order("r1", 1_000, mode="suspend"), word("r1", 2_000), lift("r1", 2_500), order("r2", 3_000)]
+
+    assert Verdict.CLOSED is verdict(*facts, link(1_500, occurred_at)).verdict
+    assert Verdict.PARTIAL is verdict(*facts, link(2_501, occurred_at)).verdict
+    assert Verdict.PARTIAL is verdict(*facts, link(4_000, occurred_at)).verdict
+
+
+LATER_KNOWN = [
+    PrincipalRegistered("human:alice", "human", aliases=("okta|1",)),
+    TokenIssued(T1, "human:alice", actor="okta|1"),
+    TokenIssued(T1, "human:alice", issued_at=10),
+]
+
+
+@pytest.mark.parametrize("late", LATER_KNOWN)
+@pytest.mark.parametrize("recorded_at", [1_500, 4_000])
+def test_nothing_else_that_comes_later_does_either(late: Body, recorded_at: int):
+    """
+    An alias, a name, an earlier issue: an order that hits the token by it counts from when that was recorded.
+    """
+    by_name = order("r3", 500, "principal", "okta|1")
+    if isinstance(late, TokenIssued) and late.issued_at is not None:
+        by_name = order("r3", 500, "principal", "human:alice", issued_before=20)
+    begun = [fact(TokenIssued(T1, "human:alice"), 50), fact(ReceiverRegistered(GATEWAY), 0)]
+    facts = [by_name, order("r1", 1_000, mode="suspend"), word("r1", 2_000), lift("r1", 2_500), order("r2", 3_000)]
+    found = closure_of(World([*begun, *facts, fact(late, 60, recorded_at)]), "r2", 9_000, {})
+
+    assert (Verdict.CLOSED if recorded_at < 2_500 else Verdict.PARTIAL) is found.verdict
+
+
+def test_an_answer_to_what_did_not_end_it_then_is_not_about_it():
+    """
+    A receiver had enforced all that it was told of one order; that the order ends this token as well is said later.
+    """
+    facts = [order("r1", 500, target=T2), order("r2", 1_000, mode="suspend"), word("r1", 2_000, token=None)]
+
+    assert Verdict.PARTIAL is verdict(*facts, link(4_000), delivered={(GATEWAY, KEY): 1_500}).verdict
+    assert Verdict.CLOSED is verdict(*facts, link(600), delivered={(GATEWAY, KEY): 1_500}).verdict
+
+
+def test_a_use_since_then_takes_it_back():
+    """
+    Honoured after it was enforced: whoever let it pass has not ended it. A use before that changes nothing.
+    """
+    facts = [order("r1", 1_000), word("r1", 2_000), order("r2", 3_000)]
+
+    assert Verdict.CLOSED is verdict(*facts, used(1_999)).verdict
+    assert Verdict.PARTIAL is verdict(*facts, used(2_000)).verdict
+    assert Verdict.PARTIAL is verdict(*facts, used(2_500, recorded_at=5_000)).verdict
+    assert Verdict.CLOSED is verdict(*facts, used(2_500), word("r1", 2_600)).verdict
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([word("r1", 2_000), word("r1", 2_100, "rejected")], "pending"),
+        ([word("r1", 2_000), word("r2", 3_100, "rejected")], "rejected"),
+        ([word("r2", 3_100, "rejected"), word("r1", 3_200)], None),
+        ([word("r1", 999)], "pending"),  # before the order: it speaks for nothing
+        ([word("r1", 2_000, token=T2)], "pending"),
+        ([word("r3", 2_000)], "pending"),  # an order that never ended it
+        ([word("r1", 2_000, recorded_at=5_000)], None),
+    ],
+)
+def test_the_last_word_about_the_end_of_an_element_holds(words: list[Fact], expected: str | None):
+    """
+    Of all that a receiver said under the orders that end it; what it said under this one is told as before.
+    """
+    other = order("r3", 500, target="idp#t9")
+    found = verdict(order("r1", 1_000), other, order("r2", 3_000), *words)
+
+    assert ([] if expected is None else [expected]) == [one.reason for one in found.open]
+
+
+def test_an_order_of_a_source_that_is_not_trusted_carries_nothing_over():
+    """
+    It is no order, so that what was said under it is about nothing.
+    """
+    foreign = order("r1", 1_000)
+    foreign = foreign._replace(event=foreign.event._replace(source="urn:rogue"))
+    facts = [*BEGUN, foreign, word("r1", 2_000), order("r2", 3_000)]
+    table = TrustTable({"urn:test": Grant(frozenset({"*"}), ("",)), "urn:rogue": Grant(frozenset(), ("",))})
+
+    assert Verdict.CLOSED is closure_of(World(facts), "r2", 9_000, {}).verdict
+    assert Verdict.PARTIAL is closure_of(World(facts, trust=table), "r2", 9_000, {}).verdict
+
+
+def test_what_an_order_without_cascade_ended_stays_so_under_one_with():
+    """
+    A rotation of one token, acknowledged, and then its owner is revoked with all that hangs on him.
+    """
+    facts = [order("r1", 1_000, cascade=False), word("r1", 2_000), order("r2", 3_000, "principal", "human:alice")]
+    child = fact(TokenIssued(T2, "human:bob", derived_from=((T1, "subject"),)), 10)
+
+    assert Verdict.CLOSED is verdict(*facts).verdict
+    assert [f"token:{T2}"] == [one.key for one in verdict(*facts, child).open]
+
+
+def test_events_that_are_older_than_the_log_say_what_they_say():
+    """
+    All recorded when they were imported, long after they happened: the order of what happened counts.
+    """
+    first = [order("r1", 1_000, recorded_at=7_000, mode="suspend"), word("r1", 2_000, recorded_at=7_000)]
+    second = [order("r2", 3_000, recorded_at=8_000), lift("r1", 4_000, recorded_at=8_000)]
+
+    assert Verdict.CLOSED is verdict(*first, *second).verdict
+    assert Verdict.PARTIAL is verdict(*first, second[0], lift("r1", 2_500, recorded_at=8_000)).verdict
