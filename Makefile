@@ -31,7 +31,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check fmt jars browser screenshots examples reference docs stack stack-down story soak bench bench-full wheel sbom lock clean
+.PHONY: help setup demo test lint types check fmt jars browser screenshots examples reference docs stack stack-down story soak soak-collect bench bench-full wheel sbom lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ story: stack ## a leaked token on that stack: plan, order, two gateways, and the
 
 soak: setup ## hundreds of kills on a real Kafka and PostgreSQL, then the books (ARGS="--kills 300")
 	$(RUN) benchmarks.soak $(ARGS)
+
+soak-collect: setup ## kills of the collector while all its inputs are written to, then the books (ARGS="--kills 200")
+	$(RUN) benchmarks.collect_soak $(ARGS)
 
 bench: setup ## the benchmarks, quick
 	$(RUN) benchmarks $(ARGS)

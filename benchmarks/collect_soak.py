@@ -1,0 +1,297 @@
+"""The soak of `delegraph collect`: it is killed again and again while all its inputs are written to; then the books.
+
+``python -m benchmarks.collect_soak --kills 200`` has a file that is rotated, senders of requests, of lines over TCP and
+of spans, and a producer on a real Kafka write for as long as it takes, and ends the collector with SIGKILL at random
+moments. Then every record that was written has to be a fact, none of them twice, and where a place is kept (files and
+topics) no record may have been read twice. Prints a table, and ends with 1 if anything is wrong.
+
+A sender over TCP has no acknowledgement: when its connection breaks it sends the lines of the last two seconds again,
+as a relay with a buffer does.
+"""
+
+import argparse
+import gzip
+import http.client
+import json
+import os
+import random
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.admin import NewTopic
+
+from compose.native.kafka import Kafka
+from compose.native.processes import LOOPBACK, ports_of
+from ingest.codec import api as codec
+from ingest.log.sqlite_log import SqliteLog
+from lineage.core.model.records import DECISIONS
+from tests.support.collecting import Collector, decision, until
+from tests.support.configured_sources import Configured
+
+TOKEN: Final = "a-token-of-every-source-in-the-soak"
+SOURCES: Final = ("file", "posted", "lines", "topic", "spans")
+_PAUSE: Final = 0.004
+_AGAIN_SECONDS: Final = 2.0
+_PATIENCE_SECONDS: Final = 120.0
+_BEGUN: Final = "collecting: "
+
+
+class Soak:
+    """The collector, whoever writes to its inputs, and what they have written."""
+
+    def __init__(self, folder: Path, servers: str, chance: random.Random) -> None:
+        self.desk = Configured(folder)
+        self._folder, self._servers, self._chance = folder, servers, chance
+        self._ports = ports_of(folder / "ports", ("tcp", "http"))
+        self._topic = f"soak-{chance.getrandbits(64):x}"
+        self.written: dict[str, int] = dict.fromkeys(SOURCES, 0)
+        self.faults: list[str] = []
+        self._done = threading.Event()
+        self._begun = 0  # how often a collector has said that it collects
+        admin = KafkaAdminClient(bootstrap_servers=servers)
+        admin.create_topics([NewTopic(self._topic, 3, 1)])
+        admin.close()
+        http_at = f'"{LOOPBACK}:{self._ports["http"]}"'
+        self.desk.settings(
+            f'[[source]]\nname = "file"\nformat = "opa"\nfollow = "audit.log"\n'
+            f'[[source]]\nname = "posted"\nformat = "opa"\nhttp = {http_at}\ntoken = "{TOKEN}"\n'
+            f'[[source]]\nname = "lines"\nformat = "opa"\ntcp = "{LOOPBACK}:{self._ports["tcp"]}"\n'
+            f'[[source]]\nname = "topic"\nformat = "opa"\nkafka_topic = "kafka://{servers}/{self._topic}"\n'
+            f'[[source]]\nname = "spans"\nformat = "otlp"\notlp = {http_at}\ntoken = "{TOKEN}-of-spans"\n'
+        )
+        self.desk.run("init")
+
+    # Who writes
+
+    def _writing(self, name: str, write: Callable[[int], None]) -> threading.Thread:
+        def run() -> None:
+            try:
+                while not self._done.is_set():
+                    write(self.written[name])
+                    self.written[name] += 1
+                    time.sleep(_PAUSE)
+            except Exception as error:  # noqa: BLE001 (it is a fault of the soak)
+                self.faults.append(f"the writer of {name}: {error!r}")
+
+        return threading.Thread(target=run, name=name)
+
+    def _line(self, name: str, number: int) -> bytes:
+        return json.dumps(decision(number) | {"decision_id": f"{name}-{number}"}).encode() + b"\n"
+
+    def _to_file(self, number: int) -> None:
+        path, line = self._folder / "audit.log", self._line("file", number)
+        cut = self._chance.randrange(len(line))
+        for part in (line[:cut], line[cut:]):
+            with path.open("ab") as file:
+                file.write(part)
+        if self._chance.random() < 0.01:
+            rotated = self._folder / f"audit.log.{number}"
+            match self._chance.randrange(3):
+                case 0:
+                    path.rename(rotated)
+                case 1:
+                    shutil.copyfile(path, rotated)
+                    os.truncate(path, 0)
+                case _:
+                    path.rename(rotated)
+                    packed = rotated.with_name(f".{rotated.name}.gz")
+                    packed.write_bytes(gzip.compress(rotated.read_bytes()))
+                    packed.rename(f"{rotated}.gz")
+                    rotated.unlink()
+
+    def _post(self, path: str, body: bytes, token: str) -> None:
+        """Send until it is answered for."""
+        while True:
+            with (
+                suppress(OSError, http.client.HTTPException),
+                closing(http.client.HTTPConnection(LOOPBACK, self._ports["http"], timeout=20)) as connection,
+            ):
+                connection.request("POST", path, body, {"Authorization": f"Bearer {token}"})
+                answer = connection.getresponse()
+                said = answer.read()
+                if answer.status == 200:
+                    return
+                if answer.status != 503:
+                    raise AssertionError(f"{answer.status} {said!r}")
+            time.sleep(0.05)
+
+    def _to_http(self, number: int) -> None:
+        self._post("/v1/foreign/posted", self._line("posted", number), TOKEN)
+
+    def _span(self, number: int) -> None:
+        start = 1_800_000_000_000_000_000 + number * 1_000_000
+        said = {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": "search",
+            "gen_ai.tool.call.id": f"call-{number}",
+            "enduser.id": "alice",
+        }
+        span = {
+            "traceId": f"{number + 1:032x}",
+            "spanId": f"{number + 1:016x}",
+            "name": "execute_tool search",
+            "startTimeUnixNano": str(start),
+            "endTimeUnixNano": str(start + 1_000),
+            "attributes": [{"key": key, "value": {"stringValue": value}} for key, value in said.items()],
+        }
+        body = {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
+        self._post("/v1/traces", json.dumps(body).encode(), f"{TOKEN}-of-spans")
+
+    def _lines(self) -> Callable[[int], None]:
+        recent: deque[tuple[float, bytes]] = deque()
+        held: list[socket.socket] = []
+
+        def write(number: int) -> None:
+            recent.append((time.monotonic(), self._line("lines", number)))
+            while recent[0][0] < time.monotonic() - _AGAIN_SECONDS and held:
+                recent.popleft()
+            while True:
+                try:
+                    if not held:
+                        opened = socket.create_connection((LOOPBACK, self._ports["tcp"]), timeout=20)
+                        held.append(opened)
+                        opened.sendall(b"".join(line for _, line in recent))
+                    else:
+                        held[0].sendall(recent[-1][1])
+                    return
+                except OSError:
+                    for opened in held:
+                        opened.close()
+                    held.clear()
+                    time.sleep(0.05)
+
+        return write
+
+    # The run
+
+    def run(self, kills: int) -> dict[str, Any]:
+        """Kill it so many times; what came of it."""
+        producer = KafkaProducer(bootstrap_servers=self._servers, compression_type="gzip")
+
+        def publish(number: int) -> None:
+            producer.send(self._topic, self._line("topic", number), partition=number % 3).get(30)
+
+        writers = [
+            self._writing("file", self._to_file),
+            self._writing("posted", self._to_http),
+            self._writing("lines", self._lines()),
+            self._writing(
+                "topic", lambda n: producer.send(self._topic, self._line("topic", n), partition=n % 3).get(30)
+            ),
+            self._writing("spans", self._span),
+        ]
+        collector = Collector(self.desk)
+        collector.__enter__()
+        for writer in writers:
+            writer.start()
+        try:
+            for _ in range(kills):
+                if self._chance.random() < 0.7:  # else while it begins
+                    until(lambda: self._is_up(collector), _PATIENCE_SECONDS)
+                time.sleep(self._chance.uniform(0.1, 2.0))
+                collector.kill()
+                self._begun = collector.said.count(_BEGUN)
+                time.sleep(self._chance.uniform(0.0, 0.3))
+                collector.__enter__()
+            until(lambda: self._is_up(collector), _PATIENCE_SECONDS)
+            time.sleep(2.0)
+        finally:
+            self._done.set()
+            for writer in writers:
+                writer.join(60)
+        producer.close()
+        seconds = until(self._is_through, _PATIENCE_SECONDS, 0.5)
+        if collector.stop() != 0:
+            self.faults.append(f"the collector did not end well: {collector.said[-2000:]}")
+        return self._books(kills, seconds)
+
+    def _is_up(self, collector: Collector) -> bool:
+        return collector.said.count(_BEGUN) > self._begun
+
+    def _counts(self) -> dict[str, int]:
+        items = {item["name"]: item for item in self.desk.one("sources")["items"]}
+        return {name: items[name]["records"] for name in SOURCES if name in items}
+
+    def _is_through(self) -> bool:
+        counts = self._counts()
+        return all(counts.get(name, 0) >= self.written[name] for name in SOURCES) and set() == self._missing()
+
+    def _in_log(self) -> Iterator[str]:
+        log = SqliteLog(str(self.desk.file), create=False, clock=lambda: 0)
+        try:
+            (end,) = (end for (topic, _), end in log.ends().items() if topic == DECISIONS)
+            start = 0
+            while start < end:
+                records, start = log.read(DECISIONS, 0, start, limit=5_000)
+                for record in records:
+                    event = codec.decode(record.value)
+                    if event.type in {"decision.made", "action.performed"}:
+                        yield event.event_id
+        finally:
+            log.close()
+
+    def _missing(self) -> set[str]:
+        found = set(self._in_log())
+        sent = {f"{name}#{name}-{number}" for name in SOURCES[:-1] for number in range(self.written[name])}
+        spans = sum(event_id.startswith("spans#") for event_id in found)
+        short = {f"{self.written['spans'] - spans} spans"} if spans < self.written["spans"] else set()
+        return (sent - found) | short
+
+    def _books(self, kills: int, seconds: float) -> dict[str, Any]:
+        counts, found = self._counts(), Counter(self._in_log())
+        missing, outcomes = self._missing(), self.desk.one("consume", "--drain")["outcomes"]
+        read_twice = {name: counts[name] - self.written[name] for name in ("file", "topic")}
+        books: dict[str, Any] = {"kills": kills, "records written": sum(self.written.values())}
+        books |= {f"  {name}": count for name, count in self.written.items()}
+        books |= {
+            "lost": len(missing),
+            "read twice although a place is kept": sum(map(abs, read_twice.values())),
+            "facts that stand twice": len(found) - sum(1 for count in found.values() if count >= 1),
+            "duplicates that the log told apart": outcomes["duplicates"],
+            "conflicts": outcomes["conflicts"],
+            "quarantined": len(self.desk.one("quarantine")["items"]),
+            "seconds to catch up": f"{seconds:.1f}",
+        }
+        accepted = outcomes["accepted"] + outcomes["duplicates"]
+        in_log = sum(outcomes.values())
+        if accepted != in_log:
+            self.faults.append(f"of {in_log} records {in_log - accepted} are neither accepted nor duplicates")
+        wrong = ("lost", "read twice although a place is kept", "facts that stand twice", "conflicts", "quarantined")
+        self.faults += [f"{name}: {books[name]}" for name in wrong if books[name]]
+        if missing:
+            self.faults.append(f"missing: {sorted(missing)[:10]}")
+        self.desk.run("fsck")
+        return books
+
+
+def main() -> int:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=None)
+    asked = parser.parse_args()
+    seed = random.SystemRandom().getrandbits(32) if asked.seed is None else asked.seed
+    folder = Path(tempfile.mkdtemp(prefix="delegraph-collect-"))
+    with Kafka(folder / "kafka") as kafka:
+        soak = Soak(folder, kafka.servers, random.Random(seed))
+        books = soak.run(asked.kills)
+    print(f"| seed {seed} | |\n|---|---:|")
+    for name, value in books.items():
+        print(f"| {name} | {value} |")
+    for fault in soak.faults:
+        print(f"WRONG: {fault} ({folder})")
+    return 1 if soak.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
