@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from benchmarks.foreign import foreign
 from benchmarks.measures import Figure, intake, questions, reaches
 
 QUICK, FULL = 50_000, 1_000_000
@@ -17,10 +18,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--full", action="store_true", help=f"{FULL:,} events instead of {QUICK:,}")
     parser.add_argument("--json", type=Path, default=Path("build/benchmarks.json"), help="where the figures go")
-    parser.add_argument("--only", choices=["intake", "questions", "reaches"], help="one group")
+    parser.add_argument("--only", choices=["intake", "foreign", "questions", "reaches"], help="one group")
     options = parser.parse_args()
     count = FULL if options.full else QUICK
-    groups = {"intake": intake, "questions": questions, "reaches": reaches}
+    groups = {
+        "intake": intake,
+        "foreign": lambda events: foreign(events / 5_000),
+        "questions": questions,
+        "reaches": reaches,
+    }
     print(f"{platform.machine()}, Python {platform.python_version()}, {count:,} events; ratios are within this run")
     print(f"{'what':<44}{'value':>14} {'unit':<9}{'ratio':>7}  {'against, goal'}")
     figures: list[Figure] = []

@@ -14,6 +14,15 @@ the log. A record that cannot be accepted raises ``BadRecordError``, whose ``rea
 """
 
 from ingest.codec.avro_form import apart, decode, encode, read
-from ingest.codec.json_form import decode_line, encode_line, event_from_document
+from ingest.codec.json_form import decode_line, encode_line, encoded_from_document, event_from_document
 
-__all__ = ["apart", "decode", "decode_line", "encode", "encode_line", "event_from_document", "read"]
+__all__ = [
+    "apart",
+    "decode",
+    "decode_line",
+    "encode",
+    "encode_line",
+    "encoded_from_document",
+    "event_from_document",
+    "read",
+]

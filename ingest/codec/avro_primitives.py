@@ -19,6 +19,7 @@ _V = TypeVar("_V")
 # 32,768 keys of at most 200 bytes, with their values, take at most 15 MB for each cache, whatever a client sends.
 _REMEMBERED: Final = 1 << 15
 _REMEMBERED_BYTES: Final = 200
+_LONGEST_PART: Final = 12  # bytes: shorter than any credential
 _LONGEST_VARINT: Final = 10  # bytes, Avro 1.12 "Primitive types encoded": 64 bits in groups of seven
 
 
@@ -72,6 +73,14 @@ def is_innocent(head: bytes) -> bool:
 innocent_heads: Final = Memo[bytes, bool](is_innocent)
 
 
+def _is_part(word: bytes) -> bool:
+    """Whether this is a word of small letters, such as an id of several parts ends in."""
+    return len(word) <= _LONGEST_PART and word.isalpha() and word.islower()
+
+
+_parts: Final = Memo[bytes, bool](_is_part)
+
+
 def checked_id(raw: bytes) -> str:
     """Decode and validate an id.
 
@@ -80,6 +89,9 @@ def checked_id(raw: bytes) -> str:
         UnicodeDecodeError: Not UTF-8.
     """
     if len(raw) <= limits.ID_BYTES and raw and innocent_heads[raw.rstrip(_DIGITS)]:
+        return raw.decode()
+    whole, slash, word = raw.rpartition(b"/")  # `aws#<uuid>/action`
+    if slash and len(raw) <= limits.ID_BYTES and _parts[word] and innocent_heads[whole.rstrip(_DIGITS)]:
         return raw.decode()
     text = raw.decode()
     if limits.fault_of_id(text) or credentials.find(text):

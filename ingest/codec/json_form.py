@@ -70,15 +70,24 @@ def event_from_document(document: Mapping[str, object]) -> Event:
     Raises:
         BadRecordError: As for ``decode_line``.
     """
+    event, _ = encoded_from_document(document)
+    return event
+
+
+def encoded_from_document(document: Mapping[str, object]) -> tuple[Event, bytes]:
+    """The same, with the value that the log takes.
+
+    Raises:
+        BadRecordError: As ``decode_line``.
+    """
     try:
         event = _event(document)
-        encode(event)  # validates every field, and that the log will accept the value
+        return event, encode(event)  # validates every field, and that the log will accept the value
     except CredentialError:
         raise
     except BadRecordError:
         refuse_credentials(dict(document))
         raise
-    return event
 
 
 def encode_line(event: Event) -> bytes:
@@ -129,18 +138,37 @@ def _event(stated: Mapping[str, object]) -> Event:
     if body is None:
         known = ", ".join(shape.bodies)
         raise UnknownSchemaError("unknown-schema", f"type is {shown(name)}, which is unknown: use one of {known}")
-    fields = _fields(name)
+    fields, plain, required = _fields(name), _plain(name), _required(name)
     values: dict[str, Any] = {}
     for key, value in stated.items():
+        if type(value) is plain.get(key):  # nearly always
+            values[key] = value
+            continue
         field = fields.get(key)
         if field is not None:
             if value is not None:
                 values[key] = _value(value, field, key)
         elif key != "type":
             _refuse_unknown(key, name)
-    _refuse_missing(fields, values, "")
+    if not values.keys() >= required:
+        _refuse_missing(fields, values, "")
     envelope = {key: values.pop(key) for key in shape.envelope if key in values}
     return Event(body=RECORDS[body.name](**values), **envelope)
+
+
+@cache
+def _plain(name: str) -> dict[str, type[Any]]:
+    """The fields whose values are taken as they are, if they have the right kind."""
+    return {
+        key: _WANTED[field.kind]
+        for key, field in _fields(name).items()
+        if not field.many and field.record is None and field.kind != "time"
+    }
+
+
+@cache
+def _required(name: str) -> frozenset[str]:
+    return frozenset(key for key, field in _fields(name).items() if field.required)
 
 
 @cache
@@ -181,7 +209,7 @@ def _one(value: object, field: Field, path: str) -> Any:
 def _part(value: object, record: Record, path: str) -> Any:
     if not isinstance(value, Mapping):
         raise BadRecordError("wrong-kind", f"{path} is {_json_name(value)}: make it an object")
-    fields = {field.name: field for field in record.fields}
+    fields = _fields_of(record)
     values = {}
     for key, item in value.items():
         if key not in fields:
@@ -190,6 +218,11 @@ def _part(value: object, record: Record, path: str) -> Any:
             values[key] = _one(item, fields[key], f"{path}.{key}")
     _refuse_missing(fields, values, f"{path}.")
     return RECORDS[record.name](**values)
+
+
+@cache
+def _fields_of(record: Record) -> dict[str, Field]:
+    return {field.name: field for field in record.fields}
 
 
 def _refuse_unknown(name: object, where: str) -> NoReturn:

@@ -89,10 +89,14 @@ def key_of(event: Event) -> str:
     return subject_of(event)[1]
 
 
-def entry_of(event: Event) -> Entry:
+def entry_of(event: Event, value: bytes | None = None) -> Entry:
     """Encode an event as an entry of the log.
+
+    Args:
+        event: The event.
+        value: The event encoded, if it is at hand.
 
     Raises:
         BadRecordError: The event is invalid.
     """
-    return Entry(topic_of(event), codec.encode(event), key_of(event).encode())
+    return Entry(topic_of(event), codec.encode(event) if value is None else value, key_of(event).encode())

@@ -22,6 +22,7 @@ from ingest.sources.recognition import UNKNOWN, File, opened, reading, recognise
 from lineage.core.model.errors import BadRecordError, RefusedError
 from lineage.core.model.records import Position, Unreadable
 from lineage.core.model.times import Instant
+from lineage.plumbing.gc_pause import collector_put_off
 
 FORMATS: Final = ("auto", "jsonl", *foreign.FORMATS)
 # Records that are appended in one transaction: large enough that the disk's flush does not count.
@@ -209,7 +210,13 @@ def take_in_records(
         intake: What is counted so far.
         progress: Told how many bytes were read, now and then.
     """
-    for good, bad, size in _in_parts(records):
+    parts = _in_parts(records)
+    while True:
+        with collector_put_off():  # records have no cycles, and a part is bounded
+            part = next(parts, None)
+        if part is None:
+            return
+        good, bad, size = part
         if bad:
             aside.put_aside(bad)
         if good:

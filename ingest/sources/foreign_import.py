@@ -117,13 +117,13 @@ class ForeignLog:
 
     def _entry(self, name: str, record: RawRecord | None, document: foreign.Document, length: int) -> Iterator[Read]:
         try:
-            event = codec.event_from_document(document)
+            event, value = codec.encoded_from_document(document)
         except BadRecordError as fault:
             yield self.put_aside(name, record or RawRecord(0, json.dumps(document).encode()), fault), length
             return
         self._counts["event", ""] += 1
         self._latest = max(self._latest or 0, event.occurred_at)
-        yield entry_of(event), length
+        yield entry_of(event, value), length
 
     def put_aside(self, name: str, record: RawRecord, fault: BadRecordError) -> Unreadable:
         """A record as it goes to quarantine."""

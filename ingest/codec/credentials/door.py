@@ -6,11 +6,19 @@ from typing import Any, Final
 from ingest.codec.credentials import packed, shapes
 from ingest.codec.credentials.found import REMOVED, Style, apart, as_bytes, handle, replaced
 from ingest.codec.credentials.named_text import style_of
-from ingest.codec.credentials.names import Kind, is_secret, kind_of
+from ingest.codec.credentials.names import KINDS, Kind, is_secret, kind_of
 from ingest.codec.credentials.scrubber import OpaqueError, found_in_bytes, found_in_text
 
 _MARKS: Final = re.compile(r"[=\"'\\%<&\x00\t\n\r]")
+_LONG_NAME: Final = 64
 _GUESSABLE: Final = 24  # characters: a shorter secret can be found by brute force from its digest
+# Texts of values that were found to hold nothing: agents, roles and regions stand in every record of a log.
+_CLEAN: Final[set[str]] = set()
+# Digits behind such a head, or alone, are no credential, and complete none that begins in front of them.
+_HEXADECIMAL: Final = "0123456789abcdef-"
+_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z")
+_REMEMBERED: Final = 1 << 15
+_REMEMBERED_CHARACTERS: Final = 200
 
 
 def may_hold(text: str) -> bool:
@@ -43,7 +51,7 @@ def find(text: str) -> str | None:
         >>> find("postgresql://app:hunter2@db/prod")
         'hunter2'
     """
-    if not may_hold(text):
+    if text in _CLEAN or not may_hold(text):
         return None
     try:
         found = apart(found_in_text(text))
@@ -96,15 +104,42 @@ def scrubbed_value(value: Any) -> Any:
         {'user': 'alice', 'password': '***', 'jwt': {'sub': 'alice'}}
     """
     if isinstance(value, str):
-        return scrubbed(value)
+        return value if value in _CLEAN else _scrubbed_text(value)
     if isinstance(value, list):
         return [scrubbed_value(item) for item in value]
     if isinstance(value, dict):
-        return {name: _scrubbed_member(name, item) for name, item in value.items()}
+        return {
+            name: item
+            if type(item) is str and item in _CLEAN and len(name) < _LONG_NAME and KINDS[name] is None  # nearly always
+            else scrubbed_member(name, item)
+            for name, item in value.items()
+        }
     return value
 
 
-def _scrubbed_member(name: str, value: Any) -> Any:
+def _scrubbed_text(text: str) -> str:
+    head = text.rstrip(_HEXADECIMAL)
+    if not head or (head[-1] in "#:@" and head in _CLEAN) or _TIME.fullmatch(text):
+        return text
+    if may_hold(text):
+        said = scrubbed(text)
+        if said != text or find(text) is not None:
+            return said
+    _remember(text)
+    if head != text and head[-1] in "#:@" and not may_hold(head):
+        _remember(head)
+    return text
+
+
+def _remember(text: str) -> None:
+    if len(text) <= _REMEMBERED_CHARACTERS:
+        if len(_CLEAN) >= _REMEMBERED:
+            _CLEAN.clear()
+        _CLEAN.add(text)
+
+
+def scrubbed_member(name: str, value: Any) -> Any:
+    """The same of what stands under a name."""
     kind = kind_of(name)
     if kind is None or (isinstance(value, dict) and kind is not Kind.CHOSEN):
         return scrubbed_value(value)

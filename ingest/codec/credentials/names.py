@@ -7,7 +7,6 @@ chosen is removed without a digest, since a short secret can be found from its d
 import re
 from collections.abc import Callable
 from enum import Enum
-from functools import lru_cache
 from typing import Final
 
 
@@ -55,6 +54,7 @@ _HARMLESS: Final = (
     ),
 )
 _NO_LETTER: Final = re.compile(r"[^a-z0-9]+")
+_MOST_NAMES: Final = 8192
 _LONGEST: Final = 96  # characters at the end of a name that are examined: its end decides
 # Every name above contains one of these.
 MARKS: Final = (
@@ -74,7 +74,7 @@ def kind_of(name: str) -> Kind | None:
         >>> kind_of("accessKeyId"), kind_of("token_type"), kind_of("nextToken")
         (None, None, None)
     """
-    return _kind_of(name[-_LONGEST:])
+    return KINDS[name if len(name) <= _LONGEST else name[-_LONGEST:]]
 
 
 def kind_in_ours(name: str) -> Kind | None:
@@ -92,10 +92,20 @@ Kinds = Callable[[str], Kind | None]
 """One of the three functions above."""
 
 
-@lru_cache(maxsize=8192)
-def _kind_of(name: str) -> Kind | None:
-    plain = _NO_LETTER.sub("", name.lower())
-    return _kind_of_plain(plain) or (_kind_of_plain(plain[:-1]) if plain.endswith("s") else None)
+class _Kinds(dict[str, Kind | None]):
+    """What stands under a name, by name: logs have few names, and ask for each of them in every record."""
+
+    def __missing__(self, name: str) -> Kind | None:
+        plain = _NO_LETTER.sub("", name.lower())
+        kind = _kind_of_plain(plain) or (_kind_of_plain(plain[:-1]) if plain.endswith("s") else None)
+        if len(self) >= _MOST_NAMES:
+            self.clear()
+        self[name] = kind
+        return kind
+
+
+KINDS: Final = _Kinds()
+"""``kind_of`` of names that are not very long."""
 
 
 def _kind_of_plain(plain: str) -> Kind | None:

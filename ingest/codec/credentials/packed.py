@@ -3,7 +3,7 @@
 import binascii
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}(?:\r?\n[A-Za-z0-9+/_-]+)*={0,2}")
@@ -22,10 +22,34 @@ _STEP: Final = 4096
 _EITHER_HEADER: Final = 47  # tells zlib to detect the header: gzip or zlib, with the largest window
 
 
+_ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+
+def _letters(wanted: Callable[[int], bool]) -> str:
+    """The letters of base64 whose six bits are as wanted."""
+    found = "".join(letter for number, letter in enumerate(_ALPHABET) if wanted(number))
+    return f"[{found}{'_' if '/' in found else ''}{'-' if '+' in found else ''}]"
+
+
+# Where base64 begins that is readable: what ``_is_readable`` says yes to matches this, and little else does.
+_FOUR: Final = (  # the letters of three bytes that can be printed
+    _letters(lambda bits: bits in (2, 3) or 8 <= bits < 32)  # noqa: PLR2004
+    + _letters(lambda bits: bits % 16 == 0 or 2 <= bits % 16 < 8)  # noqa: PLR2004
+    + _letters(lambda bits: bits % 4 < 2)  # noqa: PLR2004
+    + "[A-Za-z0-9+/_-]"
+)
+_OF_TWO_BYTES: Final = "[A-Za-z0-9+/_-][AQgw][A-D][A-Za-z0-9+/_-]A[A-P]"  # UTF-16
+_READABLE: Final = f"(?:(?:{_FOUR}){{4}}|H4[s-v]|ww[E-H]|{_OF_TWO_BYTES})"
+_BEGINS: Final = re.compile(_READABLE)
+_BEGINS_FURTHER_ON: Final = re.compile(f"[^A-Za-z0-9+_-]{_READABLE}")
+
+
 def may_hold_base64(text: str) -> bool:
     """Whether a long run of letters and digits in a text is the base64 of something readable."""
     if _LONG_RUN.search(text) is None:
         return False
+    if "\n" not in text and _BEGINS.match(text) is None and _BEGINS_FURTHER_ON.search(text) is None:
+        return False  # nearly always
     for match in _RUN.finditer(text):
         run = match.group()
         if _is_readable(run) or ("/" in run and any(_is_readable(part) for part in run.split("/"))):

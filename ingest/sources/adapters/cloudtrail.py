@@ -1,7 +1,7 @@
 """AWS CloudTrail: what an event says of keys and actions. docs/foreign-logs.md has the table. Pure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ingest.sources.adapters.cloudtrail_gateway import gateway_call
@@ -49,7 +49,7 @@ def _settle(source: Source, memory: Memory, *, end: bool) -> Iterator[Translatio
             yield Translation(events=(_copy(events[0], best),) if known_better else tuple(events))
 
 
-def _of_action(value: dict[str, Any], events: list[Document], memory: Memory) -> Iterator[Document]:
+def _of_action(value: Mapping[str, Any], events: list[Document], memory: Memory) -> Iterator[Document]:
     """The action and what came of it; of a copy for another account only that it tells of the caller's own."""
     shared, own = text(value, "sharedEventID"), required(value, "eventID")
     caller, recipient = text(value, "userIdentity", "accountId"), text(value, "recipientAccountId")
@@ -75,7 +75,7 @@ def _copy(action: Document, of: str) -> Document:
     return known | {"event_id": f"{id_}/copy", "action": f"aws#{of}"}
 
 
-def _action(value: dict[str, Any], source: Source) -> Document:
+def _action(value: Mapping[str, Any], source: Source) -> Document:
     identity = value.get("userIdentity")
     assumed_role = text(identity, "type") == "AssumedRole"
     usual = {
@@ -91,7 +91,7 @@ def _action(value: dict[str, Any], source: Source) -> Document:
     return event(value, source, "action.performed", "action", **(usual | (gateway_call(value, source) or {})))
 
 
-def _outcome(value: dict[str, Any]) -> str:
+def _outcome(value: Mapping[str, Any]) -> str:
     if code := text(value, "errorCode"):
         return "denied" if _DENIED.search(code) else "failed"
     if text(value, "errorMessage") or text(value, "responseElements", "ConsoleLogin") == "Failure":
@@ -99,7 +99,7 @@ def _outcome(value: dict[str, Any]) -> str:
     return "succeeded"
 
 
-def _resource(value: dict[str, Any]) -> Document | None:
+def _resource(value: Mapping[str, Any]) -> Document | None:
     """The first of the resources, which go from the particular to the general; else the role asked for."""
     resources = value.get("resources")
     first = resources[0] if isinstance(resources, list) and resources else None

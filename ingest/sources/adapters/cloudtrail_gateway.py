@@ -1,5 +1,6 @@
 """Amazon Bedrock AgentCore in CloudTrail: what an agent did through a gateway, and under which token. Pure."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from ingest.sources.adapters.kit import Document, Source, member, stated, text
@@ -9,7 +10,7 @@ _REFUSED: Final = (401, 403)
 _FAILED_FROM: Final = 400
 
 
-def gateway_call(value: dict[str, Any], source: Source) -> Document | None:
+def gateway_call(value: Mapping[str, Any], source: Source) -> Document | None:
     """What differs in a call of a gateway; None: it is none.
 
     The caller is whoever the claims of its token name: for CloudTrail it is anonymous.
@@ -27,7 +28,7 @@ def gateway_call(value: dict[str, Any], source: Source) -> Document | None:
     )
 
 
-def _outcome(value: dict[str, Any]) -> str | None:
+def _outcome(value: Mapping[str, Any]) -> str | None:
     status, body = member(value, "responseElements", "statusCode"), member(value, "responseElements", "body")
     if status in _REFUSED:
         return "denied"

@@ -1,5 +1,6 @@
 """AWS CloudTrail: the keys that answers give out, each service in its own words. Pure."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ingest.sources.adapters.cloudtrail_parties import expiry, principal, user_arn
@@ -24,7 +25,7 @@ class Given(NamedTuple):
     session: str | None
 
 
-def given_by(value: dict[str, Any]) -> Given | None:
+def given_by(value: Mapping[str, Any]) -> Given | None:
     """The key that a successful event gives out.
 
     Raises:
@@ -43,7 +44,7 @@ def given_by(value: dict[str, Any]) -> Given | None:
             return None
 
 
-def _of_sts(value: dict[str, Any]) -> Given | None:
+def _of_sts(value: Mapping[str, Any]) -> Given | None:
     answer, asked = value.get("responseElements"), value.get("requestParameters")
     key = text(answer, "credentials", "accessKeyId")
     if key is None:
@@ -69,7 +70,7 @@ def _asserted_subject(answer: Any) -> str | None:
     return f"{issuer}#{subject}" if subject and issuer else None
 
 
-def _of_roles_anywhere(value: dict[str, Any]) -> Given | None:
+def _of_roles_anywhere(value: Mapping[str, Any]) -> Given | None:
     sets = member(value, "responseElements", "credentialSet")
     given = sets[0] if isinstance(sets, list) and sets else None
     key = text(given, "credentials", "accessKeyId")
@@ -80,7 +81,7 @@ def _of_roles_anywhere(value: dict[str, Any]) -> Given | None:
     return Given(key, expiry(given, "credentials", "expiration"), subject, role, text(given, "assumedRoleUser", "arn"))
 
 
-def _of_cognito(value: dict[str, Any]) -> Given | None:
+def _of_cognito(value: Mapping[str, Any]) -> Given | None:
     answer = value.get("responseElements")
     key = text(answer, "credentials", "accessKeyId")
     identity = text(answer, "identityId") or text(value, "requestParameters", "identityId")
@@ -88,7 +89,7 @@ def _of_cognito(value: dict[str, Any]) -> Given | None:
     return Given(key, expiry(answer, "credentials", "expiration"), subject, None, None) if key else None
 
 
-def _long_lived(value: dict[str, Any]) -> Given | None:
+def _long_lived(value: Mapping[str, Any]) -> Given | None:
     made = member(value, "responseElements", "accessKey")
     key, name = text(made, "accessKeyId"), text(made, "userName") or text(value, "requestParameters", "userName")
     if key is None:

@@ -25,7 +25,7 @@ def key_id(access_key_id: str | None) -> str | None:
     return f"aws#{access_key_id}" if access_key_id else None
 
 
-def keys(value: dict[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
+def keys(value: Mapping[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
     """What a successful event does to keys.
 
     Raises:
@@ -45,7 +45,7 @@ def keys(value: dict[str, Any], source: Source, memory: Memory) -> Iterator[Docu
             return
 
 
-def _issued(value: dict[str, Any], source: Source, memory: Memory, given: Given) -> Iterator[Document]:
+def _issued(value: Mapping[str, Any], source: Source, memory: Memory, given: Given) -> Iterator[Document]:
     if given.subject is None:
         raise BadRecordError("missing-field", "it issues a key, and userIdentity does not say to whom")
     callers, stated_name = key_id(text(value, "userIdentity", "accessKeyId")), source_identity(value)
@@ -73,14 +73,14 @@ def _issued(value: dict[str, Any], source: Source, memory: Memory, given: Given)
         yield _held_by(source, asked, holder)
 
 
-def _ended(value: dict[str, Any], source: Source) -> Iterator[Document]:
+def _ended(value: Mapping[str, Any], source: Source) -> Iterator[Document]:
     """A deleted key: AWS leaves the sessions that it opened alive."""
     key = key_id(text(value, "requestParameters", "accessKeyId"))
     if key is not None:
         yield _order(value, source, key)
 
 
-def _switched(value: dict[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
+def _switched(value: Mapping[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
     """A key was made inactive, or active again: each time it is made active lifts every time before that it was not."""
     key, status = text(value, "requestParameters", "accessKeyId"), text(value, "requestParameters", "status")
     if key is None or status not in {"Active", "Inactive"}:
@@ -99,7 +99,7 @@ def _switched(value: dict[str, Any], source: Source, memory: Memory) -> Iterator
             yield source.lift(off[0], f"{on[0]}/lift/{off[0]}", on[1], by=on[3], source=on[4])
 
 
-def _order(value: dict[str, Any], source: Source, key: str, **fields: Any) -> Document:
+def _order(value: Mapping[str, Any], source: Source, key: str, **fields: Any) -> Document:
     return source.order(
         f"{text(value, 'eventID')}/order",
         time_of(value),
@@ -113,7 +113,7 @@ def _order(value: dict[str, Any], source: Source, key: str, **fields: Any) -> Do
     )
 
 
-def _launched(value: dict[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
+def _launched(value: Mapping[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
     items = member(value, "responseElements", "instancesSet", "items")
     launcher, key = principal(value.get("userIdentity")), key_id(text(value, "userIdentity", "accessKeyId"))
     for item in items if isinstance(items, list) else ():
@@ -135,7 +135,7 @@ def _launched(value: dict[str, Any], source: Source, memory: Memory) -> Iterator
                 yield _launched_by(source, asked, key)
 
 
-def _instance(value: dict[str, Any]) -> str | None:
+def _instance(value: Mapping[str, Any]) -> str | None:
     """The instance for which EC2 assumed a role."""
     named = text(value, "requestParameters", "roleSessionName")
     by_ec2 = text(value, "userIdentity", "invokedBy") == _EC2
@@ -147,7 +147,7 @@ def _launched_by(source: Source, asked: Mapping[str, Any], launcher: str) -> Doc
     return _more(source, asked, "launched-by", derived_from=[{"token": launcher, "role": "subject"}])
 
 
-def _holders(value: dict[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
+def _holders(value: Mapping[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
     """Cognito's answer names no role: whoever uses the key first is who it was given to."""
     identity = value.get("userIdentity")
     key, role = text(identity, "accessKeyId"), text(identity, "sessionContext", "sessionIssuer", "arn")

@@ -1,7 +1,7 @@
 """AWS CloudTrail: who an event is about, what is known of them, and when it happened. Pure."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ingest.sources.adapters.kit import (
@@ -42,7 +42,7 @@ def principal(identity: Any) -> str | None:
     return None if named in _NOBODY else named
 
 
-def registered(value: dict[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
+def registered(value: Mapping[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
     """The user whom an event names by ARN: its name, and its unique id, by which other accounts know it."""
     identity = value.get("userIdentity")
     arn = text(identity, "arn")
@@ -73,7 +73,7 @@ def without_path(arn: str) -> str:
     return _USER.sub(r"\1\2", arn)
 
 
-def user_arn(value: dict[str, Any], name: str) -> str | None:
+def user_arn(value: Mapping[str, Any], name: str) -> str | None:
     """The ARN, without a path, of a user whom an event names within its account."""
     account = account_of(value)
     _, _, rest = (text(value, "userIdentity", "arn") or "arn:aws:").partition(":")
@@ -81,7 +81,7 @@ def user_arn(value: dict[str, Any], name: str) -> str | None:
     return f"arn:{partition}:iam::{account}:user/{name}" if account is not None else None
 
 
-def source_identity(value: dict[str, Any]) -> str | None:
+def source_identity(value: Mapping[str, Any]) -> str | None:
     """What the caller of the first hop chose to be called: a statement of theirs, within the account."""
     name = (
         text(value, "responseElements", "sourceIdentity")
@@ -94,25 +94,25 @@ def source_identity(value: dict[str, Any]) -> str | None:
     return f"aws:{account}:source-identity:{name}"
 
 
-def account_of(value: dict[str, Any]) -> str | None:
+def account_of(value: Mapping[str, Any]) -> str | None:
     """The account whose trail it is, else the caller's."""
     account = text(value, "recipientAccountId") or text(value, "userIdentity", "accountId") or ""
     return account if _ACCOUNT.fullmatch(account) else None
 
 
-def source_of(value: dict[str, Any], source: Source) -> str:
+def source_of(value: Mapping[str, Any], source: Source) -> str:
     """The source of a record's events. Where no settings name one, each account is one, for the trust file."""
     account = account_of(value) if source.urn == UNNAMED else None
     return f"{source.urn}:{account}" if account is not None else source.urn
 
 
-def event(value: dict[str, Any], source: Source, type_: str, part: str, **body: Any) -> Document:
+def event(value: Mapping[str, Any], source: Source, type_: str, part: str, **body: Any) -> Document:
     """An event of a record."""
     id_ = f"{required(value, 'eventID')}/{part}"
     return source.event(type_, id_, time_of(value), source=source_of(value, source), **body)
 
 
-def time_of(value: dict[str, Any]) -> str:
+def time_of(value: Mapping[str, Any]) -> str:
     """When it happened. A time without a zone is in UTC, as all of CloudTrail is."""
     return moment(value, "eventTime" if text(value, "eventTime") else "@timestamp")
 

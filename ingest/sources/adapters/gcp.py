@@ -5,7 +5,7 @@ in it is a credential but the name of a key, so that all of it is the entry's ow
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ingest.sources.adapters.kit import (
@@ -38,7 +38,7 @@ _KEYS: Final = "//iam.googleapis.com/"
 def _translate(record: Record, source: Source, memory: Memory) -> Translation:
     value = record.value
     payload = value.get("protoPayload")
-    if not isinstance(payload, dict) or text(payload, "@type") not in {_AUDIT, None}:
+    if not isinstance(payload, Mapping) or text(payload, "@type") not in {_AUDIT, None}:
         return skipped("no-audit-entry")
     events = [_action(value, payload, source)]
     if events[0]["outcome"] == "succeeded":
@@ -47,7 +47,7 @@ def _translate(record: Record, source: Source, memory: Memory) -> Translation:
     return Translation(events=tuple(events))
 
 
-def _action(value: dict[str, Any], payload: dict[str, Any], source: Source) -> Document:
+def _action(value: Mapping[str, Any], payload: Mapping[str, Any], source: Source) -> Document:
     chain, actor = _handed_over(value, payload, source), _party(_named(payload), source)
     return _event(
         value,
@@ -66,7 +66,7 @@ def _action(value: dict[str, Any], payload: dict[str, Any], source: Source) -> D
     )
 
 
-def _named(payload: dict[str, Any]) -> str | None:
+def _named(payload: Mapping[str, Any]) -> str | None:
     """Who acted: by mail address, as delegators are named as well; without one by subject."""
     who = payload.get("authenticationInfo")
     return text(who, "principalEmail") or text(who, "principalSubject")
@@ -76,7 +76,7 @@ def _party(named: str | None, source: Source) -> str | None:
     return source.issued(named) if named is not None else None
 
 
-def _handed_over(value: dict[str, Any], payload: dict[str, Any], source: Source) -> list[str]:
+def _handed_over(value: Mapping[str, Any], payload: Mapping[str, Any], source: Source) -> list[str]:
     """Who handed over, the original caller first. One whose name was taken out has a place, and no name."""
     listed = member(payload, "authenticationInfo", "serviceAccountDelegationInfo")
     found = []
@@ -93,14 +93,14 @@ def _handed_over(value: dict[str, Any], payload: dict[str, Any], source: Source)
     return found[::-1]
 
 
-def _outcome(payload: dict[str, Any]) -> str:
+def _outcome(payload: Mapping[str, Any]) -> str:
     code = member(payload, "status", "code")
     if not isinstance(code, int) or code == 0:
         return "succeeded"
     return "denied" if code in _DENIED else "failed"
 
 
-def _credentials(value: dict[str, Any], payload: dict[str, Any], source: Source) -> Iterator[Document]:
+def _credentials(value: Mapping[str, Any], payload: Mapping[str, Any], source: Source) -> Iterator[Document]:
     method = required(payload, "methodName").rpartition(".")[2]
     if method in _MINTS:
         yield from _minted(value, payload, source)
@@ -114,7 +114,7 @@ def _credentials(value: dict[str, Any], payload: dict[str, Any], source: Source)
             yield source.order(id_, at, ("token", key), by=by, cascade=False, note=method)
 
 
-def _minted(value: dict[str, Any], payload: dict[str, Any], source: Source) -> Iterator[Document]:
+def _minted(value: Mapping[str, Any], payload: Mapping[str, Any], source: Source) -> Iterator[Document]:
     """A token of a service account that somebody asked for. The log has no id of it: it is called after the entry."""
     named = _ACCOUNT.search(text(payload, "request", "name") or text(payload, "resourceName") or "")
     chain, caller = _handed_over(value, payload, source), _party(_named(payload), source)
@@ -139,7 +139,7 @@ def _minted(value: dict[str, Any], payload: dict[str, Any], source: Source) -> I
     )
 
 
-def _key_made(value: dict[str, Any], payload: dict[str, Any], source: Source) -> Iterator[Document]:
+def _key_made(value: Mapping[str, Any], payload: Mapping[str, Any], source: Source) -> Iterator[Document]:
     """A key of a service account: it stays, so it is how intruders do."""
     key, caller = text(payload, "response", "name"), _party(_named(payload), source)
     account = _ACCOUNT.search(key or "")
@@ -158,7 +158,9 @@ def _key_made(value: dict[str, Any], payload: dict[str, Any], source: Source) ->
     )
 
 
-def _registered(value: dict[str, Any], payload: dict[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
+def _registered(
+    value: Mapping[str, Any], payload: Mapping[str, Any], source: Source, memory: Memory
+) -> Iterator[Document]:
     """Whether somebody is a person or a service account, where the entry says so."""
     named, subject = _named(payload), text(payload, "authenticationInfo", "principalSubject") or ""
     kind = (
@@ -174,18 +176,18 @@ def _key(named: str | None, source: Source) -> str | None:
     return source.id(named.removeprefix(_KEYS)) if named else None
 
 
-def _event(value: dict[str, Any], source: Source, type_: str, part: str, **body: Any) -> Document:
+def _event(value: Mapping[str, Any], source: Source, type_: str, part: str, **body: Any) -> Document:
     return source.event(type_, f"{required(value, 'insertId')}/{part}", _time(value), **body)
 
 
-def _time(value: dict[str, Any]) -> str:
+def _time(value: Mapping[str, Any]) -> str:
     return moment(value, "timestamp" if text(value, "timestamp") else "receiveTimestamp")
 
 
 FORMAT: Final = Format(
     name="gcp",
     known_by="protoPayload and logName",
-    marks=lambda value: isinstance(value.get("protoPayload"), dict) and isinstance(value.get("logName"), str),
+    marks=lambda value: isinstance(value.get("protoPayload"), Mapping) and isinstance(value.get("logName"), str),
     signs=re.compile(rb'"@type"\s*:\s*"type\.googleapis\.com/google\.cloud\.audit\.AuditLog"'),
     translate=_translate,
     unique_ids=True,

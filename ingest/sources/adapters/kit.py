@@ -81,7 +81,7 @@ class Record(NamedTuple):
         headers: Of the Kafka record or HTTP request that it came in, names in small letters.
     """
 
-    value: dict[str, Any]
+    value: Mapping[str, Any]
     headers: Mapping[str, str] = {}
 
 

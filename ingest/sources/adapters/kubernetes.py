@@ -6,6 +6,7 @@ stage in which the answer begins. Pure.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from ingest.sources.adapters.kit import (
@@ -63,7 +64,7 @@ def _action(call: Call, part: str) -> Document:
     )
 
 
-def _outcome(value: dict[str, Any]) -> str:
+def _outcome(value: Mapping[str, Any]) -> str:
     code = member(value, "responseStatus", "code")
     if code in _DENIED:
         return "denied"
@@ -82,7 +83,7 @@ def _resource(call: Call) -> Document | None:
     return resource("/".join(filter(None, (namespace, name))) or main, type_)
 
 
-def _refused_impersonation(value: dict[str, Any]) -> Document | None:
+def _refused_impersonation(value: Mapping[str, Any]) -> Document | None:
     """As whom somebody was not let act: the record names them nowhere but in the answer."""
     status = value.get("responseStatus")
     if "cannot impersonate resource" not in (text(status, "message") or ""):

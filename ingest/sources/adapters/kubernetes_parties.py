@@ -1,6 +1,6 @@
 """Kubernetes: who an audit record names, and by which credential. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from ingest.sources.adapters.kit import Document, Memory, Record, Source, member, moment, required, text
@@ -23,7 +23,7 @@ class Call(NamedTuple):
         time: When the answer was complete.
     """
 
-    value: dict[str, Any]
+    value: Mapping[str, Any]
     source: Source
     id: str
     time: str
@@ -105,6 +105,6 @@ def registered(call: Call, memory: Memory) -> Iterator[Document]:
             yield call.source.event("principal.registered", f"{call.id}/{part}", call.time, **fields)
 
 
-def _extra(value: dict[str, Any], name: str) -> str | None:
+def _extra(value: Mapping[str, Any], name: str) -> str | None:
     found = member(value, "user", "extra", name)
     return next((item for item in found if isinstance(item, str)), None) if isinstance(found, list) else None

@@ -6,6 +6,7 @@ is needed but for the kinds of parties: each call follows from its own record al
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from ingest.codec.params_digest import digest_of
@@ -36,7 +37,7 @@ _MACHINES: Final = ("gserviceaccount.com",)
 def _translate(record: Record, source: Source, memory: Memory) -> Translation:
     value = record.value
     asked = value.get("request")
-    messages = [asked] if isinstance(asked, dict) else asked if isinstance(asked, list) else []
+    messages = [asked] if isinstance(asked, Mapping) else asked if isinstance(asked, list) else []
     messages = [message for message in messages if text(message, "method")]
     refused = value.get("status") in _REFUSED
     if not messages and refused:
@@ -52,7 +53,7 @@ def _translate(record: Record, source: Source, memory: Memory) -> Translation:
     return Translation(events=events) if events else skipped("not-a-tool-call")
 
 
-def _action(value: dict[str, Any], message: dict[str, Any], id_: str, source: Source, memory: Memory) -> Document:
+def _action(value: Mapping[str, Any], message: dict[str, Any], id_: str, source: Source, memory: Memory) -> Document:
     at = moment(value, "time")
     headers, params = member(value, "request_headers"), member(message, "params")
     bearer = bearer_of(value.get("token_claims"), source)
@@ -81,20 +82,20 @@ def _action(value: dict[str, Any], message: dict[str, Any], id_: str, source: So
     )
 
 
-def _outcome(value: dict[str, Any], message: dict[str, Any]) -> str:
+def _outcome(value: Mapping[str, Any], message: dict[str, Any]) -> str:
     """Whether it was done: MCP tells of a tool's own error in an answer with status 200."""
     status = value.get("status")
     if status in _REFUSED:
         return "denied"
     answers = value.get("response")
     answers = answers if isinstance(answers, list) else [answers]
-    own = (found for found in answers if isinstance(found, dict) and "method" not in found)
+    own = (found for found in answers if isinstance(found, Mapping) and "method" not in found)
     answer = next((found for found in own if found.get("id") == message.get("id")), None)
     failed = member(answer, "error") is not None or member(answer, "result", "isError") is True
     return "failed" if failed or (isinstance(status, int) and status >= _FAILED) else "succeeded"
 
 
-def _server(value: dict[str, Any], headers: Any) -> str | None:
+def _server(value: Mapping[str, Any], headers: Any) -> str | None:
     host, path = text(headers, "host"), text(value, "path")
     return f"{host or ''}{path or ''}" or None
 

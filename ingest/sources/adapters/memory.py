@@ -132,4 +132,4 @@ class Memory:
 
     def _kept(self, topic: str, key: str) -> str | None:
         value = self.get(topic, key)
-        return None if value is None else json.dumps(value, separators=(",", ":"))
+        return None if value is None else json.dumps(value, separators=(",", ":"), default=dict)

@@ -65,7 +65,7 @@ def _permitted(result: Any, path: str | None) -> bool | None:
     return next((answer for answer in answers if answer is not None), None)
 
 
-def _decision(value: dict[str, Any], source: Source, memory: Memory, *, permitted: bool) -> Document:
+def _decision(value: Mapping[str, Any], source: Source, memory: Memory, *, permitted: bool) -> Document:
     id_, at, asked = required(value, "decision_id"), moment(value, "timestamp"), value.get("input")
     policy, bearer = text(value, "path"), bearer_of(member(asked, "token_claims"), source)
     type_, native = _subject(asked)

@@ -4,13 +4,14 @@ One ``Reading`` reads the log of one source, whatever it comes from: a file, a t
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ingest.codec.credentials import scrubbed_value
 from ingest.sources.adapters.formats import format_of
 from ingest.sources.adapters.kit import Format, Memory, Record, Source, Translation
 from ingest.sources.adapters.raw_records import RawRecord
+from ingest.sources.adapters.untrusted_json import Clean
 from ingest.sources.adapters.unwrapping import unwrapped
 from lineage.core.model.errors import BadRecordError
 
@@ -48,7 +49,7 @@ class Reading:
                 said = f"it is a record of {other}, in a log of {self.format.name}"
                 yield Outcome(own, Translation(fault=BadRecordError("other-format", said)))
                 continue
-            yield Outcome(own, self._translated(value, scrubbed_value(headers)))
+            yield Outcome(own, self._translated(value, scrubbed_value(headers) if headers else headers))
 
     def settled(self, *, end: bool) -> Iterator[Outcome]:
         """What is due at the end of a batch; ``end``: no more is coming for now."""
@@ -56,11 +57,11 @@ class Reading:
             for translation in self.format.settle(self.source, self.memory, end=end):
                 yield Outcome(None, translation)
 
-    def _translated(self, value: Any, headers: dict[str, str]) -> Translation:
+    def _translated(self, value: Any, headers: Mapping[str, str]) -> Translation:
         if not isinstance(value, dict):
             return Translation(fault=BadRecordError("not-an-object", f"it is a {type(value).__name__} and no object"))
         try:
-            return self.format.translate(Record(scrubbed_value(value), headers), self.source, self.memory)
+            return self.format.translate(Record(Clean(value), headers), self.source, self.memory)
         except BadRecordError as fault:
             return Translation(fault=fault)
 

@@ -155,7 +155,7 @@ def parse(raw: bytes) -> Any:
         BadRecordError: ``utf-8``, ``json``, ``duplicate-key`` or ``too-deep``.
     """
     try:
-        return json.loads(raw.decode(), object_pairs_hook=_object, parse_constant=_refuse)
+        return _DECODER.decode(raw.decode())
     except UnicodeDecodeError as error:
         raise BadRecordError("utf-8", f"it is not UTF-8 at byte {error.start}") from None
     except RecursionError:
@@ -219,3 +219,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(constant: str) -> NoReturn:
     raise BadRecordError("json", f"{constant} is not JSON")
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse)

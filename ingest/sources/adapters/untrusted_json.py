@@ -4,10 +4,10 @@ Pure: no clock, no I/O.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ingest.codec.credentials import handle, scrubbed
+from ingest.codec.credentials import handle, kind_of, scrubbed_member, scrubbed_value
 from ingest.codec.limits import fault_of_text
 from lineage.core.model.errors import BadRecordError
 from lineage.core.model.times import LATEST, Instant, format_instant, parse_instant
@@ -20,6 +20,60 @@ _LOGGED_TIME: Final = re.compile(
 )
 
 
+class Clean(Mapping[str, Any]):
+    """A record without raw credentials: what stands under a name is scrubbed when it is first asked for.
+
+    An adapter reads a few members of a record that has many. What it does not read is never handed out.
+    """
+
+    __slots__ = ("_asked", "_raw")
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        """Take what was read of a file, a topic or a request."""
+        self._raw = raw
+        self._asked: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        """What stands under a name, scrubbed."""
+        asked = self._asked
+        if name in asked:
+            return asked[name]
+        raw = self._raw[name]
+        clean: Any
+        if type(raw) in _NESTED and kind_of(name) is None:
+            clean = Clean(raw) if type(raw) is dict else [_clean_item(item) for item in raw]
+        else:
+            clean = scrubbed_member(name, raw)
+        asked[name] = clean
+        return clean
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The same; the default where nothing stands under the name."""
+        if name in self._asked:
+            return self._asked[name]
+        return self[name] if name in self._raw else default
+
+    def __contains__(self, name: object) -> bool:
+        """Whether anything stands under a name."""
+        return name in self._raw
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        """How many names there are."""
+        return len(self._raw)
+
+
+_OBJECTS: Final = frozenset({dict, Clean})
+_NESTED: Final = frozenset({dict, list})
+
+
+def _clean_item(item: Any) -> Any:
+    return Clean(item) if type(item) is dict else scrubbed_value(item)
+
+
 def member(value: Any, *path: str) -> Any:
     """What stands at a path of names in nested objects; None where something on the way is no object.
 
@@ -28,7 +82,7 @@ def member(value: Any, *path: str) -> Any:
         'r1'
     """
     for name in path:
-        if not isinstance(value, Mapping):
+        if type(value) not in _OBJECTS and not isinstance(value, Mapping):
             return None
         value = value.get(name)
     return value
@@ -36,8 +90,11 @@ def member(value: Any, *path: str) -> Any:
 
 def text(value: Any, *path: str) -> str | None:
     """The string at a path; None for anything else, the empty string included."""
-    found = member(value, *path)
-    return found if isinstance(found, str) and found else None
+    for name in path:
+        if type(value) not in _OBJECTS and not isinstance(value, Mapping):
+            return None
+        value = value.get(name)
+    return value if isinstance(value, str) and value else None
 
 
 def texts(value: Any, *path: str) -> list[str]:
@@ -88,6 +145,9 @@ def moment(value: Any, *path: str) -> str:
             raise BadRecordError("bad-time", f"{name}: {found} ms lie outside the years 1970 to 9999")
         return format_instant(found * 1_000)
     logged = required(value, *path)
+    if logged.endswith("Z") and logged[10:11] == "T":  # nearly always
+        instant(logged, name)
+        return logged
     parts = _LOGGED_TIME.fullmatch(logged)
     if parts is not None:
         time = parts["time"].replace(",", ".")
@@ -106,7 +166,7 @@ def resource(id_: str | None, type_: str | None) -> Document | None:
     """
     if id_ is None:
         return None
-    clean = scrubbed(id_)
+    clean = str(scrubbed_value(id_))
     return stated(type=type_, id=handle(id_) if fault_of_text(clean) else clean)
 
 

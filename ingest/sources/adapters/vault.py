@@ -5,7 +5,7 @@ modules of their own. Pure.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ingest.sources.adapters.kit import (
@@ -127,7 +127,7 @@ def _of_token(source: Source, question: dict[str, Any], part: str, token: str | 
 FORMAT: Final = Format(
     name="vault",
     known_by="type request or response, with request",
-    marks=lambda value: value.get("type") in ("request", "response") and isinstance(value.get("request"), dict),
+    marks=lambda value: value.get("type") in ("request", "response") and isinstance(value.get("request"), Mapping),
     signs=re.compile(rb'"type"\s*:\s*"re(?:quest|sponse)"'),
     translate=_translate,
     settle=_settle,

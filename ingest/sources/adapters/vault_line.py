@@ -1,5 +1,6 @@
 """A line of Vault's audit log: what every line has, whose request it was, which token came of it. Pure."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ingest.sources.adapters.kit import BadRecordError, Source, instant, member, required, stated, text
@@ -22,7 +23,7 @@ class Line(NamedTuple):
         source: Whose log it is.
     """
 
-    value: dict[str, Any]
+    value: Mapping[str, Any]
     kind: str
     id: str
     namespace: str
@@ -50,7 +51,7 @@ class Line(NamedTuple):
         return outcome(self.value) is None
 
 
-def line_of(value: dict[str, Any], source: Source) -> Line:
+def line_of(value: Mapping[str, Any], source: Source) -> Line:
     """Read an object as a line of an audit log.
 
     Raises:
@@ -75,23 +76,23 @@ def line_of(value: dict[str, Any], source: Source) -> Line:
     )
 
 
-def outcome(value: dict[str, Any]) -> str | None:
+def outcome(value: Mapping[str, Any]) -> str | None:
     """How what was asked for failed, if it did."""
     error = text(value, "error")
     if error is not None:
         return "denied" if "permission denied" in error or "missing client token" in error else "failed"
     # How Vault marks an error that a plugin answered with: nothing but an error in the data.
     data = member(value, "response", "data")
-    return "failed" if isinstance(data, dict) and list(data) == ["error"] else None
+    return "failed" if isinstance(data, Mapping) and list(data) == ["error"] else None
 
 
-def made_by(line: Line) -> dict[str, Any] | None:
+def made_by(line: Line) -> Mapping[str, Any] | None:
     """The token that the answer gives out; of a wrapped one the log has little more than the accessor."""
     if line.path.startswith("sys/wrapping/"):  # hands out, or wraps again, what was made before
         return None
     auth = line.value.get("auth")
     made = member(line.value, "response", "auth")
-    if isinstance(made, dict) and native_token(made):
+    if isinstance(made, Mapping) and native_token(made):
         carried = text(line.value, "request", "client_token")
         if not line.path.startswith("auth/token/") and text(made, "client_token") == carried:
             # A login with a token in hand: the log has the digest of that one in the place of the new one's.
@@ -100,7 +101,7 @@ def made_by(line: Line) -> dict[str, Any] | None:
     wrapped = text(line.value, "response", "wrap_info", "wrapped_accessor")
     if wrapped is None:
         return None
-    if isinstance(auth, dict) and text(auth, "accessor") == wrapped:
+    if isinstance(auth, Mapping) and text(auth, "accessor") == wrapped:
         return {name: value for name, value in auth.items() if name != "client_token"}
     # A token inherits the entity of the one that made it.
     return stated(accessor=wrapped, entity_id=text(auth, "entity_id"))
@@ -117,8 +118,8 @@ def _caller_of(line: Line) -> dict[str, Any]:
         accessor=text(request, "client_token_accessor"),
         client_token=text(request, "client_token"),
     )
-    if not isinstance(auth, dict):
+    if not isinstance(auth, Mapping):
         return carried
     if made is not None and native_token(made) == native_token(auth) and not line.path.startswith("auth/token/"):
         return carried or stated(entity_id=auth.get("entity_id"), display_name=auth.get("display_name"))
-    return auth | carried
+    return {**auth, **carried}

@@ -5,6 +5,7 @@ One log knows a token by two handles: its accessor, which is its id here, and th
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from ingest.sources.adapters.kit import Source, handle, text
@@ -15,7 +16,7 @@ _NAMELESS: Final = "token"  # the display name that Vault gives a token for whic
 _TOKEN_IN_PATH: Final = re.compile(r"(auth/token/(?:lookup|renew|revoke|revoke-orphan)/)(.+)")
 
 
-def native_token(auth: dict[str, Any]) -> str | None:
+def native_token(auth: Mapping[str, Any]) -> str | None:
     """The accessor; of a batch token, which has none, the digest of the token. None where the line does not say."""
     if accessor := text(auth, "accessor"):
         return accessor
@@ -42,7 +43,7 @@ def session_id(source: Source, client_token: str | None) -> str | None:
     return None if native is None else source.id(native)
 
 
-def wielder(source: Source, auth: dict[str, Any]) -> str | None:
+def wielder(source: Source, auth: Mapping[str, Any]) -> str | None:
     """Who holds a token: the display name, since a child has the entity of its parent; else the holder of the token.
 
     Examples:
@@ -62,7 +63,7 @@ def wielder(source: Source, auth: dict[str, Any]) -> str | None:
     return source.principal("holder", native) if native else None
 
 
-def subject(source: Source, auth: dict[str, Any]) -> str | None:
+def subject(source: Source, auth: Mapping[str, Any]) -> str | None:
     """Whose authority a token carries: the entity, else whoever holds it.
 
     Examples:

@@ -10,7 +10,7 @@ name.
 Memory: the requests that are open, and the ids of responses that came before their request, of one hour.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ingest.sources.adapters.kit import HELD, Document, Memory, Source, Translation, skipped, text
@@ -111,6 +111,6 @@ def _brief(line: Line) -> dict[str, Any]:
         "time": line.time,
         "type": line.kind,
         "error": value.get("error"),
-        "auth": {name: auth[name] for name in whose if name in auth} if isinstance(auth, dict) else None,
+        "auth": {name: auth[name] for name in whose if name in auth} if isinstance(auth, Mapping) else None,
         "request": {name: request[name] for name in kept if name in request},
     }

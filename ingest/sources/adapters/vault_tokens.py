@@ -5,7 +5,7 @@ line of a token that is dead has the digest alone. Whether a token that was made
 which the role was written.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ingest.sources.adapters.kit import Document, Memory, Source, instant, member, text, texts
@@ -39,9 +39,9 @@ def learn(line: Line, memory: Memory) -> tuple[list[Any], list[Document]]:
     caller, given_out = line.caller, member(line.value, "response", "auth")
     made = made_by(line)
     known = [caller, made or {}]
-    if isinstance(wrapping := member(line.value, "response", "wrap_info"), dict):
+    if isinstance(wrapping := member(line.value, "response", "wrap_info"), Mapping):
         known.append({"accessor": wrapping.get("accessor"), "client_token": wrapping.get("token")})
-    if line.path.startswith("sys/wrapping/") and isinstance(given_out, dict):
+    if line.path.startswith("sys/wrapping/") and isinstance(given_out, Mapping):
         known.append(given_out)
     for auth in known:
         native, hashed = native_token(auth), digest(text(auth, "client_token"))
@@ -75,7 +75,7 @@ def issued(line: Line, memory: Memory) -> list[Document]:
     Raises:
         BadRecordError: ``bad-time``: its issue time cannot be read.
     """
-    events = [_wrapping(line)] if isinstance(member(line.value, "response", "wrap_info"), dict) else []
+    events = [_wrapping(line)] if isinstance(member(line.value, "response", "wrap_info"), Mapping) else []
     made = made_by(line)
     if made is None:
         return [event for event in events if event]
@@ -151,11 +151,11 @@ def children_by_role(source: Source, memory: Memory, *, all_of_them: bool) -> It
             yield _more(source, made, "parent", derived_from=parents)
 
 
-def _held(source: Source, made: dict[str, Any], held_by: str) -> Document:
+def _held(source: Source, made: Mapping[str, Any], held_by: str) -> Document:
     return _more(source, made, "holder", actor=held_by)
 
 
-def _more(source: Source, made: dict[str, Any], part: str, **fields: Any) -> Document:
+def _more(source: Source, made: Mapping[str, Any], part: str, **fields: Any) -> Document:
     """What another line adds to the issue of a token."""
     id_, at = f"{made['id']}/{part}", made["time"]
     return source.event("token.issued", id_, at, token=made["token"], subject=made["subject"], **fields)
@@ -168,7 +168,7 @@ def _wrapping(line: Line) -> Document | None:
     if accessor is None:
         return None
     source = line.source
-    owner = wielder(source, auth) if isinstance(auth, dict) else None
+    owner = wielder(source, auth) if isinstance(auth, Mapping) else None
     return source.event(
         "token.issued",
         f"{line.id}/wrapping",

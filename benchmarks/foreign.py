@@ -1,0 +1,137 @@
+"""Reading CloudTrail, against a bare loop of ``json.loads`` over the same file; and how much memory that takes."""
+
+import json
+import random
+import resource
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measures import Figure, seconds
+from ingest.codec import api as codec
+from ingest.opening import open_log
+from ingest.projector import project
+from ingest.sources.file_import import take_in
+from lineage.core.model.times import parse_instant
+from lineage.store.source_records import SourceRecords
+from lineage.store.store import open_store
+
+_NOW = parse_instant("2026-04-01T00:00:00Z")
+_CALLS = 200  # of a session
+_GOAL = 8.0
+_GROWTH = 1.25  # of the memory, from a quarter of the file to all of it
+
+
+def cloudtrail(file: Path, megabytes: float) -> int:
+    """Write a trail of about so many megabytes: people assume roles, and the sessions read objects. How many events."""
+    chance, size, count = random.Random(7), 0, 0
+    with file.open("w", encoding="utf-8") as out:
+        while size < megabytes * 1e6:
+            line = json.dumps(_event(count, chance), separators=(",", ":")) + "\n"
+            out.write(line)
+            size, count = size + len(line), count + 1
+    return count
+
+
+def _event(number: int, chance: random.Random) -> dict[str, Any]:
+    session = number // _CALLS
+    account, role, person = f"{111122223333 + session % 5}", f"worker-{session % 40}", f"ann{session % 9}"
+    at = f"2026-03-{1 + number // 86400 % 28:02}T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}Z"
+    key, arn = f"ASIA{session:016X}", f"arn:aws:sts::{account}:assumed-role/{role}/run-{session}"
+    role_arn = f"arn:aws:iam::{account}:role/agents/{role}"
+    common = {
+        "eventVersion": "1.11", "eventTime": at, "awsRegion": "eu-west-1", "eventType": "AwsApiCall",
+        "sourceIPAddress": f"10.1.{session % 250}.{number % 250}", "recipientAccountId": account,
+        "userAgent": "aws-sdk-go-v2/1.30.3 os/linux lang/go#1.22.5 md/GOOS#linux md/GOARCH#amd64 api/s3#1.58.2",
+        "requestID": f"{chance.getrandbits(128):032x}", "readOnly": True, "managementEvent": False,
+        "eventID": f"{chance.getrandbits(32):08x}-0000-4000-8000-{number:012x}",
+        "tlsDetails": {"tlsVersion": "TLSv1.3", "cipherSuite": "TLS_AES_128_GCM_SHA256"},
+    }  # fmt: skip
+    if number % _CALLS == 0:
+        return common | {
+            "eventSource": "sts.amazonaws.com", "eventName": "AssumeRole",
+            "userIdentity": {
+                "type": "IAMUser", "principalId": f"AIDA{session % 9:016}", "userName": person, "accountId": account,
+                "arn": f"arn:aws:iam::{account}:user/{person}", "accessKeyId": f"AKIA{session % 9:016}",
+            },
+            "requestParameters": {"roleArn": role_arn, "roleSessionName": f"run-{session}", "durationSeconds": 3600},
+            "responseElements": {
+                "credentials": {
+                    "accessKeyId": key, "sessionToken": f"IQoJb3JpZ2luX2VjE{chance.getrandbits(1200):0300x}",
+                    "expiration": "Mar 30, 2026, 4:07:39 PM",
+                },
+                "assumedRoleUser": {"assumedRoleId": f"AROA{session % 40:016}:run-{session}", "arn": arn},
+            },
+        }  # fmt: skip
+    return common | {
+        "eventSource": "s3.amazonaws.com", "eventName": "GetObject", "responseElements": None,
+        "userIdentity": {
+            "type": "AssumedRole", "principalId": f"AROA{session % 40:016}:run-{session}", "arn": arn,
+            "accountId": account, "accessKeyId": key,
+            "sessionContext": {
+                "sessionIssuer": {"type": "Role", "principalId": f"AROA{session % 40:016}", "arn": role_arn,
+                                  "accountId": account, "userName": role},
+                "attributes": {"creationDate": at, "mfaAuthenticated": "false"},
+            },
+        },
+        "requestParameters": {"bucketName": "reports", "key": f"2026/q1/part-{number:08}.parquet"},
+        "additionalEventData": {"SignatureVersion": "SigV4", "x-amz-id-2": f"{chance.getrandbits(300):076x}",
+                                "AuthenticationMethod": "AuthHeader", "bytesTransferredOut": number},
+        "resources": [
+            {"type": "AWS::S3::Object", "ARN": f"arn:aws:s3:::reports/2026/q1/part-{number:08}.parquet"},
+            {"type": "AWS::S3::Bucket", "ARN": "arn:aws:s3:::reports", "accountId": account},
+        ],
+    }  # fmt: skip
+
+
+def foreign(megabytes: float) -> Iterator[Figure]:
+    """Reading a trail into the log, and projecting it; and the memory at a quarter of the file and at all of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        file, quarter = Path(folder) / "trail.json", Path(folder) / "quarter.json"
+        cloudtrail(quarter, megabytes / 4)
+        events = cloudtrail(file, megabytes)
+        url = f"sqlite:///{Path(folder) / 'store.db'}"
+        store = open_store(url, codec.read, create=True)
+        log = open_log(url, create=True, clock=lambda: _NOW)
+
+        def read(name: Path) -> None:
+            take_in([str(name)], log, store, format="auto", clock=lambda: _NOW, keeper=SourceRecords(store))
+
+        read(quarter)
+        before, bare = _most_memory(), [_bare(file)]
+        took = seconds(lambda: read(file))
+        memory = _most_memory() / before
+        bare.append(_bare(file))
+        ratio = took / (sum(bare) / len(bare))
+        yield Figure(
+            name=f"CloudTrail, {megabytes:g} MB, into the log", value=events / took, unit="records/s",
+            against="a bare loop of json.loads", ratio=ratio, goal=f"<= {_GOAL:g} x", met=ratio <= _GOAL,
+        )  # fmt: skip
+        yield Figure(
+            name="its most memory", value=_most_memory() / 1e6, unit="MB", against="a quarter of the file",
+            ratio=memory, goal=f"<= {_GROWTH:g} x", met=memory <= _GROWTH,
+        )  # fmt: skip
+        took = seconds(lambda: project(log, store, None))
+        yield Figure(
+            name="its projection", value=events / took, unit="records/s",
+            against="the same loop", ratio=took / (sum(bare) / len(bare)),
+        )  # fmt: skip
+        log.close()
+        store.close()
+
+
+def _bare(file: Path) -> float:
+    def loop() -> None:
+        with file.open("rb") as lines:
+            for line in lines:
+                json.loads(line)
+
+    return seconds(loop)
+
+
+def _most_memory() -> float:
+    """The most memory that this process has held, in bytes."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(most if sys.platform == "darwin" else most * 1024)
