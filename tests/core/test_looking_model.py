@@ -16,6 +16,8 @@ from ingest.codec import api as codec
 from ingest.trust_file import Trust
 from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.serve.queries import activity
+from lineage.serve.queries.diff import diff as diff_of
+from lineage.serve.queries.search import search as search_of
 from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 from tests.support import model, worlds
@@ -89,7 +91,7 @@ def test_what_changed_is_what_the_model_says_at_two_instants(seed: int):
         for kind, id_ in worlds.questions(items):
             start, end = rng.choice(worlds.grid), rng.choice(worlds.grid)
             expected = changed(view, kind, id_, start, end)
-            found = activity.diff(service, kind, id_, start=start, end=end, known_at=known_at)
+            found = diff_of(service, kind, id_, start=start, end=end, known_at=known_at)
             assert expected == listed(found), (kind, id_, start, end)
 
 
@@ -113,7 +115,7 @@ def test_what_mentions_a_thing_is_all_that_does(seed: int):
             assert sorted(expected) == sorted(item["action"] for item in done)
             if mentioning(everything, kind, id_):
                 key = {"kind": model.space_of(kind), "id": id_}
-                assert key in activity.search(service, id_[: rng.randint(1, len(id_))])["items"]
+                assert key in search_of(service, id_[: rng.randint(1, len(id_))])["items"]
 
 
 def test_a_party_that_holds_nothing_changes_with_its_alias():
@@ -129,7 +131,7 @@ def test_a_party_that_holds_nothing_changes_with_its_alias():
     items.append({"event": ordered, "recorded_at": worlds.grid[2], "via": "orders"})
 
     with asking(items, random.Random(0)) as service:
-        found = activity.diff(service, "principal", "okta|1", start=at, end=later)
+        found = diff_of(service, "principal", "okta|1", start=at, end=later)
 
     assert [("okta|1", "active", "revoked")] == [
         (item["id"], item["from"]["state"], item["to"]["state"]) for item in listed(found) or []

@@ -22,8 +22,10 @@ from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries import activity
+from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.findings import Wanted
 from lineage.serve.queries.findings import findings as findings_of
+from lineage.serve.queries.search import search as search_of
 from lineage.serve.queries.service import Service
 from lineage.serve.text import render_chain
 from lineage.serve.text.text_page import Page, safe
@@ -493,7 +495,7 @@ def test_words_do_not_leave_a_page_of_80_columns():
             render_chain.timeline(activity.timeline(service, "principal", "agent:mailer")),
             render_chain.findings(findings_of(service, at=AT)),
             render_chain.ordered(give_order(service, order())),
-            render_chain.diff(activity.diff(service, "token", demo.LEAKED, start=AT, end=demo.LATE)),
+            render_chain.diff(diff_of(service, "token", demo.LEAKED, start=AT, end=demo.LATE)),
         ]
 
     for page in pages:
@@ -769,8 +771,8 @@ def test_a_difference_says_from_what_to_what_and_because_of_what():
     """
     with incident() as service:
         give_order(service, order())
-        changed = flat(render_chain.diff(activity.diff(service, "token", demo.LEAKED, start=AT, end=demo.LATE)))
-        same = flat(render_chain.diff(activity.diff(service, "token", demo.LEAKED, start=AT, end=AT)))
+        changed = flat(render_chain.diff(diff_of(service, "token", demo.LEAKED, start=AT, end=demo.LATE)))
+        same = flat(render_chain.diff(diff_of(service, "token", demo.LEAKED, start=AT, end=AT)))
 
     assert "3 things changed at and below token https://idp.example#mailer-1" in changed
     assert "token https://idp.example#archive-1 active -> cascaded by rev-1 (" in changed
@@ -782,9 +784,9 @@ def test_a_search_gives_ids_as_the_commands_take_them():
     `KIND:ID`, one a line; a page that is not all says so.
     """
     with incident() as service:
-        every = piped(render_chain.search(activity.search(service, "mailer")))
-        page = flat(render_chain.search(activity.search(service, "mailer", limit=1)))
-        nothing = flat(render_chain.search(activity.search(service, "no such thing")))
+        every = piped(render_chain.search(search_of(service, "mailer")))
+        page = flat(render_chain.search(search_of(service, "mailer", limit=1)))
+        nothing = flat(render_chain.search(search_of(service, "no such thing")))
 
     assert "token:https://idp.example#mailer-1" in every.splitlines()
     assert "NOT ALL: 1 shown; it goes on after principal:spiffe://example.com/ns/agents/sa/mailer." in page

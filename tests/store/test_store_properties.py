@@ -20,6 +20,7 @@ from lineage.core.model.keys import ELEMENT_KINDS, key_of
 from lineage.core.model.records import DECISIONS, Record, position_of
 from lineage.core.revocation.reach import Proposal
 from lineage.serve.queries import activity
+from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.service import Service
 from lineage.store.store import Store, open_store
@@ -87,7 +88,7 @@ def documents(store: Store, items: list[dict[str, Any]], asked: list[tuple[str, 
         said.append(service.status(kind, id_, at=at))
         said.append(service.reach(Proposal(target=Target(kind, id_), at=at), stale=True))
         said.append(activity.timeline(service, kind, id_))
-        said.append(activity.diff(service, kind, id_, start=worlds.grid[1], end=at))
+        said.append(diff_of(service, kind, id_, start=worlds.grid[1], end=at))
         if kind in ELEMENT_KINDS:
             said.append(service.chain(kind, id_, at=at))
             said.append(activity.uses(service, kind, id_))

@@ -192,7 +192,7 @@ def diff(
     \b
       delegraph diff principal:agent:planner --from 2026-11-02T09:00:00Z --to now
     """  # noqa: D301
-    from lineage.serve.queries import activity
+    from lineage.serve.queries.diff import diff as diff_of
     from lineage.serve.text import render_chain
 
     answer_each_of(
@@ -201,7 +201,7 @@ def diff(
         ids,
         None,
         render_chain.diff,
-        lambda s, kind, id_, _: activity.diff(s, kind, id_, start=start, end=end, known_at=known_at),
+        lambda s, kind, id_, _: diff_of(s, kind, id_, start=start, end=end, known_at=known_at),
     )
 
 
@@ -216,11 +216,11 @@ def search(settings: "Settings", out: Output, text: str, limit: int) -> None:
       delegraph search mailer
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries import activity
+    from lineage.serve.queries.search import search as search_of
     from lineage.serve.text import render_chain
 
     with opened_service(settings) as service:
-        out.document(activity.search(service, text, limit=limit), render_chain.search)
+        out.document(search_of(service, text, limit=limit), render_chain.search)
 
 
 @click.command()

@@ -1,33 +1,29 @@
-"""Looking around: uses, timelines, differences, searches, and what needs a look. Documents, as in ``service``."""
+"""What was done and recorded: uses, timelines and actions of one thing, and what is in quarantine or in conflict."""
 
 import base64
 from typing import Any, Final
 
 from lineage.core.authority.chain import wielder
-from lineage.core.authority.rule import Verdict, judge_all, judge_name
 from lineage.core.authority.world import World
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import (
     ActionPerformed,
     DecisionMade,
     Fact,
-    Target,
     digest,
     document,
     fact_order,
 )
-from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
+from lineage.core.model.keys import ELEMENT_KINDS, key_of
 from lineage.core.model.references import Role, about
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.trust import authorised
-from lineage.core.revocation.reach import Proposal, struck_by
 from lineage.serve.documents.core_documents import (
     Document,
     action_document,
     fact_document,
     instant,
     listing,
-    verdict_document,
 )
 from lineage.serve.queries.revocations import confirmation_of
 from lineage.serve.queries.service import Service
@@ -153,41 +149,6 @@ def mention_document(fact: Fact) -> Document:
     }
 
 
-def diff(
-    service: Service, kind: str, id_: str, *, start: Instant, end: Instant, known_at: Instant | None = None
-) -> Document | None:
-    """What changed its state between two instants: a thing itself, and everything that hangs on it."""
-    if kind not in ELEMENT_KINDS | NAME_KINDS:
-        raise RefusedError(f"{kind!r} has no state; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}")
-    key = key_of(kind, id_)
-    with service.reader(known_at=known_at) as reader:
-        if not reader.is_named(key):
-            return None
-        world = reader.world()
-        # What ended before both instants is the same at both.
-        reader.load_below(world, key, min(start, end))
-    hit = struck_by(world, Proposal(target=Target(kind, id_), at=min(start, end)))
-    keys = world.graph.below(hit, after=min(start, end))
-    before, after = judge_all(world, keys, start), judge_all(world, keys, end)
-    changed = [_change(split_key(key), before[key], after[key]) for key in sorted(keys) if before[key] != after[key]]
-    if kind in NAME_KINDS:
-        verdicts = judge_name(world, kind, id_, start), judge_name(world, kind, id_, end)
-        if verdicts[0] != verdicts[1]:
-            changed.insert(0, _change((kind, id_), *verdicts))
-    return {
-        "kind": kind,
-        "id": id_,
-        "from": format_instant(start),
-        "to": format_instant(end),
-        **listing(changed, total=len(changed)),
-        "as_of": service.as_of(),
-    }
-
-
-def _change(of: tuple[str, str], before: Verdict, after: Verdict) -> Document:
-    return {"kind": of[0], "id": of[1], "from": verdict_document(before), "to": verdict_document(after)}
-
-
 def actions(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
     """The actions that mention a thing, the latest first; None if no fact names it."""
     key = key_of(kind, id_)
@@ -207,18 +168,6 @@ def is_mentioned_more_than(service: Service, kind: str, id_: str, most: int) -> 
     """Whether more facts than this mention something, so that a list of them takes its time."""
     with service.store.reader(trust=None) as reader:  # whether a fact counts is not asked
         return reader.is_mentioned_more_than(key_of(kind, id_), most)
-
-
-def search(service: Service, text: str, *, start: str | None = None, limit: int = PAGE) -> Document:
-    """The ids that contain a text, from one on: the ``next`` of the page before."""
-    found = service.store.search(text, start=start, limit=limit + 1)
-    items: list[Document] = []
-    for key in found[:limit]:
-        kind, id_ = split_key(key)
-        items.append({"kind": kind, "id": id_})
-    more = len(found) > limit
-    total = None if more or start is not None else len(items)
-    return {**listing(items, total=total, following=found[limit] if more else None), "as_of": service.as_of()}
 
 
 def quarantine(service: Service, *, after: int = 0, limit: int = PAGE, everything: bool = False) -> Document:

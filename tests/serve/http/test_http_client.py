@@ -12,6 +12,7 @@ from lineage.serve import http_client as client_module
 from lineage.serve.http_client import Client
 from lineage.serve.queries import activity
 from lineage.serve.queries.findings import findings as findings_of
+from lineage.serve.queries.search import search as search_of
 from tests.support.http_clients import URL, client_of
 from tests.support.http_worlds import ASKED, HOST, LEAKED, World, api_over
 
@@ -50,7 +51,7 @@ def test_lists_go_on_by_themselves(api: World, monkeypatch: pytest.MonkeyPatch):
     assert document is not None
 
     assert document["items"] == list(client.timeline(LEAKED))
-    assert activity.search(api.service, "mailer")["items"] == list(client.search("mailer"))
+    assert search_of(api.service, "mailer")["items"] == list(client.search("mailer"))
     assert findings_of(api.service, at=ASKED)["items"] != []
     assert [] == list(client.uses("token:none"))
 

@@ -20,10 +20,12 @@ from lineage.serve.http.api.questions import QUESTIONS
 from lineage.serve.http.core.question import Question
 from lineage.serve.queries import activity, revocations
 from lineage.serve.queries.case import case
+from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.graph_view import graph
 from lineage.serve.queries.identity import identity
 from lineage.serve.queries.projection_status import standing
+from lineage.serve.queries.search import search as search_of
 from tests.support.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.support.stores import KINDS, fresh_places
 
@@ -67,12 +69,12 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
             Proposal(target=Target("principal", "agent:planner"), at=ASKED, mode="suspend", cascade=False)
         ),
     ),
-    "/search": ("?q=MAILER", lambda s: activity.search(s, "mailer")),
+    "/search": ("?q=MAILER", lambda s: search_of(s, "mailer")),
     "/actions": (f"?of={OF}", lambda s: activity.actions(s, "token", ID)),
     "/timeline": (f"?of={OF}", lambda s: activity.timeline(s, "token", ID)),
     "/diff": (
         f"?of={OF}&from=2026-11-02T08:00:00Z&to=now",
-        lambda s: activity.diff(s, "token", ID, start=ASKED - 8_700_000_000, end=ASKED),
+        lambda s: diff_of(s, "token", ID, start=ASKED - 8_700_000_000, end=ASKED),
     ),
     "/uses": (f"?of={OF}", lambda s: activity.uses(s, "token", ID)),
     "/findings": ("", lambda s: findings_of(s, at=ASKED)),

@@ -27,8 +27,10 @@ from lineage.serve.http.core.parameters import (
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import Question
 from lineage.serve.queries import activity, activity_pages, revocations
+from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.findings import Wanted
 from lineage.serve.queries.findings import findings as findings_of
+from lineage.serve.queries.search import search as search_of
 
 # Whatever a fact can mention.
 KINDS: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action", "decision", "revocation", "receiver")
@@ -39,7 +41,7 @@ def search(site: Site, _caller: Caller, query: Query) -> Document:
     text = query.the("q")
     if len(text) > _LONGEST_TEXT:
         raise ParameterError("q", f"has {len(text):,} characters; {_LONGEST_TEXT} are enough")
-    found = activity.search(site.service, text, start=after_of("search", query), limit=limit_of(site, query))
+    found = search_of(site.service, text, start=after_of("search", query), limit=limit_of(site, query))
     return _with_cursor("search", found)
 
 
@@ -64,7 +66,7 @@ def diff(site: Site, _caller: Caller, query: Query) -> Document:
     start, end = query.instant("from"), query.instant("to")
     assert start is not None  # noqa: S101 (both are required)
     assert end is not None  # noqa: S101
-    document = activity.diff(site.service, kind, id_, start=start, end=end, known_at=query.known_at)
+    document = diff_of(site.service, kind, id_, start=start, end=end, known_at=query.known_at)
     return one_page(site, "diff", query, _found(document, query))
 
 

@@ -1,0 +1,45 @@
+"""What changed its state between two instants."""
+
+from lineage.core.authority.rule import Verdict, judge_all, judge_name
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.events import Target
+from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
+from lineage.core.model.times import Instant, format_instant
+from lineage.core.revocation.reach import Proposal, struck_by
+from lineage.serve.documents.core_documents import Document, listing, verdict_document
+from lineage.serve.queries.service import Service
+
+
+def diff(
+    service: Service, kind: str, id_: str, *, start: Instant, end: Instant, known_at: Instant | None = None
+) -> Document | None:
+    """Compare the states of a thing, and of what depends on it, at two instants; None if no fact names it."""
+    if kind not in ELEMENT_KINDS | NAME_KINDS:
+        raise RefusedError(f"{kind!r} has no state; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}")
+    key = key_of(kind, id_)
+    with service.reader(known_at=known_at) as reader:
+        if not reader.is_named(key):
+            return None
+        world = reader.world()
+        # What ended before both instants is the same at both.
+        reader.load_below(world, key, min(start, end))
+    hit = struck_by(world, Proposal(target=Target(kind, id_), at=min(start, end)))
+    keys = world.graph.below(hit, after=min(start, end))
+    before, after = judge_all(world, keys, start), judge_all(world, keys, end)
+    changed = [_change(split_key(key), before[key], after[key]) for key in sorted(keys) if before[key] != after[key]]
+    if kind in NAME_KINDS:
+        verdicts = judge_name(world, kind, id_, start), judge_name(world, kind, id_, end)
+        if verdicts[0] != verdicts[1]:
+            changed.insert(0, _change((kind, id_), *verdicts))
+    return {
+        "kind": kind,
+        "id": id_,
+        "from": format_instant(start),
+        "to": format_instant(end),
+        **listing(changed, total=len(changed)),
+        "as_of": service.as_of(),
+    }
+
+
+def _change(of: tuple[str, str], before: Verdict, after: Verdict) -> Document:
+    return {"kind": of[0], "id": of[1], "from": verdict_document(before), "to": verdict_document(after)}
