@@ -144,6 +144,7 @@ def unreadable(
     recorded_at: int,
     headers: Headers = (),
     sources: tuple[str, ...] | None = None,
+    charged_to: str | None = None,
     columns: credentials.Columns | None = None,
 ) -> Unreadable:
     """Build a record for quarantine: the whole record except its credentials.
@@ -157,6 +158,7 @@ def unreadable(
         recorded_at: When it was received.
         headers: The headers of a Kafka record.
         sources: For a record received over HTTP, the sources that its sender may use.
+        charged_to: Whose quota of the quarantine it counts against; None for that of the origin.
         columns: For a line of a table, which of its columns hold secrets.
     """
     value = credentials.kept(raw, columns)
@@ -177,6 +179,7 @@ def unreadable(
         value=value,
         headers=_kept(headers) if headers else None,
         sources=sources,
+        charged_to=charged_to,
     )
 
 

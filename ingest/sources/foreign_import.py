@@ -128,4 +128,12 @@ class ForeignLog:
     def put_aside(self, name: str, record: RawRecord, fault: BadRecordError) -> Unreadable:
         """A record as it goes to quarantine."""
         self._counts["quarantined", fault.reason] += 1
-        return unreadable(record.raw, fault, number=None, origin=name, place=record.position, recorded_at=self._clock())
+        return unreadable(
+            record.raw,
+            fault,
+            number=None,
+            origin=name,
+            place=record.position,
+            recorded_at=self._clock(),
+            charged_to=f"source {self._named.name}",  # its files may be many
+        )

@@ -41,6 +41,7 @@ from lineage.store.database.tables import (
 from lineage.store.reading.reader import FACT, Reader, fact_of
 from lineage.store.reading.sequence_gap_index import Sequences
 from lineage.store.writing.projection import Outcome, Projection
+from lineage.store.writing.quarantine_quota import Quota, beyond, count_beyond, discharge
 
 _REMEMBERED: Final = 16_384  # cached decoded values, about 30 MB
 _READ: Final = 50_000  # facts read at a time if all are read
@@ -77,7 +78,9 @@ class Store:
     The store never interprets values itself: ``decode`` reads a value that was accepted before.
     """
 
-    def __init__(self, engine: Engine, secret: bytes, decode: Callable[[bytes], Event]) -> None:
+    def __init__(
+        self, engine: Engine, secret: bytes, decode: Callable[[bytes], Event], quota: Quota | None = None
+    ) -> None:
         """Use the engine of a store with the current schema version; ``open_store`` creates one."""
         self.engine = engine
         self._pinned: Connection | None = None
@@ -87,7 +90,8 @@ class Store:
         # Queries about one incident read the same facts repeatedly.
         self._remembered = lru_cache(maxsize=_REMEMBERED)(decode)
         self.keys = Keys(secret)
-        self._projection = Projection(self.keys, self.decode)
+        self.quota = quota or Quota()
+        self._projection = Projection(self.keys, self.decode, self.quota)
         self._sequences = Sequences()
         self._one_writer = threading.Lock()  # the projection's caches belong to one transaction at a time
 
@@ -237,7 +241,9 @@ class Store:
 
     @staticmethod
     def _release(connection: Connection, ids: Iterable[int], released_at: Instant) -> None:
-        add_missing(connection, release, [(id_, released_at) for id_ in sorted(ids)])
+        released = sorted(ids)
+        add_missing(connection, release, [(id_, released_at) for id_ in released])
+        discharge(connection, released)
 
     def keep_plan(self, digest: str, document: Mapping[str, Any], made_at: Instant) -> None:
         """Store a plan by its digest; if it is stored already, its first time is kept."""
@@ -363,6 +369,8 @@ class Store:
                         value=row.value,
                         headers=row.headers,
                         sources=None if row.sources is None else tuple(json.loads(row.sources)),
+                        charged_to=row.charged_to,
+                        beyond_quota=row.kept is None,
                     ),
                     row.released_at,
                 )
@@ -378,6 +386,16 @@ class Store:
         )
         with self.connection() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def count_beyond_quota(self) -> int:
+        """Return how many records in quarantine are kept as their digest and place alone."""
+        with self.connection() as connection:
+            return count_beyond(connection)
+
+    def beyond_quota(self, *, limit: int) -> list[tuple[str, int]]:
+        """Return the sources that have such records, and how many, the most first."""
+        with self.connection() as connection:
+            return beyond(connection, limit=limit)
 
     def conflicts(self) -> list[list[Fact]]:
         """The facts that share (source, event_id) but differ in content, in groups, each content once."""
@@ -545,7 +563,12 @@ def new_edition(connection: Connection) -> None:
 
 
 def open_store(
-    url: str, decode: Callable[[bytes], Event], *, create: bool = False, password: str | None = None
+    url: str,
+    decode: Callable[[bytes], Event],
+    *,
+    create: bool = False,
+    password: str | None = None,
+    quota: Quota | None = None,
 ) -> Store:
     """Open a store.
 
@@ -554,6 +577,7 @@ def open_store(
         decode: Decodes a stored value.
         create: Whether to create a missing store, and to migrate an older one.
         password: For PostgreSQL, overrides the password in the URL.
+        quota: How much of the unreadable records of each source is kept whole; None for the default.
 
     Raises:
         RefusedError: The URL is invalid, or the database denies access.
@@ -563,7 +587,7 @@ def open_store(
     try:
         if create:
             upgrade(engine)
-        return Store(engine, check(engine), decode)
+        return Store(engine, check(engine), decode, quota)
     except BaseException:
         engine.dispose()
         raise

@@ -156,17 +156,18 @@ def test_faults_graph_and_quarantine_are_shown():
     metrics.fault("UnavailableError", 1.0)
     metrics.graph(10, 20)
     metrics.graph(11, 22)
-    metrics.quarantine(3)
+    metrics.quarantine(3, 2)
 
     found = samples(metrics)
     assert (2.0, 1.5) == (
         found["delegraph_faults_total{kind=UnavailableError}"],
         found["delegraph_fault_wait_seconds_total{kind=UnavailableError}"],
     )
-    assert (11.0, 22.0, 3.0) == (
+    assert (11.0, 22.0, 3.0, 2.0) == (
         found["delegraph_graph_elements"],
         found["delegraph_graph_edges"],
         found["delegraph_quarantine_waiting"],
+        found["delegraph_quarantine_beyond_quota"],
     )
 
 

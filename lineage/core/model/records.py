@@ -99,6 +99,8 @@ class Unreadable:
         value: The record; a raw credential in it is replaced by its digest. None if only the digest may be kept.
         headers: Those of the record, as JSON; None if it has none.
         sources: Of a record that came over HTTP, the sources that its sender may use; None of every other.
+        charged_to: Whose quota of the quarantine it counts against; None: that of the origin.
+        beyond_quota: Whether it is kept as its digest and place alone, since that quota is used up.
     """
 
     number: int | None
@@ -112,6 +114,8 @@ class Unreadable:
     value: bytes | None
     headers: bytes | None = None
     sources: tuple[str, ...] | None = None
+    charged_to: str | None = None
+    beyond_quota: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,7 +107,14 @@ def _version(name: str) -> str | None:
 
 
 def _store(store: Store) -> str:
-    return f"{store.url}: {store.sizes()['fact']:,} facts, {store.count_quarantined():,} records in quarantine"
+    said = f"{store.url}: {store.sizes()['fact']:,} facts, {store.count_quarantined():,} records in quarantine"
+    if not (beyond := store.count_beyond_quota()):
+        return said
+    [(source, records)] = store.beyond_quota(limit=1)
+    return (
+        f"{said}, of which {beyond:,} are kept only as digest and place: their source has used up its quota "
+        f"(most of them, {records:,}, are from {source}); see 'delegraph quarantine'"
+    )
 
 
 def _log(settings: Settings, log: Log) -> str:

@@ -4,12 +4,14 @@ import logging
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from ingest.codec import api as codec
-from ingest.log.port import Entry, entry_of
+from ingest.log.port import Entry, Log, entry_of
 from ingest.projector import project, read_record
-from lineage.core.model.errors import BadRecordError
-from lineage.core.model.records import Readable, Record
+from lineage.core.model.errors import BadRecordError, IntegrityError
+from lineage.core.model.records import Readable, Record, position_of
+from lineage.core.model.times import Instant
 from lineage.serve.commands import submission_policy
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
@@ -19,35 +21,69 @@ from lineage.store.store import Quarantined
 
 logger = logging.getLogger(__name__)
 
+_PAGE: Final = 10_000  # records of the quarantine that are in memory at once
+_NEIGHBOURS: Final = 500  # records of the log that are read at once
+
 
 def retry(service: Service) -> Document:
     """Take up from quarantine what can be read now.
 
     A record of the log becomes the fact that it always was, at its own place and moment; a line of a file is appended
-    to the log. What still cannot be read stays, and so does what came over HTTP from who may not say that.
+    to the log. What still cannot be read stays, and so does what came over HTTP from who may not say that. A record
+    beyond the quota of its source is read from the log; where the log never had it, its file has to be ingested again.
     """
     log = service.require_log()
     now = service.clock()
-    waiting = service.store.quarantined()
+    again = _Again(log)
+    read = taken = after = 0
+    while waiting := service.store.quarantined(after=after, limit=_PAGE):
+        after = waiting[-1].id
+        read += len(waiting)
+        taken += _taken_up(service, log, again, waiting, now)
+    service.catch_up()
+    return {"read": read, "taken_up": taken, "waiting": read - taken, "as_of": service.as_of()}
+
+
+def _taken_up(service: Service, log: Log, again: "_Again", waiting: list[Quarantined], now: Instant) -> int:
+    """Take up what can be read of some records; return how many that are."""
     from_log: list[tuple[int, Readable]] = []
     from_files: list[tuple[int, Entry]] = []
     for item in waiting:
-        if item.record.value is None or item.record.reason == "credential":
+        kept = item.record
+        value = again.value(kept.number) if kept.beyond_quota and kept.number is not None else kept.value
+        if value is None or kept.reason == "credential":
             continue  # what is kept is not what was sent
-        if item.record.number is not None:
-            record = Record(item.record.number, item.record.recorded_at, item.record.value)
-            result = read_record(record, service.trust.table)
+        if kept.number is not None:
+            result = read_record(Record(kept.number, kept.recorded_at, value), service.trust.table)
             if isinstance(result, Readable):
                 from_log.append((item.id, result))
         elif (entry := _line(item)) is not None:
             from_files.append((item.id, entry))
-    service.store.take_up(from_log, now)
+    if from_log:
+        service.store.take_up(from_log, now)
     if from_files:
         log.append(entry for _, entry in from_files)
         service.store.release((id_ for id_, _ in from_files), now)
-    service.catch_up()
-    taken = len(from_log) + len(from_files)
-    return {"read": len(waiting), "taken_up": taken, "waiting": len(waiting) - taken, "as_of": service.as_of()}
+    return len(from_log) + len(from_files)
+
+
+class _Again:
+    """Reads single records of the log again, with their neighbours."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._read: dict[int, bytes | None] = {}
+
+    def value(self, number: int) -> bytes | None:
+        """Return the value of a record; None if it has none, or the log no longer holds it."""
+        if number not in self._read:
+            topic, partition, offset = position_of(number)
+            try:
+                records, _ = self._log.read(topic, partition, offset, limit=_NEIGHBOURS)
+            except IntegrityError:
+                records = []
+            self._read = {record.number: record.value for record in records}
+        return self._read.get(number)
 
 
 def _line(item: Quarantined) -> Entry | None:

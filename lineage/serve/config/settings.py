@@ -26,6 +26,7 @@ from lineage.deliver.ssf import settings as ssf_settings
 from lineage.deliver.ssf.settings import SsfSettings
 from lineage.serve.config import http_settings
 from lineage.serve.config.http_settings import HttpSettings
+from lineage.store.writing.quarantine_quota import BYTES, RECORDS, Quota
 
 if TYPE_CHECKING:
     from ingest.sources.named import NamedSource
@@ -97,6 +98,12 @@ class Settings:
         kind=Kind.NUMBER,
         example="100",
     )
+    quarantine_records: int = setting(
+        RECORDS,
+        "how many unreadable records of each source the [quarantine](../operations.md#a-record-is-in-quarantine) keeps "
+        "whole; of the others it keeps the digest and the place",
+    )
+    quarantine_bytes: int = setting(BYTES, "how many bytes of them")
     signing_key_file: Path | None = setting(
         None,
         "the [keys](../shared-signals.md#setting-it-up) that what is delivered is signed with, in PEM: the first "
@@ -149,6 +156,11 @@ class Settings:
         )
         settings._check()
         return settings
+
+    @property
+    def quota(self) -> Quota:
+        """How much of the unreadable records of each source the quarantine keeps whole."""
+        return Quota(self.quarantine_records, self.quarantine_bytes)
 
     @property
     def log_url(self) -> str:

@@ -34,7 +34,9 @@ def now() -> Instant:
 @contextmanager
 def opened_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
     """The store."""
-    store = open_store(settings.store, codec.read, create=create, password=settings.store_password)
+    store = open_store(
+        settings.store, codec.read, create=create, password=settings.store_password, quota=settings.quota
+    )
     try:
         yield store
     finally:

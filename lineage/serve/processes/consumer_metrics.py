@@ -74,6 +74,11 @@ class Metrics:
             self._faults.labels(kind)
             self._waited.labels(kind)
         self._quarantine = Gauge("delegraph_quarantine_waiting", "Records in quarantine.", registry=registry)
+        self._beyond_quota = Gauge(
+            "delegraph_quarantine_beyond_quota",
+            "Records in quarantine of which only digest and place are kept, since their source has used up its quota.",
+            registry=registry,
+        )
         self._elements = Gauge(
             "delegraph_graph_elements", "Tokens and delegations in the live graph.", registry=registry
         )
@@ -129,9 +134,10 @@ class Metrics:
         self._elements.set(elements)
         self._edges.set(edges)
 
-    def quarantine(self, waiting: int) -> None:
-        """How many records are in quarantine."""
+    def quarantine(self, waiting: int, beyond_quota: int) -> None:
+        """How many records are in quarantine, and of how many only digest and place are kept."""
         self._quarantine.set(waiting)
+        self._beyond_quota.set(beyond_quota)
 
     # What Prometheus asks.
 

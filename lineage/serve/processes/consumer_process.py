@@ -189,7 +189,7 @@ class _Keeper:
                     self._live.follow()
                     self._metrics.graph(*self._live.size())
                 if time.monotonic() - counted >= _COUNT_SECONDS:
-                    self._metrics.quarantine(self._store.count_quarantined())
+                    self._metrics.quarantine(self._store.count_quarantined(), self._store.count_beyond_quota())
                     counted = time.monotonic()
             except (UnavailableError, IntegrityError) as fault:
                 logger.warning("the live graph is not kept up: %s", fault)

@@ -29,6 +29,7 @@ from lineage.serve.queries.revocations import confirmation_of
 from lineage.serve.queries.service import Service
 from lineage.store.store import Quarantined
 
+_SOURCES_BEYOND: Final = 100  # that are named with how many records they have beyond their quota
 PAGE: Final = 1_000  # how many items a list has at most, if nothing else is said
 
 
@@ -175,7 +176,18 @@ def quarantine(service: Service, *, after: int = 0, limit: int = PAGE, everythin
     found = service.store.quarantined(waiting=not everything, after=after, limit=limit + 1)
     items = [quarantined_document(item) for item in found[:limit]]
     following = str(found[limit - 1].id) if len(found) > limit else None
-    return {**listing(items, total=service.store.count_quarantined(), following=following), "as_of": service.as_of()}
+    return {
+        **listing(items, total=service.store.count_quarantined(), following=following),
+        "beyond_quota": {
+            "records": service.store.count_beyond_quota(),
+            "quota": {"records": service.store.quota.records, "bytes": service.store.quota.bytes},
+            "sources": [
+                {"source": source, "records": records}
+                for source, records in service.store.beyond_quota(limit=_SOURCES_BEYOND)
+            ],
+        },
+        "as_of": service.as_of(),
+    }
 
 
 def quarantined_document(item: Quarantined) -> Document:
@@ -198,6 +210,7 @@ def quarantined_document(item: Quarantined) -> Document:
         "size": record.size,
         "value": value,
         "encoding": encoding,
+        "beyond_quota": record.beyond_quota,
         "released_at": instant(item.released_at),
     }
 

@@ -138,6 +138,13 @@ def quarantine(doc: Document) -> Page:
     total = doc["total"]
     waiting = f"{many(total, 'record')} in quarantine: not read, not lost."
     page = Page().line(waiting if total else "Nothing is in quarantine.")
+    beyond = doc["beyond_quota"]
+    if beyond["records"]:
+        quota = beyond["quota"]
+        page.line(f"Of {many(beyond['records'], 'record')} only digest and place are kept: these sources have used up "
+                  f"their quota of {many(quota['records'], 'record')} or {many(quota['bytes'], 'byte')}.")  # fmt: skip
+        for source in beyond["sources"]:
+            page.line(f"{source['source']}: {many(source['records'], 'record')}", lead="    ")
     for item in doc["items"]:
         page.title(f"{item['id']}  {item['reason']}")
         page.line(item["detail"], lead="    ")
@@ -145,7 +152,9 @@ def quarantine(doc: Document) -> Page:
                   f"{when(item['recorded_at'])}", lead="    ")  # fmt: skip
         page.line(f"sha256:{item['sha256']}", lead="    ")
         value = item["value"]
-        if value is None:
+        if item["beyond_quota"]:
+            page.line("only its digest and place are kept", lead="    ")
+        elif value is None:
             page.line("what it held may not be kept: it carried a raw credential", lead="    ")
         else:
             cut = ""

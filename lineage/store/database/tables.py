@@ -106,8 +106,11 @@ quarantine = Table(
     Column("value", LargeBinary),
     Column("headers", LargeBinary),  # headers of the record, as JSON
     Column("sources", Text),  # for a record received over HTTP, the sources that its sender may use, as JSON
+    Column("charged_to", Text),  # whose quota it counts against; null once it was released
+    Column("kept", BigInteger),  # bytes that it takes of that quota; null if only its digest and place are kept
     Index("quarantine_once", "origin", "place", "sha256", unique=True),
     Index("quarantine_n", "n"),
+    Index("quarantine_quota", "charged_to", "kept"),
 )
 
 # The records that were released from quarantine later.

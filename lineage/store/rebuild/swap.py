@@ -31,7 +31,7 @@ _NOTHING: Final = Outcomes(0, 0, 0, 0, 0)
 # in the log. Writers begin with the position, so locking that table blocks them.
 _PROJECTED: Final = ("position", "fact", "ref", "sighting", "name")
 _WRITTEN: Final = (*_PROJECTED, "quarantine", "release")
-_ASIDE: Final = "n, origin, place, recorded_at, reason, detail, sha256, size, value, headers"
+_ASIDE: Final = "n, origin, place, recorded_at, reason, detail, sha256, size, value, headers, charged_to, kept"
 # The comment that marks a schema as one that a rebuild may drop.
 _MARK: Final = "delegraph: a projection that is being rebuilt"
 _REBUILD: Final = int.from_bytes(b"rebuild", "big")  # the advisory lock of a rebuild

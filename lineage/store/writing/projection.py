@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Final
@@ -37,6 +37,7 @@ from lineage.store.database.tables import (
     span_after,
 )
 from lineage.store.writing import optimistic_commit
+from lineage.store.writing.quarantine_quota import Quota, charged, within
 
 _BOUNDED: Final = frozenset({Role.DEPENDS, Role.NAMES, Role.PRIOR})
 # The origin of a record is part of an index, and PostgreSQL limits an index entry to 2,704 bytes.
@@ -136,9 +137,10 @@ class _Named(dict[str, _Names]):
 class Projection:
     """Writes batches over one connection at a time."""
 
-    def __init__(self, keys: Keys, decode: Callable[[bytes], Event]) -> None:
-        """Use the store's hash of keys, and its decoder of stored values."""
+    def __init__(self, keys: Keys, decode: Callable[[bytes], Event], quota: Quota) -> None:
+        """Use the store's hash of keys, its decoder of stored values, and its quota of the quarantine."""
         self._keys = keys
+        self._quota = quota
         self._decode = decode
         self._named = _Named(keys)
 
@@ -231,10 +233,14 @@ class Projection:
 
     def put_aside(self, connection: Connection, unreadable: Iterable[Unreadable]) -> None:
         """Write records to quarantine; one that is there already is not written again."""
+        found = [replace(record, origin=_origin(record.origin)) for record in unreadable]
+        if not found:
+            return
+        found.sort(key=lambda record: (record.origin, record.place))  # in a fixed order, as in ``_advance``
         rows = [
             (
                 record.number,
-                _origin(record.origin),
+                record.origin,
                 record.place,
                 record.recorded_at,
                 record.reason,
@@ -244,10 +250,11 @@ class Projection:
                 record.value,
                 record.headers,
                 None if record.sources is None else json.dumps(record.sources),
+                charged(record),
+                kept,
             )
-            for record in unreadable
+            for record, kept in within(connection, self._quota, found)
         ]
-        rows.sort(key=lambda row: row[1:3])  # in a fixed order, as in ``_advance``
         add_missing(connection, quarantine, rows)
 
     def _advance(self, connection: Connection, batch: Batch) -> None:

@@ -439,6 +439,28 @@ class Findings(_List):
     not_evaluated: list[NotEvaluated]
 
 
+class QuarantineQuota(TypedDict):
+    """How much of the unreadable records of each source is kept whole."""
+
+    records: int
+    bytes: int
+
+
+class SourceBeyondQuota(TypedDict):
+    """A source that has used up its quota, and how many of its records are kept as their digest and place."""
+
+    source: str
+    records: int
+
+
+class BeyondQuota(TypedDict):
+    """What is kept as its digest and place alone; of the sources the hundred with the most."""
+
+    records: int
+    quota: QuarantineQuota
+    sources: list[SourceBeyondQuota]
+
+
 class Quarantined(TypedDict):
     """A record that could not be read."""
 
@@ -452,6 +474,7 @@ class Quarantined(TypedDict):
     size: int
     value: str | None
     encoding: str | None
+    beyond_quota: bool
     released_at: Time | None
 
 
@@ -459,6 +482,7 @@ class Quarantine(_List):
     """Records that could not be read."""
 
     items: list[Quarantined]
+    beyond_quota: BeyondQuota
     as_of: AsOf
 
 

@@ -1,0 +1,131 @@
+"""How much of a source's unreadable records is kept whole, so that none fills the store.
+
+A source is charged for what is kept of its records: a partition of the log, a caller over HTTP, a named source of other
+systems' logs, or a file. Once its quota is used up only the digest and the place of a record are kept. For a record of
+the log that is decided in the order of its partition, so that a rebuild decides the same, and no other source counts.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from lineage.core.model.records import Unreadable
+from lineage.store.database.dialects import takes_turns
+from lineage.store.database.sql import among, chunks, storable
+from lineage.store.database.tables import quarantine
+
+RECORDS: Final = 10_000
+BYTES: Final = 64 * 1024 * 1024
+_BEYOND: Final = "the quota of its source is used up, so that only the digest and the place of it are kept"
+_LOCKS: Final = 0x61736964  # the first half of a lock for each source
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What is kept whole for each source.
+
+    Attributes:
+        records: How many records.
+        bytes: How many bytes of them, with their headers and what is said about them.
+    """
+
+    records: int = RECORDS
+    bytes: int = BYTES
+
+
+def charged(record: Unreadable) -> str:
+    """Return whose quota a record counts against."""
+    return storable(record.charged_to or record.origin)
+
+
+def size_kept(record: Unreadable) -> int:
+    """Return how many bytes a record takes in quarantine if it is kept whole."""
+    return len(record.value or b"") + len(record.headers or b"") + len(record.detail.encode(errors="replace"))
+
+
+def within(connection: Connection, quota: Quota, records: Sequence[Unreadable]) -> list[tuple[Unreadable, int | None]]:
+    """Return records as they are kept, each with the bytes that it takes of the quota; None: it is beyond.
+
+    Args:
+        connection: Holds the transaction that writes them.
+        quota: What each source has.
+        records: Those of a source are in the order in which they came.
+    """
+    sources = sorted({charged(record) for record in records})
+    _wait_for_turn(connection, sources)
+    used = {source: _used(connection, source) for source in sources}
+    stored = _stored(connection, records)
+    kept: list[tuple[Unreadable, int | None]] = []
+    for record in records:
+        source, size = charged(record), size_kept(record)
+        count, total = used[source]
+        if (record.origin, record.place, record.sha256) in stored:
+            kept.append((record, size))  # it is not written again
+        elif count < quota.records and total + size <= quota.bytes:
+            used[source] = count + 1, total + size
+            kept.append((record, size))
+        else:
+            kept.append((replace(record, value=None, headers=None, sources=None, detail=_BEYOND), None))
+    return kept
+
+
+def beyond(connection: Connection, *, limit: int) -> list[tuple[str, int]]:
+    """Return the sources with records beyond their quota, and how many each has, the most first."""
+    count = sa.func.count().label("records")
+    query = (
+        sa.select(quarantine.c.charged_to, count)
+        .where(quarantine.c.charged_to.is_not(None), quarantine.c.kept.is_(None))
+        .group_by(quarantine.c.charged_to)
+        .order_by(count.desc(), quarantine.c.charged_to)
+        .limit(limit)
+    )
+    return [(row.charged_to, row.records) for row in connection.execute(query)]
+
+
+def count_beyond(connection: Connection) -> int:
+    """Return how many records are beyond the quota of their source."""
+    query = (
+        sa.select(sa.func.count())
+        .select_from(quarantine)
+        .where(quarantine.c.charged_to.is_not(None), quarantine.c.kept.is_(None))
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def discharge(connection: Connection, ids: Iterable[int]) -> None:
+    """Give back the quota of records that are facts by now."""
+    for part in chunks(sorted(ids)):
+        connection.execute(quarantine.update().where(among(quarantine.c.id, part)).values(charged_to=None))
+
+
+def _wait_for_turn(connection: Connection, sources: Iterable[str]) -> None:
+    """Wait until no other transaction charges these sources. On SQLite there is none, since it has one writer."""
+    if takes_turns(connection):
+        for source in sources:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCKS, sa.func.hashtext(source))))
+
+
+def _used(connection: Connection, source: str) -> tuple[int, int]:
+    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(quarantine.c.kept), 0)).where(
+        quarantine.c.charged_to == source, quarantine.c.kept >= 0
+    )
+    count, total = connection.execute(query).one()
+    return int(count), int(total)
+
+
+def _stored(connection: Connection, records: Sequence[Unreadable]) -> set[tuple[str, int, str]]:
+    """Find those of the records that stand in quarantine already, such as lines of a file that is read again."""
+    places: dict[str, set[int]] = {}
+    for record in records:
+        places.setdefault(record.origin, set()).add(record.place)
+    found: set[tuple[str, int, str]] = set()
+    for origin, numbers in places.items():
+        for part in chunks(sorted(numbers)):
+            query = sa.select(quarantine.c.place, quarantine.c.sha256).where(
+                quarantine.c.origin == origin, among(quarantine.c.place, part)
+            )
+            found |= {(origin, row.place, row.sha256) for row in connection.execute(query)}
+    return found
