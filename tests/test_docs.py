@@ -425,7 +425,7 @@ def test_every_invariant_names_the_test_that_holds_it():
     assert [str(number) for number in range(1, len(invariants) + 1)] == [number for number, _ in invariants]
     assert invariants
     for number, invariant in invariants:
-        tests = re.findall(r"`(tests/test_\w+\.py)`", invariant)
+        tests = re.findall(r"`(tests/[\w/]+\.py)`", invariant)
         assert tests, f"invariant {number} names no test"
         for test in tests:
             assert (ROOT / test).exists(), f"invariant {number} names {test}"
