@@ -230,6 +230,12 @@ class Client:
         path = f"/v1/plans/{quote(plan_digest, safe='')}/approvals"
         return cast("schemas.Approved", self._sent("POST", path, json={}).json())
 
+    def judge(self, finding: str, judgement: str, *, reason: str, until: str | None = None) -> schemas.Judged:
+        """Judge a finding: ``acknowledged``, ``suppressed`` (which needs an end) or ``reopened``."""
+        path = f"/v1/findings/{quote(finding, safe='')}/judgements"
+        body = {"judgement": judgement, "reason": reason, **_said(until=until)}
+        return cast("schemas.Judged", self._sent("POST", path, json=body).json())
+
     def lift(self, id: str, *, note: str | None = None) -> schemas.Lifted:
         """Lift an order."""
         return cast("schemas.Lifted", self._sent("POST", f"{_path(id)}/lift", json=_said(note=note)).json())

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ingest.codec import api as codec
+from lineage.core.model.times import SECOND
 from lineage.serve.cache.loader import SURROUNDINGS
 from tests.support.desk import Desk
 from tests.support.finding_cases import AL, D1, DOWN, A, B, C, done, granted, issued, moment, reissued
@@ -272,3 +273,36 @@ def test_a_late_grant_takes_a_finding_back_and_known_at_brings_it(desk: Desk):
     assert 1 == len(of_kind(before, "unattributed-action"))
     assert [] == of_kind(desk.one("findings"), "unattributed-action")
     assert 1 == len(of_kind(desk.one("findings", "--known-at", known), "unattributed-action"))
+
+
+def test_findings_are_judged_over_http_by_who_was_authenticated(api: World):
+    """
+    Whatever the body says, it is the caller's word; from then on every answer says so, until it is taken back.
+    """
+    theft = {"kind": "wielder-mismatch", "of": "action:mail-7"}
+    [id_, *_] = [one["id"] for one in api.get("/v1/findings", params=theft).json()["items"]]
+    path = f"/v1/findings/{id_}/judgements"
+
+    def judged(**said: str) -> Any:
+        api.clock.now += SECOND
+        return api.as_("responder", sub="human:dana@example.com").post(path, json={"reason": "seen", **said})
+
+    def status() -> str:
+        [one] = [one for one in api.get("/v1/who?action=mail-7").json()["findings"] if one["id"] == id_]
+        return str(one["status"])
+
+    assert "new" == status()
+    answer = judged(judgement="acknowledged")
+    assert (201, "human:dana@example.com", "acknowledged") == (
+        answer.status_code,
+        *(answer.json()[name] for name in ("by", "status")),
+    )
+    assert "acknowledged" == status()
+    assert 201 == judged(judgement="suppressed", until=UNTIL).status_code
+    assert "suppressed" == status()
+    assert id_ not in {one["id"] for one in api.get("/v1/findings", params=theft).json()["items"]}
+    for wrong in ({"judgement": "suppressed"}, {"judgement": "ignored"}, {"judgement": "reopened", "by": "human:x"}):
+        assert 400 == judged(**wrong).status_code
+    assert 400 == judged(judgement="acknowledged", reason=" ").status_code
+    assert 201 == judged(judgement="reopened").status_code
+    assert "new" == status()

@@ -11,10 +11,11 @@ from typing import Final
 
 from lineage.core.model.errors import OtherOrderError, OverloadedError
 from lineage.core.model.events import Target
-from lineage.core.model.vocabulary import ACKNOWLEDGEMENT_OUTCOMES, MODES, REASONS, TARGET_KINDS
+from lineage.core.model.vocabulary import ACKNOWLEDGEMENT_OUTCOMES, JUDGEMENTS, MODES, REASONS, TARGET_KINDS
 from lineage.deliver.http.callers import Caller
 from lineage.serve.commands import acknowledgements as acknowledging
 from lineage.serve.commands import approvals
+from lineage.serve.commands.judgements import judge as judge_finding
 from lineage.serve.commands.lift import lift_order
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
@@ -132,6 +133,28 @@ def lift(site: Site, caller: Caller, revocation: str, body: Document) -> Documen
         )
     if document is None:
         raise NotFoundError(revocation)
+    return document
+
+
+def judge(site: Site, caller: Caller, finding: str, body: Document) -> Document:
+    """Judge a finding.
+
+    Raises:
+        NotFoundError: There is no such finding.
+        RefusedError: There is no reason, or a suppression has no end that is still to come.
+    """
+    said = Fields(body, ("judgement", "reason", "until"))
+    usable_id(finding, parameter="id")
+    document = judge_finding(
+        site.service,
+        finding,
+        said.choice("judgement", JUDGEMENTS),
+        by=caller.name,
+        reason=said.text("reason") or "",
+        until=said.instant("until"),
+    )
+    if document is None:
+        raise NotFoundError(finding)
     return document
 
 

@@ -20,7 +20,7 @@ from lineage.serve.http.openapi.operations import OPERATIONS
 
 
 def router(site: Site) -> APIRouter:
-    """``POST /v1/events``, ``/v1/revocations``, ``…/lift``, ``…/acknowledgements``, and ``/v1/plans/…/approvals``."""
+    """Events, revocations, lifts, acknowledgements, approvals of plans, and judgements of findings."""
 
     async def no_query(request: Request) -> None:
         """A write has no parameters: who says ``dry_run=true`` must not find it done."""
@@ -62,6 +62,14 @@ def router(site: Site) -> APIRouter:
         log_access(caller, request, revocation=revocation)
         return document_response(request, document)
 
+    async def judge_finding(request: Request) -> Response:
+        caller = require(await site.caller_of(request), Role.RESPONDER)
+        body = await read_object(request)
+        finding = request.path_params["id"]
+        document = await site.pools.orders.run(caller.name, orders.judge, site, caller, finding, body)
+        log_access(caller, request, finding=finding, status=document["status"])
+        return document_response(request, document, status=HTTPStatus.CREATED)
+
     async def acknowledge(request: Request) -> Response:
         caller = require(await site.caller_of(request), Role.RECEIVER)
         body = await read_object(request)
@@ -76,6 +84,9 @@ def router(site: Site) -> APIRouter:
     router.add_api_route("/revocations", give_order, methods=["POST"], openapi_extra=OPERATIONS["give_order"])
     router.add_api_route(
         "/plans/{id}/approvals", approve_plan, methods=["POST"], openapi_extra=OPERATIONS["approve_plan"]
+    )
+    router.add_api_route(
+        "/findings/{id}/judgements", judge_finding, methods=["POST"], openapi_extra=OPERATIONS["judge_finding"]
     )
     router.add_api_route(
         "/revocations/{id:path}/lift", lift_order, methods=["POST"], openapi_extra=OPERATIONS["lift_order"]

@@ -61,6 +61,9 @@ EVERYTHING: Final = Parameter("all", {"type": "boolean"}, "Also what was taken u
 REVOCATION: Final = Parameter(
     "id", _ID, "The id of a revocation.", required=True, example="rev-mailer-leak", where="path"
 )
+FINDING: Final = Parameter(
+    "id", {"type": "string"}, "The id of a finding.", where="path", required=True, example="F-7ad89a5c2ebaf0cbebb4"
+)
 PLAN: Final = Parameter(
     "id",
     {"type": "string", "pattern": "^[0-9a-f]{64}$"},

@@ -2,11 +2,11 @@
 
 from typing import Any, Final
 
-from lineage.core.model.vocabulary import ACKNOWLEDGEMENT_OUTCOMES, MODES, REASONS, TARGET_KINDS
+from lineage.core.model.vocabulary import ACKNOWLEDGEMENT_OUTCOMES, JUDGEMENTS, MODES, REASONS, TARGET_KINDS
 from lineage.deliver.http.callers import Role
 from lineage.serve.commands import submission_policy
 from lineage.serve.http.auth.csrf import HEADER
-from lineage.serve.http.core.parameters import PLAN, REVOCATION, TIMES
+from lineage.serve.http.core.parameters import FINDING, PLAN, REVOCATION, TIMES
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.http.openapi.fragments import (
     ALWAYS,
@@ -52,6 +52,14 @@ _ORDER: Final = fields(
     required=("target", "reason"),
 )
 _LIFT: Final = fields({"note": _NOTE})
+_JUDGEMENT: Final = fields(
+    {
+        "judgement": {"type": "string", "enum": list(JUDGEMENTS)},
+        "reason": {"type": "string", "description": "Why, in a sentence."},
+        "until": {"type": "string", "format": "date-time", "description": "When it no longer holds."},
+    },
+    required=("judgement", "reason"),
+)
 _ACKNOWLEDGEMENT: Final = fields(
     {"outcome": {"type": "string", "enum": list(ACKNOWLEDGEMENT_OUTCOMES)}, "token": _ID, "note": _NOTE},
     required=("outcome",),
@@ -143,6 +151,20 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         "requestBody": body(_LIFT, required=False),
         "responses": {
             "200": answer("It is lifted.", ref("Lifted")),
+            **problems("400", "401", "403", "404", *WITH_BODY, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    "judge_finding": {
+        "operationId": "judge_finding",
+        "summary": "Acknowledge, suppress or reopen a finding",
+        "description": f"{roles_of([Role.RESPONDER])} Who judges is who was authenticated; it is a fact of the log. A "
+        "suppression needs an end: then the finding is told again.",
+        "tags": ["writes"],
+        "parameters": [parameter_of(FINDING), _FORGERY],
+        "requestBody": body(_JUDGEMENT),
+        "responses": {
+            "201": answer("It is judged.", ref("Judged")),
             **problems("400", "401", "403", "404", *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,

@@ -293,6 +293,18 @@ class Ordered(_ReachPart):
     seconds: float
 
 
+class Judged(TypedDict):
+    """A judgement of a finding that was given, and the status that the finding has now."""
+
+    finding: str
+    status: str
+    by: str
+    reason: str
+    until: Time | None
+    judged_at: Time
+    as_of: AsOf
+
+
 class Lifted(TypedDict):
     """A lift that was given, and what it brought back."""
 
@@ -789,7 +801,19 @@ ANSWERS: dict[str, Any] = {
     shape.__name__: shape
     for shape in (
         *(Who, Chain, Status, Reach, Search, Actions, Timeline, Diff, Uses, Findings, Quarantine, Conflicts),
-        *(Revocations, Revocation, Ordered, Approved, Lifted, Acknowledged, Counts, ReceiptLine, Missing, Problem),
+        *(
+            Revocations,
+            Revocation,
+            Ordered,
+            Approved,
+            Judged,
+            Lifted,
+            Acknowledged,
+            Counts,
+            ReceiptLine,
+            Missing,
+            Problem,
+        ),
         *(Graph, Identity, Health, Case),
     )
 }
