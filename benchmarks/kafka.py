@@ -1,8 +1,8 @@
-"""On a real Kafka and PostgreSQL: intake against the bare client, a naive consumer, the producer SDK, latency.
+"""With a real Kafka and PostgreSQL: ingestion compared with the bare client and a naive consumer, the SDK, latency.
 
-``python -m benchmarks.kafka`` starts both on loopback, in a folder that goes away; ``--full`` is a million events.
-Every consumer is a process of its own, so that none inherits another's heap; all read the same topics, and ratios are
-within the run.
+``python -m benchmarks.kafka`` starts both on loopback, in a temporary folder; ``--full`` uses a million events. Every
+consumer runs in its own process, so that none inherits another's heap; all read the same topics, and ratios are within
+the run.
 """
 
 import argparse
@@ -47,15 +47,15 @@ from lineage.store.store import open_store
 QUICK, FULL = 50_000, 1_000_000
 NAIVE = 20_000  # it would take an hour for a million
 PARTITIONS = 4
-RATES = (1_000, 10_000)  # events a second, for the latency
+RATES = (1_000, 10_000)  # events per second, for the latency
 LATENCY_SECONDS = 10
 
 
-# Each of these is a process: its arguments are strings, its result is JSON on standard output.
+# Each of these runs in its own process: its arguments are strings, its result is JSON on standard output.
 
 
 def bare(url: str) -> dict[str, float]:
-    """Poll and decode with fastavro, and keep nothing: the ceiling of a consumer in Python."""
+    """Poll and decode with fastavro, and store nothing: the upper bound for a consumer in Python."""
     log = KafkaLog(url)
     schema = fastavro.parse_schema(schemas.latest().definition)
     consumer = KafkaConsumer(**log.client(**READING))
@@ -93,7 +93,7 @@ class _Edge(_Base):
 
 
 def naive(url: str, store: str) -> dict[str, float]:
-    """What one writes first: text ids, the ORM, networkx with attributes, a commit for every poll."""
+    """A naive first implementation: text ids, the ORM, networkx with attributes, a commit for every poll."""
     log = KafkaLog(url)
     schema = fastavro.parse_schema(schemas.latest().definition)
     engine = sa.create_engine(store)
@@ -121,7 +121,7 @@ def naive(url: str, store: str) -> dict[str, float]:
 
 
 class _Clocked:
-    """An observer that keeps the live graph and knows when the first and the last batch came."""
+    """An observer that maintains the live graph, and records the times of the first and the last batch."""
 
     def __init__(self, live: LiveGraph | None) -> None:
         self.live = live
@@ -138,20 +138,20 @@ class _Clocked:
         self.ended = time.perf_counter()
 
     def turned(self) -> None:
-        """Nothing to show."""
+        """Do nothing."""
 
     def lag(self, by_partition: Mapping[tuple[str, int], int]) -> None:
-        """Nothing to show."""
+        """Do nothing."""
 
     def assigned(self, _partitions: object) -> None:
         self.began = self.began or time.perf_counter()
 
     def fault(self, kind: str, wait: float) -> None:
-        sys.stderr.write(f"{kind} is away\n")
+        sys.stderr.write(f"{kind} is unavailable\n")
 
 
 def ours(url: str, store: str, live: str) -> dict[str, float]:
-    """The consumer, until the store has everything."""
+    """Our consumer, until the store has everything."""
     log, kept = KafkaLog(url), open_store(store, codec.read)
     ends = {place: end for place, end in log.ends().items() if end}
     clocked = _Clocked(LiveGraph(kept, None, now) if live == "live" else None)
@@ -167,7 +167,7 @@ def ours(url: str, store: str, live: str) -> dict[str, float]:
 
 
 def rebuilt(url: str, store: str) -> dict[str, float]:
-    """The log projected anew by assignment, as ``rebuild`` does."""
+    """Project the log with assigned partitions instead of a group, as ``rebuild`` does."""
     log, kept = KafkaLog(url), open_store(store, codec.read, create=True)
     began = time.perf_counter()
     count = project(log, kept, None)
@@ -187,7 +187,7 @@ def produced(url: str, count: str, spool: str) -> dict[str, float]:
 
 
 def bare_produced(url: str, count: str) -> dict[str, float]:
-    """The idempotent producer of the client library alone, with the same encoded events."""
+    """The idempotent producer of the client library alone, with encoded events."""
     log = KafkaLog(url)
     made = [entry_of(event) for event in events.a_day(int(count), seed=3)]
     producer = KafkaProducer(**log.client(acks="all", linger_ms=5))
@@ -199,7 +199,7 @@ def bare_produced(url: str, count: str) -> dict[str, float]:
 
 
 def paced(url: str, rate: str, spool: str) -> dict[str, float]:
-    """Emit at a rate; each event carries the moment at which it was emitted."""
+    """Emit at a fixed rate; each event has the time of its emission."""
     made = events.a_day(int(rate) * LATENCY_SECONDS, seed=int(rate))
     with Producer(url=url, source="urn:bench:latency", spool=spool) as producer:
         began = time.perf_counter()
@@ -219,12 +219,12 @@ PROCESSES: Mapping[str, Callable[..., dict[str, float]]] = {
 
 
 def start(name: str, *said: str) -> "subprocess.Popen[bytes]":
-    """Start one of PROCESSES."""
+    """Start one of ``PROCESSES``."""
     return subprocess.Popen([sys.executable, "-m", "benchmarks.kafka", "--run", name, *said], stdout=subprocess.PIPE)
 
 
 def result(process: "subprocess.Popen[bytes]") -> dict[str, float]:
-    """Wait for a process, and read what it found."""
+    """Wait for a process, and return its result."""
     out, _ = process.communicate()
     if process.returncode:
         raise SystemExit(f"{process.args!r} failed")
@@ -233,22 +233,22 @@ def result(process: "subprocess.Popen[bytes]") -> dict[str, float]:
 
 
 def run(name: str, *said: str) -> dict[str, float]:
-    """Run one of PROCESSES."""
+    """Run one of ``PROCESSES``, and return its result."""
     return result(start(name, *said))
 
 
 def rate(found: Mapping[str, float]) -> float:
-    """Events a second."""
+    """Events per second."""
     return found["records"] / found["seconds"]
 
 
 def cpu(found: Mapping[str, float]) -> float:
-    """Microseconds that a process was on a core, an event; its start is in it."""
+    """CPU microseconds for each event, including the start of the process."""
     return found["cpu"] / found["records"] * 1e6
 
 
 def fill(url: str, count: int) -> None:
-    """Make the topics and put a day's events on them."""
+    """Create the topics and write a day of events to them."""
     log = KafkaLog(url)
     log.create(partitions=PARTITIONS, replication=1)
     producer = KafkaProducer(**log.client(acks="all", linger_ms=20))
@@ -261,18 +261,18 @@ def fill(url: str, count: int) -> None:
 
 
 class Databases:
-    """Fresh stores, one after the other."""
+    """Creates new stores."""
 
     def __init__(self, folder: Path, postgres: Postgres) -> None:
         self._folder, self._postgres, self._count = folder, postgres, 0
 
     def sqlite(self) -> str:
-        """A SQLite store."""
+        """Create a SQLite store, and return its URL."""
         self._count += 1
         return self._made(f"sqlite:///{self._folder}/store-{self._count}.db")
 
     def postgresql(self) -> str:
-        """A PostgreSQL store."""
+        """Create a PostgreSQL store, and return its URL."""
         self._count += 1
         name = f"bench{self._count}"
         server = sa.create_engine(self._postgres.url(), isolation_level="AUTOCOMMIT")
@@ -288,7 +288,7 @@ class Databases:
 
 
 def intake(url: str, stores: Databases, folder: Path) -> Iterator[Figure]:
-    """Consumers, against bare polling and decoding."""
+    """Consumers, compared with bare polling and decoding."""
     ceiling = run("bare", url)
     yield Figure(name="bare poll + fastavro", value=rate(ceiling), unit="events/s")
     yield Figure(name="bare poll + fastavro, of a core", value=cpu(ceiling), unit="us/event")
@@ -310,16 +310,16 @@ def intake(url: str, stores: Databases, folder: Path) -> Iterator[Figure]:
     times = together / rate(found)
     yield Figure(name="two consumers to PostgreSQL", value=together, unit="events/s", against="one", ratio=times,
                  goal=">= 1.7", met=times >= 1.7)  # fmt: skip
-    sys.stderr.write(f"(two consumers took {time.time() - began:.0f} s with their start)\n")
-    anew = run("rebuilt", url, f"sqlite:///{folder}/rebuilt.db")
-    yield Figure(name="rebuild", value=rate(anew), unit="events/s", against="bare", ratio=rate(anew) / rate(ceiling),
-                 goal=">= 100,000/s", met=rate(anew) >= 100_000)  # fmt: skip
+    sys.stderr.write(f"(two consumers took {time.time() - began:.0f} s, including their start)\n")
+    again = run("rebuilt", url, f"sqlite:///{folder}/rebuilt.db")
+    yield Figure(name="rebuild", value=rate(again), unit="events/s", against="bare", ratio=rate(again) / rate(ceiling),
+                 goal=">= 100,000/s", met=rate(again) >= 100_000)  # fmt: skip
 
 
 def _against(name: str, found: Mapping[str, float], ceiling: Mapping[str, float], goal: float = 0) -> Iterator[Figure]:
-    """By the clock on the wall, and what the process took of a core: on a machine that others use as well the second.
+    """Figures by wall-clock time and by CPU time; on a machine with other load, rely on CPU time.
 
-    The database of PostgreSQL is a process of its own and not in the second.
+    CPU time does not include PostgreSQL, which runs in other processes.
     """
     ratio = rate(found) / rate(ceiling)
     said = f">= {goal}" if goal else ""
@@ -330,7 +330,7 @@ def _against(name: str, found: Mapping[str, float], ceiling: Mapping[str, float]
 
 
 def producing(servers: str, count: int, folder: Path) -> Iterator[Figure]:
-    """The producer SDK against the bare producer."""
+    """The producer SDK, compared with the bare producer."""
     for each in ("sdk", "raw"):
         KafkaLog(f"kafka://{servers}/{each}").create(partitions=PARTITIONS, replication=1)
     raw = run("bare_produced", f"kafka://{servers}/raw", str(count))
@@ -343,7 +343,7 @@ def producing(servers: str, count: int, folder: Path) -> Iterator[Figure]:
 
 
 def latency(servers: str, stores: Databases, folder: Path) -> Iterator[Figure]:
-    """From ``emit`` until a question is answered from it: the moment of the commit, by the store's own clock."""
+    """The latency from ``emit`` until queries see the event, which is when its batch is committed."""
     for each in RATES:
         url = f"kafka://{servers}/paced{each}"
         KafkaLog(url).create(partitions=PARTITIONS, replication=1)
@@ -383,12 +383,14 @@ def _waits(url: str, store: str, each: int, spool: Path) -> list[float]:
 
 
 def main() -> None:
-    """Measure, print a table as it grows, and write the figures as JSON."""
+    """Run the measurements, print each figure as it is ready, and write them as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kafka", description=__doc__)
     parser.add_argument("--full", action="store_true", help=f"{FULL:,} events instead of {QUICK:,}")
-    parser.add_argument("--events", type=int, help="as many as you say")
+    parser.add_argument("--events", type=int, help="the number of events")
     parser.add_argument("--only", choices=["intake", "producing", "latency"], help="one group")
-    parser.add_argument("--json", type=Path, default=Path("build/benchmarks-kafka.json"), help="where the figures go")
+    parser.add_argument(
+        "--json", type=Path, default=Path("build/benchmarks-kafka.json"), help="output file for the figures"
+    )
     parser.add_argument("--run", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:

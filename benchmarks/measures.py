@@ -1,4 +1,4 @@
-"""The measures: each a figure with what it is held against in the same run, and the goal if there is one."""
+"""The measurements: each yields figures, with what they are compared with in the same run, and the goal if any."""
 
 import gc
 import io
@@ -48,7 +48,7 @@ class Figure:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long some work takes, by the clock on the wall."""
+    """The wall-clock time of some work in seconds."""
     gc.collect()
     began = time.perf_counter()
     work()
@@ -56,7 +56,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def percentiles(work: Callable[[str], object], asked: Iterable[str]) -> tuple[float, float]:
-    """The median and the 99th percentile of one question, in milliseconds."""
+    """The median and the 99th percentile of one kind of query, in milliseconds."""
     took = []
     for one in asked:
         began = time.perf_counter()
@@ -67,7 +67,7 @@ def percentiles(work: Callable[[str], object], asked: Iterable[str]) -> tuple[fl
 
 @contextmanager
 def a_service() -> Iterator[tuple[Service, Path]]:
-    """A service over an empty store with its log, in a folder that goes away."""
+    """A service over an empty store with its log, in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "store.db"
         store = open_store(f"sqlite:///{file}", codec.read, create=True)
@@ -80,7 +80,7 @@ def a_service() -> Iterator[tuple[Service, Path]]:
 
 
 def append(service: Service, stream: Iterable[Event]) -> int:
-    """Put events into the log, ready to be projected."""
+    """Append events to the log without projecting them."""
     log, part, count = service.require_log(), [], 0
     for event in stream:
         part.append(Entry(DECISIONS, codec.encode(event)))
@@ -93,13 +93,13 @@ def append(service: Service, stream: Iterable[Event]) -> int:
 
 
 def put(service: Service, stream: Iterable[Event]) -> None:
-    """Put events into the log and project them."""
+    """Append events to the log and project them."""
     append(service, stream)
     project(service.require_log(), service.store, None)
 
 
 def bare_decoding(values: list[bytes]) -> float:
-    """Seconds of a bare loop of fastavro over the same records: the ceiling of a consumer in Python."""
+    """The time of a bare fastavro loop over the same records, in seconds: the upper bound for a consumer in Python."""
     schema = fastavro.parse_schema(schemas.latest().definition)
 
     def loop() -> None:
@@ -110,7 +110,7 @@ def bare_decoding(values: list[bytes]) -> float:
 
 
 def intake(count: int) -> Iterator[Figure]:
-    """Ingest end to end and the projection of ready records, against bare decoding; disk an event."""
+    """Ingestion end to end and projection alone, compared with bare decoding; disk space for each event."""
     sample = [codec.encode(event) for event in events.a_day(min(count, 200_000))]
     with a_service() as (service, file):
         append(service, events.a_day(count))
@@ -166,7 +166,7 @@ def questions(count: int) -> Iterator[Figure]:
         step = max(1, len(day) // 500)
         tokens = [event.body.token for event in day if isinstance(event.body, TokenIssued)][::step]
         actions = [event.body.action for event in day if isinstance(event.body, ActionPerformed)][::step]
-        del day  # what a service would not hold, and the garbage collector would walk through
+        del day  # a real service would not hold it, and the garbage collector would scan it
         yield from asked(service, f"at {count:,} events", tokens, actions)
         for hops, goal in ((5, 1.0), (1_000, 20.0), (10_000, None)):
             name = f"chain{hops}"
@@ -182,7 +182,7 @@ def questions(count: int) -> Iterator[Figure]:
 def asked(
     service: Service, where: str, tokens: list[str], actions: list[str], *, milliseconds: float | None = None
 ) -> Iterator[Figure]:
-    """One question of many ids; the goal, if there is one, is that of ``who``."""
+    """Queries for many ids; the goal, if there is one, is for ``who``."""
     for name, work, ids in (
         ("status", lambda id_: service.status("token", id_, at=NOW), tokens),
         ("who", lambda id_: service.who(id_, at=NOW), actions),
@@ -196,7 +196,7 @@ def asked(
 
 
 def order(service: Service, root: str, leaf: str, size: str) -> Figure:
-    """An order on a root, from the append until it is projected: one row, whatever hangs on it."""
+    """A revocation of a root, from the append until it is projected: one row, however many elements depend on it."""
     log, target = service.require_log(), Target("token", root)
     took = []
     for turn in range(9):
@@ -214,7 +214,7 @@ def order(service: Service, root: str, leaf: str, size: str) -> Figure:
 
 
 def reaches(crowd: int) -> Iterator[Figure]:
-    """The reach on a ready graph against ``nx.descendants`` of the same, and from SQL."""
+    """The reach on a graph in memory, compared with ``nx.descendants`` on the same graph, and from SQL."""
     for children, goal in ((10_000, 0.1), (110_000, 0.6)):
         yield from reach(children, goal)
     later = Proposal(target=Target("principal", "agent:busy"), at=events.START + 24 * 366 * events.HOUR)
@@ -232,14 +232,14 @@ def reaches(crowd: int) -> Iterator[Figure]:
 
 
 def resident_bytes() -> int:
-    """The memory that this process holds (Linux)."""
+    """The resident memory of this process (Linux)."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize()
 
 
 def reach(children: int, goal: float) -> Iterator[Figure]:
-    """The reach of a root with so many descendants."""
+    """The reach of a root with ``children`` descendants."""
     proposal = Proposal(target=Target("token", "root"), at=NOW)
     world = World(Fact(event, 0) for event in events.a_tree(children))
     assert len(reach_of(world, proposal).tokens) == children + 1
@@ -267,14 +267,14 @@ def reach(children: int, goal: float) -> Iterator[Figure]:
 
 
 def alive(world: World, later: Proposal, crowd: int) -> Figure:
-    """The reach of a principal of whose tokens ten are alive: what has ended is not entered."""
+    """The reach of a principal with ten living tokens among many that have ended, which are not traversed."""
     assert len(reach_of(world, later).tokens) == 10
     took = min(seconds(lambda: reach_of(world, later)) for _ in range(3))
     return Figure(name=f"reach of 10 alive of {crowd:,}, ready graph", value=took * 1e3, unit="ms")
 
 
 def widest(crowd: int) -> Figure:
-    """The reach of a fan-out as wide as it gets."""
+    """The reach of a very wide fan-out."""
     world = World(Fact(event, 0) for event in events.a_tree(crowd))
     took = seconds(lambda: reach_of(world, Proposal(target=Target("token", "root"), at=NOW)))
     return Figure(name=f"reach of {crowd:,}, ready graph", value=took * 1e3, unit="ms")

@@ -1,7 +1,7 @@
-"""Revocation from order to enforcement: in force, plan, receipt, topic, follower; beside it the incumbent's cascade.
+"""Revocation from the event to enforcement: in force, plan, receipt, topic, follower; and an incumbent for comparison.
 
-``python -m benchmarks.revocation`` starts Kafka and PostgreSQL on loopback, in a folder that goes away. Consumer,
-delivery and follower are processes of their own. Goals and ratios are within the run.
+``python -m benchmarks.revocation`` starts Kafka and PostgreSQL on loopback, in a temporary folder. Consumer, delivery
+and follower run in separate processes. Goals and ratios are within the run.
 """
 
 import argparse
@@ -52,21 +52,21 @@ from lineage.store.store import open_store
 
 SIZES: Final = (1, 1_000, 10_000, 100_000)
 DEEP: Final = 10_000
-ANSWERED: Final = (10_000, 100_000)  # of plan and receipt
+ANSWERED: Final = (10_000, 100_000)  # elements in plan and receipt
 DELIVERED: Final = 10_000
 ROUNDS: Final = 3
 PARTITIONS: Final = 4
-KNOWN_GOAL: Final = 1.0  # seconds until 99 of 100 are known to be dead in another process
+KNOWN_GOAL: Final = 1.0  # seconds until another process knows that 99 % of the tokens are dead
 
 
 def given(root: str, revocation: str, at: int) -> Event:
-    """An order on a token."""
+    """A revocation of a token."""
     body = RevocationOrdered(revocation=revocation, target=Target("token", root), reason="test", ordered_by="human:ir")
     return Event(event_id=f"order-{revocation}", source="urn:bench", occurred_at=at, body=body)
 
 
 def orders() -> Iterator[Figure]:
-    """From the append of an order until every question is answered by it; what hangs on the target does not matter."""
+    """From the append of a revocation until all queries reflect it, whatever the size of the subtree."""
     with a_service() as (service, _):
         for number, size in enumerate(SIZES):
             put(service, events.a_tree(size, root=f"root{size}", first=(50 + number) << 43))
@@ -76,7 +76,7 @@ def orders() -> Iterator[Figure]:
 
 
 def answers() -> Iterator[Figure]:
-    """Plan, receipt and verdict, from SQLite."""
+    """Plan, receipt and closure, from SQLite."""
     for size in ANSWERED:
         with a_service() as (service, _):
             put(service, events.a_tree(size))
@@ -101,7 +101,7 @@ def _read_receipt(service: Service, size: int) -> None:
 
 
 def delivery(folder: Path) -> Iterator[Figure]:
-    """From an order that Kafka has acknowledged to the topic, and to ``is_dead`` in another process."""
+    """From a revocation acknowledged by Kafka to the topic of revocations, and to ``is_dead`` in another process."""
     with ExitStack() as stack:
         broker = stack.enter_context(Kafka(folder / "kafka"))
         store = stack.enter_context(Postgres(folder / "postgres")).url()
@@ -117,7 +117,7 @@ def delivery(folder: Path) -> Iterator[Figure]:
         kept.close()
         stack.enter_context(_running("consume", store, url))
         stack.enter_context(_running("deliver", store, url))
-        rounds = [_round(log, url, root) for root in roots][1:]  # the first waits for the processes to begin
+        rounds = [_round(log, url, root) for root in roots][1:]  # the first includes the start of the processes
     for name, place in (
         ("to the topic, the last", 0),
         ("to is_dead elsewhere, p50", 1),
@@ -131,7 +131,7 @@ def delivery(folder: Path) -> Iterator[Figure]:
 
 
 def polled(folder: Path) -> Iterator[Figure]:
-    """What a receiver of Shared Signals polls: signed events, a hundred at once, each acknowledged with the next."""
+    """Polls of a Shared Signals receiver: signed events, a hundred in each, acknowledged with the next poll."""
     key = ed25519.Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     file = folder / "keys.pem"
     file.touch(mode=0o600)
@@ -158,14 +158,14 @@ def _poll_all(transmitter: Transmitter, stream: str) -> None:
 
 
 def _round(log: KafkaLog, url: str, root: str) -> tuple[float, float, float, float]:
-    """Give one order: seconds until the topic had all, and until half, 99 of 100 and all were known to be dead."""
+    """Send one revocation: seconds until the topic had all tokens, and until 50 %, 99 % and all were known dead."""
     follower = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.revocation", "--follow", url, root],
         stdout=subprocess.PIPE,
         text=True,
     )
     assert follower.stdout is not None
-    follower.stdout.readline()  # it is current
+    follower.stdout.readline()  # printed once it is current
     log.append([entry_of(given(root, f"rev-{root}", now()))])
     began = time.time()
     out, _ = follower.communicate(timeout=120)
@@ -175,11 +175,11 @@ def _round(log: KafkaLog, url: str, root: str) -> tuple[float, float, float, flo
 
 
 def follow(url: str, root: str) -> None:
-    """Be a process that follows the feed: say when it is current, then when each token was dead."""
+    """Follow the feed in this process: print when it is current, then the times at which the tokens were dead."""
     wanted = [event.body.token for event in events.a_tree(DELIVERED - 1, root=root)]  # type: ignore[union-attr]
     with Revocations(url) as known:
         if not known.wait_until_current(timeout=120):
-            raise SystemExit("nobody feeds")
+            raise SystemExit("the feed is not running")
         print("current", flush=True)
         moments: list[float] = []
         while wanted:
@@ -192,7 +192,7 @@ def follow(url: str, root: str) -> None:
 
 
 def _last_in_topic(url: str, root: str) -> float:
-    """When the broker took the last record about a tree, in seconds since 1970."""
+    """The append time of the last record about a tree, in seconds since 1970."""
     servers, _, prefix = url.removeprefix("kafka://").partition("/")
     place = TopicPartition(f"{prefix}.revocations", 0)
     consumer: Any = KafkaConsumer(bootstrap_servers=servers.split(","), **READING)
@@ -222,7 +222,7 @@ def _log(url: str) -> Iterator[KafkaLog]:
 
 @contextmanager
 def _running(command: str, store: str, log: str) -> Iterator[None]:
-    """A command of ours in a process of its own, ended afterwards."""
+    """Run a delegraph command in a process, and terminate it afterwards."""
     words = [str(Path(sys.executable).with_name("delegraph")), command, "--store", store, "--log", log]
     run = subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, "DELEGRAPH_LOG_LEVEL": "error"})
     try:
@@ -233,10 +233,12 @@ def _running(command: str, store: str, log: str) -> Iterator[None]:
 
 
 def main() -> None:
-    """Measure, print a table as it grows, and write the figures as JSON."""
+    """Run the measurements, print each figure as it is ready, and write them as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.revocation", description=__doc__)
     parser.add_argument("--only", choices=["orders", "answers", "delivery", "polled", "incumbent"], help="one group")
-    parser.add_argument("--json", type=Path, default=Path("build/benchmarks-revocation.json"), help="where they go")
+    parser.add_argument(
+        "--json", type=Path, default=Path("build/benchmarks-revocation.json"), help="output file for the figures"
+    )
     parser.add_argument("--follow", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.follow:

@@ -1,4 +1,4 @@
-"""Pictures of every page of the demo incident, in light and dark colours and on a phone, into build/screenshots/."""
+"""Take screenshots of every page of the demo incident, light, dark and phone-sized, into build/screenshots/."""
 
 import argparse
 import re
@@ -49,20 +49,20 @@ AFTER: Final = {
     "graph-revoked": f"/graph?of={OF}",
     "diff": f"/diff?of={OF}&from=2026-11-02T10:00:00Z&to=now",
 }
-# Pictures of the documentation: name -> page, before or after the revocation of the leaked token.
+# Screenshots for the documentation, before the revocation of the leaked token: name -> page.
 MANUAL: Final = {"action": BEFORE["action"], "blast-radius": f"/reach?of={OF}", "graph": BEFORE["graph"]}
 CLIP: Final = (1100, 680)
 LOOKS: Final = {"light": (1280, "light"), "dark": (1280, "dark"), "narrow": (390, "light")}
 
 
 def main() -> None:
-    """Take them all; with names only those."""
+    """Take all screenshots, or only those named."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.screenshots", description=__doc__)
     parser.add_argument("--into", type=Path, default=ROOT / "build" / "screenshots")
     parser.add_argument("--only", nargs="*", help="names of pages")
-    parser.add_argument("--docs", action="store_true", help="only the pictures of the documentation, into docs/images/")
-    said = parser.parse_args()
-    said.into.mkdir(parents=True, exist_ok=True)
+    parser.add_argument("--docs", action="store_true", help="only those of the documentation, into docs/images/")
+    options = parser.parse_args()
+    options.into.mkdir(parents=True, exist_ok=True)
     command = [Path(sys.executable).with_name("delegraph"), "demo", "--serve", "--http", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
         try:
@@ -70,10 +70,10 @@ def main() -> None:
             link = next(found[0] for line in demo.stdout if (found := re.search(r"http://\S+token=\S+", line)))
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
-                if said.docs:
+                if options.docs:
                     _take_for_the_docs(browser, link)
                 else:
-                    _take(browser, link, said.into, said.only)
+                    _take(browser, link, options.into, options.only)
                 browser.close()
         finally:
             demo.terminate()

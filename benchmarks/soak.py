@@ -1,11 +1,11 @@
-"""The soak: hundreds of kills on a real Kafka and a real database, and then the books.
+"""The soak test: hundreds of kills with a real Kafka and a real database, and then a check of the result.
 
-``python -m benchmarks.soak --kills 300`` keeps a producer and three consumers at work, and meanwhile kills, stops and
-freezes consumers, the broker and the database at random moments. Then the facts have to be exactly those that the log
-acknowledged, each once; every record has to be accounted for; and the store has to be what a projection of the same log
-in one go is. Prints a table, and ends with 1 if anything is wrong.
+``python -m benchmarks.soak --kills 300`` runs a producer and three consumers, and kills, stops and freezes consumers,
+the broker and the database at random times. At the end the facts must be exactly those that the log acknowledged, each
+once; every record must be accounted for; and the store must equal an uninterrupted projection of the same log. Prints a
+table, and exits with 1 if anything is wrong.
 
-``--hostile 100000`` instead sends so many hostile records among a fifth as many good ones, as the test of them does.
+``--hostile 100000`` instead sends that many hostile records among a fifth as many good ones, as the test does.
 """
 
 import argparse
@@ -49,10 +49,10 @@ from tests.support.kafka_worlds import (
 CONSUMERS = 3
 PARTITIONS = 4
 EVENTS_PER_SECOND = 250
-PART = 2_000  # events made at once
-AGAIN = 0.05  # of the events are sent once more, later
-PATIENCE_SECONDS = 90.0  # after a kill, until somebody goes on
-# A dead member is noticed in two seconds rather than ten, and batches are small: more happens in less time.
+PART = 2_000  # events created at a time
+AGAIN = 0.05  # fraction of the events that are sent twice
+PATIENCE_SECONDS = 90.0  # the longest recovery after a kill
+# A dead member is noticed in two seconds instead of ten, and batches are small, so that more happens in less time.
 PROPERTIES = {"group.min.session.timeout.ms": "1000"}
 LIVELY = """
 import sys
@@ -67,14 +67,14 @@ main(["consume", "--json", *sys.argv[1:]])
 
 @dataclass
 class Books:
-    """What happened.
+    """The record of a run.
 
     Attributes:
-        kills: How often, by what was done to whom.
-        recoveries: The seconds until the projection went on, where that was waited for.
-        faults: What must not be, as sentences.
-        sent: Records, those that were sent again included.
-        acknowledged: The contents that the log said it has.
+        kills: The number of kills of each kind.
+        recoveries: The seconds until the projection continued, for kills after which it was awaited.
+        faults: Violations, as sentences.
+        sent: The number of records sent, including repetitions.
+        acknowledged: The contents that the log acknowledged.
     """
 
     kills: Counter[str] = field(default_factory=Counter)
@@ -85,7 +85,7 @@ class Books:
 
 
 class Producing(threading.Thread):
-    """A producer that never stops, and knows what was acknowledged."""
+    """A producer that sends continuously, and records what was acknowledged."""
 
     def __init__(self, log: KafkaLog, books: Books, rng: random.Random) -> None:
         super().__init__(name="producer", daemon=True)
@@ -101,7 +101,7 @@ class Producing(threading.Thread):
                 self._log.servers, delivery_timeout_ms=300_000, max_block_ms=300_000, retry_backoff_ms=100
             ) as producer:
                 self._send(producer)
-        except Exception as fault:  # noqa: BLE001 (a fault of the producer is one of the books)
+        except Exception as fault:  # noqa: BLE001 (an error of the producer is part of the result)
             self._books.faults.append(f"the producer gave up: {fault!r}")
 
     def _send(self, producer: KafkaProducer) -> None:
@@ -124,18 +124,18 @@ class Producing(threading.Thread):
             self._books.acknowledged.add(content)
 
     def stop(self) -> None:
-        """Send no more, and wait for what was sent."""
+        """Stop sending, and wait for the acknowledgements."""
         self._enough.set()
         self.join()
 
 
 class Consumer:
-    """A consumer that is started again whenever it has ended."""
+    """A consumer that is restarted whenever it has ended."""
 
     def __init__(self, number: int, store: str, log: str, books: Books, folder: Path) -> None:
         self._words = ("--store", store, "--log", log, "--group", "soak")
         self._books = books
-        self._said = folder / f"consumer{number}.log"
+        self._log_file = folder / f"consumer{number}.log"
         self.run = self._started()
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -144,26 +144,26 @@ class Consumer:
         return run
 
     def _listen(self, run: subprocess.Popen[bytes]) -> None:
-        _, said = run.communicate()
-        with self._said.open("ab") as file:
-            file.write(said)
+        _, output = run.communicate()
+        with self._log_file.open("ab") as file:
+            file.write(output)
 
     def again(self) -> None:
-        """Start it again if it has ended: by our hand, or because nothing answered as it began."""
+        """Restart the consumer if it has ended: killed by us, or because a server was down when it started."""
         code = self.run.poll()
         if code is None:
             return
-        if code not in (0, 5, -signal.SIGKILL, -signal.SIGTERM):  # the last before it had learned to leave
-            self._books.faults.append(f"a consumer ended by itself with {code}; see {self._said}")
+        if code not in (0, 5, -signal.SIGKILL, -signal.SIGTERM):  # SIGTERM before its handler was installed
+            self._books.faults.append(f"a consumer ended by itself with {code}; see {self._log_file}")
         self.run = self._started()
 
     def end(self, number: signal.Signals) -> None:
-        """End it, or ask it to leave."""
+        """Send a signal that ends the consumer, and wait for the end."""
         self.run.send_signal(number)
         self.run.wait(60)
 
     def freeze(self, seconds: float) -> None:
-        """Let it sleep for longer than the group waits."""
+        """Stop the consumer for a while, possibly longer than the session timeout of the group."""
         with suppress(ProcessLookupError):
             self.run.send_signal(signal.SIGSTOP)
             time.sleep(seconds)
@@ -188,7 +188,7 @@ class Soak:
         return self._database.url() if self._database else f"sqlite:///{self._folder}/delegraph.db"
 
     def run(self) -> dict[str, Any]:
-        """Kill as often as was asked for; the books in the end."""
+        """Run until the given number of kills, and return the balance."""
         with self._servers():
             url = f"kafka://{self._broker.servers}/soak"
             with opened(self.store, create=True), made_log(url, partitions=PARTITIONS) as log:
@@ -238,7 +238,7 @@ class Soak:
             began = time.monotonic()
             deeds[name][1]()
             self.books.kills[name] += 1
-            if self._rng.random() < 0.7:  # else the next one comes before the world is in order again
+            if self._rng.random() < 0.7:  # otherwise the next kill comes before the recovery
                 self._recover(held, consumers)
                 self.books.recoveries.append(time.monotonic() - began)
             print(f"\r{self._kind}: {self.books.kills.total()} of {self._kills}", end="", file=sys.stderr, flush=True)
@@ -251,7 +251,7 @@ class Soak:
         server.start()
 
     def _lock(self) -> None:
-        """Hold the file for longer than a transaction waits, or shorter."""
+        """Lock the file for a time that may be longer or shorter than a transaction waits."""
         locker = sqlite3.connect(self._folder / "delegraph.db", isolation_level=None, timeout=30)
         with suppress(sqlite3.OperationalError):
             locker.execute("BEGIN IMMEDIATE")
@@ -266,18 +266,18 @@ class Soak:
             time.sleep(0.05)
 
     def _moved(self) -> int:
-        """How far the positions are; 0 while nobody can say."""
+        """The sum of the positions; 0 if the store is unavailable."""
         with suppress(UnavailableError), opened(self.store) as store:
             return sum(store.positions().values())
         return 0
 
     def _recover(self, held: int, consumers: list[Consumer]) -> None:
-        """Wait until the projection goes on."""
+        """Wait until the projection continues."""
         until = time.monotonic() + PATIENCE_SECONDS
         while self._moved() <= held:
             self._rest(0.1, consumers)
             if time.monotonic() > until:
-                self.books.faults.append(f"nothing went on for {PATIENCE_SECONDS:.0f} s")
+                self.books.faults.append(f"no progress for {PATIENCE_SECONDS:.0f} s")
                 return
 
     def _is_done(self, log: KafkaLog, consumers: list[Consumer]) -> bool:
@@ -310,7 +310,7 @@ class Soak:
 
 
 def hostile(count: int) -> int:
-    """Run the test of hostile records with so many of them: its exit code."""
+    """Run the test of hostile records with ``count`` of them, and return its exit code."""
     name = "tests/ingest/test_kafka_hostile.py::test_hostile_records_among_good_ones_end_in_quarantine"
     words = [sys.executable, "-m", "pytest", "-n0", "-q", "--timeout=0", "--durations=1", name]
     return subprocess.run(
@@ -319,12 +319,14 @@ def hostile(count: int) -> int:
 
 
 def main() -> int:
-    """Run it on both databases, or on one."""
+    """Run the soak test on both databases, or on one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=300, help="on all databases together")
+    parser.add_argument("--kills", type=int, default=300, help="number of kills, on all databases together")
     parser.add_argument("--store", choices=["sqlite", "postgres", "both"], default="both")
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--hostile", type=int, metavar="RECORDS", help="no kills, but so many hostile records")
+    parser.add_argument(
+        "--hostile", type=int, metavar="RECORDS", help="send this many hostile records instead of kills"
+    )
     asked = parser.parse_args()
     if asked.hostile:
         return hostile(asked.hostile)

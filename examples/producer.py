@@ -1,12 +1,12 @@
 """A gateway that records what an agent does: a token from an exchange, a decision, a tool call.
 
-Run it with a log to write to, and ask who stood behind the action:
+Run it with the URL of a log, and ask who was behind the action:
 
     python examples/producer.py sqlite:///delegraph.db
     delegraph consume --drain
     delegraph who mail-42
 
-With a Kafka, once ``delegraph init`` has made the topics: ``python examples/producer.py kafka://127.0.0.1:9092``.
+With Kafka, after ``delegraph init`` has created the topics: ``python examples/producer.py kafka://127.0.0.1:9092``.
 """
 
 import sys
@@ -20,21 +20,21 @@ KEY = "a key that only this example knows"
 
 
 def issue(number: str, **claims: object) -> str:
-    """What a token service would issue."""
+    """Issue a token, as a token service would."""
     return jwt.encode({"iss": ISSUER, "jti": number, "sub": "human:alice@example.com", **claims}, KEY)
 
 
 def main(url: str) -> int:
-    """Emit what happens in one tool call."""
+    """Emit the events of one tool call."""
     with Producer(url, source="urn:example:gateway", spool="producer-spool.db") as producer:
-        # Alice logs in, and her agent exchanges the token for one of its own.
+        # Alice logs in, and her agent exchanges her token for another.
         login = issue("login-42", scope="mail:send crm:read")
         producer.emit(token_issued_from_jwt(login))
         answer = {"access_token": issue("exchange-42", act={"sub": "agent:planner"}), "scope": "mail:send"}
         exchanged = token_issued_from_exchange(answer, subject_token=login, received_at=now())
         producer.emit(exchanged)
 
-        # The gateway asks whether the agent may, and lets it.
+        # The gateway asks its policy decision point, which permits the call.
         request = {
             "subject": {"type": "user", "id": "alice@example.com"},
             "action": {"name": "mail.send"},
@@ -44,7 +44,7 @@ def main(url: str) -> int:
         decision = decision_from_authzen(request, {"decision": True}, token=exchanged["token"])
         producer.emit(decision)
 
-        # What the tool does is recorded with its outcome; of its parameters a digest is kept.
+        # The action is recorded with its outcome, and with a digest of its parameters.
         with producer.action(
             "mail.send",
             action="mail-42",
@@ -53,7 +53,7 @@ def main(url: str) -> int:
             decision=decision["decision"],
             params={"to": "bob@example.com", "text": "Hello."},
         ):
-            pass  # the mail goes out here
+            pass  # send the mail here
 
         sent = producer.flush(10)
         metrics = producer.metrics()

@@ -1,15 +1,15 @@
-"""A leaked token, from the plan to the proof that it is over: on a real Kafka and PostgreSQL, with two gateways.
+"""A leaked token, from the plan to proof of enforcement, with a real Kafka and PostgreSQL and two gateways.
 
     make story
 
-An agent of Alice has leaked its token. A responder looks at what an order would end, is stopped because something has
-changed since, orders, and follows it until every gateway has said that it refuses the token:
+An agent of Alice has leaked its token. A responder previews a revocation, is stopped because something has changed
+since, revokes, and follows the revocation until every gateway has confirmed that it refuses the token:
 
-- the *mail gateway* follows the feed on Kafka, and asks ``is_dead`` on every call;
-- the *archive gateway* is told by OpenID Shared Signals, polls for signed events, and acknowledges over HTTP.
+- the *mail gateway* follows the feed on Kafka, and calls ``is_dead`` on every call;
+- the *archive gateway* uses OpenID Shared Signals: it polls for signed events, and acknowledges over HTTP.
 
-Every command that is shown can be typed; what is said of its answer is checked, and the exit code is 1 if anything is
-not as told. The folder of a stack that runs may be named: ``python examples/story.py build/stack``.
+Every command shown can be typed. Every statement is checked, and the exit code is 1 if one does not hold. To use a
+running stack, name its folder: ``python examples/story.py build/stack``.
 """
 
 import json
@@ -35,7 +35,7 @@ from lineage.core.model.times import format_instant
 from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import now, opened_service
 
-IDP = "https://login.example"  # says who asks the API; the tokens of the story are of another
+IDP = "https://login.example"  # the issuer of the API's bearer tokens; the tokens of the story have another issuer
 MAIL, ARCHIVE = "https://mail-gateway.example", "https://archive-gateway.example"
 HOUR = 3_600_000_000
 PATIENCE_SECONDS = 90
@@ -44,13 +44,13 @@ Json = dict[str, Any]
 
 
 class Story:
-    """One telling: who takes part, what was said, and whether it was so."""
+    """One run of the story: its participants, and the number of failed checks."""
 
     def __init__(self, stack: Path, folder: Path, exits: ExitStack) -> None:
         self.stack = stack
         self.desk = exits.enter_context(opened_service(Settings.of(env=self.environment("investigator"))))
         self.folder = folder
-        self.run = uuid.uuid4().hex[:8]  # the stack keeps its data: every telling has ids of its own
+        self.run = uuid.uuid4().hex[:8]  # the stack keeps its data, so every run uses new ids
         self.revocation = f"rev-{self.run}"
         self.issuer = f"https://idp-{self.run}.example"
         self.login, self.planner, self.mailer, self.sub_agent, self.bystander = (
@@ -59,22 +59,22 @@ class Story:
         self.wrong = 0
         self.serving: dict[str, str] = {}
 
-    # Telling
+    # Narration
 
     def chapter(self, title: str) -> None:
-        """Begin something new."""
+        """Print the title of a chapter."""
         print(f"\n== {title}\n")
 
     def check(self, sentence: str, *, expected: object, seen: object) -> None:
-        """Say what is so; if it is not, say what was seen, and remember that."""
+        """Check a statement and print it; if it does not hold, print what was seen, and count it."""
         if expected == seen:
             print(f"   ok: {sentence}")
         else:
             self.wrong += 1
-            print(f"   NOT SO: {sentence}\n     expected {expected!r}\n     seen     {seen!r}")
+            print(f"   FAILED: {sentence}\n     expected {expected!r}\n     seen     {seen!r}")
 
     def wait(self, is_so: Callable[[], Any]) -> Any:
-        """Wait for what takes a moment: something that is projected, fed or served by another process."""
+        """Wait until a condition holds that depends on another process (projection, feed or server)."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not (found := is_so()):
             if time.monotonic() > deadline:
@@ -85,20 +85,20 @@ class Story:
     # Commands
 
     def environment(self, user: str) -> Mapping[str, str]:
-        """The environment of a user of the stack, without settings of whoever runs this."""
+        """The environment of a role of the stack, without the caller's own delegraph settings."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith("DELEGRAPH_")}
         return {**ours, "DELEGRAPH_CONFIG": str(self.stack / f"{user}.toml")}
 
     def delegraph(self, user: str, *words: str, shown: bool = True, ends: int = 0) -> Json:
-        """Run a command as one of the users of the stack: the document that it answers with."""
+        """Run a command as a role of the stack, and return its JSON document."""
         if shown:
             print(f"$ delegraph {' '.join(words)}   (as {user})")
         command = [str(Path(sys.executable).with_name("delegraph")), *words, "--json"]
         done = subprocess.run(command, env=self.environment(user), capture_output=True, text=True, check=False)
         if done.returncode != ends:
             self.check(f"it ends with exit code {ends}", expected=ends, seen=(done.returncode, done.stderr.strip()))
-        said: Json = json.loads((done.stdout or "{}").splitlines()[0] if done.stdout else "{}")
-        return said
+        document: Json = json.loads((done.stdout or "{}").splitlines()[0] if done.stdout else "{}")
+        return document
 
     def emit(self, user: str, *events: Json) -> None:
         """Send events to the log, and wait until they are projected."""
@@ -111,35 +111,35 @@ class Story:
         self.wait(lambda: self.desk.as_of()["behind"] == 0)
 
     def closure(self) -> Json:
-        """Ask whether it is over."""
+        """Query the closure of the revocation, and print it."""
         found = self.delegraph("investigator", "closure", self.revocation)
         print(f"   {found['verdict']}: {found['elements']} elements, {len(found['open'])} open")
         for one in found["open"]:
             print(f"     {one['id']} at {one.get('receiver', 'nobody')}: {one['reason']}")
         return found
 
-    # What an issuer and a gateway say
+    # Events of an issuer and of a gateway
 
     def token(self, token: str, *parents: str, **more: Any) -> Json:
-        """A token that was issued, perhaps in exchange for others."""
+        """The event that a token was issued, in exchange for others if there are parents."""
         derived = [{"token": parent, "role": "subject"} for parent in parents]
-        said = {"type": "token.issued", "token": token, "subject": "human:alice@example.com", **more}
-        return {**said, "derived_from": derived, "expires_at": format_instant(now() + HOUR)}
+        issued = {"type": "token.issued", "token": token, "subject": "human:alice@example.com", **more}
+        return {**issued, "derived_from": derived, "expires_at": format_instant(now() + HOUR)}
 
     def use(self, token: str) -> Json:
-        """A mail that was sent with a token."""
+        """The event that a mail was sent with a token."""
         action = {"action": f"mail-{uuid.uuid4().hex[:8]}", "operation": "mail.send", "outcome": "succeeded"}
         return {"type": "action.performed", "source": MAIL, **action, "tool": "mail", "token": token}
 
     def acknowledged(self, receiver: str, token: str) -> Json:
-        """What a gateway says when it refuses a token."""
-        said = {"revocation": self.revocation, "receiver": receiver, "outcome": "enforced", "token": token}
-        return {"type": "revocation.acknowledged", "source": receiver, **said}
+        """The event that a gateway refuses a token."""
+        stated = {"revocation": self.revocation, "receiver": receiver, "outcome": "enforced", "token": token}
+        return {"type": "revocation.acknowledged", "source": receiver, **stated}
 
 
 def tell(story: Story, mail_gateway: Revocations) -> None:
-    """The story."""
-    story.chapter("What there is: Alice's login, her planner, its mailer; and a token that has nothing to do with it")
+    """Tell the story."""
+    story.chapter("The situation: Alice's login, her planner, its mailer; and an unrelated token")
     story.emit(
         "producer",
         story.token(story.login),
@@ -154,19 +154,19 @@ def tell(story: Story, mail_gateway: Revocations) -> None:
     story.wait(lambda: mail_gateway.is_dead(story.mailer) is False)
     story.check("the mail gateway honours it", expected=False, seen=mail_gateway.is_dead(story.mailer))
 
-    story.chapter("The token has leaked. What would an order end?")
+    story.chapter("The token has leaked. What would a revocation end?")
     plan = story.delegraph("responder", "reach", target)
-    print(f"   {plan['uncovered']['count']} covered by no receiver; over by itself at {plan['last_expiry']}")
+    print(f"   {plan['uncovered']['count']} covered by no receiver; expires by itself at {plan['last_expiry']}")
     story.check("the plan lists the mailer's token", expected=[story.mailer], seen=plan["kills"]["tokens"])
     story.check("one action was done with it in the hour before", expected=1, seen=plan["recent_hour"]["count"])
 
-    story.chapter("Meanwhile the mailer hands a token on. The order would end more than was looked at, and is refused")
+    story.chapter("Meanwhile the mailer delegates. The revocation would end more than the plan lists, and is refused")
     story.emit("producer", story.token(story.sub_agent, story.mailer, actor="agent:sub"))
     order = ["revoke", target, "--reason", "credential_leak", "--by", "human:ruth@example.com", "--execute"]
     drift = story.delegraph("responder", *order, "--plan-digest", plan["plan_digest"], ends=4)
-    story.check("what is new is shown", expected=[f"token:{story.sub_agent}"], seen=drift.get("unlisted"))
+    story.check("the difference is shown", expected=[f"token:{story.sub_agent}"], seen=drift.get("unlisted"))
 
-    story.chapter("The responder looks again, and orders")
+    story.chapter("The responder makes a new plan, and revokes")
     plan = story.delegraph("responder", "reach", target)
     order += ["--id", story.revocation, "--plan-digest", plan["plan_digest"]]
     given = story.delegraph("responder", *order)
@@ -178,12 +178,12 @@ def tell(story: Story, mail_gateway: Revocations) -> None:
     others = [mail_gateway.is_dead(one) for one in (story.login, story.planner, story.bystander)]
     story.check("and nothing else", expected=[False] * 3, seen=others)
     again = story.delegraph("responder", *order)
-    story.check("the same order again is not given twice", expected=True, seen=again["repeated"])
+    story.check("repeating the command does not revoke twice", expected=True, seen=again["repeated"])
 
-    story.chapter("Is it over? Nobody has said who would have to enforce it")
+    story.chapter("Is it enforced? No enforcement point is registered yet")
     story.check("the verdict is UNKNOWN", expected="UNKNOWN", seen=story.closure()["verdict"])
 
-    story.chapter("Both gateways are registered: now it is known who has not answered")
+    story.chapter("Both gateways are registered: now it is known who has not confirmed")
     story.emit(
         "producer",
         *({"type": "receiver.registered", "receiver": name, "issuers": [story.issuer]} for name in (MAIL, ARCHIVE)),
@@ -191,28 +191,30 @@ def tell(story: Story, mail_gateway: Revocations) -> None:
     story.check("the verdict is PARTIAL", expected="PARTIAL", seen=story.closure()["verdict"])
 
     story.chapter(
-        "The archive gateway is told by Shared Signals, and acknowledges over HTTP; the mail gateway by events"
+        "The archive gateway receives Shared Signals and acknowledges over HTTP; the mail gateway sends events"
     )
     archive_gateway(story, both)
-    story.check("one of two has answered", expected="PARTIAL", seen=story.closure()["verdict"])
+    story.check("one of two has confirmed", expected="PARTIAL", seen=story.closure()["verdict"])
     story.emit("producer", *(story.acknowledged(MAIL, token) for token in both))
     story.check("the verdict is CLOSED", expected="CLOSED", seen=story.closure()["verdict"])
 
-    story.chapter("A call with the dead token succeeds all the same, somewhere")
+    story.chapter("Somewhere a call with the dead token succeeds")
     late = story.use(story.mailer)
     story.emit("producer", late)
     found = story.closure()
     story.check(
-        "that reopens it", expected=("PARTIAL", [late["action"]]), seen=(found["verdict"], found["reopened_by"])
+        "the revocation is reopened",
+        expected=("PARTIAL", [late["action"]]),
+        seen=(found["verdict"], found["reopened_by"]),
     )
 
-    story.chapter("The gateways mend what was wrong, and say so")
+    story.chapter("The gateways fix the error, and confirm again")
     story.emit("producer", *(story.acknowledged(gateway, story.mailer) for gateway in (MAIL, ARCHIVE)))
     story.check("the verdict is CLOSED again", expected="CLOSED", seen=story.closure()["verdict"])
 
 
 def archive_gateway(story: Story, tokens: list[str]) -> None:
-    """Be a receiver of Shared Signals: a stream, a poll, events that are verified; then acknowledge."""
+    """Act as a Shared Signals receiver: create a stream, poll, verify the events, and acknowledge."""
     claims = {"iss": IDP, "aud": "delegraph", "sub": ARCHIVE, "roles": ["receiver"], "exp": int(time.time()) + 600}
     bearer = jwt.encode(claims, story.serving["idp_key"], "RS256", headers={"kid": "idp"})
     api = story.serving["url"]
@@ -220,7 +222,7 @@ def archive_gateway(story: Story, tokens: list[str]) -> None:
         configuration = http.get(f"{api}/.well-known/ssf-configuration").raise_for_status().json()
         keys = jwt.PyJWKSet.from_dict(http.get(configuration["jwks_uri"]).raise_for_status().json())
         endpoint = configuration["configuration_endpoint"]
-        for stream in http.get(endpoint).raise_for_status().json():  # of an earlier telling
+        for stream in http.get(endpoint).raise_for_status().json():  # left by an earlier run
             http.delete(endpoint, params={"stream_id": stream["stream_id"]}).raise_for_status()
         body = {"delivery": {"method": "urn:ietf:rfc:8936"}}
         stream = http.post(endpoint, json=body).raise_for_status().json()
@@ -232,16 +234,16 @@ def archive_gateway(story: Story, tokens: list[str]) -> None:
             heard = list(polled["sets"])
             for event in map(polled["sets"].get, heard):
                 kid = jwt.get_unverified_header(event)["kid"]
-                said = jwt.decode(
+                verified = jwt.decode(
                     event, keys[kid], ["RS256"], audience=stream["aud"], issuer=configuration["issuer"],
                     options={"require": ["iat", "jti"]},
                 )  # fmt: skip
-                subject, [kind] = said["sub_id"], said["events"]
+                subject, [kind] = verified["sub_id"], verified["events"]
                 if subject["format"] == "jwt_id":
                     told[f"{subject['iss']}#{subject['jti']}"] = kind.rpartition("/")[2]
         expected = dict.fromkeys(tokens, "session-revoked")
         seen = {token: told.get(token) for token in tokens}
-        story.check("signed events tell the archive gateway of both", expected=expected, seen=seen)
+        story.check("the archive gateway has received signed events about both", expected=expected, seen=seen)
         http.post(stream["delivery"]["endpoint_url"], json={"ack": heard, "maxEvents": 0}).raise_for_status()
         for token in tokens:
             answer = http.post(
@@ -253,7 +255,7 @@ def archive_gateway(story: Story, tokens: list[str]) -> None:
 
 @contextmanager
 def running(story: Story, user: str, *words: str, **more: str) -> Iterator[None]:
-    """A command of delegraph in a process of its own, for as long as the story lasts."""
+    """Run a command of delegraph in a process for the duration of the story."""
     print(f"$ delegraph {' '.join(words)} &   (as {user})")
     with (story.folder / f"{words[0]}.log").open("wb") as log:
         process = subprocess.Popen(
@@ -268,11 +270,11 @@ def running(story: Story, user: str, *words: str, **more: str) -> Iterator[None]
         process.terminate()
         process.wait()
         if story.wrong:
-            print(f"\nWhat delegraph {words[0]} said:\n{(story.folder / f'{words[0]}.log').read_text()}")
+            print(f"\nThe log of delegraph {words[0]}:\n{(story.folder / f'{words[0]}.log').read_text()}")
 
 
 def prepare_api(story: Story) -> dict[str, str]:
-    """The settings of the API: who may ask, and with which key it signs events."""
+    """Create keys for the API, and return its settings."""
     with socket.socket() as trial:
         trial.bind(("127.0.0.1", 0))
         port = trial.getsockname()[1]
@@ -307,7 +309,7 @@ def is_up(url: str) -> bool:
 
 
 def main(stack: Path) -> int:
-    """Tell the story on a stack that runs."""
+    """Tell the story on a running stack."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as exits:
         story = Story(stack.absolute(), Path(folder), exits)
         api = prepare_api(story)
@@ -317,7 +319,7 @@ def main(stack: Path) -> int:
         mail_gateway = exits.enter_context(Revocations(settings.log_url, settings.kafka))
         mail_gateway.wait_until_current(timeout=PATIENCE_SECONDS)
         tell(story, mail_gateway)
-    print(f"\nNot as told: {story.wrong}" if story.wrong else "\nAll of it was as told.")
+    print(f"\nFailed checks: {story.wrong}" if story.wrong else "\nAll checks passed.")
     return min(story.wrong, 1)
 
 

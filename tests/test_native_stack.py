@@ -485,7 +485,7 @@ def test_the_stack_answers_and_leaves_nothing_behind(run_folder: Path, tmp_path:
     finally:
         stack.stop()
 
-    assert (0, "All of it was as told.") == (told.returncode, told.stdout.splitlines()[-1]), told.stdout + told.stderr
+    assert (0, "All checks passed.") == (told.returncode, told.stdout.splitlines()[-1]), told.stdout + told.stderr
     assert "human:alice@example.com" == who["human"]
     assert "cascaded" != before["state"]
     assert pids[:2] + pids[3:] == kept[:2] + kept[3:]
