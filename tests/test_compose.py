@@ -157,7 +157,7 @@ def test_every_container_says_how_it_is():
             assert ({"disable": True}, "no") == (service["healthcheck"], service["restart"])
         else:
             assert "unless-stopped" == service["restart"]
-            assert name in ("consumer", "deliver") or service["healthcheck"]["test"][0] == "CMD"
+            assert name in ("consumer", "deliver", "collect") or service["healthcheck"]["test"][0] == "CMD"
 
 
 def test_nothing_starts_before_what_it_needs():
@@ -192,6 +192,19 @@ def test_the_example_names_every_variable():
 
     assert dict(re.findall(r"\$\{(\w+):-([^}]*)\}", text)) == said
     assert text.count("${") == len(re.findall(r"\$\{\w+:-[^}]*\}", text))
+
+
+def test_the_collector_has_a_token_for_each_source(secrets: Path, tmp_path: Path):
+    """
+    Its settings can be read, and every token is a secret of its container.
+    """
+    text = (COMPOSE / "collector" / "delegraph.toml").read_text("utf-8")
+    (tmp_path / "delegraph.toml").write_text(text.replace("/run/secrets", str(secrets)), "utf-8")
+    sources = Settings.of(env={"DELEGRAPH_CONFIG": str(tmp_path / "delegraph.toml")}).sources
+
+    assert {"opa", "kubernetes", "agents"} == {source.name for source in sources}
+    assert all({"0.0.0.0:8481"} == set(source.inputs.values()) for source in sources)
+    assert {source.token_file.name for source in sources if source.token_file} <= set(SERVICES["collect"]["secrets"])
 
 
 @pytest.mark.parametrize("name", ["init", "consumer", "deliver"])
@@ -503,6 +516,7 @@ def test_the_broker_lets_everyone_do_what_he_may_and_no_more(broker: Broker):
 
     expected = {"consumer": [False, False], "producer": [True, False], "responder": [True, True]}
     expected["deliverer"] = [True, False]  # acknowledgements
+    expected["collector"] = [True, True]  # what other systems revoked
     assert expected == rights()
     broker.process.stop()
     broker.start()

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ import pytest
 from compose.native.jars import in_package
 from compose.native.kafka import Kafka
 from compose.native.postgres import Postgres
-from compose.native.processes import PORTS, Process, ports_of, stop_all, wait_for
+from compose.native.processes import LOOPBACK, PORTS, Process, ports_of, stop_all, wait_for
 from compose.native.secured import SecuredKafka
-from compose.native.stack import Stack
+from compose.native.stack import RECEIVER, Stack
 from ingest.kafka.revocation_follower import Revocations
 from ingest.kafka.settings import KafkaSettings
 from lineage.core.model.errors import UnavailableError
 from tests.support import servers
+from tests.support.collecting import decision
 from tests.support.kafka_worlds import wait_until
 from tests.support.servers import had
 
@@ -438,6 +440,14 @@ def answer_when(stack: Stack, is_there: Callable[[Any], bool], *words: str) -> A
         time.sleep(0.1)
 
 
+def collected(stack: Stack, token: str) -> int:
+    """Send a decision as OPA does, and say how it was answered."""
+    with closing(HTTPConnection(LOOPBACK, stack.ports[RECEIVER], timeout=30)) as connection:
+        headers = {"Authorization": f"Bearer {token}"}
+        connection.request("POST", "/v1/foreign/opa", json.dumps([decision(7)]), headers)
+        return connection.getresponse().status
+
+
 @pytest.mark.kafka
 @pytest.mark.postgres
 @pytest.mark.timeout(600)  # twenty commands, each a process of its own
@@ -460,9 +470,12 @@ def test_the_stack_answers_and_leaves_nothing_behind(run_folder: Path, tmp_path:
         had(stack.kafka.start)
         had(stack.postgres.start)
         stack.start()  # what fails from here on is our own
-        processes = [stack.kafka.process, stack.postgres.process, *stack.consumers, stack.deliverer]
+        processes = [stack.kafka.process, stack.postgres.process, *stack.consumers, stack.deliverer, stack.collector]
         stack.delegraph("producer", "emit", str(ROOT / "examples" / "incident.jsonl"))
         who = answer_when(stack, lambda answer: answer["as_of"]["behind"] == 0, "who", "mail-7")
+        assert 401 == collected(stack, "a-token-of-nobody-at-all")
+        assert 200 == collected(stack, stack.token_file("opa").read_text(encoding="utf-8"))
+        answer_when(stack, lambda answer: answer["items"], "search", "opa#d-7")
         with pytest.raises(UnavailableError, match="order"):
             emit(stack, "producer", order, tmp_path)
         before = json.loads(stack.delegraph("investigator", "status", "token:https://idp.example#mailer-1", "--json"))
@@ -490,4 +503,4 @@ def test_the_stack_answers_and_leaves_nothing_behind(run_folder: Path, tmp_path:
     assert "cascaded" != before["state"]
     assert pids[:2] + pids[3:] == kept[:2] + kept[3:]
     assert pids[2] != kept[2]
-    assert [False] * 5 == [process.is_alive() for process in processes]
+    assert [False] * 6 == [process.is_alive() for process in processes]

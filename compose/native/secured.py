@@ -30,7 +30,7 @@ from .kafka import Kafka
 from .processes import POLL_SECONDS
 from .secret_files import password, write_secret
 
-USERS: Final = ("admin", "consumer", "producer", "responder", "deliverer")
+USERS: Final = ("admin", "consumer", "producer", "responder", "deliverer", "collector")
 LISTENERS: Final = {
     "SASL": "SASL_PLAINTEXT",
     "SASL_TLS": "SASL_SSL",
@@ -60,6 +60,9 @@ TOPIC_RIGHTS: Final = (
     ("deliverer", ORDERS, LOOK),
     ("deliverer", REVOCATIONS, READ + WRITE + (ACLOperation.CREATE,)),
     ("consumer", REVOCATIONS, READ),
+    # Of the systems whose logs it reads it also reports revocations.
+    ("collector", DECISIONS, WRITE + LOOK),
+    ("collector", ORDERS, WRITE + LOOK),
 )
 # The transactional id, named like the topic, by which a new feed fences off the previous one.
 TRANSACTION_RIGHTS: Final = (("deliverer", REVOCATIONS, WRITE),)

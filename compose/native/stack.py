@@ -1,9 +1,10 @@
-"""The whole stack on this machine: a secured Kafka, PostgreSQL, topics and tables, two consumers and a deliverer.
+"""The whole stack on this machine: secured Kafka, PostgreSQL, topics, tables, consumers, a deliverer, a collector.
 
 Starting it is idempotent: it starts what is not running, and keeps data and passwords. Its folder has a settings file
 ``NAME.toml`` for each role, to be named by ``DELEGRAPH_CONFIG``:
 
 - ``admin`` creates topics and tables, ``consumer`` projects, ``deliverer`` delivers state changes to receivers;
+- ``collector`` takes what other systems send, with a token for each source beside its log;
 - ``producer`` may send decisions but no revocations;
 - ``responder`` may also send revocations, ``investigator`` may only read.
 """
@@ -37,12 +38,17 @@ ROLES: Final = {
     "admin": ("admin", WRITER),
     "consumer": ("consumer", WRITER),
     "deliverer": ("deliverer", WRITER),
+    "collector": ("collector", WRITER),
     "producer": ("producer", None),
     "responder": ("responder", WRITER),
     "investigator": ("consumer", READER),
 }
 CONSUMERS: Final = ("consumer-1", "consumer-2")
 DELIVERER: Final = "deliverer"
+COLLECTOR: Final = "collector"
+RECEIVER: Final = "collector-http"
+# The sources of the collector -> format and input.
+SOURCES: Final = {"opa": ("opa", "http"), "kubernetes": ("kubernetes", "http"), "agents": ("otlp", "otlp")}
 PARTITIONS: Final = 4
 READY_SECONDS: Final = 60
 
@@ -55,8 +61,10 @@ class Stack:
         self.kafka = SecuredKafka(self.folder / "kafka")
         self.postgres = Postgres(self.folder / "postgres")
         self.ports = ports_of(self.folder / "consumers", CONSUMERS) | ports_of(self.folder / DELIVERER, [DELIVERER])
+        self.ports |= ports_of(self.folder / COLLECTOR, [COLLECTOR, RECEIVER])
         self.consumers = [Process(self.folder / "consumers", name) for name in CONSUMERS]
         self.deliverer = Process(self.folder / DELIVERER, DELIVERER)
+        self.collector = Process(self.folder / COLLECTOR, COLLECTOR)
 
     def start(self) -> None:
         """Start everything that is not running, and return when all of it is ready."""
@@ -69,6 +77,7 @@ class Stack:
         self.delegraph("admin", "init", "--partitions", str(PARTITIONS), "--reader", READER)
         running = [(process, "consumer", "consume") for process in self.consumers]
         running.append((self.deliverer, "deliverer", "deliver"))
+        running.append((self.collector, "collector", "collect"))
         for process, user, command in running:
             if not process.is_alive():
                 words = [_command(), command, "--listen", self.address_of(process.name)]
@@ -128,7 +137,18 @@ class Stack:
         if role is not None:
             settings["store"] = f"postgresql://{role}@{self.postgres.address}/{DATABASE}"
             settings["store_password_file"] = str(self._password_file(role))
-        return "\n".join([*_toml(settings), "", "[kafka]", *_toml(self.kafka.settings(name)), ""])
+        lines = [*_toml(settings), "", "[kafka]", *_toml(self.kafka.settings(name)), ""]
+        if user == COLLECTOR:
+            for source, (format_, way) in SOURCES.items():
+                password(self.token_file(source))
+                said = {"name": source, "format": format_, way: self.address_of(RECEIVER)}
+                said["token_file"] = str(self.token_file(source))
+                lines += ["[[source]]", *_toml(said), ""]
+        return "\n".join(lines)
+
+    def token_file(self, source: str) -> Path:
+        """The file with the token that a source of the collector shows."""
+        return self.folder / COLLECTOR / f"{source}.token"
 
     def _password_file(self, role: str) -> Path:
         return self.folder / "postgres" / f"{role}.password"

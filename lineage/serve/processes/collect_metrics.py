@@ -105,7 +105,6 @@ class CollectMetrics:
         with self._lock:
             self._waiting.discard((source, of))
             if not self._waiting:
-                self._health.lag_known(True)
                 self._health.answered()
 
     def exposition(self) -> bytes:

@@ -123,6 +123,7 @@ class _Collecting:
                 stack.enter_context(self._thread("the projection", self._project, stopped, self._came))
             said = [f"{one.named.name} ({', '.join(sorted(one.named.inputs))})" for one in self._intakes]
             logger.info("collecting: %s", ", ".join(said))
+            self._health.lag_known(True)  # how far inputs are behind is told by source
             while not stopped.wait(_TURN_SECONDS):
                 self._health.turned()
                 self._settle()
