@@ -122,11 +122,12 @@ class AuthorityReplica:
         world = World(trust=in_force(self._trust))
         for fact in still.every_fact():
             world.add_authority(fact)
-        before, self._world = self._world, world
+        loaded_before = len(self._world.graph) > 0
+        self._world = world
         if self._observer is not None:
             self._observer.loaded(world)
         # Or every question waits for seconds, now and then, for the collector to look through all of it.
-        collector_spared(anew=len(before.graph) > 0)
+        collector_spared(anew=loaded_before)
 
     def _take(self, still: Store, positions: Mapping[tuple[str, int], int]) -> None:
         added = []

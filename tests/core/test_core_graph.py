@@ -2,7 +2,10 @@
 
 import sys
 
+import networkx as nx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lineage.core.authority.chain import chain_of
 from lineage.core.authority.findings import cycles
@@ -161,6 +164,28 @@ def test_a_cycle_is_reported_with_its_members():
 
     assert ["token:a", "token:e"] == [finding.of for finding in found]
     assert "token:a, token:b, token:c" in found[0].why
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.lists(st.sampled_from("abcdef"), max_size=3)), max_size=8))
+def test_networkx_is_shown_the_graph_as_it_is(grants: list[tuple[str, list[str]]]):
+    """
+    The view has every node and edge, however they came, what comes later included; nothing is changed through it.
+    """
+    world = World()
+    view = world.graph.view()
+    for place, (name, parents) in enumerate(grants):
+        world.add(token(name, *parents, at=place))
+    edges = {(f"token:{parent}", f"token:{name}") for name, parents in grants for parent in parents}
+    nodes = {f"token:{name}" for name, _ in grants} | {node for edge in edges for node in edge}
+
+    assert (nodes, edges) == (set(view.nodes), set(view.edges))
+    assert (nodes, len(nodes), len(edges)) == (set(world.graph), len(world.graph), world.graph.count_edges())
+    for node in nodes:
+        assert nx.descendants(view, node) == world.graph.below([node]) - {node}
+        assert nx.ancestors(view, node) == world.graph.above(node) - {node}
+        assert sorted(view.predecessors(node)) == sorted(world.graph.parents(node))
+    with pytest.raises(nx.NetworkXError):
+        view.add_edge("token:a", "token:b")
 
 
 DEEP = 100_000

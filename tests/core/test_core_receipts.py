@@ -251,7 +251,8 @@ def test_nothing_below_an_order_survives_and_nothing_beside_it_dies(seed: int):
         asked, mode = proposal(rng, kind, id_), rng.choice(["revoke", "suspend"])
         after = World([*facts, ordered(asked, mode)])
         hit = set(struck_by(before, asked))
-        below = {child for key in hit & set(before.graph) for child in nx.descendants(before.graph, key)}
+        shown = before.graph.view()
+        below = {child for key in hit & set(before.graph) for child in nx.descendants(shown, key)}
         killed = hit | below if asked.cascade else hit
         for at in (moment for moment in worlds.grid if moment >= asked.at):
             alive = {key for key in killed if judge(after, key, at).state in ALIVE - {State.SUSPENDED}}

@@ -326,7 +326,7 @@ def cycles(world: World, key: str) -> list[Finding]:
     left = nx.DiGraph((node, child) for node in waiting for child in world.graph.children(node) if child in waiting)
     for component in nx.strongly_connected_components(left):
         smallest = min(component)
-        if len(component) > 1 or world.graph.has_edge(smallest, smallest):
+        if len(component) > 1 or smallest in world.graph.parents(smallest):
             members = sorted(component)
             why = f"these depend on one another: {', '.join(members)}"
             found.append(Finding("cycle", smallest, why, _facts_of(world, members)))

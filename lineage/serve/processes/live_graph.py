@@ -118,7 +118,7 @@ class LiveGraph:
         """Elements and dependencies."""
         with self._replica.aged() as found:
             graph = (found.world or World()).graph
-            return graph.number_of_nodes(), graph.number_of_edges()
+            return len(graph), graph.count_edges()
 
     def digest(self) -> Document:
         """The digest of the graph and the positions that it stands at: a fresh projection up to there has the same."""
