@@ -280,6 +280,31 @@ def test_rules(row):
     check(K8S, row)
 
 
+def test_a_user_with_a_jwt_of_an_identity_provider():
+    """
+    Its token is the provider's, and what it requests is derived from it; an account's token is the cluster's.
+    """
+    format_ = FORMATS["kubernetes"]
+    source = format_.source("prod", issuer="https://k8s.example", options={"oidc_issuer": "https://idp.example"})
+    user = {"username": "oidc:planner", "extra": account(jti="u1")["extra"]}
+    rows = [minted("m1", "j1", user=user), minted("m2", "j2", user=account(jti="j1"))]
+
+    found = [
+        event
+        for event in read(format_, rows, source=source).events
+        if event["type"] in ("token.issued", "delegation.granted")
+    ]
+
+    first, second = ([event for event in found if event["event_id"].startswith(f"prod#m{n}/")] for n in (1, 2))
+    assert [("https://idp.example#u1", "subject")] == [
+        (parent["token"], parent["role"]) for event in first for parent in event.get("derived_from", ())
+    ]
+    assert [] == [parent for event in first for parent in event.get("parents", ())]
+    assert [] == [parent for event in second for parent in event.get("derived_from", ())]
+    assert ["https://k8s.example#j1/grant"] == [parent for event in second for parent in event.get("parents", ())]
+    check(format_, Row("the same in any order", rows, read(format_, rows, source=source).events, source=source))
+
+
 def test_all_rules_together():
     """
     Records of all rows in one log, of which each row's ids are its own.

@@ -22,7 +22,7 @@ from ingest.sources.adapters.kit import (
     skipped,
     text,
 )
-from ingest.sources.adapters.kubernetes_parties import Call, call_of, registered
+from ingest.sources.adapters.kubernetes_parties import OIDC_ISSUER, Call, call_of, registered
 from ingest.sources.adapters.kubernetes_tokens import tokens
 
 _UNAUTHENTICATED: Final = 401
@@ -103,5 +103,6 @@ FORMAT: Final = Format(
     signs=re.compile(rb'"(?:apiVersion"\s*:\s*"audit\.k8s\.io/|auditID"\s*:)'),
     translate=_translate,
     prefix="k8s",
+    options=(OIDC_ISSUER,),
     lifetimes=("token",),
 )

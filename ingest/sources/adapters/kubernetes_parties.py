@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from ingest.sources.adapters.kit import Document, Memory, Record, Source, member, moment, required, text
 
+OIDC_ISSUER: Final = "oidc_issuer"
 _CREDENTIAL: Final = "authentication.kubernetes.io/credential-id"
 _POD: Final = "authentication.kubernetes.io/pod-name"
 _ACCOUNT: Final = "system:serviceaccount:"
@@ -41,7 +42,16 @@ class Call(NamedTuple):
     @property
     def token(self) -> str | None:
         """The token that the call carried, by the id that its issuer gave it."""
-        return token_id(self.source, _extra(self.value, _CREDENTIAL))
+        credential = _extra(self.value, _CREDENTIAL)
+        if self.oidc_issuer is not None and credential is not None and credential.startswith(_JTI):
+            return f"{self.oidc_issuer}#{credential.removeprefix(_JTI)}"
+        return token_id(self.source, credential)
+
+    @property
+    def oidc_issuer(self) -> str | None:
+        """Who issued the token of a user, where the settings say it: that of an account the cluster has issued."""
+        issuer = self.source.options.get(OIDC_ISSUER)
+        return None if (text(self.value, "user", "username") or "").startswith("system:") else issuer
 
     @property
     def certificate(self) -> str | None:

@@ -55,7 +55,8 @@ def _requested(call: Call, memory: Memory, namespace: str, name: str) -> Iterato
     spec = member(value, "responseObject", "spec") or member(value, "requestObject", "spec")
     bound = member(spec, "boundObjectRef")
     pod = pod_id(source, namespace, text(bound, "name")) if text(bound, "kind") == "Pod" else None
-    own_grant = f"{call.token}/grant" if call.token is not None else None
+    foreign = call.token if call.oidc_issuer is not None and call.impersonated is None else None
+    own_grant = f"{call.token}/grant" if call.token is not None and call.oidc_issuer is None else None
     if call.impersonated is not None and call.user is not None:
         as_other = source.id(f"{call.id}/impersonation")
         yield source.event(
@@ -88,6 +89,7 @@ def _requested(call: Call, memory: Memory, namespace: str, name: str) -> Iterato
         token=token,
         subject=account,
         delegation=f"{token}/grant",
+        derived_from=[{"token": foreign, "role": "subject"}] if foreign is not None else [],
         workload=pod,
         **shared,
     )

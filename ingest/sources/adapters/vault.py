@@ -20,6 +20,7 @@ from ingest.sources.adapters.kit import (
     skipped,
     text,
 )
+from ingest.sources.adapters.vault_hops import given_key
 from ingest.sources.adapters.vault_line import Line, line_of, outcome
 from ingest.sources.adapters.vault_names import digest, native_token, session_id, token_id, wielder, without_token
 from ingest.sources.adapters.vault_orders import order_of, order_without_token, orders
@@ -69,6 +70,7 @@ def _answered(line: Line, memory: Memory) -> Iterator[Document]:
     if result == "succeeded":
         yield from registered(line, memory)
         yield from issued(line, memory)
+        yield from given_key(line)
         remember_role(line, memory)
     yield from orders(line, memory)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from ingest.sources.adapters.kit import Document, Memory, Source, instant, member, text, texts
+from ingest.sources.adapters.vault_hops import shown
 from ingest.sources.adapters.vault_line import Line, made_by
 from ingest.sources.adapters.vault_names import digest, native_token, session_id, subject, token_id, wielder
 from lineage.core.model.times import LATEST, Instant, format_instant
@@ -101,7 +102,9 @@ def issued(line: Line, memory: Memory) -> list[Document]:
             actor=held_by,
             client=client_of(line),
             session=session_id(source, text(made, "client_token")),
-            derived_from=[{"token": parent, "role": "subject"}] if parent and not orphan and by_role is None else [],
+            derived_from=[{"token": parent, "role": "subject"}]
+            if parent and not orphan and by_role is None
+            else shown(line, made),
             scopes=texts(made, "policies"),
             issued_at=issued_at,
             expires_at=expires_at,

@@ -162,18 +162,28 @@ def serving_logs() -> Iterator[Callable[[str], None]]:
 
 
 @click.command()
+@click.option("--everywhere", is_flag=True, help="One incident through five systems instead, from their own logs.")
 @click.option("--serve", is_flag=True, help="Then look around in it: serve it until stopped, and print the link.")
 @click.option(
     "--http", metavar="HOST:PORT", help="Where to serve it. [env: DELEGRAPH_HTTP_LISTEN; default: 127.0.0.1:8480]"
 )
 @shared_options(json_only=True)
-def demo(settings: "Settings", out: Output, serve: bool, **_said: str | None) -> None:
+def demo(settings: "Settings", out: Output, everywhere: bool, serve: bool, **_said: str | None) -> None:
     """A worked incident in a throw-away store: who did it, what falls, the proof that it fell.
 
     \b
       delegraph demo
       delegraph demo --serve        in the browser
+      delegraph demo --everywhere   through Keycloak, MCP, Kubernetes, OpenBao and AWS
     """  # noqa: D301
+    if everywhere and serve:
+        raise RefusedError(
+            "give --serve or --everywhere; 'delegraph try --serve' shows the logs of examples/everywhere"
+        )
+    if everywhere:
+        from lineage.serve.cli.demo_everywhere import run as tell
+
+        sys.exit(tell(out.console, as_json=out.as_json))
     if serve:
         with serving_logs() as say:
             from lineage.serve.cli.demo_serving import run_serving

@@ -1,0 +1,45 @@
+"""Vault: the hops that its log proves to other systems, by naming the id of a token of theirs. Pure.
+
+A login may say which JWT was shown, and the secrets engine of AWS which key it gave out. Both need a setting of Vault;
+without it the log has no id of the other system, and the hop is a gap.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ingest.sources.adapters.kit import Document, member, text
+from ingest.sources.adapters.vault_line import Line
+from ingest.sources.adapters.vault_names import native_token, subject, token_id
+
+_SHOW_A_JWT: Final = frozenset({"jwt", "oidc"})
+_AWS_KEY: Final = re.compile(r"A[KS]IA[A-Z0-9]{12,124}")
+
+
+def shown(line: Line, made: Mapping[str, Any]) -> list[Document]:
+    """The JWT that a login showed, where the role copies its ``iss`` and ``jti`` (``claim_mappings``)."""
+    metadata = member(made, "metadata") or member(line.value, "auth", "metadata")
+    issuer, number = text(metadata, "iss"), text(metadata, "jti")
+    is_login = text(line.value, "request", "mount_type") in _SHOW_A_JWT  # metadata of others is whatever they say
+    return [{"token": f"{issuer}#{number}", "role": "subject"}] if is_login and issuer and number else []
+
+
+def given_key(line: Line) -> list[Document]:
+    """The key that the secrets engine of AWS gave out, where its mount says it in clear."""
+    key = text(line.value, "response", "data", "access_key") or ""
+    if text(line.value, "request", "mount_type") != "aws" or not _AWS_KEY.fullmatch(key):
+        return []
+    native = native_token(line.caller)
+    holder = subject(line.source, line.caller)
+    if native is None or holder is None:
+        return []
+    return [
+        line.source.event(
+            "token.issued",
+            f"{line.id}/aws-key",
+            line.time,
+            token=f"aws#{key}",
+            subject=holder,
+            derived_from=[{"token": token_id(line.source, native), "role": "subject"}],
+        )
+    ]
