@@ -399,3 +399,19 @@ def test_events_that_are_older_than_the_log_say_what_they_say():
 
     assert Verdict.CLOSED is verdict(*first, *second).verdict
     assert Verdict.PARTIAL is verdict(*first, second[0], lift("r1", 2_500, recorded_at=8_000)).verdict
+
+
+def test_no_link_that_comes_later_closes_an_order_that_shares_its_id_with_an_earlier_one():
+    """
+    The receiver answered for all it was told before the second order of the id; that the first one ended this token as
+    well is said afterwards.
+    """
+    facts = [
+        *(order("r2", 500, target=T2), order("r1", 1_000, mode="suspend")),
+        *(word("r2", 2_000, token=None), order("r2", 3_000)),
+    ]
+    delivered = {(GATEWAY, KEY): 1_500}
+
+    assert [KEY] == [one.key for one in verdict(*facts, delivered=delivered).open if one.key == KEY]
+    assert [KEY] == [one.key for one in verdict(*facts, link(4_000), delivered=delivered).open if one.key == KEY]
+    assert [] == [one.key for one in verdict(*facts, link(1_200), delivered=delivered).open if one.key == KEY]

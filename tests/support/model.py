@@ -1192,7 +1192,7 @@ def closure(
             uncovered = uncovered or not covering_then
         still_open = set()
         for name in covering:
-            outcome, place = word_of(facts, ordering, name, element, at, delivered or {})
+            outcome, place = word_of(view, ordering, name, element, at, delivered or {})
             tally = tallies[name]
             tally["covers"] += 1
             tally["delivered"] += (name, ":".join(element)) in (delivered or {})
@@ -1275,7 +1275,7 @@ def covers(receiver: dict, element: Element, facts: list[Fact]) -> bool:
 
 
 def word_of(
-    facts: list[Fact], ordering: list[dict], receiver: str, element: Element, at: int, delivered: dict
+    view: View, ordering: list[dict], receiver: str, element: Element, at: int, delivered: dict
 ) -> tuple[str | None, tuple]:
     """What a receiver last said that speaks for an element, and the place of that among other words: first of all when.
 
@@ -1283,21 +1283,25 @@ def word_of(
         Section 7: "a receiver says *enforced* or *rejected*; without ``token`` it speaks for what had been delivered
         to it before". Section 4: an acknowledgement "is *given* at the earlier of its ``occurred_at`` and
         ``recorded_at``". It speaks of "orders of its id that were given no later than itself".
-        ``ordering`` are the orders of one id that end the element at the moment asked about.
+        ``ordering`` are the orders of one id that end the element at the moment asked about. ADR 0019: of several
+        it speaks only of those that were known to end the element when it was recorded.
     """
-    outcome, place = None, NO_WORD
-    for fact in sorted(facts, key=given_at):
+    last = None
+    for fact in sorted(view["facts"], key=given_at):
         event = fact["event"]
         moment = given_at(fact)
         if event["type"] != "revocation.acknowledged" or event["receiver"] != receiver or moment > at:
             continue
-        if not any(
-            order["revocation"] == event["revocation"] and given_at(order["fact"]) <= moment for order in ordering
-        ):
-            continue
-        if speaks_for(fact, element, delivered):
-            outcome, place = event["outcome"], (moment, fact["order"])
-    return outcome, place
+        of_id = any(order["revocation"] == event["revocation"] for order in ordering)
+        if of_id and speaks_for(fact, element, delivered):
+            last = fact
+    if last is not None and any(
+        given_at(order["fact"]) <= given_at(last)
+        and (len(ordering) == 1 or ends_in(as_known(view, last["recorded_at"]), order, element))
+        for order in ordering
+    ):
+        return last["event"]["outcome"], (given_at(last), last["order"])
+    return None, NO_WORD
 
 
 NO_WORD: tuple = (-1, ())

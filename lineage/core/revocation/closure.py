@@ -33,6 +33,7 @@ from lineage.core.model.keys import by_id
 from lineage.core.model.times import SECOND, Instant
 from lineage.core.revocation.enforced_elsewhere import Endings, WordsElsewhere, endings_elsewhere, place_of
 from lineage.core.revocation.late_uses import Use, in_force_at, last_used, uses_under
+from lineage.core.revocation.proof import known_since
 from lineage.core.revocation.receipt import Line, orders_of, receipt_of
 
 
@@ -55,6 +56,7 @@ class Ended(NamedTuple):
         others: The other orders of the id that count for it; nearly always none.
         endings: All orders that ever end it, if one of another id does; nearly always none.
         used_at: When it was last used with success, if so.
+        known: If there are others, of each of ``orders`` when it was known to end the element.
     """
 
     key: str
@@ -64,6 +66,7 @@ class Ended(NamedTuple):
     others: tuple[Order, ...] = ()
     endings: Endings = ()
     used_at: Instant | None = None
+    known: tuple[Instant, ...] = ()
 
     @property
     def orders(self) -> tuple[Order, ...]:
@@ -77,12 +80,18 @@ class Ended(NamedTuple):
             return self.order.given_at
         return min(order.given_at for order in self.orders)
 
+    def is_spoken_of(self, answer: Answer) -> bool:
+        """Whether an answer under the id is about one of these orders.
 
-def ended_of(line: Line, endings: Endings = (), used_at: Instant | None = None) -> Ended:
-    """What a verdict needs of a line, and of the other orders that end the element."""
-    others = () if len(line.counting) == 1 else tuple(order for order in line.counting if order is not line.order)
-    alike = alike_of(line.key, line.element, line.counting)
-    return Ended(line.key, line.order, line.ends_at, alike, others, endings, used_at)
+        It was given no later than the answer. Where there are several it was known as well to end the element when the
+        answer was recorded: else a link that comes later would close an order that was given after the answer.
+        """
+        if not self.others:
+            return self.order.given_at <= answer.said_at
+        return any(
+            order.given_at <= answer.said_at and known_at <= answer.fact.recorded_at
+            for order, known_at in zip(self.orders, self.known, strict=True)
+        )
 
 
 def ended_in(world: World, lines: Collection[Line], endings: Mapping[str, Endings], at: Instant) -> list[Ended]:
@@ -94,10 +103,26 @@ def ended_in(world: World, lines: Collection[Line], endings: Mapping[str, Ending
         endings: What ``endings_elsewhere`` found of them.
         at: The instant asked about.
     """
-    if not endings:  # nearly always
-        return [ended_of(line) for line in lines]
-    used = last_used(world, endings.keys(), at)
-    return [ended_of(line, endings.get(line.key, ()), used.get(line.key)) for line in lines]
+    used = last_used(world, endings.keys(), at) if endings else {}
+    several = [line for line in lines if len(line.counting) > 1]
+    known: dict[Order, dict[str, Instant]] = {}
+    if several:  # rarely
+        above = world.graph.above(*(line.key for line in several))
+        known = {
+            order: known_since(world, order, above) for order in {one for line in several for one in line.counting}
+        }
+    return [_ended(line, endings.get(line.key, ()), used.get(line.key), known) for line in lines]
+
+
+def _ended(
+    line: Line, endings: Endings, used_at: Instant | None, known: Mapping[Order, Mapping[str, Instant]]
+) -> Ended:
+    alike = alike_of(line.key, line.element, line.counting)
+    if len(line.counting) == 1:  # nearly always
+        return Ended(line.key, line.order, line.ends_at, alike, (), endings, used_at)
+    others = tuple(order for order in line.counting if order is not line.order)
+    known_at = tuple(known[order][line.key] for order in (line.order, *others))
+    return Ended(line.key, line.order, line.ends_at, alike, others, endings, used_at, known_at)
 
 
 class Judged(NamedTuple):
@@ -319,6 +344,8 @@ class _Ledger:
         tally.covers += 1
         tally.delivered += delivered_at is not None
         answer = self.answers.of(receiver, one.key, delivered_at, one.given_at)
+        if answer is not None and not one.is_spoken_of(answer):
+            answer = None
         enforced = answer
         if answer is None or answer.outcome != ENFORCED or (used_at is not None and answer.said_at <= used_at):
             enforced = self._elsewhere(one, receiver, delivered_at, answer) if one.endings else None
@@ -419,5 +446,4 @@ __all__ = [
     "close",
     "closure_of",
     "ended_in",
-    "ended_of",
 ]
