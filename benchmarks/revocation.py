@@ -46,7 +46,7 @@ from lineage.deliver.ssf.settings import SsfSettings
 from lineage.deliver.ssf.stream_requests import MOST_EVENTS, POLL, Asked
 from lineage.deliver.ssf.transmitter import Transmitter
 from lineage.serve.config.wiring import now
-from lineage.serve.queries import revocations
+from lineage.serve.queries import closure, receipt
 from lineage.serve.queries.service import Service
 from lineage.store.store import open_store
 
@@ -90,12 +90,12 @@ def answers() -> Iterator[Figure]:
             yield Figure(name=f"receipt of {size:,}", value=took, unit="s")
             grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) / 1024
             yield Figure(name=f"receipt of {size:,}, more memory", value=grown, unit="MiB")
-            took = seconds(lambda s=service: revocations.closure(s, "r", at=NOW))  # type: ignore[misc]
+            took = seconds(lambda s=service: closure.closure(s, "r", at=NOW))  # type: ignore[misc]
             yield Figure(name=f"verdict on {size:,}", value=took, unit="s")
 
 
 def _read_receipt(service: Service, size: int) -> None:
-    with revocations.receipt(service, "r", at=NOW) as found:
+    with receipt.receipt(service, "r", at=NOW) as found:
         assert found is not None
         assert sum(1 for _ in found.lines) == size + 1
 

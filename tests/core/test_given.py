@@ -23,7 +23,7 @@ from lineage.serve.commands.lift import lift_order
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
 from lineage.serve.processes.live_graph import LiveGraph
-from lineage.serve.queries import revocations
+from lineage.serve.queries import receipt, revocations
 from lineage.serve.queries.service import Service
 from lineage.store.authority_replica import AuthorityReplica
 from lineage.store.delivery.outbox import rows
@@ -129,7 +129,7 @@ def by_receipt(store: Store) -> Callable[[], str]:
     service.ends = Keeping(store, None, None, log_inside=True).ends
 
     def state() -> str:
-        lines = revocations.receipt_page(service, "rev", 0, 10, at=BETWEEN) or []
+        lines = receipt.receipt_page(service, "rev", 0, 10, at=BETWEEN) or []
         return lines[0]["state"] if lines else "active"
 
     return state

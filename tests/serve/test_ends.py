@@ -17,7 +17,7 @@ from lineage.core.revocation.closure import closure_of
 from lineage.core.revocation.state_changes import Change, Outcome, Version
 from lineage.serve.cache import revocation_cache as ends
 from lineage.serve.cache.revocation_cache import NOTHING, Ends, Stale, Touched
-from lineage.serve.queries import other_orders, preparation, revocations
+from lineage.serve.queries import closure, other_orders, preparation, receipt, revocation_snapshot, revocations
 from lineage.serve.queries.service import Service
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Standing
@@ -33,12 +33,12 @@ from tests.support.worlds import moment_of
 
 def answers(service: Service, revocation: str, at: int, **how: Any) -> dict[str, Any]:
     """All that can be asked of a revocation."""
-    with revocations.receipt(service, revocation, at=at, **how) as found:
+    with receipt.receipt(service, revocation, at=at, **how) as found:
         lines = None if found is None else len(list(found.lines))
     return {
         "one": revocations.revocation(service, revocation, at=at, **how),
-        "closure": revocations.closure(service, revocation, at=at, **how),
-        "page": revocations.receipt_page(service, revocation, 1, 3, at=at, **how),
+        "closure": closure.closure(service, revocation, at=at, **how),
+        "page": receipt.receipt_page(service, revocation, 1, 3, at=at, **how),
         "lines": lines,
         "board": revocations.revocations(service, at=at, **how),
     }
@@ -142,12 +142,12 @@ def test_what_is_enforced_under_other_ids_is_that_of_the_core(fresh: stores.Fres
                 told.go_on(store)
             world = World(stored.fact for stored in store.facts(after=-1, limit=100))
             for revocation in IDS:
-                found = revocations.closure(kept, revocation, at=at)
-                assert revocations.closure(anew, revocation, at=at) == found, revocation
+                found = closure.closure(kept, revocation, at=at)
+                assert closure.closure(anew, revocation, at=at) == found, revocation
                 if found is not None:
                     with store.reader(trust=None) as reader:
                         delivered = reader.deliveries([f"token:{token}" for token in ENDED], at)
-                    whole = revocations.closure_document(closure_of(world, revocation, at, delivered))
+                    whole = closure.closure_document(closure_of(world, revocation, at, delivered))
                     assert whole == {name: value for name, value in found.items() if name != "as_of"}
 
 
@@ -227,7 +227,7 @@ def test_only_what_was_touched_is_looked_at_again(
     """
     with keeping_at(desk) as (_, service):
         verdict(service)
-        monkeypatch.setattr(revocations, "parts_of", None)
+        monkeypatch.setattr(revocation_snapshot, "parts_of", None)
         for event in came:
             desk.take(event)
             found = verdict(service)
@@ -245,11 +245,11 @@ def test_where_much_was_touched_all_of_it_is_read(desk: Desk, monkeypatch: pytes
         read.append(revocation)
         return all_parts_of(reader, world, revocation, *rest, **more)
 
-    all_parts_of = revocations.parts_of
+    all_parts_of = revocation_snapshot.parts_of
     monkeypatch.setattr(ends, "_TOUCHED", 1)
     with keeping_at(desk) as (_, service):
         verdict(service)
-        monkeypatch.setattr(revocations, "parts_of", parts_of)
+        monkeypatch.setattr(revocation_snapshot, "parts_of", parts_of)
         desk.take(derived("t4", "t2"))
         one = verdict(service), list(read)
         desk.take(derived("t5", "t2"), derived("t6", "t2"))
@@ -307,7 +307,7 @@ def test_which_authority_an_action_had_counts_at_once(desk: Desk):
 
 def enforced(service: Service) -> int:
     """How many of what the revocation ends the receiver has enforced."""
-    found = revocations.closure(service, "rev", at=AT)
+    found = closure.closure(service, "rev", at=AT)
     assert found is not None
     [receiver] = found["receivers"]
     return int(receiver["enforced"])
@@ -357,10 +357,10 @@ def test_an_order_of_another_id_on_what_nobody_granted_counts_at_once(desk: Desk
     monkeypatch.setattr(other_orders, "_FEW", few)
     desk.take(ordered("ghost", "token", "t9", "09:30"))
     with keeping_at(desk) as (store, service):
-        revocations.closure(service, "ghost", at=AT)
+        closure.closure(service, "ghost", at=AT)
         desk.take(ordered("other", "token", "t9", "09:40"))
         desk.take(said("revocation.acknowledged", "ack", "09:50", "urn:gw", **ENFORCED | {"token": "t9"}))
-        found = [revocations.closure(one, "ghost", at=AT) for one in (service, service_of(store, keeps=False))]
+        found = [closure.closure(one, "ghost", at=AT) for one in (service, service_of(store, keeps=False))]
 
     assert ["CLOSED", "CLOSED"] == [one and one["verdict"] for one in found]
 
@@ -375,9 +375,9 @@ def test_a_link_above_what_is_ended_counts_at_once(desk: Desk):
         desk.take(derived("top", "gone", event_id="linked"))
         desk.take(said("revocation.acknowledged", "ack", "13:00", "urn:gw", **ENFORCED))
         late = moment_of(day("14:00"))
-        found = revocations.closure(service, "rev", at=late)
+        found = closure.closure(service, "rev", at=late)
 
-        assert (0, revocations.closure(service_of(store, keeps=False), "rev", at=late)) == (first, found)
+        assert (0, closure.closure(service_of(store, keeps=False), "rev", at=late)) == (first, found)
 
 
 def test_what_is_kept_holds_from_the_last_time_in_it(desk: Desk):
@@ -448,11 +448,11 @@ def test_what_is_too_much_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch
     What cannot be kept is refused with the command that does it; the others on the board have their verdicts, and the
     command line has all.
     """
-    monkeypatch.setattr(revocations, "KEPT", 2)
+    monkeypatch.setattr(revocation_snapshot, "KEPT", 2)
     desk.take(token("t7"), ordered("r7", "token", "t7", "09:40"))
     with keeping_at(desk) as (store, service):
         list(preparation.ends_of(service))
-        for ask in (verdict, lambda it: revocations.receipt_page(it, "rev", 0, 9, at=AT)):
+        for ask in (verdict, lambda it: receipt.receipt_page(it, "rev", 0, 9, at=AT)):
             with pytest.raises(TooManyError, match="delegraph closure 'rev'"):
                 ask(service)
         board = revocations.revocations(service, at=AT)["items"]

@@ -21,9 +21,10 @@ from lineage.core.model.times import format_instant
 from lineage.core.revocation.closure import closure_of
 from lineage.core.revocation.state_changes import Change, Outcome, Version
 from lineage.serve.config.wiring import now
-from lineage.serve.queries import revocations
+from lineage.serve.queries import closure, receipt, revocation_snapshot, revocations
+from lineage.serve.queries.closure import closure_document
 from lineage.serve.queries.external_sort import in_order
-from lineage.serve.queries.revocations import closure_document, line_document
+from lineage.serve.queries.receipt import line_document
 from lineage.serve.queries.service import Service
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Standing
@@ -95,11 +96,13 @@ def test_a_receipt_from_sql_is_that_of_the_model(fresh: stores.Fresh, seed: int)
         for revocation in worlds.REVOCATIONS:
             at = rng.choice(worlds.grid)
             expected = model.receipt(items, revocation, at, known_at)
-            with revocations.receipt(service_of(store, at), revocation, at=at, known_at=known_at) as found:
+            with receipt.receipt(service_of(store, at), revocation, at=at, known_at=known_at) as found:
                 read = None if found is None else [json.loads(line) for line in found.lines]
             assert read == (None if expected is None else [documented(line) for line in expected])
             with store.reader(trust=None, known_at=known_at) as reader:
-                parts = revocations.parts_of(reader, revocations.around(reader, revocation), revocation, at, size=2)
+                parts = revocation_snapshot.parts_of(
+                    reader, revocation_snapshot.around(reader, revocation), revocation, at, size=2
+                )
                 again = sorted((line for _, part in parts for line in part), key=lambda line: line.place)
             assert [line_document(line) for line in again] == (read or [])
         store.close()
@@ -128,7 +131,7 @@ def test_a_verdict_from_sql_is_that_of_the_core_on_the_whole_graph(fresh: stores
                 outbox.note_delivered(store, "urn:gw", [place + 1], delivered["urn:gw", key])
         listed = revocations.revocations(service_of(store, at), at=at)["items"]
         for revocation in worlds.REVOCATIONS:
-            found = revocations.closure(service_of(store, at), revocation, at=at)
+            found = closure.closure(service_of(store, at), revocation, at=at)
             if found is None:
                 assert not whole.orders.by_id.get(revocation)
                 continue

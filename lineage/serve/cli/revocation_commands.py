@@ -171,13 +171,13 @@ def receipt(settings: "Settings", out: Output, revocation: str, at: Instant | No
       delegraph receipt rev-4711 --json | sha256sum      the digest that the summary shows
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries import revocations
+    from lineage.serve.queries import receipt
     from lineage.serve.text import render_revocations
 
     when = now() if at is None else at
     with (
         opened_service(settings) as service,
-        revocations.receipt(service, revocation, at=when, known_at=known_at) as found,
+        receipt.receipt(service, revocation, at=when, known_at=known_at) as found,
     ):
         if found is None:
             out.not_found(revocation)
@@ -185,7 +185,7 @@ def receipt(settings: "Settings", out: Output, revocation: str, at: Instant | No
             for line in found.lines:
                 click.echo(line)
         else:
-            summary = revocations.receipt_summary(found, at=when, known_at=known_at)
+            summary = receipt.receipt_summary(found, at=when, known_at=known_at)
             out.document(summary, render_revocations.receipt)
     out.finish()
 
@@ -233,7 +233,7 @@ def closure(
     \b
       delegraph closure rev-4711
     """  # noqa: D301
-    from lineage.serve.queries import revocations
+    from lineage.serve.queries import closure
     from lineage.serve.text import render_revocations
 
     answer_each(
@@ -242,5 +242,5 @@ def closure(
         ids,
         at,
         render_revocations.closure,
-        lambda service, asked, when: revocations.closure(service, asked, at=when, known_at=known_at),
+        lambda service, asked, when: closure.closure(service, asked, at=when, known_at=known_at),
     )

@@ -7,6 +7,7 @@ from typing import Any
 from lineage.core.authority.chain import Chain, Hop, action_gaps, chain_of, chain_of_action
 from lineage.core.authority.elements import FactIndex, cite, stated
 from lineage.core.authority.findings import Finding, action_findings, chain_findings
+from lineage.core.authority.orders import Order
 from lineage.core.authority.rule import Because, Gap, Verdict, gaps, judge, judge_all
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
@@ -20,6 +21,7 @@ from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Fact, document
 from lineage.core.model.keys import ELEMENT_KINDS, key_of, split_key
 from lineage.core.model.times import Instant, format_instant
+from lineage.core.revocation.late_uses import in_force_at
 from lineage.core.revocation.reach import Reach
 
 Document = dict[str, Any]
@@ -330,3 +332,23 @@ def split_of(of: str) -> tuple[str, str]:
     if not id_:
         raise RefusedError(f"{of!r} is not KIND:ID, such as token:t1 or principal:agent:planner")
     return kind, id_
+
+
+def order_document(order: Order) -> Document:
+    """An order as it was given."""
+    body = order.body
+    return {
+        "revocation": body.revocation,
+        "target": {"kind": body.target.kind, "id": body.target.id},
+        "mode": body.mode,
+        "cascade": body.cascade,
+        "issued_before": instant(body.issued_before),
+        "reason": body.reason,
+        "note": body.note,
+        "ordered_by": body.ordered_by,
+        "approved_by": body.approved_by,
+        "ordered_at": format_instant(order.given_at),
+        "effective_at": format_instant(order.effective_at),
+        "in_force_at": format_instant(in_force_at(order)),
+        "lifted_at": format_instant(order.lifted_at) if order.is_lifted else None,
+    }

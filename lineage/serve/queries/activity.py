@@ -25,7 +25,7 @@ from lineage.serve.documents.core_documents import (
     instant,
     listing,
 )
-from lineage.serve.queries.revocations import confirmation_of
+from lineage.serve.queries.closure import confirmation_of
 from lineage.serve.queries.service import Service
 from lineage.store.store import Quarantined
 

@@ -18,7 +18,7 @@ from lineage.core.model.references import Role
 from lineage.core.model.times import Instant
 from lineage.serve.documents.core_documents import Document, action_document, listing
 from lineage.serve.queries import activity as looking
-from lineage.serve.queries.revocations import confirmation_of
+from lineage.serve.queries.closure import confirmation_of
 from lineage.serve.queries.service import Service
 from lineage.store.reading.log_order import LOOKED_UP, Places, behind
 from lineage.store.reading.reader import Reader

@@ -10,7 +10,8 @@ from typing import Final
 from lineage.core.model.errors import TooManyError
 from lineage.serve.queries import activity
 from lineage.serve.queries.graph_view import graph
-from lineage.serve.queries.revocations import latest, work_out
+from lineage.serve.queries.revocation_snapshot import work_out
+from lineage.serve.queries.revocations import latest
 from lineage.serve.queries.service import Service
 
 _NOBODY: Final = "urn:delegraph:nobody"  # an id that no fact has: asking about it prepares the statements

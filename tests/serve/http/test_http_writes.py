@@ -21,7 +21,7 @@ from lineage.serve.config.limits import Limits
 from lineage.serve.http.api.receipt_stream import RECEIPTS
 from lineage.serve.http.asgi.app import create_app
 from lineage.serve.http.core import responses as answers
-from lineage.serve.queries import revocations
+from lineage.serve.queries import receipt
 from tests.support.http_worlds import ASKED, LEAKED, NAMES, World, api_over, problem_type
 from tests.support.http_writes import (
     EVENT,
@@ -583,7 +583,7 @@ def test_a_receipt_is_that_of_the_command_line_line_by_line(api: World):
     order = api.post("/v1/revocations", json=ORDER).json()
     response = api.get(f"/v1/revocations/{order['revocation']}/receipt?at=2026-11-02T10:30:00Z")
     at = ASKED + 300_000_000
-    with revocations.receipt(api.service, order["revocation"], at=at) as found:
+    with receipt.receipt(api.service, order["revocation"], at=at) as found:
         assert found is not None
         expected = b"".join(line + b"\n" for line in found.lines)
 

@@ -21,8 +21,8 @@ from lineage.serve.http.core.query import Query, usable_id
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.http.core.responses import Streamed
 from lineage.serve.http.openapi.operations import OPERATIONS
-from lineage.serve.queries import revocations
-from lineage.serve.queries.revocations import Receipt
+from lineage.serve.queries import receipt
+from lineage.serve.queries.receipt import Receipt
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def router(site: Site) -> APIRouter:
         stack = ExitStack()
         await reading.acquire()
         try:
-            opening = revocations.receipt(site.service, revocation, at=query.at, known_at=query.known_at)
+            opening = receipt.receipt(site.service, revocation, at=query.at, known_at=query.known_at)
             found = _there(revocation, await site.pools.questions.run(caller.name, stack.enter_context, opening))
             first = await site.pools.questions.run(caller.name, _lines, found)
         except BaseException:

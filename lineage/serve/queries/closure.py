@@ -1,0 +1,150 @@
+"""Whether a revocation is over, and what is open (clauses 10.3 to 10.16)."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from lineage.core.authority.world import World
+from lineage.core.model.keys import split_key
+from lineage.core.model.times import SECOND, Instant, format_instant
+from lineage.core.revocation.closure import Closure, Judged, Tally, close, ended_in
+from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
+from lineage.core.revocation.late_uses import uses_under
+from lineage.core.revocation.receipt import receipt_of
+from lineage.serve.cache.revocation_cache import (
+    Ends,
+    Gathering,
+)
+from lineage.serve.documents.core_documents import Document, finding_documents, instant
+from lineage.serve.queries.other_orders import OtherWords
+from lineage.serve.queries.revocation_snapshot import Moment, around, moment_of
+from lineage.serve.queries.service import Service
+from lineage.store.reading.reader import PART, Reader
+
+
+def closure(service: Service, revocation: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
+    """Whether a revocation is over, and what is open; None if there is no such order."""
+    with moment_of(service, known_at) as moment:
+        found = closed(moment, revocation, at)
+        return None if found is None else {**found[1], "as_of": moment.service.as_of()}
+
+
+def closed(moment: Moment, revocation: str, at: Instant) -> tuple[World, Document] | None:
+    """The verdict on an id, and a world with its orders."""
+    receivers = moment.reader.world()
+    moment.reader.load_receivers(receivers)
+    world = around_with(moment.reader, receivers, revocation)
+    return None if world is None else (world, closure_document(close_at(moment, world, revocation, at)))
+
+
+def around_with(reader: Reader, receivers: World, revocation: str) -> World | None:
+    """A world with what ``around`` loads, and with some receivers; None if there is no such order."""
+    world = around(reader, revocation)
+    if not world.orders.by_id.get(revocation):
+        return None
+    for receiver in receivers.receivers.registrations:
+        for fact in receivers.receivers.registrations.get(receiver):
+            world.add(fact)
+    return world
+
+
+def close_at(moment: Moment, world: World, revocation: str, at: Instant) -> Closure:
+    """The verdict.
+
+    Raises:
+        TooManyError: It is of more elements than are kept.
+    """
+    ends = moment.ends(world, revocation, at)
+    words = OtherWords(moment.reader, world, revocation)
+    if ends is None:
+        judged = _judged(moment, world, revocation, at, words)
+    else:
+        judged = _judged_again(moment.reader, ends, at, words)
+    return close(world, revocation, at, judged)
+
+
+def _judged(moment: Moment, world: World, revocation: str, at: Instant, words: OtherWords) -> Iterator[Judged]:
+    gathering = Gathering(world, revocation, at)
+    for ended, uses in moment.gathered(world, revocation, at, gathering):
+        words.bring(ended)
+        delivered = moment.reader.deliveries([one.key for one in ended], at)
+        for one in ended:
+            yield Judged(one, uses.get(one.key, ()), delivered)
+    moment.keep(revocation, gathering.ends())
+
+
+def _judged_again(reader: Reader, ends: Ends, at: Instant, words: OtherWords) -> Iterator[Judged]:
+    """What is kept, with what was delivered by now."""
+    words.bring(ends.ended.values())
+    every = iter(ends.ended.values())
+    while part := list(islice(every, PART)):
+        delivered = reader.deliveries([one.key for one in part], at)
+        for one in part:
+            yield Judged(one, ends.uses.get(one.key, ()), delivered)
+
+
+def closure_document(found: Closure) -> Document:
+    """A verdict, but for how far it goes."""
+    seconds = None if found.enforced_at is None else (found.enforced_at - found.ordered_at) / SECOND
+    return {
+        "revocation": found.revocation,
+        "verdict": str(found.verdict),
+        "ordered_at": format_instant(found.ordered_at),
+        "in_force_at": format_instant(found.in_force_at),
+        "closed_at": instant(found.closed_at),
+        "seconds": seconds,
+        "elements": found.elements,
+        "receivers": [_tally_document(tally) for tally in found.receivers],
+        "open": [_open_document(*one) for one in found.open],
+        "reopened_by": list(found.reopened_by),
+        "findings": finding_documents(found.findings),
+    }
+
+
+def _tally_document(tally: Tally) -> Document:
+    return {
+        "receiver": tally.receiver,
+        "covers": tally.covers,
+        "delivered": tally.delivered,
+        "enforced": tally.enforced,
+        "rejected": tally.rejected,
+        "pending": tally.pending,
+    }
+
+
+def _open_document(key: str, receiver: str | None, reason: str) -> Document:
+    kind, id_ = split_key(key)
+    where = {} if receiver is None else {"receiver": receiver}
+    return {"kind": kind, "id": id_, **where, "reason": reason}
+
+
+def confirmation_of(reader: Reader, world: World, key: str, at: Instant, *, successes: bool = True) -> Document:
+    """What revoked one element, which receivers have not enforced that, and what was done with it all the same.
+
+    Args:
+        reader: One moment of the store.
+        world: Holds the element and what judging it needs.
+        key: ``KIND:ID``.
+        at: The instant asked about.
+        successes: Whether all that was done with it is to be read; else what the world holds is all that is looked at.
+    """
+    ids = sorted(id_ for id_ in world.orders.by_id if receipt_of(world, id_, at, {key}))
+    unconfirmed: list[Document] = []
+    used_after: set[str] = set()
+    delivered = reader.deliveries([key], at) if ids else {}
+    if ids:
+        reader.load_receivers(world)
+        reader.load_about(world, [f"revocation:{id_}" for id_ in ids])
+    for id_ in ids:
+        [line] = receipt_of(world, id_, at, {key})
+        # Without all that was done with it nobody can say that it was not used since.
+        endings = endings_elsewhere(world, id_, {key}) if successes else {}
+        if successes:
+            orders = (line.order, *(one.order for some in endings.values() for one in some))
+            reader.load_successes(world, [key], min(order.effective_at for order in orders))
+        uses = uses_under(world, [line], at).get(key, [])
+        [ended] = ended_in(world, [line], endings, at)
+        OtherWords(reader, world, id_).bring([ended])
+        found = close(world, id_, at, [Judged(ended, uses, delivered)])
+        unconfirmed += [{"revocation": id_, "receiver": one.receiver, "reason": one.reason} for one in found.open]
+        used_after.update(use.action for use in uses if use.in_force)
+    return {"revoked_by": ids, "unconfirmed": unconfirmed, "used_after": sorted(used_after)}

@@ -1,0 +1,206 @@
+"""One moment of the store for a receipt or a verdict, in parts of a few thousand elements, and what is kept of it.
+
+What is in memory does not grow with what a revocation ends, but for eight bytes an element, and what a verdict has to
+name as open.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+
+from ingest.trust_file import Trust
+from lineage.core.authority.world import World
+from lineage.core.model.errors import TooManyError
+from lineage.core.model.events import Fact
+from lineage.core.model.times import Instant
+from lineage.core.revocation.closure import Ended, ended_in
+from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
+from lineage.core.revocation.late_uses import Use, uses_under
+from lineage.core.revocation.receipt import Line, orders_of, receipt_of
+from lineage.serve.cache.revocation_cache import (
+    KEPT,
+    NOTHING,
+    Ends,
+    Gathering,
+    KeptEnds,
+    Stale,
+    Watch,
+    elements_and_names,
+    mended,
+)
+from lineage.serve.queries.other_orders import OtherOrders
+from lineage.serve.queries.service import Service
+from lineage.store.reading.reader import PART, Reader
+
+
+def parts_of(
+    reader: Reader, world: World, revocation: str, at: Instant, *, size: int = PART, most: float = math.inf
+) -> Iterator[tuple[World, list[Line]]]:
+    """The lines of a receipt in parts of so many elements, each part with the world that it was made in.
+
+    Raises:
+        TooManyError: They are of more elements than ``most``.
+    """
+    targets = [(order.key, order.effective_at) for order in orders_of(world, revocation) if order.in_force(at)]
+    for part, keys in reader.parts_below(targets, nearby_of(world, revocation), size=size, most=most):
+        yield part, receipt_of(part, revocation, at, keys)
+
+
+def part_of(reader: Reader, keys: Collection[str], nearby: Iterable[Fact]) -> World:
+    """A world with some elements, all that they depend on, and what is nearby."""
+    part = reader.world()
+    for fact in chain(nearby, reader.facts_above(keys)):
+        part.add(fact)
+    return part
+
+
+def nearby_of(world: World, revocation: str) -> list[Fact]:
+    """What every part is to hold."""
+    registered = world.principals.registrations
+    nearby = [fact for id_ in registered for fact in registered.get(id_)]
+    nearby += [order.fact for order in orders_of(world, revocation)]
+    nearby += world.orders.lifts.get(revocation)
+    return nearby
+
+
+def around(reader: Reader, revocation: str) -> World:
+    """A world with the orders, lifts and acknowledgements of an id, and all that its targets are called."""
+    world = reader.world()
+    reader.load_about(world, [f"revocation:{revocation}"])
+    reader.load_parties(world, {order.key for order in orders_of(world, revocation)})
+    return world
+
+
+@contextmanager
+def frozen(service: Service) -> Iterator[Service]:
+    """The service as its store is now, for as long as this lasts; for answers that read much, and all of it once."""
+    with service.store.frozen(frugal=True) as store:
+        trust = Trust(table=service.trust.table, file=service.trust.file, fault=service.trust.fault)
+        still = Service(store, service.log, trust, service.clock, source=service.source)
+        still.ends = service.ends
+        yield still
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One moment of the store, and what is kept of it.
+
+    Attributes:
+        service: The service as it is then.
+        reader: Reads what is known then.
+        kept: What is kept, and what came since that moment; None: nothing is.
+        others: Brings the orders of other ids into a part.
+    """
+
+    service: Service
+    reader: Reader
+    kept: tuple[KeptEnds, Watch] | None
+    others: OtherOrders
+
+    def ends(self, world: World, revocation: str, at: Instant) -> Ends | None:
+        """What is kept of a revocation, brought up to this moment; None: it has to be worked out."""
+        found = None if self.kept is None else self.kept[0].of(revocation, at, self.kept[1])
+        if found is None:
+            return None
+        ends, stale = found
+        if stale == NOTHING:
+            return ends
+        brought_up = self._mended(world, revocation, at, ends, stale)
+        self.keep(revocation, brought_up)
+        return brought_up
+
+    def _mended(self, world: World, revocation: str, at: Instant, ends: Ends, stale: Stale) -> Ends | None:
+        """What is kept, with what has come since; None: it is too much."""
+        gathering, nearby = Gathering(world, revocation, at), nearby_of(world, revocation)
+        since = min(order.effective_at for order in orders_of(world, revocation))
+        try:
+            parts = list(self.reader.parts_below([(key, since) for key in stale.grants], nearby, most=PART))
+        except TooManyError:
+            return None
+        parts.append((part_of(self.reader, stale.elements, nearby), set(stale.elements)))
+        again: set[str] = set()
+        for part, keys in parts:
+            self._take(gathering, part, receipt_of(part, revocation, at, keys - again), since)
+            again |= keys
+        anew = gathering.ends()
+        return None if anew is None else mended(ends, again, anew)
+
+    def keep(self, revocation: str, ends: Ends | None) -> None:
+        """Keep what was worked out; None: it is too much."""
+        if self.kept is not None and ends is not None:
+            self.kept[0].keep(revocation, ends, self.kept[1])
+
+    def gathered(
+        self, world: World, revocation: str, at: Instant, gathering: Gathering
+    ) -> Iterator[tuple[list[Ended], dict[str, list[Use]]]]:
+        """What the orders of an id end, in parts, and what was done under it.
+
+        Raises:
+            TooManyError: It is more than is kept, where anything is: it would take longer than a request may.
+        """
+        since = min(order.effective_at for order in orders_of(world, revocation))
+        most = math.inf if self.service.ends is None else KEPT
+        try:
+            for part, lines in parts_of(self.reader, world, revocation, at, most=most):
+                yield self._take(gathering, part, lines, since)
+        except TooManyError as fault:
+            raise TooManyError(
+                f"{revocation} ends too much to be looked at here: {fault}; on the command line it takes its time: "
+                f"delegraph closure '{revocation}', or delegraph receipt"
+            ) from None
+
+    def _take(
+        self, gathering: Gathering, part: World, lines: list[Line], since: Instant
+    ) -> tuple[list[Ended], dict[str, list[Use]]]:
+        """Have some lines gathered, and what was done under them."""
+        revocation, at, keys = gathering.revocation, gathering.at, {line.key for line in lines}
+        around = elements_and_names(part)
+        self.others.bring(part, revocation, keys)
+        endings = endings_elsewhere(part, revocation, keys)
+        self.reader.load_successes(part, keys, since)
+        if endings:
+            first = min(one.order.effective_at for some in endings.values() for one in some)
+            self.reader.load_successes(part, endings.keys(), first)
+        uses = uses_under(part, lines, at)
+        ended = ended_in(part, lines, endings, at)
+        gathering.take(part, ended, uses, around)
+        return ended, uses
+
+    def worked_out(self, world: World, revocation: str, at: Instant) -> Ends | None:
+        """What a revocation ends, which is kept from now on if it was not; None: it is too much for that.
+
+        Raises:
+            TooManyError: It is of more elements than are kept.
+        """
+        found = self.ends(world, revocation, at)
+        if found is not None:
+            return found
+        gathering = Gathering(world, revocation, at)
+        for _ in self.gathered(world, revocation, at, gathering):
+            pass
+        found = gathering.ends()
+        self.keep(revocation, found)
+        return found
+
+
+@contextmanager
+def moment_of(service: Service, known_at: Instant | None) -> Iterator[Moment]:
+    """One moment of the store, and what is kept that is of the same moment."""
+    ends = None if known_at is not None else service.ends
+    watch = None if ends is None else ends.watch()
+    with frozen(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
+        # Where more came meanwhile, what is kept is of neither moment.
+        is_there = watch is not None and still.store.place() == watch.place[:2]
+        kept = (ends, watch) if ends is not None and watch is not None and is_there else None
+        yield Moment(still, reader, kept, OtherOrders(reader))
+
+
+def work_out(service: Service, revocation: str) -> None:
+    """Work out what a revocation ends by now, so that it is kept."""
+    at = service.clock()
+    with moment_of(service, None) as moment:
+        world = around(moment.reader, revocation)
+        if world.orders.by_id.get(revocation):
+            moment.worked_out(world, revocation, at)
