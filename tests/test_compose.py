@@ -523,7 +523,7 @@ def test_the_broker_lets_everyone_do_what_he_may_and_no_more(broker: Broker):
     assert expected == rights()
     consumer = KafkaConsumer(**broker.client("consumer"), group_id=None, auto_offset_reset="earliest")
     places = [TopicPartition(decisions, 0), TopicPartition(decisions, 1)]
-    assert 6 == sum(consumer.end_offsets(places).values())
+    assert 8 == sum(consumer.end_offsets(places).values())
     consumer.close()
 
 
