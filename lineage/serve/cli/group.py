@@ -30,6 +30,7 @@ _COMMANDS: Final = {
     "conflicts": "query_commands",
     "findings": "finding_commands",
     "posture": "finding_commands",
+    "governance": "governance_commands",
     "rebuild": "data_commands",
     "fsck": "data_commands",
     "doctor": "process_commands",

@@ -1,0 +1,160 @@
+"""Commands that governance asks for: which agents were active, what one might do, what it held, what it did."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.times import Instant
+from lineage.serve.cli.options import AT, KNOWN_AT, TIME, now, shared_options
+from lineage.serve.cli.output import EXIT_NOT_FOUND, Document, Output
+
+if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+    from lineage.serve.config.settings import Settings
+
+_FROM: Final = click.option("--from", "start", type=TIME, metavar="TIME", help="From then. [default: the beginning]")
+_TO: Final = click.option("--to", "end", type=TIME, metavar="TIME", help="Until before then. [default: now]")
+_LIMIT: Final = click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Items at most.")
+_AGENT: Final = click.argument("agent")
+
+
+@click.group()
+def governance() -> None:
+    """Which agents were active, what one might do at an instant, what it held, and what it did.
+
+    \b
+      delegraph governance active --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z
+      delegraph governance allowed agent:mailer --at 2026-11-02T10:00:00Z
+      delegraph governance held agent:mailer --from 2026-11-01T00:00:00Z
+      delegraph governance done agent:mailer --json
+    """  # noqa: D301
+
+
+@governance.command()
+@_FROM
+@_TO
+@KNOWN_AT
+@_LIMIT
+@shared_options()
+def active(
+    settings: "Settings", out: Output, start: Instant | None, end: Instant | None, known_at: Instant | None, limit: int
+) -> None:
+    """The agents that acted, or were given anything, between two instants."""
+    from lineage.serve.queries import governance as queries
+    from lineage.serve.text import render_governance as render
+
+    between = _between(start, end)
+    _answer(settings, out, None, render.active, lambda s: queries.active(s, **between, known_at=known_at, limit=limit))
+
+
+@governance.command()
+@_AGENT
+@AT
+@KNOWN_AT
+@_LIMIT
+@shared_options()
+def allowed(
+    settings: "Settings", out: Output, agent: str, at: Instant | None, known_at: Instant | None, limit: int
+) -> None:
+    """What an agent might do at an instant: its live grants with their effective scopes, and where it used them."""
+    from lineage.serve.queries import governance as queries
+    from lineage.serve.text import render_governance as render
+
+    moment = now() if at is None else at
+    _answer(
+        settings,
+        out,
+        agent,
+        render.allowed,
+        lambda s: queries.allowed(s, _id(agent), at=moment, known_at=known_at, limit=limit),
+    )
+
+
+@governance.command()
+@_AGENT
+@_FROM
+@_TO
+@KNOWN_AT
+@_LIMIT
+@shared_options()
+def held(
+    settings: "Settings",
+    out: Output,
+    agent: str,
+    start: Instant | None,
+    end: Instant | None,
+    known_at: Instant | None,
+    limit: int,
+) -> None:
+    """The delegations and tokens that an agent held between two instants, and what ended each."""
+    from lineage.serve.queries import governance as queries
+    from lineage.serve.text import render_governance as render
+
+    between = _between(start, end)
+    _answer(
+        settings,
+        out,
+        agent,
+        render.held,
+        lambda s: queries.held(s, _id(agent), **between, known_at=known_at, limit=limit),
+    )
+
+
+@governance.command()
+@_AGENT
+@_FROM
+@_TO
+@KNOWN_AT
+@_LIMIT
+@shared_options()
+def done(
+    settings: "Settings",
+    out: Output,
+    agent: str,
+    start: Instant | None,
+    end: Instant | None,
+    known_at: Instant | None,
+    limit: int,
+) -> None:
+    """What an agent did between two instants, each with its chain."""
+    from lineage.serve.queries import governance as queries
+    from lineage.serve.text import render_governance as render
+
+    between = _between(start, end)
+    _answer(
+        settings,
+        out,
+        agent,
+        render.done,
+        lambda s: queries.done(s, _id(agent), **between, known_at=known_at, limit=limit),
+    )
+
+
+def _id(agent: str) -> str:
+    """An agent by its id, or as ``principal:ID``."""
+    return agent.removeprefix("principal:")
+
+
+def _between(start: Instant | None, end: Instant | None) -> dict[str, Instant]:
+    between = {"start": 0 if start is None else start, "end": now() if end is None else end}
+    if between["start"] >= between["end"]:
+        raise RefusedError("--from is not before --to: nothing lies between them")
+    return between
+
+
+def _answer(
+    settings: "Settings",
+    out: Output,
+    agent: str | None,
+    render: Callable[[Document], Any],
+    ask: Callable[[Any], Document | None],
+) -> None:
+    from lineage.serve.config.wiring import opened_service
+
+    with opened_service(settings) as service:
+        document = ask(service)
+        if document is None:
+            out.not_found(str(agent))
+            click.get_current_context().exit(EXIT_NOT_FOUND)
+        out.document(document, render)

@@ -1,0 +1,252 @@
+"""Four questions of governance: which agents were active, what one might do, what it held, what was done by it.
+
+Cost: every fact is read and held; some 2 KB a fact.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from lineage.core.authority.chain import chain_of_action
+from lineage.core.authority.verdict import State
+from lineage.core.authority.world import World
+from lineage.core.findings.scene import Scene
+from lineage.core.model.events import Fact
+from lineage.core.model.keys import split_key
+from lineage.core.model.times import NEVER, Instant, format_instant
+from lineage.serve.documents.core_documents import Document, action_document, instant, listing
+from lineage.serve.queries.service import Service
+
+MOST: Final = 1_000  # items, if nothing else is said
+_READ: Final = 5_000
+
+
+def active(
+    service: Service, *, start: Instant, end: Instant, known_at: Instant | None = None, limit: int = MOST
+) -> Document:
+    """The agents that acted, or were given anything, between two instants; those that did most first."""
+    scene = _scene(service, end, known_at)
+    world = scene.world
+    found: dict[str, Document] = {}
+
+    def count(id_: str | None, at: Instant, what: str) -> None:
+        if id_ is None or scene.kind(id_) != "agent" or not start <= at < end:
+            return
+        party = scene.party(id_)
+        one = found.setdefault(party, {"first": at, "last": at, "actions": 0, "tokens": 0, "delegations": 0})
+        one["first"], one["last"] = min(one["first"], at), max(one["last"], at)
+        one[what] += 1
+
+    for action in world.actions:
+        at = world.actions.get(action)[0].event.occurred_at
+        for party in {scene.party(id_) for id_ in world.acted(action)}:
+            count(party, at, "actions")
+    for key in world.graph.facts:
+        element = scene.element(key)
+        if element is not None:
+            count(scene.holder(key), element.issued_at, f"{split_key(key)[0]}s")
+    ranked = sorted(found, key=lambda party: (-found[party]["actions"], party))
+    items = [
+        {
+            **_named(world, party),
+            **found[party],
+            "first": format_instant(found[party]["first"]),
+            "last": format_instant(found[party]["last"]),
+        }
+        for party in ranked
+    ]
+    return _answer(service, items, limit, {"from": format_instant(start), "to": format_instant(end)})
+
+
+def allowed(
+    service: Service, agent: str, *, at: Instant, known_at: Instant | None = None, limit: int = MOST
+) -> Document | None:
+    """What an agent might do at an instant: what it holds that is active, with effective scopes; None if unknown."""
+    scene = _scene(service, at, known_at)
+    if not _is_known(scene, agent):
+        return None
+    items = []
+    for key in _held_by(scene, agent):
+        element = scene.element(key)
+        if element is None or scene.state(key) is not State.ACTIVE or scene.end(key).at <= at:
+            continue
+        items.append(
+            {
+                **_grant(scene, key),
+                "effective_scopes": _sorted(scene.scopes.effective(key)),
+                "ends_at": _end(scene.end(key).at),
+                "tools": _tools(scene.world, key, at),
+            }
+        )
+    scopes: set[str] = set()
+    unknown = False
+    for item in items:
+        scopes.update(item["effective_scopes"] or ())
+        unknown = unknown or item["effective_scopes"] is None
+    more = {
+        "agent": agent,
+        **_named(scene.world, scene.party(agent)),
+        "at": format_instant(at),
+        "effective_scopes": sorted(scopes),
+        "scopes_known": not unknown,
+        "tools": sorted({tool for item in items for tool in item["tools"]}),
+    }
+    return _answer(service, items, limit, more)
+
+
+def held(
+    service: Service,
+    agent: str,
+    *,
+    start: Instant,
+    end: Instant,
+    known_at: Instant | None = None,
+    limit: int = MOST,
+) -> Document | None:
+    """What an agent held at any moment between two instants, and what ended it; None if nothing names it."""
+    scene = _scene(service, end, known_at)
+    if not _is_known(scene, agent):
+        return None
+    items = []
+    for key in _held_by(scene, agent):
+        element = scene.element(key)
+        if element is None or element.issued_at >= end:
+            continue
+        over = scene.end(key)
+        orders = [order for order in scene.ending(key, end) if not order.suspends]
+        order = min(orders, key=lambda one: one.rank, default=None)
+        ended_at = over.at if order is None else min(over.at, order.effective_at)
+        if ended_at <= start:
+            continue
+        by = None if ended_at >= end else order.body.revocation if order and order.effective_at <= over.at else "expiry"
+        items.append({**_grant(scene, key), "ended_at": _end(ended_at), "ended_by": by})
+    more = {"agent": agent, **_named(scene.world, scene.party(agent)), **_between(start, end)}
+    return _answer(service, items, limit, more)
+
+
+def done(
+    service: Service,
+    agent: str,
+    *,
+    start: Instant,
+    end: Instant,
+    known_at: Instant | None = None,
+    limit: int = MOST,
+) -> Document | None:
+    """What an agent did between two instants, each with its chain, the latest first; None if nothing names it."""
+    scene = _scene(service, end, known_at)
+    if not _is_known(scene, agent):
+        return None
+    world = scene.world
+    names = world.principals.party(agent)
+    acted = [
+        (world.actions.get(action)[0].event.occurred_at, action)
+        for action in world.actions
+        if not names.isdisjoint(world.acted(action))
+    ]
+    items = []
+    for at, action in sorted(acted, reverse=True):
+        if start <= at < end:
+            hops = chain_of_action(world, action).hops
+            root = hops[0].principal if hops else None
+            items.append(
+                {
+                    **action_document(world, action),
+                    "human": root if root is not None and world.principals.kind(root) == "human" else None,
+                    "chain": [hop.principal for hop in hops],
+                }
+            )
+    more = {"agent": agent, **_named(world, scene.party(agent)), **_between(start, end)}
+    return _answer(service, items, limit, more)
+
+
+def _scene(service: Service, at: Instant, known_at: Instant | None) -> Scene:
+    world = World(trust=service.trust.table, known_at=known_at)
+    for fact in _facts(service):
+        world.add(fact)
+    return Scene(world, service.options, at, whole=True)
+
+
+def _facts(service: Service) -> Iterator[Fact]:
+    after = -1
+    while page := service.store.facts(after=after, limit=_READ):
+        after = page[-1].number
+        yield from (stored.fact for stored in page)
+
+
+def _is_known(scene: Scene, agent: str) -> bool:
+    world = scene.world
+    names = world.principals.party(agent)
+    if any(world.principals.registrations.get(name) for name in names) or any(_naming(world, agent)):
+        return True
+    return any(not names.isdisjoint(world.acted(action)) for action in world.actions)
+
+
+def _naming(world: World, agent: str) -> Iterator[str]:
+    for name in sorted(world.principals.party(agent)):
+        yield from world.graph.naming(f"principal:{name}")
+
+
+def _held_by(scene: Scene, agent: str) -> list[str]:
+    """What an agent holds or held, the earliest issued first."""
+    party = scene.party(agent)
+    keys = {
+        key
+        for key in _naming(scene.world, agent)
+        if (holder := scene.holder(key)) is not None and scene.party(holder) == party
+    }
+    return sorted(keys, key=lambda key: (element.issued_at if (element := scene.element(key)) else 0, key))
+
+
+def _grant(scene: Scene, key: str) -> Document:
+    element = scene.element(key)
+    assert element is not None  # noqa: S101 (it is held)
+    kind, id_ = split_key(key)
+    return {
+        "kind": kind,
+        "id": id_,
+        "given_by": element.first("delegator") if kind == "delegation" else element.facts[0].event.source,
+        "on_behalf_of": None if kind == "delegation" else element.first("subject"),
+        "scopes": list(element.first("scopes") or ()),
+        "audience": sorted(element.first("audience") or ()),
+        "task": element.first("task"),
+        "issued_at": format_instant(element.issued_at),
+        "expires_at": _end(element.ends_at),
+    }
+
+
+def _tools(world: World, key: str, at: Instant) -> list[str]:
+    """Where an element was used by then."""
+    bodies = (
+        fact.event.body
+        for action in world.actions_under({key})
+        for fact in world.actions.get(action)
+        if fact.event.occurred_at <= at
+    )
+    return sorted({tool for body in bodies if (tool := getattr(body, "tool", None)) is not None})
+
+
+def _named(world: World, party: str) -> Document:
+    owner = world.principals.owner(party)
+    return {
+        "known_as": world.principals.known_as(party),
+        "display_name": world.principals.display_name(party),
+        "owner": owner.value if owner else None,
+    }
+
+
+def _between(start: Instant, end: Instant) -> Document:
+    return {"from": format_instant(start), "to": format_instant(end)}
+
+
+def _end(moment: Instant) -> str | None:
+    return instant(None if moment == NEVER else moment)
+
+
+def _sorted(scopes: frozenset[str] | None) -> list[str] | None:
+    return None if scopes is None else sorted(scopes)
+
+
+def _answer(service: Service, items: list[Document], limit: int, more: Document) -> Document:
+    shown = items[:limit]
+    document = {**more, **listing(shown, total=len(items)), "as_of": service.as_of()}
+    return {**document, "complete": len(shown) == len(items)}
