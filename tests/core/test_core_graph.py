@@ -17,7 +17,7 @@ from lineage.core.model.events import (
     PrincipalRegistered,
     Target,
 )
-from lineage.core.revocation.reach import Proposal, reach_of
+from lineage.core.revocation.reach import Cause, Proposal, reach_of
 from tests.support.graphs import NOW, fact, lift, order, states, token
 
 # name: (who hangs on whom, what is revoked, who is dead)
@@ -232,3 +232,16 @@ def test_a_walk_down_never_enters_what_has_ended():
     assert 11 == len(list(world.graph.naming("principal:human:alice", after=at)))
     found = reach_of(world, Proposal(target=Target("principal", "human:alice"), at=at))
     assert {"child", *(f"new{n}" for n in range(10))} == set(found.tokens)
+
+
+def test_a_survivor_says_why_for_people_and_for_code():
+    """What lives on because the order does not cascade, or was issued too late, says which of these it is."""
+    world = World([token("a", at=1), token("b", "a", at=2), token("c", at=8), token("d", "a", at=9)])
+    alone = Proposal(target=Target("token", "a"), at=10, cascade=False)
+    early = Proposal(target=Target("principal", "human:alice"), at=10, issued_before=5)
+
+    assert [("b", Cause.NO_CASCADE), ("d", Cause.NO_CASCADE)] == [
+        (each.id, each.cause) for each in reach_of(world, alone).survivors
+    ]
+    assert [("c", Cause.ISSUED_LATER)] == [(each.id, each.cause) for each in reach_of(world, early).survivors]
+    assert (0, 1) == (reach_of(world, alone).spared, reach_of(world, early).spared)

@@ -8,6 +8,7 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
@@ -35,13 +36,31 @@ class Proposal:
     cascade: bool = True
 
 
+class Cause(StrEnum):
+    """Why something close to the target would stay alive (clause 9.5)."""
+
+    NO_CASCADE = "no-cascade"  # it depends on what is hit, and the order does not cascade
+    ISSUED_LATER = "issued-later"  # it was issued too late for ``issued_before``
+    PRIOR_ACTOR = "prior-actor"  # it names the target only among its prior actors
+    OWNED = "owned"
+    BOUND = "bound"
+
+
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """Something close to the target that would stay alive, and why."""
+    """Something close to the target that would stay alive.
+
+    Attributes:
+        kind: Its kind.
+        id: Its id.
+        why: A sentence for people.
+        cause: The same for code.
+    """
 
     kind: str
     id: str
     why: str
+    cause: Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +98,7 @@ class Reach:
     @property
     def spared(self) -> int:
         """How many of the survivors live on because they were issued too late for ``issued_before``."""
-        before = self.proposal.issued_before
-        return 0 if before is None else sum(survivor.why == _issued_too_late(before) for survivor in self.survivors)
+        return sum(survivor.cause is Cause.ISSUED_LATER for survivor in self.survivors)
 
     @property
     def plan(self) -> dict[str, Any]:
@@ -207,26 +225,27 @@ def _ids(keys: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _survivors(world: World, proposal: Proposal, struck: set[str], kills: set[str]) -> Iterator[Survivor]:
     """What is bound to, owned by, or recorded under the target and would stay alive."""
     at, target = proposal.at, proposal.target
-    spared: dict[str, str] = {}
+    spared: dict[str, tuple[str, Cause]] = {}
     if not proposal.cascade:
         for key in struck:
             for child in world.graph.children(key):
-                spared[child] = f"depends on {key}, and the order does not cascade"
+                spared[child] = f"depends on {key}, and the order does not cascade", Cause.NO_CASCADE
     names = list(aliases(world, key_of(target.kind, target.id))) if target.kind not in ("token", "delegation") else []
     if proposal.issued_before is not None:
         for name in names:
             for key in world.graph.naming(name, after=at):
                 if key not in struck:
-                    spared[key] = _issued_too_late(proposal.issued_before)
+                    why = f"issued at or after {format_instant(proposal.issued_before)}"
+                    spared[key] = why, Cause.ISSUED_LATER
     ids = {split_key(name)[1] for name in names if name.startswith("principal:")}
     for id_ in ids:
         for key in world.graph.asserted.get(id_, ()):
-            spared.setdefault(key, f"names {id_} only among its prior actors")
+            spared.setdefault(key, (f"names {id_} only among its prior actors", Cause.PRIOR_ACTOR))
     alive = {key for key in spared if _outlives(world, key, at)} - kills
     alive -= dead_among(world, alive, at)
     for key in alive:
         kind, id_ = split_key(key)
-        yield Survivor(kind, id_, spared[key])
+        yield Survivor(kind, id_, *spared[key])
 
     for id_ in ids:
         for fact in world.principals.bindings.get(id_):
@@ -234,11 +253,7 @@ def _survivors(world: World, proposal: Proposal, struck: set[str], kills: set[st
         for owned in world.principals.owned.get(id_, ()):
             owner = world.principals.owner(owned)
             if owner and owner.value == id_ and owned not in ids and _stands(world, "principal", owned, at):
-                yield Survivor("principal", owned, f"owned by {id_}; owners are no dependencies")
-
-
-def _issued_too_late(before: Instant) -> str:
-    return f"issued at or after {format_instant(before)}"
+                yield Survivor("principal", owned, f"owned by {id_}; owners are no dependencies", Cause.OWNED)
 
 
 def _bound(world: World, fact: Fact, ids: set[str], at: Instant) -> Iterator[Survivor]:
@@ -251,7 +266,7 @@ def _bound(world: World, fact: Fact, ids: set[str], at: Instant) -> Iterator[Sur
         ("principal", body.agent, body.workload),
     ):
         if bound_to in ids and other not in ids and _stands(world, kind, other, at):
-            yield Survivor(kind, other, f"bound to {bound_to}; bindings are no dependencies")
+            yield Survivor(kind, other, f"bound to {bound_to}; bindings are no dependencies", Cause.BOUND)
 
 
 def _stands(world: World, kind: str, id_: str, at: Instant) -> bool:
