@@ -8,16 +8,14 @@ from typing import Final
 
 from rich.console import Console
 
-from ingest.projector import project
-from ingest.sources.file_import import take_in
 from lineage.core.model.times import parse_instant
 from lineage.serve.cli.demo import NOT_PROVED, PROVED, throw_away
+from lineage.serve.commands.intake import read_files
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.activity import timeline
 from lineage.serve.queries.service import Service
 from lineage.serve.text import render_chain
 from lineage.serve.text.text_page import Page, joined, many
-from lineage.store.source_records import SourceRecords
 
 EFFECT: Final = "aws#5f2c1b63-a074-4e8f-91e2-6354708f9112"
 ASKED: Final = parse_instant("2026-11-03T08:10:00Z")
@@ -54,16 +52,12 @@ def tell(service: Service) -> Document:
     settings = here / _SETTINGS
     sources = sources_of(tomllib.loads(settings.read_text(encoding="utf-8"))["source"], file=settings)
     read = []
-    log, keeper = service.require_log(), SourceRecords(service.store)
     for one in sources:
         path = here / str(one.inputs["follow"][0])
-        intake = take_in(
-            [str(path)], log, service.store, format="auto", clock=service.clock, sources=sources, source=one.name,
-            keeper=keeper,
-        )  # fmt: skip
+        intake = read_files(service, [str(path)], format="auto", sources=sources, source=one.name)
         read.append({"source": one.name, "format": one.format, "file": path.name, "records": intake.records,
                      "events": intake.read - intake.quarantined, "quarantined": intake.quarantined})  # fmt: skip
-    project(log, service.store, None)
+    service.catch_up()
     who = service.who(EFFECT, at=ASKED)
     tokens = [] if who is None else [_named_by(service, token) for token in who["tokens"]]
     return {"read": read, "who": who, "tokens": tokens}
