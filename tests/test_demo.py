@@ -61,17 +61,17 @@ def test_the_demo_tells_the_same_story_every_time():
 
 def test_the_demo_says_who_what_falls_and_that_it_fell():
     """
-    The suspicious action with its real actor, human and token; the order; the one born dead; and the verdict.
+    The suspicious action with its real actor, human and token; the order; the one never valid; and the verdict.
     """
     _, text = told(width=200)
 
     assert "mail.send was done by agent:scraper with token https://idp.example#mailer-1" in text
     assert "for human:alice@example.com" in text
     assert "wielder-mismatch" in text
-    assert "ORDERED: rev-mailer-leak" in text
-    assert "6 of 6 descendants are dead" in text
-    assert "token:https://idp.example#relay-4, born dead" in text
-    assert "15 of 15 siblings are alive" in text
+    assert "REVOKED: rev-mailer-leak" in text
+    assert "6 of 6 descendants are revoked" in text
+    assert "token:https://idp.example#relay-4, never valid" in text
+    assert "15 of 15 siblings are active" in text
     assert "PROVED: " in text
 
 
@@ -147,9 +147,9 @@ def on_too_much(service: Service, request: OrderRequest) -> Document | None:
 @pytest.mark.parametrize(
     ("give", "wrong"),
     [
-        (without_order, "token:https://idp.example#mailer-1: active before the order, active after it"),
-        (without_cascade, "token:https://idp.example#archive-1: active before the order, active after it"),
-        (on_too_much, "token:https://idp.example#scraper-1: active before the order, cascaded after it"),
+        (without_order, "token:https://idp.example#mailer-1: active before the revocation, active after it"),
+        (without_cascade, "token:https://idp.example#archive-1: active before the revocation, active after it"),
+        (on_too_much, "token:https://idp.example#scraper-1: active before the revocation, cascaded after it"),
     ],
 )
 def test_the_proof_fails_when_it_should(give: demo.Give, wrong: str):
@@ -186,7 +186,7 @@ def test_a_service_that_loses_a_late_event_is_found_out():
 
 def test_a_proof_of_nothing_does_not_hold():
     """
-    Without a descendant that was born dead, and without a sibling that lives, nothing is proved.
+    Without a descendant that was never valid, and without a sibling that lives, nothing is proved.
     """
     born_dead = Asked("token:b", "unknown", "cascaded", "cascaded")
     sibling = Asked("token:s", "active", "active", None)

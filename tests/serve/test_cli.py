@@ -906,7 +906,7 @@ def test_the_digest_depends_on_what_is_killed_and_how(own_world: Desk):
 
 def test_an_order_on_what_nobody_has_seen_must_be_meant(own_world: Desk):
     """
-    An unseen id is not found (3); with `--unseen` it is ordered dead before it is seen, and is born dead.
+    An unseen id is not found (3); with `--unseen` it is ordered dead before it is seen, and is never valid.
     """
     order = ("revoke", "token:t7", "--reason", "test", "--by", "human:ruth")
 
@@ -1078,7 +1078,7 @@ def test_every_plan_says_which_trust_file_is_in_force(guarded: Desk):
 
     assert file == guarded.one("reach", "token:t1")["trust"]
     assert file in json.dumps(guarded.one("doctor")["checks"])
-    assert "every source may say everything" in json.dumps(Desk(guarded.folder).one("doctor")["checks"])
+    assert "every source may state anything" in json.dumps(Desk(guarded.folder).one("doctor")["checks"])
 
 
 def test_what_was_refused_is_shown(guarded: Desk):
@@ -1525,7 +1525,7 @@ def test_a_plan_for_people_says_what_it_stands_for(own_world: Desk):
     plan = own_world.run("revoke", "principal:agent:mailer", "--reason", "test", "--by", "human:ruth").stdout
 
     assert "lifted" in plan
-    assert "born dead" in plan
+    assert "never valid" in plan
     assert "spiffe://x/mailer" in plan
 
 

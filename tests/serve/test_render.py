@@ -111,9 +111,9 @@ def test_the_first_sentence_says_what_who_with_what_for_whom_then_and_now():
         said = first_sentence(render_chain.who(service.who("mail-7", at=AT)))
 
     assert said.startswith(
-        "mail.send was done by agent:scraper with token https://idp.example#mailer-1, which was made for agent:mailer, "
-        "for human:alice@example.com, who delegated to agent:planner, then agent:mailer; "
-        "authority then: active; now: active."
+        "mail.send was done by agent:scraper with token https://idp.example#mailer-1, which was issued to agent:mailer,"
+        " for human:alice@example.com, who delegated to agent:planner, then agent:mailer; "
+        "authority at the time: active; now: active."
     )
 
 
@@ -126,11 +126,9 @@ def test_after_an_order_the_first_sentence_says_who_revoked_it_and_why():
         said = first_sentence(render_chain.who(service.who("mail-4", at=demo.LATE)))
         below = first_sentence(render_chain.who(service.who("archive-5", at=demo.LATE)))
 
-    because = (
-        "by rev-1 (credential_leak, ordered by human:dana, on token:https://idp.example#mailer-1, from 2026-11-02T"
-    )
-    assert "authority then: active; now: revoked " + because in said
-    assert "authority then: active; now: cascaded " + because in below
+    because = "by rev-1 (credential_leak, by human:dana, on token:https://idp.example#mailer-1, from 2026-11-02T"
+    assert "authority at the time: active; now: revoked " + because in said
+    assert "authority at the time: active; now: revoked (inherited) " + because in below
 
 
 def test_what_was_known_then_is_told_from_what_is_known_now():
@@ -145,8 +143,8 @@ def test_what_was_known_then_is_told_from_what_is_known_now():
         give_order(service, order("token:t1", effective_at=parse_instant("2026-11-02T10:28:00Z")))
         said = first_sentence(render_chain.who(service.who("a1", at=demo.LATE)))
 
-    assert "authority then: active as known then, but revoked by rev-1 (" in said
-    assert ") as known now; now: revoked by rev-1 (" in said
+    assert "authority at the time: active, in hindsight revoked by rev-1 (" in said
+    assert "); now: revoked by rev-1 (" in said
 
 
 def test_the_instant_asked_about_is_not_called_now():
@@ -190,7 +188,7 @@ def test_an_actor_further_up_the_chain_is_not_mistaken_for_the_holder():
         said = first_sentence(render_chain.who(service.who("a1", at=AT)))
 
     assert (
-        "was done by another party of its chain, named below, with token t2, which was made for agent:mailer," in said
+        "was done by another party of its chain, named below, with token t2, which was issued to agent:mailer," in said
     )
     assert "6 findings (4 medium, 2 low), below." in said
 
@@ -218,10 +216,10 @@ def test_what_nobody_granted_is_said_at_once():
         said = first_sentence(render_chain.who(service.who("a1", at=AT)))
 
     assert (
-        "by agent:mailer with token t9 for human:alice (only asserted); authority then: unknown (nobody granted it)"
+        "by agent:mailer with token t9 for human:alice (unverified); authority at the time: unknown (nobody granted it)"
         in said
     )
-    assert "NOT COMPLETE: 2 gaps, below." in said
+    assert "INCOMPLETE: 2 pieces of evidence missing, see below." in said
 
 
 def test_an_action_that_names_nothing_has_an_answer():
@@ -232,8 +230,8 @@ def test_an_action_that_names_nothing_has_an_answer():
         said = first_sentence(render_chain.who(service.who("a1", at=AT)))
 
     assert said.startswith(
-        "mail.send was done by nobody that any fact names with no token or delegation that any fact names "
-        "for nobody that any fact names; authority then: unknown"
+        "mail.send was done by an unknown party with no known token or delegation "
+        "for an unknown party; authority at the time: unknown"
     )
 
 
@@ -254,8 +252,8 @@ def test_a_root_that_is_no_human_has_an_owner_or_nobody():
         owned = first_sentence(render_chain.who(service.who("a1", at=AT)))
         other = first_sentence(render_chain.who(service.who("a2", at=AT)))
 
-    assert "by service:nightly with token t1 on its own account (no human; accountable: its owner human:bob)" in owned
-    assert "for service:other (no human; accountable: nobody that any fact names), who let it act" in other
+    assert "by service:nightly with token t1 with no delegation (no human; accountable: its owner human:bob)" in owned
+    assert "for service:other (no human; accountable: unknown), who let it act" in other
 
 
 # Hop by hop
@@ -274,7 +272,7 @@ def test_scopes_kept_and_lost_are_shown_from_hop_to_hop():
         text = flat(render_chain.chain(service.chain("delegation", "d2", at=AT)))
 
     assert "scopes crm:read mail:send └─" in text
-    assert "scopes mail:send; lost crm:read; NOT HELD ABOVE admin:all" in text
+    assert "scopes mail:send; lost crm:read; EXCEEDS PARENT admin:all" in text
 
 
 def test_every_hop_names_its_evidence_its_source_its_time_and_its_state():
@@ -284,9 +282,9 @@ def test_every_hop_names_its_evidence_its_source_its_time_and_its_state():
     with incident() as service:
         text = flat(render_chain.who(service.who("mail-7", at=AT)))
 
-    assert "agent:mailer agent by delegation grant-mail: active, word of https://idp.example" in text
+    assert "agent:mailer agent by delegation grant-mail: active, source: https://idp.example" in text
     assert "from 2026-11-02T09:10:00Z, no expiry" in text
-    assert "agent:scraper agent ASSERTED by the action alone, word of https://gateway.example" in text
+    assert "agent:scraper agent unverified (claimed by the action only), source: https://gateway.example" in text
     assert "PERMITTED by policy mail-send version 7" in text
 
 
@@ -315,7 +313,7 @@ def test_gaps_are_in_plain_words_and_in_the_first_lines():
     with incident() as service:
         page = render_chain.who(service.who("mail-8", at=AT))
 
-    assert "NOT COMPLETE: 1 gap, below." in first_sentence(page)
+    assert "INCOMPLETE: 1 piece of evidence missing, see below." in first_sentence(page)
     assert "- token https://idp.example#mailer-2: no event granted this token" in flat(page)
 
 
@@ -512,28 +510,34 @@ def test_words_do_not_leave_a_page_of_80_columns():
         (
             LEAKED,
             {},
-            "For good: a token that is revoked never lives again, and what is derived from it later is born dead.",
+            (
+                "Permanent: a token that is revoked is never active again, and what is derived from it later is "
+                "never valid."
+            ),
         ),
-        ("delegation:grant-mail", {}, "For good: a delegation that is revoked never lives again"),
-        ("principal:agent:planner", {}, "Stands until lifted: new authority for agent:planner is born dead."),
+        ("delegation:grant-mail", {}, "Permanent: a delegation that is revoked is never active again"),
+        ("principal:agent:planner", {}, "Until reinstated: new authority for agent:planner is never valid."),
         (
             "session:https://idp.example#session-alice-0830",
             {},
-            "Stands until lifted: new authority for https://idp.example#session-alice-0830 is born dead.",
+            "Until reinstated: new authority for https://idp.example#session-alice-0830 is never valid.",
         ),
-        ("principal:agent:planner", {"mode": "suspend"}, "Stands until lifted: then all of it is as before."),
-        (LEAKED, {"mode": "suspend"}, "Stands until lifted: then all of it is as before."),
+        ("principal:agent:planner", {"mode": "suspend"}, "Until reinstated: then all of it is active again."),
+        (LEAKED, {"mode": "suspend"}, "Until reinstated: then all of it is active again."),
         (
             "principal:agent:planner",
             {"issued_before": AT},
-            "For good for what was issued before 2026-11-02T10:25:00Z; new authority for agent:planner is not touched.",
+            (
+                "Permanent for what was issued before 2026-11-02T10:25:00Z; new authority for agent:planner is not "
+                "touched."
+            ),
         ),
-        (LEAKED, {"cascade": False}, "never lives again. It does not cascade: what depends on it lives on."),
+        (LEAKED, {"cascade": False}, "is never active again. No cascade: what depends on it stays active."),
     ],
 )
 def test_a_plan_says_what_it_stands_for(target: str, how: dict[str, Any], stands: str):
     """
-    For good, or until it is lifted; whether new authority is born dead; whether it cascades.
+    For good, or until it is lifted; whether new authority is never valid; whether it cascades.
     """
     with incident() as service:
         page = render_chain.plan(reach(service, target, **how), **how)
@@ -565,12 +569,12 @@ def test_a_plan_names_what_it_kills_whose_it_is_and_what_was_done_under_it():
 
     assert first_sentence(page).startswith(
         "Revoking principal:agent:mailer would end 3 tokens and 1 delegation, of 1 human and 2 agents; "
-        "4 actions were done under it."
+        "4 actions were taken under it."
     )
     assert "human human:alice@example.com agent agent:mailer agent agent:planner" in text
     assert "delegation grant-mail token https://idp.example#archive-1 token https://idp.example#mailer-1" in text
     assert "2026-11-02T09:47:29.6Z mail.send succeeded, mail-7 by agent:scraper" in text
-    assert "Without the order it would never be over by itself." in text
+    assert "Expires by itself: never." in text
 
 
 def test_a_plan_names_survivors_with_their_reason():
@@ -582,23 +586,23 @@ def test_a_plan_names_survivors_with_their_reason():
         owned = flat(render_chain.plan(reach(service, "principal:human:bob@example.com")))
         none = flat(render_chain.plan(reach(service, "principal:agent:planner")))
 
-    assert "Survivors (1): close to it, and alive after it" in bound
+    assert "Not affected (1)" in bound
     assert (
         "- workload spiffe://example.com/ns/agents/sa/mailer: bound to agent:mailer; bindings are no dependencies"
         in bound
     )
     assert "- principal agent:calendar: owned by human:bob@example.com; owners are no dependencies" in owned
-    assert "No survivors: " in none
+    assert "Nothing that is bound to it" in none
 
 
 def test_a_plan_says_whether_a_trust_file_is_in_force():
     """
-    Without one every source may say everything, and the plan says so; with one it names the file.
+    Without one every source may state anything, and the plan says so; with one it names the file.
     """
     with incident() as service:
         plan = reach(service)
 
-    assert "No trust file is in force: every source may say everything" in flat(render_chain.plan(plan))
+    assert "No trust file is in force: every source may state anything" in flat(render_chain.plan(plan))
     assert "Trust file in force: /etc/delegraph/trust.toml" in flat(
         render_chain.plan({**plan, "trust": "/etc/delegraph/trust.toml"})
     )
@@ -617,8 +621,8 @@ def test_a_plan_says_what_is_dead_already_and_when_it_is_over():
         page = render_chain.plan(service.reach(Proposal(target=Target("token", "t1"), at=demo.LATE)))
 
     assert first_sentence(page).startswith("Revoking token:t1 would end 1 token, of 1 human.")
-    assert "Not counted: 1 token at or below it, dead already." in flat(page)
-    assert "Without the order it would all be over at 2026-11-02T17:00:00Z by itself." in flat(page)
+    assert "Not counted: 1 token at or below it, ended already." in flat(page)
+    assert "Expires by itself: 2026-11-02T17:00:00Z." in flat(page)
 
 
 def test_the_command_repeats_all_that_the_plan_was_asked_with():
@@ -648,7 +652,7 @@ def test_no_list_is_cut_without_saying_so():
 
     assert "token t19 ... and 30 more, not shown here: --json has all 50" in text
     assert "token t20" not in text
-    assert "Done under it: 30 actions, the latest 20, latest first" in text
+    assert "Actions taken (30), the latest 20, latest first" in text
 
 
 def test_an_order_for_people_says_that_it_was_given_and_how_to_undo_it():
@@ -661,7 +665,7 @@ def test_an_order_for_people_says_that_it_was_given_and_how_to_undo_it():
     page = render_chain.ordered(given)
 
     assert first_sentence(page).startswith(
-        "ORDERED: rev-1 (revoke token:https://idp.example#mailer-1, credential_leak, by human:dana) is in force from "
+        "REVOKED: rev-1 (revoke token:https://idp.example#mailer-1, credential_leak, by human:dana) is in force from "
         "2026-11-02T10:30:00Z and ends 3 tokens."
     )
     assert "delegraph lift" not in flat(page)
@@ -692,13 +696,13 @@ def test_a_lift_says_what_it_changes_and_what_it_cannot():
         on_token = flat(render_chain.lifted(lift_order(service, "rev-1", lifted_by="human:dana")))
         on_name = flat(render_chain.lifted(lift_order(service, "rev-2", lifted_by="human:dana")))
 
-    assert "LIFTED: rev-1 (1 order) at 2026-11-02T10:40:00Z by human:dana." in on_token
+    assert "REINSTATED: rev-1 (1 revocation) at 2026-11-02T10:40:00Z by human:dana." in on_token
     assert (
-        "Without effect: revoked for good, or the trust file does not let this source lift it "
+        "No effect: revoked permanently, or the trust file does not let this source reinstate it "
         "- token:https://idp.example#mailer-1" in on_token
     )
     assert "but new authority may be issued" not in on_token
-    assert "what it revoked stays dead, but new authority may be issued." in on_name
+    assert "what was revoked stays revoked, but new authority may be issued." in on_name
 
 
 # States and lists
@@ -713,7 +717,7 @@ def test_a_status_names_the_order_and_the_path_down():
         page = render_chain.status(service.status("token", "https://idp.example#archive-1", at=demo.LATE))
 
     assert (
-        "token https://idp.example#archive-1 is cascaded by rev-1 (credential_leak, ordered by human:dana, on"
+        "token https://idp.example#archive-1 is revoked (inherited) by rev-1 (credential_leak, by human:dana, on"
         in flat(page)
     )
     assert (
@@ -748,8 +752,8 @@ def test_uses_tell_the_actor_from_the_one_it_was_made_for():
     with incident() as service:
         page = render_chain.uses(activity.uses(service, "token", demo.LEAKED))
 
-    assert first_sentence(page).endswith("was used 3 times, 1 of them by another id than the one that it was made for.")
-    assert "by agent:scraper, but made for agent:mailer" in flat(page)
+    assert first_sentence(page).endswith("was used 3 times, 1 of them by another party than the one it was issued to.")
+    assert "by agent:scraper, but issued to agent:mailer" in flat(page)
 
 
 def test_a_timeline_tells_every_fact_in_the_order_of_what_happened():
@@ -775,7 +779,7 @@ def test_a_difference_says_from_what_to_what_and_because_of_what():
         same = flat(render_chain.diff(diff_of(service, "token", demo.LEAKED, start=AT, end=AT)))
 
     assert "3 things changed at and below token https://idp.example#mailer-1" in changed
-    assert "token https://idp.example#archive-1 active -> cascaded by rev-1 (" in changed
+    assert "token https://idp.example#archive-1 active -> revoked (inherited) by rev-1 (" in changed
     assert "nothing changed" in same
 
 
@@ -789,7 +793,7 @@ def test_a_search_gives_ids_as_the_commands_take_them():
         nothing = flat(render_chain.search(search_of(service, "no such thing")))
 
     assert "token:https://idp.example#mailer-1" in every.splitlines()
-    assert "NOT ALL: 1 shown; it goes on after principal:spiffe://example.com/ns/agents/sa/mailer." in page
+    assert "INCOMPLETE: showing 1; continue after principal:spiffe://example.com/ns/agents/sa/mailer." in page
     assert nothing.startswith("No id contains that.")
 
 
@@ -806,7 +810,7 @@ def test_the_quarantine_shows_reason_place_and_a_safe_piece_of_the_record(tmp_pa
         text = flat(render_chain.quarantine(doc))
         empty = flat(render_chain.quarantine({**doc, "items": [], "total": 0}))
 
-    assert text.startswith("2 records in quarantine: not read, not lost.")
+    assert text.startswith("2 records in quarantine: rejected, kept.")
     assert f"{file}, at 1; {len(bad)} bytes" in text
     assert "(the first 300 of " in text
     assert "<U+001B>[31m" in text
@@ -830,7 +834,7 @@ def test_conflicts_show_every_content_that_stands():
         counts = demo.ingest(other, file)
         text = flat(render_chain.conflicts(activity.conflicts(other)))
 
-    assert "1 identity with different contents; each content stands. e1 of urn:idp: 2 contents" in text
+    assert "1 identity with different contents; all of them are kept. e1 of urn:idp: 2 contents" in text
     assert "subject: human:alice" in text
     assert "subject: human:mallory" in text
     assert "1 conflict" in flat(render_chain.counts(counts))
@@ -914,7 +918,7 @@ def test_care_is_told_in_words():
     assert flat(render_chain.checked(checked)).startswith("OK: the projection says what the log says; 3 records.")
     differing = flat(render_chain.checked({**checked, "ok": False, "differences": ["fact 7 is missing"]}))
     assert differing.startswith("DIFFERENT: 1 difference between the projection and the log. - fact 7 is missing")
-    assert "Of 3 records in quarantine 1 could be taken up; 2 still wait." in flat(
+    assert "Of 3 records in quarantine 1 were accepted on retry; 2 remain." in flat(
         render_chain.retried({"read": 3, "taken_up": 1, "waiting": 2, "as_of": as_of})
     )
     assert flat(render_chain.doctor(examined)).startswith("Something does not answer. ok store: fine FAULT log: locked")

@@ -405,7 +405,7 @@ def test_a_plan_counts_what_it_spares(desk: Desk):
 
 def test_a_plan_says_what_cannot_be_judged(desk: Desk):
     """
-    A dependency that nobody granted, and a record in quarantine that holds the target's id.
+    A dependency that were never granted, and a record in quarantine that holds the target's id.
     """
     desk.take(derived("t8", "t-ghost"), {**token("t9"), "surprise": "t8"}, {**token("t9"), "surprise": "t-other"})
     plan = desk.one("reach", "token:t8")
@@ -493,7 +493,7 @@ def test_the_same_order_again_is_given_once(desk: Desk):
     assert ["r1", "r0"] == orders(desk)
     assert ["t1", "t2", "t9"] == again["kills"]["tokens"]
     assert first["effective_at"] == again["effective_at"]
-    assert "ORDERED BEFORE, and not again: r1" in desk.run(*REVOKE, "--execute", "--id", "r1").stdout
+    assert "ALREADY IN FORCE, not repeated: r1" in desk.run(*REVOKE, "--execute", "--id", "r1").stdout
 
 
 def test_an_order_that_was_cut_short_is_made_whole_by_its_repeat(desk: Desk):
@@ -726,11 +726,13 @@ def test_a_plan_is_read_from_what_it_kills_to_what_is_not_known(desk: Desk):
     assert "Receivers that would have to enforce it 2 urn:tokens" in read
     assert "Covered by no receiver: 27 elements" in read
     assert "... and 7 more" in read
-    assert "In the hour before: 2 actions, 1 with no tool that is named, 1 with smtp." in read
+    assert "In the hour before: 2 actions, 1 with an unknown tool, 1 with smtp." in read
     assert "client idp#c1: 1 other element, of human:bob" in read
     assert "1 survivor spared, issued too late for --issued-before." in read
     assert "1 record in quarantine that cannot be read and holds the target's id" in read
-    assert "Cannot be judged: 1 dependency that nobody granted - token:t-ghost" in flat(desk, "reach", "token:t8", *at)
+    assert "Cannot be judged: 1 dependency that were never granted - token:t-ghost" in flat(
+        desk, "reach", "token:t8", *at
+    )
     assert "would end the same, and stand for less delegraph reach token:t1" in flat(
         desk, "reach", "session:idp#s1", *at
     )
@@ -751,11 +753,9 @@ def test_a_lift_and_the_uses_of_a_token_are_read(desk: Desk):
     used = flat(desk, "uses", "token:t2")
     desk.one("revoke", "principal:human:alice", "--reason", "test", "--by", "human:ruth", "--execute", "--id", "r1")
 
-    assert "Lives again: 1 token token t1" in lift
-    assert "Stays suspended by other orders: 1 token token t2" in lift
-    assert "Stays dead, for it was revoked: 2 tokens and 2 delegations." in flat(
-        desk, "lift", "r1", "--by", "human:ruth"
-    )
+    assert "Active again: 1 token token t1" in lift
+    assert "Still suspended by other revocations: 1 token token t2" in lift
+    assert "Stays revoked: 2 tokens and 2 delegations." in flat(desk, "lift", "r1", "--by", "human:ruth")
     assert "Places (3), from 2024-05-01T10:00:00Z to" in used
     assert "Revoked by other - urn:gw: pending (other) used after that: late" in used
 

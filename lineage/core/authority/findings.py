@@ -210,7 +210,7 @@ def _token_mismatches(world: World, action: str) -> Iterator[Finding]:
         if said is not None and expected is not None and not compare(said.value, expected):
             bound = field == "actor" and _runs_as(world, str(said.value), str(expected))
             severity = Severity.INFORMATIONAL if bound else _severity_of_mismatch(facts, element, field)
-            why = f"action:{action} was done with {field} {said.value}; {key} was made for {expected}"
+            why = f"action:{action} was done with {field} {said.value}; {key} was issued to {expected}"
             if kind == "wielder-mismatch" and severity != Severity.INFORMATIONAL:
                 why = _THEFTS[field].format(said.value, expected) + f" (action:{action} with {key})"
             yield Finding(kind, f"action:{action}", why, cited, about=field, severity=severity)

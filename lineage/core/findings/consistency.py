@@ -133,7 +133,7 @@ RULES: Final = (
         (
             "Token used by a different agent (possible theft)",
             "actors, workloads or keys of actions",
-            "Revoke the token now: whoever used it is not the one it was made for.",
+            "Revoke the token now: the party that used it is not the one it was issued to.",
         ),
         "ASI03",
         "ASI07",

@@ -25,7 +25,7 @@ from lineage.serve.commands.revoke import give_order
 from lineage.serve.config.wiring import opened_embedded_service
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
-from lineage.serve.text import render_chain
+from lineage.serve.text import phrases, render_chain
 from lineage.serve.text.text_page import Page, Piece, many
 
 PROVED: Final = 0
@@ -189,8 +189,8 @@ def ingest(service: Service, file: Path) -> Document:
 def page(results: Document, proof: Proof) -> Page:
     """The story on one screen."""
     counts, again = results["counts"], results["again"]["duplicates"]
-    told = Page().line(("A leaked agent token", "bold"), ": who used it, what falls with it, and the proof.")
-    _step(told, "10:20  Facts come in", "ingest", "incident.jsonl")
+    told = Page().line(("A leaked agent token", "bold"), ": who used it, what its revocation ends, and the proof.")
+    _step(told, "10:20  Events arrive", "ingest", "incident.jsonl")
     told.line(
         f"{counts['read']} events: {counts['accepted']} accepted, {many(counts['duplicates'], 'duplicate')}.",
         f" Once more: {many(again, 'duplicate')}, no change.",
@@ -198,19 +198,19 @@ def page(results: Document, proof: Proof) -> Page:
     )
     if results["gap"]:
         for gap in results["gap"]["gaps"]:
-            told.line(("A gap", "bold yellow"), f": {gap['why']}: {gap['id']}.", lead="  ")
+            told.line(("Missing evidence", "bold yellow"), f": {gap['why']}: {gap['id']}.", lead="  ")
     _step(told, "10:25  Who mailed the price list to a rival?", "who", ACTION)
     if results["who"]:
         told.add(render_chain.who(results["who"], brief=True))
-    _step(told, "10:25  What falls?", "reach", f"token:{LEAKED}")
+    _step(told, "10:25  The blast radius", "reach", f"token:{LEAKED}")
     if results["reach"]:
         told.add(render_chain.plan(results["reach"], brief=True))
-    _step(told, "10:30  The order", "revoke", f"token:{LEAKED}", "...")
+    _step(told, "10:30  Revoke it", "revoke", f"token:{LEAKED}", "...")
     if results["order"]:
         told.add(render_chain.ordered(results["order"], brief=True))
-    told.title("10:40  Two events come late")
+    told.title("10:40  Two events arrive late")
     told.line("mailer-2, issued at 09:52: the missing link between mailer-1 and relay-2.", lead="  ")
-    told.line("relay-4, issued at 10:33 where the order had not been heard of.", lead="  ")
+    told.line("relay-4, issued at 10:33 by a service that had not heard of the revocation.", lead="  ")
     return _next(_proof(told, proof))
 
 
@@ -221,15 +221,15 @@ def _step(told: Page, title: str, *words: str) -> None:
 def _proof(told: Page, proof: Proof) -> Page:
     told.title("10:45  The proof: the state of every token and delegation, asked one by one")
     born = {one.of for one in proof.born_dead}
-    told.line(_of(proof.dead, proof.descendants), " descendants are dead:", lead="  ")
+    told.line(_of(proof.dead, proof.descendants), " descendants are revoked:", lead="  ")
     for one in proof.dead:
-        told.line(f"{one.after:<9} {one.of}{', born dead' if one.of in born else ''}", lead="    ")
-    told.line(_of(proof.alive, proof.siblings), " siblings are alive, as before: ", _kinds(proof.alive), lead="  ")
+        told.line(f"{phrases.label(one.after):<19} {one.of}{', never valid' if one.of in born else ''}", lead="    ")
+    told.line(_of(proof.alive, proof.siblings), " siblings are active, as before: ", _kinds(proof.alive), lead="  ")
     for one in proof.failures:
-        states = f" {one.of}: {one.before} before the order, {one.after} after it"
+        states = f" {one.of}: {one.before} before the revocation, {one.after} after it"
         told.line(("WRONG", "bold red"), states, lead="    ")
     verdict: Piece = ("PROVED", "bold green") if proof else ("NOT PROVED", "bold red")
-    said = "everything below it fell, and nothing else did" if proof else "do not trust this build with a revocation"
+    said = "everything below it was revoked, and nothing else" if proof else "do not trust this build with a revocation"
     return told.line(verdict, f": {said}.", lead="  ")
 
 
@@ -243,7 +243,7 @@ def _kinds(asked: Sequence[Asked]) -> str:
 
 
 def _next(told: Page) -> Page:
-    told.title("Now you (an order is only given with --execute)")
+    told.title("Now you (nothing is revoked without --execute)")
     at = format_instant(ASKED).replace(".000000", "")
     for words in (
         ("ingest", str(_shortest(incident_path()))),

@@ -28,7 +28,7 @@ def _to(path: str, **params: str) -> str:
 _STEPS: Final = (
     Step(
         title="Who mailed the price list to a rival?",
-        text="The answer is one sentence. The token was made for the mailer; the scraper held it.",
+        text="The answer is one sentence. The token was issued to the mailer; the scraper held it.",
         link=(_to("/who", action=ACTION), f"Look at the action {ACTION}"),
     ),
     Step(
@@ -37,47 +37,47 @@ _STEPS: Final = (
         link=(_to("/uses", of=f"token:{LEAKED}"), "Look at all its uses"),
     ),
     Step(
-        title="What does the log not know?",
-        text="A second mail went out with relay-2, which was made from a token that nobody has seen being issued.",
-        link=(_to("/who", action="mail-8"), "Look at the action mail-8, and at its gap"),
+        title="What evidence is missing?",
+        text="A second mail was sent with relay-2, which was derived from a token that no event grants.",
+        link=(_to("/who", action="mail-8"), "Look at the action mail-8 and its missing evidence"),
     ),
     Step(
-        title="What would fall?",
-        text="Before anything is ordered, the plan lists every token that would end, and it carries a digest. "
-        "Leave its tab open, and come back to this one.",
-        link=(_to("/reach", of=f"token:{LEAKED}"), "Look at what would fall with the leaked token"),
+        title="What is the blast radius?",
+        text="The plan lists every token that a revocation would end, and carries a digest. Leave its tab open and "
+        "come back to this one.",
+        link=(_to("/reach", of=f"token:{LEAKED}"), "Look at the blast radius of the leaked token"),
         beside=True,
     ),
     Step(
         title="Meanwhile the missing event arrives",
-        text="mailer-2 was made from the leaked token, so relay-2 hangs on it as well. Let it come in, then confirm "
-        "the plan in the other tab: it is refused, because more would fall than you have seen, and shows you what.",
-        link=(_to("/chain", of="token:https://idp.example#relay-2"), "Look at relay-2 once more: the gap is closed"),
+        text="mailer-2 was derived from the leaked token, so relay-2 depends on it as well. Let it arrive, then "
+        "confirm the plan in the other tab: it is refused because more would be revoked than you have seen.",
+        link=(_to("/chain", of="token:https://idp.example#relay-2"), "Look at relay-2 again: the evidence is complete"),
         play="missing",
     ),
     Step(
-        title="Give the order, and follow it",
+        title="Revoke it, and follow the revocation",
         text="Look at the new plan, choose a reason, type the id of the token, and revoke it. The page that follows, "
-        "and the board of revocations, say whether everyone knows.",
+        "and the board of revocations, show which enforcement points have confirmed.",
         link=(_to("/reach", of=f"token:{LEAKED}"), "Look at the plan as it is now"),
     ),
     Step(
         title="The gateway enforces it",
-        text="The gateway says of every order so far that it enforces it. The board changes while you look at it.",
+        text="The gateway confirms every revocation so far. The board updates while you look at it.",
         link=("/revocations", "Look at the board"),
         play="enforced",
     ),
     Step(
-        title="A token is issued by somebody who had not heard of it",
-        text="relay-4 is made from the leaked token after the order: it is born dead, and the revocation is open again "
-        "until the gateway has enforced that too.",
+        title="A token service that had not heard of it issues a token",
+        text="relay-4 is derived from the leaked token after the revocation: it is never valid, and the revocation is "
+        "open again until the gateway has confirmed that too.",
         link=(_to("/chain", of="token:https://idp.example#relay-4"), "Look at relay-4"),
         play="born-dead",
     ),
     Step(
         title="And was it allowed at the time?",
-        text="Move time: as of the moment at which the mail was sent, the authority was active. Revoking it today does "
-        "not rewrite that.",
+        text="View the moment at which the mail was sent: the authority was active. Revoking it today does not rewrite "
+        "history.",
         link=(_to("/who", action=ACTION, at=_THEN), "Look at the action as of 09:47:30"),
     ),
 )

@@ -78,7 +78,7 @@ def _trust(settings: Settings) -> str:
     except RefusedError as fault:
         raise RefusedError(f"{fault}; processes that run keep the last one that could be read") from fault
     if found.table is None:
-        return "no trust file is in force: every source may say everything (set DELEGRAPH_TRUST)"
+        return "no trust file is in force: every source may state anything (set DELEGRAPH_TRUST)"
     return f"{found.file} lists {len(found.table.sources)} sources"
 
 

@@ -69,7 +69,7 @@ def revoke(
       delegraph revoke token:t1 --reason credential_leak --by human:you --execute --plan-digest DIGEST
 
     A token or a delegation is revoked for good. A principal, workload, session or client is revoked until the
-    order is lifted: until then new authority for it is born dead, and the old never comes back.
+    order is lifted: until then new authority for it is never valid, and the old never comes back.
     """  # noqa: D301
     from lineage.core.model.events import Target
     from lineage.serve.commands.order_checks import refuse_people
@@ -164,7 +164,7 @@ def lift(
 @KNOWN_AT
 @shared_options()
 def receipt(settings: "Settings", out: Output, revocation: str, at: Instant | None, known_at: Instant | None) -> None:
-    """What an order ended, what came later and was born dead included; with --json a line an element.
+    """What an order ended, what came later and was never valid included; with --json a line an element.
 
     \b
       delegraph receipt rev-4711

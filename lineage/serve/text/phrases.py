@@ -10,6 +10,7 @@ from lineage.serve.text.text_page import Page, Piece, joined, many
 SHOWN: Final = 20  # entries of a list within an answer; the rest is counted, and --json has all of it
 CITED: Final = 3  # facts that a finding cites on its line
 
+_LABELS: Final = {"cascaded": "revoked (inherited)"}
 _STYLES: Final = {
     "active": "green",
     "revoked": "bold red",
@@ -30,7 +31,12 @@ def when(instant: str | None) -> str:
 
 def state(word: str) -> Piece:
     """A state."""
-    return word.replace("_", " "), _STYLES.get(word, "")
+    return label(word), _STYLES.get(word, "")
+
+
+def label(word: str) -> str:
+    """A state or a verdict as people read it."""
+    return _LABELS.get(word, word.replace("_", " "))
 
 
 def verdict(document: Document) -> list[Piece]:
@@ -48,7 +54,7 @@ def order(because: Document) -> str:
     """What is to be known of an order, in one line."""
     target = because["target"]
     return (
-        f"{because['reason']}, ordered by {because['ordered_by']}, on {target['kind']}:{target['id']}, "
+        f"{because['reason']}, by {because['ordered_by']}, on {target['kind']}:{target['id']}, "
         f"from {when(because['effective_at'])}"
     )
 
@@ -62,7 +68,7 @@ def route(path: Sequence[str]) -> str:
 
 
 def scopes(hop: Document, above: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """What one may do against the one above it (nothing: it is not known): kept, lost, and not held above."""
+    """What one may do against the one above it (nothing: it is not known): kept, lost, and exceeds parent."""
     held = hop["scopes"]
     gained = [one for one in held if above and one not in above]
     lost = [one for one in above if one not in held] if held else []
@@ -107,7 +113,7 @@ def gaps(page: Page, document: Document) -> None:
     """What is missing, in plain words."""
     if not document["gaps"]:
         return
-    page.title(f"Gaps ({len(document['gaps'])}): what the log does not know")
+    page.title(f"Missing evidence ({len(document['gaps'])})")
     plain(page, [f"{gap['kind']} {gap['id']}: {gap['why']}" for gap in document["gaps"]])
 
 
@@ -154,7 +160,7 @@ def complaints(page: Page, document: Document) -> None:
     """Gaps and findings; that there are none is said as well."""
     gaps(page, document)
     findings(page, document)
-    nothing = [name for name in ("gaps", "findings") if not document[name]]
+    nothing = [said for name, said in (("gaps", "missing evidence"), ("findings", "findings")) if not document[name]]
     if nothing:
         page.line().line(f"No {joined(nothing, ', no ')}.")
 
@@ -179,5 +185,5 @@ def whole(page: Page, document: Document) -> Page:
     if not document["complete"]:
         of = "" if total is None else f" of {total:,}"
         page.line()
-        page.line(("NOT ALL", "bold yellow"), f": {shown:,}{of} shown; it goes on after {document['next']}.")
+        page.line(("INCOMPLETE", "bold yellow"), f": showing {shown:,}{of}; continue after {document['next']}.")
     return as_of(page, document)

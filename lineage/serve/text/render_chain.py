@@ -61,11 +61,11 @@ def who(doc: Document, *, at: Instant | None = None, brief: bool = False) -> Pag
     page = Page().line(*_answer(doc, now))
     if brief:
         _chain(page, doc, brief=True)
-        kinds = [found["kind"] for found in doc["findings"]]
-        for found in {found["kind"]: found for found in reversed(doc["findings"])}.values():
-            more = kinds.count(found["kind"]) - 1
-            also = f" (and {more:,} more)" if more else ""
-            page.line((found["kind"], "bold yellow"), f": {found['why']}{also}", lead="  - ")
+        alarms = phrases.alarms(doc["findings"])
+        for found in alarms[:1]:
+            page.line((f"{found['severity']} {found['kind']}", "bold red"), f": {found['why']}", lead="  - ")
+        if more := len(doc["findings"]) - len(alarms[:1]):
+            page.line(f"{many(more, 'more finding')}", lead="  - ")
         return page
     _warning(page, doc)
     _circumstances(page, doc)
@@ -113,24 +113,24 @@ def status(doc: Document) -> Page:
 def _answer(doc: Document, now: str) -> list[Piece]:
     """The answer: what, by whom, by which authority, for whom; and whether that held then and holds now."""
     hops, authority = doc["chain"], doc["authority"]
-    by: Piece = (hops[-1]["known_as"], "bold") if hops else "nobody that any fact names"
-    under, made_for = "with no token or delegation that any fact names", ""
+    by: Piece = (hops[-1]["known_as"], "bold") if hops else "an unknown party"
+    under, made_for = "with no known token or delegation", ""
     if authority["element"] is not None:
         kind, _, id_ = authority["element"].partition(":")
         under = f"{'with' if kind == 'token' else 'under'} {kind} {id_}"
     if _stands_outside(hops):
         if len(hops) > 1 and element(hops[-2]):
-            made_for = f", which was made for {hops[-2]['known_as']},"
+            made_for = f", which was issued to {hops[-2]['known_as']},"
     elif any(_by_another_actor(found, doc["action"]) for found in doc["findings"]):
         # Whoever acted stands in the chain, but not at its end: the finding (wielder-mismatch) names them.
         by = "another party of its chain, named below,"
-        made_for = f", which was made for {hops[-1]['known_as']},"
+        made_for = f", which was issued to {hops[-1]['known_as']},"
     said: list[Piece] = [(str(doc["operation"]), "bold"), f" {_OUTCOMES[doc['outcome']]}", by]
-    said += [f" {under}{made_for}", *_behalf(doc, hops), "; authority then: "]
+    said += [f" {under}{made_for}", *_behalf(doc, hops), "; authority at the time: "]
     then, later = authority["then_as_known_then"], authority["then_as_known_now"]
     said += phrases.verdict(then)
     if later != then:
-        said += [" as known then, but ", *phrases.verdict(later), " as known now"]
+        said += [", in hindsight ", *phrases.verdict(later)]
     return [*said, f"; {now}: ", *phrases.verdict(authority["now"]), "."]
 
 
@@ -141,13 +141,13 @@ def _by_another_actor(found: Document, action: str) -> bool:
 def _behalf(doc: Document, hops: Sequence[Document]) -> list[Piece]:
     """For whom, and how it came down from there."""
     if not hops:
-        return [" for nobody that any fact names"]
-    said: list[Piece] = [" for ", (hops[0]["known_as"], "bold")] if len(hops) > 1 else [" on its own account"]
+        return [" for an unknown party"]
+    said: list[Piece] = [" for ", (hops[0]["known_as"], "bold")] if len(hops) > 1 else [" with no delegation"]
     if doc["human"] is None:
         owner = doc["accountable"]
-        said.append(f" (no human; accountable: {f'its owner {owner}' if owner else 'nobody that any fact names'})")
+        said.append(f" (no human; accountable: {f'its owner {owner}' if owner else 'unknown'})")
     if hops[0]["evidence"] == "asserted":
-        said.append(" (only asserted)")
+        said.append(" (unverified)")
     through = [hop["known_as"] for hop in (hops[1:-1] if _stands_outside(hops) else hops[1:])]
     if through:
         first = "it" if hops[1] is hops[-1] else through[0]  # the one that acts is named already
@@ -165,7 +165,7 @@ def _warning(page: Page, doc: Document) -> None:
         page.line(f"What to do: {found['fix']}", lead="  ")
     gaps, said = len(doc["gaps"]), list[Piece]()
     if gaps:
-        said += [("NOT COMPLETE", "bold yellow"), f": {many(gaps, 'gap')}, below. "]
+        said += [("INCOMPLETE", "bold yellow"), f": {many(gaps, 'piece')} of evidence missing, see below. "]
     if doc["findings"]:
         said += [
             (many(len(doc["findings"]), "finding"), "bold yellow"),
@@ -199,14 +199,14 @@ def _circumstances(page: Page, doc: Document) -> None:
     if resource:
         page.field("on", joined(filter(None, (resource["type"], resource["id"])), " "))
     if decision is None:
-        page.field("decision", "none is known")
+        page.field("decision", "none known")
         return
     permitted = ("PERMITTED", "bold") if decision["permitted"] else ("DENIED", "bold red")
     policy = decision.get("policy", {})
     by = f" by policy {policy['id']}" if policy else ""
     version = f" version {policy['version']}" if "version" in policy else ""
     page.field("decision", permitted, f"{by}{version}, {when(decision['occurred_at'])}")
-    page.field("", f"{decision['decision']}, word of {decision['source']}")
+    page.field("", f"{decision['decision']}, source: {decision['source']}")
     if "approved_by" in decision:
         page.field("", f"approved by {decision['approved_by']}")
     if "reasons" in decision:
@@ -219,7 +219,7 @@ def _chain(page: Page, doc: Document, *, brief: bool = False) -> None:
     """One party under the other; of each, whose word it is, what it may do, how long, and in which state."""
     hops = doc["chain"]
     if not hops:
-        page.line("nobody is named", lead="  ")
+        page.line("no party is known", lead="  ")
     hidden = range(ENDS, len(hops) - ENDS)
     above: list[str] = []  # the scopes of the hop above
     for number, hop in enumerate(hops):
@@ -249,7 +249,7 @@ def word(hop: Document, *, same: bool) -> str:
     """By what a party stands in the chain."""
     granted = element(hop)
     if hop["evidence"] == "asserted":
-        return f"ASSERTED {f'as a prior actor of {granted}' if granted else 'by the action alone'}"
+        return f"unverified (claimed {f'as a prior actor of {granted}' if granted else 'by the action only'})"
     return f"{'by the same' if same else 'by'} {granted}"
 
 
@@ -258,10 +258,10 @@ def _hop(page: Page, hop: Document, said: str, above: Sequence[str], *, same: bo
         page.line(said, lead=lead)
         return
     if hop["state"] is None:
-        page.line(f"{said}, word of {hop['source']}", lead=lead)
+        page.line(f"{said}, source: {hop['source']}", lead=lead)
         return
     until = f"until {when(hop['expires_at'])}" if hop["expires_at"] else "no expiry"
-    page.line(f"{said}: ", phrases.state(hop["state"]), f", word of {hop['source']}", lead=lead)
+    page.line(f"{said}: ", phrases.state(hop["state"]), f", source: {hop['source']}", lead=lead)
     page.line(f"from {when(hop['issued_at'])}, {until}", lead=lead)
     effective = phrases.effective_scopes(hop)
     if not hop["scopes"]:
@@ -272,7 +272,7 @@ def _hop(page: Page, hop: Document, said: str, above: Sequence[str], *, same: bo
     if lost:
         parts.append(f"lost {joined(lost, ' ')}")
     if gained:
-        parts.append(f"NOT HELD ABOVE {joined(gained, ' ')}")
+        parts.append(f"EXCEEDS PARENT {joined(gained, ' ')}")
     if effective:
         parts.append(effective)
     page.line(joined(parts, "; "), lead=lead)
@@ -280,10 +280,10 @@ def _hop(page: Page, hop: Document, said: str, above: Sequence[str], *, same: bo
 
 def _authority(page: Page, doc: Document, now: str) -> None:
     authority = doc["authority"]
-    page.title(f"The authority: {authority['element'] or 'none that any fact names'}")
+    page.title(f"Was it authorised? {authority['element'] or 'unknown'}")
     for label, key in (
-        ("then, as known then", "then_as_known_then"),
-        ("then, as known now", "then_as_known_now"),
+        ("at the time", "then_as_known_then"),
+        ("in hindsight", "then_as_known_now"),
         (now, "now"),
     ):
         page.field(label, *phrases.verdict(authority[key]), width=max(_LABEL, len(label) + 2))

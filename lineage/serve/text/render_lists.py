@@ -35,15 +35,15 @@ def uses(doc: Document) -> Page:
         page.line().line(f"{when(item['occurred_at'])} ", done, f" {item['outcome']}, {item['action']}")
         actor, wielder = item["actor"], item["wielder"]
         if actor is None:
-            page.line(f"by nobody that it names; made for {wielder or 'nobody that is named'}", lead="    ")
+            page.line(f"by an unknown party; issued to {wielder or 'unknown'}", lead="    ")
         elif wielder in (None, actor):
             page.line(f"by {actor}", lead="    ")
         else:
-            page.line(("by ", "bold"), (actor, "bold"), f", but made for {wielder}", lead="    ")
+            page.line(("by ", "bold"), (actor, "bold"), f", but issued to {wielder}", lead="    ")
         where = [f"{key.replace('_', ' ')} {item[key]}" for key in _WHERE if item[key]]
         if item["resource"]:
             where.append(f"on {joined(filter(None, (item['resource']['type'], item['resource']['id'])), ' ')}")
-        page.line(joined([*where, f"word of {item['source']}"]), lead="    ")
+        page.line(joined([*where, f"source: {item['source']}"]), lead="    ")
     _places(page, doc)
     _confirmations(page, doc)
     return phrases.whole(page, doc)
@@ -57,10 +57,10 @@ def _places(page: Page, doc: Document) -> None:
 
 
 def _place(page: Page, place: Document) -> None:
-    held = [place["actor"] or "nobody that is named", place["workload"], place["key_thumbprint"]]
+    held = [place["actor"] or "unknown", place["workload"], place["key_thumbprint"]]
     late = f", {place['used_after']:,} after it was revoked" if place["used_after"] else ""
     page.line(
-        (place["tool"] or "no tool that is named", "bold"),
+        (place["tool"] or "an unknown tool", "bold"),
         f" by {joined(filter(None, held))}: {many(place['count'], 'use')}{late}, {when(place['first'])} to "
         f"{when(place['last'])}",
         lead="  - ",
@@ -72,20 +72,20 @@ def _confirmations(page: Page, doc: Document) -> None:
     if doc["revoked_by"]:
         page.title(f"Revoked by {joined(doc['revoked_by'])}")
         if not doc["unconfirmed"]:
-            page.line("every receiver that covers it has enforced that, or it is over by itself", lead="  ")
+            page.line("every receiver that covers it has enforced it, or it has expired", lead="  ")
         phrases.entries(page, doc["unconfirmed"], _unconfirmed)
     if doc["used_after"]:
-        page.line((f"used after that: {joined(doc['used_after'])}", "bold red"), lead="  ")
+        page.line((f"used after revocation: {joined(doc['used_after'])}", "bold red"), lead="  ")
 
 
 def _unconfirmed(page: Page, one: Document) -> None:
-    who = one["receiver"] or "nobody who would say so"
+    who = one["receiver"] or "no enforcement point"
     page.line(f"{who}: {one['reason']} ({one['revocation']})", lead="  - ")
 
 
 def _strangers(items: list[Document]) -> str:
     strange = sum(None not in (item["actor"], item["wielder"]) and item["actor"] != item["wielder"] for item in items)
-    return f", {strange:,} of them by another id than the one that it was made for" if strange else ""
+    return f", {strange:,} of them by another party than the one it was issued to" if strange else ""
 
 
 def timeline(doc: Document) -> Page:
@@ -136,7 +136,7 @@ def search(doc: Document) -> Page:
 def quarantine(doc: Document) -> Page:
     """Records that could not be read."""
     total = doc["total"]
-    waiting = f"{many(total, 'record')} in quarantine: not read, not lost."
+    waiting = f"{many(total, 'record')} in quarantine: rejected, kept."
     page = Page().line(waiting if total else "Nothing is in quarantine.")
     beyond = doc["beyond_quota"]
     if beyond["records"]:
@@ -161,18 +161,18 @@ def quarantine(doc: Document) -> Page:
             if len(value) > _SNIPPET:
                 cut = f" ... (the first {_SNIPPET} of {len(value):,} characters; --json has all)"
             encoding = " (base64)" if item["encoding"] == "base64" else ""
-            page.line(f"it says{encoding}: ", (value[:_SNIPPET], "dim"), cut, lead="    ")
+            page.line(f"raw record{encoding}: ", (value[:_SNIPPET], "dim"), cut, lead="    ")
         if item["released_at"]:
-            page.line(f"taken up {when(item['released_at'])}", lead="    ")
+            page.line(f"accepted on retry {when(item['released_at'])}", lead="    ")
     if doc["items"]:
-        page.line().line("After an upgrade 'delegraph quarantine --retry' takes up what can be read by then.")
+        page.line().line("After an upgrade 'delegraph quarantine --retry' retries them.")
     return phrases.whole(page, doc)
 
 
 def retried(doc: Document) -> Page:
     """What was taken up from quarantine."""
     page = Page().line(f"Of {many(doc['read'], 'record')} in quarantine ", (f"{doc['taken_up']:,}", "bold"),
-                       f" could be taken up; {doc['waiting']:,} still wait.")  # fmt: skip
+                       f" were accepted on retry; {doc['waiting']:,} remain.")  # fmt: skip
     return phrases.as_of(page, doc)
 
 
@@ -180,7 +180,7 @@ def conflicts(doc: Document) -> Page:
     """Identities under which different contents were sent."""
     items = doc["items"]
     page = Page().line(
-        f"{many(len(items), 'identity', 'identities')} with different contents; each content stands."
+        f"{many(len(items), 'identity', 'identities')} with different contents; all of them are kept."
         if items
         else "No source has sent different contents under one identity."
     )
@@ -190,7 +190,7 @@ def conflicts(doc: Document) -> Page:
             event = content["event"]
             left_out = [word for word, holds in (("unauthorised", not content["authorised"]),
                         ("came by the wrong topic", content["misrouted"])) if holds]  # fmt: skip
-            note = f" ({joined(left_out)}: no part of the state)" if left_out else ""
+            note = f" ({joined(left_out)}: not counted)" if left_out else ""
             page.line(f"{number}. {event['type']}, recorded {when(content['recorded_at'])}{note}", lead="  ")
             _event(page, event)
             page.line(f"sha256:{content['digest']}", lead="    ")
@@ -234,10 +234,10 @@ def _formats(page: Page, files: list[Document]) -> None:
     """What each file was taken for; beyond some how many were taken for what."""
     if len(files) <= _FILES_NAMED:
         for each in files:
-            page.line(f"{each['file']} was taken for {each['format']}.")
+            page.line(f"{each['file']} was read as {each['format']}.")
         return
     counted = Counter(each["format"] for each in files)
-    page.line("Taken for ", ", ".join(f"{name}: {many(count, 'file')}" for name, count in sorted(counted.items())), ".")
+    page.line("Read as ", ", ".join(f"{name}: {many(count, 'file')}" for name, count in sorted(counted.items())), ".")
 
 
 def emitted(doc: Document) -> Page:
@@ -324,8 +324,8 @@ def _outcomes(doc: Document) -> list[Piece]:
 def _remedies(page: Page, doc: Document) -> Page:
     for name, what, command in (
         ("quarantined", "could not be read", "quarantine"),
-        ("conflicts", "came under an identity that had another content", "conflicts"),
-        ("unauthorised", "came from a source that may not say it, and are no part of the state", "findings"),
+        ("conflicts", "reused the identity of an event with other contents", "conflicts"),
+        ("unauthorised", "came from a source that may not state it, and do not count", "findings"),
     ):
         if doc[name]:
             page.line(f"{doc[name]:,} {what}: see 'delegraph {command}'.", lead="  - ")
@@ -335,7 +335,7 @@ def _remedies(page: Page, doc: Document) -> Page:
 def _event(page: Page, event: Document, of: str = "") -> None:
     """What an event says, and whose word it is."""
     page.line(joined((f"{name}: {value}" for name, value in event_fields(event, of)), "; "), lead="    ")
-    page.line(f"word of {event['source']}, {event['event_id']}", lead="    ")
+    page.line(f"source: {event['source']}, {event['event_id']}", lead="    ")
 
 
 def event_fields(event: Document, of: str = "") -> list[tuple[str, str]]:

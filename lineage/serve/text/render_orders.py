@@ -52,12 +52,11 @@ def plan(
     _nearby(page, doc)
     page.line()
     if kills["tokens"] or kills["delegations"]:
-        over = f"all be over at {when(doc['last_expiry'])}" if doc["last_expiry"] else "never be over"
-        page.line(f"Without the order it would {over} by itself.")
+        page.line(f"Expires by itself: {when(doc['last_expiry'])}.")
     details(page, doc)
     _trust(page, doc)
     warnings(page, doc)
-    page.title("To give this order, and nothing beyond what is listed here")
+    page.title("To execute exactly this plan")
     page.command(_command(doc, target, words))
     return phrases.as_of(page, doc)
 
@@ -67,7 +66,8 @@ def ordered(doc: Document, *, issued_before: Instant | None = None, cascade: boo
     doc = _proposed(doc, doc["mode"], issued_before, cascade)
     target = f"{doc['target']['kind']}:{doc['target']['id']}"
     done = "suspends" if doc["mode"] == "suspend" else "ends"
-    word = "ORDERED BEFORE, and not again" if doc["repeated"] else "ORDERED"
+    given = "SUSPENDED" if doc["mode"] == "suspend" else "REVOKED"
+    word = "ALREADY IN FORCE, not repeated" if doc["repeated"] else given
     page = Page().line(
         (word, "bold"), ": ", (doc["revocation"], "bold"),
         f" ({doc['mode']} {target}, {doc['reason']}, by {doc['ordered_by']}) is in force from "
@@ -81,12 +81,12 @@ def ordered(doc: Document, *, issued_before: Instant | None = None, cascade: boo
     page.line()
     _trust(page, doc)
     warnings(page, doc)
-    page.title("To look at it, to see what it ended, and whether it is over")
+    page.title("Next: its state, what it ended, and whether it is enforced")
     page.command(["delegraph", "status", target])
     page.command(["delegraph", "receipt", doc["revocation"]])
     page.command(["delegraph", "closure", doc["revocation"]])
     if doc["mode"] == "suspend" or doc["target"]["kind"] not in _ELEMENTS:
-        page.title("To lift it")
+        page.title("To reinstate it")
         page.command(["delegraph", "lift", doc["revocation"], "--by", doc["ordered_by"]])
     return phrases.as_of(page, doc)
 
@@ -94,28 +94,30 @@ def ordered(doc: Document, *, issued_before: Instant | None = None, cascade: boo
 def lifted(doc: Document, *, brief: bool = False) -> Page:
     """An order that was lifted, and what that changes; ``brief``: without the lists, and how far it goes."""
     page = Page().line(
-        ("LIFTED", "bold"), ": ", (doc["revocation"], "bold"),
-        f" ({many(doc['orders'], 'order')}) at {when(doc['lifted_at'])} by {doc['lifted_by']}.",
+        ("REINSTATED", "bold"), ": ", (doc["revocation"], "bold"),
+        f" ({many(doc['orders'], 'revocation')}) at {when(doc['lifted_at'])} by {doc['lifted_by']}.",
     )  # fmt: skip
     if len(doc["without_effect"]) < doc["orders"]:
-        page.line("What it suspended is as before; what it revoked stays dead, but new authority may be issued.")
+        page.line(
+            "What was suspended is active again; what was revoked stays revoked, but new authority may be issued."
+        )
     for title, ids in () if brief else returning(doc):
         page.title(title)
         _names(page, ids)
     if any(doc["stays_dead"].values()):
         dead = {name: range(count) for name, count in doc["stays_dead"].items()}
-        page.line().line(f"Stays dead, for it was revoked: {_alive(dead)}.")
+        page.line().line(f"Stays revoked: {_alive(dead)}.")
     if brief:
         return page
     if doc["without_effect"]:
-        page.title("Without effect: revoked for good, or the trust file does not let this source lift it")
+        page.title("No effect: revoked permanently, or the trust file does not let this source reinstate it")
         phrases.plain(page, doc["without_effect"])
     return phrases.as_of(page, doc)
 
 
 def returning(doc: Document) -> list[tuple[str, Document]]:
     """What a lift brings back, and what others hold, each under its title."""
-    found = (("comes_back", "Lives again"), ("stays_suspended", "Stays suspended by other orders"))
+    found = (("comes_back", "Active again"), ("stays_suspended", "Still suspended by other revocations"))
     return [(f"{title}: {_alive(doc[key])}", doc[key]) for key, title in found if any(doc[key].values())]
 
 
@@ -144,7 +146,7 @@ def _parties(doc: Document) -> str:
     of = f", of {joined(found, ' and ')}" if found else ""
     count, own = doc["actions"]["count"], doc["own_actions"]["count"]
     if count:
-        of += f"; {many(count, 'action')} {'was' if count == 1 else 'were'} done under it"
+        of += f"; {many(count, 'action')} {'was' if count == 1 else 'were'} taken under it"
     return f"{of}; {_own(doc)}" if own else of
 
 
@@ -158,21 +160,21 @@ def _standing(doc: Document) -> list[Piece]:
     """What the order stands for."""
     kind, id_ = doc["target"]["kind"], doc["target"]["id"]
     on_element, before = kind in _ELEMENTS, doc["issued_before"]
-    alone = "" if doc["cascade"] else " It does not cascade: what depends on it lives on."
+    alone = "" if doc["cascade"] else " No cascade: what depends on it stays active."
     if doc["mode"] == "suspend":
         spared = f"; what is issued at or after {when(before)} is spared" if before and not on_element else ""
-        return [("Stands until lifted", "bold"), f": then all of it is as before{spared}.{alone}"]
+        return [("Until reinstated", "bold"), f": then all of it is active again{spared}.{alone}"]
     if on_element:
-        below = ", and what is derived from it later is born dead" if doc["cascade"] else ""
-        return [("For good", "bold"), f": a {kind} that is revoked never lives again{below}.{alone}"]
+        below = ", and what is derived from it later is never valid" if doc["cascade"] else ""
+        return [("Permanent", "bold"), f": a {kind} that is revoked is never active again{below}.{alone}"]
     if before:
         return [
-            ("For good", "bold"),
+            ("Permanent", "bold"),
             f" for what was issued before {when(before)}; new authority for {id_} is not touched.{alone}",
         ]
     return [
-        ("Stands until lifted", "bold"),
-        f": new authority for {id_} is born dead. What it ends stays dead, lifted or not.{alone}",
+        ("Until reinstated", "bold"),
+        f": new authority for {id_} is never valid. What it ends stays revoked, reinstated or not.{alone}",
     ]
 
 
@@ -187,7 +189,7 @@ def _killed(page: Page, doc: Document, title: str) -> None:
         _names(page, kills)
     if dead["tokens"] or dead["delegations"]:
         counted = _alive({name: range(count) for name, count in dead.items()})
-        page.line().line(f"Not counted: {counted} at or below it, dead already.")
+        page.line().line(f"Not counted: {counted} at or below it, ended already.")
 
 
 def _names(page: Page, kills: Document) -> None:
@@ -200,7 +202,7 @@ def _nearby(page: Page, doc: Document) -> None:
     actions = doc["actions"]
     if actions["count"]:
         shown = f", the latest {len(actions['recent'])}" if len(actions["recent"]) < actions["count"] else ""
-        page.title(f"Done under it: {many(actions['count'], 'action')}{shown}, latest first")
+        page.title(f"Actions taken ({actions['count']:,}){shown}, latest first")
         for action in actions["recent"]:
             by = f" by {action['actor']}" if action["actor"] else ""
             page.line(
@@ -208,25 +210,26 @@ def _nearby(page: Page, doc: Document) -> None:
                 f" {action['outcome']}, {action['action']}{by}", lead="  ", hang="    ",
             )  # fmt: skip
     else:
-        page.line().line("No action is known to have been done under what it would kill.")
+        page.line().line("No known action was taken under what it would end.")
     if doc["own_actions"]["count"]:
         page.line(
-            f"{_own(doc)}: on a key that nobody issued, somebody else's token, what has ended, or its name alone."
+            f"{_own(doc)}: with a key of unknown origin, another party's token, authority that has ended, "
+            "or its name alone."
         )
     if doc["survivors"]:
-        page.title(f"Survivors ({len(doc['survivors'])}): close to it, and alive after it")
+        page.title(f"Not affected ({len(doc['survivors'])})")
         phrases.plain(page, [f"{one['kind']} {one['id']}: {one['why']}" for one in doc["survivors"]])
     elif doc["target"]["kind"] in _ELEMENTS:
-        page.line("What does not depend on it lives on.")
+        page.line("What does not depend on it stays active.")
     else:
-        page.line("No survivors: nothing bound to it, owned by it or recorded under it would stay alive.")
+        page.line("Nothing that is bound to it, owned by it or recorded under it would stay active.")
 
 
 def _trust(page: Page, doc: Document) -> None:
     if doc["trust"] is None:
         page.line(
             ("No trust file is in force", "bold yellow"),
-            ": every source may say everything, and all of it counts. Name one: --trust, DELEGRAPH_TRUST.",
+            ": every source may state anything, and all of it counts. Name one: --trust, DELEGRAPH_TRUST.",
         )
     else:
         page.line(f"Trust file in force: {doc['trust']}")

@@ -25,7 +25,7 @@ def details(page: Page, doc: Document) -> None:
         count = many(doc["backdated"]["actions"], "past success", "past successes")
         page.line().line(f"Back-dated to {when(doc['backdated']['effective_at'])}: {count} under it would be tainted.")
     if doc["narrower"]:
-        page.title("Narrower: this would end the same, and stand for less")
+        page.title("Narrower: this would end the same and affect less later")
         page.command(["delegraph", "reach", f"{doc['narrower']['kind']}:{doc['narrower']['id']}"])
 
 
@@ -51,10 +51,10 @@ def warnings(page: Page, doc: Document) -> None:
 def _receivers(page: Page, doc: Document) -> None:
     uncovered = doc["uncovered"]
     if doc["receivers"]:
-        page.title("Receivers that would have to enforce it")
+        page.title("Enforcement points that have to confirm")
         phrases.entries(page, doc["receivers"], lambda page, one: page.field(f"{one['covers']:,}", one["receiver"]))
     if uncovered["count"]:
-        page.title(f"Covered by no receiver: {many(uncovered['count'], 'element')}")
+        page.title(f"Covered by no enforcement point: {many(uncovered['count'], 'element')}")
         _first(page, uncovered)
 
 
@@ -67,7 +67,7 @@ def _first(page: Page, counted: Document) -> None:
 
 def _recent(page: Page, recent: Document) -> None:
     if recent["count"]:
-        tools = joined(f"{one['count']:,} with {one['tool'] or 'no tool that is named'}" for one in recent["by_tool"])
+        tools = joined(f"{one['count']:,} with {one['tool'] or 'an unknown tool'}" for one in recent["by_tool"])
         page.line().line(f"In the hour before: {many(recent['count'], 'action')}, {tools}.")
 
 
@@ -81,7 +81,7 @@ def _shared(page: Page, one: Document) -> None:
 
 def _unjudged(page: Page, unjudged: Document) -> None:
     if unjudged["count"]:
-        page.title(f"Cannot be judged: {many(unjudged['count'], 'dependency', 'dependencies')} that nobody granted")
+        page.title(f"Cannot be judged: {many(unjudged['count'], 'dependency', 'dependencies')} that were never granted")
         _first(page, unjudged)
     if unjudged["quarantined"]:
         held = many(unjudged["quarantined"], "record")

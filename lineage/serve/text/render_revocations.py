@@ -14,8 +14,8 @@ REASONS: Final = {
     "overdue": "has not answered, and its deadline has passed",
     "rejected": "refuses",
     "used-after-revocation": "said enforced, and it was used since",
-    "uncovered": "no registered receiver covers it",
-    "not-in-force": "the order on it is not in effect yet",
+    "uncovered": "no registered enforcement point covers it",
+    "not-in-force": "the revocation is not in effect yet",
 }
 
 
@@ -28,7 +28,7 @@ def receipt(doc: Document) -> Page:
     page.line(f"It ends {many(doc['elements'], 'element')}", _states(doc["states"]), ".")
     if doc["born_dead"]:
         dead = doc["born_dead"]
-        page.line(f"{dead:,} of them {'was' if dead == 1 else 'were'} issued after it took effect: born dead.")
+        page.line(f"{dead:,} of them {'was' if dead == 1 else 'were'} issued after revocation: never valid.")
     depths(page, doc["depths"])
     page.title("Digest of the lines, as --json prints them")
     page.line(f"sha256:{doc['digest']}", lead="  ")
@@ -42,7 +42,7 @@ def _states(states: Document) -> str:
 def _order(order: Document) -> str:
     """An order in one line."""
     alone = "" if order["cascade"] else ", without cascade"
-    lifted = f", lifted at {when(order['lifted_at'])}" if order["lifted_at"] else ""
+    lifted = f", reinstated at {when(order['lifted_at'])}" if order["lifted_at"] else ""
     return (
         f"{order['mode']} {order['target']['kind']}:{order['target']['id']}{alone} ({order['reason']}, by "
         f"{order['ordered_by']}), ordered at {when(order['ordered_at'])}, in force from {when(order['in_force_at'])}"
@@ -53,12 +53,12 @@ def _order(order: Document) -> str:
 def closure(doc: Document) -> Page:
     """Whether a revocation is over, and what is open."""
     page = Page().line((doc["verdict"], _VERDICTS[doc["verdict"]]), ": ", (doc["revocation"], "bold"), _verdict(doc))
-    page.line(f"Ordered at {when(doc['ordered_at'])}, in force from {when(doc['in_force_at'])}{_interval(doc)}.")
+    page.line(f"Given at {when(doc['ordered_at'])}, in force from {when(doc['in_force_at'])}{_interval(doc)}.")
     if doc["receivers"]:
-        page.title("Receivers")
+        page.title("Enforcement points")
         phrases.entries(page, doc["receivers"], _receiver)
     else:
-        page.line().line("No receiver is registered: nobody can say that anything was enforced.")
+        page.line().line("No enforcement point is registered: nothing can be confirmed.")
     if doc["open"]:
         page.title(f"Open ({len(doc['open']):,})")
         phrases.entries(page, doc["open"], _open)
@@ -72,17 +72,17 @@ def closure(doc: Document) -> Page:
 def _verdict(doc: Document) -> str:
     ended = many(doc["elements"], "element")
     if doc["verdict"] == "CLOSED":
-        return f" is over since {when(doc['closed_at'])}; it ended {ended}."
+        return f" is enforced everywhere since {when(doc['closed_at'])}; it ended {ended}."
     if doc["verdict"] == "PARTIAL":
-        return f" is not over: it ends {ended}, and not all of it is enforced."
-    return f" cannot be said to be over: it ends {ended}, and nobody answers for some of it."
+        return f" is in progress: it ends {ended}, and not every enforcement point has confirmed."
+    return f" is not verifiable: it ends {ended}, and no enforcement point covers some of them."
 
 
 def _interval(doc: Document) -> str:
     if doc["seconds"] is None:
         return ""
-    last = "the last receiver enforced it" if doc["verdict"] == "CLOSED" else "so far the last word of a receiver came"
-    return f"; {last} {doc['seconds']:,.3f} s after the order"
+    last = "the last enforcement point confirmed" if doc["verdict"] == "CLOSED" else "so far the last answer came"
+    return f"; {last} {doc['seconds']:,.3f} s later"
 
 
 def _receiver(page: Page, one: Document) -> None:
@@ -98,7 +98,7 @@ def _open(page: Page, one: Document) -> None:
 def revocations(doc: Document) -> Page:
     """All orders, the latest first."""
     items = doc["items"]
-    page = Page().line(f"{many(doc['total'], 'order')}, the latest first." if doc["total"] else "Nothing was ordered.")
+    page = Page().line(f"{many(doc['total'], 'revocation')}, the latest first." if doc["total"] else "No revocations.")
     phrases.entries(page, items, _revocation)
     return phrases.whole(page, doc)
 

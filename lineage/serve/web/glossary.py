@@ -1,23 +1,23 @@
-"""What the words on the pages mean, in one sentence each, for whoever has never seen them: the page ``/words``."""
+"""What the words on the pages mean, in one sentence each, for readers who have never seen them: the page ``/words``."""
 
 from typing import Final
 
 STATES: Final = {
-    "active": "It is valid, and no order has ended it or anything that it hangs on.",
-    "revoked": "An order ends it by its own id. Of a token or a delegation that is for good.",
-    "cascaded": "It is dead because of an order on something that it hangs on, or on somebody whom it names.",
-    "expired": "Its time was over before any order ended it.",
-    "suspended": "It is stopped until the order is lifted; then it is as before.",
-    "unknown": "Something names it, but no event that granted it was ever seen. It is never taken for active.",
-    "not_yet_valid": "It was not issued yet at the moment that is looked at, or its validity had not begun.",
+    "active": "It is valid, and neither it nor anything that it depends on is revoked.",
+    "revoked": "It was revoked by its own id. For a token or a delegation that is permanent.",
+    "cascaded": "Something that it depends on, or a party that it names, was revoked.",
+    "expired": "It expired before it was revoked.",
+    "suspended": "It is suspended until it is reinstated; then it is active again.",
+    "unknown": "Something names it, but no event that grants it is known. It never counts as active.",
+    "not_yet_valid": "It was not issued yet at the time that is viewed, or its validity had not begun.",
 }
 VERDICTS: Final = {
-    "PARTIAL": "Not over: somebody who has to enforce it has not said for every element that they do.",
-    "UNKNOWN": "Nobody can say: an element is covered by no receiver, or its state cannot be known.",
-    "CLOSED": "Over: everyone who has to enforce it says so of every element that has not ended by itself.",
+    "PARTIAL": "In progress: at least one enforcement point has not confirmed every element.",
+    "UNKNOWN": "Not verifiable: no enforcement point covers an element, or its state is unknown.",
+    "CLOSED": "Enforced: every enforcement point has confirmed every element that has not expired.",
 }
 FINDINGS: Final = {
-    "wielder-mismatch": "It was used by another party, workload or key than the token was made for: it may be stolen.",
+    "wielder-mismatch": "Another party, workload or key used it than the one it was issued to: it may be stolen.",
     "delegation-mismatch": "The action names another delegation than its token.",
     "subject-mismatch": "The action names another person, on whose behalf it was done, than its token.",
     "chain-mismatch": "Tokens and delegations tell different chains, or somebody passed on what they never received.",
@@ -45,21 +45,21 @@ TERMS: Final = {
     "principal": "A party that can hold authority: a human, an agent, a service, a workload.",
     "delegation": "Authority that one party gives to another, with its scopes, until it expires or is revoked.",
     "token": "A credential, known by its id. The credential itself is stored nowhere.",
-    "chain": "Who stood behind something, from the root (best: a human) down to whoever acted.",
-    "word of": "The source that says so. What nobody but an action says is only asserted: it is no authority.",
-    "scope": "What a token or a delegation allows. On the way down scopes get lost, and none should be gained.",
-    "gap": "Something that is named and was never seen. The answer is not complete without it, and says so.",
-    "finding": "Facts that do not fit together. A finding changes no state; somebody has to look at it.",
-    "hangs on": "A token hangs on those that it was made from, and on its delegation: if one falls, it falls.",
-    "what would fall": "Everything alive that an order would end, all the way down.",
-    "plan, digest": "What would fall, listed, and the fingerprint of the list. An order carries the digest; "
-    "if more would fall by then, nothing is ordered.",
-    "born dead": "Issued after the order took effect: it has never lived.",
-    "receiver": "Somebody who has to enforce orders, such as a gateway. Delivered: we have told it. Enforced: it says "
-    "that it does, by whatever way it knew. Rejected: it says that it will not. Pending: it has not said.",
+    "chain": "Who stood behind something, from the root (ideally a human) down to the party that acted.",
+    "source": "Who states it. What only an action states is unverified: it is no authority.",
+    "scope": "What a token or a delegation allows. On the way down scopes may shrink and must not grow.",
+    "gap": "Evidence that is referred to and was never seen. The answer says that it is missing.",
+    "finding": "Facts that contradict one another or break a rule. A finding changes no state; it needs a look.",
+    "depends on": "A token depends on those it was derived from and on its delegation: if one is revoked, so is it.",
+    "blast radius": "Everything active that a revocation would end, all the way down.",
+    "plan, digest": "What would be revoked, listed, and the fingerprint of the list. A revocation carries the digest; "
+    "if more would be revoked by then, nothing is.",
+    "never valid": "Issued after revocation: it was never active.",
+    "enforcement point": "A receiver of revocations, such as a gateway. Delivered: it was told. Enforced: it "
+    "confirmed. Rejected: it refused. Pending: it has not answered.",
     "as of": "The moment that is asked about: was it valid then?",
     "as known at": "Only what had been recorded by that moment: could it have been known then?",
-    "quarantine": "Records that could not be read. They are kept whole, and can be taken up later.",
-    "conflict": "One source sent different contents under one identity. Each stands, and none replaces another.",
-    "behind": "Records that are in the log and not yet in the answers.",
+    "quarantine": "Records that could not be read. They are kept whole, and can be retried later.",
+    "conflict": "One source sent different contents under one identity. All of them are kept; none replaces another.",
+    "behind": "Records in the log that are not projected yet (lag).",
 }

@@ -22,7 +22,7 @@ OPEN: Final = 100  # of what is open at receivers, on one page
 FEW: Final = 20  # entries of what is shown beside something
 
 Shown = Mapping[str, Any]
-_OF_A_CASE: Final = ("principal", "delegation", "token", "scope", "word of", "gap", "finding", "as of", "as known at")
+_OF_A_CASE: Final = ("principal", "delegation", "token", "scope", "source", "gap", "finding", "as of", "as known at")
 
 
 def who(asked: Asked) -> Shown:
@@ -110,7 +110,7 @@ def graph(asked: Asked) -> Shown:
     return {
         "of": f"{doc['kind']}:{doc['id']}",
         "drawing": view_models.drawing(doc),
-        "hangs_on": view_models.hangs_on(doc),
+        "parents_of": view_models.parents_of(doc),
     }
 
 
@@ -160,7 +160,7 @@ def whole_case(asked: Asked) -> Shown:
         "facts": [{**item, "fields": view_models.fields(item["event"], item["of"])} for item in doc["facts"]["items"]],
         "hops": view_models.hops(doc["answer"]) if "chain" in doc["answer"] else [],
         "drawing": view_models.drawing(doc["graph"]) if doc["graph"] else None,
-        "hangs_on": view_models.hangs_on(doc["graph"]) if doc["graph"] else {},
+        "parents_of": view_models.parents_of(doc["graph"]) if doc["graph"] else {},
         "meanings": glossary.STATES | {word: glossary.TERMS[word] for word in _OF_A_CASE},
         "chart": view_models.validity(
             doc["answer"], doc["graph"], _marks(doc["answer"]), besides=[(doc["at"], "as of")]

@@ -13,10 +13,10 @@ from lineage.serve.web.form_input import TIMES
 from lineage.serve.web.page_endpoint import path_of, written
 
 _ADVICE: Final = {
-    HTTPStatus.UNAUTHORIZED: "Sign in by the link that 'delegraph serve' printed, or by your provider.",
-    HTTPStatus.NOT_FOUND: "Look for a part of the id:",
-    HTTPStatus.METHOD_NOT_ALLOWED: "What is here is done by the form of another page. Nothing was done.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "Nothing is lost: what was recorded is there, and so is this question.",
+    HTTPStatus.UNAUTHORIZED: "Sign in with the link that 'delegraph serve' printed, or with your identity provider.",
+    HTTPStatus.NOT_FOUND: "Search for a part of the id:",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Use the form on the page. Nothing was done.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Nothing is lost. Try again.",
 }
 _TIME: Final = "Write it as 2026-11-02T10:25:00Z or as 2026-11-02 10:25; without a zone it is UTC."
 # After these the same form may be good: it was not at fault.

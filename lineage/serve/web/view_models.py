@@ -182,8 +182,8 @@ def killed(plan: Document, new: Collection[str]) -> list[Document]:
 # The graph as a table, and as a drawing
 
 
-def hangs_on(graph: Document) -> dict[str, Document]:
-    """What each element of a graph hangs on: what is shown of it, and how many more."""
+def parents_of(graph: Document) -> dict[str, Document]:
+    """The parents of each element of a graph: those that are shown, and how many more there are."""
     found: dict[str, Document] = {node["key"]: {"shown": [], "more": 0} for node in graph["nodes"]}
     for edge in graph["edges"]:
         found[edge["to"]]["shown"].append({"key": edge["from"], "roles": edge["roles"]})
@@ -230,7 +230,7 @@ def drawing(doc: Document) -> Document:
                 "focus": node["focus"],
                 "label": _short(node["id"]),
                 "narrow": _columns(node["id"]) > _EASE,
-                "under": f"{node['kind']}, {node['state'].replace('_', ' ')}",
+                "under": f"{node['kind']}, {phrases.label(node['state'])}",
             }
             for node in doc["nodes"]
         ],

@@ -174,7 +174,7 @@ def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserConte
     beside.locator("form[action='/story/missing'] button").click()
     beside.wait_for_url("**/#story")
     _confirm(plan)
-    eventually(plan, "[role=alert]", "Nothing was ordered: what would fall has changed since you looked")
+    eventually(plan, "[role=alert]", "Nothing was revoked: the blast radius has changed since you looked")
     new = plan.locator("tr.new th").all_inner_texts()
     _confirm(plan)
     plan.wait_for_url("**/revocations/rev-*")
@@ -220,7 +220,7 @@ def test_what_was_typed_outlives_the_session(person: BrowserContext):
     session = person.cookies()
     person.clear_cookies()
     page.get_by_role("button", name="Suspend").click()
-    eventually(page, "main", "What you had filled in is still here")
+    eventually(page, "main", "What you entered is still here")
     kept = page.get_by_text("three lines of care").is_visible()
     person.add_cookies(session)
     page.get_by_role("button", name="Send it again").dblclick()
@@ -317,7 +317,7 @@ def test_without_javascript_everything_works(link: str, browser: Browser, signed
     said = page.locator("h1").inner_text()
     context.close()
 
-    assert (True, True) == (shapes > 0, "LIFTED" in said)
+    assert (True, True) == (shapes > 0, "REINSTATED" in said)
 
 
 def test_what_an_event_says_never_runs(person: BrowserContext):

@@ -110,7 +110,7 @@ def test_the_page_of_a_principal_says_who_it_is(world: World):
     assert owner
 
     assert 'href="/status?of=principal%3Ahuman%3Aalice%40example.com"' in owner[1]
-    assert "word of https://directory.example, 2026-11-02T08:00:01.33Z" in re.sub(r"<[^>]*>", "", owner[1])
+    assert "source: https://directory.example, 2026-11-02T08:00:01.33Z" in re.sub(r"<[^>]*>", "", owner[1])
     assert "runs as spiffe://example.com/ns/agents/sa/mailer from 2026-11-02T08:05:10Z, no expiry" in text_of(agent)
     assert [True, False] == ["Who it is" in text_of(page) for page in (agent, session)]
 
@@ -121,7 +121,7 @@ def test_the_page_of_an_alias_leads_to_the_person(world: World):
     """
     page = Pages(world).get("/status?of=principal:okta%7C00u7alice")
 
-    assert "Alice Ng word of https://directory.example" in text_of(page)
+    assert "Alice Ng source: https://directory.example" in text_of(page)
     assert 'href="/status?of=principal%3Ahuman%3Aalice%40example.com"' in page.text
 
 
@@ -133,7 +133,7 @@ def test_what_no_fact_registers_is_said_to_be_unregistered(world: World):
         text_of(Pages(world).get(f"/status?of=principal:{who}")) for who in ("service:mail-archive", "agent:mailer")
     ]
 
-    assert [True, False] == ["No fact registers it" in page for page in pages]
+    assert [True, False] == ["Not registered" in page for page in pages]
 
 
 def test_a_delegation_is_not_called_unused_where_its_tokens_were_used(world: World):
@@ -142,7 +142,7 @@ def test_a_delegation_is_not_called_unused_where_its_tokens_were_used(world: Wor
     """
     for page in ("chain", "uses"):
         said = text_of(Pages(world).get(f"/{page}?of=delegation:grant-mail"))
-        assert "No action names it itself" in said
+        assert "No action names it directly" in said
         assert "never used" not in said
 
 
@@ -157,7 +157,7 @@ def test_the_moment_stays_with_every_link(world: World):
 
     assert links
     assert all("at=2026-11-02T09%3A47%3A30Z&known_at=2026-11-02T10%3A20%3A00Z" in link for link in links)
-    assert "Not now:" in text_of(page)
+    assert "Viewing:" in text_of(page)
 
 
 def test_a_field_that_is_left_empty_says_nothing(world: World):
@@ -391,7 +391,7 @@ def test_nothing_is_ordered_unless_the_id_is_typed(here: World, typed: str):
     answer = person.send("/revocations", **form, reason="test", note="kept", typed=typed)
 
     assert (400, 0) == (answer.status_code, here.get("/v1/revocations").json()["total"])
-    assert "Nothing was ordered" in text_of(answer)
+    assert "Nothing was revoked" in text_of(answer)
     assert 'value="kept"' in answer.text
 
 
@@ -410,7 +410,7 @@ def test_an_order_whose_plan_has_drifted_is_refused_and_shown_as_a_difference(he
     given = person.send("/revocations", **hidden(refused), reason="test", typed=ID)
 
     assert (409, 303) == (refused.status_code, given.status_code)
-    assert "Nothing was ordered: what would fall has changed" in text_of(refused)
+    assert "Nothing was revoked: the blast radius has changed" in text_of(refused)
     assert ["late-child"] == re.findall(r'<tr class="new">.*?<a[^>]*>([^<]*)</a>', refused.text, re.DOTALL)
 
 
@@ -427,7 +427,7 @@ def test_a_suspension_is_planned_given_and_lifted(here: World):
     lifted = person.send(f"{where}/lift", typed=where.rpartition("/")[2])
 
     assert ("suspended", 400, 200) == (state, refused.status_code, lifted.status_code)
-    assert "Lives again: 3 tokens" in text_of(lifted)
+    assert "Active again: 3 tokens" in text_of(lifted)
     assert f'href="/chain?of={OF}"' in lifted.text
 
 
@@ -444,7 +444,7 @@ def test_what_a_lift_brings_back_is_listed_on_its_page(here: World):
     here.clock.now += 1_000_000
     lifted = person.send(f"{where}/lift", typed=where.rpartition("/")[2])
 
-    assert "Lives again: 43 tokens" in text_of(lifted)
+    assert "Active again: 43 tokens" in text_of(lifted)
     assert {f"t{n}" for n in range(40)} <= set(re.findall(r'href="/chain\?of=token%3A(t\d+)"', lifted.text))
     assert "--" not in text_of(lifted)
 
@@ -501,7 +501,7 @@ def test_who_may_only_look_is_offered_no_order(here: World):
     form = hidden(Pages(here).get(f"/reach?of={OF}")) | {"reason": "test", "typed": ID}
     answer = Pages(here, "investigator").send("/revocations", **form)
 
-    assert ("takes the role responder" in text_of(page), 403) == (True, answer.status_code)
+    assert ("needs the role responder" in text_of(page), 403) == (True, answer.status_code)
     assert 'method="post"' not in page.text
 
 
@@ -511,7 +511,7 @@ def test_no_order_is_given_from_another_moment(world: World):
     """
     page = Pages(world).get(f"/reach?of={OF}&at=2026-11-02T09:47:30Z")
 
-    assert ("An order is given now" in text_of(page), False) == (True, 'method="post"' in page.text)
+    assert ("A revocation takes effect now" in text_of(page), False) == (True, 'method="post"' in page.text)
 
 
 # Links
