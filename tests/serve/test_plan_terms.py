@@ -147,3 +147,28 @@ def test_over_http_it_is_a_conflict_with_the_difference(api: World, name: str, v
     assert value == refused.json()["differs"][name]["order"]
     assert [] == api.get("/v1/revocations").json()["items"]
     assert 201 == api.post("/v1/revocations", json={**ORDER, "plan_digest": digest}).status_code
+
+
+NO_DIGESTS = ["", " ", "abc", "0" * 63, "0" * 65, "G" * 64, "A" * 64, "0" * 64 + "\n", "\u0660" * 64]
+
+
+@pytest.mark.parametrize("digest", [*NO_DIGESTS, "--execute"])
+def test_what_is_no_digest_is_refused_at_the_command_line(desk: Desk, digest: str):
+    """
+    An empty shell variable, quoted or not, neither gives the order nor prints a plan as if it had been asked for.
+    """
+    refused = desk.run(*REVOKE_T1, "--plan-digest", digest, *([] if digest == "--execute" else ["--execute"]), exit=2)
+
+    assert "--plan-digest" in refused.stderr
+    assert "which has 64 hexadecimal digits" in " ".join(refused.stderr.split())
+    assert "" == refused.stdout
+    assert 0 == orders_in(desk)
+
+
+@pytest.mark.parametrize("digest", NO_DIGESTS)
+def test_what_is_no_digest_is_refused_over_http(api: World, digest: str):
+    refused = api.post("/v1/revocations", json={**ORDER, "plan_digest": digest})
+
+    assert 400 == refused.status_code
+    assert "plan_digest" in refused.text
+    assert [] == api.get("/v1/revocations").json()["items"]

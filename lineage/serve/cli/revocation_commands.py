@@ -1,7 +1,8 @@
 """Commands that revoke, lift, and say what became of a revocation."""
 
+import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -23,8 +24,22 @@ from lineage.serve.cli.options import (
 )
 from lineage.serve.cli.output import Output
 
+_HEX: Final = re.compile("[0-9a-f]{64}")
+
 if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
     from lineage.serve.config.wiring import Settings
+
+
+class _Digest(click.ParamType[str]):
+    """The digest of a plan."""
+
+    name = "digest"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not _HEX.fullmatch(value):
+            # An empty shell variable makes an empty text of it, or takes the next option for its value.
+            self.fail(f"{value!a} is no digest of a plan, which has 64 hexadecimal digits.", param, ctx)
+        return value
 
 
 @click.command()
@@ -38,7 +53,7 @@ if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--h
 @click.option("--id", "revocation", metavar="ID", help="The id of the order. [default: made]")
 @click.option("--source", metavar="URI", help="The source to send it under. [env: DELEGRAPH_SOURCE]")
 @click.option("--execute", is_flag=True, help="Give the order; without it only the plan is printed.")
-@click.option("--plan-digest", metavar="DIGEST", help="The plan looked at: refused (4) if it would kill anything else.")
+@click.option("--plan-digest", type=_Digest(), help="The plan looked at: refused (4) if it would kill anything else.")
 @click.option("--max-kills", type=click.IntRange(0), default=1000, show_default=True, help="Without a digest.")
 @FOUR_EYES
 @UNSEEN
