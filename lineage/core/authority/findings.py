@@ -21,6 +21,7 @@ from lineage.core.authority.elements import Element, Stated, disagreements, stat
 from lineage.core.authority.orders import far_apart, lift_effect
 from lineage.core.authority.principals import declared_kind
 from lineage.core.authority.receivers import Receivers, narrowed, registration_of
+from lineage.core.authority.status_list_index import MOST_SHARING
 from lineage.core.authority.targets import aliases
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, PrincipalRegistered, WorkloadBound, canonical_json
@@ -158,7 +159,14 @@ def _shared_places(world: World, key: str, facts: Iterable[Fact]) -> Iterator[Fi
         if place is None:
             continue
         others = sorted(other for other in world.listings.tokens.get(place, ()) if other != key)
-        if others:
+        if len(others) > MOST_SHARING:  # which of them a question has loaded is chance: none is named
+            why = (
+                f"{key} stands at {place.idx} in {place.uri}, and so do more than {MOST_SHARING} other tokens, "
+                "which are not listed"
+            )
+            about = f"status_list:{place.uri}#{place.idx}"
+            yield Finding("shared-status-list", key, why, _facts_of(world, (key,)), about=about)
+        elif others:
             why = f"{key} stands at {place.idx} in {place.uri}, and so does {', '.join(others)}"
             about = f"status_list:{place.uri}#{place.idx}"
             yield Finding("shared-status-list", key, why, _facts_of(world, (key, *others)), about=about)

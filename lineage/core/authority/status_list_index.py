@@ -5,6 +5,7 @@ from typing import Final
 from lineage.core.model.events import StatusList, TokenIssued
 from lineage.core.model.times import Instant
 
+MOST_SHARING: Final = 100  # other tokens at one place that are named; of more it is only said that there are more
 LARGEST: Final = 2**24  # entries of a list; what is said to stand beyond is in none
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from lineage.core.authority.status_list_index import MOST_SHARING
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import TooManyError
@@ -144,6 +145,14 @@ _FACTS_MENTIONING = sa.union_all(
     sa.select(*FACT).where(fact.c.about == sa.bindparam("key")),
     sa.select(*FACT).join(ref, ref.c.n == fact.c.n).where(ref.c.key == sa.bindparam("key")),
 ).execution_options(stream_results=True)
+
+
+def _crowded(dialect: str) -> sa.Select[Any]:
+    mentioned = _mentioning(dialect, [ref.c.key.label("key")], ref.c.until == 0, _role(Role.MENTIONS)).subquery()
+    return sa.select(mentioned.c.key).group_by(mentioned.c.key).having(sa.func.count() > sa.bindparam("most"))
+
+
+_CROWDED = _on_both(_crowded)
 _NAMING = _on_both(
     lambda dialect: _mentioning(dialect, [ref.c.about], _ALIVE, ref.c.role == sa.bindparam("role")).distinct()
 )
@@ -369,8 +378,11 @@ class Reader:
     def load_places(self, world: World, keys: Iterable[str]) -> None:
         """Load the tokens that share a status list entry with some elements of a world, without their ancestors.
 
+        Of an entry that more than ``MOST_SHARING`` other tokens share, one more than that is loaded: enough to know
+        that there are too many to be named.
+
         Cost:
-            One statement; none if no token states an entry.
+            Two statements, and one for each entry with so many; none if no token states an entry.
         """
         places = {
             "{}:{}".format(*listed(body.status_list))
@@ -378,8 +390,28 @@ class Reader:
             for found in world.graph.facts.get(key)
             if isinstance(body := found.event.body, TokenIssued) and body.status_list is not None
         }
-        for found in self.facts_referring(places, Role.MENTIONS):
+        crowded = self._crowded(places)
+        for found in self.facts_referring(places - crowded, Role.MENTIONS):
             world.add(found)
+        for place in sorted(crowded):
+            sharing: set[str] = set()
+            for found in self._stream(_FACTS_MENTIONING, {"key": self._keys(place)}):
+                if self._mentions(found, place):
+                    world.add(found)
+                    sharing.add(about(found.event))
+                    if len(sharing) > MOST_SHARING + 1:  # the element itself is one of them
+                        break
+
+    def _crowded(self, places: set[str]) -> set[str]:
+        """The status list entries that so many facts mention that they are not all read."""
+        if not places:
+            return set()
+        hashes = {self._keys(place): place for place in places}
+        found: set[str] = set()
+        for part in chunks(list(hashes)):
+            rows = self._connection.execute(_CROWDED[self._dialect], {"keys": part, "most": MOST_SHARING})
+            found |= {hashes[row.key] for row in rows}
+        return found
 
     def load_actions(self, world: World, actions: Collection[str]) -> None:
         """Load what is needed to evaluate some actions."""
