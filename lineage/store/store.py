@@ -38,6 +38,7 @@ from lineage.store.database.tables import (
     release,
     sighting,
 )
+from lineage.store.reading.acted import is_complete
 from lineage.store.reading.reader import FACT, Reader, fact_of
 from lineage.store.reading.sequence_gap_index import Sequences
 from lineage.store.writing.projection import Outcome, Projection
@@ -386,6 +387,11 @@ class Store:
         )
         with self.connection() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def indexes_actors(self) -> bool:
+        """Whether every action is in the index of who acted."""
+        with self.connection() as connection:
+            return is_complete(connection)
 
     def count_beyond_quota(self) -> int:
         """Return how many records in quarantine are kept as their digest and place alone."""

@@ -1,5 +1,6 @@
 """Of somebody who acted it is never said that nothing was done: own actions in documents, sentences and pages."""
 
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from ingest.codec import api as codec
 from lineage.core.model.events import ActionPerformed, DecisionMade, Event, Fact
 from lineage.core.model.records import DECISIONS, Batch, Position, Readable
+from lineage.core.model.references import Role
 from lineage.core.model.trust import Grant, TrustTable
 from lineage.store.store import open_store
 from tests.support import stores
@@ -81,6 +83,29 @@ def test_what_a_principal_did_is_counted_once_where_it_belongs(
     assert (f"human:ann took {own} action" in text) == (own > 0)
     assert ("No action is known to have been done under what it would kill" in text) == (under == 0)
     assert "No action is known to have been done under it" not in text
+
+
+@pytest.mark.parametrize(("facts", "under", "own"), DONE.values(), ids=DONE)
+def test_a_store_of_an_older_version_counts_the_same(desk: Desk, facts: list[dict[str, Any]], under: int, own: int):
+    """
+    Where the index of who acted lacks what an older version wrote, the facts are counted; doctor names the remedy.
+    """
+    desk.take(*facts, {**said("principal.registered", "ann"), "principal": "human:ann", "kind": "human"})
+    with sqlite3.connect(desk.file) as connection:
+        indexed = f"role IN ({Role.ACTS:d}, {Role.ASKS:d})"
+        connection.execute(f"UPDATE OR IGNORE ref SET role = {Role.MENTIONS:d} WHERE {indexed}")
+        connection.execute(f"DELETE FROM ref WHERE {indexed}")
+        connection.execute("INSERT INTO meta VALUES ('actors', x'01')")
+    connection.close()
+    remedy = "did not index who acted"
+    before = desk.one("reach", ANN, *AT)
+    told = " ".join(desk.run("doctor").stdout.split())
+    desk.run("rebuild")
+    after = " ".join(desk.run("doctor").stdout.split())
+
+    assert (under, {"count": own}) == (before["actions"]["count"], before["own_actions"])
+    assert {"count": own} == desk.one("reach", ANN, *AT)["own_actions"]
+    assert (True, False) == (remedy in told, remedy in after)
 
 
 def test_only_a_principal_has_actions_of_its_own(desk: Desk):

@@ -221,7 +221,26 @@ def test_a_store_of_the_first_version_is_brought_to_this_one(fresh: stores.Fresh
         store.write(batch_of([codec.encode(event(1)), b"?"]))
         assert ["token:t1"] == store.search("t1", limit=1)
         assert 2 == store.count_quarantined()
+        assert store.indexes_actors()  # it had no facts
         store.close()
+
+
+def test_a_store_that_has_facts_is_marked_until_it_is_rebuilt(fresh: stores.Fresh, tmp_path: Path):
+    """An older version did not index who acted, which the migration notes and a rebuild mends."""
+    log = open_log(f"sqlite:///{tmp_path}/log.db", create=True, clock=lambda: START)
+    log.append([entry_of(event(1))])
+    with fresh() as url:
+        store = open_store(url, codec.read, create=True)
+        project(log, store, None)
+        with store._write() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0008'")
+        store.close()
+        store = open_store(url, codec.read, create=True)
+        marked = store.indexes_actors()
+        maintenance.rebuild(Service(store, log, Trust(), lambda: START, source="urn:test"), lambda _: None)
+        assert (False, True) == (marked, store.indexes_actors())
+        store.close()
+    log.close()
 
 
 def test_a_frozen_store_is_what_it_was(store: Store):

@@ -46,6 +46,12 @@ def doctor(settings: Settings, checks: Checks | None = None) -> Document:
             positions = _positions(checks, store, log)
         if store is not None:
             _database(checks, store, versions)
+            if not store.indexes_actors():
+                checks.told(
+                    "index",
+                    "an older version wrote this store, and did not index who acted: to count what a principal did "
+                    "reads all that mentions it; run 'delegraph rebuild'",
+                )
         if settings.on_kafka:
             _checksums(checks)
             _client(checks)

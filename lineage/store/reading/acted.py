@@ -17,9 +17,10 @@ from lineage.core.model.references import Role
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
 from lineage.store.database.sql import among, found_by
-from lineage.store.database.tables import Keys, fact, ref, sighting
+from lineage.store.database.tables import Keys, fact, meta, ref, sighting
 
 _FETCHED: Final = 10_000  # rows at a time
+_MARK: Final = sa.select(meta.c.name).where(meta.c.name == "actors")  # migration 0009 sets it, and a rebuild removes it
 _ACTION: Final = "action.performed"
 
 
@@ -68,6 +69,11 @@ def _statements(dialect: str, *, by_source: bool, by_time: bool) -> tuple[sa.Sel
     asked = found_by(dialect, ref.c.key, "keys", [ref.c.about.label("key")], _of_role(Role.ASKS)).distinct()
     decided = found_by(dialect, ref.c.key, asked.subquery(), [ref.c.about], _of_role(Role.USES))
     return number, sa.except_(decided, own)
+
+
+def is_complete(connection: Connection) -> bool:
+    """Whether the index has every action: a store that an older version wrote lacks some until it is rebuilt."""
+    return connection.execute(_MARK).first() is None
 
 
 def named(connection: Connection, keys: Keys, party: Collection[int], visible: Visible) -> int:

@@ -37,7 +37,7 @@ from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 from lineage.store.database.sql import among, chunks, found_by, given, given_texts, of_each
 from lineage.store.database.tables import Keys, accepted, fact, in_role_upward, name, ref, sighting, span_of, spread
-from lineage.store.reading.acted import Visible, decided, named
+from lineage.store.reading.acted import Visible, decided, is_complete, named
 from lineage.store.reading.log_order import LOOKED_UP, Places, Walk, part_of
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
@@ -543,14 +543,32 @@ class Reader:
 
         Cost:
             One index row for each action; actions that do not state their actor are read, some thousands at a time.
+            In a store that an older version wrote every fact that mentions the principal is read, until it is rebuilt.
         """
         names = self._names_of(target)
+        if not is_complete(self._connection):
+            return self._count_by_reading(names)
         party = self._hashes(f"principal:{name}" for name in names)
         visible = Visible(self.trust, self.known_at)
         count = named(self._connection, self._keys, party, visible)
         for part in decided(self._connection, self._keys, party, visible):
             world = self.world()
             for found in self._facts(_FACTS_ABOUT, part):
+                world.add(found)
+            self._load_decisions(world, world.actions)
+            count += sum(not names.isdisjoint(world.acted(action)) for action in world.actions)
+        return count
+
+    def _count_by_reading(self, names: AbstractSet[str]) -> int:
+        """Count the actions of a party by its facts, where the index of who acted lacks some."""
+        facts = {found for name in names for found in self.facts_mentioning(f"principal:{name}")}
+        asked = {about(found.event) for found in facts if isinstance(found.event.body, DecisionMade)}
+        facts.update(self.facts_referring(asked, Role.USES))
+        told = sorted({about(found.event) for found in facts if isinstance(found.event.body, ActionPerformed)})
+        count = 0
+        for start in range(0, len(told), _FETCHED):
+            world = self.world()
+            for found in self.facts_about(told[start : start + _FETCHED]):
                 world.add(found)
             self._load_decisions(world, world.actions)
             count += sum(not names.isdisjoint(world.acted(action)) for action in world.actions)

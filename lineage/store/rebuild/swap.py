@@ -32,6 +32,7 @@ _NOTHING: Final = Outcomes(0, 0, 0, 0, 0)
 _PROJECTED: Final = ("position", "fact", "ref", "sighting", "name")
 _WRITTEN: Final = (*_PROJECTED, "quarantine", "release")
 _ASIDE: Final = "n, origin, place, recorded_at, reason, detail, sha256, size, value, headers, charged_to, kept"
+_INDEXED: Final = "DELETE FROM meta WHERE name = 'actors'"  # who acted is indexed now: see ``reading.acted``
 # The comment that marks a schema as one that a rebuild may drop.
 _MARK: Final = "delegraph: a projection that is being rebuilt"
 _REBUILD: Final = int.from_bytes(b"rebuild", "big")  # the advisory lock of a rebuild
@@ -121,6 +122,7 @@ def _exchange_files(
             raw.execute(f"DELETE FROM main.{table}")  # noqa: S608 (names of our tables)
             raw.execute(f"INSERT INTO main.{table} SELECT * FROM anew.{table}")  # noqa: S608
         _exchange_quarantine(raw.execute, "main", "anew")
+        raw.execute(_INDEXED)
         raw.execute("COMMIT")
     finally:
         if raw.in_transaction:
@@ -215,6 +217,7 @@ def _exchange_schemas(
         connection.exec_driver_sql(f"DROP TABLE {quoted(schema)}.{quoted(table)}")
         connection.exec_driver_sql(f"ALTER TABLE {quoted(other)}.{quoted(table)} SET SCHEMA {quoted(schema)}")
     _exchange_quarantine(connection.exec_driver_sql, quoted(schema), quoted(other))
+    connection.exec_driver_sql(_INDEXED)
     new_edition(connection)
     _clear(connection, other)
 
