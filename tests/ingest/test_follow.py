@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -328,8 +329,9 @@ def test_a_folder_without_rights_is_told_by_name_and_the_rest_is_followed(tmp_pa
         "os.setuid(65534) if os.getuid() == 0 else None\n"
         "print([one.path[-7:] for one in found_files(sys.argv[1:], lambda path, why: print(path[-6:], why))])"
     )
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.is_relative_to(tempfile.gettempdir()) and folder != Path(tempfile.gettempdir()):
+            folder.chmod(0o755)
     said = subprocess.run(
         [sys.executable, "-c", script, str(closed), str(opened), str(closed / "a.jsonl"), str(closed / "*.jsonl")],
         capture_output=True,
