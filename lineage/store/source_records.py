@@ -21,6 +21,9 @@ _FORGET: Final = source_memory.delete().where(
     source_memory.c.key == sa.bindparam("at_key"),
 )
 
+# An index of PostgreSQL takes 2,704 bytes. An id has 512: what is longer is of no use after a restart.
+_LONGEST_KEY: Final = 2_000
+
 Remembered = tuple[str, str, str | None]
 """Topic, key and value in JSON; a value of None deletes the entry."""
 
@@ -78,7 +81,11 @@ class SourceRecords:
     ) -> None:
         """Store changes of an adapter's memory, and add to the counts, in one transaction."""
         of = storable(source)
-        rows = [(topic, storable(key), value) for topic, key, value in changes]
+        rows = [
+            (topic, kept_key, value)
+            for topic, key, value in changes
+            if len((kept_key := storable(key)).encode()) <= _LONGEST_KEY
+        ]
         engine = self._store.engine
         with faults(engine), backend_of(engine.dialect).writing(engine).begin() as connection:
             wait_for_turn(connection)
