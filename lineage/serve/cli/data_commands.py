@@ -40,13 +40,13 @@ _SECONDS: Final = _Seconds()
 
 
 class _Format(click.ParamType[str]):
-    """The name of a format. The table of formats is read only when somebody names one, or asks for help."""
+    """The name of a format. The table of formats is only loaded for a value or for the help."""
 
     name = "format"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value not in (known := self._known()):
-            self.fail(f"{value!r} is no format; there are {', '.join(known)}.", param, ctx)
+            self.fail(f"{value!r} is not a format; use one of {', '.join(known)}.", param, ctx)
         return value
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:  # noqa: ARG002
@@ -66,10 +66,12 @@ class _Format(click.ParamType[str]):
     type=_Format(),
     default="auto",
     show_default=True,
-    help="What the files hold; gzipped or not.",
+    help="The format of the files, gzipped or not.",
 )
-@click.option("--quarantine-unknown", is_flag=True, help="Put a file of no known format aside, and do not refuse it.")
-@click.option("--source", "source_name", metavar="NAME", help="Whose log it is: a [[source]] of the settings file.")
+@click.option("--quarantine-unknown", is_flag=True, help="Quarantine a file of unknown format instead of refusing it.")
+@click.option(
+    "--source", "source_name", metavar="NAME", help="The system whose log it is: a [[source]] of the settings file."
+)
 @shared_options()
 def ingest(
     settings: "Settings",
@@ -87,8 +89,8 @@ def ingest(
       delegraph ingest --source vault-eu /var/log/vault/audit.log
       zcat events.jsonl.gz | delegraph ingest -
 
-    What cannot be read goes to quarantine with its reason and place; the rest goes in. A file of no format that is
-    known is refused, and then nothing of any file is taken in.
+    Records that cannot be read go to quarantine with reason and position; the others are ingested. If the format of a
+    file is unknown, nothing is ingested from any file.
     """  # noqa: D301
     from ingest.sources.file_import import refuse_unreadable
     from lineage.serve.commands.intake import counts, read_files
@@ -119,7 +121,7 @@ def ingest(
 @click.command()
 @click.argument("files", nargs=-1, metavar="[FILE...]")
 @click.option(
-    "--spool", metavar="FILE", help="Keep events here until the log has them; what an earlier run left goes first."
+    "--spool", metavar="FILE", help="Keep events here until the log has them; those of an earlier run are sent first."
 )
 @click.option(
     "--wait",
@@ -127,21 +129,21 @@ def ingest(
     type=_SECONDS,
     default=60,
     show_default=True,
-    help="Give up when the log has taken nothing for so long.",
+    help="Give up when the log has accepted nothing for this long.",
 )
 @shared_options()
 def emit(settings: "Settings", out: Output, files: tuple[str, ...], spool: str | None, wait_seconds: float) -> None:
-    """Be a producer: publish the events of JSONL files to the log, without projecting them.
+    """Publish the events of JSONL files to the log, without projecting them.
 
     \b
       delegraph emit events.jsonl && delegraph consume --drain
-      delegraph emit --spool spool.db events.jsonl    nothing is lost if the log is away
-      delegraph emit --spool spool.db                 send what waits there
-      delegraph emit --wait 600 events.jsonl          wait ten minutes for a broker that is away
+      delegraph emit --spool spool.db events.jsonl    nothing is lost if the log is unavailable
+      delegraph emit --spool spool.db                 send the events that wait there
+      delegraph emit --wait 600 events.jsonl          wait ten minutes for an unavailable broker
 
-    A line that is no event is refused by name, the others are published, and the exit code is 2. If the broker is away
-    for too long the exit code is 5, and the events stay in the spool, also where none was named: the error says where
-    it is and how to send it.
+    A line that is not an event is refused and reported, the others are published, and the exit code is 2. If the broker
+    is unavailable for too long the exit code is 5, and the events stay in the spool, even if none was named: the error
+    says where it is and how to send them.
     """  # noqa: D301
     from ingest.producer.file_publisher import publish
     from lineage.serve.config.wiring import now
@@ -165,17 +167,17 @@ def emit(settings: "Settings", out: Output, files: tuple[str, ...], spool: str |
 
 
 @click.command()
-@click.option("--retry", is_flag=True, help="Take up what can be read now.")
-@click.option("--all", "everything", is_flag=True, help="Also what was taken up since.")
-@click.option("--after", type=int, default=0, help="Go on after this id.")
+@click.option("--retry", is_flag=True, help="Project the records that can be read now.")
+@click.option("--all", "everything", is_flag=True, help="Include records that were released since.")
+@click.option("--after", type=int, default=0, help="Continue after this id.")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True)
 @shared_options()
 def quarantine(settings: "Settings", out: Output, retry: bool, everything: bool, after: int, limit: int) -> None:
-    """Records that could not be read: the reason, the place, and what they were.
+    """Rejected records: the reason, the position, and the raw record.
 
     \b
       delegraph quarantine
-      delegraph quarantine --retry        after an upgrade: take up what can be read now
+      delegraph quarantine --retry        after an upgrade: project what can be read now
     """  # noqa: D301
     from lineage.serve.commands import maintenance
     from lineage.serve.config.wiring import opened_service
@@ -193,7 +195,7 @@ def quarantine(settings: "Settings", out: Output, retry: bool, everything: bool,
 @click.command()
 @shared_options()
 def rebuild(settings: "Settings", out: Output) -> None:
-    """Project the log anew beside the stored projection, and swap.
+    """Project the log again next to the stored projection, and replace it.
 
     \b
       delegraph rebuild && delegraph fsck
@@ -209,7 +211,7 @@ def rebuild(settings: "Settings", out: Output) -> None:
 
 
 @click.command()
-@click.option("--live", metavar="HOST:PORT", help="Also the live graph of the consumer that listens there.")
+@click.option("--live", metavar="HOST:PORT", help="Also check the live graph of the consumer that listens there.")
 @shared_options()
 def fsck(settings: "Settings", out: Output, live: str | None) -> None:
     """Compare the stored projection with a fresh one of the log; exit code 6 if they differ.
@@ -231,11 +233,11 @@ def fsck(settings: "Settings", out: Output, live: str | None) -> None:
                 document["ok"] = not document["differences"]
         out.document(document, render_chain.checked)
     if not document["ok"]:
-        raise IntegrityError("the stored projection differs from the log; 'delegraph rebuild' makes it anew")
+        raise IntegrityError("the stored projection differs from the log; repair it with 'delegraph rebuild'")
 
 
 @click.command()
-@click.option("--vectors", is_flag=True, help="The test vectors instead: event, bytes and digest, one a line.")
+@click.option("--vectors", is_flag=True, help="The test vectors instead: event, bytes and digest, one on each line.")
 @shared_options(json_only=True)
 def schema(settings: "Settings", out: Output, vectors: bool) -> None:  # noqa: ARG001
     """The wire contract: the Avro schema of the newest version, for producers in other languages.
@@ -243,7 +245,7 @@ def schema(settings: "Settings", out: Output, vectors: bool) -> None:  # noqa: A
     \b
       delegraph schema > decision_event.avsc
       delegraph schema --vectors > vectors.jsonl
-      delegraph schema --json        name, version, fingerprint and SHA-256 beside it
+      delegraph schema --json        with name, version, fingerprint and SHA-256
     """  # noqa: D301
     import schemas
 
@@ -268,7 +270,7 @@ def schema(settings: "Settings", out: Output, vectors: bool) -> None:  # noqa: A
 @click.command()
 @shared_options()
 def sources(settings: "Settings", out: Output) -> None:
-    """The systems whose logs are read: what came, what was skipped and why, and which ids lack an identity.
+    """The systems whose logs are read: how many records, which were skipped and why, and ids without an identity.
 
     \b
       delegraph sources

@@ -76,15 +76,15 @@ class _LazyGroup(click.Group):
 @click.option("--trust", metavar="FILE", hidden=True)
 @click.option("--json", is_flag=True, hidden=True)
 def main(**_options: Any) -> None:
-    """Who stood behind what an AI agent did, and what falls when that is revoked.
+    """Who was behind an AI agent's action, and what is revoked with its authority.
 
     \b
     Start here:
-      delegraph demo                              a worked incident, in a throw-away store
-      delegraph try FILE...                       what your own logs say, in a throw-away store
-      delegraph ingest examples/incident.jsonl    facts in
-      delegraph who ACTION                        answers out
-      delegraph reach token:ID                    what an order would kill
+      delegraph demo                              a worked incident, in a temporary store
+      delegraph try FILE...                       what your own logs contain, in a temporary store
+      delegraph ingest examples/incident.jsonl    add facts
+      delegraph who ACTION                        query them
+      delegraph reach token:ID                    preview a revocation (blast radius)
       delegraph revoke token:ID --reason credential_leak --by human:you
 
     Shell completion: eval "$(_DELEGRAPH_COMPLETE=bash_source delegraph)" (or zsh_source, fish_source).

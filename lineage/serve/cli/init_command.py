@@ -1,4 +1,4 @@
-"""Making what is missing: the tables of the store, the embedded log, the topics on Kafka. Harmless to repeat."""
+"""Create what is missing: the tables of the store, the embedded log, the topics on Kafka. Idempotent."""
 
 from ingest.log.sqlite_log import SqliteLog
 from lineage.core.model.errors import RefusedError
@@ -11,17 +11,17 @@ from lineage.serve.queries.service import Service
 def prepare(
     settings: Settings, *, partitions: int | None = None, replication: int | None = None, reader: str | None = None
 ) -> Document:
-    """Make what is missing, and say what was made.
+    """Create what is missing, and report what was created.
 
     Args:
-        settings: Where things are to be.
-        partitions: Of each topic on Kafka; None: what the cluster gives.
-        replication: Copies of each partition; None: what the cluster gives.
-        reader: A role of PostgreSQL that may read the store from now on, and nothing else.
+        settings: The store and the log.
+        partitions: Partitions of each topic on Kafka; None for the cluster's default.
+        replication: Replicas of each partition; None for the cluster's default.
+        reader: A PostgreSQL role that may read the store from now on, and nothing else.
 
     Raises:
-        RefusedError: What is asked for is not to be had where the store or the log are.
-        UnavailableError: The store or the log is away.
+        RefusedError: An option does not apply to this kind of store or log.
+        UnavailableError: The store or the log is unavailable.
     """
     made: list[str] = []
     with opened_log(settings, create=True) as log:

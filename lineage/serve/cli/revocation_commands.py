@@ -1,4 +1,4 @@
-"""Commands that revoke, lift, and say what became of a revocation."""
+"""Commands that revoke, reinstate, and report on revocations."""
 
 import re
 from dataclasses import asdict
@@ -45,15 +45,17 @@ class _Digest(click.ParamType[str]):
 @click.command()
 @click.argument("target", metavar="KIND:ID")
 @click.option("--reason", type=click.Choice(REASONS), required=True, help="Why.")
-@click.option("--by", "by", required=True, metavar="PRINCIPAL", help="Who orders it, such as human:you@example.com.")
+@click.option("--by", "by", required=True, metavar="PRINCIPAL", help="Who revokes, such as human:you@example.com.")
 @target_options
 @click.option("--note", help="What people should know later.")
 @click.option("--approved-by", metavar="PRINCIPAL", help="The second person.")
-@click.option("--effective-at", type=TIME, metavar="TIME", help="From when on. [default: now]")
-@click.option("--id", "revocation", metavar="ID", help="The id of the order. [default: made]")
+@click.option("--effective-at", type=TIME, metavar="TIME", help="When it takes effect. [default: now]")
+@click.option("--id", "revocation", metavar="ID", help="The id of the revocation. [default: generated]")
 @click.option("--source", metavar="URI", help="The source to send it under. [env: DELEGRAPH_SOURCE]")
-@click.option("--execute", is_flag=True, help="Give the order; without it only the plan is printed.")
-@click.option("--plan-digest", type=_Digest(), help="The plan looked at: refused (4) if it would kill anything else.")
+@click.option("--execute", is_flag=True, help="Revoke; without it only the plan is printed.")
+@click.option(
+    "--plan-digest", type=_Digest(), help="The plan that was checked: refused (4) if it would end anything else."
+)
 @click.option("--max-kills", type=click.IntRange(0), default=1000, show_default=True, help="Without a digest.")
 @FOUR_EYES
 @UNSEEN
@@ -77,14 +79,14 @@ def revoke(
     stale: bool,
     **_said: str | None,  # is among the settings
 ) -> None:
-    """Print the plan of an order; with --execute give it and wait until it is in force.
+    """Print the plan of a revocation; with --execute revoke, and wait until it is in force.
 
     \b
       delegraph revoke token:t1 --reason credential_leak --by human:you
       delegraph revoke token:t1 --reason credential_leak --by human:you --execute --plan-digest DIGEST
 
-    A token or a delegation is revoked for good. A principal, workload, session or client is revoked until the
-    order is lifted: until then new authority for it is never valid, and the old never comes back.
+    A token or a delegation is revoked permanently. A principal, workload, session or client is revoked until it is
+    reinstated (lift): until then authority issued for it is never valid, and what was revoked never comes back.
     """  # noqa: D301
     from lineage.core.model.events import Target
     from lineage.serve.commands.order_checks import refuse_people
@@ -125,7 +127,7 @@ def revoke(
         if document is None:
             out.not_found(target)
             if not out.as_json:
-                click.echo("To order it dead before it is seen, say --unseen.", err=True)
+                click.echo("To revoke it before any event mentions it, use --unseen.", err=True)
         elif execute:
             out.document(
                 document,
@@ -138,7 +140,7 @@ def revoke(
 
 @click.command()
 @click.argument("revocation")
-@click.option("--by", required=True, metavar="PRINCIPAL", help="Who lifts it.")
+@click.option("--by", required=True, metavar="PRINCIPAL", help="Who reinstates.")
 @click.option("--approved-by", metavar="PRINCIPAL", help="The second person.")
 @click.option("--note", help="What people should know later.")
 @click.option("--source", metavar="URI", help="The source to send it under. [env: DELEGRAPH_SOURCE]")
@@ -153,7 +155,7 @@ def lift(
     note: str | None,
     **_said: str | None,  # is among the settings
 ) -> None:
-    """Lift an order: a suspension ends; after a revocation new authority lives and the old stays dead.
+    """Reinstate: a suspension ends; after a revocation new authority is valid again, and the old stays revoked.
 
     \b
       delegraph lift rev-4711 --by human:you --note 'false alarm'
@@ -179,7 +181,7 @@ def lift(
 @KNOWN_AT
 @shared_options()
 def receipt(settings: "Settings", out: Output, revocation: str, at: Instant | None, known_at: Instant | None) -> None:
-    """What an order ended, what came later and was never valid included; with --json a line an element.
+    """What a revocation ended, including elements issued after it; with --json one line for each element.
 
     \b
       delegraph receipt rev-4711
@@ -208,7 +210,7 @@ def receipt(settings: "Settings", out: Output, revocation: str, at: Instant | No
 @click.command("revocations")
 @AT
 @KNOWN_AT
-@click.option("--after", metavar="NEXT", help="Go on behind this one (the `next` of the last page).")
+@click.option("--after", metavar="NEXT", help="Continue after this one (the `next` of the last page).")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
 @shared_options()
 def revocations(
@@ -219,7 +221,7 @@ def revocations(
     after: str | None,
     limit: int,
 ) -> None:
-    """All orders, the latest first, each with what it ended and whether it is over.
+    """All revocations, latest first, each with what it ended and whether it is enforced.
 
     \b
       delegraph revocations
@@ -243,7 +245,7 @@ def revocations(
 def closure(
     settings: "Settings", out: Output, ids: tuple[str, ...], at: Instant | None, known_at: Instant | None
 ) -> None:
-    """Whether a revocation is over: CLOSED, PARTIAL or UNKNOWN, and what is open, element by element.
+    """Whether a revocation is enforced: CLOSED, PARTIAL or UNKNOWN, and what is open, element by element.
 
     \b
       delegraph closure rev-4711

@@ -1,4 +1,4 @@
-"""What a refusal tells whoever asks to do instead, in the words of the face by which they ask."""
+"""The remedies named in error messages, worded for each interface (command line, HTTP)."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,14 +6,14 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Face:
-    """How a face says things.
+    """The wording of remedies for an interface.
 
     Attributes:
-        stale: How to have an answer that may lack what is not projected.
-        without_plan: More than an order without a plan may kill, ``most``, and how to order by one, ``digest``.
-        one_person: How much one person may decide, ``most``.
-        second_orders: How a second person comes into an order.
-        second_lifts: How a second person comes into a lift.
+        stale: How to get an answer that may lack records not projected yet.
+        without_plan: The limit of a revocation without a plan, ``most``, and how to use the plan ``digest``.
+        one_person: How many elements one person may decide about, ``most``.
+        second_orders: How a second person approves a revocation.
+        second_lifts: How a second person approves a reinstatement.
         source: How to send under another source.
     """
 
@@ -27,7 +27,7 @@ class Face:
 
 COMMAND_LINE: Final = Face(
     stale="--stale answers from what is projected",
-    without_plan="--max-kills {most:,}; look at the plan and give --plan-digest {digest}, or raise --max-kills",
+    without_plan="--max-kills {most:,}; check the plan and pass --plan-digest {digest}, or raise --max-kills",
     one_person="--four-eyes {most:,}",
     second_orders="name one with --approved-by",
     second_lifts="name one with --approved-by",
@@ -35,11 +35,11 @@ COMMAND_LINE: Final = Face(
 )
 OVER_HTTP: Final = Face(
     stale="stale=true answers from what is projected",
-    without_plan="the {most:,} that it may without a plan; look at the plan, which GET /v1/reach makes, and order by "
-    "its plan_digest, {digest} as of now",
+    without_plan="the {most:,} allowed without a plan; check the plan (GET /v1/reach) and send its plan_digest, "
+    "{digest} as of now",
     one_person="the {most:,} that one person may decide",
-    second_orders="have somebody else approve the plan (POST /v1/plans/{plan_digest}/approvals, or its page), and "
-    "order by its digest",
-    second_lifts="that is done by the command line, delegraph lift, where --approved-by names one",
-    source="have whoever runs this server name another, DELEGRAPH_SOURCE",
+    second_orders="have another person approve the plan (POST /v1/plans/{plan_digest}/approvals, or its page), and "
+    "send its digest",
+    second_lifts="use the command line, delegraph lift, with --approved-by",
+    source="ask the operator of this server to set another one, DELEGRAPH_SOURCE",
 )

@@ -528,7 +528,7 @@ def test_a_lift_that_takes_two_says_where_it_is_given(tmp_path: Path):
         response = world.post(f"/v1/revocations/{order['revocation']}/lift")
 
     assert (400, "refused") == (response.status_code, problem_type(response))
-    assert "done by the command line, delegraph lift, where --approved-by names one" in response.json()["detail"]
+    assert "use the command line, delegraph lift, with --approved-by" in response.json()["detail"]
 
 
 def test_an_order_of_very_many_without_a_plan_is_told_how_to_have_one(tmp_path: Path):
