@@ -1,8 +1,7 @@
-"""The wire contract: every version of every schema ever shipped, held fast by ``lock.json``.
+"""The wire contract: every shipped version of every schema, pinned by ``lock.json``.
 
-A shipped file never changes: what was written with it must be readable for as long as the log is kept. To
-evolve, add a file and an entry. Parsing the Avro belongs to ``ingest``; here is only standard library and
-nothing of ours.
+A shipped file never changes: records written with it must be readable for as long as the log is kept. To add a
+version, add a file and an entry. Avro is parsed in ``ingest``; this package imports only the standard library.
 """
 
 import hashlib
@@ -16,9 +15,8 @@ from typing import Any, NamedTuple
 class Version(NamedTuple):
     """One shipped version of a schema.
 
-    ``fingerprint`` is the CRC-64-AVRO as it stands on the wire: eight bytes, little-endian. It covers the
-    parsing canonical form only (no defaults, no documentation), therefore the lock holds the SHA-256 of the
-    file as well.
+    ``fingerprint`` is the CRC-64-AVRO as sent on the wire: eight bytes, little-endian. It covers only the parsing
+    canonical form (no defaults, no documentation), therefore the lock also has the SHA-256 of the file.
     """
 
     name: str
@@ -26,31 +24,31 @@ class Version(NamedTuple):
     file: str
     fingerprint: bytes
     sha256: str
-    definition: dict[str, Any]  # the parsed JSON of the file; not to be changed
+    definition: dict[str, Any]  # the parsed JSON of the file; do not modify it
 
 
 @cache
 def versions() -> tuple[Version, ...]:
-    """Every version ever shipped, oldest first.
+    """Every shipped version, oldest first.
 
     Raises:
-        ValueError: A file is not the one that the lock names.
+        ValueError: The SHA-256 of a file is not the one in the lock.
     """
     return tuple(_load(entry) for entry in json.loads(_text("lock.json")))
 
 
 def latest() -> Version:
-    """The version that is written now."""
+    """The version that new records are written with."""
     return versions()[-1]
 
 
 def by_fingerprint(fingerprint: bytes) -> Version | None:
-    """The version with these eight bytes, or None: written with a schema that is not known here."""
+    """The version with this fingerprint; None if no shipped version has it."""
     return _by_fingerprint().get(fingerprint)
 
 
 def text_of(version: Version) -> str:
-    """The schema as it is shipped: Avro's JSON, with its documentation."""
+    """The text of the shipped file: the schema in Avro's JSON, with its documentation."""
     return _text(version.file).decode()
 
 
