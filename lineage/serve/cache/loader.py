@@ -133,10 +133,9 @@ class Loading:
         around = reader.world()
         for said in world.facts():
             around.add(said)
-        before = set(world.graph)
         is_whole = reader.load_surroundings(around, elements, names, most=SURROUNDINGS, naming=naming)
         named = {one for one in around.graph if not names.isdisjoint(_names(around, one))} if naming else set()
-        return Loaded(world, around, is_whole, frozenset({*elements, *names, *named, *before}))
+        return Loaded(world, around, is_whole, frozenset({*elements, *names, *named}))
 
 
 def _names(world: World, key: str) -> AbstractSet[str]:
