@@ -81,8 +81,7 @@ def test_what_a_principal_did_is_counted_once_where_it_belongs(
 
     assert (under, {"count": own}) == (found["actions"]["count"], found["own_actions"])
     assert (f"human:ann took {own} action" in text) == (own > 0)
-    assert ("No action is known to have been done under what it would kill" in text) == (under == 0)
-    assert "No action is known to have been done under it" not in text
+    assert ("taken under it" in text) == (under > 0)
 
 
 @pytest.mark.parametrize(("facts", "under", "own"), DONE.values(), ids=DONE)
