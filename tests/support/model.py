@@ -1323,25 +1323,35 @@ def enforced_elsewhere(view: View, revocation: str, receiver: str, element: Elem
         Section 7: "an element that a receiver has enforced under one order counts as enforced there under every other
         order that ends it, unless it was alive in between." ADR 0042: a word speaks of an order of its id that was
         given and recorded no later than itself and of which it was known by then, or at least when the order was
-        recorded, that it ends the element; the last such word counts. The element must have been dead since at every
-        moment, by what had been recorded by that moment (up to the record of the order: by then), and unused.
+        recorded, that it ends the element; of each id only its last word can count. The element must have been dead
+        since at every moment, by what had been recorded by that moment (up to the record of the order: by then), and
+        unused.
     """
     facts, orders = view["facts"], [order for order in view["orders"] if ends_in(view, order, element)]
     words = []
-    for fact in facts:
-        event, said_at = fact["event"], given_at(fact)
-        if event["type"] != "revocation.acknowledged" or event["receiver"] != receiver or said_at > at:
+    for id_ in {order["revocation"] for order in orders} - {revocation}:
+        of_id = [order for order in orders if order["revocation"] == id_]
+        first = min(given_at(order["fact"]) for order in of_id)
+        said = [
+            fact
+            for fact in facts
+            if fact["event"]["type"] == "revocation.acknowledged"
+            and (fact["event"]["revocation"], fact["event"]["receiver"]) == (id_, receiver)
+            and first <= given_at(fact) <= at
+            and speaks_for(fact, element, delivered)
+        ]
+        if not said:
             continue
-        for order in orders:
+        last_said = max(said, key=lambda fact: (given_at(fact), fact["order"]))
+        said_at = given_at(last_said)
+        for order in of_id:
             recorded_at = order["fact"]["recorded_at"]
             if (
-                order["revocation"] == event["revocation"] != revocation
-                and given_at(order["fact"]) <= said_at
-                and recorded_at <= fact["recorded_at"]
+                given_at(order["fact"]) <= said_at
+                and recorded_at <= last_said["recorded_at"]
                 and ends_in(as_known(view, max(said_at, recorded_at)), order, element)
-                and speaks_for(fact, element, delivered)
             ):
-                words.append(((said_at, fact["order"]), event["outcome"], order))
+                words.append(((said_at, last_said["order"]), last_said["event"]["outcome"], order))
     last = max((place for place, _, _ in words), default=None)
     used = any(last is not None and last[0] <= moment for _, moment in successes_of(view, element, at))
     for place, outcome, order in words:
