@@ -405,7 +405,7 @@ def test_a_plan_counts_what_it_spares(desk: Desk):
 
 def test_a_plan_says_what_cannot_be_judged(desk: Desk):
     """
-    A dependency that were never granted, and a record in quarantine that holds the target's id.
+    A dependency that was never granted, and a record in quarantine that holds the target's id.
     """
     desk.take(derived("t8", "t-ghost"), {**token("t9"), "surprise": "t8"}, {**token("t9"), "surprise": "t-other"})
     plan = desk.one("reach", "token:t8")
@@ -723,17 +723,15 @@ def test_a_plan_is_read_from_what_it_kills_to_what_is_not_known(desk: Desk):
     read = flat(desk, "reach", "principal:human:alice", "--issued-before", day("10:31"), *at)
 
     assert "Steps below the target 1 2 tokens and 26 delegations 2 1 delegation" in read
-    assert "Receivers that would have to enforce it 2 urn:tokens" in read
-    assert "Covered by no receiver: 27 elements" in read
+    assert "Enforcement points that have to confirm 2 urn:tokens" in read
+    assert "Covered by no enforcement point: 27 elements" in read
     assert "... and 7 more" in read
     assert "In the hour before: 2 actions, 1 with an unknown tool, 1 with smtp." in read
     assert "client idp#c1: 1 other element, of human:bob" in read
     assert "1 survivor spared, issued too late for --issued-before." in read
     assert "1 record in quarantine that cannot be read and holds the target's id" in read
-    assert "Cannot be judged: 1 dependency that were never granted - token:t-ghost" in flat(
-        desk, "reach", "token:t8", *at
-    )
-    assert "would end the same, and stand for less delegraph reach token:t1" in flat(
+    assert "Cannot be judged: 1 dependency never granted - token:t-ghost" in flat(desk, "reach", "token:t8", *at)
+    assert "would end the same and affect less later delegraph reach token:t1" in flat(
         desk, "reach", "session:idp#s1", *at
     )
     back_dated = flat(desk, *REVOKE, "--effective-at", day("10:15"))
@@ -757,7 +755,7 @@ def test_a_lift_and_the_uses_of_a_token_are_read(desk: Desk):
     assert "Still suspended by other revocations: 1 token token t2" in lift
     assert "Stays revoked: 2 tokens and 2 delegations." in flat(desk, "lift", "r1", "--by", "human:ruth")
     assert "Places (3), from 2024-05-01T10:00:00Z to" in used
-    assert "Revoked by other - urn:gw: pending (other) used after that: late" in used
+    assert "Revoked by other - urn:gw: pending (other) used after revocation: late" in used
 
 
 # On PostgreSQL

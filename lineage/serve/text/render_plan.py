@@ -81,7 +81,7 @@ def _shared(page: Page, one: Document) -> None:
 
 def _unjudged(page: Page, unjudged: Document) -> None:
     if unjudged["count"]:
-        page.title(f"Cannot be judged: {many(unjudged['count'], 'dependency', 'dependencies')} that were never granted")
+        page.title(f"Cannot be judged: {many(unjudged['count'], 'dependency', 'dependencies')} never granted")
         _first(page, unjudged)
     if unjudged["quarantined"]:
         held = many(unjudged["quarantined"], "record")
