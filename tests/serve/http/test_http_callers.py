@@ -75,7 +75,7 @@ TABLE: dict[tuple[str, str], tuple[str, ...]] = {
     ("POST", "/v1/revocations"): ("responder",),
     ("POST", "/v1/plans/none/approvals"): ("responder",),
     ("POST", "/v1/revocations/none/lift"): ("responder",),
-    ("POST", "/v1/findings/F-none/judgements"): ("responder",),
+    ("POST", "/v1/findings/none/judgements"): ("responder",),
     ("POST", "/v1/revocations/none/acknowledgements"): ("receiver",),
 }
 EVERYBODY = ("/healthz", "/readyz", "/openapi.json", "/docs", "/docs.css", "/metrics")
