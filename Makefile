@@ -31,7 +31,7 @@ fi
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check fmt jars browser screenshots examples reference docs stack stack-down story soak soak-collect bench bench-full wheel sbom lock clean
+.PHONY: help setup demo test test-all servers lint types check check-all fmt jars browser screenshots examples reference docs stack stack-down story soak soak-collect bench bench-full wheel sbom lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,10 +42,15 @@ setup: $(VENV)/.extras ## make .venv with the pinned versions and the command .v
 demo: $(VENV)/$(if $(findstring --serve,$(ARGS)),.extras,.ready) ## a worked incident: who did it, what falls, the proof that it fell
 	@$(BIN)/delegraph demo $(ARGS)
 
-test: setup ## run the tests (ARGS="-k cascade", ARGS=--cov), also on a real Kafka and PostgreSQL
+test: setup servers ## run the tests except the slow ones (ARGS="-k cascade"), also on a real Kafka and PostgreSQL
+	$(RUN) pytest -n $(JOBS) -m "not slow" $(ARGS)
+
+test-all: setup servers ## run every test, the slow ones too (ARGS=--cov), as CI does
+	$(RUN) pytest -n $(JOBS) $(ARGS)
+
+servers: setup
 	@$(RUN) compose.native fetch || echo "going on: the tests that need Kafka are listed at the end" >&2
 	@$(RUN) compose.native browser || echo "going on: the tests that need a browser are listed at the end" >&2
-	$(RUN) pytest -n $(JOBS) $(ARGS)
 
 lint: setup
 	$(RUN) ruff check .
@@ -55,6 +60,8 @@ types: setup
 	$(RUN) mypy
 
 check: lint types test ## lint, types, tests: what has to be green before a commit
+
+check-all: lint types test-all ## the same with the slow tests: what CI runs
 
 jars: setup ## fetch Apache Kafka's jars by Maven into build/, once
 	@$(RUN) compose.native fetch
