@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from lineage.core.authority.chain import Chain, Hop, action_gaps, chain_of, chain_of_action
 from lineage.core.authority.elements import FactIndex, cite, stated
@@ -13,7 +13,7 @@ from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES, severity_of
 from lineage.core.findings.finding import first_seen, last_seen, merged
-from lineage.core.findings.judging import status_of, worst_first
+from lineage.core.findings.judging import NEW, status_of, worst_first
 from lineage.core.findings.nearby import near, on_chain
 from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.findings.scopes import ScopeIndex
@@ -66,9 +66,28 @@ def finding_documents(
     at: Instant = 0,
 ) -> list[Document]:
     """Findings, those of one identity as one, the worst first."""
-    judgements = FactIndex() if judgements is None else judgements
+    return [one.document(options, judgements, at) for one in prepared(findings, options)]
+
+
+class Prepared(NamedTuple):
+    """A finding with its document, which is the same at every moment but for its status."""
+
+    finding: Finding
+    unjudged: Document
+
+    def document(self, options: Options, judgements: FactIndex | None, at: Instant) -> Document:
+        """The document at a moment."""
+        judged = judgements.get(self.unjudged["id"]) if judgements is not None else ()
+        if not judged and not options.exempted:
+            return self.unjudged
+        status = status_of(self.finding, FactIndex() if judgements is None else judgements, options, at)
+        return self.unjudged if status == NEW else {**self.unjudged, "status": status}
+
+
+def prepared(findings: Iterable[Finding], options: Options) -> list[Prepared]:
+    """Findings, those of one identity as one, the worst first; what takes long is done once for many answers."""
     found = worst_first(merged(findings).values(), options)
-    return [finding_document(one, options, status_of(one, judgements, options, at)) for one in found]
+    return [Prepared(one, finding_document(one, options, NEW)) for one in found]
 
 
 def finding_document(one: Finding, options: Options, status: str) -> Document:
@@ -119,7 +138,7 @@ def who_answer(
 ) -> Document:
     """The answer to ``who`` about an action that facts tell of, but for how far the projection is.
 
-    Its ``findings`` are values: ``told`` makes the document of them.
+    Its ``findings`` are values: ``with_prepared`` and ``told`` make documents of them.
 
     Args:
         world: What judging the action needs.
@@ -210,11 +229,16 @@ def _concerns(around: World, action: str, elements: set[str], names: set[str]) -
     return not names.isdisjoint({f"principal:{one}" for one in around.acted(action)})
 
 
+def with_prepared(answer: Document, options: Options) -> Document:
+    """An answer whose findings are values, with these prepared: what ``told`` takes, at any moment."""
+    return {**answer, "findings": prepared(answer["findings"], options)}
+
+
 def told(
     answer: Document, options: Options, *, at: Instant, judgements: FactIndex | None = None, is_whole: bool = True
 ) -> Document:
-    """An answer with its findings as documents: each with its status, the worst first."""
-    document = {**answer, "findings": finding_documents(answer["findings"], options, judgements=judgements, at=at)}
+    """An answer whose findings are prepared, with these as documents: each with its status, the worst first."""
+    document = {**answer, "findings": [one.document(options, judgements, at) for one in answer["findings"]]}
     if not is_whole:
         document["findings_complete"] = False  # what surrounds it is too much to look at in one answer
     return document

@@ -31,6 +31,7 @@ from lineage.serve.documents.core_documents import (
     status_answer,
     told,
     who_answer,
+    with_prepared,
 )
 from lineage.serve.documents.refusal_wording import COMMAND_LINE, Face
 from lineage.serve.queries.approvals import approvals_of
@@ -134,8 +135,8 @@ class Service:
         found = self.worlds.of(key, known_at)
         if found is None:
             return None
-        said = found.answer(question, at, answer)
-        judgements = found.judgements([one.id for one in said["findings"]])
+        said = found.answer(question, at, lambda loaded: with_prepared(answer(loaded), self.options))
+        judgements = found.judgements([one.unjudged["id"] for one in said["findings"]])
         document = told(said, self.options, at=at, judgements=judgements, is_whole=found.is_whole)
         return {**document, "as_of": found.as_of}
 
