@@ -30,7 +30,11 @@ def main(url: str) -> int:
         # Alice logs in, and her agent exchanges her token for another.
         login = issue("login-42", scope="mail:send crm:read")
         producer.emit(token_issued_from_jwt(login))
-        answer = {"access_token": issue("exchange-42", act={"sub": "agent:planner"}), "scope": "mail:send"}
+        answer = {
+            "access_token": issue("exchange-42", act={"sub": "agent:planner"}),
+            "scope": "mail:send",
+            "expires_in": 600,
+        }
         exchanged = token_issued_from_exchange(answer, subject_token=login, received_at=now())
         producer.emit(exchanged)
 

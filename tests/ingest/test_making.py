@@ -260,7 +260,7 @@ def test_an_exchange_that_says_too_little_is_refused():
         token_issued_from_exchange({"error": "invalid_request"}, subject_token="x", received_at=0)
     with pytest.raises(BadRecordError, match="subject is missing"):
         token_issued_from_exchange({"access_token": "out"}, subject_token="in", received_at=0)
-    with pytest.raises(BadRecordError, match="expires_in is no number"):
+    with pytest.raises(BadRecordError, match="expires_in is not a number"):
         token_issued_from_exchange(
             {"access_token": "out", "expires_in": "soon"}, subject_token="in", received_at=0, subject="human:a"
         )

@@ -451,7 +451,7 @@ def test_what_cannot_be_recorded_does_not_happen(desk: Desk):
     """Fields that make no event are refused before the action begins, and a generator before it is ever called."""
     happened: list[str] = []
     with desk.producer() as producer:
-        with pytest.raises(BadRecordError, match="'colour' is no field"), producer.action("paint", colour="blue"):
+        with pytest.raises(BadRecordError, match="'colour' is not a field"), producer.action("paint", colour="blue"):
             happened.append("painted")
         with pytest.raises(CredentialError), producer.action("paint", token="Bearer abcdef0123456789abcdef"):
             happened.append("painted")

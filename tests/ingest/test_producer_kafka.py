@@ -189,7 +189,7 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(
             assert None is producer.metrics().fault
             assert list(range(1, 21)) == sorted(event.sequence or 0 for event in logged(log))
     told = [record.getMessage() for record in caplog.records if record.name == "ingest.producer.sender"]
-    assert "the log takes decisions again" in told
+    assert "the log accepts decisions again" in told
     assert len(told) == len(set(told))
 
 

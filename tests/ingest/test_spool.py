@@ -208,7 +208,7 @@ def test_a_full_spool_refuses_and_says_what_is_in_it(path: Path):
     spool.refuse(spool.read("decisions", after=0, limit=1)[0].number, "too-large", "")
     put(spool, event(3))
 
-    with pytest.raises(UnavailableError, match=r"full: 2 events wait .* 1 were refused by it, .* not taken"):
+    with pytest.raises(UnavailableError, match=r"full: 2 events wait .* 1 were refused by it, .* not stored"):
         put(spool, event(4))
     size = spool.holding().size
     spool.close()

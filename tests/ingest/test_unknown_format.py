@@ -160,9 +160,9 @@ def test_it_is_said_what_each_file_was_taken_for(tmp_path: Path):
     many = ingest(tmp_path, *[str(ours)] * 10, str(theirs))
 
     shown = few.stdout.replace("\n", " ")
-    assert "ours was taken for jsonl." in shown
-    assert "theirs was taken for cloudtrail." in shown
-    assert "Taken for cloudtrail: 1 file, jsonl: 10 files." in many.stdout
+    assert "ours was read as jsonl." in shown
+    assert "theirs was read as cloudtrail." in shown
+    assert "Read as cloudtrail: 1 file, jsonl: 10 files." in many.stdout
 
 
 def test_standard_input_is_recognised_and_read_once(tmp_path: Path):

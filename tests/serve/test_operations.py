@@ -27,6 +27,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from lineage.core.model.errors import RefusedError, UnavailableError
 from lineage.core.model.records import Outcomes
 from lineage.serve.config.limits import ConnectionLimits
+from lineage.serve.processes.collect_metrics import CollectMetrics
 from lineage.serve.processes.consumer_metrics import Metrics
 from lineage.serve.processes.delivery_metrics import DeliveryMetrics
 from lineage.serve.processes.health_server import Health, Serving
@@ -195,7 +196,10 @@ def test_every_metric_is_explained():
     connections = CollectorRegistry()
     connections.register(ConnectionCollector(Connections(ConnectionLimits())))
 
-    assert names_of(metrics.registry) | names_of(delivery.registry) | names_of(connections) == named
+    collecting = CollectMetrics(["idp"], health, lambda: 0)
+    registries = (metrics.registry, delivery.registry, connections, collecting.registry)
+
+    assert set().union(*map(names_of, registries)) == named
 
 
 def names_of(registry: CollectorRegistry) -> set[str]:

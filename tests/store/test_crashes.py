@@ -121,7 +121,7 @@ def without(document: Any, *keys: str) -> Any:
 
 
 def answers(url: str, made: list[dict[str, Any]]) -> list[Any]:
-    """A sample of what a store says, without the moments at which things were recorded."""
+    """A sample of what a store says, without the moments at which things were recorded, and what rests on these."""
     tokens = [f"token:{event['token']}" for event in made if event["type"] == "token.issued"][:: len(made) // 50]
     actions = [event["action"] for event in made if event["type"] == "action.performed"][:: len(made) // 100]
     at = ("--at", "2024-05-02T00:00:00Z")
@@ -135,7 +135,7 @@ def answers(url: str, made: list[dict[str, Any]]) -> list[Any]:
         ["conflicts"],
     ):
         said += here(url, *words)
-    return without(said, "recorded_at", "as_of", "then_as_known_then")
+    return without(said, "recorded_at", "as_of", "then_as_known_then", "findings")
 
 
 def assert_whole(url: str, told: History) -> None:

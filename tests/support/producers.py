@@ -54,7 +54,9 @@ def counts(metrics: Metrics) -> tuple[int, int, int, int, bool]:
 
 EMITTING = """
 import sys
-from tests.support.producers import *
+from ingest.producer import Producer
+from tests.support.producers import ACTION, SOURCE
+from tests.support.spool_processes import together
 producer = Producer(sys.argv[1], source=SOURCE, spool=sys.argv[2])
 def run(thread):
     while True:

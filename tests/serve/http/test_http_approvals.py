@@ -181,7 +181,7 @@ def test_the_page_of_a_plan_shows_and_takes_approvals(here: World):
     given = dana.send(path, of=LEAKED, mode="revoke", cascade="true")
     after = dana.get(given.headers["location"])
 
-    assert "Above 2 elements an order needs somebody else to approve its plan first" in text_of(before)
+    assert "A revocation of more than 2 elements needs another person to approve its plan first" in text_of(before)
     assert ([403, 403], 303) == ([foreign.status_code, looking.status_code], given.status_code)
     assert (200, True) == (after.status_code, f"{DANA}: good until" in text_of(after))
 

@@ -25,6 +25,7 @@ from lineage.core.model.errors import (
 )
 from lineage.deliver.http.callers import CallerLimitError
 from lineage.serve.config.limits import Limits
+from lineage.serve.http.api import order_endpoints
 from lineage.serve.http.core.error_responses import response_of
 from lineage.serve.http.core.workers import Workers
 from lineage.serve.http_client import fault_of
@@ -119,18 +120,18 @@ def test_an_order_that_waited_in_vain_is_never_given(tmp_path: Path, path: str):
     assert before["items"] == after["items"]
 
 
-def test_an_order_that_is_being_given_is_waited_for(tmp_path: Path):
+def test_an_order_that_is_being_given_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
     What may still come to be is not answered with a fault, however long it takes.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=Limits(seconds=0.2)) as world:
-        order = world.service.order
+        give = order_endpoints.give_order
 
         def slow(*args: Any, **said: Any) -> Any:
             time.sleep(0.8)
-            return order(*args, **said)
+            return give(*args, **said)
 
-        world.service.order = slow  # type: ignore[method-assign]
+        monkeypatch.setattr(order_endpoints, "give_order", slow)
         given = world.post("/v1/revocations", json=ORDER)
 
     assert 201 == given.status_code

@@ -120,9 +120,9 @@ def test_a_person_finds_out_who_did_it_and_moves_time(person: BrowserContext):
     page.keyboard.press("Enter")
     page.get_by_role("link", name="mail-7", exact=True).click()
     sentence = page.locator("h1").inner_text()
-    page.get_by_text("Move time").click()
+    page.get_by_text("(change)").click()
     page.get_by_label("As of").fill("2026-11-02T08:00:00Z")
-    page.get_by_role("button", name="Look there").click()
+    page.get_by_role("button", name="Apply").click()
     page.wait_for_url("**at=2026-11-02T08*")
 
     assert "mail.send was done by agent:scraper with token https://idp.example#mailer-1" in sentence
@@ -160,7 +160,7 @@ def test_without_a_script_nothing_is_offered_that_needs_one(link: str, browser: 
     person.close()
 
     assert drawn
-    assert {"Find", "Look there"} >= set(dead)
+    assert {"Find", "Apply"} >= set(dead)
 
 
 def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserContext):
@@ -179,7 +179,7 @@ def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserConte
     _confirm(plan)
     plan.wait_for_url("**/revocations/rev-*")
     plan.go_back()  # to the plan that was refused: it is asked for again, and nothing is sent again
-    eventually(plan, "main", "Nothing that is alive would fall")
+    eventually(plan, "main", "Nothing would be revoked: nothing below it is active")
     plan.go_forward()
     eventually(plan, "#live h1", "PARTIAL")
     # A line that grows with the drawing would fill the whole of it: nothing enforced would look like all of it.
@@ -311,9 +311,9 @@ def test_without_javascript_everything_works(link: str, browser: Browser, signed
     page.get_by_label("Type the id of the target").fill("grant-report")
     page.get_by_role("button", name="Suspend").click()
     page.wait_for_url("**/revocations/rev-*")
-    page.get_by_text("Lift it").first.click()
+    page.get_by_text("Reinstate…").first.click()
     page.get_by_label("Type the id of the revocation").fill(page.url.rpartition("/")[2])
-    page.get_by_role("button", name="Lift it").click()
+    page.get_by_role("button", name="Reinstate…").click()
     said = page.locator("h1").inner_text()
     context.close()
 
