@@ -159,12 +159,14 @@ def test_no_modules_import_in_a_circle():
     list(TopologicalSorter(modules_imported()).static_order())  # raises CycleError, with the circle
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_no_folders_import_in_a_circle(folder: str):
     """Nor do the modules and folders inside any folder, each taken as one thing."""
     list(TopologicalSorter(rooms_imported(folder)).static_order())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ROOMS)
 def test_every_arrow_inside_a_layer_goes_down(folder: str):
     """A room imports only rooms that are listed before it."""

@@ -496,6 +496,7 @@ def may_write(broker: Broker, user: str, topic: str) -> bool:
         producer.close()
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 def test_the_broker_lets_everyone_do_what_he_may_and_no_more(broker: Broker):
     """
@@ -527,6 +528,7 @@ def test_the_broker_lets_everyone_do_what_he_may_and_no_more(broker: Broker):
     consumer.close()
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 def test_a_stranger_does_not_get_in(broker: Broker):
     """
@@ -605,6 +607,7 @@ def test_the_database_has_an_owner_and_a_reader(database: Postgres, secrets: Pat
         connect("delegraph", "postgres_reader_password")
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 @pytest.mark.postgres
 def test_the_stack_answers(broker: Broker, database: Postgres, secrets: Path, tmp_path: Path):

@@ -216,6 +216,7 @@ def is_shown_truly(shown: str, printed: str) -> bool:
     return re.fullmatch(pattern, printed, re.DOTALL) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", SECTIONS, ids=str)
 def test_what_a_page_shows_is_what_happens(section: Section, folder: Path):
     """
@@ -448,6 +449,7 @@ def test_every_decision_is_in_the_list():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "section",
     [section for page in MANUAL for section in sections_of(page) if any(is_doctest(block) for block in section.blocks)],

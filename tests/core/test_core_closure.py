@@ -100,6 +100,7 @@ def reused_ids(rng: random.Random) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(SEEDS)
 def test_an_acknowledgement_speaks_only_for_orders_that_were_given_by_then(seed: int):

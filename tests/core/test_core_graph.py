@@ -192,6 +192,7 @@ DEEP = 100_000
 WIDE = 100_000
 
 
+@pytest.mark.slow
 def test_a_chain_a_hundred_thousand_deep_answers():
     """Depth is no limit: nothing recurses."""
     assert DEEP > sys.getrecursionlimit()
@@ -210,6 +211,7 @@ def test_a_chain_a_hundred_thousand_deep_answers():
     assert (DEEP, 0) == reach_of(world, Proposal(target=Target("token", "t0"), at=NOW)).already_dead
 
 
+@pytest.mark.slow
 def test_a_wide_fan_out_answers():
     """Width is no limit either, and the plan's digest does not depend on the order of the facts."""
     facts = [token("root"), *(token(f"t{n}", "root") for n in range(WIDE))]

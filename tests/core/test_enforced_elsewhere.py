@@ -63,6 +63,7 @@ def told(rng: random.Random) -> dict[tuple[str, str], int]:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(SEEDS)
 def test_orders_of_several_ids_have_the_verdict_of_the_model(seed: int):
@@ -174,6 +175,7 @@ class Log:
         return {(receiver, key) for receiver in RECEIVERS[:2] for key in lines} - still
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(SEEDS)
 def test_nothing_counts_as_enforced_that_a_receiver_has_not_ended(seed: int):

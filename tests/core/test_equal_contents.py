@@ -70,6 +70,7 @@ def test_random_worlds_have_every_pair_that_can_be_equal():
             assert any(not worlds.shared((one, a), (other, b)) for a, b in fields), (one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("types", "seed"), list(product(worlds.TWINS, range(3))))
 def test_the_store_keeps_both(fresh: stores.Fresh, types: tuple[str, str], seed: int):
     """

@@ -148,6 +148,7 @@ def test_a_severity_in_the_settings_counts():
     assert Severity.HIGH is severity_of("cycle", None, replace(options, rules={}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
 def test_one_thing_that_is_wrong_in_an_honest_world_is_found(mutation: Mutation):
     """

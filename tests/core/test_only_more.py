@@ -7,6 +7,7 @@ ids, under any date, recorded after all that there was. What the orders require 
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,6 +58,7 @@ def sent_by_producers(rng: random.Random) -> list[Fact]:
     return compare.facts_of(records)
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(SEEDS)
 def test_no_verdict_is_closed_by_facts_of_producers(seed: int):

@@ -154,6 +154,7 @@ def assert_told(store: Store, facts: list[Fact], at: int) -> None:
     assert found.keys() <= every(world)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(seed=SEEDS)
 def test_the_last_word_is_what_the_rule_says_whatever_came_before(fresh: Fresh, seed: int):

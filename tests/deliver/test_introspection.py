@@ -313,6 +313,7 @@ def fresh(request: pytest.FixtureRequest) -> Iterator[stores.Fresh]:
     yield from stores.fresh_places(request)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(seed=st.integers(0, 2**32))
 def test_active_is_what_the_rule_says(fresh: stores.Fresh, seed: int):

@@ -104,6 +104,7 @@ def dead_in(store: Store) -> set[str]:
     return {key.removeprefix("token:") for key, outcome in last.items() if outcome.ended and key.startswith("token:")}
 
 
+@pytest.mark.slow
 def test_a_follower_knows_what_orders_do_and_what_lifts_undo(desk: Desk, kafka_url: str):
     """
     What hangs on the target is dead, siblings are not; a late child is born dead; what was suspended comes back, what
@@ -152,6 +153,7 @@ def test_what_is_over_by_itself_is_forgotten(file_desk: Desk, kafka_url: str):
     assert [told is None for key, told in in_topic(kafka_url) if key == "token:short"] == [False, True, False]
 
 
+@pytest.mark.slow
 def test_nobody_knows_before_the_second_heartbeat_and_after_the_last(file_desk: Desk, kafka_url: str):
     """Without a feed every answer is unknown; with one it is known; when it falls silent it is unknown again."""
     file_desk.add(token("a"), token("b"), order("r1", "token:a"))
@@ -226,6 +228,7 @@ def test_who_learns_between_two_calls_that_he_was_shut_out_is_told_the_same(
         second.close()
 
 
+@pytest.mark.slow
 def test_a_topic_that_was_compacted_says_the_same(file_desk: Desk, kafka_url: str, monkeypatch: pytest.MonkeyPatch):
     """When the broker has thrown away what was said before, a follower that begins holds what the others hold."""
     fast = {"segment.ms": "1000", "min.cleanable.dirty.ratio": "0.01", "max.compaction.lag.ms": "1000"}
@@ -289,6 +292,7 @@ def test_a_topic_that_was_made_anew_is_told_everything(file_desk: Desk, kafka_ur
     assert [key for key, _ in in_topic(kafka_url)] == ["token:a"]
 
 
+@pytest.mark.slow
 def test_deliveries_that_are_killed_again_and_again_skip_nothing(desk: Desk, kafka_url: str):
     """
     Orders, lifts and late children while two deliveries run and are killed at any moment: in the topic stand all
@@ -326,6 +330,7 @@ def test_deliveries_that_are_killed_again_and_again_skip_nothing(desk: Desk, kaf
     assert seen == {row.change.key: row.change.version.number for row in rows(desk.store, after=0, limit=1_000_000)}
 
 
+@pytest.mark.slow
 def test_of_two_deliveries_the_other_takes_over(file_desk: Desk, kafka_url: str):
     """When the one that feeds dies, the other feeds within seconds, and the follower does not cease to know."""
     file_desk.add(token("a"), token("b"))
@@ -342,6 +347,7 @@ def test_of_two_deliveries_the_other_takes_over(file_desk: Desk, kafka_url: str)
             assert first.leave()["fed"] == 1
 
 
+@pytest.mark.slow
 def test_once_delivers_what_there_is_and_leaves(file_desk: Desk, kafka_url: str):
     """The command says what it did; a second time there is nothing to do. Without Kafka it spreads alone."""
     file_desk.add(token("a"), token("b", "a"), order("r1", "token:a"))

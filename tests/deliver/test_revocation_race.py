@@ -77,6 +77,7 @@ class Producer:
             log.close()
 
 
+@pytest.mark.slow
 def test_children_issued_while_the_order_is_given_are_all_dead(place: str, kafka_url: str):
     """
     Eight producers issue children of a token while it is ordered dead: each child is dead, whether it came before the

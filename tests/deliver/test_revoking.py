@@ -143,6 +143,7 @@ FAILURES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failure", FAILURES, ids=[str(one.get("status", "late")) for one in FAILURES])
 def test_a_server_that_does_not_answer_is_asked_again(
     tmp_path: Path, endpoint: Endpoint, failure: dict[str, Any], monkeypatch: pytest.MonkeyPatch

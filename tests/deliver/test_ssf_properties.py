@@ -93,6 +93,7 @@ def history(rng: random.Random) -> list[Callable[[World], None]]:
     return rng.choices([suspend, lift_one, revoke, cover], weights=[4, 4, 1, 1], k=rng.randint(1, 14))
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32))
 def test_in_the_end_a_receiver_has_heard_the_last_word_on_everything(fresh: Fresh, seed: int):

@@ -64,6 +64,7 @@ def kept(world: World, receiver: str) -> list[int]:
         return list(connection.execute(query).scalars())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_everything_is_told_in_order_whoever_dies(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
     """
@@ -114,6 +115,7 @@ def test_everything_is_told_in_order_whoever_dies(kind: str, request: pytest.Fix
         ]
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_pushes_and_the_other_takes_over(world: World):
     """
     The second shuts out the first, and when it is killed the first goes on.

@@ -199,6 +199,7 @@ LINES: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", LINES)
 def test_a_bad_line_is_quarantined_and_its_neighbours_go_in(tmp_path: Path, url: str, what: str):
     """
@@ -324,6 +325,7 @@ VALUES: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("topic", [DECISIONS, ORDERS])
 @pytest.mark.parametrize("what", VALUES)
 def test_a_bad_value_of_the_log_is_quarantined_and_its_neighbours_go_in(url: str, what: str, topic: str):
@@ -422,6 +424,7 @@ PLACES: dict[str, Callable[[str], bytes]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_a_raw_credential_is_never_kept(tmp_path: Path, url: str, place: str):
     """
@@ -786,6 +789,7 @@ def test_a_store_of_a_newer_version_is_refused(
     assert before == after
 
 
+@pytest.mark.slow
 def test_a_locked_store_is_waited_for_and_then_told(tmp_path: Path, url: str, words_for: Callable[[str], list[str]]):
     """
     While another process writes, questions are answered; who wants to write waits, and then says so with exit code 5.
@@ -871,6 +875,7 @@ def as_nobody(shared: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["writable", "read-only"])
 def test_a_read_only_store_answers_and_takes_nothing_in(shared: Path, folder: str):
     """
@@ -936,6 +941,7 @@ def test_a_file_that_one_may_not_read_is_told_in_a_sentence(shared: Path):
 EVENTS = b"".join(line(token(f"t{n}", scopes=["mail"] * 5)) + b"\n" for n in range(3000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [150_000, 400_000, 900_000])
 def test_a_file_that_cannot_grow_loses_nothing(tmp_path: Path, url: str, limit: int):
     """
@@ -1063,6 +1069,7 @@ def lines_in(file: bytes) -> int:
     return sum(1 for part in file.split(b"\n") if part.rstrip(b"\r\n").strip())
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(lines=st.lists(nearly_good() | st.binary(max_size=60), min_size=1, max_size=12))
 def test_every_fuzzed_line_is_accounted_for(fuzzed: Path, lines: list[bytes]):
@@ -1078,6 +1085,7 @@ def test_every_fuzzed_line_is_accounted_for(fuzzed: Path, lines: list[bytes]):
     assert 0 == counts["as_of"]["behind"]
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(file_bytes=st.binary(max_size=300) | st.lists(nearly_good(), max_size=3).map(b"\n".join))
 @example(file_bytes=b"\xef\xbb\xbf" + line(token("t1")))
@@ -1105,6 +1113,7 @@ def test_no_file_is_a_crash(fuzzed: Path, file_bytes: bytes):
         one_sentence(result.stderr)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     appended=st.lists(

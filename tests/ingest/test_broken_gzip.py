@@ -138,6 +138,7 @@ def ingest(folder: Path, files: list[Path], *more: str) -> dict[str, Any]:
 OWN_LINES = b"".join(json.dumps(each).encode() + b"\n" for each in OWN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_", ["auto", *(each for each in FORMATS if each != "auto")])
 @pytest.mark.parametrize("size", [2, 3, 12, 20, 4000, -1])
 def test_a_broken_file_ends_nothing(tmp_path: Path, format_: str, size: int):

@@ -109,6 +109,7 @@ def broken_values(draw):
     return bytes(value)
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(broken_values() | st.binary(max_size=300).map(lambda tail: HEADER + tail) | st.binary(max_size=50))
 @example(HEADER + b"\x18token.issued" + b"\xff" * 10)
@@ -200,6 +201,7 @@ def almost_events(draw):
     return event
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(almost_events())
 def test_what_is_written_is_what_the_checks_accept(event):

@@ -55,6 +55,7 @@ def raw(number: int) -> bytes:
     return json.dumps(decision(number)).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", CODECS)
 def test_records_are_taken_however_they_are_packed(world, topic, codec):
     """

@@ -195,6 +195,7 @@ def test_a_credential_behind_escapes_is_cut_out(secret):
         assert secret.encode(encoding)[4:] not in kept(f'{{"it": "{secret}"}}'.encode(encoding))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "raw",
     [

@@ -121,6 +121,7 @@ def _has_begun(store: str) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_what_came_before_and_meanwhile_is_projected_as_in_one_go(world: World, tmp_path: Path):
     """
     Every event is a fact once, every record is accounted for, and the store is what an undisturbed one would be.
@@ -176,6 +177,7 @@ def test_the_group_is_told_where_the_consumer_is(world: World):
     wait_until(lambda: committed() == expected)
 
 
+@pytest.mark.slow
 def test_the_consumer_shows_that_it_lives_and_is_up_to_its_work(world: World):
     """
     `/healthz` and `/readyz` say so, and `/metrics` counts every record of the log.
@@ -248,6 +250,7 @@ def same_graph(consumer: Consuming, store: str) -> bool:
 # Coming and going
 
 
+@pytest.mark.slow
 def test_a_consumer_leaves_at_once_when_it_is_told_to(kafka_url: str, tmp_path: Path):
     """
     SIGTERM in the middle of its work: it finishes the batch and leaves, says what it did, and the next one goes on.
@@ -290,6 +293,7 @@ def test_a_group_is_told_where_a_consumer_was_when_it_left(kafka_url: str, tmp_p
         }
 
 
+@pytest.mark.slow
 def test_consumers_that_come_and_go_share_the_work(kafka_url: str, store_url: str, tmp_path: Path):
     """
     A second joins under load, the first leaves, a third comes: nothing is lost or there twice, and each has worked.
@@ -412,6 +416,7 @@ def forced(name: str, log: KafkaLog) -> None:
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["fewer", "more", "deleted"])
 def test_a_log_that_is_another_by_now_is_refused(kafka_url: str, tmp_path: Path, what: str):
     """
@@ -441,6 +446,7 @@ ingest.kafka.consumer._CHECK_SECONDS = 1.0
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["fewer", "more"])
 def test_topics_that_are_made_anew_under_a_consumer_are_noticed(kafka_url: str, tmp_path: Path, what: str):
     """
@@ -499,6 +505,7 @@ ingest.projector.codec = Older
 """
 
 
+@pytest.mark.slow
 def test_what_an_older_version_could_not_read_is_taken_up(kafka_url: str, tmp_path: Path):
     """
     It waits in quarantine without holding up the rest, `quarantine --retry` makes it what it always was, and the live

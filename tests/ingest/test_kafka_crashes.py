@@ -91,6 +91,7 @@ def said(made: list[dict[str, Any]]) -> set[str]:
     return {spoken(event) for event in made}
 
 
+@pytest.mark.slow
 def test_a_consumer_that_dies_at_any_step_loses_nothing(kafka_url: str, store_url: str, tmp_path: Path):
     """
     Twenty consumers, each killed at another step between poll and group commit: what each left adds up, and the last
@@ -161,6 +162,7 @@ def moved(store: str) -> int:
         return sum(found.positions().values())
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_killed_while_producing_and_consuming_loses_nothing(
     own_kafka: Callable[[Path], Kafka], tmp_path: Path
 ):
@@ -197,6 +199,7 @@ lineage.serve.processes.live_graph.STALE_SECONDS = 2.0
 """
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.parametrize("end", [Postgres.stop, Postgres.kill])
 def test_a_database_that_goes_away_under_load_is_waited_for(
@@ -232,6 +235,7 @@ lineage.serve.processes.startup_retry._LONGEST_WAIT_SECONDS = 0.5
 """
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_servers_that_are_away_at_the_beginning_and_at_the_end_are_no_fault(
     own_kafka: Callable[[Path], Kafka], own_postgres: Callable[[Path], Postgres], tmp_path: Path
@@ -278,6 +282,7 @@ lineage.store.database.sqlite._BUSY_SECONDS = 0.5
 """
 
 
+@pytest.mark.slow
 def test_a_file_that_others_lock_is_waited_for(kafka_url: str, tmp_path: Path):
     """
     A store in a file that is locked for longer than a transaction waits: the consumer tries again until it is free.
@@ -321,6 +326,7 @@ ingest.kafka.consumer._JOIN_SECONDS = 1.0
 """
 
 
+@pytest.mark.slow
 def test_a_join_that_the_library_forgets_is_done_again(kafka_url: str, tmp_path: Path):
     """
     The library may lose what a join gave it, and would wait for it for ever: the consumer joins once more.
@@ -352,6 +358,7 @@ WITHIN = Step("lineage.store.writing.projection:Projection.write", "after", 2)
 UNTOLD = Step(f"{MEMBER}.commit", "before", 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("store_url", "step"),
     [
@@ -433,6 +440,7 @@ def has_partitions(consumer: Consuming, count: int) -> bool:
 # What comes more than once, and in any order
 
 
+@pytest.mark.slow
 def test_events_that_come_again_and_in_any_order_are_facts_once(kafka_url: str, store_url: str, tmp_path: Path):
     """
     Each event three times, on any partition and in any order, read by two consumers: the facts are those of the

@@ -151,6 +151,7 @@ def is_refused(value: bytes | None) -> bool:
         return True
 
 
+@pytest.mark.slow
 def test_hostile_records_among_good_ones_end_in_quarantine(kafka_url: str, tmp_path: Path):
     """
     Thousands of them: every one is in quarantine, no consumer ends, the good ones are all in, and no credential is
@@ -268,6 +269,7 @@ def lying(monkeypatch: pytest.MonkeyPatch, offsets: list[int]) -> None:
     monkeypatch.setattr(default_records.DefaultRecordBatchBuilder, "append", appended)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claimed", [[0, 5, 2, 3], [0, -1, 1, 3], [2**30, 0, 0, 3]], ids=str)
 def test_an_offset_that_lies_takes_nobodys_place(
     kafka_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claimed: list[int]

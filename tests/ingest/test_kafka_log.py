@@ -78,6 +78,7 @@ def some(count: int, rng: random.Random) -> list[Entry]:
     ]
 
 
+@pytest.mark.slow
 def test_what_is_appended_stands_where_append_said(kafka_url: str):
     """
     Each value is found at the position that `append` returned for it, whatever the size of the slices.
@@ -262,6 +263,7 @@ def test_what_was_acknowledged_is_there_for_everybody(kafka_url: str):
     assert sorted(entry.value for entry in given) == sorted(values)
 
 
+@pytest.mark.slow
 def test_a_log_is_known_by_its_cluster_and_its_topics(
     kafka_url: str, own_kafka: Callable[[Path], Kafka], tmp_path: Path
 ):
@@ -308,6 +310,7 @@ def test_topics_that_are_missing_are_told(kafka_url: str):
     log.close()
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_away_is_told_soon(tmp_path: Path):
     """
     Where nobody listens, the log is unavailable, and it takes seconds to say so.

@@ -202,6 +202,7 @@ def test_the_real_cause_is_told(secured_kafka: SecuredKafka, others: Path, case:
     assert said in cause
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 @FORGOTTEN
 @pytest.mark.usefixtures("forgotten")
@@ -391,6 +392,7 @@ def token_settings(folder: Path, text: str) -> KafkaSettings:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 def test_a_token_leads_in(odd_kafka: Kafka, tmp_path: Path):
     """

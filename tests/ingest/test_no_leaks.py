@@ -86,6 +86,7 @@ def looked_at(url: str) -> str:
     return "".join(each.output for each in shown)
 
 
+@pytest.mark.slow
 @given(SEEDS)
 @settings(max_examples=3)
 def test_a_file_leaks_nothing(tmp_path_factory, rng):
@@ -132,6 +133,7 @@ def test_a_table_leaks_nothing(tmp_path_factory, rng):
     assert [] == leaked(records, bytes_of(folder), ingested.output, looked_at(url))
 
 
+@pytest.mark.slow
 @given(SEEDS)
 @settings(max_examples=2)
 def test_http_leaks_nothing(tmp_path_factory, rng):
@@ -184,6 +186,7 @@ class RecordsWithHeaders:
         )
 
 
+@pytest.mark.slow
 @given(SEEDS, st.booleans())
 @settings(max_examples=3)
 def test_kafka_leaks_nothing(tmp_path_factory, rng, in_headers):

@@ -164,6 +164,7 @@ def test_the_largest_event_that_the_contract_allows_arrives(kafka_url: str, spoo
 # A broker that is away
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_away_at_the_start_is_waited_for(
     own_kafka: Callable[[Path], Kafka], tmp_path: Path, spool: str, caplog: pytest.LogCaptureFixture
 ):
@@ -193,6 +194,7 @@ def test_a_broker_that_is_away_at_the_start_is_waited_for(
     assert len(told) == len(set(told))
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_killed_meanwhile_loses_nothing(
     own_kafka: Callable[[Path], Kafka], tmp_path: Path, spool: str
 ):
@@ -232,6 +234,7 @@ def test_a_broker_that_is_killed_meanwhile_loses_nothing(
     assert slowest[0] < 5
 
 
+@pytest.mark.slow
 def test_what_was_told_is_in_the_log_after_kills_of_the_producer(kafka_url: str, spool: str):
     """Whoever is killed while emitting leaves the rest to the next run: all that was told arrives, and is one fact."""
     told: dict[str, int] = {}
@@ -261,6 +264,7 @@ def test_the_spool_outlives_its_producer_with_the_broker_away(kafka_url: str, sp
         assert list(range(1, 52)) == sorted(event.sequence or 0 for event in logged(log))
 
 
+@pytest.mark.slow
 def test_a_close_is_bounded_while_events_are_on_their_way(
     own_kafka: Callable[[Path], Kafka], tmp_path: Path, spool: str
 ):
@@ -297,6 +301,7 @@ def test_a_fork_does_not_harm_the_parents_connection(kafka_url: str, spool: str)
         assert list(range(1, 101)) == sorted(event.sequence or 0 for event in logged(log))
 
 
+@pytest.mark.slow
 def test_a_topic_that_is_missing_holds_up_its_own_events(kafka_url: str, spool: str, caplog: pytest.LogCaptureFixture):
     """While one topic is missing the events of the other arrive, and what is missing is told once."""
     with made_log(kafka_url) as log:
@@ -326,6 +331,7 @@ def drop(log: KafkaLog, topic: str) -> None:
 # A broker that refuses
 
 
+@pytest.mark.slow
 def test_what_the_broker_refuses_is_put_aside_and_holds_nobody_up(
     secured_kafka: SecuredKafka, tmp_path: Path, spool: str, caplog: pytest.LogCaptureFixture
 ):
@@ -484,6 +490,7 @@ def emit(url: str, *words: str) -> tuple[Result, float]:
     return result, time.monotonic() - began
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0, 1, 4])
 @pytest.mark.parametrize("named", [True, False])
 def test_a_broker_that_is_away_is_waited_for_as_long_as_asked(
@@ -518,6 +525,7 @@ def test_a_broker_that_is_away_is_waited_for_as_long_as_asked(
         assert ["e1", "e2"] == sorted(event.event_id for event in logged(log))
 
 
+@pytest.mark.slow
 def test_a_broker_that_comes_back_in_time_gets_everything(own_kafka: Callable[[Path], Kafka], tmp_path: Path):
     """Nothing is left over: neither events nor, where no spool was named, its folder."""
     kafka = own_kafka(tmp_path / "kafka")

@@ -221,6 +221,7 @@ def told(store: Store) -> dict[str, str]:
     return {row.change.key: str(row.change.version.outcome.state) for row in outbox.rows(store, after=0, limit=10_000)}
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(turns=st.lists(st.sets(st.sampled_from([*SOURCES, SOC, HOSTILE])), min_size=1, max_size=6))
 def test_whatever_is_kept_answers_as_if_it_had_been_made_now(kept: tuple[Store, Any, Path], turns: list[set[str]]):

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import schemas
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +61,7 @@ class Command:
         return answer
 
 
+@pytest.mark.slow
 def test_what_a_consumer_of_the_first_version_cannot_read_is_taken_up_after_the_upgrade(tmp_path: Path):
     """
     A type, a field and a schema that came later wait as `unknown-schema` or `unknown-field`, and become facts.

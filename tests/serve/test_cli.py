@@ -453,6 +453,7 @@ def test_exit_codes_are_what_the_shell_sees(world: Desk, tmp_path: Path):
     assert b"delegraph init" in runs[3].stderr
 
 
+@pytest.mark.slow
 def test_what_is_piped_is_plain(own_world: Desk):
     """
     No command writes colours or other escape sequences into a pipe.
@@ -1609,6 +1610,7 @@ def seen_twice(own_world: Desk) -> Desk:
     return own_world
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_fsck_finds_what_somebody_did_to_the_store(seen_twice: Desk, damage: str):
     """

@@ -12,6 +12,7 @@ from benchmarks.collect_soak import SOURCES, Soak
 pytestmark = pytest.mark.kafka
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_killed_loses_nothing_and_doubles_nothing(tmp_path, kafka):
     """
     A file that is rotated, requests, lines over TCP, a Kafka topic and spans, all at once.

@@ -113,6 +113,7 @@ def test_a_store_that_is_well_is_told_so(settings_of: Callable[..., Settings]):
     assert None is document["kafka"]
 
 
+@pytest.mark.slow
 @FORGOTTEN
 @pytest.mark.usefixtures("forgotten")
 def test_no_secret_is_told(tmp_path: Path, settings_of: Callable[..., Settings]):
@@ -361,6 +362,7 @@ def test_a_broker_whose_clock_is_ahead_is_a_fault(kafka_url: str, settings_of: C
     assert "ahead of ours by at least 5" in says
 
 
+@pytest.mark.slow
 @FORGOTTEN
 @pytest.mark.usefixtures("forgotten")
 def test_a_kafka_that_is_away_is_told_with_the_cause(settings_of: Callable[..., Settings]):

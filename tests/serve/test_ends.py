@@ -62,6 +62,7 @@ class Told:
         outbox.note_delivered(store, self._rng.choice(RECEIVERS), taken, self._rng.choice(worlds.grid))
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(seed=SEEDS)
 def test_what_is_kept_answers_as_what_is_read_anew(fresh: stores.Fresh, seed: int):
@@ -96,6 +97,7 @@ def test_what_is_kept_answers_as_what_is_read_anew(fresh: stores.Fresh, seed: in
         other.close()
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(seed=SEEDS)
 def test_what_comes_bit_by_bit_is_taken_in(fresh: stores.Fresh, seed: int):
@@ -118,6 +120,7 @@ def test_what_comes_bit_by_bit_is_taken_in(fresh: stores.Fresh, seed: int):
                     assert answers(anew, revocation, at) == answers(kept, revocation, at), revocation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("few", [200, 0])
 @settings(max_examples=15)
 @given(seed=SEEDS)

@@ -4,6 +4,7 @@ import json
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 
 from ingest.trust_file import Trust
@@ -29,6 +30,7 @@ def pages(store: Store, trust: Any, at: int, **size: int) -> list[str]:
         after = page["next"]
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(seed=SEEDS)
 def test_no_finding_stands_on_two_pages_and_none_on_no_page(fresh: stores.Fresh, seed: int):

@@ -44,6 +44,7 @@ def asked(
             yield ("who", action, at), service.who(action, at=at)
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(seed=SEEDS)
 def test_what_is_kept_answers_as_what_is_read_anew(fresh: stores.Fresh, seed: int):

@@ -56,6 +56,7 @@ def batches_of(world: list[worlds.Record], rng: random.Random, trust: Any) -> li
     return made
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=60)
 def test_the_live_graph_is_the_store_s(tmp_path_factory: Any, seed: int):

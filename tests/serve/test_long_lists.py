@@ -88,6 +88,7 @@ def bag(items: list[Any]) -> list[str]:
     return sorted(json.dumps(item) for item in items)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(seed=SEEDS)
 def test_the_pages_of_a_list_hold_what_the_whole_list_holds(fresh: stores.Fresh, seed: int):

@@ -365,6 +365,7 @@ def test_head_is_get_without_the_body():
     assert (200, of_get, b"") == (status, of_head, body)
 
 
+@pytest.mark.slow
 def test_a_large_body_does_not_lose_the_answer():
     """
     Who sends a megabyte where none is wanted is told so all the same.

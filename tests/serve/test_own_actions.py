@@ -116,6 +116,7 @@ def test_only_a_principal_has_actions_of_its_own(desk: Desk):
     assert [{"count": 0}] * 2 == [desk.one("reach", of, *AT)["own_actions"] for of in ("token:t1", "session:idp#s")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known_at", [None, 1])
 @pytest.mark.parametrize("trusted", [None, True, False])
 def test_very_many_are_counted_by_the_index(

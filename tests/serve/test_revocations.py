@@ -81,6 +81,7 @@ def documented(line: dict[str, Any]) -> dict[str, Any]:
     return line | shown
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(seed=SEEDS)
 def test_a_receipt_from_sql_is_that_of_the_model(fresh: stores.Fresh, seed: int):
@@ -108,6 +109,7 @@ def test_a_receipt_from_sql_is_that_of_the_model(fresh: stores.Fresh, seed: int)
         store.close()
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(seed=SEEDS)
 def test_a_verdict_from_sql_is_that_of_the_core_on_the_whole_graph(fresh: stores.Fresh, seed: int):

@@ -594,6 +594,7 @@ def test_a_token_is_used_until_shortly_before_its_end(
     assert asked == len(endpoint.asked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "answer", "said"),
     [

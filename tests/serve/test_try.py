@@ -183,6 +183,7 @@ def test_it_fits_a_screen(columns):
     assert max(map(len, shown)) <= columns
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["agentcore", "cerbos", "cloudtrail", "gcp", "keycloak", "kubernetes", "mcp", "opa", "openbao", "otel", ""]
 )

@@ -162,6 +162,7 @@ def test_the_history_is_worth_killing(many: History):
     assert {spoken(event): 1 for event in made} == facts_in(many.undisturbed)
 
 
+@pytest.mark.slow
 def test_an_ingest_that_is_killed_again_and_again_loses_nothing(many: History, tmp_path: Path):
     """
     Twelve times killed at a random moment, from the making of the store on; then once to the end.
@@ -199,6 +200,7 @@ def test_a_store_that_is_killed_while_it_is_made_can_be_made(tmp_path: Path):
             file.rename(tmp_path / f"{n} {file.name}")
 
 
+@pytest.mark.slow
 def test_a_consumer_that_is_killed_loses_nothing(few: History, tmp_path: Path):
     """
     The log is whole and the consumer is killed within it: positions and facts go together, and the next one goes on.
@@ -228,6 +230,7 @@ def test_a_consumer_that_is_killed_loses_nothing(few: History, tmp_path: Path):
     assert_whole(url, few)
 
 
+@pytest.mark.slow
 def test_two_consumers_at_once_account_for_each_record_once(few: History, tmp_path: Path):
     """
     Two consumers drain one log into one store: between them they project every record, and none twice.
@@ -243,6 +246,7 @@ def test_two_consumers_at_once_account_for_each_record_once(few: History, tmp_pa
     assert_whole(url, few)
 
 
+@pytest.mark.slow
 def test_ingest_and_consume_at_once_are_ingest(few: History, tmp_path: Path):
     """
     A consumer follows while a file is taken in: the counts add up whoever projected, and SIGTERM ends it in peace.
@@ -268,6 +272,7 @@ def listens_to(pid: int, number: signal.Signals) -> bool:
     return bool(caught >> number - 1 & 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [maintenance.fsck, maintenance.rebuild])
 def test_what_comes_while_the_log_is_projected_anew_raises_no_alarm_and_is_not_lost(
     few: History, tmp_path: Path, command: Callable[..., dict[str, Any]]
@@ -331,6 +336,7 @@ def test_orders_given_at_once_all_stand(tmp_path: Path):
     assert ["revoked"] * 3 == [found["state"] for found in here(url, "status", *(f"token:{token}" for token in tokens))]
 
 
+@pytest.mark.slow
 def test_a_rebuild_that_is_killed_leaves_the_store_as_it_was(few: History, tmp_path: Path):
     """
     Killed at any moment, `rebuild` has swapped or not; either way every answer stands.

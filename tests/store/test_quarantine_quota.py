@@ -93,6 +93,7 @@ def expected(records: list[Unreadable], quota: Quota) -> dict[tuple[str, int], b
     return whole
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     sizes=st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.sampled_from([1, 20, 60, 500])), max_size=25),
@@ -167,6 +168,7 @@ def batch_of(partition: int, start: int, values: list[bytes]) -> Batch:
 _garbage = st.binary(min_size=1, max_size=12).filter(lambda raw: raw[:2] != b"\xc3\x01")
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     partitions=st.lists(st.lists(_garbage, min_size=1, max_size=8), min_size=1, max_size=3),

@@ -106,6 +106,7 @@ HOSTILE = st.text(st.characters(blacklist_categories=()), max_size=50) | st.samp
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(origin=HOSTILE, detail=HOSTILE, value=st.none() | st.binary(max_size=20))
 def test_whatever_could_not_be_read_is_put_aside(fresh: stores.Fresh, origin: str, detail: str, value: bytes | None):
@@ -137,6 +138,7 @@ def test_places_that_are_too_long_for_an_index_stay_apart(store: Store):
 IDS = st.text(st.sampled_from("aAzZéÉß\u0130\u0131%_/\\0"), min_size=1, max_size=6)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     ids=st.lists(IDS, min_size=1, max_size=12, unique=True), text=IDS | st.sampled_from(["", "\0", "\ud800", "token:"])
@@ -252,6 +254,7 @@ def test_a_frozen_store_is_what_it_was(store: Store):
         assert 2 == store.sizes()["fact"]
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32))
 def test_what_was_projected_is_what_a_fresh_projection_holds(fresh: stores.Fresh, seed: int):

@@ -118,6 +118,7 @@ def steps(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from steps(below)
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.parametrize("name", STATEMENTS)
 @pytest.mark.parametrize("size", [1, 40, 2_000])

@@ -339,6 +339,7 @@ def test_what_was_damaged_is_found_and_made_anew(role: str, postgres_url: str, t
         assert maintenance.fsck(service, lambda _: None)["ok"]
 
 
+@pytest.mark.slow
 def test_questions_are_answered_and_facts_taken_in_while_it_is_rebuilt(postgres_url: str, tmp_path: Path):
     """
     While the projection is made anew, again and again, every question is answered with at least what was known before,
@@ -390,6 +391,7 @@ def test_questions_are_answered_and_facts_taken_in_while_it_is_rebuilt(postgres_
         assert [] == unequal(store, log, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_rebuild_that_did_not_come_to_its_end_is_in_nobodys_way(postgres_url: str, tmp_path: Path):
     """What a rebuild left behind is cleared away by the next; the store is the old one until then."""
     with a_log(tmp_path, 20) as log, a_store(postgres_url) as store:

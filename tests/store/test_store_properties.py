@@ -7,6 +7,7 @@ import json
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -46,6 +47,7 @@ def acted(store: Store, kind: str, id_: str, **how: Any) -> int:
         return reader.count_acted(key_of(kind, id_))
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(seed=SEEDS)
 def test_answers_through_sql_are_those_of_the_core_on_the_whole_graph(fresh: stores.Fresh, seed: int):
@@ -97,6 +99,7 @@ def documents(store: Store, items: list[dict[str, Any]], asked: list[tuple[str, 
     return [json.dumps(document) for document in said]
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(seed=SEEDS)
 def test_any_order_and_any_batches_give_byte_identical_documents(fresh: stores.Fresh, seed: int):
@@ -180,6 +183,7 @@ class AStore(RuleBasedStateMachine):
             self.place.__exit__(None, None, None)
 
 
+@pytest.mark.slow
 def test_a_store_that_is_closed_and_opened_says_what_was_written(fresh: stores.Fresh):
     """Whatever is written, whenever it is opened again, whatever a zombie tries: answers are those of the core."""
     run_state_machine_as_test(lambda: AStore(fresh), settings=settings(max_examples=15, stateful_step_count=15))

@@ -121,6 +121,7 @@ def unequal(store: Store, parts: list[list[Batch]], file: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_writers_side_by_side_write_what_one_alone_would(fresh: stores.Fresh, tmp_path: Path, seed: int):
     """
@@ -167,6 +168,7 @@ def _a_process(url: str, part: list[Batch], barrier: object) -> None:
     write_all(url, part, barrier.wait)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_writers_in_processes_of_their_own_write_what_one_alone_would(fresh: stores.Fresh, tmp_path: Path):
     """The same with eight processes, as consumers are."""
     rng = random.Random(99)

@@ -163,6 +163,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
         return [going_on.ask(exchange) for exchange in LINES_HELD]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line", range(len(LINES_HELD)), ids=[f"{one['operation']}-{one['name']}" for one in LINES_HELD]
 )

@@ -66,6 +66,7 @@ def test_what_is_written_over_http_is_on_the_topics(kafka_url: str, tmp_path: Pa
     assert sum(fresh.values()) == sum(after.values())
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_away_is_said_and_comes_back(own_kafka: Callable[[Path], Kafka], tmp_path: Path):
     """
     Meanwhile questions are answered as far as can be known, writes and plans are put off, nothing answers 500; and an

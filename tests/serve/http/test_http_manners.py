@@ -276,6 +276,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), JSON))
 def test_a_document_is_the_bytes_that_the_command_line_writes(document: dict[str, object]):
     """

@@ -38,6 +38,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str]]
         yield found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # a few hundred requests, on whatever machine
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_what_is_asked_is_answered_as_published(api: tuple[World, str], mode: GenerationMode):

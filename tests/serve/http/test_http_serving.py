@@ -235,6 +235,7 @@ def test_what_is_no_id_of_an_event_is_refused(api: tuple[World, str], last: str)
     assert (400, "Last-Event-ID") == (response.status_code, response.json()["parameter"])
 
 
+@pytest.mark.slow
 def test_the_tail_takes_a_bounded_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
     One listener too many is refused with 503; who leaves makes room.

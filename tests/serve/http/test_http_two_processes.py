@@ -184,6 +184,7 @@ def test_a_process_that_dies_behind_the_append_has_ordered(place: str, tmp_path:
     assert [(order["revocation"], 1)] == orders
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_servers_on_one_store_give_each_key_one_order(request: pytest.FixtureRequest, tmp_path: Path, kind: str):
     """

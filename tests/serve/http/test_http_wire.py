@@ -219,6 +219,7 @@ def test_a_head_that_is_read_has_one_reading(parts: list[bytes]):
 # Time
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("sent", [b"", b"G", HEALTHZ[:-2], HEALTHZ + b"GET /healthz HTTP/1.1\r\n"])
 def test_half_a_head_is_waited_for_no_longer(tmp_path: Path, kind: str, sent: bytes):
@@ -252,6 +253,7 @@ def test_a_head_that_comes_byte_by_byte_is_waited_for_no_longer(tmp_path: Path, 
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_body_that_nobody_reads_is_waited_for_no_longer(tmp_path: Path, kind: str):
     """

@@ -110,6 +110,7 @@ def eventually(page: Page, selector: str, text: str | re.Pattern[str]) -> None:
     expect(page.locator(selector)).to_contain_text(text, timeout=SECONDS * 1_000)
 
 
+@pytest.mark.slow
 def test_a_person_finds_out_who_did_it_and_moves_time(person: BrowserContext):
     """
     From the start page by a search to the sentence; then to another moment, which stays in the address and in sight.
@@ -126,7 +127,7 @@ def test_a_person_finds_out_who_did_it_and_moves_time(person: BrowserContext):
     page.wait_for_url("**at=2026-11-02T08*")
 
     assert "mail.send was done by agent:scraper with token https://idp.example#mailer-1" in sentence
-    eventually(page, ".moment", "Not now: as of 2026-11-02T08:00:00Z")
+    eventually(page, ".moment", "Viewing: 2026-11-02T08:00:00Z")
     eventually(page, "h1", "at 2026-11-02T08:00:00Z: not yet valid")
 
 
@@ -163,6 +164,7 @@ def test_without_a_script_nothing_is_offered_that_needs_one(link: str, browser: 
     assert {"Find", "Apply"} >= set(dead)
 
 
+@pytest.mark.slow
 def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserContext):
     """
     The whole way: an event arrives between the plan and the order, which is refused with the difference; confirmed
@@ -298,6 +300,7 @@ def test_what_is_printed_has_no_buttons(person: BrowserContext):
     assert ([True] * 5, True) == (hidden, page.locator("h1").is_visible())
 
 
+@pytest.mark.slow
 def test_without_javascript_everything_works(link: str, browser: Browser, signed_in: Path):
     """
     Whoever has no script sees the graph as it was drawn for them, and gives an order by a form.
@@ -339,6 +342,7 @@ def test_what_an_event_says_never_runs(person: BrowserContext):
     assert (1, True) == (taken.json()["accepted"], f"{HOSTILE} was done by" in sentence)
 
 
+@pytest.mark.slow
 def test_nothing_keeps_anybody_from_using_a_page(link: str, browser: Browser, signed_in: Path):
     """
     axe finds nothing serious on any page, nor does one scroll sideways on a telephone; by night it is as legible.
