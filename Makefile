@@ -143,18 +143,18 @@ COMPILE = env -u UV_FIND_LINKS UV_CUSTOM_COMPILE_COMMAND='make lock' build/lock/
 $(VENV)/.ready: pyproject.toml requirements.lock
 	@$(BIN)/python -c 'import pip' 2>/dev/null || { $(FIND_PYTHON); echo "making $(VENV) with $$python"; "$$python" -m venv --clear $(VENV); }
 	@echo "installing the pinned packages"
-	@$(PIP) install --quiet --require-hashes --requirement requirements.lock
+	@$(PIP) install --quiet --no-deps --require-hashes --requirement requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 	@echo "ready: $(BIN)/delegraph"
 
 $(VENV)/.extras: requirements-extras.lock $(VENV)/.ready
 	@echo "installing the pinned extras"
-	@$(PIP) install --quiet --require-hashes --requirement requirements-extras.lock
+	@$(PIP) install --quiet --no-deps --require-hashes --requirement requirements-extras.lock
 	@touch $@
 
 $(DOCS)/.ready: requirements-docs.lock
 	@$(FIND_PYTHON); "$$python" -m venv --clear $(DOCS)
 	@echo "installing the pinned packages of the documentation site"
-	@$(DOCS)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement requirements-docs.lock
+	@$(DOCS)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes --requirement requirements-docs.lock
 	@touch $@
