@@ -1,6 +1,7 @@
 """Entering things into the tally of a scene: each element, decision, action and fact once, in any order."""
 
 from bisect import insort
+from collections.abc import Iterable
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.receivers import issuer_of
@@ -12,6 +13,20 @@ from lineage.core.findings.tally import Denied, SourceTally, Tally, first_few, s
 from lineage.core.model.events import DecisionMade, Fact
 
 HISTORY_KEPT = 64  # of the first moments of something: more than any setting asks for
+
+
+def enter_all(scene: Scene, facts: Iterable[Fact]) -> None:
+    """Enter some facts, and every element, decision and action of the scene's world."""
+    for fact in facts:
+        enter_fact(scene, fact)
+    for key in scene.world.graph.facts:
+        enter_element(scene, key)
+    for id_ in scene.world.decisions:
+        if (decided := scene.decided(f"decision:{id_}")) is not None:
+            enter_decision(scene, decided)
+    for id_ in scene.world.actions:
+        if (act := scene.act(f"action:{id_}")) is not None:
+            enter_action(scene, act)
 
 
 def enter_element(scene: Scene, key: str) -> None:

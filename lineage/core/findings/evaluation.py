@@ -8,7 +8,7 @@ from lineage.core.authority.findings import Finding
 from lineage.core.authority.receivers import Deliveries
 from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES, is_on, severity_of
-from lineage.core.findings.entering import enter_action, enter_decision, enter_element, enter_fact
+from lineage.core.findings.entering import enter_all
 from lineage.core.findings.exceptions import exempted
 from lineage.core.findings.finding import merged
 from lineage.core.findings.options import Options
@@ -66,16 +66,7 @@ def evaluate(
     known = list(dict.fromkeys(facts))
     world = World(known) if world is None else world
     scene = Scene(world, options, at, whole=True, deliveries=deliveries, intake=intake)
-    for fact in known:
-        enter_fact(scene, fact)
-    for key in world.graph.facts:
-        enter_element(scene, key)
-    for id_ in world.decisions:
-        if (decided := scene.decided(f"decision:{id_}")) is not None:
-            enter_decision(scene, decided)
-    for id_ in world.actions:
-        if (act := scene.act(f"action:{id_}")) is not None:
-            enter_action(scene, act)
+    enter_all(scene, known)
     found = [*look(scene, world.graph.facts)]
     found += look(scene, (f"decision:{id_}" for id_ in world.decisions))
     found += look(scene, (f"action:{id_}" for id_ in world.actions))

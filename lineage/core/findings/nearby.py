@@ -6,7 +6,7 @@ from lineage.core.authority.chain import Chain
 from lineage.core.authority.findings import Finding
 from lineage.core.authority.world import World
 from lineage.core.findings import consistency
-from lineage.core.findings.entering import enter_action, enter_decision, enter_element, enter_fact
+from lineage.core.findings.entering import enter_all
 from lineage.core.findings.evaluation import look
 from lineage.core.findings.options import Options
 from lineage.core.findings.scene import Scene
@@ -32,16 +32,7 @@ def near(
         told: What was found with the chain already: it is kept, and told once.
     """
     scene = Scene(world, options, at, whole=False)
-    for fact in world.facts():
-        enter_fact(scene, fact)
-    for key in world.graph.facts:
-        enter_element(scene, key)
-    for id_ in world.decisions:
-        if (decided := scene.decided(f"decision:{id_}")) is not None:
-            enter_decision(scene, decided)
-    for id_ in world.actions:
-        if (act := scene.act(f"action:{id_}")) is not None:
-            enter_action(scene, act)
+    enter_all(scene, world.facts())
     known = {one.id: one for one in told}
     found = list(known.values())
     for one in look(scene, dict.fromkeys(keys), narrow=True):
