@@ -352,6 +352,9 @@ CASES["delegation-from-untrusted-instruction"] = Case(
             ],
             "high",
         ),
+        # nobody gave it what it hands on, or it hands on what was given to somebody else
+        ([granted("d2", A, B, scopes=["pay:all"], instruction_source="document")], "high"),
+        ([D1, granted("d2", C, B, 5, parents=["d1"], expires_at=moment(60), instruction_source="document")], "high"),
     ),
 )
 CASES["chain-mismatch"] = Case(
@@ -470,7 +473,11 @@ CASES["used-after-expiry"] = Case(
         issued("t1", at=59, event_id="renew t1", expires_at=moment(120)),
         granted("d1", AL, A, 59, event_id="renew d1", expires_at=moment(120)),
     ],
-    more=(([D1, {**T1, "expires_at": None}, done("a1", at=61, token="t1")], "high"),),
+    more=(
+        ([D1, {**T1, "expires_at": None}, done("a1", at=61, token="t1")], "high"),
+        # a delegation that is presented besides a token that does not rest on it
+        ([D1, issued("t9", actor=A), done("a1", at=61, token="t9", delegation="d1")], "high"),
+    ),
 )
 CASES["used-before-valid"] = Case(
     fires=[D1, {**T1, "not_before": moment(30)}, done("a1", token="t1")],
@@ -546,6 +553,7 @@ CASES["unattributed-action"] = Case(
         [done("a1", actor=AL)],
         [done("a1", actor=A, token="ghost", outcome="failed")],
         [D1, T1, NAMING, done("a1", actor=A, decision="p1"), decided("p1", True, "crm.read")],
+        [D1, T1, NAMING, done("a1", actor=A, decision="p1")],  # nobody sends decisions here
     ),
     resolved=[issued("ghost", actor=A)],
     missing=[D1],
@@ -555,6 +563,8 @@ CASES["unattributed-action"] = Case(
         ([done("a1", actor=A), done("a2", actor=A, at=4)], "medium"),
         # a delegation that nobody granted either
         ([done("a1", actor=A, token="ghost", delegation="none")], "high"),
+        # a decision that nobody made, where decisions are known
+        ([D1, T1, decided("p1", True, "crm.read"), done("a1", actor=A, decision="p9")], "high"),
     ),
 )
 SHARED = [
@@ -574,6 +584,8 @@ CASES["action-without-decision"] = Case(
         done("alone", at=20, event_id="decided alone", decision="late", source=PDP),
     ],
     missing=[D1, T1, done("alone", token="t1")],
+    # it does not go away with time, and what was usual is what was usual then
+    more=(([D1, T1, *SHARED, done("alone", at=20, token="t1"), done("now", at=90 * DAY, token="t1")], "medium"),),
 )
 DENIED = decided("p1", False, "crm.read", token="t1", actor=A)
 CASES["action-after-deny"] = Case(

@@ -7,7 +7,7 @@ from lineage.core.authority.findings import Finding
 from lineage.core.authority.verdict import State
 from lineage.core.findings.acts import Act, Decided
 from lineage.core.findings.finding import CITED, finding
-from lineage.core.findings.options import SECOND
+from lineage.core.findings.options import DAY, SECOND, Options
 from lineage.core.findings.rules import ACTION, DECISION, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.findings.tally import any_between
@@ -24,18 +24,23 @@ _PUNCTUATION: Final = str.maketrans({":": ".", "/": ".", "_": ".", "-": ".", " "
 
 
 def action_without_decision(scene: Scene, key: str) -> Iterator[Finding]:
-    """Done without a decision, where nearly all of its kind have one."""
+    """Done without a decision, where nearly all of its kind in the days before have one."""
     act = success(scene, key)
-    options = scene.options
-    if act is None or act.decided is not None or act.occurred_at <= scene.at - options.decision_window:
+    if act is None or act.decided is not None:
         return
-    count, decided = scene.tally.shares.get((act.source, act.operation), (0, 0))
-    if count >= options.decision_least and decided >= options.decision_share * count:
+    shares = scene.tally.shares.get((act.source, act.operation))
+    count, decided = shares.until(act.occurred_at, scene.options.decision_window) if shares else (0, 0)
+    if _is_usual(scene.options, count, decided):
         why = (
             f"{key} ({act.operation}) succeeded without a decision; {decided} of {count} successes of this operation "
             f"that {act.source} tells of have one"
         )
         yield finding("action-without-decision", key, why, act.facts, at=act.occurred_at)
+
+
+def _is_usual(options: Options, count: int, decided: int) -> bool:
+    """Whether so many successes with a decision of so many in all show that there should be one."""
+    return count >= options.decision_least and decided >= options.decision_share * count
 
 
 def action_after_deny(scene: Scene, key: str) -> Iterator[Finding]:
@@ -202,11 +207,10 @@ def no_decisions(scene: Scene) -> str | None:
 def too_few_decisions(scene: Scene) -> str | None:
     """Why it cannot be said which actions lack a decision."""
     options = scene.options
-    if any(
-        count >= options.decision_least and decided >= options.decision_share * count
-        for count, decided in scene.tally.shares.values()
-    ):
-        return None
+    for shares in scene.tally.shares.values():
+        for day in shares.days:
+            if _is_usual(options, *shares.until(day * DAY, options.decision_window)):
+                return None
     return (
         f"no source sent decisions for {options.decision_share:.0%} of at least {options.decision_least} successes of "
         "one operation in the time that is looked at"

@@ -142,10 +142,7 @@ def enter_action(scene: Scene, act: Act) -> None:
         first = tally.operations[party]
         first[act.operation] = min(act.occurred_at, first.get(act.operation, act.occurred_at))
         first_few(tally.successes[party], act.occurred_at, HISTORY_KEPT)
-    if act.occurred_at > scene.at - scene.options.decision_window:
-        share = tally.shares[act.source, act.operation]
-        share[0] += 1
-        share[1] += act.decided is not None
+    tally.shares[act.source, act.operation].enter(act.occurred_at, decided=act.decided is not None)
     if act.decision is not None:
         tally.decision_uses[act.decision][act.key] = act.facts[0]
     if act.operation in scene.stated_scopes(act.authority):

@@ -9,8 +9,8 @@ from lineage.core.authority.receivers import Deliveries
 from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES, is_on, severity_of
 from lineage.core.findings.entering import enter_all
-from lineage.core.findings.exceptions import exempted
 from lineage.core.findings.finding import merged
+from lineage.core.findings.judging import SUPPRESSED, status_of
 from lineage.core.findings.options import Options
 from lineage.core.findings.rules import (
     KEY,
@@ -159,7 +159,9 @@ def _serious(scene: Scene, findings: Iterable[Finding]) -> dict[str, list[Findin
     """The open findings of high severity and above, by the agent whose doing they are."""
     found: dict[str, list[Finding]] = {}
     for one in findings:
-        if severity_of(one.kind, one.severity, scene.options) < Severity.HIGH or exempted(one, scene.options, scene.at):
+        if severity_of(one.kind, one.severity, scene.options) < Severity.HIGH:
+            continue
+        if status_of(one, scene.world.judgements, scene.options, scene.at) == SUPPRESSED:
             continue
         party = doer(scene, one)
         if party is not None and scene.kind(party) == "agent":

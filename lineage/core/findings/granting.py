@@ -6,7 +6,7 @@ from typing import Final
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.findings import Finding
-from lineage.core.findings import widening
+from lineage.core.findings import consistency, widening
 from lineage.core.findings.acts import UNTRUSTED
 from lineage.core.findings.entering import grant_alike
 from lineage.core.findings.finding import finding
@@ -184,8 +184,9 @@ def delegation_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Fi
     other = [
         one
         for rule in _TOGETHER_WITH
+        if scene.whole or not rule.wide
         for one in rule.check(scene, key)
-        if (one.severity or rule.severity) >= Severity.MEDIUM
+        if one.of == key and (one.severity or rule.severity) > Severity.INFORMATIONAL
     ]
     delegator, delegatee = scene.party(element.first("delegator")), scene.party(element.first("delegatee"))
     before = [at for at in scene.tally.grants.get(delegator, ()) if at < element.issued_at]
@@ -296,5 +297,6 @@ RULES: Final = (
 )
 _TOGETHER_WITH: Final = (
     *widening.RULES,
-    *(rule for rule in RULES if rule.kind != "delegation-from-untrusted-instruction" and not rule.wide),
+    *(rule for rule in RULES if rule.kind != "delegation-from-untrusted-instruction" and DELEGATION in rule.of),
+    *(rule for rule in consistency.RULES if rule.kind in ("chain-mismatch", "cycle")),
 )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from lineage.core.findings.options import DAY
 from lineage.core.model.events import Fact
 from lineage.core.model.times import NEVER, Instant
 
@@ -77,6 +78,25 @@ class Used:
 
 
 @dataclass(slots=True)
+class Shares:
+    """How many successes of one operation that a source tells of have a decision, day by day."""
+
+    days: dict[int, list[int]] = field(default_factory=dict)  # day -> all, with a decision
+
+    def enter(self, at: Instant, *, decided: bool) -> None:
+        """Count a success."""
+        day = self.days.setdefault(at // DAY, [0, 0])
+        day[0] += 1
+        day[1] += decided
+
+    def until(self, at: Instant, window: Instant) -> tuple[int, int]:
+        """Count the successes of the days from a window before an instant to the day of the instant."""
+        last = at // DAY
+        within = [counts for day, counts in self.days.items() if last - window // DAY <= day <= last]
+        return sum(counts[0] for counts in within), sum(counts[1] for counts in within)
+
+
+@dataclass(slots=True)
 class SourceTally:
     """What one source has said."""
 
@@ -103,7 +123,7 @@ class Tally:
         self.permits: defaultdict[tuple[str, str, str], list[Instant]] = defaultdict(list)
         self.denied: defaultdict[str, list[Denied]] = defaultdict(list)  # by party
         self.policies: defaultdict[tuple[str, str], dict[str, Instant]] = defaultdict(dict)
-        self.shares: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])  # all, with a decision
+        self.shares: defaultdict[tuple[str, str], Shares] = defaultdict(Shares)  # by source and operation
         self.operations: defaultdict[str, dict[str, Instant]] = defaultdict(dict)  # party -> operation -> first
         self.successes: defaultdict[str, list[Instant]] = defaultdict(list)  # by party: the first few
         self.pairs: defaultdict[str, dict[str, Instant]] = defaultdict(dict)  # delegator -> delegatee -> first

@@ -11,7 +11,7 @@ from lineage.core.findings.acts import Act
 from lineage.core.findings.audiences import audiences
 from lineage.core.findings.finding import finding
 from lineage.core.findings.rules import ACTION, SOURCE, Rule
-from lineage.core.findings.scene import Scene
+from lineage.core.findings.scene import End, Scene
 from lineage.core.findings.widening import facts_of, where_widened
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import NEVER, format_instant
@@ -99,15 +99,18 @@ def _is_part(task: str, whole: str) -> bool:
 def used_after_expiry(scene: Scene, key: str) -> Iterator[Finding]:
     """Done under a token or a delegation that was over, or whose delegation was."""
     act = success(scene, key)
-    if act is None or act.element is None:
+    if act is None:
         return
-    end = scene.end(act.element.key)
+    # What an action presents is used, even where something else that it names is its authority.
+    used = [one for one in (act.authority, act.token, act.delegation) if one is not None and scene.element(one)]
+    ends = [(scene.end(one), one) for one in dict.fromkeys(used)]
+    end, under = min(ends, key=lambda each: each[0].at, default=(End(NEVER, ""), ""))
     if end.at != NEVER and act.occurred_at >= end.at + scene.options.leeway:
         why = (
-            f"{key} succeeded at {format_instant(act.occurred_at)} under {act.element.key}, "
+            f"{key} succeeded at {format_instant(act.occurred_at)} under {under}, "
             f"after {end.key} had ended at {format_instant(end.at)}"
         )
-        facts = (*act.facts, *facts_of(scene, act.element.key, end.key))
+        facts = (*act.facts, *facts_of(scene, under, end.key))
         yield finding("used-after-expiry", key, why, facts, at=act.occurred_at, about=end.key)
 
 
@@ -193,6 +196,10 @@ def unattributed_action(scene: Scene, key: str) -> Iterator[Finding]:
     elif act.named and kind == "unknown":
         why = f"successes under {act.named[0]}, which nobody granted, by nobody of a known kind"
         yield finding(_UNATTRIBUTED, act.named[0], why, act.facts, at=at, severity=Severity.LOW)
+    elif act.decision is not None and act.decided is None and kind in _ACTING_FOR_OTHERS and scene.tally.decisions:
+        named = f"decision:{act.decision}"
+        why = f"{actor} did {act.operation} ({key}) by {named}, which nobody made"
+        yield finding(_UNATTRIBUTED, key, why, act.facts, at=at, about=named)
     elif kind in _ACTING_FOR_OTHERS and act.decision is None and _names_authority(scene, act.source):
         why = f"{actor} did {act.operation} ({key}) and names no token, delegation or decision"
         yield finding(_UNATTRIBUTED, key, why, act.facts, at=at, severity=Severity.MEDIUM)
