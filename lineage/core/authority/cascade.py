@@ -1,4 +1,4 @@
-"""Which orders kill which elements: those that hit them, and those that cascade down to them (clauses 1.1 and 5.6)."""
+"""Find which orders kill which elements: by a direct hit, or by cascading down (clauses 1.1 and 5.6)."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -11,11 +11,11 @@ from lineage.core.model.times import Instant
 
 
 class Cascade:
-    """The orders in force at an instant that kill some elements, by themselves or through what these depend on.
+    """The orders in force at an instant that kill some elements, directly or through a dependency.
 
     Cost:
-        What the elements depend on, at any depth, once, times what each of these names; not the number of orders times
-        what they kill.
+        Linear in the elements and their transitive dependencies, times the names of each. It does not grow with the
+        product of orders and elements killed.
     """
 
     def __init__(self, world: World, keys: Iterable[str], at: Instant) -> None:
@@ -23,20 +23,20 @@ class Cascade:
 
         Args:
             world: Holds the elements and all that they depend on.
-            keys: The elements that are asked about.
+            keys: The elements asked about.
             at: The instant asked about.
         """
         self._graph = world.graph
         above = world.graph.above(*keys) if world.orders else set()
         self._hitting = orders_hitting(world, above, lambda order: order.in_force(at))
-        # Mode -> element -> of the orders that cascade to it the first by rank.
+        # Mode -> element -> the first order, by rank, that cascades to it.
         self._first: dict[bool, dict[str, Order]] = {True: {}, False: {}}
         if self._hitting:
             self._descend(above)
 
     def _descend(self, above: set[str]) -> None:
-        """Follow the cascading orders down, the first in rank first: each element is entered once in each mode."""
-        children: defaultdict[str, list[str]] = defaultdict(list)  # those of which something is asked
+        """Follow the cascading orders down in rank order, entering each element once per mode."""
+        children: defaultdict[str, list[str]] = defaultdict(list)  # the elements asked about
         for key in above:
             for parent in self._graph.parents(key):
                 children[parent].append(key)
@@ -54,22 +54,23 @@ class Cascade:
                 level = [child for key in entered for child in children.get(key, ())]
 
     def deciding(self, key: str) -> list[Order]:
-        """The orders that can decide the state of an element; empty if none kills it.
+        """Return the orders that can decide the state of an element; empty if none kills it.
 
-        These are all that hit it, and of those that cascade to it the first of each mode: the others of that mode took
-        effect later, so that they neither count where the first does not (clause 6.8) nor go before it (clause 6.9).
+        These are all orders that hit it, and the first of each mode that cascades to it. Later orders of the same
+        mode took effect later, so they neither count where the first does not (clause 6.8) nor precede it (clause
+        6.9).
         """
         found = list(self._hitting.get(key, ()))
         found.extend(first[key] for first in self._first.values() if key in first)
         return found
 
     def revoked(self, keys: AbstractSet[str]) -> set[str]:
-        """Those of the elements asked about that a revocation kills, in time or not."""
+        """Return the given elements that a revocation kills, whether or not it took effect before their end."""
         hit = {key for key, orders in self._hitting.items() if any(not order.suspends for order in orders)}
         return (hit | self._first[False].keys()) & keys
 
     def killing(self, key: str) -> list[Order]:
-        """All orders that kill an element, each once, in the order of their ranks."""
+        """Return all orders that kill an element, each once, in rank order."""
         found = {
             order
             for node in (self._graph.above(key) if self._hitting else ())
@@ -79,8 +80,8 @@ class Cascade:
         return sorted(found, key=lambda order: order.rank)
 
     def path(self, order: Order, key: str) -> tuple[str, ...]:
-        """The shortest path from the target of an order that kills an element down to it (clause 6.10)."""
-        # Level by level up from the element; `down` remembers every way back that is as short as any.
+        """Return the shortest path from the target of an order down to an element that it kills (clause 6.10)."""
+        # Breadth-first upwards from the element; `down` records every equally short way back.
         down: dict[str, list[str]] = {key: []}
         level = [key]
         while not (starts := [node for node in level if order in self._hitting.get(node, ())]):

@@ -1,8 +1,8 @@
 """The chain: who stood behind a token, a delegation or an action, root first.
 
-Section 7 of docs/rule-of-authority.md; the comments cite its clauses. A chain says where each hop's word comes
-from: a ``delegation``, a ``token``, or only ``asserted`` (prior actors, and what an action says of itself). Where there
-was a choice it is reported (``branch``), and where the words of tokens and delegations do not fit (``mismatch``).
+Section 7 of docs/rule-of-authority.md; the comments cite its clauses. Each hop names its evidence: a ``delegation``,
+a ``token``, or only ``asserted`` (prior actors, and what an action says about itself). A choice between several
+parents is reported as ``branch``, and a contradiction between tokens and delegations as ``mismatch``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from lineage.core.authority.rule import Gap, gaps
 from lineage.core.authority.world import World
 from lineage.core.model.keys import split_key
 
-# An `actor` token says who wields the new one; it is no ancestor on the path (clause 7.1).
+# An `actor` token identifies who uses the new token; it is not an ancestor on the path (clause 7.1).
 PATH_ROLES: Final = frozenset({"subject", "refresh", "replaced", "parent"})
 
 
@@ -24,8 +24,8 @@ class Hop(NamedTuple):
     Attributes:
         principal: The id as stated.
         evidence: ``delegation``, ``token`` or ``asserted``.
-        source: Whose word it is.
-        element: Key of the token or delegation that says so; None for what an action says of itself.
+        source: The source that stated it.
+        element: Key of the token or delegation that names the party; None for what an action says about itself.
     """
 
     principal: str
@@ -39,11 +39,11 @@ class Chain:
     """Who stood behind something, root first.
 
     Attributes:
-        hops: The parties; neighbours differ.
+        hops: The parties; no two neighbours are the same party.
         tokens: Keys of the tokens on the path, root first.
         delegations: Keys of the delegations on the path, root first.
-        branches: Key of each element on a path that had several parents to choose from, with those not taken.
-        mismatch: What does not fit between the tokens' words and the delegations', as sentences.
+        branches: Key of each element on a path that had several parents, with the parents not chosen.
+        mismatch: Contradictions between the tokens and the delegations, as sentences.
     """
 
     hops: tuple[Hop, ...] = ()
@@ -59,7 +59,7 @@ class Chain:
 
 
 def chain_of(world: World, key: str) -> Chain:
-    """The chain of a token or a delegation; empty if nobody granted it.
+    """Build the chain of a token or a delegation; empty if no event granted it.
 
     Cost:
         The length of the paths, times the parents of each element on them.
@@ -103,10 +103,10 @@ def chain_of(world: World, key: str) -> Chain:
 
 
 def chain_of_action(world: World, action: str) -> Chain:
-    """The chain of an action: that of its authority, and last an actor who does not stand in it.
+    """Build the chain of an action: that of its authority, with the actor last if the chain does not include it.
 
-    With nothing granted it is what the action, else its decision, asserts: on whose behalf it was done, the prior
-    actors, root to leaf, and the actor.
+    If nothing was granted, the chain is what the action, or else its decision, asserts: the party it was done for,
+    the prior actors from root to leaf, and the actor.
     """
     authority = world.authority(action)
     actor = world.action_field(action, "actor")
@@ -125,10 +125,10 @@ def chain_of_action(world: World, action: str) -> Chain:
 
 
 def action_gaps(world: World, action: str, chain: Chain) -> list[Gap]:
-    """What is missing behind an action.
+    """List the missing evidence behind an action.
 
-    Every dependency of its authority, at any depth, that nobody granted; whatever it names and nobody granted; and its
-    root, if that is only asserted.
+    Every dependency of its authority, at any depth, that no event granted; everything it names that no event granted;
+    and its root, if that is only asserted.
     """
     authority = world.authority(action)
     found = set(gaps(world, [authority] if authority else []))
@@ -145,10 +145,10 @@ def action_gaps(world: World, action: str, chain: Chain) -> list[Gap]:
 
 
 def wielder(world: World, token: str) -> Hop | None:
-    """Who wields a token, as the tokens say.
+    """Determine who uses a token, according to the tokens.
 
-    Its actor, else the actor or subject of the ``actor`` token that it was exchanged with (of several the earliest
-    issued, then the smallest id); None if it has neither: the subject itself acts.
+    Its actor; else the actor or subject of the ``actor`` token that it was exchanged with (if several, the earliest
+    issued, then the smallest id). None if it has neither, because then the subject itself acts.
     """
     element = world.graph.element(token)
     assert element  # noqa: S101 (only granted tokens stand on a path)
@@ -168,7 +168,7 @@ def wielder(world: World, token: str) -> Hop | None:
 
 
 def _path(world: World, key: str, branches: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """The path up from an element, through what was granted; root first, no element twice (clause 7.1)."""
+    """Return the path of granted parents above an element, root first, no element twice (clause 7.1)."""
     path = [key]
     on_path = {key}
     while True:
@@ -197,7 +197,7 @@ def _fits(world: World, parent: Element, child: Element) -> bool:
 
 
 def _said_by_tokens(world: World, tokens: Sequence[str]) -> list[Hop]:
-    """The oldest token's subject, its prior actors, then each token's wielder down the path (clause 7.2)."""
+    """List the oldest token's subject, its prior actors, then the user of each token down the path (clause 7.2)."""
     oldest = world.graph.element(tokens[0])
     assert oldest  # noqa: S101
     subject = stated(oldest.facts, "subject")
@@ -222,7 +222,7 @@ def _said_by_delegations(world: World, delegations: Sequence[str]) -> list[Hop]:
 
 
 def _delegation_of(world: World, token: str) -> str | None:
-    """The first delegation, in the order of its facts, that a token names and that was granted."""
+    """Return the first delegation, in fact order, that a token names and that was granted."""
     for fact in world.graph.facts.get(token):
         delegation = getattr(fact.event.body, "delegation", None)
         if delegation is not None and world.graph.granted(f"delegation:{delegation}"):
@@ -231,7 +231,7 @@ def _delegation_of(world: World, token: str) -> str | None:
 
 
 def _broken_links(world: World, delegations: Sequence[str]) -> tuple[str, ...]:
-    """The delegators on a path who are not the delegatee of any granted parent."""
+    """Describe each delegator on a path who is not the delegatee of any granted parent."""
     broken = []
     for key in delegations:
         element = world.graph.element(key)
@@ -244,7 +244,7 @@ def _broken_links(world: World, delegations: Sequence[str]) -> tuple[str, ...]:
 
 
 def _collapse(world: World, hops: Iterable[Hop]) -> tuple[Hop, ...]:
-    """(4): neighbours that are equal collapse; the first stands."""
+    """Collapse equal neighbours, keeping the first (clause 7.4)."""
     kept: list[Hop] = []
     for hop in hops:
         if not kept or not world.principals.same(kept[-1].principal, hop.principal):
@@ -253,7 +253,7 @@ def _collapse(world: World, hops: Iterable[Hop]) -> tuple[Hop, ...]:
 
 
 def _stands_in(world: World, words: Iterable[Hop], chain: Iterable[Hop]) -> bool:
-    """Whether the principals of one list stand, in order, among those of another."""
+    """Whether the principals of one list appear, in order, among those of another."""
     rest = iter(chain)
     return all(any(world.principals.same(word.principal, hop.principal) for hop in rest) for word in words)
 

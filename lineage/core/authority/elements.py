@@ -1,4 +1,4 @@
-"""Elements: the tokens and delegations that can be alive or dead, and how several facts about one add up.
+"""Elements: the tokens and delegations that can be alive or dead, and how several facts about one combine.
 
 Section 3 and clause 4.1 of docs/rule-of-authority.md. Pure: facts in, values out.
 """
@@ -14,14 +14,14 @@ from lineage.core.model.times import NEVER, Instant
 
 
 class Stated(NamedTuple):
-    """A value and the fact whose word it is."""
+    """A value and the fact that states it."""
 
     value: Any
     fact: Fact
 
 
 def in_order(facts: Iterable[Fact]) -> tuple[Fact, ...]:
-    """Facts in the order in which they add up, each content once, with the earliest moment at which it was recorded."""
+    """Sort facts into the order in which they combine, each content once with the earliest time it was recorded."""
     once: dict[Event, Fact] = {}
     for fact in facts:
         known = once.setdefault(fact.event, fact)
@@ -31,7 +31,7 @@ def in_order(facts: Iterable[Fact]) -> tuple[Fact, ...]:
 
 
 class FactIndex:
-    """Facts by key, in order; what was added is put in order when it is asked for."""
+    """Facts by key, sorted lazily when they are read."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -39,14 +39,14 @@ class FactIndex:
         self._added: dict[str, list[Fact]] = {}
 
     def add(self, key: str, fact: Fact) -> None:
-        """Put a fact under a key. A duplicate changes nothing."""
+        """Add a fact under a key. A duplicate changes nothing."""
         if key in self._ordered:
             self._added.setdefault(key, []).append(fact)
         else:
             self._ordered[key] = (fact,)
 
     def get(self, key: str) -> tuple[Fact, ...]:
-        """The facts under a key, as ``in_order`` gives them; empty if there are none."""
+        """Return the facts under a key, sorted by ``in_order``; empty if there are none."""
         if key in self._added:
             self._ordered[key] = in_order((*self._ordered[key], *self._added.pop(key)))
         return self._ordered.get(key, ())
@@ -65,7 +65,7 @@ class FactIndex:
 
 
 def stated(facts: Sequence[Fact], field: str) -> Stated | None:
-    """The first fact, in order, that states the field: absent, null and the empty list state nothing."""
+    """Return the first fact, in order, that states the field. Absent, null and the empty list state nothing."""
     for fact in facts:
         value = getattr(fact.event.body, field, None)
         if value is not None and value != ():
@@ -74,23 +74,23 @@ def stated(facts: Sequence[Fact], field: str) -> Stated | None:
 
 
 def last_stated(facts: Sequence[Fact], field: str) -> Stated | None:
-    """The last fact that states the field, by the moment at which each was given.
+    """Return the last fact, by the time it was given, that states the field.
 
-    This holds for the display name, owner, purpose and environment of a principal, since they change.
+    Used for the display name, owner, purpose and environment of a principal, which change over time.
     """
     return stated(by_given(facts)[::-1], field)
 
 
 def by_given(facts: Iterable[Fact]) -> list[Fact]:
-    """Facts by when they were given, then in the order of facts: "last" is the last of these (clause 3.6).
+    """Sort facts by the time they were given, then in fact order; "last" means the last of these (clause 3.6).
 
-    The earlier of the two clocks decides, so that a fact with a date in the future does not stay the last.
+    The earlier of the two clocks decides, so a fact dated in the future does not stay last for ever.
     """
     return sorted(facts, key=lambda fact: (fact.given_at, fact_order(fact)))
 
 
 def disagreements(facts: Sequence[Fact], fields: Iterable[str]) -> list[tuple[str, list[Stated]]]:
-    """The fields of which several values were stated, each value with the first fact that states it."""
+    """Return the fields with several stated values, each value with the first fact that states it."""
     found = []
     for field in fields:
         values: dict[Any, Stated] = {}
@@ -104,18 +104,18 @@ def disagreements(facts: Sequence[Fact], fields: Iterable[str]) -> list[tuple[st
 
 
 class Element(NamedTuple):
-    """A token or a delegation that was granted: everything claimed of it, added up.
+    """A granted token or delegation: the combination of everything claimed about it.
 
     Attributes:
         key: ``KIND:ID``.
-        facts: What granted it, in order. Not empty.
+        facts: The facts that granted it, in order. Not empty.
         issued_at: The earliest issue time.
         not_before: The first stated, or None.
         ends_at: The latest stated ``expires_at``; NEVER if none was stated.
-        parents: Key of each dependency, with the roles it was claimed in (a delegation's own are ``parent`` and
+        parents: The key of each dependency, with the roles it was claimed in (a delegation's own are ``parent`` and
             ``delegation``). The union of all claims.
-        names: Key of everything that it names: subject, actor, workload, session, client; delegator, delegatee.
-            The union of all claims.
+        names: The keys of everything it names: subject, actor, workload, session, client; delegator, delegatee. The
+            union of all claims.
     """
 
     key: str
@@ -143,25 +143,25 @@ class Element(NamedTuple):
 
     @property
     def audience(self) -> tuple[str, ...]:
-        """Every audience that any fact states: the union, so that no fact can take one away."""
+        """Every audience that any fact states: the union, so no fact can remove one."""
         return audience_of(self.facts)
 
     @property
     def places(self) -> tuple[StatusList, ...]:
-        """Every place in a status list that any fact states."""
+        """Every status list entry that any fact states."""
         found = (getattr(fact.event.body, "status_list", None) for fact in self.facts)
         return tuple(dict.fromkeys(place for place in found if place is not None))
 
 
 def audience_of(facts: Sequence[Fact]) -> tuple[str, ...]:
     """Every audience that some grants state, each once."""
-    if len(facts) == 1:  # nearly always
+    if len(facts) == 1:  # the usual case
         return getattr(facts[0].event.body, "audience", ())
     return tuple(dict.fromkeys(value for fact in facts for value in getattr(fact.event.body, "audience", ())))
 
 
 def granted_key(body: object) -> str | None:
-    """The key of the element that a body grants, if it grants one."""
+    """Return the key of the element that a body grants, or None."""
     match body:
         case TokenIssued():
             return f"token:{body.token}"
@@ -172,13 +172,13 @@ def granted_key(body: object) -> str | None:
 
 
 def add_up(key: str, facts: tuple[Fact, ...]) -> Element:
-    """Everything that was claimed of one element, as one value.
+    """Combine everything that was claimed about one element into one value.
 
     Args:
         key: ``KIND:ID``.
-        facts: The facts that granted it, as ``in_order`` gives them. Not empty.
+        facts: The facts that granted it, sorted by ``in_order``. Not empty.
     """
-    if len(facts) == 1:  # nearly every element: worth a path of its own
+    if len(facts) == 1:  # nearly every element, hence a fast path
         occurred_at, body = facts[0].event.occurred_at, facts[0].event.body
         assert isinstance(body, TokenIssued | DelegationGranted)  # noqa: S101 (the caller chose them by granted_key)
         issued_at = body.issued_at if isinstance(body, TokenIssued) and body.issued_at is not None else occurred_at
@@ -208,7 +208,7 @@ def add_up(key: str, facts: tuple[Fact, ...]) -> Element:
     )
 
 
-# The same facts are cited again and again: by every action of a token that does not fit, by every look at one.
+# The same facts are cited repeatedly: by every action of a mismatching token and every question about it.
 _digest = lru_cache(maxsize=4_096)(digest)
 
 

@@ -1,11 +1,11 @@
-"""The authority graph: which token and which delegation depends on which.
+"""The authority graph: which tokens and delegations depend on which.
 
-Its nodes are element keys (``KIND:ID``), and its edges lead from a dependency to what depends on it, so that a cascade
-runs along the edges. A node without facts is a dependency that nobody granted. ``view`` shows it to the algorithms of
-networkx. Pure: facts are added in any order, any number of times.
+Nodes are element keys (``KIND:ID``). Edges lead from a dependency to its dependents, so a cascade follows the edges.
+A node without facts is a dependency that no event granted. ``view`` exposes the graph to the algorithms of networkx.
+Pure: facts may be added in any order and repeatedly.
 
-For every element the graph keeps ``until``: the latest end at or below it, an upper bound that only grows. A walk down
-that asks about an instant never enters what ended before it, so that its cost follows what is alive, not history.
+For every element the graph keeps ``until``: the latest end at or below it, an upper bound that only grows. A walk
+down at an instant skips subtrees that ended before it, so its cost depends on what is alive, not on history.
 """
 
 from collections import defaultdict
@@ -20,7 +20,8 @@ from lineage.core.authority.elements import Element, FactIndex, add_up, granted_
 from lineage.core.model.events import DelegationGranted, Fact, TokenIssued
 from lineage.core.model.times import NEVER, Instant
 
-# Names are kept in buckets of 2**32 microseconds (72 minutes) of ``until``: enough to skip what ended long ago.
+# Names are indexed in buckets of 2**32 microseconds (72 minutes) of ``until``, which is fine enough to skip what
+# ended long ago.
 _BUCKET_BITS = 32
 _NO_ATTRIBUTES: Final[Mapping[str, Any]] = MappingProxyType({})  # of any node or edge
 
@@ -40,23 +41,23 @@ class AuthorityGraph:
         self._names: dict[str, tuple[str, ...]] = {}
 
     def add(self, fact: Fact) -> None:
-        """Take in a fact that grants an element; any other is none of the graph's business."""
+        """Add a fact that grants an element; any other fact is ignored."""
         body = fact.event.body
         key = granted_key(body)
         if key is None:
             return
         assert isinstance(body, TokenIssued | DelegationGranted)  # noqa: S101 (granted_key says so)
-        alone = add_up(key, (fact,))  # what this fact claims by itself
+        alone = add_up(key, (fact,))  # what this fact alone claims
         if key not in self.facts:
             self._elements[key] = alone
             new = alone.names
         else:
-            self._elements.pop(key, None)  # added up anew when it is asked for
+            self._elements.pop(key, None)  # recomputed on the next read
             new = tuple(name for name in alone.names if name not in self._names[key])
         self.facts.add(key, fact)
         if new:
             self._names[key] = self._names.get(key, ()) + new
-            if key in self.until:  # it stands already under its bound (its children may have come first)
+            if key in self.until:  # already indexed under its bound (its children may have arrived first)
                 for name in new:
                     self._named[name][self.until[key] >> _BUCKET_BITS].append(key)
         self._extend(key, alone.ends_at)
@@ -72,7 +73,7 @@ class AuthorityGraph:
                 self.asserted[prior].add(key)
 
     def _extend(self, key: str, until: Instant) -> None:
-        """Raise the bound of an element, and of all above it, to ``until``; stops where it is high enough already."""
+        """Raise the bound of an element and its ancestors to ``until``, stopping where it is already high enough."""
         if self.until.get(key, -1) >= until:
             return
         rising = [key]
@@ -88,20 +89,20 @@ class AuthorityGraph:
             rising.extend(self._parents.get(node, ()))
 
     def element(self, key: str) -> Element | None:
-        """Everything claimed of an element, added up; None if nobody granted it."""
+        """Return the combined claims about an element; None if no event granted it."""
         element = self._elements.get(key)
         if element is None and key in self.facts:
             element = self._elements[key] = add_up(key, self.facts.get(key))
         return element
 
     def granted(self, key: str) -> bool:
-        """Whether an event granted it."""
+        """Whether any event granted it."""
         return key in self.facts
 
     def naming(self, name: str, *, after: Instant = -1) -> Iterator[str]:
-        """The elements that name something (a key as ``names_of`` gives it), each once.
+        """Yield the elements that name something (a key as ``names_of`` gives it), each once.
 
-        Elements under which everything ended at or before ``after`` may be left out.
+        Elements below which everything ended at or before ``after`` may be omitted.
         """
         seen: set[str] = set()
         for bucket, keys in self._named.get(name, {}).items():
@@ -112,38 +113,38 @@ class AuthorityGraph:
                         yield key
 
     def names(self) -> Iterator[str]:
-        """The keys of everything that an element names or asserts."""
+        """Return the keys of everything that elements name or assert."""
         yield from self._named
         for prior in self.asserted:
             yield f"principal:{prior}"
 
     def parents(self, key: str) -> Iterable[str]:
-        """What an element depends on directly."""
+        """Return the direct dependencies of an element."""
         return self._parents.get(key, ())
 
     def children(self, key: str) -> Iterable[str]:
-        """What depends on an element directly."""
+        """Return the direct dependents of an element."""
         return self._children.get(key, ())
 
     def __contains__(self, key: object) -> bool:
-        """Whether any fact grants an element, or says that another depends on it."""
+        """Whether any fact grants an element or names it as a dependency."""
         return key in self.until
 
     def __iter__(self) -> Iterator[str]:
-        """The elements that were granted or that others depend on."""
+        """Iterate over the elements that were granted or are dependencies of others."""
         return iter(self.until)
 
     def __len__(self) -> int:
-        """How many of these there are."""
+        """Count these elements."""
         return len(self.until)
 
     def count_edges(self) -> int:
-        """How many dependencies there are."""
+        """Count the dependencies."""
         return sum(map(len, self._parents.values()))
 
     def view(self) -> nx.DiGraph:
-        """The graph for the algorithms of networkx: read-only, and without a copy of what it shows."""
-        # Networkx asks for the maps of a graph by these factories: first for what comes after a node, then before it.
+        """Return a read-only networkx view of the graph, without copying it."""
+        # Networkx requests the maps of a graph through these factories: first the successors, then the predecessors.
         maps = iter((_Links(self.until, self._children), _Links(self.until, self._parents)))
 
         class View(nx.DiGraph):  # type: ignore[misc]  # networkx has no types
@@ -153,7 +154,7 @@ class AuthorityGraph:
         return nx.freeze(View())
 
     def above(self, *keys: str) -> set[str]:
-        """The elements and everything that they depend on, at any depth, granted or not."""
+        """Return the elements and their transitive dependencies, granted or not."""
         seen = set(keys)
         frontier = list(seen)
         while frontier:
@@ -165,7 +166,7 @@ class AuthorityGraph:
         return seen
 
     def alive_below(self, keys: Iterable[str], after: Instant) -> tuple[set[str], list[Element]]:
-        """The elements and everything that depends on them, as ``below``, and of these what ends after an instant."""
+        """Return the elements and their transitive dependents, and those of them that end after an instant."""
         known, children, until = self._elements, self._children, self.until
         seen = set(keys)
         alive: list[Element] = []
@@ -181,7 +182,7 @@ class AuthorityGraph:
                     frontier.append(key)
             nearest = []
             for key in frontier:
-                # In the order in which they came: neighbours in memory are met one after the other.
+                # Iterate in insertion order, so that neighbours in memory are visited together.
                 for child in children.get(key, ()):
                     if child not in seen:
                         seen.add(child)
@@ -191,11 +192,11 @@ class AuthorityGraph:
     def below(
         self, keys: Iterable[str], *, after: Instant | None = None, within: AbstractSet[str] | None = None
     ) -> set[str]:
-        """The elements and everything that depends on them, at any depth.
+        """Return the elements and their transitive dependents.
 
         Args:
             keys: Where to start.
-            after: Do not enter what ended, with all below it, at or before this instant.
+            after: Skip subtrees that ended at or before this instant.
             within: Stay inside this set.
         """
         until, children = self.until, self._children
@@ -215,7 +216,7 @@ class AuthorityGraph:
 
 
 class _Nodes(Mapping[str, Mapping[str, Any]]):
-    """The nodes of a graph as networkx reads them: each with its attributes, of which there are none."""
+    """The nodes of the graph as networkx reads them, each with an empty attribute map."""
 
     def __init__(self, nodes: Mapping[str, object]) -> None:
         self._nodes = nodes
@@ -233,7 +234,7 @@ class _Nodes(Mapping[str, Mapping[str, Any]]):
 
 
 class _Links(_Nodes):
-    """The same with what each node is linked to, and the attributes of the links."""
+    """The nodes with their adjacency maps and the (empty) edge attributes."""
 
     def __init__(self, nodes: Mapping[str, object], links: Mapping[str, Iterable[str]]) -> None:
         super().__init__(nodes)

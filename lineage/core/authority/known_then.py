@@ -1,9 +1,9 @@
-"""What had been stated of an element when an order was recorded: what is enforced of the order goes by that.
+"""What had been stated about an element when an order was recorded, which decides what must be enforced. Pure.
 
-Several facts about an element add up, and a first value may narrow what held without it: an element without an audience
-is covered by every receiver, and one without an end never ends by itself. So whoever can add facts could silence an
-enforcement point, or have an element that was ended told as active. Therefore what nobody had stated when an order was
-recorded counts as unstated for that order (ADR 0031). Pure.
+Facts about an element combine, and a first value may narrow what held without it: an element without an audience is
+covered by every receiver, and one without an end never expires. Anyone who can add facts could therefore silence an
+enforcement point, or have an ended element reported as active. So whatever had not been stated when an order was
+recorded counts as unstated for that order (ADR 0031).
 """
 
 from collections.abc import Collection, Sequence
@@ -16,13 +16,13 @@ from lineage.core.model.times import NEVER, Instant
 
 
 def facts_then(element: Element, orders: Collection[Order]) -> tuple[Fact, ...]:
-    """The facts by which an element was known when the first of some orders was recorded that end it.
+    """Return the facts about an element that were known when the first of the orders that end it was recorded.
 
-    An element that became known only later counts as it was known first; one that an order was aimed at unseen, as one
-    of which nothing is stated.
+    An element that became known later counts by the facts it was first known by. An element that an order targeted
+    before it was known counts as one about which nothing is stated.
     """
     facts = element.facts
-    alone = len(facts) == 1  # nearly always
+    alone = len(facts) == 1  # the usual case
     first = facts[0].recorded_at if alone else min(fact.recorded_at for fact in facts)
     for order in orders:
         if order.fact.recorded_at < first and order.key == element.key:
@@ -34,13 +34,13 @@ def facts_then(element: Element, orders: Collection[Order]) -> tuple[Fact, ...]:
 
 
 def facts_first(element: Element) -> tuple[Fact, ...]:
-    """The facts by which an element became known."""
+    """Return the facts by which an element first became known."""
     first = min(fact.recorded_at for fact in element.facts)
     return tuple(fact for fact in element.facts if fact.recorded_at == first)
 
 
 def end_for(element: Element | None, orders: Collection[Order]) -> Instant:
-    """When an element is over by itself, as it counts for some orders; NEVER if no end was stated when they came."""
+    """Return when an element ends, as far as some orders are concerned; NEVER if no end was stated when they came."""
     if element is None or element.ends_at == NEVER:
         return NEVER
     known = facts_then(element, orders)
@@ -50,18 +50,18 @@ def end_for(element: Element | None, orders: Collection[Order]) -> Instant:
 
 
 def in_time(element: Element | None, orders: Sequence[Order]) -> Sequence[Order]:
-    """Those of some orders that took effect before the end of an element, as it counts for each."""
+    """Return the orders that took effect before the end of an element, as far as each is concerned."""
     if not orders:
         return orders
     end = end_for(element, orders)
     literal = NEVER if element is None else element.ends_at
-    if end == literal:  # nearly always: then it is so for each
+    if end == literal:  # the usual case: then each order did
         return counting(orders, end)
     return [order for order in orders if counting((order,), end_for(element, (order,)))]
 
 
 def ends_differ(element: Element | None) -> bool:
-    """Whether an element may be over by itself for one order and not for another, beside those aimed at it."""
+    """Whether the end of an element may differ between orders that do not target it directly."""
     if element is None or len(element.facts) == 1 or element.ends_at == NEVER:
         return False
     return not all(_states_end(fact) for fact in element.facts)

@@ -1,7 +1,7 @@
-"""Orders and lifts: when an order is in force, and for which issue times it hits.
+"""Orders and lifts: when an order is in force, and which issue times it hits.
 
-Section 5 of docs/rule-of-authority.md. Each fact is an order, or a lift, of its own; nothing adds up and
-nothing replaces anything. What follows down the graph is in ``rule.py``.
+Section 5 of docs/rule-of-authority.md. Each fact is a separate order or lift; they neither combine nor replace one
+another. How an order spreads down the graph is in ``rule.py``.
 """
 
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ _YEAR: Final = 366 * 86_400 * 1_000_000  # microseconds
 
 @dataclass(frozen=True, eq=False)
 class Order:
-    """One order, with the lift that counts for it. Two are equal if they are the same fact.
+    """One order with the lift that applies to it. Two are equal if they are the same fact.
 
     Attributes:
         fact: The order as recorded.
         body: What was ordered.
         given_at: When it was given.
         effective_at: When it takes effect: its ``effective_at``, or when it was given.
-        lifted_at: When the earliest lift that applies takes effect; NEVER if none does.
+        lifted_at: When the earliest applicable lift takes effect; NEVER if there is none.
     """
 
     fact: Fact
@@ -46,12 +46,12 @@ class Order:
 
     @property
     def target(self) -> Target:
-        """What it is aimed at, as stated."""
+        """The target, as stated."""
         return self.body.target
 
     @cached_property
     def key(self) -> str:
-        """The key of what it is aimed at; principals and workloads are one namespace."""
+        """The key of the target; principals and workloads share a namespace."""
         return key_of(self.body.target.kind, self.body.target.id)
 
     @property
@@ -61,41 +61,41 @@ class Order:
 
     @property
     def on_element(self) -> bool:
-        """Whether it is aimed at a token or a delegation, not at something that these name."""
+        """Whether it targets a token or a delegation, rather than something that these name."""
         return self.body.target.kind in ELEMENT_KINDS
 
     @cached_property
     def rank(self) -> tuple[Any, ...]:
-        """Its place among orders that count alike: earliest in effect, then smallest id, then the order of facts."""
+        """Its sort key among orders that count equally: earliest effect, then smallest id, then fact order."""
         return self.effective_at, self.body.revocation, fact_order(self.fact)
 
     def in_force(self, at: Instant) -> bool:
-        """Whether it is in force: never, if lifted before or when it would take effect; a suspension until lifted."""
+        """Whether it is in force: not if lifted before it took effect; a suspension only until it is lifted."""
         if not self.effective_at <= at or self.lifted_at <= self.effective_at:
             return False
         return at < self.lifted_at if self.suspends else True
 
     @property
     def is_lifted(self) -> bool:
-        """Whether a lift changes anything: none does to a revocation of a token or a delegation that took effect."""
+        """Whether a lift has any effect: none has on a revocation of a token or delegation that took effect."""
         for_good = self.on_element and not self.suspends and self.effective_at < self.lifted_at
         return self.lifted_at != NEVER and not for_good
 
     @cached_property
     def hits_issued_before(self) -> Instant:
-        """When an element that names the target has to be issued before, to be hit (clause 5.4); NEVER: at any time."""
+        """The issue time before which an element that names the target is hit (clause 5.4); NEVER means any time."""
         before = NEVER if self.body.issued_before is None else self.body.issued_before
         return before if self.suspends else min(before, self.lifted_at)
 
 
 class Orders:
-    """Orders by what they are aimed at, and lifts by the id of their order."""
+    """Orders by target, and lifts by the id of their order."""
 
     def __init__(self, trust: TrustTable | None = None) -> None:
-        """Start with no order.
+        """Start without orders.
 
         Args:
-            trust: Says which lifts count for an order on a target; None: all do.
+            trust: Decides which lifts apply to an order on a target; None means all do.
         """
         self._trust = trust
         self.by_target = FactIndex()
@@ -103,7 +103,7 @@ class Orders:
         self.lifts = FactIndex()
 
     def add(self, fact: Fact) -> None:
-        """Take in an order or a lift."""
+        """Add an order or a lift."""
         body = fact.event.body
         if isinstance(body, RevocationOrdered):
             self.by_target.add(key_of(body.target.kind, body.target.id), fact)
@@ -112,11 +112,11 @@ class Orders:
             self.lifts.add(body.revocation, fact)
 
     def __bool__(self) -> bool:
-        """Whether there is any order at all."""
+        """Whether there are any orders."""
         return bool(len(self.by_target))
 
     def on(self, key: str) -> Iterator[Order]:
-        """The orders aimed at a key."""
+        """Yield the orders that target a key."""
         for fact in self.by_target.get(key):
             yield self.resolve(fact)
 
@@ -126,7 +126,7 @@ class Orders:
             yield from self.on(key)
 
     def without(self, revocation: str) -> "Orders":
-        """These orders but for those of one id."""
+        """Return a copy without the orders of one id."""
         others = Orders(self._trust)
         for index in (self.by_id, self.lifts):
             for id_ in index:
@@ -135,7 +135,7 @@ class Orders:
         return others
 
     def resolve(self, fact: Fact) -> Order:
-        """An order with the lift that counts for it: of those that apply the first that takes effect."""
+        """Combine an order with its lift: of the applicable lifts, the first to take effect."""
         body = fact.event.body
         assert isinstance(body, RevocationOrdered)  # noqa: S101 (only orders are indexed)
         lifted = [lift_effect(lift) for lift in self.lifts.get(body.revocation) if self.applies(lift, fact)]
@@ -153,12 +153,12 @@ class Orders:
 
 
 def lift_effect(lift: Fact) -> Instant:
-    """When a lift takes effect: at its ``effective_at`` or when it was given, whichever is later."""
+    """Return when a lift takes effect: its ``effective_at`` or when it was given, whichever is later."""
     body = lift.event.body
     assert isinstance(body, RevocationLifted)  # noqa: S101 (only lifts are asked about)
     return max(lift.given_at, body.effective_at or 0)
 
 
 def far_apart(effective_at: Instant, given_at: Instant) -> bool:
-    """Whether an order takes effect more than a year before or after it is given: rarely what was meant."""
+    """Whether an order takes effect more than a year before or after it is given, which is rarely intended."""
     return abs(effective_at - given_at) > _YEAR

@@ -1,6 +1,6 @@
-"""Principals: what kind they are, who is the same party, who owns whom, who runs as what.
+"""Principals: their kinds, aliases, owners, and the workloads they run as.
 
-Clauses 2.4 to 2.6 and 4.3. Owners and bindings are no dependencies (clause 4.5): they never kill.
+Clauses 2.4 to 2.6 and 4.3. Owners and bindings are not dependencies (clause 4.5): they never kill.
 """
 
 from collections import defaultdict
@@ -13,7 +13,7 @@ _KINDS: Final = {"human": "human", "agent": "agent", "service": "service"}
 
 
 def declared_kind(id_: str) -> str | None:
-    """The kind that an id's prefix declares, if it has one."""
+    """Return the kind that an id's prefix declares, if any."""
     prefix, _, rest = id_.partition(":")
     if prefix == "spiffe":
         return "workload" if rest.startswith("//") else None
@@ -28,10 +28,10 @@ class Principals:
         self.registrations = FactIndex()
         self.bindings = FactIndex()  # by agent and by workload
         self.owned: defaultdict[str, set[str]] = defaultdict(set)  # owner -> principals that were said to be owned
-        self._parties: dict[str, set[str]] = {}  # every member of a party of two or more shares one set
+        self._parties: dict[str, set[str]] = {}  # all members of a party of two or more share one set
 
     def add(self, fact: Fact) -> None:
-        """Take in a registration or a binding."""
+        """Add a registration or a binding."""
         body = fact.event.body
         if isinstance(body, PrincipalRegistered):
             self.registrations.add(body.principal, fact)
@@ -52,11 +52,11 @@ class Principals:
             self._parties[member] = large
 
     def party(self, id_: str) -> frozenset[str] | set[str]:
-        """Everyone who is the same party: aliases, symmetric and transitive, the id itself included."""
+        """Return all ids of the same party: aliases, symmetric and transitive, including the id itself."""
         return self._parties.get(id_) or frozenset((id_,))
 
     def same(self, one: str, other: str) -> bool:
-        """Whether two ids are one party."""
+        """Whether two ids are the same party."""
         return one == other or one in self._parties.get(other, ())
 
     def facts_of(self, id_: str) -> tuple[Fact, ...]:
@@ -64,7 +64,7 @@ class Principals:
         return in_order(fact for member in self.party(id_) for fact in self.registrations.get(member))
 
     def kind(self, id_: str) -> str:
-        """The kind: by its prefix, else by an alias's (the smallest id), else as first registered, else ``unknown``."""
+        """Return the kind: by its prefix, else by an alias's (smallest id), else as registered, else ``unknown``."""
         if (kind := declared_kind(id_)) is not None:
             return kind
         for member in sorted(self.party(id_)):
@@ -75,17 +75,17 @@ class Principals:
         return first.kind if isinstance(first, PrincipalRegistered) else "unknown"
 
     def known_as(self, id_: str) -> str:
-        """The id by which people know the party: the smallest whose prefix declares a kind, else the id itself."""
+        """Return the id to show: the smallest of the party whose prefix declares a kind, else the id itself."""
         party = self._parties.get(id_)
         if party is None:
             return id_
         return min((member for member in party if declared_kind(member) is not None), default=id_)
 
     def display_name(self, id_: str) -> str | None:
-        """What a principal is called: the last name stated for it or an alias."""
+        """Return the display name: the last name stated for the principal or an alias."""
         said = last_stated(self.facts_of(id_), "display_name")
         return None if said is None else str(said.value)
 
     def owner(self, id_: str) -> Stated | None:
-        """Who owns a principal: the last owner stated for it or an alias."""
+        """Return the owner: the last one stated for the principal or an alias."""
         return last_stated(self.facts_of(id_), "owner")

@@ -1,8 +1,8 @@
-"""Receivers: the enforcement points, what each of them covers, and what they say that they did about an order.
+"""Receivers: the enforcement points, what each of them covers, and what they acknowledge about an order.
 
-Clauses 10.6 and 10.7. A registration holds whole until a later one replaces it: an empty list covers everything, so
-that the lists of several cannot be added up. For an order all registrations count that were in force at any moment
-since it was given: a later one can widen what has to be enforced, and none can take it back (ADR 0030).
+Clauses 10.6 and 10.7. A registration replaces the previous one as a whole: an empty list covers everything, so lists
+of several registrations cannot be merged. For an order, all registrations in force at any time since it was given
+count: a later one can widen what must be enforced, and none can narrow it (ADR 0030).
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -32,7 +32,7 @@ class Receivers:
         self.acknowledgements = FactIndex()
 
     def add(self, fact: Fact) -> None:
-        """Take in a registration or an acknowledgement."""
+        """Add a registration or an acknowledgement."""
         body = fact.event.body
         if isinstance(body, ReceiverRegistered):
             self.registrations.add(body.receiver, fact)
@@ -40,20 +40,20 @@ class Receivers:
             self.acknowledgements.add(body.revocation, fact)
 
     def registered(self) -> list[ReceiverRegistered]:
-        """The latest registration of each receiver, sorted by receiver: what a new order counts."""
+        """Return the latest registration of each receiver, sorted by receiver; these count for a new order."""
         return [registration_of(by_given(self.registrations.get(one))[-1]) for one in sorted(self.registrations)]
 
     def in_force(self, receiver: str) -> ReceiverRegistered | None:
-        """The latest registration of a receiver; None if there is none."""
+        """Return the latest registration of a receiver, or None."""
         facts = self.registrations.get(receiver)
         return registration_of(by_given(facts)[-1]) if facts else None
 
     def counting_for(self, order: Fact) -> list[ReceiverRegistered]:
-        """The registrations that count for an order, sorted by receiver.
+        """Return the registrations that count for an order, sorted by receiver.
 
-        A receiver may have several: the one that was in force when the order was given, and all that were given since.
-        A registration replaces an earlier one for the order only if it was given and recorded no later than the order:
-        one that arrives afterwards under an earlier date takes nothing back.
+        A receiver may have several: the one in force when the order was given, and all given since. A registration
+        replaces an earlier one for the order only if it was given and recorded no later than the order; one that
+        arrives afterwards with an earlier date removes nothing.
         """
         found: list[ReceiverRegistered] = []
         for receiver in sorted(self.registrations):
@@ -63,7 +63,7 @@ class Receivers:
         return found
 
     def narrowings(self, receiver: str) -> list[tuple[Fact, Fact]]:
-        """The registrations of a receiver that cover less than the one before, each behind that one."""
+        """Return the registrations of a receiver that cover less than their predecessor, paired with it."""
         return [
             (before, after)
             for before, after in pairwise(by_given(self.registrations.get(receiver)))
@@ -71,26 +71,26 @@ class Receivers:
         ]
 
     def acknowledging(self) -> set[str]:
-        """Every receiver that has acknowledged anything, registered or not."""
+        """Return every receiver that has acknowledged anything, registered or not."""
         facts = (fact for id_ in self.acknowledgements for fact in self.acknowledgements.get(id_))
         bodies = (fact.event.body for fact in facts)
         return {body.receiver for body in bodies if isinstance(body, RevocationAcknowledged)}
 
 
 def registration_of(fact: Fact) -> ReceiverRegistered:
-    """What a fact that registers a receiver says."""
+    """Return the body of a fact that registers a receiver."""
     body = fact.event.body
     assert isinstance(body, ReceiverRegistered)  # noqa: S101 (only registrations are indexed)
     return body
 
 
 def precedes(registration: Fact, order: Fact) -> bool:
-    """Whether a registration was given before an order by both clocks, its source's and the log's."""
+    """Whether a registration precedes an order by both clocks, its source's and the log's."""
     return registration.given_at <= order.given_at and registration.recorded_at <= order.recorded_at
 
 
 def narrowed(before: ReceiverRegistered, after: ReceiverRegistered) -> list[str]:
-    """The fields by which a registration covers less than another: a value fewer, or a list where there was none."""
+    """Return the fields by which a registration covers less than another: a missing value, or a new list."""
     kinds = frozenset(after.kinds or ELEMENT_KINDS)
     fields = [] if kinds >= frozenset(before.kinds or ELEMENT_KINDS) else ["kinds"]
     for field in ("issuers", "audiences"):
@@ -101,19 +101,19 @@ def narrowed(before: ReceiverRegistered, after: ReceiverRegistered) -> list[str]
 
 
 def issuer_of(id_: str) -> str | None:
-    """The issuer that an id names: what stands before its first ``#``; None without one."""
+    """Return the issuer part of an id: the text before its first ``#``, or None."""
     before, mark, _ = id_.partition("#")
     return before if mark else None
 
 
 class Alike(NamedTuple):
-    """What coverage depends on.
+    """The properties of an element that coverage depends on.
 
     Attributes:
-        kind: Of the element.
-        issuer: Of its id.
+        kind: The kind of the element.
+        issuer: The issuer in its id.
         audience: Every audience stated for it.
-        audience_then: Those that had been stated when it was ordered dead; None: the same.
+        audience_then: The audiences stated when it was ordered dead; None if they are the same.
     """
 
     kind: str
@@ -123,12 +123,12 @@ class Alike(NamedTuple):
 
 
 def alike_of(key: str, element: Element | None, orders: Collection[Order] = ()) -> Alike:
-    """What coverage of an element depends on.
+    """Return the properties that coverage of an element depends on.
 
     Args:
         key: ``KIND:ID``.
-        element: None: nobody granted it, so that it states no audience.
-        orders: That end it.
+        element: None if no event granted it; then it states no audience.
+        orders: The orders that end it.
     """
     kind, _, id_ = key.partition(":")
     audience = () if element is None else element.audience
@@ -138,9 +138,10 @@ def alike_of(key: str, element: Element | None, orders: Collection[Order] = ()) 
 
 
 def covers(receiver: ReceiverRegistered, alike: Alike) -> bool:
-    """Whether a receiver covers an element: by its kind, by its issuer, and by an audience that they share.
+    """Whether a receiver covers an element: by its kind, its issuer, and a shared audience.
 
-    An empty list of the registration covers all; an element that states no audience, or did not then, is covered.
+    An empty list in the registration covers everything. An element that states no audience, or stated none at the
+    time of the order, is covered.
     """
     return _covers(receiver, alike, alike.audience) or _covered_then(receiver, alike)
 
@@ -158,27 +159,27 @@ def _covers(receiver: ReceiverRegistered, alike: Alike, audience: tuple[str, ...
 
 
 class Coverage:
-    """Which receivers cover an element, each by any of its registrations; what is alike is looked at once."""
+    """Determines which receivers cover an element by any of their registrations; elements alike are computed once."""
 
     def __init__(self, registrations: Iterable[ReceiverRegistered]) -> None:
-        """Take the registrations that count."""
+        """Use the registrations that count."""
         self.registrations = tuple(registrations)
         self._known: dict[Alike, Covering] = {}
 
     def of(self, key: str, element: Element | None, orders: Collection[Order] = ()) -> tuple[str, ...]:
-        """The receivers that cover an element, which some orders end; None: one that nobody granted."""
+        """Return the receivers that cover an element (None: one that no event granted) ended by some orders."""
         return self.of_alike(alike_of(key, element, orders))
 
     def of_alike(self, alike: Alike) -> tuple[str, ...]:
-        """The receivers that cover the elements that are alike."""
+        """Return the receivers that cover elements with these properties."""
         return self.covering(alike).receivers
 
     def covering(self, alike: Alike) -> "Covering":
-        """The receivers that cover the elements that are alike, and whether these were covered at all."""
+        """Return the receivers that cover such elements, and whether anyone covered them at the time."""
         known = self._known.get(alike)
         if known is None:
             receivers = dict.fromkeys(one.receiver for one in self.registrations if covers(one, alike))
-            # An audience that was stated only afterwards makes no element covered that was not.
+            # An audience stated only afterwards cannot make an element covered that was not.
             uncovered = not any(_covered_then(one, alike) for one in self.registrations)
             known = self._known[alike] = Covering(tuple(receivers), uncovered)
         return known
@@ -188,8 +189,8 @@ class Covering(NamedTuple):
     """Who covers an element.
 
     Attributes:
-        receivers: Those that do.
-        uncovered: Whether nobody did by what had been stated when it was ordered dead.
+        receivers: The receivers that cover it.
+        uncovered: Whether no receiver did, by what had been stated when it was ordered dead.
     """
 
     receivers: tuple[str, ...]
@@ -197,7 +198,7 @@ class Covering(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a receiver said of an element, and when it was given."""
+    """What a receiver acknowledged about an element, and when."""
 
     outcome: str
     said_at: Instant
@@ -205,13 +206,13 @@ class Answer(NamedTuple):
 
 
 class Answers:
-    """What receivers have said about the elements of one order, as of an instant."""
+    """What receivers have acknowledged about the elements of one order, as of an instant."""
 
     def __init__(self, facts: Iterable[Fact], at: Instant) -> None:
-        """Take the acknowledgements; the latest is the one that was given last."""
+        """Read the acknowledgements; of several the one given last counts."""
         self._named: dict[tuple[str, str], tuple[int, Answer]] = {}
         self._general: dict[str, list[tuple[int, Answer]]] = {}
-        self._first: dict[str, Instant] = {}  # when the first element was delivered to those who spoke in general
+        self._first: dict[str, Instant] = {}  # receivers that acknowledged without a token -> first delivery to them
         for place, fact in enumerate(by_given(facts)):
             body, said_at = fact.event.body, fact.given_at
             if not isinstance(body, RevocationAcknowledged) or said_at > at:
@@ -223,22 +224,23 @@ class Answers:
                 self._general.setdefault(body.receiver, []).append(answer)
 
     def hear(self, key: str, delivered: Deliveries) -> None:
-        """Take in to whom an element was delivered, and when."""
+        """Record the receivers to which an element was delivered, and when."""
         for receiver in self._general:
             instant = delivered.get((receiver, key))
             if instant is not None:
                 self._first[receiver] = min(instant, self._first.get(receiver, instant))
 
     def of(self, receiver: str, key: str, delivered_at: Instant | None, since: Instant) -> Answer | None:
-        """The latest word of a receiver that speaks for an element; None if there is none.
+        """Return the latest acknowledgement by a receiver that applies to an element, or None.
 
-        With ``token`` it speaks for that one, without for what had been delivered to the receiver before it was given.
+        With ``token`` it applies to that token; without, to everything delivered to the receiver before it was given.
 
         Args:
-            receiver: Whose word.
+            receiver: The receiver.
             key: ``KIND:ID`` of the element.
             delivered_at: When the element was delivered to the receiver; None if it never was.
-            since: When the first of the orders that end the element was given: an earlier word is about none of them.
+            since: When the first of the orders that end the element was given; an earlier acknowledgement applies to
+                none of them.
         """
         latest = self._latest(receiver, key, delivered_at)
         return None if latest is None or latest.said_at < since else latest
@@ -254,7 +256,7 @@ class Answers:
         return None if found is None else found[1]
 
     def of_nothing(self) -> list[Fact]:
-        """The acknowledgements without ``token`` of receivers to which nothing had been delivered: they say nothing."""
+        """Return the acknowledgements without ``token`` by receivers that had received nothing: they mean nothing."""
         first = self._first
         return [
             answer.fact

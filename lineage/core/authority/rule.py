@@ -1,13 +1,12 @@
-"""The rule of authority: the state of an element, or of something that elements name, and because of which order.
+"""The rule of authority: the state of an element, or of something elements name, and the order that causes it.
 
 Clause 1.1 of docs/rule-of-authority.md: *An element is dead if an order hits it, or if an order that cascades hits
-anything it depends on, at any depth.* Nothing is stored and nothing is marked: the state is worked out by walking up
-what the element depends on (clause 1.2), so an order on a root takes effect on everything below it the moment it is
-known.
+anything it depends on, at any depth.* Nothing is stored or marked: the state is computed by walking up the
+dependencies (clause 1.2), so an order on a root takes effect on everything below it as soon as it is known.
 
-What is hit may itself be expired, suspended or never seen (clause 1.3). What nobody granted neither kills nor vouches;
-it is a gap (clause 4.6). Expiry does not flow (clause 6.11). A cycle cannot loop: every element is entered once (clause
-4.7).
+A target may itself be expired, suspended or unknown (clause 1.3). A dependency that no event granted neither kills
+nor vouches; it is a gap (clause 4.6). Expiry does not propagate (clause 6.11). Cycles terminate because every element
+is entered once (clause 4.7).
 """
 
 from collections.abc import Collection, Iterable
@@ -27,7 +26,7 @@ ALIVE = frozenset({State.ACTIVE, State.SUSPENDED, State.NOT_YET_VALID})
 
 @dataclass(frozen=True, slots=True)
 class Because:
-    """The order that counts, and the shortest way from its target down to the element.
+    """The order that counts, and the shortest path from its target down to the element.
 
     Attributes:
         order: The order.
@@ -48,7 +47,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something that was named and that nobody granted, or a root that is only asserted."""
+    """Something that was named but never granted, or a root that is only asserted."""
 
     kind: str
     id: str
@@ -56,7 +55,7 @@ class Gap:
 
 
 def judge(world: World, key: str, at: Instant) -> Verdict:
-    """The state of an element at an instant.
+    """Return the state of an element at an instant.
 
     Args:
         world: What is known.
@@ -64,19 +63,19 @@ def judge(world: World, key: str, at: Instant) -> Verdict:
         at: The instant asked about.
 
     Cost:
-        What it depends on, times what each of these names.
+        The transitive dependencies, times the names of each.
     """
     return judge_all(world, (key,), at)[key]
 
 
 def judge_all(world: World, keys: Collection[str], at: Instant) -> dict[str, Verdict]:
-    """The states of several elements, such as the hops of a chain; what they share is worked out once."""
+    """Return the states of several elements, such as the hops of a chain; shared dependencies are visited once."""
     cascade = Cascade(world, keys, at)
     return {key: _state(world, key, at, cascade) for key in keys}
 
 
 def _state(world: World, key: str, at: Instant, cascade: Cascade) -> Verdict:
-    """The first of clauses 6.1 to 6.7 that applies."""
+    """Apply the first of clauses 6.1 to 6.7 that matches."""
     element = world.graph.element(key)
     ends_at = NEVER if element is None else element.ends_at
     by_order = decided(key, counting(cascade.deciding(key), ends_at))  # 6.8, 6.9
@@ -90,7 +89,7 @@ def _state(world: World, key: str, at: Instant, cascade: Cascade) -> Verdict:
 
 
 def own_state(element: Element | None, at: Instant) -> State:
-    """The state of an element that no order kills (clauses 6.3 and 6.5 to 6.7); None: nobody granted it."""
+    """Return the state of an element that no order kills (clauses 6.3 and 6.5 to 6.7); None means never granted."""
     if element is None:
         return State.UNKNOWN  # 6.5
     if at >= element.ends_at:
@@ -101,10 +100,10 @@ def own_state(element: Element | None, at: Instant) -> State:
 
 
 def judge_name(world: World, kind: str, id_: str, at: Instant) -> Verdict:
-    """The state of a principal, workload, session or client at an instant.
+    """Return the state of a principal, workload, session or client at an instant.
 
-    Revoked, else suspended, while an order without ``issued_before`` that targets it (or an alias) is in force and not
-    lifted; else active (clause 6.12).
+    Revoked, else suspended, while an order without ``issued_before`` that targets it (or an alias) is in force and
+    not lifted; else active (clause 6.12).
     """
     standing = [
         order
@@ -119,7 +118,7 @@ def judge_name(world: World, kind: str, id_: str, at: Instant) -> Verdict:
 
 
 def gaps(world: World, keys: Iterable[str]) -> list[Gap]:
-    """What elements are or depend on, at any depth, and nobody granted; sorted by kind and id."""
+    """List the given elements and their transitive dependencies that no event granted, sorted by kind and id."""
     keys = list(keys)
     missing = [split_key(key) for key in world.graph.above(*keys) if not world.graph.granted(key)]
     return [Gap(kind, id_, f"no event granted this {kind}") for kind, id_ in sorted(missing)]

@@ -1,4 +1,4 @@
-"""Numbers that a source gives its events without gaps, as runs: what is between two of them has not arrived."""
+"""Runs of the gapless sequence numbers of a source; whatever lies between two runs has not arrived."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from itertools import pairwise
 
 @dataclass(slots=True)
 class _Run:
-    """Numbers without a gap, and which facts have the first and the last of them."""
+    """Consecutive numbers, with the facts that carry the first and the last."""
 
     first: int
     last: int
@@ -17,15 +17,15 @@ class _Run:
 
 
 class Runs:
-    """The numbers of one source, in any order, repeats included. Memory: a run, whatever its length."""
+    """The numbers of one source, added in any order, repeats included. Memory is proportional to the number of runs."""
 
     def __init__(self) -> None:
-        """Begin without numbers."""
-        self._firsts: list[int] = []  # of the runs, to look in
+        """Start without numbers."""
+        self._firsts: list[int] = []  # the starts of the runs, for bisection
         self._runs: list[_Run] = []
 
     def add(self, number: int, fact: int) -> None:
-        """Take in a number that a fact has; of facts with the same number the first counts."""
+        """Add the number of a fact; of several facts with the same number, the first counts."""
         after = bisect_right(self._firsts, number)
         run = self._runs[after - 1] if after else None
         following = self._runs[after] if after < len(self._runs) else None
@@ -49,6 +49,6 @@ class Runs:
             self._firsts.insert(after, number)
 
     def holes(self) -> Iterator[tuple[int, int]]:
-        """The facts before and after each hole, in the order of their numbers."""
+        """Yield the facts before and after each hole, in numeric order."""
         for before, after in pairwise(self._runs):
             yield before.last_fact, after.first_fact

@@ -1,36 +1,37 @@
-"""Which tokens are said to stand where in status lists. Pure."""
+"""Index which tokens claim which entries of status lists. Pure."""
 
 from typing import Final
 
 from lineage.core.model.events import StatusList, TokenIssued
 from lineage.core.model.times import Instant
 
-MOST_SHARING: Final = 100  # other tokens at one place that are named; of more it is only said that there are more
-LARGEST: Final = 2**24  # entries of a list; what is said to stand beyond is in none
+# The other tokens at one entry that a finding names; beyond this it only says that there are more.
+MOST_SHARING: Final = 100
+LARGEST: Final = 2**24  # The entries of a list; an index beyond this is in no list.
 
 
 def is_listed(idx: int) -> bool:
-    """Whether a place can be in a list."""
+    """Whether an index can be in a list."""
     return 0 <= idx < LARGEST
 
 
 class Listings:
-    """Tokens by their places, and how far each list goes.
+    """Tokens by status list entry, and the length of each list.
 
     Attributes:
-        tokens: The keys of the tokens that are said to stand at a place; two are one too many.
-        last: The last place of each list that can be in one, by its URI.
+        tokens: The keys of the tokens that claim an entry; more than one is a conflict.
+        last: The highest valid index of each list, by its URI.
         since: When the first token of each list was issued.
     """
 
     def __init__(self) -> None:
-        """Start with no list."""
+        """Start without lists."""
         self.tokens: dict[StatusList, tuple[str, ...]] = {}
         self.last: dict[str, int] = {}
         self.since: dict[str, Instant] = {}
 
     def add(self, body: TokenIssued, occurred_at: Instant) -> None:
-        """Take in what one event says of a token."""
+        """Add the entries that one event claims for a token."""
         place = body.status_list
         if place is None:
             return

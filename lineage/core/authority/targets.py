@@ -1,8 +1,8 @@
-"""What an order hits by itself (clauses 4.2, 4.3, 5.3 and 5.4 of docs/rule-of-authority.md).
+"""Determine what an order hits directly (clauses 4.2, 4.3, 5.3 and 5.4 of docs/rule-of-authority.md).
 
-An order on an element hits that element. An order on a principal, workload, session or client hits what names it, or
-an alias of it, and was issued before a moment that the order states. Both directions stand here: from an order down to
-the elements, and from elements up to the orders. What follows further down is in ``cascade.py``.
+An order on an element hits that element. An order on a principal, workload, session or client hits the elements that
+name it or an alias and were issued before the moment that the order states. Both directions are here: from an order
+down to the elements, and from elements up to the orders. What spreads further down is in ``cascade.py``.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +14,7 @@ from lineage.core.model.times import NEVER, Instant
 
 
 def aliases(world: World, name: str) -> Iterator[str]:
-    """The keys of all that is the same party as what a key names (clause 4.3); a session or a client is alone."""
+    """Yield the keys of all aliases of a key's party (clause 4.3); sessions and clients have none."""
     kind, id_ = split_key(name)
     if kind == "principal":
         for member in world.principals.party(id_):
@@ -24,13 +24,14 @@ def aliases(world: World, name: str) -> Iterator[str]:
 
 
 def targets(world: World, target: str, *, issued_before: Instant = NEVER, after: Instant = -1) -> Iterator[str]:
-    """The elements that an order hits by itself; one that names several aliases may come more than once.
+    """Yield the elements that an order hits directly; one that names several aliases may be repeated.
 
     Args:
-        world: Holds them.
-        target: Key of what the order is aimed at.
-        issued_before: When an element that names the target has to be issued before (``Order.hits_issued_before``).
-        after: Elements at and below which everything ended at or before this instant may be left out.
+        world: The world to search.
+        target: The key of the order's target.
+        issued_before: The issue time before which an element that names the target is hit
+            (``Order.hits_issued_before``).
+        after: Subtrees that ended at or before this instant may be omitted.
     """
     if is_element(target):
         yield target  # 5.3
@@ -43,15 +44,15 @@ def targets(world: World, target: str, *, issued_before: Instant = NEVER, after:
 
 
 def orders_hitting(world: World, keys: Iterable[str], counts: Callable[[Order], bool]) -> dict[str, list[Order]]:
-    """For each of some elements the orders that hit it by themselves, where there are any.
+    """Map each element to the orders that hit it directly; elements without such orders are omitted.
 
     Args:
-        world: Holds the elements and the orders.
+        world: The elements and the orders.
         keys: The elements.
-        counts: Whether an order is to be looked at, such as whether it is in force at an instant.
+        counts: A filter for orders, such as whether one is in force at an instant.
     """
-    orders_on: dict[str, list[Order]] = {}  # a target -> the orders on it, resolved once
-    names_hit: dict[str, list[str]] = {}  # a name -> those of its aliases that an order is aimed at
+    orders_on: dict[str, list[Order]] = {}  # target -> the orders on it, resolved once
+    names_hit: dict[str, list[str]] = {}  # name -> its aliases that orders target
 
     def on(target: str) -> list[Order]:
         if target not in orders_on:
@@ -63,7 +64,7 @@ def orders_hitting(world: World, keys: Iterable[str], counts: Callable[[Order], 
         hitting = on(key).copy()  # 5.3
         element = world.graph.element(key)
         if element is not None:
-            aimed_at: set[str] = set()  # two names may be one party
+            aimed_at: set[str] = set()  # two names may be aliases
             for name in element.names:
                 if name not in names_hit:
                     names_hit[name] = [alias for alias in aliases(world, name) if on(alias)]

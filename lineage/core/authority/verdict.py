@@ -1,7 +1,7 @@
-"""Which orders count for an element, and the state that they make: one decision, for everyone who needs it.
+"""Decide which orders count for an element, and which state they cause.
 
-The rule, receipts and state changes call this, each with the orders that it found to kill the element. The numbers are
-those of the clauses in docs/rule-of-authority.md.
+The rule, receipts and state changes call this with the orders they found to kill the element. The numbers are clauses
+of docs/rule-of-authority.md.
 """
 
 from collections.abc import Collection
@@ -13,7 +13,7 @@ from lineage.core.model.times import Instant
 
 
 class State(StrEnum):
-    """The states, in the order in which the first that applies is the answer."""
+    """The states, in precedence order: the first that applies is the answer."""
 
     REVOKED = "revoked"  # 6.1
     CASCADED = "cascaded"  # 6.2
@@ -25,32 +25,32 @@ class State(StrEnum):
 
 
 class Decided(NamedTuple):
-    """A state that an order makes: ``revoked``, ``cascaded`` or ``suspended``, and that order."""
+    """A state caused by an order: ``revoked``, ``cascaded`` or ``suspended``, and that order."""
 
     state: State
     order: Order
 
 
 def counting(orders: Collection[Order], ends_at: Instant) -> list[Order]:
-    """The orders that count (clause 6.8): of those in force that kill an element, those in effect before its end.
+    """Return the orders that count (clause 6.8): those in effect before the element's end.
 
     Args:
-        orders: The orders in force that kill it, by themselves or through what it depends on.
-        ends_at: When it ends by itself; NEVER if it has no end. ``known_then.in_time`` gives the orders that count for
-            whoever enforces, since for them its end is the one that had been stated when the order came.
+        orders: The orders in force that kill the element, directly or through a dependency.
+        ends_at: When it expires; NEVER if it has no end. For enforcement use ``known_then.in_time`` instead, because
+            there the end that had been stated when the order came applies.
     """
     return [order for order in orders if order.effective_at < ends_at]
 
 
 def decided(key: str, counted: Collection[Order]) -> Decided | None:
-    """What the orders that count for an element make of it; None if there are none.
+    """Decide the state that the counting orders cause; None if there are none.
 
-    A suspension of what has ended is over: clause 6.3 comes before 6.4. The instant asked about is the
-    caller's, and so is 6.3.
+    A suspension of an expired element is over, because clause 6.3 precedes 6.4. The caller applies 6.3, since it
+    knows the instant asked about.
 
     Args:
         key: ``KIND:ID`` of the element.
-        counted: The orders that count: in force, killing it, and in effect before its end.
+        counted: The orders that count: in force, killing the element, and in effect before its end.
     """
     if not counted:
         return None

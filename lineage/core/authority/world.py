@@ -1,4 +1,4 @@
-"""A world: the facts that a question is asked of, indexed. Pure: facts in any order, any number of times."""
+"""A world: the indexed facts that a question is answered from. Pure: facts may be added in any order and repeatedly."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -29,12 +29,12 @@ from lineage.core.model.trust import TrustTable, authorised
 
 
 class World:
-    """What is known: the authority graph, the orders, the principals, the receivers, and what was decided and done."""
+    """What is known: the authority graph, orders, principals, receivers, decisions and actions."""
 
     def __init__(
         self, facts: Iterable[Fact] = (), *, trust: TrustTable | None = None, known_at: Instant | None = None
     ) -> None:
-        """Take in the facts that the trust table allows and that were recorded by ``known_at`` (None: all)."""
+        """Add the facts that the trust table allows and that were recorded by ``known_at`` (None: all)."""
         self.trust = trust
         self.known_at = known_at
         self.graph = AuthorityGraph()
@@ -47,12 +47,12 @@ class World:
         self.actions = FactIndex()
         self.uses: defaultdict[str, set[str]] = defaultdict(set)  # element key or decision:ID -> actions that name it
         self.decided: defaultdict[str, set[str]] = defaultdict(set)  # element key -> decisions that name it
-        self.latest: Instant = 0  # when the last fact in it was recorded
+        self.latest: Instant = 0  # when its latest fact was recorded
         for fact in facts:
             self.add(fact)
 
     def add(self, fact: Fact) -> None:
-        """Take in one more fact, if it is authorised and known."""
+        """Add a fact, if it is authorised and known."""
         if not authorised(fact, self.trust) or (self.known_at is not None and fact.recorded_at > self.known_at):
             return
         self.latest = max(self.latest, fact.recorded_at)
@@ -81,28 +81,28 @@ class World:
                 self.uses[f"decision:{body.decision}"].add(body.action)
 
     def add_authority(self, fact: Fact) -> None:
-        """Take in one more fact unless it is an action or a decision: what is alive does not depend on these."""
+        """Add a fact unless it is an action or a decision, on which no element's state depends."""
         if not isinstance(fact.event.body, ActionPerformed | DecisionMade):
             self.add(fact)
 
     def as_known_at(self, known_at: Instant) -> "World":
-        """This world with only what was recorded by an earlier moment."""
+        """Return this world restricted to what had been recorded by an earlier moment."""
         return self if self.latest <= known_at else World(self.facts(), trust=self.trust, known_at=known_at)
 
     def facts(self) -> Iterator[Fact]:
-        """What it took in."""
+        """Iterate over the facts of this world."""
         for index in self._indexes():
             for key in index:
                 yield from index.get(key)
 
     def settle(self) -> None:
-        """Put in order what otherwise is when it is first asked for: from then on any number of threads may ask."""
+        """Sort the lazily sorted indexes now, so that any number of threads may read afterwards."""
         for index in (*self._indexes(), self.orders.by_id):
             for key in index:
                 index.get(key)
 
     def _indexes(self) -> tuple[FactIndex, ...]:
-        """Between them they hold every fact."""
+        """The indexes that together contain every fact."""
         return (
             self.graph.facts,
             self.orders.by_target,
@@ -117,17 +117,17 @@ class World:
         )
 
     def action_field(self, action: str, field: str) -> Stated | None:
-        """What an action says of itself, or else its decision (for the fields that both have)."""
+        """Return what an action, or else its decision, states about a field that both have."""
         facts = self.actions.get(action)
         return stated(facts, field) or stated(self.decision_facts(facts), field)
 
     def decision_facts(self, action_facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
-        """The facts about the decision that an action names."""
+        """Return the facts about the decision that an action names."""
         named = stated(action_facts, "decision")
         return self.decisions.get(named.value) if named else ()
 
     def authorities_named(self, action: str) -> list[str]:
-        """The elements that an action names, in the order in which they are its authority.
+        """List the elements that an action names, in order of precedence as its authority.
 
         Its token, its delegation, its decision's token, its decision's delegation (clause 7.7).
         """
@@ -135,18 +135,18 @@ class World:
         return _named_by(facts, self.decision_facts(facts))
 
     def authority(self, action: str) -> str | None:
-        """The authority of an action: the first granted of what it names, else the first named, or None."""
+        """Return the authority of an action: the first granted element it names, else the first named, or None."""
         return self._authority(self.authorities_named(action))
 
     def authority_said(self, action_facts: tuple[Fact, ...], decision_facts: tuple[Fact, ...]) -> str | None:
-        """The authority of an action, as some facts about it and about its decision say it."""
+        """Return the authority of an action according to some facts about it and its decision."""
         return self._authority(_named_by(action_facts, decision_facts))
 
     def _authority(self, named: list[str]) -> str | None:
         return next((key for key in named if self.graph.granted(key)), named[0] if named else None)
 
     def acted(self, action: str) -> set[str]:
-        """The ids of those who did an action, by any fact about it; where none states an actor, by its decision too."""
+        """Return the ids of an action's actors according to any fact; if none states an actor, its decision's too."""
         facts = self.actions.get(action)
         bodies = [fact.event.body for fact in facts]
         if all(isinstance(body, ActionPerformed) and body.actor is None for body in bodies):
@@ -154,12 +154,12 @@ class World:
         return {id_ for body in bodies if isinstance(body, ActionPerformed | DecisionMade) for id_ in acting(body)}
 
     def actions_under(self, keys: Iterable[str]) -> set[str]:
-        """The actions whose authority is one of some elements."""
+        """Return the actions whose authority is one of some elements."""
         wanted = keys if isinstance(keys, set | frozenset) else set(keys)
         return {action for action in self.actions_naming(wanted) if self.authority(action) in wanted}
 
     def actions_naming(self, keys: Iterable[str]) -> set[str]:
-        """The actions that any fact, or any about their decision, says to have been done under one of some elements."""
+        """Return the actions that any fact, or any about their decision, places under one of some elements."""
         wanted = keys if isinstance(keys, set | frozenset) else set(keys)
         candidates: set[str] = set()
         for key in self.uses.keys() & wanted:

@@ -1,22 +1,22 @@
-"""The one tree of faults. An answer is a value; what stands here is raised.
+"""The error tree. Answers are values; errors are raised.
 
 DelegraphError
 ├── BadRecordError            a record that cannot be read; it is quarantined, never dropped
-│   ├── UnknownSchemaError    written with a schema that this version does not know; may be taken up later
+│   ├── UnknownSchemaError    written with a schema this version does not know; can be retried later
 │   └── CredentialError       carries a raw credential, which must not be kept
 ├── RefusedError              what was asked for is wrong or not allowed; the message names the remedy
-│   ├── OtherOrderError       the id is that of another order
-│   └── TooManyError          more hangs on it than may be looked at here
-├── DriftError                an order is another than its plan's, or would kill what the plan does not list
+│   ├── OtherOrderError       the id belongs to another order
+│   └── TooManyError          more depends on it than may be examined here
+├── DriftError                an order differs from its plan, or would kill what the plan does not list
 ├── UnavailableError          the log or the store is away; the only fault worth retrying
-│   ├── ReplacedError         another file has the name of the one that was opened; restart to use it
-│   ├── OverloadedError       more is asked at once than can be answered
-│   ├── SlowAnswerError       to answer takes longer than may be waited for; to ask again does not help
-│   ├── UnprojectedError      what was sent is in the log, and not projected; to send it again does not help
-│   ├── AbsentError           it does not come by itself: somebody has to make it, or to name another
-│   └── NotAtOnceError        there is no answer without waiting; ask again where one may wait
+│   ├── ReplacedError         the file was replaced by another; restart to use the new one
+│   ├── OverloadedError       more concurrent requests than can be answered
+│   ├── SlowAnswerError       the answer takes longer than the caller may wait; retrying does not help
+│   ├── UnprojectedError      the event is in the log but not projected yet; sending it again does not help
+│   ├── AbsentError           it does not exist; it must be created, or another one named
+│   └── NotAtOnceError        not available without waiting; retry where waiting is allowed
 └── IntegrityError            what is stored contradicts itself or the log
-    ├── DamagedError          a file cannot be read as what it is: a backup has to be restored
+    ├── DamagedError          a file is corrupt; a backup has to be restored
     └── FencedError           another consumer has moved the position; nothing was written
 """
 
@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 
 
 class DelegraphError(Exception):
-    """Base of every fault that delegraph raises."""
+    """Base of every error that delegraph raises."""
 
     retriable = False
 
@@ -38,7 +38,7 @@ class BadRecordError(DelegraphError):
     """
 
     def __init__(self, reason: str, detail: str) -> None:
-        """Keep the evidence beside the message."""
+        """Keep the reason and the detail as attributes."""
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
@@ -49,40 +49,40 @@ class UnknownSchemaError(BadRecordError):
 
 
 class CredentialError(BadRecordError):
-    """A record that carries a raw credential where an id or a text belongs."""
+    """A record that contains a raw credential where an id or a text belongs."""
 
 
 class RefusedError(DelegraphError):
-    """What was asked for is wrong or not allowed."""
+    """The request is wrong or not allowed."""
 
 
 class OtherOrderError(RefusedError):
-    """An order was given under an id that is that of another one."""
+    """The id of an order is already that of a different one."""
 
 
 class TooManyError(RefusedError):
-    """More hangs on a thing than may be looked at."""
+    """More depends on something than may be examined."""
 
 
 class DriftError(DelegraphError):
-    """An order is another than that of its plan, or would kill elements that the plan does not list.
+    """An order differs from its plan, or would kill elements that the plan does not list.
 
     Attributes:
         unlisted: ``KIND:ID`` of each element that the plan does not list, sorted.
-        differs: The terms in which the order is another, by name, each with what the ``plan`` and the ``order`` say.
+        differs: The differing terms by name, each with the values of the ``plan`` and the ``order``.
     """
 
     def __init__(
         self, message: str, unlisted: Sequence[str], differs: Mapping[str, Mapping[str, object]] | None = None
     ) -> None:
-        """Keep the difference beside the message."""
+        """Keep the difference as attributes."""
         super().__init__(message)
         self.unlisted = tuple(unlisted)
         self.differs = dict(differs or {})
 
     @property
     def difference(self) -> dict[str, object]:
-        """The difference as documents show it: ``unlisted``, and ``differs`` if the terms are others."""
+        """The difference as documents show it: ``unlisted``, and ``differs`` if any terms differ."""
         return {"unlisted": list(self.unlisted), **({"differs": self.differs} if self.differs else {})}
 
 
@@ -93,33 +93,33 @@ class UnavailableError(DelegraphError):
 
 
 class ReplacedError(UnavailableError):
-    """The file that a process has opened is no longer the one under its name."""
+    """The file that a process has open was replaced by another."""
 
 
 class OverloadedError(UnavailableError):
-    """More is asked at once than can be answered. Nothing of this request was begun."""
+    """More concurrent requests than can be answered; no part of this one was executed."""
 
 
 class SlowAnswerError(UnavailableError):
-    """A question takes longer to answer than its caller may wait."""
+    """An answer takes longer than its caller may wait."""
 
     retriable = False
 
 
 class UnprojectedError(UnavailableError):
-    """What was sent stands in the log, and the store could not take it over yet: it takes effect by itself."""
+    """An event is in the log, but the store could not project it yet; it takes effect by itself."""
 
     retriable = False
 
 
 class AbsentError(UnavailableError):
-    """There is no such log or store, or not one of ours: to wait does not help, the message names what does."""
+    """There is no such log or store, or it is not ours. Waiting does not help; the message names the remedy."""
 
     retriable = False
 
 
 class NotAtOnceError(UnavailableError):
-    """What is asked for is not at hand, and who asked may not wait."""
+    """What is requested is not available immediately, and the caller may not wait."""
 
 
 class IntegrityError(DelegraphError):
@@ -127,7 +127,7 @@ class IntegrityError(DelegraphError):
 
 
 class DamagedError(IntegrityError):
-    """A file of ours cannot be read as what it is."""
+    """A file of ours is corrupt."""
 
 
 class FencedError(IntegrityError):

@@ -1,7 +1,7 @@
-"""The wire contract as frozen values: one record a type, field for field as in ``schemas/`` (a test holds them equal).
+"""The wire contract as frozen values: one class per event type, matching ``schemas/`` field by field (tested).
 
-A list that is absent is the empty tuple, anything else that is absent is None: absent, null and empty are one
-(clause 2.2). Instants are microseconds since the epoch. Pure: no clock, no I/O.
+An absent list is the empty tuple; anything else that is absent is None. Absent, null and empty are equivalent (clause
+2.2). Instants are microseconds since the epoch. Pure: no clock, no I/O.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class StatusList(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What an order is aimed at."""
+    """The target of an order."""
 
     kind: str
     id: str
@@ -91,7 +91,7 @@ class DelegationGranted(NamedTuple):
     instruction_source: str | None = None
     approved_by: str | None = None
     single_use: bool | None = None
-    no_scopes: bool | None = None  # True: nothing is granted; an empty `scopes` states nothing
+    no_scopes: bool | None = None  # True means nothing is granted; an empty `scopes` states nothing
 
 
 class TokenIssued(NamedTuple):
@@ -193,7 +193,7 @@ class RevocationLifted(NamedTuple):
 
 
 class RevocationAcknowledged(NamedTuple):
-    """A receiver says what it did about an order."""
+    """A receiver's statement of what it did about an order."""
 
     revocation: str
     receiver: str
@@ -259,8 +259,8 @@ def _is_unequal(body: tuple[Any, ...], other: object) -> bool:
     return not _is_equal(body, other)
 
 
-# Contents are equal only if their types are. As plain tuples a lift and an acknowledgement could be equal, and one be
-# taken for a duplicate of the other. Equal bodies still have equal hashes.
+# Bodies are equal only if their types are. As plain tuples, a lift and an acknowledgement could be equal, and one
+# could be discarded as a duplicate of the other. Equal bodies still have equal hashes.
 for _type in BODIES.values():
     setattr(_type, "__eq__", _is_equal)  # noqa: B010 (not assignable to a class that mypy knows)
     setattr(_type, "__ne__", _is_unequal)  # noqa: B010
@@ -295,11 +295,10 @@ class Event(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """An event as the log took it.
+    """An event as recorded by the log.
 
-    ``recorded_at`` is the earliest moment at which the log took this content (duplicates count).
-    ``misrouted`` says that it is an order, a lift or a judgement that came by the topic of decisions: it is no part of
-    the state.
+    ``recorded_at`` is the earliest time at which the log recorded this content (duplicates count). ``misrouted``
+    marks an order, a lift or a judgement that arrived on the topic of decisions: it is not part of the state.
     """
 
     event: Event
@@ -308,18 +307,18 @@ class Fact(NamedTuple):
 
     @property
     def given_at(self) -> Instant:
-        """When it was given: the earlier of ``occurred_at`` and ``recorded_at``. A fast clock delays nothing."""
+        """When it was given: the earlier of ``occurred_at`` and ``recorded_at``; a fast clock delays nothing."""
         return min(self.event.occurred_at, self.recorded_at)
 
 
-# What every reader assumes when nothing is stated: stating it is the same content.
+# The defaults that every reader assumes; stating one is the same content as omitting it.
 _DEFAULTS: Final[dict[str, Any]] = {"mode": "revoke", "cascade": True}
 
 
 def document(event: Event) -> dict[str, Any]:
-    """The event in its JSONL form: envelope and body side by side, without what is absent, times as in answers.
+    """Convert an event to its JSONL form: envelope and body in one object, times as in answers.
 
-    Absent, null, the empty list or map and the default are one and are left out (clause 2.11).
+    Absent, null, the empty list or map and the default are equivalent and are omitted (clause 2.11).
     """
     stated: dict[str, Any] = {"type": event.type}
     for record in (event, event.body):
@@ -342,12 +341,12 @@ def _json_value(name: str, value: Any) -> Any:
 
 
 def canonical_json(value: Any) -> bytes:
-    """The canonical JSON (RFC 8785) of a value made of objects, lists, strings, booleans, null and integers.
+    """Serialise a value to canonical JSON (RFC 8785): objects, lists, strings, booleans, null and integers.
 
-    Integers keep within 2**53 - 1 (checked where records are read), so their shortest form is their decimal form.
+    Integers stay within 2**53 - 1 (checked when records are read), so their shortest form is their decimal form.
     """
     text = _BY_CODE_POINT(value)
-    # RFC 8785 section 3.2.3 sorts properties by UTF-16 code units: another order only where something is past the BMP.
+    # RFC 8785 section 3.2.3 sorts properties by UTF-16 code units; this differs only for characters beyond the BMP.
     if not text.isascii() and max(text) > "\uffff":
         text = _AS_IT_COMES(_sorted(value))
     return text.encode()
@@ -358,7 +357,7 @@ _AS_IT_COMES: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")
 
 
 def _sorted(value: Any) -> Any:
-    # Depth is bounded by the schema.
+    # The schema bounds the depth.
     if isinstance(value, dict):
         return {key: _sorted(value[key]) for key in sorted(value, key=lambda text: text.encode("utf-16-be"))}
     if isinstance(value, list | tuple):
@@ -367,12 +366,12 @@ def _sorted(value: Any) -> Any:
 
 
 def digest(event: Event) -> str:
-    """The SHA-256, in hexadecimal, of the content's canonical JSON."""
+    """Return the SHA-256, in hexadecimal, of the event's canonical JSON."""
     return hashlib.sha256(canonical_json(document(event))).hexdigest()
 
 
 class _Content:
-    """The last word in the order of facts: the digest of the content, worked out only where all else is equal."""
+    """The last component of the fact order: the digest of the content, computed only if everything else is equal."""
 
     __slots__ = ("_event",)
 
@@ -390,9 +389,9 @@ class _Content:
 
 
 def fact_order(fact: Fact) -> tuple[Instant, str, str, _Content]:
-    """The order in which several facts about one thing add up (clause 3.4).
+    """Return the sort key by which several facts about one thing combine (clause 3.4).
 
-    By ``occurred_at``, source, event id, and the SHA-256 of the content.
+    ``occurred_at``, source, event id, then the SHA-256 of the content.
     """
     event = fact.event
     return event.occurred_at, event.source, event.event_id, _Content(event)

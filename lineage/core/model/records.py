@@ -1,4 +1,4 @@
-"""Records of the log and where they stand: what passes between the intake and the store. Values only."""
+"""Records of the log and their positions: the values that pass between ingestion and the store."""
 
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -23,26 +23,26 @@ class Position(NamedTuple):
 
     @property
     def number(self) -> int:
-        """The place as one integer, unique over the whole log: topic, 20 bits of partition, 40 bits of offset."""
+        """The position as one integer, unique over the whole log: topic, 20 bits of partition, 40 bits of offset."""
         topic = TOPICS.index(self.topic) << (_PARTITION_BITS + _OFFSET_BITS)
         return topic | self.partition << _OFFSET_BITS | self.offset
 
 
 def position_of(number: int) -> Position:
-    """The place that ``Position.number`` made into one integer."""
+    """Decode the position from ``Position.number``."""
     partition = number >> _OFFSET_BITS & (1 << _PARTITION_BITS) - 1
     topic = TOPICS[number >> (_PARTITION_BITS + _OFFSET_BITS)]
     return Position(topic, partition, number & (1 << _OFFSET_BITS) - 1)
 
 
-Headers = tuple[tuple[str, bytes], ...]  # in the order in which the log has them; a name may come several times
+Headers = tuple[tuple[str, bytes], ...]  # in the order of the log; a name may be repeated
 
 
 class Record(NamedTuple):
-    """A value as the log keeps it; ``number`` says where (``Position.number``).
+    """A value as the log keeps it; ``number`` is its position (``Position.number``).
 
-    ``value`` is None for a record without one, which a log of ours never takes and Kafka does. Headers are only looked
-    at for the quarantine: the value alone is complete.
+    ``value`` is None for a record without a value, which our own logs never accept but Kafka does. Headers matter
+    only for the quarantine: the value alone is complete.
     """
 
     number: int
@@ -52,9 +52,9 @@ class Record(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """A run of records of one partition, and the offset to go on from.
+    """Consecutive records of one partition, and the offset at which to continue.
 
-    ``following`` may lie beyond the last record: Kafka leaves gaps where a transaction ended or was given up.
+    ``following`` may lie beyond the last record, because Kafka leaves gaps where a transaction ended or was aborted.
     """
 
     records: list[Record]
@@ -62,7 +62,7 @@ class Slice(NamedTuple):
 
 
 class Outcomes(NamedTuple):
-    """What became of some records: each is one of these."""
+    """What happened to some records: exactly one of these for each."""
 
     accepted: int
     duplicates: int
@@ -72,9 +72,9 @@ class Outcomes(NamedTuple):
 
 
 class Readable(NamedTuple):
-    """A record that could be read.
+    """A record that was decoded.
 
-    ``value`` is the event in Avro single-object encoding, as it is kept.
+    ``value`` is the event in Avro single-object encoding, as stored.
     """
 
     number: int
@@ -85,22 +85,22 @@ class Readable(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
-    """A record that could not be read, for the quarantine.
+    """A record that could not be decoded, for the quarantine.
 
     Attributes:
-        number: Its place in the log, or None for a line of a file that the log never took.
-        origin: The file it stood in, or the topic and partition.
+        number: Its position in the log, or None for a line of a file that was never written to the log.
+        origin: The file, or the topic and partition, it came from.
         place: The line or index in the file, or the offset.
-        recorded_at: When the log, or the intake, took it.
+        recorded_at: When the log or the import recorded it.
         reason: A stable word for machines.
         detail: A sentence for people.
-        sha256: Of the record as it came.
-        size: Of the record as it came, in bytes.
-        value: The record; a raw credential in it is replaced by its digest. None if only the digest may be kept.
-        headers: Those of the record, as JSON; None if it has none.
-        sources: Of a record that came over HTTP, the sources that its sender may use; None of every other.
-        charged_to: Whose quota of the quarantine it counts against; None: that of the origin.
-        beyond_quota: Whether it is kept as its digest and place alone, since that quota is used up.
+        sha256: The digest of the record as it arrived.
+        size: The size of the record as it arrived, in bytes.
+        value: The record, with raw credentials replaced by their digests. None if only the digest may be kept.
+        headers: The headers of the record as JSON; None if it has none.
+        sources: For a record that arrived over HTTP, the sources its sender may use; otherwise None.
+        charged_to: The owner of the quarantine quota it counts against; None means its origin.
+        beyond_quota: Whether only its digest and position are kept because that quota is used up.
     """
 
     number: int | None
@@ -120,11 +120,11 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Records that are written in one transaction, with the positions that they bring the projection to.
+    """Records written in one transaction, with the positions to which they advance the projection.
 
     Attributes:
         readable, unreadable: The records; together they are every record between the positions.
-        advance: For (topic, partition): the offset that was next before, and the one that is next afterwards.
+        advance: For (topic, partition): the previous next offset and the new one.
     """
 
     readable: list[Readable] = field(default_factory=list)

@@ -1,6 +1,6 @@
-"""What an event is about, and everything that it mentions: the index that every look-up goes through.
+"""The subject of an event and everything it mentions: the index behind every lookup.
 
-Keys are ``KIND:ID`` as ``key_of`` gives them. Pure.
+Keys are ``KIND:ID`` as ``key_of`` builds them. Pure.
 """
 
 from typing import Final, assert_never
@@ -23,30 +23,30 @@ from lineage.core.model.events import (
 
 
 class Role:
-    """How an event mentions a thing. The numbers are stored: never reuse one.
+    """How an event mentions something. The numbers are stored: never reuse one.
 
-    Plain integers, not an enumeration: the projection handles several of them for every event.
+    Plain integers instead of an enumeration, because the projection handles several of them for every event.
     """
 
     DEPENDS: Final = 1  # an element depends on it
     NAMES: Final = 2  # an element names it
     USES: Final = 3  # an action or a decision names it as its authority, or an action its decision
-    TARGET: Final = 4  # an order is aimed at it
-    ALIAS: Final = 5  # a principal is said to be the same party
-    OWNER: Final = 6  # a principal is said to be owned by it
+    TARGET: Final = 4  # an order targets it
+    ALIAS: Final = 5  # a principal is stated to be an alias of it
+    OWNER: Final = 6  # a principal is stated to be owned by it
     BOUND: Final = 7  # an agent and a workload are bound
     PRIOR: Final = 8  # a token asserts it as a prior actor
     MENTIONS: Final = 9  # anything else
-    ACTS: Final = 10  # an action says that it was done by it
-    ASKS: Final = 11  # a decision says that it was asked for by it
+    ACTS: Final = 10  # an action states that it did it
+    ASKS: Final = 11  # a decision states that it requested it
 
 
 Mention = tuple[int, str, str]
-"""One thing that an event mentions: how (a ``Role``), its kind (principals and workloads are one), its id."""
+"""One mention in an event: how (a ``Role``), the kind (principals and workloads share one), and the id."""
 
 
 def subject_of(event: Event) -> tuple[str, str]:
-    """The kind and the id of what an event is about."""
+    """Return the kind and the id of an event's subject."""
     body = event.body
     match body:
         case TokenIssued():
@@ -72,13 +72,13 @@ def subject_of(event: Event) -> tuple[str, str]:
 
 
 def about(event: Event) -> str:
-    """The key of what an event is about."""
+    """Return the key of an event's subject."""
     kind, id_ = subject_of(event)
     return f"{kind}:{id_}"
 
 
 def names_of(body: TokenIssued | DelegationGranted) -> list[str]:
-    """The keys of all that one grant names (clause 4.1)."""
+    """Return the keys of everything that a grant names (clause 4.1)."""
     if isinstance(body, DelegationGranted):
         return [f"principal:{body.delegator}", f"principal:{body.delegatee}"]
     names = [f"principal:{body.subject}"]
@@ -94,7 +94,7 @@ def names_of(body: TokenIssued | DelegationGranted) -> list[str]:
 
 
 def dependencies_of(body: TokenIssued | DelegationGranted) -> list[tuple[str, str]]:
-    """The (key, role) of all that one grant depends on (clause 4.1)."""
+    """Return the (key, role) pairs of everything that a grant depends on (clause 4.1)."""
     if isinstance(body, DelegationGranted):
         return [(f"delegation:{parent}", "parent") for parent in body.parents]
     found = [(f"token:{token}", role) for token, role in body.derived_from]
@@ -104,7 +104,7 @@ def dependencies_of(body: TokenIssued | DelegationGranted) -> list[tuple[str, st
 
 
 def _of_grant(body: TokenIssued | DelegationGranted) -> list[Mention]:
-    """What one grant names and depends on, as mentions."""
+    """Return what a grant names and depends on, as mentions."""
     found = [(Role.NAMES, kind, id_) for kind, _, id_ in [key.partition(":") for key in names_of(body)]]
     for key, _ in dependencies_of(body):
         kind, _, id_ = key.partition(":")
@@ -113,10 +113,10 @@ def _of_grant(body: TokenIssued | DelegationGranted) -> list[Mention]:
 
 
 def mentions(event: Event) -> list[Mention]:
-    """Everything else that an event mentions, with how; may repeat itself."""
+    """Return everything that an event mentions besides its subject, and how; may contain repetitions."""
     body = event.body
     match body:
-        # Tokens and actions are nearly all events, and this is in the path of every one.
+        # Tokens and actions are nearly all events, so this path is taken for every one of them.
         case TokenIssued():
             found = _of_grant(body)
             if body.status_list is not None:
@@ -160,7 +160,7 @@ def mentions(event: Event) -> list[Mention]:
 
 
 def acting(body: ActionPerformed | DecisionMade) -> tuple[str, ...]:
-    """The ids of those who acted, or asked, by one event: the actor, else the one it was done for; the workload."""
+    """Return the ids of those who acted or requested: the actor, else the one it was done for; and the workload."""
     actor = body.on_behalf_of if body.actor is None else body.actor
     if body.workload is None:
         return () if actor is None else (actor,)
@@ -168,7 +168,7 @@ def acting(body: ActionPerformed | DecisionMade) -> tuple[str, ...]:
 
 
 def listed(place: StatusList) -> tuple[str, str]:
-    """The kind and the id of a place in a status list."""
+    """Return the kind and the id of a status list entry."""
     return "status_list", f"{place.uri}#{place.idx}"
 
 

@@ -1,10 +1,10 @@
-"""How much a finding matters: the five words and numbers of OCSF's ``severity_id``."""
+"""The severities of findings: the five levels and numbers of OCSF's ``severity_id``."""
 
 from enum import IntEnum
 
 
 class Severity(IntEnum):
-    """From what is only worth knowing to what must be stopped at once."""
+    """From informational to critical."""
 
     INFORMATIONAL = 1
     LOW = 2

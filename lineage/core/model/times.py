@@ -11,16 +11,16 @@ SECOND: Final = 1_000_000  # in the unit of an instant
 
 EARLIEST: Final[Instant] = 0
 LATEST: Final[Instant] = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
-NEVER: Final[Instant] = 1 << 62  # later than every instant: stands for "no end" where numbers are compared
+NEVER: Final[Instant] = 1 << 62  # later than every instant: means "no end" in comparisons
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_NAIVE = _EPOCH.replace(tzinfo=None)  # formats without an offset, and faster
+_EPOCH_NAIVE = _EPOCH.replace(tzinfo=None)  # formats without an offset and is faster
 _MICROSECOND = timedelta(microseconds=1)
 # RFC 3339 section 5.6, with any number of fraction digits.
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII)
 
 
-@lru_cache(maxsize=1024)  # an event says its times several times over
+@lru_cache(maxsize=1024)  # an event repeats its times
 def parse_instant(text: str) -> Instant:
     """Read an RFC 3339 time; digits past the microsecond are cut off.
 

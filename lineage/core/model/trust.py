@@ -1,7 +1,7 @@
-"""Who may say what: the trust table (clauses 2.12 and 2.13).
+"""Who may state what: the trust table (clauses 2.12 and 2.13).
 
-A fact outside it is kept, counted and shown, and is no part of the state. Pure: the table is an argument; the file it
-comes from is read by ``ingest.trust_file``.
+A fact that the table does not allow is kept, counted and shown, but is not part of the state. Pure: the table is an
+argument; its file is read by ``ingest.trust_file``.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class Grant:
 
     Attributes:
         types: Event types; ``*`` is every type.
-        prefixes: Prefixes of the ids it may speak about; the empty prefix is every id.
+        prefixes: Prefixes of the ids it may speak about; the empty prefix matches every id.
     """
 
     types: frozenset[str]
@@ -40,17 +40,17 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class TrustTable:
-    """What each source may send; a source that is not listed may say nothing."""
+    """What each source may send; a source that is not listed may send nothing."""
 
     sources: Mapping[str, Grant]
 
     @property
     def table(self) -> "TrustTable":
-        """Itself: it stays in force."""
+        """The table itself, which never changes."""
         return self
 
     def allows(self, event: Event) -> bool:
-        """Whether the source of an event may say it."""
+        """Whether the source of an event may send it."""
         grant = self.sources.get(event.source)
         if grant is None or not (event.type in grant.types or "*" in grant.types):
             return False
@@ -63,25 +63,25 @@ class TrustTable:
 
 
 class Trusted(Protocol):
-    """What says which table is in force; it may be another one from one moment to the next."""
+    """A provider of the trust table in force, which may change over time."""
 
     @property
     def table(self) -> TrustTable | None:
-        """The table in force, the same object for as long as it is; None: every source may say everything."""
+        """The table in force, the same object until it changes; None means that every source may say everything."""
         ...
 
 
 def in_force(trust: Trusted | None) -> TrustTable | None:
-    """The table in force; None: every source may say everything."""
+    """Return the table in force; None means that every source may say everything."""
     return None if trust is None else trust.table
 
 
 def own_ids(event: Event) -> tuple[str, ...]:
-    """The ids that an event speaks about.
+    """Return the ids that an event speaks about.
 
-    Its own token, delegation, principal, workload or receiver, for an order the target. A registration speaks about
-    its aliases as well: it declares them to be the same party (ADR 0007). A lift has no id of its own: whether it
-    counts depends on the order (``may_lift``).
+    Its own token, delegation, principal, workload or receiver; for an order, the target. A registration also speaks
+    about its aliases, because it declares them to be the same party (ADR 0007). A lift has no id of its own: whether
+    it counts depends on the order (``may_lift``).
     """
     body = event.body
     match body:

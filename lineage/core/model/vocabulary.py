@@ -1,6 +1,6 @@
-"""The closed sets of words of the wire contract, in the order in which people read them.
+"""The enumerations of the wire contract, in the order in which people read them.
 
-``tests/test_vocabulary.py`` holds each of them to the enumeration in the newest schema.
+``tests/test_vocabulary.py`` compares each of them with the newest schema.
 """
 
 from typing import Final

@@ -1,1 +1,1 @@
-"""What follows from the rule for one order: reach, plan, receipt, verdict and state changes."""
+"""Consequences of the rule for one order: reach, plan, receipt, closure verdict and state changes."""

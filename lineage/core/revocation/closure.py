@@ -1,10 +1,10 @@
-"""The verdict on a revocation: is it over, or what is still open, element by element and receiver by receiver.
+"""The verdict on a revocation: whether it is complete, and what is still open per element and receiver.
 
 Clauses 10.9 to 10.16. The first that applies: ``PARTIAL``, an element is open at a receiver that covers it;
 ``UNKNOWN``, an element that no receiver covers, or an order that is not in effect yet; ``CLOSED``. An element is open
-until it is enforced or its end has passed. A success under a dead element once the order was in force takes back what
-was said before: until its receivers say *enforced* again, it is open. Pure: the receipt, what was done and what was
-said go in.
+until it is enforced or its end has passed. A success under a dead element while the order was in force invalidates
+earlier acknowledgements: the element is open until its receivers acknowledge *enforced* again. Pure: computed from
+the receipt, the actions and the acknowledgements.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ from lineage.core.revocation.receipt import Line, orders_of, receipt_of
 
 
 class Verdict(StrEnum):
-    """The verdicts, in the order in which the first that applies is the answer."""
+    """The verdicts, in precedence order: the first that applies is the answer."""
 
     PARTIAL = "PARTIAL"
     UNKNOWN = "UNKNOWN"
@@ -46,17 +46,17 @@ class Verdict(StrEnum):
 
 
 class Ended(NamedTuple):
-    """What a verdict needs of a line of a receipt: little, since there may be very many.
+    """The part of a receipt line that a verdict needs; kept small because there may be very many.
 
     Attributes:
         key: ``KIND:ID`` of the element.
-        order: Of the orders that count the one that its state is because of.
-        ends_at: When it is over by itself; NEVER if it has no end.
-        alike: By what receivers cover it.
-        others: The other orders of the id that count for it; nearly always none.
-        endings: All orders that ever end it, if one of another id does; nearly always none.
-        used_at: When it was last used with success, if so.
-        known: If there are others, of each of ``orders`` when it was known to end the element.
+        order: The order that causes its state, among those that count.
+        ends_at: When it expires; NEVER if it has no end.
+        alike: The properties that determine its receivers.
+        others: The other orders of the id that count for it; usually none.
+        endings: All orders that ever end it, if one of another id does; usually none.
+        used_at: When it was last used with success, if ever.
+        known: If there are others: for each of ``orders``, when it was known to end the element.
     """
 
     key: str
@@ -75,16 +75,17 @@ class Ended(NamedTuple):
 
     @property
     def given_at(self) -> Instant:
-        """When the first of these orders was given; an acknowledgement that is older speaks for none of them."""
-        if not self.others:  # nearly always
+        """When the first of these orders was given; older acknowledgements apply to none of them."""
+        if not self.others:  # the usual case
             return self.order.given_at
         return min(order.given_at for order in self.orders)
 
     def is_spoken_of(self, answer: Answer) -> bool:
-        """Whether an answer under the id is about one of these orders.
+        """Whether an acknowledgement under the id applies to one of these orders.
 
-        It was given no later than the answer. Where there are several it was known as well to end the element when the
-        answer was recorded: else a link that comes later would close an order that was given after the answer.
+        The order must have been given no later than the acknowledgement. If there are several, it must also have been
+        known to end the element when the acknowledgement was recorded; otherwise a link that arrives later would
+        close an order given after the acknowledgement.
         """
         if not self.others:
             return self.order.given_at <= answer.said_at
@@ -95,18 +96,18 @@ class Ended(NamedTuple):
 
 
 def ended_in(world: World, lines: Collection[Line], endings: Mapping[str, Endings], at: Instant) -> list[Ended]:
-    """What a verdict needs of some lines of a receipt.
+    """Extract what a verdict needs from receipt lines.
 
     Args:
-        world: Holds the elements, and what was done under those that orders of other ids end.
+        world: The elements, and the actions under those that orders of other ids end.
         lines: The lines.
-        endings: What ``endings_elsewhere`` found of them.
+        endings: The result of ``endings_elsewhere`` for them.
         at: The instant asked about.
     """
     used = last_used(world, endings.keys(), at) if endings else {}
     several = [line for line in lines if len(line.counting) > 1]
     known: dict[Order, dict[str, Instant]] = {}
-    if several:  # rarely
+    if several:  # the rare case
         above = world.graph.above(*(line.key for line in several))
         known = {
             order: known_since(world, order, above) for order in {one for line in several for one in line.counting}
@@ -118,7 +119,7 @@ def _ended(
     line: Line, endings: Endings, used_at: Instant | None, known: Mapping[Order, Mapping[str, Instant]]
 ) -> Ended:
     alike = alike_of(line.key, line.element, line.counting)
-    if len(line.counting) == 1:  # nearly always
+    if len(line.counting) == 1:  # the usual case
         return Ended(line.key, line.order, line.ends_at, alike, (), endings, used_at)
     others = tuple(order for order in line.counting if order is not line.order)
     known_at = tuple(known[order][line.key] for order in (line.order, *others))
@@ -126,12 +127,12 @@ def _ended(
 
 
 class Judged(NamedTuple):
-    """An element that was ended, with what was done with it and to whom it was delivered.
+    """An ended element, with its uses and deliveries.
 
     Attributes:
         ended: The element.
         uses: The successes under its element.
-        delivered: What was delivered to whom and when: of its element, and maybe of others.
+        delivered: The deliveries to receivers, at least those of this element.
     """
 
     ended: Ended
@@ -140,7 +141,7 @@ class Judged(NamedTuple):
 
 
 class Open(NamedTuple):
-    """Why it is not over: an element, the receiver that has not ended it (None: no one covers it), and a reason.
+    """A reason why a revocation is not complete: an element, a receiver (None if no one covers it), and a reason.
 
     The reasons: ``pending``, ``overdue``, ``rejected``, ``used-after-revocation``, ``uncovered``, ``not-in-force``.
     """
@@ -152,7 +153,7 @@ class Open(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """How many elements a receiver covers, and what became of these there."""
+    """How many elements a receiver covers, and their outcome there."""
 
     receiver: str
     covers: int = 0
@@ -164,20 +165,20 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closure:
-    """A verdict, and everything that it rests on.
+    """A verdict and its evidence.
 
     Attributes:
         revocation: The id.
         verdict: The verdict.
         ordered_at: When the first of its orders was given.
         in_force_at: When the first of them was in force: recorded, and in effect.
-        closed_at: When the last element was over; None if it is not closed.
-        enforced_at: The last word of a receiver that ended an element; None if there is none.
+        closed_at: When the last element was closed; None if any is open.
+        enforced_at: The last acknowledgement that an element was ended; None if there is none.
         elements: How many elements the receipt has.
-        receivers: What became of them at each receiver, sorted.
-        open: What is not over, in the order of a receipt, then of the receivers.
+        receivers: The outcome at each receiver, sorted.
+        open: What is not complete, in receipt order, then by receiver.
         reopened_by: The actions that keep it open, the earliest first.
-        findings: ``used-after-revocation`` and ``tainted-use`` of actions; what does not fit in acknowledgements.
+        findings: ``used-after-revocation`` and ``tainted-use`` of actions; contradictions in acknowledgements.
     """
 
     revocation: str
@@ -194,7 +195,7 @@ class Closure:
 
 
 def closure_of(world: World, revocation: str, at: Instant, delivered: Deliveries) -> Closure:
-    """The verdict at an instant, in a world that holds everything. There is an order of this id."""
+    """Compute the verdict at an instant, in a world that contains everything, including an order of this id."""
     lines = receipt_of(world, revocation, at)
     uses = uses_under(world, lines, at)
     endings = endings_elsewhere(world, revocation, [line.key for line in lines])
@@ -203,14 +204,14 @@ def closure_of(world: World, revocation: str, at: Instant, delivered: Deliveries
 
 
 def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) -> Closure:
-    """The verdict at an instant, from a receipt that may come in parts.
+    """Compute the verdict at an instant from a receipt that may arrive in parts.
 
     Args:
-        world: The orders of the id (one at least), their lifts and acknowledgements, and the receivers; and the
-            acknowledgements of the other ids whose orders end an element, once that element comes.
+        world: The orders of the id (at least one), their lifts and acknowledgements, the receivers, and the
+            acknowledgements of other ids whose orders end an element, by the time that element is processed.
         revocation: The id.
         at: The instant asked about.
-        judged: What the lines of the receipt say.
+        judged: The lines of the receipt.
     """
     orders = orders_of(world, revocation)
     said = [fact for fact in world.receivers.acknowledgements.get(revocation) if not _too_early(fact, orders)]
@@ -249,7 +250,7 @@ def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) 
 
 
 def _closed_at(orders: list[Order], ledger: "_Ledger", at: Instant) -> Instant:
-    """When the last element was over; of a receipt without any, when the orders had nothing to end any more."""
+    """Return when the last element was closed; for an empty receipt, when the orders had nothing left to end."""
     if ledger.over_at is not None:
         return ledger.over_at
     lifted = [order.lifted_at for order in orders if order.lifted_at <= at and not order.in_force(at)]
@@ -258,7 +259,7 @@ def _closed_at(orders: list[Order], ledger: "_Ledger", at: Instant) -> Instant:
 
 @dataclass(slots=True)
 class _Ledger:
-    """What adds up while a receipt goes by."""
+    """Accumulates the verdict while the receipt is read."""
 
     receivers: Receivers
     orders: Sequence[Order]
@@ -280,17 +281,17 @@ class _Ledger:
         counting = [one for order in self.orders for one in self.receivers.counting_for(order.fact)]
         self.tallies = {receiver: Tally(receiver) for receiver in sorted({one.receiver for one in counting})}
         for one in counting:
-            if one.deadline_seconds is not None:  # the shortest: a later registration may not put off what is due
+            if one.deadline_seconds is not None:  # the shortest: a later registration may not postpone a deadline
                 known = self.deadlines.get(one.receiver, one.deadline_seconds)
                 self.deadlines[one.receiver] = min(known, one.deadline_seconds)
 
     def _covering(self, one: Ended) -> Covering:
-        """The receivers that cover an element for any order that ends it, and whether none does for one of them."""
+        """Return the receivers that cover an element for any order that ends it, and whether some order has none."""
         latest = self.latest
         if latest is None or latest[0] is not one.order:
             latest = self.latest = (one.order, self._coverage(one.order))
         found = latest[1].covering(one.alike)
-        if not one.others:  # nearly always
+        if not one.others:  # the usual case
             return found
         more = [self._coverage(order).covering(one.alike) for order in one.others]
         receivers = {*found.receivers, *(receiver for each in more for receiver in each.receivers)}
@@ -302,14 +303,14 @@ class _Ledger:
         return self.coverages[order]
 
     def narrowings(self) -> Iterator[Finding]:
-        """Where a receiver has come to cover less than it did for one of the orders."""
+        """Yield where a receiver covers less than it did for one of the orders."""
         for receiver in self.tallies:
             for finding in coverage_findings(self.receivers, receiver):
                 if not all(precedes(finding.facts[1], order.fact) for order in self.orders):
                     yield finding
 
     def enter(self, judged: Judged) -> None:
-        """Take in one line of the receipt."""
+        """Process one line of the receipt."""
         one, uses, delivered = judged
         self.answers.hear(one.key, delivered)
         self.elements += 1
@@ -318,7 +319,7 @@ class _Ledger:
             self.findings += [(one.key, _use_finding(one, use)) for use in uses]
             known = [use for use in uses if use.in_force]
         used_at = known[-1].occurred_at if known else None
-        # Its end is the end, unless it was honoured even then.
+        # Expiry closes it, unless it was accepted even afterwards.
         ended = self.at >= one.ends_at and (used_at is None or used_at < one.ends_at)
         before = len(self.open)
         over = 0
@@ -339,7 +340,7 @@ class _Ledger:
     def _at_receiver(
         self, one: Ended, receiver: str, delivered_at: Instant | None, used_at: Instant | None, *, ended: bool
     ) -> Instant:
-        """Take in an element at a receiver that covers it; the answer is when it was over there."""
+        """Process an element at a receiver that covers it; return when it was closed there."""
         tally = self.tallies[receiver]
         tally.covers += 1
         tally.delivered += delivered_at is not None
@@ -351,7 +352,7 @@ class _Ledger:
             enforced = self._elsewhere(one, receiver, delivered_at, answer) if one.endings else None
         if enforced is not None:
             tally.enforced += 1
-            # A receiver whose clock is behind cannot have enforced what was not in force.
+            # A receiver whose clock is slow cannot have enforced an order that was not in force.
             enforced_at = max(enforced.said_at, in_force_at(one.order))
             self.enforced_at = max(enforced_at, self.enforced_at or 0)
             return enforced_at
@@ -365,7 +366,7 @@ class _Ledger:
     def _elsewhere(
         self, one: Ended, receiver: str, delivered_at: Instant | None, answer: Answer | None
     ) -> Answer | None:
-        """What a receiver enforced of an element under another id, since it last said anything under this one."""
+        """Return what a receiver enforced under another id, since it last acknowledged anything under this one."""
         enforced = self.elsewhere.enforced(receiver, one.key, one.endings, delivered_at, one.used_at)
         if enforced is None or (answer is not None and place_of(enforced) < place_of(answer)):
             return None
@@ -380,7 +381,7 @@ class _Ledger:
 
 
 def acknowledgement_findings(world: World, revocation: str) -> Iterator[Finding]:
-    """What does not fit in the acknowledgements of an id: of no order, too early, of an unregistered receiver."""
+    """Yield contradictions in the acknowledgements of an id: no such order, too early, unregistered receiver."""
     of = f"revocation:{revocation}"
     orders = orders_of(world, revocation)
     for fact in world.receivers.acknowledgements.get(revocation):
@@ -397,7 +398,7 @@ def acknowledgement_findings(world: World, revocation: str) -> Iterator[Finding]
 
 
 def _too_early(said: Fact, orders: list[Order]) -> bool:
-    """Whether an acknowledgement was given before any of some orders."""
+    """Whether an acknowledgement was given before every one of some orders."""
     return all(said.given_at < order.given_at for order in orders)
 
 

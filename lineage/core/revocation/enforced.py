@@ -1,4 +1,4 @@
-"""Which orders end an element, whenever they do: for what receivers have to enforce, and have enforced. Pure."""
+"""Find the orders that ever end an element; used for what receivers must enforce and have enforced. Pure."""
 
 from lineage.core.authority.known_then import in_time
 from lineage.core.authority.orders import Order
@@ -7,14 +7,14 @@ from lineage.core.authority.world import World
 
 
 def orders_ending(world: World, key: str) -> list[Order]:
-    """The orders that end an element at some time, by themselves or through what it depends on.
+    """Return the orders that end an element at any time, directly or through a dependency.
 
     Args:
-        world: Holds the element, all that it depends on, and the orders on these and on what they name.
+        world: The element, its transitive dependencies, and the orders on these and on what they name.
         key: ``KIND:ID``.
 
     Cost:
-        What the element depends on, times what each of these names.
+        The transitive dependencies, times the names of each.
     """
     above = world.graph.above(key)
     hitting = orders_hitting(world, above, lambda order: order.effective_at < order.lifted_at)

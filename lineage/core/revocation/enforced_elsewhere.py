@@ -1,8 +1,9 @@
-"""What a receiver has enforced of an element under orders of other ids (clause 10.10, ADR 0042). Pure.
+"""What a receiver has enforced for an element under orders of other ids (clause 10.10, ADR 0042). Pure.
 
-What an acknowledgement enforces is the end of an element, not of an order. So a verdict also hears what a receiver said
-under the other orders that end an element, unless the element was alive since. Whoever can only add facts must not be
-able to make it look as if it had not been: that it was dead at some moment counts only if it had been recorded by then.
+An acknowledgement enforces the end of an element, not of an order. So a verdict also considers what a receiver
+acknowledged under other orders that end an element, unless the element was alive since. Anyone who can only add facts
+must not be able to hide that it was alive: that it was dead at some moment counts only if that had been recorded by
+then.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -29,7 +30,7 @@ class Ending(NamedTuple):
 
     Attributes:
         order: The order.
-        known_at: When it had been recorded, and all that shows that it ends the element.
+        known_at: When the order and all evidence that it ends the element had been recorded.
         lifts: If it suspends, the lifts that apply to it.
     """
 
@@ -43,14 +44,15 @@ class Ending(NamedTuple):
         return self.order.body.revocation
 
     def until(self, known_at: Instant) -> Instant:
-        """When the element is no longer ended by it, by the lifts that had been recorded by a moment."""
+        """Return when the order stops ending the element, by the lifts recorded by a moment."""
         return min((lift.effective_at for lift in self.lifts if lift.recorded_at <= known_at), default=NEVER)
 
     def is_spoken_of(self, answer: Answer) -> bool:
-        """Whether an answer under the id of the order is about this order's end of the element.
+        """Whether an acknowledgement under the id of the order applies to this order's end of the element.
 
-        The order was given no later than the answer, by the log's clock too, and was known by then to end the element;
-        where events are imported that are older than the log, it is enough that this was known as soon as the order.
+        The order must have been given no later than the acknowledgement, by the log's clock too, and known by then to
+        end the element. For imported events older than the log, it is enough that this was known as soon as the
+        order.
         """
         recorded_at = self.order.fact.recorded_at
         return (
@@ -64,15 +66,15 @@ Endings = tuple[Ending, ...]
 
 
 def endings_elsewhere(world: World, revocation: str, keys: Collection[str]) -> dict[str, Endings]:
-    """All orders that ever end some elements, of those elements that an order of another id ends.
+    """Return all orders that ever end the given elements, for those that an order of another id ends.
 
     Args:
-        world: Holds the elements, all that they depend on, and the orders on these and on what they name.
+        world: The elements, their transitive dependencies, and the orders on these and on what they name.
         revocation: The id.
         keys: The elements.
 
     Cost:
-        Nothing if the world holds no order of another id; else what the elements depend on, for each of the orders.
+        Nothing if the world has no order of another id; else the transitive dependencies, for each of the orders.
     """
     if all(id_ == revocation for id_ in world.orders.by_id):
         return {}
@@ -109,10 +111,10 @@ def _lifts_of(world: World, order: Order) -> tuple[Lifting, ...]:
 
 
 class WordsElsewhere:
-    """What receivers said under the orders of other ids, as of an instant."""
+    """Acknowledgements under the orders of other ids, as of an instant."""
 
     def __init__(self, receivers: Receivers, revocation: str, at: Instant) -> None:
-        """Take what holds the acknowledgements: those of an id have to be there when they are first asked for."""
+        """Keep the receivers; the acknowledgements of an id must be loaded before they are first requested."""
         self._receivers = receivers
         self._revocation = revocation
         self._at = at
@@ -121,14 +123,14 @@ class WordsElsewhere:
     def enforced(
         self, receiver: str, key: str, endings: Endings, delivered_at: Instant | None, used_at: Instant | None
     ) -> Answer | None:
-        """The last word of a receiver, if it enforced the end of an element that has not been alive since.
+        """Return the last acknowledgement of a receiver that enforced the end of an element not alive since.
 
         Args:
-            receiver: Whose word.
+            receiver: The receiver.
             key: ``KIND:ID`` of the element.
             endings: All orders that ever end it.
             delivered_at: When the element was delivered to the receiver; None if it never was.
-            used_at: When it was last used with success; a word that is no later than that enforced nothing.
+            used_at: When it was last used with success; an acknowledgement no later than that enforced nothing.
         """
         latest: tuple[tuple[Any, ...], Answer, list[Ending]] | None = None
         for revocation in {one.revocation for one in endings} - {self._revocation}:
@@ -155,19 +157,19 @@ class WordsElsewhere:
 
 
 def place_of(answer: Answer) -> tuple[Any, ...]:
-    """The place of an answer among others: the last one was given last."""
+    """Return the sort key of an acknowledgement; the last is the one given last."""
     return answer.said_at, fact_order(answer.fact)
 
 
 def _dead_since(endings: Endings, said_at: Instant, at: Instant, recorded_at: Instant) -> bool:
-    """Whether an element was dead at every moment from one to another, by what had been recorded by that moment.
+    """Whether an element was dead throughout an interval, by what had been recorded at each moment.
 
-    What was recorded up to ``recorded_at`` counts as recorded in time.
+    Facts recorded up to ``recorded_at`` count as recorded in time.
     """
     first = max(said_at, recorded_at)
     if any(
         one.known_at <= first and one.order.effective_at <= said_at and not one.order.suspends for one in endings
-    ):  # nearly always: for good
+    ):  # the usual case: revoked permanently
         return True
     news = {moment for one in endings for moment in (one.known_at, *(lift.recorded_at for lift in one.lifts))}
     known = [first, *sorted(moment for moment in news if moment > first)]
@@ -179,13 +181,13 @@ def _dead_since(endings: Endings, said_at: Instant, at: Instant, recorded_at: In
 
 
 def _unbroken(endings: Sequence[Ending], known_at: Instant, first: Instant, last: Instant) -> bool:
-    """Whether at every moment from one to another one of some orders is in force, by what was known at a moment.
+    """Whether at every moment of an interval one of the orders is in force, by what was known at a moment.
 
     Args:
-        endings: The orders, by when they take effect.
-        known_at: What was recorded later does not count.
+        endings: The orders, by effective time.
+        known_at: Facts recorded later do not count.
         first: The first moment.
-        last: The last one.
+        last: The last moment.
     """
     reached = first
     for one in endings:

@@ -1,8 +1,9 @@
-"""Late uses: what succeeded under an element that orders had ended by then (clause 10.16). Pure.
+"""Late uses: successes under an element that orders had already ended (clause 10.16). Pure.
 
-Several facts about one action add up, and of most fields the first stated value holds. So whoever can add facts could
-say of a use that it failed, that it was done earlier, or with another token. Therefore each fact about an action also
-counts by itself, and each about the decision that it names: nobody takes a use back by contradicting it (ADR 0031).
+Several facts about one action combine, and for most fields the first stated value counts. So anyone who can add facts
+could claim that a use failed, happened earlier, or used another token. Therefore each fact about an action also
+counts separately, and so does each about the decision it names: nobody can erase a use by contradicting it (ADR
+0031).
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -18,13 +19,13 @@ from lineage.core.revocation.receipt import Line
 
 
 class Use(NamedTuple):
-    """A success under an element that the orders of an id had ended by then.
+    """A success under an element that the orders of an id had already ended.
 
     Attributes:
         action: The id of the action.
         occurred_at: When it was done.
-        in_force: Whether the order was in force, so that it could have been known; else it is tainted in hindsight.
-        facts: What shows it: those of the action, and the order.
+        in_force: Whether the order was in force and so could have been known; otherwise it is tainted in hindsight.
+        facts: The evidence: the facts of the action, and the order.
     """
 
     action: str
@@ -34,12 +35,12 @@ class Use(NamedTuple):
 
 
 def in_force_at(order: Order) -> Instant:
-    """When an order is in force: the moment at which it was recorded, or takes effect, whichever is later."""
+    """Return when an order is in force: when it was recorded or takes effect, whichever is later."""
     return max(order.fact.recorded_at, order.effective_at)
 
 
 def uses_under(world: World, lines: Iterable[Line], at: Instant) -> dict[str, list[Use]]:
-    """What succeeded under the elements of a receipt when they were dead already, by element, the earliest first."""
+    """Map each element of a receipt to the successes under it while it was dead, earliest first."""
     by_key = {line.key: line for line in lines}
     found: dict[tuple[str, str], Use] = {}
     for action in world.actions_naming(by_key.keys()):
@@ -62,7 +63,7 @@ def uses_under(world: World, lines: Iterable[Line], at: Instant) -> dict[str, li
 
 
 def last_used(world: World, keys: Collection[str], at: Instant) -> dict[str, Instant]:
-    """When something last succeeded under some elements, dead or not; only of those that were used."""
+    """Return when each element, dead or not, was last used with success; unused elements are omitted."""
     wanted = keys if isinstance(keys, AbstractSet) else set(keys)
     found: dict[str, Instant] = {}
     for action in world.actions_naming(wanted):
@@ -73,7 +74,7 @@ def last_used(world: World, keys: Collection[str], at: Instant) -> dict[str, Ins
 
 
 def successes_of(world: World, action: str) -> set[tuple[str, Instant]]:
-    """Under which elements an action succeeded, and when, as its facts say it together or any of them by itself."""
+    """Return the elements an action succeeded under, and when, by its facts combined and by each alone."""
     return {
         (authority, said[0].event.occurred_at)
         for said in _together_and_apart(world.actions.get(action))
@@ -84,7 +85,7 @@ def successes_of(world: World, action: str) -> set[tuple[str, Instant]]:
 
 
 def _together_and_apart(facts: tuple[Fact, ...]) -> Iterator[tuple[Fact, ...]]:
-    """Facts about one thing, and each of them alone."""
+    """Yield the facts about something together, then each of them alone."""
     yield facts
     if len(facts) > 1:
         yield from ((fact,) for fact in facts)

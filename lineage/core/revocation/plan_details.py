@@ -1,6 +1,6 @@
-"""What else a responder wants to see of a reach before an order is given; no part of its digest.
+"""Details of a reach that a responder needs before ordering; not part of its digest.
 
-Pure: the reach, the world that it was worked out in, and whatever that does not hold (who else uses a client) go in.
+Pure: computed from the reach, its world, and what that world does not contain (who else uses a client).
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ HOUR: Final = 3_600_000_000  # microseconds
 
 
 def depths_of(world: World, reach: Reach) -> Counter[tuple[int, str]]:
-    """How many of the killed elements, by kind, stand how many steps below the target at the nearest."""
+    """Count the killed elements by their distance from the nearest target and by kind."""
     graph, proposal, kills = world.graph, reach.proposal, reach.kills
     counts: Counter[tuple[int, str]] = Counter()
     level = struck_by(world, proposal)
@@ -35,7 +35,7 @@ def depths_of(world: World, reach: Reach) -> Counter[tuple[int, str]]:
 
 
 def covered_by(world: World, kills: Iterable[str]) -> tuple[Counter[str], list[str]]:
-    """How many of some elements each receiver covers, and those that none does, sorted."""
+    """Count the elements that each receiver covers, and list those that no receiver covers, sorted."""
     coverage = Coverage(world.receivers.registered())
     counts: Counter[str] = Counter()
     uncovered = []
@@ -48,32 +48,32 @@ def covered_by(world: World, kills: Iterable[str]) -> tuple[Counter[str], list[s
 
 
 def actions_between(world: World, kills: set[str], start: Instant, end: Instant) -> list[str]:
-    """The actions under some elements that were done in a span of time, its start excluded, its end included."""
+    """List the actions under some elements in an interval, excluding its start and including its end."""
     return [
         action for action in world.actions_under(kills) if start < world.actions.get(action)[0].event.occurred_at <= end
     ]
 
 
 def by_tool(world: World, actions: Iterable[str]) -> Counter[str | None]:
-    """How many actions were done with each tool; None: they name none."""
+    """Count actions by tool; None for those that name no tool."""
     tools = (stated(world.actions.get(action), "tool") for action in actions)
     return Counter(tool.value if tool else None for tool in tools)
 
 
 def tainted_by(world: World, reach: Reach, given_at: Instant) -> int:
-    """How many past successes an order that takes effect before it is given would taint."""
+    """Count the past successes that an order would taint by taking effect before it is given."""
     actions = actions_between(world, reach.kills, reach.proposal.at - 1, given_at)
     outcomes = (stated(world.actions.get(action), "outcome") for action in actions)
     return sum(outcome is not None and outcome.value == "succeeded" for outcome in outcomes)
 
 
 def never_granted(world: World, kills: set[str]) -> list[str]:
-    """What some elements are or depend on, at any depth, and nobody granted: it cannot be judged. Sorted."""
+    """List the elements and transitive dependencies that no event granted and that cannot be judged. Sorted."""
     return sorted(key for key in world.graph.above(*kills) if not world.graph.granted(key))
 
 
 def shared_names(world: World, kills: Iterable[str]) -> set[tuple[str, str]]:
-    """The (kind, id) of every client, session and workload that some elements name."""
+    """Return the (kind, id) of every client, session and workload that the elements name."""
     found: set[tuple[str, str]] = set()
     for key in kills:
         for fact in world.graph.facts.get(key):
@@ -85,7 +85,7 @@ def shared_names(world: World, kills: Iterable[str]) -> set[tuple[str, str]]:
 
 
 def only_head(world: World, reach: Reach) -> Target | None:
-    """The token or delegation that would kill the same as a target that elements name; None if none does."""
+    """Return the token or delegation whose revocation would kill the same elements as a named target; else None."""
     heads = _heads(world, reach)
     if reach.proposal.target.kind in ELEMENT_KINDS or len(heads) != 1:
         return None
@@ -95,14 +95,14 @@ def only_head(world: World, reach: Reach) -> Target | None:
 
 
 def names_of_heads(world: World, reach: Reach) -> list[Target]:
-    """Sessions, then clients, that everything names that the order would hit: such a one may do for a principal.
+    """List the sessions, then clients, that every directly hit element names; one may replace a principal as target.
 
-    Whether it would kill the same depends on what else names it, which this world may not hold.
+    Whether it would kill the same elements depends on what else names it, which this world may not contain.
     """
     kinds = {"principal": ("session", "client"), "workload": ("session", "client"), "client": ("session",)}
     wanted = kinds.get(reach.proposal.target.kind, ())
     hit = set(_heads(world, reach)) if reach.proposal.cascade else reach.kills
-    # Some of it may hang on a circle, or on what is dead already: then the heads alone do not stand for all of it.
+    # Some may depend on a cycle, or on what is already dead: then the heads alone do not represent all of it.
     below = world.graph.below(hit, after=reach.proposal.at) | hit
     if not (reach.kills <= below and hit <= struck_by(world, reach.proposal)):
         return []
@@ -112,6 +112,6 @@ def names_of_heads(world: World, reach: Reach) -> list[Target]:
 
 
 def _heads(world: World, reach: Reach) -> list[str]:
-    """The killed elements that depend on no killed one."""
+    """List the killed elements that depend on no killed one."""
     kills = reach.kills
     return [key for key in kills if kills.isdisjoint(world.graph.parents(key))]

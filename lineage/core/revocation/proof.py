@@ -1,4 +1,4 @@
-"""When it was known that an order ends an element: what shows it, and when the last of that had been recorded. Pure."""
+"""When it was known that an order ends an element: the evidence, and when the last part of it was recorded. Pure."""
 
 from collections.abc import Collection, Iterable, Iterator
 from heapq import heapify, heappop, heappush
@@ -19,12 +19,12 @@ class Proof:
     """When it was known that an order hits an element.
 
     Attributes:
-        joined: The names of the party that the order is aimed at, each with when it was known to be one of them; empty
-            if the order is aimed at an element.
+        joined: The aliases of the order's target, each with when it was known to be one; empty if the order targets
+            an element.
     """
 
     def __init__(self, world: World, order: Order) -> None:
-        """Take a world that holds the registrations of what the order is aimed at."""
+        """Read the registrations of the order's target from a world that contains them."""
         self._world = world
         self._order = order
         self.joined: dict[str, Instant] = {}
@@ -32,7 +32,7 @@ class Proof:
             self.joined = {name: _same_party_at(world, order.key, name) for name in aliases(world, order.key)}
 
     def of_hit(self, key: str) -> Instant:
-        """When the order, and what shows that it hits the element, had all been recorded."""
+        """Return when the order, and all evidence that it hits the element, had been recorded."""
         ordered = self._order.fact.recorded_at
         if self._order.on_element:
             return ordered
@@ -46,7 +46,7 @@ class Proof:
 
 
 def _same_party_at(world: World, one: str, other: str) -> Instant:
-    """When the last registration was recorded without which two names are not one party; the earliest way counts."""
+    """Return when two names were first known to be aliases: the last necessary registration of the earliest path."""
     if one == other:
         return 0
     known = Principals()
@@ -64,7 +64,7 @@ def _by_record(facts: Iterable[Fact]) -> list[Fact]:
 
 
 def linked_at(world: World, child: str, parent: str) -> Instant:
-    """When the first fact was recorded that says that an element depends on another."""
+    """Return when the first fact was recorded by which an element depends on another."""
     facts = world.graph.facts.get(child)
     if len(facts) == 1:
         return facts[0].recorded_at
@@ -78,18 +78,18 @@ def _grant(fact: Fact) -> TokenIssued | DelegationGranted:
 
 
 def known_since(world: World, order: Order, within: Collection[str]) -> dict[str, Instant]:
-    """When it was first known of some elements that an order ends them; only of those that it does end.
+    """Map each element that an order ends to when that was first known.
 
-    The lifts of the order count as they are known now. Of several ways down to an element the one that was known first
-    counts, and not the shortest: a fact that comes later puts nothing off.
+    The lifts of the order count as they are known now. Of several paths down to an element the one known first
+    counts, not the shortest: a later fact postpones nothing.
 
     Args:
-        world: Holds the elements, all that they depend on, and what matters of the order's target.
+        world: The elements, their transitive dependencies, and everything relevant about the order's target.
         order: The order.
-        within: The elements, and all that they depend on.
+        within: The elements and their transitive dependencies.
 
     Cost:
-        What is within.
+        Linear in ``within``.
     """
     waiting = list(_known_hits(world, order, within))
     heapify(waiting)
@@ -112,7 +112,7 @@ def known_since(world: World, order: Order, within: Collection[str]) -> dict[str
 
 
 def _known_hits(world: World, order: Order, within: Collection[str]) -> Iterator[tuple[Instant, str]]:
-    """The elements that an order hits by itself, each with when that was known."""
+    """Yield the elements that an order hits directly, each with when that was known."""
     if order.on_element:
         if order.key in within:
             yield order.fact.recorded_at, order.key
@@ -127,7 +127,7 @@ def _known_hits(world: World, order: Order, within: Collection[str]) -> Iterator
 
 
 def _early_enough_at(element: Element, issued_before: Instant) -> Instant:
-    """When it was known that an element was issued before a moment."""
+    """Return when it was known that an element was issued before a moment."""
     if issued_before == NEVER:
         return 0
     facts = element.facts
@@ -135,7 +135,7 @@ def _early_enough_at(element: Element, issued_before: Instant) -> Instant:
 
 
 def _in_time_at(element: Element | None, order: Order) -> Instant | None:
-    """When it was known that an order took effect before the end of an element; None: it did not."""
+    """Return when it was known that an order took effect before the end of an element; None if it did not."""
     end = end_for(element, (order,))
     if order.effective_at >= end:
         return None

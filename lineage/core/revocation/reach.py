@@ -27,7 +27,7 @@ RECENT_ACTIONS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """An order that nobody has given yet, as it would be given at ``at``."""
+    """An order that has not been given yet, as it would be given at ``at``."""
 
     target: Target
     at: Instant
@@ -39,7 +39,7 @@ class Proposal:
 class Cause(StrEnum):
     """Why something close to the target would stay alive (clause 9.5)."""
 
-    NO_CASCADE = "no-cascade"  # it depends on what is hit, and the order does not cascade
+    NO_CASCADE = "no-cascade"  # it depends on something hit, and the order does not cascade
     ISSUED_LATER = "issued-later"  # it was issued too late for ``issued_before``
     PRIOR_ACTOR = "prior-actor"  # it names the target only among its prior actors
     OWNED = "owned"
@@ -53,8 +53,8 @@ class Survivor:
     Attributes:
         kind: Its kind.
         id: Its id.
-        why: A sentence for people.
-        cause: The same for code.
+        why: The reason as a sentence for people.
+        cause: The reason for code.
     """
 
     kind: str
@@ -68,14 +68,14 @@ class Reach:
     """What a proposed order would kill. All sorted by id.
 
     Attributes:
-        tokens, delegations: Ids of what it would kill of what is alive.
-        already_dead: Counts (tokens, delegations) of what it would kill as well, that is dead and not yet past its end.
+        tokens, delegations: Ids of the living elements it would kill.
+        already_dead: Counts (tokens, delegations) of the dead but unexpired elements it would kill as well.
         agents, humans: The principals of these kinds that the killed elements name.
         actions: How many actions have one of the killed elements as authority.
         recent: The ids of the latest of these, latest first, at most RECENT_ACTIONS.
         own_actions: How many actions the target, a principal, did under none of the killed elements.
         survivors: What is bound to, owned by or recorded under the target and would stay alive.
-        last_expiry: When it would all be over by itself; None: never, or there is nothing.
+        last_expiry: When all of it would have expired without the order; None means never, or nothing is killed.
     """
 
     proposal: Proposal
@@ -97,12 +97,12 @@ class Reach:
 
     @property
     def spared(self) -> int:
-        """How many of the survivors live on because they were issued too late for ``issued_before``."""
+        """How many of the survivors live because they were issued too late for ``issued_before``."""
         return sum(survivor.cause is Cause.ISSUED_LATER for survivor in self.survivors)
 
     @property
     def plan(self) -> dict[str, Any]:
-        """The plan: what an order of this kind would kill; no time, no person, no reason."""
+        """The plan: what an order of this kind would kill, without time, person or reason."""
         before = self.proposal.issued_before
         return {
             "target": {"kind": self.proposal.target.kind, "id": self.proposal.target.id},
@@ -119,11 +119,11 @@ class Reach:
 
 
 def differences(plan: Mapping[str, Any], order: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The terms (target, mode, ``issued_before``, ``cascade``) in which two plans differ, with what each says.
+    """Return the terms (target, mode, ``issued_before``, ``cascade``) in which two plans differ, with both values.
 
     Args:
-        plan: The plan that was looked at.
-        order: That of the order which is to be given.
+        plan: The plan that was reviewed.
+        order: The plan of the order to be given.
     """
     return {
         name: {"plan": plan[name], "order": said}
@@ -133,17 +133,17 @@ def differences(plan: Mapping[str, Any], order: Mapping[str, Any]) -> dict[str, 
 
 
 def reach_of(world: World, proposal: Proposal, *, acted: int | None = None) -> Reach:
-    """What a proposed order would kill of what is alive at the instant at which it would be given.
+    """Compute what a proposed order would kill among what is alive when it would be given.
 
     Args:
         world: What is known.
         proposal: The order.
-        acted: How many actions the target did, if the world does not hold all of them.
+        acted: How many actions the target did, if the world does not contain all of them.
     """
     at = proposal.at
     graph = world.graph
     struck = struck_by(world, proposal)
-    # Elements past their end no longer change. What nobody granted is alive only if it is suspended.
+    # Expired elements no longer change. An element that was never granted is alive only if it is suspended.
     if proposal.cascade:
         doomed, ending = graph.alive_below(struck, at)
     else:
@@ -151,7 +151,7 @@ def reach_of(world: World, proposal: Proposal, *, acted: int | None = None) -> R
         ending = [found for key in struck if (found := graph.element(key)) is not None and found.ends_at > at]
     dead = dead_among(world, doomed, at)
     killed = [element for element in ending if element.key not in dead] if dead else ending
-    # A target that nobody granted can be dead already; it has no end.
+    # A target that was never granted can be dead already; it has no end.
     gone = [key for key in dead if (element := graph.element(key)) is None or element.ends_at > at]
 
     keys = list(map(attrgetter("key"), killed))
@@ -180,22 +180,22 @@ def reach_of(world: World, proposal: Proposal, *, acted: int | None = None) -> R
 
 
 def struck_by(world: World, proposal: Proposal) -> set[str]:
-    """The elements that a proposed order would hit by itself, of those at or below which anything is left to end."""
+    """Return the elements that a proposed order would hit directly; fully expired subtrees are skipped."""
     target = key_of(proposal.target.kind, proposal.target.id)
     issued_before = NEVER if proposal.issued_before is None else proposal.issued_before
     return set(targets(world, target, issued_before=issued_before, after=proposal.at))
 
 
 def dead_among(world: World, keys: set[str], at: Instant) -> set[str]:
-    """Those of some elements that an order in force revokes: by itself, or through anything they depend on."""
+    """Return the elements that an order in force revokes, directly or through any dependency."""
     return Cascade(world, keys, at).revoked(keys)
 
 
 def _own_actions(world: World, target: Target, under: Iterable[str], acted: int | None) -> int:
-    """How many actions the target did that are not among some.
+    """Count the target's actions that are not among the given ones.
 
-    They rest on nothing that the order would kill: on a key that nobody issued, on somebody else's token, on what has
-    ended, or on nothing but the actor's name.
+    They depend on nothing the order would kill: on a key that was never issued, on another party's token, on
+    something that has expired, or only on the actor's name.
     """
     if target.kind not in ("principal", "workload"):
         return 0
@@ -206,7 +206,7 @@ def _own_actions(world: World, target: Target, under: Iterable[str], acted: int 
 
 
 def latest_actions(world: World, actions: Iterable[str]) -> list[str]:
-    """Actions, the latest first."""
+    """Sort actions, latest first."""
     return sorted(actions, key=lambda action: (-world.actions.get(action)[0].event.occurred_at, action))
 
 
@@ -216,14 +216,14 @@ def _principals(elements: Iterable[Element]) -> set[str]:
 
 
 def _ids(keys: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The ids of tokens and of delegations, sorted."""
+    """Return the ids of tokens and of delegations, sorted."""
     every = sorted(keys)  # delegations stand before tokens
     first = bisect_left(every, "token:")
     return tuple(key[6:] for key in every[first:]), tuple(key[11:] for key in every[:first])
 
 
 def _survivors(world: World, proposal: Proposal, struck: set[str], kills: set[str]) -> Iterator[Survivor]:
-    """What is bound to, owned by, or recorded under the target and would stay alive."""
+    """Yield what is bound to, owned by, or recorded under the target and would stay alive."""
     at, target = proposal.at, proposal.target
     spared: dict[str, tuple[str, Cause]] = {}
     if not proposal.cascade:

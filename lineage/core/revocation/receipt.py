@@ -1,13 +1,12 @@
-"""The receipt of a revocation: every element that the orders of one id end, each with the way down to it.
+"""The receipt of a revocation: every element that the orders of one id end, each with the path down to it.
 
-Clauses 10.3 and 10.4. An element stands in it if those orders, were they the only ones, would make it ``revoked``,
-``cascaded`` or ``suspended`` at the instant asked about; what other orders do to it as well changes nothing. So a
-receipt is the difference of the states without and with the orders of the id. What was issued later and is *born dead*
-is in it.
+Clauses 10.3 and 10.4. An element is included if those orders alone would make it ``revoked``, ``cascaded`` or
+``suspended`` at the instant asked about, whatever other orders do to it. So a receipt is the difference of the states
+without and with the orders of the id. It includes what was issued later and is *born dead*.
 
-The paths come from one walk down from the target, breadth first, not from a search per element. In a world that holds
-some elements and all that they depend on, the lines of these are the same as in a world that holds everything: that is
-how a receipt is made in parts.
+The paths come from one breadth-first walk down from the target, not from a search per element. In a world that
+contains some elements and all their dependencies, the lines of these equal those in a complete world; this allows a
+receipt to be computed in parts.
 """
 
 from collections.abc import Collection, Mapping
@@ -23,17 +22,17 @@ from lineage.core.model.keys import by_id
 from lineage.core.model.times import Instant
 from lineage.core.revocation.proof import Proof, linked_at
 
-_SHOWN: Final = 32  # so many at each end of a path are written out; of one that is longer, the rest is left out
+_SHOWN: Final = 32  # the keys written out at each end of a path; the middle of a longer one is omitted
 
 
 class Step(NamedTuple):
-    """One step of a walk: what stands before an element on the shortest path, and when that was proven.
+    """One step of a walk: the predecessor of an element on the shortest path, and when that was proven.
 
     Attributes:
-        before: Key of the element that it depends on; None: the order hits it by itself.
-        proven_at: When the last of what links the path was recorded.
-        length: How many keys the path to it has, the order's target and the element itself included.
-        head: Key of the element that is the last of the first ``_SHOWN`` on a longer path.
+        before: Key of the element it depends on; None if the order hits it directly.
+        proven_at: When the last fact that links the path was recorded.
+        length: The number of keys on the path, including the order's target and the element.
+        head: Key of the last of the first ``_SHOWN`` elements on a longer path.
     """
 
     before: str | None
@@ -51,10 +50,10 @@ class Line(NamedTuple):
     Attributes:
         key: ``KIND:ID``.
         state: ``revoked``, ``cascaded`` or ``suspended``.
-        order: Of the orders that count the one that the state is because of.
+        order: The order that causes the state, among those that count.
         counting: All orders of the id that count for it.
         steps: All steps of the order, this element's among them.
-        element: All that is claimed of it; None if nobody granted it.
+        element: The combined claims about it; None if it was never granted.
     """
 
     key: str
@@ -68,8 +67,8 @@ class Line(NamedTuple):
     def path(self) -> tuple[str, ...]:
         """``KIND:ID`` from the target, as the order states it, to the element, both included.
 
-        Of a path longer than 64 these are the first and the last 32: written out in every line, the paths of a deep
-        chain would be quadratic in its depth. ``path_length`` is that of the whole.
+        A path longer than 64 is reduced to its first and last 32 keys: written out in full in every line, the paths
+        of a deep chain would be quadratic in its depth. ``path_length`` is the full length.
         """
         head = self.steps[self.key].head
         if head is None or self.path_length <= 2 * _SHOWN:
@@ -77,7 +76,7 @@ class Line(NamedTuple):
         return self._up(head, _SHOWN) + self._up(self.key, _SHOWN)
 
     def _up(self, key: str, most: int) -> tuple[str, ...]:
-        """The last so many keys of the path to an element."""
+        """Return the last ``most`` keys of the path to an element."""
         path = [key]
         while len(path) < most and (before := self.steps[path[-1]].before) is not None:
             path.append(before)
@@ -87,22 +86,22 @@ class Line(NamedTuple):
 
     @property
     def path_length(self) -> int:
-        """How many keys the whole path has."""
+        """The number of keys on the full path."""
         return self.steps[self.key].length
 
     @property
     def proven_at(self) -> Instant:
-        """When the order and what links the path had all been recorded."""
+        """When the order and all facts that link the path had been recorded."""
         return self.steps[self.key].proven_at
 
     @property
     def ends_at(self) -> Instant:
-        """When it is over by itself, as it counts for the orders; NEVER if it has no end."""
+        """When it expires, as far as the orders are concerned; NEVER if it has no end."""
         return end_for(self.element, self.counting)
 
     @property
     def born_dead(self) -> bool:
-        """Whether it was issued when the order was in effect already: it never lived."""
+        """Whether it was issued while the order was already in effect: it was never alive."""
         return self.element is not None and self.element.issued_at >= self.order.effective_at
 
     @property
@@ -113,32 +112,32 @@ class Line(NamedTuple):
 
     @property
     def place(self) -> tuple[str, str]:
-        """Its place in the receipt: by id, then by kind."""
+        """Its sort key in the receipt: by id, then by kind."""
         return by_id(self.key)
 
 
 def orders_of(world: World, revocation: str) -> list[Order]:
-    """The orders of an id, each with the lift that counts for it."""
+    """Return the orders of an id, each with the lift that applies to it."""
     return [world.orders.resolve(fact) for fact in world.orders.by_id.get(revocation)]
 
 
 def receipt_of(world: World, revocation: str, at: Instant, keys: Collection[str] | None = None) -> list[Line]:
-    """The lines of a receipt, sorted by id, then by kind.
+    """Compute the lines of a receipt, sorted by id, then by kind.
 
     Args:
-        world: What is known; of some elements only: these and all that they depend on, the orders of the id, and the
-            registrations of what these are aimed at.
+        world: What is known; for some elements only: these and their transitive dependencies, the orders of the id,
+            and the registrations of their targets.
         revocation: The id.
         at: The instant asked about.
-        keys: The elements that lines are wanted of; None: all.
+        keys: The elements to include; None means all.
 
     Cost:
-        What the world holds at and below the targets, and the length of the paths.
+        What the world contains at and below the targets, and the length of the paths.
     """
     standing = sorted((order for order in orders_of(world, revocation) if order.in_force(at)), key=lambda o: o.rank)
     walks: list[_Walked] = [(order, walk(world, order)) for order in standing]
     found: dict[str, list[_Walked]] = {}
-    if len(walks) == 1:  # nearly always: one list for all
+    if len(walks) == 1:  # the usual case: one list for all
         steps = walks[0][1]
         found = dict.fromkeys(steps if keys is None else steps.keys() & keys, walks)
     else:
@@ -150,14 +149,14 @@ def receipt_of(world: World, revocation: str, at: Instant, keys: Collection[str]
 
 
 def walk(world: World, order: Order) -> dict[str, Step]:
-    """Everything that an order kills, with the step to it on the shortest path; of several the smallest list."""
+    """Map everything that an order kills to its step on the shortest path; ties go to the smallest list of keys."""
     graph = world.graph
     level = sorted(set(targets(world, order.key, issued_before=order.hits_issued_before)))
     proven = Proof(world, order)
-    first = 1 if order.on_element else 2  # the target stands in front of what names it
+    first = 1 if order.on_element else 2  # the target precedes what names it
     steps = {key: Step(None, proven.of_hit(key), first) for key in level}
     while level and order.body.cascade:
-        # The keys of a level stand in the order of the paths to them: the first to come to a child is on its smallest.
+        # The keys of a level are sorted by the paths to them: the first to reach a child is on its smallest path.
         nearest = []
         for key in level:
             for child in sorted(graph.children(key)):
@@ -172,11 +171,11 @@ def walk(world: World, order: Order) -> dict[str, Step]:
 
 
 def _line(world: World, key: str, at: Instant, walks: list[_Walked]) -> Line | None:
-    """The line of an element that some orders in force kill; None if they change nothing at the instant asked about."""
+    """Build the line of an element that some orders in force kill; None if they do not affect it at the instant."""
     element = world.graph.element(key)
     counted = in_time(element, [order for order, _ in walks])
     found = decided(key, counted)
-    # A suspension of what is over by itself is over.
+    # The suspension of an expired element is over.
     if found is None or (found.state is State.SUSPENDED and at >= end_for(element, counted)):
         return None
     steps = next(steps for order, steps in walks if order is found.order)

@@ -1,8 +1,8 @@
-"""What orders make of elements, as it is told to receivers: which elements a change touches, and what is new of each.
+"""State changes of elements caused by orders, as delivered to receivers. Pure.
 
-Clause 10.5: what is delivered is an element's *state* with a version, not an order. ``outcomes`` says of elements
-what the rule says of them, without the paths, in one walk; ``touched`` says which elements a change may have made
-another; ``changes`` says what there is to tell. Pure.
+Clause 10.5: an element's *state* is delivered with a version, not an order. ``outcomes`` computes the states as the
+rule does, without the paths, in one walk; ``touched`` finds the elements a change may have affected; ``changes``
+lists what is new to tell.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -22,13 +22,14 @@ from lineage.core.model.times import NEVER, Instant
 
 
 class Outcome(NamedTuple):
-    """What orders make of an element.
+    """What orders cause for an element.
 
     Attributes:
-        state: ``revoked``, ``cascaded``, ``suspended``; ``active`` if no order counts. Its own times are not in it.
-        revocation: The id of the order that the state is because of.
-        effective_at: From when on that order holds.
-        expires_at: When the element is over by itself.
+        state: ``revoked``, ``cascaded``, ``suspended``; ``active`` if no order counts. Does not reflect its own
+            times.
+        revocation: The id of the order that causes the state.
+        effective_at: When that order takes effect.
+        expires_at: When the element expires.
     """
 
     state: State
@@ -38,16 +39,16 @@ class Outcome(NamedTuple):
 
     @property
     def ended(self) -> bool:
-        """Whether it is not to be honoured."""
+        """Whether it must not be honoured."""
         return self.state is not State.ACTIVE
 
     def matters(self, at: Instant) -> bool:
-        """Whether it can still matter to anybody: what is over by itself is refused anyway."""
+        """Whether it still matters to receivers: an expired element is refused anyway."""
         return self.expires_at is None or at < self.expires_at
 
 
 class Version(NamedTuple):
-    """What was last told of an element, and how many times something was."""
+    """What was last told about an element, and how many times something was."""
 
     number: int
     outcome: Outcome
@@ -55,17 +56,17 @@ class Version(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something new to tell of an element."""
+    """Something new to tell about an element."""
 
     key: str
     version: Version
 
 
 def outcomes(world: World, keys: Collection[str], at: Instant) -> dict[str, Outcome]:
-    """What orders make of elements at an instant.
+    """Compute what orders cause for elements at an instant.
 
     Cost:
-        What they depend on, at any depth, once.
+        The transitive dependencies, once.
     """
     cascade = Cascade(world, keys, at)
     return {key: _outcome(world, key, cascade) for key in keys}
@@ -73,7 +74,7 @@ def outcomes(world: World, keys: Collection[str], at: Instant) -> dict[str, Outc
 
 def _outcome(world: World, key: str, cascade: Cascade) -> Outcome:
     element = world.graph.element(key)
-    # Where its end is not the same for all orders, others than the first of a mode may be the ones that count.
+    # If its end differs between orders, orders after the first of a mode may be the ones that count.
     counted = in_time(element, cascade.killing(key) if ends_differ(element) else cascade.deciding(key))
     found = decided(key, counted)
     if found is None:
@@ -84,9 +85,9 @@ def _outcome(world: World, key: str, cascade: Cascade) -> Outcome:
 
 
 def touched(world: World, facts: Iterable[Fact], at: Instant) -> set[str]:
-    """The elements of which new facts may have made something else; the world holds the facts already.
+    """Return the elements whose outcome new facts may have changed; the world already contains the facts.
 
-    Elements below which all has ended are left out, but for those that a fact is about.
+    Fully expired subtrees are omitted, except the elements that a fact is about.
     """
     granted: set[str] = set()
     revocations: set[str] = set()
@@ -105,7 +106,7 @@ def touched(world: World, facts: Iterable[Fact], at: Instant) -> set[str]:
 
 
 def touched_by(world: World, revocations: Iterable[str], at: Instant) -> set[str]:
-    """The elements of which the orders of some ids may make something; the same is left out."""
+    """Return the elements that the orders of some ids may affect, with the same omissions."""
     aimed_at = _aims(world, _orders_of(world, revocations), at)
     return aimed_at | world.graph.below(aimed_at, after=at)
 
@@ -115,12 +116,12 @@ def _orders_of(world: World, revocations: Iterable[str]) -> list[Order]:
 
 
 def _aims(world: World, orders: Iterable[Order], at: Instant) -> set[str]:
-    """The elements that orders are aimed at, themselves or by what they name, be they in force or not."""
+    """Return the elements that orders hit directly, whether or not the orders are in force."""
     return {key for target in {order.key for order in orders} for key in targets(world, target, after=at)}
 
 
 def moments(facts: Iterable[Fact]) -> list[tuple[Instant, str]]:
-    """When orders and lifts among facts take effect, each with the id of its revocation."""
+    """Return when orders and lifts among facts take effect, each with the id of its revocation."""
     found = []
     for fact in facts:
         body = fact.event.body
@@ -136,15 +137,15 @@ _NOTHING: Final = Version(0, Outcome(State.ACTIVE))
 
 
 def widened(world: World, keys: Iterable[str], is_new: Callable[[str, Fact], bool]) -> set[str]:
-    """The elements of which new facts state an audience beside those that were stated before.
+    """Return the elements for which new facts state an additional audience.
 
-    More receivers cover these than those that were told what became of them.
+    More receivers cover these than were told about them.
     """
     found = set()
     for key in keys:
         facts = world.graph.facts.get(key)
         stated = {audience for fact in facts if (audience := audience_of((fact,)))}
-        if len(stated) > 1:  # of one, those who share it were told, and before it was stated all were
+        if len(stated) > 1:  # if there was one, the receivers that share it were told; without any, all were
             before = audience_of([fact for fact in facts if not is_new(key, fact)])
             if not set(audience_of(facts)) <= set(before):
                 found.add(key)
@@ -158,14 +159,14 @@ def changes(
     told: Mapping[str, Version],
     again: Collection[str] = frozenset(),
 ) -> list[Change]:
-    """What there is to tell of elements, sorted by key; what was told before is not told again.
+    """List what there is to tell about elements, sorted by key, omitting what was told before.
 
     Args:
         world: What is known.
         keys: The elements.
         at: The moment.
         told: What was last told of each.
-        again: Those of the elements whose end is told again all the same.
+        again: The elements whose end is told again regardless.
     """
     found = outcomes(world, keys, at)
     new = []
@@ -174,7 +175,7 @@ def changes(
         is_again = key in again and outcome.ended
         if (outcome == before.outcome and not is_again) or not (outcome.ended or before.outcome.ended):
             continue
-        # What has ended by itself is told only to take back a later end.
+        # An expired element is told only to retract a later end.
         if outcome.matters(at) or (before.outcome.ended and before.outcome.matters(at)):
             new.append(Change(key, Version(before.number + 1, outcome)))
     return new

@@ -1,4 +1,4 @@
-"""Token status lists (draft-ietf-oauth-status-list): what became of who stands in one, and the encoding. Pure.
+"""Token status lists (draft-ietf-oauth-status-list): the status of each token in one, and the encoding. Pure.
 
 A list is an array of statuses of 1, 2, 4 or 8 bits each, packed into bytes from the least significant bit on,
 compressed in the ZLIB format, in base64url.
@@ -17,14 +17,14 @@ from lineage.core.authority.world import World
 from lineage.core.model.times import Instant
 from lineage.core.revocation.state_changes import outcomes, touched_by
 
-BITS: Final = 2  # what the statuses below need
-CAPACITY: Final = 2**17  # entries of the smallest list: a token that is newer than the list still stands in it
+BITS: Final = 2  # enough for the statuses below
+CAPACITY: Final = 2**17  # entries of the smallest list, so that a token newer than the list is still in range
 _WIDTHS: Final = (1, 2, 4, 8)
 _EVER: Final = -1  # before all instants
 
 
 class Status(IntEnum):
-    """The statuses that are used here, in the order of what counts where two tokens share a place."""
+    """The statuses in use, by precedence where two tokens share an entry."""
 
     VALID = 0
     SUSPENDED = 2
@@ -32,7 +32,7 @@ class Status(IntEnum):
 
     @property
     def rank(self) -> int:
-        """The greater counts."""
+        """The precedence; the greater counts."""
         return {Status.VALID: 0, Status.SUSPENDED: 1, Status.INVALID: 2}[self]
 
 
@@ -48,7 +48,7 @@ class Statuses(NamedTuple):
 
     Attributes:
         size: How many entries it has.
-        said: Those that are not VALID, by their place.
+        said: The entries that are not VALID, by index.
     """
 
     size: int
@@ -56,12 +56,12 @@ class Statuses(NamedTuple):
 
 
 def statuses_of(world: World, uri: str, at: Instant) -> Statuses | None:
-    """A list at an instant; None if no token is said to stand in it.
+    """Compute a list at an instant; None if no token claims an entry of it.
 
-    Every place that any fact states for a token shows what became of it, and the worst where two share one.
+    Every entry stated for a token shows its status, and the worst one where two tokens share an entry.
 
     Cost:
-        What orders have ever ended, and not how long the list is.
+        What orders have ever ended, not the length of the list.
     """
     last = world.listings.last.get(uri)
     if last is None:
@@ -69,7 +69,7 @@ def statuses_of(world: World, uri: str, at: Instant) -> Statuses | None:
     size = CAPACITY
     while size <= last:
         size *= 2
-    # What has ended by itself keeps its place, and its status.
+    # An expired token keeps its entry and its status.
     ended = touched_by(world, {order.body.revocation for order in world.orders.all()}, _EVER)
     places: dict[str, list[int]] = {}
     for key in ended:
@@ -91,7 +91,7 @@ def statuses_of(world: World, uri: str, at: Instant) -> Statuses | None:
 
 
 def packed(statuses: Mapping[int, int], size: int, bits: int) -> bytes:
-    """Statuses by their places as bytes; what is not given is 0.
+    """Pack statuses by index into bytes; unstated entries are 0.
 
     Examples:
         >>> packed(dict(enumerate([1, 2, 0, 3, 0, 1, 0, 1, 1, 2, 3, 3])), 12, 2).hex()
@@ -107,7 +107,7 @@ def packed(statuses: Mapping[int, int], size: int, bits: int) -> bytes:
 
 
 def status_at(array: bytes, place: int, bits: int) -> int:
-    """The status at a place.
+    """Return the status at an index.
 
     Raises:
         IndexError: The list is shorter.
@@ -119,7 +119,7 @@ def status_at(array: bytes, place: int, bits: int) -> int:
 
 
 def encoded(array: bytes) -> str:
-    """Bytes as the member ``lst`` has them.
+    """Encode bytes for the member ``lst``.
 
     Examples:
         >>> encoded(bytes.fromhex("c944f9"))
@@ -129,10 +129,10 @@ def encoded(array: bytes) -> str:
 
 
 def decoded(lst: str, *, largest: int = LARGEST) -> bytes:
-    """The bytes in a member ``lst``.
+    """Decode the bytes of a member ``lst``.
 
     Raises:
-        ValueError: It is none, or holds more bytes than ``largest``.
+        ValueError: It is invalid, or contains more bytes than ``largest``.
     """
     try:
         inflate = zlib.decompressobj()
