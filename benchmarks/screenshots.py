@@ -33,6 +33,7 @@ BEFORE: Final = {
     "graph": "/graph?of=principal:human:alice%40example.com",
     "reach": "/reach?of=principal:agent:planner",
     "findings": "/findings",
+    "finding": "/findings/F-7ad89a5c2ebaf0cbebb4",
     "quarantine": "/quarantine",
     "conflicts": "/conflicts",
     "health": "/health",

@@ -154,9 +154,26 @@ class Client:
         """What changed its state between two instants."""
         return self._items("/v1/diff", schemas.Change, of=of, known_at=known_at, **{"from": start, "to": end})
 
-    def findings(self, *, at: str | None = None) -> Iterator[schemas.Finding]:
-        """What does not fit together."""
-        return self._items("/v1/findings", schemas.Finding, at=at)
+    def findings(
+        self,
+        *,
+        of: str | None = None,
+        kind: str | None = None,
+        severity: str | None = None,
+        status: str | None = None,
+        since: str | None = None,
+        everything: bool = False,
+        at: str | None = None,
+        known_at: str | None = None,
+    ) -> Iterator[schemas.Finding]:
+        """What is wrong, the worst first; suppressed findings only with ``everything`` or their ``status``."""
+        which = {"of": of, "kind": kind, "severity": severity, "status": status, "since": since}
+        all_ = "true" if everything else None
+        return self._items("/v1/findings", schemas.Finding, **which, all=all_, at=at, known_at=known_at)
+
+    def finding(self, id: str, *, at: str | None = None, known_at: str | None = None) -> schemas.FindingDetails | None:
+        """One finding, with its evidence and what it is connected with; None if there is none with this id."""
+        return self._ask(f"/v1/findings/{quote(id, safe='')}", schemas.FindingDetails, at=at, known_at=known_at)
 
     def quarantine(self, *, everything: bool = False) -> Iterator[schemas.Quarantined]:
         """Records that could not be read."""

@@ -15,7 +15,7 @@ from tests.support.http_worlds import World, api_over
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-KEYS = ["items", "total", "complete", "next", "as_of", "not_evaluated"]
+KEYS = ["items", "total", "complete", "next", "as_of", "not_evaluated", "by_severity", "suppressed"]
 FINDING = [
     *("id", "kind", "severity", "status", "of", "about", "why", "facts", "first_seen", "last_seen", "count"),
     *("caused_by", "maps_to", "fix"),
@@ -306,3 +306,40 @@ def test_findings_are_judged_over_http_by_who_was_authenticated(api: World):
     assert 400 == judged(judgement="acknowledged", reason=" ").status_code
     assert 201 == judged(judgement="reopened").status_code
     assert "new" == status()
+
+
+def test_one_finding_is_shown_with_its_evidence_and_what_is_connected_with_it(desk: Desk):
+    """
+    What caused it and what it led to name each other; the facts come in time order; what was decided is listed.
+    """
+    desk.take(*WIDE)
+    [found] = of_kind(desk.one("findings"), "scope-exceeds-parent")
+    id_ = found["id"]
+    desk.run("findings", "suppress", id_, "--by", "human:ir", "--reason", "a test", "--until", UNTIL)
+    document = desk.one("findings", "show", id_)
+
+    assert {**found, "status": "suppressed"} == {name: document[name] for name in FINDING}
+    assert ["grant d1", "grant d2"] == [fact["event"]["event_id"] for fact in document["evidence"]]
+    assert document["evidence_complete"]
+    assert ("suppressed", "human:ir", "a test") == tuple(
+        document["judgement"][name] for name in ("judgement", "by", "reason")
+    )
+    assert [document["judgement"]] == document["judgements"]
+    said = desk.run("findings", "show", id_).output
+    assert "suppressed by human:ir" in said
+    assert "Evidence (2), the earliest first" in said
+
+
+def test_a_finding_that_does_not_exist_is_said_so(desk: Desk):
+    """
+    An id of no finding exits with 3 and names the remedy; so does judging it, and nothing is written.
+    """
+    desk.take(*WIDE)
+    before = desk.one("findings")["as_of"]
+    asked = [
+        ("show", "F-0"),
+        *((word, "F-0", "--by", "human:ir", "--reason", "x", "--until", UNTIL) for word in ("ack", "suppress")),
+    ]
+
+    assert all("There is no finding F-0: see" in desk.run("findings", *one, exit=3).output for one in asked)
+    assert before == desk.one("findings")["as_of"]

@@ -37,6 +37,8 @@ EVERY = (
     "/search?q=mail",
     "/search?q=nothing-has-this",
     "/findings",
+    "/findings?severity=high&severity=medium&since=2026-11-02+09:00",
+    "/findings/F-7ad89a5c2ebaf0cbebb4",
     "/quarantine",
     "/conflicts",
     "/health",

@@ -60,6 +60,7 @@ def findings(
     \b
       delegraph findings
       delegraph findings --severity critical --severity high --json
+      delegraph findings show F-7ad89a5c2ebaf0cbebb4
       delegraph findings --fail-on high --baseline known.json
       delegraph findings --format sarif > findings.sarif
       delegraph findings suppress F-… --by human:ir@example.com --reason "a test" --until 2026-12-31T00:00:00Z
@@ -109,6 +110,25 @@ def _write(file: Path, ids: list[str]) -> None:
         raise RefusedError(f"the baseline {file} cannot be written: {error.strerror}") from error
 
 
+@findings.command()
+@click.argument("finding")
+@AT
+@KNOWN_AT
+@shared_options()
+def show(settings: "Settings", out: Output, finding: str, at: Instant | None, known_at: Instant | None) -> None:
+    """One finding: why, the evidence in time order, what it is connected with, and who judged it."""
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries.one_finding import finding as finding_of
+    from lineage.serve.text import render_finding
+
+    with opened_service(settings) as service:
+        document = finding_of(service, finding, at=now() if at is None else at, known_at=known_at)
+        if document is None:
+            out.no_finding(finding)
+            click.get_current_context().exit(EXIT_NOT_FOUND)
+        out.document(document, render_finding.finding)
+
+
 def _judging(judgement: str, help_text: str) -> click.Command:
     """A command that judges a finding."""
 
@@ -129,7 +149,7 @@ def _judging(judgement: str, help_text: str) -> click.Command:
         with opened_service(settings) as service:
             document = judge(service, finding, judgement, by=by, reason=reason, until=until)
             if document is None:
-                out.not_found(finding)
+                out.no_finding(finding)
                 click.get_current_context().exit(EXIT_NOT_FOUND)
             out.document(document, render)
 

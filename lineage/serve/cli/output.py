@@ -74,6 +74,14 @@ class Output:
 
     def not_found(self, asked: str) -> None:
         """Say that no fact names an id; the command then exits with 3."""
+        self._missing(asked, f"No fact names {printable(asked)}.")
+
+    def no_finding(self, asked: str) -> None:
+        """Say that there is no finding with an id; the command then exits with 3."""
+        advice = "see 'delegraph findings' for those that there are; a later fact may have resolved it"
+        self._missing(asked, f"There is no finding {printable(asked)}: {advice}.")
+
+    def _missing(self, asked: str, sentence: str) -> None:
         from ingest.codec.credentials import scrubbed
 
         self.missing = True
@@ -81,7 +89,7 @@ class Output:
             document = {"error": "not_found", "id": scrubbed(asked)}
             click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         else:
-            click.echo(f"No fact names {printable(asked)}.", err=True)
+            click.echo(sentence, err=True)
 
     def refused(self, asked: str, fault: RefusedError) -> None:
         """Say why a question cannot be asked of an id; the others are answered, and the command then exits with 2."""

@@ -4,7 +4,8 @@ It is worked out when it is asked for, from all facts. A page says as of when it
 worked out as of the same moment and the same knowledge, so that none stands on two.
 """
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import Any, Final, NamedTuple
 
 from lineage.core.authority.elements import FactIndex
@@ -170,7 +171,9 @@ def findings(
     elif known_at is None:
         _, known_at = service.store.standing()  # the next page is to know no more than this one
     found = survey(service, at, known_at, options)
-    matching = [row for row in found.ordered() if wanted.takes(*row)]
+    every = found.ordered()
+    matching = [row for row in every if wanted.takes(*row)]
+    hidden = sum(wanted._replace(everything=True).takes(*row) for row in every) - len(matching)
     start = 0 if behind is None else sum(_rank(*row[:2]) <= behind for row in matching)
     page = matching[start : start + limit]
     more = start + limit < len(matching)
@@ -183,7 +186,15 @@ def findings(
         ),
         "as_of": service.as_of(),
         "not_evaluated": [{"kind": kind, "why": why} for kind, why in sorted(found.report.not_evaluated.items())],
+        "by_severity": severities(severity for _, severity, _ in matching),
+        "suppressed": hidden,
     }
+
+
+def severities(found: Iterable[Severity]) -> dict[str, int]:
+    """How many findings there are of each severity, the worst first; none: left out."""
+    counts = Counter(found)
+    return {severity.word: counts[severity] for severity in sorted(counts, reverse=True)}
 
 
 FORMATS: Final = ("table", "json", "jsonl", "csv", "ocsf", "sarif")

@@ -200,13 +200,14 @@ def conflicts(doc: Document) -> Page:
 def findings(doc: Document) -> Page:
     """What is wrong, the worst first; and which rules could not be evaluated."""
     items = doc["items"]
+    counts = joined((f"{count:,} {word}" for word, count in doc["by_severity"].items()), ", ")
     page = Page().line(
-        f"{many(len(items), 'finding')} {phrases.by_severity(items)}."
-        if items
-        else "Nothing is wrong, as far as was evaluated."
+        f"{many(doc['total'], 'finding')} ({counts})." if items else "Nothing is wrong, as far as was evaluated."
     )
     for item in items:
         phrases.finding(page, item)
+    if doc["suppressed"]:
+        page.line().line(f"{many(doc['suppressed'], 'more finding')} suppressed: --all shows them.")
     if doc["not_evaluated"]:
         names = joined((each["kind"] for each in doc["not_evaluated"]), ", ")
         page.line().line(f"Not evaluated ({len(doc['not_evaluated'])}; 'delegraph posture' says why): {names}.")

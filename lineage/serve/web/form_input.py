@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-TIMES: Final = frozenset({"at", "known_at", "from", "to", "issued_before"})
+TIMES: Final = frozenset({"at", "known_at", "from", "to", "issued_before", "since", "until"})
 _TIME: Final = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)(?:[ T](?P<minute>\d\d:\d\d)(?P<second>:\d\d(?:\.\d+)?)?)?"
     r" ?(?P<zone>Z|UTC|[+-]\d\d:\d\d)?",

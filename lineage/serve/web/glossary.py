@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from lineage.core.findings.catalogue import RULES
+
 STATES: Final = {
     "active": "It is valid, and neither it nor anything that it depends on is revoked.",
     "revoked": "It was revoked by its own id. For a token or a delegation that is permanent.",
@@ -16,7 +18,7 @@ VERDICTS: Final = {
     "UNKNOWN": "Not verifiable: no enforcement point covers an element, or its state is unknown.",
     "CLOSED": "Enforced: every enforcement point has confirmed every element that has not expired.",
 }
-FINDINGS: Final = {
+_FINDINGS: Final = {
     "wielder-mismatch": "Another party, workload or key used it than the one it was issued to: it may be stolen.",
     "delegation-mismatch": "The action names another delegation than its token.",
     "subject-mismatch": "The action names another person, on whose behalf it was done, than its token.",
@@ -41,6 +43,7 @@ FINDINGS: Final = {
     "acknowledgement-of-nothing": "A receiver acknowledged all that it had been told of, and had been told of nothing.",
     "unregistered-receiver": "Somebody acknowledged who was never registered as a receiver.",
 }
+FINDINGS: Final = {kind: f"{rule.title}." for kind, rule in RULES.items()} | _FINDINGS
 TERMS: Final = {
     "principal": "A party that can hold authority: a human, an agent, a service, a workload.",
     "delegation": "Authority that one party gives to another, with its scopes, until it expires or is revoked.",

@@ -53,6 +53,8 @@ def _address(links: Links, kind: str, id_: str) -> str:
         return links.to("/who", action=id_)
     if kind == "revocation":
         return links.to(f"/revocations/{quote(id_, safe='')}")
+    if kind == "finding":
+        return links.to(f"/findings/{quote(id_, safe='')}")
     path = _PAGES.get(kind)
     return "" if path is None else links.to(path, of=f"{kind}:{id_}")
 

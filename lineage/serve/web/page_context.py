@@ -191,11 +191,6 @@ def conflicts(asked: Asked) -> Shown:
     }
 
 
-def findings(asked: Asked) -> Shown:
-    """What does not fit, by kind."""
-    return {"kinds": _by_kind(asked.document["items"])}
-
-
 def _by_kind(items: list[Document]) -> dict[str, list[Document]]:
     kinds: dict[str, list[Document]] = {}
     for item in items:

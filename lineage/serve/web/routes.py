@@ -19,7 +19,7 @@ from lineage.serve.http.core.parameters import REVOCATION, TIMES
 from lineage.serve.http.core.query import Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.queries.receipt import receipt_page
-from lineage.serve.web import forms, glossary, page_context
+from lineage.serve.web import finding_pages, forms, glossary, page_context
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.links import Links, Nowhere
 from lineage.serve.web.page_endpoint import ASKED, FROM_ENTRY, View, add, as_typed, first_entry, page_of, written
@@ -35,7 +35,8 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/timeline", "timeline.html", page_context.timeline),
     ("/search", "search.html", page_context.search),
     ("/graph", "graph.html", page_context.graph),
-    ("/findings", "findings.html", page_context.findings),
+    ("/findings", "findings.html", finding_pages.every),
+    (finding_pages.PATH, "finding.html", finding_pages.one),
     ("/quarantine", "quarantine.html", page_context.nothing),
     ("/conflicts", "conflicts.html", page_context.conflicts),
     ("/health", "health.html", page_context.nothing),
@@ -59,6 +60,7 @@ def pages(site: Site, *, story: Story | None = None) -> APIRouter:
         add(router, path, page_of(site, path, template, view))
     add(router, "/", _start(site, story))
     add(router, "/words", _words(site))
+    add(router, "/findings.csv", finding_pages.as_csv(site))
     add(router, "/diff", _diff(site))
     add(router, "/case", _case(site))
     add(router, "/revocations/{id:path}/receipt", _receipt(site))
@@ -67,6 +69,7 @@ def pages(site: Site, *, story: Story | None = None) -> APIRouter:
     _post(router, "/revocations", forms.ordering(site))
     _post(router, "/plans/{id}/approvals", forms.approving(site))
     _post(router, "/revocations/{id:path}/lift", forms.lifting(site))
+    _post(router, "/findings/{id}/judgements", finding_pages.judging(site))
     if story is not None:
         _post(router, "/story/{name}", _play(site, story))
     router.add_api_route("/static/{name:path}", static, methods=["GET"], include_in_schema=False)

@@ -65,6 +65,7 @@ TABLE: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/v1/health"): ASK,
     ("GET", f"/v1/case?of={OF}"): ASK,
     ("GET", "/v1/findings"): ASK,
+    ("GET", "/v1/findings/none"): ASK,
     ("GET", "/v1/quarantine"): ASK,
     ("GET", "/v1/conflicts"): ASK,
     ("GET", "/v1/live?nothing=such"): ASK,  # refused for its parameter: a tail has no end to wait for

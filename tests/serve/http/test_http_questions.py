@@ -24,6 +24,7 @@ from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.graph_view import graph
 from lineage.serve.queries.identity import identity
+from lineage.serve.queries.one_finding import finding as finding_of
 from lineage.serve.queries.projection_status import standing
 from lineage.serve.queries.search import search as search_of
 from tests.support.http_worlds import ASKED, LEAKED, World, api_over, problem_type
@@ -31,6 +32,7 @@ from tests.support.stores import KINDS, fresh_places
 
 ID = LEAKED.removeprefix("token:")
 OF = quote(LEAKED, safe="")
+THEFT = "F-7ad89a5c2ebaf0cbebb4"
 ORDER = OrderRequest(
     target=Target("token", ID), reason="credential_leak", ordered_by="human:dana@example.com", revocation="rev/1"
 )
@@ -78,6 +80,7 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
     ),
     "/uses": (f"?of={OF}", lambda s: activity.uses(s, "token", ID)),
     "/findings": ("", lambda s: findings_of(s, at=ASKED)),
+    "/findings/{id}": (THEFT, lambda s: finding_of(s, THEFT, at=ASKED)),
     "/quarantine": ("", activity.quarantine),
     "/conflicts": ("", activity.conflicts),
     "/revocations": ("", lambda s: revocations.revocations(s, at=ASKED)),
@@ -92,7 +95,7 @@ LISTS = [question.path for question in QUESTIONS if any(p.name == "limit" for p 
 
 def url_of(path: str) -> str:
     said = ASKED_FOR[path][0]
-    return f"/v1{path.replace('{id:path}', '')}{said}"
+    return f"/v1{path.replace('{id:path}', '').replace('{id}', '')}{said}"
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.path)

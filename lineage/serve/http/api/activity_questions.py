@@ -14,6 +14,7 @@ from lineage.serve.http.core.parameters import (
     AFTER,
     EVERYTHING,
     FEWER,
+    FINDING,
     FINDINGS,
     FROM,
     KNOWN_AT,
@@ -30,6 +31,7 @@ from lineage.serve.queries import activity, activity_pages, revocations
 from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.findings import Wanted
 from lineage.serve.queries.findings import findings as findings_of
+from lineage.serve.queries.one_finding import finding as finding_of
 from lineage.serve.queries.search import search as search_of
 
 # Whatever a fact can mention.
@@ -70,9 +72,9 @@ def diff(site: Site, _caller: Caller, query: Query) -> Document:
     return one_page(site, "diff", query, _found(document, query))
 
 
-def findings(site: Site, _caller: Caller, query: Query) -> Document:
-    """What is wrong, the worst first."""
-    wanted = Wanted(
+def wanted_of(query: Query) -> Wanted:
+    """Which findings a query asks for."""
+    return Wanted(
         query.text("of"),
         tuple(query.all("kind")),
         tuple(query.all("severity")),
@@ -80,15 +82,28 @@ def findings(site: Site, _caller: Caller, query: Query) -> Document:
         query.instant("since"),
         query.flag("all", default=False),
     )
+
+
+def findings(site: Site, _caller: Caller, query: Query) -> Document:
+    """What is wrong, the worst first."""
     found = findings_of(
         site.service,
         at=query.at,
         known_at=query.known_at,
-        wanted=wanted,
+        wanted=wanted_of(query),
         after=after_of("findings", query),
         limit=limit_of(site, query),
     )
     return _with_cursor("findings", found)
+
+
+def finding(site: Site, _caller: Caller, query: Query) -> Document:
+    """One finding, with its evidence and what it is connected with."""
+    id_ = usable_id(query.the("id"), parameter="id")
+    document = finding_of(site.service, id_, at=query.at, known_at=query.known_at)
+    if document is None:
+        raise NotFoundError(id_, "there is no such finding at this moment: a later fact may have resolved it")
+    return document
 
 
 def quarantine(site: Site, _caller: Caller, query: Query) -> Document:
@@ -219,6 +234,14 @@ AROUND: Final = (
         parameters=(*TIMES, *FINDINGS, *PAGES),
         title="What is wrong, the worst first",
         answer="Findings",
+    ),
+    Question(
+        path="/findings/{id}",
+        ask=finding,
+        parameters=(FINDING, *TIMES),
+        title="One finding: why, the evidence in time order, what it is connected with, and who judged it",
+        answer="FindingDetails",
+        about=("id",),
     ),
     Question(
         path="/quarantine",

@@ -106,7 +106,8 @@ def _many(one: dict[str, Any]) -> dict[str, Any]:
 
 
 def _id_of(path: str) -> str:
-    return path.strip("/").split("/")[0] if "{" not in path else "revocation"
+    name, _, rest = path.strip("/").partition("/")
+    return name.removesuffix("s") if rest.startswith("{") else name
 
 
 def document_of(app: FastAPI) -> dict[str, Any]:

@@ -89,6 +89,36 @@ class Finding(TypedDict):
     fix: str
 
 
+class FindingInBrief(TypedDict):
+    """A finding that another one is connected with."""
+
+    id: str
+    kind: str
+    severity: str
+    status: str
+    of: str
+    why: str
+
+
+class FindingsInBrief(TypedDict):
+    """Findings that another one is connected with, the worst first."""
+
+    items: list[FindingInBrief]
+    total: int
+    complete: bool
+
+
+class Judgement(TypedDict):
+    """What somebody decided about a finding, or an exception of the settings."""
+
+    judgement: str
+    by: str
+    reason: str
+    until: Time | None
+    judged_at: Time | None
+    source: str
+
+
 class NotEvaluated(TypedDict):
     """A rule that could not be evaluated."""
 
@@ -420,6 +450,20 @@ class Mention(TypedDict):
     event: dict[str, Any]
 
 
+class FindingDetails(Finding):
+    """A finding with its evidence, what it is connected with, and what people decided about it."""
+
+    title: str
+    evidence: list[Mention]
+    evidence_complete: bool
+    causes: FindingsInBrief
+    consequences: FindingsInBrief
+    related: FindingsInBrief
+    judgement: Judgement | None
+    judgements: list[Judgement]
+    as_of: AsOf
+
+
 class Timeline(_List):
     """Every fact that mentions something."""
 
@@ -447,6 +491,8 @@ class Findings(_List):
     """What is wrong."""
 
     items: list[Finding]
+    by_severity: dict[str, int]
+    suppressed: int
     as_of: AsOf
     not_evaluated: list[NotEvaluated]
 
@@ -800,7 +846,8 @@ class Case(TypedDict):
 ANSWERS: dict[str, Any] = {
     shape.__name__: shape
     for shape in (
-        *(Who, Chain, Status, Reach, Search, Actions, Timeline, Diff, Uses, Findings, Quarantine, Conflicts),
+        *(Who, Chain, Status, Reach, Search, Actions, Timeline, Diff, Uses, Quarantine, Conflicts),
+        *(Findings, FindingDetails),
         *(
             Revocations,
             Revocation,

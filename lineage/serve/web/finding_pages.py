@@ -1,0 +1,115 @@
+"""The pages of findings: the list with its filters, the list as CSV, one finding, and the form that judges it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from itertools import groupby
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from lineage.core.findings.catalogue import RULES
+from lineage.core.findings.judging import ACKNOWLEDGED, NEW, SUPPRESSED
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
+from lineage.core.model.severities import SEVERITIES
+from lineage.deliver.http.access_log import log_access, log_refusal
+from lineage.deliver.http.callers import Caller, require
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.api import order_endpoints as orders
+from lineage.serve.http.api.activity_questions import KINDS, wanted_of
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.error_responses import NotFoundError
+from lineage.serve.http.core.parameters import FINDINGS, TIMES
+from lineage.serve.http.core.query import Query
+from lineage.serve.http.core.question import ASKERS
+from lineage.serve.queries.findings import exported
+from lineage.serve.web import view_models
+from lineage.serve.web.forms import Form, form_of
+from lineage.serve.web.links import Links
+from lineage.serve.web.page_endpoint import ASKED, HEADERS, Asked, as_typed, written
+
+PATH: Final = "/findings/{id}"
+_FILTERS: Final = ("severity", "kind", "status", "of", "since", "all")
+_REVOCABLE: Final = ELEMENT_KINDS | NAME_KINDS
+_TARGETS: Final = 2  # tokens and delegations whose revocation is offered
+_SERIOUS: Final = ("critical", "high")
+
+
+def every(asked: Asked) -> Mapping[str, Any]:
+    """The list, the worst first."""
+    chosen = {name: asked.query.text(name) or "" for name in _FILTERS}
+    counts = asked.document["by_severity"]
+    return {
+        "chosen": chosen,
+        "filtered": any(chosen.values()),
+        "worst": [(word, counts[word]) for word in _SERIOUS if word in counts],
+        "severities": list(SEVERITIES),
+        "rules": sorted(RULES),
+        "statuses": (NEW, ACKNOWLEDGED, SUPPRESSED),
+    }
+
+
+def one(asked: Asked) -> Mapping[str, Any]:
+    """One finding: its evidence field by field, and what it maps to by framework."""
+    doc = asked.document
+    about = doc["about"] or ""
+    grants = (item["of"] for item in doc["evidence"] if item["of"].partition(":")[0] in ELEMENT_KINDS)
+    keys = [key for key in (doc["of"], about) if key.partition(":")[0] in _REVOCABLE]
+    by_framework = groupby(doc["maps_to"], key=lambda entry: f"{entry['framework']} {entry['version']}")
+    return {
+        "facts": [{**item, "fields": view_models.fields(item["event"], item["of"])} for item in doc["evidence"]],
+        "about_is_key": about.partition(":")[0] in KINDS,
+        "targets": list(dict.fromkeys([*keys, *grants]))[:_TARGETS],
+        "serious": doc["severity"] in _SERIOUS and doc["status"] != SUPPRESSED,
+        "frameworks": [(name, list(entries)) for name, entries in by_framework],
+        "filled": {"reason": "", "until": ""},
+    }
+
+
+def as_csv(site: Site) -> Callable[[Request], Awaitable[Response]]:
+    """``GET /findings.csv``: every finding that is asked for, as a table."""
+
+    def answer(request: Request, caller: Caller) -> Response:
+        query = Query.of({}, request.query_params, (*TIMES, *FINDINGS), now=site.now)
+        log_access(caller, request)
+        text = exported(site.service, "csv", at=query.at, known_at=query.known_at, wanted=wanted_of(query))
+        headers = {**HEADERS, "Content-Disposition": 'attachment; filename="findings.csv"'}
+        return Response(text, media_type="text/csv", headers=headers)
+
+    async def table(request: Request) -> Response:
+        request = as_typed(request)
+        caller = require(await site.caller_of(request), *ASKERS)
+        return await site.pools.questions.run(caller.name, answer, request, caller)
+
+    return table
+
+
+def judging(site: Site) -> Callable[[Request], Awaitable[Response]]:
+    """``POST /findings/{id}/judgements``: the page of the finding again, with why nothing was judged if so."""
+
+    async def judge(request: Request) -> Response:
+        caller, form = await form_of(site, request)
+        finding = request.path_params["id"]
+        body: Document = {name: form[name] for name in ("judgement", "reason", "until") if name in form}
+        try:
+            document = await site.pools.orders.run(caller.name, orders.judge, site, caller, finding, body)
+        except NotFoundError:
+            raise
+        except RefusedError as fault:
+            log_refusal(request, HTTPStatus.BAD_REQUEST, str(fault))
+            return await site.pools.questions.run(caller.name, again, request, caller, form, str(fault))
+        log_access(caller, request, finding=finding, status=document["status"])
+        return RedirectResponse(Links().of("finding", finding), HTTPStatus.SEE_OTHER)
+
+    def again(request: Request, caller: Caller, form: Form, fault: str) -> Response:
+        question = ASKED[PATH]
+        query = Query([("id", request.path_params["id"])], question.parameters, now=site.now)
+        document = question.ask(site, caller, query)
+        asked = Asked(site, caller, query, document, Links())
+        filled: Document = {name: form.get(name, "") for name in ("reason", "until")}
+        context = {**one(asked), "doc": document, "filled": filled, "fault": fault}
+        page = Request({**request.scope, "path": f"/findings/{document['id']}", "query_string": b""})
+        return written(page, "finding.html", context, caller=caller, status=HTTPStatus.BAD_REQUEST)
+
+    return judge

@@ -1,0 +1,226 @@
+"""The pages of findings: the list with its filters, one finding with its evidence, and the form that judges it."""
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lineage.core.model.times import parse_instant
+from tests.support.http_worlds import World, api_over
+from tests.support.web_pages import Pages, text_of
+
+THEFT = "F-7ad89a5c2ebaf0cbebb4"
+SHARED = "F-87b51fb4f1f596195bb8"
+FORM = f"/findings/{THEFT}/judgements"
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+    """The incident; nothing here adds to it."""
+    folder = tmp_path_factory.mktemp("findings")
+    with api_over(f"sqlite:///{folder}/store.db", folder) as world:
+        yield Pages(world)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[World]:
+    """The incident, for a test that adds to it."""
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        yield world
+
+
+def shown(response_text: str) -> list[str]:
+    """The findings that a page links to, in order."""
+    return re.findall(r'href="/findings/(F-[0-9a-f]{20})', response_text)
+
+
+# One finding
+
+
+def test_a_finding_says_why_with_its_evidence_in_time_order_and_what_to_do(pages: Pages):
+    """
+    The page leads with the sentence, then what to do, then the facts, the earliest first, each with its source.
+    """
+    page = text_of(pages.get(f"/findings/{THEFT}"))
+
+    parts = (
+        "Possible token theft: agent:scraper used a token issued to agent:mailer",
+        "What to do",
+        "Revoke the token now",
+        "Evidence (2 facts), the earliest first",
+        "2026-11-02T09:10:02Z token.issued",
+        "2026-11-02T09:47:29.6Z action.performed",
+    )
+    places = [page.find(part) for part in parts]
+    assert -1 not in places
+    assert sorted(places) == places
+
+
+def test_a_finding_leads_to_what_it_is_connected_with(pages: Pages):
+    """
+    The action, the token in its evidence, other findings that cite the same facts, and the frameworks it maps to.
+    """
+    response = pages.get(f"/findings/{THEFT}")
+
+    assert 'href="/who?action=mail-7"' in response.text
+    assert "/chain?of=token%3Ahttps%3A%2F%2Fidp.example%23mailer-1" in response.text
+    assert SHARED in shown(response.text)
+    assert THEFT not in shown(response.text.partition("Related findings")[2].partition("Maps to")[0])
+    assert "ASI03 Identity and Privilege Abuse" in text_of(response)
+
+
+def test_a_finding_that_does_not_exist_is_not_found(pages: Pages):
+    """
+    An id of no finding, and a moment before the finding was so: a page that says so, and no fault.
+    """
+    missing = pages.get("/findings/F-00000000000000000000")
+    before = pages.get(f"/findings/{THEFT}?at=2026-11-02T09:00:00Z&known_at=2026-11-02T09:00:00Z")
+
+    assert (404, 404) == (missing.status_code, before.status_code)
+    assert "a later fact may have resolved it" in text_of(missing)
+
+
+# The list
+
+
+def test_the_list_is_worst_first_and_counts_by_severity(pages: Pages):
+    """
+    Severe findings come first, and each count is a link to the findings of that severity.
+    """
+    response = pages.get("/findings")
+
+    assert re.search(r"\d+ findings \(3 high\)", text_of(response))
+    severities = re.findall(r'<p><span class="severity (\w+)">', response.text)
+    order = ("critical", "high", "medium", "low", "informational")
+    assert sorted(severities, key=order.index) == severities
+    assert 'href="/findings?severity=medium"' in response.text
+
+
+@pytest.mark.parametrize(
+    ("said", "count"),
+    [
+        ("severity=high", 3),
+        ("kind=wielder-mismatch", 2),
+        ("of=action:mail-7&severity=high", 2),
+        ("status=acknowledged", 0),
+        ("severity=high&since=2026-11-02+09:47:29", 3),
+        ("severity=high&since=2026-11-03", 0),
+        ("severity=&kind=wielder-mismatch&status=&of=&since=", 2),
+    ],
+)
+def test_the_list_is_filtered_by_the_form(pages: Pages, said: str, count: int):
+    """
+    Each field of the form filters; a field that is left empty does not.
+    """
+    assert count == len(shown(pages.get(f"/findings?{said}").text))
+
+
+def test_a_filter_that_cannot_be_is_refused_by_its_name(pages: Pages):
+    """
+    A rule or a moment that does not exist is a page with status 400 that names what is wrong.
+    """
+    rule, moment = pages.get("/findings?kind=theft"), pages.get("/findings?since=yesterdayish")
+
+    assert (400, 400) == (rule.status_code, moment.status_code)
+    assert "there is no kind 'theft'" in text_of(rule)
+    assert "since" in text_of(moment)
+
+
+def test_the_list_is_downloaded_as_csv_with_its_filters(pages: Pages):
+    """
+    The link below the list gives a table with the same findings.
+    """
+    page = pages.get("/findings?severity=high")
+    link = re.search(r'href="(/findings\.csv[^"]*)"', page.text)
+    assert link
+    response = pages.get(link[1].replace("&amp;", "&"))
+    rows = list(csv.DictReader(response.text.splitlines()))
+
+    assert "text/csv; charset=utf-8" == response.headers["content-type"]
+    assert shown(page.text) == [row["id"] for row in rows]
+
+
+def test_nobody_downloads_findings_without_a_role(pages: Pages):
+    """
+    The table is as protected as the page.
+    """
+    assert 401 == pages.nobody.get("/findings.csv").status_code
+
+
+# Judging
+
+
+def test_a_responder_suppresses_a_finding_until_a_moment_and_reopens_it(here: World):
+    """
+    It leaves the list and stays counted, its page says who decided what until when, and a reopened one is new again.
+    """
+    pages = Pages(here)
+    sent = pages.send(FORM, judgement="suppressed", reason="two replicas of one agent", until="2026-12-01 12:00")
+    page = text_of(pages.get(f"/findings/{THEFT}"))
+
+    assert (303, f"/findings/{THEFT}") == (sent.status_code, sent.headers["location"])
+    assert "Suppressed by human:dana@example.com" in page
+    assert "until 2026-12-01T12:00:00Z: two replicas of one agent" in page
+    assert THEFT not in shown(pages.get("/findings").text)
+    assert "1 more finding suppressed" in text_of(pages.get("/findings"))
+    assert [THEFT] == shown(pages.get("/findings?status=suppressed").text)
+
+    here.clock.now = parse_instant("2026-11-02T10:50:00Z")
+    pages = Pages(here)  # signed in again
+    assert 303 == pages.send(FORM, judgement="reopened", reason="they are two agents").status_code
+    assert THEFT in shown(pages.get("/findings").text)
+
+
+@pytest.mark.parametrize(
+    ("form", "why"),
+    [
+        ({"judgement": "acknowledged"}, "needs a reason"),
+        ({"judgement": "suppressed", "reason": "a test"}, "needs an end"),
+        ({"judgement": "suppressed", "reason": "a test", "until": "2020-01-01"}, "has passed"),
+        ({"judgement": "suppressed", "reason": "a test", "until": "soon"}, "until"),
+        ({"judgement": "forgotten", "reason": "a test"}, "judgement"),
+        ({"reason": "a test"}, "judgement"),
+    ],
+)
+def test_a_judgement_that_cannot_be_changes_nothing_and_keeps_what_was_typed(
+    here: World, form: dict[str, str], why: str
+):
+    """
+    The page of the finding comes back with the fault first and the fields filled in; the finding stays new.
+    """
+    pages = Pages(here)
+    response = pages.send(FORM, **form)
+
+    assert 400 == response.status_code
+    assert "Nothing was judged" in text_of(response)
+    assert why in text_of(response)
+    assert f'value="{form.get("reason", "")}"' in response.text
+    assert "new" == here.get(f"/v1/findings/{THEFT}").json()["status"]
+
+
+def test_only_a_responder_judges_and_only_from_our_own_page(here: World):
+    """
+    An investigator sees no form and is refused; so is a form from another site, or one that does not say from where.
+    """
+    form = {"judgement": "acknowledged", "reason": "seen"}
+    investigator = Pages(here, "investigator")
+    answers = [
+        investigator.send(FORM, **form),
+        Pages(here).send(FORM, origin="https://evil.example", **form),
+        Pages(here).send(FORM, origin=None, **form),
+    ]
+
+    assert [403, 403, 403] == [one.status_code for one in answers]
+    assert "Deciding needs the role responder" in text_of(investigator.get(f"/findings/{THEFT}"))
+    assert "new" == here.get(f"/v1/findings/{THEFT}").json()["status"]
+
+
+def test_a_judgement_of_no_finding_is_not_found(here: World):
+    """
+    Nothing is written for an id that no finding has.
+    """
+    response = Pages(here).send("/findings/F-00000000000000000000/judgements", judgement="acknowledged", reason="seen")
+
+    assert 404 == response.status_code
