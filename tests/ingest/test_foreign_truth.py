@@ -76,7 +76,8 @@ def test_openbao(desk, name, mixed):
         else:
             assert [token["parent"]] == (above[-1:] or [None]), n
     worker = chains["worker"]["chain"]
-    assert ("human", "alice") == (worker[0]["kind"], worker[0]["display_name"])
+    human = truth["tokens"]["human1"]["holder"].rpartition(":")[2]
+    assert ("human", human) == (worker[0]["kind"], worker[0]["display_name"])
     assert ["planner", "researcher", "worker"] == [hop["principal"].rpartition("token-")[2] for hop in worker[-3:]]
 
 

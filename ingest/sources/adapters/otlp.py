@@ -9,39 +9,28 @@ What is remembered of a span is whom it names and what stands above it; never it
 
 import re
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from ingest.sources.adapters.kit import Document, Format, Memory, Record, Source, Translation, skipped, stated
+from ingest.sources.adapters.otlp_dumps import dumped_span, is_dump
+from ingest.sources.adapters.otlp_paths import SPANS, Path, path_of
 from ingest.sources.adapters.otlp_protobuf import BEGINNING
-from ingest.sources.adapters.otlp_spans import Span, span_of, spans_in
+from ingest.sources.adapters.otlp_spans import Span, is_otlp, span_of, spans_in
 from ingest.sources.adapters.parties import Mention, party_of, registered
 
-# Topics of the memory: spans by id; the spans of a trace that wait for those above them; traces with news, and with
-# a root; hand-offs, by the span below which both agents run and the name of the second.
-_SPANS, _WAITING, _NEWS, _ROOTS, _HANDOFFS = "span", "waiting", "news", "root", "hand-off"
+# Topics of the memory: the spans of a trace that wait for those above them; traces with news, and with a root;
+# hand-offs, by the span below which both agents run and the name of the second.
+_WAITING, _NEWS, _ROOTS, _HANDOFFS = "waiting", "news", "root", "hand-off"
 _MOST_WAITING: Final = 10_000
-_DEEPEST: Final = 10_000
-
-
-class _Path(NamedTuple):
-    """A span and those above it, as they are remembered; ``whole`` if that is up to the root."""
-
-    spans: list[tuple[str, dict[str, Any]]]
-    whole: bool
-
-    def first(self, field: str) -> Any:
-        """What the nearest span says that says it."""
-        return next((known[field] for _, known in self.spans if field in known), None)
-
-    def above(self, field: str, *, other_than: Any = None) -> tuple[str | None, dict[str, Any]]:
-        """The nearest span above this one that says something else than that."""
-        upwards = self.spans[1:]
-        return next(((id_, known) for id_, known in upwards if known.get(field) not in (None, other_than)), (None, {}))
+_TRACE_DIGITS: Final = 32  # of a traceparent, as ids of libraries' own need not have them
+_SPAN_DIGITS: Final = 16
 
 
 def _translate(record: Record, source: Source, memory: Memory) -> Translation:
-    span = span_of(record.value)
+    span = span_of(record.value) if is_otlp(record.value) else dumped_span(record.value)
     _remember(span, memory)
+    if not span.at:
+        return skipped(span.other)
     said = Mention(span.id, span.at)
     events = [
         registered(source, _agent(source, name), "agent", said, name)
@@ -59,7 +48,7 @@ def _translate(record: Record, source: Source, memory: Memory) -> Translation:
 def _remember(span: Span, memory: Memory) -> None:
     known = stated(
         above=span.parent,
-        at=span.at,
+        at=span.at or None,
         agent=span.agent,
         tool=span.outcome if span.is_tool else None,
         handoff=list(span.handoff) if span.handoff else None,
@@ -67,12 +56,17 @@ def _remember(span: Span, memory: Memory) -> None:
         session=span.session,
         conversation=span.conversation,
     )
-    memory.put(_SPANS, span.id, known)
+    memory.put(SPANS, span.id, known)
     memory.put(_NEWS, span.trace, 1)
-    if span.parent is None:
+    if span.is_root:
         memory.put(_ROOTS, span.trace, 1)
     waiting = memory.get(_WAITING, span.trace, [])
-    if known.keys() & {"agent", "tool", "handoff"} and span.id not in waiting and len(waiting) < _MOST_WAITING:
+    if (
+        span.at
+        and known.keys() & {"agent", "tool", "handoff"}
+        and span.id not in waiting
+        and len(waiting) < _MOST_WAITING
+    ):
         memory.put(_WAITING, span.trace, [*waiting, span.id])
 
 
@@ -82,7 +76,7 @@ def _settle(source: Source, memory: Memory, *, end: bool) -> Iterable[Translatio
         if not end and not memory.get(_ROOTS, trace):
             continue
         memory.drop(_NEWS, trace)
-        paths = [_path(memory, id_) for id_ in memory.drop(_WAITING, trace) or []]
+        paths = [path_of(memory, id_) for id_ in memory.drop(_WAITING, trace) or []]
         paths = [path for path in paths if path.spans]
         still = [path for path in paths if not _hand_over(path, memory)]
         for path in paths:
@@ -95,18 +89,7 @@ def _settle(source: Source, memory: Memory, *, end: bool) -> Iterable[Translatio
             memory.put(_WAITING, trace, [path.spans[0][0] for path in still])
 
 
-def _path(memory: Memory, id_: str | None) -> _Path:
-    spans: list[tuple[str, dict[str, Any]]] = []
-    while id_ is not None and len(spans) < _DEEPEST:
-        known = memory.get(_SPANS, id_)
-        if known is None:
-            return _Path(spans, whole=False)
-        spans.append((id_, known))
-        id_ = known.get("above")
-    return _Path(spans, whole=True)
-
-
-def _hand_over(path: _Path, memory: Memory) -> bool:
+def _hand_over(path: Path, memory: Memory) -> bool:
     """Remember a hand-off where the agent who takes over will look for it; False: it is not known yet who gave it."""
     id_, known = path.spans[0]
     if "handoff" not in known:
@@ -122,7 +105,7 @@ def _hand_over(path: _Path, memory: Memory) -> bool:
     return True
 
 
-def _explained(path: _Path, source: Source, memory: Memory) -> list[Document]:
+def _explained(path: Path, source: Source, memory: Memory) -> list[Document]:
     id_, known = path.spans[0]
     if "tool" in known:
         agent, named = path.above("agent")
@@ -137,7 +120,8 @@ def _explained(path: _Path, source: Source, memory: Memory) -> list[Document]:
             session=source.id(session) if session else None,
             parent_action=source.id(caller) if caller else None,
         )
-        return [_action(source, "by", Mention(id_, known["at"]), known["tool"], **said)]
+        done = _action(source, "by", Mention(id_, known["at"]), known["tool"], **said)
+        return [done, *_person_of_timeless(path, source)]
     if "agent" not in known:
         return []
     delegator, parent = _delegator(path, source, memory)
@@ -145,10 +129,19 @@ def _explained(path: _Path, source: Source, memory: Memory) -> list[Document]:
         return []
     said = {"delegation": source.id(id_), "delegator": delegator, "delegatee": _agent(source, known["agent"])}
     parents = [source.id(parent)] if parent else []
-    return [source.event("delegation.granted", f"{id_}/grant", known["at"], **_trace(id_), **said, parents=parents)]
+    granted = source.event("delegation.granted", f"{id_}/grant", known["at"], **_trace(id_), **said, parents=parents)
+    return [granted, *_person_of_timeless(path, source)]
 
 
-def _delegator(path: _Path, source: Source, memory: Memory) -> tuple[str | None, str | None]:
+def _person_of_timeless(path: Path, source: Source) -> list[Document]:
+    """The person, where the record that names them has no time: then whatever is below tells of them."""
+    person, (id_, known) = path.first("person"), path.spans[0]
+    if person is None or not path.is_timeless("person"):
+        return []
+    return [registered(source, _person(source, person), "human", Mention(id_, known["at"]), person)]
+
+
+def _delegator(path: Path, source: Source, memory: Memory) -> tuple[str | None, str | None]:
     """Who set an agent to work, and by which grant of their own: whoever handed over, else the nearest agent above.
 
     The agent whose run is below another of the same name is that one: client and server both tell of the call.
@@ -172,7 +165,8 @@ def _action(source: Source, part: str, said: Mention, outcome: str, **body: Any)
 
 def _trace(id_: str) -> dict[str, str]:
     trace, _, span = id_.partition("/")
-    return {"txn": trace, "traceparent": f"00-{trace}-{span}-01"}
+    is_w3c = len(trace) == _TRACE_DIGITS and len(span) == _SPAN_DIGITS
+    return {"txn": trace} | ({"traceparent": f"00-{trace}-{span}-01"} if is_w3c else {})
 
 
 def _agent(source: Source, name: str) -> str:
@@ -185,9 +179,12 @@ def _person(source: Source, name: str) -> str:
 
 FORMAT: Final = Format(
     name="otlp",
-    known_by="resourceSpans, or traceId and spanId",
-    marks=lambda value: "traceId" in value and "spanId" in value and "startTimeUnixNano" in value,
-    signs=re.compile(rb'"resourceSpans"\s*:|"startTimeUnixNano"\s*:|\A(?s:.{4})?' + BEGINNING.pattern, re.DOTALL),
+    known_by="resourceSpans, or the ids of a trace and a span",
+    marks=lambda value: is_otlp(value) or is_dump(value),
+    signs=re.compile(
+        rb'"resourceSpans"\s*:|"startTimeUnixNano"\s*:|"object"\s*:\s*"trace\.span"|\A(?s:.{4})?' + BEGINNING.pattern,
+        re.DOTALL,
+    ),
     translate=_translate,
     settle=_settle,
     unwrap=spans_in,

@@ -13,7 +13,9 @@ from ingest.sources.adapters.kit import BadRecordError, member, text
 from ingest.sources.adapters.raw_records import parse
 from lineage.core.model.times import LATEST, format_instant
 
-_PERSON: Final = ("enduser.id", "user.id")
+PERSON: Final = ("enduser.id", "user.id")
+"""Attributes that name the person for whom an application works."""
+
 _ARGUMENTS: Final = ("gen_ai.tool.call.arguments", "input.value")
 _MODEL_CALLS: Final = frozenset({"chat", "text_completion", "generate_content", "embeddings", "LLM", "EMBEDDING"})
 _FAILED: Final = (2, "STATUS_CODE_ERROR")
@@ -27,8 +29,8 @@ class Span(NamedTuple):
 
     Attributes:
         id: ``<trace id>/<span id>``, in small hexadecimal letters.
-        parent: The same of the span above it; None: it is the root of its trace.
-        at: When it began.
+        parent: The same of the span above it; None: nothing is above it.
+        at: When it began; empty: the record does not say.
         agent: Whose run it is.
         is_tool: Whether it is the call of a tool.
         tool: The name of that tool.
@@ -39,6 +41,7 @@ class Span(NamedTuple):
         outcome: Of the call of a tool: succeeded or failed.
         params_digest: Of the arguments of a tool.
         other: Why it gives no event, if nothing of the above is in it.
+        is_root: Whether no more of its trace ends after it.
     """
 
     id: str
@@ -54,6 +57,7 @@ class Span(NamedTuple):
     outcome: str = "succeeded"
     params_digest: str | None = None
     other: str = "no-agent-work"
+    is_root: bool = False
 
     @property
     def trace(self) -> str:
@@ -66,6 +70,11 @@ def spans_in(value: Mapping[str, Any]) -> Iterator[dict[str, Any]] | None:
     return _spans(value["resourceSpans"]) if isinstance(value.get("resourceSpans"), list) else None
 
 
+def is_otlp(value: Mapping[str, Any]) -> bool:
+    """Whether an object is a span in OTLP."""
+    return "traceId" in value and "spanId" in value and "startTimeUnixNano" in value
+
+
 def span_of(value: Mapping[str, Any]) -> Span:
     """What a span says.
 
@@ -75,25 +84,40 @@ def span_of(value: Mapping[str, Any]) -> Span:
     trace, own, above = _hex(value, "traceId"), _hex(value, "spanId"), _hex(value, "parentSpanId")
     if trace is None or own is None:
         raise BadRecordError("missing-field", "traceId or spanId is not hexadecimal")
-    said = attributes(value)
+    at = nanoseconds(value.get("startTimeUnixNano"), "startTimeUnixNano")
+    return interpreted(
+        Span(f"{trace}/{own}", f"{trace}/{above}" if above else None, at, is_root=above is None),
+        attributes(value),
+        text(value, "name") or "",
+        has_failed=member(value, "status", "code") in _FAILED,
+    )
+
+
+def interpreted(span: Span, said: Mapping[str, str], name: str, *, has_failed: bool, other: str | None = None) -> Span:
+    """A span with what its attributes say in the words of the instrumentations.
+
+    Args:
+        span: Its ids and its time.
+        said: The attributes that have a simple value.
+        name: The name of the span.
+        has_failed: Whether its status is an error.
+        other: Why it gives no event, whatever it says.
+    """
     operation, kind = said.get("gen_ai.operation.name"), said.get("openinference.span.kind")
-    handoff = _handoff(said, kind, text(value, "name") or "")
+    handoff = _handoff(said, kind, name)
     is_tool = handoff is None and (operation == "execute_tool" or (kind == "TOOL" and "tool.name" in said))
     agent = said.get("gen_ai.agent.name") if operation == "invoke_agent" else None
-    return Span(
-        id=f"{trace}/{own}",
-        parent=f"{trace}/{above}" if above else None,
-        at=_moment(value),
+    return span._replace(
         agent=agent or (said.get("agent.name") if kind == "AGENT" else None),
         is_tool=is_tool,
         tool=said.get("gen_ai.tool.name") or said.get("tool.name") if is_tool else None,
         handoff=handoff,
-        person=_first(said, _PERSON),
+        person=_first(said, PERSON),
         session=said.get("session.id"),
         conversation=said.get("gen_ai.conversation.id"),
-        outcome="failed" if member(value, "status", "code") in _FAILED or "error.type" in said else "succeeded",
-        params_digest=_digest(_first(said, _ARGUMENTS)) if is_tool else None,
-        other="model-call" if {operation, kind} & _MODEL_CALLS else "no-agent-work",
+        outcome="failed" if has_failed or "error.type" in said else "succeeded",
+        params_digest=arguments_digest(_first(said, _ARGUMENTS)) if is_tool else None,
+        other=other or ("model-call" if {operation, kind} & _MODEL_CALLS else "no-agent-work"),
     )
 
 
@@ -129,25 +153,33 @@ def _handoff(said: Mapping[str, str], kind: str | None, name: str) -> tuple[str,
     return None
 
 
-def _hex(value: Mapping[str, Any], name: str) -> str | None:
-    found = (text(value, name) or "").lower()
+def hexadecimal(found: str) -> str | None:
+    """An id of a trace or a span; None: it is none, or that of no span at all."""
     return found if _HEXADECIMAL.fullmatch(found) and found.strip("0") else None
 
 
-def _moment(value: Mapping[str, Any]) -> str:
-    nanoseconds = value.get("startTimeUnixNano")
-    if isinstance(nanoseconds, str) and nanoseconds.isascii() and nanoseconds.isdigit():
-        nanoseconds = int(nanoseconds[:32])
-    if type(nanoseconds) is not int or not 0 < nanoseconds // 1_000 <= LATEST:
-        raise BadRecordError("bad-time", "startTimeUnixNano is no number of nanoseconds within the years 1970 to 9999")
-    return format_instant(nanoseconds // 1_000)
+def _hex(value: Mapping[str, Any], name: str) -> str | None:
+    return hexadecimal((text(value, name) or "").lower())
+
+
+def nanoseconds(since_epoch: Any, name: str) -> str:
+    """The time that a number of nanoseconds means.
+
+    Raises:
+        BadRecordError: ``bad-time``: it is no such number.
+    """
+    if isinstance(since_epoch, str) and since_epoch.isascii() and since_epoch.isdigit():
+        since_epoch = int(since_epoch[:32])
+    if type(since_epoch) is not int or not 0 < since_epoch // 1_000 <= LATEST:
+        raise BadRecordError("bad-time", f"{name} is no number of nanoseconds within the years 1970 to 9999")
+    return format_instant(since_epoch // 1_000)
 
 
 def _first(said: Mapping[str, str], names: tuple[str, ...]) -> str | None:
     return next((said[name] for name in names if name in said), None)
 
 
-def _digest(arguments: str | None) -> str | None:
+def arguments_digest(arguments: str | None) -> str | None:
     """The digest of a tool's arguments: of the JSON that they are, however it is spaced."""
     if arguments is None:
         return None
