@@ -73,15 +73,18 @@ def evaluate(
     return conclude(scene, found)
 
 
-def look(scene: Scene, keys: Iterable[str], *, narrow: bool = False) -> Iterator[Finding]:
+def look(
+    scene: Scene, keys: Iterable[str], *, narrow: bool = False, without: frozenset[str] = frozenset()
+) -> Iterator[Finding]:
     """What is wrong with each of some things.
 
     Args:
         scene: Where they are.
         keys: The things.
         narrow: Leave out the rules that need to have seen everything.
+        without: The kinds of rules to leave out.
     """
-    by_subject = _by_subject(scene.options, narrow=narrow)
+    by_subject = _by_subject(scene.options, narrow=narrow, without=without)
     for key in keys:
         if _is_known(scene, key):
             for rule in by_subject.get(subject_of(key), ()):
@@ -107,10 +110,10 @@ def subject_of(key: str) -> str:
     return NAMED if kind in ("client", "session") else kind
 
 
-def _by_subject(options: Options, *, narrow: bool) -> dict[str, list[Rule]]:
+def _by_subject(options: Options, *, narrow: bool, without: frozenset[str]) -> dict[str, list[Rule]]:
     found: dict[str, list[Rule]] = {subject: [] for subject in SUBJECTS}
     for rule in RULES.values():
-        if is_on(rule, options) and rule.kind != _REPEAT and not (narrow and rule.wide):
+        if is_on(rule, options) and rule.kind not in {_REPEAT, *without} and not (narrow and rule.wide):
             for subject in rule.of:
                 found[subject].append(rule)
     return found

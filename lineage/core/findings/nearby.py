@@ -35,10 +35,12 @@ def near(
     enter_all(scene, world.facts())
     known = {one.id: one for one in told}
     found = list(known.values())
-    for one in look(scene, dict.fromkeys(keys), narrow=True):
-        is_of_a_chain = one.kind in _FOUND_WITH_THE_CHAIN and one.of.startswith(("token:", "delegation:"))
-        if one.id not in known and not is_of_a_chain:
-            found.append(one)
+    elements: list[str] = []
+    others: list[str] = []
+    for key in dict.fromkeys(keys):
+        (elements if key.startswith(("token:", "delegation:")) else others).append(key)
+    found += (one for one in look(scene, elements, narrow=True, without=_FOUND_WITH_THE_CHAIN) if one.id not in known)
+    found += (one for one in look(scene, others, narrow=True) if one.id not in known)
     return found
 
 

@@ -25,14 +25,13 @@ class Loaded(NamedTuple):
     """A part of the world.
 
     Attributes:
-        world: What judging one thing needs.
-        around: The same, and what findings about it rest on: what was done under it, what was derived from it.
+        world: What judging one thing needs, and what findings about it rest on: what was done under it, what was
+            derived from it.
         is_whole: Whether everything of that is there.
         watched: The keys whose uses and children are.
     """
 
     world: World
-    around: World
     is_whole: bool
     watched: frozenset[str]
 
@@ -130,12 +129,9 @@ class Loading:
 
     @staticmethod
     def _around(reader: Reader, world: World, elements: set[str], names: set[str], *, naming: int = 0) -> Loaded:
-        around = reader.world()
-        for said in world.facts():
-            around.add(said)
-        is_whole = reader.load_surroundings(around, elements, names, most=SURROUNDINGS, naming=naming)
-        named = {one for one in around.graph if not names.isdisjoint(_names(around, one))} if naming else set()
-        return Loaded(world, around, is_whole, frozenset({*elements, *names, *named}))
+        is_whole = reader.load_surroundings(world, elements, names, most=SURROUNDINGS, naming=naming)
+        named = {one for one in world.graph if not names.isdisjoint(_names(world, one))} if naming else set()
+        return Loaded(world, is_whole, frozenset({*elements, *names, *named}))
 
 
 def _names(world: World, key: str) -> AbstractSet[str]:

@@ -48,13 +48,13 @@ class Part:
     def __init__(self, key: str, loaded: Loaded) -> None:
         """Take what was looked up for a key."""
         loaded.world.settle()
-        loaded.around.settle()
+        loaded.world.settle()
         self._loaded = loaded
         self.is_whole = loaded.is_whole
         self.judged: dict[str, tuple[Fact, ...]] = {}  # what people decided about findings, as far as it was looked up
         uses = (_use(one) for one in loaded.watched)
-        self.keys = frozenset(chain([key], uses, *(_mentioned(fact.event) for fact in loaded.around.facts())))
-        self._moments = sorted({moment for fact in loaded.around.facts() for moment in _moments(fact)})
+        self.keys = frozenset(chain([key], uses, *(_mentioned(fact.event) for fact in loaded.world.facts())))
+        self._moments = sorted({moment for fact in loaded.world.facts() for moment in _moments(fact)})
         self._answers: dict[str, tuple[tuple[int, int], Document]] = {}
 
     def answer(self, question: str, at: Instant, answer: Answer) -> Document:

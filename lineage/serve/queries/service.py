@@ -98,7 +98,7 @@ class Service:
         """Who stood behind an action; None if no fact tells of it."""
 
         def answer(loaded: Loaded) -> Document:
-            return who_answer(loaded.world, action, at=at, options=self.options, around=loaded.around)
+            return who_answer(loaded.world, action, at=at, options=self.options, around=loaded.world)
 
         return self._told("who", f"action:{action}", answer, at, known_at)
 
@@ -108,7 +108,7 @@ class Service:
             raise RefusedError(f"only a token or a delegation has a chain, not a {kind}: ask for token:ID")
 
         def answer(loaded: Loaded) -> Document:
-            return chain_answer(loaded.world, kind, id_, at=at, options=self.options, around=loaded.around)
+            return chain_answer(loaded.world, kind, id_, at=at, options=self.options, around=loaded.world)
 
         return self._told("chain", key_of(kind, id_), answer, at, known_at)
 
@@ -119,12 +119,12 @@ class Service:
         key = key_of(kind, id_)
 
         def answer(loaded: Loaded) -> Document:
-            world, around = loaded.world, loaded.around
+            world = loaded.world
             verdict = judge(world, key, at) if kind in ELEMENT_KINDS else judge_name(world, kind, id_, at)
             said = status_answer(world, kind, id_, verdict, at=at, known_at=known_at)
             if kind in ELEMENT_KINDS:
-                return {**said, "findings": element_findings_near(around, key, at, self.options)}
-            return {**said, "findings": name_findings_near(around, kind, id_, at, self.options)}
+                return {**said, "findings": element_findings_near(world, key, at, self.options)}
+            return {**said, "findings": name_findings_near(world, kind, id_, at, self.options)}
 
         # Of a workload it is what a principal's is, but says so.
         said = self._told(f"status of {kind}", key, answer, at, known_at)

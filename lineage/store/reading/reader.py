@@ -413,18 +413,24 @@ class Reader:
             found |= {hashes[row.key] for row in rows}
         return found
 
-    def load_actions(self, world: World, actions: Collection[str]) -> None:
-        """Load what is needed to evaluate some actions."""
+    def load_actions(self, world: World, actions: Collection[str], *, loaded: AbstractSet[str] = frozenset()) -> None:
+        """Load what is needed to evaluate some actions.
+
+        Args:
+            world: Where it goes.
+            actions: The ids of the actions.
+            loaded: Elements that the world contains with all that their evaluation needs, and what these name.
+        """
         for found in self.facts_about([f"action:{action}" for action in actions]):
             world.add(found)
-        self._load_activity(world, actions)
+        self._load_activity(world, actions, loaded)
 
     def load_about(self, world: World, keys: Collection[str]) -> None:
         """Load the facts about some keys: decisions, or the revocations and reinstatements of ``revocation:ID``."""
         for found in self.facts_about(keys):
             world.add(found)
 
-    def _load_activity(self, world: World, actions: Collection[str]) -> None:
+    def _load_activity(self, world: World, actions: Collection[str], loaded: AbstractSet[str]) -> None:
         """Load the decisions of actions, and everything that either names as authority or actor."""
         decisions = self._load_decisions(world, actions)
         facts = [stated for action in actions for stated in world.actions.get(action)]
@@ -436,7 +442,7 @@ class Reader:
                     elements.add(f"{kind}:{id_}")
                 elif kind == "principal":
                     principals.add(f"principal:{id_}")
-        self._load_around(world, self.facts_above(elements), elements, principals)
+        self._load_around(world, self.facts_above(elements - loaded), elements, principals, loaded)
 
     def _load_decisions(self, world: World, actions: Iterable[str]) -> set[str]:
         """Load the decisions of actions, and return their keys."""
@@ -466,6 +472,8 @@ class Reader:
         Returns:
             Whether everything was loaded.
         """
+        loaded = world.graph.above(*(key for key in elements if key in world.graph))
+        loaded.update(name for key in tuple(loaded) if (element := world.graph.element(key)) for name in element.names)
         hashes = self._hashes(elements)
         is_whole = True
         parties = self._hashes(names)
@@ -491,9 +499,8 @@ class Reader:
         facts += self.facts_referring(decisions, Role.USES)
         for one in self.facts_about(decisions):
             world.add(one)
-        self.load_actions(
-            world, {one.event.body.action for one in facts if isinstance(one.event.body, ActionPerformed)}
-        )
+        done = {one.event.body.action for one in facts if isinstance(one.event.body, ActionPerformed)}
+        self.load_actions(world, done, loaded=loaded)
         acting_ones = {f"principal:{id_}" for action in world.actions for id_ in world.acted(action)}
         for one in self.facts_referring({*names, *acting_ones}, Role.BOUND):
             world.add(one)
@@ -597,22 +604,31 @@ class Reader:
         facts: Iterable[Fact],
         elements: Collection[str],
         principals: Collection[str] = (),
+        loaded: AbstractSet[str] = frozenset(),
     ) -> None:
         """Add facts that grant elements, with the relevant parties, registrations, revocations and reinstatements."""
         for found in facts:
             world.add(found)
-        self.load_orders_on(world, elements, principals)
+        self.load_orders_on(world, elements, principals, loaded=loaded)
 
-    def load_orders_on(self, world: World, elements: Collection[str] = (), principals: Collection[str] = ()) -> None:
+    def load_orders_on(
+        self,
+        world: World,
+        elements: Collection[str] = (),
+        principals: Collection[str] = (),
+        *,
+        loaded: AbstractSet[str] = frozenset(),
+    ) -> None:
         """Bring into a world the orders on all its elements and on what these name, with lifts and registrations.
 
         Args:
             world: Holds the elements.
             elements: More elements.
             principals: More of what may be named.
+            loaded: Elements and names whose orders and registrations the world contains already.
         """
-        names = {*principals, *world.graph.names()}
-        targets = {*elements, *world.graph}
+        names = {*principals, *world.graph.names()} - loaded
+        targets = {*elements, *world.graph} - loaded
         party = self._party({name for name in names if name.startswith("principal:")})
         registered = [
             found for found in self._facts(_FACTS_ABOUT, party) if isinstance(found.event.body, PrincipalRegistered)
