@@ -194,7 +194,7 @@ def test_what_was_ended_is_read_once(desk: Desk):
     [
         (derived("t4", "t2"), ("PARTIAL", 4, [])),
         (done("a1", "09:45", token="t3"), ("PARTIAL", 3, ["action:a1"])),
-        (ordered("rev", "token", "t9", "09:40"), ("PARTIAL", 4, [])),
+        (ordered("rev", "token", "t9", "09:40"), ("PARTIAL", 4, ["revocation:rev"])),  # shared-order-id
         (token("t9"), ("PARTIAL", 3, [])),
     ],
 )

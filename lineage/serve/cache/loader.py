@@ -98,9 +98,7 @@ class Loading:
         if not findings:
             return FactIndex()
         with self._store.reader(trust=in_force(self._trust), known_at=known_at) as reader:
-            world = reader.world()
-            reader.load_about(world, [f"finding:{finding}" for finding in findings])
-        return world.judgements
+            return judgements_of(reader, findings)
 
     def load(self, key: str, known_at: Instant | None) -> Loaded | None:
         """The part; None if no fact tells of the thing."""
@@ -132,6 +130,14 @@ class Loading:
         is_whole = reader.load_surroundings(world, elements, names, most=SURROUNDINGS, naming=naming)
         named = {one for one in world.graph if not names.isdisjoint(_names(world, one))} if naming else set()
         return Loaded(world, is_whole, frozenset({*elements, *names, *named}))
+
+
+def judgements_of(reader: Reader, findings: Collection[str]) -> FactIndex:
+    """What people decided about some findings, by their ids."""
+    world = reader.world()
+    if findings:
+        reader.load_about(world, [f"finding:{finding}" for finding in findings])
+    return world.judgements
 
 
 def _names(world: World, key: str) -> AbstractSet[str]:

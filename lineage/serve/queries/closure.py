@@ -4,17 +4,19 @@ from collections.abc import Iterator
 from itertools import islice
 
 from lineage.core.authority.world import World
+from lineage.core.findings.nearby import near
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import SECOND, Instant, format_instant
 from lineage.core.revocation.closure import Closure, Judged, Tally, close, ended_in
 from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
 from lineage.core.revocation.late_uses import uses_under
 from lineage.core.revocation.receipt import receipt_of
+from lineage.serve.cache.loader import judgements_of
 from lineage.serve.cache.revocation_cache import (
     Ends,
     Gathering,
 )
-from lineage.serve.documents.core_documents import Document, finding_documents, instant
+from lineage.serve.documents.core_documents import Document, instant, prepared
 from lineage.serve.queries.other_orders import OtherWords
 from lineage.serve.queries.revocation_snapshot import Moment, around, moment_of
 from lineage.serve.queries.service import Service
@@ -33,7 +35,13 @@ def closed(moment: Moment, revocation: str, at: Instant) -> tuple[World, Documen
     receivers = moment.reader.world()
     moment.reader.load_receivers(receivers)
     world = around_with(moment.reader, receivers, revocation)
-    return None if world is None else (world, closure_document(close_at(moment, world, revocation, at)))
+    if world is None:
+        return None
+    found = close_at(moment, world, revocation, at)
+    options = moment.service.options
+    wrong = prepared(near(world, [f"revocation:{revocation}"], at, options, told=found.findings), options)
+    judgements = judgements_of(moment.reader, [one.unjudged["id"] for one in wrong])
+    return world, {**closure_document(found), "findings": [one.document(options, judgements, at) for one in wrong]}
 
 
 def around_with(reader: Reader, receivers: World, revocation: str) -> World | None:
@@ -83,7 +91,7 @@ def _judged_again(reader: Reader, ends: Ends, at: Instant, words: OtherWords) ->
 
 
 def closure_document(found: Closure) -> Document:
-    """A verdict, but for how far it goes."""
+    """A verdict, but for what is wrong with it and how far it goes."""
     seconds = None if found.enforced_at is None else (found.enforced_at - found.ordered_at) / SECOND
     return {
         "revocation": found.revocation,
@@ -96,7 +104,6 @@ def closure_document(found: Closure) -> Document:
         "receivers": [_tally_document(tally) for tally in found.receivers],
         "open": [_open_document(*one) for one in found.open],
         "reopened_by": list(found.reopened_by),
-        "findings": finding_documents(found.findings),
     }
 
 

@@ -6,8 +6,10 @@ It judges nothing: whether an order stands on a principal is its status.
 from typing import Final
 
 from lineage.core.authority.elements import Stated, cite, in_order, last_stated, stated
-from lineage.core.authority.findings import principal_findings
+from lineage.core.authority.findings import Finding, principal_findings
 from lineage.core.authority.world import World
+from lineage.core.findings.finding import merged
+from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.model.events import Fact, WorkloadBound
 from lineage.core.model.references import Role
 from lineage.core.model.times import Instant, format_instant
@@ -40,17 +42,18 @@ def identity(service: Service, id_: str, *, at: Instant, known_at: Instant | Non
             world.add(found)
         if not _is_told_of(world, id_) and not reader.is_named(key):
             return None
+        reader.load_about(world, [f"finding:{one}" for one in merged(_wrong_with(world, id_))])
     return {
         "kind": "principal",
         "id": id_,
-        **identity_answer(world, id_, at=at),
+        **identity_answer(world, id_, at=at, options=service.options),
         "at": format_instant(at),
         "known_at": instant(known_at),
         "as_of": as_of,
     }
 
 
-def identity_answer(world: World, id_: str, *, at: Instant) -> Document:
+def identity_answer(world: World, id_: str, *, at: Instant, options: Options = DEFAULT) -> Document:
     """The answer to ``identity``, but for what was asked and how far the projection is."""
     principals = world.principals
     party, facts = principals.party(id_), principals.facts_of(id_)
@@ -64,8 +67,12 @@ def identity_answer(world: World, id_: str, *, at: Instant) -> Document:
         "max_delegation_depth": _stated_document(stated(facts, "max_delegation_depth")),
         "aliases": sorted(party - {id_}),
         "workloads": workloads,
-        "findings": finding_documents(found for member in party for found in principal_findings(world, member)),
+        "findings": finding_documents(_wrong_with(world, id_), options, judgements=world.judgements, at=at),
     }
+
+
+def _wrong_with(world: World, id_: str) -> list[Finding]:
+    return [found for member in world.principals.party(id_) for found in principal_findings(world, member)]
 
 
 def _is_told_of(world: World, id_: str) -> bool:

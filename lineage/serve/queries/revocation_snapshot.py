@@ -78,7 +78,7 @@ def frozen(service: Service) -> Iterator[Service]:
     """The service as its store is now, for as long as this lasts; for answers that read much, and all of it once."""
     with service.store.frozen(frugal=True) as store:
         trust = Trust(table=service.trust.table, file=service.trust.file, fault=service.trust.fault)
-        still = Service(store, service.log, trust, service.clock, source=service.source)
+        still = Service(store, service.log, trust, service.clock, source=service.source, options=service.options)
         still.ends = service.ends
         yield still
 

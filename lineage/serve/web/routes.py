@@ -43,6 +43,7 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/revocations", "revocations.html", page_context.nothing),
 )
 RECENT: Final = 20  # orders whose verdicts the start page counts
+COUNTED: Final = 20_000  # records of the log; in more the start page counts no findings: the list does
 _LINES: Final = 300  # of a receipt on its page
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FOREVER: Final = "public, max-age=31536000, immutable"  # the address changes with the file
@@ -94,9 +95,12 @@ def _start(site: Site, story: Story | None) -> Callable[[Request], Awaitable[Res
             return question.ask(site, caller, Query(said, question.parameters, now=site.now))
 
         orders = ask("/revocations", ("limit", str(RECENT)))
+        health = ask("/health")
+        records = sum(place["next_offset"] for place in health["positions"])
         context = {
             "story": story,
-            "health": ask("/health"),
+            "health": health,
+            "findings": ask("/findings", ("limit", "1")) if records <= COUNTED else None,
             "open_orders": sum(order["verdict"] != "CLOSED" for order in orders["items"]),
             "looked_at": len(orders["items"]),
             "orders_total": orders["total"],

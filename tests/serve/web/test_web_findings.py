@@ -4,15 +4,23 @@ import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
+from lineage.core.findings.options import Options, RuleOptions
+from lineage.core.model.events import Target
+from lineage.core.model.severities import Severity
 from lineage.core.model.times import parse_instant
-from tests.support.http_worlds import World, api_over
+from lineage.serve.commands.order_request import OrderRequest
+from lineage.serve.commands.revoke import give_order
+from tests.support.http_worlds import LEAKED, World, api_over
 from tests.support.web_pages import Pages, text_of
 
+ID = LEAKED.partition(":")[2]
 THEFT = "F-7ad89a5c2ebaf0cbebb4"
 SHARED = "F-87b51fb4f1f596195bb8"
+ORDER = OrderRequest(target=Target("token", ID), reason="credential_leak", ordered_by="human:dana", revocation="rev-1")
 FORM = f"/findings/{THEFT}/judgements"
 
 
@@ -147,6 +155,87 @@ def test_nobody_downloads_findings_without_a_role(pages: Pages):
     The table is as protected as the page.
     """
     assert 401 == pages.nobody.get("/findings.csv").status_code
+
+
+# Where people look
+
+OF = quote(LEAKED, safe="")
+ALARM = "High: Possible token theft: agent:scraper used a token issued to agent:mailer"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/chain?of={OF}",
+        f"/uses?of={OF}",
+        "/status?of=principal:agent:mailer",
+        "/status?of=principal:agent:scraper",
+        "/who?action=mail-7",
+        "/case?of=action:mail-7",
+        f"/case?of={OF}",
+        "/case?of=principal:agent:mailer",
+        "/",
+    ],
+)
+def test_the_theft_is_the_first_thing_on_every_page_about_it(pages: Pages, path: str):
+    """
+    Before the sentence that answers the question, in the words of a person, and with what to do.
+    """
+    page = text_of(pages.get(path))
+
+    assert ALARM in page
+    assert path == "/" or "What to do: Revoke the token now" in page.partition(ALARM)[2][:300]
+    main = pages.get(path).text.partition("<main")[2]
+    assert path == "/" or main.index("Possible token theft") < main.index("<h1")
+
+
+def test_the_start_page_counts_findings_by_severity(pages: Pages):
+    """
+    Each count is a link to the findings of that severity, and as many as the list has.
+    """
+    start = pages.get("/")
+    links = dict(re.findall(r'href="(/findings\?severity=\w+)">(\d+) finding', start.text))
+
+    assert {"/findings?severity=high", "/findings?severity=medium"} <= set(links)
+    assert {link: int(count) for link, count in links.items()} == {
+        link: len(shown(pages.get(link).text)) for link in links
+    }
+
+
+def test_a_badge_says_of_what_it_is_the_state(pages: Pages):
+    """
+    A green badge beside a stolen token says that the token is active, not that all is well.
+    """
+    assert "token active" in text_of(pages.get(f"/chain?of={OF}"))
+    assert "At the timetoken active" in text_of(pages.get("/who?action=mail-7"))
+    assert "principal active" in text_of(pages.get("/status?of=principal:agent:mailer"))
+
+
+def test_the_page_of_a_revocation_shows_findings_as_they_were_judged(here: World):
+    """
+    A use after the revocation leads its page, until somebody suppresses the finding; a setting changes its severity.
+    """
+    give_order(here.service, ORDER)
+    late = {"type": "action.performed", "source": "urn:test:a", "event_id": "late", "outcome": "succeeded"}
+    late |= {"action": "late-1", "operation": "mail.send", "token": ID, "occurred_at": "2026-11-02T10:45:00Z"}
+    here.clock.now = parse_instant("2026-11-02T10:50:00Z")
+    here.post("/v1/events", "producer", json=[late])
+    before = text_of(Pages(here).get("/revocations/rev-1"))
+    [found] = [one for one in here.get("/v1/revocations/rev-1").json()["findings"] if one["of"] == "action:late-1"]
+    sent = Pages(here).send(
+        f"/findings/{found['id']}/judgements", judgement="suppressed", reason="a drill", until="2027-01-01"
+    )
+    here.clock.now += 1
+    after = here.get("/v1/revocations/rev-1").json()["findings"]
+
+    assert ("used-after-revocation", 303) == (found["kind"], sent.status_code)
+    assert "Critical: action:late-1 succeeded under" in before
+    assert ["suppressed"] == [one["status"] for one in after if one["id"] == found["id"]]
+    assert "Critical: action:late-1" not in text_of(Pages(here).get("/revocations/rev-1"))
+    here.service.options = Options(rules={"used-after-revocation": RuleOptions(severity=Severity.LOW)})
+    assert ["low"] == [
+        one["severity"] for one in here.get("/v1/revocations/rev-1").json()["findings"] if one["id"] == found["id"]
+    ]
 
 
 # Judging
