@@ -54,6 +54,50 @@ def test_a_record_is_read_in_every_wrapping(wrapped, pack):
     ]
 
 
+@pytest.mark.parametrize(
+    "front",
+    [
+        "<134>1 2026-03-01T10:00:01Z host app 7 - - ",
+        '<134>1 2026-03-01T10:00:01Z host app 7 id [origin ip="192.0.2.1"] ',
+        "Mar  1 10:00:01 host vault[7]: ",
+        "bao-audit: {eu} ",
+        "event=",
+    ],
+)
+def test_what_stands_in_front_of_a_record_on_its_line_is_passed_over(front):
+    """
+    Syslog, and audit devices with a prefix, put it there; the first line and every other one have it.
+    """
+    raw = "".join(f"{front}{json.dumps(EVENT | {'eventID': id_})}\n" for id_ in ("e1", "e2", "e3")).encode()
+
+    assert "cloudtrail" == detect(raw)
+    found = read(FORMATS["cloudtrail"], [raw])
+    assert ["aws#e1/action", "aws#e2/action", "aws#e3/action"] == [
+        event["event_id"] for event in found.events if event["type"] == "action.performed"
+    ]
+    assert [] == found.faults
+
+
+@pytest.mark.parametrize("line", [f"see {LINE} for more", 'say "{}" to it', "braces { } and {}", f"{{{LINE}"])
+def test_a_line_that_only_quotes_a_record_is_no_record(line):
+    """
+    Nothing may follow the record on its line.
+    """
+    found = read(FORMATS["cloudtrail"], [line.encode()])
+
+    assert (0, 1) == (len(found.events), len(found.faults))
+
+
+def test_a_large_document_of_lines_in_strings_is_recognised():
+    """
+    It is longer than what is looked at, so that only its signs tell, and in a string their quotes are escaped.
+    """
+    listed = [{"id": "1", "timestamp": 1, "message": LINE} for _ in range(1_000)]
+    raw = json.dumps({"messageType": "DATA_MESSAGE", "logEvents": listed}).encode()
+
+    assert "cloudtrail" == detect(first_bytes(plain(io.BytesIO(raw))))
+
+
 def test_what_a_record_quotes_is_no_record():
     """
     Somebody may write anything into a field of their own request: it is not read as an event.

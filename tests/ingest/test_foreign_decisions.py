@@ -7,7 +7,6 @@ import pytest
 from ingest.codec.credentials import handle
 from ingest.sources.adapters import FORMATS
 from tests.support.adapter_tables import Row, check
-from tests.support.foreign_worlds import Desk, data, truth
 
 ISS = "https://idp.test"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -410,63 +409,3 @@ def test_each_rule_of_cerbos(row: Row):
     A record, the events that it gives, and the rules of the kit: any order, twice, over a restart.
     """
     check(FORMATS["cerbos"], row)
-
-
-def _answer(result: Any) -> bool:
-    if isinstance(result, bool):
-        return result
-    return result["allow"] if "allow" in result else result["decision"]
-
-
-def test_of_the_real_opa_every_permit_and_deny_is_told(tmp_path):
-    """
-    Each call that had an answer, from the console; the posted bodies say the same and add nothing.
-    """
-    folder, desk = data("opa"), Desk(tmp_path)
-    console = desk.ingest(folder / "console.jsonl")
-    posted = desk.ingest(folder / "http-bodies.jsonl")
-    calls = [call for call in truth(folder)["calls"] if isinstance(call["result"], bool | dict)]
-    answers = {call["decision_id"]: _answer(call["result"]) for call in calls if call["decision_id"]}
-
-    told = {
-        id_.removeprefix("opa#"): desk.stated(f"decision:{id_}", "decision.made")[0]["permitted"]
-        for id_ in desk.found("opa#", "decision")
-    }
-
-    assert answers == {id_: permitted for id_, permitted in told.items() if id_ in answers}
-    assert len(calls) == len(told)  # one of them went by the older API, which tells the caller no id
-    assert {"server-log", "undefined-result", "ad-hoc-query"} == set(console["skipped"])
-    assert posted["read"] == posted["duplicates"]
-
-
-@pytest.mark.parametrize("name", ["audit.jsonl", "kafka-records.jsonl"])
-def test_of_the_real_cerbos_every_permit_and_deny_is_told(tmp_path, name):
-    """
-    Each resource and action of each check, with the token and whom it acts for.
-    """
-    folder, desk = data("cerbos"), Desk(tmp_path)
-    desk.ingest(folder / name)
-    expected = []
-    for call in truth(folder)["calls"]:
-        token = f"https://idp.example.com#{call['token_jti']}" if call.get("token_jti") else None
-        for result in call.get("results") or []:
-            for action, effect in result["actions"].items():
-                expected.append((call["principal"], result["resource"], action, effect == "EFFECT_ALLOW", token))
-        answer = call.get("answer") or {}
-        evaluations = answer.get("evaluations", [answer] if answer else [])
-        expected += [(call["principal"], evaluation["decision"]) for evaluation in evaluations]
-
-    told = [desk.stated(f"decision:{id_}", "decision.made")[0] for id_ in desk.found("cerbos#", "decision")]
-
-    def short(principal: str) -> str:
-        return principal.replace("#", ":").rpartition(":")[2]
-
-    with_everything = [one for one in expected if len(one) > 2]
-    found = [
-        (short(event["actor"]), event["resource"]["id"], event["operation"], event["permitted"], event.get("token"))
-        for event in told
-    ]
-    for one in with_everything:
-        assert one in found
-        found.remove(one)
-    assert sorted(one for one in expected if len(one) == 2) == sorted((one[0], one[3]) for one in found)

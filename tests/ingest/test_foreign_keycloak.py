@@ -9,7 +9,6 @@ import pytest
 
 from ingest.sources.adapters import FORMATS, Memory, Reading, read_records
 from tests.support.adapter_tables import Row, assert_rules, check, read
-from tests.support.foreign_worlds import Desk, data, principals, truth
 
 KEYCLOAK = FORMATS["keycloak"]
 BASE, REALM_ID, MASTER_ID = "https://sso.test", "11111111-r", "99999999-m"
@@ -723,52 +722,3 @@ def test_a_value_in_a_message_cannot_pass_for_another_field():
 
     assert "forged" not in json.dumps(event_)
     assert "root" not in json.dumps(event_)
-
-
-def _chain(known: dict[str, Any], name: str) -> list[str]:
-    """Whose hands a real token went through, as whoever drove the server wrote it down."""
-    token, iss = known["tokens"][name], known["issuer"]
-    before = _chain(known, token["derived_from"]) if token["derived_from"] else [f"{iss}#{token['claims']['sub']}"]
-    client = f"{iss}#{token['client']}"
-    return before if before[-1] == client else [*before, client]
-
-
-FILES = ("log-lines.jsonl", "admin-events.jsonl", "events.jsonl")
-
-
-@pytest.mark.parametrize(
-    "files",
-    [FILES[:1], FILES, FILES[::-1]],
-    ids=["lines alone", "all together", "in the other order"],
-)
-def test_of_the_real_server_chains_and_states_are_those_that_it_had(tmp_path, files):
-    """
-    Every access token's chain; never a wrong parent; alive and dead as introspection said at each moment.
-    """
-    folder = data("keycloak")
-    known = truth(folder)
-    desk = Desk(tmp_path, f'[[source]]\nname = "sso"\nformat = "keycloak"\nissuer = "{known["issuer"]}"\n')
-    desk.ingest("--source", "sso", *(folder / file for file in files))
-    tokens = {name: token for name, token in known["tokens"].items() if token["kind"] == "access"}
-
-    chains = dict(zip(tokens, desk.ask("chain", [f"token:{token['id']}" for token in tokens.values()]), strict=True))
-
-    assert {name: _chain(known, name) for name in tokens} == {name: principals(told) for name, told in chains.items()}
-    right = 0
-    for name, token in tokens.items():
-        parent_ = known["tokens"][token["derived_from"]]["id"] if token["derived_from"] else None
-        told_parent = next(iter(chains[name]["tokens"][-2:-1]), None)
-        if told_parent is None and parent_ is not None:
-            assert f"{token['id']}/subject-token" in {gap["id"] for gap in chains[name]["gaps"]}
-        else:
-            assert parent_ == told_parent
-            right += parent_ is not None and token["role"] == "subject"
-    exchanged = [token for token in tokens.values() if token["role"] == "subject"]
-    assert len(exchanged) - 2 == right  # of two the subject token may be either of two
-    for act in known["acts"]:
-        short = {"w": f"w.{known['chain'][0]}", "z": f"z.{known['chain'][0]}"}
-        alive = {
-            short.get(name, name): is_alive for name, is_alive in (act.get("alive") or {}).items() if name != "xchg"
-        }
-        told_states = desk.ask("status", [f"token:{tokens[name]['id']}" for name in alive], "--at", act["at"])
-        assert alive == dict(zip(alive, [told["state"] == "active" for told in told_states], strict=True)), act["what"]

@@ -7,7 +7,6 @@ import pytest
 from ingest.codec.credentials import handle
 from ingest.sources.adapters import FORMATS
 from tests.support.adapter_tables import Row, check, read
-from tests.support.foreign_worlds import Desk, data, principals, truth
 
 ISS = "https://idp.test"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -191,32 +190,3 @@ def test_nonsense_is_no_event_and_no_crash():
     found = read(FORMATS["mcp"], odd)
 
     assert (len(odd), []) == (sum(event["type"] == "action.performed" for event in found.events), found.faults)
-
-
-def test_of_the_real_gateway_every_tool_call_has_person_and_agents(tmp_path):
-    """
-    As the one who made the calls wrote them down, the agent in the middle included.
-    """
-    folder, desk = data("mcp"), Desk(tmp_path)
-    known = truth(folder)
-    counts = desk.ingest(folder / "gateway.jsonl")
-    told = list(desk.ask("who", desk.found("mcp#", "action")))
-
-    calls = [answer for answer in told if answer["operation"] == "tools/call"]
-    parties = {name: f"https://idp.example.com#{name}" for name in (known["human"], *known["agents"])}
-    chains = {
-        agent: [parties[name] for name in (known["human"], *known["agents"][: known["agents"].index(agent) + 1])]
-        for agent in known["agents"]
-    }
-    expected = [
-        (call["tool"], "failed" if call["is_error"] else "succeeded", chains[call["agent"]])
-        for call in known["calls"]
-        if "tool" in call
-    ]
-    assert sorted(expected) == sorted((answer["tool"], answer["outcome"], principals(answer)) for answer in calls)
-    assert {parties[known["human"]]} == {answer["human"] for answer in calls}
-    assert all(answer["agents"] == principals(answer)[1:] for answer in calls)
-    assert {"denied"} == {answer["outcome"] for answer in told if answer not in calls}
-    assert counts["records"] == len(told) + sum(counts["skipped"].values())
-    again = desk.ingest(folder / "gateway.jsonl")
-    assert (again["read"], 0) == (again["duplicates"], again["accepted"])

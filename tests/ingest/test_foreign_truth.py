@@ -1,108 +1,100 @@
-"""Real logs of real systems, and what `delegraph` says of them, held against what those systems were seen to do."""
+"""Real logs of real systems, and copies of them in other shapes, held against what those systems were seen to do."""
 
+import gzip
 import json
-import random
-import re
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.cloudtrail_records import DATA
-from tests.support.configured_sources import Configured
+from tests.support.foreign_worlds import Desk, data, truth
+from tests.support.mutated_logs import WRAPPINGS, one_a_line, records_of, renamed, shifted, shuffled
+from tests.support.real_truths import SYSTEMS, System, Truth
 
-DEAD = {"revoked", "cascaded", "expired"}
-KUBERNETES = """
-[[source]]
-name = "prod"
-format = "kubernetes"
-issuer = "https://kubernetes.default.svc"
-
-[[source.identity]]
-match = '.*#(?P<who>[^:]+@example\\.com)'
-id = "human:{who}"
-kind = "human"
-"""
+ALL = list(SYSTEMS)
+LATER = timedelta(days=-400, hours=5, seconds=7)
 
 
-@pytest.fixture
-def desk(tmp_path):
-    """An empty folder."""
-    return Configured(tmp_path)
+def check(system: System, tmp_path: Path, known: Truth, files: Sequence[Path]) -> None:
+    """Read the files, ask; then read them again, which changes nothing."""
+    desk = Desk(tmp_path, system.settings_for(known))
+    words = [*(("--source", system.source) if system.source else ()), *files]
+    counts = desk.ingest(*words)
+    assert counts["read"] == counts["accepted"] + counts["duplicates"]
+    system.check(desk, known)
+    again = desk.ingest(*words)
+    assert (again["read"], 0) == (again["duplicates"], again["accepted"])
 
 
-def truth_of(name):
-    file = DATA / name / "truth.json"
-    if not file.exists():
-        pytest.skip(f"{name}/truth.json is not there: set DELEGRAPH_TEST_DATA to the folder of real logs")
-    return file.parent, json.loads(file.read_text())
-
-
-def shuffled(desk, file):
-    lines = file.read_text().splitlines(keepends=True)
-    random.Random(7).shuffle(lines)
-    parts = (lines[::2], lines[1::2])
-    for number, part in enumerate(parts):
-        (desk.folder / f"{number}.log").write_text("".join(part))
-    return [str(desk.folder / f"{number}.log") for number in range(len(parts))]
-
-
-@pytest.mark.parametrize("mixed", [False, True], ids=["as written", "two files, in any order"])
-@pytest.mark.parametrize("name", ["openbao", "openbao/clear"])
-def test_openbao(desk, name, mixed):
+@pytest.mark.parametrize("name", ALL)
+def test_as_it_was_written(tmp_path, name):
     """
-    State and parent of every token but the root; with clear accessors not of what `revoke-accessor` hides.
+    What the system did is what is told of it.
     """
-    folder, truth = truth_of(name)
-    files = shuffled(desk, folder / "audit.log") if mixed else [str(folder / "audit.log")]
-    counts = desk.one("ingest", *files)
-    clear = name.endswith("clear")
-    tokens = {n: t for n, t in truth["tokens"].items() if not (clear and n.startswith("r_acc"))}
-    handle = "clear_accessor" if clear else "log_accessor"
-    ids = {n: f"vault#{t[handle] or t['log_token']}" for n, t in tokens.items()}
-    names = {id_: n for n, id_ in ids.items()}
-
-    keys = [f"token:{id_}" for id_ in ids.values()]
-    states = dict(zip(ids, desk.ask("status", *keys, "--at", truth["end"]), strict=True))
-    chains = dict(zip(ids, desk.ask("chain", *keys, "--at", truth["end"]), strict=True))
-
-    assert (0, 0) == (counts["conflicts"], counts["quarantined"])
-    for n, token in tokens.items():
-        if n == "root":
-            continue
-        expected = {"active"} if token["usable_at_end"] else {"suspended"} if token["alive_at_end"] else DEAD
-        assert states[n]["state"] in expected, n
-        above = [names.get(id_) for id_ in chains[n]["tokens"][:-1]]
-        if token["parent"] == "root":
-            assert ids["root"] in [gap["id"] for gap in chains[n]["gaps"]], n
-        else:
-            assert [token["parent"]] == (above[-1:] or [None]), n
-    worker = chains["worker"]["chain"]
-    human = truth["tokens"]["human1"]["holder"].rpartition(":")[2]
-    assert ("human", human) == (worker[0]["kind"], worker[0]["display_name"])
-    assert ["planner", "researcher", "worker"] == [hop["principal"].rpartition("token-")[2] for hop in worker[-3:]]
+    system = SYSTEMS[name]
+    folder = data(system.folder)
+    check(system, tmp_path, truth(folder), [folder / file for file in system.files])
 
 
-@pytest.mark.parametrize("mixed", [False, True], ids=["as written", "two files, in any order"])
-def test_kubernetes(desk, mixed):
+@pytest.mark.parametrize("name", ALL)
+def test_of_another_run_with_other_names_in_another_order(tmp_path, name):
     """
-    Every token with who stands behind it, and its state; and who it was that acted as another.
+    Every id, name and time is another one; records come in any order, twice, in two files of which one is compressed.
     """
-    folder, truth = truth_of("kubernetes")
-    desk.settings(KUBERNETES)
-    files = shuffled(desk, folder / "audit.log") if mixed else [str(folder / "audit.log")]
-    desk.one("ingest", "--source", "prod", *files, str(folder / "webhook-bodies.jsonl"))
-    human, end = f"human:{truth['human']}", truth["calls"][-1]["at"]
-    deleted = {"planner-t", "planner-t2", "scraper-t"}
+    system = SYSTEMS[name]
+    known, records = _renamed(system)
+    mixed = shuffled([*records, *records], seed=7)
+    (tmp_path / "second.log").write_bytes(one_a_line(mixed[::2]))
+    (tmp_path / "first.log.gz").write_bytes(gzip.compress(one_a_line(mixed[1::2])))
 
-    for name, token in truth["tokens"].items():
-        chain = desk.one("chain", f"token:{token['id']}", "--at", end)
-        assert human == chain["chain"][0]["known_as"], name
-        assert token["sub"] == chain["chain"][-1]["principal"].partition("#")[2], name
-        assert (chain["state"] in DEAD) == (name in deleted), name
-    acted_as = [call for call in truth["calls"] if call["impersonate"] and call["status"] < 400]
-    for call in acted_as:
-        who = desk.one("who", f"prod#{call['auditID']}")
-        assert (human, call["impersonate"]["Impersonate_User"]) == (
-            who["chain"][0]["known_as"],
-            re.sub(r"^[^#]*#", "", who["chain"][-1]["principal"]),
-        )
-    assert 3 == len(acted_as)
+    check(system, tmp_path, known, [tmp_path / "second.log", tmp_path / "first.log.gz"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+@pytest.mark.parametrize("name", ALL)
+def test_in_any_wrapping(tmp_path, name, wrapping):
+    """
+    As collectors and people hand logs on.
+    """
+    system = SYSTEMS[name]
+    folder = data(system.folder)
+    records = [record for file in system.files for record in records_of(folder / file)]
+    (tmp_path / "wrapped").write_bytes(WRAPPINGS[wrapping](records))
+
+    check(system, tmp_path, truth(folder), [tmp_path / "wrapped"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ALL)
+def test_in_any_order_and_in_many_commands(tmp_path, name, seed):
+    """
+    A restart between any two records that belong together; the later half of the log may come first.
+    """
+    system = SYSTEMS[name]
+    folder = data(system.folder)
+    known = truth(folder)
+    records = shuffled([record for file in system.files for record in records_of(folder / file)], seed)
+    desk = Desk(tmp_path, system.settings_for(known))
+    for number in range(5):
+        part = tmp_path / f"{number}.jsonl"
+        part.write_bytes(one_a_line(records[number::5]))
+        desk.ingest(*(("--source", system.source) if system.source else ()), part)
+
+    system.check(desk, known)
+
+
+def _renamed(system: System) -> tuple[Truth, list[Any]]:
+    """The truth and the records of a run in which everybody and everything has another name."""
+    folder = data(system.folder)
+    others = {word: f"{word[::-1]}x" for word in system.words}
+    known = json.loads(_other(json.dumps(truth(folder)), others))
+    records = [record for file in system.files for record in records_of(folder / file)]
+    return known, json.loads(_other(json.dumps(records), others))
+
+
+def _other(text: str, words: dict[str, str]) -> str:
+    return shifted(renamed(text, words, "another run"), LATER)

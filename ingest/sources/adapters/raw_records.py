@@ -7,6 +7,7 @@ What is read:
   records, and so is ``{"Records": [...]}``, the form in which CloudTrail delivers its files.
 - traces in protobuf (OTLP), one export request or as the Collector writes them.
 - ``{"title": ..., "event": {...}}``, as in AWS's documentation: the record is the inner object.
+- lines with something in front of the object: a syslog header, or the ``prefix`` of an audit device.
 
 Memory: one record and two blocks, whatever the size of the file. A record may have 16 MiB; a larger one is
 passed over and reported.
@@ -14,6 +15,7 @@ passed over and reported.
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final, NamedTuple, NoReturn
 
@@ -32,6 +34,8 @@ from ingest.sources.gzip_reader import MAGIC, Gzipped
 from lineage.core.model.errors import BadRecordError
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+# A syslog header may have structured data, which has brackets and quotes, but no brace in front of a name.
+_IN_FRONT: Final = re.compile(rb'[^{\[](?:[^{]|\{(?!\s*")){0,1023}(?=\{\s*")', re.DOTALL)
 
 
 class RawRecord(NamedTuple):
@@ -202,12 +206,22 @@ def _record(position: int, piece: Cut) -> RawRecord:
 def _value(piece: Cut) -> dict[str, Any]:
     if piece.reason:
         raise BadRecordError(piece.reason, piece.detail)
-    value = parse(piece.raw)
+    value = _parsed(piece.raw)
     if isinstance(value, dict) and "title" in value and isinstance(value.get("event"), dict):
         value = value["event"]
     if not isinstance(value, dict):
         raise BadRecordError("not-an-object", f"it is a {type(value).__name__} and no object")
     return value
+
+
+def _parsed(raw: bytes) -> Any:
+    front = _IN_FRONT.match(raw)
+    if front is None:  # nearly always
+        return parse(raw)
+    try:
+        return parse(raw[front.end() :])
+    except BadRecordError:
+        return parse(raw)  # which says what is wrong with the line as it stands
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

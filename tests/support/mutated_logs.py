@@ -1,0 +1,116 @@
+"""Copies of real logs that say the same in another shape: other ids, other times, another order, other wrappings.
+
+A run is a folder of logs and what is known to be true of them. Its ids are renamed, and its times moved, in logs and
+truth alike; then the records are put into other orders, files and wrappings. Whatever is asked of the copy must be
+answered as of the original.
+"""
+
+import gzip
+import hashlib
+import json
+import random
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from ingest.sources.adapters import read_records
+
+_MIXED: Final = r"(?=[A-Za-z0-9_-]*\d)(?=[A-Za-z0-9_-]*[a-z])(?=[A-Za-z0-9_-]*[A-Z])[A-Za-z0-9_-]{24}"
+_IDS: Final = re.compile(
+    r"(?P<uuid>\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b)"
+    r"|(?P<hex>(?<![0-9A-Za-z])(?=[0-9]*[a-f])[0-9a-f]{16,}(?![0-9A-Za-z]))"
+    r"|(?P<ulid>\b01[0-9A-HJKMNP-TV-Z]{24}\b)"
+    rf"|(?P<mixed>(?<![\w-]){_MIXED}(?![\w-]))"
+    r"|(?P<key>\b(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}\b)"
+    r"|(?P<instance>\bi-[0-9a-f]{8,17}\b)"
+    r"|(?P<account>(?<![\w.-])\d{12}(?![\w.-]))"
+)
+_HEX: Final = ("uuid", "hex", "instance")
+_KEPT: Final = {"key": 4, "instance": 2, "ulid": 2}  # characters at the beginning that say what it is
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
+_SINCE_EPOCH: Final = re.compile(r"(?<![\w.-])(1[5-9]\d{8})(\d{3}|\d{6}|\d{9})?(?![\w-]|\.\d)")
+_WRITTEN_OUT: Final = re.compile(r"[A-Z][a-z]{2} \d\d?, \d{4},? \d\d?:\d\d:\d\d [AP]M")
+
+
+def records_of(file: Path) -> list[Any]:
+    """The records of a file, without what they are listed in."""
+    with file.open("rb") as stream:
+        return [record.value for record in read_records(stream)]
+
+
+def renamed(text: str, words: Mapping[str, str], salt: str) -> str:
+    """A text in which every id is another one of the same form, the same for the same; and words by a table."""
+    for word, other in words.items():
+        text = re.sub(rf"(?<![A-Za-z]){re.escape(word)}(?![A-Za-z])", other, text)
+    return _IDS.sub(lambda match: _other(match[0], str(match.lastgroup), salt), text)
+
+
+def shifted(text: str, by: timedelta) -> str:
+    """A text in which every moment is another one."""
+
+    def moved(match: re.Match[str]) -> str:
+        return (datetime.fromisoformat(match[0]) + by).isoformat(sep=match[0][10])
+
+    def written_out(match: re.Match[str]) -> str:
+        form = "%b %d, %Y, %I:%M:%S %p" if match[0].count(",") > 1 else "%b %d, %Y %I:%M:%S %p"
+        return (datetime.strptime(match[0], form).replace(tzinfo=UTC) + by).strftime(form)
+
+    text = _TIME.sub(moved, text)
+    text = _WRITTEN_OUT.sub(written_out, text)
+    return _SINCE_EPOCH.sub(lambda match: f"{int(match[1]) + int(by.total_seconds())}{match[2] or ''}", text)
+
+
+def _other(id_: str, kind: str, salt: str) -> str:
+    kept = _KEPT.get(kind, 0)
+    digits = hashlib.shake_256(f"{salt}{id_}".encode()).digest(len(id_))
+    return id_[:kept] + "".join(
+        _letter(character, digit, is_hex=kind in _HEX)
+        for character, digit in zip(id_[kept:], digits[kept:], strict=True)
+    )
+
+
+def _letter(character: str, digit: int, *, is_hex: bool) -> str:
+    if is_hex and character in "0123456789abcdef":
+        return "0123456789abcdef"[digit % 16]
+    if character.isdigit():
+        return "0123456789"[digit % 10]
+    if character.isascii() and character.isalpha():
+        letters = "ABCDEFGHJKMNPQRSTVWXYZ"
+        letter = letters[digit % len(letters)]
+        return letter if character.isupper() else letter.lower()
+    return character
+
+
+def shuffled(records: Sequence[Any], seed: int) -> list[Any]:
+    """The records in another order."""
+    return random.Random(seed).sample(records, len(records))
+
+
+def one_a_line(records: Iterable[Any]) -> bytes:
+    """As JSON lines."""
+    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+def _lines(wrap: Callable[[str], Any]) -> Callable[[list[Any]], bytes]:
+    return lambda records: one_a_line(wrap(json.dumps(record)) for record in records)
+
+
+WRAPPINGS: Final[dict[str, Callable[[list[Any]], bytes]]] = {
+    "an array": lambda records: json.dumps(records, indent=1).encode(),
+    "Records": lambda records: json.dumps({"Records": records}).encode(),
+    "an EventList": lambda records: json.dumps({"kind": "EventList", "items": records}).encode(),
+    "Elastic": _lines(lambda line: {"_index": "logs", "_source": {"event": {"original": line}, "message": line}}),
+    "Splunk": _lines(lambda line: {"preview": False, "result": {"_raw": line, "sourcetype": "json"}}),
+    "docker": _lines(lambda line: {"log": f"{line}\n", "stream": "stdout", "time": "2030-01-01T00:00:00Z"}),
+    "CloudWatch": lambda records: json.dumps(
+        {"logGroup": "g", "logEvents": [{"id": "7", "timestamp": 1, "message": json.dumps(one)} for one in records]}
+    ).encode(),
+    "Kafka": _lines(lambda line: {"topic": "t", "partition": 0, "offset": 7, "headers": {}, "value": line}),
+    "syslog": lambda records: b"".join(
+        b"<134>1 2030-01-01T00:00:00Z host app 7 - - " + json.dumps(record).encode() + b"\n" for record in records
+    ),
+    "several gzip members": lambda records: b"".join(gzip.compress(one_a_line([record])) for record in records),
+}
+"""What collectors and people put around records."""
