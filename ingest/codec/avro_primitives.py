@@ -62,12 +62,13 @@ class Memo(dict[_K, _V]):
 # Most new ids are a known head followed by digits of some kind: `<iss>#<uuid>`, `sha256:<hex>`. No credential consists
 # of these characters alone, and if one continues after a delimiter, its beginning is in the head, which is checked.
 _DIGITS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef-"
+_ENDS_OF_HEADS: Final = frozenset(b"#:/@")  # whatever ends otherwise is nearly always new: it is not worth remembering
 
 
 def is_innocent(head: bytes) -> bool:
     """Whether this head followed by any digits is a valid id and not a credential."""
     text = head.decode(errors="replace")
-    return not head or (head[-1:] in b"#:/@" and not limits.fault_of_id(text) and not credentials.may_hold(text))
+    return not head or (head[-1] in _ENDS_OF_HEADS and not limits.fault_of_id(text) and not credentials.may_hold(text))
 
 
 innocent_heads: Final = Memo[bytes, bool](is_innocent)
@@ -88,11 +89,13 @@ def checked_id(raw: bytes) -> str:
         SlowPathError: It is not a valid id, or holds a credential.
         UnicodeDecodeError: Not UTF-8.
     """
-    if len(raw) <= limits.ID_BYTES and raw and innocent_heads[raw.rstrip(_DIGITS)]:
-        return raw.decode()
-    whole, slash, word = raw.rpartition(b"/")  # `aws#<uuid>/action`
-    if slash and len(raw) <= limits.ID_BYTES and _parts[word] and innocent_heads[whole.rstrip(_DIGITS)]:
-        return raw.decode()
+    if raw and len(raw) <= limits.ID_BYTES:
+        head = raw.rstrip(_DIGITS)
+        if not head or (head[-1] in _ENDS_OF_HEADS and innocent_heads[head]):
+            return raw.decode()
+        whole, slash, word = raw.rpartition(b"/")  # `aws#<uuid>/action`
+        if slash and _parts[word] and innocent_heads[whole.rstrip(_DIGITS)]:
+            return raw.decode()
     text = raw.decode()
     if limits.fault_of_id(text) or credentials.find(text):
         raise SlowPathError
@@ -108,7 +111,8 @@ def checked_text(raw: bytes) -> str:
     """
     if len(raw) > limits.TEXT_BYTES:
         raise SlowPathError
-    if innocent_heads[raw.rstrip(_DIGITS)]:
+    head = raw.rstrip(_DIGITS)
+    if not head or (head[-1] in _ENDS_OF_HEADS and innocent_heads[head]):
         return raw.decode()
     text = raw.decode()
     if credentials.find(text):

@@ -5,9 +5,10 @@ reader has to guess which integer was meant. Booleans are not numbers.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import cache
-from typing import Any, Final, NoReturn
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, NoReturn
 
 from ingest.codec import credentials
 from ingest.codec import limits as bounds
@@ -138,43 +139,76 @@ def _event(stated: Mapping[str, object]) -> Event:
     if body is None:
         known = ", ".join(shape.bodies)
         raise UnknownSchemaError("unknown-schema", f"type is {shown(name)}, which is unknown: use one of {known}")
-    fields, plain, required = _fields(name), _plain(name), _required(name)
-    values: dict[str, Any] = {}
+    layout = _layout(name)
+    plain, slots, values = layout.plain, layout.slots, layout.absent.copy()
     for key, value in stated.items():
         if type(value) is plain.get(key):  # nearly always
-            values[key] = value
+            values[slots[key]] = value
             continue
-        field = fields.get(key)
+        field = layout.fields.get(key)
         if field is not None:
             if value is not None:
-                values[key] = _value(value, field, key)
+                values[slots[key]] = _value(value, field, key)
         elif key != "type":
             _refuse_unknown(key, name)
-    if not values.keys() >= required:
-        _refuse_missing(fields, values, "")
-    envelope = {key: values.pop(key) for key in shape.envelope if key in values}
-    return Event(body=RECORDS[body.name](**values), **envelope)
+    if None in layout.required(values):
+        _refuse_missing(layout.fields, {key for key, slot in slots.items() if values[slot] is not None}, "")
+    size = len(layout.body._fields)
+    values[layout.slot_of_body] = _NEW(layout.body, values[:size])
+    event: Event = _NEW(Event, values[size:])
+    return event
+
+
+_NEW: Final[Any] = tuple.__new__  # what a NamedTuple does, without looking at names
+
+
+class _Layout(NamedTuple):
+    """How the fields of a type become an event.
+
+    Attributes:
+        body: The type of its body.
+        fields: Of the envelope and the body.
+        plain: Of the fields whose values are taken as they are, the type that they must have.
+        slots: Where the value of a field stands: first those of the body, then those of the event.
+        absent: These values where nothing is stated.
+        required: Selects the values that must be stated.
+        slot_of_body: Where the body stands.
+    """
+
+    body: Any
+    fields: dict[str, Field]
+    plain: dict[str, type[Any]]
+    slots: dict[str, int]
+    absent: list[Any]
+    required: Callable[[list[Any]], tuple[Any, ...]]
+    slot_of_body: int
 
 
 @cache
-def _plain(name: str) -> dict[str, type[Any]]:
-    """The fields whose values are taken as they are, if they have the right kind."""
+def _layout(name: str) -> _Layout:
+    shape = latest_shape()
+    body = RECORDS[shape.bodies[name].name]
+    own = {field.name: field for field in shape.bodies[name].fields}
+    slots = {key: body._fields.index(key) for key in own}
+    slots |= {key: len(body._fields) + Event._fields.index(key) for key in shape.envelope}
+    fields = shape.envelope | own
+    return _Layout(
+        body=body,
+        fields=fields,
+        plain=_plain(fields),
+        slots=slots,
+        absent=[record._field_defaults.get(key) for record in (body, Event) for key in record._fields],
+        required=itemgetter(*(slots[key] for key, field in fields.items() if field.required)),
+        slot_of_body=len(body._fields) + Event._fields.index("body"),
+    )
+
+
+def _plain(fields: Mapping[str, Field]) -> dict[str, type[Any]]:
     return {
         key: _WANTED[field.kind]
-        for key, field in _fields(name).items()
+        for key, field in fields.items()
         if not field.many and field.record is None and field.kind != "time"
     }
-
-
-@cache
-def _required(name: str) -> frozenset[str]:
-    return frozenset(key for key, field in _fields(name).items() if field.required)
-
-
-@cache
-def _fields(name: str) -> dict[str, Field]:
-    shape = latest_shape()
-    return shape.envelope | {field.name: field for field in shape.bodies[name].fields}
 
 
 def _value(value: object, field: Field, path: str) -> Any:
@@ -209,9 +243,12 @@ def _one(value: object, field: Field, path: str) -> Any:
 def _part(value: object, record: Record, path: str) -> Any:
     if not isinstance(value, Mapping):
         raise BadRecordError("wrong-kind", f"{path} is {_json_name(value)}: make it an object")
-    fields = _fields_of(record)
+    fields, plain = _fields_of(record)
     values = {}
     for key, item in value.items():
+        if type(item) is plain.get(key):
+            values[key] = item
+            continue
         if key not in fields:
             _refuse_unknown(key, path)
         if item is not None:
@@ -221,17 +258,18 @@ def _part(value: object, record: Record, path: str) -> Any:
 
 
 @cache
-def _fields_of(record: Record) -> dict[str, Field]:
-    return {field.name: field for field in record.fields}
+def _fields_of(record: Record) -> tuple[dict[str, Field], dict[str, type[Any]]]:
+    fields = {field.name: field for field in record.fields}
+    return fields, _plain(fields)
 
 
 def _refuse_unknown(name: object, where: str) -> NoReturn:
     raise UnknownSchemaError("unknown-field", f"{shown(name)} is not a field of {where}: remove it")
 
 
-def _refuse_missing(fields: Mapping[str, Field], values: Mapping[str, Any], path: str) -> None:
+def _refuse_missing(fields: Mapping[str, Field], stated: Container[str], path: str) -> None:
     for name, field in fields.items():
-        if field.required and name not in values:
+        if field.required and name not in stated:
             raise BadRecordError("missing-field", f"{path}{name} is missing: state it")
 
 
