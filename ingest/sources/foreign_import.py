@@ -79,7 +79,7 @@ class ForeignLog:
             yield from self._entries(name, outcome)
         at = format_instant(self._latest or self._memory.latest)
         for document in self._identity.settled(at):
-            yield from self._entry(name, None, document, 0)
+            yield self._entry(name, None, document), 0
 
     def keep(self) -> None:
         """Keep what is remembered and counted; called once the log has the events."""
@@ -103,27 +103,32 @@ class ForeignLog:
         if record is not None:
             self.records += 1
             self._counts["record", ""] += 1
-        for reason in filter(None, (translation.skipped, *translation.also_skipped)):
-            self.skipped[reason] += 1
-            self._counts["skipped", reason] += 1
+        if translation.skipped is not None:
+            self._skip(translation.skipped)
+        for reason in translation.also_skipped:
+            self._skip(reason)
         length = 0 if record is None else len(record.raw)
         if translation.fault is not None and record is not None:
             yield self.put_aside(name, record, translation.fault), length
             length = 0
         if translation.events:
             for document in (*translation.events, *self._identity.registrations(translation.events)):
-                yield from self._entry(name, record, document, length)
+                yield self._entry(name, record, document), length
                 length = 0
 
-    def _entry(self, name: str, record: RawRecord | None, document: foreign.Document, length: int) -> Iterator[Read]:
+    def _skip(self, reason: str) -> None:
+        self.skipped[reason] += 1
+        self._counts["skipped", reason] += 1
+
+    def _entry(self, name: str, record: RawRecord | None, document: foreign.Document) -> Entry | Unreadable:
         try:
             event, value = codec.encoded_from_document(document)
         except BadRecordError as fault:
-            yield self.put_aside(name, record or RawRecord(0, json.dumps(document).encode()), fault), length
-            return
+            return self.put_aside(name, record or RawRecord(0, json.dumps(document).encode()), fault)
         self._counts["event", ""] += 1
-        self._latest = max(self._latest or 0, event.occurred_at)
-        yield entry_of(event, value), length
+        if self._latest is None or event.occurred_at > self._latest:
+            self._latest = event.occurred_at
+        return entry_of(event, value)
 
     def put_aside(self, name: str, record: RawRecord, fault: BadRecordError) -> Unreadable:
         """A record as it goes to quarantine."""

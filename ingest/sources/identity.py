@@ -23,11 +23,11 @@ _ANYBODY: Final = (
     *("arn:aws:iam::111122223333:user/x", "spiffe://example.org/x"),
 )
 # Where events name principals.
-_FIELDS: Final = (
-    *("subject", "actor", "on_behalf_of", "delegator", "delegatee", "principal", "workload", "agent"),
-    *("ordered_by", "lifted_by", "approved_by", "owner"),
+_FIELDS: Final = frozenset(
+    {"subject", "actor", "on_behalf_of", "delegator", "delegatee", "principal", "workload", "agent"}
+    | {"ordered_by", "lifted_by", "approved_by", "owner"}
 )
-_LISTS: Final = ("prior_actors", "aliases")
+_LISTS: Final = frozenset({"prior_actors", "aliases"})
 _PLACE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 _MAPPED: Final = "identity"  # native id -> the id it was mapped to; empty: no rule fits
@@ -181,7 +181,7 @@ def joined(memory: Memory) -> Iterator[tuple[str, list[str]]]:
 
 
 def _named(event: Document) -> set[str]:
-    found: set[Any] = {event[field] for field in _FIELDS if field in event}
-    for field in _LISTS:
-        found.update(event.get(field, ()))
+    found: set[Any] = {event[field] for field in _FIELDS & event.keys()}
+    for field in _LISTS & event.keys():
+        found.update(event[field])
     return found

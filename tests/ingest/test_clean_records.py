@@ -61,11 +61,11 @@ def test_what_was_clean_before_is_clean_again(texts):
     """
     A text that is remembered as clean is judged as one that is seen for the first time.
     """
-    door._CLEAN.clear()
+    door.CLEAN.clear()
     first = [scrubbed_value(text) for text in texts]
     found = [find(text) for text in texts]
     again = [scrubbed_value(text) for text in texts]
-    door._CLEAN.clear()
+    door.CLEAN.clear()
 
     assert [scrubbed(text) for text in texts] == first == again
     assert [find(text) for text in texts] == found

@@ -16,12 +16,21 @@ key ids of AWS (``AKIA...``, ``ASIA...``) and the accessors of Vault, are ids an
 """
 
 from ingest.codec.credentials.columns import Columns, Table
-from ingest.codec.credentials.door import find, find_raw, may_hold, scrubbed, scrubbed_member, scrubbed_value, speakable
+from ingest.codec.credentials.door import (
+    CLEAN,
+    find,
+    find_raw,
+    may_hold,
+    scrubbed,
+    scrubbed_member,
+    scrubbed_value,
+    speakable,
+)
 from ingest.codec.credentials.found import handle
-from ingest.codec.credentials.names import is_secret_of_ours, kind_of
+from ingest.codec.credentials.names import KINDS, is_secret_of_ours, kind_of
 from ingest.codec.credentials.scrubber import kept, kept_under
 
 __all__ = [
-    "Columns", "Table", "find", "find_raw", "handle", "is_secret_of_ours", "kept", "kept_under", "kind_of",
-    "may_hold", "scrubbed", "scrubbed_member", "scrubbed_value", "speakable",
+    "CLEAN", "KINDS", "Columns", "Table", "find", "find_raw", "handle", "is_secret_of_ours", "kept", "kept_under",
+    "kind_of", "may_hold", "scrubbed", "scrubbed_member", "scrubbed_value", "speakable",
 ]  # fmt: skip

@@ -10,10 +10,10 @@ from ingest.codec.credentials.names import KINDS, Kind, is_secret, kind_of
 from ingest.codec.credentials.scrubber import OpaqueError, found_in_bytes, found_in_text
 
 _MARKS: Final = re.compile(r"[=\"'\\%<&\x00\t\n\r]")
-_LONG_NAME: Final = 64
 _GUESSABLE: Final = 24  # characters: a shorter secret can be found by brute force from its digest
-# Texts of values that were found to hold nothing: agents, roles and regions stand in every record of a log.
-_CLEAN: Final[set[str]] = set()
+CLEAN: Final[set[str]] = set()
+"""Texts of values in which nothing was found: agents, roles and regions stand in every record of a log."""
+
 # Digits behind such a head, or alone, are no credential, and complete none that begins in front of them.
 _HEXADECIMAL: Final = "0123456789abcdef-"
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z")
@@ -51,7 +51,7 @@ def find(text: str) -> str | None:
         >>> find("postgresql://app:hunter2@db/prod")
         'hunter2'
     """
-    if text in _CLEAN or not may_hold(text):
+    if text in CLEAN or not may_hold(text):
         return None
     try:
         found = apart(found_in_text(text))
@@ -104,13 +104,13 @@ def scrubbed_value(value: Any) -> Any:
         {'user': 'alice', 'password': '***', 'jwt': {'sub': 'alice'}}
     """
     if isinstance(value, str):
-        return value if value in _CLEAN else _scrubbed_text(value)
+        return value if value in CLEAN else _scrubbed_text(value)
     if isinstance(value, list):
         return [scrubbed_value(item) for item in value]
     if isinstance(value, dict):
         return {
             name: item
-            if type(item) is str and item in _CLEAN and len(name) < _LONG_NAME and KINDS[name] is None  # nearly always
+            if type(item) is str and item in CLEAN and KINDS[name] is None  # nearly always
             else scrubbed_member(name, item)
             for name, item in value.items()
         }
@@ -119,7 +119,7 @@ def scrubbed_value(value: Any) -> Any:
 
 def _scrubbed_text(text: str) -> str:
     head = text.rstrip(_HEXADECIMAL)
-    if not head or (head[-1] in "#:@" and head in _CLEAN) or _TIME.fullmatch(text):
+    if not head or (head[-1] in "#:@" and head in CLEAN) or _TIME.fullmatch(text):
         return text
     if may_hold(text):
         said = scrubbed(text)
@@ -133,14 +133,16 @@ def _scrubbed_text(text: str) -> str:
 
 def _remember(text: str) -> None:
     if len(text) <= _REMEMBERED_CHARACTERS:
-        if len(_CLEAN) >= _REMEMBERED:
-            _CLEAN.clear()
-        _CLEAN.add(text)
+        if len(CLEAN) >= _REMEMBERED:
+            CLEAN.clear()
+        CLEAN.add(text)
 
 
 def scrubbed_member(name: str, value: Any) -> Any:
     """The same of what stands under a name."""
     kind = kind_of(name)
+    if kind is None and type(value) is str:  # nearly always
+        return value if value in CLEAN else _scrubbed_text(value)
     if kind is None or (isinstance(value, dict) and kind is not Kind.CHOSEN):
         return scrubbed_value(value)
     return _all_scrubbed(name, value, kind)

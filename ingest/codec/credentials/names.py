@@ -74,7 +74,7 @@ def kind_of(name: str) -> Kind | None:
         >>> kind_of("accessKeyId"), kind_of("token_type"), kind_of("nextToken")
         (None, None, None)
     """
-    return KINDS[name if len(name) <= _LONGEST else name[-_LONGEST:]]
+    return KINDS[name]
 
 
 def kind_in_ours(name: str) -> Kind | None:
@@ -96,6 +96,8 @@ class _Kinds(dict[str, Kind | None]):
     """What stands under a name, by name: logs have few names, and ask for each of them in every record."""
 
     def __missing__(self, name: str) -> Kind | None:
+        if len(name) > _LONGEST:  # not remembered
+            return self[name[-_LONGEST:]]
         plain = _NO_LETTER.sub("", name.lower())
         kind = _kind_of_plain(plain) or (_kind_of_plain(plain[:-1]) if plain.endswith("s") else None)
         if len(self) >= _MOST_NAMES:
@@ -105,7 +107,7 @@ class _Kinds(dict[str, Kind | None]):
 
 
 KINDS: Final = _Kinds()
-"""``kind_of`` of names that are not very long."""
+"""``kind_of`` for those who ask very often."""
 
 
 def _kind_of_plain(plain: str) -> Kind | None:

@@ -51,12 +51,14 @@ def _settle(source: Source, memory: Memory, *, end: bool) -> Iterator[Translatio
 
 def _of_action(value: Mapping[str, Any], events: list[Document], memory: Memory) -> Iterator[Document]:
     """The action and what came of it; of a copy for another account only that it tells of the caller's own."""
-    shared, own = text(value, "sharedEventID"), required(value, "eventID")
+    shared = text(value, "sharedEventID")
+    if shared is None:  # nearly always
+        yield from events
+        return
+    own = required(value, "eventID")
     caller, recipient = text(value, "userIdentity", "accountId"), text(value, "recipientAccountId")
     named = text(value, "userIdentity", "type") != "AWSAccount"  # which other accounts are told instead of an ARN
-    if shared is None:
-        yield from events
-    elif named and (caller is None or recipient is None or caller == recipient):
+    if named and (caller is None or recipient is None or caller == recipient):
         yield from events
         for copied in memory.learn(_SHARED, shared, own):
             yield _copy(copied["events"][0], own)
@@ -88,7 +90,9 @@ def _action(value: Mapping[str, Any], source: Source) -> Document:
         "actor": principal(identity),
         "session": text(identity, "arn") if assumed_role else None,
     }
-    return event(value, source, "action.performed", "action", **(usual | (gateway_call(value, source) or {})))
+    if (through_gateway := gateway_call(value, source)) is not None:
+        usual |= through_gateway
+    return event(value, source, "action.performed", "action", **usual)
 
 
 def _outcome(value: Mapping[str, Any]) -> str:

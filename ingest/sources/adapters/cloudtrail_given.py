@@ -1,10 +1,15 @@
 """AWS CloudTrail: the keys that answers give out, each service in its own words. Pure."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ingest.sources.adapters.cloudtrail_parties import expiry, principal, user_arn
 from ingest.sources.adapters.kit import member, text
+
+SERVICES_THAT_GIVE: Final = frozenset(
+    {"iam.amazonaws.com", "sts.amazonaws.com", "rolesanywhere.amazonaws.com", "cognito-identity.amazonaws.com"}
+)
+"""The services whose answers give out keys."""
 
 
 class Given(NamedTuple):

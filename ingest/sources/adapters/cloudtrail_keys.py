@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ingest.sources.adapters.cloudtrail_given import Given, given_by
+from ingest.sources.adapters.cloudtrail_given import SERVICES_THAT_GIVE, Given, given_by
 from ingest.sources.adapters.cloudtrail_parties import event, principal, source_identity, source_of, time_of
 from ingest.sources.adapters.kit import BadRecordError, Document, Memory, Source, instant, member, text
 
@@ -18,6 +18,8 @@ _SWITCHES: Final = "switches"  # long-lived key -> {"off": [...], "on": [...]}
 _MOST_SWITCHES: Final = 64
 _INSTANCE: Final = re.compile(r"i-[0-9a-f]{8,32}")
 _EC2: Final = "ec2.amazonaws.com"
+# What nearly all records are of gives out no key, and ends none.
+_SERVICES: Final = SERVICES_THAT_GIVE | {_EC2}
 
 
 def key_id(access_key_id: str | None) -> str | None:
@@ -32,9 +34,12 @@ def keys(value: Mapping[str, Any], source: Source, memory: Memory) -> Iterator[D
         BadRecordError: It gives out a key, and does not say to whom.
     """
     yield from _holders(value, source, memory)
+    service = text(value, "eventSource")
+    if service not in _SERVICES:
+        return
     if (given := given_by(value)) is not None:
         yield from _issued(value, source, memory, given)
-    match text(value, "eventSource"), text(value, "eventName"):
+    match service, text(value, "eventName"):
         case "iam.amazonaws.com", "DeleteAccessKey":
             yield from _ended(value, source)
         case "iam.amazonaws.com", "UpdateAccessKey":
@@ -150,8 +155,10 @@ def _launched_by(source: Source, asked: Mapping[str, Any], launcher: str) -> Doc
 def _holders(value: Mapping[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
     """Cognito's answer names no role: whoever uses the key first is who it was given to."""
     identity = value.get("userIdentity")
+    if not (text(identity, "arn") or "").endswith("/CognitoIdentityCredentials"):
+        return
     key, role = text(identity, "accessKeyId"), text(identity, "sessionContext", "sessionIssuer", "arn")
-    if key is None or role is None or not (text(identity, "arn") or "").endswith("/CognitoIdentityCredentials"):
+    if key is None or role is None:
         return
     if memory.get(_HOLDER, key) is None:
         for asked in memory.learn(_HOLDER, key, role):

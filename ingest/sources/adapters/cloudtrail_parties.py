@@ -45,8 +45,7 @@ def principal(identity: Any) -> str | None:
 def registered(value: Mapping[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
     """The user whom an event names by ARN: its name, and its unique id, by which other accounts know it."""
     identity = value.get("userIdentity")
-    arn = text(identity, "arn")
-    if arn is None or text(identity, "type") != "IAMUser":
+    if text(identity, "type") != "IAMUser" or (arn := text(identity, "arn")) is None:
         return
     path_less, unique_id, name = without_path(arn), text(identity, "principalId"), text(identity, "userName")
     aliases = [alias for alias in (unique_id, path_less) if alias and alias != arn]

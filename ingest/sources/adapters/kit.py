@@ -154,7 +154,8 @@ class Source:
             source: The event's source, if it is not that of the log as a whole.
             body: Fields of the type; None and the empty list are left out.
         """
-        return stated(type=type_, event_id=self.id(id_), source=source or self.urn, occurred_at=at, **body)
+        envelope = {"type": type_, "event_id": self.id(id_), "source": source or self.urn, "occurred_at": at}
+        return envelope | stated(**body)
 
     def order(self, id_: str, at: str, target: tuple[str, str], *, by: str, cascade: bool, **body: Any) -> Document:
         """A revocation that the system has carried out, told as an order: no log says why, so its reason is other.

@@ -43,6 +43,9 @@ class Reading:
             fault = raw.fault or BadRecordError("not-an-object", "there is no object in it")
             yield Outcome(raw, Translation(fault=fault))
             return
+        if self.format.marks(raw.value):  # nearly always
+            yield Outcome(raw, self._translated(raw.value, {}))
+            return
         for value, headers, is_record in unwrapped(raw.value, self.format.marks, self.format.unwrap):
             own = raw if value is raw.value else RawRecord(raw.position, _written(value), value)
             if not is_record and (other := format_of(value)) is not None:

@@ -37,6 +37,8 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # A syslog header may have structured data, which has brackets and quotes, but no brace in front of a name.
 _IN_FRONT: Final = re.compile(rb'[^{\[](?:[^{]|\{(?!\s*")){0,1023}(?=\{\s*")', re.DOTALL)
 
+_OPENING: Final = frozenset("{[")
+
 
 class RawRecord(NamedTuple):
     """One record as read.
@@ -159,7 +161,12 @@ def parse(raw: bytes) -> Any:
         BadRecordError: ``utf-8``, ``json``, ``duplicate-key`` or ``too-deep``.
     """
     try:
-        return _DECODER.decode(raw.decode())
+        text = raw.decode()
+        if text[:1] in _OPENING:  # nearly always; of the rest the decoder says what is wrong
+            value, end = _DECODER.raw_decode(text)
+            if end == len(text):
+                return value
+        return _DECODER.decode(text)
     except UnicodeDecodeError as error:
         raise BadRecordError("utf-8", f"it is not UTF-8 at byte {error.start}") from None
     except RecursionError:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ingest.codec.credentials import handle, kind_of, scrubbed_member, scrubbed_value
+from ingest.codec.credentials import CLEAN, KINDS, handle, scrubbed_member, scrubbed_value
 from ingest.codec.limits import fault_of_text
 from lineage.core.model.errors import BadRecordError
 from lineage.core.model.times import LATEST, Instant, format_instant, parse_instant
@@ -20,38 +20,55 @@ _LOGGED_TIME: Final = re.compile(
 )
 
 
+class _Asked(dict[str, Any]):
+    """What an adapter has asked of an object so far, scrubbed; None under a name that the object does not have."""
+
+    __slots__ = ("raw",)
+    raw: dict[str, Any]  # set by whoever makes it: a constructor in Python would cost as much as the rest
+
+    def __missing__(self, name: str) -> Any:
+        clean: Any = self.raw.get(name)
+        if clean is not None:
+            of = type(clean)
+            if KINDS[name] is not None:
+                clean = scrubbed_member(name, clean)
+            elif of is str:
+                if clean not in CLEAN:
+                    clean = scrubbed_value(clean)
+            elif of is dict:
+                clean = Clean(clean)
+            elif of is list:
+                clean = [_clean_item(item) for item in clean]
+        self[name] = clean
+        return clean
+
+
 class Clean(Mapping[str, Any]):
     """A record without raw credentials: what stands under a name is scrubbed when it is first asked for.
 
     An adapter reads a few members of a record that has many. What it does not read is never handed out.
+
+    Attributes:
+        asked: By name, what stands under it, scrubbed; None under a name that the record does not have.
     """
 
-    __slots__ = ("_asked", "_raw")
+    __slots__ = ("_raw", "asked")
 
     def __init__(self, raw: dict[str, Any]) -> None:
         """Take what was read of a file, a topic or a request."""
         self._raw = raw
-        self._asked: dict[str, Any] = {}
+        self.asked = asked = _Asked()
+        asked.raw = raw
 
     def __getitem__(self, name: str) -> Any:
         """What stands under a name, scrubbed."""
-        asked = self._asked
-        if name in asked:
-            return asked[name]
-        raw = self._raw[name]
-        clean: Any
-        if type(raw) in _NESTED and kind_of(name) is None:
-            clean = Clean(raw) if type(raw) is dict else [_clean_item(item) for item in raw]
-        else:
-            clean = scrubbed_member(name, raw)
-        asked[name] = clean
-        return clean
+        if name in self._raw:
+            return self.asked[name]
+        raise KeyError(name)
 
     def get(self, name: str, default: Any = None) -> Any:
         """The same; the default where nothing stands under the name."""
-        if name in self._asked:
-            return self._asked[name]
-        return self[name] if name in self._raw else default
+        return self.asked[name] if name in self._raw else default
 
     def __contains__(self, name: object) -> bool:
         """Whether anything stands under a name."""
@@ -66,10 +83,6 @@ class Clean(Mapping[str, Any]):
         return len(self._raw)
 
 
-_OBJECTS: Final = frozenset({dict, Clean})
-_NESTED: Final = frozenset({dict, list})
-
-
 def _clean_item(item: Any) -> Any:
     return Clean(item) if type(item) is dict else scrubbed_value(item)
 
@@ -82,19 +95,27 @@ def member(value: Any, *path: str) -> Any:
         'r1'
     """
     for name in path:
-        if type(value) not in _OBJECTS and not isinstance(value, Mapping):
+        if type(value) is Clean:  # nearly always
+            value = value.asked[name]
+        elif isinstance(value, Mapping):
+            value = value.get(name)
+        else:
             return None
-        value = value.get(name)
     return value
 
 
 def text(value: Any, *path: str) -> str | None:
     """The string at a path; None for anything else, the empty string included."""
     for name in path:
-        if type(value) not in _OBJECTS and not isinstance(value, Mapping):
+        if type(value) is Clean:  # nearly always
+            value = value.asked[name]
+        elif value is None:
             return None
-        value = value.get(name)
-    return value if isinstance(value, str) and value else None
+        elif isinstance(value, Mapping):
+            value = value.get(name)
+        else:
+            return None
+    return value if type(value) is str and value else None
 
 
 def texts(value: Any, *path: str) -> list[str]:
@@ -124,7 +145,11 @@ def instant(logged: str, field: str) -> Instant:
     try:
         return parse_instant(logged)
     except ValueError as error:
-        raise BadRecordError("bad-time", f"{field}: {error}") from error
+        raise _bad_time(field, error) from error
+
+
+def _bad_time(field: str, error: ValueError) -> BadRecordError:
+    return BadRecordError("bad-time", f"{field}: {error}")
 
 
 def moment(value: Any, *path: str) -> str:
@@ -139,15 +164,19 @@ def moment(value: Any, *path: str) -> str:
     Raises:
         BadRecordError: ``missing-field`` or ``bad-time``.
     """
-    found, name = member(value, *path), ".".join(path)
+    found = member(value, *path)
+    if type(found) is str and found[-1:] == "Z" and found[10:11] == "T":  # nearly always
+        try:
+            parse_instant(found)
+        except ValueError as error:
+            raise _bad_time(".".join(path), error) from error
+        return found
+    name = ".".join(path)
     if type(found) is int:
         if not 0 <= found <= LATEST // 1_000:
             raise BadRecordError("bad-time", f"{name}: {found} ms lie outside the years 1970 to 9999")
         return format_instant(found * 1_000)
     logged = required(value, *path)
-    if logged.endswith("Z") and logged[10:11] == "T":  # nearly always
-        instant(logged, name)
-        return logged
     parts = _LOGGED_TIME.fullmatch(logged)
     if parts is not None:
         time = parts["time"].replace(",", ".")

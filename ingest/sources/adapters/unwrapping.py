@@ -49,8 +49,6 @@ def unwrapped(value: Any, marks: Marks, unwrap: Unwrap | None = None) -> list[Un
     Returns:
         The records, and what stands among them; the value itself, not marked as a record, if there is none in it.
     """
-    if type(value) is dict and marks(value):  # nearly always
-        return [Unwrapped(value, {}, is_record=True)]
     found = list(_within(value, marks, unwrap, {}, _DEPTH))
     return found if any(inner.is_record for inner in found) else [Unwrapped(value, {}, is_record=False)]
 
