@@ -138,9 +138,52 @@ class Client:
         """The ids that contain a text."""
         return self._items("/v1/search", schemas.Thing, q=text)
 
-    def actions(self, of: str, *, known_at: str | None = None) -> Iterator[schemas.Action]:
-        """The actions that mention ``KIND:ID``, the latest first."""
-        return self._items("/v1/actions", schemas.Action, of=of, known_at=known_at)
+    def actions(
+        self,
+        of: str | None = None,
+        *,
+        human: str | None = None,
+        agent: str | None = None,
+        actor: str | None = None,
+        token: str | None = None,
+        delegation: str | None = None,
+        session: str | None = None,
+        client: str | None = None,
+        tool: str | None = None,
+        operation: str | None = None,
+        resource: str | None = None,
+        outcome: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        text: str | None = None,
+        at: str | None = None,
+        known_at: str | None = None,
+    ) -> Iterator[schemas.ListedAction]:
+        """The actions that fit every filter, the latest first.
+
+        Args:
+            of: Only actions that mention ``KIND:ID``.
+            human: Who stands at the root of the chain.
+            agent: Who stands anywhere on the chain.
+            actor: Who did it, as the action says, or else its decision.
+            token: Under which token, as the action says, or its decision.
+            delegation: A delegation that the action names, or that stands on its chain.
+            session: A session that the action, its decision or a token of its chain names.
+            client: A client that a token of its chain names.
+            tool: With which tool.
+            operation: What was done.
+            resource: To what.
+            outcome: With which outcome.
+            start: When it occurred at the earliest.
+            end: When it occurred at the latest, this instant included.
+            text: Words, each of which stands in any of these, or in a display name.
+            at: The moment at which the state of each authority is told.
+            known_at: Only what was recorded by then.
+        """
+        said = {"of": of, "human": human, "agent": agent, "actor": actor, "token": token, "delegation": delegation}
+        said |= {"session": session, "client": client, "tool": tool, "operation": operation, "resource": resource}
+        said |= {"outcome": outcome, "from": start, "to": end, "text": text}
+        return self._items("/v1/actions", schemas.ListedAction, **said, at=at, known_at=known_at)
 
     def timeline(self, of: str, *, known_at: str | None = None) -> Iterator[schemas.Mention]:
         """Every fact that mentions ``KIND:ID``, the earliest first."""

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from ingest.codec import api as codec
 from ingest.trust_file import Trust
+from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.serve.queries import activity
+from lineage.serve.queries.actions import actions
 from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.search import search as search_of
 from lineage.serve.queries.service import Service
@@ -110,7 +112,7 @@ def test_what_mentions_a_thing_is_all_that_does(seed: int):
             events = mentioning(view, kind, id_)
             told = listed(activity.timeline(service, kind, id_, known_at=known_at)) or []
             assert sorted(e["event_id"] for e in events) == sorted(item["event"]["event_id"] for item in told)
-            done = listed(activity.actions(service, kind, id_, known_at=known_at)) or []
+            done = listed(actions(service, ActionFilter(of=f"{kind}:{id_}"), at=0, known_at=known_at, limit=99)) or []
             expected = {event["action"] for event in events if event["type"] == "action.performed"}
             assert sorted(expected) == sorted(item["action"] for item in done)
             if mentioning(everything, kind, id_):

@@ -3,7 +3,6 @@
 import json
 import random
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,7 +92,7 @@ def bag(items: list[Any]) -> list[str]:
 @given(seed=SEEDS)
 def test_the_pages_of_a_list_hold_what_the_whole_list_holds(fresh: stores.Fresh, seed: int):
     """
-    Timeline, actions and uses read by page hold each item of the list that is read whole, once: whatever was said
+    Timeline and uses read by page hold each item of the list that is read whole, once: whatever was said
     several times, by whom, in which partition and when, whatever is known or trusted, however little a page looks at.
     """
     rng = random.Random(seed)
@@ -117,7 +116,7 @@ def test_the_pages_of_a_list_hold_what_the_whole_list_holds(fresh: stores.Fresh,
         )
         service = log.service(Trust(table=table))
         asked = worlds.questions(items)
-        lists = [(activity.timeline, activity_pages.timeline), (activity.actions, activity_pages.actions)]
+        lists = [(activity.timeline, activity_pages.timeline)]
         for kind, id_ in rng.sample(asked, min(len(asked), 6)):
             how = Page(
                 rng.randint(1, 4),
@@ -141,20 +140,17 @@ def use(number: int, at: int, **fields: Any) -> bytes:
 
 def test_pages_go_in_the_order_in_which_the_log_took_the_facts(log: Partitions):
     """
-    The timeline begins with what was recorded first, the actions with what was recorded last, across partitions; what
-    is recorded while somebody reads neither moves nor repeats what comes next.
+    The timeline begins with what was recorded first, across partitions; what is recorded while somebody reads neither
+    moves nor repeats what comes next.
     """
     log.write([(DECISIONS, n % PARTITIONS, START + n, use(n, START - n)) for n in range(12)])
     service = log.service()
     forward = pages_of(activity_pages.timeline, service, "token", "busy", page=Page(5))
-    backward = pages_of(activity_pages.actions, service, "token", "busy", page=Page(5))
-    first, last = next(forward), next(backward)
+    first = next(forward)
     log.write([(DECISIONS, n % PARTITIONS, START + n, use(n, START - n)) for n in range(12, 15)])
     told = [item["event"]["action"] for page in (first, *forward) for item in page["items"]]
-    done = [item["action"] for page in (last, *backward) for item in page["items"]]
 
     assert [f"act-{n}" for n in range(15)] == told
-    assert [f"act-{n}" for n in reversed(range(12))] == [one for one in done if int(one[4:]) < 12]
 
 
 def test_a_page_looks_up_only_so_many_facts_that_were_not_known(log: Partitions):
@@ -167,16 +163,12 @@ def test_a_page_looks_up_only_so_many_facts_that_were_not_known(log: Partitions)
     log.write([(DECISIONS, n % PARTITIONS, moments[n], use(n, START)) for n in range(60)])
     page = Page(9, at_first=2, looked_up=12)
     asked = log.service(), "token", "busy"
-    forward, backward = (
-        [
-            [int(item.get("event", item)["action"][4:]) for item in found["items"]]
-            for found in pages_of(ask, *asked, page=page, known_at=START + 99)
-        ]
-        for ask in (activity_pages.timeline, activity_pages.actions)
-    )
+    forward = [
+        [int(item["event"]["action"][4:]) for item in found["items"]]
+        for found in pages_of(activity_pages.timeline, *asked, page=page, known_at=START + 99)
+    ]
 
     assert [0, 1, 2, 3, 40, 43] == [n for items in forward for n in items]
-    assert [43, 40, 3, 2, 1, 0] == [n for items in backward for n in items]
     assert (True, True) == ([] in forward, len(forward) >= 60 // 12)
 
 
@@ -261,7 +253,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-@pytest.mark.parametrize(("path", "items"), [("timeline", 2_002), ("actions", 2_001), ("uses", 2_001)])
+@pytest.mark.parametrize(("path", "items"), [("timeline", 2_002), ("uses", 2_001)])
 def test_the_pages_of_a_long_list_are_all_of_it(world: World, path: str, items: int):
     """
     A list that is not read whole says so: no total, an opaque `next`, another order; and its pages are all of it.
@@ -296,14 +288,3 @@ def test_the_pages_of_what_very_many_facts_mention_are_shown(world: World, path:
     response = asking.get(f"/{path}?of={BUSY}")
 
     assert (200, True) == (response.status_code, "busy" in response.text)
-
-
-def test_what_very_many_mention_and_nobody_acted_on_has_no_actions(tmp_path: Path):
-    """Nothing was done with it, which is not the same as that nobody knows it."""
-    log = Partitions(f"sqlite:///{tmp_path}/store.db")
-    issued = codec.encode(Event("i", "urn:s", START, TokenIssued(token="t", subject="agent:x", client="app")))
-    log.write([(DECISIONS, 0, START, issued)])
-    found = [activity_pages.actions(log.service(), "client", id_, Page(9)) for id_ in ("app", "none")]
-    log.store.close()
-
-    assert [[], None] == [document and document["items"] for document in found]

@@ -1,18 +1,23 @@
 """Answering one question about several ids."""
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable
+from typing import TYPE_CHECKING, Final
+
+import click
 
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import Instant
 from lineage.serve.cli.options import ids_asked, now
-from lineage.serve.cli.output import Document, Output
+from lineage.serve.cli.output import Document, Output, printable
 
 if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
     from rich.console import RenderableType
 
     from lineage.serve.config.wiring import Settings
     from lineage.serve.queries.service import Service
+
+
+_SHOWN: Final = 10  # candidates that a refusal names
 
 
 def answer_each_of(
@@ -22,11 +27,75 @@ def answer_each_of(
     at: Instant | None,
     render: "Callable[[Document], RenderableType]",
     question: "Callable[[Service, str, str, Instant], Document | None]",
+    kinds: Collection[str] = (),
 ) -> None:
-    """Ask a question of several ``KIND:ID``: every answer is printed, in the order asked."""
-    from lineage.serve.documents.core_documents import split_of
+    """Ask a question of several ``KIND:ID``: every answer is printed, in the order asked.
 
-    answer_each(settings, out, ids, at, render, lambda service, asked, when: question(service, *split_of(asked), when))
+    An id without its kind will do where only one thing has it.
+
+    Args:
+        settings: Where the store is.
+        out: Where answers go.
+        ids: What is asked about.
+        at: The instant asked about; None: now.
+        render: How people read an answer.
+        question: What is asked.
+        kinds: The kinds that an id without one may have; none: those of which there is a state.
+    """
+    answer_each(
+        settings,
+        out,
+        ids,
+        at,
+        render,
+        lambda service, asked, when: question(service, *meant(service, asked, kinds), when),
+    )
+
+
+def meant(service: "Service", asked: str, kinds: Collection[str] = ()) -> tuple[str, str]:
+    """The kind and the id of what is asked about; what was understood is said on standard error.
+
+    Raises:
+        RefusedError: It is no ``KIND:ID``, and not the id of one thing; the message names the candidates.
+    """
+    from lineage.serve.documents.core_documents import split_of
+    from lineage.serve.queries import resolving
+
+    kind, _, id_ = asked.partition(":")
+    if id_ and kind in resolving.KINDS:
+        return kind, id_
+    found = resolving.resolve(service, asked, kinds or resolving.THINGS)
+    if not found:
+        return split_of(asked)
+    key = _only(found, asked, "")
+    click.echo(f"delegraph: note: {printable(asked)} is {printable(key)}", err=True)
+    return split_of(key)
+
+
+def one_meant(service: "Service", asked: str, kind: str, option: str) -> str:
+    """The id of what an option names, which may be typed shorter; what was understood is said on standard error.
+
+    Raises:
+        RefusedError: It is the id of several things; the message names them.
+    """
+    from lineage.serve.queries import resolving
+
+    typed = asked.removeprefix(f"{kind}:") if kind == "principal" else asked
+    found = resolving.resolve(service, typed, (kind,))
+    if not found:
+        return typed
+    id_ = _only(found, asked, f"{option}: ").partition(":")[2]
+    if id_ != asked:
+        click.echo(f"delegraph: note: {option} {printable(asked)} is {printable(id_)}", err=True)
+    return id_
+
+
+def _only(found: list[str], asked: str, where: str) -> str:
+    if len(found) > 1:
+        shown = ", ".join(found[:_SHOWN])
+        more = f" and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
+        raise RefusedError(f"{where}{asked} may be {shown}{more}; say which")
+    return found[0]
 
 
 def answer_each(

@@ -16,6 +16,7 @@ _COMMANDS: Final = {
     "ingest": "data_commands",
     "emit": "data_commands",
     "consume": "process_commands",
+    "actions": "asking_commands",
     "who": "query_commands",
     "chain": "query_commands",
     "status": "query_commands",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from lineage.core.model.times import Instant, parse_instant
+from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.vocabulary import MODES
 from lineage.serve.cli.output import Output, faults_as_exit_codes
 
@@ -21,19 +21,23 @@ if TYPE_CHECKING:
 
 
 class _Instant(click.ParamType[Instant]):
-    """A time on the command line: RFC 3339 with an offset, or ``now``."""
+    """A time on the command line, as people type it; what was understood is said on standard error."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Instant:
         if isinstance(value, int):
             return value
-        if value == "now":
-            return now()
+        from lineage.serve.documents.typed_times import is_exact, typed_time
+
         try:
-            return parse_instant(value)
+            found = typed_time(value, now())
         except ValueError as error:
-            self.fail(f"{value!r} is {error}" if str(error).startswith("not") else f"{value!r}: {error}", param, ctx)
+            self.fail(f"{value!r} {error}" if str(error).startswith("is") else f"{value!r}: {error}", param, ctx)
+        if not is_exact(value):
+            name = param.opts[0] if param is not None else "time"
+            click.echo(f"delegraph: note: {name} {value} is {format_instant(found)}", err=True)
+        return found
 
 
 TIME: Final = _Instant()
@@ -147,6 +151,37 @@ def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in added:
         run = option(run)
     return run
+
+
+FORMATS: Final = ("table", "json", "csv")
+
+
+def list_options(page: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add ``--limit``, ``--after``, ``--format`` and ``--csv`` to a command that prints a list.
+
+    Args:
+        page: How many items a page has, if nothing is said.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def run(*args: Any, out: Output, format_: str, csv: bool, **options: Any) -> Any:
+            chosen = "csv" if csv else "json" if out.as_json else format_
+            return function(*args, out=Output(as_json=chosen == "json", as_csv=chosen == "csv"), **options)
+
+        added: tuple[Callable[..., Any], ...] = (
+            click.option("--csv", is_flag=True, help="The same as --format csv."),
+            click.option("--format", "format_", type=click.Choice(FORMATS), default="table", help="How it is written."),
+            click.option("--after", "--cursor", "after", metavar="NEXT", help="Go on behind a page: its `next`."),
+            click.option(
+                "--limit", type=click.IntRange(1, 100_000), default=page, show_default=True, help="Items on one page."
+            ),
+        )
+        for option in added:
+            run = option(run)
+        return run
+
+    return decorate
 
 
 def ids_asked(ids: Iterable[str]) -> Iterator[str]:

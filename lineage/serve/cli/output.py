@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -51,10 +51,11 @@ def exit_code(fault: DelegraphError) -> int:
 
 
 class Output:
-    """Where answers go: documents as JSON lines, or what people read."""
+    """Where answers go: documents as JSON lines, lists as CSV, or what people read."""
 
-    def __init__(self, *, as_json: bool) -> None:
+    def __init__(self, *, as_json: bool, as_csv: bool = False) -> None:
         self.as_json = as_json
+        self.as_csv = as_csv
         self.missing = False
         self.wrong = False
 
@@ -71,6 +72,19 @@ class Output:
             click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         else:
             self.console.print(render(document))
+
+    def listed(
+        self, document: Document, render: "Callable[[Document], RenderableType]", columns: Sequence[str] = ()
+    ) -> None:
+        """Print a list, as a table if that is asked for; what follows the table is said on standard error."""
+        if not self.as_csv:
+            self.document(document, render)
+            return
+        from lineage.serve.documents.csv_table import as_csv
+
+        click.echo(as_csv(document["items"], columns), nl=False)
+        if document["next"] is not None:
+            click.echo(f"delegraph: note: there are more; go on with --after {document['next']}", err=True)
 
     def not_found(self, asked: str) -> None:
         """Say that no fact names an id; the command then exits with 3."""

@@ -166,6 +166,7 @@ def timeline(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: 
       delegraph timeline token:https://idp.example#mailer-1 --json
     """  # noqa: D301
     from lineage.serve.queries import activity
+    from lineage.serve.queries.resolving import KINDS
     from lineage.serve.text import render_chain
 
     answer_each_of(
@@ -175,6 +176,7 @@ def timeline(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: 
         None,
         render_chain.timeline,
         lambda s, kind, id_, _: activity.timeline(s, kind, id_, known_at=known_at),
+        KINDS,
     )
 
 

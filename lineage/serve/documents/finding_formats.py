@@ -4,8 +4,6 @@ OCSF 1.9 has no class for what delegraph knows of chains, so the delegations of 
 ``unmapped``, in the words of OCSF's object ``delegation``.
 """
 
-import csv
-import io
 import json
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
@@ -18,6 +16,7 @@ from lineage.core.findings.frameworks import ATLAS
 from lineage.core.model.keys import split_key
 from lineage.core.model.severities import SEVERITIES
 from lineage.core.model.times import NEVER, parse_instant
+from lineage.serve.documents import csv_table
 from lineage.serve.documents.core_documents import Document
 
 OCSF_VERSION: Final = "1.9.0"
@@ -35,7 +34,6 @@ _OUTCOMES: Final = {
     "fail": (3, "Fail"),
     "not_evaluated": (0, "Unknown"),
 }
-_DANGEROUS: Final = ("=", "+", "-", "@", "\t", "\r")  # with which a spreadsheet begins to calculate
 _TECHNIQUE: Final = "AML.T"
 
 
@@ -46,23 +44,15 @@ def as_lines(findings: Iterable[Document]) -> str:
 
 def as_csv(findings: Iterable[Document]) -> str:
     """A table with a header; lists stand in one cell, with semicolons between."""
-    written = io.StringIO()
-    table = csv.writer(written, lineterminator="\r\n")  # RFC 4180
-    table.writerow(_COLUMNS)
-    for one in findings:
-        cells = {
+    rows = (
+        {
             **one,
-            "caused_by": "; ".join(one["caused_by"]),
-            "maps_to": "; ".join(f"{entry['framework']} {entry['version']} {entry['id']}" for entry in one["maps_to"]),
-            "facts": "; ".join(f"{fact['event_id']} of {fact['source']}" for fact in one["facts"]),
+            "maps_to": [f"{entry['framework']} {entry['version']} {entry['id']}" for entry in one["maps_to"]],
+            "facts": [f"{fact['event_id']} of {fact['source']}" for fact in one["facts"]],
         }
-        table.writerow(_cell(cells[name]) for name in _COLUMNS)
-    return written.getvalue()
-
-
-def _cell(value: object) -> str:
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_DANGEROUS) else text
+        for one in findings
+    )
+    return csv_table.written(_COLUMNS, rows)
 
 
 def as_ocsf(findings: Iterable[Document], world: World) -> str:

@@ -150,21 +150,6 @@ def mention_document(fact: Fact) -> Document:
     }
 
 
-def actions(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
-    """The actions that mention a thing, the latest first; None if no fact names it."""
-    key = key_of(kind, id_)
-    with service.reader(known_at=known_at) as reader:
-        named = reader.facts_mentioning(key)
-        if not named:
-            return None
-        world = reader.world()
-        mentioned = {fact.event.body.action for fact in named if isinstance(fact.event.body, ActionPerformed)}
-        reader.load_actions(world, mentioned)
-    items = [action_document(world, action) for action in mentioned if action in world.actions]
-    items.sort(key=lambda item: (item["occurred_at"], item["action"]), reverse=True)
-    return {"kind": kind, "id": id_, **listing(items, total=len(items)), "as_of": service.as_of()}
-
-
 def is_mentioned_more_than(service: Service, kind: str, id_: str, most: int) -> bool:
     """Whether more facts than this mention something, so that a list of them takes its time."""
     with service.store.reader(trust=None) as reader:  # whether a fact counts is not asked

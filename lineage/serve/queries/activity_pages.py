@@ -16,7 +16,7 @@ from lineage.core.model.keys import key_of
 from lineage.core.model.records import TOPICS
 from lineage.core.model.references import Role
 from lineage.core.model.times import Instant
-from lineage.serve.documents.core_documents import Document, action_document, listing
+from lineage.serve.documents.core_documents import Document, listing
 from lineage.serve.queries import activity as looking
 from lineage.serve.queries.closure import confirmation_of
 from lineage.serve.queries.service import Service
@@ -63,26 +63,6 @@ def timeline(service: Service, kind: str, id_: str, page: Page, *, known_at: Ins
         facts, following = _gather(reader, key_of(kind, id_), page, lambda _: lambda _, fact: [fact])
     items = [looking.mention_document(fact) for fact in facts]
     named = items or following is not None or page.after is not None
-    return _answer(service, kind, id_, items, following) if named else None
-
-
-def actions(service: Service, kind: str, id_: str, page: Page, *, known_at: Instant | None = None) -> Document | None:
-    """The actions that mention a thing, the latest recorded first; None if no fact names it."""
-    key = key_of(kind, id_)
-    with service.reader(known_at=known_at) as reader:
-
-        def take(part: _Numbered) -> Callable[[int, Fact], list[str]]:
-            first = _first_numbers(reader, key, {f"action:{one}" for one in _actions(part)})
-            # Of several facts about an action that mention the thing the first stands for it.
-            return lambda number, fact: [
-                one for one in _actions([(number, fact)]) if first.get(f"action:{one}") == number
-            ]
-
-        found, following = _gather(reader, key, page, take, latest_first=True, of_acts=True)
-        world = reader.world()
-        reader.load_actions(world, found)
-        named = bool(found) or following is not None or _is_named(reader, key)
-    items = [action_document(world, action) for action in found]
     return _answer(service, kind, id_, items, following) if named else None
 
 

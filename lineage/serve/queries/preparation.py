@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
+from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.model.errors import TooManyError
 from lineage.serve.queries import activity
+from lineage.serve.queries.actions import actions
 from lineage.serve.queries.graph_view import graph
 from lineage.serve.queries.revocation_snapshot import work_out
 from lineage.serve.queries.revocations import latest
@@ -28,7 +30,7 @@ def steps_of(service: Service) -> Iterator[None]:
         yield
     service.who(_NOBODY, at=now)
     activity.uses(service, "token", _NOBODY)
-    activity.actions(service, "token", _NOBODY)
+    actions(service, ActionFilter(human=_NOBODY, token=_NOBODY, tool=_NOBODY), at=now)
     yield
     graph(service, "token", _NOBODY, at=now)
     yield

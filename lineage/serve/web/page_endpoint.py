@@ -3,7 +3,7 @@
 A page asks by ``answered``, as the API does; what it shows beside its document it asks by the same functions.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -31,6 +31,7 @@ HEADERS: Final = {"Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
 TEMPLATES: Final = environment()
 ASKED: Final = {question.path: question for question in QUESTIONS}
 
+UNDERSTOOD: Final = "delegraph.understood"  # in the scope of a request: see ``Asked.understood``
 FROM_ENTRY: Final = Parameter("after", {"type": "integer"}, "So many entries stood on the pages before.")
 _MOST_ENTRIES: Final = 100_000_000
 
@@ -48,6 +49,7 @@ class Asked:
         query: What is asked.
         document: The answer.
         links: Where things lead.
+        understood: What was typed and taken for a thing: ``typed``, and the ``keys`` of what it may be.
     """
 
     site: Site
@@ -55,6 +57,7 @@ class Asked:
     query: Query
     document: Document
     links: Links
+    understood: Sequence[Mapping[str, Any]] = ()
 
     @property
     def at(self) -> Instant | None:
@@ -136,7 +139,8 @@ def _written(
     moves: Collection[str],
     aside: Collection[str],
 ) -> Response:
-    asked = Asked(site, answer.caller, answer.query, answer.document, links)
+    understood = request.scope.get(UNDERSTOOD, ())
+    asked = Asked(site, answer.caller, answer.query, answer.document, links, understood)
     context = {"doc": answer.document, **view(asked)}
     return written(request, template, context, caller=answer.caller, links=links, moves=moves, aside=aside)
 

@@ -19,7 +19,7 @@ from lineage.serve.http.core.parameters import REVOCATION, TIMES
 from lineage.serve.http.core.query import Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.queries.receipt import receipt_page
-from lineage.serve.web import finding_pages, forms, glossary, page_context
+from lineage.serve.web import asking_pages, finding_pages, forms, glossary, page_context
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.links import Links, Nowhere
 from lineage.serve.web.page_endpoint import ASKED, FROM_ENTRY, View, add, as_typed, first_entry, page_of, written
@@ -31,7 +31,6 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/status", "status.html", page_context.status),
     ("/reach", "reach.html", page_context.reach),
     ("/uses", "uses.html", page_context.uses),
-    ("/actions", "actions.html", page_context.nothing),
     ("/timeline", "timeline.html", page_context.timeline),
     ("/search", "search.html", page_context.search),
     ("/graph", "graph.html", page_context.graph),
@@ -59,6 +58,8 @@ def pages(site: Site, *, story: Story | None = None) -> APIRouter:
     router = APIRouter()
     for path, template, view in PAGES:
         add(router, path, page_of(site, path, template, view))
+    for path, template, view in asking_pages.PAGES:
+        add(router, path, asking_pages.page(site, path, template, view))
     add(router, "/", _start(site, story))
     add(router, "/words", _words(site))
     add(router, "/findings.csv", finding_pages.as_csv(site))

@@ -82,6 +82,26 @@ def in_role_upward(role: int) -> tuple[sa.ColumnElement[bool], ...]:
     return upward, ref.c.role == sa.literal_column(str(role))
 
 
+# The facts about actions by the time at which they occurred, in parts of up to some thousands. Each column holds one
+# 64-bit integer for each fact, sorted by ``at`` and ``n``; of tools and the like their hashes (``acts_in_time``).
+act = Table(
+    "act",
+    metadata,
+    Column("part", _Big, primary_key=True, autoincrement=False),  # Position.number of one of its facts
+    Column("lane", BigInteger, nullable=False),  # Position.number of the first record of their partition
+    Column("size", SmallInteger, nullable=False),  # a part of a greater size replaces many small ones
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("at", LargeBinary, nullable=False),
+    Column("n", LargeBinary, nullable=False),
+    Column("about", LargeBinary, nullable=False),
+    Column("operation", LargeBinary, nullable=False),
+    Column("tool", LargeBinary, nullable=False),
+    Column("resource", LargeBinary, nullable=False),
+    Column("outcome", LargeBinary, nullable=False),
+    Index("act_lane", "lane", "size"),
+)
+
 sighting = Table(
     "sighting",
     metadata,

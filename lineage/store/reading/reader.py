@@ -35,9 +35,11 @@ from lineage.core.model.records import ORDERS, Position
 from lineage.core.model.references import Role, about, listed, mentions
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
+from lineage.store.acts_in_time import STATED, Acts, Candidate, Looked, Place, value_hash
 from lineage.store.database.sql import among, chunks, found_by, given, given_texts, of_each
 from lineage.store.database.tables import Keys, accepted, fact, in_role_upward, name, ref, sighting, span_of, spread
 from lineage.store.reading.acted import Visible, decided, is_complete, named
+from lineage.store.reading.action_candidates import Candidates
 from lineage.store.reading.log_order import LOOKED_UP, Places, Walk, part_of
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
@@ -366,7 +368,7 @@ class Reader:
         """The facts that mention some keys in a role without a bound (not NAMES, DEPENDS or PRIOR)."""
         return self._facts(_FACTS_REFERRING[self._dialect], self._hashes(keys), role=role)
 
-    def facts_above(self, keys: Collection[str]) -> list[Fact]:
+    def facts_above(self, keys: Iterable[str]) -> list[Fact]:
         """The facts that grant some elements, or anything that these depend on."""
         return self._facts(_FACTS_ABOVE[self._dialect], self._hashes(keys))
 
@@ -425,6 +427,52 @@ class Reader:
             world.add(found)
         self._load_activity(world, actions, loaded)
 
+    def load_chains(self, world: World, actions: Collection[int], known: set[str]) -> dict[str, Place]:
+        """Load what stands behind some actions: the facts about them, their decisions and elements, and the parties.
+
+        Orders are not loaded: no chain depends on one.
+
+        Args:
+            world: Where to put it; only this method adds to it.
+            actions: Their hashes.
+            known: The names whose parties are in the world already; receives those that are loaded.
+
+        Returns:
+            The actions of which a fact is authorised and known, each with its place in a list.
+        """
+        places: dict[str, Place] = {}
+        for part in chunks(actions):
+            for row in self._connection.execute(_FACTS_ABOUT, {"keys": part}):
+                found = fact_of(row, self._decode)
+                body = found.event.body
+                if isinstance(body, ActionPerformed) and self._mentions(found, f"action:{body.action}"):
+                    world.add(found)
+                    place = Place(found.event.occurred_at, row.n)
+                    places[body.action] = min(place, places.get(body.action, place))
+        elements, names = self._named_by_activity(world, places)
+        for found in self.facts_above(element for element in elements if element not in world.graph):
+            world.add(found)
+        names = {name for name in (*names, *world.graph.names()) if name not in known}
+        self.load_parties(world, names)
+        known |= names
+        return places
+
+    def latest_actions(self, looked: Looked) -> Iterator[Candidate]:
+        """Facts about actions, the latest first: candidates, of which ``load_chains`` knows whether they count."""
+        return Acts(self._connection, self._keys, self._decode).latest(looked)
+
+    def hash_of(self, kind: str, id_: str) -> int:
+        """The hash of a key, or of what an action states."""
+        return value_hash(self._keys[kind], id_) if kind in STATED else self._keys[kind][id_]
+
+    def hashes_of_party(self, id_: str) -> set[int]:
+        """The hashes of a principal and of all that are the same party."""
+        return self._party({f"principal:{id_}"})
+
+    def candidates(self, most: int) -> Candidates:
+        """What gathers the actions that may have to do with something, from at most so many rows of the index."""
+        return Candidates(self._connection, most)
+
     def load_about(self, world: World, keys: Collection[str]) -> None:
         """Load the facts about some keys: decisions, or the revocations and reinstatements of ``revocation:ID``."""
         for found in self.facts_about(keys):
@@ -432,6 +480,11 @@ class Reader:
 
     def _load_activity(self, world: World, actions: Collection[str], loaded: AbstractSet[str]) -> None:
         """Load the decisions of actions, and everything that either names as authority or actor."""
+        elements, principals = self._named_by_activity(world, actions)
+        self._load_around(world, self.facts_above(elements - loaded), elements, principals, loaded)
+
+    def _named_by_activity(self, world: World, actions: Collection[str]) -> tuple[set[str], set[str]]:
+        """Load the decisions of actions, and return the elements and principals that either names."""
         decisions = self._load_decisions(world, actions)
         facts = [stated for action in actions for stated in world.actions.get(action)]
         facts += [stated for key in decisions for stated in world.decisions.get(split_key(key)[1])]
@@ -442,7 +495,7 @@ class Reader:
                     elements.add(f"{kind}:{id_}")
                 elif kind == "principal":
                     principals.add(f"principal:{id_}")
-        self._load_around(world, self.facts_above(elements - loaded), elements, principals, loaded)
+        return elements, principals
 
     def _load_decisions(self, world: World, actions: Iterable[str]) -> set[str]:
         """Load the decisions of actions, and return their keys."""

@@ -29,10 +29,11 @@ _NOTHING: Final = Outcomes(0, 0, 0, 0, 0)
 
 # The tables that are projected, and so replaced; others, such as plans, are kept, as are quarantined lines that are not
 # in the log. Writers begin with the position, so locking that table blocks them.
-_PROJECTED: Final = ("position", "fact", "ref", "sighting", "name")
+_PROJECTED: Final = ("position", "fact", "ref", "act", "sighting", "name")
 _WRITTEN: Final = (*_PROJECTED, "quarantine", "release")
 _ASIDE: Final = "n, origin, place, recorded_at, reason, detail, sha256, size, value, headers, charged_to, kept"
-_INDEXED: Final = "DELETE FROM meta WHERE name = 'actors'"  # who acted is indexed now: see ``reading.acted``
+# All actions are indexed now: see ``reading.acted`` and ``acts_in_time``.
+_INDEXED: Final = "DELETE FROM meta WHERE name IN ('actors', 'acts')"
 # The comment that marks a schema as one that a rebuild may drop.
 _MARK: Final = "delegraph: a projection that is being rebuilt"
 _REBUILD: Final = int.from_bytes(b"rebuild", "big")  # the advisory lock of a rebuild

@@ -26,9 +26,10 @@ class Traces:
     Attributes:
         asked: The identities that were looked up.
         idents: The identities of the facts that were added.
-        granted: The elements about which facts were added.
+        granted: The elements and actions about which facts were added.
         bounds: The elements whose bound was set or raised, with the new bound.
         seen: The elements whose bound was read, with that bound.
+        acts: The actions of which earlier facts were looked up.
     """
 
     asked: set[int] = field(default_factory=set)
@@ -36,19 +37,23 @@ class Traces:
     granted: set[int] = field(default_factory=set)
     bounds: dict[int, int] = field(default_factory=dict)
     seen: dict[int, int] = field(default_factory=dict)
+    acts: set[int] = field(default_factory=set)
 
     def miss(self, idents: Iterable[int], granted: Iterable[int], bounds: Iterable[tuple[int, int]]) -> bool:
         """Whether another turn invalidates this batch.
 
-        It does if it added an event that was looked up here, a fact about an element whose bound is set here, or a
-        bound above the one that was used here.
+        It does if it added an event that was looked up here, a fact about an element whose bound is set here or about
+        an action that is told of here, or a bound above the one that was used here.
 
         Args:
             idents: The identities of the facts that it added.
-            granted: The elements about which it added facts.
+            granted: The elements and actions about which it added facts.
             bounds: The elements whose bound it set or raised, with the new bound.
         """
-        if not self.asked.isdisjoint(idents) or not self.bounds.keys().isdisjoint(granted):
+        added = set(granted)
+        if not self.asked.isdisjoint(idents) or not (
+            self.bounds.keys().isdisjoint(added) and self.acts.isdisjoint(added)
+        ):
             return True
         seen, own = self.seen, self.bounds
         return any(key in seen and until > own.get(key, seen[key]) for key, until in bounds)

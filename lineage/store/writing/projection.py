@@ -7,7 +7,7 @@ sighting of a known fact (duplicate), or a row in quarantine.
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import itemgetter
@@ -17,10 +17,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from lineage.core.model.errors import FencedError
-from lineage.core.model.events import Event
+from lineage.core.model.events import Event, PrincipalRegistered
 from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.core.model.records import Batch, Outcomes, Readable, Unreadable
 from lineage.core.model.references import Role, mentions, subject_of
+from lineage.store import acts_in_time
 from lineage.store.database.dialects import add, add_missing, takes_turns, wait_for_turn
 from lineage.store.database.sql import among, chunks, found_by, given, storable
 from lineage.store.database.tables import (
@@ -39,6 +40,9 @@ from lineage.store.database.tables import (
 from lineage.store.writing import optimistic_commit
 from lineage.store.writing.quarantine_quota import Quota, charged, within
 
+# A display name in the table ``name``, and the principal that it belongs to.
+CALLED: Final = "called"
+BETWEEN: Final = "\t"
 _BOUNDED: Final = frozenset({Role.DEPENDS, Role.NAMES, Role.PRIOR})
 # The origin of a record is part of an index, and PostgreSQL limits an index entry to 2,704 bytes.
 _ORIGIN_BYTES: Final = 2_048
@@ -77,6 +81,7 @@ class _Rows:
         granting: For each element that the records grant, the bound that these records imply.
         uneven: The elements for which the records imply different bounds.
         upward: For each element, what it depends on.
+        acts: Rows of facts about actions, for ``act``.
     """
 
     facts: list[tuple[Any, ...]] = field(default_factory=list)
@@ -84,6 +89,7 @@ class _Rows:
     granting: dict[int, int] = field(default_factory=dict)
     uneven: set[int] = field(default_factory=set)
     upward: dict[int, set[int]] = field(default_factory=dict)
+    acts: list[acts_in_time.Row] = field(default_factory=list)
 
 
 _New = tuple[Readable, int, int]  # a record with a new fact, its ident, its outcome
@@ -117,7 +123,8 @@ class _Names(Hashes):
         self._kind, self._down = kind, down
 
     def __missing__(self, id_: str) -> int:
-        self._down.append((f"{self._kind}:{id_}",))
+        key = f"{self._kind}:{id_}"
+        self._down.append((storable(key) if self._kind in acts_in_time.STATED else key,))
         return super().__missing__(id_)
 
 
@@ -155,7 +162,7 @@ class Projection:
         """
         self._advance(connection, batch)
         self.put_aside(connection, batch.unreadable)
-        written = self._write_in_turn(connection, batch.readable) if batch.readable else _Written()
+        written = self._write_in_turn(connection, batch.readable, batch.advance) if batch.readable else _Written()
         became = Counter(outcome for _, _, outcome in written.fresh)
         return Outcomes(
             accepted=became[Outcome.ACCEPTED],
@@ -165,21 +172,23 @@ class Projection:
             quarantined=len(batch.unreadable),
         )
 
-    def _write_in_turn(self, connection: Connection, records: list[Readable]) -> _Written:
+    def _write_in_turn(
+        self, connection: Connection, records: list[Readable], lanes: Collection[tuple[str, int]]
+    ) -> _Written:
         """Write records with the same result as if no other transaction had written concurrently."""
         if not takes_turns(connection):
-            written = self._write(connection, records)
+            written = self._write(connection, records, lanes)
             add_missing(connection, ref, written.raised)
             return written
         since = optimistic_commit.latest(connection)
         before = connection.begin_nested()
-        written = self._write(connection, records)
+        written = self._write(connection, records, lanes)
         wait_for_turn(connection)
         if optimistic_commit.missed(connection, since, written.traces):
             before.rollback()
             self.forget()
             wait_for_turn(connection)  # the rollback also released the turn
-            written = self._write(connection, records)
+            written = self._write(connection, records, lanes)
         else:
             before.commit()
         # Concurrent writers may raise the same rows: writing them before our turn could deadlock.
@@ -187,7 +196,7 @@ class Projection:
         optimistic_commit.note(connection, written.traces)
         return written
 
-    def _write(self, connection: Connection, records: list[Readable]) -> _Written:
+    def _write(self, connection: Connection, records: list[Readable], lanes: Collection[tuple[str, int]]) -> _Written:
         """Write the rows of records, except those that raise the bounds of stored elements."""
         written = _Written()
         written.fresh = self._fresh(connection, records, written.traces.asked)
@@ -195,17 +204,20 @@ class Projection:
             return written
         rows = self._rows(written.fresh)
         written.raised = self._bounds(connection, rows, written.traces)
+        if rows.acts:
+            written.traces.acts = acts_in_time.write(connection, rows.acts, self._decode, lanes=lanes)
         add(connection, fact, rows.facts)
         add(connection, ref, _with_bounds(rows, written.traces.bounds))
         add(connection, name, self._named.down)
         self._named.down.clear()
         written.traces.idents = [ident for _, ident, _ in written.fresh]
-        written.traces.granted = set(rows.granting)
+        written.traces.granted = written.traces.acts.union(rows.granting)
         return written
 
     def _rows(self, fresh: list[_New]) -> _Rows:
         rows = _Rows()
         named, sources = self._named, self._keys["source"]
+        stated = {"outcome": self._keys["outcome"], **{kind: named[kind] for kind in ("operation", "tool", "resource")}}
         facts, refs = rows.facts, rows.refs
         granting, upward = rows.granting, rows.upward
         for (number, (event, recorded_at, misrouted), value, _), ident, outcome in fresh:
@@ -223,9 +235,19 @@ class Projection:
                 refs.append((hashed, until if role in _BOUNDED else 0, role, own, number))
                 if role == Role.DEPENDS:
                     upward.setdefault(own, set()).add(hashed)
+            if kind == "principal" and isinstance(event.body, PrincipalRegistered):
+                self._call(event.body)
+            if kind == "action":
+                rows.acts.append(acts_in_time.row_of(event, number, own, stated))
             source = sources[event.source]
             facts.append((number, ident, own, outcome, misrouted, recorded_at, until, source, event.sequence, value))
         return rows
+
+    def _call(self, body: PrincipalRegistered) -> None:
+        """Queue a display name for the table ``name``."""
+        if body.display_name:
+            name = storable(body.display_name[: acts_in_time.LONGEST]).replace(BETWEEN, " ")
+            self._named.down.append((f"{CALLED}:{name}{BETWEEN}{body.principal}",))
 
     def forget(self) -> None:
         """Clear the caches, because the transaction was rolled back."""

@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.requests import Request
 
+from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.model.events import Target
 from lineage.core.revocation.reach import Proposal
 from lineage.serve.commands.order_request import OrderRequest
@@ -19,6 +20,7 @@ from lineage.serve.config.limits import Limits
 from lineage.serve.http.api.questions import QUESTIONS
 from lineage.serve.http.core.question import Question
 from lineage.serve.queries import activity, revocations
+from lineage.serve.queries.actions import actions
 from lineage.serve.queries.case import case
 from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.findings import findings as findings_of
@@ -72,7 +74,7 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
         ),
     ),
     "/search": ("?q=MAILER", lambda s: search_of(s, "mailer")),
-    "/actions": (f"?of={OF}", lambda s: activity.actions(s, "token", ID)),
+    "/actions": (f"?of={OF}&tool=mail", lambda s: actions(s, ActionFilter(of=LEAKED, tool="mail"), at=ASKED)),
     "/timeline": (f"?of={OF}", lambda s: activity.timeline(s, "token", ID)),
     "/diff": (
         f"?of={OF}&from=2026-11-02T08:00:00Z&to=now",

@@ -7,6 +7,7 @@ from lineage.core.model.errors import RefusedError
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.api.asking_questions import KINDS
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.cursors import after_of, cursor, limit_of, one_page, whole_number_of
 from lineage.serve.http.core.error_responses import NotFoundError
@@ -34,9 +35,6 @@ from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.one_finding import finding as finding_of
 from lineage.serve.queries.search import search as search_of
 
-# Whatever a fact can mention.
-KINDS: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action", "decision", "revocation", "receiver")
-
 
 def search(site: Site, _caller: Caller, query: Query) -> Document:
     """The ids that contain a text."""
@@ -45,11 +43,6 @@ def search(site: Site, _caller: Caller, query: Query) -> Document:
         raise ParameterError("q", f"has {len(text):,} characters; {_LONGEST_TEXT} are enough")
     found = search_of(site.service, text, start=after_of("search", query), limit=limit_of(site, query))
     return _with_cursor("search", found)
-
-
-def actions(site: Site, _caller: Caller, query: Query) -> Document:
-    """The actions that mention something, the latest first."""
-    return _page_of(site, "actions", query, activity.actions, activity_pages.actions)
 
 
 def uses(site: Site, _caller: Caller, query: Query) -> Document:
@@ -199,13 +192,6 @@ AROUND: Final = (
         title="The ids that contain a text",
         answer="Search",
         about=("q",),
-    ),
-    Question(
-        path="/actions",
-        ask=actions,
-        parameters=(ONE, KNOWN_AT, *PAGES),
-        title="The actions that mention something, the latest first",
-        answer="Actions",
     ),
     Question(
         path="/timeline",

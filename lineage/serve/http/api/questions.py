@@ -10,6 +10,7 @@ from lineage.core.revocation.reach import Proposal
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document, listing
 from lineage.serve.http.api.activity_questions import AROUND
+from lineage.serve.http.api.asking_questions import ASKING
 from lineage.serve.http.api.overview_questions import OVERVIEW
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.error_responses import NotFoundError
@@ -137,6 +138,7 @@ QUESTIONS: Final = (
         title="What an order would kill of what is alive: the blast radius",
         answer="Reach",
     ),
+    *ASKING,
     *AROUND,
     *OVERVIEW,
 )

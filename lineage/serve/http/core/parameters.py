@@ -4,7 +4,7 @@ from typing import Final
 
 from lineage.core.findings.judging import STATUSES
 from lineage.core.model.severities import SEVERITIES
-from lineage.core.model.vocabulary import MODES
+from lineage.core.model.vocabulary import ACTION_OUTCOMES, MODES
 from lineage.serve.http.core.query import Parameter
 from lineage.serve.queries.revocations import PAGE
 
@@ -56,6 +56,24 @@ FINDINGS: Final = (
     Parameter("status", {"type": "string", "enum": list(STATUSES)}, "Only in this status.", repeatable=True),
     Parameter("since", _TIME, "Only what was seen last then or later."),
     Parameter("all", {"type": "boolean"}, "Suppressed ones as well."),
+)
+_TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 4_096}
+ACTION_FILTERS: Final = (
+    OF._replace(required=False, repeatable=False, description="Only actions that mention this, `KIND:ID`."),
+    Parameter("human", _ID, "Who stands at the root of the chain.", example="human:alice@example.com"),
+    Parameter("agent", _ID, "Who stands anywhere on the chain.", example="agent:mailer"),
+    Parameter("actor", _ID, "Who did it, as the action says, or else its decision."),
+    Parameter("token", _ID, "Under which token, as the action says, or its decision."),
+    Parameter("delegation", _ID, "A delegation that the action names, or that stands on its chain."),
+    Parameter("session", _ID, "A session that the action, its decision or a token of its chain names."),
+    Parameter("client", _ID, "A client that a token of its chain names."),
+    Parameter("tool", _TEXT, "With which tool.", example="mail"),
+    Parameter("operation", _TEXT, "What was done."),
+    Parameter("resource", _TEXT, "To what: the id of the resource."),
+    Parameter("outcome", {"type": "string", "enum": list(ACTION_OUTCOMES)}, "With which outcome."),
+    FROM._replace(required=False, description="When it occurred at the earliest.", example=None),
+    TO._replace(required=False, description="When it occurred at the latest, this instant included.", example=None),
+    Parameter("text", _TEXT, "Words, each of which stands in any of these, or in a display name."),
 )
 EVERYTHING: Final = Parameter("all", {"type": "boolean"}, "Also what was taken up since.")
 REVOCATION: Final = Parameter(

@@ -387,13 +387,29 @@ class Search(_List):
     as_of: AsOf
 
 
-class Actions(_List):
-    """Actions that mention something."""
+class ListedAction(Action):
+    """An action, and who stood behind it."""
 
-    kind: str
-    id: str
-    order: NotRequired[str]
-    items: list[Action]
+    resource: Resource | None
+    root: str | None
+    human: str | None
+    human_known_as: str | None
+    human_name: str | None
+    agents: list[str]
+    actor_name: str | None
+    token: str | None
+    delegation: str | None
+    decision: str | None
+    state: State | None
+
+
+class Actions(_List):
+    """Actions that are asked for."""
+
+    kind: NotRequired[str]
+    id: NotRequired[str]
+    items: list[ListedAction]
+    filters: dict[str, str]
     as_of: AsOf
 
 

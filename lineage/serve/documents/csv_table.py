@@ -1,0 +1,53 @@
+"""Lists as CSV (RFC 4180): a header, then a row for each item, safe to open in a spreadsheet."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+_DANGEROUS: Final = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would take such a cell for a formula
+
+
+def written(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
+    """A table with a header."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\r\n")
+    table.writerow(columns)
+    for row in rows:
+        table.writerow(cell(row.get(name)) for name in columns)
+    return text.getvalue()
+
+
+def as_csv(items: Sequence[dict[str, Any]], columns: Sequence[str] = ()) -> str:
+    """The items of any list: what is nested has a column of its own, such as ``resource.id``.
+
+    Args:
+        items: Documents.
+        columns: Those that stand first, also where there are no items.
+    """
+    rows = [dict(_flat(item)) for item in items]
+    named = dict.fromkeys((*columns, *(name for row in rows for name in row)))
+    nested = {name.partition(".")[0] for name in named if "." in name}
+    return written([name for name in named if name not in nested], rows)
+
+
+def cell(value: object) -> str:
+    """A value as a cell; a list stands in one, with semicolons between."""
+    if isinstance(value, list | tuple):
+        value = "; ".join(_shown(one) for one in value)
+    text = "" if value is None else _shown(value)
+    return f"'{text}" if text.startswith(_DANGEROUS) else text
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {said}" for name, said in value.items())
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _flat(item: dict[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in item.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value

@@ -1,0 +1,60 @@
+"""Times as people type them: ``yesterday``, ``-2h``, ``10:25``, ``2026-11-02 10:25``. Without a zone they are UTC."""
+
+import re
+from typing import Final
+
+from lineage.core.model.times import EARLIEST, LATEST, Instant, format_instant, parse_instant
+
+_SECOND: Final = 1_000_000
+_DAY: Final = 86_400 * _SECOND
+_UNITS: Final = {"s": _SECOND, "m": 60 * _SECOND, "h": 3_600 * _SECOND, "d": _DAY, "w": 7 * _DAY}
+_AGO: Final = re.compile(r"-(\d{1,6})\s?(s|m|min|h|d|w)", re.ASCII)
+_WRITTEN: Final = re.compile(
+    r"(?:(?P<day>\d{4}-\d\d-\d\d)(?:[ T](?=\d)|$))?(?P<time>\d\d?:\d\d(?::\d\d(?:\.\d+)?)?)?"
+    r" ?(?P<zone>Z|UTC|[+-]\d\d:\d\d)?",
+    re.ASCII | re.IGNORECASE,
+)
+FORMS: Final = "a time such as 2026-11-02T10:25:00Z, 2026-11-02 10:25, 10:25, yesterday, -2h or now (UTC)"
+
+
+def typed_time(text: str, now: Instant) -> Instant:
+    """Read a time.
+
+    Args:
+        text: RFC 3339; a date, a time of today, or both; ``now``, ``today``, ``yesterday``, which begin at midnight;
+            or how long ago, such as ``-2h``, with the units s, m, h, d, w.
+        now: What it is relative to.
+
+    Raises:
+        ValueError: It is none of these.
+
+    Examples:
+        >>> now = parse_instant("2026-11-02T10:30:00Z")
+        >>> [format_instant(typed_time(text, now))[:16] for text in ("-2h", "yesterday", "9:05", "2026-11-01 10:25")]
+        ['2026-11-02T08:30', '2026-11-01T00:00', '2026-11-02T09:05', '2026-11-01T10:25']
+    """
+    text = text.strip()
+    days = {"now": now, "today": now - now % _DAY, "yesterday": now - now % _DAY - _DAY}
+    if (found := days.get(text.lower())) is not None:
+        return max(found, EARLIEST)
+    if ago := _AGO.fullmatch(text):
+        found = now - int(ago[1]) * _UNITS[ago[2][0]]
+        if found < EARLIEST:
+            raise ValueError("is before the year 1970")
+        return min(found, LATEST)
+    if (said := _WRITTEN.fullmatch(text)) is None or not (said["day"] or said["time"]):
+        raise ValueError(f"is not {FORMS}")
+    day = said["day"] or format_instant(now)[:10]
+    hour, _, rest = (said["time"] or "0:00").partition(":")
+    seconds = "" if ":" in rest else ":00"
+    zone = (said["zone"] or "Z").upper().replace("UTC", "Z")
+    return parse_instant(f"{day}T{hour:0>2}:{rest}{seconds}{zone}")
+
+
+def is_exact(text: str) -> bool:
+    """Whether a text says by itself which moment it means, so that nobody has to be told."""
+    try:
+        parse_instant(text)
+    except ValueError:
+        return text == "now"
+    return True

@@ -1,0 +1,298 @@
+"""Actions by what people know of them: who stood behind them, the tool, the time, a word. The latest first.
+
+The order is that of ``occurred_at``, then that of the log, and a page begins behind a place in it: whatever comes
+meanwhile, at every size. Candidates come from indexes; whether one is asked for, only its facts decide.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain as chained
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+from lineage.core.authority.action_filter import ActionFilter
+from lineage.core.authority.chain import Chain, chain_of_action
+from lineage.core.authority.elements import stated
+from lineage.core.authority.rule import judge_all
+from lineage.core.authority.world import World
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.events import canonical_json
+from lineage.core.model.keys import key_of, split_key
+from lineage.core.model.times import Instant, format_instant
+from lineage.serve.documents.core_documents import Document, action_document, listing
+from lineage.serve.queries.service import Service
+from lineage.store.acts_in_time import STATED, Candidate, Looked, Place
+from lineage.store.reading.action_candidates import ACTING, MENTIONING, USING, Candidates, TooManyCandidatesError
+from lineage.store.reading.reader import Reader
+
+PAGE: Final = 100
+_FIRST: Final = 64  # candidates that are judged at once, at first
+_MOST: Final = 1_024
+
+_BAD_CURSOR: Final = "is not the `next` of this list; begin again without it"
+
+
+class Budget(NamedTuple):
+    """How much is looked at for one page. It changes how long that takes and how full a page is, never the list.
+
+    Attributes:
+        counted: A list of so many candidates at most is counted.
+        gathered: Rows of the index of mentions that are read for one filter; of more the actions are looked through.
+        looked_at: Candidates in which the items of a page are looked for; a page may end behind them with fewer
+            items, or none. None: as many as it takes.
+    """
+
+    counted: int = 1_000
+    gathered: int = 20_000
+    looked_at: int | None = None
+
+
+WHOLE_PAGES: Final = Budget()
+OVER_HTTP: Final = Budget(looked_at=3_000)
+
+
+class _Judged(NamedTuple):
+    """An action that is asked for, and its place."""
+
+    action: str
+    place: Place
+
+
+def actions(
+    service: Service,
+    wanted: ActionFilter,
+    *,
+    at: Instant,
+    known_at: Instant | None = None,
+    after: str | None = None,
+    limit: int = PAGE,
+    budget: Budget = WHOLE_PAGES,
+) -> Document | None:
+    """The actions that are asked for, the latest first; None if they are to mention what no fact names.
+
+    Args:
+        service: Whose answers.
+        wanted: Which actions.
+        at: The moment at which the state of each authority is told. It hides no action.
+        known_at: Only what was recorded by then; None: everything.
+        after: The ``next`` of the page before.
+        limit: How many items a page has at most.
+        budget: How much is looked at.
+    """
+    as_of = service.as_of()  # first: it claims no more than is looked up
+    behind = None if after is None else place_of(wanted, after)
+    with service.reader(known_at=known_at) as reader:
+        if wanted.of is not None and not reader.is_named(key_of(*split_key(wanted.of))):
+            return None
+        judge = _Judge(reader, wanted)
+        looked = _looked(reader, wanted, budget)
+        few = list(islice(reader.latest_actions(looked), budget.counted + 1))
+        total: int | None = None
+        if len(few) <= budget.counted:
+            everything = list(chained.from_iterable(judge.taken(part) for part in _parts(few)))
+            total = len(everything)
+            rest = [one for one in everything if behind is None or one.place < behind]
+            page, last = rest[:limit], None
+            more = len(rest) > limit
+        else:
+            page, last = _page(judge, reader.latest_actions(looked._replace(after=behind)), limit, budget.looked_at)
+            more = last is not None
+        items = _documents(reader, [one.action for one in page], at)
+    following = last if last is not None else page[-1].place if more else None
+    return {
+        **_of(wanted),
+        **listing(items, total=total, following=None if following is None else cursor(wanted, following)),
+        "filters": _filters(wanted),
+        "as_of": as_of,
+    }
+
+
+def _of(wanted: ActionFilter) -> Document:
+    if wanted.of is None:
+        return {}
+    kind, id_ = split_key(wanted.of)
+    return {"kind": kind, "id": id_}
+
+
+def _filters(wanted: ActionFilter) -> Document:
+    names = {"start": "from", "end": "to"}
+    return {
+        names.get(name, name): format_instant(said) if isinstance(said, int) else said
+        for name, said in wanted.given().items()
+    }
+
+
+# Where a page begins
+
+
+def cursor(wanted: ActionFilter, place: Place) -> str:
+    """Where the next page begins; of the same question only."""
+    return f"{place.at:x}.{place.n:x}.{_digest(wanted)}"
+
+
+def place_of(wanted: ActionFilter, said: str) -> Place:
+    """The place that ``cursor`` made a text of.
+
+    Raises:
+        RefusedError: It made no such text, or for another question.
+    """
+    try:
+        at, number, digest = said.split(".")
+        place = Place(int(at, 16), int(number, 16))
+    except ValueError:
+        raise RefusedError(f"after: {_BAD_CURSOR}") from None
+    if digest != _digest(wanted) or not (0 <= place.at < 1 << 62 and 0 <= place.n < 1 << 62):
+        raise RefusedError(f"after: {_BAD_CURSOR}")
+    return place
+
+
+def _digest(wanted: ActionFilter) -> str:
+    return hashlib.blake2b(canonical_json(wanted.given()), digest_size=6).hexdigest()
+
+
+# Candidates
+
+
+def _looked(reader: Reader, wanted: ActionFilter, budget: Budget) -> Looked:
+    """What the indexes can say of what is asked for."""
+    said = {name: getattr(wanted, name) for name in STATED}
+    hashes = {name: reader.hash_of(name, value) for name, value in said.items() if value is not None}
+    about: set[int] | None = None
+    for gather in _gatherers(reader, wanted):
+        try:
+            found = gather(reader.candidates(budget.gathered))
+        except TooManyCandidatesError:
+            continue
+        about = found if about is None else about & found
+    return Looked(hashes, about, first_at=wanted.start, last_at=wanted.end)
+
+
+def _gatherers(reader: Reader, wanted: ActionFilter) -> Iterator[Callable[[Candidates], set[int]]]:
+    """What gathers the actions that may fit each of the filters for which there is an index of mentions."""
+
+    def on_chain(id_: str) -> Callable[[Candidates], set[int]]:
+        party = reader.hashes_of_party(id_)
+        return lambda found: found.acts(found.naming(party), USING) | found.acts(party, MENTIONING)
+
+    def named(kind: str, id_: str) -> Callable[[Candidates], set[int]]:
+        key = {reader.hash_of(kind, id_)}
+        return lambda found: found.acts(found.naming(key), USING) | found.acts(key, MENTIONING)
+
+    for person in (wanted.human, wanted.agent):
+        if person is not None:
+            yield on_chain(person)
+    if wanted.actor is not None:
+        party = reader.hashes_of_party(wanted.actor)
+        yield lambda found: found.acts(party, ACTING)
+    if wanted.token is not None:
+        token = {reader.hash_of("token", wanted.token)}
+        yield lambda found: found.acts(token, USING)
+    if wanted.delegation is not None:
+        delegation = {reader.hash_of("delegation", wanted.delegation)}
+        yield lambda found: found.acts(found.below(delegation), USING)
+    for kind, id_ in (("session", wanted.session), ("client", wanted.client)):
+        if id_ is not None:
+            yield named(kind, id_)
+    if wanted.of is not None:
+        kind, id_ = split_key(key_of(*split_key(wanted.of)))
+        key = reader.hash_of(kind, id_)
+        yield lambda found: {key} | found.acts({key}, MENTIONING)
+
+
+# Judging
+
+
+class _Judge:
+    """Decides which candidates are asked for. What stands behind one action stands behind many: it is kept."""
+
+    def __init__(self, reader: Reader, wanted: ActionFilter) -> None:
+        self._reader = reader
+        self._wanted = wanted
+        self._world = reader.world()
+        self._known: set[str] = set()
+        self._chains: dict[tuple[Any, ...], Chain] = {}
+
+    def taken(self, candidates: Collection[Candidate]) -> list[_Judged]:
+        """Those of some candidates that are asked for and stand at their own place, in the order of the candidates."""
+        if len(self._known) > _KEPT:
+            self._world, self._known, self._chains = self._reader.world(), set(), {}
+        places = self._reader.load_chains(self._world, {one.about for one in candidates}, self._known)
+        at = {place: action for action, place in places.items()}
+        found = ((at[one.place], one.place) for one in candidates if one.place in at)
+        return [_Judged(*one) for one in found if self._wanted.takes(self._world, one[0], self._chain(one[0]))]
+
+    def _chain(self, action: str) -> Chain:
+        world = self._world
+        said = tuple(world.action_field(action, field) for field in ("actor", "on_behalf_of", "prior_actors"))
+        key = (*world.authorities_named(action), *said)
+        if key not in self._chains:
+            self._chains[key] = chain_of_action(world, action)
+        return self._chains[key]
+
+
+_KEPT: Final = 100_000  # names of a world that is kept
+
+
+def _page(
+    judge: _Judge, candidates: Iterator[Candidate], limit: int, looked_at: int | None
+) -> tuple[list[_Judged], Place | None]:
+    """The items of a page, and the place behind which the next begins; None: there is no next."""
+    page: list[_Judged] = []
+    left = looked_at
+    size = max(_FIRST, min(limit + 1, _MOST))
+    last: Place | None = None
+    while left is None or left > 0:
+        part = list(islice(candidates, size if left is None else min(size, left)))
+        if not part:
+            return page, None
+        page += judge.taken(part)
+        if len(page) > limit:
+            return page[:limit], page[limit - 1].place
+        last = part[-1].place
+        left = None if left is None else left - len(part)
+        size = min(2 * size, _MOST)
+    return page, last
+
+
+def _parts(candidates: list[Candidate]) -> Iterable[list[Candidate]]:
+    return (candidates[start : start + _MOST] for start in range(0, len(candidates), _MOST))
+
+
+# Items
+
+
+def _documents(reader: Reader, page: list[str], at: Instant) -> list[Document]:
+    world = reader.world()
+    reader.load_actions(world, page)
+    authorities = {authority for action in page if (authority := world.authority(action)) is not None}
+    states = judge_all(world, authorities, at)
+    return [_document(world, action, states) for action in page]
+
+
+def _document(world: World, action: str, states: Any) -> Document:
+    """An action as a list shows it: what was done, and who stood behind it."""
+    chain = chain_of_action(world, action)
+    principals = world.principals
+    kinds = [(hop.principal, principals.kind(hop.principal)) for hop in chain.hops]
+    human = chain.root if kinds and kinds[0][1] == "human" else None
+    actor = world.action_field(action, "actor")
+    facts = world.actions.get(action)
+    resource = stated(facts, "resource")
+    authority = world.authority(action)
+    named = dict(split_key(key) for key in reversed(world.authorities_named(action)))
+    decision = stated(facts, "decision")
+    return {
+        **action_document(world, action),
+        "resource": None if resource is None else resource.value._asdict(),
+        "root": chain.root,
+        "human": human,
+        "human_known_as": None if human is None else principals.known_as(human),
+        "human_name": None if human is None else principals.display_name(human),
+        "agents": [principal for principal, kind in kinds if kind == "agent"],
+        "actor": None if actor is None else actor.value,
+        "actor_name": None if actor is None else principals.display_name(actor.value),
+        "token": named.get("token"),
+        "delegation": named.get("delegation"),
+        "decision": None if decision is None else decision.value,
+        "state": str(states[authority].state) if authority in states else None,
+    }

@@ -1,0 +1,77 @@
+"""The pages of lists that are filtered by a form: what people type is understood first, and the page says how."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lineage.core.model.times import format_instant
+from lineage.deliver.http.callers import require
+from lineage.serve.documents.typed_times import typed_time
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.question import ASKERS
+from lineage.serve.queries.resolving import resolve
+from lineage.serve.web.page_context import Shown
+from lineage.serve.web.page_endpoint import UNDERSTOOD, Asked, View, as_typed, page_of
+
+_TIMES: Final = frozenset({"from", "to", "at", "known_at"})
+_PEOPLE: Final = frozenset({"human", "agent", "actor", "owner", "holder"})
+_MORE: Final = frozenset({"operation", "resource", "outcome", "actor", "token", "delegation", "session", "client"})
+
+
+def actions(asked: Asked) -> Shown:
+    """Actions, and the form that filters them."""
+    filters = {name: said for name, said in asked.document["filters"].items() if name != "of"}
+    return {"filters": filters, "more_filters": not _MORE.isdisjoint(filters)}
+
+
+PAGES: Final[tuple[tuple[str, str, View], ...]] = (("/actions", "actions.html", actions),)
+
+
+def page(site: Site, path: str, template: str, view: View) -> Callable[[Request], Awaitable[Response]]:
+    """What answers a page with a form of filters."""
+
+    def shown(asked: Asked) -> Shown:
+        return {**view(asked), "understood": asked.understood}
+
+    answer = page_of(site, path, template, shown)
+
+    async def filtered(request: Request) -> Response:
+        request = as_typed(request)
+        caller = require(await site.caller_of(request), *ASKERS)
+        items, understood = await site.pools.questions.run(
+            caller.name, _meant, site, request.query_params.multi_items()
+        )
+        return await answer(
+            Request({**request.scope, "query_string": urlencode(items).encode(), UNDERSTOOD: understood})
+        )
+
+    return filtered
+
+
+def _meant(site: Site, items: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
+    """What was typed as the question takes it, and what was understood of names."""
+    meant: list[tuple[str, str]] = []
+    understood: list[dict[str, Any]] = []
+    for name, typed in items:
+        value = typed
+        if name in _TIMES:
+            value = _moment(site, typed)
+        elif name in _PEOPLE:
+            found = resolve(site.service, typed, ("principal",))
+            if len(found) == 1:
+                value = found[0].partition(":")[2]
+            if value != typed or len(found) > 1:
+                understood.append({"typed": typed, "keys": found})
+        meant.append((name, value))
+    return meant, understood
+
+
+def _moment(site: Site, typed: str) -> str:
+    """A time as RFC 3339; what is none stays as it is, to be refused under its name."""
+    try:
+        return typed if typed == "now" else format_instant(typed_time(typed, site.now))
+    except ValueError:
+        return typed

@@ -1,0 +1,78 @@
+"""Which actions may have to do with something: by the index of mentions, without reading a fact.
+
+What is found may be too much (facts may be unauthorised, or not yet known then), never too little. If it is very much,
+it is not gathered: then the actions are better looked through in the order of time.
+"""
+
+from collections.abc import Collection, Sequence
+from functools import cache
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from lineage.core.model.references import Role
+from lineage.store.database.sql import found_by, given
+from lineage.store.database.tables import ref
+
+NAMING: Final = (Role.NAMES, Role.PRIOR)
+USING: Final = (Role.USES,)
+ACTING: Final = (Role.ACTS, Role.ASKS)
+MENTIONING: Final = (Role.USES, Role.MENTIONS, Role.ACTS, Role.ASKS)
+
+
+class TooManyCandidatesError(Exception):
+    """There are more than are gathered."""
+
+
+@cache
+def _about(dialect: str, roles: tuple[int, ...], *, bounded: bool) -> sa.Select[Any]:
+    """Whatever mentions one of some keys in one of some roles."""
+    of_role = ref.c.role.in_([sa.literal_column(str(role)) for role in roles])
+    until = ref.c.until > 0 if bounded else ref.c.until == 0
+    return found_by(dialect, ref.c.key, "keys", [ref.c.about], until, of_role).limit(sa.bindparam("most"))
+
+
+@cache
+def _below(dialect: str) -> sa.Select[Any]:
+    """Some elements and everything that depends on them."""
+    below = given("keys").cte("below", recursive=True)
+    depends = (ref.c.until > 0, ref.c.role == sa.literal_column(str(Role.DEPENDS)))
+    below = below.union(found_by(dialect, ref.c.key, below, [ref.c.about], *depends))
+    return sa.select(below.c.key).limit(sa.bindparam("most"))
+
+
+class Candidates:
+    """Gathers the hashes of actions, within a budget for one question."""
+
+    def __init__(self, connection: Connection, most: int) -> None:
+        """Use a snapshot of the store, and read at most so many rows of it."""
+        self._connection = connection
+        self._left = most
+
+    def naming(self, names: Collection[int]) -> set[int]:
+        """The elements that name some names or assert them, and everything that depends on these."""
+        return self.below(self._found(_about(self._dialect, NAMING, bounded=True), names))
+
+    def below(self, elements: Collection[int]) -> set[int]:
+        """Some elements and everything that depends on them."""
+        return self._found(_below(self._dialect), elements)
+
+    def acts(self, keys: Collection[int], roles: Sequence[int]) -> set[int]:
+        """The actions and decisions that mention some keys in some roles, and the actions of these decisions."""
+        found = self._found(_about(self._dialect, tuple(roles), bounded=False), keys)
+        return found | self._found(_about(self._dialect, USING, bounded=False), found)
+
+    @property
+    def _dialect(self) -> str:
+        return self._connection.dialect.name
+
+    def _found(self, statement: sa.Select[Any], keys: Collection[int]) -> set[int]:
+        if not keys:
+            return set()
+        asked = {"keys": list(keys), "most": self._left + 1}
+        rows = self._connection.execute(statement, asked).scalars().all()
+        self._left -= len(rows)
+        if self._left < 0:
+            raise TooManyCandidatesError
+        return set(rows)
