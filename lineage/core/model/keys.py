@@ -4,6 +4,7 @@ from typing import Final
 
 ELEMENT_KINDS: Final = frozenset({"token", "delegation"})
 NAME_KINDS: Final = frozenset({"principal", "workload", "session", "client"})
+KINDS: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action", "decision", "revocation", "receiver")  # of any thing
 
 
 def key_of(kind: str, id_: str) -> str:

@@ -58,11 +58,12 @@ def meant(service: "Service", asked: str, kinds: Collection[str] = ()) -> tuple[
     Raises:
         RefusedError: It is no ``KIND:ID``, and not the id of one thing; the message names the candidates.
     """
+    from lineage.core.model.keys import KINDS
     from lineage.serve.documents.core_documents import split_of
     from lineage.serve.queries import resolving
 
     kind, _, id_ = asked.partition(":")
-    if id_ and kind in resolving.KINDS:
+    if id_ and kind in KINDS:
         return kind, id_
     found = resolving.resolve(service, asked, kinds or resolving.THINGS)
     if not found:

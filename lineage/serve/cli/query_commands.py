@@ -165,8 +165,8 @@ def timeline(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: 
       delegraph timeline principal:agent:planner
       delegraph timeline token:https://idp.example#mailer-1 --json
     """  # noqa: D301
+    from lineage.core.model.keys import KINDS
     from lineage.serve.queries import activity
-    from lineage.serve.queries.resolving import KINDS
     from lineage.serve.text import render_chain
 
     answer_each_of(

@@ -3,12 +3,11 @@
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
+from lineage.core.model.keys import key_of, split_key
 from lineage.serve.queries.search import called
 from lineage.serve.queries.service import Service
 
 THINGS: Final = ("principal", "token", "delegation", "session", "client")
-KINDS: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action", "decision", "revocation", "receiver")
 _PREFIXES: Final = ("human:", "agent:", "service:")
 _LOOKED_AT: Final = 1_000  # ids that contain the text
 

@@ -11,13 +11,13 @@ from starlette.responses import RedirectResponse, Response
 from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.judging import ACKNOWLEDGED, NEW, SUPPRESSED
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
+from lineage.core.model.keys import ELEMENT_KINDS, KINDS, NAME_KINDS
 from lineage.core.model.severities import SEVERITIES
 from lineage.deliver.http.access_log import log_access, log_refusal
 from lineage.deliver.http.callers import Caller, require
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.api import order_endpoints as orders
-from lineage.serve.http.api.activity_questions import KINDS, wanted_of
+from lineage.serve.http.api.activity_questions import wanted_of
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import FINDINGS, TIMES

@@ -4,10 +4,9 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
+from lineage.core.model.keys import ELEMENT_KINDS, KINDS, NAME_KINDS
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.http.api.asking_questions import KINDS
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.cursors import after_of, cursor, limit_of, one_page, whole_number_of
 from lineage.serve.http.core.error_responses import NotFoundError

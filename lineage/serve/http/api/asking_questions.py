@@ -5,7 +5,7 @@ from typing import Final
 from ingest.codec import limits
 from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
+from lineage.core.model.keys import KINDS
 from lineage.core.model.vocabulary import ACTION_OUTCOMES
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
@@ -18,8 +18,6 @@ from lineage.serve.http.core.question import Question
 from lineage.serve.queries.actions import OVER_HTTP
 from lineage.serve.queries.actions import actions as actions_of
 
-# Whatever a fact can mention.
-KINDS: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action", "decision", "revocation", "receiver")
 _IDS: Final = ("human", "agent", "actor", "token", "delegation", "session", "client")
 _VALUES: Final = ("tool", "operation", "resource", "text")
 
