@@ -381,3 +381,27 @@ def test_waiting_digests_are_told_of_once():
     found = read(VAULT, lines)
 
     assert 3 == sum(event["event_id"].endswith("/unjoined") for event in found.events)
+
+
+@pytest.mark.parametrize(
+    ("method", "metadata", "kind"),
+    [
+        ("userpass", {"username": "alice"}, "human"),
+        ("approle", {"role_name": "ci"}, "service"),
+        ("cert", {"username": "alice"}, "service"),
+        (None, {"username": "alice"}, "human"),
+        (None, {"role_name": "ci"}, "service"),
+        (None, None, "service"),
+    ],
+)
+def test_what_kind_of_party_logged_in(method, metadata, kind):
+    """
+    The method says it; where an older version does not log the method, the name of a user does.
+    """
+    line = login(auth=ALICE)
+    line["request"]["mount_type"] = method
+    line["auth"] = line["response"]["auth"] = line["auth"] | {"metadata": metadata}
+
+    assert [kind] == [
+        event["kind"] for event in read(FORMATS["vault"], [line]).events if event["type"] == "principal.registered"
+    ]

@@ -166,7 +166,7 @@ def test_logs_without_an_action(tmp_path):
 
     found = "\n".join(screen(file, columns=80))
 
-    assert "0 actions by nobody who is named; 0 tokens." in found
+    assert "Nothing in these files tells of actions, tokens or decisions." in found
     assert "1 skipped (insight)" in found
 
 

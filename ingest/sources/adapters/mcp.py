@@ -60,8 +60,8 @@ def _action(value: Mapping[str, Any], message: dict[str, Any], id_: str, source:
     actor, behalf = bearer.actor or bearer.subject, bearer.subject if bearer.actor else None
     if value.get("status") not in _REFUSED:  # the claims of a bearer that was refused may be anybody's invention
         for agent in (bearer.actor, *bearer.prior_actors):  # a client of MCP, and whoever handed over to it
-            note_kind(memory, agent, "agent", Mention(id_, at))
-        note_kind(memory, behalf, "human" if behalf and _is_mailbox(behalf) else None, Mention(id_, at))
+            note_kind(memory, agent, "agent", Mention(id_, at), _name(agent))
+        note_kind(memory, behalf, "human" if behalf and _is_mailbox(behalf) else None, Mention(id_, at), _name(behalf))
     is_call = message["method"] == "tools/call"
     digest = _BEARER.fullmatch(text(headers, "authorization") or "")
     return source.event(
@@ -103,6 +103,12 @@ def _server(value: Mapping[str, Any], headers: Any) -> str | None:
 def _traceparent(params: Any) -> str | None:
     found = text(params, "_meta", "traceparent")
     return found if found and _TRACEPARENT.fullmatch(found) else None
+
+
+def _name(party: str | None) -> str | None:
+    """What the issuer calls a party; an id that no issuer qualifies says it itself."""
+    issuer, _, native = (party or "").partition("#")
+    return native if issuer and native else None
 
 
 def _is_mailbox(party: str) -> bool:

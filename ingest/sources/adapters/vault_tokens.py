@@ -60,8 +60,10 @@ def registered(line: Line, memory: Memory) -> Iterator[Document]:
     entity = text(made, "entity_id")
     if made is None or entity is None or line.path.startswith("auth/token/"):
         return
-    kind = "human" if text(line.value, "request", "mount_type") in _PEOPLE else "service"
     metadata = member(made, "metadata") or member(line.value, "auth", "metadata")
+    method, username = text(line.value, "request", "mount_type"), text(metadata, "username")
+    # Older versions do not log the method; the name of a user is what only those of people say.
+    kind = "human" if method in _PEOPLE or (method is None and username is not None) else "service"
     name = next(filter(None, (text(metadata, name) for name in _NAMES)), None) or text(made, "display_name")
     if memory.is_new("registered", f"{entity}\n{kind}\n{name}"):
         principal = line.source.principal("entity", entity)

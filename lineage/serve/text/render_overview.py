@@ -15,6 +15,7 @@ _ASSERTED: Final = "this root is only asserted"
 _HOPS: Final = 6
 _HOP_CHARACTERS: Final = 24
 _ID_CHARACTERS: Final = 40  # the whole id is in --json
+_LEAST_OF_AN_ID: Final = 9
 _NAMED: Final = 3
 _STYLES: Final = {"critical": "bold red", "high": "bold red", "medium": "yellow"}
 
@@ -39,6 +40,9 @@ def tried(doc: Document, named: Sequence[str]) -> Page:
 
 def _answer(page: Page, doc: Document) -> None:
     counts, roots = doc["counts"], doc["roots"]
+    if not any(counts.values()):
+        page.line(("Nothing in these files tells of actions, tokens or decisions.", "bold"))
+        return
     who = [
         many(counts[name], *nouns)
         for name, *nouns in (("people", "person", "people"), ("agents", "agent"), ("services", "service"))
@@ -52,8 +56,10 @@ def _answer(page: Page, doc: Document) -> None:
         if counts[name] or name == "tokens"
     ]
     done = many(counts["actions"], "action")
-    page.line((f"{done} by {joined(who) or 'nobody who is named'}; {joined(things)}.", "bold"))
-    if counts["actions"]:
+    if not counts["actions"]:
+        page.line((f"No actions; {joined(things)}{'; named: ' if who else ''}{joined(who)}.", "bold"))
+    else:
+        page.line((f"{done} by {joined(who) or 'nobody who is named'}; {joined(things)}.", "bold"))
         others = sum(count for kind, count in roots.items() if kind not in ("human", "nobody"))
         page.line(
             (f"{roots.get('human', 0):,} of {done} lead to a person", "green"),
@@ -69,6 +75,8 @@ def _answer(page: Page, doc: Document) -> None:
 
 def _wrong(page: Page, doc: Document) -> None:
     found = doc["findings"]
+    if not any(doc["counts"].values()) and not found["total"]:
+        return
     page.line()
     if not found["total"]:
         page.line(("No findings.", "bold"))
@@ -89,14 +97,17 @@ def _missing(page: Page, doc: Document) -> None:
         return
     for gap in gaps["items"][:1]:  # the one behind most
         head = f"Missing evidence, {many(gaps['total'], 'gap')}"
-        why = "only asserted" if gap["why"].startswith(_ASSERTED) else gap["why"]
-        said = f"{gap['kind']} {_short(gap['id'], _ID_CHARACTERS)}: {why} ({gap['behind']:,})"
+        why = _ASSERTED if gap["why"].startswith(_ASSERTED) else gap["why"]
+        room = _COLUMNS - len(f"{head}: {why}:  ({gap['behind']:,})")
+        said = f"{why}: {_short(gap['id'], min(max(room, _LEAST_OF_AN_ID), _ID_CHARACTERS))} ({gap['behind']:,})"
         page.line((head, "bold"), f": {_cut(said, _COLUMNS - len(head) - 2)}", lead="", hang="  ")
 
 
 def _parties(page: Page, doc: Document) -> None:
-    page.line()
-    for label, name in (("People", "people"), ("Agents", "agents"), ("Services", "services"), ("Unknown", "unknown")):
+    kinds = (("People", "people"), ("Agents", "agents"), ("Services", "services"), ("Unknown", "unknown"))
+    if any(doc["counts"][name] for _, name in kinds):
+        page.line()
+    for label, name in kinds:
         total = doc["counts"][name]
         if total:
             page.line(_listed((_party(one) for one in doc[name]), total, _COLUMNS - 10), lead=f"{label:<10}")
