@@ -218,6 +218,34 @@ class Client:
         """One finding, with its evidence and what it is connected with; None if there is none with this id."""
         return self._ask(f"/v1/findings/{quote(id, safe='')}", schemas.FindingDetails, at=at, known_at=known_at)
 
+    # Governance
+
+    def active_agents(
+        self, *, start: str | None = None, end: str | None = None, known_at: str | None = None
+    ) -> Iterator[schemas.ActiveAgent]:
+        """The agents that acted, or were given anything, between two instants; those that did most first."""
+        between = {"from": start, "to": end}
+        return self._items("/v1/governance/active", schemas.ActiveAgent, known_at=known_at, **between)
+
+    def allowed(self, agent: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Allowed | None:
+        """What an agent might do at an instant; None if no fact names it. A list of grants that goes on says so."""
+        said = {"agent": agent, "at": at, "known_at": known_at, "limit": str(PAGE)}
+        return self._ask("/v1/governance/allowed", schemas.Allowed, **said)
+
+    def held(
+        self, agent: str, *, start: str | None = None, end: str | None = None, known_at: str | None = None
+    ) -> Iterator[schemas.HeldGrant]:
+        """The delegations and tokens that an agent held between two instants, and what ended each."""
+        between = {"from": start, "to": end}
+        return self._items("/v1/governance/held", schemas.HeldGrant, agent=agent, known_at=known_at, **between)
+
+    def done(
+        self, agent: str, *, start: str | None = None, end: str | None = None, known_at: str | None = None
+    ) -> Iterator[schemas.DoneAction]:
+        """What an agent did between two instants, the latest first, each with its chain."""
+        between = {"from": start, "to": end}
+        return self._items("/v1/governance/done", schemas.DoneAction, agent=agent, known_at=known_at, **between)
+
     def quarantine(self, *, everything: bool = False) -> Iterator[schemas.Quarantined]:
         """Records that could not be read."""
         return self._items("/v1/quarantine", schemas.Quarantined, all="true" if everything else "false")

@@ -71,64 +71,42 @@ def allowed(
     )
 
 
-@governance.command()
-@_AGENT
-@_FROM
-@_TO
-@KNOWN_AT
-@_LIMIT
-@shared_options()
-def held(
-    settings: "Settings",
-    out: Output,
-    agent: str,
-    start: Instant | None,
-    end: Instant | None,
-    known_at: Instant | None,
-    limit: int,
-) -> None:
-    """The delegations and tokens that an agent held between two instants, and what ended each."""
-    from lineage.serve.queries import governance as queries
-    from lineage.serve.text import render_governance as render
+def _between_two(name: str, help_text: str) -> click.Command:
+    """A command that asks what an agent had or did between two instants."""
 
-    between = _between(start, end)
-    _answer(
-        settings,
-        out,
-        agent,
-        render.held,
-        lambda s: queries.held(s, _id(agent), **between, known_at=known_at, limit=limit),
-    )
+    @click.command(name, help=help_text)
+    @_AGENT
+    @_FROM
+    @_TO
+    @KNOWN_AT
+    @_LIMIT
+    @shared_options()
+    def command(
+        settings: "Settings",
+        out: Output,
+        agent: str,
+        start: Instant | None,
+        end: Instant | None,
+        known_at: Instant | None,
+        limit: int,
+    ) -> None:
+        from lineage.serve.queries import governance as queries
+        from lineage.serve.text import render_governance
+
+        ask, render = {
+            "held": (queries.held, render_governance.held),
+            "done": (queries.done, render_governance.done),
+        }[name]
+        between = _between(start, end)
+        _answer(settings, out, agent, render, lambda s: ask(s, _id(agent), **between, known_at=known_at, limit=limit))
+
+    return command
 
 
-@governance.command()
-@_AGENT
-@_FROM
-@_TO
-@KNOWN_AT
-@_LIMIT
-@shared_options()
-def done(
-    settings: "Settings",
-    out: Output,
-    agent: str,
-    start: Instant | None,
-    end: Instant | None,
-    known_at: Instant | None,
-    limit: int,
-) -> None:
-    """What an agent did between two instants, each with its chain."""
-    from lineage.serve.queries import governance as queries
-    from lineage.serve.text import render_governance as render
-
-    between = _between(start, end)
-    _answer(
-        settings,
-        out,
-        agent,
-        render.done,
-        lambda s: queries.done(s, _id(agent), **between, known_at=known_at, limit=limit),
-    )
+_HELD: Final = "The delegations and tokens that an agent held between two instants, and what ended each."
+_DONE: Final = "What an agent did between two instants, each with its chain."
+governance.add_command(_between_two("held", _HELD))
+governance.add_command(_between_two("done", _DONE))
 
 
 def _id(agent: str) -> str:

@@ -3,7 +3,7 @@
 Cost: every fact is read and held; some 2 KB a fact.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from lineage.core.authority.chain import chain_of_action
@@ -103,24 +103,7 @@ def held(
     limit: int = MOST,
 ) -> Document | None:
     """What an agent held at any moment between two instants, and what ended it; None if nothing names it."""
-    scene = _scene(service, end, known_at)
-    if not _is_known(scene, agent):
-        return None
-    items = []
-    for key in _held_by(scene, agent):
-        element = scene.element(key)
-        if element is None or element.issued_at >= end:
-            continue
-        over = scene.end(key)
-        orders = [order for order in scene.ending(key, end) if not order.suspends]
-        order = min(orders, key=lambda one: one.rank, default=None)
-        ended_at = over.at if order is None else min(over.at, order.effective_at)
-        if ended_at <= start:
-            continue
-        by = None if ended_at >= end else order.body.revocation if order and order.effective_at <= over.at else "expiry"
-        items.append({**_grant(scene, key), "ended_at": _end(ended_at), "ended_by": by})
-    more = {"agent": agent, **_named(scene.world, scene.party(agent)), **_between(start, end)}
-    return _answer(service, items, limit, more)
+    return _of_agent(service, agent, _held, start, end, known_at, limit)
 
 
 def done(
@@ -133,9 +116,48 @@ def done(
     limit: int = MOST,
 ) -> Document | None:
     """What an agent did between two instants, each with its chain, the latest first; None if nothing names it."""
+    return _of_agent(service, agent, _done, start, end, known_at, limit)
+
+
+def _of_agent(
+    service: Service,
+    agent: str,
+    items_of: Callable[[Scene, str, Instant, Instant], Iterable[Document]],
+    start: Instant,
+    end: Instant,
+    known_at: Instant | None,
+    limit: int,
+) -> Document | None:
+    """Answer a question about what an agent had or did between two instants; None if nothing names it."""
     scene = _scene(service, end, known_at)
     if not _is_known(scene, agent):
         return None
+    items = list(items_of(scene, agent, start, end))
+    more = {
+        "agent": agent,
+        **_named(scene.world, scene.party(agent)),
+        "from": format_instant(start),
+        "to": format_instant(end),
+    }
+    return _answer(service, items, limit, more)
+
+
+def _held(scene: Scene, agent: str, start: Instant, end: Instant) -> Iterator[Document]:
+    for key in _held_by(scene, agent):
+        element = scene.element(key)
+        if element is None or element.issued_at >= end:
+            continue
+        over = scene.end(key)
+        orders = [order for order in scene.ending(key, end) if not order.suspends]
+        order = min(orders, key=lambda one: one.rank, default=None)
+        ended_at = over.at if order is None else min(over.at, order.effective_at)
+        if ended_at <= start:
+            continue
+        by = None if ended_at >= end else order.body.revocation if order and order.effective_at <= over.at else "expiry"
+        yield {**_grant(scene, key), "ended_at": _end(ended_at), "ended_by": by}
+
+
+def _done(scene: Scene, agent: str, start: Instant, end: Instant) -> Iterator[Document]:
     world = scene.world
     names = world.principals.party(agent)
     acted = [
@@ -143,20 +165,15 @@ def done(
         for action in world.actions
         if not names.isdisjoint(world.acted(action))
     ]
-    items = []
     for at, action in sorted(acted, reverse=True):
         if start <= at < end:
             hops = chain_of_action(world, action).hops
             root = hops[0].principal if hops else None
-            items.append(
-                {
-                    **action_document(world, action),
-                    "human": root if root is not None and world.principals.kind(root) == "human" else None,
-                    "chain": [hop.principal for hop in hops],
-                }
-            )
-    more = {"agent": agent, **_named(world, scene.party(agent)), **_between(start, end)}
-    return _answer(service, items, limit, more)
+            yield {
+                **action_document(world, action),
+                "human": root if root is not None and world.principals.kind(root) == "human" else None,
+                "chain": [hop.principal for hop in hops],
+            }
 
 
 def _scene(service: Service, at: Instant, known_at: Instant | None) -> Scene:
@@ -232,10 +249,6 @@ def _named(world: World, party: str) -> Document:
         "display_name": world.principals.display_name(party),
         "owner": owner.value if owner else None,
     }
-
-
-def _between(start: Instant, end: Instant) -> Document:
-    return {"from": format_instant(start), "to": format_instant(end)}
 
 
 def _end(moment: Instant) -> str | None:

@@ -170,6 +170,21 @@ def whole_case(asked: Asked) -> Shown:
     }
 
 
+def governance(question: str, title: str) -> Callable[[Asked], Shown]:
+    """A question of governance, under its title."""
+
+    def view(asked: Asked) -> Shown:
+        between = () if question == "allowed" else (asked.query.text("from") or "", asked.query.text("to") or "")
+        return {
+            "question": question,
+            "title": title,
+            "agent": asked.document.get("agent", ""),
+            "between": between,
+        }
+
+    return view
+
+
 def search(asked: Asked) -> Shown:
     """Ids that contain a text, by kind."""
     return {"q": asked.query.text("q"), "kinds": _by_kind(asked.document["items"])}

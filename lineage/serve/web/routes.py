@@ -40,6 +40,10 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/conflicts", "conflicts.html", page_context.conflicts),
     ("/health", "health.html", page_context.nothing),
     ("/revocations", "revocations.html", page_context.nothing),
+    ("/governance/active", "governance.html", page_context.governance("active", "Agents that were active")),
+    ("/governance/allowed", "governance.html", page_context.governance("allowed", "What the agent might do")),
+    ("/governance/held", "governance.html", page_context.governance("held", "What the agent held")),
+    ("/governance/done", "governance.html", page_context.governance("done", "What the agent did")),
 )
 RECENT: Final = 20  # orders whose verdicts the start page counts
 COUNTED: Final = 20_000  # records of the log; in more the start page counts no findings: the list does

@@ -10,7 +10,7 @@ from lineage.core.model.errors import DriftError, OtherOrderError, RefusedError,
 from lineage.deliver.http.callers import ForbiddenError, UnauthenticatedError
 from lineage.serve import http_client as client_module
 from lineage.serve.http_client import Client
-from lineage.serve.queries import activity
+from lineage.serve.queries import activity, governance
 from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.search import search as search_of
 from tests.support.http_clients import URL, client_of
@@ -54,6 +54,43 @@ def test_lists_go_on_by_themselves(api: World, monkeypatch: pytest.MonkeyPatch):
     assert search_of(api.service, "mailer")["items"] == list(client.search("mailer"))
     assert findings_of(api.service, at=ASKED)["items"] != []
     assert [] == list(client.uses("token:none"))
+
+
+def test_the_questions_of_governance_are_those_of_the_command_line(api: World, monkeypatch: pytest.MonkeyPatch):
+    """
+    Every agent, grant and action comes once and in order, however small the pages; a page of grants says it goes on.
+    """
+    monkeypatch.setattr(client_module, "PAGE", 1)
+    client, service, agent = client_of(api), api.service, "agent:mailer"
+    span = {"start": 0, "end": ASKED}
+    held, done = governance.held(service, agent, **span), governance.done(service, agent, **span)
+    allowed = governance.allowed(service, agent, at=ASKED)
+    assert held is not None
+    assert done is not None
+    assert allowed is not None
+
+    assert governance.active(service, **span)["items"] == list(client.active_agents())
+    assert held["items"] == list(client.held(agent))
+    assert done["items"] == list(client.done(f"principal:{agent}"))
+    first = client.allowed(agent)
+    assert first is not None
+    assert (allowed["items"][:1], False) == (first["items"], first["complete"])
+    assert (allowed["effective_scopes"], allowed["total"]) == (first["effective_scopes"], first["total"])
+    assert (None, []) == (client.allowed("agent:none"), list(client.held("agent:none")))
+
+
+def test_one_finding_is_asked_for_by_its_id(api: World):
+    """
+    The client's filters are the server's, and a finding that does not exist is None.
+    """
+    client = client_of(api)
+    found = list(client.findings(severity="high", of="action:mail-7"))
+
+    assert {"wielder-mismatch"} == {one["kind"] for one in found}
+    assert [one["why"] for one in found] == [
+        there["why"] for one in found if (there := client.finding(one["id"])) is not None
+    ]
+    assert client.finding("F-00000000000000000000") is None
 
 
 def test_an_order_from_plan_to_receipt(api: World):

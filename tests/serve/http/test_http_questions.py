@@ -19,7 +19,7 @@ from lineage.serve.commands.revoke import give_order
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.api.questions import QUESTIONS
 from lineage.serve.http.core.question import Question
-from lineage.serve.queries import activity, revocations
+from lineage.serve.queries import activity, governance, revocations
 from lineage.serve.queries.actions import actions
 from lineage.serve.queries.case import case
 from lineage.serve.queries.diff import diff as diff_of
@@ -90,6 +90,13 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
     "/identity": ("?of=principal:agent:mailer", lambda s: identity(s, "agent:mailer", at=ASKED)),
     "/health": ("", standing),
     "/case": ("?of=action:mail-7", lambda s: case(s, "action", "mail-7", at=ASKED)),
+    "/governance/active": ("", lambda s: governance.active(s, start=0, end=ASKED)),
+    "/governance/allowed": ("?agent=agent:mailer", lambda s: governance.allowed(s, "agent:mailer", at=ASKED)),
+    "/governance/held": ("?agent=agent:mailer", lambda s: governance.held(s, "agent:mailer", start=0, end=ASKED)),
+    "/governance/done": (
+        "?agent=principal:agent:mailer",
+        lambda s: governance.done(s, "agent:mailer", start=0, end=ASKED),
+    ),
     "/revocations/{id:path}": ("rev%2F1", lambda s: revocations.revocation(s, "rev/1", at=ASKED)),
 }
 LISTS = [question.path for question in QUESTIONS if any(p.name == "limit" for p in question.parameters)]

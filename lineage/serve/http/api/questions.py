@@ -11,6 +11,7 @@ from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document, listing
 from lineage.serve.http.api.activity_questions import AROUND
 from lineage.serve.http.api.asking_questions import ASKING
+from lineage.serve.http.api.governance_questions import GOVERNANCE
 from lineage.serve.http.api.overview_questions import OVERVIEW
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.error_responses import NotFoundError
@@ -141,4 +142,5 @@ QUESTIONS: Final = (
     *ASKING,
     *AROUND,
     *OVERVIEW,
+    *GOVERNANCE,
 )

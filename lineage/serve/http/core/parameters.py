@@ -23,6 +23,7 @@ OF: Final = Parameter(
     example="token:https://idp.example#mailer-1",
 )
 ACTION: Final = Parameter("action", _ID, "The id of an action.", required=True, repeatable=True, example="mail-7")
+AGENT: Final = Parameter("agent", _ID, "The id of an agent.", required=True, example="agent:mailer")
 HOW: Final = (
     Parameter("mode", {"type": "string", "enum": list(MODES)}, "Suspend: until lifted. By default `revoke`."),
     Parameter("issued_before", _TIME, "Spare what was issued at this time or later."),

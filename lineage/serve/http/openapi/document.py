@@ -107,7 +107,7 @@ def _many(one: dict[str, Any]) -> dict[str, Any]:
 
 def _id_of(path: str) -> str:
     name, _, rest = path.strip("/").partition("/")
-    return name.removesuffix("s") if rest.startswith("{") else name
+    return name.removesuffix("s") if rest.startswith("{") else f"{name}_{rest}" if rest else name
 
 
 def document_of(app: FastAPI) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""The four questions of governance over HTTP: agents that were active, what one might do, what it held, what it did."""
+
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from lineage.core.model.times import Instant
+from lineage.deliver.http.callers import Caller
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.cursors import one_page
+from lineage.serve.http.core.error_responses import NotFoundError
+from lineage.serve.http.core.parameters import AGENT, FROM, KNOWN_AT, PAGES, TIMES, TO
+from lineage.serve.http.core.query import ParameterError, Query, usable_id
+from lineage.serve.http.core.question import Question
+from lineage.serve.queries import governance
+
+_FROM: Final = FROM._replace(required=False, description="From then; by default from the beginning.")
+_TO: Final = TO._replace(required=False, description="Until before then; by default until now.")
+_BETWEEN: Final = (_FROM, _TO, KNOWN_AT)
+_WHOLE: Final = sys.maxsize  # the whole list, of which a page is cut
+
+
+def active(site: Site, _caller: Caller, query: Query) -> Document:
+    """The agents that acted, or were given anything, between two instants."""
+    document = governance.active(site.service, **_between(query), known_at=query.known_at, limit=_WHOLE)
+    return one_page(site, "active", query, document)
+
+
+def allowed(site: Site, _caller: Caller, query: Query) -> Document:
+    """What an agent might do at an instant."""
+    agent = _agent(query)
+    document = governance.allowed(site.service, agent, at=query.at, known_at=query.known_at, limit=_WHOLE)
+    return _page(site, "allowed", query, document)
+
+
+def held(site: Site, _caller: Caller, query: Query) -> Document:
+    """What an agent held between two instants."""
+    return _page(site, "held", query, _of_agent(site, query, governance.held))
+
+
+def done(site: Site, _caller: Caller, query: Query) -> Document:
+    """What an agent did between two instants."""
+    return _page(site, "done", query, _of_agent(site, query, governance.done))
+
+
+def _of_agent(site: Site, query: Query, ask: Callable[..., Document | None]) -> Document | None:
+    return ask(site.service, _agent(query), **_between(query), known_at=query.known_at, limit=_WHOLE)
+
+
+def _page(site: Site, question: str, query: Query, document: Document | None) -> Document:
+    if document is None:
+        raise NotFoundError(query.the("agent"))
+    return one_page(site, question, query, document)
+
+
+def _agent(query: Query) -> str:
+    """An agent by its id, or as ``principal:ID``."""
+    return usable_id(query.the("agent").removeprefix("principal:"), parameter="agent")
+
+
+def _between(query: Query) -> dict[str, Instant]:
+    start, end = query.instant("from"), query.instant("to")
+    between = {"start": 0 if start is None else start, "end": query.now if end is None else end}
+    if between["start"] >= between["end"]:
+        raise ParameterError("from", "is not before 'to': nothing lies between them")
+    return between
+
+
+def _question(name: str, ask: Callable[[Site, Caller, Query], Document], title: str, **more: Any) -> Question:
+    about = () if name == "active" else ("agent",)
+    return Question(path=f"/governance/{name}", ask=ask, title=title, about=about, **more)
+
+
+GOVERNANCE: Final = (
+    _question(
+        "active",
+        active,
+        "The agents that acted, or were given anything, between two instants",
+        parameters=(*_BETWEEN, *PAGES),
+        answer="ActiveAgents",
+    ),
+    _question(
+        "allowed",
+        allowed,
+        "What an agent might do at an instant: its live grants with their effective scopes",
+        parameters=(AGENT, *TIMES, *PAGES),
+        answer="Allowed",
+    ),
+    _question(
+        "held",
+        held,
+        "The delegations and tokens that an agent held between two instants, and what ended each",
+        parameters=(AGENT, *_BETWEEN, *PAGES),
+        answer="Held",
+    ),
+    _question(
+        "done",
+        done,
+        "What an agent did between two instants, each with its chain",
+        parameters=(AGENT, *_BETWEEN, *PAGES),
+        answer="Done",
+    ),
+)
