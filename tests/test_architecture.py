@@ -38,6 +38,7 @@ PLACES = {
         "lineage.serve.processes.collect_metrics",
         "lineage.serve.processes.consumer_metrics",
         "lineage.serve.processes.delivery_metrics",
+        "lineage.serve.processes.finding_metrics",
         "lineage.serve.processes.health_server",
         "lineage.serve.server.connection_metrics",
     ),
@@ -113,7 +114,8 @@ ROOMS = {
     ),
     "lineage.core": ("model", "authority", "revocation", "findings"),
     "lineage.store": (
-        "database", "migrations", "reading", "writing", "store", "delivery", "follower", "rebuild", "server_info",
+        "database", "migrations", "reading", "writing", "store", "delivery", "kept_findings", "follower", "rebuild",
+        "server_info",
         "source_records", "authority_replica",
     ),
     "lineage.deliver": ("http", "outbox", "rfc7009", "ssf", "token_status"),

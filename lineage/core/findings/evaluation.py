@@ -1,6 +1,6 @@
 """Evaluating the rules: over everything that is known, or over what surrounds the answer to one question."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +29,8 @@ from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
 
 _REPEAT: Final = "repeat-offender"
+Timing = Callable[[str, Iterable[Finding]], list[Finding]]
+"""Takes what a rule finds, and notes under the name of the rule how long that took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ def evaluate(
     world: World | None = None,
     intake: Intake | None = None,
     deliveries: Deliveries | None = None,
+    timing: Timing | None = None,
 ) -> Report:
     """Evaluate every rule over all of some facts. Slow, and the reference for everything that is quicker.
 
@@ -62,19 +65,25 @@ def evaluate(
         world: A world that holds the facts; None: it is made of them.
         intake: What the intake noticed.
         deliveries: What was delivered to receivers, and when.
+        timing: Measures how long each rule takes.
     """
     known = list(dict.fromkeys(facts))
     world = World(known) if world is None else world
     scene = Scene(world, options, at, whole=True, deliveries=deliveries, intake=intake)
     enter_all(scene, known)
-    found = [*look(scene, world.graph.facts)]
-    found += look(scene, (f"decision:{id_}" for id_ in world.decisions))
-    found += look(scene, (f"action:{id_}" for id_ in world.actions))
-    return conclude(scene, found)
+    found = [*look(scene, world.graph.facts, timing=timing)]
+    found += look(scene, (f"decision:{id_}" for id_ in world.decisions), timing=timing)
+    found += look(scene, (f"action:{id_}" for id_ in world.actions), timing=timing)
+    return conclude(scene, found, timing=timing)
 
 
 def look(
-    scene: Scene, keys: Iterable[str], *, narrow: bool = False, without: frozenset[str] = frozenset()
+    scene: Scene,
+    keys: Iterable[str],
+    *,
+    narrow: bool = False,
+    without: frozenset[str] = frozenset(),
+    timing: Timing | None = None,
 ) -> Iterator[Finding]:
     """What is wrong with each of some things.
 
@@ -83,17 +92,21 @@ def look(
         keys: The things.
         narrow: Leave out the rules that need to have seen everything.
         without: The kinds of rules to leave out.
+        timing: Measures how long each rule takes.
     """
     by_subject = _by_subject(scene.options, narrow=narrow, without=without)
     for key in keys:
         if _is_known(scene, key):
             for rule in by_subject.get(subject_of(key), ()):
-                yield from rule.check(scene, key)
+                if timing is None:
+                    yield from rule.check(scene, key)
+                else:
+                    yield from timing(rule.kind, rule.check(scene, key))
 
 
-def conclude(scene: Scene, found: Iterable[Finding]) -> Report:
+def conclude(scene: Scene, found: Iterable[Finding], *, timing: Timing | None = None) -> Report:
     """Add what follows when everything was looked at: principals, revocations, sources, and what adds up over these."""
-    findings = [*found, *look(scene, _others(scene))]
+    findings = [*found, *look(scene, _others(scene), timing=timing)]
     missing = {rule.kind: why for rule in RULES.values() if (why := _why_not(scene, rule)) is not None}
     report = merged(one for one in findings if one.kind not in missing)
     if _REPEAT not in missing:

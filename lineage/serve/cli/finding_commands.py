@@ -161,6 +161,40 @@ findings.add_command(_judging("suppressed", "Accept a finding until a moment, an
 findings.add_command(_judging("reopened", "Take an acknowledgement or a suppression back."), "reopen")
 
 
+@findings.command()
+@click.option("--once", is_flag=True, help="Evaluate everything once, and end.")
+@click.option(
+    "--most",
+    type=click.IntRange(1),
+    default=3_000_000,
+    show_default=True,
+    help="Records of the log up to which everything is evaluated, at some 2 KB of memory each.",
+)
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Metrics and health, such as 127.0.0.1:9467. [env: DELEGRAPH_LISTEN; default: none]",
+)
+@shared_options()
+def keep(settings: "Settings", out: Output, once: bool, most: int, **_said: str | None) -> None:
+    """Keep the index of findings, so that a list is a page and not an evaluation, until stopped (SIGINT, SIGTERM).
+
+    \b
+      delegraph findings keep
+      delegraph findings keep --once
+      delegraph findings keep --listen 127.0.0.1:9467
+    """  # noqa: D301
+    import os
+    import sys
+
+    from lineage.serve.processes.finding_process import keep_findings, page_of
+    from lineage.serve.processes.logs import LogSettings, logging_to
+
+    with logging_to(sys.stderr, LogSettings.of(os.environ, terminal=sys.stderr.isatty())):
+        document = keep_findings(settings, once=once, most=most)
+    out.document(document, page_of)
+
+
 @click.command()
 @AT
 @KNOWN_AT

@@ -13,8 +13,10 @@ from lineage.core.model.errors import BadRecordError, IntegrityError
 from lineage.core.model.records import Readable, Record, position_of
 from lineage.core.model.times import Instant
 from lineage.serve.commands import submission_policy
+from lineage.serve.commands.finding_keeper import FindingKeeper, index_differences
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
+from lineage.store import kept_findings
 from lineage.store.rebuild.diff import differences, twin
 from lineage.store.rebuild.swap import beside, exchange
 from lineage.store.store import Quarantined
@@ -121,6 +123,8 @@ def rebuild(service: Service, progress: Callable[[int], None]) -> Document:
 
         exchange(service.store, anew, catch_up)
     service.catch_up()  # what was appended meanwhile
+    if kept_findings.state_of(service.store).swept is not None:  # the index follows from facts, and is made of them
+        FindingKeeper(service.store, service.trust, service.options).sweep(service.clock())
     return {"records": records, "outcomes": service.store.outcomes()._asdict(), "as_of": service.as_of()}
 
 
@@ -138,6 +142,7 @@ def fsck(service: Service, progress: Callable[[int], None]) -> Document:
             found = list(differences(still, fresh))
         finally:
             fresh.close()
+        found += index_differences(still, service.trust.table, service.options)
         outcomes = still.outcomes()
     if sum(outcomes) != records:
         found.append(f"accounts: {records} records were projected, and {sum(outcomes)} are accounted for")

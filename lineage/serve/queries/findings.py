@@ -18,19 +18,19 @@ from lineage.core.findings.finding import last_seen
 from lineage.core.findings.frameworks import SHORT_NAMES
 from lineage.core.findings.judging import STATUSES, SUPPRESSED, judgement_of, status_of, worst_first
 from lineage.core.findings.options import Options
-from lineage.core.findings.scene import Intake
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.events import Fact, FindingJudged
+from lineage.core.model.events import FindingJudged
 from lineage.core.model.severities import SEVERITIES, Severity
 from lineage.core.model.times import Instant, format_instant, parse_instant
-from lineage.core.model.trust import TrustTable, authorised
 from lineage.serve.documents.core_documents import Document, finding_document, instant, listing
 from lineage.serve.documents.finding_formats import as_csv, as_lines, as_ocsf, as_sarif
+from lineage.serve.queries.finding_facts import gathered
+from lineage.serve.queries.kept_list import asked_of_index, filters_of, kept_page
 from lineage.serve.queries.service import Service
+from lineage.store.kept_findings import Filters
 
 PAGE: Final = 1_000  # how many items a list has at most, if nothing else is said
 _EXAMPLES: Final = 5  # failures of a check that its posture shows
-_READ: Final = 5_000  # facts at once
 
 
 class Wanted(NamedTuple):
@@ -62,6 +62,13 @@ class Wanted(NamedTuple):
         ):
             if unknown := [one for one in said if one not in known]:
                 raise RefusedError(f"there is no {name} {unknown[0]!a}; there are {', '.join(known)}")
+
+    def filters(self) -> Filters:
+        """The same, in the words of the index."""
+        return filters_of(
+            *(self.of, self.kinds, self.severities, self.statuses, self.since),
+            everything=self.everything,
+        )
 
     def takes(self, one: Finding, severity: Severity, status: str) -> bool:
         """Whether a finding is asked for."""
@@ -103,43 +110,9 @@ def survey(service: Service, at: Instant, known_at: Instant | None = None, optio
     Cost: every fact is read and held. Some 0.2 ms and 2 KB a fact.
     """
     options = service.options if options is None else options
-    trust = service.trust.table
-    world = World(trust=trust, known_at=known_at)
-    counting: list[Fact] = []
-    noticed: list[Fact] = []
-    after, numbered = -1, False
-    while page := service.store.facts(after=after, limit=_READ):
-        after = page[-1].number
-        for stored in page:
-            said = stored.fact
-            if known_at is not None and said.recorded_at > known_at:
-                continue
-            numbered |= said.event.sequence is not None
-            if authorised(said, trust):
-                counting.append(said)
-                world.add(said)
-            else:
-                noticed.append(said)
-    conflicts = [_known(group, known_at) for group in service.store.conflicts()]
-    intake = Intake(
-        unauthorised=tuple(noticed),
-        conflicts=tuple(group for group in conflicts if len(group) > 1),
-        holes=tuple(pair for pair in service.store.sequence_holes() or () if _known(pair, known_at) == tuple(pair)),
-        known_prefixes=_prefixes(trust),
-        numbered=numbered,
-    )
-    report = evaluate(counting, options, at, world=world, intake=intake)
-    return Survey(world, report, world.judgements, options, at)
-
-
-def _known(facts: Collection[Fact], known_at: Instant | None) -> tuple[Fact, ...]:
-    return tuple(fact for fact in facts if known_at is None or fact.recorded_at <= known_at)
-
-
-def _prefixes(trust: TrustTable | None) -> tuple[str, ...]:
-    if trust is None:
-        return ()
-    return tuple(sorted({prefix for grant in trust.sources.values() for prefix in grant.prefixes if prefix}))
+    everything = gathered(service.store, service.trust.table, known_at)
+    report = evaluate(everything.facts, options, at, world=everything.world, intake=everything.intake)
+    return Survey(everything.world, report, everything.world.judgements, options, at)
 
 
 def findings(
@@ -165,6 +138,8 @@ def findings(
     """
     wanted = Wanted() if wanted is None else wanted
     wanted.check()
+    if known_at is None and options is None and (asked := asked_of_index(service, at, after)) is not None:
+        return kept_page(service, asked, wanted.filters(), limit)
     behind = None
     if after is not None:
         at, known_at, behind = _place(after)

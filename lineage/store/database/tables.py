@@ -296,6 +296,43 @@ source_count = Table(
     Column("latest", BigInteger),  # by the clock of the foreign log
 )
 
+# The index of findings: every version of each, in the order in which they were written. One that was replaced says in
+# which turn; it is deleted some time later. Ids of any length are looked up by their hashes.
+finding = Table(
+    "finding",
+    metadata,
+    Column("seq", _Big, primary_key=True, autoincrement=False),
+    Column("id", String(24), nullable=False),
+    Column("turn", BigInteger, nullable=False),
+    Column("until", BigInteger),  # null: it is the latest version
+    Column("change", String(16), nullable=False),  # opened, changed, refreshed or resolved
+    Column("kind", String(64), nullable=False),
+    Column("of", Text, nullable=False),
+    Column("about", Text),
+    Column("of_key", BigInteger, nullable=False),
+    Column("about_key", BigInteger),
+    Column("rank", SmallInteger, nullable=False),  # the severity, negated: the worst come first
+    Column("seen", BigInteger, nullable=False),  # when it was seen last, negated
+    Column("status", String(16), nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),  # of the last of its facts
+    Column("written_at", BigInteger, nullable=False),
+    Column("digest", BigInteger, nullable=False),  # of the document
+    Column("document", LargeBinary, nullable=False),  # JSON, zlib
+    Index("finding_versions", "id", "seq"),
+    Index("finding_over", "until", "written_at"),
+)
+_latest = text("until IS NULL")
+Index("finding_current", finding.c.id, unique=True, sqlite_where=_latest, postgresql_where=_latest)
+Index(
+    "finding_worst",
+    *(finding.c[name] for name in ("rank", "seen", "id", "status", "kind")),
+    sqlite_where=_latest,
+    postgresql_where=_latest,
+)
+Index("finding_of", finding.c.of_key, sqlite_where=_latest, postgresql_where=_latest)
+Index("finding_about", finding.c.about_key, sqlite_where=_latest, postgresql_where=_latest)
+
+
 # A Span is 2**32 microseconds (72 minutes). Bounds are kept in Spans, so that a series of children, each of which
 # expires a little later, raises the bound of their ancestors once for each Span instead of once for each child.
 _SPAN_BITS: Final = 32

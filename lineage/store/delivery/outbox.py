@@ -110,8 +110,8 @@ def write(store: Store, found: Sequence[Change], *, after: int, at: Instant, sta
         FencedError: Another writer has written since, or used newer facts, or the store was rebuilt; nothing was
             written.
     """
-    with _writing(store) as connection:
-        before = _held(connection, SPREAD)
+    with writing(store) as connection:
+        before = held(connection, SPREAD)
         edition = connection.execute(sa.select(meta.c.value).where(meta.c.name == "edition")).scalar() or b""
         if (
             before.seq != after
@@ -122,7 +122,7 @@ def write(store: Store, found: Sequence[Change], *, after: int, at: Instant, sta
             raise FencedError("another writer of the outbox is ahead; read its rows and try again")
         add(connection, spread, [_columns(seq, change, at) for seq, change in enumerate(found, start=after + 1)])
         last = after + len(found)
-        _move(connection, SPREAD, Cursor(last, at, before.turn + 1, _written(standing)))
+        set_cursor(connection, SPREAD, Cursor(last, at, before.turn + 1, _written(standing)))
         return last
 
 
@@ -143,17 +143,17 @@ def move(store: Store, receiver: str, before: Cursor, *, seq: int, at: Instant, 
     Raises:
         FencedError: Another process has advanced it since; nothing was written.
     """
-    with _writing(store) as connection:
-        if _held(connection, receiver).turn != before.turn:
+    with writing(store) as connection:
+        if held(connection, receiver).turn != before.turn:
             raise FencedError(f"another process also delivers to {receiver!r}")
         moved = Cursor(seq, at, before.turn + 1, place)
-        _move(connection, receiver, moved)
+        set_cursor(connection, receiver, moved)
         return moved
 
 
 def note_delivered(store: Store, receiver: str, seqs: Collection[int], at: Instant) -> None:
     """Record that a receiver has accepted rows; for a row accepted before, the first time is kept."""
-    with _writing(store) as connection:
+    with writing(store) as connection:
         add_missing(connection, accepted, [(seq, receiver, at) for seq in sorted(seqs)])
 
 
@@ -173,7 +173,8 @@ def latest(store: Store, key: str) -> Change | None:
 
 
 @contextmanager
-def _writing(store: Store) -> Iterator[Connection]:
+def writing(store: Store) -> Iterator[Connection]:
+    """A transaction that writes what is delivered; for the modules of this package."""
     engine = store.engine
     with faults(engine), backend_of(engine.dialect).writing(engine).begin() as connection:
         yield connection
@@ -185,7 +186,7 @@ def _cursor(connection: Connection, receiver: str, *, hold: bool = False) -> Cur
     return None if row is None else Cursor(row.seq, row.at, row.turn, row.place)
 
 
-def _held(connection: Connection, receiver: str) -> Cursor:
+def held(connection: Connection, receiver: str) -> Cursor:
     """The cursor of a receiver, locked until the end of the transaction; created if it does not exist."""
     found = _cursor(connection, receiver, hold=True)
     if found is None:
@@ -195,7 +196,8 @@ def _held(connection: Connection, receiver: str) -> Cursor:
     return found
 
 
-def _move(connection: Connection, receiver: str, cursor: Cursor) -> None:
+def set_cursor(connection: Connection, receiver: str, cursor: Cursor) -> None:
+    """Set the cursor of a receiver, which is locked by ``held``."""
     connection.execute(delivered.update().where(delivered.c.receiver == receiver).values(cursor._asdict()))
 
 

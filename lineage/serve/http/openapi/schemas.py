@@ -503,6 +503,13 @@ class Diff(_List):
     as_of: AsOf
 
 
+class KeptFindings(TypedDict):
+    """How far the index is that a list of findings was answered from."""
+
+    evaluated_at: str
+    not_looked_at: int
+
+
 class Findings(_List):
     """What is wrong."""
 
@@ -511,6 +518,7 @@ class Findings(_List):
     suppressed: int
     as_of: AsOf
     not_evaluated: list[NotEvaluated]
+    kept: NotRequired[KeptFindings]
 
 
 class _Named(TypedDict):

@@ -1,0 +1,158 @@
+"""Keeping and telling findings as a process of its own, so that what is delivered of revocations never waits for it.
+
+One thread looks at what is new and tells; another evaluates everything, now and then.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from lineage.core.model.errors import FencedError, RefusedError, UnavailableError
+from lineage.core.model.times import Instant
+from lineage.plumbing.backoff import Backoff
+from lineage.serve.commands.finding_keeper import FindingKeeper
+from lineage.serve.config.wiring import Settings, now, opened_store
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.processes.signals import stopped_by_signals
+from lineage.serve.processes.startup_retry import opened_in_time
+from lineage.serve.text.text_page import Page, many
+from lineage.store.store import Store
+
+if TYPE_CHECKING:
+    from lineage.serve.processes.finding_metrics import FindingMetrics
+
+logger = logging.getLogger(__name__)
+
+MOST: Final = 3_000_000  # facts: some 6 GB while everything is evaluated
+_TURN_SECONDS: Final = 0.1
+_LONGEST_WAIT_SECONDS: Final = 10.0
+
+
+def keep_findings(settings: Settings, *, once: bool, most: int = MOST) -> Document:
+    """Keep the findings until stopped by SIGINT or SIGTERM; with ``once`` evaluate everything once.
+
+    Raises:
+        RefusedError: The store holds more facts than may be evaluated.
+        UnavailableError: The store is away, and it was to be done once or was stopped before it began.
+    """
+    if once:
+        with _opened(settings, most) as keeping:
+            keeping.once()
+            return keeping.document()
+    with (
+        stopped_by_signals() as stopped,
+        opened_in_time(partial(_opened, settings, most), stopped) as keeping,
+        ExitStack() as stack,
+    ):
+        if settings.listen:
+            keeping.metrics = _shown(settings, keeping, stack)
+        keeping.run(stopped)
+    return keeping.document()
+
+
+@contextmanager
+def _opened(settings: Settings, most: int) -> Iterator["Keeping"]:
+    trust = settings.read_trust(now)
+    with opened_store(settings) as store:
+        yield Keeping(store, FindingKeeper(store, trust, settings.findings), now, most)
+
+
+def _shown(settings: Settings, keeping: "Keeping", stack: ExitStack) -> "FindingMetrics":
+    """Metrics and health on a port, for as long as the stack lasts."""
+    from lineage.serve.processes.finding_metrics import FindingMetrics
+    from lineage.serve.processes.health_server import Health, Serving
+
+    health = Health()
+    metrics = FindingMetrics(health, keeping.store, keeping.keeper)
+    limits = settings.http.connection_limits
+    serving = stack.enter_context(Serving(settings.listen or "", metrics.exposition, health, limits=limits))
+    logger.info("metrics and health on http://%s:%d", serving.host, serving.port)
+    return metrics
+
+
+def page_of(document: Document) -> Page:
+    """What was done, for people."""
+    page = Page().line(f"{many(document['written'], 'change')} of findings written to the index.")
+    return page.line(f"{many(document['findings'], 'finding')} in it now.")
+
+
+class Keeping:
+    """Looks in one thread and evaluates in another."""
+
+    def __init__(self, store: Store, keeper: FindingKeeper, clock: Callable[[], Instant], most: int) -> None:
+        """Take what keeps the index, and how many facts may be evaluated."""
+        self.store = store
+        self.keeper = keeper
+        self.metrics: FindingMetrics | None = None
+        self._clock = clock
+        self._most = most
+        self._written = 0
+
+    def once(self) -> None:
+        """Evaluate everything once."""
+        self._refuse_too_many()
+        self._written += self.keeper.sweep(self._clock())
+
+    def run(self, stopped: threading.Event) -> None:
+        """Keep the index until stopped; what is away is waited for, longer each time."""
+        self._refuse_too_many()
+        sweeping = threading.Thread(target=self._each_time, args=(self._sweep, stopped), name="evaluates")
+        sweeping.start()
+        try:
+            self._each_time(self._look, stopped)
+        finally:
+            stopped.set()
+            sweeping.join()
+
+    def _look(self) -> bool:
+        began = time.monotonic()
+        written = self.keeper.look(self._clock())
+        self._written += written
+        if self.metrics is not None:
+            self.metrics.turned(time.monotonic() - began)
+        return self.keeper.is_behind
+
+    def _sweep(self) -> bool:
+        if self.keeper.is_due():
+            self._refuse_too_many()
+            self._written += self.keeper.sweep(self._clock())
+        return False
+
+    def _each_time(self, turn: Callable[[], bool], stopped: threading.Event) -> None:
+        backoff = Backoff(2 * _TURN_SECONDS, _LONGEST_WAIT_SECONDS)
+        while not stopped.is_set():
+            wait = _TURN_SECONDS
+            try:
+                if turn():
+                    wait = 0.0
+                backoff.reset()
+            except FencedError as fault:
+                logger.info("%s", fault)
+            except RefusedError as fault:
+                wait = _LONGEST_WAIT_SECONDS
+                logger.warning("%s", fault)
+            except UnavailableError as fault:
+                wait = backoff.next_seconds()
+                logger.warning("%s; trying again in %.1f s", fault, wait)
+                if self.metrics is not None:
+                    self.metrics.fault()
+            stopped.wait(wait)
+
+    def _refuse_too_many(self) -> None:
+        count = sum(self.store.positions().values())
+        if count > self._most:
+            gigabytes = count * 2 // 1_000_000
+            raise RefusedError(
+                f"the store has {count:,} records, and evaluating them takes some {gigabytes} GB of memory; "
+                f"say --most {count} if this machine has that"
+            )
+
+    def document(self) -> Document:
+        """How many versions were written, and how many findings there are."""
+        from lineage.store.kept_findings import counts
+
+        return {"written": self._written, "findings": sum(counts(self.store).values())}

@@ -1,0 +1,69 @@
+"""What all rules are evaluated over: every fact that counts, and what the intake noticed."""
+
+from collections.abc import Collection
+from typing import Final, NamedTuple
+
+from lineage.core.authority.world import World
+from lineage.core.findings.scene import Intake
+from lineage.core.model.events import Fact
+from lineage.core.model.times import Instant
+from lineage.core.model.trust import TrustTable, authorised
+from lineage.store.store import Store
+
+_READ: Final = 5_000  # facts at once
+
+
+class Gathered(NamedTuple):
+    """Everything that is known.
+
+    Attributes:
+        world: What counts.
+        facts: The same, as a list.
+        intake: What the intake noticed.
+    """
+
+    world: World
+    facts: list[Fact]
+    intake: Intake
+
+
+def gathered(store: Store, trust: TrustTable | None, known_at: Instant | None = None) -> Gathered:
+    """Read every fact that was recorded by a moment (None: all).
+
+    Cost: every fact is read and held, some 2 KB each.
+    """
+    world = World(trust=trust, known_at=known_at)
+    counting: list[Fact] = []
+    noticed: list[Fact] = []
+    after, numbered = -1, False
+    while page := store.facts(after=after, limit=_READ):
+        after = page[-1].number
+        for stored in page:
+            said = stored.fact
+            if known_at is not None and said.recorded_at > known_at:
+                continue
+            numbered |= said.event.sequence is not None
+            if authorised(said, trust):
+                counting.append(said)
+                world.add(said)
+            else:
+                noticed.append(said)
+    conflicts = [_known(group, known_at) for group in store.conflicts()]
+    intake = Intake(
+        unauthorised=tuple(noticed),
+        conflicts=tuple(group for group in conflicts if len(group) > 1),
+        holes=tuple(pair for pair in store.sequence_holes() or () if _known(pair, known_at) == tuple(pair)),
+        known_prefixes=_prefixes(trust),
+        numbered=numbered,
+    )
+    return Gathered(world, counting, intake)
+
+
+def _known(facts: Collection[Fact], known_at: Instant | None) -> tuple[Fact, ...]:
+    return tuple(fact for fact in facts if known_at is None or fact.recorded_at <= known_at)
+
+
+def _prefixes(trust: TrustTable | None) -> tuple[str, ...]:
+    if trust is None:
+        return ()
+    return tuple(sorted({prefix for grant in trust.sources.values() for prefix in grant.prefixes if prefix}))

@@ -1,0 +1,107 @@
+"""The list of findings from the index that is kept, where the index can answer.
+
+A small store is evaluated when it is asked, unless the index is exact. A large one is answered from the index as it is,
+and the answer says how far that is: ``as_of`` is of the last whole evaluation.
+"""
+
+from typing import Final, NamedTuple
+
+from lineage.core.findings.judging import SUPPRESSED
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.severities import SEVERITIES
+from lineage.core.model.times import Instant, format_instant
+from lineage.serve.cache.loader import as_of
+from lineage.serve.documents.core_documents import Document, listing
+from lineage.serve.queries.finding_basis import basis_of
+from lineage.serve.queries.service import Service
+from lineage.store import kept_findings
+from lineage.store.kept_findings import Filters, Kept, Place, State
+
+COMPUTED: Final = 20_000  # records of the log up to which an evaluation takes a few seconds
+_FRESH: Final = 60_000_000  # microseconds in which nothing becomes wrong by time alone that has to be told at once
+_MARK: Final = "kept"
+
+
+class KeptAsked(NamedTuple):
+    """What is asked of the index: as of which state, behind what."""
+
+    state: State
+    turn: int
+    behind: Place | None
+
+
+def asked_of_index(service: Service, at: Instant, after: str | None) -> KeptAsked | None:
+    """Whether the index answers a question about now, and as of which state; None: it has to be worked out.
+
+    Raises:
+        RefusedError: A list that was begun from the index can no longer be continued.
+    """
+    state = kept_findings.state_of(service.store)
+    is_usable = (
+        state.swept is not None
+        and state.edition == service.store.edition()
+        and state.basis == basis_of(service.options, service.trust.table)
+    )
+    if after is not None:
+        if not after.startswith(f"{_MARK},"):
+            return None
+        place = _place(after)
+        if not is_usable or not kept_findings.remembers(service.store, place.turn, service.clock()):
+            raise RefusedError("the findings have changed since this list was begun; begin again without 'after'")
+        return KeptAsked(state, place.turn, place)
+    if not is_usable or not state.swept_at <= at <= service.clock() + _FRESH:
+        return None
+    positions = service.store.positions()
+    is_exact = dict(state.swept or {}) == positions and at - state.swept_at <= _FRESH
+    return KeptAsked(state, state.turn, None) if is_exact or sum(positions.values()) > COMPUTED else None
+
+
+def kept_page(service: Service, asked: KeptAsked, filters: Filters, limit: int) -> Document:
+    """A page of the list."""
+    state = asked.state
+    rows, total = kept_findings.page(service.store, filters, asked.turn, asked.behind, limit + 1)
+    page = rows[:limit]
+    following = _next(asked.turn, page[-1]) if len(rows) > limit else None
+    positions = service.store.positions()
+    return {
+        **listing([dict(one.document) for one in page], total=total, following=following),
+        "as_of": as_of(service.store, service.log, state.swept or {}, state.recorded_at),
+        "not_evaluated": [{"kind": kind, "why": why} for kind, why in sorted(state.not_evaluated.items())],
+        "kept": {
+            "evaluated_at": format_instant(state.swept_at),
+            "not_looked_at": sum(end - state.looked.get(place, 0) for place, end in positions.items()),
+        },
+    }
+
+
+def filters_of(
+    of: str | None,
+    kinds: tuple[str, ...],
+    severities: tuple[str, ...],
+    statuses: tuple[str, ...],
+    since: Instant | None,
+    *,
+    everything: bool,
+) -> Filters:
+    """What is asked for, in the words of the index. Suppressed and resolved ones only where they are asked for."""
+    hidden = () if everything or SUPPRESSED in statuses else (SUPPRESSED,)
+    return Filters(
+        of=of,
+        kinds=kinds,
+        severities=tuple(int(SEVERITIES[word]) for word in severities),
+        statuses=statuses,
+        not_statuses=hidden,
+        since=since,
+    )
+
+
+def _next(turn: int, last: Kept) -> str:
+    return f"{_MARK},{turn},{-last.severity},{-last.last_seen},{last.id}"
+
+
+def _place(after: str) -> Place:
+    try:
+        _, turn, rank, seen, id_ = after.split(",")
+        return Place(int(turn), int(rank), int(seen), id_)
+    except ValueError:
+        raise RefusedError("'after' is not the `next` of this list; begin again without it") from None

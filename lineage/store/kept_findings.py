@@ -1,0 +1,341 @@
+"""The index of findings: the latest version of each, and the versions before it, in the order of writing.
+
+It is derived from facts and is not written with them: its state says how far it is. A rebuild keeps it, since what it
+holds was told, and it is evaluated again.
+"""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from lineage.core.model.errors import FencedError
+from lineage.core.model.events import canonical_json
+from lineage.core.model.times import Instant
+from lineage.store.database.dialects import add, without_limits
+from lineage.store.database.sql import storable
+from lineage.store.database.tables import finding
+from lineage.store.delivery import outbox
+from lineage.store.delivery.outbox import Cursor
+from lineage.store.store import Store
+
+KEEPER: Final = "findings"  # its row in `delivered`
+OPENED: Final = "opened"
+CHANGED: Final = "changed"
+REFRESHED: Final = "refreshed"  # more of the same: more facts, seen later
+RESOLVED: Final = "resolved"
+_KEPT_VERSIONS: Final = 3_600 * 1_000_000  # microseconds: long enough to turn pages
+_KEPT_RESOLVED: Final = 30 * 86_400 * 1_000_000
+_MANY: Final = 10_000
+
+Positions = Mapping[tuple[str, int], int]
+
+
+class Kept(NamedTuple):
+    """A finding as it is kept.
+
+    Attributes:
+        severity: 1 to 5.
+        status: As people judged it when it was kept, or ``resolved``.
+        last_seen: When it was so last.
+        recorded_at: When the last of its facts was recorded.
+        document: As it is shown.
+    """
+
+    id: str
+    kind: str
+    of: str
+    about: str | None
+    severity: int
+    status: str
+    last_seen: Instant
+    recorded_at: Instant
+    document: Mapping[str, Any]
+
+
+class Version(NamedTuple):
+    """One version of a finding: what changed, in which order, and the finding."""
+
+    seq: int
+    change: str
+    written_at: Instant
+    kept: Kept
+
+
+class Current(NamedTuple):
+    """The latest version of a finding, as far as it is compared."""
+
+    seq: int
+    change: str
+    severity: int
+    status: str
+    digest: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far the index is.
+
+    Attributes:
+        turn: Counts the writes.
+        seq: The last version.
+        edition: The edition of the store; another one has been projected anew since.
+        looked: What of the log was looked at: the surroundings of every fact before these positions.
+        swept: What the last whole evaluation knew; None: there was none.
+        swept_at: The moment that it was asked about.
+        recorded_at: When the last fact that it knew was recorded; None: it knew none.
+        took: How long it took, in microseconds.
+        basis: A digest of the settings and of the trust table.
+        not_evaluated: Why rules were not evaluated, by kind.
+    """
+
+    turn: int = 0
+    seq: int = 0
+    edition: bytes = b""
+    looked: Positions = field(default_factory=dict)
+    swept: Positions | None = None
+    swept_at: Instant = 0
+    recorded_at: Instant | None = None
+    took: int = 0
+    basis: str = ""
+    not_evaluated: Mapping[str, str] = field(default_factory=dict)
+
+
+def state_of(store: Store) -> State:
+    """How far the index of a store is."""
+    cursor = outbox.cursor_of(store, KEEPER)
+    if not cursor.place:
+        return State(turn=cursor.turn, seq=cursor.seq)
+    said = json.loads(cursor.place)
+    return State(
+        turn=cursor.turn,
+        seq=cursor.seq,
+        edition=bytes.fromhex(said["edition"]),
+        looked=_positions(said["looked"]),
+        swept=None if said["swept"] is None else _positions(said["swept"]),
+        swept_at=cursor.at,
+        recorded_at=said["recorded_at"],
+        took=said["took"],
+        basis=said["basis"],
+        not_evaluated=said["not_evaluated"],
+    )
+
+
+def write(store: Store, before: State, after: State, changes: Collection[tuple[str, Kept]], now: Instant) -> State:
+    """Write versions of findings, and how far the index is, in one transaction.
+
+    Args:
+        store: The store.
+        before: The state that the changes were worked out from.
+        after: What is true once they are written; its turn and sequence number follow.
+        changes: What changed, and the finding; each finding at most once.
+        now: The moment now.
+
+    Returns:
+        The new state.
+
+    Raises:
+        FencedError: Another process has written since; nothing was written.
+    """
+    turn, seq = before.turn + 1, before.seq + len(changes)
+    after = replace(after, turn=turn, seq=seq)
+    with outbox.writing(store) as connection:
+        if outbox.held(connection, KEEPER).turn != before.turn:
+            raise FencedError("another process also keeps the findings; what it wrote is read first")
+        without_limits(connection)
+        for part in _parts([kept.id for _, kept in changes]):
+            superseded = finding.update().where(finding.c.until.is_(None), finding.c.id.in_(part))
+            connection.execute(superseded.values(until=turn))
+        rows = [
+            _row(store, (number, turn), change, kept, now)
+            for number, (change, kept) in enumerate(changes, start=before.seq + 1)
+        ]
+        add(connection, finding, rows)
+        outbox.set_cursor(connection, KEEPER, Cursor(seq, after.swept_at, turn, _written(after)))
+    return after
+
+
+def forget_old(store: Store, now: Instant) -> None:
+    """Delete versions that were replaced some time ago, and findings that were resolved long ago.
+
+    Of each finding the last version that is told stays, so that a receiver that is far behind learns of it.
+    """
+    later = finding.alias()
+    told_since = sa.exists().where(
+        later.c.id == finding.c.id, later.c.seq > finding.c.seq, later.c.change != sa.literal(REFRESHED)
+    )
+    old = sa.and_(finding.c.until.is_not(None), finding.c.written_at < now - _KEPT_VERSIONS)
+    resolved = sa.and_(finding.c.change == RESOLVED, finding.c.written_at < now - _KEPT_RESOLVED)
+    with outbox.writing(store) as connection:
+        without_limits(connection)
+        untold = sa.or_(finding.c.change == REFRESHED, told_since)
+        connection.execute(finding.delete().where(sa.or_(sa.and_(old, untold), resolved)))
+
+
+def current(store: Store, ids: Collection[str] | None = None) -> dict[str, Current]:
+    """The latest version of each finding, or of some."""
+    columns = (finding.c.id, finding.c.seq, finding.c.change, finding.c.rank, finding.c.status, finding.c.digest)
+    query = sa.select(*columns).where(finding.c.until.is_(None))
+    found: dict[str, Current] = {}
+    with store.connection() as connection:
+        without_limits(connection)
+        for part in [None] if ids is None else _parts(sorted(ids)):
+            asked = query if part is None else query.where(finding.c.id.in_(part))
+            for row in connection.execute(asked):
+                found[row.id] = Current(row.seq, row.change, -row.rank, row.status, row.digest)
+    return found
+
+
+def kept_of(store: Store, ids: Collection[str]) -> dict[str, Kept]:
+    """The latest versions of some findings, whole."""
+    found: dict[str, Kept] = {}
+    with store.connection() as connection:
+        for part in _parts(sorted(ids)):
+            query = sa.select(finding).where(finding.c.until.is_(None), finding.c.id.in_(part))
+            found.update((row.id, _kept(row)) for row in connection.execute(query))
+    return found
+
+
+def versions(store: Store, *, after: int, limit: int) -> list[Version]:
+    """The versions that were written after one, in order. Of one that was replaced long ago the latest stands alone."""
+    query = sa.select(finding).where(finding.c.seq > after).order_by(finding.c.seq).limit(limit)
+    with store.connection() as connection:
+        return [Version(row.seq, row.change, row.written_at, _kept(row)) for row in connection.execute(query)]
+
+
+def latest_seq(store: Store) -> int:
+    """The number of the last version."""
+    return outbox.cursor_of(store, KEEPER).seq
+
+
+class Place(NamedTuple):
+    """A place in the list of findings, the worst first: behind one of a turn."""
+
+    turn: int
+    rank: int
+    seen: int
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which findings are asked for; empty: any. ``resolved`` ones only where that is asked for."""
+
+    of: str | None = None
+    kinds: tuple[str, ...] = ()
+    severities: tuple[int, ...] = ()
+    statuses: tuple[str, ...] = ()
+    not_statuses: tuple[str, ...] = ()
+    since: Instant | None = None
+
+
+def page(store: Store, filters: Filters, turn: int, behind: Place | None, limit: int) -> tuple[list[Kept], int]:
+    """One page of the findings as of a turn, the worst first, and how many there are in all."""
+    shown = sa.and_(_as_of(turn), *_conditions(store, filters))
+    query = sa.select(finding).where(shown).order_by(finding.c.rank, finding.c.seen, finding.c.id).limit(limit)
+    if behind is not None:
+        here = sa.tuple_(finding.c.rank, finding.c.seen, finding.c.id)
+        query = query.where(here > sa.tuple_(sa.literal(behind.rank), sa.literal(behind.seen), sa.literal(behind.id)))
+    with store.connection() as connection:
+        rows = [_kept(row) for row in connection.execute(query)]
+        total = connection.execute(sa.select(sa.func.count()).select_from(finding).where(shown)).scalar_one()
+    return rows, total
+
+
+def counts(store: Store) -> dict[tuple[str, int, str], int]:
+    """How many findings there are now, by kind, severity and status."""
+    query = (
+        sa.select(finding.c.kind, finding.c.rank, finding.c.status, sa.func.count().label("findings"))
+        .where(finding.c.until.is_(None), finding.c.change != RESOLVED)
+        .group_by(finding.c.kind, finding.c.rank, finding.c.status)
+    )
+    with store.connection() as connection:
+        return {(row.kind, -row.rank, row.status): row.findings for row in connection.execute(query)}
+
+
+def remembers(store: Store, turn: int, now: Instant) -> bool:
+    """Whether the findings as of a turn can still be listed: what was replaced since was not deleted yet."""
+    query = sa.select(sa.func.min(finding.c.written_at)).where(finding.c.turn > turn)
+    with store.connection() as connection:
+        following = connection.execute(query).scalar()
+    return following is None or following > now - _KEPT_VERSIONS
+
+
+def _as_of(turn: int) -> sa.ColumnElement[bool]:
+    return sa.and_(finding.c.turn <= turn, sa.or_(finding.c.until.is_(None), finding.c.until > turn))
+
+
+def _conditions(store: Store, filters: Filters) -> Iterator[sa.ColumnElement[bool]]:
+    if RESOLVED not in filters.statuses:
+        yield finding.c.change != RESOLVED
+    if filters.of is not None:
+        key = store.keys(filters.of)
+        of = sa.and_(finding.c.of_key == key, finding.c.of == storable(filters.of))
+        yield sa.or_(of, sa.and_(finding.c.about_key == key, finding.c.about == storable(filters.of)))
+    for column, wanted in (
+        (finding.c.kind, filters.kinds),
+        (finding.c.rank, tuple(-severity for severity in filters.severities)),
+        (finding.c.status, filters.statuses),
+    ):
+        if wanted:
+            yield column.in_(wanted)
+    if filters.not_statuses:
+        yield finding.c.status.not_in(filters.not_statuses)
+    if filters.since is not None:
+        yield finding.c.seen <= -filters.since
+
+
+def digest_of(document: Mapping[str, Any]) -> int:
+    """A digest of a document, as a signed 64-bit number."""
+    return int.from_bytes(hashlib.blake2b(canonical_json(document), digest_size=8).digest(), "little", signed=True)
+
+
+def _row(store: Store, place: tuple[int, int], change: str, kept: Kept, now: Instant) -> tuple[Any, ...]:
+    seq, turn = place
+    return (
+        *(seq, kept.id, turn, None, change, kept.kind, storable(kept.of)),
+        None if kept.about is None else storable(kept.about),
+        store.keys(kept.of),
+        None if kept.about is None else store.keys(kept.about),
+        *(-kept.severity, -kept.last_seen, kept.status, kept.recorded_at, now),
+        *(digest_of(kept.document), zlib.compress(json.dumps(kept.document, ensure_ascii=False).encode())),
+    )
+
+
+def _kept(row: Any) -> Kept:
+    document = json.loads(zlib.decompress(row.document))
+    return Kept(
+        *(row.id, row.kind, document["of"], document["about"]),
+        *(-row.rank, row.status, -row.seen, row.recorded_at, document),
+    )
+
+
+def _parts(ids: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(ids), _MANY):
+        yield ids[start : start + _MANY]
+
+
+def _written(state: State) -> bytes:
+    return json.dumps(
+        {
+            "edition": state.edition.hex(),
+            "looked": _listed(state.looked),
+            "swept": None if state.swept is None else _listed(state.swept),
+            "recorded_at": state.recorded_at,
+            "took": state.took,
+            "basis": state.basis,
+            "not_evaluated": dict(state.not_evaluated),
+        }
+    ).encode()
+
+
+def _listed(positions: Positions) -> list[list[Any]]:
+    return [[topic, partition, following] for (topic, partition), following in sorted(positions.items())]
+
+
+def _positions(said: list[list[Any]]) -> dict[tuple[str, int], int]:
+    return {(topic, partition): following for topic, partition, following in said}

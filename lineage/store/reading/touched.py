@@ -1,0 +1,81 @@
+"""What surrounds the things that new facts say something of, and which of that to look at."""
+
+import logging
+from collections.abc import Iterator
+from typing import Final
+
+from lineage.core.authority.world import World
+from lineage.core.findings.touched import Touched
+from lineage.core.model.errors import TooManyError
+from lineage.core.model.events import ActionPerformed
+from lineage.core.model.references import Role
+from lineage.core.model.times import Instant
+from lineage.store.reading.reader import Reader
+
+logger = logging.getLogger(__name__)
+
+SURROUNDINGS: Final = 20_000  # facts of each kind around the things of one look, and no more
+
+
+def load_touched(reader: Reader, world: World, touched: Touched, at: Instant) -> list[str]:
+    """Bring into an empty world what surrounds some things.
+
+    Returns:
+        The keys to look at: the things, and those that what is said of them may make wrong.
+    """
+    for target in sorted(touched.targets):
+        try:
+            reader.load_below(world, target, at, most=SURROUNDINGS)
+        except TooManyError as fault:
+            logger.info("what is under %s waits for the next whole evaluation: %s", target, fault)
+    actions = {*touched.actions, *world.actions}  # those under what is ended as well
+    referring = reader.facts_referring([f"decision:{id_}" for id_ in touched.decisions], Role.USES)
+    actions |= {body.action for fact in referring if isinstance(body := fact.event.body, ActionPerformed)}
+    elements = touched.granted | touched.used
+    reader.load_elements(world, elements)
+    elements |= set(_renewed(world, touched.granted))
+    reader.load_actions(world, actions)
+    reader.load_about(world, [f"decision:{id_}" for id_ in touched.decisions])
+    reader.load_surroundings(world, elements, [], most=SURROUNDINGS)
+    reader.load_places(world, touched.granted)
+    tools = [f"principal:{name}" for tool in touched.tools for name in (tool, f"service:{tool}")]
+    reader.load_orders_on(world, (), [*(f"principal:{id_}" for id_ in touched.principals), *tools])
+    reader.load_about(world, [f"revocation:{id_}" for id_ in touched.revocations])
+    reader.load_about(world, [f"receiver:{id_}" for id_ in touched.receivers])
+    for key in touched.granted:
+        actions |= world.uses.get(key, set())  # what came before its grant
+    elements |= set(_sharing(world, touched.granted)) | set(_asserting(world, touched.targets))
+    return [
+        *(f"action:{id_}" for id_ in sorted(actions)),
+        *(f"decision:{id_}" for id_ in sorted(touched.decisions)),
+        *sorted(key for key in elements if world.graph.granted(key)),
+        *(f"principal:{id_}" for id_ in sorted(touched.principals)),
+        *(f"revocation:{id_}" for id_ in sorted(touched.revocations)),
+        *(f"receiver:{id_}" for id_ in sorted(touched.receivers)),
+    ]
+
+
+def _renewed(world: World, granted: set[str]) -> Iterator[str]:
+    """What some elements were made from and may be used up by that: tokens, and grants for one use."""
+    for key in granted:
+        element = world.graph.element(key)
+        for parent in element.parents if element is not None else ():
+            above = world.graph.element(parent)
+            if above is not None and (parent.startswith("token:") or above.first("single_use")):
+                yield parent
+
+
+def _sharing(world: World, granted: set[str]) -> Iterator[str]:
+    """The tokens that stand in one place of a status list with one of some."""
+    for key in granted:
+        element = world.graph.element(key)
+        for place in element.places if element is not None else ():
+            yield from world.listings.tokens.get(place, ())
+
+
+def _asserting(world: World, targets: set[str]) -> Iterator[str]:
+    """The tokens before which one of some targets stood as a prior actor."""
+    for target in targets:
+        kind, _, id_ = target.partition(":")
+        for member in world.principals.party(id_) if kind == "principal" else ():
+            yield from world.graph.asserted.get(member, ())

@@ -1,0 +1,314 @@
+"""The index of findings: whatever happens, it comes to equal an evaluation of all facts."""
+
+import json
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.codec import api as codec
+from ingest.log.port import entry_of
+from ingest.opening import open_log
+from ingest.trust_file import Trust
+from lineage.core.findings.catalogue import RULES
+from lineage.core.findings.options import DEFAULT, Options
+from lineage.core.model.times import parse_instant
+from lineage.serve.commands.finding_keeper import FindingKeeper, kept_report
+from lineage.serve.queries import kept_list
+from lineage.serve.queries.findings import Wanted, findings, survey
+from lineage.serve.queries.service import Service
+from lineage.store import kept_findings
+from lineage.store.store import Store, open_store
+from tests.support.desk import Desk
+from tests.support.finding_cases import AL, CASES, A, Event, done, granted, issued, moment, ordered
+from tests.support.honest_worlds import Honest
+from tests.support.mutated_worlds import MUTATIONS
+from tests.support.stores import KINDS, Fresh, fresh_places
+
+LATER = parse_instant(moment(24 * 60))
+
+
+@pytest.fixture(params=KINDS)
+def places(request: pytest.FixtureRequest) -> Iterator[Fresh]:
+    yield from fresh_places(request)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+class World:
+    """A store with its log, under a clock of its own, and what keeps its findings."""
+
+    def __init__(self, store: Store, folder: Path, options: Options) -> None:
+        self.now = parse_instant(moment(-120))
+        self.log = open_log(f"sqlite:///{folder}/log.db", create=True, clock=lambda: self.now)
+        self.service = Service(store, self.log, Trust(), lambda: self.now, source="urn:test", options=options)
+        self.seconds = 0.0
+        self.keeper = FindingKeeper(store, None, options, monotonic=lambda: self.seconds)
+
+    def take(self, events: list[Event]) -> None:
+        """Facts come in, at once as they happen: the clock of the log goes with them."""
+        for event in events:
+            self.now = max(self.now, parse_instant(event["occurred_at"]))
+            self.log.append([entry_of(codec.decode_line(json.dumps(event).encode()))])
+        self.service.catch_up()
+
+    def kept(self) -> dict[str, Any]:
+        """What the index holds."""
+        store = self.service.store
+        ids = [id_ for id_, one in kept_findings.current(store).items() if one.change != kept_findings.RESOLVED]
+        return {id_: one.document for id_, one in kept_findings.kept_of(store, ids).items()}
+
+    def computed(self) -> dict[str, Any]:
+        """What an evaluation of everything finds now."""
+        found = survey(self.service, self.now)
+        rows = kept_report(found.report, found.world, self.service.options, self.now)
+        return {id_: one.document for id_, one in rows.items()}
+
+
+@contextmanager
+def world(place: Fresh, folder: Path, options: Options = DEFAULT) -> Iterator[World]:
+    with place() as url:
+        store = open_store(url, codec.read, create=True)
+        made = World(store, folder, options)
+        try:
+            yield made
+        finally:
+            made.log.close()
+            store.close()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_index_comes_to_equal_an_evaluation(seed: int, places: Fresh, tmp_path: Path):
+    """
+    Facts in any order, some twice, in batches of any size, looks and whole evaluations in between at any moment: after
+    a whole evaluation the index holds what an evaluation of everything finds, document by document.
+    """
+    rng = random.Random(seed)
+    events = [dict(one) for one in Honest(seed).make()]
+    for mutation in rng.sample(MUTATIONS, 4):
+        mutation(events, rng)
+    events += [one for kind in rng.sample(sorted(CASES), 5) for one in CASES[kind].fires]
+    events += rng.sample(events, len(events) // 5)
+    rng.shuffle(events)
+    with world(places, tmp_path) as made:
+        while events:
+            size = rng.choice([1, 3, 20, 50])
+            made.take(events[:size])
+            events = events[size:]
+            if rng.random() < 0.7:
+                made.keeper.look(made.now)
+            if rng.random() < 0.2:
+                made.keeper.sweep(made.now)
+                assert made.computed() == made.kept()
+        made.keeper.look(made.now)
+        made.keeper.sweep(made.now)
+
+        assert made.computed() == made.kept()
+        assert made.kept()
+
+
+# What the surroundings of a thing show at once; the other rules are for a whole evaluation.
+NARROW = sorted(kind for kind in CASES if not RULES[kind].wide and kind != "exception-expired")
+
+
+@pytest.mark.parametrize("kind", NARROW)
+def test_a_look_finds_what_surroundings_show(kind: str, tmp_path: Path):
+    """
+    Each rule that needs no more than surroundings finds its case within a look, however facts are spread over looks.
+    """
+    case = CASES[kind]
+    if any(value is not None for value in case.recorded.values()):
+        pytest.skip("the case tells when facts were recorded, which a log decides by itself")
+    with world(in_file(tmp_path), tmp_path, case.options) as made:
+        made.keeper.sweep(made.now)
+        for event in case.fires:
+            made.take([event])
+            made.keeper.look(made.now)
+
+        expected = {id_ for id_, one in made.computed().items() if one["kind"] == kind}
+        assert expected <= made.kept().keys()
+
+
+def in_file(folder: Path) -> Fresh:
+    @contextmanager
+    def place() -> Iterator[str]:
+        yield f"sqlite:///{folder}/store.db"
+
+    return place
+
+
+STOLEN = [
+    granted("d1", AL, A, expires_at=moment(600)),
+    issued("t1", actor=A, delegation="d1", expires_at=moment(600)),
+    ordered("r1", "token:t1"),
+    done("a1", at=11, token="t1", actor=A),
+]
+
+
+def test_what_a_late_fact_takes_back_is_resolved(tmp_path: Path):
+    """
+    A token that nobody granted is told of at once; once its grant comes a whole evaluation resolves that, and says so.
+    """
+    with world(in_file(tmp_path), tmp_path) as made:
+        made.keeper.sweep(made.now)
+        made.take([done("a1", actor=A, token="ghost")])
+        made.keeper.look(made.now)
+        [first] = [one for one in made.kept().values() if one["kind"] == "unattributed-action"]
+        made.take([issued("ghost", actor=A)])
+        made.keeper.look(made.now)
+        made.keeper.sweep(made.now)
+
+        changes = [
+            one.change
+            for one in kept_findings.versions(made.service.store, after=0, limit=99)
+            if one.kept.id == first["id"]
+        ]
+        assert ["opened", "resolved"] == changes
+        assert first["id"] not in made.kept()
+
+
+def test_pages_of_the_index_are_of_one_state(tmp_path: Path):
+    """
+    What changes while somebody turns pages moves nothing from one page to another: each id stands once, and all stand.
+    """
+    with world(in_file(tmp_path), tmp_path) as made:
+        made.take(
+            [one for kind in ("agent-ownerless", "credential-shared", "decision-mismatch") for one in CASES[kind].fires]
+        )
+        made.keeper.sweep(made.now)
+        expected = list(made.kept())
+        seen, after = [], None
+        while True:
+            page = findings(made.service, at=made.now, limit=2, after=after)
+            seen += [one["id"] for one in page["items"]]
+            assert len(expected) == page["total"]
+            after = page["next"]
+            if after is None:
+                break
+            made.take([{**one, "event_id": f"{one['event_id']} {len(seen)}"} for one in STOLEN])
+            made.keeper.look(made.now)
+            made.keeper.sweep(made.now)
+
+        assert sorted(expected) == sorted(seen)
+        assert len(expected) > 4
+
+
+def test_the_list_from_the_index_is_the_list_that_is_worked_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    The same items in the same order, with the same filters; the answer says how far the index is.
+    """
+    with world(in_file(tmp_path), tmp_path) as made:
+        made.take([*Honest(3).make(), *STOLEN, *CASES["credential-shared"].fires])
+        made.keeper.sweep(made.now)
+        for wanted in (
+            Wanted(),
+            Wanted(of="token:t1"),
+            Wanted(severities=("critical", "medium")),
+            Wanted(kinds=("credential-shared", "used-after-revocation")),
+            Wanted(since=parse_instant(moment(10))),
+            Wanted(statuses=("new",)),
+        ):
+            kept = findings(made.service, at=made.now, wanted=wanted)
+            worked_out = findings(made.service, at=made.now, wanted=wanted, options=made.service.options)
+
+            assert "kept" in kept
+            assert worked_out["items"] == kept["items"]
+            assert worked_out["total"] == kept["total"]
+            assert worked_out["not_evaluated"] == kept["not_evaluated"]
+            assert worked_out["as_of"] == kept["as_of"]
+
+
+def test_a_small_store_is_evaluated_unless_the_index_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    Facts that the index does not know are in the answer, of a small store; of a large one the answer says what is not.
+    """
+    with world(in_file(tmp_path), tmp_path) as made:
+        made.take(STOLEN[:3])
+        made.keeper.sweep(made.now)
+        made.take(STOLEN[3:])
+
+        assert "used-after-revocation" in {one["kind"] for one in findings(made.service, at=made.now)["items"]}
+        monkeypatch.setattr(kept_list, "COMPUTED", 3)
+        behind = findings(made.service, at=made.now)
+        assert "used-after-revocation" not in {one["kind"] for one in behind["items"]}
+        assert (1, 1) == (behind["as_of"]["behind"], behind["kept"]["not_looked_at"])
+        made.keeper.look(made.now)
+        looked = findings(made.service, at=made.now)
+        assert "used-after-revocation" in {one["kind"] for one in looked["items"]}
+        assert (1, 0) == (looked["as_of"]["behind"], looked["kept"]["not_looked_at"])
+
+
+def test_other_settings_make_the_index_of_no_use(tmp_path: Path):
+    """
+    An index that was kept under other settings answers nothing, and is evaluated again at once.
+    """
+    with world(in_file(tmp_path), tmp_path) as made:
+        made.take(STOLEN)
+        made.keeper.sweep(made.now)
+        assert "kept" in findings(made.service, at=made.now)
+        made.service.options = Options(leeway=0)
+        assert "kept" not in findings(made.service, at=made.now)
+
+        assert FindingKeeper(made.service.store, None, Options(leeway=0)).is_due()
+
+
+def test_several_keepers_of_one_index_agree(places: Fresh, tmp_path: Path):
+    """
+    What one has worked out from an older state of the index is not written; each finding has one latest version.
+    """
+    with world(places, tmp_path) as made:
+        other = FindingKeeper(made.service.store, None, DEFAULT)
+        made.keeper.sweep(made.now)
+        for event in STOLEN:
+            made.take([event])
+            made.keeper.look(made.now)
+            other.look(made.now)
+            other.sweep(made.now)
+
+        opened = [
+            one for one in kept_findings.versions(made.service.store, after=0, limit=999) if one.change == "opened"
+        ]
+        assert len({one.kept.id for one in opened}) == len(opened)
+        made.keeper.sweep(made.now)
+        assert made.computed() == made.kept()
+
+
+def test_the_command_keeps_an_index_that_fsck_compares(desk: Desk):
+    """
+    After ``findings keep --once`` the list comes from the index; what is changed in it by hand is found by ``fsck``,
+    and ``rebuild`` makes it anew.
+    """
+    desk.take(*STOLEN)
+    worked_out = desk.one("findings")
+    total = worked_out["total"]
+    assert {"written": total, "findings": total} == desk.one("findings", "keep", "--once")
+    kept = desk.one("findings")
+    assert "kept" not in worked_out
+    assert 0 == kept["kept"]["not_looked_at"]
+    assert worked_out["items"] == kept["items"]
+    assert desk.one("fsck")["ok"]
+    desk.sql("DELETE FROM finding WHERE kind = 'tainted-use'", "UPDATE finding SET digest = 7 WHERE kind = 'late-fact'")
+
+    found = desk.one("fsck", exit=6)["differences"]
+    assert sum(one["kind"] in ("tainted-use", "late-fact") for one in worked_out["items"]) == len(found)
+    assert all(one.startswith("findings: F-") for one in found)
+    desk.run("rebuild")
+    assert desk.one("fsck")["ok"]
+    assert total == desk.one("findings")["total"]
+
+
+def test_too_many_facts_are_not_evaluated_unasked(desk: Desk):
+    """
+    What would take the machine's memory is refused, and the refusal says how to allow it.
+    """
+    desk.take(*STOLEN)
+
+    said = desk.run("findings", "keep", "--once", "--most", "3", exit=2).stderr
+    assert "say --most 4" in said
+    desk.run("findings", "keep", "--once", "--most", "4")
