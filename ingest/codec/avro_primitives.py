@@ -59,16 +59,29 @@ class Memo(dict[_K, _V]):
         return value
 
 
-# Most new ids are a known head followed by digits of some kind: `<iss>#<uuid>`, `sha256:<hex>`. No credential consists
-# of these characters alone, and if one continues after a delimiter, its beginning is in the head, which is checked.
-_DIGITS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef-"
+# Most new ids are a known head followed by digits of some kind: `<iss>#<uuid>`, `sha256:<hex>`, `aws#ASIA...`. If a
+# credential continues in the digits after a delimiter, its beginning is in the head, which is checked. One of capitals
+# and digits alone is long and has a K, a T or an X in its prefix: `AGE-SECRET-KEY-1`, `ATATT3`, `GOCSPX-`.
+_CAPITALS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef-"
+_DIGITS: Final = b"0123456789ABCDEFGHIJLMNOPQRSUVWYZabcdef-"
+_SHORTEST_SECRET: Final = 27
 _ENDS_OF_HEADS: Final = frozenset(b"#:/@")  # whatever ends otherwise is nearly always new: it is not worth remembering
+
+
+def head_of(raw: bytes) -> bytes:
+    """An id or a text without the digits at its end."""
+    head = raw.rstrip(_CAPITALS)
+    return head if len(raw) - len(head) < _SHORTEST_SECRET else raw.rstrip(_DIGITS)
 
 
 def is_innocent(head: bytes) -> bool:
     """Whether this head followed by any digits is a valid id and not a credential."""
     text = head.decode(errors="replace")
-    return not head or (head[-1] in _ENDS_OF_HEADS and not limits.fault_of_id(text) and not credentials.may_hold(text))
+    if not head:
+        return True
+    return (
+        head[-1] in _ENDS_OF_HEADS and not limits.fault_of_id(text) and not credentials.may_hold(f"{text}0")
+    )  # `1//0`
 
 
 innocent_heads: Final = Memo[bytes, bool](is_innocent)
@@ -90,11 +103,11 @@ def checked_id(raw: bytes) -> str:
         UnicodeDecodeError: Not UTF-8.
     """
     if raw and len(raw) <= limits.ID_BYTES:
-        head = raw.rstrip(_DIGITS)
+        head = head_of(raw)
         if not head or (head[-1] in _ENDS_OF_HEADS and innocent_heads[head]):
             return raw.decode()
         whole, slash, word = raw.rpartition(b"/")  # `aws#<uuid>/action`
-        if slash and _parts[word] and innocent_heads[whole.rstrip(_DIGITS)]:
+        if slash and _parts[word] and innocent_heads[head_of(whole)]:
             return raw.decode()
     text = raw.decode()
     if limits.fault_of_id(text) or credentials.find(text):
@@ -111,7 +124,7 @@ def checked_text(raw: bytes) -> str:
     """
     if len(raw) > limits.TEXT_BYTES:
         raise SlowPathError
-    head = raw.rstrip(_DIGITS)
+    head = head_of(raw)
     if not head or (head[-1] in _ENDS_OF_HEADS and innocent_heads[head]):
         return raw.decode()
     text = raw.decode()

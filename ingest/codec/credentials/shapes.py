@@ -20,28 +20,38 @@ from ingest.codec.credentials.found import Found, Style
 _FIRST_PART: Final = r"e(?:yJ|yA|wo|w0|wk)[A-Za-z0-9_-]{8,}"
 _OTHER_PARTS: Final = r"\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*|(?:~[A-Za-z0-9_.-]*)+)?"
 
-_SECRETS: Final = (
+_SCHEMES: Final = ("Bearer", "bearer", "BEARER", "DPoP", "dpop", "DPOP")
+SECRETS: Final = (
     r"hv[sbr]\.[A-Za-z0-9_-]{20,}",  # Vault
     r"s\.[A-Za-z0-9]{24}(?![A-Za-z0-9])",  # Vault before 1.10, OpenBao
     r"b\.AAAA[A-Za-z0-9_-]{40,}",  # batch tokens of the same
     r"gh[pousr]_[A-Za-z0-9]{20,}",  # GitHub
     r"github_pat_[A-Za-z0-9_]{20,}",
-    r"gl(?:pat|ptt|dt|rt|cbt|soat|oas|agent|imt|ft)-[A-Za-z0-9_.-]{20,}",  # GitLab
-    r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}",  # Slack
-    r"xapp-[A-Za-z0-9-]{10,}",
+    r"gl(?:pat|ptt|dt|rt|rtr|cbt|soat|oas|agent|imt|ft|ffct|wt)-[A-Za-z0-9_.-]{20,}",  # GitLab
+    r"xox[a-z](?:\.xox[bp])?-[A-Za-z0-9%+/-]{10,}={0,2}",  # Slack
+    r"x(?:app|wfp)-[A-Za-z0-9-]{10,}",
     r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/]{20,}",
     # OpenAI, Anthropic and compatible providers: long runs, not words with hyphens (`sk-learn-...`).
     r"sk-(?:proj|svcacct|admin|ant)-[A-Za-z0-9_-]{16,}",
     r"sk-(?:[a-z0-9]+-){0,2}[A-Za-z0-9_]{20,}[A-Za-z0-9_-]*",
+    r"sk-lf-[a-f0-9]{8}-[a-f0-9-]{27}",  # Langfuse
+    r"lsv2_[ps][kt]_[a-f0-9]{32}_[a-f0-9]{10}",  # LangSmith
+    r"pplx-[A-Za-z0-9]{40,}",  # Perplexity
+    r"pcsk_[A-Za-z0-9_]{40,}",  # Pinecone
+    r"nvapi-[A-Za-z0-9_-]{40,}",  # NVIDIA
+    r"r8_[A-Za-z0-9]{37}",  # Replicate
+    r"ABSK[A-Za-z0-9+/]{100,}={0,2}",  # Bedrock
+    r"bedrock-api-key-[A-Za-z0-9+/_-]{40,}={0,2}",
     r"gsk_[A-Za-z0-9]{40,}",  # Groq
     r"xai-[A-Za-z0-9]{40,}",
     r"hf_[A-Za-z0-9]{30,}",  # Hugging Face
     r"[sr]k_(?:live|test)_[A-Za-z0-9]{16,}",  # Stripe
     r"whsec_[A-Za-z0-9+/=]{24,}",
     r"AIza[A-Za-z0-9_-]{35}",  # Google
-    r"ya29\.[A-Za-z0-9_-]{20,}",
+    r"ya29\.[A-Za-z0-9_.-]{20,}",
     r"GOCSPX-[A-Za-z0-9_-]{20,}",
     r"1//0[A-Za-z0-9_-]{30,}",
+    r"AQ\.Ab8[A-Za-z0-9_-]{30,}",
     r"npm_[A-Za-z0-9]{30,}",
     r"pypi-AgE[A-Za-z0-9_-]{16,}",
     r"dckr_[op]at_[A-Za-z0-9_-]{20,}",  # Docker
@@ -49,21 +59,34 @@ _SECRETS: Final = (
     r"dapi[a-f0-9]{32}",  # Databricks
     r"gl(?:sa|c)_[A-Za-z0-9_=+/]{32,}",  # Grafana
     r"lin_api_[A-Za-z0-9]{32,}",
-    r"ATATT3[A-Za-z0-9_=-]{40,}",  # Atlassian
+    r"AT[AC]TT3[A-Za-z0-9_=-]{40,}",  # Atlassian
+    r"NRAK-[A-Z0-9]{27}",  # New Relic
+    r"PMAK-[a-f0-9]{24}-[a-f0-9]{34}",  # Postman
+    r"HRKU-[A-Za-z0-9_-]{36,}",  # Heroku
+    r"AKCp[A-Za-z0-9]{60,}",  # Artifactory
+    r"rubygems_[a-f0-9]{48}",
+    r"dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9_.-]{40,}",  # Doppler
+    r"dt0[a-z][0-9]{2}\.[A-Z0-9]{24}\.[A-Z0-9]{64}",  # Dynatrace
+    r"sntry[su]_[A-Za-z0-9+/=_-]{40,}",  # Sentry
+    r"sbp_[a-f0-9]{40}",  # Supabase
+    r"sb_secret_[A-Za-z0-9_-]{20,}",
+    r"ntn_[A-Za-z0-9]{40,}",  # Notion
+    r"secret_[A-Za-z0-9]{43}(?![A-Za-z0-9])",
+    r"pscale_(?:tkn|pw|oauth)_[A-Za-z0-9._=-]{30,}",  # PlanetScale
+    r"ops_eyJ[A-Za-z0-9+/=_-]{60,}",  # 1Password
+    r"figd_[A-Za-z0-9_-]{40,}",  # Figma
+    r"fm2_[A-Za-z0-9+/=]{60,}",  # Fly.io
     r"tskey-[a-z]+-[A-Za-z0-9]{8,}-[A-Za-z0-9]{16,}",  # Tailscale
     r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}",  # Shopify
     r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",  # SendGrid
-    r"AGE-SECRET-KEY-1[A-Z0-9]{40,}",
+    r"AGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]{40,}",
     r"v[1-4]\.(?:local|public)\.[A-Za-z0-9_-]{20,}(?:\.[A-Za-z0-9_-]+)?",  # PASETO
     # Session tokens of AWS: the prefix names the service that issued them.
     r"(?:IQoJb3JpZ2lu|F[wQ]oGZXIvYXdz|FQoDYXdz|AQoDYXdz|AgoJb3JpZ2lu)[A-Za-z0-9+/]{8,}={0,2}",
     r"(?:IQoJ|F[wQ]oG|FQoD|AQoD|AgoJ)[A-Za-z0-9+/]{60,}={0,2}",
     # An Authorization header (RFC 6750 section 2.1, RFC 9449 section 7.1). A digit must be in it: "bearer
     # tokens are short-lived" is English.
-    *(
-        scheme + r"[ +]+(?=[A-Za-z._~+/-]*[0-9])[A-Za-z0-9._~+/-]{16,}=*"
-        for scheme in ("Bearer", "bearer", "BEARER", "DPoP")
-    ),
+    *(scheme + r"[ +]+(?=[A-Za-z._~+/-]*[0-9])[A-Za-z0-9._~+/-]{16,}=*" for scheme in _SCHEMES),
 )
 # A private key in PEM (RFC 7468): to its end marker, or to the end of the text. In form encoding `+` is a space.
 _PEM: Final = (
@@ -80,20 +103,22 @@ _BEGINNINGS: Final = (
         "github_pat_",
         "gl[a-z]{1,5}[-_]",
         "xox",
-        "xapp-",
+        "x(?:app|wfp)-",
     ),
     *(r"hooks\.slack", "sk[-_]", "rk_", "gsk_", "xai-", "hf_", "whsec_", "AIza", r"ya29\.", "GOCSPX", "1//0", "npm_"),
-    *("pypi-", "dckr_", "do[opr]_", "dapi", "lin_api_", "ATATT3", "tskey-", "shp[acps]", r"SG\.", "AGE-SECRET"),
+    *("pypi-", "dckr_", "do[opr]_", "dapi", "lin_api_", "AT[AC]TT3", "tskey-", "shp[acps]", r"SG\.", "AGE-SECRET"),
+    *("lsv2_", "pplx-", "pcsk_", "nvapi-", "r8_", "ABSK", "bedrock-", r"AQ\.", "NRAK-", "PMAK-", "HRKU-", "AKCp"),
+    *("rubygems_", r"dp\.", "dt0", "sntry", "sb[ps_]", "ntn_", "secret_", "pscale_", "ops_eyJ", "figd_", "fm2_"),
     *(
         r"v[1-4]\.[lp]",
         "IQoJ",
         "F[wQ]o[GD]",
         "A[Qg]o[DJ]",
         "-----BEGIN",
-        *(rf"{scheme}[ +]" for scheme in ("Bearer", "bearer", "BEARER", "DPoP", "Basic", "basic", "BASIC")),
+        *(rf"{scheme}[ +]" for scheme in (*_SCHEMES, "Basic", "basic", "BASIC")),
     ),
 )
-_FIRST_LETTERS: Final = "esbghxrwAyG1npdltaSvIFB-D"
+_FIRST_LETTERS: Final = "esbghxrwAyG1npdltaSvIFB-DNPHof"
 
 
 def _after(left: str, patterns: Iterable[str]) -> str:
@@ -121,10 +146,10 @@ _KINDS: Final = tuple(
         # A first part without a following dot is consumed whole, since no match can begin within it: this keeps the
         # search linear.
         f"{_after(_ALONE, [_FIRST_PART])}({_OTHER_PARTS})?",
-        f"({_after(_ALONE, _SECRETS)}|{_PEM})",
+        f"({_after(_ALONE, SECRETS)}|{_PEM})",
     )
 )
-_STRING: Final = re.compile("|".join([_FIRST_PART + _OTHER_PARTS, *_SECRETS, _PEM]).encode())
+_STRING: Final = re.compile("|".join([_FIRST_PART + _OTHER_PARTS, *SECRETS, _PEM]).encode())
 _AT_START: Final = re.compile("|".join(_BEGINNINGS))
 _FURTHER_ON: Final = re.compile(f"[^A-Za-z0-9](?=[{_FIRST_LETTERS}])(?:{'|'.join(_BEGINNINGS)})|-----BEGIN")
 _AFTER_LENGTH: Final = re.compile(_after("(?<=[A-Za-z0-9]{})", _BEGINNINGS).encode())
