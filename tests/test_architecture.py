@@ -120,8 +120,8 @@ ROOMS = {
     ),
     "lineage.deliver": ("http", "outbox", "rfc7009", "ssf", "token_status"),
     "lineage.serve": (
-        "documents", "text", "cache", "queries", "commands", "config", "server", "http", "web", "http_client", "client",
-        "processes", "cli",
+        "documents", "text", "drawing", "cache", "queries", "commands", "config", "server", "http", "web",
+        "http_client", "client", "processes", "cli",
     ),
 }  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Answering one question about several ids."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -18,6 +18,17 @@ if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--h
 
 
 _SHOWN: Final = 10  # candidates that a refusal names
+
+
+def one_picture(out: Output, ids: Sequence[str], form: str) -> Output:
+    """Where answers go in a form; several pictures would be no file.
+
+    Raises:
+        RefusedError: The form is that of a picture, and there is not just one id.
+    """
+    if form not in ("text", "json") and (len(ids) != 1 or ids[0] == "-"):
+        raise RefusedError(f"--format {form} writes one picture: name one id")
+    return out.written_as(form)
 
 
 def answer_each_of(

@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "timeline": "query_commands",
     "diff": "query_commands",
     "search": "query_commands",
+    "graph": "graph_command",
     "quarantine": "data_commands",
     "conflicts": "query_commands",
     "findings": "finding_commands",

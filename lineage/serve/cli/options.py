@@ -105,6 +105,15 @@ KNOWN_AT: Final = click.option(
 )
 
 
+FORMAT: Final = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "dot", "mermaid", "graphml", "svg"]),
+    default="text",
+    help="How it is written; a picture is of one thing.",
+)
+
+
 STALE: Final = click.option(
     "--stale", is_flag=True, help="Answer from what is projected even if the log cannot be asked for what is not."
 )

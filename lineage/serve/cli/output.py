@@ -53,9 +53,10 @@ def exit_code(fault: DelegraphError) -> int:
 class Output:
     """Where answers go: documents as JSON lines, lists as CSV, or what people read."""
 
-    def __init__(self, *, as_json: bool, as_csv: bool = False) -> None:
+    def __init__(self, *, as_json: bool, as_csv: bool = False, form: str = "text") -> None:
         self.as_json = as_json
         self.as_csv = as_csv
+        self.form = form
         self.missing = False
         self.wrong = False
 
@@ -66,10 +67,18 @@ class Output:
 
         return Console(soft_wrap=True, highlight=False, emoji=False)
 
+    def written_as(self, form: str) -> "Output":
+        """The same for documents as text, as JSON, or as a picture in one of the forms of ``drawing.formats``."""
+        return Output(as_json=self.as_json or form == "json", form=form)
+
     def document(self, document: Document, render: "Callable[[Document], RenderableType]") -> None:
         """Print a document."""
         if self.as_json:
             click.echo(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+        elif self.form != "text":
+            from lineage.serve.drawing.formats import written
+
+            click.echo(written(self.form, document), nl=False)
         else:
             self.console.print(render(document))
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 from lineage.core.model.times import Instant
-from lineage.serve.cli.asking import answer_each, answer_each_of
+from lineage.serve.cli.asking import answer_each, answer_each_of, one_picture
 from lineage.serve.cli.options import (
     AT,
+    FORMAT,
     KNOWN_AT,
     STALE,
     TIME,
@@ -28,22 +29,29 @@ if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--h
 @click.argument("actions", nargs=-1, required=True, metavar="ACTION...")
 @AT
 @KNOWN_AT
+@FORMAT
 @shared_options()
 def who(
-    settings: "Settings", out: Output, actions: tuple[str, ...], at: Instant | None, known_at: Instant | None
+    settings: "Settings",
+    out: Output,
+    actions: tuple[str, ...],
+    at: Instant | None,
+    known_at: Instant | None,
+    format_: str,
 ) -> None:
     """Who stood behind an action: human, agents, tokens, hop by hop; the state then and now; the gaps.
 
     \b
       delegraph who mail-7
       delegraph who mail-7 --at 2026-11-02T10:00:00Z --json
+      delegraph who mail-7 --format svg > mail-7.svg
       cut -f1 suspicious.tsv | delegraph who -
     """  # noqa: D301
     from lineage.serve.text import render_chain
 
     answer_each(
         settings,
-        out,
+        one_picture(out, actions, format_),
         actions,
         at,
         lambda doc: render_chain.who(doc, at=at),
@@ -55,9 +63,15 @@ def who(
 @click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...")
 @AT
 @KNOWN_AT
+@FORMAT
 @shared_options()
 def chain(
-    settings: "Settings", out: Output, ids: tuple[str, ...], at: Instant | None, known_at: Instant | None
+    settings: "Settings",
+    out: Output,
+    ids: tuple[str, ...],
+    at: Instant | None,
+    known_at: Instant | None,
+    format_: str,
 ) -> None:
     """Who stood behind a token or a delegation.
 
@@ -68,7 +82,7 @@ def chain(
 
     answer_each_of(
         settings,
-        out,
+        one_picture(out, ids, format_),
         ids,
         at,
         lambda doc: render_chain.chain(doc, at=at),

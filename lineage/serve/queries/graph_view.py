@@ -10,10 +10,12 @@ from lineage.core.model.errors import RefusedError
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of, split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, instant, verdict_document
-from lineage.serve.queries.graph_layout import Layout, Place, layout
+from lineage.serve.drawing.layout import Layout, Place, layout
 from lineage.serve.queries.service import Service
 
-MOST: Final = 500  # elements that are shown
+MOST: Final = 500  # elements, or principals, that are shown
+PRINCIPALS: Final = "principals"
+VIEWS: Final = ("elements", PRINCIPALS)
 
 
 def graph(

@@ -40,6 +40,7 @@ from lineage.store.database.sql import among, chunks, found_by, given, given_tex
 from lineage.store.database.tables import Keys, accepted, fact, in_role_upward, name, ref, sighting, span_of, spread
 from lineage.store.reading.acted import Visible, decided, is_complete, named
 from lineage.store.reading.action_candidates import Candidates
+from lineage.store.reading.latest_elements import latest_elements
 from lineage.store.reading.log_order import LOOKED_UP, Places, Walk, part_of
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
@@ -751,6 +752,21 @@ class Reader:
             near |= frontier
         loaded = self.load_hashed(world, near)
         return {one for one in loaded if self._keys(one) in starts}, loaded, more
+
+    def load_latest(self, world: World, most: int, *, at: Instant) -> tuple[set[str], int | None]:
+        """Load the elements of the whole store that were told last, those first that are alive at an instant.
+
+        Returns:
+            The keys of those loaded; how many more there are, or None if that was not counted to the end.
+        """
+
+        def has_come(row: Any) -> bool:
+            if self.known_at is not None and row.recorded_at > self.known_at:
+                return False
+            return self._decode(row.value).occurred_at <= at
+
+        latest = latest_elements(self._connection, most, at=at, has_come=has_come)
+        return self.load_hashed(world, latest.hashes), latest.left_out
 
     def children_of(self, keys: Collection[str]) -> dict[str, int]:
         """The number of direct children of each element; elements without children are omitted."""

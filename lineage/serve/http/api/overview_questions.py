@@ -1,33 +1,95 @@
 """The questions behind what pages show at once: the graph around a thing, who it is, how it stands, a whole case."""
 
+from functools import partial
 from typing import Final
 
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.drawing.formats import FORMATS, MEDIA_TYPES, written
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import ONE, TIMES
-from lineage.serve.http.core.query import Parameter, Query, kind_and_id
+from lineage.serve.http.core.query import Parameter, ParameterError, Query, kind_and_id
 from lineage.serve.http.core.question import Question
 from lineage.serve.queries.case import case
-from lineage.serve.queries.graph_view import MOST, graph
+from lineage.serve.queries.graph_view import MOST, PRINCIPALS, VIEWS, graph
 from lineage.serve.queries.identity import identity
+from lineage.serve.queries.principals_drawn import PRINCIPAL_KINDS, STATES, Shown
+from lineage.serve.queries.principals_view import principals_view
 from lineage.serve.queries.projection_status import standing
 
 _MOST: Final = Parameter(
     "most", {"type": "integer", "minimum": 1, "maximum": MOST}, "Elements at most; what is beyond is counted."
 )
+_VIEW: Final = Parameter(
+    "view",
+    {"type": "string", "enum": list(VIEWS)},
+    "`elements`: tokens and delegations around a thing; `principals`: who handed what to whom. By default `elements`.",
+)
+_KIND: Final = Parameter(
+    "kind",
+    {"type": "string", "enum": list(PRINCIPAL_KINDS)},
+    "Of the principals: only relations with one of this kind at an end.",
+    repeatable=True,
+)
+_STATE: Final = Parameter(
+    "state",
+    {"type": "string", "enum": list(STATES)},
+    "Of the principals: only tokens and delegations in this state.",
+    repeatable=True,
+)
+_TOOL: Final = Parameter(
+    "tool",
+    {"type": "string", "minLength": 1, "maxLength": 4_096},
+    "Of the principals: only what this tool was used under, and what that depends on.",
+)
+_TARGET: Final = ONE._replace(
+    name="target",
+    required=False,
+    description="Of the principals: what a revocation of this, `KIND:ID`, would end is laid over the graph.",
+    example=None,
+)
+_FORMAT: Final = Parameter(
+    "format", {"type": "string", "enum": list(FORMATS)}, "In which form it is written. By default `json`."
+)
+STATED: Final = tuple(sorted(ELEMENT_KINDS | NAME_KINDS))
 _PRINCIPAL: Final = ONE._replace(description="`principal:ID`.", example="principal:agent:mailer")
 CASES: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action")
 
 
 def graph_around(site: Site, _caller: Caller, query: Query) -> Document:
-    """What a thing hangs on, and what hangs on it, laid out."""
-    kind, id_ = _one(query, tuple(sorted(ELEMENT_KINDS | NAME_KINDS)))
+    """What a thing depends on and what depends on it, laid out; or who handed what to whom."""
+    query.choice("format", FORMATS)
+    if query.choice("view", VIEWS) == PRINCIPALS:
+        return _principals(site, query)
+    if given := [name for name in ("kind", "state", "tool", "target") if query.all(name)]:
+        raise ParameterError(given[0], f"it is for view={PRINCIPALS} alone")
+    if query.text("of") is None:
+        raise ParameterError("of", f"is missing; only view={PRINCIPALS} goes without")
+    kind, id_ = _one(query, STATED)
     most = query.number("most", default=MOST, most=MOST)
     document = graph(site.service, kind, id_, at=query.at, known_at=query.known_at, most=most)
     return _found(document, query)
+
+
+def _principals(site: Site, query: Query) -> Document:
+    of, target = (
+        None if query.text(name) is None else kind_and_id(query.the(name), kinds=STATED, parameter=name)
+        for name in ("of", "target")
+    )
+    shown = Shown(
+        of=of,
+        kinds=tuple(query.choices("kind", PRINCIPAL_KINDS)),
+        states=tuple(query.choices("state", STATES)),
+        tool=query.text("tool"),
+        target=target,
+        most=query.number("most", default=MOST, most=MOST),
+    )
+    document = principals_view(site.service, shown, at=query.at, known_at=query.known_at)
+    if document is None:
+        raise NotFoundError(query.text("of") or query.the("target"))
+    return document
 
 
 def who_it_is(site: Site, _caller: Caller, query: Query) -> Document:
@@ -61,9 +123,12 @@ OVERVIEW: Final = (
     Question(
         path="/graph",
         ask=graph_around,
-        parameters=(ONE, *TIMES, _MOST),
-        title="What a thing hangs on and what hangs on it, laid out",
+        parameters=(ONE._replace(required=False), _VIEW, *TIMES, _KIND, _STATE, _TOOL, _TARGET, _MOST, _FORMAT),
+        title="What a thing depends on and what depends on it, laid out; or who handed what to whom",
         answer="Graph",
+        other_answer="PrincipalGraph",
+        formats={name: (media_type, partial(written, name)) for name, media_type in MEDIA_TYPES.items()},
+        about=("of", "target"),
     ),
     Question(
         path="/identity",

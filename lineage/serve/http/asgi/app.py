@@ -15,7 +15,7 @@ from lineage.serve.http.core import error_responses
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.metrics import Measures
 from lineage.serve.http.core.question import Question, answered
-from lineage.serve.http.core.responses import document_response
+from lineage.serve.http.core.responses import document_response, text_response
 from lineage.serve.http.openapi import docs_page
 from lineage.serve.http.openapi.document import operation_of
 from lineage.serve.server.connections import Connections
@@ -72,6 +72,9 @@ def _asking(site: Site, questions: Iterable[Question]) -> APIRouter:
 def _endpoint(site: Site, question: Question) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         answer = await answered(site, question, request)
+        if (form := question.formats.get(answer.query.text("format") or "")) is not None:
+            media_type, write = form
+            return text_response(request, write(answer.document), media_type)
         return document_response(request, answer.document)
 
     return endpoint

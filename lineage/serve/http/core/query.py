@@ -132,6 +132,13 @@ class Query:
             raise ParameterError(name, f"{value[:64]!r} is neither true nor false")
         return _BOOLEANS[value]
 
+    def choices(self, name: str, choices: tuple[str, ...]) -> list[str]:
+        """Some of some words; none, if nothing is said."""
+        for value in self.all(name):
+            if value not in choices:
+                raise ParameterError(name, f"{value[:64]!r} is none of {', '.join(choices)}")
+        return self.all(name)
+
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         """One of some words; the first, if nothing is said."""
         value = self.text(name)

@@ -3,8 +3,8 @@
 ``/v1`` + path answers with the document; a page of the same path puts it into a template. Both call ``answered``.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -33,6 +33,9 @@ class Question:
         title: What it answers, in a few words.
         roles: Who may ask; one of them is enough.
         answer: The name of the document's schema in the OpenAPI document.
+        other_answer: The name of another schema, where a parameter decides which of the two it is; empty: none.
+        formats: Other forms in which the document is served by the parameter ``format``: the media type, and what
+            writes it.
         about: Its parameters that hold ids, for the access log.
         at_once: Whether it may be answered without waiting for anything, from what is kept.
     """
@@ -43,6 +46,8 @@ class Question:
     title: str
     roles: tuple[Role, ...] = ASKERS
     answer: str = "Document"
+    other_answer: str = ""
+    formats: Mapping[str, tuple[str, Callable[[Document], str]]] = field(default_factory=dict)
     about: tuple[str, ...] = ("of",)
     at_once: bool = False
 

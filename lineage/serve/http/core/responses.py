@@ -33,11 +33,19 @@ def etag_of(body: bytes) -> str:
 
 def document_response(request: Request, document: Document, *, status: int = HTTPStatus.OK) -> Response:
     """A document as a response; 304 if the client has it already."""
-    body = encoded(document)
+    return _response(request, encoded(document), "application/json", status)
+
+
+def text_response(request: Request, text: str, media_type: str) -> Response:
+    """A text as a response; 304 if the client has it already."""
+    return _response(request, text.encode(errors="replace"), media_type, HTTPStatus.OK)
+
+
+def _response(request: Request, body: bytes, media_type: str, status: int) -> Response:
     headers = {"ETag": etag_of(body), "Cache-Control": "private, no-cache"}
     if status == HTTPStatus.OK and _has(request, headers["ETag"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Response(body, status_code=status, headers=headers, media_type="application/json")
+    return Response(body, status_code=status, headers=headers, media_type=media_type)
 
 
 def _has(request: Request, etag: str) -> bool:

@@ -23,6 +23,7 @@ from lineage.serve.http.openapi.fragments import (
     REF,
     SECURITY,
     SHARED,
+    TEXT,
     answer,
     header,
     parameter_of,
@@ -62,8 +63,12 @@ _SCHEMES: Final = {
 
 def operation_of(question: Question) -> dict[str, Any]:
     """What the document says of a question."""
-    several = any(parameter.repeatable for parameter in question.parameters)
+    several = any(parameter.repeatable and parameter.name in question.about for parameter in question.parameters)
     one = ref(question.answer)
+    if question.other_answer:
+        one = {"anyOf": [one, ref(question.other_answer)]}
+    said = answer(question.title, {"anyOf": [one, _many(one)]} if several else one, ETag="Changes with the document.")
+    said["content"] |= {media_type: {"schema": TEXT} for media_type, _ in question.formats.values()}
     missing = ("404",) if _can_miss(question) else ()
     return {
         "operationId": _id_of(question.path),
@@ -78,9 +83,7 @@ def operation_of(question: Question) -> dict[str, Any]:
             )
         ],
         "responses": {
-            "200": answer(
-                question.title, {"anyOf": [one, _many(one)]} if several else one, ETag="Changes with the document."
-            ),
+            "200": said,
             "304": {"description": "The client has it already."},
             **problems("400", "401", "403", *missing, *SHARED, *ALWAYS),
         },

@@ -852,6 +852,97 @@ class Graph(TypedDict):
     as_of: AsOf
 
 
+class Amounts(TypedDict):
+    """How many tokens, or how many delegations, by what became of them."""
+
+    alive: int
+    suspended: int
+    expired: int
+    revoked: int
+
+
+class Wrong(TypedDict):
+    """How many findings there are, and about the worst of them a severity and a sentence."""
+
+    count: int
+    worst: str | None
+    why: str | None
+
+
+class Principal(TypedDict):
+    """A principal with its aliases, where it stands in the graph, and what it holds."""
+
+    id: str
+    kind: str
+    display_name: str | None
+    ids: list[str]
+    focus: bool
+    tokens: Amounts
+    delegations: Amounts
+    findings: Wrong
+    would_end: int | None
+    layer: int
+    row: int
+    x: int
+    y: int
+
+
+Handed = TypedDict(
+    "Handed",
+    {
+        "from": str,
+        "to": str,
+        "tokens": Amounts,
+        "delegations": Amounts,
+        "scopes": list[str],
+        "unverified": int,
+        "elements": list[str],
+        "findings": Wrong,
+        "would_end": int | None,
+    },
+)
+Handed.__doc__ = "What one principal handed to another."
+
+UsedByAnother = TypedDict(
+    "UsedByAnother",
+    {"from": str, "to": str, "element": str, "actions": list[str], "findings": Wrong, "why": str},
+)
+UsedByAnother.__doc__ = "What one principal holds and another used: possible theft."
+
+
+class LaidOver(Thing):
+    """What a revocation of the target would end."""
+
+    would_end: dict[str, int]
+    elsewhere: int
+
+
+class LeftOut(TypedDict):
+    """What the graph does not show."""
+
+    elements: int | None
+    principals: int
+    edges: int
+
+
+class PrincipalGraph(TypedDict):
+    """Who handed what to whom: principals as nodes."""
+
+    view: Literal["principals"]
+    of: Thing | None
+    target: LaidOver | None
+    at: Time
+    known_at: Time | None
+    nodes: list[Principal]
+    edges: list[Handed]
+    uses: list[UsedByAnother]
+    left_out: LeftOut
+    issued_later: int
+    findings_complete: bool
+    complete: bool
+    as_of: AsOf
+
+
 class StatedText(Cited):
     """A text that was stated, and the fact whose word it is."""
 
@@ -975,7 +1066,7 @@ ANSWERS: dict[str, Any] = {
             Missing,
             Problem,
         ),
-        *(Graph, Identity, Health, Case),
+        *(Graph, PrincipalGraph, Identity, Health, Case),
         *(ActiveAgents, Allowed, Held, Done),
     )
 }

@@ -1,0 +1,113 @@
+"""Who handed what to whom, as a picture: what is written on each principal and on what one handed to another."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.drawing.picture import Edge, Href, Node, Picture, Tone, nowhere
+from lineage.serve.text.render_graph import left_out
+from lineage.serve.text.text_page import joined, many
+
+_SERIOUS: Final = ("critical", "high")
+
+
+def picture_of_principals(doc: Document, href: Href = nowhere) -> Picture:
+    """The document of ``graph --view principals`` as a picture."""
+    edges = tuple(_edge(edge, href) for edge in doc["edges"]) + tuple(_use(use, href) for use in doc["uses"])
+    return Picture(
+        f"Who handed what to whom, at {doc['at']}: {many(len(doc['nodes']), 'principal')}",
+        tuple(_node(node, href) for node in doc["nodes"]),
+        edges,
+        left_out(doc),
+    )
+
+
+def amounts(one: Document) -> str:
+    """How many tokens and grants are alive; if none is, how many are over."""
+    alive = [(one["tokens"]["alive"], "token"), (one["delegations"]["alive"], "grant")]
+    if any(count for count, _ in alive):
+        return joined(many(count, noun) for count, noun in alive if count)
+    ended = _ended(one["tokens"]) + _ended(one["delegations"])
+    return f"{ended:,} over" if ended else "nothing"
+
+
+def is_over(one: Document) -> bool:
+    """Whether nothing of it is alive."""
+    return not one["tokens"]["alive"] and not one["delegations"]["alive"]
+
+
+def _ended(counts: Mapping[str, int]) -> int:
+    return counts["expired"] + counts["revoked"]
+
+
+def _node(node: Document, href: Href) -> Node:
+    holds = f"holds {amounts(node)}"
+    said = [f"{node['kind']} {node['id']}", *([node["display_name"]] if node["display_name"] else []), holds]
+    return Node(
+        key=node["id"],
+        id=node["id"],
+        kind=node["kind"],
+        label=node["display_name"] or node["id"],
+        under=f"{node['kind']} \u00b7 {amounts(node)}",
+        title=joined([*said, *_wrong(node), *_over(node), *_hit(node)], "; "),
+        tone=_tone(node),
+        focus=node["focus"],
+        href=href("principal", node["id"]),
+    )
+
+
+def _edge(edge: Document, href: Href) -> Edge:
+    scopes = f"scopes {joined(edge['scopes'], ' ')}" if edge["scopes"] else "no living scopes"
+    handed = f"{edge['from']} handed {amounts(edge)} to {edge['to']}"
+    unverified = [f"{edge['unverified']} of them unverified"] if edge["unverified"] else []
+    only = edge["elements"][0] if len(edge["elements"]) == 1 else None
+    return Edge(
+        source=edge["from"],
+        target=edge["to"],
+        label=amounts(edge),
+        title=joined([handed, scopes, *unverified, *_wrong(edge), *_over(edge), *_hit(edge)], "; "),
+        tone=_tone(edge),
+        href="" if only is None else href(*only.split(":", 1)),
+    )
+
+
+def _use(use: Document, href: Href) -> Edge:
+    return Edge(
+        source=use["from"],
+        target=use["to"],
+        label="used by another",
+        title=use["why"],
+        tone="bad",
+        broken=True,
+        href=href("action", use["actions"][0]),
+    )
+
+
+def _tone(one: Document) -> Tone:
+    """The worst that there is to say of it."""
+    if one["would_end"]:
+        return "hit"
+    if one["findings"]["worst"] in _SERIOUS:
+        return "bad"
+    if is_over(one) and (_ended(one["tokens"]) or _ended(one["delegations"])):
+        return "over"
+    return "warn" if one.get("unverified") else ""
+
+
+def _wrong(one: Document) -> list[str]:
+    found = one["findings"]
+    return [f"{many(found['count'], 'finding')}, the worst {found['worst']}: {found['why']}"] if found["count"] else []
+
+
+def _over(one: Document) -> list[str]:
+    said = [(one[kind], noun) for kind, noun in (("tokens", "token"), ("delegations", "grant"))]
+    return [
+        f"{many(counts[state], noun)} {state}"
+        for counts, noun in said
+        for state in ("expired", "revoked")
+        if counts[state]
+    ]
+
+
+def _hit(one: Document) -> list[str]:
+    return [f"the revocation would end {one['would_end']:,} of it"] if one["would_end"] else []

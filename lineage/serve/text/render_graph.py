@@ -1,0 +1,86 @@
+"""What people read of a graph: a line for what one handed to another, or for each element."""
+
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.text import phrases
+from lineage.serve.text.text_page import Page, Piece, joined, many
+
+
+def principals(doc: Document) -> Page:
+    """Who handed what to whom."""
+    count = many(len(doc["nodes"]), "principal")
+    page = Page().line((count, "bold"), f", {many(len(doc['edges']), 'relation')}, at {phrases.when(doc['at'])}.")
+    names = {node["id"]: node["display_name"] for node in doc["nodes"]}
+    for use in doc["uses"]:
+        page.line((use["why"], "bold red"), lead="  ! ")
+    for edge in doc["edges"]:
+        page.line(*_party(edge["from"], names), " > ", *_party(edge["to"], names), lead="  - ")
+        page.line(joined(_handed(edge), "; "), lead="    ")
+    tied = {one for edge in doc["edges"] for one in (edge["from"], edge["to"])}
+    for node in doc["nodes"]:
+        if node["id"] not in tied:
+            page.line(*_party(node["id"], names), f" holds {joined(amounts(node)) or 'nothing'}", lead="  - ")
+    if doc["target"] is not None:
+        ends = doc["target"]["would_end"]
+        said = f"{many(ends['tokens'], 'token')} and {many(ends['delegations'], 'grant')}"
+        page.line(f"Revoking {doc['target']['kind']}:{doc['target']['id']} would end {said}.")
+    return phrases.as_of(_left_out(page, doc), doc)
+
+
+def amounts(one: Document) -> list[str]:
+    """How many tokens and grants are alive, expired and revoked."""
+    return [
+        f"{many(one[kind][state], noun)}{'' if state == 'alive' else f' {state}'}"
+        for state in ("alive", "expired", "revoked")
+        for kind, noun in (("tokens", "token"), ("delegations", "grant"))
+        if one[kind][state]
+    ]
+
+
+def left_out(doc: Document) -> str:
+    """What the graph does not show, in a sentence; empty: nothing."""
+    left = doc["left_out"]
+    said = [many(left[name], noun) for name, noun in (("principals", "principal"), ("edges", "relation")) if left[name]]
+    if left["elements"] is None:
+        said.append("an unknown number of tokens and grants")
+    elif left["elements"]:
+        said.append(f"{left['elements']:,} tokens and grants that are not counted here")
+    return f"Incomplete: {joined(said)} left out." if said else ""
+
+
+def elements(doc: Document) -> Page:
+    """What depends on what around one thing."""
+    page = Page().line((many(len(doc["nodes"]), "element"), "bold"), f" around {doc['kind']}:{doc['id']}, root first.")
+    parents: dict[str, list[str]] = {}
+    for edge in doc["edges"]:
+        parents.setdefault(edge["to"], []).append(edge["from"])
+    for node in doc["nodes"]:
+        said: list[Piece] = [f"{node['kind']} ", (node["id"], "bold"), " ", phrases.state(node["state"])]
+        page.line(*said, lead=f"  {node['layer']} ")
+        if node["key"] in parents:
+            page.line(f"depends on {joined(sorted(parents[node['key']]))}", lead="    ")
+    more = sum(one["count"] for one in doc["collapsed"])
+    if not doc["complete"]:
+        page.line((f"Incomplete: {many(more, 'more element')} around these; narrow it with --of.", "bold yellow"))
+    return phrases.as_of(page, doc)
+
+
+def _handed(edge: Document) -> list[str]:
+    scopes = [f"scopes {joined(edge['scopes'], ' ')}"] if edge["scopes"] else []
+    unverified = [f"{edge['unverified']} unverified"] if edge["unverified"] else []
+    found = edge["findings"]
+    wrong = [f"{many(found['count'], 'finding')}, the worst {found['worst']}"] if found["count"] else []
+    ends = [f"a revocation would end {edge['would_end']}"] if edge["would_end"] else []
+    return [joined(amounts(edge)), *scopes, *unverified, *wrong, *ends]
+
+
+def _party(id_: str, names: dict[str, str | None]) -> list[Piece]:
+    name = names.get(id_)
+    return [(id_, "bold"), *([f" ({name})"] if name else [])]
+
+
+def _left_out(page: Page, doc: Document) -> Page:
+    if said := left_out(doc):
+        page.line((said, "bold yellow"))
+    if not doc["findings_complete"]:
+        page.line("Findings were not looked for around all of it: narrow it with --of, or ask delegraph findings.")
+    return page

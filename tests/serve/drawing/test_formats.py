@@ -1,0 +1,165 @@
+"""Pictures as SVG, DOT, Mermaid and GraphML: whatever an id holds, it is a text in each and is read back whole."""
+
+import io
+import re
+from xml.etree import ElementTree as ET
+
+import networkx as nx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lineage.serve.drawing.picture import EFFECT, Edge, Node, Picture
+from lineage.serve.drawing.svg import as_svg, columns, fitted
+from lineage.serve.drawing.text_formats import as_dot, as_graphml, as_mermaid
+from lineage.serve.text.text_page import safe
+
+SVG = "{http://www.w3.org/2000/svg}"
+HOSTILE = (
+    '"', "\\", '\\"', '"];x[label="', "a\\", "]]>", "</svg>", "<!--", "&amp;", "&#0;", "'", "-->", "%%", "end", "`x`",
+    "subgraph x", "#quot;", "<script>alert(1)</script>", "\u202egnp", "\ufffe", "漢字漢字漢字漢字漢字漢字漢字漢字漢字",
+    "اَلْعَرَبِيَّة",
+    "javascript:alert(1)", "a" * 512, "é" * 256, "//", "/*", "{", "}", "<U+202E>", "\u200b",
+)  # fmt: skip
+IDS = st.one_of(
+    st.sampled_from(HOSTILE),
+    st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40),
+    st.text("\"\\;[]{}<>&#'`|-=%\n", min_size=1, max_size=12).map(lambda text: text.replace("\n", "\\n")),
+)
+TONES = st.sampled_from(["", "bad", "warn", "over", "hit"])
+
+
+@st.composite
+def pictures(draw: st.DrawFn) -> Picture:
+    """Some nodes with ids of every kind, and edges between them, back to themselves as well."""
+    ids = draw(st.lists(IDS, min_size=1, max_size=6, unique=True))
+    nodes = tuple(
+        Node(
+            key=id_,
+            id=id_,
+            kind=draw(st.sampled_from(["human", "agent", "service", "workload", "unknown", EFFECT])),
+            label=id_,
+            under=draw(IDS),
+            title=f"about {id_}",
+            tone=draw(TONES),
+            href=draw(st.sampled_from(["", "/status?of=x&at=y"])),
+        )
+        for id_ in ids
+    )
+    ends = draw(st.lists(st.tuples(st.sampled_from(ids), st.sampled_from(ids)), max_size=8, unique=True))
+    edges = tuple(
+        Edge(source=one, target=other, label=draw(IDS), title=draw(IDS), tone=draw(TONES), broken=draw(st.booleans()))
+        for one, other in ends
+    )
+    return Picture(draw(IDS), nodes, edges, draw(st.sampled_from(["", "Incomplete: -- 3 left out."])))
+
+
+@settings(max_examples=200)
+@given(pictures())
+def test_svg_is_xml_with_every_id_in_it(picture: Picture):
+    """
+    The drawing parses as XML, each node says its id, and nothing in it is an element that an id has made.
+    """
+    root = ET.fromstring(as_svg(picture))
+    allowed = {
+        f"{SVG}{name}"
+        for name in ("svg", "title", "desc", "style", "g", "a", "rect", "circle", "polygon", "path", "text")
+    }
+
+    assert {safe(node.id) for node in picture.nodes} == {one.get("data-id") for one in root.iter(f"{SVG}g")} - {None}
+    assert {one.tag for one in root.iter()} <= allowed
+    assert len(picture.edges) == len(root.findall(f".//{SVG}path[@class='dg-line']"))
+
+
+@settings(max_examples=200)
+@given(pictures())
+def test_graphml_is_read_back_by_networkx(picture: Picture):
+    """
+    A graph tool reads the nodes with their ids and the edges between them.
+    """
+    graph = nx.read_graphml(io.BytesIO(as_graphml(picture).encode()), force_multigraph=True)
+    ids = nx.get_node_attributes(graph, "id")
+
+    assert sorted(safe(node.id) for node in picture.nodes) == sorted(ids.values())
+    assert sorted((safe(edge.source), safe(edge.target)) for edge in picture.edges) == sorted(
+        (ids[one], ids[other]) for one, other in graph.edges()
+    )
+
+
+def dot_strings(line: str) -> list[str]:
+    """The quoted strings of a line of DOT, as Graphviz reads them."""
+    found = re.findall(r'"((?:[^"\\]|\\.)*)"', line, re.DOTALL)
+    return [re.sub(r'\\(["\\])', r"\1", text) for text in found]
+
+
+@settings(max_examples=200)
+@given(pictures())
+def test_dot_holds_every_id_as_one_string(picture: Picture):
+    """
+    A small reader of DOT's strings finds each id, each edge, and the lines closed.
+    """
+    lines = [line for line in as_dot(picture).split("\n") if line.startswith('  "')]
+    nodes = [dot_strings(line)[0] for line in lines if not re.match(r'  "(?:[^"\\]|\\.)*" -> ', line)]
+    edges = [dot_strings(line)[:2] for line in lines if re.match(r'  "(?:[^"\\]|\\.)*" -> ', line)]
+
+    assert [safe(node.id) for node in picture.nodes] == [safe(name) for name in nodes]
+    assert [[edge.source, edge.target] for edge in picture.edges] == edges
+    assert all(line.endswith("];") and line.count("[label=") >= 1 for line in lines)
+
+
+@settings(max_examples=200)
+@given(pictures())
+def test_mermaid_labels_are_read_back(picture: Picture):
+    """
+    With the numbers put back into characters each label is the id again, and no sign with a meaning is left as it is.
+    """
+    labels = [
+        found.group(1)
+        for line in as_mermaid(picture).split("\n")
+        if (found := re.match(r'  n\d+[(\[/]+"([^"]*)"', line))
+    ]
+
+    assert [safe(node.label) for node in picture.nodes] == [
+        re.sub(r"#(\d+);", lambda found: chr(int(found[1])), label.split("<br>")[0]) for label in labels
+    ]
+    assert not any(re.search(r'["`;\[\]{}()|&]', re.sub(r"#\d+;|<br>", "", label)) for label in labels)
+
+
+@pytest.mark.parametrize("room", [8, 20, 26])
+@given(IDS)
+def test_what_is_written_in_a_box_fits(room: int, text: str):
+    """
+    However long or wide an id is, what is written of it is no wider than its box.
+    """
+    assert columns(fitted(text, room)) <= room
+
+
+def test_text_is_12_px_or_more():
+    """
+    Nothing in a drawing is set smaller than people can read.
+    """
+    nodes = (Node(key="a", id="a", kind="human", label="a", under="b", title="c"),)
+    sizes = re.findall(r"(\d+(?:\.\d+)?)px (?:system|sans)|font-size: (\d+)px", as_svg(Picture("t", nodes, ())))
+
+    assert sizes
+    assert min(float(one or other) for one, other in sizes) >= 12
+
+
+def test_boxes_do_not_lie_on_one_another():
+    """
+    Of any number of principals no two boxes overlap.
+    """
+    nodes = tuple(Node(key=f"n{i}", id=f"n{i}", kind="agent", label="x", under="y", title="z") for i in range(60))
+    edges = tuple(Edge(source=f"n{i // 3}", target=f"n{i}", label="1 token", title="") for i in range(1, 60))
+    root = ET.fromstring(as_svg(Picture("t", nodes, edges)))
+    boxes = [tuple(float(one.get(name)) for name in ("x", "y", "width", "height")) for one in root.iter(f"{SVG}rect")]
+
+    assert 60 == len(boxes)
+    assert not any(
+        one[0] < other[0] + other[2]
+        and other[0] < one[0] + one[2]
+        and one[1] < other[1] + other[3]
+        and other[1] < one[1] + one[3]
+        for number, one in enumerate(boxes)
+        for other in boxes[:number]
+    )
