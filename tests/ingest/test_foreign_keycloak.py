@@ -301,6 +301,10 @@ PARENTS = {
         {"X1": "T0", "X2": "X1"},
     ),
     "the REST API tells of refreshes only if it is told to: a gap": (CHAIN, {"X1": None, "X2": None}),
+    "the lines of another session say nothing of what the REST API leaves out: a gap": (
+        [*CHAIN, line(login("l2", 0.2, "T9", session="S9"))],
+        {"X1": None, "X2": None},
+    ),
     "without the login of the session there may be others: a gap": ([*CHAIN[1:], REFRESHES], {"X1": None, "X2": None}),
     "two that can be meant: a gap": ([*CHAIN, refresh("r", 0.5, "T0", "T1")], {"X1": None, "X2": "X1"}),
     "one that was issued later is not meant": ([*CHAIN, refresh("r", 1.5, "T0", "T1")], {"X1": "T0", "X2": "X1"}),
@@ -403,6 +407,31 @@ def test_live_parents_are_claimed_once_the_log_is_a_minute_further():
     assert [f"{ISS}#X1"] == batch(CHAIN[2])
     assert [f"{ISS}#X2"] == batch(event("LOGOUT", "o", 3.5))
     assert [] == batch(event("LOGOUT", "o", 9))
+
+
+def test_the_parent_is_found_when_the_login_is_read_in_a_later_command():
+    """
+    The gap that was told stays, and so does the parent: nothing else can be meant once all of the session is known.
+    """
+    reading = Reading(KEYCLOAK, SHOP, Memory())
+    told = []
+    for part in (CHAIN[1:], CHAIN[:1]):
+        for record in read_records(io.BytesIO(b"\n".join(json.dumps(line(entry)).encode() for entry in part))):
+            list(reading.outcomes(record))
+        settled = [event_ for outcome in reading.settled(end=True) for event_ in outcome.translation.events]
+        told.append(
+            {
+                made["token"].removeprefix(f"{ISS}#"): (
+                    made["derived_from"][0]["token"].removeprefix(f"{ISS}#"),
+                    [client.removeprefix(f"{ISS}#") for client in made["prior_actors"]],
+                )
+                for made in settled
+                if "/parent/" in made["event_id"]
+            }
+        )
+
+    assert {"X1": ("X1/subject-token", ["portal"]), "X2": ("X2/subject-token", ["boss"])} == told[0]
+    assert {"X1": ("T0", ["portal"]), "X2": ("X1", ["portal", "boss"])} == told[1]
 
 
 def test_a_session_in_which_very_much_happens_is_worked_out_quickly():

@@ -68,21 +68,22 @@ def test_in_any_wrapping(tmp_path, name, wrapping):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("name", ALL)
-def test_in_any_order_and_in_many_commands(tmp_path, name, seed):
+@pytest.mark.parametrize("order", ["cab", "cba", "bac"])
+@pytest.mark.parametrize("name", [name for name in ALL if not SYSTEMS[name].is_whole])
+def test_in_many_commands_of_which_the_later_come_first(tmp_path, name, order):
     """
-    A restart between any two records that belong together; the later half of the log may come first.
+    A log in three parts, each read by a process of its own, the last or the second before the first.
     """
     system = SYSTEMS[name]
     folder = data(system.folder)
     known = truth(folder)
-    records = shuffled([record for file in system.files for record in records_of(folder / file)], seed)
+    records = [record for file in system.files for record in records_of(folder / file)]
+    third = len(records) // 3
+    parts = {"a": records[:third], "b": records[third : 2 * third], "c": records[2 * third :]}
     desk = Desk(tmp_path, system.settings_for(known))
-    for number in range(5):
-        part = tmp_path / f"{number}.jsonl"
-        part.write_bytes(one_a_line(records[number::5]))
-        desk.ingest(*(("--source", system.source) if system.source else ()), part)
+    for part in order:
+        (tmp_path / f"{part}.jsonl").write_bytes(one_a_line(parts[part]))
+        desk.ingest(*(("--source", system.source) if system.source else ()), tmp_path / f"{part}.jsonl")
 
     system.check(desk, known)
 

@@ -201,7 +201,7 @@ class System:
         words: The names of people and agents of the first run, which another run has others for.
         settings: The settings file, of which ``{issuer}`` is the issuer of the truth.
         source: The named source that the files are the log of.
-        lists: Whether the records stand in one document, and cannot be taken apart.
+        is_whole: Whether a part of the records tells less than all of them, until all are there.
     """
 
     folder: str
@@ -242,6 +242,7 @@ SYSTEMS: Final[dict[str, System]] = {
         ),
         otlp,
         ("triage", "booker"),
+        is_whole=True,
     ),
     "mcp": System("mcp", ("gateway.jsonl",), mcp, ("alice", "planner", "reader")),
 }  # fmt: skip

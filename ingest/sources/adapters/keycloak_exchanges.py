@@ -16,9 +16,11 @@ from typing import Any, Final, NamedTuple
 from ingest.sources.adapters.kit import Memory, Source, Translation
 from lineage.core.model.times import Instant
 
-# Topics: access tokens by group; exchanges whose parent was not looked for yet; sessions whose login was seen; whether
-# the log tells of refreshed tokens.
-_TOKENS, _EXCHANGES, _LOGINS, _REFRESHES = "token", "exchange", "login", "refresh"
+# Topics: access tokens by group; exchanges whose parent was not looked for yet; sessions whose login was seen, and
+# those whose login stands in a log with events of every type; whether the REST API tells of refreshed tokens; exchanges
+# whose parent was told as missing, and those of them whose login was read later.
+_TOKENS, _EXCHANGES, _LOGINS, _WHOLE_LOGINS, _REFRESHES = "token", "exchange", "login", "whole-login", "refresh"
+_UNCERTAIN, _LATE = "exchange-uncertain", "exchange-late"
 # Of a session with more of them no parent is certain.
 _MOST_TOKENS: Final = 512
 _SEVERAL: Final = 2
@@ -72,13 +74,19 @@ def groups(memory: Memory) -> Iterator[str]:
     return (group for group, _ in memory.entries(_TOKENS))
 
 
-def saw_login(group: str, memory: Memory) -> None:
-    """The session began here: whatever tokens it has are told of."""
-    memory.put(_LOGINS, group, 1)
+def saw_login(group: str, memory: Memory, *, tells_all: bool) -> None:
+    """The session began here, and its tokens are told of from here on: in a log with events of every type all of them.
+
+    Exchanges that were read before it, and whose parent was not certain without it, are looked at again.
+    """
+    is_new = memory.is_new(_LOGINS, group)
+    if (tells_all and memory.is_new(_WHOLE_LOGINS, group)) or is_new:
+        for exchange in memory.drop(_UNCERTAIN, group) or []:
+            memory.put(_LATE, exchange[0][0], exchange)
 
 
 def tells_of_refreshes(memory: Memory) -> None:
-    """The log has events for refreshed tokens, which the REST API leaves out by default."""
+    """The REST API has events for refreshed tokens, which it leaves out by default."""
     if memory.get(_REFRESHES, "") is None:
         memory.put(_REFRESHES, "", 1)
 
@@ -95,26 +103,40 @@ def exchanged(issue: Issue, tokens: list[str], id_: str, memory: Memory) -> None
 
 def parents(source: Source, memory: Memory, *, end: bool) -> Iterator[Translation]:
     """The parents of exchanged tokens, known or missing: once the log is a minute further, or no more is coming."""
-    for key, (made, tokens, id_) in memory.entries(_EXCHANGES):
-        issue = Issue(*made)
+    for key, exchange in memory.entries(_EXCHANGES):
+        issue = Issue(*exchange[0])
         if not end and issue.moment + _PATIENCE > memory.latest:
             continue
         memory.drop(_EXCHANGES, key)
-        parent = _parent(issue, memory) or f"{issue.token}/subject-token"
-        said: dict[str, Any] = {"prior_actors": _before(issue, memory)}
-        said |= {"subject": issue.subject, "derived_from": [{"token": parent, "role": "subject"}]}
-        yield Translation(
-            events=tuple(
-                source.event("token.issued", f"{id_}/parent/{n}", issue.at, token=token, **said)
-                for n, token in enumerate(tokens)
-            )
+        if not _knows_all(issue.group, memory):
+            waiting = memory.get(_UNCERTAIN, issue.group, [])
+            if len(waiting) < _MOST_TOKENS:
+                memory.put(_UNCERTAIN, issue.group, [*waiting, exchange])
+        yield _derived(exchange, _parent(issue, memory), source, memory)
+    for key, exchange in memory.entries(_LATE) if end else ():
+        memory.drop(_LATE, key)
+        if parent := _parent(Issue(*exchange[0]), memory):
+            yield _derived(exchange, parent, source, memory)
+
+
+def _derived(exchange: list[Any], parent: str | None, source: Source, memory: Memory) -> Translation:
+    """That tokens come from their parent; of one that is missing the event has an id of its own, and comes last."""
+    made, tokens, id_ = exchange
+    issue = Issue(*made)
+    part = "parent" if parent is not None else "parent/missing"  # sorts last: what is known of the way counts first
+    said: dict[str, Any] = {"prior_actors": _before(issue, memory), "subject": issue.subject}
+    said |= {"derived_from": [{"token": parent or f"{issue.token}/subject-token", "role": "subject"}]}
+    return Translation(
+        events=tuple(
+            source.event("token.issued", f"{id_}/{part}/{n}", issue.at, token=token, **said)
+            for n, token in enumerate(tokens)
         )
+    )
 
 
 def _parent(issue: Issue, memory: Memory) -> str | None:
     known = issued_in(issue.group, memory)
-    certain = memory.get(_LOGINS, issue.group) and memory.get(_REFRESHES, "") and len(known) <= _MOST_TOKENS
-    if issue.subject_client is None or not certain:
+    if issue.subject_client is None or not _knows_all(issue.group, memory) or len(known) > _MOST_TOKENS:
         return None
     earliest = dict[str, Issue]()
     for other in sorted(known, key=_MOMENT):
@@ -129,6 +151,12 @@ def _parent(issue: Issue, memory: Memory) -> str | None:
         and (other.audience is None or issue.holder in other.audience or issue.holder == other.holder)
     ]
     return candidates[0].token if len(candidates) == 1 else None
+
+
+def _knows_all(group: str, memory: Memory) -> bool:
+    """Whether every token of a session has been told of."""
+    in_rest = memory.get(_LOGINS, group) and memory.get(_REFRESHES, "")
+    return bool(memory.get(_WHOLE_LOGINS, group) or in_rest)
 
 
 def _before(issue: Issue, memory: Memory) -> list[str]:

@@ -79,11 +79,13 @@ def _settle(source: Source, memory: Memory, *, end: bool) -> Iterable[Translatio
         paths = [path_of(memory, id_) for id_ in memory.drop(_WAITING, trace) or []]
         paths = [path for path in paths if path.spans]
         still = [path for path in paths if not _hand_over(path, memory)]
+        taking_over = {path.spans[0][1]["handoff"][1] for path in still}  # from whom is not known yet
         for path in paths:
-            events = _explained(path, source, memory)
+            is_early = path.spans[0][1].get("agent") in taking_over
+            events = [] if is_early else _explained(path, source, memory)
             if events:
                 yield Translation(events=tuple(events))
-            elif not path.whole and path not in still:
+            elif (is_early or not path.whole) and path not in still:
                 still.append(path)
         if still:
             memory.put(_WAITING, trace, [path.spans[0][0] for path in still])
