@@ -257,6 +257,14 @@ def counts(store: Store) -> dict[tuple[str, int, str], int]:
         return {(row.kind, -row.rank, row.status): row.findings for row in connection.execute(query)}
 
 
+def by_severity(store: Store, filters: Filters, turn: int) -> dict[int, int]:
+    """How many of the findings of a turn there are of each severity."""
+    shown = sa.and_(_as_of(turn), *_conditions(store, filters))
+    query = sa.select(finding.c.rank, sa.func.count().label("findings")).where(shown).group_by(finding.c.rank)
+    with store.connection() as connection:
+        return {-row.rank: row.findings for row in connection.execute(query)}
+
+
 def remembers(store: Store, turn: int, now: Instant) -> bool:
     """Whether the findings as of a turn can still be listed: what was replaced since was not deleted yet."""
     query = sa.select(sa.func.min(finding.c.written_at)).where(finding.c.turn > turn)

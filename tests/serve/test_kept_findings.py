@@ -17,6 +17,7 @@ from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.model.times import parse_instant
 from lineage.serve.commands.finding_keeper import FindingKeeper, kept_report
+from lineage.serve.commands.judgements import judge
 from lineage.serve.queries import kept_list
 from lineage.serve.queries.findings import Wanted, findings, survey
 from lineage.serve.queries.service import Service
@@ -205,6 +206,10 @@ def test_the_list_from_the_index_is_the_list_that_is_worked_out(tmp_path: Path, 
     """
     with world(in_file(tmp_path), tmp_path) as made:
         made.take([*Honest(3).make(), *STOLEN, *CASES["credential-shared"].fires])
+        until = made.now + 3_600_000_000
+        [first, *_] = findings(made.service, at=made.now)["items"]
+        judge(made.service, first["id"], "suppressed", by="human:ir", reason="a test", until=until)
+        made.now += 1
         made.keeper.sweep(made.now)
         for wanted in (
             Wanted(),
@@ -222,6 +227,8 @@ def test_the_list_from_the_index_is_the_list_that_is_worked_out(tmp_path: Path, 
             assert worked_out["total"] == kept["total"]
             assert worked_out["not_evaluated"] == kept["not_evaluated"]
             assert worked_out["as_of"] == kept["as_of"]
+            assert worked_out["by_severity"] == kept["by_severity"]
+            assert worked_out["suppressed"] == kept["suppressed"]
 
 
 def test_a_small_store_is_evaluated_unless_the_index_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

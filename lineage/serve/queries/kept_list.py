@@ -4,11 +4,12 @@ A small store is evaluated when it is asked, unless the index is exact. A large 
 and the answer says how far that is: ``as_of`` is of the last whole evaluation.
 """
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from lineage.core.findings.judging import SUPPRESSED
 from lineage.core.model.errors import RefusedError
-from lineage.core.model.severities import SEVERITIES
+from lineage.core.model.severities import SEVERITIES, Severity
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.cache.loader import as_of
 from lineage.serve.documents.core_documents import Document, listing
@@ -63,10 +64,14 @@ def kept_page(service: Service, asked: KeptAsked, filters: Filters, limit: int) 
     page = rows[:limit]
     following = _next(asked.turn, page[-1]) if len(rows) > limit else None
     positions = service.store.positions()
+    severities = kept_findings.by_severity(service.store, filters, asked.turn)
+    with_suppressed = kept_findings.by_severity(service.store, replace(filters, not_statuses=()), asked.turn)
     return {
         **listing([dict(one.document) for one in page], total=total, following=following),
         "as_of": as_of(service.store, service.log, state.swept or {}, state.recorded_at),
         "not_evaluated": [{"kind": kind, "why": why} for kind, why in sorted(state.not_evaluated.items())],
+        "by_severity": {Severity(number).word: severities[number] for number in sorted(severities, reverse=True)},
+        "suppressed": sum(with_suppressed.values()) - total,
         "kept": {
             "evaluated_at": format_instant(state.swept_at),
             "not_looked_at": sum(end - state.looked.get(place, 0) for place, end in positions.items()),

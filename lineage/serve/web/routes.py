@@ -18,6 +18,7 @@ from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import REVOCATION, TIMES
 from lineage.serve.http.core.query import Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import ASKERS
+from lineage.serve.queries.kept_list import COMPUTED, asked_of_index
 from lineage.serve.queries.receipt import receipt_page
 from lineage.serve.web import asking_pages, finding_pages, forms, glossary, page_context
 from lineage.serve.web.demo_path import Story
@@ -46,7 +47,6 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/governance/done", "governance.html", page_context.governance("done", "What the agent did")),
 )
 RECENT: Final = 20  # orders whose verdicts the start page counts
-COUNTED: Final = 20_000  # records of the log; in more the start page counts no findings: the list does
 _LINES: Final = 300  # of a receipt on its page
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FOREVER: Final = "public, max-age=31536000, immutable"  # the address changes with the file
@@ -102,10 +102,11 @@ def _start(site: Site, story: Story | None) -> Callable[[Request], Awaitable[Res
         orders = ask("/revocations", ("limit", str(RECENT)))
         health = ask("/health")
         records = sum(place["next_offset"] for place in health["positions"])
+        countable = records <= COMPUTED or asked_of_index(site.service, site.now, None) is not None
         context = {
             "story": story,
             "health": health,
-            "findings": ask("/findings", ("limit", "1")) if records <= COUNTED else None,
+            "findings": ask("/findings", ("limit", "1")) if countable else None,
             "open_orders": sum(order["verdict"] != "CLOSED" for order in orders["items"]),
             "looked_at": len(orders["items"]),
             "orders_total": orders["total"],
