@@ -26,6 +26,7 @@ from compose.native.secured import USERS
 from lineage import __version__
 from lineage.core.model.errors import UnavailableError
 from lineage.serve.config.settings import Settings
+from lineage.serve.processes.collect_metrics import CollectMetrics
 from lineage.serve.processes.consumer_metrics import Metrics
 from lineage.serve.processes.health_server import Health
 from tests.support.servers import note
@@ -327,11 +328,13 @@ TARGETS = [target for panel in DASHBOARD["panels"] for target in panel["targets"
 
 
 def names() -> set[str]:
-    """Every name that a query can find in what a consumer exposes."""
+    """Every name that a query can find in what a consumer and a collector expose."""
     metrics = Metrics(lambda: 1, Health())
     metrics.position(0)
     metrics.lag({})
-    text = metrics.exposition().decode()
+    collect = CollectMetrics(["opa"], Health(), lambda: 1)
+    collect.came_before("opa", 0)
+    text = metrics.exposition().decode() + collect.exposition().decode()
     samples = set(re.findall(r"^([a-z_]+)[{ ]", text, re.MULTILINE))
     # What has labels that are not known yet, and what is not there before it is known.
     return samples | set(re.findall(r"^# HELP (\S+)", text, re.MULTILINE)) | {"delegraph_last_commit_timestamp_seconds"}
@@ -340,7 +343,7 @@ def names() -> set[str]:
 @pytest.mark.parametrize("query", [rule["expr"] for rule in RULES] + [target["expr"] for target in TARGETS])
 def test_every_metric_that_is_asked_for_exists(query: str):
     """
-    A query of an alert or of the dashboard only names what a consumer exposes, and `up`.
+    A query of an alert or of the dashboard only names what a consumer or a collector exposes, and `up`.
     """
     asked = set(re.findall(r"\b(?:delegraph|process)_[a-z_]+", query)) | set(re.findall(r"\bup\b", query))
 
@@ -373,7 +376,9 @@ def test_prometheus_finds_rules_and_consumers():
     assert "./observability/alerts.yml:/etc/prometheus/alerts.yml:ro" in SERVICES["prometheus"]["volumes"]
     assert ["consumer"] == found["names"]
     assert f"0.0.0.0:{found['port']}" == SERVICES["consumer"]["environment"]["DELEGRAPH_LISTEN"]
-    assert all(settings["scrape_configs"][0]["job_name"] in rule["expr"] for rule in RULES if "up{" in rule["expr"])
+    asked = set(re.findall(r'\bup\{job="([a-z-]+)"', " ".join(rule["expr"] for rule in RULES)))
+    assert asked == {"delegraph-consumer", "delegraph-collect"}
+    assert asked <= {job["job_name"] for job in settings["scrape_configs"]}
 
 
 def test_the_dashboard_asks_the_source_that_is_provisioned():
