@@ -190,7 +190,7 @@ FACES = (
     "lineage.serve.web",
 )
 # These examine or create a store and a log, before there is a service.
-TOOLS = ("lineage.serve.cli.doctor", "lineage.serve.cli.doctor_kafka", "lineage.serve.cli.init_command")
+TOOLS = tuple(f"lineage.serve.cli.{name}" for name in ("doctor", "doctor_kafka", "doctor_sources", "init_command"))
 
 
 @pytest.mark.parametrize(

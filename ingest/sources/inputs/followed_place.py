@@ -101,6 +101,11 @@ class Places:
         """The place under a key."""
         return self._by_key[key]
 
+    def of_file(self, file: str) -> FilePlace | None:
+        """How far a file was read, by its device and inode."""
+        key = self._by_file.get(file)
+        return None if key is None else self._by_key[key]
+
     def new_key(self, head: tuple[str, int]) -> str:
         """A key for a file that begins so, and continues no place."""
         others = set(self._by_head.get(head[0], []))

@@ -9,7 +9,8 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from contextlib import closing
+from typing import Any, Final, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 
@@ -127,13 +128,7 @@ class TopicReader:
 
     def _assign(self, consumer: Any) -> None:
         """Read all partitions, each from its place."""
-        numbers = consumer.partitions_for_topic(self._topic)
-        if not numbers:
-            raise UnavailableError(
-                f"there is no topic {self._topic} at {', '.join(self._servers)}, or it is not shown to us; "
-                f"'kafka_topic' of the source {self._intake.named.name!r} names it"
-            )
-        partitions = [TopicPartition(self._topic, number) for number in sorted(numbers)]
+        partitions = _partitions(consumer, self._servers, self._topic, self._intake.named.name)
         kept = self._intake.places(TOPIC)
         consumer.assign(partitions)
         begins = consumer.beginning_offsets(partitions)
@@ -166,6 +161,52 @@ class TopicReader:
         self._behind(sum(max(0, ends[partition] - consumer.position(partition)) for partition in assigned))
         if len(consumer.partitions_for_topic(self._topic) or ()) > len(assigned):
             self.close()
+
+
+class Standing(NamedTuple):
+    """How it stands with a topic.
+
+    Attributes:
+        partitions: How many it has.
+        behind: Records that were not taken yet.
+        lost: Records that it no longer holds, and that were not taken.
+    """
+
+    partitions: int
+    behind: int
+    lost: int
+
+
+def standing_of(
+    servers: tuple[str, ...], topic: str, settings: KafkaSettings, kept: Mapping[str, int], name: str
+) -> Standing:
+    """How far the topic of a source was read, by the places that are kept of it. Nothing is read.
+
+    Raises:
+        DelegraphError: The broker does not answer, or does not show the topic.
+    """
+    settings.refuse_in_the_clear(servers)
+    with kafka_faults(servers, settings, doing="read", topics=[topic]):
+        client = {"bootstrap_servers": servers, **settings.client(servers)}
+        with closing(new_client(KafkaConsumer, **client, **READING)) as consumer:
+            partitions = _partitions(consumer, servers, topic, name)
+            begins, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+    behind = lost = 0
+    for partition in partitions:
+        place = kept.get(f"{topic}/{partition.partition}", begins[partition])
+        behind += ends[partition] - max(begins[partition], place)
+        lost += max(0, begins[partition] - place)
+    return Standing(len(partitions), behind, lost)
+
+
+def _partitions(consumer: Any, servers: tuple[str, ...], topic: str, name: str) -> list[TopicPartition]:
+    numbers = consumer.partitions_for_topic(topic)
+    if not numbers:
+        raise UnavailableError(
+            f"there is no topic {topic} at {', '.join(servers)}, or it is not shown to us; "
+            f"'kafka_topic' of the source {name!r} names it"
+        )
+    return [TopicPartition(topic, number) for number in sorted(numbers)]
 
 
 def _raw_records(records: Iterable[Any]) -> Iterator[RawRecord]:

@@ -44,6 +44,10 @@ def doctor(settings: Settings, checks: Checks | None = None) -> Document:
         if store is not None and log is not None and answers:
             checks.ask("projection", lambda: _projection(store, log, now()))
             positions = _positions(checks, store, log)
+        if settings.sources:
+            from lineage.serve.cli.doctor_sources import examine
+
+            examine(checks, settings, store)
         if store is not None:
             _database(checks, store, versions)
             if not store.indexes_actors():

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 FOREIGN: Final = "/v1/foreign/"
 TRACES: Final = "/v1/traces"
+ONLY_POST: Final = "records are sent with POST"
 _WORKERS: Final = 8
 _AT_ONCE: Final = 16  # bodies that are held
 _WAITING: Final = 256  # requests that wait for one of these; one more is refused
@@ -153,7 +154,7 @@ class Receiver:
         if not path.startswith(FOREIGN) and path != TRACES:
             raise _RefusalError(HTTPStatus.NOT_FOUND, f"there is {FOREIGN}{{source}} and {TRACES} here, and no other")
         if scope["method"] != "POST":
-            raise _RefusalError(HTTPStatus.METHOD_NOT_ALLOWED, "records are sent with POST")
+            raise _RefusalError(HTTPStatus.METHOD_NOT_ALLOWED, ONLY_POST)
         allowed = self._tokens.sources_of(headers.get("authorization", ""))
         if path == TRACES:
             known = sorted(allowed & self._traces.keys())

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from ingest.sources.inputs.follower import Follower, Progress
 from ingest.sources.inputs.intake import SourceIntake
@@ -15,6 +16,8 @@ from lineage.core.model.times import Instant
 from lineage.serve.config.wiring import Settings
 from lineage.serve.processes.collect_metrics import CollectMetrics
 from lineage.serve.server.listening import address_of
+
+TCP_TOPIC: Final = "tcp"  # under which the places in spools are kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +113,7 @@ def _listening(
         [str(folder)],
         clock=clock,
         origin=lambda _path: f"tcp {name}",
-        topic="tcp",
+        topic=TCP_TOPIC,
         progress=told,
         finished=spool.finished,
     )
