@@ -4,8 +4,10 @@ import gzip
 import http.client
 import json
 import os
+import select
+import socket
 import zlib
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,7 @@ NOT_TAKEN = {
     "another system's": (json.dumps(POD).encode(), {}, 400, "holds records of kubernetes, and the source 'opa-eu'"),
     "nobody's": (b'{"a": 1}', {}, 400, "of a format that is known here, and the source 'opa-eu' has the format opa"),
     "another method": (line(1), {"method": "PUT"}, 405, "with POST"),
+    "protobuf that is none": (b"\xff\xff", {"Content_Type": "application/x-protobuf"}, 400, "as application/json"),
 }
 
 
@@ -150,8 +153,31 @@ def test_of_a_body_that_cannot_be_taken_nothing_is_taken(asked, body):
     text, headers, expected, remedy = body
     status, _, answer = asked.post(text, **headers)
 
-    assert (expected, True) == (status, remedy in json.loads(answer)["detail"]), answer
+    detail = json.loads(answer)["detail"]
+    assert (expected, True) == (status, remedy in detail), answer
+    assert "the source 'opa-eu'" in detail or expected == 405
     assert ([], {}) == (asked.world.log, asked.world.aside)
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_body_of_two_gigabytes_is_refused_before_it_is_read(asked, is_told):
+    """
+    At its head where that says so, else as soon as it is too much; the memory of one body is enough.
+    """
+    size = "Content-Length: 2147483648" if is_told else "Transfer-Encoding: chunked"
+    head = f"POST /v1/foreign/opa-eu HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n{size}\r\n\r\n"
+    sent, chunk = 0, b"100000\r\n" + b" " * 0x100000 + b"\r\n"
+    with socket.create_connection(("127.0.0.1", asked.receiver.port), timeout=20) as connection:
+        connection.sendall(head.encode())
+        with suppress(OSError):
+            while not is_told and sent < 2 << 30 and not select.select([connection], [], [], 0)[0]:
+                connection.sendall(chunk)
+                sent += 0x100000
+        answer = connection.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert sent < 64 << 20
+    assert ([], {}, [413]) == (asked.world.log, asked.world.aside, asked.refused)
 
 
 def test_a_bad_record_among_good_ones_is_in_quarantine_once(asked):

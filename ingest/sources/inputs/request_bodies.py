@@ -45,14 +45,18 @@ def records_of(body: bytes, named: NamedSource, *, media_type: str, encoding: st
     Raises:
         BodyError: It is too large, cannot be unpacked, or has no record of the source's format.
     """
-    plain = _unpacked(body, encoding)
+    plain = _unpacked(body, encoding, named.name)
     if media_type == PROTOBUF:
-        return _of_protobuf(plain)
+        return _of_protobuf(plain, named.name)
     records = list(read_records(io.BytesIO(plain)))
     readable = [record for record in records if record.value is not None]
     if records and not readable:
         fault = records[0].fault
-        raise BodyError(HTTPStatus.BAD_REQUEST, f"the body cannot be read: {fault}; nothing of it was taken")
+        raise BodyError(
+            HTTPStatus.BAD_REQUEST,
+            f"the body for the source {named.name!r} cannot be read: {fault}; nothing of it was taken; send JSON: an "
+            "array, or objects one after the other",
+        )
     if readable and not any(_is_of(named.format, record) for record in readable):
         if all(_is_empty(record) for record in readable):
             return []
@@ -76,22 +80,26 @@ def _is_empty(record: RawRecord) -> bool:
     return not value or any(value.get(name) == [] for name in _LISTS)
 
 
-def _of_protobuf(plain: bytes) -> list[RawRecord]:
+def _of_protobuf(plain: bytes, name: str) -> list[RawRecord]:
     try:
         value = decoded(plain)
     except BadRecordError as fault:
-        raise BodyError(HTTPStatus.BAD_REQUEST, f"the body cannot be read: {fault}; nothing of it was taken") from None
-
+        raise BodyError(
+            HTTPStatus.BAD_REQUEST,
+            f"the body for the source {name!r} cannot be read as protobuf: {fault}; nothing of it was taken; send an "
+            "ExportTraceServiceRequest, or JSON as application/json",
+        ) from None
     return [RawRecord(1, json.dumps(value, separators=(",", ":")).encode(), value)] if plain else []
 
 
-def _unpacked(body: bytes, encoding: str) -> bytes:
+def _unpacked(body: bytes, encoding: str, name: str) -> bytes:
     if encoding in {"", "identity"}:
         return body
     window = _ZLIB.get(encoding)
     if window is None:
         raise BodyError(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a body in {encoding[:40]!a} is not read; send gzip, deflate or none"
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"a body in {encoding[:40]!a} for the source {name!r} is not read; send gzip, deflate or none",
         )
     found, rest = bytearray(), body
     try:
@@ -101,13 +109,19 @@ def _unpacked(body: bytes, encoding: str) -> bytes:
             if len(found) > PLAIN_BYTES:
                 raise BodyError(
                     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                    f"the body has more than {PLAIN_BYTES:,} bytes unpacked; send it in parts",
+                    f"the body for the source {name!r} has more than {PLAIN_BYTES:,} bytes unpacked; send it in parts",
                 )
             if not member.eof:
                 raise BodyError(
-                    HTTPStatus.BAD_REQUEST, f"the {encoding} of the body breaks off; nothing of it was taken"
+                    HTTPStatus.BAD_REQUEST,
+                    f"the {encoding} of the body for the source {name!r} breaks off; nothing of it was taken; send it "
+                    "again, whole",
                 )
             rest = member.unused_data.lstrip(b"\0")
     except zlib.error:
-        raise BodyError(HTTPStatus.BAD_REQUEST, f"the body is no {encoding}, though Content-Encoding says so") from None
+        raise BodyError(
+            HTTPStatus.BAD_REQUEST,
+            f"the body for the source {name!r} is no {encoding}, though Content-Encoding says so; leave that header "
+            "out, or pack the body",
+        ) from None
     return bytes(found)

@@ -182,7 +182,7 @@ class Receiver:
         self._waiting += 1
         try:
             async with self._slots:
-                body = await _body(headers, receive)
+                body = await _body(headers, receive, intake.named.name)
                 encoding = headers.get("content-encoding", "").strip().lower()
                 return await asyncio.get_running_loop().run_in_executor(
                     self._workers, _taken, intake, body, media_type, encoding
@@ -191,9 +191,10 @@ class Receiver:
             self._waiting -= 1
 
 
-async def _body(headers: Mapping[str, str], receive: _Receive) -> bytes:
+async def _body(headers: Mapping[str, str], receive: _Receive, name: str) -> bytes:
     too_large = _RefusalError(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {BODY_BYTES:,} bytes; send it in parts, or with gzip"
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"a body for the source {name!r} has at most {BODY_BYTES:,} bytes; send it in parts, or with gzip",
     )
     if int(headers.get("content-length", "0") or "0") > BODY_BYTES:
         raise too_large
@@ -201,7 +202,9 @@ async def _body(headers: Mapping[str, str], receive: _Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise _RefusalError(HTTPStatus.BAD_REQUEST, "the sender went away before the end of the body")
+            raise _RefusalError(
+                HTTPStatus.BAD_REQUEST, f"the sender for the source {name!r} went away before the end of the body"
+            )
         found += message.get("body", b"")
         if len(found) > BODY_BYTES:
             raise too_large
@@ -217,7 +220,7 @@ def _taken(intake: SourceIntake, body: bytes, media_type: str, encoding: str) ->
         raise _RefusalError(fault.status, str(fault)) from None
     except UnavailableError as fault:
         raise _RefusalError(
-            HTTPStatus.SERVICE_UNAVAILABLE, f"nothing is acknowledged: {fault}; send it again"
+            HTTPStatus.SERVICE_UNAVAILABLE, f"nothing for the source {name!r} is acknowledged: {fault}; send it again"
         ) from None
     except Exception:
         logger.exception("a request for %s", name)
