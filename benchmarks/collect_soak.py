@@ -3,7 +3,8 @@
 ``python -m benchmarks.collect_soak --kills 200`` has a file that is rotated, senders of requests, of lines over TCP and
 of spans, and a producer on a real Kafka write for as long as it takes, and ends the collector with SIGKILL at random
 moments. Then every record that was written has to be a fact, none of them twice, and where a place is kept (files and
-topics) no record may have been read twice. Prints a table, and ends with 1 if anything is wrong.
+topics) no record may have been read twice. Prints a table, and ends with 1 if anything is wrong. With ``--steady 10``
+nothing is killed for ten minutes, and its memory is looked at.
 
 TCP has no acknowledgement: what the kernel holds for a process that is killed is gone, and its sender is not told. So
 the sender of lines keeps its last ones and sends them again when its connection breaks, as a relay with a buffer does,
@@ -26,7 +27,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,6 +48,8 @@ _PAUSE: Final = 0.004
 _AGAIN_LINES: Final = 2_000  # more than the collector reads at once (256 KiB) and _MOST_UNREAD together
 _MOST_UNREAD: Final = 64 * 1024
 _PATIENCE_SECONDS: Final = 120.0
+_TENTHS: Final = 10
+_GROWTH: Final = 1.05  # from half of the time to its end
 _BEGUN: Final = "collecting: "
 
 
@@ -61,6 +64,7 @@ class Soak:
         self.written: dict[str, int] = dict.fromkeys(SOURCES, 0)
         self.faults: list[str] = []
         self._done = threading.Event()
+        self._caught_up = 0.0
         self._begun = 0  # how often a collector has said that it collects
         admin = KafkaAdminClient(bootstrap_servers=servers)
         admin.create_topics([NewTopic(self._topic, 3, 1)])
@@ -180,6 +184,35 @@ class Soak:
 
     def run(self, kills: int) -> dict[str, Any]:
         """Kill it so many times; what came of it."""
+        with self._traffic() as collector:
+            for _ in range(kills):
+                if self._chance.random() < 0.7:  # else while it begins
+                    self._wait_until_up(collector)
+                time.sleep(self._chance.uniform(0.1, 2.0))
+                collector.kill()
+                self._begun = collector.said.count(_BEGUN)
+                time.sleep(self._chance.uniform(0.0, 0.3))
+                collector.__enter__()
+            self._wait_until_up(collector)
+            time.sleep(2.0)
+        return {"kills": kills} | self._books()
+
+    def steady(self, minutes: float) -> dict[str, Any]:
+        """Leave it alone; how much memory it has, a tenth of the time after the other, and what came of it."""
+        sizes = []
+        with self._traffic() as collector:
+            self._wait_until_up(collector)
+            for _ in range(_TENTHS):
+                time.sleep(minutes * 60 / _TENTHS)
+                sizes.append(_resident_mb(collector))
+        if sizes[-1] > _GROWTH * sizes[_TENTHS // 2 - 1]:
+            self.faults.append(f"the memory grows: {sizes} MB")
+        shown = ", ".join(f"{size:.0f}" for size in sizes)
+        return {"minutes": minutes, "MB resident, each tenth of them": shown} | self._books()
+
+    @contextmanager
+    def _traffic(self) -> Iterator[Collector]:
+        """A collector, and everybody who writes to it, until it has taken everything."""
         producer = KafkaProducer(bootstrap_servers=self._servers, compression_type="gzip")
         writers = [
             self._writing("file", self._to_file),
@@ -195,28 +228,18 @@ class Soak:
         for writer in writers:
             writer.start()
         try:
-            for _ in range(kills):
-                if self._chance.random() < 0.7:  # else while it begins
-                    self._wait_until_up(collector)
-                time.sleep(self._chance.uniform(0.1, 2.0))
-                collector.kill()
-                self._begun = collector.said.count(_BEGUN)
-                time.sleep(self._chance.uniform(0.0, 0.3))
-                collector.__enter__()
-            self._wait_until_up(collector)
-            time.sleep(2.0)
+            yield collector
         finally:
             self._done.set()
             for writer in writers:
                 writer.join(60)
             producer.close()
             try:
-                seconds = until(self._is_through, _PATIENCE_SECONDS, 0.5)
+                self._caught_up = until(self._is_through, _PATIENCE_SECONDS, 0.5)
             except AssertionError:  # what is missing stands in the books
-                seconds = _PATIENCE_SECONDS
+                self._caught_up = _PATIENCE_SECONDS
             if collector.stop() != 0:
                 self.faults.append(f"the collector did not end well: {collector.said[-2000:]}")
-        return self._books(kills, seconds)
 
     def _wait_until_up(self, collector: Collector) -> None:
         def is_up() -> bool:
@@ -255,11 +278,11 @@ class Soak:
         short = {f"{self.written['spans'] - spans} spans"} if spans < self.written["spans"] else set()
         return (sent - found) | short
 
-    def _books(self, kills: int, seconds: float) -> dict[str, Any]:
+    def _books(self) -> dict[str, Any]:
         counts, found = self._counts(), Counter(self._in_log())
         missing, outcomes = self._missing(), self.desk.one("consume", "--drain")["outcomes"]
         read_twice = {name: counts[name] - self.written[name] for name in ("file", "topic")}
-        books: dict[str, Any] = {"kills": kills, "records written": sum(self.written.values())}
+        books: dict[str, Any] = {"records written": sum(self.written.values())}
         books |= {f"  {name}": count for name, count in self.written.items()}
         books |= {
             "lost": len(missing),
@@ -268,7 +291,7 @@ class Soak:
             "duplicates that the log told apart": outcomes["duplicates"],
             "conflicts": outcomes["conflicts"],
             "quarantined": len(self.desk.one("quarantine")["items"]),
-            "seconds to catch up": f"{seconds:.1f}",
+            "seconds to catch up": f"{self._caught_up:.1f}",
         }
         accepted = outcomes["accepted"] + outcomes["duplicates"]
         in_log = sum(outcomes.values())
@@ -280,6 +303,12 @@ class Soak:
             self.faults.append(f"missing: {sorted(missing)[:10]}")
         self.desk.run("fsck")
         return books
+
+
+def _resident_mb(collector: Collector) -> float:
+    assert collector.process is not None
+    said = Path(f"/proc/{collector.process.pid}/status").read_text(encoding="ascii")
+    return int(said.partition("VmRSS:")[2].split()[0]) / 1024
 
 
 def _unread(connection: socket.socket) -> int:
@@ -298,13 +327,14 @@ def main() -> int:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--steady", type=float, metavar="MINUTES", help="kill nothing, and look at the memory instead")
     parser.add_argument("--seed", type=int, default=None)
     asked = parser.parse_args()
     seed = random.SystemRandom().getrandbits(32) if asked.seed is None else asked.seed
     folder = Path(tempfile.mkdtemp(prefix="delegraph-collect-"))
     with Kafka(folder / "kafka") as kafka:
         soak = Soak(folder, kafka.servers, random.Random(seed))
-        books = soak.run(asked.kills)
+        books = soak.run(asked.kills) if asked.steady is None else soak.steady(asked.steady)
     print(f"| seed {seed} | |\n|---|---:|")
     for name, value in books.items():
         print(f"| {name} | {value} |")
