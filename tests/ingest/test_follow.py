@@ -361,16 +361,43 @@ def test_a_record_that_trips_its_adapter_is_put_aside_and_does_not_come_again(wo
     """
     from ingest.sources.adapters import pipeline
 
-    real = pipeline.unwrapped
+    real = pipeline.Clean
 
-    def trips(value, *rest):
+    def trips(value):
         if value.get("decision_id") == "d-2":
             raise RecursionError
-        return real(value, *rest)
+        return real(value)
 
-    monkeypatch.setattr(pipeline, "unwrapped", trips)
+    monkeypatch.setattr(pipeline, "Clean", trips)
     log.write_bytes(line(1) + line(2) + line(3))
     world.follower(log).round()
 
     assert ids({1, 3}) == set(world.decisions)
     assert ["adapter-fault"] == [record.reason for record in world.aside.values()]
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_a_file_that_is_truncated_while_it_is_read(world, log, taken):
+    """
+    Copied, truncated and written to between two looks at it: nothing of the new lines is taken for what follows the
+    old ones, although they are as long.
+    """
+    appended(log, b"".join(line(number) for number in range(10, 23)))
+    looks = 0
+
+    def rotate() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 1 + taken:
+            shutil.copyfile(log, log.with_name("audit.log.1"))
+            os.truncate(log, 0)
+            appended(log, b"".join(line(number) for number in range(40, 60)))
+        return False
+
+    follower = world.follower(log)
+    follower.round(rotate)
+    for _ in range(2):
+        follower.round()
+
+    assert dict.fromkeys(ids([*range(10, 23), *range(40, 60)]), 1) == dict(world.decisions)
+    assert {} == world.aside

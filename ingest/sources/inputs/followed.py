@@ -219,8 +219,9 @@ class Followed:
         return self._some_lines(self._open) if self._place.lines else self._document(self._open)
 
     def _some_lines(self, file: OpenFile) -> int:
-        place = self._place
-        block = file.read(place.offset, _BLOCK_BYTES)
+        place, block = self._place, self._block(file)
+        if block is None:
+            return 0
         if place.skipping:
             end = block.find(b"\n") + 1
             return self._take((), block[: end or None], skipping=not end) if block else self._read_up()
@@ -235,6 +236,16 @@ class Followed:
             records = list(line_records(lines.removesuffix(b"\n"), after=place.records))
             return self._take(records, lines, lines=lines.count(b"\n"))
         return self._last(block, file)
+
+    def _block(self, file: OpenFile) -> bytes | None:
+        """What follows the place; None: the file was truncated, and maybe written anew, since it was judged."""
+        place = self._place
+        if file.packed:
+            return file.read(place.offset, _BLOCK_BYTES)
+        before = place.tail[1]
+        read = file.read(place.offset - before, before + _BLOCK_BYTES)
+        known, at = (place.tail, before) if place.offset else (place.head, place.head[1])
+        return read[before:] if sample(read[:at]) == known else None
 
     def _last(self, block: bytes, file: OpenFile) -> int:
         """What stands behind the last line end."""
