@@ -5,9 +5,10 @@ import random
 import resource
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.measures import Figure, seconds
 from ingest.codec import api as codec
@@ -101,34 +102,51 @@ def foreign(megabytes: float) -> Iterator[Figure]:
 
         read(quarter)
         before, bare = _most_memory(), [_bare(file)]
-        took = seconds(lambda: read(file))
+        took = _spent(lambda: read(file))
         memory = _most_memory() / before
         bare.append(_bare(file))
-        ratio = took / (sum(bare) / len(bare))
-        yield Figure(
-            name=f"CloudTrail, {megabytes:g} MB, into the log", value=events / took, unit="records/s",
-            against="a bare loop of json.loads", ratio=ratio, goal=f"<= {_GOAL:g} x", met=ratio <= _GOAL,
-        )  # fmt: skip
+        alone = Spent(*(sum(each) / len(each) for each in zip(*bare, strict=True)))
+        for name, mine, theirs in (
+            (f"CloudTrail, {megabytes:g} MB, into the log", took.clock, alone.clock),
+            ("the same, in seconds of a core", took.core, alone.core),
+        ):
+            yield Figure(
+                name=name, value=events / mine, unit="records/s", against="a bare loop of json.loads",
+                ratio=mine / theirs, goal=f"<= {_GOAL:g} x", met=mine / theirs <= _GOAL,
+            )  # fmt: skip
         yield Figure(
             name="its most memory", value=_most_memory() / 1e6, unit="MB", against="a quarter of the file",
             ratio=memory, goal=f"<= {_GROWTH:g} x", met=memory <= _GROWTH,
         )  # fmt: skip
-        took = seconds(lambda: project(log, store, None))
+        clock = seconds(lambda: project(log, store, None))
         yield Figure(
-            name="its projection", value=events / took, unit="records/s",
-            against="the same loop", ratio=took / (sum(bare) / len(bare)),
+            name="its projection", value=events / clock, unit="records/s",
+            against="the same loop", ratio=clock / alone.clock,
         )  # fmt: skip
         log.close()
         store.close()
 
 
-def _bare(file: Path) -> float:
+class Spent(NamedTuple):
+    """What something took: by the clock, and of a core, which other work on the machine changes less."""
+
+    clock: float
+    core: float
+
+
+def _spent(work: Callable[[], None]) -> Spent:
+    core = time.process_time()
+    clock = seconds(work)
+    return Spent(clock, time.process_time() - core)
+
+
+def _bare(file: Path) -> Spent:
     def loop() -> None:
         with file.open("rb") as lines:
             for line in lines:
                 json.loads(line)
 
-    return seconds(loop)
+    return _spent(loop)
 
 
 def _most_memory() -> float:
