@@ -80,6 +80,7 @@ SECRETS: Final = (
     r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}",  # Shopify
     r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",  # SendGrid
     r"AGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]{40,}",
+    r"dgt_[a-f0-9]{64}",  # delegraph's own API tokens
     r"v[1-4]\.(?:local|public)\.[A-Za-z0-9_-]{20,}(?:\.[A-Za-z0-9_-]+)?",  # PASETO
     # Session tokens of AWS: the prefix names the service that issued them.
     r"(?:IQoJb3JpZ2lu|F[wQ]oGZXIvYXdz|FQoDYXdz|AQoDYXdz|AgoJb3JpZ2lu)[A-Za-z0-9+/]{8,}={0,2}",
@@ -106,7 +107,19 @@ _BEGINNINGS: Final = (
         "x(?:app|wfp)-",
     ),
     *(r"hooks\.slack", "sk[-_]", "rk_", "gsk_", "xai-", "hf_", "whsec_", "AIza", r"ya29\.", "GOCSPX", "1//0", "npm_"),
-    *("pypi-", "dckr_", "do[opr]_", "dapi", "lin_api_", "AT[AC]TT3", "tskey-", "shp[acps]", r"SG\.", "AGE-SECRET"),
+    *(
+        "pypi-",
+        "dckr_",
+        "do[opr]_",
+        "dgt_",
+        "dapi",
+        "lin_api_",
+        "AT[AC]TT3",
+        "tskey-",
+        "shp[acps]",
+        r"SG\.",
+        "AGE-SECRET",
+    ),
     *("lsv2_", "pplx-", "pcsk_", "nvapi-", "r8_", "ABSK", "bedrock-", r"AQ\.", "NRAK-", "PMAK-", "HRKU-", "AKCp"),
     *("rubygems_", r"dp\.", "dt0", "sntry", "sb[ps_]", "ntn_", "secret_", "pscale_", "ops_eyJ", "figd_", "fm2_"),
     *(

@@ -43,6 +43,7 @@ _COMMANDS: Final = {
     "revocations": "revocation_commands",
     "closure": "revocation_commands",
     "deliver": "process_commands",
+    "token": "token_commands",
     "collect": "process_commands",
 }
 

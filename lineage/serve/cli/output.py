@@ -99,6 +99,12 @@ class Output:
         """Say that no fact names an id; the command then exits with 3."""
         self._missing(asked, f"No fact names {printable(asked)}.")
 
+    def no_token(self, asked: str) -> None:
+        """Say that there is no API token with an id; the command then exits with 3."""
+        self._missing(
+            asked, f"There is no token {printable(asked)}: see 'delegraph token list' for those that there are."
+        )
+
     def no_finding(self, asked: str) -> None:
         """Say that there is no finding with an id; the command then exits with 3."""
         advice = "see 'delegraph findings' for those that there are; a later fact may have resolved it"

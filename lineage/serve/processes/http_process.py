@@ -16,6 +16,7 @@ from lineage.plumbing.addresses import is_loopback
 from lineage.serve.config.http_settings import DEFAULT_LISTEN, HttpSettings
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.asgi.app import create_app
+from lineage.serve.http.auth.api_tokens import ApiTokenCallers
 from lineage.serve.http.auth.authentication import authenticating
 from lineage.serve.http.auth.login_link import SigningIn
 from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, Site
@@ -80,9 +81,10 @@ def serve(
             authentication = Authentication(signing_in.authenticate, signing_in.authenticate)
             routers = [signing_in.router()]
             address = f"{address}/sign-in?token={signing_in.token}"
+        scripts = ApiTokenCallers(service, tls=settings.tls)
         site = Site(
             service=service,
-            authentication=authentication,
+            authentication=scripts.beside(authentication),
             hosts=LOOPBACK_HOSTS | settings.names | {host},
             tls=settings.tls,
             four_eyes=four_eyes,

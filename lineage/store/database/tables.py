@@ -176,6 +176,27 @@ claim = Table(
     Column("value", LargeBinary, nullable=False),  # the event in Avro single-object encoding
 )
 
+# Tokens of the HTTP API, by the SHA-256 of the token; the token itself is not stored.
+api_token = Table(
+    "api_token",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("roles", Text, nullable=False),  # separated by spaces
+    Column("sources", Text, nullable=False),  # a JSON array
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+# When a token of the HTTP API was revoked.
+api_token_end = Table(
+    "api_token_end",
+    metadata,
+    Column("token", String(32), primary_key=True),
+    Column("revoked_at", BigInteger, nullable=False),
+)
+
 # What the latest transactions changed, for concurrent writers (``optimistic_commit``). Empty on SQLite, which has a
 # single writer. The columns hold arrays of 64-bit integers in native byte order.
 turn = Table(

@@ -9,9 +9,9 @@ from starlette.responses import JSONResponse, Response
 from lineage.core.model.errors import ReplacedError, UnavailableError
 from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import require
-from lineage.plumbing.addresses import is_loopback
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.api.live_tail import Tail
+from lineage.serve.http.auth.locality import is_from_here
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.metrics import CONTENT_TYPE, Measures
 from lineage.serve.http.core.query import Query
@@ -34,7 +34,7 @@ def router(site: Site, measures: Measures) -> APIRouter:
         return JSONResponse(await site.pools.own.run("readyz", _ready, site))
 
     async def metrics(request: Request) -> Response:
-        if not _asked_here(request):
+        if not is_from_here(request):
             require(await site.caller_of(request), *ASKERS)
         return Response(measures.exposition(tail.listeners), media_type=CONTENT_TYPE)
 
@@ -68,13 +68,3 @@ def _ready(site: Site) -> Document:
         "warnings": [] if site.service.trust.fault is None else [stale],
         "as_of": as_of,
     }
-
-
-def _asked_here(request: Request) -> bool:
-    """Whether a request is of this machine, and not one that a proxy here passes on."""
-    if any(name in request.headers for name in ("forwarded", "x-forwarded-for", "via")):
-        return False
-    try:
-        return request.client is not None and is_loopback(request.client.host)
-    except ValueError:
-        return False
