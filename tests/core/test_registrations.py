@@ -74,7 +74,7 @@ def test_of_a_request_with_a_registration_that_is_refused_nothing_is_taken_in(ap
     response = api.post("/v1/events", "producer", json=[issued(), registration()])
 
     assert 403 == response.status_code
-    assert "event 2 registers a receiver, which takes the role receiver" in response.json()["detail"]
+    assert "event 2 registers a receiver, which requires the role receiver" in response.json()["detail"]
     assert 404 == api.get("/v1/status", params={"of": "token:idp#t1"}).status_code
 
 

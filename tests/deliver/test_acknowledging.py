@@ -96,7 +96,7 @@ def test_a_receiver_that_nobody_registered_is_refused(desk: Desk):
     """Its word would close nothing; it is told so, and nothing is appended."""
     with service_of(desk) as service:
         before = service.as_of()
-        with pytest.raises(RefusedError, match="nobody registered the receiver urn:ghost"):
+        with pytest.raises(RefusedError, match="the receiver urn:ghost is not registered"):
             acknowledge(service, "r1", receiver="urn:ghost", outcome="enforced")
         assert before == service.as_of()
 

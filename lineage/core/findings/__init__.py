@@ -1,1 +1,1 @@
-"""What is wrong, told without being asked: the rules of the catalogue, and how they are evaluated. Pure."""
+"""Findings: the rules of the catalogue, and their evaluation. Pure."""

@@ -1,4 +1,4 @@
-"""Rules on who acts: on whose word, in whose name, with whose credential, in which environment."""
+"""Rules about who acts: on whose instruction, in whose name, with whose credential, in which environment."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -21,7 +21,7 @@ _ENVIRONMENTS: Final = {"prod": "production", "dev": "development", "stage": "st
 
 
 def action_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Finding]:
-    """Done because of what an agent read, which alone is no alarm."""
+    """Find actions caused by something an agent read, which alone is no alarm."""
     act = success(scene, key)
     if act is None or act.instruction_source not in UNTRUSTED:
         return
@@ -46,7 +46,7 @@ def action_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Findin
 
 
 def _is_new(scene: Scene, act: Act) -> bool:
-    """Whether an agent of which enough is known does something for the first time."""
+    """Whether an agent with enough history does something for the first time."""
     actor = scene.actor(act)
     if actor is None or scene.kind(actor) != "agent":
         return False
@@ -57,7 +57,7 @@ def _is_new(scene: Scene, act: Act) -> bool:
 
 
 def impersonating_exchange(scene: Scene, key: str) -> Iterator[Finding]:
-    """A token that says nothing of the agent that uses it: a later look at it finds the human alone."""
+    """Find tokens that do not name the agent using them: an audit of them finds only the human."""
     element = scene.element(key)
     if element is None:
         return
@@ -83,7 +83,7 @@ def impersonating_exchange(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def human_uses_agent_credential(scene: Scene, key: str) -> Iterator[Finding]:
-    """A person acts with the credential of an agent, a service or a workload."""
+    """Find people who act with the credential of an agent, a service or a workload."""
     act = success(scene, key)
     if act is None or act.token is None or act.actor is None or scene.kind(act.actor) != "human":
         return
@@ -99,7 +99,7 @@ def human_uses_agent_credential(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def environment_crossed(scene: Scene, key: str) -> Iterator[Finding]:
-    """An agent of one environment acts on a tool or a resource of another."""
+    """Find agents that act on a tool or a resource of another environment."""
     act = success(scene, key)
     actor = scene.actor(act) if act else None
     if act is None or actor is None:
@@ -129,12 +129,12 @@ def _plain(environment: str) -> str:
 
 
 def no_instructions(scene: Scene) -> str | None:
-    """Why the rule on instructions cannot be evaluated."""
+    """Explain why the rule about instructions cannot be evaluated."""
     return None if scene.tally.instructions else "no action states its instruction_source"
 
 
 def no_environments(scene: Scene) -> str | None:
-    """Why the rule on environments cannot be evaluated."""
+    """Explain why the rule about environments cannot be evaluated."""
     registrations = scene.world.principals.registrations
     if any(getattr(fact.event.body, "environment", None) for id_ in registrations for fact in registrations.get(id_)):
         return None

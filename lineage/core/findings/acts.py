@@ -1,4 +1,4 @@
-"""Actions and decisions as rules see them: everything stated of one, added up once."""
+"""Actions and decisions as rules see them: all facts about one, combined once."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from lineage.core.model.events import Fact, Resource
 from lineage.core.model.times import Instant
 
 UNTRUSTED: frozenset[str] = frozenset({"document", "tool_result", "child_result"})
-"""Where an instruction comes from that is not its user's word."""
+"""Sources of instructions other than the agent's user."""
 
 
 class Decided(NamedTuple):
@@ -16,8 +16,8 @@ class Decided(NamedTuple):
 
     Attributes:
         key: ``decision:ID``.
-        facts: What tells of it, in order. Not empty.
-        last_words: The last thing that each source said of it: whether it permits.
+        facts: The facts about it, in order. Not empty.
+        last_words: The last statement of each source on whether it permits.
     """
 
     key: str
@@ -34,12 +34,12 @@ class Decided(NamedTuple):
 
     @property
     def permits(self) -> bool:
-        """Whether nobody's last word is a denial."""
+        """Whether no source's last statement is a denial."""
         return all(permitted for _, permitted in self.last_words)
 
     @property
     def source(self) -> str:
-        """Who made it."""
+        """The source of the decision."""
         return self.facts[0].event.source
 
 
@@ -48,14 +48,14 @@ class Act(NamedTuple):
 
     Attributes:
         key: ``action:ID``.
-        facts: What tells of it, in order. Not empty.
-        succeeded: Whether any fact says so: an attempt that is reported besides does not undo a success.
+        facts: The facts about it, in order. Not empty.
+        succeeded: Whether any fact says so: a reported attempt does not undo a success.
         occurred_at: When it was done, by the first of its facts.
-        named: The elements that it names, itself or by its decision, in the order in which they are its authority.
+        named: The elements that it or its decision names, in order of precedence as its authority.
         authority: The first of these that was granted, else the first, or None.
         element: The authority, if it was granted.
-        decided: Its decision, if any event tells of it.
-        required_scopes: Every scope that any of its facts says it needed, else that its decision says so.
+        decided: Its decision, if known.
+        required_scopes: Every scope that any of its facts says it needed, else those of its decision.
     """
 
     key: str
@@ -84,12 +84,12 @@ class Act(NamedTuple):
 
     @property
     def source(self) -> str:
-        """Who told of it first."""
+        """The first source that reported it."""
         return self.facts[0].event.source
 
 
 def decided_of(world: World, id_: str) -> Decided | None:
-    """A decision; None if no event tells of it."""
+    """Build a decision; None if no fact mentions it."""
     facts = world.decisions.get(id_)
     if not facts:
         return None
@@ -112,7 +112,7 @@ def decided_of(world: World, id_: str) -> Decided | None:
 
 
 def act_of(world: World, id_: str) -> Act | None:
-    """An action; None if no event tells of it."""
+    """Build an action; None if no fact mentions it."""
     facts = world.actions.get(id_)
     if not facts:
         return None

@@ -1,4 +1,4 @@
-"""Posture of agents: registered, owned, bound, for a purpose; and how far what they hold would reach."""
+"""Posture rules about agents: registered, owned, bound, with a purpose; and the potential damage of what they hold."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -17,7 +17,7 @@ _LEFT: Final = frozenset({"offboarding", "role_change"})
 
 
 def agent_unregistered(scene: Scene, key: str) -> Iterator[Finding]:
-    """An agent that grants, tokens or actions name, and nobody registered."""
+    """Find agents named by grants, tokens or actions but never registered."""
     id_ = key.removeprefix("principal:")
     sample = scene.tally.principals.get(id_)
     if sample is None or scene.kind(id_) != "agent" or scene.world.principals.facts_of(id_):
@@ -27,7 +27,7 @@ def agent_unregistered(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def agent_ownerless(scene: Scene, key: str) -> Iterator[Finding]:
-    """A registered agent that nobody answers for."""
+    """Find registered agents without an owner."""
     for id_, facts in _registered_agent(scene, key):
         if scene.world.principals.owner(id_) is None:
             why = f"{id_} was registered without an owner"
@@ -35,7 +35,7 @@ def agent_ownerless(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def agent_without_purpose(scene: Scene, key: str) -> Iterator[Finding]:
-    """A registered agent of which nobody says what it is for."""
+    """Find registered agents without a stated purpose."""
     for id_, facts in _registered_agent(scene, key):
         if last_stated(facts, "purpose") is None:
             why = f"{id_} was registered without a purpose"
@@ -43,7 +43,7 @@ def agent_without_purpose(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def _registered_agent(scene: Scene, key: str) -> Iterator[tuple[str, tuple[Fact, ...]]]:
-    """A registered agent with the registrations of its party, at the first of its registered ids."""
+    """Yield a registered agent with the registrations of its party, at the first of its registered ids."""
     id_ = key.removeprefix("principal:")
     principals = scene.world.principals
     if id_ not in principals.registrations or scene.kind(id_) != "agent":
@@ -53,7 +53,7 @@ def _registered_agent(scene: Scene, key: str) -> Iterator[tuple[str, tuple[Fact,
 
 
 def owner_offboarded(scene: Scene, key: str) -> Iterator[Finding]:
-    """The owner has left, or was never registered where people are, while the agent still holds something."""
+    """Find owners who have left, or were never registered where people are, while the agent still holds something."""
     id_ = key.removeprefix("principal:")
     if id_ not in scene.world.principals.registrations:
         return
@@ -79,7 +79,7 @@ def owner_offboarded(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def agent_unbound(scene: Scene, key: str) -> Iterator[Finding]:
-    """An agent that holds something and is bound to no workload, or not any longer."""
+    """Find agents that hold something and are bound to no workload, or no longer."""
     id_ = key.removeprefix("principal:")
     party = scene.party(id_)
     if scene.kind(id_) != "agent" or id_ != _first_named(scene, id_):
@@ -109,14 +109,14 @@ def _ends_at(fact: Fact) -> int:
 
 
 def _first_named(scene: Scene, id_: str) -> str:
-    """Of the ids of a party the first that anything names, so that a party is told of once."""
+    """Return the first of a party's ids that anything names, so that a party is reported once."""
     return min(
         (member for member in scene.world.principals.party(id_) if member in scene.tally.principals), default=id_
     )
 
 
 def excessive_reach(scene: Scene, key: str) -> Iterator[Finding]:
-    """One principal, token or client with which very much would be lost."""
+    """Find principals, tokens or clients whose compromise would affect very much."""
     elements = scene.reach_below(key, scene.options.reach_elements)
     if elements is None:
         return
@@ -135,7 +135,7 @@ def excessive_reach(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def nobody_registers(scene: Scene) -> str | None:
-    """Why rules on registrations cannot be evaluated."""
+    """Explain why rules about registrations cannot be evaluated."""
     return None if scene.agents_are_registered else "nobody registers agents"
 
 

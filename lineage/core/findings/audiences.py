@@ -1,4 +1,4 @@
-"""Audiences: where elements may be used, by what they state or by what is above them."""
+"""Audiences: where elements may be used, as they state or as their dependencies state."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -8,22 +8,22 @@ from lineage.core.findings.upward import Upward
 
 
 def audiences(element: Element) -> frozenset[str]:
-    """Everywhere that an element may be used, by all of its facts; a slash at the end makes no difference."""
+    """Return everywhere an element may be used, by all of its facts; trailing slashes are ignored."""
     return frozenset(
         audience.rstrip("/") for fact in element.facts for audience in getattr(fact.event.body, "audience", ())
     )
 
 
 class AudienceIndex:
-    """Where each element may be used, worked out once."""
+    """The audiences of each element, computed once."""
 
     def __init__(self, element: Callable[[str], Element | None], sources: Callable[[str], list[str]]) -> None:
-        """Take how elements are found, and what each draws on."""
+        """Keep the functions that look up elements and their sources."""
         self._element = element
         self._held = Upward[Scopes](sources, self._fold)
 
     def held(self, keys: Iterable[str]) -> Scopes:
-        """Where some elements may be used together; None if that of one is not known."""
+        """Return the combined audiences of elements; None if one of them is unknown."""
         return _union(self._held.of(key) for key in keys)
 
     def _fold(self, key: str, above: Mapping[str, Scopes]) -> Scopes:

@@ -1,4 +1,4 @@
-"""Rules on how parties behave over time: bursts, repeated denials, repeated findings, things never seen before."""
+"""Rules about behaviour over time: bursts, repeated denials, repeated findings, things never seen before."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -17,7 +17,7 @@ _HISTORY: Final = 30 * DAY
 
 
 def fan_out_burst(scene: Scene, key: str) -> Iterator[Finding]:
-    """Very many delegations, or very many actions, under one element within a minute."""
+    """Find very many delegations, or very many actions, under one element within a minute."""
     element = scene.element(key)
     if element is None:
         return
@@ -38,7 +38,7 @@ def fan_out_burst(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def repeated_denials(scene: Scene, key: str) -> Iterator[Finding]:
-    """One party that is denied many different things in a short time."""
+    """Find parties that are denied many different things in a short time."""
     id_ = key.removeprefix("principal:")
     options = scene.options
     runs = [
@@ -63,7 +63,7 @@ def repeated_denials(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def repeat_offender(scene: Scene, key: str) -> Iterator[Finding]:
-    """Several open findings of high severity and above on one agent within a day."""
+    """Find agents with several open findings of high severity and above within a day."""
     own = sorted(scene.serious.get(key.removeprefix("principal:"), ()), key=lambda one: (first_seen(one), one.id))
     count, first, last = densest([first_seen(one) for one in own], scene.options.offences_window)
     if count >= scene.options.offences:
@@ -83,7 +83,7 @@ def repeat_offender(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def first_seen_edge(scene: Scene, key: str) -> Iterator[Finding]:
-    """A delegator and a delegatee, or an agent and an operation, that were never seen together before."""
+    """Find delegator and delegatee, or agent and operation, that were never seen together before."""
     if key.startswith("action:"):
         act = success(scene, key)
         actor = scene.actor(act) if act else None

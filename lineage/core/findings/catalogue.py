@@ -1,4 +1,4 @@
-"""Every rule, by its kind, in the order of the catalogue."""
+"""Every rule by kind, in catalogue order."""
 
 from typing import Final
 
@@ -43,13 +43,13 @@ RULES: Final[dict[str, Rule]] = {rule.kind: rule for family in FAMILIES for rule
 
 
 def is_on(rule: Rule, options: Options) -> bool:
-    """Whether a rule is evaluated, as far as that is set."""
+    """Whether the settings enable a rule."""
     said = options.rules.get(rule.kind)
     return not rule.optional if said is None or said.enabled is None else said.enabled
 
 
 def severity_of(kind: str, said: Severity | None, options: Options) -> Severity:
-    """How much a finding matters: as the settings say of its rule, else as the rule says of it, else as declared."""
+    """Return the severity of a finding: from the settings of its rule, else as stated by the rule, else the default."""
     own = options.rules.get(kind)
     if own is not None and own.severity is not None:
         return own.severity

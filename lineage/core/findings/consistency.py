@@ -1,4 +1,4 @@
-"""Rules on what does not fit together: what ``lineage.core.authority.findings`` finds, declared as rules."""
+"""Rules about contradictions: those found by ``lineage.core.authority.findings``, declared as rules."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -21,7 +21,7 @@ _Words = tuple[str, str, str]  # title, needs, fix
 
 
 def all_of(scene: Scene, key: str) -> list[Finding]:
-    """Everything that does not fit in one thing; the last one asked for is kept, since many rules look at it."""
+    """Return all contradictions of one thing; the last result is cached, because many rules ask for it."""
     return scene.once(("consistency", key), lambda: list(_look(scene, key)))
 
 
@@ -44,7 +44,7 @@ def _look(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def only(kind: str) -> Check:
-    """The check of one kind."""
+    """Build the check of one kind."""
 
     def check(scene: Scene, key: str) -> Iterator[Finding]:
         return (one for one in all_of(scene, key) if one.kind == kind)

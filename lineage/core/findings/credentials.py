@@ -1,4 +1,4 @@
-"""Rules on credentials: used twice, after their replacement, by several parties, in too many places."""
+"""Rules about credentials: used twice, after their replacement, by several parties, with too many tools."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -17,12 +17,12 @@ from lineage.core.model.severities import Severity
 from lineage.core.model.times import NEVER
 
 _MULTIPLE: Final = 2
-# What describes a grant and grants nothing: a restatement that differs in these says nothing new.
+# Fields that describe a grant: a restatement that differs only in these states nothing new.
 _DESCRIPTIVE: Final = frozenset({"purpose", "token_type", "issued_at", "expires_at", "instruction_source"})
 
 
 def credential_replay(scene: Scene, key: str) -> Iterator[Finding]:
-    """A single-use credential used twice, a grant stated again, or a token issued under two delegations."""
+    """Find single-use credentials used twice, grants stated again, and tokens issued under two delegations."""
     element = scene.element(key)
     if element is None:
         return
@@ -41,7 +41,7 @@ def credential_replay(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def _used_twice(scene: Scene, element: Element) -> Iterator[Finding]:
-    """Handed on, exchanged or used more than once; renewing it for its next use is one of these."""
+    """Find more than one use: delegation, exchange or action; a renewal for the next use counts as one."""
     uses: dict[str, tuple[int, tuple[Fact, ...]]] = {}
     used = scene.tally.used.get(element.key)
     for action, fact in used.acts.items() if used else ():
@@ -63,7 +63,7 @@ def _used_twice(scene: Scene, element: Element) -> Iterator[Finding]:
 
 
 def _restated(scene: Scene, element: Element) -> Iterator[Finding]:
-    """One source states a grant again, later, under another event id, with no later end and nothing new."""
+    """Find a grant that one source states again, later, under another event id, with no later end and nothing new."""
     by_content: dict[tuple[Any, ...], list[Fact]] = {}
     for fact in element.facts if len(element.facts) > 1 else ():
         body = fact.event.body
@@ -97,7 +97,7 @@ def _ends_at(fact: Fact) -> int:
 
 
 def refresh_token_reuse(scene: Scene, key: str) -> Iterator[Finding]:
-    """Renewed or used again after it was replaced; a lost answer may be asked for again at once (RFC 9700, 4.14)."""
+    """Find tokens renewed or used after their replacement; a lost response may be retried at once (RFC 9700, 4.14)."""
     children = [
         (child.issued_at, child.key, roles)
         for name in scene.world.graph.children(key)
@@ -129,7 +129,7 @@ def _at(fact: Fact) -> int:
 
 
 def credential_shared(scene: Scene, key: str) -> Iterator[Finding]:
-    """One token in several hands: keys, workloads or actors that are not one party."""
+    """Find tokens in several hands: keys, workloads or actors of different parties."""
     used = scene.tally.used.get(key)
     if used is None or scene.element(key) is None:
         return
@@ -158,7 +158,7 @@ def _second(found: dict[str, Sample]) -> int:
 
 
 def credential_across_tools(scene: Scene, key: str) -> Iterator[Finding]:
-    """One token at many tools over a long time: it is cached, and good everywhere."""
+    """Find tokens used with many tools over a long time: they are cached, and valid everywhere."""
     element, used = scene.element(key), scene.tally.used.get(key)
     if element is None or used is None or len(element.first("audience") or ()) == 1:
         return

@@ -1,4 +1,4 @@
-"""Rules on what was decided and what was done: after a denial, without a decision, other than permitted, too late."""
+"""Rules comparing decisions with actions: after a denial, without a decision, other than permitted, too late."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -17,14 +17,14 @@ from lineage.core.model.events import DecisionMade, Fact
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
 
-# What lies between a decision and its action where both are done at once: a change in between is a race, no fault.
+# The time between a decision and an immediate action: a change in between is a race, not a fault.
 _AT_ONCE: Final = 5 * SECOND
 _ANY_TOOL: Final = "tools.call"
 _PUNCTUATION: Final = str.maketrans({":": ".", "/": ".", "_": ".", "-": ".", " ": "."})
 
 
 def action_without_decision(scene: Scene, key: str) -> Iterator[Finding]:
-    """Done without a decision, where nearly all of its kind in the days before have one."""
+    """Find actions without a decision, if nearly all of their kind in the days before have one."""
     act = success(scene, key)
     if act is None or act.decided is not None:
         return
@@ -39,12 +39,12 @@ def action_without_decision(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def _is_usual(options: Options, count: int, decided: int) -> bool:
-    """Whether so many successes with a decision of so many in all show that there should be one."""
+    """Whether the share of successes with a decision shows that there should be one."""
     return count >= options.decision_least and decided >= options.decision_share * count
 
 
 def action_after_deny(scene: Scene, key: str) -> Iterator[Finding]:
-    """Done although its decision denies it, or right after the same was denied and before it was permitted."""
+    """Find actions that their decision denies, or that follow a denial of the same before it was permitted."""
     act = success(scene, key)
     if act is None:
         return
@@ -86,7 +86,7 @@ def _retried(scene: Scene, act: Act) -> Iterator[Finding]:
 
 
 def decision_mismatch(scene: Scene, key: str) -> Iterator[Finding]:
-    """Done otherwise than was permitted: another operation, resource, token, party, or other parameters."""
+    """Find actions that differ from the permit: operation, resource, token, party, or parameters."""
     act = success(scene, key)
     if act is None or act.decided is None or not act.decided.permits:
         return
@@ -113,7 +113,7 @@ def _differences(scene: Scene, act: Act, decided: Decided) -> Iterator[tuple[str
 
 
 def _is_same_operation(scene: Scene, act: Act, decided: Decided) -> bool:
-    """Whether two sources mean one operation: spelled alike but for punctuation, or needing the same scopes.
+    """Whether two sources mean one operation: equal except for punctuation, or needing the same scopes.
 
     MCP's ``tools/call`` is any tool; a gateway may name the tool where the decision point names the operation.
     """
@@ -132,7 +132,7 @@ def _plain(word: str) -> str:
 
 
 def decision_reused(scene: Scene, key: str) -> Iterator[Finding]:
-    """One permit for several successes."""
+    """Find permits used for several successes."""
     decided = scene.decided(key)
     uses = scene.tally.decision_uses.get(key.removeprefix("decision:"), {})
     if decided is None or len(uses) < 2 or not decided.permits:  # noqa: PLR2004  (more than one)
@@ -155,7 +155,7 @@ def decision_reused(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def decision_stale(scene: Scene, key: str) -> Iterator[Finding]:
-    """Done long after it was permitted, or after its authority or the policy had changed in between."""
+    """Find actions long after their permit, or after their authority or the policy had changed."""
     act = success(scene, key)
     if act is None or act.decided is None or not act.decided.permits:
         return
@@ -194,18 +194,18 @@ def _changes(scene: Scene, act: Act, decided: Decided) -> Iterator[tuple[str, tu
 
 
 def _newer(versions: dict[str, Instant], version: str, after: Instant, until: Instant) -> str | None:
-    """Another version of a policy that was first seen between two moments; the first of them."""
+    """Return the first other version of a policy that was first seen between two moments."""
     found = [(at, other) for other, at in versions.items() if other != version and after < at <= until]
     return min(found)[1] if found else None
 
 
 def no_decisions(scene: Scene) -> str | None:
-    """Why rules on decisions cannot be evaluated."""
+    """Explain why rules about decisions cannot be evaluated."""
     return None if scene.tally.decisions else "nobody sends decisions"
 
 
 def too_few_decisions(scene: Scene) -> str | None:
-    """Why it cannot be said which actions lack a decision."""
+    """Explain why missing decisions cannot be recognised."""
     options = scene.options
     for shares in scene.tally.shares.values():
         for day in shares.days:

@@ -1,4 +1,4 @@
-"""Entering things into the tally of a scene: each element, decision, action and fact once, in any order."""
+"""Enter elements, decisions, actions and facts into the tally of a scene, each once, in any order."""
 
 from bisect import insort
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from lineage.core.findings.scene import Scene
 from lineage.core.findings.tally import Denied, SourceTally, Tally, first_few, seen
 from lineage.core.model.events import DecisionMade, Fact
 
-HISTORY_KEPT = 64  # of the first moments of something: more than any setting asks for
+HISTORY_KEPT = 64  # earliest times kept for each thing: more than any setting needs
 
 
 def enter_all(scene: Scene, facts: Iterable[Fact]) -> None:
@@ -67,7 +67,7 @@ def _enter_token(scene: Scene, element: Element, holder: str | None) -> None:
 
 
 def issuer_or_source(element: Element) -> str:
-    """Who issued a token: the issuer that its id names, else the source that told of it first."""
+    """Return the issuer of a token: the one its id names, else the first source that reported it."""
     return issuer_of(element.id) or element.facts[0].event.source
 
 
@@ -81,7 +81,7 @@ def _enter_delegation(scene: Scene, element: Element) -> None:
 
 
 def grant_alike(scene: Scene, element: Element) -> tuple[object, ...]:
-    """What grants have in common of which a later one renews an earlier one."""
+    """Return what two grants have in common if the later one renews the earlier."""
     parents = tuple(sorted(element.parents))
     parties = scene.party(element.first("delegator")), scene.party(element.first("delegatee"))
     return element.first("task"), *parties, parents
@@ -185,7 +185,7 @@ def _enter_use(scene: Scene, key: str, act: Act, needed: frozenset[str] | set[st
 
 
 def enter_fact(scene: Scene, fact: Fact) -> None:
-    """Enter what a fact says of its source: how much it sends, how late, with which clock."""
+    """Enter what a fact shows about its source: its volume, delay and clock."""
     told: SourceTally = scene.tally.sources[fact.event.source]
     told.facts += 1
     told.first = min(told.first, fact.recorded_at)

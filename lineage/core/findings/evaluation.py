@@ -1,4 +1,4 @@
-"""Evaluating the rules: over everything that is known, or over what surrounds the answer to one question."""
+"""Evaluate the rules over all facts, or over what surrounds the answer to one question."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -35,11 +35,11 @@ Timing = Callable[[str, Iterable[Finding]], list[Finding]]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found, and what could not be looked at.
+    """The result of an evaluation.
 
     Attributes:
         findings: By id.
-        not_evaluated: Of the rules that were not evaluated the reason, by kind.
+        not_evaluated: The reason for each rule that was not evaluated, by kind.
     """
 
     findings: dict[str, Finding]
@@ -56,11 +56,11 @@ def evaluate(
     deliveries: Deliveries | None = None,
     timing: Timing | None = None,
 ) -> Report:
-    """Evaluate every rule over all of some facts. Slow, and the reference for everything that is quicker.
+    """Evaluate every rule over all of some facts. Slow, and the reference for every faster evaluation.
 
     Args:
-        facts: Those that count: authorised, and known at the moment of knowledge that is asked for.
-        options: What is set.
+        facts: The relevant facts: authorised, and known at the time of knowledge asked for.
+        options: The settings.
         at: The moment asked about.
         world: A world that holds the facts; None: it is made of them.
         intake: What the intake noticed.
@@ -88,7 +88,7 @@ def look(
     """What is wrong with each of some things.
 
     Args:
-        scene: Where they are.
+        scene: The scene.
         keys: The things.
         narrow: Leave out the rules that need to have seen everything.
         without: The kinds of rules to leave out.
@@ -118,7 +118,7 @@ def conclude(scene: Scene, found: Iterable[Finding], *, timing: Timing | None = 
 
 
 def subject_of(key: str) -> str:
-    """The kind of subject by which rules are chosen for a thing."""
+    """Return the kind of subject by which rules are selected for a thing."""
     kind = key.partition(":")[0]
     return NAMED if kind in ("client", "session") else kind
 
@@ -133,7 +133,7 @@ def _by_subject(options: Options, *, narrow: bool, without: frozenset[str]) -> d
 
 
 def _is_known(scene: Scene, key: str) -> bool:
-    """Whether anything had been said of a thing at the moment asked about."""
+    """Whether anything was known about a thing at the moment asked about."""
     kind, _, id_ = key.partition(":")
     world = scene.world
     match kind:
@@ -143,7 +143,7 @@ def _is_known(scene: Scene, key: str) -> bool:
             return scene.is_known(world.actions.get(id_))
         case "decision":
             return scene.is_known(world.decisions.get(id_))
-        case _:  # what only adds up was known when it was entered
+        case _:  # aggregates were known when they were entered
             return True
 
 
@@ -172,7 +172,7 @@ def _why_not(scene: Scene, rule: Rule) -> str | None:
 
 
 def _serious(scene: Scene, findings: Iterable[Finding]) -> dict[str, list[Finding]]:
-    """The open findings of high severity and above, by the agent whose doing they are."""
+    """Group the open findings of high severity and above by the responsible agent."""
     found: dict[str, list[Finding]] = {}
     for one in findings:
         if severity_of(one.kind, one.severity, scene.options) < Severity.HIGH:
@@ -186,7 +186,7 @@ def _serious(scene: Scene, findings: Iterable[Finding]) -> dict[str, list[Findin
 
 
 def doer(scene: Scene, one: Finding) -> str | None:
-    """Whose doing a finding is: who acted, who holds the token, who granted the delegation."""
+    """Return the responsible party of a finding: the actor, the token's holder, or the delegator."""
     kind, _, id_ = one.of.partition(":")
     match kind:
         case "action":

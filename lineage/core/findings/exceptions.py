@@ -1,4 +1,4 @@
-"""Exceptions in the settings: findings that are accepted until a moment, and exceptions that have run out."""
+"""Exceptions in the settings: findings accepted until a moment, and exceptions that have expired."""
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -17,7 +17,7 @@ _KIND: Final = "exception-expired"
 
 
 def exempted(one: Finding, options: Options, at: Instant) -> Exempted | None:
-    """The first exception that covers a finding at a moment."""
+    """Return the first exception that covers a finding at a moment."""
     return next((each for each in options.exempted if at < each.until and _covers(each, one)), None)
 
 
@@ -32,7 +32,7 @@ def _covers(each: Exempted, one: Finding) -> bool:
 
 
 def _principals(one: Finding) -> Iterator[str]:
-    """The principals that a finding is of, or that its facts are about or name."""
+    """Yield the principals that a finding is about, or that its facts are about or name."""
     for key in (one.of, *(about(fact.event) for fact in one.facts)):
         if key.startswith("principal:"):
             yield key.removeprefix("principal:")
@@ -41,7 +41,7 @@ def _principals(one: Finding) -> Iterator[str]:
 
 
 def exception_expired(scene: Scene, key: str) -> Iterator[Finding]:
-    """An exception that has run out: what it covered is told again."""
+    """Find expired exceptions: what they covered is reported again."""
     for each in scene.options.exempted:
         if f"{RULE}:{each.rule}" == key and each.until <= scene.at:
             covers = ", ".join(filter(None, (each.of, each.principal, each.source))) or "everything"

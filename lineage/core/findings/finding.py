@@ -1,4 +1,4 @@
-"""How rules make a finding, and how several of one identity become one."""
+"""Build findings, and merge those with the same identity."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -8,7 +8,7 @@ from lineage.core.model.events import Fact, fact_order
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import Instant
 
-CITED = 20  # facts that a finding cites of very many
+CITED = 20  # the most facts that a finding cites
 
 
 def finding(
@@ -24,7 +24,7 @@ def finding(
     count: int = 1,
     caused_by: Iterable[str] = (),
 ) -> Finding:
-    """A finding of something that was so at a moment, or from that moment to another."""
+    """Build a finding of something that was true at a moment, or from one moment to another."""
     return Finding(
         kind,
         of,
@@ -40,7 +40,7 @@ def finding(
 
 
 def merged(findings: Iterable[Finding]) -> dict[str, Finding]:
-    """Findings by id: those of one identity add up, and the order in which they come makes no difference."""
+    """Index findings by id, merging those with the same identity in any order."""
     alike: dict[str, set[Finding]] = {}
     for one in findings:
         alike.setdefault(one.id, set()).add(one)
@@ -67,12 +67,12 @@ def _first(facts: Iterable[Fact]) -> tuple[Fact, ...]:
 
 
 def first_seen(one: Finding) -> Instant:
-    """When it was first so: as its rule says, else when the last of its facts was given."""
+    """Return when it was first true: as its rule states, else when the last of its facts was given."""
     return one.first_seen if one.first_seen is not None else _given(one)
 
 
 def last_seen(one: Finding) -> Instant:
-    """When it was last so."""
+    """Return when it was last true."""
     return one.last_seen if one.last_seen is not None else _given(one)
 
 

@@ -1,7 +1,7 @@
-"""What rules map to: frameworks with their versions, and the ids and titles as their sources give them.
+"""Frameworks to which rules map, with their versions, and the ids and titles of their entries.
 
-The pairing of rules with entries is a judgement; ids and titles are quoted. Ids move between versions, so each
-reference carries the version of its framework.
+The mapping of rules to entries is a judgement; ids and titles are quoted. Ids change between versions, so each
+reference has the version of its framework.
 """
 
 from typing import Final, NamedTuple
@@ -21,7 +21,7 @@ NON_HUMAN: Final = "OWASP Non-Human Identities Top 10"
 MAESTRO: Final = "CSA MAESTRO"
 ATLAS: Final = "MITRE ATLAS"
 AI_RMF: Final = "NIST AI RMF"
-# The frameworks by which a posture can be asked for, by their short names.
+# The frameworks that a posture can be restricted to, by short name.
 SHORT_NAMES: Final = {"ASI": AGENTIC, "NHI": NON_HUMAN, "RMF": AI_RMF}
 
 _AGENTIC_TITLES: Final = {

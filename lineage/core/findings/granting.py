@@ -1,4 +1,4 @@
-"""Rules on when, by whom and on whose word authority is handed on."""
+"""Rules about when, by whom and on whose instruction authority is delegated."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -21,7 +21,10 @@ from lineage.core.revocation.late_uses import in_force_at
 
 
 def granted_after_expiry(scene: Scene, key: str) -> Iterator[Finding]:
-    """Granted or issued when what it draws on was over. A replaced token may be over when its successor is issued."""
+    """Find grants issued after the end of what they draw on.
+
+    A replaced token may have ended when its successor is issued.
+    """
     element = scene.element(key)
     if element is None:
         return
@@ -38,7 +41,7 @@ def granted_after_expiry(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def granted_after_revocation(scene: Scene, key: str) -> Iterator[Finding]:
-    """Issued while an order already given ends it: never valid. Whether its source could know says how bad it is."""
+    """Find grants issued while an order already ended them: never valid. Severe if the source could have known."""
     element = scene.element(key)
     if element is None:
         return
@@ -63,7 +66,7 @@ def granted_after_revocation(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def renewal_widened(scene: Scene, key: str) -> Iterator[Finding]:
-    """The same grant again with more scopes or a longer life, and no person who approved that."""
+    """Find renewals with more scopes or a longer life that no person approved."""
     element = scene.element(key)
     if element is None or element.first("task") is None or _approved_by_a_person(scene, element):
         return
@@ -82,7 +85,7 @@ def renewal_widened(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def ungrounded_delegation(scene: Scene, key: str) -> Iterator[Finding]:
-    """An agent hands on what nobody gave it."""
+    """Find agents that delegate what they never received."""
     element = scene.element(key)
     if element is None or scene.granted_parents(element, "parent"):
         return
@@ -102,7 +105,7 @@ def ungrounded_delegation(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def self_approval(scene: Scene, key: str) -> Iterator[Finding]:
-    """One party approves what it asks for, gives, receives or orders itself."""
+    """Find parties that approve what they request, give, receive or order themselves."""
     for fact, roles in _approved(scene, key):
         approver = fact.event.body.approved_by  # type: ignore[union-attr]
         for role, party in roles.items():
@@ -123,7 +126,7 @@ def self_approval(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def _approved(scene: Scene, key: str) -> Iterator[tuple[Fact, dict[str, str | None]]]:
-    """Each fact about a thing that can be approved, with those who have their part in it."""
+    """Yield each fact about something that can be approved, with the parties involved."""
     kind, _, id_ = key.partition(":")
     orders = scene.world.orders
     facts = (
@@ -146,7 +149,7 @@ def _approved(scene: Scene, key: str) -> Iterator[tuple[Fact, dict[str, str | No
 
 
 def _is_sensitive(scene: Scene, key: str) -> bool:
-    """Whether any scope that is claimed, or the operation that is decided on, is sensitive by the settings."""
+    """Whether any claimed scope, or the operation decided on, is sensitive by the settings."""
     element = scene.element(key)
     words = claimed(element) if element else frozenset()
     if key.startswith("decision:") and (decided := scene.decided(key)) is not None:
@@ -155,7 +158,7 @@ def _is_sensitive(scene: Scene, key: str) -> bool:
 
 
 def unapproved_delegation(scene: Scene, key: str) -> Iterator[Finding]:
-    """Sensitive scopes handed on, and no person approved that here or above."""
+    """Find delegations of sensitive scopes without a person's approval here or above."""
     element = scene.element(key)
     if element is None:
         return
@@ -176,7 +179,7 @@ def _approved_by_a_person(scene: Scene, element: Element) -> bool:
 
 
 def delegation_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Finding]:
-    """Handed on because of what an agent read, which alone is no alarm."""
+    """Find delegations caused by something an agent read, which alone is no alarm."""
     element = scene.element(key)
     word = element.first("instruction_source") if element else None
     if element is None or word not in UNTRUSTED:
@@ -211,7 +214,7 @@ def delegation_from_untrusted_instruction(scene: Scene, key: str) -> Iterator[Fi
 
 
 def no_sensitive(scene: Scene) -> str | None:
-    """Why a rule on sensitive scopes cannot be evaluated."""
+    """Explain why rules about sensitive scopes cannot be evaluated."""
     return None if scene.options.sensitive else "the setting 'sensitive' names no scopes"
 
 

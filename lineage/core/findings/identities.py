@@ -1,4 +1,4 @@
-"""Rules on identities: shared by several agents, bound to nothing, issued by somebody nobody knows."""
+"""Rules about identities: shared by several agents, unbound, or from an unknown issuer."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -20,7 +20,7 @@ _Bound = tuple[Fact, WorkloadBound]
 
 
 def identity_shared(scene: Scene, key: str) -> Iterator[Finding]:
-    """One workload, or one key, bound to several agents at a time."""
+    """Find workloads or keys bound to several agents at once."""
     bound = list(_bindings(scene, key))
     agents: dict[str, list[_Bound]] = {}
     for fact, body in bound:
@@ -58,7 +58,7 @@ def _overlap(one: _Bound, other: _Bound) -> bool:
 
 
 def client_shared(scene: Scene, key: str) -> Iterator[Finding]:
-    """One client or session wields the tokens of several agents."""
+    """Find clients or sessions that use the tokens of several agents."""
     tokens = scene.tally.wielded.get(key, {})
     if len(tokens) >= scene.options.client_agents:
         agents = sorted(tokens)
@@ -69,7 +69,7 @@ def client_shared(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def unbound_credential(scene: Scene, key: str) -> Iterator[Finding]:
-    """A bearer token of an agent, from an issuer that binds others to a key or a workload."""
+    """Find bearer tokens of agents from issuers that bind other tokens to a key or a workload."""
     element = scene.element(key)
     holder = scene.holder(key)
     if element is None or holder is None or scene.kind(holder) != "agent":
@@ -85,7 +85,7 @@ def unbound_credential(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def unknown_issuer(scene: Scene, key: str) -> Iterator[Finding]:
-    """A token of an issuer that neither sends anything nor is covered by a receiver or by the trust table."""
+    """Find tokens of issuers that send nothing and are covered neither by a receiver nor by the trust table."""
     element = scene.element(key)
     issuer = issuer_of(element.id) if element else None
     if element is None or issuer is None or _is_covered(scene, issuer):
@@ -103,19 +103,19 @@ def _is_covered(scene: Scene, issuer: str) -> bool:
 
 
 def no_known_issuer(scene: Scene) -> str | None:
-    """Why it cannot be said which issuers are unknown."""
+    """Explain why unknown issuers cannot be recognised."""
     if any(_is_covered(scene, issuer) for issuer in scene.tally.issuers):
         return None
     return "no source, receiver or trust entry is named as the issuer of any token is, so none is known"
 
 
 def no_bindings(scene: Scene) -> str | None:
-    """Why rules on bindings cannot be evaluated."""
+    """Explain why rules about bindings cannot be evaluated."""
     return None if len(scene.world.principals.bindings) else "nobody sends workload.bound"
 
 
 def no_bound_tokens(scene: Scene) -> str | None:
-    """Why it cannot be said which tokens should be bound."""
+    """Explain why unbound tokens cannot be recognised."""
     return None if scene.tally.binding_issuers else "no issuer binds any token to a key or a workload"
 
 

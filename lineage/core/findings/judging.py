@@ -1,4 +1,4 @@
-"""What people decided about findings, and the order in which findings are shown. Pure."""
+"""Judgements of findings, and the order in which findings are shown. Pure."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -20,7 +20,7 @@ STATUSES: Final = (NEW, ACKNOWLEDGED, SUPPRESSED, RESOLVED)
 
 
 def judgement_of(judgements: FactIndex, finding: str, at: Instant) -> Fact | None:
-    """The judgement of a finding that holds at a moment: the one given last, unless it ran out or was taken back."""
+    """Return the judgement of a finding in force at a moment: the last one, unless it expired or was reopened."""
     given = [fact for fact in judgements.get(finding) if fact.given_at <= at]
     last = max(given, key=lambda fact: (fact.given_at, fact_order(fact)), default=None)
     body = last.event.body if last is not None else None
@@ -30,7 +30,7 @@ def judgement_of(judgements: FactIndex, finding: str, at: Instant) -> Fact | Non
 
 
 def status_of(one: Finding, judgements: FactIndex, options: Options, at: Instant) -> str:
-    """The status of a finding at a moment: as people judged it, else as an exception of the settings says."""
+    """Return the status of a finding at a moment: by judgement, else by an exception in the settings."""
     judged = judgement_of(judgements, one.id, at)
     if judged is not None and isinstance(judged.event.body, FindingJudged):
         return judged.event.body.judgement
@@ -38,5 +38,5 @@ def status_of(one: Finding, judgements: FactIndex, options: Options, at: Instant
 
 
 def worst_first(findings: Iterable[Finding], options: Options) -> list[Finding]:
-    """Findings by severity, then by when they were seen last, the latest first, then by id."""
+    """Sort findings by severity, then by when they were last seen, latest first, then by id."""
     return sorted(findings, key=lambda one: (-severity_of(one.kind, one.severity, options), -last_seen(one), one.id))

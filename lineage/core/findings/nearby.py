@@ -1,4 +1,4 @@
-"""What is wrong around one thing: the rules that need no more than what surrounds it."""
+"""Findings around one thing: the rules that need only its surroundings."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from lineage.core.findings.options import Options
 from lineage.core.findings.scene import Scene
 from lineage.core.model.times import Instant
 
-LOOKED_AT = 50  # elements of a chain: those nearest to its end
+LOOKED_AT = 50  # elements of a chain: the nearest to its end
 
 _FOUND_WITH_THE_CHAIN = frozenset(rule.kind for rule in consistency.RULES)
 
@@ -20,16 +20,16 @@ _FOUND_WITH_THE_CHAIN = frozenset(rule.kind for rule in consistency.RULES)
 def near(
     world: World, keys: Iterable[str], at: Instant, options: Options, *, told: Iterable[Finding] = ()
 ) -> list[Finding]:
-    """What is wrong with some things, as far as what surrounds them shows it.
+    """Find what is wrong with some things, as far as their surroundings show it.
 
-    Rules that have to have seen everything are left out. Cost: the facts of the world, and the rules for each key.
+    Rules that need all facts are omitted. Cost: the facts of the world, and the rules for each key.
 
     Args:
-        world: The things and what surrounds them: what they rest on, what was done under them.
+        world: The things and their surroundings: dependencies, and actions under them.
         keys: The things.
         at: The moment asked about.
-        options: What is set.
-        told: What was found with the chain already: it is kept, and told once.
+        options: The settings.
+        told: The findings of the chain, which are included once.
     """
     scene = Scene(world, options, at, whole=False)
     enter_all(scene, world.facts())
@@ -45,6 +45,6 @@ def near(
 
 
 def on_chain(chain: Chain) -> list[str]:
-    """The elements and principals of a chain that are looked at."""
+    """Return the elements and principals of a chain to examine."""
     elements = [*chain.delegations[-LOOKED_AT:], *chain.tokens[-LOOKED_AT:]]
     return [*elements, *dict.fromkeys(f"principal:{hop.principal}" for hop in chain.hops)]

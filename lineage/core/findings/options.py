@@ -1,4 +1,4 @@
-"""What an operator can set: thresholds, words for scopes and audiences, severities, exceptions. Values only."""
+"""Settings of the rules: thresholds, the meaning of scopes and audiences, severities, exceptions. Values only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
-# Scopes that say who somebody is and let nobody do anything (OpenID Connect Core 1.0 sections 5.4 and 11).
+# Scopes that identify somebody and permit nothing (OpenID Connect Core 1.0 sections 5.4 and 11).
 LOGIN_SCOPES: Final = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleOptions:
-    """What is set of one rule: None is as the rule declares."""
+    """The settings of one rule; None means as declared."""
 
     enabled: bool | None = None
     severity: Severity | None = None
@@ -26,16 +26,16 @@ class RuleOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exempted:
-    """An exception: findings that are accepted until a moment.
+    """An exception: findings accepted until a moment.
 
     Attributes:
         rule: The kind of the findings.
-        of: A pattern for what they are of; ``*`` stands for any characters. None: of anything.
-        principal: A pattern for a principal that one of their facts names. None: any.
-        source: A pattern for the source of one of their facts. None: any.
+        of: A pattern for what they are about; ``*`` stands for any characters. None for anything.
+        principal: A pattern for a principal that one of their facts names. None for any.
+        source: A pattern for the source of one of their facts. None for any.
         reason: Why they are accepted.
         by: Who accepted them.
-        until: The first instant at which they are not accepted any longer.
+        until: The first instant at which they are no longer accepted.
     """
 
     rule: str
@@ -52,19 +52,19 @@ class Options:
     """Everything that rules read besides facts. Durations are in microseconds.
 
     Attributes:
-        rules: What is set of rules, by kind.
-        exempted: What is accepted.
+        rules: The settings of rules, by kind.
+        exempted: The exceptions.
         scope_match: ``exact``, or ``prefix`` where ``crm:*`` contains ``crm:read``.
         implies: The scopes that a scope contains besides itself.
         needed: The scopes that an operation or a tool needs, by its name.
-        operations: ``scopes`` where operations are spelled as scopes are, ``names`` where they are not, ``auto`` where
-            a source is taken to spell them alike once one of its operations is a scope of the authority it was done by.
+        operations: ``scopes`` if operations are spelled like scopes, ``names`` if not, ``auto`` to assume it for a
+            source once one of its operations is a scope of the authority used.
         audiences: The audience of a tool, by its name.
         sensitive: Patterns of scopes and operations that need a person's approval.
         broad: Scopes that are too wide for an agent, besides wildcards.
-        caching: Sources whose permits are used more than once on purpose.
+        caching: Sources whose permits are intentionally used more than once.
         restating: Sources that state their grants again after a restart, under new event ids.
-        history: How much of a party has to be known before something is called new for it.
+        history: How much must be known about a party before something counts as new for it.
     """
 
     rules: Mapping[str, RuleOptions] = field(default_factory=dict)
@@ -116,4 +116,4 @@ class Options:
 
 
 DEFAULT: Final = Options()
-"""What holds where nothing is set."""
+"""The defaults."""

@@ -1,4 +1,4 @@
-"""Rules on revocations: overdue, refused, too many at once, and what does not fit in them."""
+"""Rules about revocations: overdue, rejected, too many at once, and contradictions."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -20,7 +20,7 @@ _OVERDUE: Final = frozenset({"overdue", REJECTED})
 
 
 def revocation_overdue(scene: Scene, key: str) -> Iterator[Finding]:
-    """A receiver that has not enforced an order in the time that it promised, or that refuses to."""
+    """Find receivers that have not enforced an order in the promised time, or that reject it."""
     id_ = key.removeprefix("revocation:")
     orders = scene.world.orders.by_id.get(id_)
     if not orders or not _may_be_overdue(scene, id_):
@@ -58,7 +58,7 @@ def _may_be_overdue(scene: Scene, id_: str) -> bool:
 
 
 def mass_revocation(scene: Scene, key: str) -> Iterator[Finding]:
-    """One party that orders very many revocations at once, or one that ends very much."""
+    """Find parties that order very many revocations at once, or one that ends very much."""
     kind, id_ = split_key(key)
     options = scene.options
     if kind == PRINCIPAL:
@@ -102,7 +102,7 @@ def _only(kind: str) -> Check:
 
 
 def _narrowed(scene: Scene, key: str) -> Iterator[Finding]:
-    """A registration that takes back what an earlier one covered."""
+    """Find registrations that cover less than an earlier one."""
     yield from coverage_findings(scene.world.receivers, key.removeprefix("receiver:"))
 
 

@@ -1,4 +1,4 @@
-"""A rule as it is declared: what it is called, how much it matters, what it needs, what it maps to, what to do."""
+"""The declaration of a rule: its name, severity, requirements, mappings and remedy."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from lineage.core.findings.scene import Scene
 
 Check = Callable[["Scene", str], Iterable[Finding]]
-"""Looks at one thing (``KIND:ID``) and says what is wrong with it."""
+"""Examines one thing (``KIND:ID``) and yields findings."""
 Missing = Callable[["Scene"], str | None]
-"""Why a rule cannot be evaluated in a scene, as a clause; None if it can."""
+"""Explains why a rule cannot be evaluated in a scene, as a clause; None if it can."""
 
 TOKEN: Final = "token"
 DELEGATION: Final = "delegation"
 ACTION: Final = "action"
 DECISION: Final = "decision"
 PRINCIPAL: Final = "principal"
-NAMED: Final = "named"  # what tokens name besides principals: clients and sessions
+NAMED: Final = "named"  # names in tokens other than principals: clients and sessions
 KEY: Final = "key"  # the thumbprint of a key
 REVOCATION: Final = "revocation"
 RECEIVER: Final = "receiver"
 SOURCE: Final = "source"
-RULE: Final = "rule"  # of the settings
+RULE: Final = "rule"  # exceptions in the settings
 SUBJECTS: Final = (TOKEN, DELEGATION, ACTION, DECISION, PRINCIPAL, NAMED, KEY, REVOCATION, RECEIVER, SOURCE, RULE)
 
 
@@ -36,18 +36,18 @@ class Rule:
 
     Attributes:
         kind: Its name, which is the ``kind`` of its findings.
-        severity: How much a finding matters if the rule does not say otherwise of one.
+        severity: The default severity of its findings.
         title: What is wrong, in a few words.
-        of: The kinds of thing that it looks at.
-        check: Looks at one of them.
+        of: The kinds of thing that it examines.
+        check: Examines one of them.
         needs: The facts that it needs, in words.
         settings: The settings that it reads.
         maps_to: Codes of ``frameworks.REFERENCES``.
-        fix: What to do about it, in a sentence.
-        missing: Why it cannot be evaluated.
-        posture: Whether it is a check of how things stand, rather than a detection of something that happened.
-        wide: Whether it needs to have seen everything, rather than what surrounds the thing it looks at.
-        optional: Whether it is off unless the settings switch it on.
+        fix: The remedy, in a sentence.
+        missing: Explains why it cannot be evaluated.
+        posture: Whether it checks a state rather than detects an event.
+        wide: Whether it needs all facts rather than a thing's surroundings.
+        optional: Whether it is off by default.
     """
 
     kind: str
@@ -66,5 +66,5 @@ class Rule:
 
     @property
     def references(self) -> tuple[Reference, ...]:
-        """What it maps to."""
+        """The framework entries it maps to."""
         return tuple(REFERENCES[code] for code in self.maps_to)

@@ -1,4 +1,4 @@
-"""What a rule looks at: a world, what adds up over it, the settings and the moment; with what is worked out once."""
+"""What rules examine: a world, aggregates, settings and the moment, with cached intermediate results."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,21 +29,21 @@ T = TypeVar("T")
 
 
 class End(NamedTuple):
-    """When something is over by itself, and which element says so."""
+    """When something ends, and the element that states it."""
 
     at: Instant
     key: str
 
 
 class Allowed(NamedTuple):
-    """How many delegations may still follow below one, and what says so; below zero it is too deep already."""
+    """The number of further delegations allowed below one, and what limits it; negative if it is too deep already."""
 
     left: int
     limit: str  # the key of the delegation or principal that limits it
 
 
 class Needs(NamedTuple):
-    """Which scopes were needed, and when last; and whether that is known of everything that was done."""
+    """The scopes that were needed, and when last; and whether that is known for every action."""
 
     known: bool
     last: Mapping[str, Instant]
@@ -51,14 +51,14 @@ class Needs(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What the intake has noticed, beside the facts that count.
+    """What ingestion has noticed besides the relevant facts.
 
     Attributes:
-        unauthorised: Facts that are kept and are no part of the state.
-        conflicts: The facts of each identity that came with different contents.
-        holes: The facts before and after each hole in what a source numbers.
+        unauthorised: Facts that are kept but are not part of the state.
+        conflicts: The facts of each identity with different contents.
+        holes: The facts before and after each gap in sequence numbers.
         numbered: Whether any source numbers its events.
-        known_prefixes: Prefixes of ids that the trust table lets anybody speak about.
+        known_prefixes: Prefixes of ids that the trust table lets anyone speak about.
     """
 
     unauthorised: tuple[Fact, ...] = ()
@@ -69,17 +69,17 @@ class Intake:
 
 
 class Scene:
-    """Everything that rules look at.
+    """Everything that rules examine.
 
     Attributes:
-        world: What is known.
-        options: What is set.
+        world: The known facts.
+        options: The settings.
         at: The moment asked about.
-        tally: What adds up.
-        whole: Whether everything has been entered; else only what surrounds some things.
-        deliveries: What was delivered to receivers, and when.
-        intake: What the intake noticed.
-        serious: The open findings of high severity and above, by the party whose doing they are.
+        tally: The aggregates.
+        whole: Whether everything has been entered, or only the surroundings of some things.
+        deliveries: The deliveries to receivers.
+        intake: What ingestion noticed.
+        serious: The open findings of high severity and above, by responsible party.
         scopes, audiences: What elements hold.
     """
 
@@ -93,7 +93,7 @@ class Scene:
         deliveries: Deliveries | None = None,
         intake: Intake | None = None,
     ) -> None:
-        """Take what is looked at; the tally is entered by ``entering``."""
+        """Create a scene; ``entering`` fills its tally."""
         self.world = world
         self.options = options
         self.at = at
@@ -108,12 +108,13 @@ class Scene:
         self._depths = Upward[Allowed | None](self._parents, self._fold_depth)
         self._activity = Upward[Instant](self._children, self._fold_activity)
         self._needs = Upward[Needs](self._children, self._fold_needs)
-        self._sizes = Upward[int](self._children, self._fold_size)  # an upper bound: what has two parents counts twice
+        # an upper bound: an element with two parents counts twice
+        self._sizes = Upward[int](self._children, self._fold_size)
         self._act: tuple[str, Act | None] = ("", None)
         self._last: tuple[object, object] = (None, None)
 
     def once(self, what: object, make: Callable[[], T]) -> T:
-        """What was made of something; only the last is kept, for several rules that look at one thing in turn."""
+        """Return a cached result; only the last is kept, for several rules that examine one thing in turn."""
         if self._last[0] != what:
             self._last = (what, make())
         return cast("T", self._last[1])
@@ -121,21 +122,21 @@ class Scene:
     # Things
 
     def element(self, key: str) -> Element | None:
-        """A token or a delegation, if it was granted."""
+        """Return a token or a delegation, if it was granted."""
         return self.world.graph.element(key)
 
     def act(self, key: str) -> Act | None:
-        """An action; the last one asked for is kept, since many rules look at it in turn."""
+        """Return an action; the last one is cached, because many rules examine it in turn."""
         if self._act[0] != key:
             self._act = (key, act_of(self.world, split_key(key)[1]))
         return self._act[1]
 
     def decided(self, key: str) -> Decided | None:
-        """A decision."""
+        """Return a decision."""
         return decided_of(self.world, split_key(key)[1])
 
     def granted_parents(self, element: Element, *roles: str) -> list[str]:
-        """What an element depends on in one of some roles and was granted, sorted; never itself."""
+        """Return the granted dependencies of an element in some roles, sorted, excluding itself."""
         graph = self.world.graph
         return sorted(
             parent
@@ -146,11 +147,11 @@ class Scene:
     # Parties
 
     def party(self, id_: str) -> str:
-        """One id for a principal and its aliases."""
+        """Return one id for a principal and its aliases."""
         return min(self.world.principals.party(id_))
 
     def kind(self, id_: str) -> str:
-        """The kind of a principal."""
+        """Return the kind of a principal."""
         return self.world.principals.kind(id_)
 
     def same(self, one: str, other: str) -> bool:
@@ -158,7 +159,7 @@ class Scene:
         return self.world.principals.same(one, other)
 
     def runner(self, id_: str) -> str:
-        """The party that acts where a workload does: the agent that is bound to it, if that is one party."""
+        """Return the party that acts through a workload: the agent bound to it, if that is a single party."""
         agents = {
             self.party(body.agent)
             for member in self.world.principals.party(id_)
@@ -168,7 +169,7 @@ class Scene:
         return agents.pop() if len(agents) == 1 else self.party(id_)
 
     def holder(self, key: str) -> str | None:
-        """Who may use an element: the wielder of a token, else its subject; the delegatee of a delegation."""
+        """Return who may use an element: the user or subject of a token; the delegatee of a delegation."""
         element = self.element(key)
         if element is None:
             return None
@@ -178,14 +179,14 @@ class Scene:
         return hop.principal if hop else str(element.first("subject"))
 
     def actor(self, act: Act) -> str | None:
-        """Who did something: as the action says, else as its decision says, else who wields the token, else who ran."""
+        """Return who acted: by the action, else by its decision, else the token's user, else the workload."""
         said = act.actor or (act.decided.actor if act.decided else None)
         if said is None and act.token is not None:
             said = self.holder(act.token)
         return said or act.workload
 
     def asker(self, decided: Decided) -> str | None:
-        """Who asked for a decision."""
+        """Return who requested a decision."""
         return decided.actor or (self.holder(f"token:{decided.token}") if decided.token is not None else None)
 
     @cached_property
@@ -201,7 +202,7 @@ class Scene:
 
     @cached_property
     def orders_by(self) -> Mapping[str, list[Fact]]:
-        """The orders that each party gave."""
+        """The orders given by each party."""
         found: dict[str, list[Fact]] = {}
         for id_ in self.world.orders.by_id:
             for fact in self.world.orders.by_id.get(id_):
@@ -211,17 +212,17 @@ class Scene:
 
     @cached_property
     def coverage(self) -> Coverage:
-        """Which receivers cover what."""
+        """The coverage of receivers."""
         return Coverage(self.world.receivers.registered())
 
     @cached_property
     def agents_are_registered(self) -> bool:
-        """Whether anybody registers agents."""
+        """Whether any agents are registered."""
         return any(self.kind(id_) == "agent" for id_ in self.world.principals.registrations)
 
     @cached_property
     def people_are_registered(self) -> bool:
-        """Whether anybody registers people."""
+        """Whether any people are registered."""
         return any(self.kind(id_) == "human" for id_ in self.world.principals.registrations)
 
     @cached_property
@@ -232,7 +233,7 @@ class Scene:
     # Scopes
 
     def needed(self, act: Act) -> frozenset[str] | None:
-        """The scopes that an action needs; None if nobody knows."""
+        """Return the scopes that an action needs; None if unknown."""
         if stated := act.required_scopes or self.needed_as_set(act):
             return stated
         if self.options.operations == "scopes" or (self.options.operations == "auto" and self._is_scope(act)):
@@ -240,20 +241,20 @@ class Scene:
         return None
 
     def needed_as_set(self, act: Act) -> frozenset[str]:
-        """The scopes that the settings say an action needs, by its operation or by its tool; nothing if they do not."""
+        """Return the scopes an action needs by the settings for its operation or tool; empty if there are none."""
         for name in (act.operation, act.tool):
             if name is not None and name in self.options.needed:
                 return frozenset(self.options.needed[name])
         return frozenset()
 
     def _is_scope(self, act: Act) -> bool:
-        """Whether an operation is spelled as a scope, by a source that is known to spell them alike."""
+        """Whether an operation is spelled like a scope, by a source known to do so."""
         if act.operation in self.stated_scopes(act.authority):
             return True
         return act.operation in self.tally.scopes and act.source in self.tally.spelled_alike
 
     def stated_scopes(self, key: str | None) -> frozenset[str]:
-        """Every scope that an element, or a delegation above it, states; nothing if there is no element."""
+        """Return every scope stated by an element or a delegation above it; empty without an element."""
         if key is None or self.element(key) is None:
             return frozenset()
         found: set[str] = set()
@@ -268,14 +269,14 @@ class Scene:
         return frozenset(found)
 
     def allows(self, key: str, scope: str) -> bool | None:
-        """Whether an element effectively allows a scope; None if that is not known."""
+        """Whether an element effectively allows a scope; None if unknown."""
         effective = self.scopes.effective(key)
         return None if effective is None else contains(effective, scope, self.options)
 
     # Time
 
     def end(self, key: str) -> End:
-        """When an element is over by itself: at its own end or that of a delegation that it rests on."""
+        """Return when an element ends: at its own end or that of a delegation it depends on."""
         return self._ends.of(key)
 
     def _delegations_above(self, key: str) -> list[str]:
@@ -288,13 +289,13 @@ class Scene:
         return min([own, *above.values()], key=lambda end: (end.at, end.key != key, end.key))
 
     def is_known(self, facts: Iterable[Fact]) -> bool:
-        """Whether anything had been said of a thing at the moment asked about."""
+        """Whether anything was known about a thing at the moment asked about."""
         return any(fact.given_at <= self.at for fact in facts)
 
     # Depth
 
     def depth(self, key: str) -> Allowed | None:
-        """How many delegations may still follow below one; None: any number."""
+        """Return the number of further delegations allowed below one; None for any number."""
         return self._depths.of(key)
 
     def _parents(self, key: str) -> list[str]:
@@ -313,7 +314,7 @@ class Scene:
         return min(limits, default=None)
 
     def max_delegation_depth(self, id_: str) -> int | None:
-        """How many delegations deep a principal may hand authority on, by what was first registered of its party."""
+        """Return how deep a principal may delegate, by the first registration of its party."""
         for fact in self.world.principals.facts_of(id_):
             most = getattr(fact.event.body, "max_delegation_depth", None)
             if most is not None:
@@ -323,7 +324,7 @@ class Scene:
     # Use
 
     def last_activity(self, key: str) -> Instant:
-        """When anything was done under an element, or derived from it, at any depth; -1: never."""
+        """Return the last action under an element, or derivation from it, at any depth; -1 for never."""
         return self._activity.of(key)
 
     def _children(self, key: str) -> list[str]:
@@ -335,7 +336,7 @@ class Scene:
         return max(used.last if used else -1, *derived, *below.values(), -1)
 
     def needs_below(self, key: str) -> Needs:
-        """What was needed under an element at any depth."""
+        """Return the scopes needed under an element at any depth."""
         return self._needs.of(key)
 
     def _fold_needs(self, key: str, below: Mapping[str, Needs]) -> Needs:
@@ -348,14 +349,17 @@ class Scene:
         return Needs(known, last)
 
     def reach_below(self, key: str, most: int) -> set[str] | None:
-        """What is alive at or below a token, or what something names; None if it certainly is not more than so many."""
+        """Return what is alive at or below a token or a name; None if it certainly is at most ``most`` elements."""
         starts = set(self._struck(key, after=self.at))
         if sum(self._sizes.of(one) for one in starts) <= most:
             return None
         return {one for one in self.world.graph.below(starts, after=self.at) if self.is_alive(one)}
 
     def struck_by(self, key: str, most: int) -> set[str]:
-        """Everything at or below what an order on a target hits, whatever its state; nothing if it is not so much."""
+        """Return everything at or below an order's direct hits, whatever its state.
+
+        Empty if it is not more than ``most``.
+        """
         starts = set(self._struck(key))
         if sum(self._sizes.of(one) for one in starts) <= most:
             return set()
@@ -384,7 +388,7 @@ class Scene:
     # Orders
 
     def ending(self, key: str, moment: Instant) -> list[Order]:
-        """The orders that count for an element at a moment: in effect then, and before it was over by itself."""
+        """Return the orders that count for an element at a moment: in effect then, and before its end."""
         if not self.world.orders or (self.whole and key not in self._affected):
             return []
         element = self.element(key)
@@ -392,7 +396,7 @@ class Scene:
 
     @cached_property
     def _affected(self) -> set[str]:
-        """Everything that any order, ever, could end."""
+        """Everything that any order could ever end."""
         return self.world.graph.below({key for aim in self.world.orders.by_target for key in targets(self.world, aim)})
 
     def state(self, key: str, moment: Instant | None = None) -> State:
@@ -403,11 +407,11 @@ class Scene:
         return judge(self.world, key, moment).state
 
     def is_alive(self, key: str) -> bool:
-        """Whether an element is alive at the moment asked about, and nothing that it rests on is over."""
+        """Whether an element is alive at the moment asked about, and nothing it depends on has ended."""
         return self.state(key) in ALIVE and self.end(key).at > self.at
 
     def alive_naming(self, id_: str) -> Iterator[str]:
-        """The living elements that name a principal or an alias of it, in an order that facts alone decide."""
+        """Yield the living elements that name a principal or an alias, in an order determined by the facts."""
         for member in sorted(self.world.principals.party(id_)):
             for key in sorted(self.world.graph.naming(f"principal:{member}", after=self.at)):
                 if self.is_alive(key):

@@ -1,6 +1,6 @@
-"""Scopes: whether some contain another, and what a token or a delegation effectively lets its holder do.
+"""Scopes: whether some contain another, and what a token or a delegation effectively allows.
 
-The answer to "contains" has three values: yes, no, and unknown. Unknown never accuses.
+"Contains" has three answers: yes, no, and unknown. Unknown never accuses.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,17 +15,17 @@ from lineage.core.findings.upward import Upward
 from lineage.core.model.events import Fact
 
 Scopes = frozenset[str] | None
-"""Some scopes; None: nobody says which."""
+"""Some scopes; None if unknown."""
 
 _SEPARATORS: Final = (":", ".", "/")
 _RENEWED: Final = frozenset({"refresh", "replaced"})
 
 
 def contains(held: Iterable[str], scope: str, options: Options) -> bool | None:
-    """Whether some scopes contain another; None if that cannot be known.
+    """Whether some scopes contain another; None if unknown.
 
-    Compared exactly, what looks like a wildcard or like the parent of the scope leaves it unknown: nobody but the
-    resource server knows whether ``crm`` contains ``crm:read``.
+    With exact comparison, an apparent wildcard or parent scope makes it unknown: only the resource server knows
+    whether ``crm`` contains ``crm:read``.
 
     Examples:
         >>> contains({"crm:read"}, "crm:read", Options()), contains({"crm:read"}, "crm:write", Options())
@@ -49,14 +49,14 @@ def contains(held: Iterable[str], scope: str, options: Options) -> bool | None:
 
 
 def lacking(held: Scopes, wanted: Iterable[str], options: Options) -> tuple[str, ...]:
-    """Those of some scopes that others certainly do not contain, sorted."""
+    """Return the wanted scopes that are certainly not contained, sorted."""
     if held is None:
         return ()
     return tuple(sorted({scope for scope in wanted if contains(held, scope, options) is False}))
 
 
 def matches(patterns: Iterable[str], word: str) -> bool:
-    """Whether a scope or an operation matches one of some patterns, in which ``*`` stands for any characters."""
+    """Whether a scope or an operation matches a pattern, in which ``*`` stands for any characters."""
     return any(fnmatchcase(word, pattern) for pattern in patterns)
 
 
@@ -70,7 +70,7 @@ def _is_wildcard_over(wild: str, scope: str) -> bool:
 
 
 def first_stated(facts: Iterable[Fact]) -> Scopes:
-    """What the first fact grants that says anything of scopes: ``no_scopes`` says that it is nothing."""
+    """Return the scopes of the first fact that states any; ``no_scopes`` states that there are none."""
     for fact in facts:
         body = fact.event.body
         if getattr(body, "no_scopes", None):
@@ -81,15 +81,15 @@ def first_stated(facts: Iterable[Fact]) -> Scopes:
 
 
 def claimed(element: Element) -> frozenset[str]:
-    """Every scope that any fact claims for an element, without those that only say who somebody is."""
+    """Return every scope that any fact claims for an element, except those that only identify somebody."""
     return frozenset(scope for fact in element.facts for scope in getattr(fact.event.body, "scopes", ())) - LOGIN_SCOPES
 
 
 class ScopeIndex:
-    """What elements hold and what they effectively allow, each worked out once."""
+    """What elements hold and what they effectively allow, computed once."""
 
     def __init__(self, graph: AuthorityGraph, principals: Principals, options: Options) -> None:
-        """Take the graph, who is of what kind, and how scopes are compared."""
+        """Keep the graph, the kinds of principals, and how scopes are compared."""
         self._graph = graph
         self._principals = principals
         self._options = options
@@ -97,18 +97,18 @@ class ScopeIndex:
         self._effective = Upward[Scopes](self.sources, self._fold_effective)
 
     def held(self, key: str) -> Scopes:
-        """What an element states, or else what is above it."""
+        """Return what an element states, or else what its sources hold."""
         return self._held.of(key)
 
     def effective(self, key: str) -> Scopes:
-        """What an element lets its holder do: its own scopes, cut by everything above it."""
+        """Return what an element effectively allows: its own scopes, restricted by everything above it."""
         return self._effective.of(key)
 
     def sources(self, key: str) -> list[str]:
-        """The granted elements that an element draws its scopes from.
+        """Return the granted elements that an element draws its scopes from.
 
-        A delegation: its parents. A token: its delegations, else the tokens that it renews; never the tokens that it
-        was exchanged with, since an exchange exists to change what a token is for.
+        A delegation: its parents. A token: its delegations, else the tokens it renews; never the tokens it was
+        exchanged with, because an exchange exists to change what a token is for.
         """
         element = self._graph.element(key)
         if element is None:
@@ -122,7 +122,7 @@ class ScopeIndex:
         return delegations or [parent for parent, roles in above if not _RENEWED.isdisjoint(roles)]
 
     def union(self, keys: Iterable[str]) -> Scopes:
-        """What some elements hold together: a delegation may draw on any of its parents."""
+        """Return what elements hold together: a delegation may draw on any of its parents."""
         return self._union({key: self.held(key) for key in keys})
 
     def _fold_held(self, key: str, above: Mapping[str, Scopes]) -> Scopes:
@@ -140,7 +140,7 @@ class ScopeIndex:
         return frozenset(kept | {scope for scope in allowed if contains(own, scope, self._options)})
 
     def _union(self, above: Mapping[str, Scopes]) -> Scopes:
-        """None if any of them is unknown, but for roots that an agent gave itself: these vouch for nothing."""
+        """Combine scopes; None if any is unknown, except for an agent's self-made roots, which vouch for nothing."""
         found: set[str] = set()
         said = False
         for key, scopes in above.items():

@@ -1,4 +1,4 @@
-"""Rules on sources: silent, late, with a wrong clock, with holes, with contents that contradict one another."""
+"""Rules about sources: silent, late, with a wrong clock, with holes, with contradictory contents."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -20,7 +20,7 @@ def _told(scene: Scene, key: str) -> SourceTally | None:
 
 
 def source_silent(scene: Scene, key: str) -> Iterator[Finding]:
-    """A source with a steady rate that has sent nothing for many times its usual gap."""
+    """Find steady sources that have sent nothing for many times their usual gap."""
     told = _told(scene, key)
     if told is None or told.last_fact is None or not _is_steady(scene, told):
         return
@@ -33,13 +33,13 @@ def source_silent(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def _is_steady(scene: Scene, told: SourceTally) -> bool:
-    """Whether a source has sent enough, over time rather than at once, to have a usual gap."""
+    """Whether a source has sent enough, spread over time, to have a usual gap."""
     enough = told.facts >= scene.options.silence_facts and len(told.minutes) >= scene.options.silence_facts // 2
     return enough and told.last - told.first >= HOUR
 
 
 def late_fact(scene: Scene, key: str) -> Iterator[Finding]:
-    """Facts that came long after they happened: one finding for the source, with a count."""
+    """Find facts that arrived long after they happened: one finding per source, with a count."""
     told = _told(scene, key)
     if told is not None and told.late:
         sample = told.samples["late"]
@@ -51,7 +51,7 @@ def late_fact(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def future_fact(scene: Scene, key: str) -> Iterator[Finding]:
-    """Facts from the future: the clock of the source is ahead."""
+    """Find facts from the future: the clock of the source is fast."""
     told = _told(scene, key)
     if told is not None and told.early:
         sample = told.samples["early"]
@@ -61,21 +61,21 @@ def future_fact(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def holes(scene: Scene, key: str) -> Iterator[Finding]:
-    """Holes in what a source numbers without gaps."""
+    """Find gaps in the sequence numbers of a source."""
     for before, after in scene.intake.holes:
         if f"source:{before.event.source}" == key:
             yield sequence_hole(before, after)
 
 
 def without_trust(scene: Scene, key: str) -> Iterator[Finding]:
-    """Facts that their source may not say."""
+    """Find facts that their source may not state."""
     for fact in scene.intake.unauthorised:
         if f"source:{fact.event.source}" == key:
             yield unauthorised(fact, about(fact.event))
 
 
 def conflict(scene: Scene, key: str) -> Iterator[Finding]:
-    """One event id with several contents: each stands as a fact of its own."""
+    """Find event ids with several contents: each counts as a separate fact."""
     for group in scene.intake.conflicts:
         event = group[0].event
         if f"source:{event.source}" == key:
@@ -85,19 +85,19 @@ def conflict(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def nothing_steady(scene: Scene) -> str | None:
-    """Why silence cannot be told."""
+    """Explain why silence cannot be recognised."""
     if any(_is_steady(scene, told) for told in scene.tally.sources.values()):
         return None
     return "no source has sent enough over time to have a usual gap"
 
 
 def no_sequence(scene: Scene) -> str | None:
-    """Why holes cannot be told."""
+    """Explain why gaps cannot be recognised."""
     return None if scene.intake.numbered else "no source numbers its events"
 
 
 def no_trust(scene: Scene) -> str | None:
-    """Why it cannot be told who may not say what."""
+    """Explain why unauthorised facts cannot be recognised."""
     return None if scene.world.trust is not None or scene.intake.unauthorised else "there is no trust file"
 
 

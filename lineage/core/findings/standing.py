@@ -1,4 +1,4 @@
-"""Posture of grants and tokens: too long, too wide, unused, without anybody behind them."""
+"""Posture rules about grants and tokens: too long, too wide, unused, without a responsible person."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -17,7 +17,7 @@ _MACHINES: Final = frozenset({"agent", "service", "workload"})
 
 
 def long_lived_credential(scene: Scene, key: str) -> Iterator[Finding]:
-    """A machine's token without an end, or with one that is far away."""
+    """Find machine tokens without an end, or with a distant one."""
     element, holder = scene.element(key), scene.holder(key)
     if element is None or holder is None or scene.kind(holder) not in _MACHINES:
         return
@@ -34,7 +34,7 @@ def long_lived_credential(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def standing_access(scene: Scene, key: str) -> Iterator[Finding]:
-    """A delegation to an agent without an end, or with one that is far away."""
+    """Find delegations to agents without an end, or with a distant one."""
     element = scene.element(key)
     if element is None or scene.kind(str(element.first("delegatee"))) != "agent":
         return
@@ -46,14 +46,15 @@ def standing_access(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def broad_scope(scene: Scene, key: str) -> Iterator[Finding]:
-    """A wildcard, a scope that the settings call broad, or very many, in the hands of an agent."""
+    """Find wildcards, scopes that the settings call broad, or very many scopes, held by an agent."""
     element, holder = scene.element(key), scene.holder(key)
     if element is None or holder is None or scene.kind(holder) != "agent":
         return
     scopes = claimed(element)
     above = {scope for parent in scene.granted_parents(element, "delegation") for scope in scene.stated_scopes(parent)}
     wide = sorted(scope for scope in scopes if (is_wildcard(scope) or scope in scene.options.broad)) if scopes else []
-    wide = [scope for scope in wide if scope not in above]  # of a token what its delegation has is told of that
+    # what a token's delegation has is reported for the delegation
+    wide = [scope for scope in wide if scope not in above]
     many = len(scopes) > scene.options.scopes and not scopes <= above
     if wide or many:
         what = ", ".join(wide) if wide else f"{len(scopes)} scopes"
@@ -62,18 +63,18 @@ def broad_scope(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def scope_unstated(scene: Scene, key: str) -> Iterator[Finding]:
-    """A grant or a token of an agent that says nothing of scopes, nor anything above it."""
+    """Find grants or tokens of agents for which neither they nor anything above state scopes."""
     element, holder = scene.element(key), scene.holder(key)
     if element is None or holder is None or scene.kind(holder) != "agent" or scene.scopes.held(key) is not None:
         return
     if any(scene.scopes.held(parent) is None for parent in scene.scopes.sources(key)):
-        return  # told of what is above
+        return  # reported for what is above
     why = f"{key} states no scopes, and nothing above it does: what {holder} may do with it is not known"
     yield finding("scope-unstated", key, why, element.facts, at=element.issued_at)
 
 
 def unused_access(scene: Scene, key: str) -> Iterator[Finding]:
-    """Scopes of a living grant that nothing done under it has needed for long."""
+    """Find scopes of living grants that nothing done under them has needed for long."""
     element = scene.element(key)
     if element is None or element.issued_at > scene.at - scene.options.unused or not scene.is_alive(key):
         return
@@ -94,7 +95,7 @@ def unused_access(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def dormant_but_alive(scene: Scene, key: str) -> Iterator[Finding]:
-    """Alive for long still, and not used for long."""
+    """Find elements that stay alive for long and have not been used for long."""
     element, holder = scene.element(key), scene.holder(key)
     if element is None or holder is None or scene.kind(holder) not in _MACHINES:
         return
@@ -105,7 +106,7 @@ def dormant_but_alive(scene: Scene, key: str) -> Iterator[Finding]:
     if end <= scene.at + scene.options.dormant_left:
         return
     if any(scene.last_activity(parent) <= scene.at - scene.options.dormant for parent in scene.scopes.sources(key)):
-        return  # told of what is above
+        return  # reported for what is above
     days = (scene.at - idle_since) // DAY
     ends = "has no end" if end == NEVER else f"ends at {format_instant(end)}"
     why = f"{key}, held by {holder}, was not used for {days} days and {ends}"
@@ -113,7 +114,7 @@ def dormant_but_alive(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def no_human_root(scene: Scene, key: str) -> Iterator[Finding]:
-    """Living authority that begins with no human, and with nobody who has a human as owner."""
+    """Find living authority that begins neither with a human nor with a party owned by one."""
     element = scene.element(key)
     if element is None or scene.any_granted_parent(element) or not scene.is_anything_alive_below(key):
         return
@@ -127,7 +128,7 @@ def no_human_root(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def revocation_unreachable(scene: Scene, key: str) -> Iterator[Finding]:
-    """Alive, and no receiver would enforce that it is revoked."""
+    """Find living elements whose revocation no receiver would enforce."""
     element = scene.element(key)
     kind = key.partition(":")[0]
     receivers = scene.world.receivers.registered()
@@ -139,7 +140,7 @@ def revocation_unreachable(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def no_receivers(scene: Scene) -> str | None:
-    """Why rules on receivers cannot be evaluated."""
+    """Explain why rules about receivers cannot be evaluated."""
     return None if scene.world.receivers.registered() else "no receiver is registered"
 
 

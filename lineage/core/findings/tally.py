@@ -1,6 +1,6 @@
-"""What adds up over many facts: who used what, who was denied what, how much each source says.
+"""Aggregates over many facts: who used what, who was denied what, how much each source states.
 
-Each action, decision and element enters once, in any order, and nothing that is kept depends on the order.
+Each action, decision and element is entered once, in any order, and the result does not depend on the order.
 """
 
 from array import array
@@ -18,7 +18,7 @@ Moments = array  # of 64-bit integers
 
 
 class Sample(NamedTuple):
-    """From when to when something was seen, with the fact that shows it first."""
+    """The period in which something was seen, with the fact that shows it first."""
 
     first: Instant
     last: Instant
@@ -35,7 +35,7 @@ class Denied(NamedTuple):
 
 
 def moments(values: Iterable[Instant] = ()) -> "array[int]":
-    """Instants, eight bytes each."""
+    """Store instants, eight bytes each."""
     return array("q", values)
 
 
@@ -63,23 +63,23 @@ class Used:
     workloads: dict[str, Sample] = field(default_factory=dict)
     keys: dict[str, Sample] = field(default_factory=dict)
     tools: dict[str, Sample] = field(default_factory=dict)
-    acts: dict[str, Fact] = field(default_factory=dict)  # the first so many, for single-use tokens and as evidence
-    needed: dict[str, Instant] = field(default_factory=dict)  # scope -> when it was needed last
+    acts: dict[str, Fact] = field(default_factory=dict)  # the first few, for single-use tokens and as evidence
+    needed: dict[str, Instant] = field(default_factory=dict)  # scope -> when it was last needed
     needs_known: bool = True
 
     @property
     def last(self) -> Instant:
-        """When it was used last."""
+        """When it was last used."""
         return max(self.times, default=-1)
 
     def after(self, moment: Instant) -> int:
-        """How often it was used after a moment."""
+        """Count the uses after a moment."""
         return sum(at > moment for at in self.times)
 
 
 @dataclass(slots=True)
 class Shares:
-    """How many successes of one operation that a source tells of have a decision, day by day."""
+    """The share of successes of a source's operation that have a decision, day by day."""
 
     days: dict[int, list[int]] = field(default_factory=dict)  # day -> all, with a decision
 
@@ -90,7 +90,7 @@ class Shares:
         day[1] += decided
 
     def until(self, at: Instant, window: Instant) -> tuple[int, int]:
-        """Count the successes of the days from a window before an instant to the day of the instant."""
+        """Count the successes from a window before an instant to the day of the instant."""
         last = at // DAY
         within = [counts for day, counts in self.days.items() if last - window // DAY <= day <= last]
         return sum(counts[0] for counts in within), sum(counts[1] for counts in within)
@@ -98,7 +98,7 @@ class Shares:
 
 @dataclass(slots=True)
 class SourceTally:
-    """What one source has said."""
+    """What one source has stated."""
 
     facts: int = 0
     first: Instant = NEVER
@@ -113,10 +113,10 @@ class SourceTally:
 
 
 class Tally:
-    """Everything that adds up."""
+    """All aggregates."""
 
     def __init__(self) -> None:
-        """Begin with nothing seen."""
+        """Start empty."""
         self.used: dict[str, Used] = {}
         self.decision_uses: defaultdict[str, dict[str, Fact]] = defaultdict(dict)
         self.denials: defaultdict[tuple[str, str, str], list[Denied]] = defaultdict(list)
@@ -144,7 +144,7 @@ class Tally:
         self.sources: defaultdict[str, SourceTally] = defaultdict(SourceTally)
 
     def used_of(self, key: str) -> Used:
-        """What was done under an element."""
+        """Return the uses of an element."""
         known = self.used.get(key)
         if known is None:
             known = self.used[key] = Used()
@@ -152,7 +152,7 @@ class Tally:
 
 
 def first_few(times: list[Instant], at: Instant, most: int) -> None:
-    """Keep the earliest so many of some moments."""
+    """Keep the earliest ``most`` of some moments."""
     place = bisect_left(times, at)
     if place < most:
         times.insert(place, at)
@@ -160,13 +160,13 @@ def first_few(times: list[Instant], at: Instant, most: int) -> None:
 
 
 def any_between(times: list[Instant], after: Instant, until: Instant) -> bool:
-    """Whether any of some sorted moments lies behind one and not behind another."""
+    """Whether any of some sorted moments is after one and not after another."""
     place = bisect_right(times, after)
     return place < len(times) and times[place] <= until
 
 
 def densest(times: list[Instant], window: Instant) -> tuple[int, Instant, Instant]:
-    """How many of some moments lie at most in one window, and from when to when; of several windows the first."""
+    """Return the largest number of moments within one window, with its start and end; of equal windows the first."""
     times = sorted(times)
     best = (0, 0, 0)
     start = 0
@@ -179,7 +179,7 @@ def densest(times: list[Instant], window: Instant) -> tuple[int, Instant, Instan
 
 
 def windows(items: list[Denied], window: Instant) -> Iterator[list[Denied]]:
-    """The runs of denials that lie within a window of one another, one for each denial that ends one."""
+    """Yield the runs of denials within a window, one for each denial that ends one."""
     items = sorted(items, key=lambda one: (one.at, one.key))
     start = 0
     for end, one in enumerate(items):

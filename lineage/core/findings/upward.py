@@ -1,6 +1,6 @@
-"""Values that follow from those of what an element depends on, worked out once for each element and without recursion.
+"""Values derived from those of an element's dependencies, computed once for each element and without recursion.
 
-A cycle must not make a value depend on where the walk began: edges between the members of a cycle are left out.
+In a cycle a value must not depend on where the walk began, so edges between the members of a cycle are ignored.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,22 +12,22 @@ T = TypeVar("T")
 
 
 class Upward(Generic[T]):
-    """One value for each node of a graph, from the values of the nodes that it follows from."""
+    """One value for each node of a graph, derived from the values above it."""
 
     def __init__(self, above: Callable[[str], Iterable[str]], fold: Callable[[str, Mapping[str, T]], T]) -> None:
-        """Take how the graph is walked and how values are made.
+        """Keep the functions that walk the graph and compute values.
 
         Args:
-            above: The nodes that a node follows from.
-            fold: The value of a node, given those of the nodes that it follows from.
+            above: Returns the nodes that a node's value depends on.
+            fold: Computes the value of a node from the values of those.
         """
         self._above = above
         self._fold = fold
         self._known: dict[str, T] = {}
-        self._cycle: dict[str, int] = {}  # which cycle a node stands in; missing: none
+        self._cycle: dict[str, int] = {}  # the cycle that a node is in, if any
 
     def of(self, start: str) -> T:
-        """The value of a node. Cost: the nodes above it that were not asked for before."""
+        """Return the value of a node. Cost: the nodes above it not computed before."""
         known = self._known
         path, entered = [start], set[str]()
         while path:

@@ -1,6 +1,6 @@
-"""Rules on what was done: beyond what the authority allows, outside its time, after its end, under none at all.
+"""Rules about uses: beyond the authority's scopes, outside its time, after its end, without any authority.
 
-They look at successes alone. Attempts that came to nothing are counted by ``repeated-denials``.
+They consider successes only. Failed attempts are counted by ``repeated-denials``.
 """
 
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ _SUBTASKS: Final = ("/", ":", ".", "#", "-", "_", " ")
 
 
 def success(scene: Scene, key: str) -> Act | None:
-    """An action, if it succeeded."""
+    """Return an action, if it succeeded."""
     act = scene.act(key)
     return act if act is not None and act.succeeded else None
 
 
 def action_outside_scope(scene: Scene, key: str) -> Iterator[Finding]:
-    """What was done needs a scope that its authority does not effectively have."""
+    """Find actions that need a scope their authority does not effectively have."""
     act = success(scene, key)
     needed = scene.needed(act) if act else None
     if act is None or act.element is None or not needed:
@@ -54,7 +54,7 @@ def action_outside_scope(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def action_outside_audience(scene: Scene, key: str) -> Iterator[Finding]:
-    """What was done at a tool for which neither the token nor what it rests on is meant."""
+    """Find actions at a tool that is not an audience of the token or its dependencies."""
     act = success(scene, key)
     audience = scene.options.audiences.get(act.tool or "") if act else None
     if act is None or act.element is None or audience is None:
@@ -73,7 +73,7 @@ def action_outside_audience(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def action_outside_task(scene: Scene, key: str) -> Iterator[Finding]:
-    """What was done for another task than the nearest grant above states; a part of a task is no other task."""
+    """Find actions for another task than the nearest grant above states; a subtask is not another task."""
     act = success(scene, key)
     if act is None or act.task is None or act.element is None:
         return
@@ -97,11 +97,11 @@ def _is_part(task: str, whole: str) -> bool:
 
 
 def used_after_expiry(scene: Scene, key: str) -> Iterator[Finding]:
-    """Done under a token or a delegation that was over, or whose delegation was."""
+    """Find uses of an expired token or delegation, or one whose delegation had expired."""
     act = success(scene, key)
     if act is None:
         return
-    # What an action presents is used, even where something else that it names is its authority.
+    # What an action presents counts as used, even if something else that it names is its authority.
     used = [one for one in (act.authority, act.token, act.delegation) if one is not None and scene.element(one)]
     ends = [(scene.end(one), one) for one in dict.fromkeys(used)]
     end, under = min(ends, key=lambda each: each[0].at, default=(End(NEVER, ""), ""))
@@ -115,7 +115,7 @@ def used_after_expiry(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def used_before_valid(scene: Scene, key: str) -> Iterator[Finding]:
-    """Done under a token or a delegation before it was issued, or before it was valid."""
+    """Find uses before the token or delegation was issued or valid."""
     act = success(scene, key)
     if act is None or act.element is None:
         return
@@ -132,17 +132,17 @@ def used_before_valid(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def used_after_revocation(scene: Scene, key: str) -> Iterator[Finding]:
-    """Done under what an order had ended, when that order could be known."""
+    """Find uses of what an order had ended, when that order could be known."""
     yield from _uses(scene, key, "used-after-revocation")
 
 
 def tainted_use(scene: Scene, key: str) -> Iterator[Finding]:
-    """Done under what an order ended, before that order was known: seen in hindsight, and counted by order."""
+    """Find uses of what an order ended before that order was known: seen in hindsight, and counted by order."""
     yield from _uses(scene, key, "tainted-use")
 
 
 def used_while_suspended(scene: Scene, key: str) -> Iterator[Finding]:
-    """Done under what a suspension in force covered."""
+    """Find uses of what a suspension in force covered."""
     yield from _uses(scene, key, "used-while-suspended")
 
 
@@ -150,7 +150,7 @@ def _uses(scene: Scene, key: str, kind: str) -> Iterator[Finding]:
     act = success(scene, key)
     if act is None:
         return
-    # What an action presents is used, even where something else that it names is its authority.
+    # What an action presents counts as used, even if something else that it names is its authority.
     for used in sorted({act.authority, act.token} - {None}):  # type: ignore[type-var]
         orders = scene.ending(str(used), act.occurred_at)
         ending = [order for order in orders if not order.suspends]
@@ -160,7 +160,7 @@ def _uses(scene: Scene, key: str, kind: str) -> Iterator[Finding]:
         known = act.occurred_at >= in_force_at(order)
         told = "used-while-suspended" if order.suspends and known else "used-after-revocation"
         revocation = order.body.revocation
-        in_between = order.effective_at < act.occurred_at and not known  # what revokes something is no use of it
+        in_between = order.effective_at < act.occurred_at and not known  # what revokes something is not a use of it
         if kind == "tainted-use" and in_between and not order.suspends:
             why = (
                 f"successes under what {revocation} ended, between {format_instant(order.effective_at)}, when it took "
@@ -179,10 +179,10 @@ def _uses(scene: Scene, key: str, kind: str) -> Iterator[Finding]:
 
 
 def unattributed_action(scene: Scene, key: str) -> Iterator[Finding]:
-    """Done by an agent or a workload under nothing, or under what nobody granted. People act by themselves.
+    """Find actions by agents or workloads without authority, or under one that was never granted.
 
-    Who acts under what nobody granted may be unknown, as with keys that are older than the log: then it is told once of
-    what was used, and not of every use.
+    Authority that was never granted may merely be unknown, as with keys older than the log: then it is reported once
+    for what was used, not for every use.
     """
     act = success(scene, key)
     if act is None or act.element is not None:
@@ -206,7 +206,7 @@ def unattributed_action(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def unattributed_source(scene: Scene, key: str) -> Iterator[Finding]:
-    """A source that never says by which authority agents act: one finding, rather than one for each action."""
+    """Find sources that never name the authority of agents: one finding instead of one per action."""
     source = key.removeprefix("source:")
     told = scene.tally.sources.get(source)
     if told is None or not told.unattributed or told.names_authority:
@@ -218,18 +218,18 @@ def unattributed_source(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def unattributed(scene: Scene, key: str) -> Iterator[Finding]:
-    """What nobody can be held to: an action, or all that a source tells of."""
+    """Find what cannot be attributed: an action, or everything that a source reports."""
     return unattributed_source(scene, key) if key.startswith("source:") else unattributed_action(scene, key)
 
 
 def _names_authority(scene: Scene, source: str) -> bool:
-    """Whether a source ever says by which authority something was done."""
+    """Whether a source ever names the authority of an action."""
     told = scene.tally.sources.get(source)
     return told is not None and told.names_authority
 
 
 def no_needed_scopes(scene: Scene) -> str | None:
-    """Why a rule on needed scopes cannot be evaluated."""
+    """Explain why rules about needed scopes cannot be evaluated."""
     if scene.tally.needs_known or scene.options.needed or scene.options.operations == "scopes":
         return None
     return (
@@ -239,22 +239,22 @@ def no_needed_scopes(scene: Scene) -> str | None:
 
 
 def no_audiences(scene: Scene) -> str | None:
-    """Why the rule on audiences cannot be evaluated."""
+    """Explain why the rule about audiences cannot be evaluated."""
     return None if scene.options.audiences else "the table [audiences] of the settings is empty"
 
 
 def no_tasks(scene: Scene) -> str | None:
-    """Why the rule on tasks cannot be evaluated."""
+    """Explain why the rule about tasks cannot be evaluated."""
     return None if scene.tally.tasks else "no action states its task"
 
 
 def no_orders(scene: Scene) -> str | None:
-    """Why rules on orders have nothing to look at."""
+    """Explain why rules about orders have nothing to examine."""
     return None if scene.world.orders else "nothing was ever revoked or suspended"
 
 
 def no_actions(scene: Scene) -> str | None:
-    """Why rules on actions have nothing to look at."""
+    """Explain why rules about actions have nothing to examine."""
     return None if scene.tally.acting or scene.tally.used else "no action is known"
 
 

@@ -1,6 +1,6 @@
-"""Rules on handing authority on: a child must not have more scopes, audiences, time or depth than what it draws on.
+"""Rules about delegation: a child must not exceed its sources in scopes, audiences, time or depth.
 
-Each is told at the edge that widens, and not again below it.
+Each violation is reported at the edge that widens, and not again below it.
 """
 
 from collections.abc import Iterator
@@ -23,14 +23,17 @@ _DEPTH: Final = "delegation-depth-exceeded"
 
 
 class Edge(NamedTuple):
-    """What an element draws on: some elements together."""
+    """The elements that an element draws on together."""
 
     parents: tuple[str, ...]
     role: str  # delegation, parent, renewed or subject
 
 
 def edges(scene: Scene, element: Element) -> Iterator[Edge]:
-    """What an element draws on. Never the ``actor`` token of an exchange: that says who wields the new one."""
+    """Yield what an element draws on.
+
+    Never the ``actor`` token of an exchange, which identifies the user of the new one.
+    """
     if parents := scene.granted_parents(element, "parent"):
         yield Edge(tuple(parents), "parent")
     if delegations := scene.granted_parents(element, "delegation"):
@@ -42,7 +45,7 @@ def edges(scene: Scene, element: Element) -> Iterator[Edge]:
 
 
 def widened(scene: Scene, key: str) -> Iterator[tuple[Edge, Scopes, tuple[str, ...]]]:
-    """Each edge at which an element has scopes that what it draws on has not: what that has, and what is too much."""
+    """Yield each edge at which an element exceeds its sources' scopes: the sources' scopes, and the excess."""
     element = scene.element(key)
     wanted = claimed(element) if element else frozenset()
     if element is None or not wanted:
@@ -58,7 +61,7 @@ def widened(scene: Scene, key: str) -> Iterator[tuple[Edge, Scopes, tuple[str, .
 
 
 def scope_exceeds_parent(scene: Scene, key: str) -> Iterator[Finding]:
-    """Scopes that no parent holds."""
+    """Find scopes that no parent holds."""
     for edge, held, too_much in widened(scene, key):
         subject = edge.role == "subject"
         why = (
@@ -78,14 +81,14 @@ def scope_exceeds_parent(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def _wider_above(scene: Scene, key: str, too_much: tuple[str, ...]) -> tuple[str, ...]:
-    """The findings of the delegations of a token at which the same scopes came in."""
+    """Return the findings of a token's delegations at which the same scopes were added."""
     element = scene.element(key)
     delegations = scene.granted_parents(element, "delegation") if element else []
     return tuple(cause for delegation in delegations for cause in where_widened(scene, delegation, too_much))
 
 
 def where_widened(scene: Scene, key: str, scopes: tuple[str, ...]) -> tuple[str, ...]:
-    """The ids of the findings, at an element or a delegation above it, at which some scopes came in."""
+    """Return the ids of the findings, at an element or a delegation above it, at which some scopes were added."""
     waiting, entered = [key], {key}
     while waiting:
         node = waiting.pop(0)
@@ -103,7 +106,7 @@ def where_widened(scene: Scene, key: str, scopes: tuple[str, ...]) -> tuple[str,
 
 
 def audience_exceeds_parent(scene: Scene, key: str) -> Iterator[Finding]:
-    """Audiences that no parent has. An exchange exists to change the audience, so it is not compared."""
+    """Find audiences that no parent has. An exchange exists to change the audience, so it is not compared."""
     element = scene.element(key)
     wanted = audiences(element) if element else frozenset()
     if element is None or not wanted:
@@ -117,7 +120,7 @@ def audience_exceeds_parent(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def outlives_parent(scene: Scene, key: str) -> Iterator[Finding]:
-    """A later end, or none, where what it rests on has one. A refreshed token may outlive the one that it renews."""
+    """Find ends later than that of a dependency, or missing. A refreshed token may outlive the one it renews."""
     element = scene.element(key)
     if element is None:
         return
@@ -140,7 +143,7 @@ def outlives_parent(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def delegation_depth_exceeded(scene: Scene, key: str) -> Iterator[Finding]:
-    """More delegations below one, or below a principal, than it allows; counted in the graph, by the longest path."""
+    """Find more delegations below one, or below a principal, than it allows; counted along the longest path."""
     allowed = scene.depth(key)
     element = scene.element(key)
     if allowed is None or allowed.left >= 0 or element is None:
@@ -177,12 +180,12 @@ def delegation_depth_exceeded(scene: Scene, key: str) -> Iterator[Finding]:
 
 
 def facts_of(scene: Scene, *keys: str) -> tuple[Fact, ...]:
-    """What grants some elements."""
+    """Return the facts that grant some elements."""
     return tuple(fact for key in keys for fact in scene.world.graph.facts.get(key))
 
 
 def issued_at(scene: Scene, key: str) -> Instant:
-    """When an element was issued, by the earliest of its facts."""
+    """Return when an element was issued, by the earliest of its facts."""
     element = scene.element(key)
     return element.issued_at if element else 0
 

@@ -1,4 +1,4 @@
-"""The part of the world that a question about one thing needs, and how far the projection was when it was looked up."""
+"""Load the part of the world that a question about one thing needs, and the progress of the projection."""
 
 from collections.abc import Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
@@ -17,8 +17,8 @@ from lineage.store.store import Store
 
 Positions = Mapping[tuple[str, int], int]
 
-SURROUNDINGS: Final = 200  # facts of each kind that are looked at around one thing, and no more
-_NAMING: Final = 50  # elements that name it
+SURROUNDINGS: Final = 200  # the most facts of each kind examined around one thing
+_NAMING: Final = 50  # the most elements that name it
 
 
 class Loaded(NamedTuple):
@@ -43,11 +43,11 @@ class Found(NamedTuple):
     """What a question about one thing needs.
 
     Attributes:
-        answer: Answers a question of a name about it, as of an instant, by a function; the document is not to be
-            changed. What the function says must not depend on the instant but by comparing it with times in facts.
-        as_of: How far the projection was.
-        is_whole: Whether everything that findings about it rest on was looked at.
-        judgements: What people decided about some findings, by their ids.
+        answer: Answers a question about it by name, as of an instant, through a function; the document must not be
+            modified. The function may depend on the instant only by comparing it with times in facts.
+        as_of: The progress of the projection.
+        is_whole: Whether the entire basis of findings about it was examined.
+        judgements: Returns people's judgements of findings, by their ids.
     """
 
     answer: Callable[[str, Instant, Answer], Document]
@@ -57,33 +57,34 @@ class Found(NamedTuple):
 
 
 class Worlds(Protocol):
-    """Where a question about one thing finds what it needs."""
+    """Provides what a question about one thing needs."""
 
     def of(self, key: str, known_at: Instant | None) -> Found | None:
-        """What judging an element, an action or what elements name needs; None if no fact tells of it.
+        """Return what is needed to evaluate an element, an action or a name; None if no fact mentions it.
 
         Args:
             key: ``KIND:ID`` of a token, delegation, action, principal, session or client.
-            known_at: Only what was recorded by then; None: everything.
+            known_at: Only facts recorded by then; None for all.
 
         Raises:
-            UnavailableError: The store cannot be asked.
+            UnavailableError: The store is unavailable.
         """
         ...
 
 
 class Loading:
-    """Looks it up, each time."""
+    """Loads from the store every time."""
 
     def __init__(self, store: Store, log: Log | None, trust: Trusted | None) -> None:
-        """Take where it is looked up."""
+        """Keep the store, the log and the trust table to load from."""
         self._store = store
         self._log = log
         self._trust = trust
 
     def of(self, key: str, known_at: Instant | None) -> Found | None:
-        """What the store has."""
-        said = as_of(self._store, self._log, *self._store.standing())  # first: it claims no more than is looked up
+        """Load from the store."""
+        # read first, so it never claims more than was loaded
+        said = as_of(self._store, self._log, *self._store.standing())
         loaded = self.load(key, known_at)
         if loaded is None:
             return None
@@ -94,14 +95,14 @@ class Loading:
         return Found(answer, said, loaded.is_whole, lambda findings: self.judgements(findings, known_at))
 
     def judgements(self, findings: Collection[str], known_at: Instant | None) -> FactIndex:
-        """What people decided about some findings."""
+        """Return people's judgements of findings."""
         if not findings:
             return FactIndex()
         with self._store.reader(trust=in_force(self._trust), known_at=known_at) as reader:
             return judgements_of(reader, findings)
 
     def load(self, key: str, known_at: Instant | None) -> Loaded | None:
-        """The part; None if no fact tells of the thing."""
+        """Load the part; None if no fact mentions the thing."""
         kind, id_ = split_key(key)
         with self._store.reader(trust=in_force(self._trust), known_at=known_at) as reader:
             world = reader.world()
@@ -146,7 +147,7 @@ def _names(world: World, key: str) -> AbstractSet[str]:
 
 
 def as_of(store: Store, log: Log | None, positions: Positions, recorded_at: Instant | None) -> Document:
-    """How far a projection is: when its last record was recorded, and how many records are not in it yet."""
+    """Build the progress of a projection: when its last record was recorded, and how many records are still missing."""
     return {
         "recorded_at": None if recorded_at is None else format_instant(recorded_at),
         "behind": _behind(store, log, positions),
@@ -158,7 +159,7 @@ def _behind(store: Store, log: Log | None, positions: Positions) -> int | None:
         return None
     try:
         if store.log not in (None, log.identity):
-            return None  # positions mean nothing in another log
+            return None  # positions are meaningless in another log
         ends = log.ends()
     except UnavailableError:
         return None

@@ -1,7 +1,7 @@
-"""What questions needed of the world, kept for the next one: what is looked up once is not looked up again (ADR 0025).
+"""Cache the parts of the world that questions have loaded (ADR 0025).
 
-A part of the world is dropped as soon as a fact comes that could change it, and before each answer the store is asked
-whether any came: what is kept is never older than the question.
+A part is dropped as soon as a fact arrives that could change it. The store is checked for new facts before each
+answer, so a cached part is never older than the question.
 """
 
 from bisect import bisect_left, bisect_right
@@ -32,33 +32,33 @@ from lineage.serve.documents.core_documents import Document
 from lineage.store.follower import Follower, Place
 from lineage.store.store import Store
 
-KEPT: Final = 50_000  # keys that all parts hold between them: some 50 MB, and 0.3 s of the garbage collector
-_CAME: Final = 500  # records at once; where more came it is quicker to begin anew
+KEPT: Final = 50_000  # The most keys of all parts together: about 50 MB, and 0.3 s of garbage collection.
+_CAME: Final = 500  # records at once; beyond this, starting empty is faster
 _WATCHED: Final = frozenset({Role.USES, Role.ACTS, Role.ASKS, Role.DEPENDS, Role.NAMES})
-_AT_ONCE: Final = 200  # keys of a part that is judged within a millisecond
+_AT_ONCE: Final = 200  # keys of a part that is evaluated within a millisecond
 
 
 class Part:
-    """A part of the world that stands still, with the last answer to each question about it.
+    """A part of the world, which does not change, with the last answer to each question about it.
 
     Attributes:
-        keys: Everything that its facts are about or mention, and what was asked about.
+        keys: Everything that its facts are about or mention, including the thing asked about.
     """
 
     def __init__(self, key: str, loaded: Loaded) -> None:
-        """Take what was looked up for a key."""
+        """Create the part for a key from what was loaded."""
         loaded.world.settle()
         loaded.world.settle()
         self._loaded = loaded
         self.is_whole = loaded.is_whole
-        self.judged: dict[str, tuple[Fact, ...]] = {}  # what people decided about findings, as far as it was looked up
+        self.judged: dict[str, tuple[Fact, ...]] = {}  # people's judgements of findings, as far as loaded
         uses = (_use(one) for one in loaded.watched)
         self.keys = frozenset(chain([key], uses, *(_mentioned(fact.event) for fact in loaded.world.facts())))
         self._moments = sorted({moment for fact in loaded.world.facts() for moment in _moments(fact)})
         self._answers: dict[str, tuple[tuple[int, int], Document]] = {}
 
     def answer(self, question: str, at: Instant, answer: Answer) -> Document:
-        """The answer to a question: between two neighbouring times in its facts it is the same (clause 2.1)."""
+        """Answer a question; between two neighbouring times in its facts the answer is the same (clause 2.1)."""
         between = bisect_left(self._moments, at), bisect_right(self._moments, at)
         known = self._answers.get(question)
         if known is None or known[0] != between:
@@ -66,10 +66,10 @@ class Part:
         return known[1]
 
     def judgements_at_hand(self, findings: Collection[str]) -> FactIndex:
-        """What people decided about some findings.
+        """Return the cached judgements of findings.
 
         Raises:
-            NotAtOnceError: It was not looked up yet.
+            NotAtOnceError: They have not been loaded yet.
         """
         judged, index = self.judged, FactIndex()
         for finding in findings:
@@ -81,14 +81,14 @@ class Part:
 
 
 class Keeping:
-    """Keeps what was looked up. Any thread may ask.
+    """Caches what was loaded. Thread-safe.
 
     Attributes:
-        ends: What revocations end, which is kept as well.
+        ends: The cache of what revocations end.
     """
 
     def __init__(self, store: Store, log: Log | None, trust: Trusted | None, *, log_inside: bool) -> None:
-        """Take where it is looked up, and whether the log stands in the store's own file."""
+        """Create an empty cache; ``log_inside`` says whether the log is in the store's own file."""
         self._store = store
         self._log = log
         self._log_inside = log_inside
@@ -96,13 +96,13 @@ class Keeping:
         self._follower = Follower(store, anew=self._begin, take=self._drop_touched, trust=trust, most=_CAME)
         self.ends = KeptEnds(store, trust)
         self._said: tuple[Place, Document] | None = None
-        # All of these stand still while the follower says so.
+        # All of these are protected by the follower's lock.
         self._parts: OrderedDict[str, Part] = OrderedDict()
-        self._holding: defaultdict[str, set[str]] = defaultdict(set)  # key -> the parts that it stands in
+        self._holding: defaultdict[str, set[str]] = defaultdict(set)  # key -> the parts that contain it
         self._size = 0
 
     def of(self, key: str, known_at: Instant | None) -> Found | None:
-        """What is kept; else what the store has, which from then on is kept."""
+        """Return the cached part; on a miss load it from the store and cache it."""
         if known_at is not None:
             return self._loading.of(key, known_at)
         with self._follower.caught_up() as place:
@@ -117,7 +117,7 @@ class Keeping:
         return Found(part.answer, said, part.is_whole, lambda findings: self._judgements(key, part, findings, place))
 
     def _judgements(self, key: str, part: Part, findings: Collection[str], place: Place) -> FactIndex:
-        """What people decided about some findings of a part, which from then on is kept with it."""
+        """Return people's judgements of findings of a part, and cache them with it."""
         with suppress(NotAtOnceError):
             return part.judgements_at_hand(findings)
         found = self._loading.judgements(findings, None)
@@ -132,7 +132,7 @@ class Keeping:
         return found
 
     def at_once(self) -> "AtOnce":
-        """The same for whoever may not wait."""
+        """A view of the cache for callers that may not block."""
         return AtOnce(self._of_at_once)
 
     def _of_at_once(self, key: str) -> Found:
@@ -147,7 +147,7 @@ class Keeping:
         said = self._said
         if said is None or said[0] is not place:
             said = place, as_of(self._store, self._log, place.positions, place.recorded_at)
-            if self._log_inside:  # else the log moves on and the store does not show it
+            if self._log_inside:  # otherwise the log advances without a visible change of the store
                 self._said = said
         return said[1]
 
@@ -158,7 +158,7 @@ class Keeping:
         return part
 
     def _keep(self, key: str, part: Part, place: Place) -> None:
-        """Keep what was looked up at or after a place, unless more came since: it may be in there or not."""
+        """Cache what was loaded at or after a place, unless newer facts arrived: the part may lack them."""
         with self._follower.held() as now:
             if now is None or now[:3] != place[:3] or key in self._parts or len(part.keys) > KEPT // 10:
                 return
@@ -193,17 +193,17 @@ class Keeping:
 
 
 class AtOnce:
-    """What is kept and up to date, found without waiting for anything."""
+    """A view of what is cached and current, which never blocks."""
 
     def __init__(self, find: Callable[[str], Found]) -> None:
-        """Take how it is found."""
+        """Keep the function that looks up the cache."""
         self._find = find
 
     def of(self, key: str, known_at: Instant | None) -> Found:
-        """What is kept.
+        """Return the cached part.
 
         Raises:
-            NotAtOnceError: It is not, or may be out of date.
+            NotAtOnceError: It is not cached, or may be outdated.
         """
         if known_at is not None:
             raise NotAtOnceError("what was known earlier is not kept")
@@ -217,11 +217,10 @@ def _mentioned(event: Event) -> Iterator[str]:
 
 
 def _touched(event: Event) -> Iterable[str]:
-    """The keys by which an event may change a part that they stand in.
+    """Yield the keys by which an event may change a part that contains them.
 
-    What grants an element, decides or tells of an action counts for parts that hold just that, for those that watch
-    what it uses, depends on or names, and for the other tokens at its place in a status list. Anything else counts for
-    all that it mentions.
+    A grant, a decision or an action affects the parts that contain it, those that watch what it uses, depends on or
+    names, and the other tokens at its status list entry. Any other event affects everything that it mentions.
     """
     if not isinstance(event.body, TokenIssued | DelegationGranted | ActionPerformed | DecisionMade):
         return set(_mentioned(event))
@@ -232,12 +231,12 @@ def _touched(event: Event) -> Iterable[str]:
 
 
 def _use(key: str) -> str:
-    """The key of what is done under a thing, by it, or derived from it."""
+    """Return the watch key for actions under or by a thing, or derivations from it."""
     return f"use of {key}"
 
 
 def _moments(fact: Fact) -> Iterator[Instant]:
-    """Every time in a fact."""
+    """Yield every time in a fact."""
     yield fact.recorded_at
     for record in (fact.event, fact.event.body):
         for field in TIME_FIELDS.intersection(record._fields):

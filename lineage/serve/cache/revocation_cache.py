@@ -1,7 +1,8 @@
-"""What revocations end, kept between questions: what is worked out once is not worked out again (ADR 0025).
+"""Cache what revocations end, so that it is not computed again for every question (ADR 0025).
 
-Kept is what follows from orders, grants and actions. What receivers said and what was delivered to them is read for
-each answer, and so is how far the store is: an answer is of one moment, and what is kept goes with that moment alone.
+The cache contains what follows from orders, grants and actions. Acknowledgements, deliveries and the progress of the
+store are read for each answer: an answer is of one moment, and only the cached state of that moment may be combined
+with it.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -36,24 +37,24 @@ from lineage.store.follower import Follower, Place
 from lineage.store.reading.reader import Reader
 from lineage.store.store import Store
 
-KEPT: Final = 250_000  # elements that all of them hold between them: some 100 MB
-_CAME: Final = 10_000  # records at once; where more came it is quicker to begin anew
-_TOUCHED: Final = 1_000  # of what is kept; where more is, it is quicker to work all of it out
+KEPT: Final = 250_000  # the most elements of all entries together: about 100 MB
+_CAME: Final = 10_000  # records at once; beyond this, starting empty is faster
+_TOUCHED: Final = 1_000  # stale elements of an entry; beyond this, computing it from scratch is faster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ends:
-    """What the orders of an id end, as of any instant from ``since`` until before ``until``.
+    """What the orders of an id end at any instant from ``since`` until before ``until``.
 
     Attributes:
-        ended: The elements by key, in the order of a receipt.
-        uses: What was done under them all the same, by element.
-        since: The last time in all that it was made from, before the instant that was asked about.
-        until: The next one.
-        keys: The elements, and all that was done under them: keys of actions, decisions, and of what these name.
-        targets: What the orders are aimed at, by all its names.
-        around: Of the elements, of all that they depend on, and of all that these name, the hashes: an order on any of
-            these may end an element as well.
+        ended: The elements by key, in receipt order.
+        uses: The successes under them after they ended, by element.
+        since: The latest time in all its inputs before the instant asked about.
+        until: The next such time.
+        keys: The elements and everything done under them: keys of actions, decisions, and what these name.
+        targets: The targets of the orders, with all aliases.
+        around: The hashes of the elements, their transitive dependencies, and everything these name; an order on any
+            of these may end an element as well.
     """
 
     ended: Mapping[str, Ended]
@@ -66,15 +67,15 @@ class Ends:
 
 
 def elements_and_names(part: World) -> set[int]:
-    """The hashes of all elements of a part, and of all that these name."""
+    """Return the hashes of all elements of a part and of everything they name."""
     return set(map(hash, chain(part.graph, part.graph.names())))
 
 
 class Gathering:
-    """Puts together what a revocation ends from a receipt that comes in parts, unless it is too much to be kept."""
+    """Accumulates what a revocation ends from a receipt that arrives in parts, unless it becomes too large to cache."""
 
     def __init__(self, world: World, revocation: str, at: Instant) -> None:
-        """Take a world with the orders and lifts of the id, and with all names of their targets."""
+        """Start from a world with the orders and lifts of the id and all names of their targets."""
         self.revocation = revocation
         self.at = at
         self._orders = orders_of(world, revocation)
@@ -89,7 +90,7 @@ class Gathering:
     def take(
         self, part: World, ended: Collection[Ended], uses: Mapping[str, Sequence[Use]], around: AbstractSet[int]
     ) -> None:
-        """Take in a part: what is ended, what was done under it, and the hashes of what may end it as well."""
+        """Add a part: the ended elements, the actions under them, and the hashes of what may end them as well."""
         done = [fact for index in (part.actions, part.decisions) for key in index for fact in index.get(key)]
         self._left -= len(ended) + len(done)
         if self._left >= 0:
@@ -101,11 +102,12 @@ class Gathering:
             self._moments.update(fact.event.occurred_at for fact in done)
 
     def ends(self) -> Ends | None:
-        """All of it; None: it is too much."""
+        """Return the result; None if it is too large to cache."""
         if self._left < 0:
             return None
         if any(order.suspends for order in self._orders):
-            # A suspension is over when what it suspends has ended; what had ended by then is not among these.
+            # A suspension is over when the suspended element has expired, so elements expired by then are not
+            # included.
             self._moments.update((self.at, *(one.ends_at for one in self._ended)))
         return Ends(
             ended=_as_in_a_receipt(self._ended),
@@ -122,70 +124,70 @@ def _as_in_a_receipt(ended: Iterable[Ended]) -> dict[str, Ended]:
     return {one.key: one for one in sorted(ended, key=lambda one: by_id(one.key))}
 
 
-def mended(ends: Ends, keys: AbstractSet[str], anew: Ends) -> Ends | None:
-    """What a revocation ends, of which some elements were worked out anew; None: it is too much to be kept.
+def mended(ends: Ends, keys: AbstractSet[str], recomputed: Ends) -> Ends | None:
+    """Combine cached effects with recomputed elements; None if the result is too large to cache.
 
     Args:
-        ends: What was kept.
-        keys: What was looked at again.
-        anew: What of these is ended.
+        ends: The cached effects.
+        keys: The recomputed elements.
+        recomputed: Which of these are ended now.
     """
     left = (one for key, one in ends.ended.items() if key not in keys)
     found = Ends(
-        ended=_as_in_a_receipt(chain(left, anew.ended.values())),
-        uses={**{key: uses for key, uses in ends.uses.items() if key not in keys}, **anew.uses},
-        since=max(ends.since, anew.since),
-        until=min(ends.until, anew.until),
-        keys=ends.keys | anew.keys,
+        ended=_as_in_a_receipt(chain(left, recomputed.ended.values())),
+        uses={**{key: uses for key, uses in ends.uses.items() if key not in keys}, **recomputed.uses},
+        since=max(ends.since, recomputed.since),
+        until=min(ends.until, recomputed.until),
+        keys=ends.keys | recomputed.keys,
         targets=ends.targets,
-        around=ends.around | anew.around,
+        around=ends.around | recomputed.around,
     )
     return found if len(found.keys) <= KEPT else None
 
 
 class Watch:
-    """What comes while somebody works something out, from a place of the store on.
+    """Records what arrives while something is computed, from a place of the store on.
 
     Attributes:
-        place: Where the store stood.
-        missed: What came since.
-        is_over: Whether more came than was looked at.
+        place: The place of the store at the start.
+        missed: What has arrived since.
+        is_over: Whether too much arrived to keep track of.
     """
 
     def __init__(self, place: Place) -> None:
-        """Begin at a place."""
+        """Start at a place."""
         self.place = place
         self.missed: list[Touched] = []
         self.is_over = False
 
     def holds(self, revocation: str, ends: Ends) -> bool:
-        """Whether what a revocation ends is the same there and now."""
+        """Whether the effects of a revocation are still the same as at the start."""
         return not self.is_over and not any(touched.is_in(revocation, ends) for touched in self.missed)
 
 
 class KeptEnds:
-    """Keeps what revocations end. Any thread may ask."""
+    """Caches what revocations end. Thread-safe."""
 
     def __init__(self, store: Store, trust: Trusted | None = None) -> None:
-        """Take where it is looked up, and what says which trust table is in force."""
+        """Create an empty cache for a store and the trust table in force."""
         self._follower = Follower(store, anew=self._begin, take=self._take, trust=trust, most=_CAME)
         # All of these stand still while the follower says so.
         self._ends: dict[str, Ends] = {}
-        self._stale: dict[str, Stale] = {}  # of what is kept
+        self._stale: dict[str, Stale] = {}  # of all entries
         self._size = 0
         self._watches: WeakSet[Watch] = WeakSet()
 
     def watch(self) -> Watch:
-        """Watch the store from where it stands by now; what does not hold there is no longer kept."""
+        """Start watching the store at its current place; entries outdated there are dropped."""
         with self._follower.caught_up() as place:
             watch = Watch(place)
             self._watches.add(watch)
             return watch
 
     def of(self, revocation: str, at: Instant, watch: Watch) -> tuple[Ends, "Stale"] | None:
-        """What is kept of an id, as of an instant and where a watch began, and what of it has to be looked at again.
+        """Return the cached effects of an id at an instant and a watch's start, with what must be recomputed.
 
-        None: all of it has to be worked out.
+        None if all of it must be computed.
         """
         with self._follower.held():
             found = self._ends.get(revocation)
@@ -194,7 +196,7 @@ class KeptEnds:
             return found, self._stale.get(revocation, NOTHING)
 
     def keep(self, revocation: str, ends: Ends, watch: Watch) -> None:
-        """Keep what was worked out where a watch began, unless what came since touches it."""
+        """Cache what was computed from a watch's start, unless newer events affect it."""
         with self._follower.held():
             known = self._ends.get(revocation)
             if not watch.holds(revocation, ends) or (known is not None and known.since > ends.since):
@@ -236,22 +238,22 @@ class KeptEnds:
                     self._stale[revocation] = stale
 
 
-# What changes what a revocation ends
+# How events change what a revocation ends
 
 
 class Stale(NamedTuple):
-    """What has to be looked at again of what a revocation ends.
+    """The part of a revocation's effects that must be recomputed.
 
     Attributes:
-        grants: Elements, each with all that hangs on it.
-        elements: Elements by themselves.
+        grants: Elements, each with everything that depends on it.
+        elements: Individual elements.
     """
 
     grants: AbstractSet[str] = frozenset()
     elements: AbstractSet[str] = frozenset()
 
     def and_also(self, other: "Stale") -> "Stale":
-        """Both."""
+        """Combine with another."""
         return Stale(self.grants | other.grants, self.elements | other.elements)
 
 
@@ -260,17 +262,17 @@ NOTHING: Final = Stale()
 
 @dataclass(slots=True)
 class Touched:
-    """What some events touch.
+    """What some events affect.
 
     Attributes:
         revocations: The ids of orders and lifts.
-        grants: What was granted.
-        above: Of that, and of all that it hangs on: what each hangs on, and names.
-        acts: What was done or decided, and every element and decision that stands beside it.
-        decisions: Of that what was decided.
-        names_changed: Whether principals may be another party than before.
-        ordered: Of what was granted that on which, or on what stands above it, there is an order.
-        aimed: What orders are aimed at that came or were lifted, and who is now one party, by all names.
+        grants: The granted elements.
+        above: The dependencies and names of these and of their transitive dependencies.
+        acts: The actions and decisions, and every element and decision they refer to.
+        decisions: The decisions among them.
+        names_changed: Whether the parties of principals may have changed.
+        ordered: The granted elements that are subject to an order, directly or through a dependency.
+        aimed: The targets of new or lifted orders, and the members of changed parties, by all names.
     """
 
     revocations: set[str] = field(default_factory=set)
@@ -283,7 +285,7 @@ class Touched:
     aimed: set[str] = field(default_factory=set)
 
     def is_in(self, revocation: str, ends: Ends) -> bool:
-        """Whether what a revocation ends may be another."""
+        """Whether the effects of a revocation may have changed."""
         return (
             self._changes_orders(revocation, ends)
             or not self.grants.isdisjoint(ends.keys)
@@ -294,10 +296,10 @@ class Touched:
         )
 
     def stale(self, revocation: str, ends: Ends) -> Stale | None:
-        """What of it has to be looked at again; None: all of it.
+        """Return what must be recomputed of it; None if everything must.
 
-        Under which authority something was done depends on what was granted, for the first time, of all that it
-        names, and on what was decided: all that was done would have to be looked at.
+        The authority of an action depends on which of the things it names was granted first, and on its decision, so
+        all actions would have to be read.
         """
         granted = self.grants & ends.keys
         if (
@@ -310,17 +312,17 @@ class Touched:
         return Stale(self._hanging_on(ends).union(self._beside(ends)), self.acts & ends.ended.keys())
 
     def _beside(self, ends: Ends) -> Iterator[str]:
-        """What was granted, ordered dead or named otherwise so that another order may end some elements as well."""
+        """Yield what was granted, ordered dead or renamed so that another order may end some elements too."""
         return (key for key in chain(self.ordered, self.aimed) if hash(key) in ends.around or key in ends.ended)
 
     def _changes_orders(self, revocation: str, ends: Ends) -> bool:
-        """Whether they say otherwise what the orders are aimed at, and since when."""
+        """Whether the events change the targets of the orders or their effective times."""
         return revocation in self.revocations or (
             self.names_changed and any(target.startswith("principal:") for target in ends.targets)
         )
 
     def _hanging_on(self, ends: Ends) -> set[str]:
-        """What was granted that is ended already, or hangs on that or on what the orders are aimed at, however far."""
+        """Return the new grants that are ended already, or depend on an ended element or a target, at any depth."""
         below: dict[str, list[str]] = {}
         for key, above in self.above.items():
             for one in above:
@@ -334,11 +336,10 @@ class Touched:
 
 
 def touched_by(reader: Reader, came: Iterable[Event]) -> Touched:
-    """What some events touch, which the store holds already.
+    """Determine what some events, which are in the store already, affect.
 
-    An element is ended by what stands above it, however far. What was done counts for what it names, and so do all
-    facts about the same action and about the decision that it names: which of these are the authority, and whether it
-    succeeded, they say together.
+    An element is ended by its transitive dependencies. An action affects what it names, and so do all facts about the
+    same action and its decision, because they determine its authority and its outcome together.
     """
     touched = Touched()
     acts: set[str] = set()
@@ -361,7 +362,7 @@ def touched_by(reader: Reader, came: Iterable[Event]) -> Touched:
                 touched.names_changed = True
                 if isinstance(event.body, PrincipalRegistered) and event.body.aliases:
                     touched.aimed.add(about(event))
-            case _:  # what receivers are and say is read for each answer
+            case _:  # registrations and acknowledgements are read for each answer
                 pass
     granted = reader.world()
     for fact in reader.facts_above(touched.grants):
@@ -378,7 +379,7 @@ def touched_by(reader: Reader, came: Iterable[Event]) -> Touched:
 
 
 def _ordered(reader: Reader, world: World, keys: Collection[str]) -> Iterator[str]:
-    """Those of some elements on which, or on what stands above them or is named there, there is an order."""
+    """Yield the elements that are subject to an order, directly, by a name, or through a dependency."""
     reader.load_orders_on(world)
     targets = set(world.orders.by_target)
     if targets:
@@ -391,20 +392,20 @@ def _ordered(reader: Reader, world: World, keys: Collection[str]) -> Iterator[st
 
 
 def _targets_of(reader: Reader, revocations: Collection[str]) -> set[str]:
-    """What the orders of some ids are aimed at."""
+    """Return the targets of the orders of some ids."""
     bodies = (fact.event.body for fact in reader.facts_about(revocations))
     return {key_of(body.target.kind, body.target.id) for body in bodies if isinstance(body, RevocationOrdered)}
 
 
 def _all_names_of(reader: Reader, keys: Collection[str]) -> set[str]:
-    """What principals are called as well."""
+    """Return the aliases of principals."""
     world = reader.world()
     reader.load_parties(world, keys)
     return {name for key in keys for name in aliases(world, key)}
 
 
 def _beside(reader: Reader, acts: Collection[str]) -> Iterator[str]:
-    """The keys of all that stands beside some actions and decisions."""
+    """Yield the keys that some actions and decisions refer to."""
     done = reader.facts_about(acts)
     named = {key for fact in done for key in _of_an_act(fact.event) if key.startswith("decision:")}
     for fact in chain(done, reader.facts_about(named - set(acts))):
@@ -412,7 +413,7 @@ def _beside(reader: Reader, acts: Collection[str]) -> Iterator[str]:
 
 
 def _of_an_act(event: Event) -> Iterator[str]:
-    """What an action or a decision is about, and what it names as its authority or as its decision."""
+    """Yield the subject of an action or a decision, and what it names as its authority or decision."""
     yield about(event)
     for role, kind, id_ in mentions(event):
         if role == Role.USES:

@@ -1,1 +1,1 @@
-"""Writes: revoke, lift, approve, acknowledge, and the maintenance of a store."""
+"""Writes: revoke, lift, approve, acknowledge, and maintain a store."""

@@ -1,4 +1,4 @@
-"""Acknowledgements by a receiver that was authenticated: appended as events of ours, in its name."""
+"""Acknowledgements by an authenticated receiver, appended as our events in its name."""
 
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import RevocationAcknowledged
@@ -12,20 +12,20 @@ from lineage.serve.queries.service import Service
 def acknowledge(
     service: Service, revocation: str, *, receiver: str, outcome: str, token: str | None = None, note: str | None = None
 ) -> Document | None:
-    """Take what a receiver says that it did about an order; None if there is no such order.
+    """Append a receiver's acknowledgement of an order; None if there is no such order.
 
     Args:
-        service: Whose log it goes to.
+        service: The service whose log it is appended to.
         revocation: The id of the order.
-        receiver: Who says it, as authenticated: never what a body says.
+        receiver: The authenticated receiver, never one named in a body.
         outcome: ``enforced`` or ``rejected``.
-        token: The token that it speaks for; None: all that was delivered to it before.
-        note: What it adds.
+        token: The token it applies to; None means everything delivered to it before.
+        note: A remark of the receiver.
 
     Raises:
-        RefusedError: Nobody registered the receiver, so that its word would close nothing, or the trust file does not
-            let us say it.
-        BadRecordError: A value is out of its bounds, or a raw credential.
+        RefusedError: The receiver is not registered, so its acknowledgement would close nothing, or the trust file
+            does not let us send it.
+        BadRecordError: A value exceeds its limit or is a raw credential.
     """
     service.catch_up()
     with service.reader() as reader:
@@ -35,7 +35,7 @@ def acknowledge(
         return None
     if receiver not in world.receivers.registrations:
         raise RefusedError(
-            f"nobody registered the receiver {receiver}, so that its word closes nothing; "
+            f"the receiver {receiver} is not registered, so its acknowledgement would close nothing; "
             "send a receiver.registered event for it first"
         )
     now = service.clock()

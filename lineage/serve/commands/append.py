@@ -1,4 +1,4 @@
-"""Appending an event of ours to the log, if the trust file allows it; it is projected and returned as a fact."""
+"""Append one of our events to the log, if the trust file allows it, and return it projected as a fact."""
 
 import uuid
 
@@ -19,19 +19,19 @@ Body = RevocationOrdered | RevocationLifted | RevocationAcknowledged | FindingJu
 
 
 def send(service: Service, body: Body, now: Instant) -> Fact:
-    """Append an order, a lift, an acknowledgement or a judgement to the log, project it, return it as recorded.
+    """Append an order, a lift, an acknowledgement or a judgement, project it, and return it as recorded.
 
     Raises:
-        RefusedError: The trust file does not let us say that.
+        RefusedError: The trust file does not let us send it.
     """
     return append(service, event_of(service, body, now))
 
 
 def event_of(service: Service, body: Body, now: Instant) -> Event:
-    """An event of ours.
+    """Build one of our events.
 
     Raises:
-        RefusedError: The trust file does not let us say that.
+        RefusedError: The trust file does not let us send it.
     """
     event = Event(event_id=str(uuid.uuid4()), source=service.source, occurred_at=now, body=body)
     _refuse_untrusted(service, event)
@@ -39,11 +39,11 @@ def event_of(service: Service, body: Body, now: Instant) -> Event:
 
 
 def append(service: Service, event: Event) -> Fact:
-    """Append an event to the log, project it, return it as recorded.
+    """Append an event to the log, project it, and return it as recorded.
 
     Raises:
-        RefusedError: The trust file does not let us say that.
-        UnprojectedError: The event is in the log, and the store cannot be written now.
+        RefusedError: The trust file does not let us send it.
+        UnprojectedError: The event is in the log, but the store cannot be written now.
     """
     _refuse_untrusted(service, event)
     log = service.require_log()
@@ -53,10 +53,10 @@ def append(service: Service, event: Event) -> Fact:
         recorded = service.store.facts_at([position.number]).get(position.number)
     except UnavailableError as fault:
         raise UnprojectedError(
-            f"this {event.type} stands in the log and takes effect once the store can be written; "
-            f"do not send it again: {fault}"
+            f"this {event.type} is in the log and takes effect once the store can be written; do not send it again: "
+            f"{fault}"
         ) from fault
-    return Fact(event, event.occurred_at) if recorded is None else recorded  # None: a duplicate of a claimed order
+    return Fact(event, event.occurred_at) if recorded is None else recorded  # None for a duplicate of a claimed order
 
 
 def _refuse_untrusted(service: Service, event: Event) -> None:

@@ -1,7 +1,7 @@
-"""Two persons for one order, each of them authenticated: one approves a plan, another orders by its digest.
+"""The four-eyes rule: one authenticated person approves a plan, another orders by its digest.
 
-An order by that digest is refused if it would end more than the plan lists. Each approval is kept for good with who
-gave it and when.
+An order by that digest is refused if it would end more than the plan lists. Every approval is stored permanently with
+its time and person.
 """
 
 from lineage.core.model.errors import RefusedError
@@ -14,10 +14,10 @@ from lineage.store.reading.reader import Reader
 
 
 def approve(service: Service, digest: str, *, approved_by: str) -> Document | None:
-    """Approve a plan; None if no such plan is kept.
+    """Approve a plan; None if no such plan is stored.
 
     Raises:
-        RefusedError: Nobody's order could count with this person as the second one.
+        RefusedError: This person may not be the second person of any order.
     """
     plan, now = service.store.plan(digest), service.clock()
     if plan is None:
@@ -31,6 +31,9 @@ def approve(service: Service, digest: str, *, approved_by: str) -> Document | No
 
 
 def approver_of(service: Service, reader: Reader, digest: str, *, by: str, at: Instant) -> str | None:
-    """The first who approved a plan and may be the second person when somebody orders by it; None if nobody may."""
+    """Return the first approver of a plan who may be the second person of an order by someone.
+
+    None if there is none.
+    """
     good = good_approvals(service.store, digest, at)
     return next((who for who, _ in good if is_no_second_person(reader, by, who) is None), None)

@@ -1,4 +1,4 @@
-"""Taking events in: from files or from a request, into the log and projected, and what became of them."""
+"""Ingest events from files or requests: append them to the log, project them, and count the outcomes."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -26,13 +26,13 @@ def read_files(
     """Append the events of files to the log, without projecting them.
 
     Args:
-        service: The service whose log they go to.
+        service: The service whose log they are appended to.
         files: Paths; ``-`` is standard input.
         format: A format, or ``auto``.
-        sources: The systems whose logs are read.
-        source: The one whose log the files are; by default the source named as their format, if there is one.
-        quarantine_unknown: Whether the records of a file of no known format go to quarantine instead of being refused.
-        progress: Told how many bytes were read, now and then.
+        sources: The configured systems whose logs are read.
+        source: The source of the files; by default the one named like their format, if it exists.
+        quarantine_unknown: Whether the records of a file of unknown format are quarantined instead of refused.
+        progress: Called with the number of bytes read so far.
     """
     return take_in(
         files,
@@ -51,12 +51,12 @@ def read_files(
 def read_recognised(
     service: Service, files: Sequence[File], *, progress: Callable[[int], None] = lambda _bytes: None
 ) -> Intake:
-    """Append the events of files whose formats are known to the log, without projecting them.
+    """Append the events of files of known formats to the log, without projecting them.
 
     Args:
-        service: The service whose log they go to.
+        service: The service whose log they are appended to.
         files: The files.
-        progress: Told how many bytes were read, now and then.
+        progress: Called with the number of bytes read so far.
     """
     return take_in_files(
         files,
@@ -69,11 +69,11 @@ def read_recognised(
 
 
 def take_in_records(service: Service, records: Iterable[tuple[Entry | Unreadable, int]]) -> Document:
-    """Append records that were read from a request, project them, and count what became of them.
+    """Append the records of a request, project them, and count the outcomes.
 
     Args:
-        service: The service whose log they go to.
-        records: Each record with its size in bytes; those that cannot be read go to quarantine.
+        service: The service whose log they are appended to.
+        records: Each record with its size in bytes; unreadable ones are quarantined.
     """
     intake = Intake()
     append_records(records, service.require_log(), service.store, intake)
@@ -82,7 +82,7 @@ def take_in_records(service: Service, records: Iterable[tuple[Entry | Unreadable
 
 
 def counts(service: Service, intake: Intake) -> Document:
-    """What became of what was taken in, as the store says of the positions that the log assigned."""
+    """Count the outcomes of ingested records by the positions that the log assigned to them."""
     found = [service.store.outcomes(first.number, last.number) for first, last in intake.spans]
     document: Document = {
         "read": intake.read,

@@ -1,4 +1,4 @@
-"""Judging a finding: accept, suppress or reopen it, with a reason, as a fact in the log."""
+"""Judge a finding: accept, suppress or reopen it with a reason, recorded as a fact in the log."""
 
 from lineage.core.authority.world import World
 from lineage.core.findings.judging import SUPPRESSED, status_of
@@ -14,10 +14,10 @@ from lineage.serve.queries.service import Service
 def judge(
     service: Service, finding: str, judgement: str, *, by: str, reason: str, until: Instant | None = None
 ) -> Document | None:
-    """Judge a finding as a fact in the log, which says who decided what; None if there is no such finding.
+    """Record a judgement of a finding in the log; None if there is no such finding.
 
     Raises:
-        RefusedError: There is no reason, or a suppression has no end or one that has passed; nothing was judged.
+        RefusedError: There is no reason, or a suppression has no end or one in the past; nothing was judged.
     """
     at = service.clock()
     if not reason.strip():

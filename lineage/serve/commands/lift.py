@@ -1,4 +1,4 @@
-"""Lifting the orders of an id."""
+"""Lift the orders of an id."""
 
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import RevocationLifted
@@ -20,11 +20,10 @@ def lift_order(
     approved_by: str | None = None,
     four_eyes: int | None = None,
 ) -> Document | None:
-    """Lift the orders of an id and wait until it is projected; None if there is no such order.
+    """Lift the orders of an id and wait until the lift is projected; None if there is no such order.
 
     Raises:
-        RefusedError: More would come back to life than one person may decide, or the trust file does not let us
-            lift it.
+        RefusedError: More would be reinstated than one person may decide, or the trust file does not let us lift it.
     """
     refuse_people(by=lifted_by, approved_by=approved_by)
     service.catch_up()

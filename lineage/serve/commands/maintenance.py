@@ -1,4 +1,4 @@
-"""Caring for a store: taking records up from quarantine, projecting anew, comparing. Documents."""
+"""Maintenance of a store: retry quarantined records, rebuild, and compare. The results are documents."""
 
 import logging
 import tempfile
@@ -23,16 +23,17 @@ from lineage.store.store import Quarantined
 
 logger = logging.getLogger(__name__)
 
-_PAGE: Final = 10_000  # records of the quarantine that are in memory at once
-_NEIGHBOURS: Final = 500  # records of the log that are read at once
+_PAGE: Final = 10_000  # quarantined records in memory at once
+_NEIGHBOURS: Final = 500  # log records read at once
 
 
 def retry(service: Service) -> Document:
-    """Take up from quarantine what can be read now.
+    """Project the quarantined records that can be read now.
 
-    A record of the log becomes the fact that it always was, at its own place and moment; a line of a file is appended
-    to the log. What still cannot be read stays, and so does what came over HTTP from who may not say that. A record
-    beyond the quota of its source is read from the log; where the log never had it, its file has to be ingested again.
+    A record of the log becomes a fact at its own position and time; a line of a file is appended to the log. What
+    still cannot be read stays in quarantine, and so does what came over HTTP from a sender that may not send it. A
+    record beyond the quota of its source is read from the log; if the log never had it, its file must be ingested
+    again.
     """
     log = service.require_log()
     now = service.clock()
@@ -47,14 +48,14 @@ def retry(service: Service) -> Document:
 
 
 def _taken_up(service: Service, log: Log, again: "_Again", waiting: list[Quarantined], now: Instant) -> int:
-    """Take up what can be read of some records; return how many that are."""
+    """Project the readable ones among some records; return how many there are."""
     from_log: list[tuple[int, Readable]] = []
     from_files: list[tuple[int, Entry]] = []
     for item in waiting:
         kept = item.record
         value = again.value(kept.number) if kept.beyond_quota and kept.number is not None else kept.value
         if value is None or kept.reason == "credential":
-            continue  # what is kept is not what was sent
+            continue  # the stored bytes are not the ones that were sent
         if kept.number is not None:
             result = read_record(Record(kept.number, kept.recorded_at, value), service.trust.table)
             if isinstance(result, Readable):
@@ -70,14 +71,14 @@ def _taken_up(service: Service, log: Log, again: "_Again", waiting: list[Quarant
 
 
 class _Again:
-    """Reads single records of the log again, with their neighbours."""
+    """Rereads single records of the log, with their neighbours."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._read: dict[int, bytes | None] = {}
 
     def value(self, number: int) -> bytes | None:
-        """Return the value of a record; None if it has none, or the log no longer holds it."""
+        """Return the value of a record; None if it has none, or the log no longer has it."""
         if number not in self._read:
             topic, partition, offset = position_of(number)
             try:
@@ -89,7 +90,7 @@ class _Again:
 
 
 def _line(item: Quarantined) -> Entry | None:
-    """What the log never took as an entry: a line of a file, or what came over HTTP in either form."""
+    """Build a log entry from what was never in the log: a line of a file, or a record received over HTTP."""
     raw, sources = item.record.value or b"", item.record.sources
     try:
         if sources is None:
@@ -99,27 +100,30 @@ def _line(item: Quarantined) -> Entry | None:
     except BadRecordError:
         return None
     if submission_policy.depends_on_sender(event) or not submission_policy.may_use(sources, event.source):
-        logger.warning("record %d in quarantine is not taken up: who sent it may not send that", item.id)
+        logger.warning("record %d stays in quarantine: its sender may not send it", item.id)
         return None
     return entry
 
 
 def records_in_log(service: Service) -> int:
-    """How many records the log holds now: those that a fresh projection reads."""
+    """Count the records in the log now, which a fresh projection would read."""
     return sum(service.require_log().ends().values())
 
 
 def rebuild(service: Service, progress: Callable[[int], None]) -> Document:
-    """Project the log anew beside the stored projection, and swap; questions are answered all the while."""
+    """Build a fresh projection of the log in a second store and swap it in; questions are answered throughout."""
     log, trust = service.require_log(), service.trust.table
-    with beside(service.store) as anew:
-        records = project(log, anew, trust, progress=progress)
-        records += project(log, anew, trust, progress=progress)  # so that little is left for when writers wait
+    with beside(service.store) as fresh:
+        records = project(log, fresh, trust, progress=progress)
+        records += project(log, fresh, trust, progress=progress)  # so that little is left to project while writers wait
 
         def catch_up(positions: dict[tuple[str, int], int]) -> None:
-            """What others have projected since we began is in the store, and must not be away for a moment."""
+            """Project what others have projected since we began.
+
+            It is in the store and must not disappear even briefly.
+            """
             nonlocal records
-            records += project(log, anew, trust, ends=positions)
+            records += project(log, fresh, trust, ends=positions)
 
         exchange(service.store, anew, catch_up)
     service.catch_up()  # what was appended meanwhile
@@ -129,14 +133,14 @@ def rebuild(service: Service, progress: Callable[[int], None]) -> Document:
 
 
 def fsck(service: Service, progress: Callable[[int], None]) -> Document:
-    """Compare the stored projection with a fresh one of the same log. ``ok`` says whether they are equal.
+    """Compare the stored projection with a fresh one of the same log; ``ok`` says whether they are equal.
 
-    The fresh one is in a SQLite file, whatever the store is in.
+    The fresh one is in a SQLite file, whatever database the store uses.
     """
     log = service.require_log()
     near = service.store.file.parent if service.store.file is not None else None
     with service.store.frozen() as still, tempfile.TemporaryDirectory(prefix=".delegraph-", dir=near) as folder:
-        fresh = twin(still, Path(folder) / "anew.db")
+        fresh = twin(still, Path(folder) / "fresh.db")
         try:
             records = project(log, fresh, service.trust.table, ends=still.positions(), progress=progress)
             found = list(differences(still, fresh))

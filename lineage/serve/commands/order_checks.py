@@ -1,4 +1,4 @@
-"""What must hold before an order or a lift is given, and what a lift would bring back."""
+"""Checks before an order or a lift is given, and what a lift would reinstate."""
 
 from ingest.codec import credentials, limits
 from lineage.core.authority.orders import Order
@@ -14,7 +14,7 @@ from lineage.store.reading.reader import Reader
 
 
 def refuse_people(*, by: str, approved_by: str | None) -> None:
-    """Refuse who cannot be named as the one who orders or approves.
+    """Refuse invalid names of the person who orders or approves.
 
     Raises:
         RefusedError: The name is blank, padded, or a raw credential.
@@ -47,7 +47,7 @@ def refuse_one_person(
 
 
 def is_no_second_person(reader: Reader, by: str | None, approved_by: str) -> str | None:
-    """Why somebody cannot be the second person beside another (None: beside anybody); None: they can."""
+    """Explain why ``approved_by`` may not approve for ``by`` (None: for anyone); None if they may."""
     world = reader.world()
     for id_ in filter(None, (by, approved_by)):
         reader.load_name(world, f"principal:{id_}")
@@ -58,7 +58,7 @@ def is_no_second_person(reader: Reader, by: str | None, approved_by: str) -> str
 
 
 def returning(reader: Reader, orders: list[Order], lift: Event) -> tuple[list[str], list[str], list[str]]:
-    """What a lift brings back to life, what other orders keep suspended, and what stays dead. Sorted."""
+    """Return what a lift reinstates, what other orders keep suspended, and what stays dead. Sorted."""
     now, revocation = lift.occurred_at, orders[0].body.revocation
     world = reader.world()
     for order in orders:
@@ -74,7 +74,7 @@ def returning(reader: Reader, orders: list[Order], lift: Event) -> tuple[list[st
 
 
 def orders_about(service: Service, revocation: str) -> World:
-    """What is known of the orders and lifts of an id."""
+    """Load what is known about the orders and lifts of an id."""
     with service.reader() as reader:
         world = reader.world()
         reader.load_about(world, [f"revocation:{revocation}"])
@@ -82,7 +82,7 @@ def orders_about(service: Service, revocation: str) -> World:
 
 
 def by_kind(keys: list[str]) -> dict[str, list[str]]:
-    """The ids of elements, by their kinds."""
+    """Group the ids of elements by kind."""
     return {
         f"{kind}s": [split_key(key)[1] for key in keys if key.startswith(f"{kind}:")]
         for kind in ("token", "delegation")

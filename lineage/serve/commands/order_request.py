@@ -1,4 +1,4 @@
-"""An order as a responder asks for it, and how it differs from one that was given under the same id."""
+"""An order as requested by a responder, and its differences from one given under the same id."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,12 +7,12 @@ from lineage.core.model.errors import OtherOrderError
 from lineage.core.model.events import RevocationOrdered, Target
 from lineage.core.model.times import Instant
 
-MAX_KILLS: Final = 1_000  # what an order without a plan's digest may kill by default
+MAX_KILLS: Final = 1_000  # the default limit of an order without a plan's digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRequest:
-    """An order as a responder asks for it; what it hits is in ``proposal``."""
+    """An order as requested by a responder; ``proposal`` says what it hits."""
 
     target: Target
     reason: str
@@ -28,10 +28,10 @@ class OrderRequest:
     max_kills: int = MAX_KILLS
     four_eyes: int | None = None
     unseen: bool = False
-    by_approval: bool = False  # the second person is who approved the plan, and cannot be named
+    by_approval: bool = False  # the second person is the approver of the plan and cannot be named
 
     def body(self, revocation: str, plan_digest: str | None) -> RevocationOrdered:
-        """The order as an event says it."""
+        """Build the body of the order's event."""
         return RevocationOrdered(
             revocation=revocation,
             target=self.target,
@@ -48,16 +48,16 @@ class OrderRequest:
 
 
 def differing(order: RevocationOrdered, request: OrderRequest, *, plan_digest: str | None = None) -> list[str]:
-    """The fields in which what is asked for differs from an order; in the plan's digest only if one is given."""
+    """List the fields in which a request differs from an order; the plan's digest only counts if one is given."""
     asked = request.body(order.revocation, plan_digest or order.plan_digest)
-    if request.by_approval:  # by whom is not for the caller to say, nor whether that is still good
+    if request.by_approval:  # the caller decides neither the approver nor whether the approval is still valid
         asked = asked._replace(approved_by=order.approved_by)
     return [name for name, value in asked._asdict().items() if value != getattr(order, name)]
 
 
 def other_order(revocation: str, differs: list[str]) -> OtherOrderError:
-    """The error that the id of an order is in use already, by one that differs in some fields."""
+    """Build the error for an id already used by an order that differs in some fields."""
     return OtherOrderError(
-        f"the id {revocation} is that of another order, with another {' and '.join(differs)}; nothing was ordered. "
-        "Give this one an id of its own"
+        f"the id {revocation} belongs to another order, with another {' and '.join(differs)}; nothing was ordered. "
+        "Give this order a different id"
     )

@@ -1,7 +1,8 @@
-"""Giving an order: revoke or suspend a target, and wait until the order is projected.
+"""Give an order: revoke or suspend a target, and wait until the order is projected.
 
-Of an id that the caller chose there is one order, whoever gives it at the same moment and whoever dies on the way: the
-event is claimed before it is appended, and a process that finds it claimed appends that same event, which is harmless.
+An id chosen by the caller belongs to exactly one order, even if several callers use it at once or a process crashes:
+the event is claimed before it is appended, and a process that finds the claim appends that same event, which is
+harmless.
 """
 
 import time
@@ -30,17 +31,17 @@ from lineage.store.reading.reader import Reader
 def give_order(service: Service, request: OrderRequest) -> Document | None:
     """Give an order and wait until it is projected; None if no fact names the target.
 
-    The same order again, under an id of its own, is not given twice: what it ended is looked at anew.
+    A repeated order with the same chosen id is not given twice: its effects are evaluated again.
 
     Raises:
-        DriftError: It has another target, mode, ``cascade`` or ``issued_before`` than the plan with the given
-            digest, or would kill what that does not list.
+        DriftError: Its target, mode, ``cascade`` or ``issued_before`` differ from the plan with the given digest, or
+            it would kill what the plan does not list.
         RefusedError: It would kill more than ``max_kills``, lacks a second person, or may not be given.
     """
     began = time.monotonic()
     service.refuse_target(request.target)
     refuse_people(by=request.ordered_by, approved_by=request.approved_by)
-    service.catch_up()  # what is in the log already is part of what would be killed
+    service.catch_up()  # the log may contain more elements that would be killed
     given = _given(service, request)
     if given is not None:
         return _again(service, request, given, began)
@@ -69,11 +70,11 @@ def give_order(service: Service, request: OrderRequest) -> Document | None:
     revocation = request.revocation or f"rev-{uuid.uuid4()}"
     event = claimed or event_of(service, request.body(revocation, request.plan_digest or reach.plan_digest), now)
     if request.revocation is not None and claimed is None and not _claim(service, revocation, event):
-        return give_order(service, request)  # somebody was quicker with this id: now that is found
+        return give_order(service, request)  # another caller claimed this id first: return its order
     given_at = append(service, event).given_at
     if claimed is not None and (given := _given(service, request)) is not None:
         return _again(service, request, given, began)
-    if request.effective_at is None:  # it works from when it was given, which the log may say was earlier
+    if request.effective_at is None:  # effective from when it was given, which may be earlier by the log
         reach = replace(reach, proposal=replace(proposal, at=given_at))
     return _ordered(service, request, revocation, world, reach, began=began, given_at=given_at, repeated=False)
 
@@ -84,10 +85,10 @@ def _claim(service: Service, revocation: str, event: Event) -> bool:
 
 
 def _claimed(service: Service, request: OrderRequest) -> Event | None:
-    """The order that its id was claimed for, and that is not in the log as far as is known; None: none is.
+    """Return the claimed order of the id that has not reached the log yet, or None.
 
     Raises:
-        OtherOrderError: It is another one.
+        OtherOrderError: It is a different order.
     """
     value = None if request.revocation is None else service.store.claimed(request.revocation)
     if value is None:
@@ -100,7 +101,7 @@ def _claimed(service: Service, request: OrderRequest) -> Event | None:
 
 
 def _approver(service: Service, reader: Reader, request: OrderRequest, reach: Reach, at: Instant) -> str | None:
-    """Who has approved the plan that is ordered by; None: nobody, or it is the plan of another order."""
+    """Return the approver of the ordered plan; None if there is none, or the plan is of another order."""
     plan = None if request.plan_digest is None else service.store.plan(request.plan_digest)
     if plan is None or differences(plan, reach.plan):
         return None
@@ -136,10 +137,10 @@ def _ordered(
 
 
 def _given(service: Service, request: OrderRequest) -> Order | None:
-    """The order that was given already under its id; None: none was.
+    """Return the order already given under the id, or None.
 
     Raises:
-        OtherOrderError: It is another one.
+        OtherOrderError: It is a different order.
     """
     if request.revocation is None:
         return None
@@ -154,7 +155,7 @@ def _given(service: Service, request: OrderRequest) -> Order | None:
 
 
 def _again(service: Service, request: OrderRequest, order: Order, began: float) -> Document:
-    """An order that was given before: what it ends by now, worked out as if it were not there, and looked at."""
+    """Evaluate an order that was given before, as if it were not in force, and report its effects."""
     request = replace(request, approved_by=order.body.approved_by)
     proposal = Proposal(
         target=request.target,
@@ -195,7 +196,7 @@ def _refuse_drift(service: Service, request: OrderRequest, reach: Reach) -> None
     plan = service.store.plan(request.plan_digest)
     if plan is None:
         raise DriftError(
-            f"the plan {request.plan_digest} is not kept here, so that it lists nothing: the order would kill "
+            f"the plan {request.plan_digest} is not stored here, so it lists nothing: the order would kill "
             f"{len(kills):,} more; {now}",
             sorted(kills),
         )
@@ -205,7 +206,7 @@ def _refuse_drift(service: Service, request: OrderRequest, reach: Reach) -> None
     if differs := differences(plan, reach.plan):
         what = " and ".join(differs)
         raise DriftError(
-            f"the plan {request.plan_digest} is that of an order with another {what}; {now}", unlisted, differs
+            f"the plan {request.plan_digest} belongs to an order with another {what}; {now}", unlisted, differs
         )
     if unlisted:
         raise DriftError(

@@ -1,1 +1,1 @@
-"""Core values as JSON documents, and the wording of refusals."""
+"""JSON documents made from core values, and the wording of refusals."""

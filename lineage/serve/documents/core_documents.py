@@ -1,4 +1,4 @@
-"""Values of the core as JSON documents: plain dictionaries, in the order in which keys are shown."""
+"""Convert core values to JSON documents: plain dictionaries, with keys in display order."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -28,12 +28,12 @@ Document = dict[str, Any]
 
 
 def instant(value: Instant | None) -> str | None:
-    """An instant as answers show it, or null."""
+    """Format an instant as answers show it, or None."""
     return None if value is None else format_instant(value)
 
 
 def because_document(because: Because | None) -> Document | None:
-    """The order behind a state, or null."""
+    """Convert the order behind a state, or None."""
     if because is None:
         return None
     order = because.order
@@ -49,12 +49,12 @@ def because_document(because: Because | None) -> Document | None:
 
 
 def verdict_document(verdict: Verdict) -> Document:
-    """A state and its because."""
+    """Convert a state and its cause."""
     return {"state": str(verdict.state), "because": because_document(verdict.because)}
 
 
 def gap_documents(gaps: Iterable[Gap]) -> list[Document]:
-    """Gaps."""
+    """Convert gaps."""
     return [{"kind": gap.kind, "id": gap.id, "why": gap.why} for gap in gaps]
 
 
@@ -65,18 +65,18 @@ def finding_documents(
     judgements: FactIndex | None = None,
     at: Instant = 0,
 ) -> list[Document]:
-    """Findings, those of one identity as one, the worst first."""
+    """Convert findings, merging those with the same identity, the worst first."""
     return [one.document(options, judgements, at) for one in prepared(findings, options)]
 
 
 class Prepared(NamedTuple):
-    """A finding with its document, which is the same at every moment but for its status."""
+    """A finding with its document, which only depends on the moment through its status."""
 
     finding: Finding
     unjudged: Document
 
     def document(self, options: Options, judgements: FactIndex | None, at: Instant) -> Document:
-        """The document at a moment."""
+        """Return the document at a moment."""
         judged = judgements.get(self.unjudged["id"]) if judgements is not None else ()
         if not judged and not options.exempted:
             return self.unjudged
@@ -85,13 +85,13 @@ class Prepared(NamedTuple):
 
 
 def prepared(findings: Iterable[Finding], options: Options) -> list[Prepared]:
-    """Findings, those of one identity as one, the worst first; what takes long is done once for many answers."""
+    """Merge findings with the same identity, the worst first, and precompute what many answers share."""
     found = worst_first(merged(findings).values(), options)
     return [Prepared(one, finding_document(one, options, NEW)) for one in found]
 
 
 def finding_document(one: Finding, options: Options, status: str) -> Document:
-    """A finding."""
+    """Convert a finding."""
     rule = RULES.get(one.kind)
     references = rule.references if rule else ()
     return {
@@ -113,7 +113,7 @@ def finding_document(one: Finding, options: Options, status: str) -> Document:
 
 
 def chain_documents(world: World, chain: Chain, states: Mapping[str, Verdict], options: Options) -> Document:
-    """The part that ``who`` and ``chain`` share: from ``root`` to ``chain``."""
+    """Build what ``who`` and ``chain`` share: the keys from ``root`` to ``chain``."""
     scopes = ScopeIndex(world.graph, world.principals, options)
     principals = [(hop.principal, world.principals.kind(hop.principal)) for hop in chain.hops]
     root, root_kind = principals[0] if principals else (None, None)
@@ -136,16 +136,16 @@ def chain_documents(world: World, chain: Chain, states: Mapping[str, Verdict], o
 def who_answer(
     world: World, action: str, *, at: Instant, options: Options = DEFAULT, around: World | None = None
 ) -> Document:
-    """The answer to ``who`` about an action that facts tell of, but for how far the projection is.
+    """Answer ``who`` about a known action, without the progress of the projection.
 
-    Its ``findings`` are values: ``with_prepared`` and ``told`` make documents of them.
+    Its ``findings`` are values; ``with_prepared`` and ``told`` convert them to documents.
 
     Args:
-        world: What judging the action needs.
+        world: What is needed to evaluate the action.
         action: Its id.
         at: The moment asked about.
-        options: What is set.
-        around: What findings rest on as well; None: only those of the chain itself are looked for.
+        options: The settings of the rules.
+        around: The additional basis of findings; None to find only those of the chain itself.
     """
     facts = world.actions.get(action)
     chain = chain_of_action(world, action)
@@ -190,7 +190,7 @@ def _findings_of_action(around: World, action: str, at: Instant, options: Option
 def chain_answer(
     world: World, kind: str, id_: str, *, at: Instant, options: Options = DEFAULT, around: World | None = None
 ) -> Document:
-    """The answer to ``chain``, but for how far the projection is; as for ``who_answer``."""
+    """Answer ``chain``, without the progress of the projection; otherwise like ``who_answer``."""
     key = key_of(kind, id_)
     chain = chain_of(world, key)
     states = judge_all(world, {key, *(hop.element for hop in chain.hops if hop.element)}, at)
@@ -207,14 +207,14 @@ def chain_answer(
 
 
 def element_findings_near(around: World, key: str, at: Instant, options: Options) -> list[Finding]:
-    """What is wrong with an element, with everything on its chain, and with what was done under it."""
+    """Find what is wrong with an element, everything on its chain, and the actions under it."""
     chain = chain_of(around, key)
     done = [f"action:{action}" for action in around.actions if key in around.authorities_named(action)]
     return near(around, [key, *on_chain(chain), *done], at, options, told=chain_findings(around, key, chain, at))
 
 
 def name_findings_near(around: World, kind: str, id_: str, at: Instant, options: Options) -> list[Finding]:
-    """What is wrong with a principal, session or client, with what names it, and with what was done by or under it."""
+    """Find what is wrong with a principal, session or client, what names it, and the actions by or under it."""
     key = key_of(kind, id_)
     is_party = key.startswith("principal:")
     names = {f"principal:{one}" for one in around.principals.party(id_)} if is_party else {key}
@@ -230,24 +230,24 @@ def _concerns(around: World, action: str, elements: set[str], names: set[str]) -
 
 
 def with_prepared(answer: Document, options: Options) -> Document:
-    """An answer whose findings are values, with these prepared: what ``told`` takes, at any moment."""
+    """Replace the findings of an answer by prepared ones, as ``told`` expects at any moment."""
     return {**answer, "findings": prepared(answer["findings"], options)}
 
 
 def told(
     answer: Document, options: Options, *, at: Instant, judgements: FactIndex | None = None, is_whole: bool = True
 ) -> Document:
-    """An answer whose findings are prepared, with these as documents: each with its status, the worst first."""
+    """Replace the prepared findings of an answer by documents with their status, the worst first."""
     document = {**answer, "findings": [one.document(options, judgements, at) for one in answer["findings"]]}
     if not is_whole:
-        document["findings_complete"] = False  # what surrounds it is too much to look at in one answer
+        document["findings_complete"] = False  # too much surrounds it to examine for one answer
     return document
 
 
 def status_answer(
     world: World, kind: str, id_: str, verdict: Verdict, *, at: Instant, known_at: Instant | None
 ) -> Document:
-    """The answer to ``status``, but for how far the projection is."""
+    """Answer ``status``, without the progress of the projection."""
     return {
         "kind": kind,
         "id": id_,
@@ -281,7 +281,7 @@ def _hop_document(world: World, hop: Hop, kind: str, states: Mapping[str, Verdic
 
 
 def decision_document(facts: tuple[Fact, ...]) -> Document | None:
-    """A decision, added up, as it would be said in one event; null if no event tells of it."""
+    """Combine the facts of a decision into one event-like document; None if there are none."""
     if not facts:
         return None
     said = [document(fact.event) for fact in facts]
@@ -294,7 +294,7 @@ def decision_document(facts: tuple[Fact, ...]) -> Document | None:
 
 
 def reach_document(world: World, reach: Reach) -> Document:
-    """What an order would kill, and the digest of the plan."""
+    """Convert a reach: what an order would kill, and the digest of the plan."""
     return {
         "target": {"kind": reach.proposal.target.kind, "id": reach.proposal.target.id},
         "kills": {"tokens": list(reach.tokens), "delegations": list(reach.delegations)},
@@ -310,7 +310,7 @@ def reach_document(world: World, reach: Reach) -> Document:
 
 
 def depth_documents(depths: Counter[tuple[int, str]]) -> list[Document]:
-    """How many elements stand how many steps below the target."""
+    """Convert the counts of elements by distance from the target."""
     return [
         {"depth": depth, "tokens": depths[depth, "token"], "delegations": depths[depth, "delegation"]}
         for depth in sorted({depth for depth, _ in depths})
@@ -318,7 +318,7 @@ def depth_documents(depths: Counter[tuple[int, str]]) -> list[Document]:
 
 
 def action_document(world: World, action: str) -> Document:
-    """An action in one line."""
+    """Summarise an action."""
     facts = world.actions.get(action)
     return {
         "action": action,
@@ -337,20 +337,20 @@ def _first(facts: tuple[Fact, ...], field: str) -> Any:
 
 
 def fact_document(fact: Fact) -> Document:
-    """A fact as it is listed: when it was recorded, and the event in its JSONL form."""
+    """Convert a fact for lists: when it was recorded, and the event in its JSONL form."""
     return {"recorded_at": format_instant(fact.recorded_at), "misrouted": fact.misrouted, "event": document(fact.event)}
 
 
 def listing(items: list[Document], *, total: int | None, following: str | None = None) -> Document:
-    """A list that says whether it is whole (docs/http-api.md)."""
+    """Build a list that says whether it is complete (docs/http-api.md)."""
     return {"items": items, "total": total, "complete": following is None, "next": following}
 
 
 def split_of(of: str) -> tuple[str, str]:
-    """The kind and the id of ``KIND:ID``, split at the first colon.
+    """Split ``KIND:ID`` at the first colon.
 
     Raises:
-        RefusedError: It is not of that form.
+        RefusedError: It does not have that form.
     """
     kind, id_ = split_key(of)
     if not id_:
@@ -359,7 +359,7 @@ def split_of(of: str) -> tuple[str, str]:
 
 
 def order_document(order: Order) -> Document:
-    """An order as it was given."""
+    """Convert an order."""
     body = order.body
     return {
         "revocation": body.revocation,

@@ -1,7 +1,7 @@
-"""Findings as other tools read them: OCSF events, SARIF for annotations in pipelines, CSV, JSON lines.
+"""Export findings in formats of other tools: OCSF events, SARIF for annotations in pipelines, CSV, JSON lines.
 
-OCSF 1.9 has no class for what delegraph knows of chains, so the delegations of a finding, root first, stand in
-``unmapped``, in the words of OCSF's object ``delegation``.
+OCSF 1.9 has no class for delegation chains, so the delegations of a finding, root first, are in ``unmapped``, with
+the keys of OCSF's object ``delegation``.
 """
 
 import json
@@ -38,7 +38,7 @@ _TECHNIQUE: Final = "AML.T"
 
 
 def as_lines(findings: Iterable[Document]) -> str:
-    """JSON, one finding a line."""
+    """Export as JSON, one finding per line."""
     return "".join(f"{_json(one)}\n" for one in findings)
 
 
@@ -56,12 +56,12 @@ def as_csv(findings: Iterable[Document]) -> str:
 
 
 def as_ocsf(findings: Iterable[Document], world: World) -> str:
-    """OCSF events, one a line: a Detection Finding, or a Compliance Finding where the rule is one on posture."""
+    """Export as OCSF events, one per line: Detection Findings, or Compliance Findings for posture rules."""
     return "".join(f"{_json(ocsf_event(one, world))}\n" for one in findings)
 
 
 def ocsf_event(one: Document, world: World) -> Document:
-    """One finding as an OCSF event."""
+    """Convert one finding to an OCSF event."""
     rule = RULES.get(one["kind"])
     title = rule.title if rule else one["kind"]
     status_id, status = _STATUSES.get(one["status"], _RESOLVED)
@@ -118,7 +118,7 @@ def ocsf_event(one: Document, world: World) -> Document:
 
 
 def posture_as_ocsf(posture: Document, at: str) -> str:
-    """A posture as OCSF Compliance Findings, one check a line."""
+    """Export a posture as OCSF Compliance Findings, one check per line."""
     return "".join(f"{_json(_check(item, at))}\n" for item in posture["items"])
 
 
@@ -191,7 +191,7 @@ def _attacks(maps_to: Iterable[Document]) -> list[Document]:
 
 
 def delegations(of: str, world: World) -> list[Document]:
-    """The delegations behind a thing, root first, in the words of OCSF's object ``delegation``."""
+    """List the delegations behind something, root first, with the keys of OCSF's object ``delegation``."""
     kind, id_ = split_key(of)
     key = world.authority(id_) if kind == "action" else of
     if key is None or not key.startswith(("token:", "delegation:")) or not world.graph.granted(key):
@@ -215,7 +215,7 @@ def delegations(of: str, world: World) -> list[Document]:
 
 
 def as_sarif(findings: Collection[Document], baseline: Collection[str] | None = None) -> str:
-    """A SARIF 2.1.0 log for annotations: there are no files, so that each result stands at a logical location."""
+    """Export as a SARIF 2.1.0 log for annotations; without files, every result has a logical location."""
     kinds = sorted({one["kind"] for one in findings})
     return _json(
         {

@@ -1,4 +1,4 @@
-"""The posture as one page of HTML for an auditor: what was checked, and what came of it. It needs nothing else."""
+"""The posture as a self-contained HTML page for an auditor: the checks and their outcomes."""
 
 from collections.abc import Iterator
 from html import escape
@@ -16,7 +16,7 @@ _STYLE: Final = (
 
 
 def posture_as_html(posture: Document, at: str) -> str:
-    """The report."""
+    """Render the report."""
     counts = posture["counts"]
     scope = f"checks that map to {posture['framework']}" if posture["framework"] else "all checks"
     summary = ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in _ORDER)

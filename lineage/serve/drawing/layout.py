@@ -1,9 +1,9 @@
-"""Where the nodes of a graph stand: in layers, root on the left; the same for the same graph, whatever its order.
+"""Layered layout of a graph, root on the left; deterministic whatever the order of its input.
 
-A pure function in three steps: the layer of a node is the longest way to it from a root, the order within a layer is
-that of what it hangs on (a few sweeps there and back), the place follows from both. Edges of a cycle that lead back are
-left out of the first step. An edge over several layers has a place of its own in each layer between, so that it runs
-past what stands there and not behind it.
+A pure function in three steps: the layer of a node is its longest path from a root, the order within a layer follows
+its neighbours (a few sweeps in both directions), and the coordinates follow from both. Back edges of cycles are
+ignored in the first step. An edge across several layers has a point in each layer between, so that it passes between
+the nodes instead of behind them.
 """
 
 import itertools
@@ -12,16 +12,16 @@ from collections.abc import Collection, Iterable, Mapping
 from statistics import fmean
 from typing import Final, NamedTuple
 
-COLUMN: Final = 300  # units from one layer to the next
-LINE: Final = 56  # units from one node of a layer to the next
-MOST_BENDS: Final = 1_000  # places that edges take between others; of a graph that needs more they run straight
+COLUMN: Final = 300  # units between layers
+LINE: Final = 56  # units between the nodes of a layer
+MOST_BENDS: Final = 1_000  # the most bend points of edges; in a graph that needs more, edges are straight
 _SWEEPS: Final = 4
 
 Edge = tuple[str, str]
 
 
 class Place(NamedTuple):
-    """Where a node stands."""
+    """The position of a node."""
 
     layer: int
     row: int
@@ -30,19 +30,19 @@ class Place(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Where each node stands, and through which places each edge runs that leads over several layers."""
+    """The position of each node, and the bend points of each edge that spans several layers."""
 
     places: dict[str, Place]
     bends: dict[Edge, list[Place]]
 
 
 def layout(nodes: Iterable[str], edges: Iterable[Edge], *, before: Collection[str] = ()) -> Layout:
-    """Lay a graph out; edges lead from what is depended on to what depends on it.
+    """Lay out a graph; edges lead from a dependency to its dependents.
 
     Args:
-        nodes: What stands in it.
-        edges: What hangs on what.
-        before: Nodes that hang on nothing and stand right before what hangs on them, instead of at the far left.
+        nodes: The nodes.
+        edges: The edges.
+        before: Nodes without dependencies to be placed right before their dependents, instead of at the far left.
     """
     known = sorted(set(nodes))
     inside = set(known)
@@ -59,7 +59,7 @@ def layout(nodes: Iterable[str], edges: Iterable[Edge], *, before: Collection[st
     tallest = max(map(len, rows.values()), default=0)
     found = {}
     for number, row in rows.items():
-        top = (tallest - len(row)) * LINE // 2  # layers stand around one middle line
+        top = (tallest - len(row)) * LINE // 2  # layers are centred vertically
         for place, node in enumerate(row):
             found[node] = Place(number, place, number * COLUMN, top + place * LINE)
     return Layout(
@@ -68,7 +68,7 @@ def layout(nodes: Iterable[str], edges: Iterable[Edge], *, before: Collection[st
 
 
 def _next_to(ways: Iterable[Edge]) -> tuple[Mapping[str, list[str]], Mapping[str, list[str]]]:
-    """The parents and the children of each."""
+    """Return the parents and the children of each node."""
     parents: defaultdict[str, list[str]] = defaultdict(list)
     children: defaultdict[str, list[str]] = defaultdict(list)
     for above, below in ways:
@@ -78,9 +78,9 @@ def _next_to(ways: Iterable[Edge]) -> tuple[Mapping[str, list[str]], Mapping[str
 
 
 def _between(ways: Iterable[Edge], layer: Mapping[str, int]) -> dict[Edge, list[str]]:
-    """The places that edges take in the layers that they lead over; none if that would be too many."""
+    """Return the bend points of edges in the layers they cross; empty if there would be too many."""
     found = {
-        # No id has a line break in it.
+        # No id contains a line break.
         (above, below): [f"{above}\n{below}\n{number:04}" for number in range(layer[above] + 1, layer[below])]
         for above, below in ways
         if layer[below] - layer[above] > 1
@@ -94,7 +94,7 @@ def _steps(way: Edge, bends: list[str]) -> Iterable[Edge]:
 
 
 def _layers(known: list[str], parents: Mapping[str, list[str]], children: Mapping[str, list[str]]) -> dict[str, int]:
-    """The longest way to each from a root; where only a cycle is left, it is entered at its smallest node."""
+    """Compute each node's longest path from a root; where only a cycle is left, enter it at its smallest node."""
     waiting = {node: len(parents.get(node, ())) for node in known}
     ready = [node for node in known if not waiting[node]]
     layer = dict.fromkeys(known, 0)
@@ -119,7 +119,7 @@ def _layers(known: list[str], parents: Mapping[str, list[str]], children: Mappin
 def _rows(
     known: list[str], layer: Mapping[str, int], parents: Mapping[str, list[str]], children: Mapping[str, list[str]]
 ) -> dict[int, list[str]]:
-    """The nodes of each layer from top to bottom: near what they hang on, then near what hangs on them, and again."""
+    """Order the nodes of each layer near their dependencies, then near their dependents, and repeat."""
     rows: dict[int, list[str]] = {}
     for node in known:
         rows.setdefault(layer[node], []).append(node)

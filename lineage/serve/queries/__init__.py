@@ -1,1 +1,1 @@
-"""Reads: the four questions and everything else that is looked up."""
+"""Reads: the four questions and all other lookups."""

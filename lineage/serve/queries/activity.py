@@ -1,4 +1,4 @@
-"""What was done and recorded: uses, timelines and actions of one thing, and what is in quarantine or in conflict."""
+"""Activity: uses, timelines and actions of one thing, and what is in quarantine or in conflict."""
 
 import base64
 from typing import Any, Final
@@ -29,15 +29,15 @@ from lineage.serve.queries.closure import confirmation_of
 from lineage.serve.queries.service import Service
 from lineage.store.store import Quarantined
 
-_SOURCES_BEYOND: Final = 100  # that are named with how many records they have beyond their quota
-PAGE: Final = 1_000  # how many items a list has at most, if nothing else is said
+_SOURCES_BEYOND: Final = 100  # sources listed with their number of records beyond the quota
+PAGE: Final = 1_000  # the default limit of a list
 
 
 def uses(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
-    """Where a token was used, by whom and when, one item an action, the earliest first; None if no fact names it.
+    """List the uses of a token, one item per action, earliest first; None if no fact names it.
 
-    ``actor`` is who the action says it was, ``wielder`` whom the token was made for. ``places`` are the same uses by
-    tool, holder and key; ``unconfirmed`` is who has not enforced what revoked it.
+    ``actor`` is who the action says it was, ``wielder`` whom the token was issued to. ``places`` groups the uses by
+    tool, holder and key; ``unconfirmed`` lists who has not enforced its revocation.
     """
     refuse_unused(kind)
     key, now = key_of(kind, id_), service.clock()
@@ -51,7 +51,7 @@ def uses(service: Service, kind: str, id_: str, *, known_at: Instant | None = No
         decisions = {f"decision:{f.event.body.decision}" for f in named if isinstance(f.event.body, DecisionMade)}
         for found in [*named, *reader.facts_about(decisions), *reader.facts_referring(decisions, Role.USES)]:
             world.add(found)
-        reader.load_actions(world, set(world.actions))  # with what is said of them elsewhere
+        reader.load_actions(world, set(world.actions))  # including what other facts state about them
     used = [action for action in world.actions if key in world.authorities_named(action)]
     used.sort(key=lambda name: (world.actions.get(name)[0].event.occurred_at, name))
     items = use_documents(world, key, used)
@@ -66,19 +66,19 @@ def uses(service: Service, kind: str, id_: str, *, known_at: Instant | None = No
 
 
 def findings_of(service: Service, kind: str, id_: str, known_at: Instant | None) -> list[Document]:
-    """What is wrong with a token or a delegation, as its status says."""
+    """Return the findings about a token or a delegation, as its status shows them."""
     status = service.status(kind, id_, at=service.clock(), known_at=known_at)
     return [] if status is None else list(status["findings"])
 
 
 def refuse_unused(kind: str) -> None:
-    """Refuse what is never used."""
+    """Refuse kinds that are never used."""
     if kind not in ELEMENT_KINDS:
         raise RefusedError(f"only a token or a delegation is used, not a {kind}: ask for token:ID")
 
 
 def use_documents(world: World, key: str, used: list[str]) -> list[Document]:
-    """Actions as uses of a token or a delegation."""
+    """Convert actions to uses of a token or a delegation."""
     made_for = None
     element = world.graph.element(key)
     if element and key.startswith("token:"):
@@ -103,7 +103,7 @@ def use_documents(world: World, key: str, used: list[str]) -> list[Document]:
 
 
 def use_summary(items: list[Document], confirmed: Document) -> Document:
-    """From when to when and where something was used, and whether what revoked it was enforced."""
+    """Summarise when and where something was used, and whether its revocation was enforced."""
     moments = [item["occurred_at"] for item in items]
     return {
         "first": min(moments, default=None),
@@ -114,7 +114,7 @@ def use_summary(items: list[Document], confirmed: Document) -> Document:
 
 
 def _places(items: list[Document], used_after: set[str]) -> list[Document]:
-    """Where something was used: by tool, by who held it, as what workload and with which key; as they come."""
+    """Group uses by tool, holder, workload and key, in order of appearance."""
     places: dict[tuple[Any, ...], Document] = {}
     for item in items:
         place = {name: item[name] for name in ("tool", "actor", "wielder", "workload", "key_thumbprint")}
@@ -129,7 +129,7 @@ def _places(items: list[Document], used_after: set[str]) -> list[Document]:
 
 
 def timeline(service: Service, kind: str, id_: str, *, known_at: Instant | None = None) -> Document | None:
-    """Every fact that mentions a thing, the earliest first; None if no fact does."""
+    """List every fact that mentions a thing, earliest first; None if no fact does."""
     with service.reader(known_at=known_at) as reader:
         facts = reader.facts_mentioning(key_of(kind, id_))
     if not facts:
@@ -140,7 +140,7 @@ def timeline(service: Service, kind: str, id_: str, *, known_at: Instant | None 
 
 
 def mention_document(fact: Fact) -> Document:
-    """A fact as a timeline lists it."""
+    """Convert a fact to an item of a timeline."""
     return {
         "occurred_at": format_instant(fact.event.occurred_at),
         "recorded_at": format_instant(fact.recorded_at),
@@ -151,13 +151,13 @@ def mention_document(fact: Fact) -> Document:
 
 
 def is_mentioned_more_than(service: Service, kind: str, id_: str, most: int) -> bool:
-    """Whether more facts than this mention something, so that a list of them takes its time."""
-    with service.store.reader(trust=None) as reader:  # whether a fact counts is not asked
+    """Whether more than ``most`` facts mention something, so that listing them takes long."""
+    with service.store.reader(trust=None) as reader:  # whether each fact is authorised is not checked
         return reader.is_mentioned_more_than(key_of(kind, id_), most)
 
 
 def quarantine(service: Service, *, after: int = 0, limit: int = PAGE, everything: bool = False) -> Document:
-    """Records that could not be read and were not taken up since; with ``everything`` those as well."""
+    """List quarantined records that have not been released; with ``everything`` the released ones too."""
     found = service.store.quarantined(waiting=not everything, after=after, limit=limit + 1)
     items = [quarantined_document(item) for item in found[:limit]]
     following = str(found[limit - 1].id) if len(found) > limit else None
@@ -176,7 +176,7 @@ def quarantine(service: Service, *, after: int = 0, limit: int = PAGE, everythin
 
 
 def quarantined_document(item: Quarantined) -> Document:
-    """One record in quarantine."""
+    """Convert one quarantined record."""
     record = item.record
     value, encoding = None, None
     if record.value is not None:
@@ -201,7 +201,7 @@ def quarantined_document(item: Quarantined) -> Document:
 
 
 def conflicts(service: Service) -> Document:
-    """The identities under which different contents were sent; all of them stand."""
+    """List the identities under which different contents were sent; all of them count."""
     items = []
     for group in service.store.conflicts():
         event = group[0].event

@@ -1,8 +1,8 @@
-"""Timelines, actions and uses of what very many facts mention: page by page, in the order in which the log took them.
+"""Pages of timelines, actions and uses for things that very many facts mention, in log order.
 
-No list is read whole here, and none is counted: ``total`` is null. A page that has looked at LOOKED_AT facts, or at
-LOOKED_UP whether they were known, ends there and goes on behind them, whether it found anything or not. Lists of what
-fewer facts mention are in ``looking``.
+No list is read or counted as a whole: ``total`` is null. A page that has examined LOOKED_AT facts, or checked
+LOOKED_UP of them for being known, ends there and can be continued, whether it found anything or not. Lists of things
+with fewer facts are in ``activity``.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -23,25 +23,25 @@ from lineage.serve.queries.service import Service
 from lineage.store.reading.log_order import LOOKED_UP, Places, behind
 from lineage.store.reading.reader import Reader
 
-MANY: Final = 2_000  # facts that mention something; of more no list is read whole
-LOOKED_AT: Final = 3_000  # facts in which the items of one page are looked for
+MANY: Final = 2_000  # above this many facts a list is read page by page
+LOOKED_AT: Final = 3_000  # facts examined for one page
 _ORDER: Final = {"order": "recorded_at"}
-_LONGEST: Final = 8_192  # characters of where to go on; some hundred partitions
+_LONGEST: Final = 8_192  # characters of a cursor; enough for some hundred partitions
 _T = TypeVar("_T")
 _Numbered = list[tuple[int, Fact]]
 
-LogPlaces = Places  # the next offset of each partition from which a list goes on
+LogPlaces = Places  # the next offset of each partition at which a list continues
 
 
 class Page(NamedTuple):
     """Which page of a list.
 
     Attributes:
-        limit: How many items.
-        after: What ``places_of`` makes of the ``next`` of the page before; None: it is the first.
-        looked_at: Facts in which its items are looked for.
-        at_first: Facts that are read at first, since they will mostly do.
-        looked_up: Facts of which the database looks up whether they were known.
+        limit: The number of items.
+        after: The position decoded by ``places_of`` from the previous page's ``next``; None for the first page.
+        looked_at: The most facts to examine.
+        at_first: The number of facts read first, which usually suffices.
+        looked_up: The most facts the database checks for being known.
     """
 
     limit: int
@@ -58,7 +58,7 @@ def is_long(service: Service, kind: str, id_: str) -> bool:
 
 
 def timeline(service: Service, kind: str, id_: str, page: Page, *, known_at: Instant | None = None) -> Document | None:
-    """The facts that mention a thing, the earliest recorded first; None if no fact does."""
+    """List the facts that mention a thing, earliest recorded first; None if no fact does."""
     with service.reader(known_at=known_at) as reader:
         facts, following = _gather(reader, key_of(kind, id_), page, lambda _: lambda _, fact: [fact])
     items = [looking.mention_document(fact) for fact in facts]
@@ -67,10 +67,10 @@ def timeline(service: Service, kind: str, id_: str, page: Page, *, known_at: Ins
 
 
 def uses(service: Service, kind: str, id_: str, page: Page, *, known_at: Instant | None = None) -> Document | None:
-    """Where a token was used, the earliest recorded first; None if no fact names it.
+    """List the uses of a token, earliest recorded first; None if no fact names it.
 
-    ``first``, ``last``, ``places`` and ``used_after`` are of the items of the page, and ``whole`` is false. The actions
-    of one decision stand on one page, which may so hold more than its limit.
+    ``first``, ``last``, ``places`` and ``used_after`` describe the items of the page, and ``whole`` is false. All
+    actions of one decision are on the same page, which may therefore exceed its limit.
     """
     looking.refuse_unused(kind)
     key = key_of(kind, id_)
@@ -88,7 +88,7 @@ def uses(service: Service, kind: str, id_: str, page: Page, *, known_at: Instant
 
 
 def _used_by(reader: Reader, key: str, part: _Numbered) -> Callable[[int, Fact], list[str]]:
-    """Which uses of an element stand where a fact stands: each where it, or its decision, first mentions it."""
+    """Return a function from a fact to its uses of an element: each where it, or its decision, first mentions it."""
     decided = {f"decision:{body.decision}" for _, fact in part if isinstance(body := fact.event.body, DecisionMade)}
     by_decision: dict[str, list[str]] = {}
     for fact in reader.facts_referring(decided, Role.USES):
@@ -131,7 +131,7 @@ def _actions(part: Iterable[tuple[int, Fact]]) -> list[str]:
 
 
 def _first_numbers(reader: Reader, key: str, things: Collection[str]) -> dict[str, int]:
-    """Of some things the number of the first fact about each that mentions another."""
+    """Map each thing to the number of its first fact that mentions another key."""
     told = reader.numbered_about(things, mentioning=key)
     return {thing: min(numbers) for thing, numbers in told.items()}
 
@@ -145,15 +145,15 @@ def _gather(
     latest_first: bool = False,
     of_acts: bool = False,
 ) -> tuple[list[_T], str | None]:
-    """The items of a page, and where the next begins.
+    """Collect the items of a page, and where the next one begins.
 
     Args:
-        reader: One moment of the store.
-        key: What is mentioned.
+        reader: A snapshot of the store.
+        key: The key that is mentioned.
         page: Which page.
-        take: Looks at some facts at once, and says then which items stand where each of them stands.
-        latest_first: Whether what the log took last comes first.
-        of_acts: Whether actions and decisions are enough.
+        take: Examines several facts at once, and returns a function from a fact to its items.
+        latest_first: Whether the latest recorded come first.
+        of_acts: Whether only actions and decisions are needed.
     """
     places: Places = page.after or {}
     items: list[_T] = []
@@ -178,7 +178,7 @@ def _gather(
 
 
 def _is_named(reader: Reader, key: str) -> bool:
-    """Whether a fact mentions a thing; where the first LOOKED_AT do not, it is taken to be so."""
+    """Whether a fact mentions a thing; assumed if none of the first LOOKED_AT does."""
     facts, following = _gather(reader, key, Page(1), lambda _: lambda _, fact: [fact])
     return bool(facts) or following is not None
 
@@ -195,11 +195,11 @@ def _answer(
     return {"kind": kind, "id": id_, **listed, **(more or {}), "as_of": service.as_of()}
 
 
-# Where to go on, as a text: topic, partition and offset of each partition
+# A cursor as text: topic, partition and offset of each partition
 
 
 def said_of(places: Places) -> str:
-    """Where to go on.
+    """Encode a cursor.
 
     Examples:
         >>> said_of({("decisions", 3): 700, ("orders", 0): 4})
@@ -209,15 +209,15 @@ def said_of(places: Places) -> str:
 
 
 def places_of(said: str) -> LogPlaces:
-    """What ``said_of`` made a text of.
+    """Decode a cursor made by ``said_of``.
 
     Raises:
-        RefusedError: It made no such text.
+        RefusedError: It is not one.
     """
     try:
         return dict(_places(said[:_LONGEST]))
     except ValueError as error:
-        raise RefusedError("is not the `next` of this list; begin anew without it") from error
+        raise RefusedError("is not the `next` of this list; start again without it") from error
 
 
 def _places(said: str) -> Iterator[tuple[tuple[str, int], int]]:

@@ -1,4 +1,4 @@
-"""A case: everything about one thing at one moment, in one document that can be kept."""
+"""A case: everything about one thing at one moment, in one document to keep."""
 
 from typing import Final
 
@@ -12,12 +12,12 @@ from lineage.serve.queries.service import Service
 from lineage.serve.text import render_chain
 from lineage.serve.text.text_page import Page
 
-FACTS: Final = 500  # of the timeline that a case holds
-_DRAWN: Final = 60  # elements of its graph
+FACTS: Final = 500  # facts of the timeline in a case
+_DRAWN: Final = 60  # elements of the graph in a case
 
 
 def case(service: Service, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
-    """The answer in one sentence and as a document, the graph around it, and its facts; None if no fact names it."""
+    """Build a case: the answer as sentence and document, the graph, and the facts; None if no fact names the thing."""
     answer, page = _answer(service, kind, id_, at, known_at)
     if answer is None or page is None:
         return None
@@ -44,7 +44,7 @@ def case(service: Service, kind: str, id_: str, *, at: Instant, known_at: Instan
 def _answer(
     service: Service, kind: str, id_: str, at: Instant, known_at: Instant | None
 ) -> tuple[Document | None, Page | None]:
-    """The document that a thing has, and what people read of it."""
+    """Return the document of a thing, and its text for people."""
     if kind == "action":
         answer = service.who(id_, at=at, known_at=known_at)
         return answer, None if answer is None else render_chain.who(answer, at=at)
@@ -58,9 +58,9 @@ def _answer(
 def _facts(
     service: Service, kind: str, id_: str, answer: Document, known_at: Instant | None
 ) -> tuple[list[Document], int | None]:
-    """The facts that mention it, and those about what stood behind it, the earliest first; and how many there are.
+    """Return the facts that mention it or its chain, earliest first, and their number.
 
-    Of very many that mention it those are taken that the log took first, and they are not counted.
+    If very many mention it, the first recorded are returned, and they are not counted.
     """
     behind = {f"token:{token}" for token in answer.get("tokens", ())}
     behind |= {f"delegation:{delegation}" for delegation in answer.get("delegations", ())}

@@ -1,4 +1,4 @@
-"""Whether a revocation is over, and what is open (clauses 10.3 to 10.16)."""
+"""Whether a revocation is complete, and what is open (clauses 10.3 to 10.16)."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -24,14 +24,14 @@ from lineage.store.reading.reader import PART, Reader
 
 
 def closure(service: Service, revocation: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
-    """Whether a revocation is over, and what is open; None if there is no such order."""
+    """Answer whether a revocation is complete, and what is open; None if there is no such order."""
     with moment_of(service, known_at) as moment:
         found = closed(moment, revocation, at)
         return None if found is None else {**found[1], "as_of": moment.service.as_of()}
 
 
 def closed(moment: Moment, revocation: str, at: Instant) -> tuple[World, Document] | None:
-    """The verdict on an id, and a world with its orders."""
+    """Compute the verdict on an id, and a world with its orders; None if there are none."""
     receivers = moment.reader.world()
     moment.reader.load_receivers(receivers)
     world = around_with(moment.reader, receivers, revocation)
@@ -45,7 +45,7 @@ def closed(moment: Moment, revocation: str, at: Instant) -> tuple[World, Documen
 
 
 def around_with(reader: Reader, receivers: World, revocation: str) -> World | None:
-    """A world with what ``around`` loads, and with some receivers; None if there is no such order."""
+    """Load the world of ``around`` and add receivers; None if there is no such order."""
     world = around(reader, revocation)
     if not world.orders.by_id.get(revocation):
         return None
@@ -56,10 +56,10 @@ def around_with(reader: Reader, receivers: World, revocation: str) -> World | No
 
 
 def close_at(moment: Moment, world: World, revocation: str, at: Instant) -> Closure:
-    """The verdict.
+    """Compute the verdict.
 
     Raises:
-        TooManyError: It is of more elements than are kept.
+        TooManyError: It concerns more elements than can be cached.
     """
     ends = moment.ends(world, revocation, at)
     words = OtherWords(moment.reader, world, revocation)
@@ -81,7 +81,7 @@ def _judged(moment: Moment, world: World, revocation: str, at: Instant, words: O
 
 
 def _judged_again(reader: Reader, ends: Ends, at: Instant, words: OtherWords) -> Iterator[Judged]:
-    """What is kept, with what was delivered by now."""
+    """Combine the cached effects with the deliveries so far."""
     words.bring(ends.ended.values())
     every = iter(ends.ended.values())
     while part := list(islice(every, PART)):
@@ -125,14 +125,14 @@ def _open_document(key: str, receiver: str | None, reason: str) -> Document:
 
 
 def confirmation_of(reader: Reader, world: World, key: str, at: Instant, *, successes: bool = True) -> Document:
-    """What revoked one element, which receivers have not enforced that, and what was done with it all the same.
+    """Answer what revoked one element, which receivers have not enforced that, and its later uses.
 
     Args:
-        reader: One moment of the store.
-        world: Holds the element and what judging it needs.
+        reader: A snapshot of the store.
+        world: The element and what is needed to evaluate it.
         key: ``KIND:ID``.
         at: The instant asked about.
-        successes: Whether all that was done with it is to be read; else what the world holds is all that is looked at.
+        successes: Whether to read all its uses; otherwise only those in the world count.
     """
     ids = sorted(id_ for id_ in world.orders.by_id if receipt_of(world, id_, at, {key}))
     unconfirmed: list[Document] = []
@@ -143,7 +143,7 @@ def confirmation_of(reader: Reader, world: World, key: str, at: Instant, *, succ
         reader.load_about(world, [f"revocation:{id_}" for id_ in ids])
     for id_ in ids:
         [line] = receipt_of(world, id_, at, {key})
-        # Without all that was done with it nobody can say that it was not used since.
+        # Without all uses it cannot be ruled out that it was used since.
         endings = endings_elsewhere(world, id_, {key}) if successes else {}
         if successes:
             orders = (line.order, *(one.order for some in endings.values() for one in some))

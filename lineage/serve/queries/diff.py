@@ -13,7 +13,7 @@ from lineage.serve.queries.service import Service
 def diff(
     service: Service, kind: str, id_: str, *, start: Instant, end: Instant, known_at: Instant | None = None
 ) -> Document | None:
-    """Compare the states of a thing, and of what depends on it, at two instants; None if no fact names it."""
+    """Compare the states of a thing and its dependents at two instants; None if no fact names it."""
     if kind not in ELEMENT_KINDS | NAME_KINDS:
         raise RefusedError(f"{kind!r} has no state; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}")
     key = key_of(kind, id_)
@@ -21,7 +21,7 @@ def diff(
         if not reader.is_named(key):
             return None
         world = reader.world()
-        # What ended before both instants is the same at both.
+        # What ended before both instants is equal at both.
         reader.load_below(world, key, min(start, end))
     hit = struck_by(world, Proposal(target=Target(kind, id_), at=min(start, end)))
     keys = world.graph.below(hit, after=min(start, end))

@@ -1,4 +1,4 @@
-"""Lines in order, however many: what does not fit into memory waits in files without a name, and is merged."""
+"""Sort any number of lines: what does not fit into memory is kept in unnamed files and merged."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -7,23 +7,22 @@ from itertools import islice
 from tempfile import TemporaryFile
 from typing import Final
 
-RUN: Final = 20_000  # lines that are held in memory at once
+RUN: Final = 20_000  # lines in memory at once
 
 Place = tuple[str, ...]
-"""Where a line belongs: lines are sorted by it. What it is made of holds no control character, as no id does."""
+"""The sort key of a line. Like ids, its parts contain no control characters."""
 
 
 def in_order(lines: Iterable[tuple[Place, bytes]], *, run: int = RUN) -> Iterator[bytes]:
-    """Lines sorted by their places.
+    """Sort lines by their places.
 
     Args:
-        lines: Each with its place, and without a tab or a line end in it.
-        run: How many are held at once.
+        lines: Each with its place, and without tabs or line ends.
+        run: The number of lines in memory at once.
 
-    Memory:
-        One run, and a buffer for each run that waits in a file.
+    Memory: One run, and a buffer for each run in a file.
     """
-    # UTF-8 sorts as the characters do, and the tab behind each part before all that a part can hold.
+    # UTF-8 sorts like the characters, and the tab after each part sorts before anything a part can contain.
     rows = (b"%b\t%b\n" % ("\t".join(place).encode(), line) for place, line in lines)
     with ExitStack() as files:
         waiting: list[Iterable[bytes]] = []

@@ -1,7 +1,7 @@
-"""What is wrong: every rule over every fact, filtered and a page at a time; and the posture, a line a check.
+"""Findings: every rule over every fact, filtered and paged; and the posture, one line per check.
 
-It is worked out when it is asked for, from all facts. A page says as of when it was worked out, and the next page is
-worked out as of the same moment and the same knowledge, so that none stands on two.
+Findings are computed from all facts on request. A page states the moment it was computed for, and the next page is
+computed for the same moment and knowledge, so that none appears on two pages.
 """
 
 from collections import Counter
@@ -34,12 +34,13 @@ _EXAMPLES: Final = 5  # failures of a check that its posture shows
 
 
 class Wanted(NamedTuple):
-    """Which findings are asked for.
+    """Which findings to return.
 
     Attributes:
-        of: ``KIND:ID`` of what is wrong, or what it is about; None: of anything.
-        kinds, severities, statuses: These; empty: all. Suppressed ones are only told of where they are asked for.
-        since: Only what was seen last then or later.
+        of: ``KIND:ID`` of what is wrong, or what it is about; None for anything.
+        kinds, severities, statuses: The allowed values; empty for all. Suppressed findings are only returned on
+            request.
+        since: Only findings last seen then or later.
     """
 
     of: str | None = None
@@ -50,10 +51,10 @@ class Wanted(NamedTuple):
     everything: bool = False
 
     def check(self) -> None:
-        """Refuse what cannot be.
+        """Refuse invalid values.
 
         Raises:
-            RefusedError: There is no such rule, severity or status; the message says which there are.
+            RefusedError: There is no such rule, severity or status; the message lists them.
         """
         for name, said, known in (
             ("kind", self.kinds, RULES),
@@ -71,7 +72,7 @@ class Wanted(NamedTuple):
         )
 
     def takes(self, one: Finding, severity: Severity, status: str) -> bool:
-        """Whether a finding is asked for."""
+        """Whether a finding matches."""
         if status == SUPPRESSED and not (self.everything or SUPPRESSED in self.statuses):
             return False
         return (
@@ -84,7 +85,7 @@ class Wanted(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """Everything that was found at a moment, and the world that it was found in."""
+    """All findings at a moment, and the world they were found in."""
 
     world: World
     report: Report
@@ -93,7 +94,7 @@ class Survey(NamedTuple):
     at: Instant
 
     def ordered(self) -> list[tuple[Finding, Severity, str]]:
-        """The findings with severity and status, the worst first."""
+        """Return the findings with severity and status, the worst first."""
         return [
             (
                 one,
@@ -105,9 +106,10 @@ class Survey(NamedTuple):
 
 
 def survey(service: Service, at: Instant, known_at: Instant | None = None, options: Options | None = None) -> Survey:
-    """Evaluate every rule over every fact that is known.
+    """Evaluate every rule over every known fact.
 
-    Cost: every fact is read and held. Some 0.2 ms and 2 KB a fact.
+    Cost:
+        Every fact is read into memory: about 0.2 ms and 2 KB per fact.
     """
     options = service.options if options is None else options
     everything = gathered(service.store, service.trust.table, known_at)
@@ -125,16 +127,16 @@ def findings(
     limit: int = PAGE,
     options: Options | None = None,
 ) -> Document:
-    """What is wrong, the worst first, a page at a time.
+    """List what is wrong, the worst first, one page at a time.
 
     Args:
-        service: Whose answers.
-        at: The moment asked about; of a page after the first that of the first.
-        known_at: Only what was recorded by then; None: everything.
+        service: The service to query.
+        at: The moment asked about; for later pages, that of the first.
+        known_at: Only facts recorded by then; None for all.
         wanted: Which findings.
-        after: The ``next`` of the page before.
-        limit: How many items a page has at most.
-        options: What is set of rules.
+        after: The ``next`` of the previous page.
+        limit: The most items of a page.
+        options: The settings of the rules.
     """
     wanted = Wanted() if wanted is None else wanted
     wanted.check()
@@ -144,7 +146,7 @@ def findings(
     if after is not None:
         at, known_at, behind = _place(after)
     elif known_at is None:
-        _, known_at = service.store.standing()  # the next page is to know no more than this one
+        _, known_at = service.store.standing()  # the next page must not use newer facts than this one
     found = survey(service, at, known_at, options)
     every = found.ordered()
     matching = [row for row in every if wanted.takes(*row)]
@@ -184,13 +186,13 @@ def exported(
     wanted: Wanted | None = None,
     baseline: Collection[str] | None = None,
 ) -> str:
-    """Every finding that is asked for, as other tools read them: ``jsonl``, ``csv``, ``ocsf`` or ``sarif``.
+    """Export the matching findings for other tools: ``jsonl``, ``csv``, ``ocsf`` or ``sarif``.
 
     Args:
-        service: Whose answers.
+        service: The service to query.
         format_: One of these four.
         at: The moment asked about.
-        known_at: Only what was recorded by then; None: everything.
+        known_at: Only facts recorded by then; None for all.
         wanted: Which findings.
         baseline: The ids that are not new, for ``sarif``.
     """
@@ -236,7 +238,7 @@ def _place(after: str) -> tuple[Instant, Instant | None, _Rank]:
 def posture(
     service: Service, *, at: Instant, known_at: Instant | None = None, framework: str | None = None
 ) -> Document:
-    """Every check with its outcome: pass, fail, suppressed, or not evaluated, each with a number."""
+    """List every check with its outcome and counts: pass, fail, suppressed, or not evaluated."""
     if framework is not None and framework not in SHORT_NAMES:
         raise RefusedError(f"there is no framework {framework!a}; there are {', '.join(SHORT_NAMES)}")
     found = survey(service, at, known_at)
@@ -280,7 +282,7 @@ def posture(
 
 
 def _accepted(found: Survey, one: Finding) -> Document:
-    """Who suppressed a finding, why and until when: by a judgement, else by an exception of the settings."""
+    """Return who suppressed a finding, why and until when: by a judgement, else by an exception in the settings."""
     judged = judgement_of(found.judgements, one.id, found.at)
     if judged is not None and isinstance(body := judged.event.body, FindingJudged):
         return {"by": body.by, "reason": body.reason, "until": instant(body.until)}
@@ -295,17 +297,17 @@ def _short(framework: str) -> str | None:
 def gate(
     service: Service, *, at: Instant, known_at: Instant | None = None, wanted: Wanted | None = None
 ) -> list[tuple[Finding, Severity, str]]:
-    """The open findings that are asked for, for a gate: what is suppressed does not count."""
+    """Return the open findings that match, for a gate; suppressed ones do not count."""
     wanted = Wanted() if wanted is None else wanted
     rows = survey(service, at, known_at).ordered()
     return [row for row in rows if wanted.takes(*row) and row[2] != SUPPRESSED]
 
 
 def failing(rows: list[tuple[Finding, Severity, str]], severity: Severity, baseline: Collection[str]) -> bool:
-    """Whether any of some findings is of a severity or above, and not in the baseline."""
+    """Whether any finding has at least a severity and is not in the baseline."""
     return any(found >= severity and one.id not in baseline for one, found, _ in rows)
 
 
 def posture_ids(rows: list[tuple[Finding, Severity, str]]) -> list[str]:
-    """The ids of some findings, sorted, as a baseline holds them."""
+    """Return the sorted ids of findings, as in a baseline."""
     return sorted(one.id for one, _, _ in rows)

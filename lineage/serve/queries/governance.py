@@ -1,6 +1,7 @@
-"""Four questions of governance: which agents were active, what one might do, what it held, what was done by it.
+"""Four governance questions: which agents were active, what one may do, what it held, and what it did.
 
-Cost: every fact is read and held; some 2 KB a fact.
+Cost:
+    Every fact is read into memory, about 2 KB each.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,14 +17,14 @@ from lineage.core.model.times import NEVER, Instant, format_instant
 from lineage.serve.documents.core_documents import Document, action_document, instant, listing
 from lineage.serve.queries.service import Service
 
-MOST: Final = 1_000  # items, if nothing else is said
+MOST: Final = 1_000  # the default limit of a list
 _READ: Final = 5_000
 
 
 def active(
     service: Service, *, start: Instant, end: Instant, known_at: Instant | None = None, limit: int = MOST
 ) -> Document:
-    """The agents that acted, or were given anything, between two instants; those that did most first."""
+    """List the agents that acted or were granted anything between two instants, the most active first."""
     scene = _scene(service, end, known_at)
     world = scene.world
     found: dict[str, Document] = {}
@@ -60,7 +61,7 @@ def active(
 def allowed(
     service: Service, agent: str, *, at: Instant, known_at: Instant | None = None, limit: int = MOST
 ) -> Document | None:
-    """What an agent might do at an instant: what it holds that is active, with effective scopes; None if unknown."""
+    """List what an agent may do at an instant: its active elements with effective scopes; None if unknown."""
     scene = _scene(service, at, known_at)
     if not _is_known(scene, agent):
         return None
@@ -204,7 +205,7 @@ def _naming(world: World, agent: str) -> Iterator[str]:
 
 
 def _held_by(scene: Scene, agent: str) -> list[str]:
-    """What an agent holds or held, the earliest issued first."""
+    """List everything an agent holds or held, the earliest issued first."""
     party = scene.party(agent)
     keys = {
         key
@@ -232,7 +233,7 @@ def _grant(scene: Scene, key: str) -> Document:
 
 
 def _tools(world: World, key: str, at: Instant) -> list[str]:
-    """Where an element was used by then."""
+    """List the tools with which an element was used by an instant."""
     bodies = (
         fact.event.body
         for action in world.actions_under({key})

@@ -1,4 +1,4 @@
-"""The graph around a thing as a document, laid out: bounded, and what does not fit is counted where it would hang."""
+"""The laid-out graph around a thing as a document; it is bounded, and what does not fit is counted at its place."""
 
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
@@ -21,11 +21,11 @@ VIEWS: Final = ("elements", PRINCIPALS)
 def graph(
     service: Service, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None, most: int = MOST
 ) -> Document | None:
-    """What an element hangs on and what hangs on it; of a name, the elements that name it. None if no fact names it.
+    """Build the graph of an element's dependencies and dependents, or of the elements that name a name.
 
-    ``collapsed`` nodes stand for what is not shown: ``count`` more below, or above, the node that ``of`` names. What is
-    below is counted as the store has it, the unauthorised included. ``more_name_it``: more elements name it than are
-    shown, which are those that can live the longest.
+    None if no fact names it. ``collapsed`` nodes stand for what is not shown: ``count`` more below, or above, the
+    node that ``of`` names. What is below is counted from the store, including unauthorised facts. ``more_name_it``
+    says that more elements name it than are shown, which are those that can live the longest.
     """
     if kind not in ELEMENT_KINDS | NAME_KINDS:
         raise RefusedError(f"a {kind} has no graph; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}")
@@ -72,7 +72,7 @@ def graph(
 
 
 def _near(starts: Collection[str], next_to: Callable[[str], Iterable[str]], most: int) -> set[str]:
-    """The nearest so many, the starts among them; the smallest ids of those that are equally far."""
+    """Return the ``most`` nearest elements including the starts; ties are broken by the smallest id."""
     seen: set[str] = set(sorted(starts)[:most])
     frontier = sorted(seen)
     while frontier and len(seen) < most:

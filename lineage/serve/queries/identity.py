@@ -1,6 +1,6 @@
-"""Who a principal is: what was stated of it and by whom, its aliases, what it runs as. A document, as in ``service``.
+"""The identity of a principal: what was stated about it and by whom, its aliases, and its workloads.
 
-It judges nothing: whether an order stands on a principal is its status.
+It contains no judgement: whether an order targets a principal is part of its status.
 """
 
 from typing import Final
@@ -16,23 +16,23 @@ from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, finding_documents, instant
 from lineage.serve.queries.service import Service
 
-# What changes in the life of a principal; of all else the first stated counts (clauses 3.4 and 3.5).
+# Attributes of a principal that change over time; for all others the first stated value counts (clauses 3.4, 3.5).
 _CHANGING: Final = ("display_name", "owner", "purpose", "environment")
 
 
 def identity(service: Service, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
-    """Who a principal is; None if no fact names it.
+    """Answer who a principal is; None if no fact names it.
 
     Args:
-        service: Whose answers.
+        service: The service to query.
         id_: The principal.
-        at: The instant at which a workload is bound or not. What was stated of a principal has no instant.
-        known_at: Only what was recorded by then; None: everything.
+        at: The instant for which bindings are evaluated. Statements about a principal have no instant.
+        known_at: Only facts recorded by then; None for all.
 
     Cost:
-        That of the registrations and bindings of the party, however many facts mention it.
+        The registrations and bindings of the party, however many facts mention it.
     """
-    as_of = service.as_of()  # first: it claims no more than is looked up
+    as_of = service.as_of()  # read first, so it never claims more than was loaded
     key = f"principal:{id_}"
     with service.reader(known_at=known_at) as reader:
         world = reader.world()
@@ -76,19 +76,19 @@ def _wrong_with(world: World, id_: str) -> list[Finding]:
 
 
 def _is_told_of(world: World, id_: str) -> bool:
-    """Whether a registration or a binding names it: who has an alias stands in the registration that says so."""
+    """Whether a registration or a binding names it; an alias is named by the registration that states it."""
     return bool(world.principals.facts_of(id_) or world.principals.bindings.get(id_))
 
 
 def _stated_document(said: Stated | None) -> Document | None:
-    """A stated value with the fact whose word it is, or null."""
+    """Convert a stated value with its fact, or None."""
     if said is None:
         return None
     return {"value": said.value, "occurred_at": format_instant(said.fact.event.occurred_at), **cite([said.fact])[0]}
 
 
 def _binding_document(fact: Fact, at: Instant) -> Document:
-    """A binding, and whether it holds at an instant: the end itself is too late, as for a token."""
+    """Convert a binding, and whether it holds at an instant; like a token, it no longer holds at its end."""
     body, since = fact.event.body, fact.event.occurred_at
     assert isinstance(body, WorkloadBound)  # noqa: S101 (only bindings are indexed there)
     return {

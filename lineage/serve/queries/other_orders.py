@@ -1,4 +1,4 @@
-"""Orders of other ids that end what a revocation ends, and what receivers said under these (ADR 0042)."""
+"""Orders of other ids that end the same elements as a revocation, and their acknowledgements (ADR 0042)."""
 
 from collections.abc import Collection, Iterable
 from typing import Final
@@ -10,28 +10,28 @@ from lineage.core.revocation.closure import Ended
 from lineage.core.revocation.receipt import orders_of
 from lineage.store.reading.reader import Reader
 
-_FEW: Final = 200  # orders and lifts; where there are no more, reading all is quicker than looking some up
+_FEW: Final = 200  # orders and lifts; up to this number, reading all is faster than looking some up
 
 
 class OtherOrders:
-    """Brings them into the parts of receipts, from one moment of the store."""
+    """Loads other orders into the parts of receipts, from one snapshot of the store."""
 
     def __init__(self, reader: Reader) -> None:
-        """Take what reads that moment."""
+        """Use the reader of that snapshot."""
         self._reader = reader
-        self._facts: list[Fact] | None = None  # all of them, with what their targets are called, if these are few
-        self._targets: dict[str, set[str]] | None = None  # of each id what it is aimed at, by all its names
+        self._facts: list[Fact] | None = None  # all of them with the aliases of their targets, if they are few
+        self._targets: dict[str, set[str]] | None = None  # id -> the targets with all their aliases
 
     def bring(self, part: World, revocation: str, keys: Collection[str]) -> None:
-        """Bring the orders of other ids into a part that end some of its elements; with them may come others.
+        """Load the orders of other ids that end some elements of a part; this may load others too.
 
         Args:
-            part: Holds the elements that were granted, and all that they depend on.
+            part: The granted elements and all their dependencies.
             revocation: The id.
-            keys: The elements; an order may be aimed at one that nobody granted.
+            keys: The elements; an order may target one that was never granted.
 
         Cost:
-            Of a store with few orders a look at the target of each; else a look-up of all that is in the part.
+            In a store with few orders, one check of each target; otherwise a lookup of everything in the part.
         """
         if self._targets is None:
             self._begin()
@@ -61,24 +61,24 @@ class OtherOrders:
 
 
 def _stands_in(part: World, target: str) -> bool:
-    """Whether an order on something may end an element of a part."""
+    """Whether an order on a target may end an element of a part."""
     return target in part.graph or next(part.graph.naming(target), None) is not None
 
 
 class OtherWords:
-    """Brings what receivers said under other ids into the world of a verdict, each id once."""
+    """Loads acknowledgements under other ids into the world of a verdict, each id once."""
 
     def __init__(self, reader: Reader, world: World, revocation: str) -> None:
-        """Take what reads the moment of the verdict, and the world with the orders of its id."""
+        """Use the reader of the verdict's snapshot, and the world with the orders of its id."""
         self._reader = reader
         self._world = world
         self._known = {revocation}
 
     def bring(self, ended: Iterable[Ended]) -> None:
-        """Bring what was said under the ids whose orders end some elements.
+        """Load the acknowledgements under the ids whose orders end some elements.
 
         Cost:
-            For an id as much as its own verdict has to read of what was said.
+            For each id, as much as its own verdict reads of them.
         """
         ids = {ending.revocation for one in ended if one.endings for ending in one.endings} - self._known
         if ids:

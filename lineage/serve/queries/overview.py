@@ -1,4 +1,4 @@
-"""Everything that a store knows, on one page: who acted, who stood behind it, what is missing, and what is wrong."""
+"""The overview: who acted, who stood behind it, what evidence is missing, and what is wrong."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,20 +17,21 @@ from lineage.serve.documents.core_documents import Document, finding_document
 from lineage.serve.queries.findings import Survey, survey
 from lineage.serve.queries.service import Service
 
-_SHOWN: Final = 10  # of people, agents, gaps and findings
+_SHOWN: Final = 10  # items listed of people, agents, gaps and findings
 
 
 class _Behind(NamedTuple):
-    """What stands behind an action, and behind every other action that names the same."""
+    """What stands behind an action and all actions that name the same authority."""
 
     chain: Chain
     missing: tuple[tuple[str, str, str], ...]
 
 
 def overview(service: Service, *, at: Instant, options: Options | None = None) -> Document:
-    """Who acted, who stood behind it, what is missing, and what is wrong.
+    """Build the overview.
 
-    Cost: that of all findings. Every fact is read and held.
+    Cost:
+        As for all findings; every fact is read into memory.
     """
     found = survey(service, at, options=options)
     world = found.world
@@ -82,7 +83,7 @@ def overview(service: Service, *, at: Instant, options: Options | None = None) -
 
 
 class _Parties:
-    """The principals that facts name, those that are one party counted once."""
+    """The principals that facts name, counting each party once."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -91,7 +92,7 @@ class _Parties:
         self._kinds = {party: world.principals.kind(party) for party in {self.one(id_) for id_ in named}}
 
     def one(self, id_: str) -> str:
-        """The id that stands for a party: the one by which people know it."""
+        """Return the id that represents a party: the one people know it by."""
         known = self._world.principals.known_as(id_)
         return known if known != id_ else min(self._world.principals.party(id_))
 
@@ -108,7 +109,7 @@ class _Parties:
         return self._world.principals.display_name(id_)
 
     def listed(self, *kinds: str) -> list[Document]:
-        """The parties of a kind, those who did most first."""
+        """List the parties of some kinds, the most active first."""
         most = sorted(self.of(*kinds), key=lambda party: (-self._actions[party], party))[:_SHOWN]
         return [{"id": party, "display_name": self.name(party), "actions": self._actions[party]} for party in most]
 
@@ -120,7 +121,7 @@ def _named(event: Event) -> Iterator[tuple[str, str]]:
 
 
 def _behind(world: World) -> Iterator[tuple[str, Chain, Iterable[tuple[str, str, str]]]]:
-    """What stands behind every action; and behind every token and delegation, of which no gap is counted again."""
+    """Yield what stands behind every action, then behind every element, without counting their gaps again."""
     seen: dict[tuple[object, ...], _Behind] = {}
     for action in world.actions:
         said = tuple(world.action_field(action, field) for field in ("actor", "on_behalf_of", "prior_actors"))
@@ -137,7 +138,7 @@ def _behind(world: World) -> Iterator[tuple[str, Chain, Iterable[tuple[str, str,
 
 
 def _rank(parties: _Parties, chain: Chain) -> tuple[bool, int, int]:
-    """Which chain tells most: one that begins with a person, then the one with the most parties, then tokens."""
+    """Rank chains by how much they tell: those rooted in a person first, then by number of parties, then of tokens."""
     root = chain.root
     return root is not None and parties.kind(root) == "human", len(chain.hops), len(chain.tokens)
 

@@ -1,4 +1,7 @@
-"""The fuller plan: what a responder wants to see of a reach beside what it kills. Keys that no digest covers."""
+"""The extended plan: what a responder needs to know about a reach besides what it kills.
+
+The digest covers none of it.
+"""
 
 from collections.abc import Collection
 from typing import Final
@@ -26,21 +29,22 @@ from lineage.serve.documents.core_documents import Document, depth_documents
 from lineage.store.reading.reader import Reader
 from lineage.store.store import Store
 
-FIRST: Final = 20  # of a list that is counted beside it
-LOOKED_AT: Final = 2_000  # elements outside the kill that are read to say who uses what; more are only counted,
-COUNTED: Final = 10_000  # and so far, for each thing that they share,
-SAMPLED: Final = 100  # and so many of them read, to name some people
+FIRST: Final = 20  # entries listed besides the count
+# the most elements outside the kill that are read to say who shares what; beyond it they are only counted,
+LOOKED_AT: Final = 2_000
+COUNTED: Final = 10_000  # up to this number for each shared thing,
+SAMPLED: Final = 100  # and this many of them are read to name some people
 
 
 def plan_details(store: Store, reader: Reader, world: World, reach: Reach, *, given_at: Instant | None) -> Document:
-    """All of it.
+    """Build the extended plan.
 
     Args:
-        store: Where the quarantine is.
-        reader: One moment of the store.
-        world: The world that the reach was worked out in.
+        store: The store with the quarantine.
+        reader: A snapshot of the store.
+        world: The world in which the reach was computed.
         reach: What the order would kill.
-        given_at: When the order would be given, if that is not when it takes effect.
+        given_at: When the order would be given, if different from when it takes effect.
     """
     kills, at = reach.kills, reach.proposal.at
     reader.load_receivers(world)
@@ -69,7 +73,7 @@ def _counted(keys: list[str]) -> Document:
 
 
 def _backdated(world: World, reach: Reach, given_at: Instant | None) -> Document | None:
-    """How many past successes become tainted; null if it takes effect no earlier than it is given."""
+    """Count the past successes that become tainted; null if the order takes effect no earlier than it is given."""
     at = reach.proposal.at
     if given_at is None or given_at <= at:
         return None
@@ -77,7 +81,7 @@ def _backdated(world: World, reach: Reach, given_at: Instant | None) -> Document
 
 
 def effect_findings(effective_at: Instant, given_at: Instant) -> list[str]:
-    """What is odd about when an order takes effect, in words."""
+    """Describe unusual effective times of an order, in sentences."""
     if not far_apart(effective_at, given_at):
         return []
     when = "before" if effective_at < given_at else "after"
@@ -85,10 +89,10 @@ def effect_findings(effective_at: Instant, given_at: Instant) -> list[str]:
 
 
 def shared_with_others(reader: Reader, world: World, kills: Collection[str], at: Instant) -> list[Document]:
-    """The clients, sessions and workloads of the killed elements that living elements outside the kill use too.
+    """List the clients, sessions and workloads of the killed elements that living elements outside the kill share.
 
-    Where more than LOOKED_AT elements would have to be read, they are only counted, none more than COUNTED times,
-    ``complete`` is false (there are at least so many that may live), and the people are those of SAMPLED of them.
+    If more than LOOKED_AT elements would have to be read, they are only counted, at most COUNTED each, ``complete``
+    is false (the count is a lower bound), and the people are taken from SAMPLED of them.
     """
     names = {key_of(kind, id_): Target(kind, id_) for kind, id_ in sorted(shared_names(world, kills))}
     counts = reader.count_besides(names, kills, at, COUNTED)
@@ -111,7 +115,7 @@ def shared_with_others(reader: Reader, world: World, kills: Collection[str], at:
 
 
 def _sample(reader: Reader, counts: dict[str, int], kills: Collection[str], at: Instant) -> list[int]:
-    """Some of the elements outside the kill, by what most of them name."""
+    """Select some of the elements outside the kill, by what most of them name."""
     most = sorted(counts, key=lambda key: (-counts[key], key))[:FIRST]
     found: dict[int, None] = {}
     for key in most:
@@ -120,7 +124,7 @@ def _sample(reader: Reader, counts: dict[str, int], kills: Collection[str], at: 
 
 
 def _look(reader: Reader, hashes: list[int], at: Instant) -> tuple[World, list[str]]:
-    """Some elements: a world with them, and those that live."""
+    """Load elements into a world, and return the living ones."""
     world = reader.world()
     keys = reader.load_hashed(world, hashes) if hashes else set()
     return world, [key for key, verdict in judge_all(world, keys, at).items() if verdict.state in ALIVE]
@@ -133,7 +137,7 @@ def _people(world: World, keys: Collection[str]) -> list[str]:
 
 
 def _narrower(reader: Reader, world: World, reach: Reach) -> Document | None:
-    """A target that kills the same and stands for less: a token or a delegation, else a session, else a client."""
+    """Find a narrower target that kills the same: a token or a delegation, else a session, else a client."""
     if not reach.kills:
         return None
     target = only_head(world, reach)

@@ -1,6 +1,6 @@
-"""Preparing answers before anybody asks: decoders, statements, sequence holes, and what the latest revocations end.
+"""Prepare answers before the first request: decoders, statements, sequence holes, effects of the latest revocations.
 
-Each function is a generator of steps, so that others can be answered between two of them.
+Each function is a generator of steps, so that requests can be answered between two steps.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from lineage.serve.queries.revocation_snapshot import work_out
 from lineage.serve.queries.revocations import latest
 from lineage.serve.queries.service import Service
 
-_NOBODY: Final = "urn:delegraph:nobody"  # an id that no fact has: asking about it prepares the statements
-_LATEST: Final = 20  # revocations that the start page shows first
+_NOBODY: Final = "urn:delegraph:nobody"  # an id that no fact has; asking about it prepares the statements
+_LATEST: Final = 20  # revocations at the top of the start page
 
 
 def steps_of(service: Service) -> Iterator[None]:
-    """Make decoders and the statements of questions ready, and read how the sources number their events."""
+    """Prepare the decoders and statements of questions, and read the sequence numbers of the sources."""
     now = service.clock()
     service.store.facts(limit=1)
     yield
@@ -49,9 +49,9 @@ def steps_of(service: Service) -> Iterator[None]:
 
 
 def ends_of(service: Service) -> Iterator[None]:
-    """Work out what the latest revocations end, where that is kept."""
+    """Compute what the latest revocations end, where that is cached."""
     if service.ends is not None:
-        for revocation in reversed(latest(service, _LATEST)):  # what is kept first is dropped first
+        for revocation in reversed(latest(service, _LATEST)):  # the oldest entry is evicted first
             with suppress(TooManyError):
                 work_out(service, revocation)
             yield

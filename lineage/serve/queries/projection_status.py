@@ -1,4 +1,4 @@
-"""How the projection stands, as a document: how far behind, where in each partition, and who was heard of last."""
+"""The status of the projection as a document: lag, position in each partition, and the last event of each source."""
 
 from typing import Final
 
@@ -7,14 +7,14 @@ from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, instant
 from lineage.serve.queries.service import Service
 
-LOOKED_AT: Final = 2_000  # facts, the latest, in which the last event of each source is looked for
+LOOKED_AT: Final = 2_000  # the latest facts, searched for the last event of each source
 
 
 def standing(service: Service) -> Document:
-    """Lag, positions, and the last event of each source that was heard of of late.
+    """Report the lag, the positions, and the last event of each recently seen source.
 
     Cost:
-        That of LOOKED_AT facts, however many there are; ``complete`` says whether these are all.
+        LOOKED_AT facts, however many there are; ``complete`` says whether these are all.
     """
     places, recorded_at = service.store.standing()
     ends = _ends(service)

@@ -31,7 +31,7 @@ class Receipt:
     Attributes:
         lines: One element each, sorted by id, as canonical JSON (RFC 8785) without a line end.
         orders: The orders of the id.
-        as_of: How far it goes.
+        as_of: The progress of the projection.
     """
 
     lines: Iterator[bytes]
@@ -43,7 +43,7 @@ class Receipt:
 def receipt(
     service: Service, revocation: str, *, at: Instant, known_at: Instant | None = None
 ) -> Iterator[Receipt | None]:
-    """What the orders of an id end, element by element; None if there is no such order. To be read while this lasts."""
+    """Open the receipt of an id for reading within the block; None if there is no such order."""
     with frozen(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
         world = around(reader, revocation)
         orders = orders_of(world, revocation)
@@ -59,7 +59,7 @@ def receipt(
 
 
 def line_document(line: Line) -> Document:
-    """One line of a receipt."""
+    """Convert one line of a receipt."""
     kind, id_ = split_key(line.key)
     path = list(line.path)
     return {
@@ -78,7 +78,7 @@ def line_document(line: Line) -> Document:
 
 
 def receipt_summary(found: Receipt, *, at: Instant, known_at: Instant | None) -> Document:
-    """A receipt in a few numbers, and its digest: SHA-256 over the lines, a line feed behind each."""
+    """Summarise a receipt in counts and its digest: SHA-256 over the lines, each followed by a line feed."""
     hashed = hashlib.sha256()
     states: Counter[str] = Counter()
     depths: Counter[tuple[int, str]] = Counter()
@@ -106,10 +106,10 @@ def receipt_summary(found: Receipt, *, at: Instant, known_at: Instant | None) ->
 def receipt_page(
     service: Service, revocation: str, start: int, limit: int, *, at: Instant, known_at: Instant | None = None
 ) -> list[Document] | None:
-    """So many lines of a receipt, behind so many others; None if there is no such order.
+    """Return ``limit`` lines of a receipt from ``start`` on; None if there is no such order.
 
     Raises:
-        TooManyError: It is of more elements than are kept.
+        TooManyError: It has more elements than can be cached.
     """
     with moment_of(service, known_at) as moment:
         world = around(moment.reader, revocation)
@@ -120,5 +120,5 @@ def receipt_page(
             keys = list(islice(ends.ended, start, start + limit))
             part = part_of(moment.reader, keys, nearby_of(world, revocation))
             return [line_document(line) for line in receipt_of(part, revocation, at, set(keys))]
-    with receipt(service, revocation, at=at, known_at=known_at) as found:  # too many to be held at once
+    with receipt(service, revocation, at=at, known_at=known_at) as found:  # too many to be in memory at once
         return None if found is None else [json.loads(line) for line in islice(found.lines, start, start + limit)]

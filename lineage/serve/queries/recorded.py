@@ -1,4 +1,4 @@
-"""What was recorded in the log between two moments of the projection, for the live tail."""
+"""What was recorded in the log between two states of the projection, for the live tail."""
 
 from collections.abc import Mapping
 
@@ -10,27 +10,27 @@ from lineage.store.store import Store
 
 
 class Recorded:
-    """How far a store is projected, as the live tail follows it."""
+    """Follows how far a store is projected, for the live tail."""
 
     def __init__(self, service: Service) -> None:
-        """Create one; nothing is asked before the first question."""
+        """Create a follower; the store is not accessed before the first question."""
         self._follower = Follower(service.store, anew=_nothing, take=_nothing)
 
     def projected_until(self) -> dict[tuple[str, int], int]:
-        """The next offset of each partition that is not projected yet.
+        """Return the next offset to project of each partition.
 
         Raises:
-            UnavailableError: The store cannot be asked.
+            UnavailableError: The store is unavailable.
         """
         with self._follower.caught_up() as place:
             return dict(place.positions)
 
 
 def _nothing(_still: Store, _positions: Mapping[tuple[str, int], int] | None = None) -> None:
-    """Nothing is kept but the positions."""
+    """Do nothing: only the positions are followed."""
 
 
 def facts_recorded(service: Service, topic: str, partition: int, start: int, end: int) -> list[Fact]:
-    """The facts of a partition from one offset to before another, in the order of the log."""
+    """Return the facts of a partition from one offset up to another (exclusive), in log order."""
     first, last = (Position(topic, partition, offset).number for offset in (start, end - 1))
     return service.store.facts_between(first, last)

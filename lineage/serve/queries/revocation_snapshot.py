@@ -1,7 +1,7 @@
-"""One moment of the store for a receipt or a verdict, in parts of a few thousand elements, and what is kept of it.
+"""A snapshot of the store for receipts and verdicts, read in parts, with its cached effects.
 
-What is in memory does not grow with what a revocation ends, but for eight bytes an element, and what a verdict has to
-name as open.
+Memory use does not grow with what a revocation ends, except for eight bytes per element and the open items that a
+verdict lists.
 """
 
 import math
@@ -38,10 +38,10 @@ from lineage.store.reading.reader import PART, Reader
 def parts_of(
     reader: Reader, world: World, revocation: str, at: Instant, *, size: int = PART, most: float = math.inf
 ) -> Iterator[tuple[World, list[Line]]]:
-    """The lines of a receipt in parts of so many elements, each part with the world that it was made in.
+    """Yield the lines of a receipt in parts, each with the world it was computed in.
 
     Raises:
-        TooManyError: They are of more elements than ``most``.
+        TooManyError: It has more elements than ``most``.
     """
     targets = [(order.key, order.effective_at) for order in orders_of(world, revocation) if order.in_force(at)]
     for part, keys in reader.parts_below(targets, nearby_of(world, revocation), size=size, most=most):
@@ -49,7 +49,7 @@ def parts_of(
 
 
 def part_of(reader: Reader, keys: Collection[str], nearby: Iterable[Fact]) -> World:
-    """A world with some elements, all that they depend on, and what is nearby."""
+    """Build a world with some elements, their transitive dependencies, and the facts in ``nearby``."""
     part = reader.world()
     for fact in chain(nearby, reader.facts_above(keys)):
         part.add(fact)
@@ -57,7 +57,7 @@ def part_of(reader: Reader, keys: Collection[str], nearby: Iterable[Fact]) -> Wo
 
 
 def nearby_of(world: World, revocation: str) -> list[Fact]:
-    """What every part is to hold."""
+    """Return the facts that every part must contain."""
     registered = world.principals.registrations
     nearby = [fact for id_ in registered for fact in registered.get(id_)]
     nearby += [order.fact for order in orders_of(world, revocation)]
@@ -66,7 +66,7 @@ def nearby_of(world: World, revocation: str) -> list[Fact]:
 
 
 def around(reader: Reader, revocation: str) -> World:
-    """A world with the orders, lifts and acknowledgements of an id, and all that its targets are called."""
+    """Load the orders, lifts and acknowledgements of an id, and the aliases of its targets."""
     world = reader.world()
     reader.load_about(world, [f"revocation:{revocation}"])
     reader.load_parties(world, {order.key for order in orders_of(world, revocation)})
@@ -75,7 +75,7 @@ def around(reader: Reader, revocation: str) -> World:
 
 @contextmanager
 def frozen(service: Service) -> Iterator[Service]:
-    """The service as its store is now, for as long as this lasts; for answers that read much, and all of it once."""
+    """Pin the service to a snapshot of its store within the block; for answers that read much, once."""
     with service.store.frozen(frugal=True) as store:
         trust = Trust(table=service.trust.table, file=service.trust.file, fault=service.trust.fault)
         still = Service(store, service.log, trust, service.clock, source=service.source, options=service.options)
@@ -85,13 +85,13 @@ def frozen(service: Service) -> Iterator[Service]:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One moment of the store, and what is kept of it.
+    """A snapshot of the store and the cached effects valid in it.
 
     Attributes:
-        service: The service as it is then.
-        reader: Reads what is known then.
-        kept: What is kept, and what came since that moment; None: nothing is.
-        others: Brings the orders of other ids into a part.
+        service: The service pinned to the snapshot.
+        reader: Reads what is known in the snapshot.
+        kept: The cache, and what arrived since the snapshot; None without a cache.
+        others: Loads the orders of other ids into a part.
     """
 
     service: Service
@@ -100,7 +100,7 @@ class Moment:
     others: OtherOrders
 
     def ends(self, world: World, revocation: str, at: Instant) -> Ends | None:
-        """What is kept of a revocation, brought up to this moment; None: it has to be worked out."""
+        """Return the cached effects of a revocation, updated to this snapshot; None if they must be computed."""
         found = None if self.kept is None else self.kept[0].of(revocation, at, self.kept[1])
         if found is None:
             return None
@@ -112,7 +112,7 @@ class Moment:
         return brought_up
 
     def _mended(self, world: World, revocation: str, at: Instant, ends: Ends, stale: Stale) -> Ends | None:
-        """What is kept, with what has come since; None: it is too much."""
+        """Recompute the stale part of cached effects; None if it is too large."""
         gathering, nearby = Gathering(world, revocation, at), nearby_of(world, revocation)
         since = min(order.effective_at for order in orders_of(world, revocation))
         try:
@@ -128,17 +128,17 @@ class Moment:
         return None if anew is None else mended(ends, again, anew)
 
     def keep(self, revocation: str, ends: Ends | None) -> None:
-        """Keep what was worked out; None: it is too much."""
+        """Cache what was computed; None means it is too large."""
         if self.kept is not None and ends is not None:
             self.kept[0].keep(revocation, ends, self.kept[1])
 
     def gathered(
         self, world: World, revocation: str, at: Instant, gathering: Gathering
     ) -> Iterator[tuple[list[Ended], dict[str, list[Use]]]]:
-        """What the orders of an id end, in parts, and what was done under it.
+        """Yield what the orders of an id end, in parts, and the actions under it.
 
         Raises:
-            TooManyError: It is more than is kept, where anything is: it would take longer than a request may.
+            TooManyError: It is larger than the cache allows, so it would take longer than a request may.
         """
         since = min(order.effective_at for order in orders_of(world, revocation))
         most = math.inf if self.service.ends is None else KEPT
@@ -154,7 +154,7 @@ class Moment:
     def _take(
         self, gathering: Gathering, part: World, lines: list[Line], since: Instant
     ) -> tuple[list[Ended], dict[str, list[Use]]]:
-        """Have some lines gathered, and what was done under them."""
+        """Gather some lines and the actions under them."""
         revocation, at, keys = gathering.revocation, gathering.at, {line.key for line in lines}
         around = elements_and_names(part)
         self.others.bring(part, revocation, keys)
@@ -169,10 +169,10 @@ class Moment:
         return ended, uses
 
     def worked_out(self, world: World, revocation: str, at: Instant) -> Ends | None:
-        """What a revocation ends, which is kept from now on if it was not; None: it is too much for that.
+        """Compute what a revocation ends and cache it; None if it is too large to cache.
 
         Raises:
-            TooManyError: It is of more elements than are kept.
+            TooManyError: It has more elements than can be cached.
         """
         found = self.ends(world, revocation, at)
         if found is not None:
@@ -187,18 +187,18 @@ class Moment:
 
 @contextmanager
 def moment_of(service: Service, known_at: Instant | None) -> Iterator[Moment]:
-    """One moment of the store, and what is kept that is of the same moment."""
+    """Open a snapshot of the store together with the cached effects of the same moment."""
     ends = None if known_at is not None else service.ends
     watch = None if ends is None else ends.watch()
     with frozen(service) as still, still.store.reader(trust=still.trust.table, known_at=known_at) as reader:
-        # Where more came meanwhile, what is kept is of neither moment.
+        # If more arrived meanwhile, the cached effects match neither moment.
         is_there = watch is not None and still.store.place() == watch.place[:2]
         kept = (ends, watch) if ends is not None and watch is not None and is_there else None
         yield Moment(still, reader, kept, OtherOrders(reader))
 
 
 def work_out(service: Service, revocation: str) -> None:
-    """Work out what a revocation ends by now, so that it is kept."""
+    """Compute what a revocation ends now, so that it is cached."""
     at = service.clock()
     with moment_of(service, None) as moment:
         world = around(moment.reader, revocation)

@@ -1,4 +1,4 @@
-"""All revocations, each with its verdict in brief; and one, with its orders."""
+"""All revocations with a summary of their verdicts; and one, with its orders."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ from lineage.serve.queries.revocation_snapshot import moment_of
 from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import Reader
 
-PAGE: Final = 100  # revocations that are listed at once, each with its verdict, if nothing else is said
+PAGE: Final = 100  # the default number of revocations listed at once
 
 
 def revocations(
@@ -31,18 +31,18 @@ def revocations(
     after: str | None = None,
     limit: int = PAGE,
 ) -> Document:
-    """All orders, the latest first, each with the verdict on its id.
+    """List all orders, latest first, each with the verdict on its id.
 
     Args:
-        service: Whose answers.
-        at: The instant that the verdicts are of.
-        known_at: Only what was recorded by then.
-        after: Go on behind this one: the ``next`` of the page before.
-        limit: How many at once.
+        service: The service to query.
+        at: The instant of the verdicts.
+        known_at: Only facts recorded by then.
+        after: The ``next`` of the previous page.
+        limit: The number of items.
 
     Cost:
-        A verdict for each id on the page: what its orders end. Where that is kept, and one ends more than can be, its
-        verdict is None.
+        One verdict for each id on the page: what its orders end. With a cache, the verdict of one that is too large
+            is None.
     """
     with moment_of(service, known_at) as moment:
         world, orders = _by_time(moment.reader)
@@ -66,13 +66,13 @@ def revocations(
 
 
 def latest(service: Service, limit: int) -> list[str]:
-    """The ids of the latest orders, each once."""
+    """Return the ids of the latest orders, each once."""
     with service.reader() as reader:
         return list(dict.fromkeys(order.body.revocation for order in _by_time(reader)[1]))[:limit]
 
 
 def _by_time(reader: Reader) -> tuple[World, list[Order]]:
-    """All orders, the latest first, and a world with them."""
+    """Load all orders, latest first, and a world with them."""
     world = reader.world()
     reader.load_orders(world)
     orders = (order for id_ in world.orders.by_id for order in orders_of(world, id_))
@@ -83,11 +83,11 @@ def _place_behind(orders: list[Order], after: str) -> int:
     for place, order in enumerate(orders):
         if digest(order.fact.event) == after:
             return place + 1
-    raise RefusedError(f"{after!r} is not the `next` of a list of revocations; begin anew without it")
+    raise RefusedError(f"{after!r} is not the `next` of a list of revocations; start again without it")
 
 
 def _verdict_in_brief(found: Closure | None) -> Document:
-    """Of a verdict; None: it is too much to be worked out here."""
+    """Summarise a verdict; None means it is too large to compute here."""
     if found is None:
         return {"elements": None, "verdict": None, "closed_at": None, "open": None}
     return {
@@ -99,7 +99,7 @@ def _verdict_in_brief(found: Closure | None) -> Document:
 
 
 def revocation(service: Service, revocation: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
-    """The verdict on an id, and its orders; None if there is no such order."""
+    """Return the verdict on an id with its orders; None if there is no such order."""
     with moment_of(service, known_at) as moment:
         found = closed(moment, revocation, at)
         if found is None:

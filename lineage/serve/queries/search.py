@@ -1,4 +1,4 @@
-"""Searching for ids by a part of them."""
+"""Search for ids by substring."""
 
 from typing import Final, NamedTuple
 
@@ -7,7 +7,7 @@ from lineage.serve.documents.core_documents import Document, listing
 from lineage.serve.queries.service import Service
 from lineage.store.writing.projection import BETWEEN, CALLED
 
-PAGE: Final = 1_000  # how many ids a page has at most by default
+PAGE: Final = 1_000  # the default number of ids per page
 
 
 class Called(NamedTuple):
@@ -27,7 +27,7 @@ def called(key: str) -> Called | None:
 
 
 def search(service: Service, text: str, *, start: str | None = None, limit: int = PAGE) -> Document:
-    """The ids that contain a text, in their order, starting at the ``next`` of the previous page."""
+    """Return the sorted ids that contain a text, from the ``next`` of the previous page on."""
     found = service.store.search(text, start=start, limit=limit + 1)
     items: list[Document] = []
     for key in found[:limit]:

@@ -1,6 +1,6 @@
-"""The service: the questions about one thing and what they work on; the other queries and the commands work on it too.
+"""The service: the four questions about one thing, and what all queries and commands work on.
 
-It owns no clock and opens nothing: the store, the log, the trust table and the moment now are given to it.
+It owns no clock and opens nothing: the store, the log, the trust table and the clock are passed in.
 """
 
 import logging
@@ -62,15 +62,14 @@ class Service:
 
         Args:
             store: The store of facts.
-            log: The log that commands append to. Without one, because it cannot be reached, only questions are
-                answered.
+            log: The log that commands append to; None if it is unavailable, and then only questions are answered.
             trust: The trust table in force.
-            clock: Returns the moment now.
+            clock: Returns the current time.
             source: The source that commands are sent under.
-            worlds: Loads what a question about one thing needs; by default from the store, each time.
-            options: The settings of the rules by which findings are found.
+            worlds: Loads what a question about one thing needs; by default from the store, every time.
+            options: The settings of the rules that find findings.
             most: The most elements that may depend on the target of a plan or an order.
-            face: The interface in whose words a refusal names the remedy.
+            face: The interface whose wording refusals use for remedies.
         """
         self.store = store
         self.log = log
@@ -81,10 +80,10 @@ class Service:
         self.most = most
         self.face = face
         self.worlds = Loading(store, log, trust) if worlds is None else worlds
-        self.ends = worlds.ends if isinstance(worlds, Keeping) else None  # None: nothing is kept here
+        self.ends = worlds.ends if isinstance(worlds, Keeping) else None  # None without a cache
 
     def at_once(self) -> "Service | None":
-        """The same for whoever may not wait: who, chain and status raise NotAtOnceError; None: nothing is kept here."""
+        """A non-blocking view: who, chain and status raise NotAtOnceError on a cache miss. None without a cache."""
         if not isinstance(self.worlds, Keeping):
             return None
         at_hand = self.worlds.at_once()
@@ -95,7 +94,7 @@ class Service:
     # Questions
 
     def who(self, action: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
-        """Who stood behind an action; None if no fact tells of it."""
+        """Answer who stood behind an action; None if no fact mentions it."""
 
         def answer(loaded: Loaded) -> Document:
             return who_answer(loaded.world, action, at=at, options=self.options, around=loaded.world)
@@ -103,7 +102,7 @@ class Service:
         return self._told("who", f"action:{action}", answer, at, known_at)
 
     def chain(self, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
-        """Who stood behind a token or a delegation; None if no fact names it."""
+        """Answer who stood behind a token or a delegation; None if no fact names it."""
         if kind not in ELEMENT_KINDS:
             raise RefusedError(f"only a token or a delegation has a chain, not a {kind}: ask for token:ID")
 
@@ -113,7 +112,7 @@ class Service:
         return self._told("chain", key_of(kind, id_), answer, at, known_at)
 
     def status(self, kind: str, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
-        """The state of an element, principal, workload, session or client; None if no fact names it."""
+        """Answer the state of an element, principal, workload, session or client; None if no fact names it."""
         if kind not in ELEMENT_KINDS | NAME_KINDS:
             raise RefusedError(f"{kind!r} has no state; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}")
         key = key_of(kind, id_)
@@ -126,12 +125,12 @@ class Service:
                 return {**said, "findings": element_findings_near(world, key, at, self.options)}
             return {**said, "findings": name_findings_near(world, kind, id_, at, self.options)}
 
-        # Of a workload it is what a principal's is, but says so.
+        # The answer for a workload equals that for a principal, except for its kind.
         said = self._told(f"status of {kind}", key, answer, at, known_at)
         return None if said is None else {**said, "at": format_instant(at)}
 
     def _told(self, question: str, key: str, answer: Answer, at: Instant, known_at: Instant | None) -> Document | None:
-        """The answer to a question about a thing, with what people decided about its findings."""
+        """Answer a question about a thing, including people's judgements of its findings."""
         found = self.worlds.of(key, known_at)
         if found is None:
             return None
@@ -149,17 +148,17 @@ class Service:
         unseen: bool = False,
         given_at: Instant | None = None,
     ) -> Document | None:
-        """What an order would kill: the plan, which is kept under its digest. None if no fact names the target.
+        """Compute the plan of an order, what it would kill, and store it by digest; None if no fact names the target.
 
         Args:
             proposal: The order.
-            known_at: Only what was recorded by then.
-            stale: Whether to answer even if the log cannot be asked what is not projected yet.
+            known_at: Only facts recorded by then.
+            stale: Whether to answer even if the log cannot be asked for unprojected records.
             unseen: Whether to answer even if no fact names the target.
-            given_at: When it would be given, if that is not when it takes effect.
+            given_at: When the order would be given, if different from when it takes effect.
 
         Raises:
-            UnavailableError: The log cannot be asked what is not projected yet, and ``stale`` does not allow that.
+            UnavailableError: The log cannot be asked for unprojected records, and ``stale`` does not allow that.
         """
         self.refuse_target(proposal.target)
         if not stale:
@@ -172,7 +171,7 @@ class Service:
             details = plan_details(self.store, reader, world, reach, given_at=given_at)
         try:
             self.store.keep_plan(reach.plan_digest, reach.plan, self.clock())
-        except UnavailableError as fault:  # a copy to read from answers as well as any, but orders nothing
+        except UnavailableError as fault:  # a read-only copy can answer as well, but cannot give orders
             logger.warning("the plan is not kept, and cannot be executed by its digest: %s", fault)
         odd = effect_findings(proposal.at, proposal.at if given_at is None else given_at)
         approvals = approvals_of(self.store, reach.plan_digest, self.clock())
@@ -181,10 +180,10 @@ class Service:
 
     @staticmethod
     def refuse_target(target: Target) -> None:
-        """Refuse a target that no order can be aimed at.
+        """Refuse an invalid target of an order.
 
         Raises:
-            RefusedError: Its kind has no state, or its id is a raw credential or out of bounds.
+            RefusedError: Its kind has no state, or its id is a raw credential or exceeds its limits.
         """
         kind, id_ = target
         if kind not in ELEMENT_KINDS | NAME_KINDS:
@@ -199,10 +198,10 @@ class Service:
             raise RefusedError(f"the id of the target {fault}")
 
     def refuse_stale(self, remedy: str) -> None:
-        """Refuse to work out a reach while the log cannot be asked what is not projected yet.
+        """Refuse to compute a reach while the log cannot be asked for unprojected records.
 
         Raises:
-            UnavailableError: The log cannot be asked; the message ends with the remedy.
+            UnavailableError: The log is unavailable; the message ends with the remedy.
         """
         if self.as_of()["behind"] is None:
             raise UnavailableError(
@@ -210,7 +209,7 @@ class Service:
             )
 
     def below(self, reader: Reader, proposal: Proposal, *, unseen: bool) -> World | None:
-        """The world in which a reach is worked out; None if no fact names the target and ``unseen`` is false."""
+        """Load the world in which a reach is computed; None if no fact names the target and ``unseen`` is false."""
         kind, id_ = proposal.target
         key = key_of(kind, id_)
         if not unseen and not reader.is_named(key):
@@ -226,37 +225,37 @@ class Service:
         return world
 
     def as_of(self) -> Document:
-        """How far the projection is: when its last record was recorded, and how many records are not in it yet."""
+        """Return the progress of the projection: its last recording time, and the number of unprojected records."""
         return as_of(self.store, self.log, *self.store.standing())
 
     def reader(self, *, known_at: Instant | None = None) -> AbstractContextManager[Reader]:
-        """A reader of the store as of one moment, under the trust table in force."""
+        """Open a reader of a snapshot of the store, under the trust table in force."""
         return self.store.reader(trust=self.trust.table, known_at=known_at)
 
     def catch_up(self, progress: Callable[[int], None] = lambda _records: None) -> None:
-        """Project everything that the log holds now, because it is part of what a command has to know.
+        """Project everything in the log, so that a command acts on complete knowledge.
 
         Args:
-            progress: Told how many records were projected, now and then.
+            progress: Called with the number of records projected so far.
 
         Raises:
-            UnavailableError: The log or the store cannot be reached.
+            UnavailableError: The log or the store is unavailable.
         """
         project(self.require_log(), self.store, self.trust.table, progress=progress)
 
     def require_log(self) -> Log:
-        """The log, or the error that says that it cannot be reached."""
+        """Return the log, or raise the error that says it is unavailable."""
         if self.log is None:
             raise UnavailableError("the log cannot be reached, so nothing can be ordered; see 'delegraph doctor'")
-        self.store.bind(self.log.identity)  # before anything is appended that would never be projected
+        self.store.bind(self.log.identity)  # checked before appending what would never be projected
         return self.log
 
     def trust_warnings(self) -> list[str]:
-        """Why the trust file as it is now is not in force; empty while it is."""
+        """Explain why the current trust file is not in force; empty if it is."""
         return [] if self.trust.fault is None else [self.trust.fault]
 
 
 def acted_by(reader: Reader, target: Target) -> int | None:
-    """How many actions a principal did; None if the target is no principal."""
+    """Count the actions of a principal; None if the target is not one."""
     key = key_of(target.kind, target.id)
     return reader.count_acted(key) if key.startswith("principal:") else None

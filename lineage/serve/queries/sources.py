@@ -1,4 +1,4 @@
-"""The systems whose logs are read: what came of each, what was skipped and why, and whose ids nobody has mapped."""
+"""The sources of foreign logs: the outcomes of their records, what was skipped and why, and unmapped ids."""
 
 import json
 import re
@@ -20,7 +20,7 @@ _WORD: Final = re.compile(r"[^A-Za-z0-9@._-]+")
 
 
 def sources(service: Service, configured: Sequence[NamedSource]) -> Document:
-    """Every source that the settings name or that anything came from, by name."""
+    """List every source that is configured or has sent anything, by name."""
     records = SourceRecords(service.store)
     counts: dict[str, list[Count]] = {}
     for count in records.counts():
@@ -101,5 +101,5 @@ def _suggested(world: World, one: identity.Unmapped) -> Document:
 
 
 def _literal(text: str) -> str:
-    """A string of TOML in which a backslash stands for itself, if that can be."""
+    """Quote a string for TOML, as a literal string (without escapes) if possible."""
     return json.dumps(text, ensure_ascii=False) if "'" in text else f"'{text}'"
