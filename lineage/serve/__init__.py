@@ -1,1 +1,1 @@
-"""Answers: one service, and the faces that show what it says."""
+"""Answers: one service, and the interfaces (command line, HTTP, pages) that present them."""

@@ -1,12 +1,12 @@
-"""A client of the HTTP API, for notebooks and playbooks: typed answers, pages that go on by themselves, our own faults.
+"""A client of the HTTP API, for notebooks and playbooks: typed answers, automatic paging, our own errors.
 
     with Client("https://delegraph.example", token=token) as delegraph:
         answer = delegraph.who("mail-7")
         plan = delegraph.reach("token:https://idp.example#mailer-1")
         order = delegraph.revoke(plan["target"], reason="credential_leak", plan_digest=plan["plan_digest"])
 
-What is away or overloaded (503, 429) is asked again a few times, as long as ``Retry-After`` says. An order is given
-with a key of its own, so that it is one order however often it has to be sent.
+A server that is unavailable or overloaded (503, 429) is retried a few times, after the delay in ``Retry-After``. An
+order is sent with a unique key, so that it is one order however often it has to be sent.
 """
 
 import json
@@ -37,8 +37,8 @@ from lineage.serve.http.openapi import schemas
 TRIES: Final = 4
 LONGEST_WAIT_SECONDS: Final = 30.0
 PAGE: Final = 500
-PAGE_OF_REVOCATIONS: Final = 100  # the most that are listed at once, each with its verdict
-_TIMEOUT_SECONDS: Final = 35.0  # the server gives up first, and says so
+PAGE_OF_REVOCATIONS: Final = 100  # the largest page, since each item includes its verdict
+_TIMEOUT_SECONDS: Final = 35.0  # the server times out first, with a clear error
 _PREFIX: Final = "urn:delegraph:problem:"
 
 _Answer = TypeVar("_Answer")
@@ -58,7 +58,7 @@ _FAULTS: Final[dict[str, type[DelegraphError]]] = {
 
 
 class Client:
-    """Asks one server. Not for several threads at once."""
+    """A client of one server. Not thread-safe."""
 
     def __init__(
         self,
@@ -69,14 +69,14 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
         tries: int = TRIES,
     ) -> None:
-        """Take where the server is, and who asks.
+        """Create a client.
 
         Args:
             url: Such as ``https://delegraph.example``.
-            token: A bearer token, or what gives one for each request.
-            http: A client to use instead of one of our own: with certificates, a proxy, a cookie.
+            token: A bearer token, or a function that returns one for each request.
+            http: A client to use instead of our own: with certificates, a proxy, a cookie.
             sleep: How to wait.
-            tries: How often what is away is asked.
+            tries: How often an unavailable server is tried.
         """
         self._url = url.rstrip("/")
         self._token = token
@@ -94,7 +94,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Give back the connections, if they are ours."""
+        """Close the connections, if they are ours."""
         if self._ours:
             self._http.close()
 
@@ -123,13 +123,13 @@ class Client:
         cascade: bool = True,
         unseen: bool = False,
     ) -> schemas.Reach | None:
-        """What an order would kill; None if no fact names the target, unless it may be ``unseen``."""
+        """What an order would kill; None if no fact names the target, unless ``unseen`` allows it."""
         how = {"mode": mode, "issued_before": issued_before, "cascade": "true" if cascade else "false"}
         how |= {"unseen": "true"} if unseen else {}
         return self._ask("/v1/reach", schemas.Reach, of=of, at=at, known_at=known_at, **how)
 
     def identity(self, of: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Identity | None:
-        """Who ``principal:ID`` is, and whose word that is; None if no fact names it."""
+        """Who ``principal:ID`` is, and which sources state it; None if no fact names it."""
         return self._ask("/v1/identity", schemas.Identity, of=of, at=at, known_at=known_at)
 
     # Lists, item by item
@@ -257,12 +257,12 @@ class Client:
     # Revocations
 
     def revocations(self, *, at: str | None = None, known_at: str | None = None) -> Iterator[schemas.BoardEntry]:
-        """All orders, the latest first, each with its verdict in brief."""
+        """All orders, latest first, each with a summary of its verdict."""
         limit = str(min(PAGE, PAGE_OF_REVOCATIONS))
         return self._items("/v1/revocations", schemas.BoardEntry, limit=limit, at=at, known_at=known_at)
 
     def revocation(self, id: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Revocation | None:
-        """The orders of one id, and whether it is over; None if there is none."""
+        """The orders of one id, and whether it is complete; None if there are none."""
         return self._ask(_path(id), schemas.Revocation, at=at, known_at=known_at)
 
     def receipt(self, id: str, *, at: str | None = None, known_at: str | None = None) -> list[schemas.ReceiptLine]:
@@ -290,16 +290,16 @@ class Client:
             target: ``KIND:ID``, or the ``target`` of a plan.
             reason: Such as ``credential_leak``.
             mode: ``revoke`` or ``suspend``.
-            cascade: Whether what depends on what is hit dies as well.
+            cascade: Whether everything that depends on the target dies as well.
             issued_before: Spare what was issued at this time or later.
-            note: What people should know later.
-            plan_digest: Of the plan that was looked at.
+            note: A remark for people.
+            plan_digest: The digest of the plan that was reviewed.
             unseen: Whether to order even if no fact names the target yet.
-            key: What makes a repetition one order; None: one of its own.
+            key: Identifies repetitions of one order; None for a new key.
 
         Raises:
-            DriftError: It is another order than that of the plan, or would kill more.
-            OtherOrderError: Another order was given with this key.
+            DriftError: The order differs from that of the plan, or would kill more.
+            OtherOrderError: A different order was given with this key.
         """
         kind, _, id_ = target.partition(":") if isinstance(target, str) else (target["kind"], "", target["id"])
         body = {
@@ -314,7 +314,7 @@ class Client:
         return cast("schemas.Ordered", self._sent("POST", "/v1/revocations", json=body, headers=headers).json())
 
     def approve(self, plan_digest: str) -> schemas.Approved:
-        """Approve a plan, for somebody else to order by its digest within the hour."""
+        """Approve a plan, so that another person can order by its digest within the hour."""
         path = f"/v1/plans/{quote(plan_digest, safe='')}/approvals"
         return cast("schemas.Approved", self._sent("POST", path, json={}).json())
 
@@ -331,17 +331,17 @@ class Client:
     def acknowledge(
         self, id: str, *, outcome: str = "enforced", token: str | None = None, note: str | None = None
     ) -> schemas.Acknowledged:
-        """Say what was done about an order, as a receiver."""
+        """Acknowledge an order, as a receiver."""
         body = {"outcome": outcome, **_said(token=token, note=note)}
         return cast("schemas.Acknowledged", self._sent("POST", f"{_path(id)}/acknowledgements", json=body).json())
 
     # Events
 
     def send(self, events: Sequence[Mapping[str, Any]]) -> schemas.Counts:
-        """Append events to the log; what became of them."""
+        """Append events to the log; returns the counts of outcomes."""
         return cast("schemas.Counts", self._sent("POST", "/v1/events", json=list(events)).json())
 
-    # How
+    # Internals
 
     def _ask(self, path: str, _shape: type[_Answer], **said: str | None) -> _Answer | None:
         response = self._sent("GET", path, params=_said(**said), missing=True)
@@ -360,10 +360,10 @@ class Client:
             params["after"] = document["next"]
 
     def _sent(self, method: str, path: str, *, missing: bool = False, **said: Any) -> httpx.Response:
-        """Send a request; again, if what it needs is away.
+        """Send a request, and retry it if the server is unavailable.
 
         Raises:
-            DelegraphError: What the problem document says.
+            DelegraphError: What the problem document reports.
         """
         headers = {"Accept": "application/json", **said.pop("headers", {})}
         for left in reversed(range(self._tries)):
@@ -385,7 +385,7 @@ class Client:
             if not (left and fault.retriable):
                 raise fault
             self._sleep(_wait_of(response))
-        raise AssertionError  # the last of the tries returns or raises
+        raise AssertionError  # the last attempt returns or raises
 
 
 class MissingError(RefusedError):
@@ -393,7 +393,7 @@ class MissingError(RefusedError):
 
 
 def fault_of(response: httpx.Response) -> DelegraphError:
-    """A problem document as the fault that it tells of."""
+    """Convert a problem document to the error that it reports."""
     try:
         document = response.json()
         word, detail = str(document["type"]).removeprefix(_PREFIX), str(document["detail"])

@@ -41,7 +41,7 @@ from lineage.core.model.times import Instant, parse_instant
 
 
 class _Threshold(NamedTuple):
-    """A number that can be set: of what, in which unit, and between what."""
+    """A configurable number: its name, unit and bounds."""
 
     field: str
     unit: int = 1
@@ -86,7 +86,7 @@ THRESHOLDS: Final[dict[str, _Threshold]] = {
     "silence_facts": _Threshold("silence_facts", 1, 2),
     "late_hours": _Threshold("late", HOUR, 1, 24 * _YEARS),
 }
-"""What can be set of thresholds, in ``[findings]`` or in the table of a rule that reads it."""
+"""The configurable thresholds, in ``[findings]`` or in the table of a rule that reads them."""
 
 _LISTS: Final = ("sensitive", "broad", "caching", "restating")
 _MATCHES: Final = ("exact", "prefix")
@@ -95,17 +95,18 @@ _EXCEPTION: Final = ("rule", "of", "principal", "source", "reason", "by", "until
 
 
 def options_of(said: Mapping[str, Any], *, file: Path) -> Options:
-    """What a settings file says of the rules.
+    """Parse the rule settings of a settings file.
 
     Args:
         said: The tables ``findings``, ``scopes`` and ``audiences``; the lists ``sensitive`` and ``broad``.
-        file: For messages.
+        file: The file, for messages.
 
     Raises:
-        RefusedError: There is no such rule, setting or value; the message names it, and what there is.
+        RefusedError: There is no such rule, setting or value; the message names it and the valid ones.
     """
     findings = _table(said.get("findings", {}), "[findings]", file)
-    above = {name: said[name] for name in ("sensitive", "broad") if name in said}  # they may stand at the top as well
+    # they may be at the top level as well
+    above = {name: said[name] for name in ("sensitive", "broad") if name in said}
     set_: dict[str, Any] = {}
     rules: dict[str, RuleOptions] = {}
     exempted: tuple[Exempted, ...] = ()

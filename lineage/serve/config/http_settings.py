@@ -1,6 +1,6 @@
-"""How the HTTP API is served and who may ask: values only. Each is checked when the settings are made.
+"""Settings of the HTTP API: addresses, authentication, limits. Values only, validated on construction.
 
-The names stand in the table ``[http]`` of the settings file, and as ``DELEGRAPH_HTTP_…`` in the environment.
+In the settings file they are in the table ``[http]``, in the environment ``DELEGRAPH_HTTP_…``.
 """
 
 import ipaddress
@@ -16,7 +16,8 @@ from lineage.core.model.errors import RefusedError
 from lineage.serve.config.limits import ConnectionLimits
 
 DEFAULT_LISTEN: Final = "127.0.0.1:8480"
-# Asymmetric ones only: with a shared secret whoever can verify can forge, and a public key must never be taken for one.
+# Asymmetric algorithms only: with a shared secret every verifier can forge, and a public key must never be used as
+# one.
 ALGORITHMS: Final = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA"),
@@ -29,7 +30,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSettings:
-    """How the HTTP API is served and who may ask. The default: on loopback, by a link that is printed.
+    """How the HTTP API is served and who may use it. By default on loopback, with a printed sign-in link.
 
     Attributes:
         secret_files: The files that secrets were read from.
@@ -75,10 +76,10 @@ class HttpSettings:
 
     @classmethod
     def from_mapping(cls, said: Mapping[str, str]) -> "HttpSettings":
-        """Settings from what is said by name (``NAMES``).
+        """Parse settings given by name (``NAMES``).
 
         Raises:
-            RefusedError: A name is unknown, a value cannot be, or what is said does not go together.
+            RefusedError: A name is unknown, a value is invalid, or values contradict each other.
         """
         values = TABLE.read(said)
         if "proxy_peers" in values:
@@ -90,7 +91,7 @@ class HttpSettings:
 
     @property
     def tls(self) -> bool:
-        """Whether browsers come over TLS, as the public URL says."""
+        """Whether browsers connect over TLS, according to the public URL."""
         return (self.public_url or "").startswith("https://")
 
     @property
@@ -106,17 +107,17 @@ class HttpSettings:
 
     @property
     def names(self) -> frozenset[str]:
-        """The names under which it may be asked for, beside those of loopback."""
+        """The host names under which it may be requested, in addition to those of loopback."""
         public = urlsplit(self.public_url).hostname if self.public_url else None
         return frozenset(host.lower() for host in (*self.hosts, public) if host)
 
     @property
     def open_files(self) -> tuple[Path, ...]:
-        """The files with secrets that anybody on this machine may read."""
+        """The files with secrets that every user of this machine can read."""
         return TABLE.open_files(self)
 
     def shown(self) -> dict[str, str]:
-        """What is set otherwise than by default, by name, without a secret."""
+        """The settings that differ from their defaults, by name, without secrets."""
         return TABLE.shown(self)
 
     def _check(self) -> None:

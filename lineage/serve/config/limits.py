@@ -1,17 +1,17 @@
-"""How much one request, one caller and one peer may take of a server, so that none of them can lock the others out."""
+"""Limits on requests, callers and peers, so that none of them can lock out the others."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """Limits on connections, for every server that is started.
+    """Limits on connections, for every server.
 
     Attributes:
         head_seconds: From the first byte of a request, or from the connection, to the end of its head.
         body_seconds: From the end of the head to the end of the body.
-        idle_seconds: That a connection is kept open between two requests.
-        unread_seconds: That a client may leave an answer, or a part of a stream, unread.
+        idle_seconds: How long a connection is kept open between two requests.
+        unread_seconds: How long a client may leave an answer, or a part of a stream, unread.
         connections: Open at once, from all peers.
         connections_by_peer: Open at once from one address (of IPv6: one /64 network).
     """
@@ -26,20 +26,20 @@ class ConnectionLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How much one request, and one caller, may ask for.
+    """Limits on requests and callers.
 
     Attributes:
-        body_bytes: Of a body; events come in many parts, an order in few bytes.
+        body_bytes: The size of a body; batches of events can be split, and an order is small.
         body_seconds: From the request to the end of its body.
-        events: In one body: as many as are projected at once.
+        events: Events in one body: as many as are projected at once.
         asked: Ids in one question.
-        page: Items of a list, at most.
-        first_page: Items of a list, if nothing is said.
-        workers: Questions that are answered at the same time. Each may hold two connections of the store.
+        page: The most items of a list.
+        first_page: The default number of items of a list.
+        workers: Questions answered at the same time. Each may hold two connections of the store.
         waiting: Requests of one kind that wait for a thread; one more is refused with 503.
-        questions_by_caller: Of one caller, answered or waiting at the same time; one more is refused with 429.
+        questions_by_caller: Questions of one caller, answered or waiting; one more is refused with 429.
         seconds: From the request to the answer of a question, or to the beginning of a write.
-        listeners: Of the live tail.
+        listeners: Listeners of the live tail.
     """
 
     body_bytes: int = 16 * 1024 * 1024

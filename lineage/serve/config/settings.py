@@ -1,8 +1,8 @@
-"""Where things are and how to get in: from options, the environment, a TOML file and the defaults, in this order.
+"""Settings: from options, the environment, a TOML file and defaults, in this order.
 
-Every setting has one name: ``store`` is the option ``--store``, the variable ``DELEGRAPH_STORE``, and ``store`` in the
-file that ``DELEGRAPH_CONFIG`` names. Those of Kafka stand there in a table: ``username`` of ``[kafka]`` is
-``DELEGRAPH_KAFKA_USERNAME``. A secret may be given as the name of a file instead, under the name with ``_file`` behind.
+Every setting has one name: ``store`` is the option ``--store``, the variable ``DELEGRAPH_STORE``, and ``store`` in
+the file that ``DELEGRAPH_CONFIG`` names. The Kafka settings are in a table there: ``username`` of ``[kafka]`` is
+``DELEGRAPH_KAFKA_USERNAME``. A secret may instead be given as a file name, under its name with ``_file`` appended.
 """
 
 import os
@@ -40,25 +40,25 @@ _OF_RULES: Final = ("findings", "scopes", "audiences", "sensitive", "broad")
 _CONFIG: Final = f"{PREFIX}CONFIG"
 _LAST_PORT: Final = 65_535
 _PASSWORD: Final = re.compile(r"((?<=://)[^/?#@:]*:(?=[^/?#]*@)|(?<=[?&])password=)[^/?#&]*(?=@|&|$)")
-# Texts of settings by name, for each table of the settings file; None is what stands in no table.
+# Settings by name, for each table of the settings file; None is the top level.
 _Said = dict[str | None, dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where things are and how to get in.
+    """All settings.
 
     Attributes:
-        ssf: The transmitter of Shared Signals; None if there is none.
-        receivers: The revocation endpoints that are called.
+        ssf: The Shared Signals transmitter; None if there is none.
+        receivers: The revocation endpoints to call.
         sources: The systems whose logs are read.
         findings: How the rules are evaluated.
-        kafka: How to get in where the log is a Kafka.
-        http: How the HTTP API is served, and who may ask.
-        config: The file that settings were read from.
+        kafka: How to connect if the log is on Kafka.
+        http: How the HTTP API is served, and who may use it.
+        config: The settings file.
         secret_files: The files that secrets were read from.
         origins: Where each setting is from: ``option``, ``environment``, ``file`` or ``default``.
-        unread: Variables that look like settings of Kafka or of the HTTP API, and are none.
+        unread: Variables that look like settings of Kafka or of the HTTP API but are unknown.
     """
 
     store: str = setting(
@@ -123,14 +123,14 @@ class Settings:
 
     @classmethod
     def of(cls, *, env: Mapping[str, str] | None = None, **options: str | None) -> "Settings":
-        """Settings from options, ``DELEGRAPH_…``, the file and the defaults. What is empty is not given.
+        """Read settings from options, ``DELEGRAPH_…``, the file and the defaults. Empty values count as missing.
 
         Args:
             env: The environment; by default that of this process.
             options: By name; None if not given.
 
         Raises:
-            RefusedError: A setting is unknown, cannot be, or does not go with another; the message says which.
+            RefusedError: A setting is unknown, invalid, or contradicts another; the message says which.
         """
         variables = {name: value for name, value in (os.environ if env is None else env).items() if value}
         config = Path(variables[_CONFIG]) if _CONFIG in variables else None
@@ -164,7 +164,7 @@ class Settings:
 
     @property
     def log_url(self) -> str:
-        """The log; by default the embedded one, inside the store."""
+        """The log; by default the embedded one in the store's file."""
         if self.log is not None:
             return self.log
         if not self.store.startswith("sqlite:"):
@@ -173,24 +173,24 @@ class Settings:
 
     @property
     def log_inside(self) -> bool:
-        """Whether the log stands in the store's own file."""
+        """Whether the log is in the store's own file."""
         return self.log_url == self.store
 
     @property
     def on_kafka(self) -> bool:
-        """Whether the log is a Kafka."""
+        """Whether the log is on Kafka."""
         return (self.log or "").startswith("kafka:")
 
     @property
     def listen_address(self) -> tuple[str, int] | None:
-        """The host and port at which the consumer answers for itself."""
+        """The host and port of the consumer's metrics and health."""
         if self.listen is None:
             return None
         host, _, port = self.listen.rpartition(":")
         return host.removeprefix("[").removesuffix("]"), int(port)
 
     def shown(self) -> dict[str, str]:
-        """What is set, by name, without a secret."""
+        """The settings by name, without secrets."""
         shown = OWN.shown(self, also=("store", "source", "group", *(["collect_http"] if self.sources else [])))
         shown["store"] = without_password(self.store)
         shown |= {} if self.ssf is None else self.ssf.shown()
@@ -200,29 +200,29 @@ class Settings:
 
     @property
     def open_files(self) -> tuple[Path, ...]:
-        """The files with secrets that anybody on this machine may read."""
+        """The files with secrets that every user of this machine can read."""
         called = (file for endpoint in self.receivers for file in endpoint.open_files)
         return (*OWN.open_files(self), *called, *self.kafka.open_files, *self.http.open_files)
 
     def origin(self, name: str) -> str:
-        """Where a setting is from."""
+        """Return where a setting is from."""
         return self.origins.get(name) or self.origins.get(f"{name}_file", "default")
 
     def read_trust(self, clock: Callable[[], Instant]) -> Trust | TrustFile:
-        """What says which trust table is in force, at the moment that the clock tells."""
+        """Return the provider of the trust table in force, which reads the given clock."""
         if self.trust is None:
             return Trust()
         return TrustFile(Path(self.trust), clock)
 
     def read_keys(self) -> "Keys | None":
-        """The keys that we sign with.
+        """Load the signing keys.
 
         Raises:
             RefusedError: They cannot be used.
         """
         if self.signing_key_file is None:
             return None
-        from lineage.deliver.http.signing_keys import load_keys  # what it takes is not installed everywhere
+        from lineage.deliver.http.signing_keys import load_keys  # its dependencies are not installed everywhere
 
         return load_keys([self.signing_key_file])
 
@@ -237,7 +237,7 @@ class Settings:
 
 
 def without_password(url: str) -> str:
-    """A URL as it may be shown.
+    """Mask the password in a URL.
 
     Examples:
         >>> without_password("postgresql://reader:secret@db.example/facts")
@@ -247,7 +247,7 @@ def without_password(url: str) -> str:
 
 
 OWN: Final = Table(Settings)
-# Every table: what stands in no table of the settings file first.
+# Every table, the top level first.
 TABLES: Final = (OWN, ssf_settings.TABLE, kafka_settings.TABLE, http_settings.TABLE)
 NAMES: Final = (*OWN.names, *ssf_settings.NAMES)
 
@@ -257,9 +257,9 @@ def _nothing() -> _Said:
 
 
 def _merged(levels: list[tuple[str, _Said]]) -> tuple[_Said, dict[str, str]]:
-    """What counts of several levels, the first before the others, and where each setting is from.
+    """Merge several levels, the first taking precedence, and record where each setting is from.
 
-    A secret and the file that holds it are one setting.
+    A secret and the file that contains it are one setting.
     """
     said, origins = _nothing(), {}
     for origin, level in levels:
@@ -277,7 +277,7 @@ def _stem(name: str) -> str:
 
 
 def _of_environment(variables: Mapping[str, str]) -> tuple[_Said, tuple[str, ...]]:
-    """What the environment says, and the variables that look like settings of a table and are none."""
+    """Read the environment, and the variables that look like settings of a table but are unknown."""
     said, known = _nothing(), {table.variable(name): (table, name) for table in TABLES for name in table.names}
     prefixes = tuple(table.prefix for table in TABLES if table.table is not None)
     unread = []
@@ -285,13 +285,14 @@ def _of_environment(variables: Mapping[str, str]) -> tuple[_Said, tuple[str, ...
         if variable in known:
             table, name = known[variable]
             said[table.table][name] = value
-        elif variable.startswith(prefixes):  # no mistake for certain: orchestrators make up variables of service names
+        # not necessarily a mistake: orchestrators derive variables from service names
+        elif variable.startswith(prefixes):
             unread.append(variable)
     return said, tuple(sorted(unread))
 
 
 def _read(file: Path) -> "tuple[_Said, tuple[Endpoint, ...], tuple[NamedSource, ...], Options]":
-    """What a file says of settings, whom to call, whose logs are read, and rules; paths may be relative to it."""
+    """Read a settings file: settings, endpoints, sources and rules; relative paths start at its folder."""
     try:
         said = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -300,7 +301,8 @@ def _read(file: Path) -> "tuple[_Said, tuple[Endpoint, ...], tuple[NamedSource, 
         raise RefusedError(f"the file {file} of DELEGRAPH_CONFIG is not TOML: {error}") from error
     in_tables = {name: _table(file, said, name) for name in ("kafka", "http")}
     receivers = endpoints_of(said.pop("receivers", {}), file=file)
-    named = said.pop("source") if isinstance(said.get("source"), list | dict) else []  # a text is our own source
+    # a string means one of our own sources
+    named = said.pop("source") if isinstance(said.get("source"), list | dict) else []
     sources = _sources(named, file)
     findings = _findings(said, file)
     found = _nothing()
@@ -313,7 +315,7 @@ def _findings(said: dict[str, Any], file: Path) -> Options:
     of_rules: dict[str, Any] = {name: said.pop(name) for name in _OF_RULES if name in said}
     if not of_rules:
         return DEFAULT
-    from lineage.serve.config.finding_settings import options_of  # the rules are for whoever sets something of them
+    from lineage.serve.config.finding_settings import options_of  # the rules are only imported if they are configured
 
     return options_of(of_rules, file=file)
 
@@ -321,7 +323,8 @@ def _findings(said: dict[str, Any], file: Path) -> Options:
 def _sources(said: Any, file: Path) -> "tuple[NamedSource, ...]":
     if said == []:
         return ()
-    from lineage.serve.config.source_settings import sources_of  # the adapters are for whoever has such a source
+    # the adapters are only imported if a source is configured
+    from lineage.serve.config.source_settings import sources_of
 
     return sources_of(said, file=file)
 

@@ -1,4 +1,4 @@
-r"""``[[source]]``: other systems whose logs are read, what those logs do not say, and who their ids are.
+r"""``[[source]]``: foreign systems whose logs are read, what these logs lack, and the identities of their ids.
 
 Example::
 
@@ -36,7 +36,7 @@ _TOKEN_CHARACTERS: Final = 16
 _RULE: Final = ("match", "id", "kind")
 # It becomes part of ids: `vault-eu#...`, `vault-eu:entity:...`, `urn:vault:vault-eu`.
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
-# A name with which ids would declare a kind of principal, or begin as other ids do.
+# Names with which ids would declare a kind of principal, or start like other ids.
 _TAKEN: Final = frozenset({"human", "agent", "service", "workload", "spiffe", "sha256", "arn", "urn"})
 _ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 _TIME: Final = re.compile(r"([0-9]{1,9})(s|m|h|d)?")
@@ -45,10 +45,10 @@ _LONGEST_SECONDS: Final = 100 * 366 * 86_400
 
 
 def sources_of(said: object, *, file: Path) -> tuple[NamedSource, ...]:
-    """The sources of a settings file, in their order.
+    """Parse the sources of a settings file, in order.
 
     Raises:
-        RefusedError: Something is missing, unknown, or cannot be; the message names the source and the remedy.
+        RefusedError: Something is missing, unknown, or invalid; the message names the source and the remedy.
     """
     if not isinstance(said, list) or not all(isinstance(entry, dict) for entry in said):
         raise RefusedError(f"'source' in {file} must be a list of tables: [[source]]")
@@ -57,7 +57,7 @@ def sources_of(said: object, *, file: Path) -> tuple[NamedSource, ...]:
         one = _source(entry, number, file)
         if one.name in found:
             raise RefusedError(
-                f"the source {one.name!r} stands twice in {file}; give each [[source]] a name of its own"
+                f"the source {one.name!r} is used twice in {file}; give each [[source]] a different name"
             )
         found[one.name] = one
     return tuple(found.values())
@@ -108,7 +108,7 @@ def _text(entry: Mapping[str, Any], name: str, where: str) -> str | None:
 
 
 def _input(value: Any, name: str, where: str, file: Path) -> Any:
-    """An input as it is said: paths as a tuple, relative ones beside the file; anything else as it stands."""
+    """Normalise an input: paths as a tuple, relative to the file's folder; anything else unchanged."""
     paths = [value] if isinstance(value, str) else value
     if name == "follow":
         if not isinstance(paths, list) or not paths or not all(isinstance(path, str) and path for path in paths):
@@ -130,7 +130,7 @@ def _input(value: Any, name: str, where: str, file: Path) -> Any:
 def _token(
     entry: Mapping[str, Any], inputs: Mapping[str, Any], where: str, file: Path
 ) -> tuple[Secret | None, Path | None]:
-    """The token of a source, or the file with it."""
+    """Return the token of a source, or the file that contains it."""
     token, beside = _text(entry, "token", where), _text(entry, "token_file", where)
     if token is None and beside is None:
         return None, None

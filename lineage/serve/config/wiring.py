@@ -1,4 +1,4 @@
-"""What a command needs, opened from its settings in one place; and the clock, which nothing else reads."""
+"""Open what a command needs from its settings; and the clock, which nothing else reads."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -22,18 +22,18 @@ from lineage.store.store import Store, open_store
 __all__ = ["DEFAULT_SOURCE", "DEFAULT_STORE", "Settings", "now", "opened_log", "opened_service", "opened_store"]
 
 
-# Elements that may hang on the target of a plan that others wait for: some ten seconds. The command line waits longer.
+# The most elements below the target of a plan that others wait for: about ten seconds. The command line waits longer.
 MOST: Final = 100_000
 
 
 def now() -> Instant:
-    """The moment now."""
+    """Return the current time."""
     return time.time_ns() // 1_000
 
 
 @contextmanager
 def opened_store(settings: Settings, *, create: bool = False) -> Iterator[Store]:
-    """The store."""
+    """Open the store."""
     store = open_store(
         settings.store, codec.read, create=create, password=settings.store_password, quota=settings.quota
     )
@@ -49,7 +49,7 @@ def _open_log(settings: Settings, *, create: bool, file: PinnedFile | None = Non
 
 @contextmanager
 def opened_log(settings: Settings, *, create: bool = False) -> Iterator[Log]:
-    """The log."""
+    """Open the log."""
     log = _open_log(settings, create=create)
     try:
         yield log
@@ -59,7 +59,7 @@ def opened_log(settings: Settings, *, create: bool = False) -> Iterator[Log]:
 
 @contextmanager
 def opened_service(settings: Settings, *, create: bool = False) -> Iterator[Service]:
-    """The service. A log that cannot be reached leaves the questions answerable; the answers say so."""
+    """Open the service. If the log is unavailable, questions are still answered, and the answers say so."""
     trust = settings.read_trust(now)
     with opened_store(settings, create=create) as store:
         log: Log | None = None
@@ -79,7 +79,7 @@ def opened_service(settings: Settings, *, create: bool = False) -> Iterator[Serv
 def opened_embedded_service(
     url: str, clock: Callable[[], Instant], *, source: str, create: bool = False
 ) -> Iterator[Service]:
-    """A service over a SQLite file that holds both store and log, under a clock of its own and no trust file."""
+    """Open a service over a SQLite file with both store and log, with its own clock and no trust file."""
     store = open_store(url, codec.read, create=create)
     try:
         log = open_log(url, create=create, clock=clock)
@@ -93,7 +93,7 @@ def opened_embedded_service(
 
 @contextmanager
 def opened_shared_embedded_service(url: str, clock: Callable[[], Instant], *, source: str) -> Iterator[Service]:
-    """The same for many threads; the file exists."""
+    """Open the same for many threads; the file must exist."""
     store = open_store(url, codec.read)
     try:
         log = SharedLog(lambda: open_log(url, create=False, clock=clock))
@@ -108,7 +108,7 @@ def opened_shared_embedded_service(url: str, clock: Callable[[], Instant], *, so
 
 @contextmanager
 def opened_shared_service(settings: Settings) -> Iterator[Service]:
-    """The service for many threads. A log that is away is asked again later; meanwhile the answers say so."""
+    """Open the service for many threads. An unavailable log is retried later; until then the answers say so."""
     trust = settings.read_trust(now)
     with opened_store(settings) as store:
         file = pinned_file(settings.log_url)
@@ -132,7 +132,7 @@ def opened_shared_service(settings: Settings) -> Iterator[Service]:
 
 @contextmanager
 def opened_collecting(settings: Settings) -> Iterator[tuple[Service, Log]]:
-    """The service, whose log one thread projects, and a log for the threads that append."""
+    """Open the service, whose log one thread projects, and a log for the threads that append."""
     with opened_service(settings, create=True) as service:
         file = pinned_file(settings.log_url)
         log = SharedLog(lambda: _open_log(settings, create=True, file=file))

@@ -1,7 +1,7 @@
-"""The requests that `collect` answers: ``POST /v1/foreign/{source}``, and OTLP/HTTP on ``/v1/traces``.
+"""The HTTP input of ``collect``: ``POST /v1/foreign/{source}``, and OTLP/HTTP on ``/v1/traces``.
 
-Nothing of a request is read before its token is known to be that of the source. 2xx says that the log has the records;
-429 and 503 ask the sender to send them again, which makes duplicates at worst.
+Nothing of a request is read before its token is verified for the source. 2xx means that the log has the records; 429
+and 503 ask the sender to retry, which at worst makes duplicates.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ FOREIGN: Final = "/v1/foreign/"
 TRACES: Final = "/v1/traces"
 ONLY_POST: Final = "records are sent with POST"
 _WORKERS: Final = 8
-_AT_ONCE: Final = 16  # bodies that are held
+_AT_ONCE: Final = 16  # bodies in memory at once
 _WAITING: Final = 256  # requests that wait for one of these; one more is refused
 _CONNECTIONS: Final = 1_024
 _GOODBYE_SECONDS: Final = 5
@@ -48,7 +48,7 @@ class _RefusalError(Exception):
 
 
 class Receiver:
-    """Answers at one address, between ``start`` and ``stop``."""
+    """A server at one address, running between ``start`` and ``stop``."""
 
     def __init__(
         self,
@@ -59,17 +59,17 @@ class Receiver:
         limits: ConnectionLimits,
         refused: Callable[[int], None] = lambda _status: None,
     ) -> None:
-        """Bind.
+        """Bind the address.
 
         Args:
             address: ``host:port``.
-            foreign: The sources that come by ``/v1/foreign/{source}``, by name.
-            traces: Those that come by ``/v1/traces``.
-            limits: On connections.
-            refused: Told the status of each refusal.
+            foreign: The sources of ``/v1/foreign/{source}``, by name.
+            traces: Those of ``/v1/traces``.
+            limits: The limits on connections.
+            refused: Called with the status of each refusal.
 
         Raises:
-            RefusedError: The address is none, or is taken; or a token cannot be read.
+            RefusedError: The address is invalid or in use, or a token cannot be read.
         """
         host, port = address_of(address)
         names = ", ".join(sorted({*foreign, *traces}))
@@ -115,7 +115,7 @@ class Receiver:
         self._workers.shutdown(wait=True)
 
     async def __call__(self, scope: Mapping[str, Any], receive: _Receive, send: _Send) -> None:
-        """Answer a request, as ASGI has it."""
+        """Answer a request (ASGI)."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         is_traces = scope["path"] == TRACES
@@ -149,7 +149,7 @@ class Receiver:
         await send({"type": "http.response.body", "body": body})
 
     def _asked(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> SourceIntake:
-        """The source that a request is for, if its token is that source's."""
+        """Return the source of a request, if its token is valid for that source."""
         path = scope["path"]
         if not path.startswith(FOREIGN) and path != TRACES:
             raise _RefusalError(HTTPStatus.NOT_FOUND, f"there is {FOREIGN}{{source}} and {TRACES} here, and no other")
@@ -236,7 +236,7 @@ def _problem(status: HTTPStatus, detail: str) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-# What an OTLP exporter reads: ExportTraceServiceResponse, and Status where it is refused.
+# The responses an OTLP exporter reads: ExportTraceServiceResponse, and Status for a refusal.
 
 
 def _exported(taken: Taken, media_type: str) -> tuple[bytes, str]:

@@ -1,4 +1,4 @@
-"""The inputs of named sources, made from the settings."""
+"""Build the inputs of named sources from the settings."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -22,15 +22,15 @@ TCP_TOPIC: Final = "tcp"  # under which the places in spools are kept
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """An input that is asked for what has come.
+    """An input that is polled.
 
     Attributes:
         source: The name of its source.
         kind: Such as ``follow``.
-        turn: Takes what there is now; whether it was anything. It is told whether to stop.
-        woken: Set when something came.
-        drain: Takes all that it holds now; None: its turns do.
-        opening: What receives for it, until stopped; None: nothing does.
+        turn: Ingests what is there now and returns whether there was anything; its argument says whether to stop.
+        woken: Set when something arrived.
+        drain: Ingests everything it has now; None if its turns do that.
+        opening: A context in which it receives; None if it needs none.
     """
 
     source: str
@@ -42,7 +42,7 @@ class Input:
 
     @property
     def name(self) -> str:
-        """How it is called where it is told of."""
+        """Its name in logs and metrics."""
         return f"{self.source} ({self.kind})"
 
 
@@ -53,10 +53,10 @@ def inputs_of(
     metrics: CollectMetrics,
     stack: ExitStack,
 ) -> list[Input]:
-    """The inputs of all sources; what they hold is given back by the stack.
+    """Build the inputs of all sources; the stack releases their resources.
 
     Raises:
-        RefusedError: An input cannot be; the message names the source and the remedy.
+        RefusedError: An input is invalid; the message names the source and the remedy.
     """
     found = []
     for intake in intakes:
@@ -94,7 +94,7 @@ def _listening(
     metrics: CollectMetrics,
     stack: ExitStack,
 ) -> Input:
-    """Lines over TCP: their spool is followed as a folder is."""
+    """Build the TCP input: its spool is followed like a folder."""
     name, came = intake.named.name, threading.Event()
     folder = spool_of(settings) / name
 
@@ -144,10 +144,10 @@ def _subscribed(settings: Settings, intake: SourceIntake, metrics: CollectMetric
 
 
 def spool_of(settings: Settings) -> Path:
-    """The folder in which is kept what came over TCP.
+    """Return the folder of the spool for lines over TCP.
 
     Raises:
-        RefusedError: The store is no file beside which it could stand, and no setting names one.
+        RefusedError: The store is not a file next to which it could be, and no setting names one.
     """
     if settings.collect_spool is not None:
         return Path(settings.collect_spool)
@@ -160,10 +160,10 @@ def spool_of(settings: Settings) -> Path:
 def receivers_of(
     settings: Settings, intakes: Sequence[SourceIntake], metrics: CollectMetrics
 ) -> list[AbstractContextManager[object]]:
-    """What answers requests: one for each address that sources name.
+    """Build the HTTP servers: one for each address that sources name.
 
     Raises:
-        RefusedError: An address is none, or is taken, or a token cannot be read.
+        RefusedError: An address is invalid or in use, or a token cannot be read.
     """
     places: dict[str, dict[str, dict[str, SourceIntake]]] = {}
     for intake in intakes:

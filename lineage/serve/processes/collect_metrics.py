@@ -1,4 +1,4 @@
-"""What a collecting process tells Prometheus, in a registry of its own. Named and explained in docs/monitoring.md.
+"""Prometheus metrics of a collecting process, in a separate registry; explained in docs/monitoring.md.
 
 Labels come from a fixed set and from the settings, never from a record.
 """
@@ -24,10 +24,10 @@ _OUTCOMES: Final = ("read", "skipped", "quarantined")
 
 
 class CollectMetrics:
-    """Counts of one process by source; what they show of its health is passed on. Any thread may tell it something."""
+    """Counts of one process by source; health is passed on. Thread-safe."""
 
     def __init__(self, sources: Iterable[str], health: Health, clock: Callable[[], Instant]) -> None:
-        """Take the names of the sources, where health is kept, and the moment now."""
+        """Keep the names of the sources, the health, and the clock."""
         self.registry = CollectorRegistry()
         self._health, self._clock = health, clock
         self._came: dict[str, Instant] = {}
@@ -68,11 +68,11 @@ class CollectMetrics:
         ProcessCollector(registry=registry)
 
     def came_before(self, source: str, at: Instant) -> None:
-        """When the last record of a source came to an earlier process."""
+        """Note when the last record of a source arrived in an earlier process."""
         self._came.setdefault(source, at)
 
     def took(self, source: str, taken: Taken) -> None:
-        """The log has these records."""
+        """Count records that the log has now."""
         self._records.labels(source, "read").inc(taken.records)
         self._records.labels(source, "skipped").inc(sum(taken.skipped.values()))
         self._records.labels(source, "quarantined").inc(sum(taken.quarantined.values()))
@@ -81,34 +81,34 @@ class CollectMetrics:
             self._came[source] = self._clock()
 
     def behind(self, source: str, of: str, size: int, unreadable: int = 0) -> None:
-        """How many bytes an input holds that were not taken, and how many of its files cannot be."""
+        """Set how many bytes of an input are pending, and how many of its files are unreadable."""
         self._behind.labels(source, of).set(size)
         self._faults.labels(source, of).set(unreadable)
 
     def behind_records(self, source: str, count: int) -> None:
-        """How many records of a topic were not taken."""
+        """Set how many records of a topic are pending."""
         self._behind_records.labels(source).set(count)
 
     def refused(self, status: int) -> None:
-        """A request was refused."""
+        """Count a refused request."""
         self._refused.labels(str(status)).inc()
 
     def waits(self, source: str, of: str) -> None:
-        """An input waits for what is away."""
+        """Count a wait of an input for something unavailable."""
         self._waits.labels(source, of).inc()
         with self._lock:
             self._waiting.add((source, of))
             self._health.missed(f"the input {of} of {source}")
 
     def goes_on(self, source: str, of: str) -> None:
-        """An input has turned."""
+        """Note that an input is working again."""
         with self._lock:
             self._waiting.discard((source, of))
             if not self._waiting:
                 self._health.answered()
 
     def exposition(self) -> bytes:
-        """Everything, in Prometheus's text format."""
+        """Render everything in Prometheus's text format."""
         return generate_latest(self.registry)
 
     def _ages(self) -> Iterator[Metric]:

@@ -1,7 +1,7 @@
-"""``delegraph collect``: the inputs of all named sources in one process, each in a thread of its own.
+"""``delegraph collect``: the inputs of all named sources in one process, each in a separate thread.
 
-Where the log is embedded the process projects as well, so that an answer has what was just written; beside a log on
-Kafka that is for the consumers.
+With an embedded log the process also projects, so that answers include what was just written; with a log on Kafka the
+consumers do that.
 """
 
 import logging
@@ -37,11 +37,11 @@ _GOODBYE_SECONDS: Final = 30.0
 
 
 def collect(settings: Settings, *, drain: bool) -> Document:
-    """Collect until stopped by SIGINT or SIGTERM; with ``drain`` what files and topics hold now.
+    """Collect until SIGINT or SIGTERM; with ``drain`` only what files and topics contain now.
 
     Raises:
-        RefusedError: The settings cannot be used, or name no source with an input.
-        UnavailableError: Something is away, and it drains or was stopped before it began.
+        RefusedError: The settings are invalid, or name no source with an input.
+        UnavailableError: Something is unavailable while draining, or it was stopped before it began.
     """
     named = [source for source in settings.sources if source.inputs]
     if not named:
@@ -123,7 +123,7 @@ class _Collecting:
                 stack.enter_context(self._thread("the projection", self._project, stopped, self._came))
             said = [f"{one.named.name} ({', '.join(sorted(one.named.inputs))})" for one in self._intakes]
             logger.info("collecting: %s", ", ".join(said))
-            self._health.lag_known(True)  # how far inputs are behind is told by source
+            self._health.lag_known(True)  # the lag of inputs is reported by source
             while not stopped.wait(_TURN_SECONDS):
                 self._health.turned()
                 self._settle()
@@ -155,7 +155,7 @@ class _Collecting:
     def _thread(
         self, name: str, turn: Callable[[Callable[[], bool]], bool], stopped: threading.Event, woken: threading.Event
     ) -> Iterator[None]:
-        """A thread that turns until stopped, and waits longer after each fault."""
+        """Create a thread that takes turns until stopped, and waits longer after each error."""
         done = threading.Event()
 
         def stop() -> bool:
@@ -215,7 +215,7 @@ class _Collecting:
                 )
 
     def document(self) -> Document:
-        """What was taken of each source."""
+        """Report what was ingested from each source."""
         items = []
         for name, taken in sorted(self._totals.items()):
             items.append({"name": name} | _sum(taken)._asdict())

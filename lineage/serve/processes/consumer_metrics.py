@@ -1,8 +1,7 @@
-"""What a consumer tells Prometheus, in a registry of its own.
+"""Prometheus metrics of a consumer, in a separate registry.
 
-The consumer calls a method as something happens; what ages is computed when it is asked for. Every metric is named
-and explained in docs/monitoring.md. Labels come from a fixed set (outcomes, topics, partitions, kinds of fault), never
-from an event.
+The consumer calls a method for each event; ages are computed on request. Every metric is explained in
+docs/monitoring.md. Labels come from a fixed set (outcomes, topics, partitions, kinds of error), never from an event.
 """
 
 import threading
@@ -28,14 +27,14 @@ Place = tuple[str, int]  # topic and partition
 
 
 class Metrics:
-    """Counts, gauges and histograms of one consumer; what they show of its health is passed on."""
+    """Counters, gauges and histograms of one consumer; health is passed on."""
 
     def __init__(self, clock: Callable[[], Instant], health: Health) -> None:
         self.registry = CollectorRegistry()
         self._health = health
         self._clock = clock
-        self._lock = threading.Lock()  # partitions come and go on a thread of the client library
-        self._places: frozenset[Place] | None = None  # None: not assigned yet
+        self._lock = threading.Lock()  # partitions are assigned and revoked on a thread of the client library
+        self._places: frozenset[Place] | None = None  # None before the first assignment
         self._recorded_at: Instant | None = None
         self._committed_at: Instant | None = None
         registry = self.registry
@@ -87,10 +86,10 @@ class Metrics:
         registry.register(_Moments(self._moments))
         ProcessCollector(registry=registry)
 
-    # What the consumer calls.
+    # Called by the consumer
 
     def committed(self, outcomes: Outcomes, records: int, batch_seconds: float, transaction_seconds: float) -> None:
-        """A batch is committed."""
+        """Count a committed batch."""
         self._records.inc(records)
         for outcome, count in outcomes._asdict().items():
             self._events.labels(outcome).inc(count)
@@ -100,16 +99,16 @@ class Metrics:
         self._health.answered()
 
     def lag(self, by_partition: Mapping[Place, int]) -> None:
-        """How far the projection is behind, of each partition that is read."""
+        """Set the lag of the projection, for each partition that is read."""
         with self._lock:
             for (topic, partition), records in by_partition.items():
-                if (topic, partition) in (self._places or ()):  # the others are somebody else's by now
+                if (topic, partition) in (self._places or ()):  # the others belong to other consumers now
                     self._lag.labels(topic, str(partition)).set(records)
             self._health.lag_known(self._places is not None and self._places <= by_partition.keys())
         self._health.answered()
 
     def assigned(self, partitions: Collection[Place]) -> None:
-        """These are the partitions that are read from now on; no others. May be called from any thread."""
+        """Set the partitions that are read from now on. May be called from any thread."""
         places = frozenset(partitions)
         with self._lock:
             for topic, partition in (self._places or frozenset()) - places:
@@ -120,33 +119,33 @@ class Metrics:
         self._rebalances.inc()
 
     def fault(self, kind: str, wait: float) -> None:
-        """Something is away, and will be tried again in so many seconds."""
+        """Count an error that will be retried after some seconds."""
         self._faults.labels(kind).inc()
         self._waited.labels(kind).inc(wait)
         self._health.missed(kind)
 
     def position(self, recorded_at: Instant | None) -> None:
-        """When the log took the last record that is projected."""
+        """Set when the log recorded the last projected record."""
         self._recorded_at = recorded_at
 
     def graph(self, elements: int, edges: int) -> None:
-        """How large the live graph is."""
+        """Set the size of the live graph."""
         self._elements.set(elements)
         self._edges.set(edges)
 
     def quarantine(self, waiting: int, beyond_quota: int) -> None:
-        """How many records are in quarantine, and of how many only digest and place are kept."""
+        """Set how many records are in quarantine, and how many of them only as digest and place."""
         self._quarantine.set(waiting)
         self._beyond_quota.set(beyond_quota)
 
-    # What Prometheus asks.
+    # Called by Prometheus
 
     def exposition(self) -> bytes:
-        """Everything, in Prometheus's text format."""
+        """Render everything in Prometheus's text format."""
         return generate_latest(self.registry)
 
     def _moments(self) -> Iterator[Metric]:
-        """What is not there before it is known: a zero would be a lie."""
+        """Omit metrics whose value is not known yet, because a zero would be wrong."""
         if self._recorded_at is not None:
             age = max(0, self._clock() - self._recorded_at) / SECOND
             yield GaugeMetricFamily("delegraph_position_age_seconds", _AGE, value=age)

@@ -1,6 +1,6 @@
-"""The consumer as a process: project what the log holds and what comes, until stopped, and show how it is going.
+"""The consumer process: project the log and whatever arrives, until stopped, and report its health.
 
-Where it listens on a port of this machine it also keeps the live graph, and answers from it.
+If it listens on a loopback port, it also keeps the live graph and answers from it.
 """
 
 import logging
@@ -34,24 +34,24 @@ logger = logging.getLogger(__name__)
 
 _POLL_SECONDS: Final = 0.2
 _LONGEST_WAIT_SECONDS: Final = 10.0
-_FOLLOW_SECONDS: Final = 0.5  # how often the live graph asks the store for what others have projected
+_FOLLOW_SECONDS: Final = 0.5  # how often the live graph fetches what others have projected
 _COUNT_SECONDS: Final = 5.0  # how often the quarantine is counted
 
 
-# Shows how far it is of so many records, None if nobody knows, by what it is told now and then.
+# Creates a progress callback for a total number of records; the total is None if unknown.
 Progress = Callable[[int | None], AbstractContextManager[Callable[[int], None]]]
 
 
 def consume(settings: Settings, *, drain: bool, progress: Progress) -> Document:
-    """Project until stopped by SIGINT or SIGTERM; with ``drain`` up to the end that the log has now.
+    """Project until SIGINT or SIGTERM; with ``drain`` up to the current end of the log.
 
-    A batch that is being written is finished first. Unless it drains, a log or store that is away is waited for, from
-    the beginning on, longer each time.
+    A batch in progress is completed first. Unless it drains, an unavailable log or store is retried from the start,
+    with exponential backoff.
 
     Raises:
-        RefusedError: The settings cannot be used, or we are not let in.
+        RefusedError: The settings are invalid, or access is denied.
         IntegrityError: The log is not the one that the store has read, or has lost records.
-        UnavailableError: Something is away, and it drains or was stopped before it began.
+        UnavailableError: Something is unavailable while draining, or it was stopped before it began.
     """
     if drain:
         with opened_service(settings, create=True) as service, progress(service.as_of()["behind"]) as told:
@@ -62,7 +62,7 @@ def consume(settings: Settings, *, drain: bool, progress: Progress) -> Document:
         count = _follow(service, told, stopped, settings=settings)
         try:
             return _document(service, count)
-        except UnavailableError as fault:  # nothing is lost by that: facts and positions are where they were
+        except UnavailableError as fault:  # nothing is lost: facts and positions are unchanged
             logger.warning("%s; what the store holds cannot be told", fault)
             return {"records": count, "outcomes": None, "as_of": {"recorded_at": None, "behind": None}}
 
@@ -80,13 +80,13 @@ def _document(service: Service, count: int) -> Document:
 
 
 def _follow(service: Service, progress: Callable[[int], None], stopped: threading.Event, *, settings: Settings) -> int:
-    """Project until stopped: how many records.
+    """Project until stopped, and return the number of records.
 
     Args:
-        service: What it works on.
-        progress: Told how many records were projected, now and then.
-        stopped: Whether it was.
-        settings: The consumer group on Kafka; where to listen for metrics, health and the live graph, if anywhere.
+        service: The service.
+        progress: Called with the number of records projected so far.
+        stopped: Set to stop.
+        settings: The Kafka consumer group, and the address for metrics, health and the live graph, if any.
     """
     log = service.log
     keeper = _Keeper(service, progress)
@@ -108,7 +108,7 @@ def _follow(service: Service, progress: Callable[[int], None], stopped: threadin
 
 
 def _poll(log: Log, service: Service, keeper: "_Keeper", stopped: threading.Event) -> None:
-    """Follow an embedded log, which has nobody to say that something came."""
+    """Poll an embedded log, which cannot notify."""
     backoff, asked = Backoff(2 * _POLL_SECONDS, _LONGEST_WAIT_SECONDS), "store"
     keeper.assigned(log.ends())
     while not stopped.is_set():
@@ -130,7 +130,7 @@ def _poll(log: Log, service: Service, keeper: "_Keeper", stopped: threading.Even
 
 
 class _Keeper:
-    """Keeps metrics, health and the live graph up with what the consumer does: its observer."""
+    """The consumer's observer: keeps metrics, health and the live graph up to date."""
 
     def __init__(self, service: Service, progress: Callable[[int], None]) -> None:
         self._store: Store = service.store
@@ -167,10 +167,10 @@ class _Keeper:
 
     @contextmanager
     def serving(self, listen: str, limits: ConnectionLimits, stopped: threading.Event) -> Iterator[None]:
-        """Answer on a port, and keep the live graph up with the store, while this lasts."""
+        """Serve on a port, and keep the live graph up to date, within the block."""
         answers = routes(self._live)
         with Serving(listen, self._metrics.exposition, self._health, answers, limits=limits) as serving:
-            self._shown = serving.is_loopback  # nobody can ask the live graph anywhere else
+            self._shown = serving.is_loopback  # the live graph is not accessible from elsewhere
             what = "metrics, health and the live graph" if self._shown else "metrics and health"
             logger.info("%s on http://%s:%d", what, serving.host, serving.port)
             keeping = threading.Thread(target=self._keep, args=(stopped,), name="delegraph-live", daemon=True)

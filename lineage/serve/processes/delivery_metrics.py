@@ -1,4 +1,4 @@
-"""What a delivering process tells Prometheus, in a registry of its own. Named and explained in docs/monitoring.md.
+"""Prometheus metrics of a delivery process, in a separate registry; explained in docs/monitoring.md.
 
 Labels come from a fixed set and from the settings, never from an event.
 """
@@ -23,10 +23,10 @@ _OUTCOMES: Final = ("enforced", "rejected", "failed")
 
 
 class DeliveryMetrics:
-    """Counts of one process; what they show of its health is passed on."""
+    """Counts of one process; health is passed on."""
 
     def __init__(self, health: Health, clock: Callable[[], Instant], document: Callable[[], Document]) -> None:
-        """Take where health is kept, the moment now, and what says how much was delivered."""
+        """Keep the health, the clock, and the function that reports what was delivered."""
         self.registry = CollectorRegistry()
         self._health = health
         self._clock = clock
@@ -48,29 +48,29 @@ class DeliveryMetrics:
         ProcessCollector(registry=self.registry)
 
     def turned(self, seconds: float) -> None:
-        """A turn has ended well: all there was is written and fed."""
+        """Count a successful turn: everything pending was written and fed."""
         self._turns.observe(seconds)
         self._turned_at.set(self._clock() / SECOND)
         self._health.lag_known(True)
         self._health.answered()
 
     def fenced(self) -> None:
-        """Another process was faster: nothing is wrong with that."""
+        """Note that another process was faster, which is not an error."""
         self._health.lag_known(True)
         self._health.answered()
 
     def fault(self) -> None:
-        """The store or the topic is away."""
+        """Count an error: the store or the topic is unavailable."""
         self._faults.inc()
         self._health.missed("delivery")
 
     def exposition(self) -> bytes:
-        """Everything, in Prometheus's text format."""
+        """Render everything in Prometheus's text format."""
         return generate_latest(self.registry)
 
 
 class _Delivered(Collector):
-    """What the document of a delivery counts."""
+    """Exports the counts of the delivery document."""
 
     def __init__(self, document: Callable[[], Document]) -> None:
         self._document = document

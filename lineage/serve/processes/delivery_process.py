@@ -1,4 +1,4 @@
-"""Delivery as a process: spread what orders do over the elements, feed the topic that followers read, push and call."""
+"""The delivery process: write the outbox, feed the Kafka topic, push Shared Signals, and call revocation endpoints."""
 
 import logging
 import threading
@@ -32,17 +32,17 @@ logger = logging.getLogger(__name__)
 
 _TURN_SECONDS: Final = 0.1
 _LONGEST_WAIT_SECONDS: Final = 10.0
-_STILL_SECONDS: Final = 5.0  # who is shut out takes over again when nobody has fed for so long
+_STILL_SECONDS: Final = 5.0  # a fenced process takes over again if no other has fed for this long
 
 
 def deliver(settings: Settings, *, once: bool) -> Document:
-    """Deliver until stopped by SIGINT or SIGTERM; with ``once`` what there is now.
+    """Deliver until SIGINT or SIGTERM; with ``once`` only what is pending now.
 
-    Unless it is once, a store or a topic that is away is waited for, from the beginning on, longer each time.
+    Unless ``once``, an unavailable store or topic is retried from the start, with exponential backoff.
 
     Raises:
-        RefusedError: The log's URL cannot be used, or the topic is not ours to write.
-        UnavailableError: Something is away, and it was to deliver once or was stopped before it began.
+        RefusedError: The log's URL is invalid, or we may not write the topic.
+        UnavailableError: Something is unavailable with ``once``, or it was stopped before it began.
     """
     if once:
         with _opened(settings) as (delivery, ways):
@@ -63,7 +63,7 @@ def deliver(settings: Settings, *, once: bool) -> Document:
 
 
 def _shown(settings: Settings, document: Callable[[], Document], stack: ExitStack) -> "DeliveryMetrics":
-    """Metrics and health on a port, for as long as the stack lasts."""
+    """Serve metrics and health on a port, for the lifetime of the stack."""
     from lineage.serve.processes.delivery_metrics import DeliveryMetrics
 
     health = Health()
@@ -96,7 +96,7 @@ def _opened(settings: Settings) -> Iterator[tuple["Delivery", "Ways"]]:
 
 
 def page_of(document: Document) -> Page:
-    """What was delivered, for people."""
+    """Render what was delivered, for people."""
     page = Page().line(f"{many(document['spread'], 'change')} of an element's state written.")
     fed = document["fed"]
     page.line("No feed: the log is not on Kafka." if fed is None else f"{many(fed, 'change')} sent to the feed.")
@@ -108,19 +108,19 @@ def page_of(document: Document) -> Page:
 
 
 class Delivery:
-    """Spreads, and feeds if there is a topic to feed and nobody else does. One thread."""
+    """Writes the outbox, and feeds the topic if there is one and no other process does. Single-threaded."""
 
     def __init__(
         self, store: Store, trust: Trusted | None, log: str, kafka: KafkaSettings, clock: Callable[[], Instant]
     ) -> None:
-        """Take what it works on.
+        """Create a delivery.
 
         Args:
-            store: What it follows.
-            trust: Says which trust table is in force.
-            log: URL of the log; beside one on Kafka there is a topic to feed.
-            kafka: How to get in there.
-            clock: The moment now.
+            store: The store to follow.
+            trust: Provides the trust table in force.
+            log: The URL of the log; for a log on Kafka there is a topic to feed.
+            kafka: How to connect to it.
+            clock: Returns the current time.
         """
         self._spread = Spread(store, trust)
         self._clock = clock
@@ -129,18 +129,18 @@ class Delivery:
         self.fed = 0
 
     def turn(self) -> None:
-        """Do what there is to do now.
+        """Process what is pending now.
 
         Raises:
-            FencedError: Others were faster.
-            UnavailableError: Store or topic are away.
+            FencedError: Another process was faster.
+            UnavailableError: The store or the topic is unavailable.
         """
         self.spread += self._spread.round(self._clock())
         if self._feeder is not None:
             self.fed += self._feeder.turn(self._clock())
 
     def run(self, stopped: threading.Event, metrics: "DeliveryMetrics | None" = None) -> None:
-        """Deliver until stopped; what is away is waited for, longer each time."""
+        """Deliver until stopped; retry whatever is unavailable with exponential backoff."""
         backoff = Backoff(2 * _TURN_SECONDS, _LONGEST_WAIT_SECONDS)
         while not stopped.is_set():
             began = time.monotonic()
@@ -164,17 +164,17 @@ class Delivery:
             stopped.wait(wait)
 
     def document(self) -> Document:
-        """How many rows were written and sent."""
+        """Report how many rows were written and sent."""
         return {"spread": self.spread, "fed": None if self._feeder is None else self.fed}
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release its resources."""
         if self._feeder is not None:
             self._feeder.close()
 
 
 class _Pushing:
-    """Pushes Shared Signals in threads of its own, so that it does not wait for the topic, nor the topic for it."""
+    """Pushes Shared Signals in separate threads, so that it and the topic do not wait for each other."""
 
     def __init__(self, settings: Settings, store: Store, trust: Trusted | None) -> None:
         self._store = store
@@ -186,7 +186,7 @@ class _Pushing:
 
     @contextmanager
     def beside(self, stopped: threading.Event) -> Iterator[None]:
-        """Push while this lasts; it ends once ``stopped`` is set."""
+        """Push within the block; ends once ``stopped`` is set."""
         if self._pusher is None:
             yield
             return
@@ -199,14 +199,17 @@ class _Pushing:
             thread.join()
 
     def document(self) -> Document:
-        """How many events were accepted here, and how many were ever refused for good; nothing if nothing is pushed."""
+        """Report how many events were accepted here, and how many permanently refused ever.
+
+        Empty if nothing is pushed.
+        """
         if self._pusher is None:
             return {}
         return {"pushed": self._pusher.accepted, "refused": count_dead_letters(self._store)}
 
 
 Ways = tuple[_Pushing | Calling, ...]
-"""What tells receivers in threads of its own."""
+"""The ways to tell receivers in separate threads."""
 
 
 def _pusher_of(settings: Settings, store: Store, trust: Trusted | None) -> "Pusher | None":
@@ -220,7 +223,7 @@ def _pusher_of(settings: Settings, store: Store, trust: Trusted | None) -> "Push
 
 
 class _Feeder:
-    """Feeds, until somebody else does; then waits until nobody does any more."""
+    """Feeds until fenced by another process, then waits until no process feeds any more."""
 
     def __init__(self, store: Store, log: str, kafka: KafkaSettings) -> None:
         from ingest.kafka.revocation_topic import RevocationTopic
@@ -243,7 +246,7 @@ class _Feeder:
         except DelegraphError as fault:
             self._feeding, self._shut_out = False, isinstance(fault, FencedError)
             if self._shut_out:
-                self._watch.still_seconds()  # from now on
+                self._watch.still_seconds()  # # measure from now on
             raise
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""What a long-running command shows on a port of its own: metrics, whether it lives, whether it is up to its work.
+"""The port of a long-running command: metrics, liveness and readiness.
 
-It runs in a thread beside the command's loop and shares nothing with it but values that are read in one step, so that
-it answers while the loop is busy. Answers that tell of events are only given on loopback.
+It runs in a thread next to the command's loop and shares only values that are read in one step, so it answers while
+the loop is busy. Answers that reveal events are only given on loopback.
 """
 
 import asyncio
@@ -35,11 +35,10 @@ Document = dict[str, Any]
 Answer = tuple[int, Document | bytes]
 Route = Callable[[dict[str, list[str]]], tuple[int, Document]]  # from a query to a status and a document
 
-# A loop that has not turned for so long hangs. A batch on a slow database and the waits of the client libraries are
-# shorter.
+# A loop without a turn for this long hangs. Batches on slow databases and waits of client libraries are shorter.
 STALLED_SECONDS: Final = 120.0
 ANSWER_SECONDS: Final = 5.0
-CONNECTIONS: Final = 64  # whatever the settings allow a server that many people use
+CONNECTIONS: Final = 64  # whatever the settings allow for a server with many users
 QUERY_FIELDS: Final = 64
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _WORKERS: Final = 4
@@ -48,9 +47,9 @@ _Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Health:
-    """What a loop has shown of itself: when it turned, what it waits for, whether it knows how far behind it is.
+    """What a loop reports about itself: its last turn, what it waits for, whether its lag is known.
 
-    Written by the loop, read by whoever asks; every value is set in one step.
+    Written by the loop and read by others; every value is set in one step.
     """
 
     def __init__(
@@ -63,32 +62,32 @@ class Health:
         self._knows_lag = False
 
     def turned(self) -> None:
-        """The loop has turned."""
+        """Note that the loop has turned."""
         self._turned_at = self._monotonic()
 
     def answered(self) -> None:
-        """What the loop needs has answered."""
+        """Note that everything the loop needs has answered."""
         self._fault = None
         self.turned()
 
     def missed(self, kind: str) -> None:
-        """Something that the loop needs is away; it goes on trying."""
+        """Note that something the loop needs is unavailable; the loop keeps trying."""
         self._fault = kind
         self.turned()
 
     def lag_known(self, known: bool) -> None:
-        """Whether the loop knows how far behind it is."""
+        """Note whether the loop knows its lag."""
         self._knows_lag = known
 
     def stalled(self) -> str | None:
-        """Why the loop has to be taken for dead; None while it lives. A start may take its time."""
+        """Explain why the loop counts as dead; None while it is alive. The start may take long."""
         if self._turned_at is None:
             return None
         seconds = self._monotonic() - self._turned_at
         return f"the loop has not turned for {seconds:.0f} s" if seconds > self._stalled_seconds else None
 
     def reasons(self) -> list[str]:
-        """Why the loop is not up to its work; empty if it is."""
+        """List the reasons why the loop is not ready; empty if it is."""
         if self._turned_at is None:
             return ["the loop has not begun"]
         found = [self.stalled(), self._fault and f"waiting after a fault: {self._fault}"]
@@ -98,7 +97,7 @@ class Health:
 
 
 class Serving:
-    """The server: bound when it is made, answering between ``start`` and ``stop``."""
+    """The server: bound on construction, answering between ``start`` and ``stop``."""
 
     def __init__(
         self,
@@ -109,17 +108,17 @@ class Serving:
         *,
         limits: ConnectionLimits | None = None,
     ) -> None:
-        """Bind.
+        """Bind the address.
 
         Args:
             address: ``host:port``; port 0 takes a free one.
-            metrics: Everything in Prometheus's text format.
-            health: What the loop shows of itself.
-            routes: What else is answered, by path, if the address is on loopback.
-            limits: Of connections; None: the default.
+            metrics: Returns everything in Prometheus's text format.
+            health: What the loop reports.
+            routes: Further routes by path, available if the address is on loopback.
+            limits: The limits on connections; None for the default.
 
         Raises:
-            RefusedError: The address is none, or is taken.
+            RefusedError: The address is invalid or in use.
         """
         host, port = address_of(address)
         try:
@@ -147,7 +146,7 @@ class Serving:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Answer from now on, in a thread of its own."""
+        """Start answering, in a separate thread."""
         if not self.is_loopback:
             logger.warning(
                 "metrics and health are served on %s:%d, to whoever can reach it; nothing else is", self.host, self.port
@@ -158,7 +157,7 @@ class Serving:
         self._thread.start()
 
     def stop(self) -> None:
-        """Give the port back."""
+        """Release the port."""
         self._server.should_exit = True
         if self._thread is not None:
             self._thread.join()
@@ -189,12 +188,12 @@ def _readyz(health: Health) -> tuple[int, Document]:
 
 
 def problem(status: HTTPStatus, detail: str) -> Document:
-    """A fault as RFC 9457 has it."""
+    """Build a problem document (RFC 9457)."""
     return {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
 
 
 class _App:
-    """An ASGI app of a few paths that are only read. Each answer is a plain function, run in one of a few threads."""
+    """An ASGI app of a few read-only paths. Each answer is a plain function, run in one of a few threads."""
 
     def __init__(
         self, answers: Mapping[str, Callable[[dict[str, list[str]]], Answer]], private: Mapping[str, Route]
@@ -236,7 +235,7 @@ class _App:
             )
         except ValueError:
             return _refused(HTTPStatus.BAD_REQUEST, f"a query is UTF-8 and has at most {QUERY_FIELDS} fields")
-        if path == "/healthz":  # says that the process lives, whatever keeps the workers
+        if path == "/healthz":  # liveness must not depend on the worker threads
             return route(query)
         running = asyncio.get_running_loop().run_in_executor(self._workers, _run, path, route, query)
         try:
@@ -245,7 +244,7 @@ class _App:
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE, f"no answer within {ANSWER_SECONDS:g} s; try again")
 
     def close(self) -> None:
-        """Give the threads back, without waiting for what they do."""
+        """Release the threads, without waiting for them."""
         self._workers.shutdown(wait=False, cancel_futures=True)
 
 
@@ -268,7 +267,7 @@ def _refused(status: HTTPStatus, detail: str) -> Answer:
 
 
 def _is_asked_here(scope: Mapping[str, Any]) -> bool:
-    # A page of somewhere else can have its own name resolve to this address (DNS rebinding), but cannot hide it.
+    # A foreign page can make its name resolve to this address (DNS rebinding), but cannot hide that name.
     host = dict(scope["headers"]).get(b"host", b"localhost").decode("latin-1")
     with suppress(ValueError):
         name = urlsplit(f"//{host}").hostname or ""

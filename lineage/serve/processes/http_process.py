@@ -1,4 +1,4 @@
-"""``delegraph serve``: opens what is served, says who may, and runs uvicorn until stopped."""
+"""``delegraph serve``: open the service, set up authentication, and run uvicorn until stopped."""
 
 import getpass
 import socket
@@ -30,15 +30,15 @@ from lineage.serve.web import pages, show_fault
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.page_endpoint import templates
 
-_RECEIVERS: Final = 4  # requests of receivers that are worked on at once; each takes a moment
-_GOODBYE_SECONDS: Final = 3  # for answers that are under way; the live tail has no end of its own
+_RECEIVERS: Final = 4  # requests of receivers processed at once; each is short
+_GOODBYE_SECONDS: Final = 3  # for answers in progress; the live tail has no natural end
 
 Say = Callable[[str], None]
 Parts = Callable[[Site], Sequence[APIRouter]]
 
 
 def no_parts(_site: Site) -> Sequence[APIRouter]:
-    """Nothing beside the API and the pages."""
+    """Mount nothing in addition to the API and the pages."""
     return ()
 
 
@@ -52,19 +52,19 @@ def serve(
     parts: Parts = no_parts,
     story: Story | None = None,
 ) -> None:
-    """Serve until stopped by SIGINT or SIGTERM.
+    """Serve until SIGINT or SIGTERM.
 
     Args:
-        service: What is asked; any thread may ask it.
-        settings: Where to serve, and who may ask.
-        say: Told where to go: the link by which one signs in, or the address.
-        name: Who signs in by the link; None: the user of this machine.
-        four_eyes: Above how many elements an order needs a second person.
-        parts: What is mounted beside the API and the pages.
-        story: A guided path, for the start page.
+        service: The service, which must be thread-safe.
+        settings: Where to serve, and who may use it.
+        say: Called with where to go: the sign-in link, or the address.
+        name: Who signs in by the link; None for the user of this machine.
+        four_eyes: The number of elements above which an order needs a second person.
+        parts: Routers to mount in addition to the API and the pages.
+        story: A guided tour for the start page.
 
     Raises:
-        RefusedError: The address is none, is taken, or nobody could be authenticated there.
+        RefusedError: The address is invalid or in use, or no caller could be authenticated there.
     """
     authentication = authenticating(settings, service.clock)
     connections = Connections(fitting(settings.connection_limits), proxies=settings.proxy_peers)
@@ -100,12 +100,12 @@ def serve(
 
 
 def _bound_receivers() -> None:
-    """Bound the threads of the delivery endpoints, which the framework runs, so that orders find connections."""
+    """Limit the threads of the delivery endpoints, which the framework runs, so that orders find free connections."""
     to_thread.current_default_thread_limiter().total_tokens = _RECEIVERS
 
 
 def this_user() -> str:
-    """Who runs this, as an id."""
+    """Return the user of this process, as an id."""
     try:
         return f"human:{getpass.getuser()}"
     except OSError:  # a user id without a name
@@ -114,10 +114,10 @@ def this_user() -> str:
 
 @contextmanager
 def bound(listen: str, *, loopback_only: bool) -> Iterator[socket.socket]:
-    """A socket that listens.
+    """Open a listening socket.
 
     Raises:
-        RefusedError: The address is none, is taken, or is not on loopback though it must be.
+        RefusedError: The address is invalid or in use, or is not on loopback although it must be.
     """
     host, port = address_of(listen)
     try:

@@ -1,6 +1,6 @@
-"""Warming up: what the first question would wait for is done before, step by step, in a background thread.
+"""Warm caches in a background thread, step by step, so that the first request does not pay for it.
 
-Nothing depends on it: what is not done by then is done by the question that needs it.
+Nothing depends on it: what is not warm yet is loaded by the question that needs it.
 """
 
 import logging
@@ -14,13 +14,13 @@ from lineage.plumbing.gc_pause import collector_spared
 
 logger = logging.getLogger(__name__)
 
-_BREATH_SECONDS: Final = 0.1  # between two steps, for those who ask meanwhile
+_BREATH_SECONDS: Final = 0.1  # between two steps, for requests in the meantime
 _GOODBYE_SECONDS: Final = 3
 
 
 @contextmanager
 def warmed(steps: Iterable[object]) -> Iterator[None]:
-    """Go through some steps while this lasts."""
+    """Run some steps in the background within the block."""
     over = threading.Event()
 
     def run() -> None:
@@ -28,7 +28,7 @@ def warmed(steps: Iterable[object]) -> Iterator[None]:
             for _ in steps:
                 if over.wait(_BREATH_SECONDS):
                     return
-        except DelegraphError as fault:  # the database is away; whoever asks will be told
+        except DelegraphError as fault:  # the database is unavailable; requests will report that
             logger.info("not all is made ready before it is asked for: %s", fault)
 
     thread = threading.Thread(target=run, name="delegraph-warming", daemon=True)
@@ -41,6 +41,6 @@ def warmed(steps: Iterable[object]) -> Iterator[None]:
 
 
 def spared() -> Iterator[None]:
-    """Spare the collector what is ready: else a page now and then waits until it has looked at all templates."""
+    """Exempt what is loaded from garbage collection; otherwise a page sometimes waits for it to scan all templates."""
     collector_spared()
     yield

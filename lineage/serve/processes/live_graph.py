@@ -1,8 +1,8 @@
-"""The live graph: what grants authority and what takes it away, in memory, kept up with the store.
+"""The live graph: everything that grants or revokes authority, in memory, kept in step with the store.
 
-It answers ``status`` and ``chain`` as of everything that is projected, by the same core as every other question and
-without a statement of SQL. It follows the store and not one consumer's partitions: so each consumer of a group has all
-of it. Actions and decisions are left out: nothing of what it answers depends on them.
+It answers ``status`` and ``chain`` for everything projected, with the same core as every other question and without
+SQL. It follows the store, not the partitions of one consumer, so each consumer of a group has all of it. Actions and
+decisions are omitted, because its answers do not depend on them.
 """
 
 import hashlib
@@ -28,12 +28,12 @@ from lineage.store.authority_replica import AuthorityReplica
 from lineage.store.follower import Place
 from lineage.store.store import Store
 
-# What was last compared with the store so long ago may lack an order that others have projected since: it is no answer.
+# If the last comparison with the store is older than this, it may lack an order that others have projected.
 STALE_SECONDS: Final = 10.0
 
 
 class LiveGraph:
-    """The authority graph of a store, in memory. Any thread may ask."""
+    """The authority graph of a store, in memory. Thread-safe."""
 
     def __init__(
         self,
@@ -48,25 +48,28 @@ class LiveGraph:
         self._replica = AuthorityReplica(store, trust, monotonic=monotonic)
 
     def projected(self, batch: Batch) -> None:
-        """Take in a batch that is in the store, without asking for it; what does not follow is left to ``follow``."""
+        """Apply a batch that is in the store, without reading it.
+
+        One that does not directly follow is left to ``follow``.
+        """
         self._replica.pushed(batch)
 
     def follow(self) -> None:
-        """Take in what others have projected since.
+        """Apply what others have projected since.
 
         Raises:
-            UnavailableError: The store cannot be asked.
+            UnavailableError: The store is unavailable.
         """
         self._replica.follow()
 
     # Answering
 
     def status(self, kind: str, id_: str, *, at: Instant) -> Document | None:
-        """The state of an element or of what elements name; None if nothing in the graph tells of it.
+        """Answer the state of an element or a name; None if nothing in the graph mentions it.
 
         Raises:
             RefusedError: It has no state.
-            UnavailableError: It is not loaded yet, or does not keep up with the store.
+            UnavailableError: The graph is not loaded yet, or does not keep up with the store.
         """
         key = key_of(kind, id_)
         with self._whole() as (world, place):
@@ -82,11 +85,11 @@ class LiveGraph:
             return {**status_answer(world, kind, id_, verdict, at=at, known_at=None), "as_of": _as_of(place)}
 
     def chain(self, kind: str, id_: str, *, at: Instant) -> Document | None:
-        """Who stands behind a token or a delegation; None if nothing in the graph tells of it.
+        """Answer who stands behind a token or a delegation; None if nothing in the graph mentions it.
 
         Raises:
             RefusedError: It has no chain.
-            UnavailableError: It is not loaded yet, or does not keep up with the store.
+            UnavailableError: The graph is not loaded yet, or does not keep up with the store.
         """
         if kind not in ELEMENT_KINDS:
             raise RefusedError(f"only a token or a delegation has a chain, not a {kind}: ask for token:ID")
@@ -99,7 +102,7 @@ class LiveGraph:
 
     @contextmanager
     def _whole(self) -> Iterator[tuple[World, Place]]:
-        """The graph. Half of one would call alive what an order in the other half has killed.
+        """Lock the whole graph. A partial one would call alive what an order in the missing part has killed.
 
         Raises:
             UnavailableError: It is not loaded yet, or does not keep up with the store.
@@ -113,16 +116,16 @@ class LiveGraph:
                 raise UnavailableError("the live graph is being loaded; ask again in a moment")
             yield found.world, found.place
 
-    # Showing itself
+    # Inspection
 
     def size(self) -> tuple[int, int]:
-        """Elements and dependencies."""
+        """Count elements and dependencies."""
         with self._replica.aged() as found:
             graph = (found.world or World()).graph
             return len(graph), graph.count_edges()
 
     def digest(self) -> Document:
-        """The digest of the graph and the positions that it stands at: a fresh projection up to there has the same."""
+        """Return the digest of the graph and its positions: a fresh projection up to there has the same."""
         with self._whole() as (world, place):
             return {
                 "positions": {f"{topic}/{partition}": end for (topic, partition), end in place.positions.items()},
@@ -148,7 +151,7 @@ def _tells_of(world: World, kind: str, key: str) -> bool:
 
 
 def digest_of_store(store: Store, trust: TrustTable | None) -> str:
-    """The digest that a live graph of a store has."""
+    """Compute the digest that a live graph of a store has."""
     world = World(trust=trust)
     for fact in store.every_fact():
         world.add_authority(fact)
@@ -156,7 +159,7 @@ def digest_of_store(store: Store, trust: TrustTable | None) -> str:
 
 
 def digest_of(world: World) -> str:
-    """SHA-256 over every element with what it depends on and every fact that the graph holds, in a fixed order."""
+    """Compute SHA-256 over every element with its dependencies and every fact in the graph, in a fixed order."""
     hashed = hashlib.sha256()
     for key in sorted(world.graph):
         hashed.update(f"{key}\0{chr(1).join(sorted(world.graph.parents(key)))}\n".encode())
@@ -180,7 +183,7 @@ Answer = Callable[[Mapping[str, list[str]]], tuple[int, Document]]
 
 
 def routes(live: LiveGraph) -> dict[str, Answer]:
-    """What a live graph answers over HTTP: ``/status?of=KIND:ID[&at=TIME]``, ``/chain?…`` and ``/digest``."""
+    """Build the routes ``/status?of=KIND:ID[&at=TIME]``, ``/chain?…`` and ``/digest``."""
     return {
         "/status": partial(_answer, live.status, live.clock),
         "/chain": partial(_answer, live.chain, live.clock),

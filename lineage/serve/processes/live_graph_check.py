@@ -1,4 +1,4 @@
-"""Checking a live graph: against the graph of a fresh projection up to where it stands."""
+"""Compare a live graph with the graph of a fresh projection up to the same positions."""
 
 import json
 import tempfile
@@ -14,16 +14,16 @@ from lineage.serve.queries.service import Service
 from lineage.serve.server.listening import address_of
 from lineage.store.rebuild.diff import twin
 
-_SECONDS = 60.0  # a large graph takes a while to show itself
+_SECONDS = 60.0  # a large graph takes a while to answer
 
 
 def check_live(service: Service, address: str, progress: Callable[[int], None]) -> list[str]:
-    """Where the live graph of a consumer differs from a fresh projection of the log; empty if it does not.
+    """Return the differences between a consumer's live graph and a fresh projection; empty if there are none.
 
     Args:
-        service: Whose log is projected.
+        service: The service whose log is projected.
         address: ``host:port`` at which the consumer listens.
-        progress: Told how many records were projected.
+        progress: Called with the number of records projected.
 
     Raises:
         UnavailableError: The consumer does not answer.
@@ -35,15 +35,15 @@ def check_live(service: Service, address: str, progress: Callable[[int], None]) 
         ends[topic, int(partition)] = end
     near = service.store.file.parent if service.store.file is not None else None
     with tempfile.TemporaryDirectory(prefix=".delegraph-", dir=near) as folder:
-        fresh = twin(service.store, Path(folder) / "anew.db")
+        fresh = twin(service.store, Path(folder) / "fresh.db")
         try:
             project(service.require_log(), fresh, service.trust.table, ends=ends, progress=progress)
-            anew = digest_of_store(fresh, service.trust.table)
+            fresh = digest_of_store(fresh, service.trust.table)
         finally:
             fresh.close()
-    if anew == said["digest"]:
+    if fresh == said["digest"]:
         return []
-    return [f"live graph: the consumer at {address} has {said['digest']}, projected anew {anew}"]
+    return [f"live graph: the consumer at {address} has {said['digest']}, a fresh projection has {fresh}"]
 
 
 def _digest(address: str) -> Document:

@@ -1,7 +1,7 @@
-"""What long-running commands log: one line an event on standard error, JSON for machines or text for people.
+"""Logs of long-running commands: one line per event on standard error, JSON for machines or text for people.
 
-Whatever is logged through the standard library, ours or a library's, takes this way. A line is one line whatever
-stands in it, says nothing that steers a terminal, and holds no credential.
+Everything logged through the standard library, by us or by a library, passes through here. A line is always one line,
+contains no terminal control characters, and no credential.
 """
 
 import json
@@ -23,9 +23,9 @@ from lineage.serve.text.text_page import safe
 
 FORMATS: Final = ("json", "text")
 LEVELS: Final = ("debug", "info", "warning", "error")
-FLOOD_SECONDS: Final = 5.0  # a client that has lost its broker says so many times a second
+FLOOD_SECONDS: Final = 5.0  # a client that has lost its broker logs so many times a second
 _LONGEST: Final = 8_192  # characters of one text
-_DEEPEST: Final = 4  # levels of what was given as an extra
+_DEEPEST: Final = 4  # levels of an extra value
 _OURS: Final = ("ingest", "lineage")
 _HIDDEN: Final = "***"
 
@@ -41,7 +41,7 @@ class LogSettings:
 
     @classmethod
     def of(cls, environ: Mapping[str, str], *, terminal: bool) -> "LogSettings":
-        """From ``DELEGRAPH_LOG_FORMAT`` and ``DELEGRAPH_LOG_LEVEL``; by default text on a terminal, else JSON.
+        """Read ``DELEGRAPH_LOG_FORMAT`` and ``DELEGRAPH_LOG_LEVEL``; by default text on a terminal, else JSON.
 
         Raises:
             RefusedError: There is no such format or level.
@@ -58,12 +58,12 @@ class LogSettings:
 def logging_to(
     stream: TextIO, settings: LogSettings, *, monotonic: Callable[[], float] = time.monotonic
 ) -> Iterator[None]:
-    """Log to a stream; afterwards everything is as it was before.
+    """Log to a stream within the block, and restore everything afterwards.
 
-    What ends a thread, or the process, without being caught is logged as well.
+    Uncaught exceptions that end a thread or the process are logged as well.
     """
     level = logging.getLevelNamesMapping()[settings.level.upper()]
-    # Libraries speak up when something is wrong; asked for every detail, Kafka's client also tells what it does.
+    # Libraries log warnings only; at level debug, Kafka's client also logs details.
     levels = {"": logging.WARNING, "kafka": logging.INFO if level == logging.DEBUG else logging.WARNING}
     levels |= dict.fromkeys(_OURS, level)
     loggers = {name: logging.getLogger(name) for name in levels}
@@ -96,16 +96,16 @@ def _uncaught(kind: Any, fault: Any, traceback: Any) -> None:
 
 
 class FloodFilter(logging.Filter):
-    """Of one library, a statement in its code speaks at most once in ``FLOOD_SECONDS``; what it kept to itself is told.
+    """Limits a library's logging statements to one record per ``FLOOD_SECONDS``, and reports the suppressed ones.
 
-    There are as many entries as the code of the library has statements that log.
+    There are as many entries as the library has logging statements.
     """
 
     def __init__(self, name: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._prefix = name
         self._monotonic = monotonic
-        self._said: dict[tuple[str, int], tuple[float, int]] = {}  # when, and how often it was silent since
+        self._said: dict[tuple[str, int], tuple[float, int]] = {}  # the time, and the number suppressed since
         self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -125,14 +125,14 @@ class FloodFilter(logging.Filter):
 
 
 class _Lines(logging.StreamHandler[TextIO]):
-    """A line that cannot be made is told in a line, and not by a traceback among the lines."""
+    """Reports a message that cannot be formatted as a log line instead of a traceback."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (of the base class)
         fault = sys.exception()
         said = {"level": "error", "logger": record.name, "event": f"a log message could not be written: {fault!a}"}
         try:
             self.stream.write(json.dumps(said) + self.terminator)
-        except (OSError, ValueError):  # nobody reads what we say
+        except (OSError, ValueError):  # nobody reads the output any more
             return
 
 
@@ -160,12 +160,12 @@ def _cleaned(_logger: Any, _name: str, event: Event) -> Event:
 
 
 def _is_secret(name: str, value: Any) -> bool:
-    """Whether what is called so is a secret. A `token` is an id here, and is looked at for what it is."""
+    """Whether a name denotes a secret. A `token` is an id here, and is checked by its value."""
     return isinstance(value, (str, bytes)) and credentials.is_secret_of_ours(name, str(value))
 
 
 def _clean(value: Any, depth: int) -> Any:
-    """A value that may be shown: bounded, and without a credential."""
+    """Make a value safe to log: bounded, and without credentials."""
     if value is None or isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if depth < _DEEPEST and isinstance(value, Mapping):
@@ -179,7 +179,7 @@ def _clean(value: Any, depth: int) -> Any:
 
 
 def clean_text(text: str) -> str:
-    """A text of bounded length; of a credential in it, or a password in a URL, only what may be known.
+    """Bound a text, and replace credentials and passwords in URLs.
 
     Examples:
         >>> clean_text("postgresql://delegraph:hunter2@db/delegraph")
@@ -188,7 +188,7 @@ def clean_text(text: str) -> str:
     shown = credentials.scrubbed(text.encode(errors="backslashreplace").decode())
     if len(shown) <= _LONGEST:
         return shown
-    half = _LONGEST // 2  # of a traceback the end says most
+    half = _LONGEST // 2  # the end of a traceback is the most informative part
     return f"{shown[:half]} ... ({len(shown):,} characters) ... {shown[-half:]}"
 
 
@@ -197,5 +197,5 @@ def _text(_logger: Any, _name: str, event: Event) -> str:
     exception = event.pop("exception", "")
     fields = "".join(f" {safe(name)}={safe(value)}" for name, value in event.items())
     line = f"{safe(at)} {safe(level):<8} {safe(logger)}: {safe(said)}{fields}"
-    # A line of a traceback is marked as one, so that none can be taken for a line of the log.
+    # Mark the lines of a traceback, so that none can be mistaken for a log line.
     return "\n".join([line, *(f"  | {safe(part)}" for part in exception.splitlines())])

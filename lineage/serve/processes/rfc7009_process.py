@@ -1,4 +1,4 @@
-"""Calls of revocation endpoints beside the rest of delivery: each in a thread of its own, so that none waits."""
+"""Call revocation endpoints, each in a separate thread, so that neither delivery nor other endpoints wait."""
 
 import dataclasses
 import logging
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _TURN_SECONDS: Final = 0.2
-_WAIT_SECONDS: Final = 5.0  # after a fault of our own side
+_WAIT_SECONDS: Final = 5.0  # after an error on our side
 
 
 class Calling:
-    """The endpoints of the settings, and the log that their answers go to."""
+    """The configured endpoints, and the log to which their answers are appended."""
 
     def __init__(self, settings: Settings, store: Store, trust: Trusted | None) -> None:
-        """Take whom to call.
+        """Create the clients of the endpoints.
 
         Raises:
             RefusedError: A secret cannot be read, or the trust file does not let us acknowledge.
@@ -41,17 +41,17 @@ class Calling:
         self._revoking = list(_each(settings, store, trust, self._append)) if settings.receivers else []
 
     def once(self) -> None:
-        """Call for what there is now.
+        """Process what is pending now.
 
         Raises:
-            UnavailableError: Somebody does not answer, or the log or the store is away.
+            UnavailableError: A server does not answer, or the log or the store is unavailable.
         """
         for revoking in self._revoking:
             revoking.turn()
 
     @contextmanager
     def beside(self, stopped: threading.Event) -> Iterator[None]:
-        """Call while this lasts; it ends once ``stopped`` is set."""
+        """Call within the block; ends once ``stopped`` is set."""
         threads = [
             threading.Thread(target=self._run, args=(revoking, stopped), name=f"calls-{number}")
             for number, revoking in enumerate(self._revoking)
@@ -66,7 +66,7 @@ class Calling:
                 thread.join()
 
     def document(self) -> Document:
-        """What they answered; nothing if nobody is called."""
+        """Report their answers; empty if no endpoint is called."""
         if not self._revoking:
             return {}
         return {
@@ -74,7 +74,7 @@ class Calling:
         }
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release its resources."""
         for revoking in self._revoking:
             revoking.close()
         if self._log is not None:
@@ -90,7 +90,7 @@ class Calling:
                 revoking.turn()
             except FencedError as fault:
                 logger.info("%s", fault)
-            except NotAnsweredError as fault:  # it keeps its own waits
+            except NotAnsweredError as fault:  # the client waits by itself
                 logger.warning("%s; it is asked again", fault)
             except DelegraphError as fault:
                 wait = _WAIT_SECONDS
@@ -102,7 +102,7 @@ class Calling:
             if self._log is None:
                 settings = self._settings
                 self._log = open_log(settings.log_url, create=False, clock=now, settings=settings.kafka)
-            self._store.bind(self._log.identity)  # before anything is appended that would never be projected
+            self._store.bind(self._log.identity)  # checked before appending what would never be projected
             self._log.append([entry_of(event) for event in events])
 
 

@@ -1,4 +1,4 @@
-"""Leaving when told to: what runs until stopped is asked by SIGINT or SIGTERM, and finishes what it is at."""
+"""Graceful shutdown: SIGINT and SIGTERM ask a running command to finish what it is doing and stop."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that is set by SIGINT and SIGTERM while this lasts. For the main thread."""
+    """Return an event that SIGINT and SIGTERM set within the block. For the main thread."""
     stopped = threading.Event()
     before = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

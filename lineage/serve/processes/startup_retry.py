@@ -1,4 +1,4 @@
-"""Beginning although something is away: what runs until it is stopped waits for it, longer each time, and says so."""
+"""Start although something is unavailable: retry with exponential backoff, and log it."""
 
 import logging
 import threading
@@ -18,10 +18,10 @@ _LONGEST_WAIT_SECONDS: Final = 10.0
 
 @contextmanager
 def opened_in_time(opening: Callable[[], AbstractContextManager[T]], stopped: threading.Event) -> Iterator[T]:
-    """Something, as soon as all that it is opened from is there.
+    """Open something as soon as everything it needs is available.
 
     Raises:
-        UnavailableError: It was stopped before that, or waiting does not help.
+        UnavailableError: It was stopped before, or retrying does not help.
     """
     with ExitStack() as held:
         yield _opened(opening, stopped, held)

@@ -1,8 +1,8 @@
-"""Spans of the work on each batch, for OpenTelemetry; nothing at all where nobody asked for them.
+"""OpenTelemetry spans for each batch; a no-op unless configured.
 
-They need the extra ``traces`` and an endpoint in the standard variables (``OTEL_EXPORTER_OTLP_ENDPOINT`` and the like).
-A span of ours is linked to some of the traces in which its events were made, by their ``traceparent``; no span carries
-an id or a text of an event.
+Requires the extra ``traces`` and an endpoint in the standard variables (``OTEL_EXPORTER_OTLP_ENDPOINT`` and the
+like). A span is linked to some of the traces in which its events were created, by their ``traceparent``; no span
+contains an id or a text of an event.
 """
 
 import logging
@@ -30,7 +30,7 @@ _TRACEPARENT: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]
 
 @contextmanager
 def tracer(environ: Mapping[str, str]) -> Iterator[Tracer]:
-    """The tracer that the environment asks for. At the end what was not sent yet gets a second."""
+    """Open the tracer that the environment configures. At the end, unsent spans get one second."""
     wanted = any(environ.get(name) for name in _ENDPOINTS)
     if not wanted or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         yield no_tracer
@@ -47,11 +47,11 @@ def tracer(environ: Mapping[str, str]) -> Iterator[Tracer]:
 
 @contextmanager
 def tracer_to(exporter: "SpanExporter", *, named: bool = False) -> Iterator[Tracer]:
-    """A tracer that sends to an exporter, in batches and on a thread of its own.
+    """Open a tracer that exports in batches on a separate thread.
 
     Args:
         exporter: Where spans go.
-        named: Whether the standard variables name the service; else it is called ``delegraph``.
+        named: Whether the standard variables name the service; otherwise it is called ``delegraph``.
     """
     from opentelemetry import trace
     from opentelemetry.sdk.resources import Resource
@@ -72,7 +72,7 @@ def tracer_to(exporter: "SpanExporter", *, named: bool = False) -> Iterator[Trac
     try:
         yield traced
     finally:
-        # It sends what is left, and would wait for an endpoint that is away.
+        # Shutting down sends what is left, and would wait for an unavailable endpoint.
         closing = threading.Thread(target=provider.shutdown, name="delegraph-traces", daemon=True)
         closing.start()
         closing.join(_CLOSE_SECONDS)
@@ -83,11 +83,11 @@ class _Traced:
         self._span = span
 
     def note(self, **numbers: int) -> None:
-        """Numbers that belong to it."""
+        """Attach numbers."""
         self._span.set_attributes({f"delegraph.{name}": number for name, number in numbers.items()})
 
     def link(self, traceparents: Iterable[str]) -> None:
-        """The traces of what it works on; the first ``LINKS`` that can be read."""
+        """Link the traces of its events; the first ``LINKS`` that can be parsed."""
         from opentelemetry.trace import SpanContext, TraceFlags
 
         linked: set[tuple[str, ...]] = set()

@@ -1,1 +1,1 @@
-"""The HTTP server below the application: listening, connections, and the framing of requests."""
+"""The HTTP server below the application: sockets, connections, and the framing of requests."""

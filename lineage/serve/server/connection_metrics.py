@@ -1,4 +1,4 @@
-"""What every server of ours tells Prometheus about its connections."""
+"""Prometheus metrics about the connections of every server."""
 
 from collections.abc import Iterator
 
@@ -10,13 +10,13 @@ from lineage.serve.server.connections import Connections
 
 
 class ConnectionCollector(Collector):
-    """Reads the registry of connections when it is asked."""
+    """Reads the registry of connections on request."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
     def collect(self) -> Iterator[Metric]:
-        """How many are open, how many may be, and how many were closed or refused because of a limit."""
+        """Yield how many are open, the limit, and how many were closed or refused because of a limit."""
         connections = self._connections
         yield GaugeMetricFamily("delegraph_http_connections", "Connections that are open.", connections.open)
         yield GaugeMetricFamily(

@@ -1,7 +1,7 @@
-"""The open connections of a server: how many, by whom, and which of them have to go.
+"""The open connections of a server: how many, from whom, and which must be closed.
 
-A new connection is let in as long as some other one can be closed for it: what is closed is the oldest connection that
-waits for its client. One whose request is being answered is closed for nobody.
+A new connection is accepted if another can be closed for it: the oldest one that waits for its client. A connection
+whose request is being answered is never closed for another.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from lineage.serve.config.limits import ConnectionLimits
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 REASONS: Final = ("head", "body", "unread", "by_peer", "in_all")
-"""Why a connection is closed: its client was too slow with one of the first three, or there were too many."""
+"""Why a connection is closed: its client was too slow (the first three reasons), or there were too many."""
 
 _SWEEP_SECONDS: Final = 1.0
-_IPV6_PREFIX_BITS: Final = 64  # what one party is given: it can connect from any address of it
+_IPV6_PREFIX_BITS: Final = 64  # the network of one party, which can connect from any address in it
 
 
 class Closable(Protocol):
@@ -27,7 +27,7 @@ class Closable(Protocol):
     peer: str
 
     def overdue(self, now: float) -> str | None:
-        """Why it has to be closed now; None if it may stay."""
+        """Explain why it must be closed now; None if it may stay."""
 
     def is_waiting(self) -> bool:
         """Whether it waits for its client, so that no answer is lost if it is closed."""
@@ -37,39 +37,39 @@ class Closable(Protocol):
 
 
 class Connections:
-    """The connections of one server. Used by its event loop alone, but for the counts.
+    """The connections of one server. Used only by its event loop, except for the counts.
 
     Attributes:
-        limits: In force.
+        limits: The limits in force.
         closed: How many connections were closed, by reason.
-        refused: How many connections were not let in, since no other one could be closed for them.
+        refused: How many connections were refused because no other could be closed for them.
     """
 
     def __init__(self, limits: ConnectionLimits, *, proxies: Collection[Network] = ()) -> None:
-        """Take the limits.
+        """Create an empty registry.
 
         Args:
-            limits: In force.
-            proxies: Addresses that many clients share: they are not held to the limit by peer.
+            limits: The limits in force.
+            proxies: Addresses shared by many clients, which are exempt from the limit per peer.
         """
         self.limits = limits
         self.closed: Counter[str] = Counter(dict.fromkeys(REASONS, 0))
         self.refused = 0
         self._proxies = tuple(proxies)
-        self._by_peer: dict[str, dict[Closable, None]] = {}  # in the order in which they came
+        self._by_peer: dict[str, dict[Closable, None]] = {}  # in order of arrival
         self._open = 0
         self._sweeping: asyncio.TimerHandle | None = None
 
     @property
     def open(self) -> int:
-        """How many are open."""
+        """The number of open connections."""
         return self._open
 
     def admit(self, connection: Closable, loop: asyncio.AbstractEventLoop) -> bool:
-        """Let a connection in, and close another one where there are too many.
+        """Accept a connection, closing another if there are too many.
 
         Returns:
-            Whether it is let in.
+            Whether it is accepted.
         """
         of_peer = self._by_peer.setdefault(connection.peer, {})
         too_many_of_peer = len(of_peer) >= self.limits.connections_by_peer and not self._is_proxy(connection.peer)
@@ -87,7 +87,7 @@ class Connections:
         return True
 
     def left(self, connection: Closable) -> None:
-        """Forget a connection that is closed, or closing for good."""
+        """Forget a connection that is closed or being closed."""
         of_peer = self._by_peer.get(connection.peer, {})
         if connection in of_peer:
             del of_peer[connection]
@@ -102,7 +102,7 @@ class Connections:
         connection.close_for(reason)
 
     def _close_any(self) -> bool:
-        """Close one of the peer that has the most, or else of any other."""
+        """Close one of the peer with the most connections, or else any other."""
         largest = max(self._by_peer.values(), key=len)
         return any(self._close_one(of_peer, "in_all") for of_peer in [largest, *self._by_peer.values()])
 
@@ -138,7 +138,7 @@ class Connections:
 
 
 def peer_of(address: str) -> str:
-    """The peer that an address belongs to.
+    """Return the peer that an address belongs to.
 
     Examples:
         >>> peer_of("203.0.113.7"), peer_of("2001:db8:1:2:3:4:5:6"), peer_of("::ffff:203.0.113.7")

@@ -1,4 +1,4 @@
-"""A socket that listens, and uvicorn behind it with the limits that every server of ours has."""
+"""Listening sockets, and uvicorn with the limits that all our servers share."""
 
 import logging
 import resource
@@ -23,14 +23,14 @@ logger = logging.getLogger(__name__)
 BACKLOG: Final = 2_048
 _LAST_PORT: Final = 65_535
 _SMALL_BACKLOG: Final = 128
-_OTHER_FILES: Final = 256  # of the store, the log, and what the process is made of
+_OTHER_FILES: Final = 256  # files reserved for the store, the log, and the process itself
 
 
 def address_of(said: str) -> tuple[str, int]:
-    """Host and port of ``host:port``; an IPv6 address stands in brackets.
+    """Parse ``host:port``; an IPv6 address is in brackets.
 
     Raises:
-        RefusedError: It is no such thing.
+        RefusedError: It is not of that form.
 
     Examples:
         >>> address_of("127.0.0.1:9464")
@@ -48,12 +48,12 @@ def address_of(said: str) -> tuple[str, int]:
 
 
 def listening_socket(family: int, place: Any) -> socket.socket:
-    """A socket that listens at a place that ``getaddrinfo`` found.
+    """Open a listening socket at an address found by ``getaddrinfo``.
 
     Raises:
-        OSError: The place is taken, or is not of this machine.
+        OSError: The address is in use, or not of this machine.
     """
-    # The protocol is said, since an answer in two parts waits for the client in between unless asyncio sees TCP.
+    # Name the protocol: unless asyncio sees TCP, an answer in two parts waits for the client in between.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -72,12 +72,12 @@ def http_server(
     goodbye_seconds: int,
     beginning: Callable[[], None] = lambda: None,
 ) -> "Server":
-    """A server of an ASGI app.
+    """Create a server of an ASGI app.
 
     Args:
         app: The app.
         connections: The registry of its connections, with their limits.
-        goodbye_seconds: That answers under way may take when it is stopped.
+        goodbye_seconds: How long answers in progress may take after a stop.
         beginning: Called in the event loop before anything is answered.
     """
     config = uvicorn.Config(
@@ -85,9 +85,9 @@ def http_server(
         http=partial(Wire, connections=connections),  # type: ignore[arg-type]
         ws="none",
         log_config=None,
-        access_log=False,  # ours says more, and no query with a token in it
+        access_log=False,  # our access log says more, and contains no query with a token
         server_header=False,
-        proxy_headers=False,  # who connects is who connects: a proxy is trusted by settings of ours
+        proxy_headers=False,  # the peer is the client: proxies are trusted by our own settings
         lifespan="off",
         backlog=_backlog(connections.limits.connections),
         timeout_keep_alive=connections.limits.idle_seconds,  # type: ignore[arg-type]
@@ -97,21 +97,24 @@ def http_server(
 
 
 class Server(uvicorn.Server):
-    """Returns when it is told to stop; uvicorn's own would raise the signal again and end the process."""
+    """Returns when stopped; uvicorn's own would raise the signal again and end the process."""
 
     def __init__(self, config: uvicorn.Config, beginning: Callable[[], None]) -> None:
-        """Take what is called in the event loop before anything is answered."""
+        """Keep the callback that runs in the event loop before anything is answered."""
         super().__init__(config)
         self._beginning = beginning
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer."""
+        """Start answering."""
         self._beginning()
         await super().startup(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """While this lasts SIGINT and SIGTERM end the server; told twice it does not wait for answers under way."""
+        """Let SIGINT and SIGTERM end the server within the block.
+
+        A second signal skips waiting for answers in progress.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -124,9 +127,9 @@ class Server(uvicorn.Server):
 
 
 def fitting(limits: ConnectionLimits) -> ConnectionLimits:
-    """Limits that fit into what this process may open; raises its soft limit on open files as far as is needed.
+    """Fit limits into the number of files this process may open; raises its soft limit as far as needed.
 
-    What the files leave no room for is refused before it is accepted, so that the store can always be opened.
+    Connections beyond that are refused before they are accepted, so that the store can always be opened.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = limits.connections + BACKLOG + _OTHER_FILES
@@ -146,7 +149,7 @@ def fitting(limits: ConnectionLimits) -> ConnectionLimits:
 
 
 def _backlog(connections: int) -> int:
-    """How many connections are accepted before any of them is looked at: no more than there are files for."""
+    """Return how many connections are accepted before any is examined: no more than there are files for."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     fits = soft == resource.RLIM_INFINITY or soft >= connections + BACKLOG + _OTHER_FILES
     return BACKLOG if fits else _SMALL_BACKLOG

@@ -1,7 +1,7 @@
-"""Strict reading of an HTTP/1.1 request head: what two readers could take for different requests is refused.
+"""Strict parsing of HTTP/1.1 request heads: whatever two parsers could read differently is refused.
 
-A proxy in front of the server and the server itself have to agree on where a request ends and whom it names. Whatever
-RFC 9112 lets a server refuse because readers disagree about it is refused here, before anything is answered.
+A proxy and the server behind it must agree on where a request ends and which host it names. Whatever RFC 9112 allows
+a server to refuse because parsers disagree about it is refused here, before anything is answered.
 """
 
 import re
@@ -12,8 +12,8 @@ import h11
 
 MOST_FIELDS: Final = 100
 
-# RFC 9112 section 3.2: uri-host and port. Of a reg-name only what names and addresses of machines are made of, so that
-# user information, percent-encoding and control characters name nobody.
+# RFC 9112 section 3.2: uri-host and port. A reg-name may only contain characters of machine names and addresses, so
+# that user information, percent-encoding and control characters are refused.
 _HOST: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*)(?::[0-9]{1,5})?")
 _VERSIONS: Final = (b" HTTP/1.1", b" HTTP/1.0")
 _LENGTH: Final = b"\r\ncontent-length:"
@@ -25,15 +25,15 @@ _HEAD_END: Final = b"\r\n\r\n"
 
 
 class FramingError(h11.RemoteProtocolError):
-    """A request head that is not answered.
+    """A request head that is refused.
 
     Attributes:
-        status: The HTTP status to refuse it with.
+        status: The HTTP status of the refusal.
         detail: One sentence for the client; repeats nothing of the request.
     """
 
     def __init__(self, detail: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
-        """Keep the evidence beside the message."""
+        """Keep status and detail as attributes."""
         super().__init__(detail, error_status_hint=status)
         self.status = status
         self.detail = detail
@@ -53,11 +53,11 @@ def check_head(head: bytes, *, complete: bool = True) -> None:
     """Check a head: the request line and the fields, each with its CR LF.
 
     Args:
-        head: All of it, or what there is of it so far.
-        complete: Which of the two.
+        head: The head, or the part received so far.
+        complete: Whether it is complete.
 
     Raises:
-        FramingError: Two readers could take it for different requests.
+        FramingError: Two parsers could read it differently.
     """
     lines = head.split(_LINE_END)
     # RFC 9112 section 2.2. The last CR of an incomplete head may still get its LF.
@@ -77,7 +77,7 @@ def _check_fields(request_line: bytes, lowered: bytes) -> None:
     if version not in _VERSIONS:
         raise FramingError("only HTTP/1.1 and HTTP/1.0 are spoken here")
     lengths, codings = lowered.count(_LENGTH), lowered.count(_CODING)
-    # RFC 9112 section 6.3: a sender does not send both, and a gateway may go by the one and we by the other.
+    # RFC 9112 section 6.3: no sender may send both, and a gateway could use the one and we the other.
     if lengths + codings > 1:
         raise FramingError("Content-Length and Transfer-Encoding say twice where the request ends; send one of them")
     if lengths and not _value(lowered, _LENGTH).isdigit():
@@ -97,16 +97,16 @@ class StrictConnection(h11.Connection):
     """The server's side of a connection; h11 reads a request once its head has been checked.
 
     Attributes:
-        fault: Why what was received is not a request; None while it is.
+        fault: Why the received data is not a request; None while it is.
     """
 
     fault: h11.RemoteProtocolError | None = None
 
     def next_event(self) -> Any:
-        """The next event of the connection.
+        """Return the next event of the connection.
 
         Raises:
-            FramingError: The head of the request could be read in two ways.
+            FramingError: The head of the request is ambiguous.
             h11.RemoteProtocolError: It is not a request.
         """
         try:

@@ -1,6 +1,6 @@
-"""HTTP/1.1 on the wire, by uvicorn and h11: strict about requests, with a limit on whatever a client can drag out.
+"""HTTP/1.1 by uvicorn and h11: strict about requests, with time limits on everything a client can delay.
 
-What is not a request is answered as every other fault is, with a problem document.
+Data that is not a request is answered with a problem document, like every other error.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from lineage.serve.server.request_framing import FramingError, StrictConnection
 HEAD_BYTES: Final = 64 * 1024
 RETRY_AFTER_SECONDS: Final = 5
 _LINGER_SECONDS: Final = 1.0
-_GRACE_SECONDS: Final = 1.0  # for the application to refuse a slow body first, in its own words
-_SLOWEST_BYTES_A_SECOND: Final = 16 * 1024  # at which a client may read an answer that is complete
+_GRACE_SECONDS: Final = 1.0  # so that the application can refuse a slow body first, with a better message
+_SLOWEST_BYTES_A_SECOND: Final = 16 * 1024  # the time a client has to read a complete answer
 _CHUNKED: Final = (b"transfer-encoding", b"chunked")
 _WORDS: Final = {
     HTTPStatus.BAD_REQUEST: ("malformed", "That is no HTTP request"),
@@ -35,19 +35,19 @@ class Wire(H11Protocol):
     conn: StrictConnection
 
     def __init__(self, *args: Any, connections: Connections, **more: Any) -> None:
-        """Take what uvicorn hands over, and the registry of all connections."""
+        """Pass uvicorn's arguments on, and keep the registry of all connections."""
         super().__init__(*args, **more)
         self.conn = StrictConnection(h11.SERVER, HEAD_BYTES)
         self.peer = ""
         self._connections = connections
-        self._since: float | None = None  # from when the client owes us the rest of a request
-        self._unread_until: float | None = None  # of an answer that is complete
-        self._paused_at: float | None = None  # when the client had left too much of an answer unread to be sent more
+        self._since: float | None = None  # since when the rest of a request is due
+        self._unread_until: float | None = None  # since when a complete answer is unread
+        self._paused_at: float | None = None  # since when too much of an answer is unread to send more
         self._lingering: asyncio.TimerHandle | None = None
-        self._is_asked = False  # whether there was a request: before the first one there is no cycle
+        self._is_asked = False  # whether there was a request; before the first there is no cycle
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Let the client in, if there is room."""
+        """Accept the client, if there is room."""
         super().connection_made(transport)
         self.peer = peer_of(self.client[0] if self.client else "")
         self._since = self.loop.time()
@@ -56,14 +56,14 @@ class Wire(H11Protocol):
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Make room."""
+        """Free its place."""
         self._connections.left(self)
         if self._lingering is not None:
             self._lingering.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on."""
+        """Process received data."""
         if self._lingering is not None:
             return
         if self._since is None:
@@ -71,36 +71,36 @@ class Wire(H11Protocol):
         super().data_received(data)
 
     def handle_events(self) -> None:
-        """Act on what has been received."""
+        """Handle the received events."""
         before = self.cycle
         super().handle_events()
         if self.cycle is not before:
             self._is_asked = True
-            self._since = self.loop.time()  # from here on the body is owed
+            self._since = self.loop.time()  # from here on the body is due
             if _CHUNKED in self.headers:
-                # Readers disagree about where chunked bodies end: what follows one is not read as a request.
+                # Parsers disagree about the end of chunked bodies, so what follows one is not read as a request.
                 self.headers.append(CLOSE_HEADER)
         match self.conn.their_state:
             case h11.IDLE:
                 if self._since is None and self.conn.trailing_data[0]:
-                    self._since = self.loop.time()  # the head of the next request came with this one
+                    self._since = self.loop.time()  # the head of the next request arrived with this one
             case h11.SEND_BODY:
                 pass
             case _:
                 self._since = None
 
     def pause_writing(self) -> None:
-        """The client leaves unread what it is sent."""
+        """Note that the client does not read what it is sent."""
         self._paused_at = self.loop.time()
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """The client reads again."""
+        """Note that the client reads again."""
         self._paused_at = None
         super().resume_writing()
 
     def overdue(self, now: float) -> str | None:
-        """Why the connection has to be closed now; None if it may stay."""
+        """Explain why the connection must be closed now; None if it may stay."""
         limits = self._connections.limits
         if self._since is not None and self._lingering is None and not self.transport.is_closing():
             owed = now - self._since
@@ -132,7 +132,7 @@ class Wire(H11Protocol):
             self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (the name is the library's)
-        """Answer what cannot be read, and close; what the library says of it may repeat the request."""
+        """Answer unreadable data and close; the library's own message may repeat the request."""
         fault = self.conn.fault
         if isinstance(fault, FramingError):
             self._refuse(fault.status, fault.detail)
@@ -146,14 +146,14 @@ class Wire(H11Protocol):
         return self._is_asked and not self.cycle.response_complete
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer with a problem document, if no answer has begun, and close."""
-        if self._is_asked:  # whoever still reads the body learns that it does not come
+        """Send a problem document, if no answer has begun, and close."""
+        if self._is_asked:  # a client that still sends its body learns that it is not read
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if not self._answer(status, detail):
             self.transport.close()
             return
-        # What the client still sends is read and dropped for a moment: else its system may drop the answer unread.
+        # Keep reading and dropping for a moment; otherwise the client's system may discard the answer unread.
         self.transport.write_eof()
         self.flow.resume_reading()
         self._lingering = self.loop.call_later(_LINGER_SECONDS, self.transport.abort)

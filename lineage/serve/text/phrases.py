@@ -1,4 +1,4 @@
-"""What the pages share: states and their because, gaps, findings, long lists, how far an answer goes."""
+"""Building blocks of text pages: states and causes, gaps, findings, long lists, progress."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -8,7 +8,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.text.text_page import Page, Piece, joined, many
 
 SHOWN: Final = 20  # entries of a list within an answer; the rest is counted, and --json has all of it
-CITED: Final = 3  # facts that a finding cites on its line
+CITED: Final = 3  # facts listed for a finding
 
 _LABELS: Final = {"cascaded": "revoked (inherited)"}
 _STYLES: Final = {
@@ -21,7 +21,7 @@ _STYLES: Final = {
 
 
 def when(instant: str | None) -> str:
-    """A time as people read it, and as ``--at`` takes it: without the zeros behind the second."""
+    """Format a time for people, in a form that ``--at`` accepts: without trailing zeros after the seconds."""
     if instant is None:
         return "never"
     whole, _, fraction = instant.removesuffix("Z").partition(".")
@@ -30,17 +30,17 @@ def when(instant: str | None) -> str:
 
 
 def state(word: str) -> Piece:
-    """A state."""
+    """Style a state."""
     return label(word), _STYLES.get(word, "")
 
 
 def label(word: str) -> str:
-    """A state or a verdict as people read it."""
+    """Return the word people read for a state or a verdict."""
     return _LABELS.get(word, word.replace("_", " "))
 
 
 def verdict(document: Document) -> list[Piece]:
-    """A state, and the order behind it."""
+    """Describe a state and its order."""
     because = document["because"]
     said: list[Piece] = [state(document["state"])]
     if document["state"] == "unknown":
@@ -51,7 +51,7 @@ def verdict(document: Document) -> list[Piece]:
 
 
 def order(because: Document) -> str:
-    """What is to be known of an order, in one line."""
+    """Describe an order in one line."""
     target = because["target"]
     return (
         f"{because['reason']}, by {because['ordered_by']}, on {target['kind']}:{target['id']}, "
@@ -60,7 +60,7 @@ def order(because: Document) -> str:
 
 
 def route(path: Sequence[str]) -> str:
-    """A way down the graph; a long one without its middle, and saying so."""
+    """Describe a path down the graph; a long one without its middle, and saying so."""
     if len(path) > SHOWN:
         cut = f"({len(path) - 6:,} more, see --json)"
         return joined([*path[:3], cut, *path[-3:]], " > ")
@@ -68,7 +68,7 @@ def route(path: Sequence[str]) -> str:
 
 
 def scopes(hop: Document, above: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
-    """What one may do against the one above it (nothing: it is not known): kept, lost, and exceeds parent."""
+    """Compare scopes with those above (empty: unknown): kept, lost, and exceeding the parent."""
     held = hop["scopes"]
     gained = [one for one in held if above and one not in above]
     lost = [one for one in above if one not in held] if held else []
@@ -76,7 +76,7 @@ def scopes(hop: Document, above: Sequence[str]) -> tuple[list[str], list[str], l
 
 
 def effective_scopes(hop: Document) -> str | None:
-    """What a token or a delegation effectively allows; None if nobody says, or if it is what it states."""
+    """Describe the effective scopes of a token or delegation; None if unknown or as stated."""
     effective = hop["effective_scopes"]
     if effective is None or set(effective) == set(hop["scopes"]):
         return None
@@ -84,14 +84,14 @@ def effective_scopes(hop: Document) -> str | None:
 
 
 def because(page: Page, document: Document, lead: str = "  ") -> None:
-    """How the order came down to the thing, if it did not hit the thing itself."""
+    """Describe the path of the order to the thing, if it did not hit it directly."""
     found = document["because"]
     if found is not None and len(found["path"]) > 1:
         page.line("down the path ", route(found["path"]), lead=lead)
 
 
 def entries(page: Page, items: Sequence[Any], show: Callable[[Page, Any], object]) -> None:
-    """The first entries of a list, and how many are not shown."""
+    """Show the first entries of a list, and how many are not shown."""
     for item in items[:SHOWN]:
         show(page, item)
     if len(items) > SHOWN:
@@ -100,17 +100,17 @@ def entries(page: Page, items: Sequence[Any], show: Callable[[Page, Any], object
 
 
 def plain(page: Page, items: Sequence[object]) -> None:
-    """The first entries of a list, one a line."""
+    """Show the first entries of a list, one per line."""
     entries(page, items, lambda page, item: page.line(str(item), lead="  - "))
 
 
 def fields(page: Page, label: str, items: Sequence[object]) -> None:
-    """The first entries of a list, one a line under a label."""
+    """Show the first entries of a list, one per line under a label."""
     entries(page, items, lambda page, item: page.field(label, str(item)))
 
 
 def gaps(page: Page, document: Document) -> None:
-    """What is missing, in plain words."""
+    """Describe the missing evidence."""
     if not document["gaps"]:
         return
     page.title(f"Missing evidence ({len(document['gaps'])})")
@@ -122,12 +122,12 @@ _LOOKS: Final = {"critical": "bold red", "high": "bold red", "medium": "bold yel
 
 
 def alarms(found: Sequence[Document]) -> list[Document]:
-    """The findings that a reader must see first: high and above, and not suppressed."""
+    """Return the findings that a reader must see first: high and above, and not suppressed."""
     return [one for one in found if one["severity"] in ALARMING and one["status"] != "suppressed"]
 
 
 def by_severity(found: Sequence[Document]) -> str:
-    """How many findings there are of each severity, in brackets, the worst first; those suppressed apart."""
+    """Count findings by severity, in brackets, the worst first, suppressed ones separately."""
     words = [one["severity"] for one in found if one["status"] != "suppressed"]
     counts = [f"{words.count(word):,} {word}" for word in SEVERITIES if word in words]
     if len(words) < len(found):
@@ -136,14 +136,14 @@ def by_severity(found: Sequence[Document]) -> str:
 
 
 def findings(page: Page, document: Document) -> None:
-    """What is wrong, in plain words, with the facts that show it and what to do."""
+    """Describe what is wrong, with the facts that show it and what to do."""
     if document["findings"]:
         page.title(f"Findings {by_severity(document['findings'])}")
         entries(page, document["findings"], finding)
 
 
 def finding(page: Page, found: Document) -> None:
-    """One finding, the facts that show it, and what to do."""
+    """Describe one finding, its facts, and what to do."""
     page.line(
         (found["severity"], _LOOKS.get(found["severity"], "bold")), f" {found['kind']}: {found['why']}", lead="  - "
     )
@@ -157,7 +157,7 @@ def finding(page: Page, found: Document) -> None:
 
 
 def complaints(page: Page, document: Document) -> None:
-    """Gaps and findings; that there are none is said as well."""
+    """Describe gaps and findings, also if there are none."""
     gaps(page, document)
     findings(page, document)
     nothing = [said for name, said in (("gaps", "missing evidence"), ("findings", "findings")) if not document[name]]
@@ -166,7 +166,7 @@ def complaints(page: Page, document: Document) -> None:
 
 
 def as_of(page: Page, document: Document) -> Page:
-    """How far the answer goes: last on every page, and a warning if not to the end of the log."""
+    """State the progress of the projection at the end of every page, with a warning if it is behind the log."""
     page.line()
     found = document["as_of"]
     recorded_at, behind = found["recorded_at"], found["behind"]
@@ -180,7 +180,7 @@ def as_of(page: Page, document: Document) -> Page:
 
 
 def whole(page: Page, document: Document) -> Page:
-    """Whether a list is whole, and how far it goes."""
+    """State whether a list is complete, and the progress of the projection."""
     shown, total = len(document["items"]), document["total"]
     if not document["complete"]:
         of = "" if total is None else f" of {total:,}"

@@ -1,8 +1,7 @@
-"""What people read: for every document of the service a page, whose first sentence is the answer.
+"""Text pages for the documents of the service; the first sentence is the answer.
 
-A page says what the document says, and nothing that it does not. Print it with ``soft_wrap=True``, so that a
-long id stays in one piece. Orders are in ``render_orders``, what only lists things in ``render_lists``; this
-module offers them as well.
+A page says exactly what the document says. Print it with ``soft_wrap=True``, so that a long id stays in one piece.
+Orders are in ``render_orders``, lists in ``render_lists``; this module re-exports them.
 """
 
 from collections.abc import Sequence
@@ -30,15 +29,15 @@ from lineage.serve.text.render_lists import (
 from lineage.serve.text.render_orders import lifted, ordered, plan
 from lineage.serve.text.text_page import Page, Piece, joined, many
 
-DEEPEST: Final = 8  # hops that are moved in, each below the one before; from there it goes straight down
-ENDS: Final = 20  # hops at either end that are shown of a chain longer than both
+DEEPEST: Final = 8  # the deepest indentation of hops; beyond it they are aligned
+ENDS: Final = 20  # hops shown at either end of a longer chain
 NAMED: Final = 4  # parties below the root that the first sentence names
 _PASSED: Final = {
     "delegation": ", who delegated to {}",
     "token": ", who let {} act",
     "asserted": ", who is said to have let {} act",
 }
-_LABEL: Final = 23  # columns of the longest label beside the states and paths
+_LABEL: Final = 23  # width of the longest label next to the states and paths
 _OUTCOMES: Final = {
     "succeeded": "was done by ",
     "failed": "failed; it was tried by ",
@@ -50,12 +49,12 @@ _OUTCOMES: Final = {
 
 
 def who(doc: Document, *, at: Instant | None = None, brief: bool = False) -> Page:
-    """Who stood behind an action.
+    """Render who stood behind an action.
 
     Args:
         doc: The document of ``who``.
-        at: The instant asked about; None: now.
-        brief: The answer, the hops and what does not fit, and no more.
+        at: The instant asked about; None for now.
+        brief: Only the answer, the hops and the findings.
     """
     now = "now" if at is None else f"at {when(format_instant(at))}"
     page = Page().line(*_answer(doc, now))
@@ -77,7 +76,7 @@ def who(doc: Document, *, at: Instant | None = None, brief: bool = False) -> Pag
 
 
 def chain(doc: Document, *, at: Instant | None = None) -> Page:
-    """Who stood behind a token or a delegation; ``at`` as for ``who``."""
+    """Render who stood behind a token or a delegation; ``at`` as for ``who``."""
     hops = doc["chain"]
     said: list[Piece] = [f"{doc['kind']} ", (doc["id"], "bold"), " is ", *phrases.verdict(doc)]
     if at is not None:
@@ -99,7 +98,7 @@ def chain(doc: Document, *, at: Instant | None = None) -> Page:
 
 
 def status(doc: Document) -> Page:
-    """The state of something, and because of which order."""
+    """Render the state of something, and the order that causes it."""
     known = "" if doc["known_at"] is None else f", as known at {when(doc['known_at'])}"
     page = Page().line(f"{doc['kind']} ", (doc["id"], "bold"), " is ", *phrases.verdict(doc),
                        f", at {when(doc['at'])}{known}.")  # fmt: skip
@@ -111,7 +110,7 @@ def status(doc: Document) -> Page:
 
 
 def _answer(doc: Document, now: str) -> list[Piece]:
-    """The answer: what, by whom, by which authority, for whom; and whether that held then and holds now."""
+    """Phrase the answer: what, by whom, with which authority, for whom; and whether it was and is authorised."""
     hops, authority = doc["chain"], doc["authority"]
     by: Piece = (hops[-1]["known_as"], "bold") if hops else "an unknown party"
     under, made_for = "with no known token or delegation", ""
@@ -122,7 +121,7 @@ def _answer(doc: Document, now: str) -> list[Piece]:
         if len(hops) > 1 and element(hops[-2]):
             made_for = f", which was issued to {hops[-2]['known_as']},"
     elif any(_by_another_actor(found, doc["action"]) for found in doc["findings"]):
-        # Whoever acted stands in the chain, but not at its end: the finding (wielder-mismatch) names them.
+        # An actor who is in the chain but not at its end is named by the finding (wielder-mismatch).
         by = "another party of its chain, named below,"
         made_for = f", which was issued to {hops[-1]['known_as']},"
     said: list[Piece] = [(str(doc["operation"]), "bold"), f" {_OUTCOMES[doc['outcome']]}", by]
@@ -139,7 +138,7 @@ def _by_another_actor(found: Document, action: str) -> bool:
 
 
 def _behalf(doc: Document, hops: Sequence[Document]) -> list[Piece]:
-    """For whom, and how it came down from there."""
+    """Phrase for whom it was done, and through whom."""
     if not hops:
         return [" for an unknown party"]
     said: list[Piece] = [" for ", (hops[0]["known_as"], "bold")] if len(hops) > 1 else [" with no delegation"]
@@ -150,7 +149,7 @@ def _behalf(doc: Document, hops: Sequence[Document]) -> list[Piece]:
         said.append(" (unverified)")
     through = [hop["known_as"] for hop in (hops[1:-1] if _stands_outside(hops) else hops[1:])]
     if through:
-        first = "it" if hops[1] is hops[-1] else through[0]  # the one that acts is named already
+        first = "it" if hops[1] is hops[-1] else through[0]  # the actor is named already
         said.append(_PASSED[hops[1]["evidence"]].format(first))
         said += [f", then {principal}" for principal in through[1:NAMED]]
         if len(through) > NAMED:
@@ -159,7 +158,7 @@ def _behalf(doc: Document, hops: Sequence[Document]) -> list[Piece]:
 
 
 def _warning(page: Page, doc: Document) -> None:
-    """What a reader must not miss who reads no further: the worst finding with what to do, gaps, how many there are."""
+    """Warn readers who stop here: the worst finding with its remedy, gaps, and the number of findings."""
     for found in phrases.alarms(doc["findings"])[:1]:
         page.line((found["severity"].upper(), "bold red"), f": {found['why']}.")
         page.line(f"What to do: {found['fix']}", lead="  ")
@@ -178,12 +177,12 @@ def _warning(page: Page, doc: Document) -> None:
 
 
 def _stands_outside(hops: Sequence[Document]) -> bool:
-    """Whether the last one is named by the action alone, and by nothing that was granted."""
+    """Whether the last party is named only by the action, and not by any grant."""
     return bool(hops) and hops[-1]["evidence"] == "asserted" and element(hops[-1]) is None
 
 
 def element(hop: Document) -> str | None:
-    """The token or delegation that says so."""
+    """Return the token or delegation that names the party."""
     for kind in ("delegation", "token"):
         if hop[kind] is not None:
             return f"{kind} {hop[kind]}"
@@ -216,7 +215,7 @@ def _circumstances(page: Page, doc: Document) -> None:
 
 
 def _chain(page: Page, doc: Document, *, brief: bool = False) -> None:
-    """One party under the other; of each, whose word it is, what it may do, how long, and in which state."""
+    """Show the parties one below the other, each with its evidence, scopes, lifetime and state."""
     hops = doc["chain"]
     if not hops:
         page.line("no party is known", lead="  ")
@@ -239,14 +238,14 @@ def _chain(page: Page, doc: Document, *, brief: bool = False) -> None:
 
 
 def _called(hop: Document) -> list[Piece]:
-    """The id by which people know a party; behind it the name, and the id as its source stated it."""
+    """Show the id people know a party by, followed by its name and the id as stated by its source."""
     stated = None if hop["known_as"] == hop["principal"] else hop["principal"]
     others = joined(filter(None, (hop["display_name"], stated)), ", ")
     return [(hop["known_as"], "bold"), f" ({others})" if others else ""]
 
 
 def word(hop: Document, *, same: bool) -> str:
-    """By what a party stands in the chain."""
+    """Describe the evidence for a party in the chain."""
     granted = element(hop)
     if hop["evidence"] == "asserted":
         return f"unverified (claimed {f'as a prior actor of {granted}' if granted else 'by the action only'})"

@@ -1,4 +1,4 @@
-"""What people read of the four questions of governance."""
+"""Text pages for the four governance questions."""
 
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text import phrases
@@ -7,7 +7,7 @@ from lineage.serve.text.text_page import Page, joined, many
 
 
 def active(doc: Document) -> Page:
-    """Which agents were active."""
+    """Render which agents were active."""
     page = Page().line((many(doc["total"], "agent"), "bold"), f" active between {_between(doc)}.")
     for one in doc["items"]:
         counts = f"{many(one['actions'], 'action')}, {many(one['tokens'], 'token')}, "
@@ -18,7 +18,7 @@ def active(doc: Document) -> Page:
 
 
 def allowed(doc: Document) -> Page:
-    """What an agent might do."""
+    """Render what an agent may do."""
     scopes = joined(doc["effective_scopes"], " ") or "no scopes"
     unknown = "" if doc["scopes_known"] else ", and what grants allow that state no scopes"
     page = Page().line((doc["known_as"], "bold"), f" might use {scopes}{unknown}, at {when(doc['at'])}.")
@@ -32,7 +32,7 @@ def allowed(doc: Document) -> Page:
 
 
 def held(doc: Document) -> Page:
-    """What an agent held."""
+    """Render what an agent held."""
     page = Page().line(
         (doc["known_as"], "bold"), f" held {many(doc['total'], 'delegation or token', 'delegations and tokens')} "
         f"between {_between(doc)}."
@@ -45,7 +45,7 @@ def held(doc: Document) -> Page:
 
 
 def done(doc: Document) -> Page:
-    """What an agent did."""
+    """Render what an agent did."""
     page = Page().line((doc["known_as"], "bold"), f" did {many(doc['total'], 'action')} between {_between(doc)}.")
     for one in doc["items"]:
         what = (str(one["operation"]), "bold")

@@ -1,4 +1,4 @@
-"""What people read of lists and of what was taken in: one entry after the other, and whether that is all."""
+"""Text pages for lists and ingestion results: one entry after the other, and whether the list is complete."""
 
 from collections import Counter
 from typing import Final
@@ -8,20 +8,20 @@ from lineage.serve.text import phrases
 from lineage.serve.text.phrases import when
 from lineage.serve.text.text_page import Page, Piece, joined, many
 
-_PARTITIONS: Final = 12  # of which the doctor shows the position
-_FILES_NAMED: Final = 10  # of which it is said one by one what they were taken for
-_SETTING: Final = 26  # columns of the name of a setting
-_SNIPPET: Final = 300  # characters of a record in quarantine that are shown
+_PARTITIONS: Final = 12  # partitions for which the doctor shows the position
+_FILES_NAMED: Final = 10  # files for which the recognised format is listed individually
+_SETTING: Final = 26  # width of the name of a setting
+_SNIPPET: Final = 300  # characters of a quarantined record that are shown
 _WHERE: Final = ("tool", "workload", "key_thumbprint", "session")
-_TEXTS: Final = frozenset({"reasons"})  # lists of what people wrote, which has spaces in it
+_TEXTS: Final = frozenset({"reasons"})  # lists of texts written by people, which contain spaces
 _ENVELOPE: Final = frozenset({"type", "event_id", "source", "occurred_at", "txn", "traceparent", "sequence"})
 
 
-# Looking around
+# Lookups
 
 
 def uses(doc: Document) -> Page:
-    """Where a token was used, and by whom against whom it was made for."""
+    """Render where a token was used, and by whom compared with whom it was issued to."""
     items = doc["items"]
     total = doc["total"]
     times = f"more often than is counted; of {many(len(items), 'use')} here" if total is None else many(total, "time")
@@ -50,7 +50,7 @@ def uses(doc: Document) -> Page:
 
 
 def _places(page: Page, doc: Document) -> None:
-    """Where it was used, if in more than one place: a token that is kept and used across tools."""
+    """Render where it was used, if in several places: such a token is kept and used across tools."""
     if len(doc["places"]) > 1:
         page.title(f"Places ({len(doc['places'])}), from {when(doc['first'])} to {when(doc['last'])}")
         phrases.entries(page, doc["places"], _place)
@@ -68,7 +68,7 @@ def _place(page: Page, place: Document) -> None:
 
 
 def _confirmations(page: Page, doc: Document) -> None:
-    """Who has not enforced what revoked it."""
+    """Render who has not enforced its revocation."""
     if doc["revoked_by"]:
         page.title(f"Revoked by {joined(doc['revoked_by'])}")
         if not doc["unconfirmed"]:
@@ -89,7 +89,7 @@ def _strangers(items: list[Document]) -> str:
 
 
 def timeline(doc: Document) -> Page:
-    """Every fact about a thing, in the order in which things happened."""
+    """Render every fact about a thing, in chronological order."""
     items = doc["items"]
     told = f" is mentioned by {many(len(items), 'fact')}, the earliest first."
     page = Page().line(f"{doc['kind']} ", (doc["id"], "bold"), told)
@@ -102,7 +102,7 @@ def timeline(doc: Document) -> Page:
 
 
 def diff(doc: Document) -> Page:
-    """What changed its state between two instants."""
+    """Render what changed its state between two instants."""
     items = doc["items"]
     what = f"{many(len(items), 'thing')} changed" if items else "nothing changed"
     page = Page().line(
@@ -120,7 +120,7 @@ def diff(doc: Document) -> Page:
 
 
 def search(doc: Document) -> Page:
-    """Ids that contain a text, as the other commands take them."""
+    """Render the ids that contain a text, in the form other commands accept."""
     items = doc["items"]
     page = Page()
     for item in items:
@@ -130,11 +130,11 @@ def search(doc: Document) -> Page:
     return phrases.whole(page, doc)
 
 
-# What needs a look
+# Problems
 
 
 def quarantine(doc: Document) -> Page:
-    """Records that could not be read."""
+    """Render the records that could not be read."""
     total = doc["total"]
     waiting = f"{many(total, 'record')} in quarantine: rejected, kept."
     page = Page().line(waiting if total else "Nothing is in quarantine.")
@@ -170,14 +170,14 @@ def quarantine(doc: Document) -> Page:
 
 
 def retried(doc: Document) -> Page:
-    """What was taken up from quarantine."""
+    """Render what was released from quarantine."""
     page = Page().line(f"Of {many(doc['read'], 'record')} in quarantine ", (f"{doc['taken_up']:,}", "bold"),
                        f" were accepted on retry; {doc['waiting']:,} remain.")  # fmt: skip
     return phrases.as_of(page, doc)
 
 
 def conflicts(doc: Document) -> Page:
-    """Identities under which different contents were sent."""
+    """Render the identities under which different contents were sent."""
     items = doc["items"]
     page = Page().line(
         f"{many(len(items), 'identity', 'identities')} with different contents; all of them are kept."
@@ -198,7 +198,7 @@ def conflicts(doc: Document) -> Page:
 
 
 def findings(doc: Document) -> Page:
-    """What is wrong, the worst first; and which rules could not be evaluated."""
+    """Render what is wrong, the worst first, and which rules could not be evaluated."""
     items = doc["items"]
     counts = joined((f"{count:,} {word}" for word, count in doc["by_severity"].items()), ", ")
     page = Page().line(
@@ -214,11 +214,11 @@ def findings(doc: Document) -> Page:
     return phrases.whole(page, doc)
 
 
-# What was taken in
+# Ingestion
 
 
 def counts(doc: Document) -> Page:
-    """What became of the events that were read: every one is accounted for."""
+    """Render the outcomes of the events that were read: every one is accounted for."""
     page = Page()
     if "records" in doc:
         skipped = doc["skipped"]
@@ -232,7 +232,7 @@ def counts(doc: Document) -> Page:
 
 
 def _formats(page: Page, files: list[Document]) -> None:
-    """What each file was taken for; beyond some how many were taken for what."""
+    """Render the recognised format of each file; if there are many, the number of files by format."""
     if len(files) <= _FILES_NAMED:
         for each in files:
             page.line(f"{each['file']} was read as {each['format']}.")
@@ -242,7 +242,7 @@ def _formats(page: Page, files: list[Document]) -> None:
 
 
 def emitted(doc: Document) -> Page:
-    """What was published."""
+    """Render what was published."""
     page = Page().line(f"Read {many(doc['read'], 'event')}: ", (f"{doc['published']:,} published", "bold"),
                        f", {len(doc['refused']):,} refused.")  # fmt: skip
     for item in doc["refused"]:
@@ -252,7 +252,7 @@ def emitted(doc: Document) -> Page:
 
 
 def consumed(doc: Document) -> Page:
-    """What was projected, and what the store accounts for."""
+    """Render what was projected, and what the store accounts for."""
     page = Page().line(f"{many(doc['records'], 'record')} projected.")
     if doc["outcomes"] is None:
         return page.line("What the store holds cannot be told: it is away.")
@@ -261,7 +261,7 @@ def consumed(doc: Document) -> Page:
 
 
 def checked(doc: Document) -> Page:
-    """Whether the stored projection is what the log says."""
+    """Render whether the stored projection matches the log."""
     differences = doc["differences"]
     page = Page()
     if doc["ok"]:
@@ -278,7 +278,7 @@ def checked(doc: Document) -> Page:
 
 
 def doctor(doc: Document) -> Page:
-    """What is configured, what answers, and what does not."""
+    """Render what is configured, what answers, and what does not."""
     page = Page().line(("All is well." if doc["ok"] else "Something does not answer.", "bold"))
     for check in doc["checks"]:
         word: Piece = ("ok   ", "green") if check["ok"] else ("FAULT", "bold red")
@@ -300,7 +300,7 @@ def doctor(doc: Document) -> Page:
 
 
 def _where_it_stands(page: Page, positions: list[Document]) -> None:
-    """The partitions, those furthest behind first where there are many; one alone is told by its check."""
+    """Render the partitions, the ones furthest behind first if there are many; a single one is covered by its check."""
     if len({item["partition"] for item in positions}) <= 1:
         return
     page.title("Positions")
@@ -313,7 +313,7 @@ def _where_it_stands(page: Page, positions: list[Document]) -> None:
 
 
 def _outcomes(doc: Document) -> list[Piece]:
-    """Every record in one of five words."""
+    """Describe the outcome of every record in one of five words."""
     said: list[Piece] = [(f"{doc['accepted']:,} accepted", "bold")]
     for name in ("duplicates", "conflicts", "unauthorised", "quarantined"):
         count = doc[name]
@@ -334,13 +334,13 @@ def _remedies(page: Page, doc: Document) -> Page:
 
 
 def _event(page: Page, event: Document, of: str = "") -> None:
-    """What an event says, and whose word it is."""
+    """Render the content of an event, and its source."""
     page.line(joined((f"{name}: {value}" for name, value in event_fields(event, of)), "; "), lead="    ")
     page.line(f"source: {event['source']}, {event['event_id']}", lead="    ")
 
 
 def event_fields(event: Document, of: str = "") -> list[tuple[str, str]]:
-    """What an event says, field by field, but for its envelope and the thing that it is about."""
+    """Return the fields of an event, except for its envelope and its subject."""
     fields = [name for name in event if name not in _ENVELOPE and f"{name}:{event[name]}" != of]
     return [(name, joined(event[name], "; ") if name in _TEXTS else _value(event[name])) for name in fields]
 

@@ -1,4 +1,4 @@
-"""What people read of orders: what one would kill, what one did kill, and what it stands for."""
+"""Text pages for orders: what one would kill, what it did kill, and what it means."""
 
 import hashlib
 from collections.abc import Sequence
@@ -24,15 +24,15 @@ def plan(
     words: Sequence[str] = (),
     brief: bool = False,
 ) -> Page:
-    """What an order would kill, what it stands for, and how to give it.
+    """Render what an order would kill, what it means, and how to give it.
 
     Args:
         doc: The document of ``reach``.
-        mode: How ``reach`` was asked; the document does not say it, but its digest covers it.
-        issued_before: As ``mode``.
-        cascade: As ``mode``.
-        words: Options that the command is to repeat, such as ``--store URL``.
-        brief: What it would kill and what it stands for, and no more.
+        mode: The mode that ``reach`` was asked for; the document does not contain it, but its digest covers it.
+        issued_before: Like ``mode``.
+        cascade: Like ``mode``.
+        words: Options that the command must repeat, such as ``--store URL``.
+        brief: Only what it would kill and what it means.
 
     Raises:
         ValueError: The digest is not that of such an order: a suspension must not be shown as a revocation.
@@ -62,7 +62,7 @@ def plan(
 
 
 def ordered(doc: Document, *, issued_before: Instant | None = None, cascade: bool = True, brief: bool = False) -> Page:
-    """An order that was given, and what it ends; ``brief``: the answer alone; the rest as for ``plan``."""
+    """Render an order that was given, and what it ends; ``brief`` for the answer alone; the rest as for ``plan``."""
     doc = _proposed(doc, doc["mode"], issued_before, cascade)
     target = f"{doc['target']['kind']}:{doc['target']['id']}"
     done = "suspends" if doc["mode"] == "suspend" else "ends"
@@ -92,7 +92,7 @@ def ordered(doc: Document, *, issued_before: Instant | None = None, cascade: boo
 
 
 def lifted(doc: Document, *, brief: bool = False) -> Page:
-    """An order that was lifted, and what that changes; ``brief``: without the lists, and how far it goes."""
+    """Render a lift and what it changes; ``brief`` omits the lists and the progress of the projection."""
     page = Page().line(
         ("REINSTATED", "bold"), ": ", (doc["revocation"], "bold"),
         f" ({many(doc['orders'], 'revocation')}) at {when(doc['lifted_at'])} by {doc['lifted_by']}.",
@@ -116,13 +116,13 @@ def lifted(doc: Document, *, brief: bool = False) -> Page:
 
 
 def returning(doc: Document) -> list[tuple[str, Document]]:
-    """What a lift brings back, and what others hold, each under its title."""
+    """List what a lift reinstates, and what other orders keep suspended, each with its title."""
     found = (("comes_back", "Active again"), ("stays_suspended", "Still suspended by other revocations"))
     return [(f"{title}: {_alive(doc[key])}", doc[key]) for key, title in found if any(doc[key].values())]
 
 
 def _proposed(doc: Document, mode: str, issued_before: Instant | None, cascade: bool) -> Document:
-    """A document with all that its digest covers."""
+    """Reconstruct a document with everything that its digest covers."""
     before = None if issued_before is None else format_instant(issued_before)
     how = {"mode": mode, "issued_before": before, "cascade": cascade}
     covered = {"target": doc["target"], "kills": doc["kills"], **how}
@@ -141,7 +141,7 @@ def _alive(kills: Document) -> str:
 
 
 def _parties(doc: Document) -> str:
-    """Of how many, and with how much done under it."""
+    """Describe how many parties are affected, and how many actions were taken under it."""
     found = [many(len(doc[f"{noun}s"]), noun) for noun in ("human", "agent") if doc[f"{noun}s"]]
     of = f", of {joined(found, ' and ')}" if found else ""
     count, own = doc["actions"]["count"], doc["own_actions"]["count"]
@@ -151,13 +151,13 @@ def _parties(doc: Document) -> str:
 
 
 def _own(doc: Document) -> str:
-    """What the target itself did under nothing that the order would kill."""
+    """Describe the target's own actions that depend on nothing the order would kill."""
     count = doc["own_actions"]["count"]
     return f"{doc['target']['id']} took {many(count, 'action')} that {'rests' if count == 1 else 'rest'} on none of it"
 
 
 def _standing(doc: Document) -> list[Piece]:
-    """What the order stands for."""
+    """Describe what the order means."""
     kind, id_ = doc["target"]["kind"], doc["target"]["id"]
     on_element, before = kind in _ELEMENTS, doc["issued_before"]
     alone = "" if doc["cascade"] else " No cascade: what depends on it stays active."
@@ -198,7 +198,7 @@ def _names(page: Page, kills: Document) -> None:
 
 
 def _nearby(page: Page, doc: Document) -> None:
-    """What was done under it, and what is close to it and lives on."""
+    """Describe the actions under it, and what is close to it and stays alive."""
     actions = doc["actions"]
     if actions["count"]:
         shown = f", the latest {len(actions['recent'])}" if len(actions["recent"]) < actions["count"] else ""

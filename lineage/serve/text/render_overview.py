@@ -1,4 +1,4 @@
-"""Everything that a store knows, on one screen of 80 columns and 24 lines: the answer first."""
+"""The overview of a store on one screen of 80 columns and 24 lines, the answer first."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.text.text_page import Page, Piece, joined, many
 
 _COLUMNS: Final = 78
-_FILES: Final = 4  # more are shown by format
+_FILES: Final = 4  # beyond this, files are grouped by format
 _FINDINGS: Final = 3
 _ASSERTED: Final = "this root is only asserted"
 _HOPS: Final = 6
@@ -21,7 +21,7 @@ _STYLES: Final = {"critical": "bold red", "high": "bold red", "medium": "yellow"
 
 
 def tried(doc: Document, named: Sequence[str]) -> Page:
-    """What was found in somebody's logs: the answer first, then what is wrong, then the files."""
+    """Render the contents of logs: the answer first, then what is wrong, then the files."""
     page = Page()
     _answer(page, doc)
     _wrong(page, doc)
@@ -95,7 +95,7 @@ def _missing(page: Page, doc: Document) -> None:
     gaps = doc["gaps"]
     if not gaps["total"]:
         return
-    for gap in gaps["items"][:1]:  # the one behind most
+    for gap in gaps["items"][:1]:  # the party behind most actions
         head = f"Missing evidence, {many(gaps['total'], 'gap')}"
         why = _ASSERTED if gap["why"].startswith(_ASSERTED) else gap["why"]
         room = _COLUMNS - len(f"{head}: {why}:  ({gap['behind']:,})")
@@ -114,7 +114,7 @@ def _parties(page: Page, doc: Document) -> None:
 
 
 def _listed(names: Iterable[str], total: int, room: int) -> str:
-    """As many names as there is room for, and how many there are besides."""
+    """List as many names as fit, and the number of the others."""
     said, shown = "", 0
     for name in names:
         longer = f"{said}, {name}" if said else name
@@ -176,7 +176,7 @@ def _question(key: str) -> list[str]:
 
 
 def _short(id_: str, characters: int) -> str:
-    """An id with its middle left out, if it is long."""
+    """Abbreviate a long id by omitting its middle."""
     if len(id_) <= characters:
         return id_
     half = (characters - 3) // 2
@@ -184,7 +184,7 @@ def _short(id_: str, characters: int) -> str:
 
 
 def _end_of(id_: str) -> str:
-    """The end of an id, which tells the parties of one issuer apart."""
+    """Return the end of an id, which distinguishes the parties of one issuer."""
     return id_ if len(id_) <= _HOP_CHARACTERS else f"...{id_[3 - _HOP_CHARACTERS :]}"
 
 

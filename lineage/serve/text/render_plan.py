@@ -1,4 +1,4 @@
-"""What people read of a plan beside what it kills: who else is touched, what was done of late, what is not known."""
+"""Text of a plan besides what it kills: who else is affected, recent activity, and what is unknown."""
 
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text import phrases
@@ -7,7 +7,7 @@ from lineage.serve.text.text_page import Page, joined, many
 
 
 def details(page: Page, doc: Document) -> None:
-    """The fuller part of a plan; what there is nothing of is left out."""
+    """Render the extended part of a plan; empty parts are omitted."""
     if "depths" not in doc:
         return
     for one in doc["approvals"]:
@@ -30,7 +30,7 @@ def details(page: Page, doc: Document) -> None:
 
 
 def depths(page: Page, found: list[Document]) -> None:
-    """How many elements stand how far below a target."""
+    """Render how many elements are at which distance below a target."""
     if not found:
         return
     page.title("Steps below the target")
@@ -43,7 +43,7 @@ def depths(page: Page, found: list[Document]) -> None:
 
 
 def warnings(page: Page, doc: Document) -> None:
-    """What is odd about an order."""
+    """Render what is unusual about an order."""
     for warning in doc["warnings"]:
         page.line(("WARNING", "bold red"), f": {warning}.")
 

@@ -1,4 +1,4 @@
-"""What people read of revocations: what one ended, whether it is over, and the list of all."""
+"""Text pages for revocations: what one ended, whether it is complete, and the list of all."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ REASONS: Final = {
 
 
 def receipt(doc: Document) -> Page:
-    """A receipt in a few numbers."""
+    """Render a receipt as counts."""
     page = Page().line(("Receipt of ", "bold"), (doc["revocation"], "bold"), f", at {when(doc['at'])}.")
     for order in doc["orders"]:
         page.line(_order(order), lead="  ")
@@ -40,7 +40,7 @@ def _states(states: Document) -> str:
 
 
 def _order(order: Document) -> str:
-    """An order in one line."""
+    """Describe an order in one line."""
     alone = "" if order["cascade"] else ", without cascade"
     lifted = f", reinstated at {when(order['lifted_at'])}" if order["lifted_at"] else ""
     return (
@@ -51,7 +51,7 @@ def _order(order: Document) -> str:
 
 
 def closure(doc: Document) -> Page:
-    """Whether a revocation is over, and what is open."""
+    """Render whether a revocation is complete, and what is open."""
     page = Page().line((doc["verdict"], _VERDICTS[doc["verdict"]]), ": ", (doc["revocation"], "bold"), _verdict(doc))
     page.line(f"Given at {when(doc['ordered_at'])}, in force from {when(doc['in_force_at'])}{_interval(doc)}.")
     if doc["receivers"]:
@@ -96,7 +96,7 @@ def _open(page: Page, one: Document) -> None:
 
 
 def revocations(doc: Document) -> Page:
-    """All orders, the latest first."""
+    """Render all orders, latest first."""
     items = doc["items"]
     page = Page().line(f"{many(doc['total'], 'revocation')}, the latest first." if doc["total"] else "No revocations.")
     phrases.entries(page, items, _revocation)

@@ -1,4 +1,4 @@
-"""The systems whose logs are read, for people."""
+"""Text pages for the systems whose logs are read."""
 
 from typing import Final
 
@@ -6,11 +6,11 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.text.phrases import when
 from lineage.serve.text.text_page import Page, joined, many
 
-_SHOWN: Final = 5  # ids without an identity
+_SHOWN: Final = 5  # ids without an identity that are shown
 
 
 def sources(doc: Document) -> Page:
-    """What came of each source, and what the identity map lacks."""
+    """Render the outcomes of each source, and what its identity map lacks."""
     page = Page().line((many(doc["total"], "source"), "bold"), ".")
     for item in doc["items"]:
         _source(page, item)
@@ -18,7 +18,7 @@ def sources(doc: Document) -> Page:
 
 
 def collected(doc: Document) -> Page:
-    """What a run of `collect` took of each source."""
+    """Render what a run of `collect` ingested from each source."""
     page = Page()
     for item in doc["sources"]:
         said = f"{many(item['records'], 'record')}, {many(item['events'], 'event')}"
@@ -31,7 +31,7 @@ def collected(doc: Document) -> Page:
 
 
 def told(doc: Document) -> list[str]:
-    """What somebody who has just read logs should know of the identity maps, as sentences."""
+    """Describe problems of the identity maps that a reader of the logs should know, as sentences."""
     said = []
     for item in doc["items"]:
         said += [

@@ -1,7 +1,7 @@
-"""A page of text for people: what events say is shown safely, lines wrap between words, and ids stay whole.
+"""Text pages for people: event content is shown safely, lines wrap between words, and ids stay whole.
 
-Nothing here is markup: a page is made of plain pieces, so that `[red]` in an id is five characters like any
-other. What cannot be seen, or changes how its neighbours are shown, is written as `<U+202E>`.
+Nothing here is markup: a page consists of plain pieces, so `[red]` in an id is just five characters. Invisible
+characters, and those that change how their neighbours are displayed, are written as `<U+202E>`.
 """
 
 import re
@@ -15,13 +15,13 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-# Words, or words with a style; a style never says anything that the words do not.
+# Words, or words with a style; a style never conveys anything that the words do not.
 Piece = str | tuple[str, str]
 
 WIDEST: Final = 100  # columns; longer lines are hard to read
-NARROWEST: Final = 16  # columns; what is left beside a lead
-# Control, format (bidi and zero width), surrogate, private use, unassigned, line and paragraph separator; and
-# every space but the one that is on the keyboard.
+NARROWEST: Final = 16  # columns left next to a lead
+# Control, format (bidi and zero width), surrogate, private use, unassigned, line and paragraph separator; and every
+# space except the ordinary one.
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 _WORD: Final = re.compile("[^ ]+ *| +")
 _ASCII: Final = str.maketrans({"└": "`", "─": "-"})
@@ -29,7 +29,7 @@ _INNER_SPACE: Final = "\0"  # a space within a word of a command; `safe` leaves 
 
 
 def safe(text: object) -> str:
-    r"""A text with visible characters only.
+    r"""Replace invisible characters of a text.
 
     Examples:
         >>> safe("human:alice@example.com")
@@ -48,28 +48,28 @@ def _is_unseen(char: str) -> bool:
 
 
 def joined(words: Iterable[object], between: str = ", ") -> str:
-    """Words in a row."""
+    """Join words."""
     return between.join(str(word) for word in words)
 
 
 def many(count: int, noun: str, plural: str | None = None) -> str:
-    """A number of things: `1 token`, `1,204 tokens`."""
+    """Format a count: `1 token`, `1,204 tokens`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
     text: Text
-    lead: str  # in front of the first row
-    hang: str  # in front of the rows after that
-    tail: str = ""  # behind every row that breaks off between words
+    lead: str  # before the first row
+    hang: str  # before the following rows
+    tail: str = ""  # after every row that breaks between words
 
 
 class Page:
-    """Lines that wrap between words under a lead of their own.
+    """Lines that wrap between words under a lead.
 
-    On a console that wraps softly (`soft_wrap=True`: right for pipes, and for copying from a terminal) a word that is
-    longer than the line stays whole; on any other it goes on in the next line. Nothing is ever cut.
+    On a console with soft wrapping (`soft_wrap=True`: right for pipes, and for copying from a terminal) a word longer
+    than the line stays whole; otherwise it continues in the next line. Nothing is ever cut.
     """
 
     def __init__(self) -> None:
@@ -80,9 +80,9 @@ class Page:
         """Add a line.
 
         Args:
-            pieces: What it says.
-            lead: What stands in front of its first row.
-            hang: What stands in front of the rows after that, as wide as ``lead``; None: as many spaces.
+            pieces: Its content.
+            lead: The text before its first row.
+            hang: The text before the following rows, as wide as ``lead``; None for as many spaces.
         """
         text = Text()
         for piece in pieces:
@@ -92,7 +92,7 @@ class Page:
         return self
 
     def title(self, *pieces: Piece) -> "Page":
-        """Add an empty line, if anything stands above, and a heading."""
+        """Add an empty line, unless it is the first, and a heading."""
         if self._lines:
             self.line()
         return self.line(*((piece, "bold") if isinstance(piece, str) else piece for piece in pieces))
@@ -102,30 +102,30 @@ class Page:
         return self.line(*pieces, lead=f"  {label:<{width}}")
 
     def command(self, words: Iterable[str]) -> "Page":
-        """Add a command for the shell: quoted, and in several rows still one command when it is pasted."""
+        """Add a shell command: quoted, and still one command when its rows are pasted."""
         quoted = [safe(shlex.quote(word)).replace(" ", _INNER_SPACE) for word in words]
         self._lines.append(_Line(Text(" ".join(quoted)), "  ", "    ", " \\"))
         return self
 
     def add(self, other: "Page", lead: str = "  ") -> "Page":
-        """Add the lines of another page, moved in."""
+        """Add the lines of another page, indented."""
         self._lines += [replace(line, lead=lead + line.lead, hang=lead + line.hang) for line in other._lines]  # noqa: SLF001
         return self
 
     def pieces(self) -> list[list[tuple[str, str]]]:
-        """Its lines as what they say piece by piece, each with its style: for a face that is no terminal."""
+        """Its lines as styled pieces, for interfaces other than a terminal."""
         return [
             [(part.plain, str(part.spans[0].style) if part.spans else "") for part in _parts(line.text)]
             for line in self._lines
         ]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The rows, as wide as the console allows."""
+        """Render the rows, as wide as the console allows."""
         width = min(options.max_width, WIDEST)
         for line in self._lines:
             aside = max(cell_len(line.lead), cell_len(line.hang)) + cell_len(line.tail)
             room = max(width - aside, NARROWEST)
-            # A lead that leaves no room loses its left end: deep trees stay readable.
+            # A lead that leaves no room loses its left end, so that deep trees stay readable.
             over = max(aside + room - width, 0)
             rows = list(_rows(line.text, room, fold=not options.no_wrap))
             for number, row in enumerate(rows):
@@ -141,13 +141,13 @@ class Page:
 
 
 def _parts(text: Text) -> Iterable[Text]:
-    """A text in parts of one style each."""
+    """Split a text into parts of one style each."""
     edges = {edge for span in text.spans for edge in (span.start, span.end)} - {0, len(text)}
     return text.divide(sorted(edges))
 
 
 def _rows(text: Text, room: int, *, fold: bool) -> Iterator[Text]:
-    """A text in rows, broken between words; with ``fold`` also within words that are wider than a row."""
+    """Split a text into rows, between words; with ``fold`` also within words wider than a row."""
     breaks: list[int] = []
     used = 0
     for match in _WORD.finditer(text.plain):
