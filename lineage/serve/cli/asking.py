@@ -1,4 +1,4 @@
-"""Answering one question about several ids."""
+"""Answer one question about several ids."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -10,7 +10,7 @@ from lineage.core.model.times import Instant
 from lineage.serve.cli.options import ids_asked, now
 from lineage.serve.cli.output import Document, Output, printable
 
-if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from rich.console import RenderableType
 
     from lineage.serve.config.wiring import Settings
@@ -118,7 +118,7 @@ def answer_each(
     render: "Callable[[Document], RenderableType]",
     question: "Callable[[Service, str, Instant], Document | None]",
 ) -> None:
-    """Ask a question of several ids: every answer is printed, in the order asked."""
+    """Ask a question about several ids, and print every answer in the order asked."""
     from lineage.serve.config.wiring import opened_service
 
     when = now() if at is None else at

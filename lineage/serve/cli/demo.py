@@ -1,7 +1,7 @@
-"""The demo: a worked incident in a throw-away store, from the facts to the proof that the children are dead.
+"""The demo: a worked incident in a temporary store, from the facts to the proof that the descendants are dead.
 
-Everything goes through the real intake, log, projector and service; only the clock is the story's own, so
-that it reads the same every time. What is proved at the end is in ``proof``.
+Everything uses the real import, log, projector and service; only the clock is the story's own, so that the output is
+always the same. The final proof is in ``demo_proof``.
 """
 
 import json
@@ -29,7 +29,7 @@ from lineage.serve.text import phrases, render_chain
 from lineage.serve.text.text_page import Page, Piece, many
 
 PROVED: Final = 0
-NOT_PROVED: Final = 6  # integrity
+NOT_PROVED: Final = 6  # exit code for an integrity error
 
 ACTION: Final = "mail-7"
 LEAKED: Final = "https://idp.example#mailer-1"
@@ -43,8 +43,8 @@ ORDERED: Final = parse_instant("2026-11-02T10:30:00Z")
 LATE: Final = parse_instant("2026-11-02T10:40:00Z")
 PROVED_AT: Final = parse_instant("2026-11-02T10:45:00Z")
 
-# What arrives when the order has long been given: the event that was missing, and a token issued after the
-# order by a token service that had not heard of it.
+# Events that arrive after the order: the one that was missing, and a token issued by a token service that had not
+# heard of the order yet.
 LATE_EVENTS: Final[tuple[Document, ...]] = (
     {
         "type": "token.issued",
@@ -85,19 +85,19 @@ Give = Callable[[Service, OrderRequest], Document | None]
 
 
 class StoryClock:
-    """The story's clock: it stands where it was put."""
+    """The story's clock, which only moves when it is set."""
 
     def __init__(self) -> None:
-        """Start when the facts come in."""
+        """Start when the facts arrive."""
         self.now: Instant = INGESTED
 
     def __call__(self) -> Instant:
-        """The moment now."""
+        """Return the current time of the story."""
         return self.now
 
 
 def incident_path() -> Path:
-    """The file of the incident: in the wheel beside this module, in a checkout among the examples."""
+    """Return the file of the incident: in the wheel next to this module, in a checkout among the examples."""
     packaged = files("lineage.serve").joinpath("incident.jsonl")
     return Path(str(packaged)) if packaged.is_file() else Path(__file__).parents[3] / "examples" / "incident.jsonl"
 
@@ -106,8 +106,8 @@ def run(console: Console, *, as_json: bool = False, give: Give = give_order) -> 
     """Tell the incident, and prove how it ended.
 
     Args:
-        console: Where it is told.
-        as_json: One document of the results instead of the story.
+        console: The console to print on.
+        as_json: Print one document of the results instead of the story.
         give: How the order is given.
 
     Returns:
@@ -124,7 +124,7 @@ def run(console: Console, *, as_json: bool = False, give: Give = give_order) -> 
 
 @contextmanager
 def throw_away() -> Iterator[tuple[Service, StoryClock, Path]]:
-    """A service over a store and a log of its own, which are gone afterwards; its clock; and the folder."""
+    """Open a service over a temporary store and log, with its clock and folder."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="delegraph-demo-")))
         url, clock = f"sqlite:///{folder / 'delegraph.db'}", StoryClock()
@@ -132,7 +132,7 @@ def throw_away() -> Iterator[tuple[Service, StoryClock, Path]]:
 
 
 def tell(service: Service, clock: StoryClock, folder: Path, give: Give = give_order) -> tuple[Document, Proof]:
-    """Play the incident against a service; everything that was found, and the proof."""
+    """Play the incident against a service; return the results and the proof."""
     incident, late = incident_path(), folder / "late.jsonl"
     late.write_text("".join(f"{json.dumps(event)}\n" for event in LATE_EVENTS), encoding="utf-8")
 
@@ -177,7 +177,7 @@ def tell(service: Service, clock: StoryClock, folder: Path, give: Give = give_or
 
 
 def ingest(service: Service, file: Path) -> Document:
-    """Append the events of a file to the log, project them, and say what became of each."""
+    """Append the events of a file to the log, project them, and count the outcomes."""
     intake = read_files(service, [str(file)], format="jsonl")
     service.catch_up()
     return counts(service, intake)
@@ -187,7 +187,7 @@ def ingest(service: Service, file: Path) -> Document:
 
 
 def page(results: Document, proof: Proof) -> Page:
-    """The story on one screen."""
+    """Render the story on one screen."""
     counts, again = results["counts"], results["again"]["duplicates"]
     told = Page().line(("A leaked agent token", "bold"), ": who used it, what its revocation ends, and the proof.")
     _step(told, "10:20  Events arrive", "ingest", "incident.jsonl")
@@ -257,5 +257,5 @@ def _next(told: Page) -> Page:
 
 
 def _shortest(path: Path) -> Path:
-    """A path as one would type it here."""
+    """Return a path as one would type it here."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -23,13 +23,16 @@ _SETTINGS: Final = "delegraph.toml"
 
 
 def folder() -> Path:
-    """The logs and the settings of the incident: in the wheel beside this package, in a checkout among the examples."""
+    """Return the folder with the logs and settings.
+
+    In the wheel next to this package, in a checkout among the examples.
+    """
     packaged = Path(str(files("lineage.serve").joinpath("everywhere")))
     return packaged if packaged.is_dir() else Path(__file__).parents[3] / "examples" / "everywhere"
 
 
 def run(console: Console, *, as_json: bool = False) -> int:
-    """Read the five logs, and say who stood behind the last effect.
+    """Read the five logs, and print who stood behind the last effect.
 
     Returns:
         The exit code: 0, or 6 if the chain does not lead to a person.
@@ -45,8 +48,8 @@ def run(console: Console, *, as_json: bool = False) -> int:
 
 
 def tell(service: Service) -> Document:
-    """What came of each log, who stood behind the last effect, and which systems name each token of the chain."""
-    from lineage.serve.config.source_settings import sources_of  # the adapters are for whoever reads logs
+    """Collect the outcome of each log, who stood behind the last effect, and the systems that name each token."""
+    from lineage.serve.config.source_settings import sources_of  # the adapters are only imported to read logs
 
     here = folder()
     settings = here / _SETTINGS
@@ -64,7 +67,7 @@ def tell(service: Service) -> Document:
 
 
 def _named_by(service: Service, token: str) -> Document:
-    """The systems whose logs name a token, those that say who it was issued to first."""
+    """List the systems whose logs name a token, first those that say who it was issued to."""
     found = timeline(service, "token", token)
     items = [] if found is None else found["items"]
     own = [item["event"]["source"] for item in items if item["of"] == f"token:{token}"]

@@ -1,8 +1,7 @@
-"""The proof of a cascade: what hangs on an element is dead, and everything else is as it was.
+"""The proof of a cascade: what depends on an element is dead, and everything else is unchanged.
 
-It trusts nothing of the rule of authority: what descends from the element is worked out from the events as
-their files tell them, and a service is asked for the state of every token and delegation, before the order and
-after.
+It does not rely on the rule of authority: the descendants are computed from the events in the files, and the service
+is asked for the state of every token and delegation, before the order and after.
 """
 
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ from lineage.serve.queries.service import Service
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the service says of one element.
+    """The states of one element according to the service.
 
     Attributes:
         of: ``KIND:ID``.
@@ -33,14 +32,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What descends from the leaked token, and what does not."""
+    """The states of the leaked token's descendants, and of all other elements."""
 
     descendants: tuple[Asked, ...]
     siblings: tuple[Asked, ...]
 
     @property
     def dead(self) -> list[Asked]:
-        """The descendants that were alive before the order, or not born yet, and are dead after it."""
+        """The descendants that were alive or not issued yet before the order, and are dead after it."""
         return [
             one
             for one in self.descendants
@@ -54,17 +53,17 @@ class Proof:
 
     @property
     def alive(self) -> list[Asked]:
-        """The siblings that were alive before the order and still are."""
+        """The other elements that were alive before the order and still are."""
         return [one for one in self.siblings if one.before == one.after == "active"]
 
     @property
     def failures(self) -> list[Asked]:
-        """What is not as it should be."""
+        """The elements in an unexpected state."""
         good = {one.of for one in (*self.dead, *self.alive)}
         return [one for one in (*self.descendants, *self.siblings) if one.of not in good]
 
     def __bool__(self) -> bool:
-        """Whether it holds; of nothing it does not."""
+        """Whether the proof holds; a proof about no elements does not."""
         return bool(self.born_dead and self.alive) and not self.failures
 
 
@@ -72,9 +71,9 @@ def prove(service: Service, events: Iterable[Document], *, ended: str, ordered_a
     """Ask a service for every token and delegation of a story, one by one.
 
     Args:
-        service: Whose answers are tried.
-        events: The story, as its files tell it.
-        ended: ``KIND:ID`` of what was ordered dead.
+        service: The service under test.
+        events: The story, from its files.
+        ended: ``KIND:ID`` of the order's target.
         ordered_at: When the order took effect.
         at: The end of the story.
     """

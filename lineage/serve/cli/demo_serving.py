@@ -1,4 +1,4 @@
-"""``delegraph demo --serve``: the incident of the demo, to look around in. The store is gone when it ends."""
+"""``delegraph demo --serve``: explore the incident of the demo. Its store is deleted at the end."""
 
 import tempfile
 import time
@@ -16,11 +16,11 @@ from lineage.serve.processes.http_process import Say, serve
 def run_serving(settings: HttpSettings, *, say: Say) -> None:
     """Serve the incident until stopped.
 
-    The clock starts at the moment of the story at which the question is asked, and goes on from there: what was alive
-    then is alive, and can be revoked.
+    The clock starts at the moment of the story at which the question is asked, and runs on: what was alive then is
+    alive, and can be revoked.
 
     Raises:
-        RefusedError: It cannot listen there.
+        RefusedError: It cannot listen at the address.
     """
     with tempfile.TemporaryDirectory(prefix="delegraph-demo-") as folder:
         url = f"sqlite:///{Path(folder) / 'delegraph.db'}"

@@ -1,4 +1,4 @@
-"""The guided path through the incident of the demo, for a person with a browser."""
+"""The guided tour through the incident of the demo, in the browser."""
 
 import json
 import tempfile
@@ -84,7 +84,7 @@ _STEPS: Final = (
 
 
 def demo_story(service: Service) -> Story:
-    """The path; what comes in goes through the real intake."""
+    """Build the tour; events that it adds go through the real import."""
 
     def missing() -> None:
         _take(service, [_MISSING])
@@ -94,7 +94,8 @@ def demo_story(service: Service) -> Story:
         _take(service, [{**_BORN_DEAD, "occurred_at": now}])
 
     def enforced() -> None:
-        # Element by element: what speaks for all that was delivered needs somebody who delivers, and nobody does here.
+        # One element at a time: an acknowledgement of everything delivered would need a delivery process, which is
+        # not running.
         orders = revocations(service, at=service.clock())["items"]
         said, enforcing = [], {"receiver": RECEIVER, "outcome": "enforced"}
         for id_ in sorted({order["revocation"] for order in orders}):
@@ -111,7 +112,7 @@ def demo_story(service: Service) -> Story:
 
 
 def register_receiver(service: Service) -> None:
-    """Have a gateway that enforces what is revoked, so that a revocation can be over."""
+    """Register a gateway that enforces revocations, so that a revocation can be completed."""
     _take(service, [_event(service, "receiver.registered", receiver=RECEIVER)])
 
 

@@ -1,6 +1,6 @@
-"""The doctor: what is configured, what answers and what does not, and why. One document, and it never raises.
+"""The doctor: what is configured, what works and what does not, and why. One document; it never raises.
 
-Every check is one sentence, and says what to do where something is to be done. Nothing is changed.
+Every check is one sentence, which includes the remedy if there is one. Nothing is changed.
 """
 
 import platform
@@ -24,12 +24,12 @@ _LIBRARIES: Final = (
     "delegraph", "sqlalchemy", "networkx", "fastavro", "alembic", "click", "rich", "structlog", "prometheus-client",
     "kafka-python", "crc32c", "pyjwt", "psycopg",
 )  # fmt: skip
-_MOST_SKEW: Final = 5_000_000  # microseconds; of two clocks; more, and moments are put in the wrong order
+_MOST_SKEW: Final = 5_000_000  # microseconds of clock skew; beyond this, events are ordered wrongly
 _SIMILAR: Final = 0.8
 
 
 def doctor(settings: Settings, checks: Checks | None = None) -> Document:
-    """What is configured, what answers and what does not, and why. Never raises for what it is there to tell."""
+    """Check what is configured, what answers and what does not. Never raises for what it reports."""
     checks = Checks() if checks is None else checks
     versions = {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}}
     positions: list[Document] = []
@@ -86,14 +86,14 @@ def _trust(settings: Settings) -> str:
     try:
         found = settings.read_trust(now)
     except RefusedError as fault:
-        raise RefusedError(f"{fault}; processes that run keep the last one that could be read") from fault
+        raise RefusedError(f"{fault}; running processes keep the last valid one") from fault
     if found.table is None:
         return "no trust file is in force: every source may state anything (set DELEGRAPH_TRUST)"
     return f"{found.file} lists {len(found.table.sources)} sources"
 
 
 def _settings(checks: Checks, settings: Settings) -> None:
-    """What can be said of the settings without asking anybody; nothing where there is nothing to say."""
+    """Check the settings without contacting anything; adds nothing if there is nothing to report."""
     if files := settings.open_files:
         named = " ".join(map(str, files))
         checks.told("secrets", f"everybody on this machine can read {named}; chmod o-r {named}", ok=False)
@@ -165,7 +165,7 @@ def _other_log(known: bytes, found: bytes) -> str:
 
 
 def _positions(checks: Checks, store: Store, log: Log) -> list[Document]:
-    """Where the projection stands in every partition."""
+    """List the position of the projection in every partition."""
     try:
         positions, ends = store.positions(), log.ends()
     except DelegraphError as fault:
@@ -184,7 +184,7 @@ def _positions(checks: Checks, store: Store, log: Log) -> list[Document]:
 
 
 def _database(checks: Checks, store: Store, versions: dict[str, str | None]) -> None:
-    """The version of the database, and its clock if it has one of its own."""
+    """Check the version of the database, and its clock if it has a separate one."""
     before = now()
     try:
         database = database_of(store)
@@ -194,7 +194,7 @@ def _database(checks: Checks, store: Store, versions: dict[str, str | None]) -> 
     versions[database.name] = database.version
     if database.now is None:
         return
-    # The answer was made at some moment between asking and having it.
+    # The time in the answer is from some moment between the request and the response.
     skew = database.now - (before + now()) // 2
     ahead = f"the clock of {database.name} is {seconds(abs(skew))} {'ahead of' if skew > 0 else 'behind'} ours"
     checks.told("database clock", ahead, ok=abs(skew) <= _MOST_SKEW)

@@ -1,4 +1,4 @@
-"""Checks of the doctor: each a name, whether it is well, and one sentence; and how spans of time are said there."""
+"""The checks of the doctor: each has a name, a result, and one sentence; and the format of durations there."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 
 class Checks:
-    """What was checked, in order.
+    """The results of checks, in order.
 
     Attributes:
         found: The checks.
@@ -26,7 +26,7 @@ class Checks:
         self.is_damaged = False
 
     def ask(self, name: str, question: Callable[[], str]) -> bool:
-        """Ask, and keep the answer or the fault; whether there was an answer."""
+        """Run a check, record its answer or error, and return whether there was an answer."""
         try:
             self.told(name, question())
         except DelegraphError as fault:
@@ -35,12 +35,12 @@ class Checks:
         return True
 
     def failed(self, name: str, fault: DelegraphError) -> None:
-        """Keep a fault."""
+        """Record an error."""
         self.told(name, str(fault), ok=False)
         self.is_damaged |= isinstance(fault, DamagedError)
 
     def ask_if_allowed(self, name: str, question: Callable[[], str]) -> None:
-        """Ask what our credential may not be allowed to ask; that it is not is no fault."""
+        """Run a check for which our credentials may lack the permission; that is not an error."""
         try:
             self.told(name, question())
         except RefusedError as fault:
@@ -49,15 +49,15 @@ class Checks:
             self.failed(name, fault)
 
     def told(self, name: str, says: str, *, ok: bool = True) -> None:
-        """Keep what is known already."""
+        """Record a result that is known already."""
         self.found.append({"check": name, "ok": ok, "says": says})
 
     def wrong(self, name: str, faults: Sequence[str], well: str) -> None:
-        """Keep faults, or that there are none."""
+        """Record problems, or that there are none."""
         self.told(name, "; ".join(faults) or well, ok=not faults)
 
     def opened(self, name: str, opening: AbstractContextManager[_T], stack: ExitStack) -> _T | None:
-        """Open something; None, and a fault, if it cannot be opened."""
+        """Open something; None, with a recorded error, if it cannot be opened."""
         try:
             return stack.enter_context(opening)
         except DelegraphError as fault:
@@ -66,12 +66,12 @@ class Checks:
 
 
 def seconds(span: int) -> str:
-    """A span of microseconds in seconds."""
+    """Format microseconds in seconds."""
     return f"{span / SECOND:,.3f} s"
 
 
 def ago(span: int) -> str:
-    """A span of microseconds in the largest unit that fits."""
+    """Format microseconds in the largest unit that fits."""
     return next(
         (f"{span // (size * SECOND):,} {name}" for name, size in _UNITS if span >= size * SECOND), "less than 1 s"
     )

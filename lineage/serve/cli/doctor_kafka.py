@@ -1,4 +1,4 @@
-"""What the doctor finds out about a log on Kafka: cluster, topics, copies, group, clock; each as far as we may ask."""
+"""The doctor's checks of a log on Kafka: cluster, topics, replicas, group, clock; each as far as permitted."""
 
 from contextlib import ExitStack
 from typing import Final
@@ -13,21 +13,21 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.text.text_page import many
 from lineage.store.store import Store
 
-_MOST_AHEAD: Final = 1_000_000  # microseconds; of a record that was just taken, by the clock of who looks
+_MOST_AHEAD: Final = 1_000_000  # microseconds, for a record that was just written, by our clock
 
 
 def examine(
     checks: Checks, settings: Settings, log: KafkaLog, store: Store | None, stack: ExitStack, *, answers: bool
 ) -> Document:
-    """Check a log on Kafka, and say what was found there.
+    """Check a log on Kafka, and return what was found there.
 
     Args:
-        checks: Where checks go.
-        settings: How we got in, and the group that is asked about.
+        checks: Receives the checks.
+        settings: The connection, and the group that is checked.
         log: The log.
-        store: The store that it is projected to; None: it does not answer.
-        stack: What is opened is closed with it.
-        answers: Whether the topics can be asked; if not, only the cluster is.
+        store: The store it is projected to; None if that does not answer.
+        stack: Closes what is opened.
+        answers: Whether the topics can be read; if not, only the cluster is checked.
     """
     found: Document = {"cluster": None, "version": None, "brokers": [], "topics": {}, "group": None}
 
@@ -50,7 +50,7 @@ def _cluster(admin: KafkaAdmin, settings: Settings, found: Document) -> str:
 
 
 def _connection(settings: Settings) -> str:
-    """How the connection is made, and what that is worth."""
+    """Describe the connection and its security."""
     kafka = settings.kafka
     safe = "encrypted" if kafka.encrypted else "not encrypted"
     if kafka.authenticated:
@@ -61,7 +61,7 @@ def _connection(settings: Settings) -> str:
 
 
 def _topics(checks: Checks, log: KafkaLog, admin: KafkaAdmin, found: Document) -> None:
-    """The topics: whether their settings make the log the truth, and whether there are enough copies."""
+    """Check the settings and replicas of the topics."""
     try:
         topics, begins = log.topics(), log.begins()
         partitions = admin.partitions()
@@ -79,7 +79,7 @@ def _topics(checks: Checks, log: KafkaLog, admin: KafkaAdmin, found: Document) -
     said = ", ".join(f"{each.name} {each.partitions} x {each.replication}" for each in topics.values())
     try:
         settings = log.topic_settings()
-    except RefusedError as fault:  # one may read a topic without being allowed to see its settings
+    except RefusedError as fault:  # reading a topic does not require permission to see its settings
         checks.told("topics", f"{said} (partitions x copies); their settings are not for us to see: {fault}")
         settings = {}
     else:
@@ -111,7 +111,7 @@ def _group(admin: KafkaAdmin, name: str, found: Document) -> str:
 
 
 def _broker_clock(admin: KafkaAdmin) -> str:
-    """What can be known of the brokers' clock without writing: whether it was ever ahead of ours."""
+    """Determine without writing whether the brokers' clock was ever ahead of ours."""
     newest, at = admin.newest(), now()
     if newest is None:
         return "nothing can be said of it: the log holds no record"

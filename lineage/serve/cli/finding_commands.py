@@ -1,4 +1,4 @@
-"""Commands on findings: what is wrong, judging it, gates for pipelines, and the posture."""
+"""Commands on findings: list, judge, use as a gate in pipelines, and the posture."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from lineage.core.model.times import Instant, format_instant
 from lineage.serve.cli.options import AT, KNOWN_AT, TIME, now, shared_options
 from lineage.serve.cli.output import EXIT_NOT_FOUND, Document, Output
 
-if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from lineage.serve.config.settings import Settings
 
 EXIT_FOUND: Final = 7
@@ -28,14 +28,14 @@ _FORMATS: Final = ("table", "json", "jsonl", "csv", "ocsf", "sarif")
 @click.option("--kind", "kinds", multiple=True, metavar="RULE", help="Only of this rule; repeatable.")
 @click.option("--severity", "severities", multiple=True, type=_SEVERITY, help="Only of this severity; repeatable.")
 @click.option("--status", "statuses", multiple=True, metavar="STATUS", help="new, acknowledged, suppressed, resolved.")
-@click.option("--since", type=TIME, metavar="TIME", help="Only what was seen last then or later.")
-@click.option("--all", "everything", is_flag=True, help="Suppressed ones as well.")
-@click.option("--after", metavar="NEXT", help="Go on behind this page (its `next`).")
+@click.option("--since", type=TIME, metavar="TIME", help="Only findings last seen then or later.")
+@click.option("--all", "everything", is_flag=True, help="Include suppressed ones.")
+@click.option("--after", metavar="NEXT", help="Continue after this page (its `next`).")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Items on one page.")
-@click.option("--format", "format_", type=click.Choice(_FORMATS), default="table", help="How it is written.")
-@click.option("--fail-on", type=_SEVERITY, help="Exit with 7 if there is one of this severity or above.")
+@click.option("--format", "format_", type=click.Choice(_FORMATS), default="table", help="The output format.")
+@click.option("--fail-on", type=_SEVERITY, help="Exit with 7 if there is a finding of this severity or above.")
 @click.option("--baseline", type=click.Path(path_type=Path), help="Findings in this file do not count for --fail-on.")
-@click.option("--write-baseline", type=click.Path(path_type=Path), help="Write the ids of what is found to this file.")
+@click.option("--write-baseline", type=click.Path(path_type=Path), help="Write the ids of the findings to this file.")
 @shared_options()
 def findings(
     settings: "Settings",
@@ -130,13 +130,13 @@ def show(settings: "Settings", out: Output, finding: str, at: Instant | None, kn
 
 
 def _judging(judgement: str, help_text: str) -> click.Command:
-    """A command that judges a finding."""
+    """Build a command that judges a finding."""
 
     @click.command(help=help_text)
     @click.argument("finding")
     @click.option("--by", required=True, metavar="ID", help="Who decides, such as human:ir@example.com.")
     @click.option("--reason", required=True, help="Why, in a sentence.")
-    @click.option("--until", type=TIME, metavar="TIME", help="When it no longer holds; a suppression needs one.")
+    @click.option("--until", type=TIME, metavar="TIME", help="When it expires; required for a suppression.")
     @shared_options()
     def command(settings: "Settings", out: Output, finding: str, by: str, reason: str, until: Instant | None) -> None:
         from lineage.serve.commands.judgements import judge
@@ -156,9 +156,9 @@ def _judging(judgement: str, help_text: str) -> click.Command:
     return command
 
 
-findings.add_command(_judging("acknowledged", "Say that somebody works on a finding."), "ack")
+findings.add_command(_judging("acknowledged", "Acknowledge a finding: somebody is working on it."), "ack")
 findings.add_command(_judging("suppressed", "Accept a finding until a moment, and hide it."), "suppress")
-findings.add_command(_judging("reopened", "Take an acknowledgement or a suppression back."), "reopen")
+findings.add_command(_judging("reopened", "Reopen an acknowledged or suppressed finding."), "reopen")
 
 
 @findings.command()
@@ -199,7 +199,7 @@ def keep(settings: "Settings", out: Output, once: bool, most: int, **_said: str 
 @AT
 @KNOWN_AT
 @click.option("--framework", type=click.Choice(["ASI", "NHI", "RMF"]), help="Only checks that map to this framework.")
-@click.option("--format", "format_", type=click.Choice(_REPORTS), default="table", help="How it is written.")
+@click.option("--format", "format_", type=click.Choice(_REPORTS), default="table", help="The output format.")
 @shared_options()
 def posture(
     settings: "Settings",

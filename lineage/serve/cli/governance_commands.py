@@ -1,4 +1,4 @@
-"""Commands that governance asks for: which agents were active, what one might do, what it held, what it did."""
+"""Governance commands: which agents were active, what one may do, what it held, what it did."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -10,18 +10,20 @@ from lineage.core.model.times import Instant
 from lineage.serve.cli.options import AT, KNOWN_AT, TIME, now, shared_options
 from lineage.serve.cli.output import EXIT_NOT_FOUND, Document, Output
 
-if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from lineage.serve.config.settings import Settings
 
-_FROM: Final = click.option("--from", "start", type=TIME, metavar="TIME", help="From then. [default: the beginning]")
-_TO: Final = click.option("--to", "end", type=TIME, metavar="TIME", help="Until before then. [default: now]")
+_FROM: Final = click.option(
+    "--from", "start", type=TIME, metavar="TIME", help="From this instant on. [default: the beginning]"
+)
+_TO: Final = click.option("--to", "end", type=TIME, metavar="TIME", help="Before this instant. [default: now]")
 _LIMIT: Final = click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="Items at most.")
 _AGENT: Final = click.argument("agent")
 
 
 @click.group()
 def governance() -> None:
-    """Which agents were active, what one might do at an instant, what it held, and what it did.
+    """Which agents were active, what one could do at an instant, what it held, and what it did.
 
     \b
       delegraph governance active --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z
@@ -40,7 +42,7 @@ def governance() -> None:
 def active(
     settings: "Settings", out: Output, start: Instant | None, end: Instant | None, known_at: Instant | None, limit: int
 ) -> None:
-    """The agents that acted, or were given anything, between two instants."""
+    """The agents that acted, or were granted anything, between two instants."""
     from lineage.serve.queries import governance as queries
     from lineage.serve.text import render_governance as render
 
@@ -57,7 +59,7 @@ def active(
 def allowed(
     settings: "Settings", out: Output, agent: str, at: Instant | None, known_at: Instant | None, limit: int
 ) -> None:
-    """What an agent might do at an instant: its live grants with their effective scopes, and where it used them."""
+    """What an agent could do at an instant: its live grants with their effective scopes, and where it used them."""
     from lineage.serve.queries import governance as queries
     from lineage.serve.text import render_governance as render
 
@@ -110,14 +112,14 @@ governance.add_command(_between_two("done", _DONE))
 
 
 def _id(agent: str) -> str:
-    """An agent by its id, or as ``principal:ID``."""
+    """Return an agent's id, given as such or as ``principal:ID``."""
     return agent.removeprefix("principal:")
 
 
 def _between(start: Instant | None, end: Instant | None) -> dict[str, Instant]:
     between = {"start": 0 if start is None else start, "end": now() if end is None else end}
     if between["start"] >= between["end"]:
-        raise RefusedError("--from is not before --to: nothing lies between them")
+        raise RefusedError("--from must be before --to")
     return between
 
 

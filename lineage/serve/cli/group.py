@@ -1,4 +1,4 @@
-"""The command group: which commands there are, and the module that holds each."""
+"""The command group: the commands, and the module of each."""
 
 from importlib import import_module
 from keyword import iskeyword

@@ -12,7 +12,7 @@ from lineage.core.model.times import Instant, format_instant
 from lineage.core.model.vocabulary import MODES
 from lineage.serve.cli.output import Output, faults_as_exit_codes
 
-if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     pass
 
 
@@ -46,7 +46,7 @@ TIME: Final = _Instant()
 MODE: Final = click.Choice(MODES)
 
 
-# Settings that some commands have as options.
+# Settings that are options of some commands.
 _OWN: Final = ("source", "group", "listen", "collect_http")
 
 
@@ -74,7 +74,7 @@ def shared_options(*, json_only: bool = False) -> Callable[[Callable[..., Any]],
                 settings = Settings.of(**{name: value or outer.get(name) for name, value in given.items()})
                 return function(*args, settings=settings, out=Output(as_json=as_json), **options)
 
-        shared: list[Callable[..., Any]] = [click.option("--json", is_flag=True, help="One JSON document a line.")]
+        shared: list[Callable[..., Any]] = [click.option("--json", is_flag=True, help="One JSON document per line.")]
         if not json_only:
             shared += [
                 click.option("--trust", metavar="FILE", help="The trust file. [env: DELEGRAPH_TRUST]"),
@@ -115,14 +115,14 @@ FORMAT: Final = click.option(
 
 
 STALE: Final = click.option(
-    "--stale", is_flag=True, help="Answer from what is projected even if the log cannot be asked for what is not."
+    "--stale", is_flag=True, help="Answer from what is projected, even if the log cannot be reached for newer records."
 )
 
 
 FOUR_EYES: Final = click.option(
     "--four-eyes",
     metavar="N",
-    help="Above so many elements ask for a second person. [env: DELEGRAPH_FOUR_EYES; default: never]",
+    help="Require a second person above this number of elements. [env: DELEGRAPH_FOUR_EYES; default: never]",
 )
 
 
@@ -131,7 +131,7 @@ UNSEEN: Final = click.option("--unseen", is_flag=True, help="Go on even if no fa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetOptions:
-    """What a revocation is to hit besides its target.
+    """What a revocation hits besides its target.
 
     Attributes:
         mode: ``revoke`` or ``suspend``.
@@ -153,7 +153,7 @@ def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*args, how=how, **options)
 
     added: tuple[Callable[..., Any], ...] = (
-        click.option("--no-cascade", is_flag=True, help="End what is hit alone, not what depends on it."),
+        click.option("--no-cascade", is_flag=True, help="End only what is hit, not what depends on it."),
         click.option("--issued-before", type=TIME, metavar="TIME", help="Spare what was issued at this time or later."),
         click.option("--mode", type=MODE, default="revoke", show_default=True, help="Suspend: until lifted."),
     )
@@ -194,7 +194,7 @@ def list_options(page: int) -> Callable[[Callable[..., Any]], Callable[..., Any]
 
 
 def ids_asked(ids: Iterable[str]) -> Iterator[str]:
-    """The ids on the command line; ``-`` reads them from standard input, one a line."""
+    """Yield the ids on the command line; ``-`` reads them from standard input, one per line."""
     for id_ in ids:
         if id_ == "-":
             for line in sys.stdin.buffer:
@@ -205,7 +205,7 @@ def ids_asked(ids: Iterable[str]) -> Iterator[str]:
 
 
 def proposal_of(kind: str, id_: str, at: Instant, how: TargetOptions) -> "Proposal":
-    """The revocation that is asked about."""
+    """Build the proposed revocation."""
     from lineage.core.model.events import Target
     from lineage.core.revocation.reach import Proposal
 

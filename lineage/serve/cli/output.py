@@ -1,4 +1,4 @@
-"""What a command prints: documents as JSON lines or text, and faults as messages with an exit code."""
+"""Output of commands: documents as JSON lines or text, and errors as messages with an exit code."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ from lineage.core.model.errors import (
     UnavailableError,
 )
 
-if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from rich.console import Console, RenderableType
 
 
@@ -34,7 +34,7 @@ EXIT_NOT_FOUND: Final = 3
 EXIT_UNAVAILABLE: Final = 5
 
 
-# What a fault means as an exit code; the first that fits.
+# Error class -> exit code; the first match applies.
 _EXIT_CODES: Final[tuple[tuple[type[DelegraphError], int], ...]] = (
     (DriftError, 4),
     (UnavailableError, 5),
@@ -46,7 +46,7 @@ _EXIT_CODES: Final[tuple[tuple[type[DelegraphError], int], ...]] = (
 
 
 def exit_code(fault: DelegraphError) -> int:
-    """The exit code of a fault."""
+    """Return the exit code of an error."""
     return next((code for kind, code in _EXIT_CODES if isinstance(fault, kind)), 1)
 
 
@@ -121,7 +121,7 @@ class Output:
             click.echo(sentence, err=True)
 
     def refused(self, asked: str, fault: RefusedError) -> None:
-        """Say why a question cannot be asked of an id; the others are answered, and the command then exits with 2."""
+        """Report why a question cannot be asked about an id; the others are answered, and the command exits with 2."""
         from ingest.codec.credentials import scrubbed
 
         self.wrong = True
@@ -137,7 +137,7 @@ class Output:
 
     @contextmanager
     def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        """A progress bar on a terminal; elsewhere nothing."""
+        """Show a progress bar on a terminal; do nothing elsewhere."""
         if self.as_json or not sys.stderr.isatty():
             yield lambda _done: None
             return
@@ -150,7 +150,7 @@ class Output:
 
 
 def printable(text: str) -> str:
-    """Replace what a terminal cannot show by its escape, and a credential by what stands for it."""
+    """Escape what a terminal cannot show, and replace credentials by their handles."""
     from ingest.codec.credentials import scrubbed
 
     return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in scrubbed(text))
@@ -158,7 +158,7 @@ def printable(text: str) -> str:
 
 @contextmanager
 def faults_as_exit_codes(*, as_json: bool) -> Iterator[None]:
-    """Print a fault on standard error and exit with its code (docs/architecture.md)."""
+    """Print an error on standard error and exit with its code (docs/architecture.md)."""
     try:
         yield
         sys.stdout.flush()

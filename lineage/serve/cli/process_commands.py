@@ -13,14 +13,14 @@ from lineage.core.model.errors import DamagedError, RefusedError, UnavailableErr
 from lineage.serve.cli.options import shared_options
 from lineage.serve.cli.output import Output
 
-if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from lineage.serve.config.wiring import Settings
 
 
 @click.command()
-@click.option("--partitions", type=click.IntRange(1), help="Of each topic that is made. [default: the cluster's]")
-@click.option("--replication", type=click.IntRange(1), help="Copies of each partition. [default: the cluster's]")
-@click.option("--reader", metavar="ROLE", help="A role of PostgreSQL that may read the store, and nothing else.")
+@click.option("--partitions", type=click.IntRange(1), help="Partitions of each created topic. [default: the cluster's]")
+@click.option("--replication", type=click.IntRange(1), help="Replicas of each partition. [default: the cluster's]")
+@click.option("--reader", metavar="ROLE", help="A PostgreSQL role that may read the store, and nothing else.")
 @shared_options()
 def init(
     settings: "Settings", out: Output, partitions: int | None, replication: int | None, reader: str | None
@@ -38,7 +38,7 @@ def init(
 
 
 @click.command()
-@click.option("--drain", is_flag=True, help="Stop at the end that the log has now.")
+@click.option("--drain", is_flag=True, help="Stop at the current end of the log.")
 @click.option("--group", metavar="NAME", help="The consumer group. [env: DELEGRAPH_GROUP; default: delegraph]")
 @click.option(
     "--listen",
@@ -47,10 +47,10 @@ def init(
 )
 @shared_options()
 def consume(settings: "Settings", out: Output, drain: bool, **_said: str | None) -> None:
-    """Run the consumer: project what the log holds, and what comes, until stopped (SIGINT, SIGTERM).
+    """Run the consumer: project the log and what arrives, until stopped (SIGINT, SIGTERM).
 
     \b
-      delegraph consume --drain                    up to the end that the log has now
+      delegraph consume --drain                    up to the current end of the log
       delegraph consume                            until stopped
       delegraph consume --listen 127.0.0.1:9464    with metrics, health and the live graph
     """  # noqa: D301
@@ -65,7 +65,7 @@ def consume(settings: "Settings", out: Output, drain: bool, **_said: str | None)
 
 
 @click.command()
-@click.option("--drain", is_flag=True, help="Take what files and topics hold now, and leave.")
+@click.option("--drain", is_flag=True, help="Read what files and topics contain now, and exit.")
 @click.option(
     "--listen",
     metavar="HOST:PORT",
@@ -75,7 +75,7 @@ def consume(settings: "Settings", out: Output, drain: bool, **_said: str | None)
     "--http",
     "collect_http",
     metavar="HOST:PORT",
-    help="Where requests are taken. [env: DELEGRAPH_COLLECT_HTTP; default: 127.0.0.1:8481]",
+    help="Where requests are received. [env: DELEGRAPH_COLLECT_HTTP; default: 127.0.0.1:8481]",
 )
 @shared_options()
 def collect(settings: "Settings", out: Output, drain: bool, **_said: str | None) -> None:
@@ -83,7 +83,7 @@ def collect(settings: "Settings", out: Output, drain: bool, **_said: str | None)
 
     \b
       DELEGRAPH_CONFIG=delegraph.toml delegraph collect
-      delegraph collect --drain                    what files and topics hold now
+      delegraph collect --drain                    what files and topics contain now
       delegraph collect --listen 127.0.0.1:9466    with metrics and health
     """  # noqa: D301
     from lineage.serve.processes.collect_process import collect as run
@@ -96,7 +96,7 @@ def collect(settings: "Settings", out: Output, drain: bool, **_said: str | None)
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Deliver what there is now, and leave.")
+@click.option("--once", is_flag=True, help="Deliver what is pending now, and exit.")
 @click.option(
     "--listen",
     metavar="HOST:PORT",
@@ -104,9 +104,9 @@ def collect(settings: "Settings", out: Output, drain: bool, **_said: str | None)
 )
 @shared_options()
 def deliver(settings: "Settings", out: Output, once: bool, **_said: str | None) -> None:
-    """Tell receivers what orders did, element by element, until stopped (SIGINT, SIGTERM).
+    """Deliver the effects of revocations to receivers, element by element, until stopped (SIGINT, SIGTERM).
 
-    It follows the store. Beside a log on Kafka it feeds the topic <prefix>.revocations.
+    It follows the store. With a log on Kafka it feeds the topic <prefix>.revocations.
 
     \b
       delegraph deliver
@@ -131,7 +131,7 @@ def deliver(settings: "Settings", out: Output, once: bool, **_said: str | None) 
 def serve(settings: "Settings", out: Output, by: str | None, **_said: str | None) -> None:  # noqa: ARG001
     """Serve the HTTP API until stopped (SIGINT, SIGTERM).
 
-    Without an issuer it serves on loopback only, and prints a link by which one signs in, once.
+    Without an issuer it serves on loopback only, and prints a one-time sign-in link.
 
     \b
       delegraph serve
@@ -149,7 +149,7 @@ def serve(settings: "Settings", out: Output, by: str | None, **_said: str | None
 
 @contextmanager
 def serving_logs() -> Iterator[Callable[[str], None]]:
-    """Logs on standard error; what is said to whoever started it on standard output."""
+    """Log to standard error, and print messages for the person who started it to standard output."""
     from lineage.serve.processes.logs import LogSettings, logging_to
 
     try:
@@ -163,13 +163,13 @@ def serving_logs() -> Iterator[Callable[[str], None]]:
 
 @click.command()
 @click.option("--everywhere", is_flag=True, help="One incident through five systems instead, from their own logs.")
-@click.option("--serve", is_flag=True, help="Then look around in it: serve it until stopped, and print the link.")
+@click.option("--serve", is_flag=True, help="Explore it afterwards: serve it until stopped, and print the link.")
 @click.option(
     "--http", metavar="HOST:PORT", help="Where to serve it. [env: DELEGRAPH_HTTP_LISTEN; default: 127.0.0.1:8480]"
 )
 @shared_options(json_only=True)
 def demo(settings: "Settings", out: Output, everywhere: bool, serve: bool, **_said: str | None) -> None:
-    """A worked incident in a throw-away store: who did it, what falls, the proof that it fell.
+    """A worked incident in a temporary store: who did it, what a revocation ends, and the proof.
 
     \b
       delegraph demo
@@ -198,7 +198,7 @@ def demo(settings: "Settings", out: Output, everywhere: bool, serve: bool, **_sa
 @click.command()
 @shared_options()
 def doctor(settings: "Settings", out: Output) -> None:
-    """What is configured, what answers, what does not, and why.
+    """What is configured, what works, what does not, and why.
 
     \b
       delegraph doctor

@@ -1,4 +1,4 @@
-"""Commands that ask: who, chain, status, reach, and everything else that is looked up."""
+"""Query commands: who, chain, status, reach, and all other lookups."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from lineage.serve.cli.options import (
 )
 from lineage.serve.cli.output import Document, Output
 
-if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from lineage.serve.config.wiring import Settings
     from lineage.serve.queries.service import Service
 
@@ -150,7 +150,7 @@ def reach(
 @KNOWN_AT
 @shared_options()
 def uses(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: Instant | None) -> None:
-    """Where a token was used, by whom (the actor against whom it was made for) and when.
+    """Where a token was used, by whom (compared with whom it was issued to) and when.
 
     \b
       delegraph uses token:https://idp.example#mailer-1
@@ -173,7 +173,7 @@ def uses(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: Inst
 @KNOWN_AT
 @shared_options()
 def timeline(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: Instant | None) -> None:
-    """Every fact that mentions a thing, the earliest first.
+    """Every fact that mentions a thing, earliest first.
 
     \b
       delegraph timeline principal:agent:planner
@@ -203,7 +203,7 @@ def timeline(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: 
 def diff(
     settings: "Settings", out: Output, ids: tuple[str, ...], start: Instant, end: Instant, known_at: Instant | None
 ) -> None:
-    """What changed its state between two instants: a thing, and everything that hangs on it.
+    """What changed its state between two instants: a thing, and everything that depends on it.
 
     \b
       delegraph diff principal:agent:planner --from 2026-11-02T09:00:00Z --to now
@@ -242,7 +242,7 @@ def search(settings: "Settings", out: Output, text: str, limit: int) -> None:
 @click.command()
 @shared_options()
 def conflicts(settings: "Settings", out: Output) -> None:
-    """Identities (source, event id) under which different contents were sent; all of them stand.
+    """Identities (source, event id) under which different contents were sent; all of them count.
 
     \b
       delegraph conflicts --json

@@ -26,7 +26,7 @@ from lineage.serve.cli.output import Output
 
 _HEX: Final = re.compile("[0-9a-f]{64}")
 
-if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from lineage.serve.config.wiring import Settings
 
 
@@ -37,8 +37,8 @@ class _Digest(click.ParamType[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not _HEX.fullmatch(value):
-            # An empty shell variable makes an empty text of it, or takes the next option for its value.
-            self.fail(f"{value!a} is no digest of a plan, which has 64 hexadecimal digits.", param, ctx)
+            # An empty shell variable yields an empty text here, or makes the next option its value.
+            self.fail(f"{value!a} is not the digest of a plan, which has 64 hexadecimal digits.", param, ctx)
         return value
 
 
@@ -47,7 +47,7 @@ class _Digest(click.ParamType[str]):
 @click.option("--reason", type=click.Choice(REASONS), required=True, help="Why.")
 @click.option("--by", "by", required=True, metavar="PRINCIPAL", help="Who revokes, such as human:you@example.com.")
 @target_options
-@click.option("--note", help="What people should know later.")
+@click.option("--note", help="A remark for people.")
 @click.option("--approved-by", metavar="PRINCIPAL", help="The second person.")
 @click.option("--effective-at", type=TIME, metavar="TIME", help="When it takes effect. [default: now]")
 @click.option("--id", "revocation", metavar="ID", help="The id of the revocation. [default: generated]")
@@ -77,7 +77,7 @@ def revoke(
     execute: bool,
     unseen: bool,
     stale: bool,
-    **_said: str | None,  # is among the settings
+    **_said: str | None,  # read from the settings
 ) -> None:
     """Print the plan of a revocation; with --execute revoke, and wait until it is in force.
 
@@ -142,7 +142,7 @@ def revoke(
 @click.argument("revocation")
 @click.option("--by", required=True, metavar="PRINCIPAL", help="Who reinstates.")
 @click.option("--approved-by", metavar="PRINCIPAL", help="The second person.")
-@click.option("--note", help="What people should know later.")
+@click.option("--note", help="A remark for people.")
 @click.option("--source", metavar="URI", help="The source to send it under. [env: DELEGRAPH_SOURCE]")
 @FOUR_EYES
 @shared_options()
@@ -153,7 +153,7 @@ def lift(
     by: str,
     approved_by: str | None,
     note: str | None,
-    **_said: str | None,  # is among the settings
+    **_said: str | None,  # read from the settings
 ) -> None:
     """Reinstate: a suspension ends; after a revocation new authority is valid again, and the old stays revoked.
 

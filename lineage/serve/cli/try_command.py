@@ -1,4 +1,4 @@
-"""``delegraph try``: what somebody's own logs say, without settings, in a store that is thrown away."""
+"""``delegraph try``: what a user's own logs contain, without settings, in a temporary store."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from lineage.core.model.errors import RefusedError
 from lineage.serve.cli.options import now, shared_options
 from lineage.serve.cli.output import Document, Output
 
-if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from ingest.sources.file_import import FileOutcome, Intake
     from ingest.sources.recognition import File
     from lineage.serve.config.wiring import Settings
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--h
 
 _SOURCE: Final = "urn:delegraph:try"
 _MOST_FILES: Final = 10_000
-_LATE: Final = "late-fact"  # whatever stands in an old log is recorded late
+_LATE: Final = "late-fact"  # records of old logs are always recorded late
 
 
 class _Unread(NamedTuple):
@@ -34,21 +34,21 @@ class _Unread(NamedTuple):
 
 @click.command(name="try")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--serve", is_flag=True, help="Then look around in it: serve it until stopped, and print the link.")
+@click.option("--serve", is_flag=True, help="Explore it afterwards: serve it until stopped, and print the link.")
 @click.option(
     "--http", metavar="HOST:PORT", help="Where to serve it. [env: DELEGRAPH_HTTP_LISTEN; default: 127.0.0.1:8480]"
 )
 @shared_options(json_only=True)
 def try_(settings: "Settings", out: Output, files: tuple[str, ...], serve: bool, **_said: str | None) -> None:
-    """Look at your own logs in a throw-away store: who acted, who stood behind it, what is missing, what is wrong.
+    """Look at your own logs in a temporary store: who acted, who stood behind it, what is missing, what is wrong.
 
     \b
       delegraph try /var/log/vault/audit.log
       delegraph try cloudtrail/ keycloak-events.jsonl.gz
       delegraph try --serve audit.log                       in the browser
 
-    No settings are needed, and nothing is kept. Of a folder every file below it is read that has a known format.
-    A file that is named and has none is refused with exit code 2.
+    No settings are needed, and nothing is kept. In a folder every file of a known format is read, at any depth. A
+    named file of unknown format is refused with exit code 2.
     """  # noqa: D301
     from lineage.core.findings.options import Options, RuleOptions
     from lineage.serve.commands.intake import counts
@@ -83,10 +83,10 @@ def _serving() -> Iterator[Callable[[str], None]]:
 
 
 def _found(names: Iterable[str]) -> "tuple[list[File], list[_Unread]]":
-    """The files whose format is known; and those in folders that are not read.
+    """Find the files of known formats, and those in folders that are not read.
 
     Raises:
-        RefusedError: A file that is named cannot be opened or has no known format, or nothing can be read.
+        RefusedError: A named file cannot be opened or has no known format, or nothing can be read.
     """
     from ingest.sources.recognition import UNKNOWN, looked_for_in, recognised
 
@@ -117,10 +117,10 @@ def _found(names: Iterable[str]) -> "tuple[list[File], list[_Unread]]":
 
 
 def _below(folder: Path) -> Iterator[str]:
-    """The files of a folder and of those in it, but for hidden ones; in order.
+    """Yield the files in and below a folder, except hidden ones, in order.
 
     Raises:
-        RefusedError: There are very many of them.
+        RefusedError: There are too many of them.
     """
     count = 0
     for at, folders, names in os.walk(folder):
@@ -145,7 +145,7 @@ def _nothing(names: Iterable[str]) -> str:
 
 @contextmanager
 def _throw_away() -> "Iterator[Service]":
-    """A service over a store and a log of its own, for many threads, which are gone afterwards."""
+    """Open a service over a temporary store and log, for many threads."""
     from lineage.serve.config.wiring import opened_embedded_service, opened_shared_embedded_service
 
     with tempfile.TemporaryDirectory(prefix="delegraph-try-") as folder:

@@ -1,9 +1,9 @@
-"""The HTTP API (docs/http-api.md): the documents of the command line over HTTP, and the place where pages plug in.
+"""The HTTP API (docs/http-api.md): the documents of the command line over HTTP, and the interface for pages.
 
-The page at ``/x`` is the JSON document at ``/v1/x`` put into a template. That is how it is built, not a promise: a
-question is one plain function in one table (``questions.QUESTIONS``), and ``asking.answered`` does everything that
-stands between a request and its document: who asks, what they may, what they ask, the access log. The API serves the
-document as it is; a page serves it through its template:
+The page at ``/x`` is the JSON document at ``/v1/x`` put into a template. This is by construction: a question is one
+plain function in one table (``questions.QUESTIONS``), and ``question.answered`` does everything between a request and
+its document: authentication, authorisation, parameters, the access log. The API serves the document as it is; a page
+serves it through its template:
 
     def router(site: Site) -> APIRouter:
         router = APIRouter()
@@ -12,11 +12,11 @@ document as it is; a page serves it through its template:
         return router
 
     async def page(request: Request) -> Response:
-        answer = await answered(site, question, request)      # raises what becomes a problem, or a page of one
+        answer = await answered(site, question, request)      # errors become problem documents, or pages of them
         return templates.TemplateResponse(request, template, {"document": answer.document, "caller": answer.caller})
 
     app = create_app(site, parts=[router(site)], show_fault=page_of_problem)
 
-What writes is a plain function ``(site, caller, body) -> document`` as well (``orders``, ``events``), so that a form of
-a page gives an order by the same code as ``POST /v1/revocations``.
+Writes are plain functions ``(site, caller, body) -> document`` as well (``order_endpoints``, ``event_endpoints``),
+so that a form on a page gives an order by the same code as ``POST /v1/revocations``.
 """

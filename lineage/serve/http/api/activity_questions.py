@@ -1,4 +1,4 @@
-"""Looking around, and the board of revocations: the questions beside the four, as plain functions."""
+"""Lookups and the board of revocations: the questions besides the main four, as plain functions."""
 
 from collections.abc import Callable, Collection
 from typing import Final
@@ -36,7 +36,7 @@ from lineage.serve.queries.search import search as search_of
 
 
 def search(site: Site, _caller: Caller, query: Query) -> Document:
-    """The ids that contain a text."""
+    """Search ids by substring."""
     text = query.the("q")
     if len(text) > _LONGEST_TEXT:
         raise ParameterError("q", f"has {len(text):,} characters; {_LONGEST_TEXT} are enough")
@@ -45,17 +45,17 @@ def search(site: Site, _caller: Caller, query: Query) -> Document:
 
 
 def uses(site: Site, _caller: Caller, query: Query) -> Document:
-    """Where a token was used."""
+    """List where a token was used."""
     return _page_of(site, "uses", query, activity.uses, activity_pages.uses, ELEMENT_KINDS)
 
 
 def timeline(site: Site, _caller: Caller, query: Query) -> Document:
-    """Every fact that mentions a thing."""
+    """List every fact that mentions a thing."""
     return _page_of(site, "timeline", query, activity.timeline, activity_pages.timeline)
 
 
 def diff(site: Site, _caller: Caller, query: Query) -> Document:
-    """What changed its state between two instants."""
+    """List what changed its state between two instants."""
     kind, id_ = _one(query, ELEMENT_KINDS | NAME_KINDS)
     start, end = query.instant("from"), query.instant("to")
     assert start is not None  # noqa: S101 (both are required)
@@ -99,7 +99,7 @@ def finding(site: Site, _caller: Caller, query: Query) -> Document:
 
 
 def quarantine(site: Site, _caller: Caller, query: Query) -> Document:
-    """Records that could not be read."""
+    """List the records that could not be read."""
     found = activity.quarantine(
         site.service,
         after=whole_number_of("quarantine", query) or 0,
@@ -110,12 +110,12 @@ def quarantine(site: Site, _caller: Caller, query: Query) -> Document:
 
 
 def conflicts(site: Site, _caller: Caller, query: Query) -> Document:
-    """Identities under which different contents were sent."""
+    """List the identities under which different contents were sent."""
     return one_page(site, "conflicts", query, activity.conflicts(site.service))
 
 
 def board(site: Site, _caller: Caller, query: Query) -> Document:
-    """All orders, the latest first, each with its verdict."""
+    """List all orders, latest first, each with its verdict."""
     found = revocations.revocations(
         site.service,
         at=query.at,
@@ -127,7 +127,7 @@ def board(site: Site, _caller: Caller, query: Query) -> Document:
 
 
 def revocation(site: Site, _caller: Caller, query: Query) -> Document:
-    """The orders of one id, and whether it is over."""
+    """Return the orders of one id, and whether it is complete."""
     id_ = usable_id(query.the("id"), parameter="id")
     document = revocations.revocation(site.service, id_, at=query.at, known_at=query.known_at)
     if document is None:
@@ -136,7 +136,7 @@ def revocation(site: Site, _caller: Caller, query: Query) -> Document:
 
 
 _LONGEST_TEXT: Final = 512
-_IN_THE_LOG: Final = "log:"  # begins the cursors of long lists
+_IN_THE_LOG: Final = "log:"  # the prefix of the cursors of long lists
 
 
 def _page_of(
@@ -147,14 +147,14 @@ def _page_of(
     by_page: Callable[..., Document | None],
     kinds: Collection[str] = KINDS,
 ) -> Document:
-    """A page of a list: cut from the whole, or, where very many facts mention the thing, read by itself."""
+    """Return a page of a list: cut from the whole list, or read by itself if very many facts mention the thing."""
     kind, id_ = _one(query, kinds)
     after = after_of(question, query)
     goes_on = after is not None and after.startswith(_IN_THE_LOG)
     if not goes_on and not activity_pages.is_long(site.service, kind, id_):
         return one_page(site, question, query, _found(whole(site.service, kind, id_, known_at=query.known_at), query))
     if after is not None and not goes_on:
-        raise ParameterError("after", "is of a list that has become very long since; begin anew without it")
+        raise ParameterError("after", "belongs to a list that has become very long since; start again without it")
     page = activity_pages.Page(limit_of(site, query), None if after is None else _places(after))
     document = _found(by_page(site.service, kind, id_, page, known_at=query.known_at), query)
     following = document["next"]

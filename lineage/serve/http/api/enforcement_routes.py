@@ -1,4 +1,4 @@
-"""The endpoints of enforcement points, mounted beside the API: introspection, Shared Signals, keys, status lists."""
+"""The endpoints for enforcement points: introspection, Shared Signals, keys, status lists."""
 
 from fastapi import APIRouter
 
@@ -11,7 +11,7 @@ from lineage.serve.http.core.app_context import Site
 
 
 def endpoints(settings: Settings, site: Site) -> list[APIRouter]:
-    """What the settings allow: status lists need a key to sign with and a URL to stand under.
+    """Build the configured endpoints; status lists need a signing key and a public URL.
 
     Raises:
         RefusedError: The key cannot be used.

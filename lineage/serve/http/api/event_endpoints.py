@@ -1,10 +1,10 @@
-"""Events over HTTP: a JSON array, lines of JSON, or Avro, as a producer without Kafka sends them.
+"""Events over HTTP: a JSON array, lines of JSON, or Avro, from producers without Kafka.
 
-What cannot be read goes to quarantine, as with ``ingest``. What a caller may not send is refused whole, before the log
-has any of it: orders, lifts, acknowledgements and judgements, and events of a source that is not the caller's.
+Unreadable records are quarantined, as with ``ingest``. What a caller may not send is refused as a whole, before any
+of it reaches the log: orders, lifts, acknowledgements and judgements, and events of other sources.
 
-Avro (``application/avro``) is records in single-object encoding, one after another, or as an Avro array of bytes, each
-item one such record: the way in which any Avro library writes ``{"type": "array", "items": "bytes"}``.
+Avro (``application/avro``) is records in single-object encoding, one after another, or as an Avro array of bytes,
+each item one such record: the way in which any Avro library writes ``{"type": "array", "items": "bytes"}``.
 """
 
 import io
@@ -31,24 +31,24 @@ from lineage.serve.http.core.query import ParameterError
 
 MEDIA_TYPES: Final = ("application/json", "application/x-ndjson", "application/avro")
 _BLANK: Final = b" \t\r\n"
-_VARINT_BYTES: Final = 5  # of a length
-_GOES_ON: Final = 0x80  # in a byte of a number: another follows
+_VARINT_BYTES: Final = 5  # bytes of a length
+_GOES_ON: Final = 0x80  # the bit of a number's byte that says that another follows
 
 
 def take(site: Site, caller: Caller, media_type: str, raw: bytes) -> Document:
-    """Append events to the log and project them; the counts of ``ingest``.
+    """Append events to the log and project them; returns the counts of ``ingest``.
 
     Args:
-        site: What is served.
-        caller: Who sends them.
+        site: The application context.
+        caller: The sender.
         media_type: One of MEDIA_TYPES.
         raw: The events.
 
     Raises:
-        BadRecordError: A registration of a receiver cannot be read; none was taken in.
-        ForbiddenError: The caller may not send one of them; none was taken in.
-        HTTPException: It is another media type, or there are too many; none was taken in.
-        ParameterError: The body as a whole cannot be read; none was taken in.
+        BadRecordError: A registration of a receiver cannot be read; nothing was ingested.
+        ForbiddenError: The caller may not send one of them; nothing was ingested.
+        HTTPException: The media type is not supported, or there are too many events; nothing was ingested.
+        ParameterError: The body as a whole cannot be read; nothing was ingested.
     """
     records = _records(site, caller, media_type, raw)
     with site.one_batch:
@@ -56,7 +56,7 @@ def take(site: Site, caller: Caller, media_type: str, raw: bytes) -> Document:
 
 
 def _records(site: Site, caller: Caller, media_type: str, raw: bytes) -> list[tuple[Entry | Unreadable, int]]:
-    """What a body holds, each record with its size, if the caller may send all of it."""
+    """Return the records of a body, each with its size, if the caller may send all of them."""
     kept = submission_policy.kept(caller.sources)
     is_producer = Role.PRODUCER in caller.roles
     table = credentials.Table()
@@ -67,7 +67,7 @@ def _records(site: Site, caller: Caller, media_type: str, raw: bytes) -> list[tu
         if is_producer:
             raise
         records = []
-    if not records and not is_producer:  # whatever it was, it was no registration
+    if not records and not is_producer:  # whatever it is, it is not a registration
         raise LacksRoleError(caller, [Role.PRODUCER])
     return records
 
@@ -79,8 +79,8 @@ def _read(
         event = submission_policy.read(raw)
         entry = entry_of(event)
     except BadRecordError as fault:
-        if _refuse_smuggled(caller, number, raw):  # nobody could tell later who might send it
-            raise BadRecordError(fault.reason, f"event {number}: {fault.detail}; nothing was taken in") from fault
+        if _refuse_smuggled(caller, number, raw):  # it could not be checked later who may send it
+            raise BadRecordError(fault.reason, f"event {number}: {fault.detail}; nothing was ingested") from fault
         if Role.PRODUCER not in caller.roles:
             raise LacksRoleError(caller, [Role.PRODUCER]) from None
         return unreadable(
@@ -98,7 +98,7 @@ def _read(
 
 
 def _refuse_smuggled(caller: Caller, number: int, raw: bytes) -> bool:
-    """Refuse what another version may read: taken up from quarantine it would be an order, or somebody else's word.
+    """Refuse what another version could read as an order, or as an event of another source, once released.
 
     Returns:
         Whether it is a registration of a receiver, which is not quarantined.
@@ -112,19 +112,19 @@ def _refuse_smuggled(caller: Caller, number: int, raw: bytes) -> bool:
     type_ = str(said.get("type"))
     if type_.startswith(("revocation.", "finding.")):
         raise ForbiddenError(
-            f"event {number} is about a revocation or a finding, which is not accepted here; nothing was taken in"
+            f"event {number} is about a revocation or a finding, which is not accepted here; nothing was ingested"
         )
     if type_ == submission_policy.REGISTRATION:
         submission_policy.refuse_registration(caller, number, None)
         return True
-    source = said.get("source")  # not repeated: nobody has looked at what it is
+    source = said.get("source")  # not repeated: its content has not been checked
     if isinstance(source, str) and not submission_policy.may_use(caller.sources, source):
-        raise ForbiddenError(f"event {number} is of a source that is not {caller.name}'s; nothing was taken in")
+        raise ForbiddenError(f"event {number} belongs to a source that is not {caller.name}'s; nothing was ingested")
     return False
 
 
 def _bounded(parts: Iterator[bytes], most: int) -> Iterator[bytes]:
-    """Parts, if they are not too many: the smallest take a hundred times their size in memory."""
+    """Yield the parts, if they are not too many: small ones take a hundred times their size in memory."""
     yield from islice(parts, most)
     if next(parts, None) is not None:
         raise HTTPException(
@@ -146,7 +146,7 @@ def _parts(media_type: str, raw: bytes) -> Iterator[bytes]:
 
 
 def _of_array(raw: bytes) -> Iterator[bytes]:
-    """The items of a JSON array as they were written, so that each is read as strictly as a line."""
+    """Yield the items of a JSON array as they were written, so that each is read as strictly as a line."""
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
@@ -185,7 +185,7 @@ def _of_avro_array(raw: bytes) -> Iterator[bytes]:
         count, place = _long(raw, place)
         if count == 0:
             break
-        if count < 0:  # a block that says how many bytes it has
+        if count < 0:  # a block that states its size in bytes
             count = -count
             _, place = _long(raw, place)
         for _ in range(count):

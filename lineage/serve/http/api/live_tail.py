@@ -1,8 +1,8 @@
-"""The live tail: what is recorded, as server-sent events, to any number of listeners.
+"""The live tail: newly recorded facts as server-sent events, for any number of listeners.
 
-One task follows the store while anybody listens; what it finds is made into bytes once, for all. A listener that does
-not keep up is sent away, and comes again with the id of the last event that it saw (``Last-Event-ID``): what was
-recorded since then is told first, or that it is too much.
+One task follows the store while anyone listens; what it finds is encoded once for all. A listener that does not keep
+up is disconnected, and reconnects with the id of the last event it saw (``Last-Event-ID``): it then receives what was
+recorded since, or that it is too much.
 """
 
 import asyncio
@@ -24,20 +24,20 @@ from lineage.serve.queries.recorded import Recorded, facts_recorded
 logger = logging.getLogger(__name__)
 
 TURN_SECONDS: Final = 0.5
-BEAT_SECONDS: Final = 15.0  # a comment, so that whoever is in between does not take silence for an end
-WAITING: Final = 1_000  # events that may wait for one listener
-CAUGHT_UP: Final = 1_000  # facts that are told to one who comes again
+BEAT_SECONDS: Final = 15.0  # a comment, so that intermediaries do not time out
+WAITING: Final = 1_000  # the most events waiting for one listener
+CAUGHT_UP: Final = 1_000  # the most facts sent to a listener that reconnects
 _RETRY_MS: Final = 2_000
 
 Places = dict[tuple[str, int], int]
-_Queue = asyncio.Queue[bytes | None]  # None: the listener did not keep up
+_Queue = asyncio.Queue[bytes | None]  # None means that the listener did not keep up
 
 
 class Tail:
-    """The live tail of a store. For one event loop."""
+    """The live tail of a store, for one event loop."""
 
     def __init__(self, site: Site) -> None:
-        """Take what is followed; nothing is asked before somebody listens."""
+        """Create a tail; the store is not accessed before anyone listens."""
         self._site = site
         self._recorded = Recorded(site.service)
         self._listeners: set[_Queue] = set()
@@ -47,18 +47,18 @@ class Tail:
 
     @property
     def listeners(self) -> int:
-        """How many listen."""
+        """The number of listeners."""
         return len(self._listeners)
 
     async def listen(self, last: str | None) -> tuple[AsyncIterator[bytes], Callable[[], None]]:
-        """What is recorded from now on, or since an event; and what is called when nobody listens to it any more.
+        """Start listening, from now or after an event; returns the stream, and a function to call at its end.
 
         Args:
-            last: The id of the last event that was seen; None: from now on.
+            last: The id of the last event seen; None to start now.
 
         Raises:
-            UnavailableError: Too many listen, or the store is away.
-            ParameterError: It is no id of an event.
+            UnavailableError: There are too many listeners, or the store is unavailable.
+            ParameterError: The id is not one of an event.
         """
         since = None if last is None else places_of(last)
         self._refuse_many()
@@ -66,7 +66,7 @@ class Tail:
             if self._following is None or self._following.done():
                 self._places = await self._standing()
                 self._following = asyncio.get_running_loop().create_task(self._follow())
-        self._refuse_many()  # others came while this one waited
+        self._refuse_many()  # others may have joined in the meantime
         queue: _Queue = asyncio.Queue(WAITING)
         self._listeners.add(queue)
         begun = dict(self._places)
@@ -124,7 +124,7 @@ class Tail:
                     break
 
     def _between(self, since: Places, until: Places) -> list[bytes]:
-        """The facts that were projected between two standings; blocks."""
+        """Return the facts that were projected between two positions; blocks."""
         told: list[bytes] = []
         place = dict(since)
         for (topic, partition), end in sorted(until.items()):
@@ -139,14 +139,14 @@ class Tail:
             facts = facts_recorded(self._site.service, topic, partition, start, end)
             place[topic, partition] = end
             for number, fact in enumerate(facts, start=1):
-                # Only behind the last of them is all of it told.
+                # Only after the last of them is all of it sent.
                 at = place if number == len(facts) else None
                 told.append(_event("fact", at, {"of": about(fact.event), **fact_document(fact)}))
         return told
 
 
 def _said(fault: Exception) -> str:
-    """What listeners are told of a fault: of one that nobody thought of no word."""
+    """Return what listeners are told about an error: nothing specific about unexpected ones."""
     if isinstance(fault, DelegraphError):
         return str(fault)
     logger.error("the live tail does not come further for now", exc_info=fault)
@@ -163,7 +163,7 @@ def _event(name: str, places: Places | None, data: Any, *, retry: bool = False) 
 
 
 def id_of(places: Places) -> str:
-    """Where the projection stood, as the id of an event.
+    """Encode the positions of the projection as the id of an event.
 
     Examples:
         >>> places_of(id_of({("decisions", 0): 7}))
@@ -174,19 +174,19 @@ def id_of(places: Places) -> str:
 
 
 def places_of(said: str) -> Places:
-    """Where the projection stood.
+    """Decode the positions of the projection.
 
     Raises:
-        ParameterError: It is no id of an event of the tail.
+        ParameterError: It is not the id of an event of the tail.
     """
     try:
         raw = json.loads(unseal(said))
         places = {(str(topic), partition): end for topic, partition, end in raw}
     except (ValueError, TypeError, RecursionError) as error:
-        raise ParameterError("Last-Event-ID", "is no id of an event of this tail") from error
+        raise ParameterError("Last-Event-ID", "is not the id of an event of this tail") from error
     numbers = [number for (_, partition), end in places.items() for number in (partition, end)]
     if not all(type(number) is int and 0 <= number < _LARGEST for number in numbers):
-        raise ParameterError("Last-Event-ID", "is no id of an event of this tail")
+        raise ParameterError("Last-Event-ID", "is not the id of an event of this tail")
     return places
 
 

@@ -1,6 +1,6 @@
-"""Orders, lifts and acknowledgements over HTTP: plain functions from who writes and what to a document.
+"""Orders, lifts and acknowledgements over HTTP: plain functions from caller and body to a document.
 
-Who orders, lifts or acknowledges is who was authenticated; nothing in a body can say otherwise.
+The authenticated caller is the one who orders, lifts or acknowledges; nothing in a body can change that.
 """
 
 import hashlib
@@ -34,23 +34,23 @@ def order(site: Site, caller: Caller, body: Document, *, key: str | None = None)
     """Give an order.
 
     Args:
-        site: What is served.
+        site: The application context.
         caller: Who orders.
         body: The order: ``FIELDS``.
-        key: What makes a repetition one order (``Idempotency-Key``); it is the caller's own, and outlives a restart:
-            the id of the order is made of it.
+        key: Identifies repetitions of one order (``Idempotency-Key``). It is specific to the caller and survives a
+            restart, because the id of the order is derived from it.
 
     Raises:
-        DriftError: It is another order than that of the plan with the given digest, or would kill what that does not
-            list.
-        KeyReusedError: Another order was given with this key.
-        NotFoundError: No fact names the target, and that is not said to be meant (``unseen``).
+        DriftError: The order differs from that of the plan with the given digest, or would kill what the plan does
+            not list.
+        KeyReusedError: A different order was given with this key.
+        NotFoundError: No fact names the target, and ``unseen`` is not set.
     """
     said = Fields(body, FIELDS)
     target = said.object("target", ("kind", "id"))
     digest = said.text("plan_digest")
     if digest is not None and not _DIGEST.fullmatch(digest):
-        raise ParameterError("plan_digest", "is no digest of a plan, which has 64 hexadecimal digits")
+        raise ParameterError("plan_digest", "is not the digest of a plan, which has 64 hexadecimal digits")
     request = OrderRequest(
         target=Target(target.choice("kind", TARGET_KINDS), target.id("id")),
         reason=said.choice("reason", REASONS),
@@ -78,10 +78,10 @@ def order(site: Site, caller: Caller, body: Document, *, key: str | None = None)
 
 @contextmanager
 def _turn(site: Site) -> Iterator[None]:
-    """The turn to give an order.
+    """Wait for the turn to give an order.
 
     Raises:
-        OverloadedError: Others have it for too long; nothing was ordered.
+        OverloadedError: Others take too long; nothing was ordered.
     """
     if not site.one_order.acquire(timeout=site.limits.seconds):
         raise OverloadedError("another order is being given and takes its time; nothing was ordered, try again")
@@ -92,10 +92,10 @@ def _turn(site: Site) -> Iterator[None]:
 
 
 def revocation_of(caller: Caller, key: str) -> str:
-    """The id of the order that a caller gives with a key.
+    """Derive the id of the order that a caller gives with a key.
 
     Raises:
-        ParameterError: It is no key.
+        ParameterError: The key is invalid.
     """
     if not 0 < len(key) <= _KEY_CHARACTERS or not (key.isascii() and key.isprintable()):
         raise ParameterError("Idempotency-Key", f"has 1 to {_KEY_CHARACTERS} printable characters of ASCII")
@@ -104,15 +104,15 @@ def revocation_of(caller: Caller, key: str) -> str:
 
 
 def approve(site: Site, caller: Caller, digest: str, body: Document) -> Document:
-    """Approve a plan, for somebody else to order by.
+    """Approve a plan, so that another person can order by it.
 
     Raises:
-        NotFoundError: No such plan is kept.
-        RefusedError: The caller is none whose word would count.
+        NotFoundError: No such plan is stored.
+        RefusedError: The caller's approval could not count.
     """
     Fields(body, ())
     if not _DIGEST.fullmatch(digest):
-        raise ParameterError("id", "is no digest of a plan, which has 64 hexadecimal digits")
+        raise ParameterError("id", "is not the digest of a plan, which has 64 hexadecimal digits")
     document = approvals.approve(site.service, digest, approved_by=caller.name)
     if document is None:
         raise NotFoundError(digest)
@@ -141,7 +141,7 @@ def judge(site: Site, caller: Caller, finding: str, body: Document) -> Document:
 
     Raises:
         NotFoundError: There is no such finding.
-        RefusedError: There is no reason, or a suppression has no end that is still to come.
+        RefusedError: There is no reason, or a suppression has no end in the future.
     """
     said = Fields(body, ("judgement", "reason", "until"))
     usable_id(finding, parameter="id")
@@ -159,11 +159,11 @@ def judge(site: Site, caller: Caller, finding: str, body: Document) -> Document:
 
 
 def acknowledge(site: Site, caller: Caller, revocation: str, body: Document) -> Document:
-    """Take what a receiver says that it did about an order.
+    """Record a receiver's acknowledgement of an order.
 
     Raises:
         NotFoundError: There is no such order.
-        RefusedError: Nobody registered the receiver.
+        RefusedError: The receiver is not registered.
     """
     said = Fields(body, ("outcome", "token", "note"))
     usable_id(revocation, parameter="id")

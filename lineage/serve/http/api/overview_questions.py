@@ -1,4 +1,4 @@
-"""The questions behind what pages show at once: the graph around a thing, who it is, how it stands, a whole case."""
+"""The questions behind composite pages: graph, identity, health, and a whole case."""
 
 from functools import partial
 from typing import Final
@@ -20,7 +20,7 @@ from lineage.serve.queries.principals_view import principals_view
 from lineage.serve.queries.projection_status import standing
 
 _MOST: Final = Parameter(
-    "most", {"type": "integer", "minimum": 1, "maximum": MOST}, "Elements at most; what is beyond is counted."
+    "most", {"type": "integer", "minimum": 1, "maximum": MOST}, "The most elements; the rest is counted."
 )
 _VIEW: Final = Parameter(
     "view",
@@ -93,18 +93,18 @@ def _principals(site: Site, query: Query) -> Document:
 
 
 def who_it_is(site: Site, _caller: Caller, query: Query) -> Document:
-    """What was stated of a principal."""
+    """Return what was stated about a principal."""
     _, id_ = _one(query, ("principal",))
     return _found(identity(site.service, id_, at=query.at, known_at=query.known_at), query)
 
 
 def health(site: Site, _caller: Caller, _query: Query) -> Document:
-    """How the projection stands."""
+    """Return the status of the projection."""
     return standing(site.service)
 
 
 def whole_case(site: Site, _caller: Caller, query: Query) -> Document:
-    """Everything about one thing, to be kept."""
+    """Return everything about one thing, to keep."""
     kind, id_ = _one(query, CASES)
     return _found(case(site.service, kind, id_, at=query.at, known_at=query.known_at), query)
 

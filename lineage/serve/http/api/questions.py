@@ -1,4 +1,4 @@
-"""The questions, in one table: each a plain function from the site, who asks and what is asked to a document."""
+"""The main questions, in one table: each is a plain function from site, caller and query to a document."""
 
 from collections.abc import Callable, Collection
 from typing import Any, Final
@@ -19,11 +19,11 @@ from lineage.serve.http.core.parameters import ACTION, HOW, OF, STALE, TIMES, UN
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import Question
 
-STATED: Final = ELEMENT_KINDS | NAME_KINDS  # what has a state, and what an order can be aimed at
+STATED: Final = ELEMENT_KINDS | NAME_KINDS  # the kinds with a state, which an order can target
 
 
 def who(site: Site, _caller: Caller, query: Query) -> Document:
-    """Who stood behind an action."""
+    """Answer who stood behind an action."""
     return each(
         site,
         query,
@@ -33,7 +33,7 @@ def who(site: Site, _caller: Caller, query: Query) -> Document:
 
 
 def chain(site: Site, _caller: Caller, query: Query) -> Document:
-    """Who stood behind a token or a delegation."""
+    """Answer who stood behind a token or a delegation."""
     return each_of(
         site,
         query,
@@ -43,7 +43,7 @@ def chain(site: Site, _caller: Caller, query: Query) -> Document:
 
 
 def status(site: Site, _caller: Caller, query: Query) -> Document:
-    """The state of something."""
+    """Answer the state of something."""
     return each_of(
         site,
         query,
@@ -53,7 +53,7 @@ def status(site: Site, _caller: Caller, query: Query) -> Document:
 
 
 def reach(site: Site, _caller: Caller, query: Query) -> Document:
-    """What an order would kill."""
+    """Answer what an order would kill."""
     at, stale, unseen = query.at, query.flag("stale", default=False), query.flag("unseen", default=False)
 
     def plan(kind: str, id_: str) -> Document | None:
@@ -66,30 +66,30 @@ def reach(site: Site, _caller: Caller, query: Query) -> Document:
         )
         return site.service.reach(proposal, known_at=query.known_at, stale=stale, unseen=unseen)
 
-    return each_of(site, query, STATED, plan, missing="unseen=true plans an order on it all the same")
+    return each_of(site, query, STATED, plan, missing="unseen=true plans an order on it anyway")
 
 
 def each_of(
     site: Site, query: Query, kinds: Collection[str], ask: Callable[[str, str], Document | None], *, missing: str = ""
 ) -> Document:
-    """The answer to a question of ``KIND:ID``; of several a list."""
+    """Answer a question about ``KIND:ID``; for several, return a list."""
     return each(site, query, "of", lambda of: ask(*kind_and_id(of, kinds=kinds)), missing=missing)
 
 
 def each(
     site: Site, query: Query, parameter: str, ask: Callable[[str], Document | None], *, missing: str = ""
 ) -> Document:
-    """The answer to a question of one id; of several a list, in the order asked, as the lines of the command line.
+    """Answer a question about one id; for several, return a list in the order asked, as the command line does.
 
     Args:
-        site: What is served.
-        query: What is asked.
-        parameter: Where the ids stand.
-        ask: Answers for one; None if no fact names it.
-        missing: What helps then.
+        site: The application context.
+        query: The query.
+        parameter: The parameter with the ids.
+        ask: Answers for one id; None if no fact names it.
+        missing: The remedy in that case.
 
     Raises:
-        NotFoundError: No fact names the only one.
+        NotFoundError: No fact names the only id.
     """
     asked = query.all(parameter)
     if len(asked) > site.limits.asked:

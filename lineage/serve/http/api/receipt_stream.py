@@ -1,4 +1,4 @@
-"""The receipt of a revocation as a stream of lines, read from one moment of the store."""
+"""The receipt of a revocation as a stream of lines, read from a snapshot of the store."""
 
 import asyncio
 import logging
@@ -26,8 +26,8 @@ from lineage.serve.queries.receipt import Receipt
 
 logger = logging.getLogger(__name__)
 
-RECEIPTS: Final = 2  # that are read at the same time; each holds a connection of the store
-_LINES: Final = 500  # of a receipt, sent at once
+RECEIPTS: Final = 2  # receipts read at the same time; each holds a connection of the store
+_LINES: Final = 500  # lines of a receipt sent at once
 
 
 def router(site: Site) -> APIRouter:
@@ -76,7 +76,7 @@ def _lines(found: Receipt) -> bytes:
 
 
 async def _told(site: Site, caller: Caller, found: Receipt, first: bytes) -> AsyncIterator[bytes]:
-    """The lines. A fault among them cuts the answer off, so that half a receipt is not taken for one."""
+    """Yield the lines. An error cuts off the response, so that half a receipt cannot be mistaken for a whole one."""
     try:
         part = first
         while part:

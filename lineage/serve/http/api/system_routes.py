@@ -1,4 +1,4 @@
-"""What the server says of itself: whether it lives, whether it is ready, its metrics; and the live tail."""
+"""Operational endpoints: liveness, readiness, metrics; and the live tail."""
 
 import logging
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def router(site: Site, measures: Measures) -> APIRouter:
-    """``/healthz``, ``/readyz``, ``/metrics`` and ``/v1/live``."""
+    """Build ``/healthz``, ``/readyz``, ``/metrics`` and ``/v1/live``."""
     router = APIRouter()
     tail = Tail(site)
 
@@ -52,16 +52,19 @@ def router(site: Site, measures: Measures) -> APIRouter:
 
 
 def _ready(site: Site) -> Document:
-    """Ready is what can answer. A log that is away is told of, and is no reason to ask nobody."""
+    """Check readiness: whether questions can be answered.
+
+    An unavailable log is reported but does not matter for that.
+    """
     try:
         as_of = site.service.as_of()
-    except UnavailableError as fault:  # anybody may ask this: where the store is, is in the log
+    except UnavailableError as fault:  # anyone may ask this; where the store is, is only in the log
         logger.warning("not ready: %s", fault)
         if isinstance(fault, ReplacedError):
             raise UnavailableError("the file of the store was replaced: restart this process") from None
         raise UnavailableError("the store does not answer") from None
-    # Anybody may ask this: which file it is, and what is wrong with it, is in the log.
-    stale = "the trust file cannot be read: the last one that could be read stays in force"
+    # Anyone may ask this: the file name, and what is wrong with it, are only in the log.
+    stale = "the trust file cannot be read: the last valid one stays in force"
     return {
         "status": "ready",
         "log": "away" if as_of["behind"] is None else "there",

@@ -1,4 +1,4 @@
-"""The endpoints that write: they read requests, and ``orders`` and ``events`` do what is asked."""
+"""The endpoints that write: they parse requests and call ``order_endpoints`` and ``event_endpoints``."""
 
 from http import HTTPStatus
 from urllib.parse import quote
@@ -20,10 +20,10 @@ from lineage.serve.http.openapi.operations import OPERATIONS
 
 
 def router(site: Site) -> APIRouter:
-    """Events, revocations, lifts, acknowledgements, approvals of plans, and judgements of findings."""
+    """Build the routes for events, revocations, lifts, acknowledgements, approvals, and judgements."""
 
     async def no_query(request: Request) -> None:
-        """A write has no parameters: who says ``dry_run=true`` must not find it done."""
+        """Refuse parameters: a caller that sends ``dry_run=true`` must not find the write executed."""
         Query.of({}, request.query_params, (), now=site.now)
 
     router = APIRouter(prefix="/v1", dependencies=[Depends(no_query)])

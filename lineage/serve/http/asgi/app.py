@@ -1,4 +1,4 @@
-"""The app: every question under ``/v1``, what else is mounted, and what every answer has in common."""
+"""The application: every question under ``/v1``, further routers, and what all responses share."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
@@ -28,15 +28,15 @@ def create_app(
     show_fault: error_responses.ShowFault = error_responses.as_asked,
     connections: Connections | None = None,
 ) -> FastAPI:
-    """The app.
+    """Create the application.
 
     Args:
-        site: What is served.
-        parts: What is mounted beside the API: the delivery endpoints, the pages.
-        show_fault: What is sent for a problem document; the pages make a page of it for people.
-        connections: Those of the server, for the metrics; None: there is no server.
+        site: The application context.
+        parts: Routers to mount in addition to the API: delivery endpoints, pages.
+        show_fault: Converts a problem document to a response; the pages render it for people.
+        connections: The server's connections, for the metrics; None without a server.
     """
-    # A redirect goes to a URL that is made of the header Host, and in the clear behind a proxy with TLS.
+    # Redirects use the host name of the request, and plain HTTP behind a TLS proxy.
     app = FastAPI(
         title="delegraph",
         version=__version__,
@@ -47,9 +47,9 @@ def create_app(
     )
     error_responses.install(app, show_fault)
     measures = Measures(site.pools, connections)
-    # A request is held against route after route: what is asked most comes first.
+    # Requests are matched route by route, so the most frequent ones come first.
     app.include_router(_asking(site, [question for question in QUESTIONS if question.at_once]))
-    # Before the other questions: `/revocations/{id}` matches everything below it.
+    # Before the other questions, because `/revocations/{id}` matches everything below it.
     app.include_router(write_routes.router(site))
     app.include_router(receipt_stream.router(site))
     app.include_router(system_routes.router(site, measures))

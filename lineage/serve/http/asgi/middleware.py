@@ -1,6 +1,6 @@
-"""What every request and every answer has in common: names, sizes, times, and the headers that browsers heed.
+"""What all requests and responses share: host names, sizes, timeouts, and security headers.
 
-Plain ASGI, around everything that is mounted, whoever made it.
+Plain ASGI, around everything that is mounted.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ from lineage.serve.http.core.query import ParameterError
 from lineage.serve.server.request_framing import is_host
 
 URL_BYTES: Final = 48 * 1024
-# Of two of these the one who stands before us may have looked at the one, and we at the other.
+# If one of these is repeated, a proxy may have used one value and we the other.
 _ONCE: Final = {b"authorization", b"content-type", b"content-encoding", b"idempotency-key", b"last-event-id"}
 
-# No script, style, font or picture but our own files; nothing inline; in nobody's frame.
+# Scripts, styles, fonts and images only from our own files; nothing inline; no framing.
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -39,16 +39,16 @@ _HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
-    "Cache-Control": "no-store",  # unless an answer says otherwise
+    "Cache-Control": "no-store",  # unless a response sets another
 }
 _STRICT_TRANSPORT: Final = "max-age=31536000"
 
 
 class Shell:
-    """Wraps an app."""
+    """Wraps an application."""
 
     def __init__(self, app: ASGIApp, *, hosts: frozenset[str], limits: Limits, tls: bool, measures: Measures) -> None:
-        """Take the app, the names under which it may be asked for, and whether browsers come over TLS."""
+        """Wrap an application; ``hosts`` are its allowed names, ``tls`` whether browsers connect over TLS."""
         self._measures = measures
         self._app = app
         self._hosts = hosts
@@ -63,7 +63,7 @@ class Shell:
             return
 
         began, begun = time.perf_counter(), False
-        # HEAD is GET, and the server leaves the body out (RFC 9110 section 9.3.2).
+        # HEAD is handled as GET, and the server omits the body (RFC 9110 section 9.3.2).
         asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" and scope["path"] not in GET_ALONE else scope
 
         async def send_with_headers(message: Message) -> None:
@@ -82,16 +82,16 @@ class Shell:
             return
         try:
             await self._app(asked, self._bounded(receive), send_with_headers)
-        except ClientDisconnect:  # there is nobody to be answered
+        except ClientDisconnect:  # the client is gone
             return
         except Exception as fault:
-            if begun:  # what is half sent is cut off, so that nobody takes it for whole
+            if begun:  # a partial response is cut off, so that it cannot be mistaken for a complete one
                 raise
             await unexpected(Request(scope), fault)(scope, receive, send_with_headers)
 
     def _refused(self, scope: Scope) -> ASGIApp | None:
         headers = dict(scope["headers"])
-        # A page of somewhere else can have its own name resolve to our address (DNS rebinding), but cannot hide it.
+        # A foreign page can make its name resolve to our address (DNS rebinding), but cannot hide that name.
         name = _name_of(headers.get(b"host", b""))
         if name is None:
             title, detail = "That is no HTTP request", "the header Host names a host, with or without a port"
@@ -119,19 +119,19 @@ class Shell:
         return None
 
     def _bounded(self, receive: Receive) -> Receive:
-        """A body that is no larger than may be, and does not take for ever."""
+        """Limit the size of a body and the time to receive it."""
         size, until, whole = 0, asyncio.get_running_loop().time() + self._limits.body_seconds, False
 
         async def receive_bounded() -> Message:
             nonlocal size, whole
-            if whole:  # what comes now is that the client leaves, whenever that is
+            if whole:  # the next message is the client's disconnect, whenever it comes
                 return await receive()
             try:
                 async with asyncio.timeout_at(until):
                     message = await receive()
             except TimeoutError as error:
                 detail = f"a body is sent within {self._limits.body_seconds:.0f} s"
-                close = {"Connection": "close"}  # what may still come is no request (RFC 9110 section 15.5.9)
+                close = {"Connection": "close"}  # the rest of the connection is not a request (RFC 9110 section 15.5.9)
                 raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, detail, headers=close) from error
             size += len(message.get("body", b""))
             whole = not message.get("more_body", False)
@@ -147,10 +147,10 @@ class Shell:
 
 
 def _refuse_ambiguous(scope: Scope) -> None:
-    """Refuse what two readers may take for different things.
+    """Refuse what two parsers could read differently.
 
     Raises:
-        ParameterError: A header stands twice, or a name or a value is not UTF-8, so that it would be another one's.
+        ParameterError: A header is repeated, or a name or a value is not UTF-8 and could be read as another.
     """
     once = [name for name, _ in scope["headers"] if name in _ONCE]
     if len(once) > len(set(once)):
@@ -158,7 +158,7 @@ def _refuse_ambiguous(scope: Scope) -> None:
         raise ParameterError(twice.decode().title(), "stands twice; send it once")
     if not _is_utf_8(scope["raw_path"] or b""):
         raise ParameterError("path", _NOT_UTF_8)
-    if not _is_utf_8(scope["query_string"]):  # & and = are of ASCII: a whole is, where all of its parts are
+    if not _is_utf_8(scope["query_string"]):  # & and = are ASCII: the whole is UTF-8 if all of its parts are
         wrong = next(part for part in scope["query_string"].split(b"&") if not _is_utf_8(part))
         name = unquote_plus(wrong.partition(b"=")[0].decode("latin-1"))
         raise ParameterError(name[:64], _NOT_UTF_8)
@@ -180,7 +180,7 @@ def _is_utf_8(encoded: bytes) -> bool:
 
 @lru_cache(maxsize=64)
 def _name_of(host: bytes) -> str | None:
-    """The name in the header ``Host``; None: it is no such header."""
+    """Return the name in the header ``Host``; None if it is invalid."""
     if not is_host(host):
         return None
     try:

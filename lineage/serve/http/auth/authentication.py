@@ -1,4 +1,4 @@
-"""Who asks, by whatever way is configured: a bearer token, a trusted proxy, or both; else the link that is printed."""
+"""Authentication of callers by whatever is configured: bearer token, trusted proxy, or both; else the sign-in link."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from lineage.serve.http.auth.trusted_proxy import TrustedProxy
 
 
 def authenticating(settings: HttpSettings, clock: Callable[[], Instant]) -> Authentication | None:
-    """How callers are authenticated; None: nothing is configured."""
+    """Build the configured authentication; None if nothing is configured."""
     bearers = None
     if settings.issuer is not None and settings.jwks is not None:
         bearers = Bearers(settings, IssuerKeys(fetching(settings.jwks)), clock)
@@ -29,7 +29,7 @@ def authenticating(settings: HttpSettings, clock: Callable[[], Instant]) -> Auth
 
 def _by_either(by_token: Authenticate, by_proxy: Authenticate) -> Authenticate:
     def authenticate(connection: HTTPConnection) -> Caller:
-        """By a token, if there is one, else by what the proxy says."""
+        """Authenticate by a token if there is one, else by the proxy's headers."""
         return (by_token if "authorization" in connection.headers else by_proxy)(connection)
 
     return authenticate

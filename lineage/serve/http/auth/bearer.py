@@ -1,7 +1,7 @@
-"""Callers with a bearer token: a JWT of the issuer, verified against its published keys (RFC 8725).
+"""Callers with a bearer token: a JWT of the issuer, verified with its published keys (RFC 8725).
 
-Issuer, audience and algorithms are pinned by settings; nothing that a token says of itself chooses how it is verified
-but the key id, among the keys that the issuer publishes.
+Issuer, audience and algorithms are pinned by settings; the only part of a token that influences its verification is
+the key id, among the keys that the issuer publishes.
 """
 
 import hashlib
@@ -21,31 +21,31 @@ from lineage.serve.config.http_settings import HttpSettings
 from lineage.serve.http.auth.jwks import IssuerKeys
 
 _LARGEST_TOKEN: Final = 16 * 1024
-# What an issuer signs with the same keys for other ends (logout tokens, security events, proofs) has a type of its own.
+# Other tokens that an issuer signs with the same keys (logout tokens, security events, proofs) have other types.
 _TYPES: Final = frozenset({"jwt", "at+jwt"})
 _MOST_SOURCES: Final = 256
-# A signature that was verified is taken for so long, of so many tokens: to verify one costs a tenth of an answer.
+# How long a verified signature is cached, and how many: verifying one costs a tenth of an answer.
 _VERIFIED_SECONDS: Final = 60
 _VERIFIED: Final = 4_096
-_NO_MOMENT: Final = 1 << 53  # seconds; what is larger no clock says
+_NO_MOMENT: Final = 1 << 53  # seconds; larger than any clock
 
 
 class Bearers:
-    """Verifies bearer tokens. Any thread may ask."""
+    """Verifies bearer tokens. Thread-safe."""
 
     def __init__(self, settings: HttpSettings, keys: IssuerKeys, clock: Callable[[], Instant]) -> None:
-        """Take whose tokens are taken, the keys, and the moment now."""
+        """Keep the settings, the issuer's keys, and the clock."""
         self._settings = settings
         self._keys = keys
         self._clock = clock
-        self._verified: OrderedDict[bytes, tuple[Caller, Instant]] = OrderedDict()  # by digest: no token is kept
+        self._verified: OrderedDict[bytes, tuple[Caller, Instant]] = OrderedDict()  # by digest; tokens are not stored
         self._lock = threading.Lock()
 
     def authenticate(self, connection: HTTPConnection) -> Caller:
-        """Says who asks.
+        """Authenticate the caller.
 
         Raises:
-            UnauthenticatedError: There is no token, or it is not good.
+            UnauthenticatedError: There is no token, or it is invalid.
             UnavailableError: The keys of the issuer cannot be fetched.
         """
         token, digest, now = self._shown(connection)
@@ -60,11 +60,11 @@ class Bearers:
         return caller
 
     def recognise(self, connection: HTTPConnection) -> Caller:
-        """Says who asks, if their token was verified a moment ago.
+        """Authenticate the caller from the cache.
 
         Raises:
             UnauthenticatedError: There is no token.
-            NotAtOnceError: It has to be verified, for which a key may have to be fetched.
+            NotAtOnceError: It must be verified, for which a key may have to be fetched.
         """
         _, digest, now = self._shown(connection)
         known = self._verified.get(digest)
@@ -73,26 +73,26 @@ class Bearers:
         return known[0]
 
     def _shown(self, connection: HTTPConnection) -> tuple[str, bytes, Instant]:
-        """The token, its digest, and the moment now."""
+        """Return the token, its digest, and the current time."""
         scheme, _, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise UnauthenticatedError("send a token of the issuer: Authorization: Bearer …")
         return token, hashlib.sha256(token.encode(errors="replace")).digest(), self._clock()
 
     def caller_of(self, token: str) -> Caller:
-        """Whom a token is of.
+        """Return the owner of a token.
 
         Raises:
-            BadTokenError: It is not good.
+            BadTokenError: It is invalid.
         """
         return self._verify(token)[0]
 
     def _verify(self, token: str) -> tuple[Caller, Instant]:
-        """Whom a token is of, and when it ends."""
+        """Verify a token; return its owner and its expiry."""
         claims = self._claims(token)
         name = _at(claims, self._settings.name_claim)
         if not isinstance(name, str) or limits.fault_of_id(name) or credentials.find(name):
-            raise BadTokenError(f"the claim {self._settings.name_claim!r} of the token is no name")
+            raise BadTokenError(f"the claim {self._settings.name_claim!r} of the token is not a name")
         caller = Caller(
             name=name,
             roles=roles_of(_words(_at(claims, self._settings.roles_claim))),
@@ -107,9 +107,9 @@ class Bearers:
         try:
             header = jwt.get_unverified_header(token)
         except (jwt.PyJWTError, ValueError, RecursionError):
-            raise BadTokenError("the token is no JWT") from None  # what it says may stand in the cause
+            raise BadTokenError("the token is not a JWT") from None  # what it says may be in the cause
         if str(header.get("typ", "JWT")).lower().removeprefix("application/") not in _TYPES:
-            raise BadTokenError("the token is of a type that is no access token")
+            raise BadTokenError("the token is not an access token by its type")
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm not in self._settings.algorithms:
             raise BadTokenError(f"the token must be signed with {' or '.join(self._settings.algorithms)}")
@@ -123,19 +123,19 @@ class Bearers:
                 issuer=self._settings.issuer,
                 options={
                     "require": ["exp", "iss", "aud"],
-                    "verify_exp": False,  # by our clock, below
+                    "verify_exp": False,  # checked by our own clock below
                     "verify_nbf": False,
                     "verify_iat": False,
                 },
             )
         except jwt.InvalidIssuerError:
-            raise BadTokenError("the token is of another issuer") from None
+            raise BadTokenError("the token is from another issuer") from None
         except jwt.InvalidAudienceError:
             raise BadTokenError("the token is for another audience") from None
         except jwt.MissingRequiredClaimError as error:
             raise BadTokenError(f"the token lacks the claim {error.claim!r}") from None
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-            raise BadTokenError("the signature of the token is not good") from None
+            raise BadTokenError("the signature of the token is invalid") from None
         self._refuse_time(claims)
         return claims
 
@@ -146,21 +146,21 @@ class Bearers:
         for name in ("nbf", "iat"):
             since = claims.get(name, 0)
             if not _is_moment(since) or since - leeway > now:
-                raise BadTokenError("the token is not good yet")
+                raise BadTokenError("the token is not valid yet")
 
 
 def _is_moment(said: Any) -> bool:
-    """Whether that is a number of seconds; NaN, which is neither before nor after anything, is none."""
+    """Whether a value is a number of seconds; NaN, which compares with nothing, is not."""
     return isinstance(said, int | float) and abs(said) < _NO_MOMENT
 
 
 def roles_of(words: list[str]) -> frozenset[Role]:
-    """The roles among some words; what is none of ours says nothing."""
+    """Return the known roles among some words; others are ignored."""
     return frozenset(Role(word) for word in words if word in frozenset(Role))
 
 
 def _at(claims: Mapping[str, Any], name: str) -> Any:
-    """A claim by its name, or by the names on the way to it: Keycloak's ``realm_access.roles``."""
+    """Return a claim by its name, or by a dotted path such as Keycloak's ``realm_access.roles``."""
     if name in claims:
         return claims[name]
     found: Any = claims
@@ -170,7 +170,7 @@ def _at(claims: Mapping[str, Any], name: str) -> Any:
 
 
 def _words(said: Any) -> list[str]:
-    """A list of strings, or words between blanks as in ``scope``."""
+    """Convert a list of strings, or words separated by spaces as in ``scope``."""
     if isinstance(said, str):
         return said.split()
     return [word for word in said if isinstance(word, str)] if isinstance(said, list) else []

@@ -1,8 +1,8 @@
-"""Writes that a page of somewhere else has a browser make (CSRF), refused.
+"""Protection against writes that a foreign page makes a browser send (CSRF).
 
-A browser sends cookies, and what a proxy makes of them, with whatever page asks. What such a page cannot do is send a
-header of ours (``Delegraph-Request``, any value) without asking first, nor hide where it is from. Whoever brings a
-bearer token needs no such header: no browser adds one by itself.
+A browser sends cookies, and whatever a proxy derives from them, with the requests of any page. Such a page cannot
+send our header (``Delegraph-Request``, any value) without a preflight, nor hide its origin. Callers with a bearer
+token need no such header: no browser adds a token by itself.
 """
 
 from typing import Final
@@ -18,10 +18,10 @@ _FROM_HERE: Final = frozenset({"same-origin", "none"})
 
 
 def refuse_forgery(connection: HTTPConnection) -> None:
-    """Refuse a write of a caller whom the browser itself authenticates, unless a page of ours makes it.
+    """Refuse a write by a caller whom the browser authenticates, unless one of our pages makes it.
 
     Raises:
-        ForbiddenError: It may come from elsewhere.
+        ForbiddenError: It may come from a foreign page.
     """
     if connection.scope.get("method") in _SAFE:
         return

@@ -1,7 +1,7 @@
-"""The public keys of the issuer (JWKS, RFC 7517), from a URL or a file: fetched when needed, and never too often.
+"""The public keys of the issuer (JWKS, RFC 7517), from a URL or a file: fetched on demand, with a rate limit.
 
-An unknown key id has them fetched anew, since keys are changed now and then; but at most once in ``COOLDOWN_SECONDS``,
-so that a flood of made-up key ids is no flood of requests.
+An unknown key id triggers a fetch, because keys are rotated; but at most once in ``COOLDOWN_SECONDS``, so that a
+flood of made-up key ids does not cause a flood of requests.
 """
 
 import json
@@ -22,30 +22,30 @@ from lineage.deliver.http.callers import BadTokenError
 logger = logging.getLogger(__name__)
 
 COOLDOWN_SECONDS: Final = 30.0
-RETRY_SECONDS: Final = 2.0  # what could not be fetched is tried again no sooner
-FRESH_SECONDS: Final = 600.0  # a key that was withdrawn is good for no longer
+RETRY_SECONDS: Final = 2.0  # how long to wait after a failed fetch
+FRESH_SECONDS: Final = 600.0  # how long a withdrawn key is accepted at most
 _FETCH_SECONDS: Final = 5.0
 _LARGEST_BYTES: Final = 256 * 1024
 _MOST_KEYS: Final = 64
 
 
-_Key = tuple[Mapping[str, Any], jwt.PyJWK]  # as it is published, and ready for use
+_Key = tuple[Mapping[str, Any], jwt.PyJWK]  # as published, and ready for use
 
 
 class IssuerKeys:
-    """The keys of an issuer. Any thread may ask."""
+    """The keys of an issuer. Thread-safe."""
 
     def __init__(self, fetch: Callable[[], Any], monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Take how they are fetched; nothing is fetched yet."""
+        """Keep the function that fetches them; nothing is fetched yet."""
         self._fetch = fetch
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._keys: tuple[_Key, ...] = ()
-        self._fetched_at: float | None = None  # when that was tried last
-        self._good_at: float | None = None  # when that succeeded last
+        self._fetched_at: float | None = None  # when a fetch was last attempted
+        self._good_at: float | None = None  # when a fetch last succeeded
 
     def key(self, kid: str | None, algorithm: str) -> jwt.PyJWK:
-        """The key with an id; without one the only key that fits.
+        """Return the key with an id; without an id, the only key that fits.
 
         Raises:
             BadTokenError: There is no such key.
@@ -74,7 +74,7 @@ class IssuerKeys:
         return math.inf if self._good_at is None else self._monotonic() - self._good_at
 
     def _refresh(self, known: Callable[[], bool]) -> None:
-        """Fetch the keys, unless that was tried a moment ago, or somebody did it while we waited for the lock."""
+        """Fetch the keys, unless that was attempted recently or another thread did it while we waited for the lock."""
         now = self._monotonic()
         if self._is_fresh() and (known() or self._age < COOLDOWN_SECONDS):
             return
@@ -94,18 +94,18 @@ class IssuerKeys:
 
 
 def keys_of(document: Any) -> tuple[_Key, ...]:
-    """The keys for signatures in a JWKS; those of a kind that is not known here are left out.
+    """Extract the signature keys from a JWKS, omitting unknown kinds.
 
     Raises:
-        ValueError: It is no JWKS.
+        ValueError: It is not a JWKS.
     """
     said = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(said, list):
-        raise ValueError("it is no JWKS: no list of keys")  # noqa: TRY004 (a document that is wrong, no argument)
+        raise ValueError("it is not a JWKS: no list of keys")  # noqa: TRY004 (a malformed document, not a wrong argument)
     found = []
     for key in said[:_MOST_KEYS]:
         if not isinstance(key, dict) or key.get("use", "sig") != "sig" or key.get("kty") == "oct":
-            continue  # a secret among public keys: nothing that it signs can be believed
+            continue  # a secret key among public ones: nothing signed with it can be trusted
         try:
             found.append((key, jwt.PyJWK(key)))
         except jwt.PyJWTError as error:
@@ -117,7 +117,7 @@ _KINDS: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 
 
 def _fits(said: Mapping[str, Any], algorithm: str) -> bool:
-    """Whether a key verifies an algorithm: by its kind, and by what it says of itself (RFC 7517 section 4)."""
+    """Whether a key fits an algorithm by its kind and its metadata (RFC 7517 section 4)."""
     operations = said.get("key_ops", ["verify"])
     if said.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return False
@@ -125,7 +125,7 @@ def _fits(said: Mapping[str, Any], algorithm: str) -> bool:
 
 
 def fetching(where: str) -> Callable[[], Any]:
-    """How keys are fetched from a URL or a file."""
+    """Return a function that fetches the keys from a URL or a file."""
     if "://" not in where:
         return lambda: json.loads(Path(where).read_bytes()[:_LARGEST_BYTES])
 

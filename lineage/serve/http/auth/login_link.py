@@ -1,6 +1,6 @@
-"""Signing in where no issuer is configured: one link, good once, printed to whoever started the process.
+"""Sign-in without an issuer: a one-time link, printed for the person who started the process.
 
-The link is exchanged for a cookie. Both are random, only their digests are kept, and both end with the process.
+The link is exchanged for a cookie. Both are random, only their digests are stored, and both end with the process.
 """
 
 import hashlib
@@ -18,21 +18,22 @@ from lineage.deliver.http.callers import Caller, Role, UnauthenticatedError
 from lineage.serve.http.auth.csrf import refuse_forgery
 
 LINK_SECONDS: Final = 15 * 60
-SESSION_SECONDS: Final = 12 * 60 * 60  # a shift
+SESSION_SECONDS: Final = 12 * 60 * 60  # the length of a shift
 EVERY_ROLE: Final = frozenset(Role)
 
 
 class SigningIn:
-    """One link and its session. Any thread may ask."""
+    """One link and its session. Thread-safe."""
 
     def __init__(self, name: str, clock: Callable[[], Instant], *, port: int, tls: bool = False) -> None:
-        """Make the link.
+        """Create the link.
 
         Args:
-            name: Who signs in by it: what stands in ``ordered_by``.
-            clock: The moment now.
-            port: Cookies know no port, so that the name of ours has it: two processes on one machine stay apart.
-            tls: Whether browsers come over TLS.
+            name: The person who signs in: the value of ``ordered_by``.
+            clock: Returns the current time.
+            port: Part of the cookie's name, because cookies are shared by all ports: two processes on one machine
+                stay separate.
+            tls: Whether browsers connect over TLS.
         """
         self._caller = Caller(name=name, roles=EVERY_ROLE, sources=("*",))
         self._clock = clock
@@ -44,15 +45,16 @@ class SigningIn:
         self._lock = threading.Lock()
 
     def exchange(self, token: str) -> str:
-        """The value of a cookie for the token of the link.
+        """Exchange the token of the link for a cookie value.
 
         Raises:
-            UnauthenticatedError: It is not that token, it was used, or it is too old.
+            UnauthenticatedError: The token is wrong, used, or too old.
         """
         with self._lock:
             if not self._holds(self._link, token):
                 raise UnauthenticatedError(
-                    "the sign-in link is not good any more: it works once, for 15 minutes; start 'delegraph serve' anew"
+                    "this sign-in link has expired: it works once, for 15 minutes; "
+                    "restart 'delegraph serve' to get a new one"
                 )
             self._link = None
             session = secrets.token_urlsafe(32)
@@ -60,11 +62,11 @@ class SigningIn:
             return session
 
     def authenticate(self, connection: HTTPConnection) -> Caller:
-        """Says who asks.
+        """Authenticate the caller.
 
         Raises:
-            UnauthenticatedError: There is no cookie, or it is no longer good.
-            ForbiddenError: A page of somewhere else wants to write.
+            UnauthenticatedError: There is no cookie, or it has expired.
+            ForbiddenError: A foreign page attempts to write.
         """
         if not self._holds(self._session, connection.cookies.get(self.cookie, "")):
             raise UnauthenticatedError("sign in by the link that 'delegraph serve' printed")
@@ -75,7 +77,7 @@ class SigningIn:
         return kept is not None and secrets.compare_digest(kept[0], _digest(said)) and self._clock() < kept[1]
 
     def router(self) -> APIRouter:
-        """``GET /sign-in?token=…``: the link."""
+        """Build the route of the link, ``GET /sign-in?token=…``."""
         router = APIRouter()
 
         def sign_in(request: Request) -> Response:

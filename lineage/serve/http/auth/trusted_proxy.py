@@ -1,7 +1,7 @@
-"""Callers whom a proxy before us has signed in, and names in headers.
+"""Callers signed in by a proxy in front of us, which names them in headers.
 
-Whoever can reach us could write these headers: they count only from the proxy's addresses, or with its secret. The
-browser brings whatever the proxy signed in by to every page of anybody, so that writes are held to ``forgery``.
+Anyone who can reach us could send these headers, so they count only from the proxy's addresses or with its secret. A
+browser sends the proxy's session with the requests of any page, so writes are checked by ``csrf``.
 """
 
 import ipaddress
@@ -20,23 +20,23 @@ SECRET_HEADER: Final = "Delegraph-Proxy-Secret"
 
 
 class TrustedProxy:
-    """Takes a proxy's word."""
+    """Authenticates by the proxy's headers."""
 
     def __init__(self, settings: HttpSettings) -> None:
-        """Take which headers it writes, and how it is known."""
+        """Read the names of the headers, and how the proxy is recognised."""
         assert settings.proxy_user_header is not None  # noqa: S101 (there is a proxy)
         self._user_header = settings.proxy_user_header
         self._settings = settings
 
     def authenticate(self, connection: HTTPConnection) -> Caller:
-        """Says who asks.
+        """Authenticate the caller.
 
         Raises:
-            UnauthenticatedError: It did not come by the proxy, or the proxy names nobody.
-            ForbiddenError: A page of somewhere else wants to write.
+            UnauthenticatedError: The request did not come through the proxy, or names no caller.
+            ForbiddenError: A foreign page attempts to write.
         """
         if not (self._by_address(connection) and self._by_secret(connection)):
-            raise UnauthenticatedError("sign in by the proxy before this server")
+            raise UnauthenticatedError("sign in through the proxy in front of this server")
         name = self._one(connection, self._user_header)
         if not name or limits.fault_of_id(name) or credentials.find(name):
             raise UnauthenticatedError("the proxy names nobody, or somebody who cannot be named")
@@ -66,10 +66,12 @@ class TrustedProxy:
 
     @staticmethod
     def _one(connection: HTTPConnection, header: str) -> str:
-        """The value of a header. If it stands twice, one of them may be the caller's own."""
+        """Return the value of a header. If it is repeated, one of the values may be the caller's own."""
         said = connection.headers.getlist(header)
         if len(said) > 1:
-            raise UnauthenticatedError(f"the header {header} stands twice: the proxy must replace what is there")
+            raise UnauthenticatedError(
+                f"the header {header} is given twice: the proxy must replace the one that it receives"
+            )
         return said[0] if said else ""
 
 

@@ -1,1 +1,1 @@
-"""What all endpoints share: question parsing, bodies, cursors, responses and faults."""
+"""What all endpoints share: queries, bodies, cursors, responses and errors."""

@@ -1,4 +1,4 @@
-"""What one process serves, and to whom: everything that the faces over HTTP are given. Made in ``starting``."""
+"""The dependencies of all HTTP endpoints. Created in ``http_process``."""
 
 import threading
 from contextlib import suppress
@@ -24,15 +24,15 @@ class Site:
     """What one process serves.
 
     Attributes:
-        service: Questions and orders. Any thread may ask it.
-        authentication: Says who asks.
-        hosts: The names under which it may be asked for (the header ``Host``), without ports.
-        one_order: Held while an order is given or lifted: of two repetitions one is the order, the other finds it.
-        one_batch: Held while events are taken in: two batches at once only fence one another.
-        tls: Whether browsers come over TLS.
-        four_eyes: Above how many elements an order needs a second person; None: never.
-        limits: How much one request may ask for.
-        pools: Where what blocks is run.
+        service: Questions and orders. Thread-safe.
+        authentication: Authenticates callers.
+        hosts: The allowed host names (the header ``Host``), without ports.
+        one_order: Held while an order is given or lifted: of two repetitions one gives the order, the other finds it.
+        one_batch: Held while events are ingested: two batches at once would only fence each other.
+        tls: Whether browsers connect over TLS.
+        four_eyes: The number of elements above which an order needs a second person; None for never.
+        limits: The limits on requests.
+        pools: The threads for blocking work.
     """
 
     service: Service
@@ -47,20 +47,20 @@ class Site:
 
     @cached_property
     def at_once(self) -> "Site | None":
-        """The same for whoever may not wait; None: everything here takes waiting."""
+        """A non-blocking view; None if everything blocks."""
         service = self.service.at_once()
         return None if service is None else replace(self, service=service)
 
     @cached_property
     def noting(self) -> Authentication:
-        """The authentication, which keeps who asks for the access log."""
+        """The authentication, which also stores the caller for the access log."""
         return noted(self.authentication)
 
     async def caller_of(self, connection: HTTPConnection) -> Caller:
-        """Who asks. It waits for no question and no order of anybody.
+        """Authenticate the caller, without waiting for questions or orders.
 
         Raises:
-            UnauthenticatedError: That is not known.
+            UnauthenticatedError: It is not known who asks.
         """
         if self.noting.recognise is not None:
             with suppress(NotAtOnceError):
@@ -70,5 +70,5 @@ class Site:
 
     @property
     def now(self) -> Instant:
-        """The moment now."""
+        """Return the current time."""
         return self.service.clock()

@@ -1,4 +1,4 @@
-"""Pages of lists: an opaque cursor says behind which item to go on."""
+"""Pages of lists: an opaque cursor names the item after which to continue."""
 
 import hashlib
 from typing import Any, Final
@@ -13,7 +13,7 @@ _BETWEEN: Final = "\0"
 
 
 def cursor(question: str, value: str) -> str:
-    """A cursor of a question's list.
+    """Encode a cursor of a question's list.
 
     Examples:
         >>> value_of("search", cursor("search", "token:t1"))
@@ -23,10 +23,10 @@ def cursor(question: str, value: str) -> str:
 
 
 def value_of(question: str, said: str) -> str:
-    """What a cursor of a question's list holds.
+    """Decode a cursor of a question's list.
 
     Raises:
-        ParameterError: It is none of that list.
+        ParameterError: It is not one of that list.
     """
     try:
         raw = unseal(said)
@@ -34,41 +34,41 @@ def value_of(question: str, said: str) -> str:
         raw = ""
     of, between, value = raw.partition(_BETWEEN)
     if of != question or not between:
-        raise ParameterError("after", "is not the `next` of this list; begin anew without it")
+        raise ParameterError("after", "is not the `next` of this list; start again without it")
     return value
 
 
 def after_of(question: str, query: Query) -> str | None:
-    """What the cursor of a query holds; None: it begins anew."""
+    """Decode the cursor of a query; None for the first page."""
     said = query.text("after")
     return None if said is None else value_of(question, said)
 
 
 def whole_number_of(question: str, query: Query) -> int | None:
-    """The same, where it is a number."""
+    """Decode the cursor of a query as a number; None for the first page."""
     value = after_of(question, query)
     return None if value is None else whole_number(value)
 
 
 def whole_number(value: str) -> int:
-    """A number that stands in a cursor.
+    """Parse a number in a cursor.
 
     Raises:
-        ParameterError: It is none.
+        ParameterError: It is not a number.
     """
     if not (value.isascii() and value.isdigit() and len(value) < len(str(1 << 62))):
-        raise ParameterError("after", "is not the `next` of this list; begin anew without it")
+        raise ParameterError("after", "is not the `next` of this list; start again without it")
     return int(value)
 
 
 def limit_of(site: Site, query: Query, *, most: int | None = None) -> int:
-    """How many items are asked for; of a list whose items cost more, ``most`` at once."""
+    """Return the requested number of items, at most ``most`` for a list with expensive items."""
     largest = site.limits.page if most is None else min(most, site.limits.page)
     return query.number("limit", default=site.limits.first_page, most=largest)
 
 
 def one_page(site: Site, question: str, query: Query, document: Document) -> Document:
-    """A document with a page of its items instead of all of them.
+    """Replace the items of a document by one page of them.
 
     Raises:
         ParameterError: The item that the cursor names is not in the list.
@@ -79,10 +79,9 @@ def one_page(site: Site, question: str, query: Query, document: Document) -> Doc
 
 
 def cut(items: list[Any], after: str | None, limit: int) -> tuple[list[Any], str | None]:
-    """A page of some items, and where it ends, if it does not with them.
+    """Cut a page from items, and return where the next one starts, if there are more.
 
-    That names the last item by its content, and where it stood: what was recorded meanwhile moves it, and it is found
-    all the same.
+    The cursor contains the last item by content and its index: it is found even if new records have moved it.
 
     Raises:
         ParameterError: The item is not in the list.
@@ -101,7 +100,7 @@ def _behind(items: list[Any], after: str) -> int:
     for number, item in enumerate(items, start=1):
         if _digest(item) == digest:
             return number
-    raise ParameterError("after", "names an item that is not in this list; begin anew without it")
+    raise ParameterError("after", "names an item that is not in this list; start again without it")
 
 
 def _digest(item: Any) -> str:

@@ -1,4 +1,4 @@
-"""Whatever goes wrong over HTTP is a problem document (RFC 9457), whoever refused it; nothing answers 500."""
+"""Every error over HTTP becomes a problem document (RFC 9457); nothing is answered with an unexplained 500."""
 
 import logging
 from collections.abc import Callable
@@ -20,10 +20,10 @@ from lineage.serve.http.core.query import ParameterError
 logger = logging.getLogger(__name__)
 
 GET_ALONE: Final = frozenset({"/v1/live", "/sign-in"})
-"""Where HEAD is not what GET is: the first has no end, the second is used up."""
+"""Paths for which HEAD differs from GET: the first has no end, the second is used up."""
 
 ShowFault = Callable[[Request, Response], Response]
-"""Given a request and the problem document that answers it, what is sent: the pages make a page of it for people."""
+"""Converts a request and its problem document to the response; the pages render it for people."""
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _WORDS: Final = {
@@ -39,26 +39,26 @@ class NotFoundError(RefusedError):
     """No fact names what was asked for.
 
     Attributes:
-        id: As it was asked for.
+        id: The id as it was asked for.
     """
 
     def __init__(self, id_: str, remedy: str = "") -> None:
-        """Keep the id beside the message, which ends with what helps, if anything does."""
+        """Keep the id as an attribute; the message ends with the remedy, if any."""
         super().__init__(f"no fact names {id_!a}" + (f"; {remedy}" if remedy else ""))
         self.id = id_
 
 
 class KeyReusedError(RefusedError):
-    """Another order was given with this ``Idempotency-Key``."""
+    """A different order was given with this ``Idempotency-Key``."""
 
 
 def as_asked(_request: Request, response: Response) -> Response:
-    """The problem document itself."""
+    """Return the problem document itself."""
     return response
 
 
 def response_of(fault: DelegraphError) -> Response:
-    """A fault as a problem document."""
+    """Convert an error to a problem document."""
     match fault:
         case NotFoundError():
             return problem(HTTPStatus.NOT_FOUND, "not-found", "No fact names it", str(fault), id=fault.id)
@@ -73,7 +73,7 @@ def response_of(fault: DelegraphError) -> Response:
 
 
 def unexpected(request: Request, fault: Exception) -> Response:
-    """What nobody thought of: told in the log, and to the client without a word of it."""
+    """Report an unexpected error: logged, and without details for the client."""
     logger.error("no answer to %s %s", request.method, request.url.path, exc_info=fault)
     title, detail = "It could not be answered", "the fault is ours, and in the log; try again"
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
@@ -81,7 +81,7 @@ def unexpected(request: Request, fault: Exception) -> Response:
 
 
 def _allowing(request: Request) -> dict[str, str]:
-    """Every method of a path; the framework names but those of the first route that fits."""
+    """Return every method of a path; the framework only names those of the first matching route."""
 
     def knows(method: str) -> bool:
         scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
@@ -92,11 +92,11 @@ def _allowing(request: Request) -> dict[str, str]:
 
 
 def install(app: FastAPI, show: ShowFault) -> None:
-    """Have an app answer faults with problem documents.
+    """Make an application answer errors with problem documents.
 
     Args:
-        app: The app.
-        show: What is sent for one.
+        app: The application.
+        show: Converts a problem document to the response.
     """
 
     async def of_ours(request: Request, fault: Exception) -> Response:
@@ -113,7 +113,7 @@ def install(app: FastAPI, show: ShowFault) -> None:
         status = HTTPStatus(fault.status_code)
         word, title = _WORDS.get(status, ("refused", status.phrase))
         detail = str(fault.detail)
-        if detail == status.phrase:  # the framework's own, which names nothing
+        if detail == status.phrase:  # the framework's own error, without details
             detail = f"there is nothing for {request.method} at {request.url.path[:200]!a}"
         headers = _allowing(request) if status is HTTPStatus.METHOD_NOT_ALLOWED else fault.headers
         return show(request, problem(status, word, title, detail, headers=headers))

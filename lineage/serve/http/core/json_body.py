@@ -1,4 +1,4 @@
-"""Bodies of requests that are one JSON object: read strictly, every field known, a fault names the field."""
+"""JSON object bodies: parsed strictly, every field known, errors name the field."""
 
 import json
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from lineage.core.model.times import Instant, parse_instant
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.query import ParameterError, usable_id
 
-OBJECT_BYTES: Final = 64 * 1024  # an order is a few ids and a note
+OBJECT_BYTES: Final = 64 * 1024  # an order consists of a few ids and a note
 
 
 async def read_object(request: Request) -> Document:
-    """The JSON object that a request carries; an absent body is an empty one.
+    """Read the JSON object in a request; an absent body is an empty object.
 
     Raises:
         HTTPException: It is too large, or of another media type.
-        ParameterError: It is no such thing.
+        ParameterError: It is not a JSON object.
     """
     raw = await read_body(request, OBJECT_BYTES)
     if not raw:
@@ -33,7 +33,7 @@ async def read_object(request: Request) -> Document:
 
 
 async def read_body(request: Request, largest: int) -> bytes:
-    """The body of a request.
+    """Read the body of a request.
 
     Raises:
         HTTPException: It is too large.
@@ -48,10 +48,10 @@ async def read_body(request: Request, largest: int) -> bytes:
 
 
 def object_of(raw: bytes) -> Document:
-    """One JSON object in UTF-8, without a key that stands twice.
+    """Parse one JSON object in UTF-8 without repeated keys.
 
     Raises:
-        ParameterError: It is no such thing.
+        ParameterError: It is not one.
     """
     try:
         parsed = json.loads(raw.decode(), object_pairs_hook=_object, parse_constant=_constant)
@@ -64,7 +64,7 @@ def object_of(raw: bytes) -> Document:
     except ValueError as error:  # an integer of thousands of digits
         raise ParameterError("body", "holds a number that is too long to read") from error
     if not isinstance(parsed, dict):
-        raise ParameterError("body", "is no JSON object")
+        raise ParameterError("body", "is not a JSON object")
     return parsed
 
 
@@ -80,18 +80,18 @@ def _constant(word: str) -> NoReturn:
 
 
 class Fields:
-    """The fields of an object. Absent and null are one."""
+    """The fields of an object. Absent and null are equivalent."""
 
     def __init__(self, said: Mapping[str, Any], known: tuple[str, ...], *, within: str = "") -> None:
-        """Take the object.
+        """Check the fields of an object.
 
         Args:
             said: The object.
-            known: The fields that there are.
-            within: The name of the field that the object is the value of, with a dot behind.
+            known: The allowed fields.
+            within: The prefix of field names in messages: the path to the object, with a trailing dot.
 
         Raises:
-            ParameterError: There is another field.
+            ParameterError: There is an unknown field.
         """
         if unknown := sorted(said.keys() - set(known)):
             names = ", ".join(known) or "none"
@@ -110,7 +110,7 @@ class Fields:
         return value
 
     def text(self, name: str) -> str | None:
-        """A text; None if it is not stated."""
+        """Return a text; None if it is not stated."""
         value = self._of(name, str, "a string")
         if value is None:
             return None
@@ -119,14 +119,14 @@ class Fields:
         return str(value)
 
     def id(self, name: str) -> str:
-        """An id, which must be stated."""
+        """Return an id, which is required."""
         value = self._of(name, str, "a string")
         if value is None:
             raise ParameterError(f"{self._within}{name}", "is missing")
         return usable_id(value, parameter=f"{self._within}{name}")
 
     def choice(self, name: str, choices: tuple[str, ...], *, default: str | None = None) -> str:
-        """One of some words."""
+        """Return one of some words."""
         value = self._of(name, str, "a string") or default
         if value is None:
             raise ParameterError(f"{self._within}{name}", f"is missing; one of {', '.join(choices)}")
@@ -135,12 +135,12 @@ class Fields:
         return str(value)
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """True or false."""
+        """Return true or false."""
         value = self._of(name, bool, "true or false")
         return default if value is None else bool(value)
 
     def instant(self, name: str) -> Instant | None:
-        """A time; None if it is not stated."""
+        """Return a time; None if it is not stated."""
         value = self._of(name, str, "a string, such as 2026-11-01T09:00:00Z")
         if value is None:
             return None
@@ -150,7 +150,7 @@ class Fields:
             raise ParameterError(f"{self._within}{name}", str(error)) from error
 
     def object(self, name: str, known: tuple[str, ...]) -> "Fields":
-        """An object, which must be stated."""
+        """Return an object, which is required."""
         value = self._of(name, dict, "an object")
         if value is None:
             raise ParameterError(f"{self._within}{name}", "is missing")

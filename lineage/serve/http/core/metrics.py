@@ -1,6 +1,6 @@
-"""What the HTTP API tells Prometheus, in a registry of its own.
+"""Prometheus metrics of the HTTP API, in a separate registry.
 
-Labels come from the paths that there are, never from what a request says.
+Labels come from the defined paths, never from the content of requests.
 """
 
 from collections.abc import Iterator
@@ -24,13 +24,13 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class PoolCollector(Collector):
-    """Reads the pools of threads when it is asked."""
+    """Reads the thread pools on request."""
 
     def __init__(self, pools: Pools) -> None:
         self._pools = pools
 
     def collect(self) -> Iterator[Metric]:
-        """How many requests wait for a thread, and how many were turned away."""
+        """Yield how many requests wait for a thread, and how many were turned away."""
         waiting = GaugeMetricFamily("delegraph_http_waiting", "Requests that wait for a thread.", labels=["pool"])
         turned_away = CounterMetricFamily(
             "delegraph_http_turned_away", "Requests that found no thread in time.", labels=["pool", "reason"]
@@ -44,10 +44,10 @@ class PoolCollector(Collector):
 
 
 class Measures:
-    """Counts and times of requests."""
+    """Counts and durations of requests."""
 
     def __init__(self, pools: Pools, connections: Connections | None = None) -> None:
-        """Begin at zero; with the pools of threads, and the connections of the server if there is one."""
+        """Start at zero, with the thread pools, and the connections of the server if there is one."""
         self._registry = CollectorRegistry()
         self._registry.register(PoolCollector(pools))
         if connections is not None:
@@ -65,7 +65,7 @@ class Measures:
             buckets=_BUCKETS,
             registry=self._registry,
         )
-        self._told: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}  # as many as there are labels
+        self._told: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}  # the number of labels is bounded
         self._listeners = Gauge("delegraph_http_listeners", "Who listens to the live tail.", registry=self._registry)
         Gauge("delegraph_http_build_info", "1, with the version.", ["version"], registry=self._registry).labels(
             __version__
@@ -73,7 +73,7 @@ class Measures:
         ProcessCollector(registry=self._registry)
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
-        """A request was answered."""
+        """Count an answered request."""
         path = getattr(scope.get("route"), "path", "none")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         told = self._told.get((path, method, status))
@@ -85,7 +85,7 @@ class Measures:
         time.observe(seconds)
 
     def exposition(self, listeners: int) -> bytes:
-        """Everything, in Prometheus's text format."""
+        """Render everything in Prometheus's text format."""
         self._listeners.set(listeners)
         return generate_latest(self._registry)
 

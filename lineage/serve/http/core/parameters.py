@@ -1,4 +1,4 @@
-"""The parameters of the questions: their names, what they may hold, and how they are described."""
+"""The parameters of the questions: their names, values and descriptions."""
 
 from typing import Final
 
@@ -25,38 +25,38 @@ OF: Final = Parameter(
 ACTION: Final = Parameter("action", _ID, "The id of an action.", required=True, repeatable=True, example="mail-7")
 AGENT: Final = Parameter("agent", _ID, "The id of an agent.", required=True, example="agent:mailer")
 HOW: Final = (
-    Parameter("mode", {"type": "string", "enum": list(MODES)}, "Suspend: until lifted. By default `revoke`."),
+    Parameter("mode", {"type": "string", "enum": list(MODES)}, "`suspend` ends it until lifted. By default `revoke`."),
     Parameter("issued_before", _TIME, "Spare what was issued at this time or later."),
-    Parameter("cascade", {"type": "boolean"}, "False: end what is hit alone, not what depends on it."),
+    Parameter("cascade", {"type": "boolean"}, "`false` ends only what is hit, not what depends on it."),
 )
 STALE: Final = Parameter(
-    "stale", {"type": "boolean"}, "Answer from what is projected even if the log cannot be asked for what is not."
+    "stale", {"type": "boolean"}, "Answer from what is projected, even if the log cannot be reached for newer records."
 )
 UNSEEN: Final = Parameter(
-    "unseen", {"type": "boolean"}, "Answer even if no fact names it yet: an order may end it before it is seen."
+    "unseen", {"type": "boolean"}, "Answer even if no fact names it yet: an order may end it in advance."
 )
 TEXT: Final = Parameter(
     "q",
     {"type": "string", "minLength": 1, "maxLength": 512},
-    "What the ids contain, whatever its case (of ASCII letters).",
+    "The text that the ids contain, ignoring the case of ASCII letters.",
     required=True,
     example="mailer",
 )
 FROM: Final = Parameter("from", _TIME, "The first instant.", required=True, example="2026-11-02T09:00:00Z")
 TO: Final = Parameter("to", _TIME, "The second instant.", required=True, example="now")
-AFTER: Final = Parameter("after", {"type": "string", "maxLength": 2_048}, "The `next` of the page before.")
+AFTER: Final = Parameter("after", {"type": "string", "maxLength": 2_048}, "The `next` of the previous page.")
 LIMIT: Final = Parameter("limit", {"type": "integer", "minimum": 1, "maximum": 1_000}, "Items on one page.")
 PAGES: Final = (AFTER, LIMIT)
 FEWER: Final = LIMIT._replace(
-    schema={**LIMIT.schema, "maximum": PAGE}, description="Items on one page; each comes with its verdict."
+    schema={**LIMIT.schema, "maximum": PAGE}, description="Items on one page; each includes its verdict."
 )
 FINDINGS: Final = (
     OF._replace(required=False, repeatable=False, description="Only what is wrong with this, or about it."),
     Parameter("kind", {"type": "string", "maxLength": 64}, "Only of this rule.", repeatable=True),
     Parameter("severity", {"type": "string", "enum": list(SEVERITIES)}, "Only of this severity.", repeatable=True),
     Parameter("status", {"type": "string", "enum": list(STATUSES)}, "Only in this status.", repeatable=True),
-    Parameter("since", _TIME, "Only what was seen last then or later."),
-    Parameter("all", {"type": "boolean"}, "Suppressed ones as well."),
+    Parameter("since", _TIME, "Only findings last seen then or later."),
+    Parameter("all", {"type": "boolean"}, "Include suppressed ones."),
 )
 _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 4_096}
 ACTION_FILTERS: Final = (
@@ -86,7 +86,7 @@ FINDING: Final = Parameter(
 PLAN: Final = Parameter(
     "id",
     {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-    "The digest of a plan that was made by a reach.",
+    "The digest of a plan, as returned by reach.",
     required=True,
     example="e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     where="path",

@@ -1,4 +1,4 @@
-"""What a request asks, read from its query: every name is known, every value checked, a fault names the parameter."""
+"""Queries of requests: every name is known, every value checked, and errors name the parameter."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
@@ -11,7 +11,7 @@ from lineage.core.model.times import Instant, parse_instant
 from lineage.serve.documents.core_documents import split_of
 
 _LONGEST_OF: Final = 1_024  # characters; an id has at most 512 bytes, and a kind a few
-_DIGITS: Final = 9  # of a number
+_DIGITS: Final = 9  # characters of a number
 _BOOLEANS: Final = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -23,13 +23,13 @@ class ParameterError(RefusedError):
     """
 
     def __init__(self, parameter: str, detail: str) -> None:
-        """Keep the name beside the message."""
+        """Keep the name as an attribute."""
         super().__init__(f"{parameter}: {detail}")
         self.parameter = parameter
 
 
 class Parameter(NamedTuple):
-    """A parameter of the query or of the path, as the OpenAPI document describes it."""
+    """A parameter of the query or the path, as the OpenAPI document describes it."""
 
     name: str
     schema: Mapping[str, Any]
@@ -44,15 +44,15 @@ class Query:
     """The query of one request."""
 
     def __init__(self, items: Iterable[tuple[str, str]], parameters: Iterable[Parameter], *, now: Instant) -> None:
-        """Take the items of a query.
+        """Check the items of a query.
 
         Args:
             items: Names and values, decoded.
-            parameters: Those that there are.
-            now: The moment of the request: what ``now`` means, and what no ``at`` means.
+            parameters: The allowed parameters.
+            now: The time of the request: the meaning of ``now``, and the default of ``at``.
 
         Raises:
-            ParameterError: A name is unknown, stands twice, or is missing.
+            ParameterError: A name is unknown, repeated, or missing.
         """
         self.now = now
         self._said: dict[str, list[str]] = {}
@@ -74,20 +74,20 @@ class Query:
     def of(
         cls, path: Mapping[str, str], params: QueryParams, parameters: Iterable[Parameter], *, now: Instant
     ) -> "Query":
-        """The query of a request, and what stands in its path."""
+        """Read the query of a request and the parameters in its path."""
         return cls([*path.items(), *params.multi_items()], parameters, now=now)
 
     def all(self, name: str) -> list[str]:
-        """Every value of a parameter."""
+        """Return all values of a parameter."""
         return self._said.get(name, [])
 
     def text(self, name: str) -> str | None:
-        """A value; None if it is not given."""
+        """Return a value; None if it is not given."""
         values = self._said.get(name)
         return values[0] if values else None
 
     def instant(self, name: str) -> Instant | None:
-        """A time, RFC 3339 or ``now``; None if it is not given."""
+        """Return a time, RFC 3339 or ``now``; None if it is not given."""
         value = self.text(name)
         if value is None:
             return None
@@ -101,30 +101,30 @@ class Query:
 
     @property
     def at(self) -> Instant:
-        """The instant asked about; now, if nothing is said."""
+        """The instant asked about; by default now."""
         found = self.instant("at")
         return self.now if found is None else found
 
     @property
     def known_at(self) -> Instant | None:
-        """Only what was recorded by then; None: everything."""
+        """The time up to which facts are known; None for everything."""
         return self.instant("known_at")
 
     def the(self, name: str) -> str:
-        """The value of a parameter that is required."""
+        """Return the value of a required parameter."""
         return self._said[name][0]
 
     def number(self, name: str, *, default: int, most: int) -> int:
-        """A number from 1 to ``most``."""
+        """Return a number from 1 to ``most``."""
         value = self.text(name)
         if value is None:
             return min(default, most)
         if not (value.isascii() and value.isdigit() and len(value) <= _DIGITS and 0 < int(value) <= most):
-            raise ParameterError(name, f"{value[:64]!r} is no number from 1 to {most:,}")
+            raise ParameterError(name, f"{value[:64]!r} is not a number from 1 to {most:,}")
         return int(value)
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """``true`` or ``false``."""
+        """Return ``true`` or ``false`` as a bool."""
         value = self.text(name)
         if value is None:
             return default
@@ -140,7 +140,7 @@ class Query:
         return self.all(name)
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        """One of some words; the first, if nothing is said."""
+        """Return one of some words; by default the first."""
         value = self.text(name)
         if value is None:
             return choices[0]
@@ -150,15 +150,15 @@ class Query:
 
 
 def kind_and_id(of: str, *, kinds: Collection[str] = (), parameter: str = "of") -> tuple[str, str]:
-    """The kind and the id of ``KIND:ID``.
+    """Parse ``KIND:ID``.
 
     Args:
         of: The text.
-        kinds: Those that there are; none: any.
-        parameter: Where it stands.
+        kinds: The allowed kinds; empty for any.
+        parameter: The parameter, for messages.
 
     Raises:
-        ParameterError: It is not of that form, of another kind, or the id is none.
+        ParameterError: It is malformed, of another kind, or the id is invalid.
     """
     try:
         kind, id_ = split_of(of[:_LONGEST_OF])
@@ -170,10 +170,10 @@ def kind_and_id(of: str, *, kinds: Collection[str] = (), parameter: str = "of") 
 
 
 def usable_id(id_: str, *, parameter: str) -> str:
-    """An id that something can have.
+    """Check an id.
 
     Raises:
-        ParameterError: Nothing can.
+        ParameterError: Nothing can have this id.
     """
     if fault := limits.fault_of_id(id_):
         raise ParameterError(parameter, f"the id {fault}")

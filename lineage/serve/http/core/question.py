@@ -1,6 +1,6 @@
-"""A question over HTTP: one plain function in a table, and all that stands between a request and its document.
+"""A question over HTTP: one plain function in a table, and everything between a request and its document.
 
-``/v1`` + path answers with the document; a page of the same path puts it into a template. Both call ``answered``.
+``/v1`` + path answers with the document; the page of the same path puts it into a template. Both call ``answered``.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.query import Parameter, Query
 
-ASKERS: Final = (Role.INVESTIGATOR, Role.RESPONDER)  # who orders has looked first
+ASKERS: Final = (Role.INVESTIGATOR, Role.RESPONDER)  # responders look before they order
 
 Ask = Callable[[Site, Caller, Query], Document]
 
@@ -27,11 +27,11 @@ class Question:
     """A question.
 
     Attributes:
-        path: Where it is asked: the document at ``/v1`` + path, the page at the path.
+        path: The path: the document is at ``/v1`` + path, the page at the path.
         ask: Answers it; blocks; raises NotFoundError if no fact names what is asked for.
-        parameters: What its query may hold.
+        parameters: The allowed parameters.
         title: What it answers, in a few words.
-        roles: Who may ask; one of them is enough.
+        roles: The allowed roles; one of them is enough.
         answer: The name of the document's schema in the OpenAPI document.
         other_answer: The name of another schema, where a parameter decides which of the two it is; empty: none.
         formats: Other forms in which the document is served by the parameter ``format``: the media type, and what
@@ -54,7 +54,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A document, who asked for it, and how it was asked for."""
+    """A document, its caller, and its query."""
 
     document: Document
     caller: Caller
@@ -65,18 +65,18 @@ async def answered(site: Site, question: Question, request: Request, *, besides:
     """Answer a request.
 
     Args:
-        site: What is served.
-        question: What is asked.
-        request: Who asks, and how.
-        besides: Parameters of a page that say how it is shown, and that the question does not know.
+        site: The application context.
+        question: The question.
+        request: The request.
+        besides: Presentation parameters of a page, unknown to the question.
 
     Raises:
-        DelegraphError: Anything that stands in the way; ``faults`` makes a problem document of it.
+        DelegraphError: Any error; ``error_responses`` converts it to a problem document.
     """
     caller = require(await site.caller_of(request), *question.roles)
     query = Query.of(request.path_params, request.query_params, (*question.parameters, *besides), now=site.now)
     if question.at_once and site.at_once is not None:
-        try:  # to hand a question over to a thread and back takes longer than to answer it
+        try:  # switching to a thread and back takes longer than the answer
             return _answer(site.at_once, question, caller, query, request)
         except NotAtOnceError:
             pass
@@ -88,7 +88,7 @@ def _answer(site: Site, question: Question, caller: Caller, query: Query, reques
     try:
         document = question.ask(site, caller, query)
     except NotAtOnceError:
-        raise  # it is asked again
+        raise  # retried on a thread
     except DelegraphError:
         log_access(caller, request, **asked)
         raise

@@ -1,4 +1,4 @@
-"""Documents as bytes: JSON without a detour, and an ETag over exactly these bytes."""
+"""Documents as bytes: fast JSON, and an ETag over exactly these bytes."""
 
 import asyncio
 import hashlib
@@ -14,20 +14,20 @@ from starlette.types import Message, Receive, Scope, Send
 
 from lineage.serve.documents.core_documents import Document
 
-TAKEN_SECONDS: Final = 30.0  # that a client may leave a part of a stream untaken
+TAKEN_SECONDS: Final = 30.0  # how long a client may leave a part of a stream unread
 _AS_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def encoded(document: Document) -> bytes:
-    """A document as the bytes that are sent. Half of a surrogate pair, which a value may hold, is replaced."""
+    """Encode a document. Unpaired surrogates, which a value may contain, are replaced."""
     try:
         return orjson.dumps(document)
-    except orjson.JSONEncodeError:  # it takes neither such a half nor what is nested very deep
+    except orjson.JSONEncodeError:  # orjson rejects unpaired surrogates and very deep nesting
         return _AS_JSON(document).encode(errors="replace")
 
 
 def etag_of(body: bytes) -> str:
-    """The entity tag of a body."""
+    """Compute the entity tag of a body."""
     return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
 
 
@@ -54,7 +54,7 @@ def _has(request: Request, etag: str) -> bool:
 
 
 class Streamed(StreamingResponse):
-    """A stream, and what is done after it: also for a client that left before the first part, so that none is made."""
+    """A stream with a final action, which also runs if the client leaves before the first part."""
 
     def __init__(
         self,
@@ -64,12 +64,12 @@ class Streamed(StreamingResponse):
         media_type: str,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Take both."""
+        """Keep the parts and the final action."""
         super().__init__(parts, headers=headers, media_type=media_type)
         self._done = done
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it. Who does not take a part within some time is cut off: what is read for them is held for them."""
+        """Send the stream. A client that does not read a part in time is cut off, because its snapshot is held open."""
 
         async def send_in_time(message: Message) -> None:
             async with asyncio.timeout(TAKEN_SECONDS):

@@ -1,8 +1,8 @@
-"""Threads for what blocks: separate ones for questions and for each kind of write, shared out fairly among callers.
+"""Threads for blocking work: separate for questions and each kind of write, shared fairly among callers.
 
-A flood of questions must not keep an order waiting, nor the questions of one caller those of all others. So each kind
-of work has threads of its own, and within a kind callers take turns: one may use all threads but a few, and have a
-bounded number of requests under way.
+A flood of questions must not delay an order, nor the questions of one caller those of others. So each kind of work
+has separate threads, and within a kind callers take turns: one may use all threads but a few, and have a bounded
+number of requests in progress.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from lineage.serve.config.limits import Limits
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_LEFT_TO_OTHERS: Final = 2  # threads that one caller never uses, where there are more than these
+_LEFT_TO_OTHERS: Final = 2  # threads that one caller never uses, if there are more than these
 
 
 @dataclass(eq=False, slots=True)
@@ -35,26 +35,27 @@ class _Job:
 
 
 class Workers:
-    """Threads of one kind of work.
+    """The threads for one kind of work.
 
     Attributes:
-        name: What the threads are called.
-        turned_away: How many requests were refused, by reason: ``caller`` (one caller had too many under way), ``full``
-            (all callers together had) and ``late`` (no thread was free in time).
+        name: The name of the threads.
+        turned_away: The number of refused requests by reason: ``caller`` (one caller had too many in progress),
+            ``full`` (all callers together had) and ``late`` (no thread was free in time).
     """
 
     def __init__(
         self, name: str, threads: int, limits: Limits, *, by_caller: int | None = None, is_write: bool = False
     ) -> None:
-        """Take how much is done at once.
+        """Create the threads.
 
         Args:
-            name: What the threads are called.
-            threads: How many requests are worked on at once.
-            limits: How many wait, and for how long.
-            by_caller: How many requests of one caller are under way, waiting ones included; None: any number.
-            is_write: Whether what is begun is waited for until it ends, so that what may still come to be is never
-                answered with a fault.
+            name: The name of the threads.
+            threads: How many requests are processed at once.
+            limits: How many may wait, and for how long.
+            by_caller: How many requests of one caller may be in progress, including waiting ones; None for any
+                number.
+            is_write: Whether work that has begun is awaited until it ends, so that a write that may still succeed is
+                never answered with an error.
         """
         self.name = name
         self.turned_away: Counter[str] = Counter(caller=0, full=0, late=0)
@@ -66,24 +67,24 @@ class Workers:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"delegraph-{name}")
         self._lock = threading.Lock()
         self._is_closed = False
-        self._waiting: dict[str, deque[_Job]] = {}  # by caller; whose turn is next stands first
+        self._waiting: dict[str, deque[_Job]] = {}  # by caller; the next one to run is first
         self._under_way: Counter[str] = Counter()
         self._running: Counter[str] = Counter()
         self._idle = threads
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for a thread."""
+        """The number of requests that wait for a thread."""
         with self._lock:
             return sum(map(len, self._waiting.values()))
 
     async def run(self, caller: str, function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Run something that blocks.
+        """Run a blocking function.
 
         Raises:
-            CallerLimitError: Too many requests of this caller are under way.
-            OverloadedError: Too many requests wait already, or no thread was free in time; nothing was begun.
-            SlowAnswerError: A question took too long; what it does goes on, and changes nothing.
+            CallerLimitError: Too many requests of this caller are in progress.
+            OverloadedError: Too many requests are waiting, or no thread was free in time; nothing was begun.
+            SlowAnswerError: A question took too long; it continues in the background and changes nothing.
         """
         loop = asyncio.get_running_loop()
         job = _Job(caller, partial(function, *args, **kwargs), loop, loop.create_future())
@@ -113,7 +114,7 @@ class Workers:
         if self._by_caller is not None and self._under_way[job.caller] >= self._by_caller:
             self.turned_away["caller"] += 1
             raise CallerLimitError(
-                "too many requests of this caller are under way; send the next one when one was answered"
+                "too many requests of this caller are in progress; send the next one when one has been answered"
             )
         if sum(map(len, self._waiting.values())) >= self._limits.waiting:
             self.turned_away["full"] += 1
@@ -122,7 +123,7 @@ class Workers:
         self._waiting.setdefault(job.caller, deque()).append(job)
 
     def _hand_out(self) -> None:
-        """Begin what there are threads for, one request of each caller in turn. The lock is held."""
+        """Start as many requests as there are free threads, callers taking turns. The lock must be held."""
         while self._idle and not self._is_closed:
             caller = next((who for who in self._waiting if self._running[who] < self._of_one), None)
             if caller is None:
@@ -130,14 +131,14 @@ class Workers:
             jobs = self._waiting.pop(caller)
             job = jobs.popleft()
             if jobs:
-                self._waiting[caller] = jobs  # behind all others
+                self._waiting[caller] = jobs  # after all others
             job.is_begun = True
             self._idle -= 1
             self._running[caller] += 1
             self._pool.submit(self._work, job)
 
     def _work(self, job: _Job) -> None:
-        """Do it, in a thread."""
+        """Run a job, in a thread."""
         result, fault = None, None
         try:
             result = job.work()
@@ -148,11 +149,11 @@ class Workers:
             _count_down(self._running, job.caller)
             _count_down(self._under_way, job.caller)
             self._hand_out()
-        with suppress(RuntimeError):  # the loop is gone, and whoever waited with it
+        with suppress(RuntimeError):  # the loop is gone, and nobody waits any more
             job.loop.call_soon_threadsafe(_tell, job.done, result, fault)
 
     def _withdraw(self, job: _Job) -> bool:
-        """Take back what has not begun; whether that was so."""
+        """Withdraw a job that has not begun; returns whether that was so."""
         with self._lock:
             if job.is_begun:
                 return False
@@ -165,11 +166,11 @@ class Workers:
             return True
 
     def later(self, function: Callable[[], object]) -> None:
-        """Run something that nobody waits for."""
+        """Run something in the background."""
         self._pool.submit(function)
 
     def close(self) -> None:
-        """Give the threads back. What waits is never begun."""
+        """Release the threads. Waiting jobs never begin."""
         with self._lock:
             self._is_closed = True
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -182,28 +183,28 @@ def _tell(done: "asyncio.Future[Any]", result: Any, fault: BaseException | None)
         done.set_result(result)
     else:
         done.set_exception(fault)
-        done.exception()  # of what nobody waits for any more; said here, it is not said at exit
+        done.exception()  # an error of a job that nobody waits for; logged here instead of at exit
 
 
 def _count_down(counter: Counter[str], caller: str) -> None:
     counter[caller] -= 1
     if not counter[caller]:
-        del counter[caller]  # callers come and go
+        del counter[caller]  # forget callers without jobs
 
 
 class Pools:
-    """The workers of one server, by what they do.
+    """The workers of one server.
 
     Attributes:
-        questions: Whatever only reads.
+        questions: Everything that only reads.
         orders: Orders, lifts and approvals.
         events: Batches of events.
-        acknowledgements: What receivers say about orders.
-        own: What the server asks by itself, and who a caller is where that takes a look elsewhere.
+        acknowledgements: Acknowledgements by receivers.
+        own: The server's own queries, and authentication that needs network access.
     """
 
     def __init__(self, limits: Limits) -> None:
-        """Make them."""
+        """Create them."""
         by_caller = limits.questions_by_caller
         self.questions = Workers("questions", limits.workers, limits, by_caller=by_caller)
         self.orders = Workers("orders", 2, limits, is_write=True)
@@ -213,10 +214,10 @@ class Pools:
 
     @property
     def all(self) -> tuple[Workers, ...]:
-        """Every one of them."""
+        """All of them."""
         return self.questions, self.orders, self.events, self.acknowledgements, self.own
 
     def close(self) -> None:
-        """Give the threads back."""
+        """Release the threads."""
         for workers in self.all:
             workers.close()

@@ -1,6 +1,6 @@
-"""What the delivery endpoints say of themselves in the OpenAPI document, by method and path.
+"""The OpenAPI descriptions of the delivery endpoints, by method and path.
 
-They are made in ``lineage.deliver``, which knows nothing of this document.
+The endpoints are defined in ``lineage.deliver``, which does not know this document.
 """
 
 from typing import Any, Final

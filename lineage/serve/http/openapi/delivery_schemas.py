@@ -1,4 +1,4 @@
-"""What the documents of the delivery endpoints look like: introspection, Shared Signals, keys, status lists."""
+"""Schemas of the delivery endpoints' documents: introspection, Shared Signals, keys, status lists."""
 
 from typing import Any, Literal, NotRequired
 

@@ -1,4 +1,4 @@
-"""``/openapi.json`` and its page ``/docs``, which is made here: no script, and no file of a third party."""
+"""``/openapi.json`` and the page ``/docs``, rendered here: no script, and no third-party file."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _CACHED: Final = "public, max-age=3600"
 
 
 def router(app: FastAPI) -> APIRouter:
-    """Both, and the style sheet of the page."""
+    """Build both routes, and the style sheet of the page."""
     router = APIRouter()
     kept: dict[str, Any] = {}
 
@@ -44,7 +44,7 @@ def router(app: FastAPI) -> APIRouter:
 
 
 def page_of(document: dict[str, Any]) -> str:
-    """The document as a page for people."""
+    """Render the document as a page for people."""
     title = escape(f"{document['info']['title']} {document['info']['version']}: HTTP API")
     lines = [
         "<!doctype html>",
@@ -111,7 +111,7 @@ def _section(path: str, method: str, operation: dict[str, Any]) -> Iterator[str]
 
 
 def _examples(lead: str, content: dict[str, Any]) -> Iterator[str]:
-    """The examples of one media type; those that are shared stand at the end of the page."""
+    """Render the examples of one media type; shared ones are at the end of the page."""
     for example in content.get("examples", {}).values():
         if "$ref" not in example:
             said = escape(f"{lead}{example['summary']}")

@@ -1,6 +1,6 @@
-"""The OpenAPI document: every path with its parameters, answers, problems, roles and examples.
+"""The OpenAPI document: every path with parameters, answers, problems, roles and examples.
 
-It is made from the table of questions and the shapes of the documents, so that it says what is served.
+It is generated from the table of questions and the schemas of the documents, so it describes what is served.
 """
 
 import json
@@ -114,7 +114,7 @@ def _id_of(path: str) -> str:
 
 
 def document_of(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of an app."""
+    """Build the OpenAPI document of an application."""
     document = get_openapi(
         title="delegraph",
         version=__version__,
@@ -128,7 +128,7 @@ def document_of(app: FastAPI) -> dict[str, Any]:
     delivers = any((method, path) in DELIVERIES for path, methods in said.items() for method in methods)
     shapes = ANSWERS | DELIVERED if delivers else ANSWERS
     document["components"] = {"schemas": _schemas(shapes), "securitySchemes": _SCHEMES}
-    document = dict(json.loads(json.dumps(document)))  # nothing in it is shared any more: each part may be added to
+    document = dict(json.loads(json.dumps(document)))  # nothing in it is shared any more, so each part may be extended
     describe(document)
     add_examples(document)
     used = {tag for methods in document["paths"].values() for said in methods.values() for tag in said.get("tags", ())}
@@ -139,7 +139,7 @@ def document_of(app: FastAPI) -> dict[str, Any]:
 def _said(path: str, methods: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for method, operation in methods.items():
         said = DELIVERIES.get((method, path), operation)
-        # The framework's own: what it would answer, problem documents answer here.
+        # The framework's own responses; here errors are problem documents.
         if said["responses"].get("422", {}).get("description") == "Validation Error":
             del said["responses"]["422"]
         if said["responses"].get("200") == _UNSAID:

@@ -1,8 +1,8 @@
-"""The examples of the OpenAPI document: one conversation with the API about the demo's incident, as it was held.
+"""The examples of the OpenAPI document: one recorded conversation with the API about the demo's incident.
 
-Each line of ``conversation.jsonl`` is a request and what answered it. The examples of an operation are what was said
-to it and what it said; so all of them tell one story, with the same ids. A test holds the conversation again and
-compares; ``make examples`` writes down what is answered now.
+Each line of ``conversation.jsonl`` is a request and its response. The examples of an operation are its requests and
+responses, so all of them tell one story with the same ids. A test replays the conversation and compares; ``make
+examples`` records the current responses.
 """
 
 import json
@@ -17,23 +17,23 @@ from lineage.plumbing.problem_documents import MEDIA_TYPE as PROBLEM
 
 CONVERSATION: Final = "conversation.jsonl"
 _SHARED: Final = "#/components/examples/"
-_NOTHING_TO_SEND: Final = frozenset({400, 413, 503})  # bodies that are wrong, or come at the wrong time
+_NOTHING_TO_SEND: Final = frozenset({400, 413, 503})  # bodies that are wrong, or arrive at the wrong time
 
 Exchange = dict[str, Any]
 
 
 @cache
 def conversation() -> tuple[Exchange, ...]:
-    """The exchanges, in their order."""
+    """Load the exchanges in order."""
     text = files("lineage.serve.http").joinpath(CONVERSATION).read_text(encoding="utf-8")
     return tuple(json.loads(line) for line in text.splitlines())
 
 
 def add_examples(document: dict[str, Any]) -> None:
-    """Put the conversation into an OpenAPI document: requests, answers, and problems."""
+    """Add the conversation to an OpenAPI document: requests, responses, and problems."""
     found = {said["operationId"]: (path, said) for path, said in _operations(document)}
     for exchange in conversation():
-        if exchange["operation"] in found:  # what is not served is not there
+        if exchange["operation"] in found:  # omit what is not served
             path, operation = found[exchange["operation"]]
             _add(operation, exchange)
             _add_parameters(operation, path, exchange)
@@ -61,7 +61,7 @@ def _add(operation: dict[str, Any], exchange: Exchange) -> None:
 
 
 def _add_parameters(operation: dict[str, Any], path: str, exchange: Exchange) -> None:
-    """Let parameters that have no example be as they were in what was asked, and answered."""
+    """Give parameters without an example the values used in an exchange."""
     asked = urlsplit(exchange["ask"].partition(" ")[2])
     places = zip(path.split("/"), asked.path.split("/"), strict=True)
     said = parse_qs(asked.query) | {place.strip("{}"): [value] for place, value in places if place.startswith("{")}
@@ -75,7 +75,7 @@ def _example(summary: str, value: Any, note: str | None = None) -> dict[str, Any
 
 
 def _share_problems(operation: dict[str, Any], operations: Mapping[str, Any], shared: dict[str, Any]) -> None:
-    """Give a problem that the conversation did not meet at an operation the example of one that it met elsewhere."""
+    """Give problems that the conversation does not contain for an operation an example from another operation."""
     for status, response in operation["responses"].items():
         problem = response.get("content", {}).get(PROBLEM)
         if problem is not None and "examples" not in problem:
@@ -88,7 +88,7 @@ def _share_problems(operation: dict[str, Any], operations: Mapping[str, Any], sh
 
 
 def _likeness(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
-    """How much two operations have in common: what they are about, then what they take."""
+    """Measure how similar two operations are: by their tags, then by their parameters."""
     if one.get("tags") != other.get("tags"):
         return 0
     return 1 + (_taken(one) == _taken(other))

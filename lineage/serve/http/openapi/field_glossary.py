@@ -1,4 +1,4 @@
-"""What each field of a document says, put into the schemas of the OpenAPI document: one word, one meaning."""
+"""The description of each field in the schemas of the OpenAPI document: one word, one meaning."""
 
 import tomllib
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ EVERYWHERE: Final = "everywhere"
 
 @cache
 def glossary() -> dict[str, dict[str, str]]:
-    """The words: those of every document, and by the name of a document its own."""
+    """Load the descriptions: those of all documents, and those specific to one, by its name."""
     return tomllib.loads(files("lineage.serve.http").joinpath(FILE).read_text(encoding="utf-8"))
 
 
 def describe(document: dict[str, Any]) -> None:
-    """Say of every field of every schema what it is, where the schema does not."""
+    """Describe every field of every schema that lacks a description."""
     words = glossary()
     for name, schema in document["components"]["schemas"].items():
         _describe(schema, words[EVERYWHERE] | words.get(name, {}))

@@ -1,4 +1,4 @@
-"""The pieces of which the OpenAPI document is put together: parameters, bodies, answers, problems, roles."""
+"""The building blocks of the OpenAPI document: parameters, bodies, answers, problems, roles."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -15,10 +15,10 @@ LINES: Final = "application/x-ndjson"
 FORM: Final = "application/x-www-form-urlencoded"
 SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"session": []}]
 OPEN: Final[list[Any]] = []
-ANYWHERE: Final = ("414", "421")  # before anybody looks at what is asked
-ALWAYS: Final = (*ANYWHERE, "503")  # of whatever asks the store
-SHARED: Final = ("429",)  # of whatever callers share the threads of
-WITH_BODY: Final = ("408", "413", "415")  # of whatever takes one
+ANYWHERE: Final = ("414", "421")  # for every operation, before authentication
+ALWAYS: Final = (*ANYWHERE, "503")  # for every operation that reads the store
+SHARED: Final = ("429",)  # for every operation on shared threads
+WITH_BODY: Final = ("408", "413", "415")  # for every operation with a body
 TEXT: Final[Described] = {"type": "string"}
 
 _PROBLEMS: Final = {
@@ -51,17 +51,17 @@ _PROBLEM_HEADERS: Final = {
 
 
 def ref(name: str) -> Described:
-    """The schema of a name."""
+    """Refer to a schema by name."""
     return {"$ref": f"{REF}{name}"}
 
 
 def roles_of(roles: Iterable[Role]) -> str:
-    """Who may, in words."""
+    """List the allowed roles in words."""
     return f"Role: {' or '.join(sorted(roles))}."
 
 
 def parameter_of(parameter: Parameter) -> Described:
-    """A parameter of a question."""
+    """Describe a parameter of a question."""
     schema: Described = dict(parameter.schema)
     if parameter.repeatable:
         schema = {"type": "array", "items": schema, "minItems": 1, "maxItems": 100}
@@ -78,7 +78,7 @@ def parameter_of(parameter: Parameter) -> Described:
 
 
 def header(name: str, description: str, *, schema: Described | None = None, example: str | None = None) -> Described:
-    """A header of a request, which may be left out."""
+    """Describe an optional request header."""
     found: Described = {
         "name": name,
         "in": "header",
@@ -90,7 +90,7 @@ def header(name: str, description: str, *, schema: Described | None = None, exam
 
 
 def fields(properties: Described, *, required: Iterable[str] = (), closed: bool = True) -> Described:
-    """The schema of an object; a closed one has no other field."""
+    """Build the schema of an object; a closed one allows no other field."""
     found: Described = {"type": "object", "properties": properties}
     if needed := list(required):
         found["required"] = needed
@@ -98,12 +98,12 @@ def fields(properties: Described, *, required: Iterable[str] = (), closed: bool 
 
 
 def body(schema: Described, *, required: bool = True, media_type: str = JSON) -> Described:
-    """The body of a request."""
+    """Describe a request body."""
     return {"required": required, "content": {media_type: {"schema": schema}}}
 
 
 def answer(description: str, schema: Described, *, media_type: str = JSON, **headers: str) -> Described:
-    """An answer of one media type, and what its headers say; ``_`` in the name of a header is a hyphen."""
+    """Describe an answer of one media type, and its headers; ``_`` in the name of a header means a hyphen."""
     found: Described = {"description": description, "content": {media_type: {"schema": schema}}}
     if headers:
         said = {name.replace("_", "-"): {"schema": TEXT, "description": what} for name, what in headers.items()}
@@ -112,13 +112,13 @@ def answer(description: str, schema: Described, *, media_type: str = JSON, **hea
 
 
 def lines_of(name: str) -> Described:
-    """The schema of a text each of whose lines is a document of a name."""
+    """Build the schema of a text with one document per line."""
     said = f"Lines of JSON, each a `{name}`."
     return {"type": "string", "description": said, "contentMediaType": LINES, "contentSchema": ref(name)}
 
 
 def problems(*statuses: str) -> Described:
-    """The problem documents of some statuses."""
+    """Describe the problem documents of some statuses."""
     return {
         status: answer(_PROBLEMS[status], ref("Problem"), media_type=MEDIA_TYPE, **_PROBLEM_HEADERS.get(status, {}))
         for status in statuses

@@ -1,4 +1,4 @@
-"""What the endpoints beside the questions say of themselves in the OpenAPI document."""
+"""The OpenAPI descriptions of the endpoints that are not questions."""
 
 from typing import Any, Final
 
@@ -93,7 +93,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         "requestBody": {
             "required": True,
             "content": {
-                # Whatever an item is, it is taken: what is no event is quarantined, and no fault.
+                # Any item is accepted: what is not an event is quarantined, and is not an error.
                 JSON: {"schema": {"type": "array", "items": {}, "description": "Events."}},
                 LINES: {"schema": {**TEXT, "contentMediaType": LINES, "description": "An event a line."}},
                 "application/avro": {

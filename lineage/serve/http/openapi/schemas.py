@@ -1,6 +1,6 @@
-"""What the documents look like: the types of the client's answers, and the schemas of the OpenAPI document.
+"""The types of documents: the client's answers, and the schemas of the OpenAPI document.
 
-Nothing is checked against them when it is served; a test holds them to what is answered.
+They are not enforced when documents are served; a test compares them with actual answers.
 """
 
 from typing import Annotated, Any, Literal, NotRequired

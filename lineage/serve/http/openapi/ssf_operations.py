@@ -1,4 +1,4 @@
-"""What the transmitter of Shared Signals says of itself in the OpenAPI document, by method and path."""
+"""The OpenAPI descriptions of the Shared Signals transmitter, by method and path."""
 
 from typing import Any, Final
 
