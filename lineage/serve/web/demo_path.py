@@ -1,4 +1,4 @@
-"""A guided path through an incident: steps that lead to pages, and events that come when one asks for them."""
+"""A guided tour through an incident: steps that link to pages, and events that are added on request."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A step of the path.
+    """A step of the tour.
 
     Attributes:
-        title: What it is about.
+        title: Its heading.
         text: What happens, and what to look at.
-        link: Where it leads, and what is written there.
-        play: The name of what happens when one asks for it; None: nothing.
-        beside: Whether it opens beside the path, to be left there.
+        link: The address of a page, and the link's text.
+        play: The name of what happens on request; None for nothing.
+        beside: Whether the link opens in a new tab.
     """
 
     title: str
@@ -25,12 +25,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """A path.
+    """A tour.
 
     Attributes:
         steps: In order.
-        plays: What can be made happen, by name.
-        happened: The names of what did.
+        plays: What can happen, by name.
+        happened: The names of what has happened.
     """
 
     steps: Sequence[Step]
@@ -38,6 +38,6 @@ class Story:
     happened: set[str] = field(default_factory=set)
 
     def play(self, name: str) -> None:
-        """Have something happen."""
+        """Make something happen."""
         self.plays[name]()
         self.happened.add(name)

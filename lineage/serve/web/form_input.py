@@ -1,4 +1,4 @@
-"""What people type, as the questions take it: fields left empty, white space around an id, times as one writes them."""
+"""Normalise form input: drop empty fields, strip white space around ids, and convert times as people write them."""
 
 import re
 from collections.abc import Iterable
@@ -13,13 +13,13 @@ _TIME: Final = re.compile(
 
 
 def as_meant(items: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The fields of a form as whoever filled them in meant them; no id begins or ends with white space."""
+    """Normalise the fields of a form; no id begins or ends with white space."""
     said = [(name, value.strip()) for name, value in items]
     return [(name, moment(value) if name in TIMES else value) for name, value in said if value]
 
 
 def moment(said: str) -> str:
-    """A time as RFC 3339; without a zone it is UTC. What is no time stays as it is, to be refused under its name.
+    """Convert a time to RFC 3339, in UTC without a zone. Anything else is unchanged, to be refused later.
 
     Examples:
         >>> moment("2026-11-02 10:25")

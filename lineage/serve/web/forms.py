@@ -1,4 +1,4 @@
-"""What forms send: orders and lifts by the same functions as the API, typed confirmations, and refusals as pages."""
+"""Form submissions: orders and lifts by the same functions as the API, typed confirmations, and refusals as pages."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -31,31 +31,31 @@ Form = dict[str, str]
 
 
 async def form_of(site: Site, request: Request) -> tuple[Caller, Form]:
-    """Who sends a form, and what: only a page of ours may make a browser send one.
+    """Read a form and its sender; only our own pages may make a browser submit one.
 
     Raises:
-        ForbiddenError: It does not say where it is from, it is from elsewhere, or the caller may not order.
+        ForbiddenError: Its origin is missing or foreign, or the caller may not order.
     """
     headers = request.headers
     if "origin" not in headers and "sec-fetch-site" not in headers:
         raise ForbiddenError("a form says where it is from (Origin, Sec-Fetch-Site); this one did not")
-    request.state.caller = None  # so that the request below shares what is kept about this one
-    # What a form cannot send itself, and what is checked with it: that the browser says that it is one of ours.
+    request.state.caller = None  # so that the request below shares the state of this one
+    # A form cannot send a header, so the browser's statement that the form is ours is checked instead.
     scope = {**request.scope, "headers": [*request.scope["headers"], (HEADER.lower().encode(), b"1")]}
-    refuse_forgery(Request(scope))  # also of whom another than the browser authenticates: a proxy's word is no bearer's
+    refuse_forgery(Request(scope))  # also for callers whom a proxy authenticates, which is not a bearer token
     raw = await read_body(request, MOST_BYTES)
     try:
         said = parse_qsl(raw.decode(), keep_blank_values=False, max_num_fields=_FIELDS, strict_parsing=False)
     except (UnicodeDecodeError, ValueError) as error:
         raise RefusedError("the form cannot be read: it is UTF-8, and has few fields") from error
     form = dict(as_meant(said))
-    # Kept before anything else can go wrong: whose session has ended gets back what they had filled in.
+    # Stored first: a user whose session has ended gets the filled form back.
     request.state.form = form
     return require(await site.caller_of(Request(scope)), Role.RESPONDER), form
 
 
 def ordering(site: Site) -> Callable[[Request], Awaitable[Response]]:
-    """``POST /revocations``: the order, or why it was not given."""
+    """Build ``POST /revocations``: give the order, or explain why it was not given."""
 
     async def order(request: Request) -> Response:
         caller, form = await form_of(site, request)
@@ -80,7 +80,7 @@ def ordering(site: Site) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _order(form: Form, kind: str, id_: str) -> Document:
-    """The order that a form asks for, as the API takes it."""
+    """Convert a form to an order as the API takes it."""
     body: Document = {"target": {"kind": kind, "id": id_}, "cascade": form.get("cascade") != "false"}
     names = ("mode", "reason", "issued_before", "note", "plan_digest")
     return body | {name: form[name] for name in names if name in form} | {"unseen": form.get("unseen") == "true"}
@@ -104,7 +104,7 @@ def approving(site: Site) -> Callable[[Request], Awaitable[Response]]:
 async def _again(
     site: Site, request: Request, caller: Caller, form: Form, why: Mapping[str, Any], status: HTTPStatus
 ) -> Response:
-    """The plan as it is now, and why the order was not given."""
+    """Render the current plan, and why the order was not given."""
     return await site.pools.questions.run(caller.name, _planned, site, request, caller, form, why, status)
 
 
@@ -124,7 +124,7 @@ def _planned(
 
 
 def filled(form: Form) -> Document:
-    """What stands in a form that is shown again."""
+    """Return the fields of a form that is shown again."""
     return {"reason": form.get("reason", ""), "note": form.get("note", "")}
 
 
@@ -136,7 +136,7 @@ def lifting(site: Site) -> Callable[[Request], Awaitable[Response]]:
         revocation = request.path_params["id"]
         if form.get("typed", "") != revocation:
             raise RefusedError("what was typed is not the id of the revocation; nothing was lifted")
-        # In one piece with its page: what was lifted is not answered with a fault.
+        # In one piece with its page, so that a completed lift is never answered with an error.
         return await site.pools.orders.run(caller.name, answer, request, caller, form)
 
     def answer(request: Request, caller: Caller, form: Form) -> Response:

@@ -1,4 +1,4 @@
-"""What the words on the pages mean, in one sentence each, for readers who have never seen them: the page ``/words``."""
+"""The meaning of the words on the pages, one sentence each, for first-time readers: the page ``/words``."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The words of the command line on a page: the same sentence, with what it names as links."""
+"""Sentences of the command line on pages, with links for the ids in them."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,14 +9,14 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.text import render_chain, render_orders, render_revocations
 from lineage.serve.text.text_page import Page, safe
 
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT[\d:.]+Z)")  # stays in one line
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT[\d:.]+Z)")  # kept on one line
 _NOTHING = r"(?!)"
-# What may stand beside an id in a sentence; anything else beside it belongs to a longer id.
+# What may surround an id in a sentence; anything else next to it belongs to a longer id.
 _BEFORE, _AFTER = r"(?<![^\s(])", r"(?=[.;,)]?(?:[\s,;.]|$))"
 
 
 class Said(NamedTuple):
-    """A piece of a sentence: the words, how they look, and where they lead (empty: nowhere)."""
+    """A piece of a sentence: its text, its look, and its link (empty for none)."""
 
     text: str
     look: str
@@ -35,11 +35,11 @@ _LOOKS = {
 
 
 def sentence(page: Page, links: Mapping[str, str] | None = None) -> list[Said]:
-    """The first line of what the command line says, as pieces.
+    """Convert the first line of a text page to pieces.
 
     Args:
-        page: What it says.
-        links: Where the ids in it lead.
+        page: The text page.
+        links: The links of the ids in it.
     """
     return list(_line(page.pieces()[0], links or {}))
 
@@ -57,40 +57,40 @@ def _linked(text: str, look: str, links: Mapping[str, str]) -> Iterable[Said]:
 
 
 def of_who(doc: Document, at: Instant | None, links: Mapping[str, str]) -> list[Said]:
-    """Who stood behind an action."""
+    """Phrase who stood behind an action."""
     return sentence(render_chain.who(doc, at=at, brief=True), links)
 
 
 def of_chain(doc: Document, at: Instant | None, links: Mapping[str, str]) -> list[Said]:
-    """Who stood behind a token or a delegation."""
+    """Phrase who stood behind a token or a delegation."""
     return sentence(render_chain.chain(doc, at=at), links)
 
 
 def of_status(doc: Document, links: Mapping[str, str]) -> list[Said]:
-    """The state of something."""
+    """Phrase the state of something."""
     return sentence(render_chain.status(doc), links)
 
 
 def of_plan(
     doc: Document, *, mode: str, issued_before: Instant | None, cascade: bool, links: Mapping[str, str]
 ) -> list[list[Said]]:
-    """What an order would kill, and what it stands for."""
+    """Phrase what an order would kill, and what it means."""
     page = render_orders.plan(doc, mode=mode, issued_before=issued_before, cascade=cascade, brief=True)
     return lines_of(page, links)[:2]
 
 
 def of_closure(doc: Document) -> list[list[Said]]:
-    """Whether a revocation is over."""
+    """Phrase whether a revocation is complete."""
     return lines_of(render_revocations.closure(doc))[:2]
 
 
 def of_diff(doc: Document, links: Mapping[str, str]) -> list[Said]:
-    """What changed between two instants."""
+    """Phrase what changed between two instants."""
     return sentence(render_chain.diff(doc), links)
 
 
 def lines_of(page: Page, links: Mapping[str, str] | None = None) -> list[list[Said]]:
-    """Every line of what the command line says, as pieces."""
+    """Convert every line of a text page to pieces."""
     return [list(_line(line, links or {})) for line in page.pieces()]
 
 

@@ -1,4 +1,4 @@
-"""Where things lead: the address of the page of a thing, at the moment that is looked at."""
+"""Links to the pages of things, at the moment being viewed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,35 +19,35 @@ _PAGES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Addresses that keep the moment.
+    """Builds links that keep the moment.
 
     Attributes:
-        at: The instant asked about, as it was said; None: now.
-        known_at: Only what was recorded by then, as it was said; None: everything.
+        at: The instant asked about, as given; None for now.
+        known_at: The time up to which facts are known, as given; None for everything.
     """
 
     at: str | None = None
     known_at: str | None = None
 
     def to(self, path: str, **params: object) -> str:
-        """The address of a page, with the moment."""
+        """Return the address of a page, with the moment."""
         moment = {"at": self.at, "known_at": self.known_at}
         said = {name: value for name, value in {**params, **_late(moment, params)}.items() if value not in (None, "")}
         return f"{path}?{urlencode(said)}" if said else path
 
     def of(self, kind: str, id_: str) -> str:
-        """The address of the page of a thing; empty if it has none."""
+        """Return the address of a thing's page; empty if it has none."""
         return _address(self, kind, id_)
 
     def key(self, key: str | None) -> str:
-        """The same of a key, ``KIND:ID``."""
+        """Return the address of a page by ``KIND:ID``."""
         if key is None:
             return ""
         kind, _, id_ = key.partition(":")
         return self.of(kind, id_)
 
 
-@lru_cache(maxsize=4_096)  # one page leads to the same things again and again
+@lru_cache(maxsize=4_096)  # a page links to the same things repeatedly
 def _address(links: Links, kind: str, id_: str) -> str:
     if kind == "action":
         return links.to("/who", action=id_)
@@ -60,17 +60,17 @@ def _address(links: Links, kind: str, id_: str) -> str:
 
 
 def _late(moment: Mapping[str, str | None], params: Mapping[str, object]) -> dict[str, object]:
-    """The moment, unless the parameters say another."""
+    """Return the moment, unless the parameters contain another."""
     return {name: value for name, value in moment.items() if name not in params}
 
 
 class Nowhere(Links):
-    """For a file that stands alone: nothing leads anywhere."""
+    """Builds no links, for a self-contained file."""
 
     def to(self, path: str, **params: object) -> str:  # noqa: ARG002 (of the base class)
-        """Nothing."""
+        """Return nothing."""
         return ""
 
     def of(self, kind: str, id_: str) -> str:  # noqa: ARG002 (of the base class)
-        """Nothing."""
+        """Return nothing."""
         return ""

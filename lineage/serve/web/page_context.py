@@ -1,4 +1,4 @@
-"""What each page shows beside its document: the sentence, and more documents about the same thing."""
+"""What each page shows besides its document: the sentence, and related documents."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
@@ -15,11 +15,11 @@ from lineage.serve.web import glossary, linked_text, view_models
 from lineage.serve.web.links import Links
 from lineage.serve.web.page_endpoint import Asked, first_entry
 
-ENDS: Final = 20  # hops at either end that are shown of a chain longer than both
-AROUND: Final = 100  # elements of the graph that is asked when they were valid; more for a longer chain
-MANY: Final = 5_000  # facts that mention something; of more its actions are not listed beside it
-OPEN: Final = 100  # of what is open at receivers, on one page
-FEW: Final = 20  # entries of what is shown beside something
+ENDS: Final = 20  # hops shown at either end of a longer chain
+AROUND: Final = 100  # elements of the graph used for the validity chart; more for a longer chain
+MANY: Final = 5_000  # above this many facts, a thing's actions are not listed on its page
+OPEN: Final = 100  # open items at receivers on one page
+FEW: Final = 20  # entries of a related list
 
 Shown = Mapping[str, Any]
 _OF_A_CASE: Final = ("principal", "delegation", "token", "scope", "source", "gap", "finding", "as of", "as known at")
@@ -88,7 +88,7 @@ def timeline(asked: Asked) -> Shown:
 
 
 def _look(asked: Asked) -> Callable[[str, str, str | None], str]:
-    """The address of the page of a thing at another moment."""
+    """Build links to the page of a thing at another moment."""
 
     def look(of: str, at: str, known_at: str | None) -> str:
         return Links(at, known_at).key(of) or asked.links.to("/timeline", of=of, at=at, known_at=known_at)
@@ -115,7 +115,7 @@ def graph(asked: Asked) -> Shown:
 
 
 def reach(asked: Asked, *, new: Collection[str] = ()) -> Shown:
-    """What an order would kill, and the form that gives it; ``new``: what a plan that was looked at did not list."""
+    """Show what an order would kill, and the form that gives it; ``new``: what a reviewed plan did not list."""
     doc = asked.document
     mode = asked.query.text("mode") or "revoke"
     issued_before, cascade = asked.query.instant("issued_before"), asked.query.flag("cascade", default=True)
@@ -131,12 +131,12 @@ def reach(asked: Asked, *, new: Collection[str] = ()) -> Shown:
         "reasons": REASONS,
         "four_eyes": asked.site.four_eyes,
         "filled": {"reason": "", "note": ""},
-        "key": str(uuid4()),  # makes one order of a form that is sent twice
+        "key": str(uuid4()),  # makes a form that is submitted twice one order
     }
 
 
 def revocation(asked: Asked) -> Shown:
-    """Whether a revocation is over."""
+    """Show whether a revocation is complete."""
     doc = asked.document
     start = first_entry(asked.query)
     liftable = [one for one in doc["orders"] if one["mode"] == "suspend" or one["target"]["kind"] not in ELEMENT_KINDS]
@@ -154,7 +154,7 @@ def revocation(asked: Asked) -> Shown:
 
 
 def whole_case(asked: Asked) -> Shown:
-    """A case to be kept."""
+    """Show a case to keep."""
     doc = asked.document
     return {
         "facts": [{**item, "fields": view_models.fields(item["event"], item["of"])} for item in doc["facts"]["items"]],
@@ -195,7 +195,7 @@ def _marks(answer: Document) -> list[tuple[str, str]]:
 
 
 def nothing(_asked: Asked) -> Shown:
-    """What the document says is all there is to show."""
+    """Show only the document."""
     return {}
 
 
@@ -214,9 +214,9 @@ def _by_kind(items: list[Document]) -> dict[str, list[Document]]:
 
 
 def _chain(asked: Asked, around: str | None, marks: list[tuple[str, str]]) -> Shown:
-    """The chain, and when what it rests on was valid: what the graph around its authority says."""
+    """Show the chain, and the validity of what it depends on, from the graph around its authority."""
     first, hidden, last = view_models.cut(view_models.hops(asked.document), ENDS)
-    # Half of a graph at most is what it stands on.
+    # At most half of the graph are ancestors.
     most = max(2 * (len(asked.document["tokens"]) + len(asked.document["delegations"]) + 1), AROUND)
     graph = None if around is None else asked.more("/graph", of=around, most=str(min(most, MOST)))
     if asked.at is not None:
@@ -227,7 +227,7 @@ def _chain(asked: Asked, around: str | None, marks: list[tuple[str, str]]) -> Sh
 
 
 def _people(asked: Asked, doc: Document) -> dict[str, str]:
-    """Where what a sentence names leads."""
+    """Return the links of the names in a sentence."""
     links = {hop["principal"]: asked.links.of("principal", hop["principal"]) for hop in doc["chain"]}
     links |= {id_: asked.links.of("token", id_) for id_ in doc["tokens"]}
     links |= {id_: asked.links.of("delegation", id_) for id_ in doc["delegations"]}

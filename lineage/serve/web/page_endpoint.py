@@ -1,6 +1,6 @@
-"""The pages of questions: each is the document of the API, put into a template (docs/pages.md).
+"""Pages of questions: each is the API's document, put into a template (docs/pages.md).
 
-A page asks by ``answered``, as the API does; what it shows beside its document it asks by the same functions.
+A page calls ``answered``, as the API does; related documents come from the same functions.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ from lineage.serve.web.links import Links
 from lineage.serve.web.templating import environment
 
 MOMENT: Final = frozenset({"at", "known_at"})
-# A form of a page of ours says where it is from (Origin), or its order would be refused.
+# Our own forms send their origin; otherwise their orders would be refused.
 HEADERS: Final = {"Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
 TEMPLATES: Final = environment()
 ASKED: Final = {question.path: question for question in QUESTIONS}
@@ -36,17 +36,17 @@ FROM_ENTRY: Final = Parameter("after", {"type": "integer"}, "So many entries sto
 _MOST_ENTRIES: Final = 100_000_000
 
 View = Callable[["Asked"], Mapping[str, Any]]
-"""What a page shows beside its document."""
+"""What a page shows besides its document."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a page was asked, and how it asks for more.
+    """The request of a page, and how to get related documents.
 
     Attributes:
-        site: What is served.
-        caller: Who asks.
-        query: What is asked.
+        site: The application context.
+        caller: The caller.
+        query: The query.
         document: The answer.
         links: Where things lead.
         understood: What was typed and taken for a thing: ``typed``, and the ``keys`` of what it may be.
@@ -61,11 +61,11 @@ class Asked:
 
     @property
     def at(self) -> Instant | None:
-        """The instant asked about; None: now."""
+        """The instant asked about; None for now."""
         return self.query.instant("at")
 
     def more(self, path: str, **params: str | None) -> Document | None:
-        """Another document, at the moment of this one where it knows moments; None if no fact names the thing."""
+        """Return another document, at the same moment if it has moments; None if no fact names the thing."""
         question = ASKED[path]
         known = {parameter.name for parameter in question.parameters}
         said = {"at": self.links.at, "known_at": self.links.known_at, **params}
@@ -86,15 +86,15 @@ def page_of(
     besides: tuple[Parameter, ...] = (),
     links: type[Links] = Links,
 ) -> Callable[[Request], Awaitable[Response]]:
-    """What answers a page.
+    """Build the endpoint of a page.
 
     Args:
-        site: What is served.
-        path: The question.
-        template: How it is shown.
-        view: What is shown beside the document.
-        besides: Parameters that say how it is shown.
-        links: Where things lead.
+        site: The application context.
+        path: The question's path.
+        template: The template.
+        view: Returns what is shown besides the document.
+        besides: Presentation parameters.
+        links: Builds links.
     """
     question: Question = ASKED[path]
     single = next((name for name in question.about if _is_repeatable(question, name)), None)
@@ -115,12 +115,12 @@ def page_of(
 
 
 def first_entry(query: Query) -> int:
-    """How many entries stood on the pages before."""
+    """Return how many entries the previous pages had."""
     return query.number("after", default=1, most=_MOST_ENTRIES) if query.text("after") else 0
 
 
 def as_typed(request: Request) -> Request:
-    """A request as whoever filled in the form meant it."""
+    """Normalise the form input of a request."""
     said = as_meant(request.query_params.multi_items())
     return Request({**request.scope, "query_string": urlencode(said).encode()})
 
@@ -146,7 +146,7 @@ def _written(
 
 
 def templates() -> Iterator[str]:
-    """Read every template, one after the other: the first page that shows one does not have to."""
+    """Load every template, one after the other, so that the first page does not have to."""
     for name in TEMPLATES.list_templates():
         TEMPLATES.get_template(name)
         yield name
@@ -164,16 +164,16 @@ def written(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """A template as a response.
+    """Render a template as a response.
 
     Args:
-        request: What is answered.
+        request: The request.
         template: Its name.
-        context: What it is given beside what every page is.
-        caller: Who asks; None: nobody that is known.
-        links: Where things lead.
+        context: Its variables besides those of every page.
+        caller: The caller; None if unknown.
+        links: Builds links.
         moves: Which parts of the moment the document depends on.
-        aside: Parameters that the document does not know.
+        aside: Parameters unknown to the document.
         status: The HTTP status.
         headers: More headers.
     """
@@ -203,7 +203,7 @@ def written(
 
 
 def here(request: Request, **params: object) -> str:
-    """The address of the same page, now, but for some parameters; of a list its beginning."""
+    """Return the address of the same page with some parameters changed; for a list, its first page."""
     gone = {"at", "known_at", "after", *params}
     kept = [(name, value) for name, value in request.query_params.multi_items() if name not in gone]
     said = [*kept, *((name, value) for name, value in params.items() if value not in (None, ""))]
@@ -211,10 +211,10 @@ def here(request: Request, **params: object) -> str:
 
 
 def path_of(request: Request) -> str:
-    """The path of a request as it stands in an address: an id in it may hold anything."""
+    """Return the path of a request as in an address: an id in it may contain anything."""
     return quote(request.scope["path"], safe="/:@!$'()*,;=~")
 
 
 def add(router: APIRouter, path: str, page: Callable[[Request], Awaitable[Response]]) -> None:
-    """Serve a page."""
+    """Add a page."""
     router.add_api_route(path, page, methods=["GET"], include_in_schema=False, response_model=None)

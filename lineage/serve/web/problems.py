@@ -1,4 +1,4 @@
-"""A page for each problem: what it is, what to do about it, and nothing lost that somebody had filled in."""
+"""A page for each problem: what it is, what to do about it, without losing what was filled in."""
 
 import json
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ _ADVICE: Final = {
     HTTPStatus.SERVICE_UNAVAILABLE: "Nothing is lost. Try again.",
 }
 _TIME: Final = "Write it as 2026-11-02T10:25:00Z or as 2026-11-02 10:25; without a zone it is UTC."
-# After these the same form may be good: it was not at fault.
+# After these the same form may succeed: it was not at fault.
 _AGAIN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.SERVICE_UNAVAILABLE})
 _TYPED: Final = ("reason", "note", "until", "typed")  # fields of forms that a person fills in
 
 
 def show_fault(request: Request, response: Response) -> Response:
-    """A problem document as a page, for whoever asks for pages."""
+    """Render a problem document as a page, for clients that ask for pages."""
     if request.scope["path"].startswith("/v1/") or "text/html" not in request.headers.get("accept", ""):
         return response
     problem = json.loads(bytes(response.body))
@@ -50,7 +50,7 @@ def show_fault(request: Request, response: Response) -> Response:
 
 
 def _address(request: Request) -> str:
-    """Where to ask the same; of what is only ever sent, nowhere."""
+    """Return where to retry the request; empty for write requests."""
     if request.method != "GET":
         return ""
     query = request.scope["query_string"].decode("ascii", "replace")
@@ -58,14 +58,14 @@ def _address(request: Request) -> str:
 
 
 def _ahead(request: Request, problem: Mapping[str, Any]) -> str:
-    """The plan of an order on what no fact names, for whoever means that; else empty."""
+    """Return the plan of an order on an unknown target, in case that is intended; else empty."""
     if request.method != "GET" or path_of(request) != "/reach" or problem["status"] != HTTPStatus.NOT_FOUND:
         return ""
     return f"/reach?{urlencode([*request.query_params.multi_items(), ('unseen', 'true')])}"
 
 
 def _without(request: Request, problem: Mapping[str, Any]) -> str:
-    """The same page without the parameter that is wrong, if it says that one is; else empty."""
+    """Return the same page without the wrong parameter, if the problem names one; else empty."""
     params = request.query_params.multi_items()
     kept = [(name, value) for name, value in params if name != problem.get("parameter")]
     if len(kept) == len(params) or problem.get("parameter") in ("of", "action", "q"):

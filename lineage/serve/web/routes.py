@@ -1,4 +1,4 @@
-"""Every page and where it is; and our own files."""
+"""All pages and their paths; and our static files."""
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -53,11 +53,11 @@ _FOREVER: Final = "public, max-age=31536000, immutable"  # the address changes w
 
 
 def pages(site: Site, *, story: Story | None = None) -> APIRouter:
-    """Every page.
+    """Build every page.
 
     Args:
-        site: What is served.
-        story: A guided path, for the start page.
+        site: The application context.
+        story: A guided tour, for the start page.
     """
     router = APIRouter()
     for path, template, view in PAGES:
@@ -86,11 +86,11 @@ def _post(router: APIRouter, path: str, endpoint: Callable[[Request], Awaitable[
     router.add_api_route(path, endpoint, methods=["POST"], include_in_schema=False, response_model=None)
 
 
-# Pages that are more than one document, or another than their path says
+# Pages that combine documents, or show a different one than their path says
 
 
 def _start(site: Site, story: Story | None) -> Callable[[Request], Awaitable[Response]]:
-    """Search, and what needs a look."""
+    """Build the start page: search, and what needs attention."""
 
     def answer(request: Request, caller: Caller) -> Response:
         log_access(caller, request)
@@ -123,7 +123,7 @@ def _start(site: Site, story: Story | None) -> Callable[[Request], Awaitable[Res
 
 
 def _words(site: Site) -> Callable[[Request], Awaitable[Response]]:
-    """What the words mean."""
+    """Build the page that explains the words."""
 
     async def words(request: Request) -> Response:
         caller = require(await site.caller_of(request), *ASKERS)
@@ -141,7 +141,7 @@ def _words(site: Site) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _diff(site: Site) -> Callable[[Request], Awaitable[Response]]:
-    """What changed; without two instants the form that asks for them."""
+    """Build the page of changes; without two instants it shows the form that asks for them."""
     page = page_of(site, "/diff", "diff.html", page_context.diff)
 
     def form(request: Request, caller: Caller) -> Response:
@@ -163,7 +163,7 @@ def _diff(site: Site) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _case(site: Site) -> Callable[[Request], Awaitable[Response]]:
-    """A case as one file that stands alone: no script, nothing that it needs from elsewhere."""
+    """Build a case as a self-contained file: no script, nothing from elsewhere."""
     page = page_of(site, "/case", "case.html", page_context.whole_case, links=Nowhere)
 
     async def case(request: Request) -> Response:
@@ -176,7 +176,7 @@ def _case(site: Site) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _receipt(site: Site) -> Callable[[Request], Awaitable[Response]]:
-    """The first lines of a receipt."""
+    """Build the page with the first lines of a receipt."""
 
     def answer(request: Request, caller: Caller) -> Response:
         query = Query.of(request.path_params, request.query_params, (REVOCATION, *TIMES, FROM_ENTRY), now=site.now)
@@ -204,7 +204,7 @@ def _receipt(site: Site) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _play(site: Site, story: Story) -> Callable[[Request], Awaitable[Response]]:
-    """Have something of the story happen."""
+    """Build the action that makes something of the story happen."""
 
     async def play(request: Request) -> Response:
         caller, _ = await forms.form_of(site, request)
@@ -217,7 +217,7 @@ def _play(site: Site, story: Story) -> Callable[[Request], Awaitable[Response]]:
     return play
 
 
-# Our own files
+# Static files
 
 
 FILES: Final = {
@@ -226,7 +226,7 @@ FILES: Final = {
 
 
 def static(name: str) -> Response:
-    """One of our own files."""
+    """Return a static file."""
     path = FILES.get(name)
     if path is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)

@@ -1,4 +1,4 @@
-"""The templates, and what they are given to write with: whatever an event says is shown as text, and nothing else."""
+"""The templates and their filters: everything that an event says is shown as text only."""
 
 import hashlib
 import re
@@ -13,14 +13,14 @@ from lineage.serve.text.phrases import label, when
 from lineage.serve.text.text_page import many, safe
 from lineage.serve.web import glossary
 
-# Where a long id may go on in the next line: behind what parts it, so that a name in it stays whole.
+# Where a long id may be broken: after its separators, so that names in it stay whole.
 _JOINT: Final = re.compile(r"(?<=[#@|])(?=.)|(?<=[^/:]/)(?=[^/])|(?<=:)(?=[^/:])")
 HERE: Final = Path(__file__).parent
 STATIC: Final = HERE / "static"
 
 
 def environment() -> Environment:
-    """The templates: everything escaped, nothing unseen, and a name that is not given is an error."""
+    """Create the environment: everything escaped, invisible characters shown, undefined names are errors."""
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -36,34 +36,34 @@ def environment() -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    """A value as it is written: what cannot be seen, or turns its neighbours round, is spelled out."""
+    """Escape invisible characters and those that change how their neighbours are displayed."""
     if isinstance(value, Markup) or value is None:
         return "" if value is None else value
     return safe(value)
 
 
 def exact(value: object) -> Markup:
-    """A value to be sent back, byte for byte: only escaped."""
+    """Escape a value that is sent back byte for byte."""
     return escape(str(value))
 
 
 def breakable(value: object) -> Markup:
-    """An id that breaks where people would break it."""
+    """Mark where an id may be broken."""
     return _broken(str(value))
 
 
-@lru_cache(maxsize=4_096)  # one page names the same ids again and again
+@lru_cache(maxsize=4_096)  # a page names the same ids repeatedly
 def _broken(id_: str) -> Markup:
     return Markup("<wbr>").join(_JOINT.split(safe(id_)))
 
 
 @cache
 def asset(name: str) -> str:
-    """The address of one of our files, which changes with what is in it."""
+    """Return the address of a static file, which changes with its content."""
     return f"/static/{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
 
 
 @cache
 def stylesheet() -> Markup:
-    """Our style sheet, for a page that is to stand alone."""
+    """Return the style sheet, for a self-contained page."""
     return Markup((STATIC / "delegraph.css").read_text("utf-8"))  # noqa: S704 (it is ours)

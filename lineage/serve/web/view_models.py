@@ -1,4 +1,4 @@
-"""What a page shows of a document beside the document itself: pure functions of it, so that no template computes."""
+"""What pages show in addition to a document, as pure functions of it, so that templates compute nothing."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
@@ -8,18 +8,18 @@ from lineage.core.model.times import format_instant, parse_instant
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text import phrases, render_chain, render_lists
 
-WIDTH: Final = 1_000  # units across the chart of validity
-_SEEN: Final = 4  # units of the shortest bar
-_BEFORE: Final = 0.06  # of the span that is shown, in front of the first moment
-_BEHIND: Final = 0.22  # and behind the last
-_STRETCH: Final = 6  # times the span of what matters, that the scale may grow for what is shown besides
+WIDTH: Final = 1_000  # width of the validity chart in units
+_SEEN: Final = 4  # width of the shortest bar
+_BEFORE: Final = 0.06  # fraction of the span shown before the first moment
+_BEHIND: Final = 0.22  # and after the last
+_STRETCH: Final = 6  # how many times the relevant span the scale may grow for additional moments
 _MINUTE: Final = 60_000_000
 _ENDED: Final = ("revoked", "cascaded", "suspended")
 _LAST: Final = parse_instant("9999-12-31T23:59:59Z")
 
 
 def hops(doc: Document) -> list[Document]:
-    """The chain as it is shown: of each party by what it stands there, and which scopes it kept, lost and gained."""
+    """Prepare the chain: the evidence of each party, and which scopes it kept, lost and gained."""
     shown: list[Document] = []
     above: Sequence[str] = ()
     before: str | None = None
@@ -45,7 +45,7 @@ def hops(doc: Document) -> list[Document]:
 
 
 def cut(items: Sequence[Document], ends: int) -> tuple[list[Document], int, list[Document]]:
-    """The two ends of a long list, and how many are left out between them."""
+    """Cut a long list to its two ends, and count what is left out."""
     if len(items) <= 2 * ends:
         return list(items), 0, []
     return list(items[:ends]), len(items) - 2 * ends, list(items[-ends:])
@@ -55,21 +55,21 @@ def _key(hop: Document) -> str | None:
     return next((f"{kind}:{hop[kind]}" for kind in ("delegation", "token") if hop[kind] is not None), None)
 
 
-# The chart of validity
+# The validity chart
 
 
 def validity(
     doc: Document, graph: Document | None, marks: Sequence[tuple[str, str]], *, besides: Sequence[tuple[str, str]] = ()
 ) -> Document | None:
-    """When each token and delegation that led to something was valid, as bars on one scale; None if nothing says.
+    """Build the validity chart of the tokens and delegations behind something; None if nothing is known.
 
-    A bar ends, or goes on in another colour, where an order took effect: what was valid then stays valid then.
+    A bar ends, or changes colour, where an order took effect: what was valid before stays valid for that time.
 
     Args:
         doc: The document of ``who`` or ``chain``.
-        graph: The graph around it, which says it of each of its tokens and delegations; None: the hops alone.
-        marks: Moments that matter, each with what it is called.
-        besides: Moments that are shown as well, unless the bars would be too short to read with them.
+        graph: The graph around it, with the validity of its elements; None to use only the hops.
+        marks: The relevant moments with their labels.
+        besides: Further moments, shown unless they would make the bars too short to read.
     """
     elements, left_out = _timed(doc, graph)
     if not elements:
@@ -100,7 +100,7 @@ def validity(
 
 
 def _bar(key: str, one: Document, across: Callable[[int], int]) -> Document:
-    """One bar: from the issue to the end that was stated, and from where an order ended it."""
+    """Build one bar: from the issue to the stated end, and from where an order ended it."""
     begins, because = parse_instant(one["issued_at"]), one.get("because")
     ends = _LAST if one["expires_at"] is None else parse_instant(one["expires_at"])
     dead_at = None if because is None else max(parse_instant(because["effective_at"]), begins)
@@ -120,19 +120,19 @@ def _bar(key: str, one: Document, across: Callable[[int], int]) -> Document:
 
 
 def _wide(width: int, *, at_all: bool) -> int:
-    """So wide, and what is there at all can be seen."""
+    """Widen a bar to be visible."""
     return max(width, _SEEN) if at_all else 0
 
 
 def _looks(states: Iterable[str]) -> list[str]:
-    """How what orders ended is drawn: one colour for what is dead, one for what is suspended."""
+    """Return the looks of ended bars: one colour for dead, one for suspended."""
     return sorted({"suspended" if state == "suspended" else "revoked" for state in states})
 
 
 def _timed(doc: Document, graph: Document | None) -> tuple[dict[str, Document], int]:
-    """What is known to have been issued, by key: delegations, then tokens, each root first; and how many are left out.
+    """Return what is known to be issued, by key: delegations, then tokens, root first; and the number left out.
 
-    Left out is what the graph does not reach, unless its hop says all: not when an order ended it.
+    Elements beyond the graph are left out unless their hop has all the data, which excludes when an order ended them.
     """
     nodes = {node["key"]: node for node in (graph["nodes"] if graph else ())}
     hops = {key: hop for hop in doc["chain"] if (key := _key(hop)) is not None}
@@ -143,7 +143,7 @@ def _timed(doc: Document, graph: Document | None) -> tuple[dict[str, Document], 
     return timed, sum(one is None for one in found.values())
 
 
-# What an event says
+# The content of events
 
 _PARTIES: Final = (
     "subject", "actor", "delegator", "delegatee", "on_behalf_of", "approved_by", "ordered_by", "lifted_by", "owner",
@@ -157,7 +157,7 @@ _KINDS: Final = {
 
 
 def fields(event: Document, of: str = "") -> list[tuple[str, str, str]]:
-    """What an event says, field by field; of an id also of which kind it is (else empty), so that it can be a link."""
+    """List the fields of an event with the kind of each id (else empty), so that it can be a link."""
     said = render_lists.event_fields(event, of)
     return [
         (name, phrases.when(value) if name.endswith("_at") else value, _KINDS.get(name, "")) for name, value in said
@@ -165,12 +165,12 @@ def fields(event: Document, of: str = "") -> list[tuple[str, str, str]]:
 
 
 def totals(kills: Document) -> int:
-    """How many elements a plan lists."""
+    """Count the elements of a plan."""
     return len(kills["tokens"]) + len(kills["delegations"])
 
 
 def killed(plan: Document, new: Collection[str]) -> list[Document]:
-    """What a plan lists, element by element; first what is new in it."""
+    """List the elements of a plan, new ones first."""
     listed = [
         {"kind": kind, "id": id_, "new": f"{kind}:{id_}" in new}
         for kind, ids in (("delegation", plan["kills"]["delegations"]), ("token", plan["kills"]["tokens"]))
@@ -183,7 +183,7 @@ def killed(plan: Document, new: Collection[str]) -> list[Document]:
 
 
 def parents_of(graph: Document) -> dict[str, Document]:
-    """The parents of each element of a graph: those that are shown, and how many more there are."""
+    """Return the parents of each element of a graph: the shown ones, and the number of others."""
     found: dict[str, Document] = {node["key"]: {"shown": [], "more": 0} for node in graph["nodes"]}
     for edge in graph["edges"]:
         found[edge["to"]]["shown"].append({"key": edge["from"], "roles": edge["roles"]})
@@ -193,15 +193,15 @@ def parents_of(graph: Document) -> dict[str, Document]:
     return found
 
 
-NODE: Final = (240, 40)  # units, width and height of a node
-COLLAPSED: Final = 90  # units, width of a node that stands for others
+NODE: Final = (240, 40)  # width and height of a node in units
+COLLAPSED: Final = 90  # width of a node that stands for others
 _MARGIN: Final = 16
-_SHOWN: Final = 34  # columns of an id that fit into a node; the table beside has all of it
-_EASE: Final = 30  # and that fit as they are; more are drawn as narrow as they have to be
+_SHOWN: Final = 34  # columns of an id that fit into a node; the table next to it has all of it
+_EASE: Final = 30  # columns that fit unscaled; more are drawn narrower
 
 
 def drawing(doc: Document) -> Document:
-    """The graph as shapes: where boxes stand, what is written in them, and how the lines run."""
+    """Convert the graph to shapes: boxes, their text, and the lines."""
     width, height = NODE
     boxes = {node["key"]: node for node in (*doc["nodes"], *doc["collapsed"])}
     places = {key: _inside(node) for key, node in boxes.items()}
@@ -247,7 +247,7 @@ def _inside(spot: Document) -> tuple[int, int]:
 
 
 def _line(above: tuple[int, int], below: tuple[int, int], width: int, via: Sequence[tuple[int, int]]) -> str:
-    """A curve from the right of one box, so wide, to the left of another, straight through the places between."""
+    """Draw a curve from the right of one box to the left of another, straight through the points between."""
     middle = NODE[1] // 2
     x, y = above[0] + width, above[1] + middle
     line = f"M{x} {y}"
@@ -261,7 +261,7 @@ def _line(above: tuple[int, int], below: tuple[int, int], width: int, via: Seque
 
 
 def _short(id_: str) -> str:
-    """As much of an id as fits: its end, which tells it from its neighbours."""
+    """Return the end of an id that fits, which distinguishes it from its neighbours."""
     room, start = _SHOWN - _columns(id_), 0
     if room >= 0:
         return id_
@@ -273,7 +273,7 @@ def _short(id_: str) -> str:
 
 
 def _columns(text: str) -> int:
-    """How wide it is; letters of East Asia take two columns."""
+    """Return its width in columns; East Asian letters take two."""
     if text.isascii():
         return len(text)
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)
