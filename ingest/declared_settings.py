@@ -1,7 +1,7 @@
-"""Declared settings: each is a field of a frozen dataclass that states its default, its kind and its explanation.
+"""Declared settings: each is a field of a frozen dataclass with its default, kind and description.
 
-A ``Table`` reads the declarations of one class. The reader of files and variables, the checks of single values,
-``doctor`` and the reference in the documentation all follow the tables, so that a setting has one home.
+A ``Table`` reads the declarations of one class. The parser of files and variables, the checks of single values,
+``doctor`` and the reference documentation all use the tables, so that a setting is defined in one place.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ _LARGEST: Final = 10**9 - 1
 
 
 class Kind(Enum):
-    """What the text of a setting says."""
+    """How the text of a setting is interpreted."""
 
     TEXT = "a text"
     LIST = "texts with commas between"
@@ -44,14 +44,14 @@ class Setting(NamedTuple):
 
     Attributes:
         name: The name of the field.
-        default: The value if nothing is said.
-        help: What it is, in a phrase of Markdown for the reference.
-        kind: What its text says.
+        default: The default value.
+        help: A description in Markdown for the reference.
+        kind: How its text is interpreted.
         least: The smallest number.
         most: The largest number.
-        choices: The texts that it can be; empty if any.
-        example: A number to name in the error message instead of the bounds.
-        default_text: What stands for the default in the reference, if that is not the value itself.
+        choices: The allowed texts; empty if any.
+        example: A number to show in the error message instead of the bounds.
+        default_text: The default as shown in the reference, if it is not the value itself.
     """
 
     name: str
@@ -79,14 +79,14 @@ def setting(
     """Declare a field of a dataclass as a setting. The arguments are those of ``Setting``.
 
     Args:
-        default: The value if nothing is said; without a kind it decides between number, list and text.
-        help: What it is.
-        kind: What its text says.
+        default: The default value; without a kind it determines whether it is a number, list or text.
+        help: The description.
+        kind: How its text is interpreted.
         least: The smallest number.
         most: The largest number.
-        choices: The texts that it can be.
-        example: A number to name in the error message instead of the bounds.
-        default_text: What stands for the default in the reference.
+        choices: The allowed texts.
+        example: A number to show in the error message instead of the bounds.
+        default_text: The default as shown in the reference.
     """
     if kind is None:
         kind = {int: Kind.NUMBER, bool: Kind.YES_NO, tuple: Kind.LIST}.get(type(default), Kind.TEXT)
@@ -95,16 +95,16 @@ def setting(
 
 
 class Table:
-    """The settings that one class declares."""
+    """The settings declared by one class."""
 
     def __init__(self, declaring: type, *, prefix: str = "", word: str = "setting", table: str | None = None) -> None:
         """Read the declarations.
 
         Args:
             declaring: The dataclass.
-            prefix: What stands before a field's name in the name of its setting: ``ssf_``.
+            prefix: Precedes the name of a field in the name of its setting, such as ``ssf_``.
             word: What error messages call a setting.
-            table: The table of the settings file that they stand in; None if they stand in none.
+            table: Their table in the settings file; None for the top level.
         """
         self.settings = tuple(
             Setting(f"{prefix}{field.name}", field.default, *field.metadata["setting"])
@@ -118,16 +118,16 @@ class Table:
         self._word = word
 
     def variable(self, name: str) -> str:
-        """The environment variable of a setting."""
+        """Return the environment variable of a setting."""
         return f"{self.prefix}{name.upper()}"
 
     def called(self, name: str) -> str:
-        """What an error message calls a setting."""
+        """Return how error messages name a setting."""
         dotted = f"{self.table}.{name}" if self.table is not None and self._word == "setting" else name
         return f"{self._word} {dotted!r}"
 
     def is_beside(self, name: str, value: str) -> bool:
-        """Whether a value in a settings file names another file, which may be relative to it."""
+        """Whether a value in a settings file is a file name, which may be relative to it."""
         for one in self.settings:
             if name == one.name:
                 is_path = one.kind is Kind.PATH or one.kind in _FILES
@@ -135,10 +135,10 @@ class Table:
         return name.endswith("_file")
 
     def read(self, said: Mapping[str, str]) -> dict[str, Any]:
-        """The values of what is said by name, for the constructor of the class.
+        """Convert values given by name to arguments for the constructor of the class.
 
         Raises:
-            RefusedError: A name is unknown, a value cannot be, or a file cannot be read.
+            RefusedError: A name is unknown, a value is invalid, or a file cannot be read.
         """
         if unknown := sorted(said.keys() - set(self.names)):
             raise RefusedError(f"there is no {self.called(unknown[0])}; there are {', '.join(self.names)}")
@@ -196,11 +196,11 @@ class Table:
             raise RefusedError(f"the {self.called(one.name)}: {path} cannot be read: {error.strerror}") from error
 
     def shown(self, values: object, *, also: Collection[str] = ()) -> dict[str, str]:
-        """What is set otherwise than by default, by name and without a secret.
+        """Return the settings that differ from their defaults, by name, without secrets.
 
         Args:
             values: An object of the class.
-            also: The names of settings that are shown even if they have their default.
+            also: The names of settings that are shown even with their default.
         """
         return dict(self._shown(values, also))
 
@@ -217,11 +217,11 @@ class Table:
                 yield one.name, ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
     def value_of(self, values: object, one: Setting) -> Any:
-        """The value of a setting in an object of the class."""
+        """Return the value of a setting in an object of the class."""
         return getattr(values, one.name.removeprefix(self._own_prefix))
 
     def open_files(self, values: object) -> tuple[Path, ...]:
-        """The files with secrets that anybody on this machine may read."""
+        """Return the files with secrets that every user of this machine can read."""
         keys = (self.value_of(values, one) for one in self.settings if one.kind in _KEYS)
         held = (*getattr(values, "secret_files", ()), *(file for file in keys if file is not None))
         return tuple(filter(is_open_to_others, held))

@@ -88,7 +88,7 @@ innocent_heads: Final = Memo[bytes, bool](is_innocent)
 
 
 def _is_part(word: bytes) -> bool:
-    """Whether this is a word of small letters, such as an id of several parts ends in."""
+    """Whether this is a lower-case word, as at the end of an id of several parts."""
     return len(word) <= _LONGEST_PART and word.isalpha() and word.islower()
 
 
@@ -99,7 +99,7 @@ def checked_id(raw: bytes) -> str:
     """Decode and validate an id.
 
     Raises:
-        SlowPathError: It is not a valid id, or holds a credential.
+        SlowPathError: It is not a valid id, or contains a credential.
         UnicodeDecodeError: Not UTF-8.
     """
     if raw and len(raw) <= limits.ID_BYTES:
@@ -119,7 +119,7 @@ def checked_text(raw: bytes) -> str:
     """Decode and validate a text; it may be empty.
 
     Raises:
-        SlowPathError: It is too long, or holds a credential.
+        SlowPathError: It is too long, or contains a credential.
         UnicodeDecodeError: Not UTF-8.
     """
     if len(raw) > limits.TEXT_BYTES:
@@ -243,7 +243,7 @@ def id_bytes(text: Any) -> bytes:
     """Encode an id.
 
     Raises:
-        SlowPathError: It is not a valid id, or holds a credential. The functions below raise it likewise.
+        SlowPathError: It is not a valid id, or contains a credential. The functions below raise it likewise.
     """
     if type(text) is not str:
         raise SlowPathError

@@ -51,7 +51,7 @@ class TokenEndpoint(AbstractTokenProvider):  # type: ignore[misc] # the library 
             client_id: The client.
             client_secret: Its secret.
             scope: The scope to request, if any.
-            ca_file: Who signs the certificate of the endpoint; None: whom the system trusts.
+            ca_file: The CA certificates for the endpoint; None for the system's.
         """
         self._url = url
         self._body = {"grant_type": "client_credentials"}

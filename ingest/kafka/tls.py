@@ -1,4 +1,4 @@
-"""Contexts of TLS, and what the library says of a certificate that it refuses."""
+"""TLS contexts, and explanations of certificate errors."""
 
 import ssl
 from pathlib import Path
@@ -27,6 +27,6 @@ def trusting(ca_file: Path | None, name: str) -> ssl.SSLContext:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error of TLS or of a file says, in lower case and without the codes of OpenSSL."""
+    """Describe a TLS or file error, in lower case and without OpenSSL's codes."""
     said = error.reason if isinstance(error, ssl.SSLError) else None
     return (said or str(error) or type(error).__name__).lower().replace("_", " ")

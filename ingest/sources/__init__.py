@@ -1,1 +1,1 @@
-"""Files and other systems' logs, read into the log."""
+"""Read files and foreign logs into the log."""

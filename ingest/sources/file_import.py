@@ -1,8 +1,8 @@
-"""Files into the log: delegraph's own JSONL, and other people's logs through their adapters.
+"""Import files into the log: delegraph's own JSONL, and foreign logs through their adapters.
 
-Every line or record is accounted for: it is appended to the log, put aside with a reason and its place, or skipped by
-an adapter that says why. What is appended is durable before the next part of the file is read, so that a crash loses
-nothing, and reading the same file again appends only duplicates.
+Every line or record is accounted for: it is appended to the log, quarantined with a reason and its position, or
+skipped by an adapter with a reason. Appended records are durable before the next part of the file is read, so a crash
+loses nothing, and reading the same file again appends only duplicates.
 """
 
 from collections import Counter
@@ -25,31 +25,31 @@ from lineage.core.model.times import Instant
 from lineage.plumbing.gc_pause import collector_put_off
 
 FORMATS: Final = ("auto", "jsonl", *foreign.FORMATS)
-# Records that are appended in one transaction: large enough that the disk's flush does not count.
+# Records appended in one transaction: enough to make the cost of flushing the disk negligible.
 _PART: Final = 5_000
-# A longer line is kept up to here in quarantine, with the digest and the size of what was read of it.
+# A longer line is quarantined up to this size, with the digest and the size of what was read of it.
 _LINE_BYTES: Final = 16 * 1024 * 1024
 
 
 class Aside(Protocol):
-    """Where lines go that the log never takes."""
+    """The destination of lines that are never written to the log."""
 
     def put_aside(self, records: Iterable[Unreadable]) -> None:
-        """Keep records in quarantine; one that is there already is not repeated."""
+        """Quarantine records; one that is quarantined already is not repeated."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileOutcome:
-    """What became of the records of one file.
+    """The outcome of the records of one file.
 
     Attributes:
-        name: Of the file.
-        format: Of its records.
-        records: How many there were.
-        events: Good events that came of them.
-        skipped: Records that say nothing of authority or action, by reason.
-        quarantined: Those put aside, by reason.
+        name: The name of the file.
+        format: The format of its records.
+        records: The number of records.
+        events: The number of valid events made of them.
+        skipped: Records without information about authority or action, by reason.
+        quarantined: Quarantined records, by reason.
     """
 
     name: str
@@ -62,19 +62,19 @@ class FileOutcome:
 
 @dataclass(slots=True)
 class Intake:
-    """What was taken in.
+    """The result of an import.
 
     Attributes:
-        read: Events read, good and bad.
-        quarantined: Those put aside.
-        spans: Where the good ones stand in the log: (first, last) of each run that follows one another.
-        latest: Which of the spans is the last of a topic and partition.
+        read: Events read, valid and invalid.
+        quarantined: The number of quarantined records.
+        spans: The positions of the valid ones in the log: (first, last) of each consecutive run.
+        latest: For each topic and partition, the index of its last span.
         records: Records read from files of a foreign format.
-        skipped: Of these, how many say nothing of authority or action, by reason.
+        skipped: Of these, the number without information about authority or action, by reason.
         foreign: Whether any file had a foreign format.
-        formats: Which format each file was found to have, where that was looked for.
-        reasons: Why records were put aside.
-        files: What became of each file. What is due only at the end of all of them belongs to none.
+        formats: The format of each file, where it was detected.
+        reasons: Why records were quarantined.
+        files: The outcome of each file. What an adapter emits only at the end of all files belongs to none.
     """
 
     read: int = 0
@@ -106,19 +106,19 @@ def take_in(
 
     Args:
         names: Paths; ``-`` is standard input.
-        log: Where the events go.
-        aside: Where lines go that cannot be read.
+        log: The log.
+        aside: Receives the unreadable lines.
         format: One of FORMATS.
-        clock: The moment at which a line is put aside.
-        progress: Told how many bytes were read, now and then.
-        sources: The systems whose logs are read.
-        source: The one of them whose log the files are; None: the one of its format's name, or nobody's.
-        keeper: Where what is remembered of a source is kept; None: nowhere.
-        quarantine_unknown: Whether the records of a file of no known format are put aside; else it is refused.
+        clock: Returns the current time, for quarantined lines.
+        progress: Called with the number of bytes read so far.
+        sources: The configured systems whose logs are read.
+        source: The source of the files; None for the one named like their format, or an unconfigured one.
+        keeper: Stores the memory of a source; None to keep none.
+        quarantine_unknown: Whether the records of a file of unknown format are quarantined instead of refused.
 
     Raises:
-        RefusedError: There is no such source, or a file cannot be opened, or is of another format or of none that is
-            known; nothing of any file was taken in.
+        RefusedError: There is no such source, or a file cannot be opened or has another or an unknown format; nothing
+            was ingested from any file.
     """
     named = None if source is None else _source_called(source, sources, format)
     files = recognised(names, format, named, quarantine_unknown=quarantine_unknown)
@@ -141,7 +141,7 @@ def take_in_files(
     named: NamedSource | None = None,
     keeper: Keeper | None = None,
 ) -> Intake:
-    """Append the events of files whose formats are known to the log; the arguments are those of ``take_in``."""
+    """Append the events of files of known formats to the log; the arguments are those of ``take_in``."""
     intake = Intake()
     logs: dict[str, ForeignLog] = {}
     for file in files:
@@ -201,18 +201,18 @@ def take_in_records(
     *,
     progress: Callable[[int], None] = lambda _bytes: None,
 ) -> None:
-    """Append records that were read to the log, and put aside those that could not be.
+    """Append records that were read to the log, and quarantine the unreadable ones.
 
     Args:
-        records: Each with how many bytes it had.
-        log: Where the good ones go.
-        aside: Where the bad ones go.
-        intake: What is counted so far.
-        progress: Told how many bytes were read, now and then.
+        records: Each record with its size in bytes.
+        log: The log.
+        aside: Receives the unreadable records.
+        intake: The counts to update.
+        progress: Called with the number of bytes read so far.
     """
     parts = _in_parts(records)
     while True:
-        with collector_put_off():  # records have no cycles, and a part is bounded
+        with collector_put_off():  # records have no cycles, and a batch is bounded
             part = next(parts, None)
         if part is None:
             return
@@ -228,7 +228,7 @@ def take_in_records(
 
 
 def refuse_unreadable(names: Iterable[str]) -> None:
-    """Open every file once, so that a wrong name is told before anything is taken in.
+    """Open every file once, so that a wrong name is reported before anything is ingested.
 
     Raises:
         RefusedError: One of them cannot be opened.
@@ -269,7 +269,7 @@ def _append(log: Log, entries: list[Entry], intake: Intake) -> None:
 
 
 def _own(name: str, stream: Plain, clock: Callable[[], Instant]) -> Iterator[Read]:
-    """Delegraph's own lines. Blank ones are not read."""
+    """Read delegraph's own lines, skipping blank ones."""
     table, place = credentials.Table(), 0
     for place, (line, length) in enumerate(_lines(stream), start=1):
         raw = line.rstrip(b"\r\n")
@@ -291,10 +291,10 @@ def _own(name: str, stream: Plain, clock: Callable[[], Instant]) -> Iterator[Rea
 
 
 def _of_no_format(name: str, stream: Plain, clock: Callable[[], Instant]) -> Iterator[Read]:
-    """The records of a file of no known format, each put aside, but for what turns out to be an event of ours."""
+    """Read the records of a file of unknown format: each is quarantined, except those that are events of ours."""
     table = credentials.Table()
     for record in foreign.read_records(stream):
-        fault = BadRecordError("unknown-format", "it is no record of any format that is known here")
+        fault = BadRecordError("unknown-format", "it is not a record of any known format")
         if record.fault is not None and record.fault.reason in {"broken-gzip", "too-large", "truncated"}:
             fault = record.fault
         try:
@@ -314,7 +314,7 @@ def _of_no_format(name: str, stream: Plain, clock: Callable[[], Instant]) -> Ite
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """The lines with their lengths; of one that nobody can mean the beginning."""
+    """Yield lines with their lengths; an absurdly long line is truncated."""
     while line := stream.readline(_LINE_BYTES):
         length, rest = len(line), line
         while len(rest) == _LINE_BYTES and not rest.endswith(b"\n"):

@@ -1,4 +1,4 @@
-"""The log of another system on its way into ours: translated, its ids mapped, its records counted."""
+"""The import of a foreign log: its records are translated, their ids mapped, and the outcomes counted."""
 
 import json
 from collections import Counter
@@ -17,14 +17,14 @@ from lineage.core.model.records import Unreadable
 from lineage.core.model.times import Instant, format_instant
 
 Read = tuple[Entry | Unreadable, int]
-"""A good record, or a bad one; and how many bytes it had."""
+"""A valid or an unreadable record, and its size in bytes."""
 
 
 class Keeper(Protocol):
-    """Where what is remembered of a source is kept from one time to the next."""
+    """Storage for the memory of a source between imports."""
 
     def remembered(self, source: str, topic: str | None = None) -> list[tuple[str, str, str | None]]:
-        """What is kept, the oldest first: topic, key and value."""
+        """Return the stored entries, oldest first: topic, key and value."""
         ...
 
     def keep(
@@ -37,15 +37,15 @@ class Keeper(Protocol):
         came_at: Instant,
         latest: Instant | None,
     ) -> None:
-        """Keep what changed (None: dropped), and add to the counts of what records came to, and why."""
+        """Store changed entries (a value of None deletes), and add to the counts of outcomes with their reasons."""
         ...
 
 
 class ForeignLog:
-    """Reads the log of one source, from as many files as there are."""
+    """Reads the log of one source, from any number of files."""
 
     def __init__(self, named: NamedSource, keeper: Keeper | None, clock: Callable[[], Instant]) -> None:
-        """Remember what was kept of the source."""
+        """Load the memory of the source."""
         self.records = 0
         self.skipped: Counter[str] = Counter()
         self._keeper, self._clock = keeper, clock
@@ -60,21 +60,21 @@ class ForeignLog:
 
     @property
     def memory(self) -> Memory:
-        """What is remembered of the source; what is put into it is kept with the rest."""
+        """The memory of the source; whatever is put into it is stored with the rest."""
         return self._memory
 
     def counts(self) -> Counter[tuple[str, str]]:
-        """What records came to, and why, since this was made: ``record``, ``event``, ``skipped``, ``quarantined``."""
+        """The outcomes of records so far, with their reasons: ``record``, ``event``, ``skipped``, ``quarantined``."""
         return self._kept_counts + self._counts
 
     def entries(self, name: str, records: Iterable[RawRecord]) -> Iterator[Read]:
-        """The events of a file's records, and what of them cannot be read."""
+        """Yield the events of a file's records, and the unreadable records."""
         for record in records:
             for outcome in self._reading.outcomes(record):
                 yield from self._entries(name, outcome)
 
     def settled(self, name: str, *, end: bool = True) -> Iterator[Read]:
-        """What is due at the end of a batch; ``end``: no more is coming for now."""
+        """Yield what is due at the end of a batch; ``end`` means that no more records will come for now."""
         for outcome in self._reading.settled(end=end):
             yield from self._entries(name, outcome)
         at = format_instant(self._latest or self._memory.latest)
@@ -82,7 +82,7 @@ class ForeignLog:
             yield self._entry(name, None, document), 0
 
     def keep(self) -> None:
-        """Keep what is remembered and counted; called once the log has the events."""
+        """Store the memory and the counts; called once the log has the events."""
         if self._keeper is None:
             return
         changes, counts = self._memory.changes(), dict(self._counts)
@@ -131,7 +131,7 @@ class ForeignLog:
         return entry_of(event, value)
 
     def put_aside(self, name: str, record: RawRecord, fault: BadRecordError) -> Unreadable:
-        """A record as it goes to quarantine."""
+        """Build the quarantined form of a record."""
         self._counts["quarantined", fault.reason] += 1
         return unreadable(
             record.raw,
@@ -140,5 +140,5 @@ class ForeignLog:
             origin=name,
             place=record.position,
             recorded_at=self._clock(),
-            charged_to=f"source {self._named.name}",  # its files may be many
+            charged_to=f"source {self._named.name}",  # there may be many files
         )

@@ -1,7 +1,7 @@
-"""Gzip that breaks: everything that can be unpacked is read, then the stream ends, and the fault is kept beside it.
+"""Read damaged gzip: everything that can be decompressed is returned, then the stream ends and the error is kept.
 
-The standard library's reader loses what it had unpacked before the fault; and whatever buffers a stream loses what it
-holds if the stream raises. So nothing is raised here: whoever has read to the end asks for the fault.
+The standard library's reader loses what it had decompressed before the error, and a buffering reader loses its buffer
+if the stream raises. So nothing is raised here: the caller checks the error after reading to the end.
 """
 
 import io
@@ -12,29 +12,29 @@ from ingest.codec.credentials.packed import before_fault
 
 MAGIC: Final = b"\x1f\x8b"
 _STEP_BYTES: Final = 4096
-_MEMBER: Final = 31  # zlib's word for: with gzip's header and trailer, whose checksum is verified
+_MEMBER: Final = 31  # tells zlib to expect gzip's header and trailer, and to verify the checksum
 
 
 class Gzipped(io.RawIOBase):
-    """The plain bytes of a gzip stream that belongs to someone else."""
+    """The plain bytes of a gzip stream, which stays open."""
 
     def __init__(self, stream: Any) -> None:
-        """Take a stream of bytes."""
+        """Wrap a stream of bytes."""
         self._stream = stream
         self._member = zlib.decompressobj(_MEMBER)
-        self._begun = False  # whether the member has had any byte
+        self._begun = False  # whether the current member has had any bytes
         self._packed = b""
         self._plain = b""
         self.fault: str | None = None
-        """Why no more can be unpacked: it ends too early, is damaged, or has something else behind it."""
+        """Why no more can be decompressed: the stream is truncated, damaged, or followed by something else."""
         self._ended = False
 
     def readable(self) -> bool:
-        """Whether it can be read: always."""
+        """Always true."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read some plain bytes; none at the end, and where nothing more can be unpacked."""
+        """Read some plain bytes; none at the end, or where nothing more can be decompressed."""
         while not self._plain and not self._ended and self.fault is None:
             self._unpack()
         size = min(len(buffer), len(self._plain))
@@ -46,7 +46,7 @@ class Gzipped(io.RawIOBase):
         if not packed:
             self._ended = not self._begun
             if self._begun:
-                self.fault = "the gzip ends before its end"
+                self.fault = "the gzip is truncated"
             return
         before = self._member.copy()
         try:
@@ -60,9 +60,9 @@ class Gzipped(io.RawIOBase):
             self._next_member(self._member.unused_data)
 
     def _next_member(self, rest: bytes) -> None:
-        rest = rest.lstrip(b"\0")  # padding, as gzip itself allows
+        rest = rest.lstrip(b"\0")  # padding, which gzip itself allows
         while len(rest) < len(MAGIC) and (more := self._stream.read(_STEP_BYTES)):
             rest = (rest + more).lstrip(b"\0")
         if rest and not rest.startswith(MAGIC):
-            self.fault = "something that is no gzip stands behind it"
+            self.fault = "it is followed by something that is not gzip"
         self._member, self._begun, self._packed = zlib.decompressobj(_MEMBER), False, rest

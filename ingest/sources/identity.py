@@ -1,4 +1,4 @@
-"""The identity map: which native ids of a source are which people and agents. Settings, read as registrations.
+"""The identity map: which native ids of a source belong to which people and agents, configured as rules.
 
 A rule joins ids by an alias: facts keep the id that the source states, and a ``principal.registered`` event says that
 it is the same party as the one people know (clause 4.3). Pure: no clock, no I/O.
@@ -17,7 +17,7 @@ from lineage.core.authority.principals import declared_kind
 from lineage.core.model.errors import RefusedError
 
 KINDS: Final = ("human", "agent", "service", "workload")
-# Ids of as many shapes as there are: what fits all of them names nobody.
+# Ids of many shapes: a pattern that matches all of them identifies nobody.
 _ANYBODY: Final = (
     *("x", "0", "alice@example.com", "vault:entity:9f0c", "https://idp.example#5f2c-11", "system:serviceaccount:a:b"),
     *("arn:aws:iam::111122223333:user/x", "spiffe://example.org/x"),
@@ -30,9 +30,9 @@ _FIELDS: Final = frozenset(
 _LISTS: Final = frozenset({"prior_actors", "aliases"})
 _PLACE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
-_MAPPED: Final = "identity"  # native id -> the id it was mapped to; empty: no rule fits
-_NATIVE: Final = "identity-of"  # the other way: native ids by the id that they were mapped to
-_SEVERAL: Final = "identity-several"  # native id -> the rules that say different things of it
+_MAPPED: Final = "identity"  # native id -> the id it was mapped to; empty if no rule matches
+_NATIVE: Final = "identity-of"  # the reverse: mapped id -> native ids
+_SEVERAL: Final = "identity-several"  # native id -> the rules that map it to different ids
 _UNMAPPED: Final = "unmapped"  # native id -> how often it was seen
 _RULES: Final = "identity-rules"
 _MOST_UNMAPPED: Final = 1_000
@@ -44,9 +44,9 @@ class Rule:
     """An entry of ``[[source.identity]]``.
 
     Attributes:
-        match: Has to fit a whole id.
-        id: The id that people know; ``{name}`` stands for the named group.
-        kind: Of the principal.
+        match: A pattern that must match the whole id.
+        id: The id that people know; ``{name}`` is replaced by the named group.
+        kind: The kind of the principal.
     """
 
     match: re.Pattern[str]
@@ -54,7 +54,7 @@ class Rule:
     kind: str
 
     def of(self, native: str) -> str | None:
-        """The id that people know, for one that fits."""
+        """Map a native id to the one people know; None if it does not match."""
         found = self.match.fullmatch(native)
         if found is None:
             return None
@@ -66,14 +66,17 @@ def rule(match: str, id_: str, kind: str, where: str) -> Rule:
     """Check an entry.
 
     Raises:
-        RefusedError: It cannot be; the message names ``where`` it stands and the remedy.
+        RefusedError: It is invalid; the message names the entry (``where``) and the remedy.
     """
     try:
         pattern = re.compile(match)
     except re.error as error:
-        raise RefusedError(f"'match' of {where} is no regular expression: {error}") from error
+        raise RefusedError(f"'match' of {where} is not a regular expression: {error}") from error
     if all(pattern.fullmatch(anybody) for anybody in _ANYBODY):
-        raise RefusedError(f"'match' of {where} is {match!r}, which fits every id: everybody would be one; narrow it")
+        raise RefusedError(
+            f"'match' of {where} is {match!r}, which matches every id, so all principals would be one; "
+            "make it more specific"
+        )
     if kind not in KINDS:
         raise RefusedError(f"'kind' of {where} is {kind!r}; give one of {', '.join(KINDS)}")
     if unknown := set(_PLACE.findall(id_)) - set(pattern.groupindex):
@@ -87,17 +90,17 @@ def rule(match: str, id_: str, kind: str, where: str) -> Rule:
 
 
 class Unmapped(NamedTuple):
-    """An id that no rule fits, and how often it was seen."""
+    """An id that no rule matches, and how often it was seen."""
 
     id: str
     seen: int
 
 
 class IdentityMap:
-    """The rules of a source, and what is remembered of the ids that they were asked about."""
+    """The rules of a source, and the memory of the ids they were applied to."""
 
     def __init__(self, rules: Iterable[Rule], source: Source, memory: Memory) -> None:
-        """Take the rules; where they are not those of the last time, every id that is remembered is asked again."""
+        """Keep the rules; if they differ from last time, they are applied again to every remembered id."""
         self._rules = tuple(rules)
         self._source = source
         self._memory = memory
@@ -108,7 +111,7 @@ class IdentityMap:
             memory.put(_RULES, "", digest)
 
     def registrations(self, events: Iterable[Document]) -> list[Document]:
-        """The registrations of the principals that events name, each when it is first named."""
+        """Return registrations of the principals that events name, each when it is first named."""
         found = []
         for event in events:
             for native in _named(event):
@@ -122,7 +125,7 @@ class IdentityMap:
         return found
 
     def settled(self, at: str) -> list[Document]:
-        """The registrations that other rules make of ids that were seen before."""
+        """Return the registrations that changed rules imply for ids seen before."""
         if not self._changed:
             return []
         self._changed = False
@@ -138,7 +141,7 @@ class IdentityMap:
 
     def _registered(self, native: str, at: str) -> list[Document]:
         if declared_kind(native) is not None and not any(one.of(native) for one in self._rules):
-            self._memory.put(_MAPPED, native, native)  # it says itself who it is
+            self._memory.put(_MAPPED, native, native)  # the log itself registers it
             return []
         said = [(number, known, one.kind) for number, one in enumerate(self._rules, 1) if (known := one.of(native))]
         if not said:
@@ -157,7 +160,7 @@ class IdentityMap:
                 "principal.registered",
                 f"identity/{digest}/{at}",
                 at,
-                principal=known,  # what the log itself says of the native id stays as it is
+                principal=known,  # what the log itself says about the native id is unchanged
                 kind=kind,
                 aliases=[native] if known != native else [],
             )
@@ -165,18 +168,18 @@ class IdentityMap:
 
 
 def unmapped(memory: Memory) -> list[Unmapped]:
-    """The ids that no rule fits, the most seen first."""
+    """Return the ids that no rule matches, the most frequent first."""
     found = [Unmapped(id_, count) for id_, count in memory.entries(_UNMAPPED)]
     return sorted(found, key=lambda one: (-one.seen, one.id))
 
 
 def several(memory: Memory) -> Iterator[tuple[str, list[int]]]:
-    """The ids of which rules say different things, with the numbers of those rules; the first of them counts."""
+    """Yield the ids that several rules map differently, with the numbers of those rules; the first one counts."""
     yield from sorted(memory.entries(_SEVERAL))
 
 
 def joined(memory: Memory) -> Iterator[tuple[str, list[str]]]:
-    """The ids that several native ids were mapped to, with those."""
+    """Yield the ids to which several native ids were mapped, with those."""
     yield from sorted((known, natives) for known, natives in memory.entries(_NATIVE) if len(natives) > 1)
 
 

@@ -1,4 +1,4 @@
-"""A named source: whose log it is, what the settings say of it, and who its ids are. Values only."""
+"""A named source: a foreign system whose log is read, its settings, and its identity map. Values only."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,16 +16,16 @@ class NamedSource:
     """An entry of ``[[source]]``.
 
     Attributes:
-        name: Stands in ids, and in the event source ``urn:<format>:<name>``.
+        name: Used in ids, and in the event source ``urn:<format>:<name>``.
         format: A format of the table.
-        issuer: Who issues the tokens that the log tells of, where the log does not say.
+        issuer: The issuer of the tokens in the log, where the log does not name it.
         inputs: Where its records come from: ``follow``, ``kafka_topic``, ``http``, ``tcp``, ``otlp``.
-        lifetimes: Seconds that a kind of token lives, where the log does not say.
+        lifetimes: The lifetime of each kind of token in seconds, where the log does not state it.
         options: Further settings of its format.
         identity: The rules of its identity map, in order.
-        token: By which senders of requests show that they are this source.
-        token_file: The file with it, or with several, one a line.
-        configured: Whether settings speak of it; else it is whatever log of the format somebody reads.
+        token: Authenticates the senders of requests as this source.
+        token_file: A file with the token, or with several, one per line.
+        configured: Whether it is in the settings; otherwise it stands for any log of the format.
     """
 
     name: str
@@ -41,12 +41,12 @@ class NamedSource:
 
     @property
     def source(self) -> Source:
-        """The source as its adapter knows it."""
+        """The source as its adapter sees it."""
         name = self.name if self.configured else None
         return FORMATS[self.format].source(name, issuer=self.issuer, lifetimes=self.lifetimes, options=self.options)
 
 
 def source_of_format(format_: str, sources: Iterable[NamedSource]) -> NamedSource:
-    """Whose log a file of a format is when nobody says: the source that is called as the format is, else nobody's."""
+    """Choose the source of a file when none is given: the one named like the format, else an unconfigured one."""
     named = next((source for source in sources if source.name == format_), None)
     return named or NamedSource(name=format_, format=format_, configured=False)

@@ -1,4 +1,4 @@
-"""Which format each file of a command has, told before anything of any of them is taken in."""
+"""Detect the format of each file of a command, before anything is ingested from any of them."""
 
 import io
 import json
@@ -15,20 +15,20 @@ from ingest.sources.named import NamedSource
 from lineage.core.model.errors import RefusedError
 
 UNKNOWN: Final = "unknown"
-"""What is said of a file of no format that is known."""
+"""The format of a file of unknown format."""
 
 _MEMBERS_SHOWN: Final = 6
 _MEMBER_CHARACTERS: Final = 40
 
 
 class File(NamedTuple):
-    """A file whose format is known, or that is put aside as it is.
+    """A file of known format, or one to be quarantined.
 
     Attributes:
-        path: As it was named; ``-`` is standard input.
-        name: The same in UTF-8, as it is kept and shown.
+        path: As given; ``-`` is standard input.
+        name: The same in UTF-8, as stored and shown.
         format: ``jsonl``, the name of a foreign format, or UNKNOWN.
-        stream: Of standard input the reader, since it can be read only once.
+        stream: The reader of standard input, which can be read only once.
     """
 
     path: str
@@ -38,22 +38,21 @@ class File(NamedTuple):
 
 
 def recognised(paths: Iterable[str], format: str, named: NamedSource | None, *, quarantine_unknown: bool) -> list[File]:
-    """The format of every file.
+    """Detect the format of every file.
 
     Args:
         paths: The files; ``-`` is standard input.
-        format: ``auto``, or the format that all of them are said to have.
-        named: The system whose log they are said to be.
-        quarantine_unknown: Whether a file of no known format is put aside, and not refused.
+        format: ``auto``, or the stated format of all of them.
+        named: The stated source of all of them.
+        quarantine_unknown: Whether a file of unknown format is quarantined instead of refused.
 
     Raises:
-        RefusedError: A file cannot be opened, holds Avro, is of another format than that of its source, or of none
-            that is known.
+        RefusedError: A file cannot be opened, is in Avro, or has another format than its source or an unknown one.
     """
     files: list[File] = []
     standard_input: Plain | None = None
     for path in paths:
-        # A file's name may be no UTF-8; what is kept of it must be.
+        # A file's name may not be UTF-8, but its stored form must be.
         name = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
         with opened(path) as stream:
             reader = standard_input if path == "-" and standard_input is not None else foreign.plain(stream)
@@ -66,7 +65,7 @@ def recognised(paths: Iterable[str], format: str, named: NamedSource | None, *, 
 
 @contextmanager
 def opened(path: str) -> Iterator[BinaryIO]:
-    """A file, or standard input, which is left open.
+    """Open a file, or standard input, which is left open.
 
     Raises:
         RefusedError: It cannot be opened.
@@ -87,7 +86,7 @@ def opened(path: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def reading(file: File) -> Iterator[Plain]:
-    """The bytes of a file, its gzip taken off."""
+    """Open the decompressed bytes of a file."""
     if file.stream is not None:
         yield file.stream
         return
@@ -101,9 +100,9 @@ def _format_of(name: str, reader: Plain, format: str, named: NamedSource | None,
         return format
     found = foreign.detect(head, first=None if named is None else named.format)
     if found == "avro":
-        raise RefusedError(f"{name} holds Avro, not lines of JSON; publish it to the log instead; nothing was taken in")
+        raise RefusedError(f"{name} is Avro, not lines of JSON; publish it to the log instead; nothing was ingested")
     if found is None:
-        # Too little to tell: nothing at all, or a gzip that breaks off at once, which is told as such.
+        # Too little to tell: an empty file, or a gzip that breaks off at once, which is reported as such.
         if not head.strip() or reader.broken is not None:
             return "jsonl" if named is None else named.format
         if quarantine_unknown:
@@ -112,31 +111,31 @@ def _format_of(name: str, reader: Plain, format: str, named: NamedSource | None,
     if named is not None and found != named.format:
         raise RefusedError(
             f"{name} holds {found} records, and the source {named.name!r} has the format {named.format}; "
-            "nothing was taken in"
+            "nothing was ingested"
         )
     return found
 
 
 def _unknown(name: str, head: bytes, named: NamedSource | None) -> str:
     return (
-        f"{looked_for(name, head, named)}; nothing was taken in. Say --format if it "
-        "is one of these all the same, convert it, or put it aside as it is with --quarantine-unknown"
+        f"{looked_for(name, head, named)}; nothing was ingested. Give --format "
+        "if it is one of these anyway, convert it, or quarantine it unchanged with --quarantine-unknown"
     )
 
 
 def looked_for_in(file: File) -> str:
-    """What was looked for in a file of no known format, and what it begins with instead."""
+    """Describe the formats that were tried for a file of unknown format, and what it begins with instead."""
     with reading(file) as reader:
         return looked_for(file.name, foreign.first_bytes(reader))
 
 
 def looked_for(name: str, head: bytes, named: NamedSource | None = None) -> str:
-    """The same of what a file begins with; of a named source's log only its own format was looked for."""
+    """Describe the same for the beginning of a file; for a named source only its own format was tried."""
     formats: Sequence[str] = tuple(foreign.FORMATS) if named is None else (named.format,)
     *some, last = formats
     listed = f"{', '.join(some)} or {last}" if some else last
     return (
-        f"{name} is of no format that is known here: it has neither events of delegraph (JSON with type, event_id and "
+        f"{name} has no known format: it has neither events of delegraph (JSON with type, event_id and "
         f"source) nor records of {listed}, but {_what_it_looks_like(head)}"
     )
 
@@ -147,4 +146,4 @@ def _what_it_looks_like(head: bytes) -> str:
             members = [scrubbed(member)[:_MEMBER_CHARACTERS] for member in list(record.value)[:_MEMBERS_SHOWN]]
             more = ", ..." if len(record.value) > _MEMBERS_SHOWN else ""
             return f"JSON with {', '.join(json.dumps(member) for member in members)}{more}"
-    return "no JSON objects" if head.isascii() else "no text in ASCII, and no JSON objects"
+    return "no JSON objects" if head.isascii() else "neither ASCII text nor JSON objects"

@@ -352,7 +352,7 @@ def test_a_pipe_is_no_file(world, tmp_path, caplog):
     os.mkfifo(tmp_path / "pipe")
     world.follower(tmp_path / "pipe").round()
 
-    assert "it is no regular file" in caplog.text
+    assert "it is not a regular file" in caplog.text
 
 
 def test_a_record_that_trips_its_adapter_is_put_aside_and_does_not_come_again(world, log, monkeypatch):

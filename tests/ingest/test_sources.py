@@ -94,7 +94,7 @@ def test_a_source_of_the_settings(tmp_path):
         ("[[source]]\nname='human'\nformat='vault'", "cannot be called that"),
         ("[[source]]\nname='cloudtrail'\nformat='vault'", "cannot be called that"),
         ("[[source]]\nname='aws'\nformat='vault'", "cannot be called that"),
-        ("[[source]]\nname='x'\nformat='vault'\n" * 2, "the source 'x' stands twice"),
+        ("[[source]]\nname='x'\nformat='vault'\n" * 2, "the source 'x' is used twice"),
         ("[[source]]\nname='x'\nformat='vault'\nfolow='y'", "has 'folow', which is no setting"),
         ("[[source]]\nname='x'\nformat='vault'\nfollow=[]", "'follow' .* must name files"),
         ("[[source]]\nname='x'\nformat='vault'\ntcp=1", "write host:port"),
@@ -113,7 +113,7 @@ def test_a_source_that_cannot_be_is_refused_by_name(tmp_path, text, told):
 @pytest.mark.parametrize(
     ("entry", "told"),
     [
-        ({"match": ".*"}, "fits every id: everybody would be one"),
+        ({"match": ".*"}, "matches every id, so all principals would be one"),
         ({"match": "(?P<x>.+)", "id": "human:{x}"}, "fits every id"),
         ({"match": r"\S*"}, "fits every id"),
         ({"match": "("}, "no regular expression"),

@@ -64,7 +64,7 @@ def test_a_file_of_no_known_format_is_refused_with_all_of_the_command(tmp_path: 
 
     assert (2, "") == (result.exit_code, result.stdout)
     assert 1 == result.stderr.count("\n")
-    for said in (str(unknown), "event_id", "vault", "cloudtrail", "nothing was taken in", "--quarantine-unknown"):
+    for said in (str(unknown), "event_id", "vault", "cloudtrail", "nothing was ingested", "--quarantine-unknown"):
         assert said in result.stderr
     again = json.loads(ingest(tmp_path, str(good), "--json").stdout)
     assert (1, 0) == (again["accepted"], again["duplicates"])

@@ -139,7 +139,7 @@ def _remember(text: str) -> None:
 
 
 def scrubbed_member(name: str, value: Any) -> Any:
-    """The same of what stands under a name."""
+    """Like ``scrubbed_value``, for the value of a member of that name."""
     kind = kind_of(name)
     if kind is None and type(value) is str:  # nearly always
         return value if value in CLEAN else _scrubbed_text(value)

@@ -93,7 +93,7 @@ Kinds = Callable[[str], Kind | None]
 
 
 class _Kinds(dict[str, Kind | None]):
-    """What stands under a name, by name: logs have few names, and ask for each of them in every record."""
+    """A cache of kinds by name: logs have few names, and look up each of them in every record."""
 
     def __missing__(self, name: str) -> Kind | None:
         if len(name) > _LONGEST:  # not remembered

@@ -26,7 +26,7 @@ _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 
 def _letters(wanted: Callable[[int], bool]) -> str:
-    """The letters of base64 whose six bits are as wanted."""
+    """Return the base64 letters whose six bits match."""
     found = "".join(letter for number, letter in enumerate(_ALPHABET) if wanted(number))
     return f"[{found}{'_' if '/' in found else ''}{'-' if '+' in found else ''}]"
 
@@ -49,7 +49,7 @@ def may_hold_base64(text: str) -> bool:
     if _LONG_RUN.search(text) is None:
         return False
     if "\n" not in text and _BEGINS.match(text) is None and _BEGINS_FURTHER_ON.search(text) is None:
-        return False  # nearly always
+        return False  # the usual case
     for match in _RUN.finditer(text):
         run = match.group()
         if _is_readable(run) or ("/" in run and any(_is_readable(part) for part in run.split("/"))):

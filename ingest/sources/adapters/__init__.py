@@ -1,8 +1,8 @@
-"""Adapters: other people's logs read as events. docs/foreign-logs.md says what becomes of what; ``kit`` how to add one.
+"""Adapters: foreign logs read as events. docs/foreign-logs.md documents the mappings; ``kit`` how to add one.
 
-An adapter claims what a record says in clear and nothing else: what a log does not say is a gap in the answer.
-Pure functions of the records: no clock, no I/O. Every record gives events, or is skipped under a stable reason, or
-comes with its fault: none vanishes.
+An adapter claims exactly what a record states: what a log does not state is a gap in the answer. Pure functions of
+the records: no clock, no I/O. Every record yields events, or is skipped for a stable reason, or is returned with its
+error: none disappears.
 
     reader = plain(stream)
     format = FORMATS[detect(first_bytes(reader))]

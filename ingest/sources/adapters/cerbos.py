@@ -1,7 +1,7 @@
 """Cerbos: the decisions in its audit log, from the file and from Kafka. docs/foreign-logs.md has the table.
 
-One ``decision.made`` for each resource and action. Both backends write the same entries but for what tells decisions
-from access entries, so that the entry itself is asked. Pure, and no memory is needed but for the kinds of parties.
+One ``decision.made`` for each resource and action. Both backends write the same entries, except for the marker of
+decision and access entries, so the entry itself is examined. Pure; the memory only stores the kinds of parties.
 """
 
 import re
@@ -45,24 +45,24 @@ def _translate(record: Record, source: Source, memory: Memory) -> Translation:
 
 
 class _Check(NamedTuple):
-    """A resource that was asked about: its place among others, the question and the answer."""
+    """A checked resource: its index, the request and the result."""
 
     position: int
     asked: Any
     answer: Any
 
     def actions(self) -> list[str]:
-        """The actions that were allowed or denied."""
+        """Return the actions that were allowed or denied."""
         answered = member(self.answer, "actions")
         named = sorted(answered) if isinstance(answered, Mapping) else []
         return [action for action in named if text(answered, action, "effect") in _EFFECTS]
 
 
 def _checks(checked: Mapping[str, Any]) -> Iterator[_Check]:
-    """The resources with their answers, which stand in the same order.
+    """Yield the resources with their results, which are in the same order.
 
     Raises:
-        BadRecordError: ``mismatch``: an answer is about another resource than the question in its place.
+        BadRecordError: ``mismatch``: a result is about another resource than the request at its index.
     """
     inputs, outputs = member(checked, "inputs"), member(checked, "outputs")
     if not isinstance(inputs, list) or not isinstance(outputs, list):

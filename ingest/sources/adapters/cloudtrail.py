@@ -1,4 +1,4 @@
-"""AWS CloudTrail: what an event says of keys and actions. docs/foreign-logs.md has the table. Pure."""
+"""AWS CloudTrail: what an event states about keys and actions. docs/foreign-logs.md has the table. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ from ingest.sources.adapters.kit import (
 
 # Services spell a refusal in many ways: Client.UnauthorizedOperation, AccessDenied, VpceAccessDenied.
 _DENIED: Final = re.compile(r"access_?denied|unauthori[sz]ed|not_?authori[sz]ed|forbidden", re.IGNORECASE)
-_SHARED: Final = "shared"  # id that the copies of an event share -> the id of the caller's own
+_SHARED: Final = "shared"  # id shared by the copies of an event -> the id of the copy in the caller's account
 _BEST: Final = "shared-best"  # the same -> the id of a copy that names the caller
 
 
@@ -41,7 +41,10 @@ def _translate(record: Record, source: Source, memory: Memory) -> Translation:
 
 
 def _settle(source: Source, memory: Memory, *, end: bool) -> Iterator[Translation]:
-    """Copies of events of which the caller's own was not seen: the one that knows the caller best stands for it."""
+    """Emit copies of events whose original was not seen.
+
+    The copy with the best information about the caller is used.
+    """
     for shared, copied in memory.waiting(_SHARED):
         events, best = copied["events"], memory.get(_BEST, shared)
         if memory.is_new("told", events[0]["event_id"]):
@@ -71,7 +74,7 @@ def _of_action(value: Mapping[str, Any], events: list[Document], memory: Memory)
 
 
 def _copy(action: Document, of: str) -> Document:
-    """One event that two accounts were told of is one action. The copy knows the caller by an id, not by name."""
+    """Link the copies of an event in two accounts to one action. The copy knows the caller by an id, not by name."""
     id_ = action["event_id"].removesuffix("/action")
     known = {name: value for name, value in action.items() if name not in {"actor", "session"}}
     return known | {"event_id": f"{id_}/copy", "action": f"aws#{of}"}
@@ -104,7 +107,7 @@ def _outcome(value: Mapping[str, Any]) -> str:
 
 
 def _resource(value: Mapping[str, Any]) -> Document | None:
-    """The first of the resources, which go from the particular to the general; else the role asked for."""
+    """Return the first of the resources, which are ordered from specific to general; else the requested role."""
     resources = value.get("resources")
     first = resources[0] if isinstance(resources, list) and resources else None
     name = text(first, "ARN") or text(first, "arn") or text(first, "ARNPrefix")

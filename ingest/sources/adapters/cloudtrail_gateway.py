@@ -11,9 +11,9 @@ _FAILED_FROM: Final = 400
 
 
 def gateway_call(value: Mapping[str, Any], source: Source) -> Document | None:
-    """What differs in a call of a gateway; None: it is none.
+    """Return the fields specific to a gateway call; None if it is not one.
 
-    The caller is whoever the claims of its token name: for CloudTrail it is anonymous.
+    The caller is named by the claims of its token: for CloudTrail it is anonymous.
     """
     if text(value, "eventName") != "InvokeGateway" or text(value, "eventSource") != "bedrock-agentcore.amazonaws.com":
         return None

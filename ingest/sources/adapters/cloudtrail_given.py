@@ -1,4 +1,4 @@
-"""AWS CloudTrail: the keys that answers give out, each service in its own words. Pure."""
+"""AWS CloudTrail: the keys that responses issue, in the format of each service. Pure."""
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -13,13 +13,13 @@ SERVICES_THAT_GIVE: Final = frozenset(
 
 
 class Given(NamedTuple):
-    """A key that an answer gives out.
+    """A key that a response issues.
 
     Attributes:
         key: Its public id.
-        expires_at: When it ends; None: never, as far as the event says.
-        subject: On whose behalf it acts.
-        actor: Who wields it; None: the subject, or the event does not say.
+        expires_at: When it expires; None if the event states no expiry.
+        subject: The party it acts for.
+        actor: The party that uses it; None if it is the subject, or the event does not say.
         session: The assumed role with its session.
     """
 
@@ -31,10 +31,10 @@ class Given(NamedTuple):
 
 
 def given_by(value: Mapping[str, Any]) -> Given | None:
-    """The key that a successful event gives out.
+    """Return the key that a successful event issues, or None.
 
     Raises:
-        BadRecordError: ``bad-time``: its end cannot be read.
+        BadRecordError: ``bad-time``: its expiry cannot be parsed.
     """
     match text(value, "eventSource"), text(value, "eventName"):
         case "iam.amazonaws.com", "CreateAccessKey":
@@ -67,7 +67,7 @@ def _of_sts(value: Mapping[str, Any]) -> Given | None:
 
 
 def _asserted_subject(answer: Any) -> str | None:
-    """Whom an assertion speaks of, within its issuer: another system's log may know the same party."""
+    """Return the subject of an assertion, within its issuer: another system's log may name the same party."""
     if sub := text(answer, "subjectFromWebIdentityToken"):
         provider = (text(answer, "provider") or "").rpartition("oidc-provider/")[2]
         return f"https://{provider}#{sub}" if provider and "://" not in provider else f"{provider}#{sub}"

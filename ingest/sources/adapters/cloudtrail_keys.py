@@ -1,7 +1,7 @@
-"""AWS CloudTrail: the keys that events give out, end, suspend or restore, and the instances that carry them on. Pure.
+"""AWS CloudTrail: keys that events issue, delete, disable or enable, and the instances that pass them on. Pure.
 
-Two events say together who stands behind the key of an instance: the launch names who launched it, and EC2 then assumes
-the role in a session that is called as the instance is.
+Two events together tell who stands behind the key of an instance: the launch names the launcher, and EC2 then assumes
+the role in a session named after the instance.
 """
 
 import re
@@ -12,8 +12,8 @@ from ingest.sources.adapters.cloudtrail_given import SERVICES_THAT_GIVE, Given, 
 from ingest.sources.adapters.cloudtrail_parties import event, principal, source_identity, source_of, time_of
 from ingest.sources.adapters.kit import BadRecordError, Document, Memory, Source, instant, member, text
 
-_LAUNCH: Final = "launch"  # instance -> the key of who launched it
-_HOLDER: Final = "holder"  # key -> who used it first
+_LAUNCH: Final = "launch"  # instance -> the key of its launcher
+_HOLDER: Final = "holder"  # key -> its first user
 _SWITCHES: Final = "switches"  # long-lived key -> {"off": [...], "on": [...]}
 _MOST_SWITCHES: Final = 64
 _INSTANCE: Final = re.compile(r"i-[0-9a-f]{8,32}")
@@ -23,15 +23,15 @@ _SERVICES: Final = SERVICES_THAT_GIVE | {_EC2}
 
 
 def key_id(access_key_id: str | None) -> str | None:
-    """The id of a key."""
+    """Return the id of a key."""
     return f"aws#{access_key_id}" if access_key_id else None
 
 
 def keys(value: Mapping[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
-    """What a successful event does to keys.
+    """Yield what a successful event does to keys.
 
     Raises:
-        BadRecordError: It gives out a key, and does not say to whom.
+        BadRecordError: It issues a key without stating to whom.
     """
     yield from _holders(value, source, memory)
     service = text(value, "eventSource")
@@ -79,14 +79,14 @@ def _issued(value: Mapping[str, Any], source: Source, memory: Memory, given: Giv
 
 
 def _ended(value: Mapping[str, Any], source: Source) -> Iterator[Document]:
-    """A deleted key: AWS leaves the sessions that it opened alive."""
+    """Yield the end of a deleted key: AWS keeps the sessions that it opened alive."""
     key = key_id(text(value, "requestParameters", "accessKeyId"))
     if key is not None:
         yield _order(value, source, key)
 
 
 def _switched(value: Mapping[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
-    """A key was made inactive, or active again: each time it is made active lifts every time before that it was not."""
+    """Yield the disabling or enabling of a key: each enabling lifts every earlier disabling."""
     key, status = text(value, "requestParameters", "accessKeyId"), text(value, "requestParameters", "status")
     if key is None or status not in {"Active", "Inactive"}:
         return
@@ -141,19 +141,19 @@ def _launched(value: Mapping[str, Any], source: Source, memory: Memory) -> Itera
 
 
 def _instance(value: Mapping[str, Any]) -> str | None:
-    """The instance for which EC2 assumed a role."""
+    """Return the instance for which EC2 assumed a role."""
     named = text(value, "requestParameters", "roleSessionName")
     by_ec2 = text(value, "userIdentity", "invokedBy") == _EC2
     return named if by_ec2 and named is not None and _INSTANCE.fullmatch(named) else None
 
 
 def _launched_by(source: Source, asked: Mapping[str, Any], launcher: str) -> Document:
-    """The key of an instance comes from the key with which it was launched, as far as the log knows that one."""
+    """Link the key of an instance to the key with which it was launched, if the log knows it."""
     return _more(source, asked, "launched-by", derived_from=[{"token": launcher, "role": "subject"}])
 
 
 def _holders(value: Mapping[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
-    """Cognito's answer names no role: whoever uses the key first is who it was given to."""
+    """Handle Cognito's response, which names no role: the first user of the key counts as its holder."""
     identity = value.get("userIdentity")
     if not (text(identity, "arn") or "").endswith("/CognitoIdentityCredentials"):
         return

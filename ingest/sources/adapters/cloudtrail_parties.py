@@ -1,4 +1,4 @@
-"""AWS CloudTrail: who an event is about, what is known of them, and when it happened. Pure."""
+"""AWS CloudTrail: the parties that events name, and when events happened. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -22,14 +22,14 @@ _ACCOUNT: Final = re.compile(r"[0-9]{12}")
 _NOBODY: Final = frozenset({"ANONYMOUS_PRINCIPAL", "HIDDEN_DUE_TO_SECURITY_REASONS", "anonymous"})
 _USER: Final = re.compile(r"(arn:[^:]+:iam::[0-9]{12}:user/)(?:[^/]+/)*([^/]+)")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-# How Java writes a time for people; the comma after the year and the kind of space depend on its version.
+# Java's format for times; the comma after the year and the kind of space depend on its version.
 _WRITTEN_OUT: Final = re.compile(
     rf"({'|'.join(_MONTHS)}) (\d\d?), (\d{{4}}),? (\d\d?):(\d\d):(\d\d)\s([AP])M", re.ASCII
 )
 
 
 def principal(identity: Any) -> str | None:
-    """Who acts, as logged: of an assumed role the role, so that all of its sessions are one party."""
+    """Return who acts, as logged: for an assumed role the role, so that all of its sessions are one party."""
     kind = text(identity, "type")
     named = (
         (text(identity, "sessionContext", "sessionIssuer", "arn") if kind == "AssumedRole" else None)
@@ -43,7 +43,7 @@ def principal(identity: Any) -> str | None:
 
 
 def registered(value: Mapping[str, Any], source: Source, memory: Memory) -> Iterator[Document]:
-    """The user whom an event names by ARN: its name, and its unique id, by which other accounts know it."""
+    """Yield the registration of a user named by ARN: its name, and its unique id, which other accounts log."""
     identity = value.get("userIdentity")
     if text(identity, "type") != "IAMUser" or (arn := text(identity, "arn")) is None:
         return
@@ -63,7 +63,7 @@ def registered(value: Mapping[str, Any], source: Source, memory: Memory) -> Iter
 
 
 def without_path(arn: str) -> str:
-    """The ARN that a user would have without a path: names of users are unique within an account, whatever their path.
+    """Return a user's ARN without its path: user names are unique within an account, whatever their path.
 
     Examples:
         >>> without_path("arn:aws:iam::111122223333:user/staff/ann")
@@ -73,7 +73,7 @@ def without_path(arn: str) -> str:
 
 
 def user_arn(value: Mapping[str, Any], name: str) -> str | None:
-    """The ARN, without a path, of a user whom an event names within its account."""
+    """Return the ARN, without a path, of a user named by an event within its account."""
     account = account_of(value)
     _, _, rest = (text(value, "userIdentity", "arn") or "arn:aws:").partition(":")
     partition = rest.partition(":")[0] or "aws"
@@ -81,7 +81,7 @@ def user_arn(value: Mapping[str, Any], name: str) -> str | None:
 
 
 def source_identity(value: Mapping[str, Any]) -> str | None:
-    """What the caller of the first hop chose to be called: a statement of theirs, within the account."""
+    """Return the source identity that the caller of the first hop chose: a claim of theirs, within the account."""
     name = (
         text(value, "responseElements", "sourceIdentity")
         or text(value, "requestParameters", "sourceIdentity")
@@ -94,33 +94,35 @@ def source_identity(value: Mapping[str, Any]) -> str | None:
 
 
 def account_of(value: Mapping[str, Any]) -> str | None:
-    """The account whose trail it is, else the caller's."""
+    """Return the account of the trail, else the caller's."""
     account = text(value, "recipientAccountId") or text(value, "userIdentity", "accountId") or ""
     return account if _ACCOUNT.fullmatch(account) else None
 
 
 def source_of(value: Mapping[str, Any], source: Source) -> str:
-    """The source of a record's events. Where no settings name one, each account is one, for the trust file."""
+    """Return the source of a record's events.
+
+    Without settings, each account is a separate source for the trust file.
+    """
     account = account_of(value) if source.urn == UNNAMED else None
     return f"{source.urn}:{account}" if account is not None else source.urn
 
 
 def event(value: Mapping[str, Any], source: Source, type_: str, part: str, **body: Any) -> Document:
-    """An event of a record."""
+    """Build an event of a record."""
     id_ = f"{required(value, 'eventID')}/{part}"
     return source.event(type_, id_, time_of(value), source=source_of(value, source), **body)
 
 
 def time_of(value: Mapping[str, Any]) -> str:
-    """When it happened. A time without a zone is in UTC, as all of CloudTrail is."""
+    """Return when it happened. A time without a zone is in UTC, as everywhere in CloudTrail."""
     return moment(value, "eventTime" if text(value, "eventTime") else "@timestamp")
 
 
 def expiry(value: Any, *path: str) -> str | None:
-    """RFC 3339, or written out for people, which names no zone: it is UTC, as every time in CloudTrail.
+    """Parse RFC 3339, or a time written for people, which has no zone and is in UTC, like every time in CloudTrail.
 
-    Seen in AWS's own samples: a role assumed at 2019-10-02T22:12:29Z for 3,600 s expires "Oct 2, 2019,
-    11:12:29 PM".
+    Seen in AWS's own samples: a role assumed at 2019-10-02T22:12:29Z for 3,600 s expires "Oct 2, 2019, 11:12:29 PM".
 
     Raises:
         BadRecordError: ``bad-time``: it is neither.

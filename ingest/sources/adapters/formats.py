@@ -1,4 +1,4 @@
-"""The table of formats, every adapter once: ``--format``, ``--format auto`` and ``[[source]]`` read it."""
+"""The table of formats, listing every adapter: used by ``--format``, ``--format auto`` and ``[[source]]``."""
 
 import io
 import re
@@ -24,7 +24,7 @@ _ADAPTERS: Final = (
 FORMATS: Final[dict[str, Format]] = {format_.name: format_ for format_ in _ADAPTERS}
 
 _AVRO: Final = (b"\xc3\x01", b"Obj\x01")  # single-object encoding; a container file
-# Of our own envelope; no other log has two of them under these names by chance.
+# Members of our own envelope; no other log has two of them under these names by chance.
 _OWN_MEMBERS: Final = ("event_id", "source", "occurred_at")
 _OWN_SIGNS: Final = re.compile(rb'"(event_id|source|occurred_at)"\s*:')
 _LEAST_OF_OURS: Final = 2
@@ -32,15 +32,15 @@ _OWN_TYPES: Final = frozenset(TYPES.values())
 
 
 def detect(head: bytes, *, first: str | None = None) -> str | None:
-    """The format of a file: ``jsonl``, ``avro``, or the name of a format of the table; None if it has none of these.
+    """Detect the format of a file: ``jsonl``, ``avro``, or a format of the table; None if it is unknown.
 
     Args:
-        head: What the file begins with, its gzip taken off.
-        first: The format that counts if any record has its marks.
+        head: The beginning of the file, decompressed.
+        first: The format that takes precedence if any record has its marks.
 
     Returns:
-        The format of the first record that has one. A record that is nearly ours, by two members of the envelope or
-        by its type, has ours: what is wrong with it is said in quarantine.
+        The format of the first record that has one. A record that is almost one of ours, by two members of the
+        envelope or by its type, counts as ours: its errors are reported in quarantine.
     """
     if head.startswith(_AVRO):
         return "avro"
@@ -63,9 +63,9 @@ def detect(head: bytes, *, first: str | None = None) -> str | None:
 
 
 def format_of(value: Any) -> str | None:
-    """The format of a record, or of the first record in a wrapping; None if it has the marks of none."""
+    """Return the format of a record, or of the first record in a wrapper; None if it is unknown."""
     if member(value, "event_id") is not None and member(value, "source") is not None:
-        return "jsonl"  # nearly always
+        return "jsonl"  # the usual case
     for format_ in _ADAPTERS:
         if any(inner.is_record for inner in unwrapped(value, format_.marks, format_.unwrap)):
             return format_.name
@@ -73,7 +73,7 @@ def format_of(value: Any) -> str | None:
 
 
 def is_nearly_ours(value: Any) -> bool:
-    """Whether a record is meant to be an event of ours, whatever is wrong with it."""
+    """Whether a record is meant to be one of our events, even if it is invalid."""
     if sum(member(value, name) is not None for name in _OWN_MEMBERS) >= _LEAST_OF_OURS:
         return True
     type_ = member(value, "type")

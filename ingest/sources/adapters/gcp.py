@@ -1,7 +1,7 @@
-"""Google Cloud's audit logs: who acted through whom, and the credentials that were made.
+"""Google Cloud audit logs: who acted through whom, and the credentials that were created.
 
-An entry names whoever acted and, nearest first, those who handed over to them; the last of these is who began. Nothing
-in it is a credential but the name of a key, so that all of it is the entry's own word. Pure.
+An entry names the actor and, nearest first, those who delegated to it; the last of these is the original caller. It
+contains no credential except the name of a key, so all of it is the entry's own statement. Pure.
 """
 
 import re
@@ -31,7 +31,7 @@ _DENIED: Final = frozenset({7, 16})  # PERMISSION_DENIED, UNAUTHENTICATED of goo
 _MINTS: Final = ("GenerateAccessToken", "GenerateIdToken")
 _ACCOUNT: Final = re.compile(r"serviceAccounts/([^/]+)")
 _SECONDS: Final = re.compile(r"([0-9]{1,9})(?:\.[0-9]+)?s")
-_HOUR: Final = 3600  # that such a token lives if nobody says otherwise
+_HOUR: Final = 3600  # the default lifetime of such a token
 _KEYS: Final = "//iam.googleapis.com/"
 
 
@@ -67,7 +67,7 @@ def _action(value: Mapping[str, Any], payload: Mapping[str, Any], source: Source
 
 
 def _named(payload: Mapping[str, Any]) -> str | None:
-    """Who acted: by mail address, as delegators are named as well; without one by subject."""
+    """Return who acted: by mail address, as delegators are named too; without one, by subject."""
     who = payload.get("authenticationInfo")
     return text(who, "principalEmail") or text(who, "principalSubject")
 
@@ -77,7 +77,7 @@ def _party(named: str | None, source: Source) -> str | None:
 
 
 def _handed_over(value: Mapping[str, Any], payload: Mapping[str, Any], source: Source) -> list[str]:
-    """Who handed over, the original caller first. One whose name was taken out has a place, and no name."""
+    """Return the delegators, the original caller first. A redacted one keeps its place without a name."""
     listed = member(payload, "authenticationInfo", "serviceAccountDelegationInfo")
     found = []
     for place, one in enumerate(listed if isinstance(listed, list) else ()):
@@ -115,7 +115,7 @@ def _credentials(value: Mapping[str, Any], payload: Mapping[str, Any], source: S
 
 
 def _minted(value: Mapping[str, Any], payload: Mapping[str, Any], source: Source) -> Iterator[Document]:
-    """A token of a service account that somebody asked for. The log has no id of it: it is called after the entry."""
+    """Yield a requested service account token. The log has no id of it, so it is named after the entry."""
     named = _ACCOUNT.search(text(payload, "request", "name") or text(payload, "resourceName") or "")
     chain, caller = _handed_over(value, payload, source), _party(_named(payload), source)
     subject = chain[0] if chain else caller
@@ -140,7 +140,7 @@ def _minted(value: Mapping[str, Any], payload: Mapping[str, Any], source: Source
 
 
 def _key_made(value: Mapping[str, Any], payload: Mapping[str, Any], source: Source) -> Iterator[Document]:
-    """A key of a service account: it stays, so it is how intruders do."""
+    """Yield a new service account key, which is permanent and therefore popular with intruders."""
     key, caller = text(payload, "response", "name"), _party(_named(payload), source)
     account = _ACCOUNT.search(key or "")
     if key is None or caller is None or account is None:
@@ -161,7 +161,7 @@ def _key_made(value: Mapping[str, Any], payload: Mapping[str, Any], source: Sour
 def _registered(
     value: Mapping[str, Any], payload: Mapping[str, Any], source: Source, memory: Memory
 ) -> Iterator[Document]:
-    """Whether somebody is a person or a service account, where the entry says so."""
+    """Yield whether a party is a person or a service account, where the entry says so."""
     named, subject = _named(payload), text(payload, "authenticationInfo", "principalSubject") or ""
     kind = (
         "service" if subject.startswith("serviceAccount:") or (named or "").endswith(".gserviceaccount.com") else None

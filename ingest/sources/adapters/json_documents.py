@@ -1,7 +1,7 @@
-"""JSON documents cut into records: objects one after the other, arrays, ``{"Records": [...]}``.
+"""Split JSON documents into records: consecutive objects, arrays, ``{"Records": [...]}``.
 
-Only brackets and strings are looked at, so that a record which is no good JSON spoils no other as long as its
-brackets close. Memory: one record and two blocks, however long the array is.
+Only brackets and strings are examined, so an invalid record does not affect others as long as its brackets close.
+Memory: one record and two blocks, however long the array is.
 """
 
 import io
@@ -9,17 +9,17 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-# A Vault answer that lists a hundred thousand keys has some megabytes; a CloudTrail event far less.
+# A Vault response that lists a hundred thousand keys has some megabytes; a CloudTrail event far less.
 RECORD_BYTES: Final = 16 * 1024 * 1024
 BLOCK_BYTES: Final = 64 * 1024
-KEPT_BYTES: Final = 1024  # of a record that is too large: enough to recognise it by
+KEPT_BYTES: Final = 1024  # bytes of a record that is too large: enough to identify it
 SPACE: Final = b" \t\r\n"
 
 _LIST: Final = re.compile(rb'\[|\{\s*"Records"\s*:\s*\[')
-_LIST_BYTES: Final = 256  # as much white space as anyone will put before "Records"
-_ANOTHER: Final = re.compile(rb'\}\s*\{\s*"')  # no string of a log has this: its quotes would be escaped
-# Outside of strings only these move the depth. A whole string is passed over at once; a lone quote opens one
-# that goes on in the next block.
+_LIST_BYTES: Final = 256  # more white space than any file has before "Records"
+_ANOTHER: Final = re.compile(rb'\}\s*\{\s*"')  # no string of a log contains this: its quotes would be escaped
+# Outside of strings only these change the depth. A whole string is skipped at once; a lone quote opens one that
+# continues in the next block.
 _INSIDE: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _STRING: Final = rb'"' + _INSIDE.pattern + rb'"'
 _MARKS: Final = re.compile(_STRING + rb'|["{}\[\]]', re.DOTALL)
@@ -27,7 +27,7 @@ _MARKS_AND_COMMA: Final = re.compile(_STRING + rb'|["{}\[\],]', re.DOTALL)
 
 
 class Cut(NamedTuple):
-    """The bytes of one record; of one that is too large, or that the file breaks off, as much as there is."""
+    """The bytes of one record; if it is too large or truncated, as many as there are."""
 
     raw: bytes
     reason: str = ""  # too-large or truncated
@@ -35,10 +35,10 @@ class Cut(NamedTuple):
 
 
 def is_document(head: bytes, *, first_line_is_whole: bool) -> bool:
-    """Whether a file that begins so holds documents rather than JSON lines.
+    """Whether a file with this beginning contains documents instead of JSON lines.
 
-    A broken first line does not make a document of JSON lines: the second one opens an object, as no second
-    line of a document does.
+    A broken first line does not make JSON lines a document: their second line opens an object, as no second line of a
+    document does.
     """
     head = head.lstrip(SPACE)
     if _LIST.match(head):
@@ -50,7 +50,7 @@ def is_document(head: bytes, *, first_line_is_whole: bool) -> bool:
 
 
 def cut(reader: io.BufferedReader) -> Iterator[Cut]:
-    """The records of a file of documents, in the order in which they stand."""
+    """Yield the records of a file of documents, in order."""
     text = _Text(reader)
     while text.next_byte(SPACE):
         text.look_ahead(_LIST_BYTES)
@@ -64,7 +64,7 @@ def cut(reader: io.BufferedReader) -> Iterator[Cut]:
             if not byte:
                 yield Cut(b"", "truncated", "the file ends within a list of records")
                 return
-            if byte == b"}":  # no list closes so: pass it over, or it would be met for ever
+            if byte == b"}":  # no list closes like this: skip it, to avoid an endless loop
                 text.take(1)
                 continue
             record = text.value(listed=True)
@@ -73,18 +73,18 @@ def cut(reader: io.BufferedReader) -> Iterator[Cut]:
                 return
         text.take(1)
         if object_around:
-            text.buffer[:0] = b"{"  # what is left of the object, passed over
+            text.buffer[:0] = b"{"  # the rest of the object is skipped
             text.value(listed=False)
 
 
 class _Text:
-    """What was read of a document and not yet used."""
+    """The part of a document that was read but not used yet."""
 
     def __init__(self, reader: io.BufferedReader) -> None:
         self.buffer = bytearray()
         self._reader = reader
-        self._kept = b""  # the beginning of the value at hand, if it is too large to be kept
-        self._passed = 0  # how many bytes of it are gone
+        self._kept = b""  # the beginning of the current value, if it is too large to be kept
+        self._passed = 0  # the number of its bytes that were dropped
 
     def more(self) -> bool:
         block = self._reader.read1(BLOCK_BYTES)
@@ -101,7 +101,7 @@ class _Text:
         return taken
 
     def next_byte(self, passed_over: bytes) -> bytes:
-        """The next byte that is none of those, not taken; empty at the end."""
+        """Return the next byte that is none of those, without consuming it; empty at the end."""
         while True:
             while self.buffer and self.buffer[0] in passed_over:
                 del self.buffer[0]
@@ -115,7 +115,7 @@ class _Text:
         return Cut(self.take(end if end >= 0 else len(self.buffer)).strip(SPACE))
 
     def value(self, *, listed: bool) -> Cut:
-        """The next value: in a list up to the comma or the bracket after it, else to the end of it."""
+        """Return the next value: in a list up to the comma or the bracket after it, else to its end."""
         self._kept, self._passed = b"", 0
         depth, at = 0, 0
         while at >= 0:
@@ -125,7 +125,7 @@ class _Text:
                 continue
             at = mark.end()
             match mark.group():
-                case b'"':  # the string goes on in the next block
+                case b'"':  # the string continues in the next block
                     at = self._end_of_string(at)
                 case b"{" | b"[":
                     depth += 1
@@ -149,7 +149,7 @@ class _Text:
         return at
 
     def _further(self, at: int) -> int:
-        """Read on, and where to look on: -1 if there is no more. What is seen of a large value is dropped."""
+        """Read more, and return where to continue, or -1 at the end. The examined part of a large value is dropped."""
         if self._passed + at > RECORD_BYTES:
             self._kept = self._kept or bytes(self.buffer[:KEPT_BYTES])
             self._passed += len(self.take(at))
@@ -164,6 +164,6 @@ class _Text:
 
 
 def too_large(raw: bytes) -> Cut:
-    """A record that has more bytes than a record may have."""
+    """Build a record that exceeds the size limit."""
     detail = f"it has more than {RECORD_BYTES} bytes; the first {KEPT_BYTES} are kept"
     return Cut(raw[:KEPT_BYTES], "too-large", detail)

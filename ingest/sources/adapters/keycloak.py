@@ -1,7 +1,8 @@
 """Keycloak: events, admin events and the lines of its logging listener. docs/foreign-logs.md has the table.
 
-What an event says by itself is here; what entries look like is in ``keycloak_entries``, what admins do in
-``keycloak_admin``, what several entries say only together in ``keycloak_exchanges`` and ``keycloak_endings``. Pure.
+This module handles what an event states by itself; the format of entries is in ``keycloak_entries``, admin events in
+``keycloak_admin``, and what several entries state only together in ``keycloak_exchanges`` and ``keycloak_endings``.
+Pure.
 """
 
 import re
@@ -27,13 +28,13 @@ from ingest.sources.adapters.kit import (
 from ingest.sources.adapters.parties import told
 from lineage.core.model.times import LATEST, format_instant
 
-# The events that may issue tokens. All but the first are asked for by a client, for its user.
+# The events that may issue tokens. All but the first are requested by a client, for its user.
 _ISSUES: Final = (
     *("LOGIN", "CODE_TO_TOKEN", "CLIENT_LOGIN", "REFRESH_TOKEN", "TOKEN_EXCHANGE", "OAUTH2_DEVICE_CODE_TO_TOKEN"),
     *("AUTHREQID_TO_TOKEN", "PERMISSION_TOKEN", "JWT_BEARER", "OAUTH2_EXTENSION_GRANT"),
 )
 _BY_CLIENT: Final = (*_ISSUES[1:], "USER_INFO_REQUEST", "REVOKE_GRANT")
-# Errors that refuse nobody.
+# Errors that are not refusals.
 _FAULTS: Final = ("invalid_request", "invalid_code", "expired_code", "cookie_not_found")
 
 
@@ -73,7 +74,7 @@ def _events(entry: Entry, source: Source, memory: Memory) -> list[Document]:
 
 
 def _issued(entry: Entry, source: Source, memory: Memory) -> list[Document]:
-    """The access token and the refresh token that an event tells of."""
+    """Return the access token and the refresh token that an event issues."""
     holder, token = entry.named(entry.client), entry.named(entry.detail("token_id"))
     if holder is None or token is None:
         raise BadRecordError("missing-field", "clientId is not there: a token was issued to nobody")
@@ -120,7 +121,7 @@ def _token(entry: Entry, source: Source, type_: str, body: dict[str, Any]) -> Do
 
 
 def _ends(entry: Entry, kind: str, source: Source) -> str | None:
-    """The settings know how long tokens live; of an access token that was refreshed the event says it, too."""
+    """Return the expiry: the settings define lifetimes; for a refreshed access token the event states it too."""
     said = entry.detail("access_token_expiration_time") if kind == "access" else None
     seconds = source.lifetimes.get(kind) or (int(said) if said and said.isascii() and said.isdigit() else None)
     end = instant(entry.at, "time") + (seconds or 0) * 1_000_000
@@ -128,12 +129,15 @@ def _ends(entry: Entry, kind: str, source: Source) -> str | None:
 
 
 def _delegate(entry: Entry) -> str | None:
-    """The actor of an exchange that Keycloak made with an actor token."""
+    """Return the actor of an exchange with an actor token."""
     return entry.named(entry.detail("actor") if entry.detail("actor_type") == "client" else entry.detail("actor_id"))
 
 
 def _revoked(entry: Entry) -> tuple[str, str] | None:
-    """What a revocation ended: an access token alone; with a refresh token the session. A consent names neither."""
+    """Return what a revocation ended: an access token alone; with a refresh token the session.
+
+    A consent names neither.
+    """
     access, refresh = entry.named(entry.detail("token_id")), entry.named(entry.detail("refresh_token_id"))
     if access is not None:
         return "token", access
@@ -148,7 +152,7 @@ def _order(entry: Entry, source: Source, target: tuple[str, str], by: str) -> Do
 
 
 def _impersonator(entry: Entry) -> str | None:
-    """An admin, of whom the event has the name and the realm; a name is no id, and must not be taken for one."""
+    """Return the impersonating admin, logged by name and realm; a name must not be mistaken for an id."""
     realm, name = entry.detail("impersonator_realm"), entry.detail("impersonator")
     return f"{str(entry.issuer).rpartition('/')[0]}/{realm}#username:{name}" if realm and name else None
 
@@ -162,7 +166,7 @@ def _action(entry: Entry, source: Source) -> Document:
     if operation == "IMPERSONATE":
         actor, behalf = _impersonator(entry), user
     elif operation == "INTROSPECT_TOKEN" or (outcome != "succeeded" and operation not in _BY_CLIENT):
-        # A token is not wielded by whoever asks about it; and who failed to log in is not known to be who they said.
+        # Asking about a token is not using it; and a failed login does not prove the claimed identity.
         actor, behalf = None, None
     return source.event(
         "action.performed",

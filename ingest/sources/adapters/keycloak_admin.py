@@ -1,4 +1,4 @@
-"""Keycloak's admin events: every one is an action; those that end or suspend tokens are orders as well. Pure."""
+"""Keycloak admin events: each is an action; those that end or suspend tokens are orders as well. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from lineage.core.model.times import LATEST, format_instant
 
 _PATH: Final = re.compile(r"(?P<what>users|clients|sessions)/(?P<id>[^/]+)(?P<rest>/.*)?")
 _SERVICE_ACCOUNT: Final = "service-account-"
-_CLIENTS: Final = "client-name"  # topic: the names of clients, by the internal ids that paths hold
+_CLIENTS: Final = "client-name"  # topic: the names of clients, by the internal ids in paths
 
 
 def admin_events(entry: Entry, source: Source, memory: Memory) -> list[Document]:
-    """The events of an admin event."""
+    """Return the events of an admin event."""
     action = source.event(
         "action.performed",
         f"{entry.id}/action",
@@ -33,7 +33,7 @@ def admin_events(entry: Entry, source: Source, memory: Memory) -> list[Document]
 
 
 def note_user(entry: Entry, user: str | None, username: str | None, memory: Memory) -> None:
-    """Remember what an entry says of a user: a person, or the account of a service."""
+    """Remember what an entry states about a user: a person, or a service account."""
     kind = None if username is None else "service" if username.startswith(_SERVICE_ACCOUNT) else "human"
     note_kind(memory, user, kind, Mention(entry.id, entry.at), username)
 
@@ -63,7 +63,7 @@ def _endings(entry: Entry, request: Request, source: Source, memory: Memory) -> 
 
 
 def _of_client(entry: Entry, internal: str, request: Request, source: Source, memory: Memory) -> list[Document]:
-    """What happened to a client, once its name is known: from this entry, or from another one about it."""
+    """Return what happened to a client, once its name is known from this or another entry."""
     asked = {
         "request": list(request),
         "is_deleted": entry.type == "DELETE",
@@ -80,7 +80,7 @@ def _of_client(entry: Entry, internal: str, request: Request, source: Source, me
 
 def _client_events(asked: Mapping[str, Any], client: str, source: Source, memory: Memory) -> list[Document]:
     request, target, not_before = Request(*asked["request"]), ("client", client), asked["not_before"]
-    if asked["is_deleted"]:  # a new client of the name is another one
+    if asked["is_deleted"]:  # a new client of the same name is a different one
         return [_order(request, source, target, issued_before=request.at)]
     events = _switched(target, asked, request, source, memory)
     if type(not_before) is int and 0 < not_before <= LATEST // 1_000_000:

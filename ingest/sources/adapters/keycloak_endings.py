@@ -1,6 +1,6 @@
-"""What ended or suspended tokens in Keycloak, where one entry alone does not say which. Pure.
+"""What ended or suspended tokens in Keycloak, where it takes two entries to tell which. Pure.
 
-Every function is given two entries in whichever order they come, and makes of them events with an id of both.
+Every function receives the two entries in either order, and builds events with an id derived from both.
 """
 
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from ingest.sources.adapters.keycloak_entries import Entry, Request, digest
 from ingest.sources.adapters.keycloak_exchanges import Issue
 from ingest.sources.adapters.kit import Document, Memory, Source, Translation
 
-# Topics: impersonators by session; logouts by realm; what was enabled and disabled, by target; revocations that
-# ended the sessions of other clients, and were not looked at yet.
+# Topics: impersonators by session; logouts by realm; enabling and disabling, by target; revocations that ended the
+# sessions of other clients and are not processed yet.
 _IMPERSONATORS, _LOGOUTS, _SWITCHES, _DETACHED = "impersonator", "realm-logout", "switch", "detached"
-_MOST: Final = 64  # of one realm or target
+_MOST: Final = 64  # requests of one realm or target
 
 
 def of_issue(issue: Issue, source: Source, memory: Memory) -> list[Document]:
-    """What an impersonation and the logouts of its realm say of a token."""
+    """Return what an impersonation and the logouts of its realm imply for a token."""
     logouts = [Request(*found) for found in memory.get(_LOGOUTS, _realm(issue.group), [])]
     events = [_ended(issue, logout, source) for logout in logouts if issue.moment < logout.moment]
     impersonators = [Request(*found) for found in memory.get(_IMPERSONATORS, issue.group, [])]
@@ -26,7 +26,7 @@ def of_issue(issue: Issue, source: Source, memory: Memory) -> list[Document]:
 
 
 def impersonated(group: str, request: Request, source: Source, memory: Memory) -> list[Document]:
-    """Somebody opened a session in another's name: they are behind its tokens."""
+    """Handle a session opened in another's name: the impersonator stands behind its tokens."""
     known = memory.get(_IMPERSONATORS, group, [])
     if list(request) not in known:
         memory.put(_IMPERSONATORS, group, [*known[1 - _MOST :], list(request)])
@@ -34,7 +34,10 @@ def impersonated(group: str, request: Request, source: Source, memory: Memory) -
 
 
 def realm_logout(issuer: str, request: Request, source: Source, memory: Memory) -> list[Document]:
-    """A realm ended all its sessions, and refuses older tokens without one: an order for each that is known."""
+    """Handle a realm logout, which ends all sessions and rejects older tokens without one.
+
+    An order for each known token.
+    """
     known = memory.get(_LOGOUTS, issuer, [])
     if list(request) not in known:
         memory.put(_LOGOUTS, issuer, [*known[1 - _MOST :], list(request)])
@@ -46,7 +49,7 @@ def realm_logout(issuer: str, request: Request, source: Source, memory: Memory) 
 
 
 def switched(target: tuple[str, str], request: Request, source: Source, memory: Memory, *, on: bool) -> list[Document]:
-    """A client or a user was enabled or disabled: a suspension, and its lift."""
+    """Handle the enabling or disabling of a client or user: a suspension, and its lift."""
     key, known = ":".join(target), memory.get(_SWITCHES, ":".join(target), [])
     if [*request, on] not in known:
         memory.put(_SWITCHES, key, [*known[1 - _MOST :], [*request, on]])
@@ -58,7 +61,7 @@ def switched(target: tuple[str, str], request: Request, source: Source, memory: 
 
 
 def detached(entry: Entry, memory: Memory) -> None:
-    """A revoked access token took the sessions of the clients along that had exchanged tokens of its client."""
+    """Remember a revoked token that also ended the sessions of clients that exchanged its client's tokens."""
     token, clients = entry.named(entry.detail("token_id")), entry.detail("token_exchange_revoked_clients")
     if token and clients:
         holders = [f"{entry.issuer}#{client}" for client in clients.split(",")]
@@ -67,7 +70,7 @@ def detached(entry: Entry, memory: Memory) -> None:
 
 
 def due(source: Source, memory: Memory) -> Iterator[Translation]:
-    """An order for each token of those clients in the session of the revoked one."""
+    """Yield an order for each token of those clients in the session of the revoked one."""
     for id_, (request, token, holders) in memory.entries(_DETACHED):
         memory.drop(_DETACHED, id_)
         by = Request(*request)
@@ -94,12 +97,12 @@ def _lift(off: Request, on: Request, source: Source) -> Document:
 
 
 def _impersonated(issue: Issue, request: Request, source: Source) -> list[Document]:
-    if issue.subject_client is not None:  # the token that it was made of says so
+    if issue.subject_client is not None:  # stated by the token it was made from
         return []
     id_, said = f"{request.id}/{digest(f'{issue.token} {issue.at}')}", {"token": issue.token, "subject": issue.subject}
     return [source.event("token.issued", id_, issue.at, prior_actors=[request.by], **said)]
 
 
 def _realm(group: str) -> str:
-    """The issuer in ``session:<issuer>#<id>``."""
+    """Return the issuer in ``session:<issuer>#<id>``."""
     return group.partition(":")[2].rpartition("#")[0]

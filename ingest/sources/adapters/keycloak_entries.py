@@ -1,7 +1,7 @@
-"""Keycloak's entries in one shape: events and admin events of its REST API, and the lines of its logging listener.
+"""Keycloak entries in a common form: events and admin events of its REST API, and lines of its logging listener.
 
-A line is JSON around a message of ``name="value"``, ``name='value'`` or ``name=value``. It names the realm, and has no
-id of its own; the REST API has ids, and names no realm. Pure.
+A line is JSON around a message of ``name="value"``, ``name='value'`` or ``name=value``. It names the realm but has no
+id; the REST API has ids but names no realm. Pure.
 """
 
 import re
@@ -17,14 +17,14 @@ from lineage.core.model.times import Instant
 LOGGER: Final = "org.keycloak.events"
 _LOGGER_NAMES: Final = ("loggerName", "log.logger", "logger")
 _TIME_NAMES: Final = ("timestamp", "@timestamp", "time")
-# How the id of a token of an offline session begins, and of one that a client made of such a token: `ofrtrt:`.
+# The prefixes of token ids in an offline session, and of tokens that a client derived from one: `ofrtrt:`.
 _OFFLINE: Final = re.compile(r"(?:of|ft)[a-z]{4}:")
 OFFLINE_SESSION: Final = "/offline"
 _REALMS: Final = "/realms/"
 
 
 class Request(NamedTuple):
-    """Somebody's request to change something: the id of the entry, when, and who."""
+    """A request for a change: the id of the entry, its time, and the requester."""
 
     id: str
     at: str
@@ -32,7 +32,7 @@ class Request(NamedTuple):
 
     @property
     def moment(self) -> Instant:
-        """When, as an instant."""
+        """The time as an instant."""
         return instant(self.at, "time")
 
 
@@ -40,18 +40,18 @@ class Entry(NamedTuple):
     """An event, or an admin event.
 
     Attributes:
-        id: Its own, else a digest of the line.
-        at: When.
-        type: ``LOGIN``; of an admin event the operation, ``UPDATE``.
-        issuer: Of the tokens of the realm that it is about; None: the entry does not say which.
-        actor: Who asked for an admin event.
+        id: Its id, or a digest of the line.
+        at: Its time.
+        type: ``LOGIN``; for an admin event the operation, such as ``UPDATE``.
+        issuer: The issuer of the realm's tokens; None if the entry does not say.
+        actor: Who requested an admin event.
         client, user, session: Ids within the realm, as logged.
         error: Why it was refused.
-        details: What else it says.
-        tells_all: Whether the log that it stands in has events of every type.
-        resource: Of an admin event the type, such as ``USER``; None: it is none.
+        details: Further details.
+        tells_all: Whether its log contains events of every type.
+        resource: For an admin event the type of resource, such as ``USER``; otherwise None.
         path: What was changed: ``users/<id>``.
-        representation: What it was changed to.
+        representation: The new value.
     """
 
     id: str
@@ -71,37 +71,37 @@ class Entry(NamedTuple):
 
     @property
     def session_id(self) -> str | None:
-        """The session; an offline one has the id of the session that it came from, and outlives it."""
+        """The session; an offline one has the id of the session it came from, and outlives it."""
         is_offline = _OFFLINE.match(self.detail("token_id") or "") or self.detail("refresh_token_type") == "Offline"
         named = self.named(self.session)
         return f"{named}{OFFLINE_SESSION}" if named and is_offline else named
 
     @property
     def group(self) -> str:
-        """``session:ID``, online or not; of what has no session ``client:ID``."""
+        """``session:ID``, online or not; without a session ``client:ID``."""
         return f"session:{self.named(self.session)}" if self.session else f"client:{self.named(self.client)}"
 
     def named(self, native: str | None) -> str | None:
-        """The id of something within the realm."""
+        """Return the id of something within the realm."""
         return f"{self.issuer}#{native}" if native and self.issuer else None
 
     def detail(self, name: str) -> str | None:
-        """A detail, if it says something."""
+        """Return a detail that is not empty."""
         return text(self.details, name)
 
 
 def is_entry(value: Mapping[str, Any]) -> bool:
-    """Whether an object is one of Keycloak's."""
+    """Whether an object is a Keycloak entry."""
     if "realmId" in value and "time" in value and ("type" in value or "authDetails" in value):
         return True
     return "message" in value and any(text(value, name) == LOGGER for name in _LOGGER_NAMES)
 
 
 def entry_of(value: Mapping[str, Any], source: Source) -> Entry:
-    """One of Keycloak's entries.
+    """Parse a Keycloak entry.
 
     Raises:
-        BadRecordError: A field that it needs is missing, or a line cannot be taken apart.
+        BadRecordError: A required field is missing, or a line cannot be parsed.
     """
     if "message" in value and "realmId" not in value:
         return _of_line(value, source)
@@ -168,7 +168,10 @@ def _of_line(value: Mapping[str, Any], source: Source) -> Entry:
 
 
 def _issuer(source: Source, realm: str | None, realm_id: str) -> str:
-    """The issuer of a realm: the settings name one, or the server's address and the log the realm."""
+    """Return the issuer of a realm.
+
+    From the settings, or the server's address from the settings and the realm from the log.
+    """
     base, _, own = (source.issuer or "").rstrip("/").partition(_REALMS)
     if realm is None and own:
         return f"{base}{_REALMS}{own}"
@@ -176,7 +179,7 @@ def _issuer(source: Source, realm: str | None, realm_id: str) -> str:
 
 
 def _administered(source: Source, realm: str | None, issuer: str) -> str | None:
-    """The issuer that a line of an admin event is about: it names the admin's own realm alone."""
+    """Return the issuer that an admin event's line is about: it names only the admin's own realm."""
     if _REALMS in (source.issuer or ""):
         return _issuer(source, None, "")
     return issuer if realm != "master" else None
@@ -187,7 +190,7 @@ def _representation(found: Any) -> Mapping[str, Any]:
         return _object(found)
     try:
         return _object(parse(found.encode(errors="surrogatepass")))
-    except BadRecordError:  # it is the admin's own; the event stands without it
+    except BadRecordError:  # it is the admin's own; the event is valid without it
         return {}
 
 
@@ -196,5 +199,5 @@ def _object(found: Any) -> Mapping[str, Any]:
 
 
 def digest(line: str) -> str:
-    """A short name for something that has none of its own."""
+    """Return a short id for something that has none."""
     return handle(line).removeprefix("sha256:")[:32]

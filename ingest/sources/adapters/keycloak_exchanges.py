@@ -1,12 +1,12 @@
-"""The parent of an exchanged token, which Keycloak does not log, and through whose hands it came.
+"""The parent of an exchanged token, which Keycloak does not log, and the clients it passed through.
 
-The event names the client of the subject token, not the token. It is the one token of that client in that session, if
-it is the only one that can be meant: issued before, not expired, and, where its audience is known, for the client that
-exchanged it, as Keycloak demands. And it must be certain that all of them are known: the login of the session was
-seen, and the log tells of refreshed tokens. Else the parent is a gap: a token that nobody granted.
+The event names the client of the subject token, not the token. The parent is that client's token in that session, if
+only one candidate exists: issued before, not expired, and, where its audience is known, intended for the exchanging
+client, as Keycloak requires. It must also be certain that all candidates are known: the login of the session was
+seen, and the log contains token refreshes. Otherwise the parent is a gap: a token that no event granted.
 
-Where the parent is a gap the clients before may be certain all the same: a refreshed token came the way of the token
-that it replaced, so that the login and the exchanges, which every log tells of, are enough. Pure.
+Even then the preceding clients may be certain: a refreshed token came the same way as the token it replaced, so the
+login and the exchanges, which every log contains, are enough. Pure.
 """
 
 from collections.abc import Iterator
@@ -25,21 +25,21 @@ _UNCERTAIN, _LATE = "exchange-uncertain", "exchange-late"
 _MOST_TOKENS: Final = 512
 _SEVERAL: Final = 2
 _MOMENT: Final = attrgetter("moment")
-# Lines of several servers, or of one that is busy, may come out of order by some seconds.
+# Lines of several servers, or of a busy one, may be out of order by some seconds.
 _PATIENCE: Final = 60_000_000
 
 
 class Issue(NamedTuple):
-    """An access token as it is remembered: what may be the parent of another.
+    """A remembered access token, which may be the parent of another.
 
     Attributes:
-        token, subject, holder: Ids; the holder is the client that it was issued to.
-        group: ``session:ID``; of a token without a session ``client:ID``.
+        token, subject, holder: Ids; the holder is the client it was issued to.
+        group: ``session:ID``; for a token without a session ``client:ID``.
         at, moment: When it was issued, as logged and as an instant.
-        audience: The clients that it is for; None: the log does not say.
-        expires_at: An instant; None: the log does not say.
-        subject_client: The holder of the token that it was exchanged for; None: it was not exchanged, or nobody says.
-        is_refreshed: Whether it took the place of another one of the holder.
+        audience: The clients it is intended for; None if not logged.
+        expires_at: An instant; None if not logged.
+        subject_client: The holder of the token it was exchanged for; None if it was not exchanged, or not logged.
+        is_refreshed: Whether it replaced another one of the holder.
     """
 
     token: str
@@ -55,7 +55,7 @@ class Issue(NamedTuple):
 
 
 def remember(issue: Issue, memory: Memory) -> None:
-    """Remember an access token; of those that a client has outside of sessions the earliest, which is no parent."""
+    """Remember an access token; of a client's tokens without a session only the earliest, which cannot be a parent."""
     known = memory.get(_TOKENS, issue.group, [])
     if issue.group.startswith("client:"):
         if not known or [issue.moment, issue.token] < [Issue(*known[0]).moment, Issue(*known[0]).token]:
@@ -65,12 +65,12 @@ def remember(issue: Issue, memory: Memory) -> None:
 
 
 def issued_in(group: str, memory: Memory) -> list[Issue]:
-    """The access tokens of a session, or of a client outside of sessions."""
+    """Return the access tokens of a session, or of a client without a session."""
     return [Issue(*found) for found in memory.get(_TOKENS, group, [])]
 
 
 def groups(memory: Memory) -> Iterator[str]:
-    """The groups of which tokens are remembered."""
+    """Yield the groups with remembered tokens."""
     return (group for group, _ in memory.entries(_TOKENS))
 
 
@@ -92,9 +92,9 @@ def tells_of_refreshes(memory: Memory) -> None:
 
 
 def exchanged(issue: Issue, tokens: list[str], id_: str, memory: Memory) -> None:
-    """Remember that tokens were made of another one, of which only the client is known.
+    """Remember an exchange of which only the subject token's client is known.
 
-    Two logs may tell of it, with other ids and a moment apart: the earlier one counts, in whichever order they come.
+    Two logs may report it with different ids and times: the earlier one counts, whatever their order.
     """
     known = memory.get(_EXCHANGES, issue.token)
     if known is None or (issue.moment, id_) < (Issue(*known[0]).moment, known[2]):
@@ -160,14 +160,14 @@ def _knows_all(group: str, memory: Memory) -> bool:
 
 
 def _before(issue: Issue, memory: Memory) -> list[str]:
-    """Through whose hands a token came to the client that exchanged it, root to leaf, as far as that is certain."""
+    """Return the clients a token passed through, root to leaf, as far as they are certain."""
     if issue.subject_client is None:
         return []
     nearest = [issue.subject_client] if issue.subject_client != issue.holder else []
     known = issued_in(issue.group, memory)
     if memory.get(_LOGINS, issue.group) is None or len(known) > _MOST_TOKENS:
         return nearest
-    ways = dict[str, set[tuple[str, ...]]]()  # by client: the rows of clients through which its tokens came
+    ways = dict[str, set[tuple[str, ...]]]()  # client -> the sequences of clients through which its tokens came
     for other in sorted(known, key=_MOMENT):
         if other.moment > issue.moment:
             break
@@ -178,7 +178,7 @@ def _before(issue: Issue, memory: Memory) -> list[str]:
             own.add(())
         else:
             own.update((*way, other.subject_client) for way in ways.get(other.subject_client, set()))
-        while len(own) > _SEVERAL:  # how many more does not matter
+        while len(own) > _SEVERAL:  # beyond this the number does not matter
             own.remove(max(own))
     found = ways.get(issue.subject_client, set())
     return [*next(iter(found)), *nearest] if len(found) == 1 else nearest

@@ -1,12 +1,12 @@
-"""The messages of Keycloak's logging listener: ``name="value"``, ``name='value'`` or ``name=value``, in a row. Pure."""
+"""Messages of Keycloak's logging listener: a sequence of ``name="value"``, ``name='value'`` or ``name=value``. Pure."""
 
 import re
 from typing import Final
 
 from ingest.sources.adapters.kit import BadRecordError
 
-# Keycloak puts a backslash before a quote within a value, and before nothing else: a value ends at the quote without
-# one that stands before the next name.
+# Keycloak escapes quotes within a value by a backslash, and nothing else: a value ends at the first unescaped quote
+# before the next name.
 _FIELD: Final = re.compile(
     r"(?P<name>[A-Za-z][\w.-]*)=(?:\"(?P<double>.*?)(?<!\\)\"|'(?P<single>.*?)(?<!\\)'|(?P<bare>[^,]*))"
     r"(?:$|, (?=[A-Za-z][\w.-]*=))",
@@ -16,7 +16,7 @@ _ABSENT: Final = ("", "null")
 
 
 def fields_of(message: str) -> dict[str, str]:
-    r"""The fields of a message by name; of two with one name the first, and none that is empty or null.
+    r"""Return the fields of a message by name: of repeated ones the first, without empty and null ones.
 
     Examples:
         >>> fields_of('type="LOGIN", userId="null", scope="openid email", username="a \"b\""')

@@ -1,8 +1,8 @@
-"""Kubernetes: the audit log of the API server, from its file and from its webhook. docs/foreign-logs.md has the table.
+"""Kubernetes: the audit log of the API server, from its file and its webhook. docs/foreign-logs.md has the table.
 
-A call is written down in several stages; what was asked is known from the first and what came of it from the last. The
-first gives nothing that the last does not have. A call that nobody could authenticate has one record alone, of the
-stage in which the answer begins. Pure.
+A call is logged in several stages; the request is known from the first, and its outcome from the last. The last has
+everything the first has. A call that could not be authenticated has a single record, of the stage in which the
+response begins. Pure.
 """
 
 import re
@@ -73,7 +73,7 @@ def _outcome(value: Mapping[str, Any]) -> str:
 
 
 def _resource(call: Call) -> Document | None:
-    """The object, by namespace and name; of a call that is about none the path."""
+    """Return the object, by namespace and name; for a call without one, the path."""
     kind, namespace, name = call.target
     if kind is None:
         return resource(urlpath(text(call.value, "requestURI")), None)
@@ -84,7 +84,7 @@ def _resource(call: Call) -> Document | None:
 
 
 def _refused_impersonation(value: Mapping[str, Any]) -> Document | None:
-    """As whom somebody was not let act: the record names them nowhere but in the answer."""
+    """Return the refused impersonation: the record names the user only in the response."""
     status = value.get("responseStatus")
     if "cannot impersonate resource" not in (text(status, "message") or ""):
         return None
@@ -92,7 +92,7 @@ def _refused_impersonation(value: Mapping[str, Any]) -> Document | None:
 
 
 def urlpath(uri: str | None) -> str | None:
-    """The path of a request, without its query."""
+    """Return the path of a request, without its query."""
     return uri.partition("?")[0] if uri else None
 
 

@@ -1,4 +1,4 @@
-"""Kubernetes: who an audit record names, and by which credential. Pure."""
+"""Kubernetes: the parties that audit records name, and their credentials. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -15,13 +15,13 @@ _ANONYMOUS: Final = "system:anonymous"
 
 
 class Call(NamedTuple):
-    """A record of a finished call, with what everything else is made of.
+    """A record of a finished call, the basis of everything else.
 
     Attributes:
         value: The record.
-        source: Whose log it is.
-        id: The audit id: all records of a call have it.
-        time: When the answer was complete.
+        source: The source of the log.
+        id: The audit id, shared by all records of a call.
+        time: When the response was complete.
     """
 
     value: Mapping[str, Any]
@@ -31,17 +31,17 @@ class Call(NamedTuple):
 
     @property
     def user(self) -> str | None:
-        """Who authenticated."""
+        """The authenticated user."""
         return user_id(self.source, text(self.value, "user", "username"))
 
     @property
     def impersonated(self) -> str | None:
-        """As whom the call was made instead."""
+        """The impersonated user, if any."""
         return user_id(self.source, text(self.value, "impersonatedUser", "username"))
 
     @property
     def token(self) -> str | None:
-        """The token that the call carried, by the id that its issuer gave it."""
+        """The token of the call, by the id that its issuer gave it."""
         credential = _extra(self.value, _CREDENTIAL)
         if self.oidc_issuer is not None and credential is not None and credential.startswith(_JTI):
             return f"{self.oidc_issuer}#{credential.removeprefix(_JTI)}"
@@ -49,13 +49,13 @@ class Call(NamedTuple):
 
     @property
     def oidc_issuer(self) -> str | None:
-        """Who issued the token of a user, where the settings say it: that of an account the cluster has issued."""
+        """The configured issuer of users' tokens; service account tokens are issued by the cluster."""
         issuer = self.source.options.get(OIDC_ISSUER)
         return None if (text(self.value, "user", "username") or "").startswith("system:") else issuer
 
     @property
     def certificate(self) -> str | None:
-        """The SHA-256 of the certificate that the call came with."""
+        """The SHA-256 of the call's client certificate."""
         found = _extra(self.value, _CREDENTIAL) or ""
         return found.removeprefix(_CERTIFICATE) if found.startswith(_CERTIFICATE) else None
 
@@ -68,17 +68,17 @@ class Call(NamedTuple):
 
     @property
     def target(self) -> tuple[str | None, str | None, str | None]:
-        """What the call is about: resource with its subresource, namespace, name."""
+        """The target of the call: resource with its subresource, namespace, name."""
         about = self.value.get("objectRef")
         named, part = text(about, "resource"), text(about, "subresource")
         return f"{named}/{part}" if named and part else named, text(about, "namespace"), text(about, "name")
 
 
 def call_of(record: Record, source: Source) -> Call:
-    """Read a record.
+    """Parse a record.
 
     Raises:
-        BadRecordError: It lacks what every record has.
+        BadRecordError: A required field is missing.
     """
     value = record.value
     time = moment(value, "stageTimestamp" if text(value, "stageTimestamp") else "requestReceivedTimestamp")
@@ -86,27 +86,27 @@ def call_of(record: Record, source: Source) -> Call:
 
 
 def user_id(source: Source, name: str | None) -> str | None:
-    """The id of a user: within the issuer, as the subject of a service account's token is."""
+    """Return the id of a user: within the issuer, like the subject of a service account's token."""
     return None if name is None or name == _ANONYMOUS else source.issued(name)
 
 
 def account_id(source: Source, namespace: str, name: str) -> str:
-    """The id of a service account: the subject of its tokens."""
+    """Return the id of a service account: the subject of its tokens."""
     return source.issued(f"{_ACCOUNT}{namespace}:{name}")
 
 
 def token_id(source: Source, credential: str | None) -> str | None:
-    """The id of a token, from the credential id in which the server writes it down."""
+    """Return the id of a token, from the credential id that the server logs."""
     return source.issued(credential.removeprefix(_JTI)) if credential and credential.startswith(_JTI) else None
 
 
 def pod_id(source: Source, namespace: str | None, name: str | None) -> str | None:
-    """The id of a pod, which is the workload that a token is bound to."""
+    """Return the id of a pod, which is the workload that a token is bound to."""
     return source.principal("pod", f"{namespace}/{name}") if namespace and name else None
 
 
 def registered(call: Call, memory: Memory) -> Iterator[Document]:
-    """The service accounts and components of the cluster that a record names: the log says what they are."""
+    """Yield registrations of the service accounts and cluster components that a record names."""
     for part in ("user", "impersonatedUser"):
         name = text(call.value, part, "username") or ""
         if name.startswith("system:") and name != _ANONYMOUS and memory.is_new("registered", name):

@@ -1,7 +1,7 @@
-"""Kubernetes: the tokens that were asked for, and what ended with a pod or a service account. Pure.
+"""Kubernetes: requested tokens, and what ended with a pod or a service account. Pure.
 
-A token that a service account mints for another is no child of its own token: it lives on when that one ends. So what
-is handed on is a grant beside the token, and the grants hang on one another.
+A token that a service account mints for another is not a child of its own token: it survives that one. So the
+authority passed on is a grant separate from the token, and the grants depend on one another.
 """
 
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from lineage.core.model.times import LATEST, format_instant
 
 _ISSUED: Final = "authentication.kubernetes.io/issued-credential-id"
 _BOUND: Final = "bound"  # token -> the pod that it is bound to
-_KNOWN: Final = "known"  # kind and namespace and name of what can end -> 1
-_ENDED: Final = "ended"  # audit id -> a collection that was deleted
+_KNOWN: Final = "known"  # kind, namespace and name of what can end -> 1
+_ENDED: Final = "ended"  # audit id -> a deleted collection
 _KINDS: Final = {"pods": "workload", "serviceaccounts": "principal"}
 
 
 def tokens(call: Call, memory: Memory) -> Iterator[Document]:
-    """What a successful call does to tokens."""
+    """Yield what a successful call does to tokens."""
     yield from _bound(call, memory)
     if is_dry_run(call):
         return
@@ -38,15 +38,15 @@ def tokens(call: Call, memory: Memory) -> Iterator[Document]:
 
 
 def is_dry_run(call: Call) -> bool:
-    """Whether nothing was to come of the call."""
+    """Whether the call was a dry run."""
     return "dryRun" in _query(call)
 
 
 def _requested(call: Call, memory: Memory, namespace: str, name: str) -> Iterator[Document]:
-    """A TokenRequest: what its audit level shows. At Metadata that is no more than the id of the new token."""
+    """Yield a TokenRequest, as far as its audit level shows it. At Metadata that is only the id of the new token."""
     source, value = call.source, call.value
     token = token_id(source, text(value, "annotations", _ISSUED))
-    if token is None:  # before 1.30 the log has the token itself, of which a digest is left
+    if token is None:  # before 1.30 the log has the token itself, of which a digest remains
         given = text(value, "responseObject", "status", "token")
         token = given if given is not None and given.startswith("sha256:") else None
     if token is None:
@@ -103,7 +103,7 @@ def _requested(call: Call, memory: Memory, namespace: str, name: str) -> Iterato
 
 
 def _bound(call: Call, memory: Memory) -> Iterator[Document]:
-    """The pod of a token, which the record of its use states where that of its issue does not."""
+    """Yield the pod of a token, which the record of its use states but that of its issue does not."""
     token, pod = call.token, call.pod
     if token is not None and pod is not None and memory.get(_BOUND, token) is None:
         for question in memory.learn(_BOUND, token, pod):
@@ -128,7 +128,7 @@ def _end(call: Call) -> str | None:
 
 
 def _known(call: Call, memory: Memory, resource: str, namespace: str, name: str) -> Iterator[Document]:
-    """Remember what a deleted collection may have ended, and say so of those that are remembered."""
+    """Remember what a deleted collection may have ended, and yield the end of what is remembered."""
     known = f"{resource}\n{namespace}\n{name}"
     if memory.is_new(_KNOWN, known):
         for _, ending in memory.entries(_ENDED):
@@ -144,7 +144,10 @@ def _in_collection(source: Source, ending: dict[str, Any], known: str) -> Iterat
 def _ended(
     source: Source, told: dict[str, Any], resource: str, namespace: str, name: str, *, part: str = "order"
 ) -> Document:
-    """A pod or an account is gone, and its tokens with it; what they had minted lives, and a namesake is another."""
+    """Build the end of a pod or an account and its tokens.
+
+    Tokens it had minted survive, and a namesake is a different one.
+    """
     target = pod_id(source, namespace, name) if resource == "pods" else account_id(source, namespace, name)
     return source.order(
         f"{told['id']}/{part}",

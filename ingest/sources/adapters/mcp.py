@@ -1,8 +1,8 @@
-"""MCP at a gateway: what passes between clients and servers. docs/foreign-logs.md has the table.
+"""MCP at a gateway: the messages between clients and servers. docs/foreign-logs.md has the table.
 
-A record is one HTTP exchange as a gateway logs it: time, method, path, status, request_headers, token_claims (those
-of the bearer, whose signature the gateway has checked), request and response (JSON-RPC, also in batches). No memory
-is needed but for the kinds of parties: each call follows from its own record alone. Pure.
+A record is one HTTP exchange as a gateway logs it: time, method, path, status, request_headers, token_claims (of the
+bearer, whose signature the gateway has verified), request and response (JSON-RPC, also in batches). The memory only
+stores the kinds of parties: each call follows from its own record alone. Pure.
 """
 
 import re
@@ -83,7 +83,7 @@ def _action(value: Mapping[str, Any], message: dict[str, Any], id_: str, source:
 
 
 def _outcome(value: Mapping[str, Any], message: dict[str, Any]) -> str:
-    """Whether it was done: MCP tells of a tool's own error in an answer with status 200."""
+    """Return the outcome: MCP reports a tool's own error in a response with status 200."""
     status = value.get("status")
     if status in _REFUSED:
         return "denied"

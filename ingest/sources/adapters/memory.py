@@ -1,7 +1,7 @@
-"""What an adapter remembers between records: bounded, and kept over a restart by whoever runs the adapter.
+"""What an adapter remembers between records: bounded, and stored across restarts by its caller.
 
-A memory holds knowledge, never state: what it knows only grows, until the oldest entries make room. So it does not
-matter in which order two records come, and reading a record again with a fuller memory gives the same events.
+A memory contains knowledge, not state: it only grows, until the oldest entries are evicted. So the order of two
+records does not matter, and reading a record again with a fuller memory yields the same events.
 
 Two records that belong together (a token's digest and its accessor, a launch and what was launched) meet under a
 topic and a key. One side says what it knows (``learn``), the other what it waits for (``ask``); whichever comes
@@ -25,14 +25,14 @@ from lineage.core.model.times import Instant
 
 # Entries of one topic. A token's digest with its accessor has some 300 bytes: 60 MB at worst.
 MOST_ENTRIES: Final = 200_000
-# Questions that wait for one answer; further ones are dropped, and the records they are of keep their gap.
+# Questions that wait for one answer; further ones are dropped, and their records keep their gap.
 MOST_WAITING: Final = 64
-_WAITING: Final = "?"  # in front of a topic: the questions that wait in it
+_WAITING: Final = "?"  # the prefix of a topic's waiting questions
 _LATEST: Final = ("latest", "")
 
 
 class Row(NamedTuple):
-    """An entry as it is kept: its value in JSON, None when it was dropped."""
+    """A stored entry: its value in JSON, None if it was dropped."""
 
     topic: str
     key: str
@@ -40,13 +40,13 @@ class Row(NamedTuple):
 
 
 class Memory:
-    """What the adapter of one source remembers."""
+    """The memory of one source's adapter."""
 
     def __init__(self, rows: Iterable[Row] = (), *, most: int = MOST_ENTRIES) -> None:
-        """Start with what was kept, the oldest entry first."""
+        """Load the stored entries, oldest first."""
         self._most = most
         self._topics: dict[str, dict[str, Any]] = {}
-        self._changed: dict[tuple[str, str], bool] = {}  # whether it is kept under this key already
+        self._changed: dict[tuple[str, str], bool] = {}  # whether it is stored under this key already
         for row in rows:
             if row.value is not None:
                 self._topics.setdefault(row.topic, {})[row.key] = json.loads(row.value)
@@ -58,16 +58,16 @@ class Memory:
         return found
 
     def advance(self, moment: Instant) -> None:
-        """Say that a record has this time."""
+        """Note the time of a record."""
         if moment > self.latest:
             self.put(*_LATEST, moment)
 
     def get(self, topic: str, key: str, default: Any = None) -> Any:
-        """What is remembered under a key."""
+        """Return the value of a key."""
         return self._topics.get(topic, {}).get(key, default)
 
     def put(self, topic: str, key: str, value: Any, *, most: int | None = None) -> None:
-        """Remember a value under a key, in place of what was there. The oldest entry of a full topic makes room."""
+        """Set the value of a key. The oldest entry of a full topic is evicted."""
         entries = self._topics.setdefault(topic, {})
         self._changed[topic, key] = self._changed.pop((topic, key), key in entries)  # last, as among the entries
         entries.pop(key, None)
@@ -76,41 +76,41 @@ class Memory:
             self.drop(topic, next(iter(entries)))
 
     def drop(self, topic: str, key: str) -> Any:
-        """Forget an entry, and say what it was; None if there was none."""
+        """Delete an entry, and return its value; None if there was none."""
         entries = self._topics.get(topic, {})
         if key not in entries:
             return None
         if not self._changed.setdefault((topic, key), True):
-            del self._changed[topic, key]  # nobody has kept it yet
+            del self._changed[topic, key]  # it was never stored
         return entries.pop(key)
 
     def is_new(self, topic: str, key: str) -> bool:
-        """Whether this key comes for the first time. It is remembered."""
+        """Whether this key occurs for the first time. It is remembered."""
         if key in self._topics.get(topic, {}):
             return False
         self.put(topic, key, 1)
         return True
 
     def oldest(self, topic: str) -> tuple[str, Any] | None:
-        """The oldest entry of a topic."""
+        """Return the oldest entry of a topic."""
         return next(iter(self._topics.get(topic, {}).items()), None)
 
     def size(self, topic: str) -> int:
-        """How many entries a topic has."""
+        """Return the number of entries of a topic."""
         return len(self._topics.get(topic, {}))
 
     def entries(self, topic: str) -> Iterator[tuple[str, Any]]:
-        """The entries of a topic, the oldest first. They may be dropped or replaced meanwhile."""
+        """Yield the entries of a topic, oldest first. They may be deleted or replaced during the iteration."""
         yield from list(self._topics.get(topic, {}).items())
 
     def learn(self, topic: str, key: str, value: Any) -> list[Any]:
-        """Remember an answer, and hand out the questions that waited for it. A later answer is not taken."""
+        """Remember an answer, and return the questions that waited for it. A later answer is ignored."""
         if self.get(topic, key) is None:
             self.put(topic, key, value)
         return self.drop(_WAITING + topic, key) or []
 
     def ask(self, topic: str, key: str, question: Any) -> Any:
-        """The answer; None if it is not known yet, and then the question waits for it."""
+        """Return the answer; None if it is unknown, and then the question waits for it."""
         answer = self.get(topic, key)
         if answer is None:
             waiting = self.get(_WAITING + topic, key, [])
@@ -119,13 +119,13 @@ class Memory:
         return answer
 
     def waiting(self, topic: str) -> Iterator[tuple[str, Any]]:
-        """Every question that waits, with its key, the oldest key first. They go on waiting."""
+        """Yield every waiting question with its key, the oldest key first. They keep waiting."""
         for key, questions in self.entries(_WAITING + topic):
             for question in questions:
                 yield key, question
 
     def changes(self) -> list[Row]:
-        """What changed since this was asked last, for whoever keeps it. Kept entries must come back in this order."""
+        """Return the changes since the last call, for storing. Stored entries must be loaded in this order."""
         rows = [Row(topic, key, self._kept(topic, key)) for topic, key in self._changed]
         self._changed.clear()
         return rows

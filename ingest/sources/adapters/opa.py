@@ -1,8 +1,8 @@
-"""Open Policy Agent: its decision log, from the console and as posted to a service. docs/foreign-logs.md has the table.
+"""Open Policy Agent: its decision log, from the console and as posted. docs/foreign-logs.md has the table.
 
-What a policy returns is its author's choice. Read as a permit or a deny are: a boolean, also spelled as a string, and
-an object with such a one under a name that says so, or under the path that the settings name. Undefined is no deny.
-Pure, and no memory is needed but for the kinds of parties.
+The result of a policy is its author's choice. Recognised as permit or deny are a boolean, also as a string, and an
+object with one under a well-known name or under the configured path. Undefined is not a denial. Pure; the memory only
+stores the kinds of parties.
 """
 
 import re
@@ -27,7 +27,7 @@ from ingest.sources.adapters.kit import (
 )
 from ingest.sources.adapters.parties import KINDS, Mention, bearer_of, behalf_of, note_kind, party_of, qualified, told
 
-# Where a policy puts its answer: the names of OPA's own examples and plugins, and AuthZEN's.
+# Where policies put their result: the names in OPA's own examples and plugins, and AuthZEN's.
 _ANSWERS: Final = ("allow", "allowed", "decision", "result", "permit", "permitted", "authorized")
 _SPELLED: Final = {"true": True, "false": False}
 _PERMITTED_PATH: Final = "permitted_path"
@@ -39,11 +39,11 @@ _CONTEXT: Final = ("tool", "agent", "task")
 def _translate(record: Record, source: Source, memory: Memory) -> Translation:
     value = record.value
     if "decision_id" not in value:
-        return skipped("server-log")  # of a console: requests, plugins, start and end
+        return skipped("server-log")  # other console lines: requests, plugins, start and end
     if "result" not in value:
         return skipped("evaluation-error" if value.get("error") is not None else "undefined-result")
     if "path" not in value and "query" in value:
-        return skipped("ad-hoc-query")  # bindings of variables that its author named
+        return skipped("ad-hoc-query")  # bindings of variables named by the policy's author
     permitted = _permitted(value["result"], source.options.get(_PERMITTED_PATH))
     if permitted is None:
         return skipped("no-permit-or-deny")
@@ -51,7 +51,7 @@ def _translate(record: Record, source: Source, memory: Memory) -> Translation:
 
 
 def _permitted(result: Any, path: str | None) -> bool | None:
-    """Whether a result permits; None: it says neither."""
+    """Return whether a result permits; None if it does not say."""
     if isinstance(result, bool):
         return result
     if isinstance(result, str):
@@ -94,7 +94,7 @@ def _decision(value: Mapping[str, Any], source: Source, memory: Memory, *, permi
 
 
 def _subject(asked: Any) -> tuple[str | None, str | None]:
-    """Type and id of whoever asks to act: AuthZEN's subject, else the user of OPA's examples."""
+    """Return type and id of the requester: AuthZEN's subject, else the user as in OPA's examples."""
     if native := text(asked, "subject", "id"):
         return text(asked, "subject", "type"), native
     if native := text(asked, "subject"):
@@ -117,13 +117,13 @@ def _resource(asked: Any) -> Document | None:
 
 
 def _token(asked: Any) -> str | None:
-    """The token's id as examples/opa/mask.rego puts it, else the digest that stands for the token itself."""
+    """Return the token's id as set by examples/opa/mask.rego, else the digest that stands for the token itself."""
     found = text(asked, "token_id") or text(asked, "token")
     return found if found and _TOKEN.fullmatch(found) else None
 
 
 def _revision(value: Mapping[str, Any]) -> str | None:
-    """The revisions of the bundles that the decision was made with."""
+    """Return the revisions of the bundles that the decision used."""
     bundles = value.get("bundles")
     named = sorted(bundles) if isinstance(bundles, Mapping) else []
     revisions = [f"{name}={revision}" for name in named if (revision := text(bundles, name, "revision"))]
@@ -135,7 +135,7 @@ def _reasons(result: Any) -> list[str]:
 
 
 def _is_line(value: Mapping[str, Any]) -> bool:
-    """A decision; or another line of the console, which the server marks by what it was about."""
+    """Whether it is a decision, or another line of the console, which the server marks by its subject."""
     if "decision_id" in value:
         return "timestamp" in value and bool({"path", "query", "labels"} & value.keys())
     about = {"req_id", "req_method", "plugin", "addrs", "client_addr"} & value.keys()

@@ -1,10 +1,10 @@
 """Traces of agents: OpenTelemetry's GenAI spans, and OpenInference's. docs/foreign-logs.md has the table.
 
-A span knows no credential: everything here is the application's own word. Spans are exported children first, and in
-any number of batches, so that a span says by itself only what is its own; whose work it was is an event of its own
-that comes once the spans above it are known.
+A span contains no credential: everything here is the application's own statement. Spans are exported children first
+and in any number of batches, so a span by itself yields only its own content; who it acted for is a separate event
+that is emitted once the spans above it are known.
 
-What is remembered of a span is whom it names and what stands above it; never its messages. Pure.
+The memory of a span consists of the parties it names and its parent, never its messages. Pure.
 """
 
 import re
@@ -71,7 +71,7 @@ def _remember(span: Span, memory: Memory) -> None:
 
 
 def _settle(source: Source, memory: Memory, *, end: bool) -> Iterable[Translation]:
-    """Say whose work the spans of a trace were, once its root is there or no more is coming for now."""
+    """Yield who the spans of a trace acted for, once its root is known or no more records are coming for now."""
     for trace, _ in memory.entries(_NEWS):
         if not end and not memory.get(_ROOTS, trace):
             continue
@@ -146,7 +146,7 @@ def _person_of_timeless(path: Path, source: Source) -> list[Document]:
 def _delegator(path: Path, source: Source, memory: Memory) -> tuple[str | None, str | None]:
     """Who set an agent to work, and by which grant of their own: whoever handed over, else the nearest agent above.
 
-    The agent whose run is below another of the same name is that one: client and server both tell of the call.
+    An agent run directly below another of the same name is the same run: client and server both report the call.
     """
     id_, known = path.spans[0]
     key = f"{id_.partition('/')[0]}/{known.get('above', '')}/{known['agent']}"

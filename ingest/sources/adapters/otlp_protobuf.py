@@ -1,9 +1,10 @@
-"""OTLP in protobuf, as exporters post it to ``/v1/traces`` and the Collector writes it: the same object as in JSON.
+"""OTLP in protobuf, as exporters post it to ``/v1/traces`` and the Collector writes it, decoded to the JSON form.
 
-Only what the adapter reads is decoded; any other field is passed over, as protobuf means it. It is written out here
-because the messages are few and never change, and a library for them would be an extra of every installation. Pure.
+Only the fields that the adapter reads are decoded; others are skipped, as protobuf intends. It is implemented here
+because the messages are few and stable, and a library would be an extra dependency of every installation. Pure.
 
-Source: opentelemetry/proto/trace/v1/trace.proto; https://protobuf.dev/programming-guides/encoding/
+Source:
+    opentelemetry/proto/trace/v1/trace.proto; https://protobuf.dev/programming-guides/encoding/
 """
 
 import io
@@ -16,9 +17,9 @@ from lineage.core.model.errors import BadRecordError
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED: Final = {_FIXED64: 8, _FIXED32: 4}
 _VARINT_BITS: Final = 64
-_SIZE_BYTES: Final = 4  # of the size in front of each request in a file of the Collector
-_DEEPEST: Final = 16  # a value may hold values
-# How an export request begins: resource spans, a resource, an attribute, its key.
+_SIZE_BYTES: Final = 4  # bytes of the size before each request in a file of the Collector
+_DEEPEST: Final = 16  # a value may contain values
+# The beginning of an export request: resource spans, a resource, an attribute, its key.
 _LENGTH: Final = rb"[\x80-\xff]{0,4}[\x01-\x7f]"
 BEGINNING: Final = re.compile(
     rb"\x0a" + _LENGTH + rb"\x0a" + _LENGTH + rb"\x0a" + _LENGTH + rb"\x0a[\x01-\x7f][a-z][a-z0-9_]*\.[a-z]", re.DOTALL
@@ -60,14 +61,14 @@ _MESSAGES: Final[dict[str, dict[int, _Field]]] = {
 
 
 def begins(head: bytes) -> bool:
-    """Whether a file or a body that begins so holds export requests in protobuf."""
+    """Whether a file or a body with this beginning contains export requests in protobuf."""
     return BEGINNING.match(head) is not None or BEGINNING.match(head, _SIZE_BYTES) is not None
 
 
 def requests(reader: io.BufferedReader, most_bytes: int) -> Iterator[tuple[bytes, BadRecordError | None]]:
-    """The export requests of a file: one, or as the Collector writes them, each behind its size.
+    """Yield the export requests of a file: a single one, or as the Collector writes them, each preceded by its size.
 
-    One that is larger than that, or is cut off, comes with its fault, and as much of it as there is.
+    One that is too large or truncated is returned with its error, and as many bytes as there are.
     """
     if BEGINNING.match(reader.peek(_SIZE_BYTES)) is not None:
         raw = reader.read(most_bytes + 1)
@@ -88,10 +89,10 @@ def _too_large(most_bytes: int) -> BadRecordError:
 
 
 def decoded(raw: bytes) -> dict[str, Any]:
-    """An export request as it is in OTLP/JSON.
+    """Decode an export request to the form of OTLP/JSON.
 
     Raises:
-        BadRecordError: ``protobuf``: it is none, or it is cut off.
+        BadRecordError: ``protobuf``: it is not one, or is truncated.
     """
     return _message(raw, "request", _DEEPEST)
 
@@ -110,7 +111,7 @@ def _message(raw: bytes, kind: str, depth: int) -> dict[str, Any]:
         if field.repeated:
             found.setdefault(field.name, []).append(read)
         else:
-            found[field.name] = read  # of several the last one counts
+            found[field.name] = read  # of repeated ones the last counts
     return found
 
 
@@ -128,7 +129,7 @@ def _value(value: Any, kind: str, depth: int) -> Any:
 
 
 def _fields(raw: bytes) -> Iterator[tuple[int, int, Any]]:
-    """Number, wire type and value of each field: a whole number, or bytes."""
+    """Yield number, wire type and value of each field: an integer, or bytes."""
     at = 0
     while at < len(raw):
         tag, at = _varint(raw, at)

@@ -1,7 +1,7 @@
-"""Spans in OTLP: what each says of agents, tools and people, in the words of the instrumentations.
+"""OTLP spans: what each states about agents, tools and people, in the vocabularies of the instrumentations.
 
 Two vocabularies are read: OpenTelemetry's semantic conventions for GenAI (``gen_ai.*``) and OpenInference's. Only a
-span that is said to be an agent's own names an agent: one instrumentation stamps a name of its own on all others. Pure.
+span marked as an agent's own names an agent, because one instrumentation puts its own name on all others. Pure.
 """
 
 import re
@@ -25,7 +25,7 @@ _VALUES: Final = ("stringValue", "intValue", "boolValue", "doubleValue")
 
 
 class Span(NamedTuple):
-    """What is kept of a span.
+    """The relevant content of a span.
 
     Attributes:
         id: ``<trace id>/<span id>``, in small hexadecimal letters.
@@ -66,7 +66,7 @@ class Span(NamedTuple):
 
 
 def spans_in(value: Mapping[str, Any]) -> Iterator[dict[str, Any]] | None:
-    """The spans in an export request (``resourceSpans``); None: it is none."""
+    """Yield the spans of an export request (``resourceSpans``); None if it is not one."""
     return _spans(value["resourceSpans"]) if isinstance(value.get("resourceSpans"), list) else None
 
 
@@ -76,10 +76,10 @@ def is_otlp(value: Mapping[str, Any]) -> bool:
 
 
 def span_of(value: Mapping[str, Any]) -> Span:
-    """What a span says.
+    """Parse a span.
 
     Raises:
-        BadRecordError: ``missing-field`` or ``bad-time``: it has no ids or no time that can be read.
+        BadRecordError: ``missing-field`` or ``bad-time``: it has no ids or no valid time.
     """
     trace, own, above = _hex(value, "traceId"), _hex(value, "spanId"), _hex(value, "parentSpanId")
     if trace is None or own is None:
@@ -122,7 +122,7 @@ def interpreted(span: Span, said: Mapping[str, str], name: str, *, has_failed: b
 
 
 def attributes(value: Any) -> dict[str, str]:
-    """The attributes of a span that have a simple value, as text."""
+    """Return the attributes with simple values, as text."""
     found: dict[str, str] = {}
     listed = member(value, "attributes")
     for item in listed if isinstance(listed, list) else []:
@@ -143,7 +143,7 @@ def _spans(resources: list[Any]) -> Iterator[dict[str, Any]]:
 
 
 def _handoff(said: Mapping[str, str], kind: str | None, name: str) -> tuple[str, str] | None:
-    """Two spellings: attributes of their own; or, in OpenInference, a tool without a name that says it in its own."""
+    """Return a hand-off in either form: as attributes, or, in OpenInference, as a tool whose span name describes it."""
     if from_ := said.get("gen_ai.handoff.from_agent"):
         to = said.get("gen_ai.handoff.to_agent")
         return (from_, to) if to else None

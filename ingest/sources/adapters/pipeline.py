@@ -1,6 +1,6 @@
-"""From raw records to events: unwrapped, scrubbed, translated; every record accounted for.
+"""Convert raw records to events: unwrapped, scrubbed, translated; every record is accounted for.
 
-One ``Reading`` reads the log of one source, whatever it comes from: a file, a topic, a request.
+One ``Reading`` reads the log of one source from anywhere: a file, a topic, a request.
 """
 
 import json
@@ -17,11 +17,11 @@ from lineage.core.model.errors import BadRecordError
 
 
 class Outcome(NamedTuple):
-    """What became of a record.
+    """The outcome of a record.
 
     Attributes:
-        record: As it may be put aside; None for what is due at the end of a batch.
-        translation: Its events, the reason for skipping it, or its fault; none of them if it is held.
+        record: In the form in which it may be quarantined; None for what is due at the end of a batch.
+        translation: Its events, the reason for skipping it, or its error; none of them if it is held.
     """
 
     record: RawRecord | None
@@ -32,13 +32,13 @@ class Reading:
     """Reads the log of one source."""
 
     def __init__(self, format_: Format, source: Source | None = None, memory: Memory | None = None) -> None:
-        """Read a format; without a source as the one that is meant where no settings speak of any."""
+        """Read a format; without a source, as the unconfigured one."""
         self.format = format_
         self.source = format_.source() if source is None else source
         self.memory = Memory() if memory is None else memory
 
     def outcomes(self, raw: RawRecord) -> Iterator[Outcome]:
-        """What becomes of each record in a raw record."""
+        """Yield the outcome of each record in a raw record."""
         if raw.value is None:
             fault = raw.fault or BadRecordError("not-an-object", "there is no object in it")
             yield Outcome(raw, Translation(fault=fault))
@@ -55,7 +55,7 @@ class Reading:
             yield Outcome(own, self._translated(value, scrubbed_value(headers) if headers else headers))
 
     def settled(self, *, end: bool) -> Iterator[Outcome]:
-        """What is due at the end of a batch; ``end``: no more is coming for now."""
+        """Yield what is due at the end of a batch; ``end`` means that no more records are coming for now."""
         if self.format.settle is not None:
             for translation in self.format.settle(self.source, self.memory, end=end):
                 yield Outcome(None, translation)
@@ -72,7 +72,7 @@ class Reading:
 def translations(
     records: Iterable[RawRecord], format_: Format, source: Source | None = None, memory: Memory | None = None
 ) -> Iterator[Outcome]:
-    """What becomes of every record of a file, and at last what is due at its end."""
+    """Yield the outcome of every record of a file, and then what is due at its end."""
     reading = Reading(format_, source, memory)
     for record in records:
         yield from reading.outcomes(record)

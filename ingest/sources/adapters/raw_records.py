@@ -1,9 +1,9 @@
-"""Records out of other people's files, gzipped or not. A bad record spoils no other.
+"""Records of foreign files, gzipped or not. An invalid record does not affect others.
 
 What is read:
 
-- JSON lines, one record a line; blank lines are not read.
-- JSON documents, one after the other, on one line or many: an object is a record, an array is a list of
+- JSON lines, one record per line; blank lines are skipped.
+- Consecutive JSON documents, on one line or many: an object is a record, an array is a list of
   records, and so is ``{"Records": [...]}``, the form in which CloudTrail delivers its files.
 - traces in protobuf (OTLP), one export request or as the Collector writes them.
 - ``{"title": ..., "event": {...}}``, as in AWS's documentation: the record is the inner object.
@@ -45,9 +45,9 @@ class RawRecord(NamedTuple):
 
     Attributes:
         position: 1-based: the number of the line, or of the record in a document.
-        raw: Its bytes as they stand in the file. They may hold credentials: keep what the scrubber leaves of them.
-        value: The object read, without its wrapper.
-        fault: What is wrong, if it could not be read.
+        raw: Its bytes in the file. They may contain credentials: store only what the scrubber leaves.
+        value: The parsed object, without its wrapper.
+        fault: The error, if it could not be read.
     """
 
     position: int
@@ -57,23 +57,23 @@ class RawRecord(NamedTuple):
 
 
 class Plain(io.BufferedReader):
-    """A stream with its gzip taken off."""
+    """A decompressed stream."""
 
     def __init__(self, raw: io.RawIOBase, packed: Gzipped | None = None, around: "Plain | None" = None) -> None:
-        """Take the plain bytes, and what they come out of."""
+        """Keep the plain bytes, and the streams they come from."""
         super().__init__(raw, BLOCK_BYTES)
         self._packed, self._around = packed, around
 
     @property
     def broken(self) -> BadRecordError | None:
-        """Why the stream ended before its end; asked behind the last byte."""
+        """The error that ended the stream early; to be called after the last byte."""
         if self._packed is not None and self._packed.fault is not None:
             return BadRecordError("broken-gzip", f"the file ends here: {self._packed.fault}")
         return None if self._around is None else self._around.broken
 
 
 def plain(stream: BinaryIO) -> Plain:
-    """A stream with its gzip taken off, if its first bytes say that it has one. It closes nothing."""
+    """Decompress a stream, if its first bytes are gzip. It closes nothing."""
     reader = stream if isinstance(stream, Plain) else Plain(_Unowned(stream))
     if reader.peek(2)[:2] != MAGIC:
         return reader
@@ -82,15 +82,14 @@ def plain(stream: BinaryIO) -> Plain:
 
 
 def first_bytes(reader: io.BufferedReader) -> bytes:
-    """What a plain stream begins with, at most 64 KiB, without taking it."""
+    """Return the first bytes of a plain stream, at most 64 KiB, without consuming them."""
     return reader.peek(BLOCK_BYTES)
 
 
 def read_records(stream: BinaryIO) -> Iterator[RawRecord]:
-    """The records of a file in the order in which they stand; what cannot be read comes with its fault.
+    """Yield the records of a file in order; unreadable ones with their error.
 
-    Where the gzip around the file breaks off, what it cuts through is one record with that fault: the last one, if it
-    was not whole.
+    If the gzip is truncated, the record it cuts through is yielded last, with that error, unless it was complete.
     """
     reader = plain(stream)
     last: RawRecord | None = None
@@ -127,19 +126,19 @@ def _records(reader: Plain) -> Iterator[RawRecord]:
 
 
 def _exported(reader: io.BufferedReader) -> Iterator[RawRecord]:
-    """Traces in protobuf, as the JSON that they might have been."""
+    """Yield traces in protobuf, converted to the JSON form."""
     for position, (raw, fault) in enumerate(otlp_protobuf.requests(reader, RECORD_BYTES), start=1):
         try:
             if fault is not None:
                 raise fault
             value = otlp_protobuf.decoded(raw)
             yield RawRecord(position, json.dumps(value, separators=(",", ":")).encode(), value)
-        except BadRecordError as error:  # names and values cannot be told apart in it, so that nothing of it is kept
+        except BadRecordError as error:  # names and values cannot be distinguished in it, so nothing of it is stored
             yield RawRecord(position, json.dumps({"bytes": len(raw), "digest": handle(raw)}).encode(), None, error)
 
 
 def holds_lines(head: bytes) -> bool:
-    """Whether a file that begins so holds a record a line, and so can be read on from where it ended."""
+    """Whether a file with this beginning has one record per line, and so can be continued where it ended."""
     head = head.removeprefix(_BYTE_ORDER_MARK)
     if otlp_protobuf.begins(head):
         return False
@@ -148,14 +147,14 @@ def holds_lines(head: bytes) -> bool:
 
 
 def line_records(lines: bytes, *, after: int) -> Iterator[RawRecord]:
-    """The records of whole lines, of which the one in front of the first has the number ``after``."""
+    """Yield the records of complete lines; the line before the first has the number ``after``."""
     for position, line in enumerate(lines.split(b"\n"), start=after + 1):
         if raw := line.removeprefix(_BYTE_ORDER_MARK if position == 1 else b"").strip(SPACE):
             yield _record(position, Cut(raw) if len(raw) <= RECORD_BYTES else too_large(raw))
 
 
 def parse(raw: bytes) -> Any:
-    """Read one JSON value: UTF-8, no name twice in an object, no NaN.
+    """Parse one JSON value: UTF-8, no repeated name in an object, no NaN.
 
     Raises:
         BadRecordError: ``utf-8``, ``json``, ``duplicate-key`` or ``too-deep``.
@@ -178,7 +177,7 @@ def parse(raw: bytes) -> Any:
 
 
 class _Unowned(io.RawIOBase):
-    """Reads from a stream that belongs to someone else, and so leaves it open."""
+    """Reads from a stream without owning it, and so leaves it open."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -193,7 +192,7 @@ class _Unowned(io.RawIOBase):
 
 
 def _lines(reader: io.BufferedReader) -> Iterator[Cut]:
-    """Each line without the white space around it; blank ones too, since they have a number."""
+    """Yield each line stripped of white space, including blank ones, which are numbered too."""
     while line := reader.readline(RECORD_BYTES + 1):
         if len(line) <= RECORD_BYTES:
             yield Cut(line.strip(SPACE))

@@ -1,4 +1,4 @@
-"""The few words that every adapter needs to read JSON that it cannot trust: they never trip over a wrong type.
+"""Helpers with which adapters read untrusted JSON without failing on a wrong type.
 
 Pure: no clock, no I/O.
 """
@@ -13,7 +13,7 @@ from lineage.core.model.errors import BadRecordError
 from lineage.core.model.times import LATEST, Instant, format_instant, parse_instant
 
 Document = dict[str, Any]
-"""An event in its JSONL form: envelope and body side by side."""
+"""An event in its JSONL form: envelope and body in one object."""
 
 _LOGGED_TIME: Final = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)[Tt ](?P<time>\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?) ?(?P<zone>[Zz]|[+-]\d\d:?\d\d|UTC)?"
@@ -44,7 +44,7 @@ class _Asked(dict[str, Any]):
 
 
 class Clean(Mapping[str, Any]):
-    """A record without raw credentials: what stands under a name is scrubbed when it is first asked for.
+    """A record without raw credentials: each member is scrubbed when it is first read.
 
     An adapter reads a few members of a record that has many. What it does not read is never handed out.
 
@@ -55,7 +55,7 @@ class Clean(Mapping[str, Any]):
     __slots__ = ("_raw", "asked")
 
     def __init__(self, raw: dict[str, Any]) -> None:
-        """Take what was read of a file, a topic or a request."""
+        """Wrap the object that was read."""
         self._raw = raw
         self.asked = asked = _Asked()
         asked.raw = raw
@@ -71,7 +71,7 @@ class Clean(Mapping[str, Any]):
         return self.asked[name] if name in self._raw else default
 
     def __contains__(self, name: object) -> bool:
-        """Whether anything stands under a name."""
+        """Whether there is a member."""
         return name in self._raw
 
     def __iter__(self) -> Iterator[str]:
@@ -88,7 +88,7 @@ def _clean_item(item: Any) -> Any:
 
 
 def member(value: Any, *path: str) -> Any:
-    """What stands at a path of names in nested objects; None where something on the way is no object.
+    """Return the value at a path of names in nested objects; None if something on the way is not an object.
 
     Examples:
         >>> member({"request": {"id": "r1"}}, "request", "id")
@@ -105,7 +105,7 @@ def member(value: Any, *path: str) -> Any:
 
 
 def text(value: Any, *path: str) -> str | None:
-    """The string at a path; None for anything else, the empty string included."""
+    """Return the string at a path; None for anything else, including the empty string."""
     for name in path:
         if type(value) is Clean:  # nearly always
             value = value.asked[name]
@@ -119,13 +119,13 @@ def text(value: Any, *path: str) -> str | None:
 
 
 def texts(value: Any, *path: str) -> list[str]:
-    """The strings of the list at a path."""
+    """Return the strings of the list at a path."""
     found = member(value, *path)
     return [item for item in found if isinstance(item, str) and item] if isinstance(found, list) else []
 
 
 def required(value: Any, *path: str) -> str:
-    """The string at a path.
+    """Return the string at a path.
 
     Raises:
         BadRecordError: ``missing-field``: there is none.
@@ -137,7 +137,7 @@ def required(value: Any, *path: str) -> str:
 
 
 def instant(logged: str, field: str) -> Instant:
-    """A time as logged.
+    """Parse a logged time.
 
     Raises:
         BadRecordError: ``bad-time``: not RFC 3339 with an offset, or outside the years 1970 to 9999.
@@ -153,7 +153,7 @@ def _bad_time(field: str, error: ValueError) -> BadRecordError:
 
 
 def moment(value: Any, *path: str) -> str:
-    """The time at a path, in RFC 3339: as logged, or in UTC if it names no zone; a number is milliseconds.
+    """Return the time at a path in RFC 3339: as logged, in UTC if it has no zone; a number is in milliseconds.
 
     Examples:
         >>> moment({"time": "2026-11-26 01:39:27"}, "time")
@@ -188,10 +188,9 @@ def moment(value: Any, *path: str) -> str:
 
 
 def resource(id_: str | None, type_: str | None) -> Document | None:
-    """What an action is about.
+    """Build the resource of an action.
 
-    A credential within it is replaced by its digest; what is too long for a text is spoken of by its digest
-    as a whole.
+    A credential in it is replaced by its digest; a value too long for a text is replaced by its digest as a whole.
     """
     if id_ is None:
         return None
@@ -200,5 +199,5 @@ def resource(id_: str | None, type_: str | None) -> Document | None:
 
 
 def stated(**fields: Any) -> Document:
-    """The fields that say something: without None and the empty list."""
+    """Return the fields that are not None or empty lists."""
     return {name: value for name, value in fields.items() if value is not None and value != []}

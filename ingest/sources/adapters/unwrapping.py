@@ -1,12 +1,12 @@
-"""Wrappings around records: what collectors and cloud services put around a line on its way.
+"""Remove the wrappers that collectors and cloud services put around a record.
 
-Taken off, one inside the other: arrays, ``Records``, EventLists, EventBridge's ``detail``, CloudWatch's
+Removed, at any nesting: arrays, ``Records``, EventLists, EventBridge's ``detail``, CloudWatch's
 ``logEvents[].message``, ``CloudTrailEvent`` of ``lookup-events``, Elastic's ``_source`` and ``event.original``,
 Splunk's ``result._raw``, docker's ``log``, SNS and SQS, a Kafka record or an HTTP request with its headers, a record
-of AWS's documentation with its title, and JSON within a string, also behind a syslog header or ``name=``.
+of AWS's documentation with its title, and JSON within a string, also after a syslog header or ``name=``.
 
-Only these members are looked into, and only in what is no record itself: a record may quote anything in its own
-fields, and what somebody wrote there is never read as a record. Pure.
+Only these members are examined, and only in what is not itself a record: a record may quote anything in its own
+fields, which must never be read as a record. Pure.
 """
 
 import re
@@ -16,18 +16,18 @@ from typing import Any, Final, NamedTuple
 from ingest.sources.adapters.raw_records import parse
 from lineage.core.model.errors import BadRecordError
 
-# In small letters; of two that hold records the first one counts (Elastic keeps a line under several names).
+# In lower case; of two that contain records the first counts (Elastic keeps a line under several names).
 _MEMBERS: Final = (
     *("records", "items", "logevents", "events", "cloudtrailevent", "detail", "hits", "_source"),
     *("event.original", "original", "result", "_raw", "body", "value", "sns", "message", "log", "event"),
 )
 _DEPTH: Final = 8
-# What stands in front of a record on a line of syslog, or where somebody logs `name={...}`.
+# What precedes a record on a syslog line, or in a log of `name={...}`.
 _IN_FRONT: Final = re.compile(r"[^{\[\"]{0,512}(?=\{)")
 
 
 class Unwrapped(NamedTuple):
-    """An object in a wrapping: a record, or what cannot be taken for one."""
+    """An object in a wrapper: a record, or something else."""
 
     value: Any
     headers: Mapping[str, str]
@@ -39,15 +39,15 @@ Unwrap = Callable[[Mapping[str, Any]], Iterable[Any] | None]
 
 
 def unwrapped(value: Any, marks: Marks, unwrap: Unwrap | None = None) -> list[Unwrapped]:
-    """The records in a value.
+    """Return the records in a value.
 
     Args:
-        value: What was read of a file, a topic or a request.
+        value: The value read from a file, a topic or a request.
         marks: Whether an object is a record.
-        unwrap: What is in an object that is a wrapping of the format itself; None if it is none.
+        unwrap: Returns the content of a wrapper specific to the format; None if an object is none.
 
     Returns:
-        The records, and what stands among them; the value itself, not marked as a record, if there is none in it.
+        The records, and what is among them; the value itself, not marked as a record, if it contains none.
     """
     found = list(_within(value, marks, unwrap, {}, _DEPTH))
     return found if any(inner.is_record for inner in found) else [Unwrapped(value, {}, is_record=False)]

@@ -1,7 +1,7 @@
-"""Vault's and OpenBao's audit log: what a line says of tokens, actions and what Vault ended.
+"""The audit log of Vault and OpenBao: what a line states about tokens, actions and what Vault ended.
 
-docs/foreign-logs.md has the table. Which lines are read is decided in ``vault_request_pairs``; tokens and orders have
-modules of their own. Pure.
+docs/foreign-logs.md has the table. ``vault_request_pairs`` decides which lines are read; tokens and orders are in
+separate modules. Pure.
 """
 
 import re
@@ -35,7 +35,7 @@ def _translate(record: Record, source: Source, memory: Memory) -> Translation:
         return skipped("audit-test")
     translation = paired(line, memory)
     if translation is None:
-        also_skipped = partner_of(line, memory)  # an answer that cannot be read is an answer
+        also_skipped = partner_of(line, memory)  # an unreadable response is still a response
         try:
             translation = Translation(events=tuple(_answered(line, memory)), also_skipped=also_skipped)
         except BadRecordError as fault:
@@ -55,7 +55,7 @@ def _settle(source: Source, memory: Memory, *, end: bool) -> Iterator[Translatio
 
 
 def _answered(line: Line, memory: Memory) -> Iterator[Document]:
-    """What a response line says."""
+    """Yield what a response line states."""
     result = outcome(line.value) or "succeeded"
     action = _action(line, "action", result)
     yield action
@@ -63,7 +63,7 @@ def _answered(line: Line, memory: Memory) -> Iterator[Document]:
     yield from (_joined(line.source, question, native) for question, native in waiting)
     yield from held
     if "token" not in action and (hashed := digest(text(line.caller, "client_token"))) is not None:
-        # The line of a token that Vault does not know any more: other lines tell which one it was.
+        # For a line about a token that Vault no longer knows: other lines tell which one it was.
         question = {"as": "action", "id": line.id, "time": line.time, "operation": line.operation, "outcome": result}
         if (native := memory.ask(TOKEN, hashed, question)) is not None:
             yield _joined(line.source, question, native)
@@ -76,7 +76,7 @@ def _answered(line: Line, memory: Memory) -> Iterator[Document]:
 
 
 def _unanswered(line: Line) -> tuple[Document, ...]:
-    """What a request line says that no response will ever follow: the caller was given nothing."""
+    """Return what a request line states to which no response will follow: the caller received nothing."""
     return (_action(line, "request", outcome(line.value) or "failed"),)
 
 
@@ -98,14 +98,14 @@ def _action(line: Line, part: str, result: str) -> Document:
 
 
 def _joined(source: Source, question: dict[str, Any], native: str) -> Document:
-    """What a line means whose token is known from another line."""
+    """Build what a line means whose token is known from another line."""
     if question["as"] == "order":
         return order_of(source, question, native)
     return _of_token(source, question, "joined", token_id(source, native))
 
 
 def _unknown_digests(source: Source, memory: Memory) -> Iterator[Document]:
-    """What lines mean that name a token by a digest of which no other line tells: each once."""
+    """Yield what lines mean that name a token by a digest that no other line resolves, each once."""
     for hashed, question in memory.waiting(TOKEN):
         if memory.is_new("told", f"{question['id']}/{question['as']}"):
             if question["as"] == "order":

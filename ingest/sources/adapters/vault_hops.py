@@ -1,6 +1,6 @@
-"""Vault: the hops that its log proves to other systems, by naming the id of a token of theirs. Pure.
+"""Vault: hops to other systems that its log proves by naming the id of a foreign token. Pure.
 
-A login may say which JWT was shown, and the secrets engine of AWS which key it gave out. Both need a setting of Vault;
+A login may record which JWT was presented, and the AWS secrets engine which key it issued. Both need a Vault setting;
 without it the log has no id of the other system, and the hop is a gap.
 """
 
@@ -17,15 +17,15 @@ _AWS_KEY: Final = re.compile(r"A[KS]IA[A-Z0-9]{12,124}")
 
 
 def shown(line: Line, made: Mapping[str, Any]) -> list[Document]:
-    """The JWT that a login showed, where the role copies its ``iss`` and ``jti`` (``claim_mappings``)."""
+    """Return the JWT that a login presented, if the role copies its ``iss`` and ``jti`` (``claim_mappings``)."""
     metadata = member(made, "metadata") or member(line.value, "auth", "metadata")
     issuer, number = text(metadata, "iss"), text(metadata, "jti")
-    is_login = text(line.value, "request", "mount_type") in _SHOW_A_JWT  # metadata of others is whatever they say
+    is_login = text(line.value, "request", "mount_type") in _SHOW_A_JWT  # other metadata may contain anything
     return [{"token": f"{issuer}#{number}", "role": "subject"}] if is_login and issuer and number else []
 
 
 def given_key(line: Line) -> list[Document]:
-    """The key that the secrets engine of AWS gave out, where its mount says it in clear."""
+    """Return the key that the AWS secrets engine issued, if its mount logs it unhashed."""
     key = text(line.value, "response", "data", "access_key") or ""
     if text(line.value, "request", "mount_type") != "aws" or not _AWS_KEY.fullmatch(key):
         return []

@@ -1,4 +1,4 @@
-"""A line of Vault's audit log: what every line has, whose request it was, which token came of it. Pure."""
+"""A line of Vault's audit log: the common fields, the caller, and the token issued. Pure."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,18 +9,18 @@ from lineage.core.model.times import Instant
 
 
 class Line(NamedTuple):
-    """A line with what every line must have.
+    """A line with its common fields.
 
     Attributes:
         value: The line.
         kind: ``request`` or ``response``.
-        id: Of the request.
-        namespace: Its path with a slash behind; empty: the root.
+        id: The id of the request.
+        namespace: Its path with a trailing slash; empty for the root.
         path: Within the namespace.
         operation: Such as ``update``.
         time: As logged.
         at: The same as an instant.
-        source: Whose log it is.
+        source: The source of the log.
     """
 
     value: Mapping[str, Any]
@@ -35,27 +35,27 @@ class Line(NamedTuple):
 
     @property
     def caller(self) -> dict[str, Any]:
-        """What the line says of the token that the request carried, and of whose it is."""
+        """What the line states about the token of the request, and its holder."""
         return _caller_of(self)
 
     @property
     def by(self) -> str:
-        """Who asked, as the one who gave an order."""
+        """The requester, as the one who gave an order."""
         caller = self.caller
         native = native_token(caller) or text(caller, "client_token") or "nobody"
         return wielder(self.source, caller) or self.source.principal("holder", native)
 
     @property
     def succeeded(self) -> bool:
-        """Whether what was asked for was done."""
+        """Whether the request succeeded."""
         return outcome(self.value) is None
 
 
 def line_of(value: Mapping[str, Any], source: Source) -> Line:
-    """Read an object as a line of an audit log.
+    """Parse an object as a line of an audit log.
 
     Raises:
-        BadRecordError: It is none, or lacks what every line has.
+        BadRecordError: It is not one, or a common field is missing.
     """
     kind = required(value, "type")
     if kind not in {"request", "response"}:
@@ -77,25 +77,25 @@ def line_of(value: Mapping[str, Any], source: Source) -> Line:
 
 
 def outcome(value: Mapping[str, Any]) -> str | None:
-    """How what was asked for failed, if it did."""
+    """Return how the request failed, if it did."""
     error = text(value, "error")
     if error is not None:
         return "denied" if "permission denied" in error or "missing client token" in error else "failed"
-    # How Vault marks an error that a plugin answered with: nothing but an error in the data.
+    # How Vault marks an error from a plugin: nothing but an error in the data.
     data = member(value, "response", "data")
     return "failed" if isinstance(data, Mapping) and list(data) == ["error"] else None
 
 
 def made_by(line: Line) -> Mapping[str, Any] | None:
-    """The token that the answer gives out; of a wrapped one the log has little more than the accessor."""
-    if line.path.startswith("sys/wrapping/"):  # hands out, or wraps again, what was made before
+    """Return the token that the response issues; for a wrapped one the log has little more than the accessor."""
+    if line.path.startswith("sys/wrapping/"):  # returns, or wraps again, an existing token
         return None
     auth = line.value.get("auth")
     made = member(line.value, "response", "auth")
     if isinstance(made, Mapping) and native_token(made):
         carried = text(line.value, "request", "client_token")
         if not line.path.startswith("auth/token/") and text(made, "client_token") == carried:
-            # A login with a token in hand: the log has the digest of that one in the place of the new one's.
+            # For a login with a token, the log has the digest of that token in place of the new one's.
             return {name: value for name, value in made.items() if name != "client_token"}
         return made
     wrapped = text(line.value, "response", "wrap_info", "wrapped_accessor")
@@ -103,15 +103,15 @@ def made_by(line: Line) -> Mapping[str, Any] | None:
         return None
     if isinstance(auth, Mapping) and text(auth, "accessor") == wrapped:
         return {name: value for name, value in auth.items() if name != "client_token"}
-    # A token inherits the entity of the one that made it.
+    # A token inherits the entity of the one that created it.
     return stated(accessor=wrapped, entity_id=text(auth, "entity_id"))
 
 
 def _caller_of(line: Line) -> dict[str, Any]:
-    """The caller.
+    """Return the caller.
 
-    The ``auth`` of a login's response is that of the new token, whatever token the request carried: whose
-    that one is, is not said then. If it carried none, the caller is who has just shown who he is.
+    The ``auth`` of a login's response is that of the new token, even if the request carried another one, whose holder
+    is then unknown. Without one, the caller is the party that just logged in.
     """
     request, auth, made = line.value["request"], line.value.get("auth"), made_by(line)
     carried = stated(

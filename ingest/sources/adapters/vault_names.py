@@ -1,7 +1,7 @@
-"""What Vault's tokens and their holders are called here: always as logged, whatever of it is hashed.
+"""The ids of Vault's tokens and their holders: always as logged, even if hashed.
 
 One log knows a token by two handles: its accessor, which is its id here, and the digest of the token itself, by which
-``auth/token/revoke`` names it. The digest stands as the token's session.
+``auth/token/revoke`` names it. The digest is recorded as the token's session.
 """
 
 import re
@@ -11,40 +11,43 @@ from typing import Any, Final
 from ingest.sources.adapters.kit import Source, handle, text
 
 HASHED: Final = "hmac-sha256:"
-_NAMELESS: Final = "token"  # the display name that Vault gives a token for which none was asked
+_NAMELESS: Final = "token"  # the display name that Vault gives a token by default
 # Vault before 1.0 took the token itself in the path.
 _TOKEN_IN_PATH: Final = re.compile(r"(auth/token/(?:lookup|renew|revoke|revoke-orphan)/)(.+)")
 
 
 def native_token(auth: Mapping[str, Any]) -> str | None:
-    """The accessor; of a batch token, which has none, the digest of the token. None where the line does not say."""
+    """Return the accessor; for a batch token, which has none, the digest of the token.
+
+    None if the line does not say.
+    """
     if accessor := text(auth, "accessor"):
         return accessor
     return digest(text(auth, "client_token")) if text(auth, "token_type") == "batch" else None
 
 
 def digest(client_token: str | None) -> str | None:
-    """The digest of a token itself: Vault's, or where the log is not hashed ours."""
+    """Return the digest of a token itself: Vault's, or ours if the log is not hashed."""
     if client_token is None or client_token.startswith((HASHED, "sha256:")):
         return client_token
     return handle(client_token)
 
 
 def token_id(source: Source, native: str | None) -> str | None:
-    """The id of a token. The digest that we made of one that stood in clear is an id by itself."""
+    """Return the id of a token. Our digest of an unhashed token is already an id."""
     if native is None or native.startswith("sha256:"):
         return native
     return source.id(native)
 
 
 def session_id(source: Source, client_token: str | None) -> str | None:
-    """The id of the session that the digest of a token stands for."""
+    """Return the id of the session that represents the digest of a token."""
     native = digest(client_token)
     return None if native is None else source.id(native)
 
 
 def wielder(source: Source, auth: Mapping[str, Any]) -> str | None:
-    """Who holds a token: the display name, since a child has the entity of its parent; else the holder of the token.
+    """Return who holds a token: the display name, because a child inherits its entity; else the token's holder.
 
     Examples:
         >>> vault = Source(name="vault", format="vault", prefix="vault", urn="urn:vault:audit")
@@ -64,7 +67,7 @@ def wielder(source: Source, auth: Mapping[str, Any]) -> str | None:
 
 
 def subject(source: Source, auth: Mapping[str, Any]) -> str | None:
-    """Whose authority a token carries: the entity, else whoever holds it.
+    """Return whose authority a token carries: the entity's, else its holder's.
 
     Examples:
         >>> vault = Source(name="vault", format="vault", prefix="vault", urn="urn:vault:audit")
@@ -82,7 +85,7 @@ def subject(source: Source, auth: Mapping[str, Any]) -> str | None:
 
 
 def without_token(path: str) -> str:
-    """A path with the token that old versions took in it replaced by its digest.
+    """Replace the token that old versions accepted in a path by its digest.
 
     Examples:
         >>> without_token("auth/token/lookup/x")

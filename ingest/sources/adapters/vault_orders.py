@@ -1,8 +1,8 @@
-"""Vault: what it ended, told as orders: tokens, what hangs on a lease prefix, a mount or a namespace, an entity. Pure.
+"""Vault: what it ended, reported as orders.
 
-An order cascades where Vault's own revocation did. A revocation by prefix and the end of a namespace name no token: the
-log says through which mount and path each one was issued, so an order is told for each mount, or token, as soon as
-both lines are known.
+Tokens, everything under a lease prefix, a mount or a namespace, an entity. Pure. An order cascades where Vault's own
+revocation did. A revocation by prefix and the end of a namespace name no token: the log states the mount and path
+through which each was issued, so an order is reported for each mount, or token, as soon as both lines are known.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ _ENTITIES: Final = "identity/entity/id/"
 
 
 def orders(line: Line, memory: Memory) -> Iterator[Document]:
-    """What a response says that Vault has ended."""
+    """Yield what Vault has ended according to a response."""
     yield from _last_use(line)
     if not line.succeeded:
         return
@@ -39,7 +39,7 @@ def orders(line: Line, memory: Memory) -> Iterator[Document]:
     if path == "auth/token/revoke-self":
         yield from _own(line, cascade=True)
     elif path == "auth/token/revoke-accessor" and (accessor := text(named, "accessor")):
-        # Where accessors stand in clear, the one in the data is hashed all the same: then nobody knows the target.
+        # Even if accessors are unhashed, the one in the data is hashed: then the target is unknown.
         yield _order(line, "order", ("token", line.source.id(accessor)), cascade=True)
     elif path in _BY_DIGEST and (hashed := digest(text(named, "token"))):
         if hashed == digest(text(line.caller, "client_token")):
@@ -60,18 +60,18 @@ def orders(line: Line, memory: Memory) -> Iterator[Document]:
 
 
 def order_of(source: Source, question: dict[str, Any], native: str) -> Document:
-    """The order of a revocation that named a token by its digest, once it is known which one that is."""
+    """Build the order of a revocation that named a token by its digest, once the token is known."""
     return _told(source, question, "order", ("token", token_id(source, native) or native), cascade=question["cascade"])
 
 
 def order_without_token(source: Source, question: dict[str, Any], hashed: str) -> Document:
-    """The same, while no line tells which token it is: on the session, which whoever names the digest belongs to."""
+    """Build the order while the token is unknown: on the session, to which every token with the digest belongs."""
     session = session_id(source, hashed) or hashed
     return _told(source, question, "session-order", ("session", session), cascade=question["cascade"])
 
 
 def _last_use(line: Line) -> Iterator[Document]:
-    """Vault ends a token with its last use, whatever came of that."""
+    """Yield the end of a token with its last use, whatever the outcome of that use."""
     auth = line.value.get("auth")
     if member(auth, "remaining_uses") == 1 and native_token(line.caller) == native_token(auth or {}):
         target = token_id(line.source, native_token(line.caller))
@@ -104,7 +104,7 @@ def _ended(line: Line, memory: Memory, prefix: str) -> Iterator[Document]:
 
 
 def _remembered(line: Line, memory: Memory) -> Iterator[Document]:
-    """What endings by a prefix, told by other lines, mean for the token that this line issued."""
+    """Yield what endings by prefix in other lines mean for the token that this line issued."""
     made = made_by(line)
     native = native_token(made) if made is not None and not line.path.startswith("auth/token/renew") else None
     if native is None:
@@ -136,7 +136,7 @@ def _token_ended(source: Source, ending: dict[str, Any], native: str, issue: lis
 
 
 def _switched(line: Line, memory: Memory, entity: str, *, disabled: bool) -> Iterator[Document]:
-    """An entity was disabled or enabled again: each enabling lifts every disabling before it."""
+    """Yield the disabling or enabling of an entity: each enabling lifts every earlier disabling."""
     switches = memory.get(_ENTITY, entity, {"off": [], "on": []})
     own: list[Any] = [line.id, line.time, line.at, line.by]
     side, other = ("off", "on") if disabled else ("on", "off")
@@ -154,7 +154,7 @@ def _switched(line: Line, memory: Memory, entity: str, *, disabled: bool) -> Ite
 
 
 def _just_after(line: Line) -> str:
-    """The next microsecond: what ended the token was still done under it."""
+    """Return the next microsecond: what ended the token was still done with it."""
     return format_instant(line.at + 1)
 
 

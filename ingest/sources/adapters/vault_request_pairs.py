@@ -1,13 +1,12 @@
-"""Which lines of an audit log are worth reading: of a request and its response, the response.
+"""Select the lines of an audit log to read: of a request and its response, the response.
 
-Vault writes a ``request`` line before it does a thing and, once it is done, a ``response`` line that repeats
-the request whole and adds what became of it. So the response line is the action, and its request line adds
-nothing. A request whose response never comes must not vanish, though: Vault answers nobody before the answer
-is logged, so once the log has gone on for an hour without it the action has failed. Where the log ends
-earlier the response may stand in the next file: nothing is claimed of the action, and the line is skipped by
-name.
+Vault writes a ``request`` line before it acts and afterwards a ``response`` line that repeats the request and adds
+the outcome. So the response line is the action, and the request line adds nothing. A request without a response must
+not disappear, though: Vault answers nobody before the response is logged, so once the log has continued for an hour
+without it, the action has failed. If the log ends earlier, the response may be in the next file: nothing is claimed
+about the action, and the line is skipped with a reason.
 
-Memory: the requests that are open, and the ids of responses that came before their request, of one hour.
+Memory: the open requests, and the ids of responses that came before their request, of one hour.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,13 +16,13 @@ from ingest.sources.adapters.kit import HELD, Document, Memory, Source, Translat
 from ingest.sources.adapters.vault_line import Line, line_of
 from lineage.core.model.times import Instant
 
-# Vault ends a request after 90 s unless max_request_duration says otherwise: room for whoever made it longer.
+# Vault ends a request after 90 s unless max_request_duration is set: leave room for larger values.
 PATIENCE: Final[Instant] = 3600 * 1_000_000
-# No Vault has as many requests in flight; a log from which the responses were taken out would have.
+# No Vault has as many requests in flight; a log without responses would.
 MAX_WAITING: Final = 10_000
 
 Unanswered = Callable[[Line], tuple[Document, ...]]
-"""Makes the events of a line that nobody answered."""
+"""Builds the events of an unanswered request line."""
 
 _OPEN: Final = "open"
 _ANSWERED: Final = "answered"
@@ -32,10 +31,10 @@ _STILL_OPEN: Final = "request-still-open"
 
 
 def paired(line: Line, memory: Memory) -> Translation | None:
-    """What becomes of a line before it is read: None of a response, which is always read.
+    """Decide what happens to a line before it is read: None for a response, which is always read.
 
     Returns:
-        What became of a request line; it is held until its response comes.
+        The outcome of a request line; it is held until its response comes.
     """
     if line.kind == "response":
         return None
@@ -48,7 +47,7 @@ def paired(line: Line, memory: Memory) -> Translation | None:
 
 
 def partner_of(line: Line, memory: Memory) -> tuple[str, ...]:
-    """Under which reason the request of a response is skipped now, if it was held."""
+    """Return the reason for which the held request of a response is skipped now, if there is one."""
     request = memory.drop(_OPEN, line.id)
     if request is None:
         memory.put(_ANSWERED, line.id, line.at)
@@ -56,12 +55,12 @@ def partner_of(line: Line, memory: Memory) -> tuple[str, ...]:
 
 
 def given_up(source: Source, memory: Memory, unanswered: Unanswered) -> tuple[tuple[Document, ...], tuple[str, ...]]:
-    """What comes of the requests that will not be answered any more, or are too many to wait for.
+    """Return the outcome of requests that will not be answered any more, or are too many to wait for.
 
     Args:
-        source: Whose log it is.
-        memory: What waits.
-        unanswered: What a line means then.
+        source: The source of the log.
+        memory: The waiting requests.
+        unanswered: Builds the events of such a line.
 
     Returns:
         Events, and the reasons for skipping the others.
@@ -87,12 +86,12 @@ def given_up(source: Source, memory: Memory, unanswered: Unanswered) -> tuple[tu
 
 
 def still_open(source: Source, memory: Memory, unanswered: Unanswered) -> Translation | None:
-    """What is said of requests that are open where the log ends: that they are, or that they failed by themselves."""
+    """Return the outcome of requests that are open at the end of the log: still open, or failed by themselves."""
     events: tuple[Document, ...] = ()
     reasons: tuple[str, ...] = ()
     for id_, request in memory.entries(_OPEN):
         line = line_of(request["line"], source)
-        if text(line.value, "error"):  # it needs no response to say what became of it
+        if text(line.value, "error"):  # its outcome is known without a response
             memory.drop(_OPEN, id_)
             events += unanswered(line)
         elif not request["counted"]:
@@ -102,7 +101,7 @@ def still_open(source: Source, memory: Memory, unanswered: Unanswered) -> Transl
 
 
 def _brief(line: Line) -> dict[str, Any]:
-    """What is needed of a request line later, and nothing of what was written or read."""
+    """Return what is needed of a request line later, without any data written or read."""
     value, request = line.value, line.value["request"]
     kept = ("id", "operation", "path", "namespace", "mount_type", "client_token", "client_token_accessor")
     auth = value.get("auth")

@@ -1,8 +1,7 @@
-"""Vault: the tokens that lines tell of, and what must be remembered of them to understand other lines. Pure.
+"""Vault: the tokens that lines report, and what must be remembered about them to understand other lines. Pure.
 
-Two things are said by two lines only. Which token a digest belongs to: the line that issued it, or used it, says so; a
-line of a token that is dead has the digest alone. Whether a token that was made by a role is a child: the line in
-which the role was written.
+Two facts take two lines. Which token a digest belongs to: the line that issued or used it says so; a line about a
+dead token has only the digest. Whether a token created by a role is a child: the line that wrote the role says so.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,14 +15,14 @@ from lineage.core.model.times import LATEST, Instant, format_instant
 
 TOKEN: Final = "token"  # digest of a token -> its native id
 _HOLDER: Final = "holder"  # native id -> who holds it
-_ROLE: Final = "role"  # role -> what was written of it, and when: [time, whether it makes orphans, or null: unknown]
-_BY_ROLE: Final = "made-by-role"  # request -> the token that a role made, until it is known what the role makes
+_ROLE: Final = "role"  # role -> what was written to it, and when: [time, whether it makes orphans, or null for unknown]
+_BY_ROLE: Final = "made-by-role"  # request -> the token that a role created, until the role is known
 _MOST_WRITES: Final = 64
 _MOST_WAITING: Final = 20_000
 
-# The methods by which people log in; by any other a machine does. The identity map may know better.
+# The methods by which people log in; others are used by machines. The identity map may know better.
 _PEOPLE: Final = frozenset({"userpass", "ldap", "oidc", "okta", "github", "radius", "kerberos", "saml"})
-# What an auth method says of whoever logged in; the first that is there.
+# Metadata that an auth method provides about a login; the first one present is used.
 _NAMES: Final = ("username", "role_name", "service_account_name", "common_name", "role", "name")
 _CREATE: Final = "auth/token/create"
 _ROLES: Final = "auth/token/roles/"
@@ -55,7 +54,7 @@ def learn(line: Line, memory: Memory) -> tuple[list[Any], list[Document]]:
 
 
 def registered(line: Line, memory: Memory) -> Iterator[Document]:
-    """Who has just logged in, if the line says so in clear."""
+    """Yield who has just logged in, if the line says so unhashed."""
     made = made_by(line)
     entity = text(made, "entity_id")
     if made is None or entity is None or line.path.startswith("auth/token/"):
@@ -73,10 +72,10 @@ def registered(line: Line, memory: Memory) -> Iterator[Document]:
 
 
 def issued(line: Line, memory: Memory) -> list[Document]:
-    """The token that the answer made or renewed, and the one that it is wrapped in.
+    """Return the token that the response created or renewed, and the one it is wrapped in.
 
     Raises:
-        BadRecordError: ``bad-time``: its issue time cannot be read.
+        BadRecordError: ``bad-time``: its issue time cannot be parsed.
     """
     events = [_wrapping(line)] if isinstance(member(line.value, "response", "wrap_info"), Mapping) else []
     made = made_by(line)
@@ -121,7 +120,7 @@ def issued(line: Line, memory: Memory) -> list[Document]:
 
 
 def client_of(line: Line) -> str | None:
-    """The mount through which a token was issued; of the root's own token store nothing can be ended as a whole."""
+    """Return the mount through which a token was issued; the root's own token store cannot be ended as a whole."""
     mount = (text(line.value, "request", "mount_point") or "").removeprefix(line.namespace)
     if not mount:
         mount = "/".join(line.path.split("/")[:2]) + "/"
@@ -129,7 +128,7 @@ def client_of(line: Line) -> str | None:
 
 
 def remember_role(line: Line, memory: Memory) -> None:
-    """Remember what a role was written to make. A write that does not say leaves a role as it was."""
+    """Remember what a role creates. A write that does not mention it leaves it unchanged."""
     if not line.path.startswith(_ROLES) or line.operation not in {"create", "update", "delete"}:
         return
     role = f"{line.namespace}{line.path.removeprefix(_ROLES)}"
@@ -142,10 +141,10 @@ def remember_role(line: Line, memory: Memory) -> None:
 
 
 def children_by_role(source: Source, memory: Memory, *, all_of_them: bool) -> Iterator[Document]:
-    """The parents of tokens that roles made. Of a role that no line tells of, its tokens are taken as children.
+    """Yield the parents of tokens created by roles. If the role is unknown, its tokens count as children.
 
-    A reach then names too many rather than too few. Called at the end of a batch, so that it does not matter in
-    which order the lines of one stand; or for the oldest, where too many wait.
+    A reach then names too many rather than too few. Called at the end of a batch, so that the order of lines within
+    it does not matter; or for the oldest, if too many wait.
     """
     while (oldest := memory.oldest(_BY_ROLE)) is not None and (all_of_them or memory.size(_BY_ROLE) > _MOST_WAITING):
         request, made = oldest
@@ -161,13 +160,13 @@ def _held(source: Source, made: Mapping[str, Any], held_by: str) -> Document:
 
 
 def _more(source: Source, made: Mapping[str, Any], part: str, **fields: Any) -> Document:
-    """What another line adds to the issue of a token."""
+    """Build what another line adds to the issue of a token."""
     id_, at = f"{made['id']}/{part}", made["time"]
     return source.event("token.issued", id_, at, token=made["token"], subject=made["subject"], **fields)
 
 
 def _wrapping(line: Line) -> Document | None:
-    """The token that carries an answer: to whoever has it, once, and for a short time."""
+    """Return the wrapping token, which allows its holder to read the response once, for a short time."""
     info = member(line.value, "response", "wrap_info")
     accessor, auth = text(info, "accessor"), line.value.get("auth")
     if accessor is None:

@@ -1,1 +1,1 @@
-"""Inputs of `delegraph collect`: records as they are written, sent or published, each until the log has it."""
+"""The inputs of `delegraph collect`: records as they are written, sent or published, each kept until the log has it."""

@@ -1,8 +1,8 @@
-"""A followed file, and how far it was read.
+"""A followed file and its read position.
 
-A line is taken once it is whole. What stands behind the last line end is taken when it is a whole JSON object, or when
-the file has not changed for a minute. A document (an array, pretty JSON, protobuf) is counted by its records: when it
-has changed it is read from its beginning, and what was taken is passed over.
+A line is ingested once it is complete. Data after the last line end is ingested when it is a complete JSON object, or
+when the file has not changed for a minute. A document (an array, pretty-printed JSON, protobuf) is counted by its
+records: when it has changed it is read again from its beginning, skipping what was ingested.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -20,16 +20,16 @@ from ingest.sources.inputs.intake import Place, SourceIntake
 from lineage.core.model.errors import BadRecordError, RefusedError
 from lineage.core.model.times import SECOND, Instant
 
-# A file that has not changed for so long is taken as it is.
+# A file that has not changed for this long is read as it is.
 STILL_SECONDS: Final = 60
 _BLOCK_BYTES: Final = 2 * 1024 * 1024
-_JUDGED_BYTES: Final = 4 * 1024 * 1024  # what is looked through for a record of the source's format
+_JUDGED_BYTES: Final = 4 * 1024 * 1024  # how much is searched for a record of the source's format
 _TOGETHER: Final = 2_000
 _CUT: Final = frozenset({"truncated", "broken-gzip"})
 
 
 class Refusal(NamedTuple):
-    """Why nothing of a file is taken, and what it was like then."""
+    """Why a file is refused, and its state at that time."""
 
     why: str
     size: int
@@ -38,7 +38,7 @@ class Refusal(NamedTuple):
 
 
 class Followed:
-    """A followed file. One thread."""
+    """A followed file. Single-threaded."""
 
     def __init__(
         self,
@@ -51,10 +51,10 @@ class Followed:
         origin: Callable[[str], str],
         is_judged: bool = True,
     ) -> None:
-        """Take the file as it was found, and whether one of another format is refused; nothing is opened yet."""
+        """Create it for a file that was found; nothing is opened yet."""
         self.found = found
         self.key: str | None = None
-        """Under which its place is kept; None: it is not known yet."""
+        """The key of its stored position; None if unknown yet."""
         self.refused: Refusal | None = None
         self.gone_at: Instant | None = None
         """When it was no longer found under any name."""
@@ -62,16 +62,16 @@ class Followed:
         self._topic, self._origin, self._is_judged = topic, origin, is_judged
         self._open: OpenFile | None = None
         self._place = FilePlace(path=found.path, file=found.file)
-        self._tried: tuple[int, int, bool] | None = None  # as what it was found to end in the middle of a record
+        self._tried: tuple[int, int, bool] | None = None  # what remains of it if it ends in the middle of a record
 
-    # As it is found
+    # Discovery
 
     def seen(self, found: Found) -> None:
-        """It is there, under this name."""
+        """Note that it was found under this name."""
         self.found, self.gone_at = found, None
 
     def lost(self) -> bool:
-        """It is found under no name any more. Whether it can still be read, since it is open."""
+        """Note that it was not found under any name. Returns whether it can still be read, because it is open."""
         if self._open is None or self.refused is not None:
             self.close()
             return False
@@ -80,13 +80,13 @@ class Followed:
         return True
 
     def refuse(self, why: str) -> None:
-        """Nothing of it is taken."""
+        """Refuse it."""
         head = b"" if self._open is None else self._open.read(0, SAMPLE_BYTES)
         self.refused = Refusal(why, self.found.size, self.found.changed, sample(head[: self.found.size]))
         self.close()
 
     def _stays_refused(self) -> bool:
-        """Whether it is what was refused, without much more to judge it by."""
+        """Whether it is still the refused file, without much more content to judge it by."""
         if self.refused is None:
             return False
         size, changed, head = self.refused[1:]
@@ -105,18 +105,18 @@ class Followed:
 
     @property
     def is_open(self) -> bool:
-        """Whether it holds a handle."""
+        """Whether it has an open handle."""
         return self._open is not None
 
     def close(self) -> None:
-        """Give the handle back."""
+        """Close the handle."""
         if self._open is not None:
             self._open.close()
             self._open = None
 
     @property
     def behind(self) -> int:
-        """Bytes that were not taken yet, of a document or a gzip all of them until the last."""
+        """The number of bytes not ingested yet; a document or a gzip counts as a whole until it is finished."""
         if self._is_read_up:
             return 0
         plain = self._place.lines and (self._open is None or not self._open.packed)
@@ -134,17 +134,17 @@ class Followed:
     def _is_still(self) -> bool:
         return self.gone_at is not None or self._clock() - self.found.changed // 1_000 > STILL_SECONDS * SECOND
 
-    # Where it is read on
+    # Opening and positioning
 
     def is_ready(self, others: Collection[str]) -> bool:
-        """Whether there is something to take, and it is known from where on.
+        """Whether there is something to ingest, from a known position.
 
         Args:
-            others: Keys of the places that are followed already.
+            others: The position keys of other followed files.
 
         Raises:
             OSError: It cannot be opened.
-            RefusedError: It is of another format than that of the source.
+            RefusedError: It has another format than the source.
         """
         if self._is_read_up or not self.found.size or self._tried == self._as_found or self._stays_refused():
             return False
@@ -154,7 +154,7 @@ class Followed:
                 self.key, self._place = key, self._places.get(key)
                 return False
             opened = OpenFile(self.found.path)
-            if opened.file != self.found.file:  # another file has this name by now
+            if opened.file != self.found.file:  # another file has this name now
                 opened.close()
                 return False
             self._open = opened
@@ -163,13 +163,16 @@ class Followed:
         return self._begins(self._open, others)
 
     def _continues(self, file: OpenFile) -> bool:
-        """Whether it still holds what was read of it: one that was truncated, or written anew, does not."""
+        """Whether it still contains what was read of it, unlike one that was truncated or overwritten."""
         file.again()
         is_the_same = sample(file.read(0, self._place.head[1])) == self._place.head
         return is_the_same and (file.packed or file.holds(self._place))
 
     def _begins(self, file: OpenFile, others: Collection[str]) -> bool:
-        """Find the place that it continues, or begin with it. False while there is too little to tell."""
+        """Find the stored position that it continues, or start from the beginning.
+
+        False while there is too little to tell.
+        """
         head = file.read(0, SAMPLE_BYTES)
         first = beginning(head)
         lines = not self._is_judged or holds_lines(head)
@@ -188,7 +191,7 @@ class Followed:
         return True
 
     def _is_of_the_format(self, file: OpenFile) -> bool:
-        """Whether it has a record of the source's format; False: it cannot be told yet.
+        """Whether it has a record of the source's format; False if it cannot be told yet.
 
         Raises:
             RefusedError: It has another format; the message names the remedy.
@@ -207,13 +210,13 @@ class Followed:
             "Move it away, or name a [[source]] of its own for it"
         )
 
-    # What is taken
+    # Ingestion
 
     def step(self) -> int:
-        """Take some of it; 0: there is no more for now.
+        """Ingest some of it, and return how much; 0 if there is no more for now.
 
         Raises:
-            UnavailableError: The log or the store is away.
+            UnavailableError: The log or the store is unavailable.
         """
         assert self._open is not None  # noqa: S101 (it is ready)
         return self._some_lines(self._open) if self._place.lines else self._document(self._open)
@@ -229,7 +232,7 @@ class Followed:
         if not end and len(block) == _BLOCK_BYTES:
             block += file.read(place.offset + len(block), RECORD_BYTES + 2 - len(block))
             end = block.rfind(b"\n") + 1
-            if not end and len(block) > RECORD_BYTES:  # too long a line: its beginning is kept, the rest passed over
+            if not end and len(block) > RECORD_BYTES:  # a line that is too long: keep its beginning and skip the rest
                 return self._take(list(line_records(block, after=place.records)), block, lines=1, skipping=True)
         if end:
             lines = block[:end]
@@ -248,10 +251,10 @@ class Followed:
         return read[before:] if sample(read[:at]) == known else None
 
     def _last(self, block: bytes, file: OpenFile) -> int:
-        """What stands behind the last line end."""
+        """Ingest what follows the last line end."""
         broken = file.broken if file.packed else None
         is_cut = broken is not None or (block.strip() and not is_whole(block))
-        if is_cut and not self._is_still:  # it is being written
+        if is_cut and not self._is_still:  # it is still being written
             self._tried = self._as_found
             return 0
         if broken is not None:
@@ -261,7 +264,7 @@ class Followed:
         return self._read_up(keep=file.packed)
 
     def _document(self, file: OpenFile) -> int:
-        """All of a document, as far as it is whole."""
+        """Ingest the complete part of a document."""
         records = self._whole(islice(read_records(file.stream()), self._place.records, None))
         while part := list(islice(records, _TOGETHER)):
             following = replace(self._following(), records=self._place.records + len(part), tail=self._place.head)
@@ -269,7 +272,7 @@ class Followed:
         return 0 if self._tried == self._as_found else self._read_up(keep=True)
 
     def _whole(self, records: Iterator[RawRecord]) -> Iterator[RawRecord]:
-        """Records up to where a file ends that is still being written."""
+        """Yield records up to the end of a file that is still being written."""
         for record in records:
             if record.fault is not None and record.fault.reason in _CUT and not self._is_still:
                 self._tried = self._as_found
@@ -291,7 +294,7 @@ class Followed:
         return replace(self._place, path=self.found.path, file=self.found.file, size=0, changed=0)
 
     def _read_up(self, *, keep: bool = False) -> int:
-        """Say that all that it holds was taken; kept where it takes long to find that out again."""
+        """Note that everything in it was ingested; stored if finding that out again would take long."""
         following = replace(self._following(), size=self.found.size, changed=self.found.changed)
         if keep:
             self._commit((), following)
@@ -307,7 +310,7 @@ class Followed:
 
 
 def is_whole(text: bytes) -> bool:
-    """Whether a text is a JSON object: no part of one is."""
+    """Whether a text is a complete JSON object; no proper prefix of one is."""
     text = text.strip()
     if not (text.startswith(b"{") and text.endswith(b"}")):
         return False

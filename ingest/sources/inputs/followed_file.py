@@ -1,4 +1,4 @@
-"""A followed file that is open: its plain bytes from a place on, whether it is gzipped or not."""
+"""An open followed file: its plain bytes from a position on, whether it is gzipped or not."""
 
 import os
 import stat
@@ -13,14 +13,14 @@ _STEP_BYTES: Final = 1024 * 1024
 
 
 class OpenFile:
-    """A regular file. It is read by name once, and by its handle from then on, wherever it is moved to."""
+    """A regular file. It is opened by name once, and then read by its handle, wherever it is moved."""
 
     def __init__(self, path: str) -> None:
         """Open a file.
 
         Raises:
             OSError: It cannot be opened.
-            RefusedError: It is no regular file by now.
+            RefusedError: It is not a regular file.
         """
         self._handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         seen = os.fstat(self._handle)
@@ -29,22 +29,22 @@ class OpenFile:
         self._at = 0
         if not stat.S_ISREG(seen.st_mode):
             self.close()
-            raise RefusedError("it is no regular file")
+            raise RefusedError("it is not a regular file")
         self.packed = os.pread(self._handle, len(MAGIC), 0) == MAGIC
 
     @property
     def size(self) -> int:
-        """How many bytes it has now."""
+        """Its current size in bytes."""
         return os.fstat(self._handle).st_size
 
     @property
     def is_deleted(self) -> bool:
-        """Whether it has no name any more."""
+        """Whether it has been unlinked."""
         return os.fstat(self._handle).st_nlink == 0
 
     @property
     def broken(self) -> BadRecordError | None:
-        """Why its gzip ended before its end; asked behind the last byte."""
+        """Why its gzip was truncated; to be called after the last byte."""
         return None if self._reader is None else self._reader.broken
 
     def stream(self) -> Plain:
@@ -54,7 +54,7 @@ class OpenFile:
         return plain(open(self._handle, "rb", buffering=0, closefd=False))
 
     def read(self, offset: int, size: int) -> bytes:
-        """Plain bytes from an offset on: fewer where it ends."""
+        """Read plain bytes from an offset on; fewer at the end."""
         if not self.packed:
             return os.pread(self._handle, size, offset)
         if self._reader is None or self._at > offset:
@@ -66,11 +66,11 @@ class OpenFile:
         return found
 
     def again(self) -> None:
-        """Read what is packed from its beginning the next time: it may have grown."""
+        """Decompress from its beginning on the next read, because it may have grown."""
         self._reader, self._at = None, 0
 
     def holds(self, place: FilePlace) -> bool:
-        """Whether what stands before a place is what was read there."""
+        """Whether the bytes before a position are the ones that were read there."""
         digest, size = place.tail
         if not place.lines:
             return sample(self.read(0, size)) == place.tail
@@ -78,6 +78,6 @@ class OpenFile:
         return sample(before) == (digest, size)
 
     def close(self) -> None:
-        """Give the handle back."""
+        """Close the handle."""
         self._reader = None
         os.close(self._handle)

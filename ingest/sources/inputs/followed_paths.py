@@ -1,4 +1,7 @@
-"""Which files a path of ``follow`` means: itself and its predecessors, what a pattern fits, what a folder holds."""
+"""Which files a path of ``follow`` means.
+
+Itself and its rotated predecessors, the matches of a pattern, the files of a folder.
+"""
 
 import glob
 import os
@@ -9,19 +12,19 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _PATTERN: Final = re.compile(r"[*?\[]")
-# What rotation puts behind a name, or between a name and its ending: numbers and times.
+# What rotation appends to a name, or inserts before its extension: numbers and times.
 _ROTATED: Final = r"[-._](?:old|[0-9][0-9TZ:._+-]*)"
 _COMPRESSED: Final = r"(?:\.gz)?"
 
 
 class Found(NamedTuple):
-    """A file that is followed.
+    """A file to follow.
 
     Attributes:
-        path: Where it stands.
+        path: Its path.
         file: Its device and inode.
-        size: Its bytes.
-        changed: When it was changed last, in nanoseconds.
+        size: Its size in bytes.
+        changed: Its modification time, in nanoseconds.
     """
 
     path: str
@@ -31,11 +34,11 @@ class Found(NamedTuple):
 
 
 def found_files(paths: Iterable[str], fault: Callable[[str, str], None]) -> list[Found]:
-    """The regular files that paths mean, the one that was changed longest ago first.
+    """Find the regular files that paths mean, the least recently modified first.
 
     Args:
         paths: Files, patterns and folders.
-        fault: Told which path cannot be looked at, and why. A file that is not there yet is no fault.
+        fault: Called with a path that cannot be examined, and the reason. A file that does not exist yet is no error.
     """
     found: dict[str, Found] = {}
     for path in paths:
@@ -51,7 +54,7 @@ def found_files(paths: Iterable[str], fault: Callable[[str, str], None]) -> list
                 file = f"{seen.st_dev}:{seen.st_ino}"
                 found.setdefault(file, Found(one, file, seen.st_size, seen.st_mtime_ns))
             elif not stat.S_ISDIR(seen.st_mode):
-                fault(one, "it is no regular file")
+                fault(one, "it is not a regular file")
     return sorted(found.values(), key=lambda one: (one.changed, one.path))
 
 
@@ -71,14 +74,14 @@ def _meant(path: str, fault: Callable[[str, str], None]) -> Iterator[str]:
 
 
 def _within(folder: str, fault: Callable[[str, str], None]) -> Iterator[str]:
-    """The files in a folder and those below it. What is hidden is not there yet: it is renamed once it is whole."""
+    """Yield the files in and below a folder. Hidden ones are skipped: they are renamed once complete."""
     for where, folders, files in os.walk(folder, onerror=lambda error: fault(error.filename, _because(error))):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (str(Path(where, name)) for name in files if not name.startswith("."))
 
 
 def _predecessors(names: Iterable[str], fault: Callable[[str, str], None]) -> Iterator[str]:
-    """What files were rotated into, compressed or not, in the folder where they stand."""
+    """Yield the rotated predecessors of files, compressed or not, in the same folder."""
     by_folder: dict[str, list[str]] = {}
     for name in names:
         folder, _, base = name.rpartition(os.sep)
@@ -107,7 +110,7 @@ def _rotated(base: str) -> re.Pattern[str]:
 
 
 def _refuse_closed(folder: str, fault: Callable[[str, str], None]) -> None:
-    """Tell of a folder that may not be read: a pattern fits nothing in it, whatever it holds."""
+    """Report an unreadable folder, in which a pattern would silently match nothing."""
     if _is_folder(folder) and not os.access(folder, os.R_OK | os.X_OK):
         fault(folder, "it may not be read")
 
@@ -115,7 +118,7 @@ def _refuse_closed(folder: str, fault: Callable[[str, str], None]) -> None:
 def _is_folder(path: str) -> bool:
     try:
         return Path(path).is_dir()
-    except OSError:  # it stands where nobody may look; that is told when it is opened
+    except OSError:  # in an inaccessible folder; reported when it is opened
         return False
 
 

@@ -1,8 +1,9 @@
-"""How far a followed file was read, and whether a file is the one that was read so far: by what it holds.
+"""The read position of a followed file, and recognising by content whether a file continues it.
 
-A log is rotated by rename, by a copy and truncation, or into a gzip; inodes are used again. So a place keeps samples of
-what was read, the beginning and what stands before the place, and a file continues it only if it holds both. A file
-that continues no place is read from its beginning: that gives duplicates at worst, which the log tells apart.
+A log is rotated by rename, by copy and truncation, or into a gzip, and inodes are reused. So a position stores
+samples of what was read, the beginning and the bytes before the position, and a file continues it only if it contains
+both. A file that continues no position is read from its beginning, which at worst makes duplicates that the log
+recognises.
 """
 
 import hashlib
@@ -18,19 +19,19 @@ SAMPLE_BYTES: Final = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePlace:
-    """How far a file was read.
+    """A read position.
 
     Attributes:
-        path: Where it stood.
+        path: The path of the file.
         file: Its device and inode.
-        size: Of the file, when all that it held was taken; 0: it was not yet.
-        changed: When it had been changed last, then.
-        lines: Whether it holds a record a line.
-        offset: Bytes taken, of the plain text; of a document none.
-        records: Lines or records taken.
-        skipping: Whether the place stands within a line that is too long to be a record.
-        head: The digest of the beginning, and of how many bytes.
-        tail: The same of what stands before the place.
+        size: Its size when all of it had been ingested; 0 if that has not happened.
+        changed: Its modification time then.
+        lines: Whether it has one record per line.
+        offset: The ingested bytes of the plain text; 0 for a document.
+        records: The ingested lines or records.
+        skipping: Whether the position is within a line that is too long to be a record.
+        head: The digest of the beginning, and its length.
+        tail: The same for the bytes before the position.
     """
 
     path: str
@@ -45,12 +46,12 @@ class FilePlace:
     tail: tuple[str, int] = ("", 0)
 
     def kept(self) -> dict[str, Any]:
-        """The place as JSON holds it."""
+        """Convert the position to JSON values."""
         return asdict(self)
 
     @classmethod
     def of(cls, kept: Any) -> "FilePlace | None":
-        """The place that was kept; None if it is none of ours."""
+        """Parse a stored position; None if it is not valid."""
         try:
             known = {one.name for one in fields(cls)}
             said = {name: value for name, value in kept.items() if name in known}
@@ -60,21 +61,21 @@ class FilePlace:
 
 
 def sample(taken: bytes) -> tuple[str, int]:
-    """A digest of some bytes, and how many they are."""
+    """Return a digest of some bytes, and their number."""
     return hashlib.sha256(taken).hexdigest(), len(taken)
 
 
 def beginning(head: bytes) -> bytes:
-    """What of a file's first bytes tells it from others, and stays the same while it grows."""
+    """Return the part of a file's first bytes that identifies it, and stays the same while it grows."""
     head = head[:SAMPLE_BYTES]
     return head.split(b"\n", 1)[0].rstrip(b"\r") if holds_lines(head) else head
 
 
 class Places:
-    """The places of one source, by what the files begin with."""
+    """The positions of one source, by the beginnings of the files."""
 
     def __init__(self, kept: dict[str, Any]) -> None:
-        """Take what was kept, by key."""
+        """Load stored positions, by key."""
         self._by_key: dict[str, FilePlace] = {}
         self._by_head: dict[str, list[str]] = {}
         self._by_file: dict[str, str] = {}
@@ -84,21 +85,21 @@ class Places:
                 self.put(key, place)
 
     def put(self, key: str, place: FilePlace) -> None:
-        """Keep a place in mind."""
+        """Store a position."""
         if key not in self._by_key:
             self._by_head.setdefault(place.head[0], []).append(key)
         self._by_key[key] = place
         self._by_file[place.file] = key
 
     def drop(self, key: str) -> None:
-        """Forget a place."""
+        """Delete a position."""
         place = self._by_key.pop(key)
         self._by_head[place.head[0]].remove(key)
         if self._by_file.get(place.file) == key:
             del self._by_file[place.file]
 
     def get(self, key: str) -> FilePlace:
-        """The place under a key."""
+        """Return the position with a key."""
         return self._by_key[key]
 
     def of_file(self, file: str) -> FilePlace | None:
@@ -107,20 +108,20 @@ class Places:
         return None if key is None else self._by_key[key]
 
     def new_key(self, head: tuple[str, int]) -> str:
-        """A key for a file that begins so, and continues no place."""
+        """Return a key for a new file with this beginning."""
         others = set(self._by_head.get(head[0], []))
         return next(key for number in count() if (key := f"{head[0][:40]}/{number}") not in others)
 
     def continued(
         self, head: tuple[str, int], file: str, holds: Callable[[FilePlace], bool], taken: Collection[str]
     ) -> str | None:
-        """The key of the place that a file continues: of those whose samples it holds the farthest.
+        """Return the key of the position that a file continues: of those whose samples it contains, the farthest.
 
         Args:
-            head: What it begins with.
+            head: The digest of its beginning.
             file: Its device and inode.
-            holds: Whether it holds what stands before a place.
-            taken: Keys of other files that are followed already: they are the last to be chosen.
+            holds: Whether it contains the sample before a position.
+            taken: Keys of other followed files, which are chosen last.
         """
 
         def rank(key: str) -> tuple[bool, bool, int, int]:
@@ -133,7 +134,7 @@ class Places:
         return next((key for key in found if holds(self._by_key[key])), None)
 
     def unchanged(self, file: str, size: int, changed: int) -> str | None:
-        """The key of a file that was read to its end, and has not changed since."""
+        """Return the key of a file that was read to its end and has not changed since; None otherwise."""
         key = self._by_file.get(file)
         place = None if key is None else self._by_key[key]
         return key if place is not None and (place.size, place.changed) == (size, changed) and size else None

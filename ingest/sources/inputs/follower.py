@@ -1,4 +1,4 @@
-"""Follows the files of a source: reads what is written to them, over rotation, with the place kept in the store."""
+"""Follow the files of a source across rotation, with the position stored in the store."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -14,18 +14,18 @@ from lineage.core.model.times import SECOND, Instant
 logger = logging.getLogger(__name__)
 
 TOPIC: Final = "follow"
-# A file that was moved or removed is held for so long after its last byte: its writer may hold it as well.
+# How long a moved or removed file is kept open after its last byte, because its writer may also have it open.
 _HELD_SECONDS: Final = 60
 _MOST_OPEN: Final = 256
 
 
 class Progress(NamedTuple):
-    """How it stands with the files of a source.
+    """The state of the files of a source.
 
     Attributes:
-        files: How many there are.
-        behind: Bytes that were not taken yet.
-        faults: What cannot be read, by path.
+        files: The number of files.
+        behind: The number of bytes not ingested yet.
+        faults: Why files cannot be read, by path.
     """
 
     files: int
@@ -34,7 +34,7 @@ class Progress(NamedTuple):
 
 
 class Follower:
-    """Follows the files of one source. One thread."""
+    """Follows the files of one source. Single-threaded."""
 
     def __init__(
         self,
@@ -47,17 +47,17 @@ class Follower:
         progress: Callable[[Progress], None] = lambda _progress: None,
         finished: Callable[[str, int], None] | None = None,
     ) -> None:
-        """Take what is followed.
+        """Create a follower.
 
         Args:
-            intake: The way of the source into the log.
+            intake: Ingests records of the source.
             paths: Files, patterns and folders.
-            clock: The moment now, as the times of files have it.
-            origin: Under which name a record of a file is put aside.
-            topic: Under which the places are kept.
-            progress: Told after each round how it stands.
-            finished: The files are a spool: told of a file that was read so far, and may remove it. They are of the
-                source's format whatever they begin with, and the place of one that is gone is forgotten.
+            clock: Returns the current time, as in file times.
+            origin: Returns the origin of a file's quarantined records.
+            topic: The topic of the stored positions.
+            progress: Called with the state after each round.
+            finished: For a spool: called with a file and how far it was read, and may remove it. The files of a spool
+                are not checked for their format, and the positions of removed ones are deleted.
         """
         self._intake, self._paths, self._clock = intake, tuple(paths), clock
         self._origin, self._topic = origin, topic
@@ -68,10 +68,10 @@ class Follower:
         self._told: dict[str, str] = {}
 
     def round(self, stop: Callable[[], bool] = lambda: False) -> int:
-        """Take what there is now, and say how many bytes or records that were.
+        """Ingest what is there now, and return the number of bytes or records.
 
         Raises:
-            UnavailableError: The log or the store is away; the places are where they were.
+            UnavailableError: The log or the store is unavailable; the positions are unchanged.
         """
         try:
             return self._round(stop)
@@ -80,7 +80,7 @@ class Follower:
             raise
 
     def close(self) -> None:
-        """Give the files back. The next round begins with what is kept."""
+        """Close the files. The next round starts from the stored positions."""
         for one in self._files.values():
             one.close()
         self._files, self._places = {}, None
@@ -112,7 +112,7 @@ class Follower:
         return taken
 
     def _look(self, places: Places) -> None:
-        """See which files there are, and under which names."""
+        """Find the current files and their names."""
         found = {one.file: one for one in found_files(self._paths, self._fault)}
         for file, one in found.items():
             if file in self._files:
@@ -140,7 +140,7 @@ class Follower:
                 while not stop() and (more := one.step()):
                     taken += more
         except FileNotFoundError:
-            pass  # it is looked for again
+            pass  # looked for again
         except PermissionError:
             self._fault(one.found.path, "it may not be read")
         except OSError as error:
@@ -155,13 +155,13 @@ class Follower:
         self._faults[path] = why
 
     def _close_some(self) -> None:
-        """Keep open what was changed last: a file that is moved away is read to its end by its handle."""
+        """Keep only the most recently modified files open: a moved file is read to its end by its handle."""
         held = [one for one in self._files.values() if one.is_open and one.gone_at is None]
         for one in sorted(held, key=lambda one: one.found.changed)[:-_MOST_OPEN]:
             one.close()
 
     def _tell(self) -> None:
-        """Say of each fault once that it is there, and what to do."""
+        """Log each new or resolved problem once, with the remedy."""
         name = self._intake.named.name
         for path, why in self._faults.items():
             if self._told.get(path) != why:

@@ -1,9 +1,9 @@
-"""The way of one source into the log, for records that keep coming.
+"""Ingestion of one source's records as they arrive.
 
-A delivery is answered, and a place advances, only once the log has the events: first the log, then in one transaction
-of the store what the adapter remembers, the places, and the counts. A process that ends between the two reads the same
-records again with the memory of before; their events have the same ids, so the log tells them apart as duplicates.
-After a fault the memory is read again from the store, which makes a fault the same as such an end.
+A delivery is acknowledged, and a position advances, only once the log has the events: first the log, then in one
+store transaction the adapter's memory, the positions, and the counts. A process that ends between the two reads the
+same records again with the earlier memory; their events have the same ids, so the log recognises them as duplicates.
+After an error the memory is reloaded from the store, which makes an error equivalent to a restart.
 """
 
 import logging
@@ -24,22 +24,22 @@ from lineage.core.model.times import Instant
 
 logger = logging.getLogger(__name__)
 
-# Records of several deliveries that go into the log together.
+# Records of several deliveries that are written to the log together.
 _TOGETHER: Final = 5_000
-# What is due is said once a source has been quiet for so long, or keeps coming for so long.
+# What is due is emitted once a source has been quiet, or has been sending, for this long.
 QUIET_SECONDS: Final = 0.5
 _BUSY_SECONDS: Final = 10.0
-# No more is coming for now: longer than the usual interval at which traces are exported.
+# No more records are coming for now: longer than the usual interval of trace exporters.
 STILL_SECONDS: Final = 6.0
 
 
 class Place(NamedTuple):
-    """How far an input was read: kept beside what an adapter remembers, under a topic of its own.
+    """The read position of an input, stored with the adapter's memory under a separate topic.
 
     Attributes:
-        topic: Of the input, such as ``follow``.
-        key: Of what is read: a file, a partition.
-        value: What JSON can hold; None: it is forgotten.
+        topic: The topic of the input, such as ``follow``.
+        key: What is read: a file, a partition.
+        value: A JSON value; None to delete it.
     """
 
     topic: str
@@ -48,13 +48,13 @@ class Place(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What became of a delivery.
+    """The outcome of a delivery.
 
     Attributes:
-        records: How many there were.
-        events: How many events they gave.
-        skipped: How many records say nothing of authority or action, by reason.
-        quarantined: How many are in quarantine, by reason.
+        records: The number of records.
+        events: The number of events made of them.
+        skipped: Records without information about authority or action, by reason.
+        quarantined: Quarantined records, by reason.
     """
 
     records: int
@@ -73,7 +73,7 @@ class _Delivery:
 
 
 class SourceIntake:
-    """Takes the records of one source. Any thread may hand them over; those that wait go into the log together."""
+    """Ingests the records of one source. Thread-safe; waiting deliveries are written to the log together."""
 
     def __init__(
         self,
@@ -86,16 +86,16 @@ class SourceIntake:
         committed: Callable[[NamedSource, Taken], None] = lambda _named, _taken: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take where everything goes.
+        """Create the intake of a source.
 
         Args:
             named: The source.
-            log: Where its events go; any thread may use it.
-            aside: Where records go that cannot be read.
-            keeper: Where its memory, its places and its counts are kept.
-            clock: The moment now.
-            committed: Told what was taken once the log has it.
-            monotonic: A clock that is never set.
+            log: The log, which must be thread-safe.
+            aside: Receives unreadable records.
+            keeper: Stores its memory, positions and counts.
+            clock: Returns the current time.
+            committed: Called with the outcome once the log has a delivery.
+            monotonic: A monotonic clock.
         """
         self.named = named
         self._log, self._aside, self._keeper, self._clock = log, aside, keeper, clock
@@ -103,15 +103,16 @@ class SourceIntake:
         self._turn = threading.Lock()
         self._waiting: deque[_Delivery] = deque()
         self._foreign: ForeignLog | None = None
-        # At the start: what an earlier process left to be said is due as well.
+        # At the start, what an earlier process left pending is due as well.
         self._came_at, self._settled_at = monotonic(), 0.0
         self._due, self._ended = True, False
 
     def take(self, origin: str, records: Sequence[RawRecord], places: Sequence[Place] = ()) -> Taken:
-        """Take records; when this returns the log has their events, and the places are kept.
+        """Ingest records; when this returns, the log has their events, and the positions are stored.
 
         Raises:
-            UnavailableError: The log or the store is away: nothing is kept, and the log may have some of the events.
+            UnavailableError: The log or the store is unavailable: nothing is stored, and the log may have some of the
+                events.
         """
         delivery = _Delivery(origin, records, places)
         self._waiting.append(delivery)
@@ -124,18 +125,18 @@ class SourceIntake:
         return delivery.taken
 
     def places(self, topic: str) -> dict[str, Any]:
-        """The places that are kept under a topic, by key, the oldest first."""
+        """Return the stored positions of a topic, by key, oldest first."""
         with self._turn:
             return dict(self._reader().memory.entries(topic))
 
     def settle(self, *, at_once: bool = False) -> None:
-        """Say what is due: once the source has been quiet for a moment, and again when it stays still.
+        """Emit what is due: when the source has been quiet for a moment, and again when it stays quiet.
 
         Args:
-            at_once: No more is coming.
+            at_once: No more records are coming.
 
         Raises:
-            UnavailableError: The log or the store is away; it is due later.
+            UnavailableError: The log or the store is unavailable; it stays due.
         """
         now = self._monotonic()
         quiet = now - self._came_at
@@ -163,7 +164,7 @@ class SourceIntake:
         return group
 
     def _commit(self, group: list[_Delivery]) -> None:
-        """Commit deliveries, or none of them: each learns what became of it, in whatever thread it waits."""
+        """Commit deliveries, all or none; each receives its outcome, in the thread that waits for it."""
         try:
             self._commit_group(group)
         except Exception as fault:  # noqa: BLE001 (each of them is told)
@@ -173,7 +174,7 @@ class SourceIntake:
 
     def _commit_group(self, group: list[_Delivery]) -> None:
         foreign = self._reader()
-        self._foreign = None  # if anything goes wrong it is read again
+        self._foreign = None  # reloaded if anything goes wrong
         reads: list[Read] = []
         taken = []
         for delivery in group:
@@ -197,7 +198,7 @@ class SourceIntake:
     def _read(self, foreign: ForeignLog, origin: str, record: RawRecord) -> Iterable[Read]:
         try:
             return list(foreign.entries(origin, [record]))
-        except Exception as error:  # a record that trips its adapter must not come again for ever
+        except Exception as error:  # a record that crashes its adapter must not be retried for ever
             logger.exception("the %s adapter fails on a record of %s", self.named.format, origin)
             fault = BadRecordError("adapter-fault", f"its adapter fails on it: {type(error).__name__}")
             return [(foreign.put_aside(origin, record, fault), len(record.raw))]
@@ -225,5 +226,5 @@ def _difference(now: Counter[tuple[str, str]], before: Counter[tuple[str, str]])
 
 
 def _fresh(fault: Exception) -> Exception:
-    """A fault that several threads may raise, each its own."""
+    """Copy an error, so that several threads can each raise their own."""
     return UnavailableError(str(fault)) if isinstance(fault, UnavailableError) else fault

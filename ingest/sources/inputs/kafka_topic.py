@@ -1,7 +1,7 @@
-"""The records of a Kafka topic that is not ours: raw, compressed or not, with the offsets kept beside the memory.
+"""Read the records of a foreign Kafka topic, compressed or not; the offsets are stored with the adapter's memory.
 
-Partitions are assigned, not shared: the places are in the store, and one process reads a source. Records that the
-topic no longer holds are told of, with their number, and reading goes on behind them.
+Partitions are assigned, not shared: the positions are in the store, and one process reads a source. Records deleted
+from the topic before they were read are reported with their number, and reading continues after them.
 """
 
 import io
@@ -34,10 +34,10 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 def place_of(said: str, log: str | None, name: str) -> tuple[tuple[str, ...], str]:
-    """The servers and the topic that a setting means: ``topic`` on the log's own Kafka, or ``kafka://host:port/topic``.
+    """Parse the setting: ``topic`` on the log's own Kafka, or ``kafka://host:port/topic``; returns servers and topic.
 
     Raises:
-        RefusedError: It means none.
+        RefusedError: It is invalid.
     """
     url, _, topic = said.rpartition("/")
     url = url or (log if log is not None and log.startswith("kafka:") else "")
@@ -52,7 +52,7 @@ def place_of(said: str, log: str | None, name: str) -> tuple[tuple[str, ...], st
 
 
 class TopicReader:
-    """Reads a topic for one source. One thread."""
+    """Reads a topic for one source. Single-threaded."""
 
     def __init__(
         self,
@@ -63,14 +63,14 @@ class TopicReader:
         *,
         behind: Callable[[int], None] = lambda _records: None,
     ) -> None:
-        """Take what is read; nothing is connected yet.
+        """Create a reader; nothing is connected yet.
 
         Args:
-            intake: The way of the source into the log.
+            intake: Ingests records of the source.
             servers: ``host:port`` of each.
-            topic: Its name.
-            settings: How to get in.
-            behind: Told now and then how many records were not taken yet.
+            topic: The name of the topic.
+            settings: How to connect.
+            behind: Called now and then with the number of records not ingested yet.
         """
         settings.refuse_in_the_clear(servers)
         harden()
@@ -80,10 +80,10 @@ class TopicReader:
         self._looked_at = 0.0
 
     def round(self) -> int:
-        """Take what has come by now: how many records.
+        """Ingest what has arrived, and return the number of records.
 
         Raises:
-            DelegraphError: The broker, the log or the store is away; the offsets are where they were.
+            DelegraphError: The broker, the log or the store is unavailable; the offsets are unchanged.
         """
         try:
             with kafka_faults(self._servers, self._settings, doing="read", topics=[self._topic]):
@@ -98,10 +98,10 @@ class TopicReader:
             raise
 
     def drain(self) -> int:
-        """Take everything up to the ends that the partitions have now: how many records.
+        """Ingest everything up to the current ends of the partitions, and return the number of records.
 
         Raises:
-            UnavailableError: It does not get there.
+            UnavailableError: The ends cannot be reached.
         """
         with kafka_faults(self._servers, self._settings, doing="read", topics=[self._topic]):
             ends = dict(self._opened().end_offsets(self._opened().assignment()))
@@ -114,7 +114,7 @@ class TopicReader:
         return count
 
     def close(self) -> None:
-        """Close the connections. The next round begins where the places stand."""
+        """Close the connections. The next round starts from the stored positions."""
         if self._consumer is not None:
             self._consumer.close(autocommit=False)
             self._consumer = None
@@ -154,7 +154,7 @@ class TopicReader:
                 self._intake.take(f"kafka {key}", list(_raw_records(records)), [place])
 
     def _look(self, consumer: Any) -> None:
-        """See how far it is to the end, and whether there are more partitions by now."""
+        """Determine the lag, and whether there are more partitions now."""
         self._looked_at = time.monotonic()
         assigned = consumer.assignment()
         ends = consumer.end_offsets(assigned)

@@ -1,4 +1,7 @@
-"""The records in the body of a request: an array, JSON lines, documents or protobuf, compressed or not, and bounded."""
+"""Parse the records in a request body.
+
+An array, JSON lines, documents or protobuf, compressed or not, with size limits.
+"""
 
 import io
 import json
@@ -14,36 +17,36 @@ from ingest.sources.named import NamedSource
 from lineage.core.model.errors import BadRecordError, DelegraphError
 
 BODY_BYTES: Final = 16 * 1024 * 1024
-PLAIN_BYTES: Final = 64 * 1024 * 1024  # of a compressed body, unpacked
+PLAIN_BYTES: Final = 64 * 1024 * 1024  # bytes of a decompressed body
 PROTOBUF: Final = "application/x-protobuf"
 _ZLIB: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _LISTS: Final = ("items", "resourceSpans", "Records")
 
 
 class BodyError(DelegraphError):
-    """A body of which nothing is taken.
+    """A body that is refused as a whole.
 
     Attributes:
-        status: The HTTP status to refuse it with.
+        status: The HTTP status of the refusal.
     """
 
     def __init__(self, status: HTTPStatus, detail: str) -> None:
-        """Keep the status beside the message."""
+        """Keep the status as an attribute."""
         super().__init__(detail)
         self.status = status
 
 
 def records_of(body: bytes, named: NamedSource, *, media_type: str, encoding: str) -> list[RawRecord]:
-    """The records of a body. One that cannot be read comes with its fault, as long as another one can be.
+    """Parse the records of a body; an unreadable one is returned with its error, as long as another is readable.
 
     Args:
-        body: As it came.
-        named: Whose records they are.
+        body: The body as received.
+        named: The source.
         media_type: ``application/x-protobuf``, or anything else for JSON.
-        encoding: Of the content: ``gzip``, ``deflate``, or none.
+        encoding: The content encoding: ``gzip``, ``deflate``, or none.
 
     Raises:
-        BodyError: It is too large, cannot be unpacked, or has no record of the source's format.
+        BodyError: It is too large, cannot be decompressed, or has no record of the source's format.
     """
     plain = _unpacked(body, encoding, named.name)
     if media_type == PROTOBUF:
@@ -75,7 +78,7 @@ def _is_of(name: str, record: RawRecord) -> bool:
 
 
 def _is_empty(record: RawRecord) -> bool:
-    """Whether a record is a list around nothing."""
+    """Whether a record is an empty list."""
     value = record.value or {}
     return not value or any(value.get(name) == [] for name in _LISTS)
 

@@ -1,4 +1,4 @@
-"""The tokens by which senders show whose records they send: one source, one token, compared in constant time."""
+"""Tokens that authenticate senders: one token for each source, compared in constant time."""
 
 import hashlib
 import hmac
@@ -17,9 +17,9 @@ _SCHEME: Final = "bearer"
 
 
 class SourceTokens:
-    """Which source a token is of. Any thread may ask. A token file that changes counts within seconds.
+    """Maps tokens to sources. Thread-safe. Changes of a token file take effect within seconds.
 
-    A file may hold several tokens, one a line: the old and the new one while they are exchanged.
+    A file may contain several tokens, one per line: the old and the new one during rotation.
     """
 
     def __init__(self, sources: Iterable[NamedSource], monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -36,9 +36,9 @@ class SourceTokens:
         self._looked_at = monotonic()
 
     def sources_of(self, authorization: str) -> frozenset[str]:
-        """The names of the sources whose token stands in a header ``Authorization``; none if it is nobody's.
+        """Return the names of the sources whose token is in an ``Authorization`` header; empty if it is unknown.
 
-        It takes as long whichever token is right.
+        Takes the same time whichever token matches.
         """
         scheme, _, token = authorization.partition(" ")
         shown = hashlib.sha256(token.strip().encode(errors="replace")).digest()
@@ -53,7 +53,7 @@ class SourceTokens:
         with self._lock:
             if self._monotonic() - self._looked_at >= _LOOK_SECONDS:
                 self._looked_at = self._monotonic()
-                with suppress(RefusedError):  # the tokens that were read last stay good
+                with suppress(RefusedError):  # the tokens read last stay valid
                     self._look()
             return self._digests
 

@@ -1,7 +1,7 @@
-"""Lines that came by a way on which nobody can be asked to wait, on disk until the log has them.
+"""A disk spool for lines from senders that cannot be asked to wait, until the log has them.
 
-They stand in segments, which a follower reads and this removes. A process that is killed finds them again. What was
-written is in the hands of the operating system at once, and on the disk within a second.
+The lines are in segments, which a follower reads and this class removes. A restarted process finds them again.
+Written data reaches the operating system at once, and the disk within a second.
 """
 
 import os
@@ -18,15 +18,15 @@ _SYNC_SECONDS: Final = 1.0
 
 
 class Spool:
-    """The lines of one source. One thread writes, another one says what was read."""
+    """The lines of one source. One thread writes, another reports what was read."""
 
     def __init__(
         self, folder: Path, *, most_bytes: int = MOST_BYTES, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Open the folder, and make it if it is not there; nobody else may look into it.
+        """Open the folder; if it is missing, create it, accessible only to its owner.
 
         Raises:
-            OSError: It cannot be made.
+            OSError: It cannot be created.
         """
         self.folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -42,19 +42,19 @@ class Spool:
 
     @property
     def is_full(self) -> bool:
-        """Whether it holds as much as it may."""
+        """Whether the size limit is reached."""
         return self._held >= self._most
 
     @property
     def has_room(self) -> bool:
-        """Whether half of what it may hold is free."""
+        """Whether half of the size limit is free."""
         return self._held < self._most / 2
 
     def write(self, lines: bytes) -> None:
-        """Keep whole lines.
+        """Write complete lines.
 
         Raises:
-            OSError: The disk does not take them.
+            OSError: The disk does not accept them.
         """
         with self._lock:
             if self._path is None or self._size >= _SEGMENT_BYTES:
@@ -65,7 +65,7 @@ class Spool:
                 while rest:
                     rest = rest[os.write(self._handle, rest) :]
             except OSError:
-                os.ftruncate(self._handle, before)  # no half of a line, which would come again whole
+                os.ftruncate(self._handle, before)  # remove a partial line, which will be written again
                 raise
             self._size += len(lines)
             self._held += len(lines)
@@ -75,7 +75,10 @@ class Spool:
                 self._synced_at = self._wrote_at
 
     def finished(self, path: str, size: int) -> None:
-        """So many bytes of a segment are in the log: it is removed if that is all that it has, or will have."""
+        """Note that ``size`` bytes of a segment are in the log.
+
+        It is removed if that is everything and it is complete.
+        """
         with self._lock:
             segment = Path(path)
             if segment == self._path:
@@ -89,7 +92,7 @@ class Spool:
             self._held = max(0, self._held - size)
 
     def close(self) -> None:
-        """Bring what was written to the disk."""
+        """Flush what was written to the disk."""
         with self._lock:
             if self._path is not None:
                 os.fdatasync(self._handle)

@@ -1,8 +1,8 @@
-"""Lines over TCP, such as those of OpenBao's socket audit device: read at once, kept in a spool, never answered.
+"""Lines over TCP, such as from OpenBao's socket audit device: read at once, spooled, never acknowledged.
 
-Whoever writes an audit log to a socket waits until it is taken, and OpenBao answers no request meanwhile. So reading
-waits for nothing but the spool: not for the log, not for the store. Only a spool that is full, or a disk that is, stops
-it: then the sender waits, and nothing is lost.
+A program that writes an audit log to a socket blocks until it is read, and OpenBao answers no request in the
+meantime. So reading waits only for the spool, not for the log or the store. Only if the spool or the disk is full
+does the sender have to wait; nothing is lost.
 """
 
 import logging
@@ -28,15 +28,15 @@ _BACKLOG: Final = 64
 
 
 class _Connection:
-    """What came over a connection and is no whole line yet."""
+    """The incomplete last line of a connection."""
 
     def __init__(self, opened: socket.socket) -> None:
         self.socket = opened
         self._rest = bytearray()
-        self._dropping = False  # within a line that is too long: its beginning is in the rest
+        self._dropping = False  # within a line that is too long, whose beginning is in the rest
 
     def lines(self, chunk: bytes) -> bytes:
-        """The whole lines that there are by now. Of one that is too long the beginning."""
+        """Return the lines that are complete now. A line that is too long is truncated."""
         end = chunk.rfind(b"\n") + 1
         if not end:
             room = RECORD_BYTES + 2 - len(self._rest)
@@ -49,24 +49,24 @@ class _Connection:
         return head + chunk[first:end]
 
     def last(self) -> bytes:
-        """What is left where the sender went away."""
+        """Return what is left when the sender disconnects."""
         return bytes(self._rest) + b"\n" if self._rest.strip() else b""
 
 
 class LineReceiver:
-    """Listens at an address for one source, in a thread of its own, between ``start`` and ``stop``."""
+    """Listens at an address for one source, in a separate thread, between ``start`` and ``stop``."""
 
     def __init__(self, name: str, address: tuple[str, int], spool: Spool, came: threading.Event) -> None:
-        """Bind.
+        """Bind the address.
 
         Args:
-            name: Of the source.
+            name: The name of the source.
             address: Host and port.
-            spool: Where lines are kept.
-            came: Set when there are some.
+            spool: Where lines are written.
+            came: Set when there are new lines.
 
         Raises:
-            RefusedError: The address is none, or is taken.
+            RefusedError: The address is invalid or in use.
         """
         self._name, self._spool, self._came = name, spool, came
         host, port = address
@@ -134,7 +134,7 @@ class LineReceiver:
             chunk = ready.recv(_CHUNK_BYTES)
         except BlockingIOError:
             return
-        except OSError:  # the sender went away without a word
+        except OSError:  # the sender disconnected abruptly
             chunk = b""
         self._keep(connection.lines(chunk) if chunk else connection.last())
         if not chunk:
@@ -155,7 +155,7 @@ class LineReceiver:
         self._selector.register(opened, selectors.EVENT_READ)
 
     def _keep(self, lines: bytes) -> None:
-        """Keep lines; a disk that does not take them is waited for, and the sender waits with it."""
+        """Write lines to the spool; if the disk does not accept them, retry, and the sender waits."""
         told = False
         while lines:
             try:
@@ -177,7 +177,7 @@ class LineReceiver:
         connection.socket.close()
 
     def _goodbye(self) -> None:
-        """Take what has arrived by now, and close."""
+        """Read what has arrived, and close."""
         for connection in list(self._connections.values()):
             with suppress(OSError):
                 while chunk := connection.socket.recv(_CHUNK_BYTES):
