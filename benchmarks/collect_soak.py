@@ -1,4 +1,4 @@
-"""The soak of `delegraph collect`: it is killed again and again while all its inputs are written to; then the books.
+"""The soak test of `delegraph collect`: it is killed repeatedly while all its inputs are written to, then checked.
 
 ``python -m benchmarks.collect_soak --kills 200`` has a file that is rotated, senders of requests, of lines over TCP and
 of spans, and a producer on a real Kafka write for as long as it takes, and ends the collector with SIGKILL at random
@@ -54,7 +54,7 @@ _BEGUN: Final = "collecting: "
 
 
 class Soak:
-    """The collector, whoever writes to its inputs, and what they have written."""
+    """The collector, the writers of its inputs, and what they have written."""
 
     def __init__(self, folder: Path, servers: str, chance: random.Random) -> None:
         self.desk = Configured(folder)
@@ -79,7 +79,7 @@ class Soak:
         )
         self.desk.run("init")
 
-    # Who writes
+    # The writers
 
     def _writing(self, name: str, write: Callable[[int], None]) -> threading.Thread:
         def run() -> None:
@@ -118,7 +118,7 @@ class Soak:
                     rotated.unlink()
 
     def _post(self, path: str, body: bytes, token: str) -> None:
-        """Send until it is answered for."""
+        """Send until acknowledged."""
         while True:
             with (
                 suppress(OSError, http.client.HTTPException),
@@ -286,9 +286,9 @@ class Soak:
         books |= {f"  {name}": count for name, count in self.written.items()}
         books |= {
             "lost": len(missing),
-            "read twice although a place is kept": sum(map(abs, read_twice.values())),
-            "facts that stand twice": len(found) - sum(1 for count in found.values() if count >= 1),
-            "duplicates that the log told apart": outcomes["duplicates"],
+            "read twice although the position is stored": sum(map(abs, read_twice.values())),
+            "facts stored twice": len(found) - sum(1 for count in found.values() if count >= 1),
+            "duplicates recognised by the log": outcomes["duplicates"],
             "conflicts": outcomes["conflicts"],
             "quarantined": len(self.desk.one("quarantine")["items"]),
             "seconds to catch up": f"{self._caught_up:.1f}",
@@ -297,7 +297,7 @@ class Soak:
         in_log = sum(outcomes.values())
         if accepted != in_log:
             self.faults.append(f"of {in_log} records {in_log - accepted} are neither accepted nor duplicates")
-        wrong = ("lost", "read twice although a place is kept", "facts that stand twice", "conflicts", "quarantined")
+        wrong = ("lost", "read twice although the position is stored", "facts stored twice", "conflicts", "quarantined")
         self.faults += [f"{name}: {books[name]}" for name in wrong if books[name]]
         if missing:
             self.faults.append(f"missing: {sorted(missing)[:10]}")
@@ -324,7 +324,7 @@ def _unread(connection: socket.socket) -> int:
 
 
 def main() -> int:
-    """Run it."""
+    """Run the soak test."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--steady", type=float, metavar="MINUTES", help="kill nothing, and look at the memory instead")

@@ -31,7 +31,7 @@ def numbered(body: Body, number: int, at: Instant, txn: str | None = None, seque
 
 
 def a_day(count: int, seed: int = 1) -> Iterator[Event]:
-    """So many events: of every eleven a delegation, a login, three exchanges below it, six actions."""
+    """Generate ``count`` events: of every eleven, a delegation, a login, three exchanges below it, six actions."""
     rng = random.Random(seed)
     number, at, session = 0, START, 0
     while True:

@@ -1,4 +1,4 @@
-"""Reading CloudTrail, against a bare loop of ``json.loads`` over the same file; and how much memory that takes."""
+"""Importing CloudTrail compared with a bare loop of ``json.loads`` over the same file, and its memory use."""
 
 import json
 import random
@@ -20,13 +20,16 @@ from lineage.store.source_records import SourceRecords
 from lineage.store.store import open_store
 
 _NOW = parse_instant("2026-04-01T00:00:00Z")
-_CALLS = 200  # of a session
+_CALLS = 200  # seconds of a session
 _GOAL = 8.0
-_GROWTH = 1.25  # of the memory, from a quarter of the file to all of it
+_GROWTH = 1.25  # the allowed growth of memory from a quarter of the file to all of it
 
 
 def cloudtrail(file: Path, megabytes: float) -> int:
-    """Write a trail of about so many megabytes: people assume roles, and the sessions read objects. How many events."""
+    """Write a trail of about ``megabytes``: people assume roles, and the sessions read objects.
+
+    Returns the number of events.
+    """
     chance, size, count = random.Random(7), 0, 0
     with file.open("w", encoding="utf-8") as out:
         while size < megabytes * 1e6:
@@ -88,7 +91,7 @@ def _event(number: int, chance: random.Random) -> dict[str, Any]:
 
 
 def foreign(megabytes: float) -> Iterator[Figure]:
-    """Reading a trail into the log, and projecting it; and the memory at a quarter of the file and at all of it."""
+    """Measure importing and projecting a trail, and the memory at a quarter of the file and at all of it."""
     with tempfile.TemporaryDirectory() as folder:
         file, quarter = Path(folder) / "trail.json", Path(folder) / "quarter.json"
         cloudtrail(quarter, megabytes / 4)
@@ -150,6 +153,6 @@ def _bare(file: Path) -> Spent:
 
 
 def _most_memory() -> float:
-    """The most memory that this process has held, in bytes."""
+    """Return the peak memory of this process, in bytes."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return float(most if sys.platform == "darwin" else most * 1024)

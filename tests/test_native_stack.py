@@ -249,7 +249,7 @@ def test_an_error_names_the_folder_that_postgres_may_not_enter(only_mine: Path, 
     """
     monkeypatch.setattr("compose.native.postgres._securebits", list)
 
-    with pytest.raises(UnavailableError, match=r"as nobody, who may not enter .*: move the project elsewhere"):
+    with pytest.raises(UnavailableError, match=r"as nobody, which may not enter .*: move the project elsewhere"):
         postgres_in(only_mine).start()
 
 

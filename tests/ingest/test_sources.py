@@ -116,7 +116,7 @@ def test_a_source_that_cannot_be_is_refused_by_name(tmp_path, text, told):
         ({"match": ".*"}, "matches every id, so all principals would be one"),
         ({"match": "(?P<x>.+)", "id": "human:{x}"}, "fits every id"),
         ({"match": r"\S*"}, "fits every id"),
-        ({"match": "("}, "no regular expression"),
+        ({"match": "("}, "not a regular expression"),
         ({"kind": "person"}, "'person'; give one of human, agent"),
         ({"id": "human:{who}"}, r"\{who\}, which 'match' has no group for"),
         ({"id": "agent:x"}, "begins with the prefix of kind agent, and 'kind' is human"),
