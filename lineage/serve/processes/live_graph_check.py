@@ -38,12 +38,12 @@ def check_live(service: Service, address: str, progress: Callable[[int], None]) 
         fresh = twin(service.store, Path(folder) / "fresh.db")
         try:
             project(service.require_log(), fresh, service.trust.table, ends=ends, progress=progress)
-            fresh = digest_of_store(fresh, service.trust.table)
+            expected = digest_of_store(fresh, service.trust.table)
         finally:
             fresh.close()
-    if fresh == said["digest"]:
+    if expected == said["digest"]:
         return []
-    return [f"live graph: the consumer at {address} has {said['digest']}, a fresh projection has {fresh}"]
+    return [f"live graph: the consumer at {address} has {said['digest']}, a fresh projection has {expected}"]
 
 
 def _digest(address: str) -> Document:
