@@ -125,7 +125,7 @@ def rebuild(service: Service, progress: Callable[[int], None]) -> Document:
             nonlocal records
             records += project(log, fresh, trust, ends=positions)
 
-        exchange(service.store, anew, catch_up)
+        exchange(service.store, fresh, catch_up)
     service.catch_up()  # what was appended meanwhile
     if kept_findings.state_of(service.store).swept is not None:  # the index follows from facts, and is made of them
         FindingKeeper(service.store, service.trust, service.options).sweep(service.clock())
