@@ -114,8 +114,8 @@ def test_a_source_that_cannot_be_is_refused_by_name(tmp_path, text, told):
     ("entry", "told"),
     [
         ({"match": ".*"}, "matches every id, so all principals would be one"),
-        ({"match": "(?P<x>.+)", "id": "human:{x}"}, "fits every id"),
-        ({"match": r"\S*"}, "fits every id"),
+        ({"match": "(?P<x>.+)", "id": "human:{x}"}, "matches every id"),
+        ({"match": r"\S*"}, "matches every id"),
         ({"match": "("}, "not a regular expression"),
         ({"kind": "person"}, "'person'; give one of human, agent"),
         ({"id": "human:{who}"}, r"\{who\}, which 'match' has no group for"),
