@@ -21,7 +21,7 @@ _SMALL: Final = 6.6  # and one of the second line and of labels
 _PLACES: Final = (0.5, 0.62, 0.38, 0.75, 0.25)  # along an edge, where its label may stand
 _MOST_LABELS: Final = 120  # of more edges the labels would be a pattern; their titles and the table have the words
 
-STYLE: Final = """
+STYLE_SHEET: Final = """
 .dg { --dg-ground: #fff; --dg-ink: #16202c; --dg-soft: #4d5b6b; --dg-edge: #7d8b9a; --dg-mark: #1f4fb8;
   --dg-bad: #ad1a1a; --dg-bad-tint: #fdebea; --dg-warn: #7d4a00; --dg-hit: #66309c; --dg-hit-tint: #f2eafa;
   background: var(--dg-ground); }
@@ -79,7 +79,7 @@ def as_svg(picture: Picture, *, alone: bool = True) -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="dg" {size} {name}>',
         f"<title>{escape(safe(picture.title))}</title>",
-        *([f"<style>{STYLE}</style>"] if alone else []),
+        *([f"<style>{STYLE_SHEET}</style>"] if alone else []),
         *([f"<desc>{escape(safe(picture.left_out))}</desc>"] if picture.left_out else []),
     ]
     labels = _labels(picture.edges, runs, places)
