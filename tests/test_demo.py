@@ -93,7 +93,7 @@ def test_the_demo_gives_one_document():
 
 def test_the_same_facts_twice_change_nothing():
     """
-    The file taken in again is all duplicates, and every record is accounted for.
+    The file ingested again is all duplicates, and every record is accounted for.
     """
     with demo.throw_away() as (service, clock, folder):
         results, _ = demo.tell(service, clock, folder)

@@ -104,7 +104,7 @@ def sections_of(page: Path) -> Iterator[Section]:
 
 
 def commands_of(block: Block) -> list[Command]:
-    """The commands of a console block; a backslash at the end of a line goes on in the next one."""
+    """The commands of a console block; a backslash at the end of a line continues in the next one."""
     commands: list[Command] = []
     lines = iter(block.text.splitlines())
     for line in lines:
@@ -354,7 +354,7 @@ RULE = ROOT / "docs" / "rule-of-authority.md"
 CLAUSE = re.compile(r"^(?:\| )?\*\*(\d+\.\d+)\*\*", re.MULTILINE)
 CITED = re.compile(r"\b[Cc]lauses?\s+((?:(?:,\s|\sand\s|\sto\s)?\d+\.\d+)+)")
 SECTION_CITED = re.compile(r"\b[Ss]ection\s(\d+) of docs/rule-of-authority\.md")
-# Papers that people worked by and that are not in the repository: whoever reads a citation of one can open nothing.
+# Papers that people worked by and that are not in the repository: anyone who reads a citation of one can open nothing.
 ELSEWHERE = re.compile(r"\b(?:DESIGN|CATALOGUE|HOUSE|WORDING|STANDARDS|STYLE)\b|\b(?:SOURCES|FACTS)(?:\.md| section)")
 
 

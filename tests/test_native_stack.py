@@ -53,7 +53,7 @@ def sleeper(tmp_path: Path):
 
 def test_a_process_is_found_again_by_its_folder(sleeper: Process, tmp_path: Path):
     """
-    Whoever knows the folder can see that the process lives, and stop it.
+    Anyone who knows the folder can see that the process lives, and stop it.
     """
     found = Process(tmp_path, "sleeper")
 
@@ -380,7 +380,7 @@ def test_who_reads_cannot_write(guarded: SecuredKafka):
 @pytest.mark.kafka
 def test_a_client_without_a_certificate_is_turned_away(guarded: SecuredKafka):
     """
-    The listener for certificates ends the connection of whoever has none.
+    The listener for certificates ends the connection of anyone who has none.
     """
     context = ssl.create_default_context(cafile=guarded.ca_file)
     port = guarded.ports["TLS"]
@@ -396,7 +396,7 @@ def test_a_client_without_a_certificate_is_turned_away(guarded: SecuredKafka):
 @pytest.mark.parametrize("listener", ["SASL", "CONTROLLER"])
 def test_a_stranger_learns_nothing_from_the_broker(guarded: SecuredKafka, listener: str):
     """
-    Clients and the controller's own port alike: whoever does not log in is cut off when he asks for the topics.
+    Clients and the controller's own port alike: anyone who does not log in is cut off when he asks for the topics.
     """
     metadata = b"\0\x03\0\x01\0\0\0\x01\xff\xff\xff\xff\xff\xff"  # version 1, all topics
     with socket.create_connection(("127.0.0.1", guarded.ports[listener]), timeout=30) as connection:

@@ -213,7 +213,7 @@ def test_what_is_open_at_one_goes_before_what_nobody_covers():
 
 def test_what_has_ended_by_itself_is_not_open():
     """
-    Nobody answers, and at its end it is over all the same: then it was closed.
+    Nobody answers, and at its end it is over anyway: then it was closed.
     """
     facts = [issued("idp#t1", expires_at=5_000), ordered(), registered(GATEWAY)]
 
@@ -629,7 +629,7 @@ def test_what_became_known_later_counts_as_it_was_known_first():
 @pytest.mark.parametrize("occurred_at", [0, 3_000, 10**15])
 def test_no_other_fact_takes_a_late_use_back(contradiction: ActionPerformed, occurred_at: int):
     """
-    That it failed, was done with another token, or was done before the order: it reopens the verdict all the same.
+    That it failed, was done with another token, or was done before the order: it reopens the verdict anyway.
     """
     facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000)]
     found = verdict(*facts, fact(contradiction, occurred_at, LATEST))

@@ -20,7 +20,7 @@ from lineage.core.model.events import (
 from lineage.core.revocation.reach import Cause, Proposal, reach_of
 from tests.support.graphs import NOW, fact, lift, order, states, token
 
-# name: (who hangs on whom, what is revoked, who is dead)
+# name: (who depends on whom, what is revoked, who is dead)
 GRAPHS = {
     "a line": ("b<a c<b", "a", "abc"),
     "a line cut in the middle": ("b<a c<b", "b", "bc"),
@@ -73,7 +73,7 @@ def test_a_cascade_flows_from_a_delegation_to_the_tokens_under_its_children():
 
 
 def test_a_late_child_is_born_dead():
-    """What arrives after the order, or says that it was issued after it, is dead all the same."""
+    """What arrives after the order, or says that it was issued after it, is dead anyway."""
     facts = [token("a"), order("token:a", 10), token("b", "a", at=20)]
 
     assert "cascaded" == states(facts)["b"]
@@ -98,7 +98,7 @@ def test_a_suspension_is_over_when_it_is_lifted_and_not_before():
 
 
 def test_lifting_the_revocation_of_a_token_brings_nothing_back():
-    """A revoke order on an element is for good."""
+    """A revoke order on an element is permanent."""
     assert {"a": "revoked", "b": "cascaded"} == states([token("a"), token("b", "a"), order("token:a"), lift(20)])
 
 

@@ -1,4 +1,4 @@
-"""Numbers without gaps, against sorting all of them anew."""
+"""Numbers without gaps, against sorting all of them again."""
 
 from itertools import pairwise
 

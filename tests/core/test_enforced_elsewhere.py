@@ -271,7 +271,7 @@ def test_an_answer_in_general_speaks_for_what_had_been_delivered_to_it():
         ([lift("r1", 3_000)], Verdict.CLOSED),  # at that moment the next order takes over
         ([lift("r1", 8_000)], Verdict.CLOSED),
         ([lift("r1", 2_500, effective_at=4_000)], Verdict.CLOSED),
-        ([lift("r1", 2_500, recorded_at=5_000)], Verdict.PARTIAL),  # the lift came late, and it was alive all the same
+        ([lift("r1", 2_500, recorded_at=5_000)], Verdict.PARTIAL),  # the lift came late, and it was alive anyway
         ([lift("r1", 2_500), order("r3", 2_500, mode="suspend")], Verdict.CLOSED),  # handed over
         ([lift("r1", 2_500), order("r3", 2_600, mode="suspend")], Verdict.PARTIAL),
         ([lift("r1", 2_500), order("r3", 2_500, recorded_at=2_600)], Verdict.PARTIAL),  # known too late
@@ -291,7 +291,7 @@ def test_what_was_alive_in_between_has_to_be_enforced_again(between: list[Fact],
 @pytest.mark.parametrize("occurred_at", [0, 500, 10**15])
 def test_no_link_that_comes_later_makes_a_token_look_dead_in_between(occurred_at: int):
     """
-    It depended on what was revoked for good, as is said afterwards: the receiver had let it live again all the same.
+    It depended on what was revoked permanently, as is said afterwards: the receiver had let it live again anyway.
     """
     revoked = order("r3", 500, target=T2)
     facts = [revoked, order("r1", 1_000, mode="suspend"), word("r1", 2_000), lift("r1", 2_500), order("r2", 3_000)]
@@ -336,7 +336,7 @@ def test_an_answer_to_what_did_not_end_it_then_is_not_about_it():
 
 def test_a_use_since_then_takes_it_back():
     """
-    Honoured after it was enforced: whoever let it pass has not ended it. A use before that changes nothing.
+    Honoured after it was enforced: anyone who let it pass has not ended it. A use before that changes nothing.
     """
     facts = [order("r1", 1_000), word("r1", 2_000), order("r2", 3_000)]
 
@@ -383,7 +383,7 @@ def test_an_order_of_a_source_that_is_not_trusted_carries_nothing_over():
 
 def test_what_an_order_without_cascade_ended_stays_so_under_one_with():
     """
-    A rotation of one token, acknowledged, and then its owner is revoked with all that hangs on him.
+    A rotation of one token, acknowledged, and then its owner is revoked with all that depends on him.
     """
     facts = [order("r1", 1_000, cascade=False), word("r1", 2_000), order("r2", 3_000, "principal", "human:alice")]
     child = fact(TokenIssued(T2, "human:bob", derived_from=((T1, "subject"),)), 10)

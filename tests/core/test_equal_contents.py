@@ -33,7 +33,7 @@ def decoded(pair: list[worlds.Event]) -> tuple[Event, Event]:
 @given(seed=st.integers(0, 2**32))
 def test_contents_of_two_types_are_never_equal(types: tuple[str, str], seed: int):
     """
-    Their tuples are equal, and they are two contents all the same: as values, as keys, as facts and by their digests.
+    Their tuples are equal, and they are two contents anyway: as values, as keys, as facts and by their digests.
     """
     one, other = decoded(a_pair(seed, types))
 

@@ -22,7 +22,7 @@ from tests.support.honest_worlds import Honest
 from tests.support.mutated_worlds import MUTATIONS, Mutation
 
 LATER = parse_instant("2026-11-03T08:00:00Z")
-# The rules that are worth most: somebody will try to hide from them.
+# The rules that are worth most: someone will try to hide from them.
 FIRST = (
     "used-after-revocation", "action-after-deny", "decision-mismatch", "action-outside-scope", "scope-exceeds-parent",
     "delegation-depth-exceeded", "used-after-expiry", "granted-after-expiry", "granted-after-revocation",
@@ -117,7 +117,7 @@ def split(stated: Event, rng: random.Random) -> list[Event]:
 
 
 def delayed(fact: Fact, rng: random.Random) -> Fact:
-    """A fact that came late; orders come at once, since whoever gives them hides nothing."""
+    """A fact that came late; orders come at once, since anyone who gives them hides nothing."""
     if fact.event.is_order or rng.random() < 0.3:
         return fact
     return replace_recorded(fact, rng.randrange(1, 10) * 3_600_000_000)

@@ -113,7 +113,7 @@ def test_an_asserted_giver_is_counted_as_unverified():
 
 def test_only_what_is_in_a_state_that_was_asked_for():
     """
-    With a state everything else is left out; whoever was asked about is there.
+    With a state everything else is left out; anyone who was asked about is there.
     """
     facts = [grant("g1", ALICE, PLANNER), grant("g2", PLANNER, MAILER), order("delegation:g2")]
 

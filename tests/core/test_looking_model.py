@@ -83,7 +83,7 @@ def listed(document: dict[str, Any] | None) -> list[dict[str, Any]] | None:
 @settings(max_examples=12)
 @given(seed=SEEDS)
 def test_what_changed_is_what_the_model_says_at_two_instants(seed: int):
-    """A diff is the difference of two states of everything that hangs on a thing: nothing more, nothing missing."""
+    """A diff is the difference of two states of everything that depends on a thing: nothing more, nothing missing."""
     rng = random.Random(seed)
     items = worlds.world(rng)
     known_at = rng.choice([None, None, rng.choice(worlds.grid)])

@@ -1,4 +1,4 @@
-"""Whoever can only add facts, as a producer, makes nothing that is dead look alive, and silences nobody.
+"""Anyone who can only add facts, as a producer, makes nothing that is dead look alive, and silences nobody.
 
 Worlds of everything, and then the worst that producers can send: facts of every type that they may send, about the same
 ids, under any date, recorded after all that there was. What the orders require stays required.

@@ -160,7 +160,7 @@ def assert_told(store: Store, facts: list[Fact], at: int) -> None:
 def test_the_last_word_is_what_the_rule_says_whatever_came_before(fresh: Fresh, seed: int):
     """
     Facts in any order and in any batches, time that passes, orders that take effect later, two processes that spread at
-    once and are begun anew: what was last told of each element is its state.
+    once and are begun again: what was last told of each element is its state.
     """
     rng = random.Random(seed)
     items = worlds.world(rng)
@@ -218,7 +218,7 @@ def test_what_a_blinder_process_told_is_set_right(fresh: Fresh):
 
 def test_a_rebuild_makes_no_difference(tmp_path: Path):
     """
-    When the log is projected anew there is nothing new to tell, and what comes afterwards is told as before.
+    When the log is projected again there is nothing new to tell, and what comes afterwards is told as before.
     """
     url = f"sqlite:///{tmp_path}/store.db"
     here(url, "ingest", str(ROOT / "examples" / "incident.jsonl"))

@@ -80,7 +80,7 @@ def test_a_later_word_that_it_is_ended_leaves_the_first_delivery(store: Store):
 
 def test_what_was_told_before_it_was_active_again_does_not_count(store: Store):
     """
-    An element that came back has to be delivered anew when it ends again, whoever accepted that it came back.
+    An element that came back has to be delivered again when it ends again, no matter who accepted that it came back.
     """
     tell(store, (A, State.SUSPENDED))
     outbox.note_delivered(store, GATEWAY, [1], 10)
@@ -190,7 +190,7 @@ def test_an_order_after_a_lift_has_to_be_delivered_itself(tmp_path: Path):
 
 def test_a_rebuild_leaves_what_was_delivered(desk: Desk):
     """
-    It was told, whatever is projected anew; and a check of the projection does not mind it.
+    It was told, whatever is projected again; and a check of the projection does not mind it.
     """
     spread(desk, "12:10")
     accept(desk, "12:20", 1)

@@ -125,7 +125,7 @@ def test_what_is_not_active_is_told_as_that_and_nothing_more(desk: Desk):
 
 
 def test_an_order_and_a_lift_are_seen_by_the_next_question(desk: Desk):
-    """Nothing is remembered past what is projected, whoever projected it; nor past a rebuild."""
+    """Nothing is remembered past what is projected, no matter who projected it; nor past a rebuild."""
     desk.take(token(f"{ISSUER}#t1"))
     with asking(desk.url, "13:30") as client:
         before = ask(client, raw("t1"))["active"]
@@ -193,7 +193,7 @@ def test_a_receiver_is_told_only_of_what_it_covers(
 ):
     """
     By issuer, audience and kind; a token that states no audience is covered. What another receiver covers, and what
-    this one covered before its latest registration, is no part of it; whoever never registered is told of all.
+    this one covered before its latest registration, is no part of it; anyone who never registered is told of all.
     """
     id_ = "opaque" if issuer is None else f"{issuer}#t"
     issued = Event("t", "urn:s", 1, TokenIssued(id_, "human:secret", audience=tuple(audience)))

@@ -1,4 +1,4 @@
-"""The feed on the real Kafka: what followers hold is what orders did, whoever dies on the way."""
+"""The feed on the real Kafka: what followers hold is what orders did, no matter who dies on the way."""
 
 import json
 import random
@@ -107,7 +107,7 @@ def dead_in(store: Store) -> set[str]:
 @pytest.mark.slow
 def test_a_follower_knows_what_orders_do_and_what_lifts_undo(desk: Desk, kafka_url: str):
     """
-    What hangs on the target is dead, siblings are not; a late child is born dead; what was suspended comes back, what
+    What depends on the target is dead, siblings are not; a late child is born dead; what was suspended comes back, what
     was revoked does not; an order in the future does nothing until its moment.
     """
     desk.add(token("root"), token("child", "root"), token("sibling"), token("held"), token("later"))
@@ -260,7 +260,7 @@ def test_a_topic_that_was_compacted_says_the_same(file_desk: Desk, kafka_url: st
 
 def test_another_store_takes_back_what_the_one_before_said(kafka_url: str, tmp_path: Path):
     """
-    A store that was made anew counts anew: its word holds all the same, and what it does not say is taken back.
+    A store that was made again counts again: its word holds anyway, and what it does not say is taken back.
     """
     first, second = Desk(f"sqlite:///{tmp_path}/first.db"), Desk(f"sqlite:///{tmp_path}/second.db")
     first.add(token("a"), token("b"), token("c"), order("r1", "token:a", mode="suspend"), order("r2", "token:b"))

@@ -80,7 +80,7 @@ def revoking(store: Store, settings: Settings, log: Log, trust: TrustTable | Non
 
 def test_what_was_accepted_is_written_down_and_acknowledged(fresh: stores.Fresh, tmp_path: Path, endpoint: Endpoint):
     """
-    Every token of the issuer that is over for good is told once, in order, with what the server takes for it.
+    Every token of the issuer that is permanently ended is told once, in order, with what the server takes for it.
     """
     log = Log()
     with a_store(fresh) as (store, _):
@@ -107,7 +107,7 @@ def test_what_was_accepted_is_written_down_and_acknowledged(fresh: stores.Fresh,
 
 
 def test_what_has_come_back_is_not_revoked_there(fresh: stores.Fresh, tmp_path: Path, endpoint: Endpoint):
-    """What is active again by the time of the call must not be ended for good."""
+    """What is active again by the time of the call must not be ended permanently."""
     log = Log()
     with a_store(fresh) as (store, _):
         tell(store, (f"token:{ISSUER}#t1", State.REVOKED), (f"token:{ISSUER}#t1", State.ACTIVE))
@@ -117,7 +117,7 @@ def test_what_has_come_back_is_not_revoked_there(fresh: stores.Fresh, tmp_path: 
 
 
 def test_what_the_server_cannot_revoke_is_rejected(fresh: stores.Fresh, tmp_path: Path, endpoint: Endpoint):
-    """400 with a word about the request is its answer; the next token is told all the same."""
+    """400 with a word about the request is its answer; the next token is told anyway."""
     endpoint.behave(status=400, error="unsupported_token_type", times=1)
     log = Log()
     with a_store(fresh) as (store, _):

@@ -118,7 +118,7 @@ def refusal(error: str) -> bytes:
 )
 def test_what_an_answer_means(status: int, body: bytes, headers: dict[str, str], expected: Answer):
     """
-    Accepted is 202 alone; refused for good is 400 with an error about the event; all else is tried again, and no
+    Accepted is 202 alone; refused permanently is 400 with an error about the event; all else is tried again, and no
     redirect is followed.
     """
     with answering(status, body, **headers) as server:

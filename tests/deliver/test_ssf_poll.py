@@ -50,7 +50,7 @@ def ledger(world: World, receiver: str) -> list[int]:
 
 def test_what_is_not_acknowledged_comes_again_and_nothing_is_skipped(world: World):
     """
-    A receiver loses answers and acknowledgements, acknowledges in any order and what it never got, and starts anew
+    A receiver loses answers and acknowledgements, acknowledges in any order and what it never got, and starts again
     from nothing: it is told every row, in order, each with one id and one meaning, until it has acknowledged it.
     """
     rng = random.Random(7)
@@ -84,7 +84,7 @@ def test_what_is_not_acknowledged_comes_again_and_nothing_is_skipped(world: Worl
 def test_a_set_says_what_the_standards_ask(world: World):
     """
     One event, no ``sub`` and no ``exp``, ``txn`` the order; a token of an issuer is a ``jwt_id``, what else there is
-    goes by its id; what is over for good is CAEP's, a suspension and its end are ours, with versions that rise.
+    goes by its id; what is permanently ended is CAEP's, a suspension and its end are ours, with versions that rise.
     """
     at = now()
     gateway = world.client("gateway")
@@ -279,7 +279,7 @@ def day(number: int) -> str:
 
 def test_what_a_receiver_refuses_is_kept_and_told_and_the_stream_goes_on(world: World):
     """
-    An event with an error for good is a dead letter; one whose error passes comes again. Neither is in the ledger.
+    An event with a permanent error is a dead letter; one whose error passes comes again. Neither is in the ledger.
     """
     gateway = world.client("gateway")
     gateway.create()

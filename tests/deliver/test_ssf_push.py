@@ -1,4 +1,6 @@
-"""Streams that are pushed to a receiver process, written from the specifications alone: whoever dies on the way."""
+"""
+Streams that are pushed to a receiver process, written from the specifications alone: no matter who dies on the way.
+"""
 
 import json
 import random
@@ -69,8 +71,8 @@ def kept(world: World, receiver: str) -> list[int]:
 def test_everything_is_told_in_order_whoever_dies(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
     """
     The delivering process is killed at random moments and the receiver as well, which also answers late, puts off with
-    503 and Retry-After, and refuses one event for good: nothing is skipped but that one, nothing comes before what was
-    ordered earlier, and nothing comes again with another meaning.
+    503 and Retry-After, and refuses one event permanently: nothing is skipped but that one, nothing comes before what
+    was ordered earlier, and nothing comes again with another meaning.
     """
     rng = random.Random(3)
     with ExitStack() as stack:
@@ -118,7 +120,7 @@ def test_everything_is_told_in_order_whoever_dies(kind: str, request: pytest.Fix
 @pytest.mark.slow
 def test_of_two_processes_one_pushes_and_the_other_takes_over(world: World):
     """
-    The second shuts out the first, and when it is killed the first goes on.
+    The second shuts out the first, and when it is killed the first continues.
     """
     with receiving(world, "gateway") as receiver:
         gateway = world.client("gateway")
@@ -202,7 +204,7 @@ def test_a_pause_holds_and_a_verification_comes_with_its_state(world: World):
 
 def test_keys_are_rotated_and_the_header_of_a_receiver_survives_it_sealed(world: World):
     """
-    The new key is published, then it signs; the header is nowhere in the store, in no answer, and is sealed anew, so
+    The new key is published, then it signs; the header is nowhere in the store, in no answer, and is sealed again, so
     that the old key may go. Where the key has gone too early the stream is paused, and says why.
     """
     with receiving(world, "gateway") as receiver:

@@ -100,7 +100,7 @@ def test_a_large_document_of_lines_in_strings_is_recognised():
 
 def test_what_a_record_quotes_is_no_record():
     """
-    Somebody may write anything into a field of their own request: it is not read as an event.
+    Someone may write anything into a field of their own request: it is not read as an event.
     """
     quoting = EVENT | {"userAgent": LINE, "requestParameters": {"Records": [EVENT | {"eventID": "forged"}]}}
 

@@ -330,7 +330,7 @@ VALUES: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("what", VALUES)
 def test_a_bad_value_of_the_log_is_quarantined_and_its_neighbours_go_in(url: str, what: str, topic: str):
     """
-    What somebody else wrote to the log and nobody can read has a reason and its offset; the rest is projected.
+    What someone else wrote to the log and nobody can read has a reason and its offset; the rest is projected.
     """
     bad, reason = VALUES[what]
     with log_of(url) as log:
@@ -479,7 +479,7 @@ def test_what_held_a_credential_is_not_taken_up_with_a_digest_in_its_place(tmp_p
 )
 def test_a_raw_credential_on_the_command_line_is_refused_and_kept_nowhere(tmp_path: Path, url: str, words: list[str]):
     """
-    Whoever pastes the leaked token itself is told to name its id: exit code 2, and no plan or order holds it.
+    Anyone who pastes the leaked token itself is told to name its id: exit code 2, and no plan or order holds it.
     """
     file = tmp_path / "events.jsonl"
     file.write_bytes(line(token("t1")))
@@ -835,8 +835,8 @@ def test_a_writer_who_waits_long_enough_gets_in(tmp_path: Path, url: str, words_
     assert 1 == counts["accepted"]
 
 
-# Runs a command without root's right to do everything, whoever runs the tests. All that a command imports on its way is
-# imported before, by running each kind once, since the interpreter itself may be out of its sight then.
+# Runs a command without root's right to do everything, no matter who runs the tests. All that a command imports on
+# its way is imported before, by running each kind once, since the interpreter itself may be out of its sight then.
 AS_NOBODY = """
 import os, sys, tempfile
 from click.testing import CliRunner
@@ -1032,7 +1032,7 @@ def test_an_answer_that_cannot_be_written_is_no_success(url: str, words_for: Cal
 
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a store that takes in whatever comes."""
+    """A folder with a store that ingests whatever comes."""
     return tmp_path_factory.mktemp("fuzzed")
 
 

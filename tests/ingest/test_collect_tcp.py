@@ -66,7 +66,7 @@ def test_lines_of_several_senders_are_taken_whole(listening):
 
 def test_reading_waits_for_nothing_that_is_away(listening):
     """
-    A sender is never held up while the log is away; then everything is there, in the order in which it came.
+    A sender is never held up while the log is unavailable; then everything is there, in the order in which it came.
     """
     listening.world.failing = 0
     began = time.monotonic()

@@ -139,7 +139,7 @@ def test_a_restart_reads_on_where_the_place_stands(world, log):
 
 def test_a_file_whose_inode_is_used_again_is_another_one(world, log):
     """
-    The file is removed and written anew, perhaps in the same place on the disk, and longer than before.
+    The file is removed and written again, perhaps in the same place on the disk, and longer than before.
     """
     log.write_bytes(line(1))
     follower = world.follower(log)
@@ -357,7 +357,7 @@ def test_a_pipe_is_no_file(world, tmp_path, caplog):
 
 def test_a_record_that_trips_its_adapter_is_put_aside_and_does_not_come_again(world, log, monkeypatch):
     """
-    A fault of ours in one record must not stop the source for good.
+    A fault of ours in one record must not stop the source permanently.
     """
     from ingest.sources.adapters import pipeline
 

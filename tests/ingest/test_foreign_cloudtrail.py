@@ -139,7 +139,7 @@ def test_the_subject_is_the_caller(extra, subject):
 )
 def test_a_source_identity_is_asserted_within_its_account(extra):
     """
-    Beside the caller, never in its place: whoever assumes a role chooses it.
+    Beside the caller, never in its place: anyone who assumes a role chooses it.
     """
     token = token_of(sts(**extra))
 
@@ -156,7 +156,7 @@ def test_a_source_identity_is_asserted_within_its_account(extra):
 )
 def test_fresh_authentication_is_no_derivation(name, identity):
     """
-    Whoever comes with an assertion, or is a service, comes without a key.
+    Anyone who comes with an assertion, or is a service, comes without a key.
     """
     token = token_of(sts(name, identity=identity))
 
@@ -485,7 +485,7 @@ def test_a_list_that_breaks_off_between_records_is_said_to():
 
 def test_a_record_that_is_too_large_is_passed_over():
     """
-    Without being held; its beginning is kept, and reading goes on after it.
+    Without being held; its beginning is kept, and reading continues after it.
     """
     large = event(userAgent='x"\\]}' * (RECORD_BYTES // 5))
 

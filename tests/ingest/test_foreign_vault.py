@@ -105,7 +105,7 @@ def test_of_a_request_and_its_response_the_response_speaks():
 
 def test_a_request_that_is_never_answered_is_an_action_that_failed():
     """
-    The log went on for an hour without a response, and Vault answers nobody before it has logged it.
+    The log continued for an hour without a response, and Vault answers nobody before it has logged it.
     """
     late = response_line("r2", time="2026-03-01T11:00:01Z")
 
@@ -283,7 +283,7 @@ def test_a_failed_creation_issues_nothing():
 )
 def test_whose_a_token_is(auth, subject):
     """
-    The entity; else the display name; else whoever holds it: ``token`` is what Vault calls the nameless.
+    The entity; else the display name; else anyone who holds it: ``token`` is what Vault calls the nameless.
     """
     made = {"accessor": "hmac-sha256:c", **auth}
 
@@ -499,7 +499,7 @@ def test_a_bad_line_is_a_fault_and_spoils_no_other():
 
 def test_a_time_that_cannot_be_read_is_a_fault():
     """
-    A response with one answers its request all the same.
+    A response with one answers its request anyway.
     """
     bad = response_line(path="auth/token/create", response={"auth": CHILD | {"token_issue_time": "yesterday"}})
 
@@ -511,7 +511,7 @@ def test_a_time_that_cannot_be_read_is_a_fault():
 
 def test_a_long_line_is_passed_over():
     """
-    The beginning is kept, and reading goes on after it.
+    The beginning is kept, and reading continues after it.
     """
     long = b'{"time":"' + b"x" * RECORD_BYTES + b'"}\n'
 

@@ -69,7 +69,7 @@ def lean() -> type[Any]:
 def test_batches_are_read_as_the_library_reads_them(seed: int):
     """
     Packed or not, with headers, without a key or a value, with offsets that lie, torn or damaged: the same records, the
-    same fault, the same place to go on from.
+    same fault, the same place to continue from.
     """
     assert harden()
     rng = random.Random(seed)

@@ -253,7 +253,7 @@ def same_graph(consumer: Consuming, store: str) -> bool:
 @pytest.mark.slow
 def test_a_consumer_leaves_at_once_when_it_is_told_to(kafka_url: str, tmp_path: Path):
     """
-    SIGTERM in the middle of its work: it finishes the batch and leaves, says what it did, and the next one goes on.
+    SIGTERM in the middle of its work: it finishes the batch and leaves, says what it did, and the next one continues.
     """
     store = f"sqlite:///{tmp_path}/delegraph.db"
     made = history(6_000)
@@ -420,8 +420,8 @@ def forced(name: str, log: KafkaLog) -> None:
 @pytest.mark.parametrize("what", ["fewer", "more", "deleted"])
 def test_a_log_that_is_another_by_now_is_refused(kafka_url: str, tmp_path: Path, what: str):
     """
-    Topics made anew while nobody consumed, with fewer or more records, or records deleted before they were
-    projected: whoever consumes next says so and ends with 6, and nothing is written.
+    Topics made again while nobody consumed, with fewer or more records, or records deleted before they were
+    projected: anyone who consumes next says so and ends with 6, and nothing is written.
     """
     store = f"sqlite:///{tmp_path}/delegraph.db"
     with made_log(kafka_url) as log:
@@ -540,7 +540,7 @@ def answers(consumer: Consuming) -> bool:
 
 def test_the_live_graph_follows_a_rebuild(kafka_url: str, tmp_path: Path):
     """
-    A store that is projected anew under a running consumer is what the consumer's graph shows soon after.
+    A store that is projected again under a running consumer is what the consumer's graph shows soon after.
     """
     store = f"sqlite:///{tmp_path}/delegraph.db"
     with made_log(kafka_url) as log:

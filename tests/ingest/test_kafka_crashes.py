@@ -1,4 +1,4 @@
-"""Crashes on the real Kafka: whatever dies, and whoever wakes late, nothing is lost and nothing is there twice.
+"""Crashes on the real Kafka: whatever dies, and no matter who wakes late, nothing is lost and nothing is there twice.
 
 After each the facts are exactly those that the log acknowledged, every record is accounted for, and the store is what
 a projection in one go makes of the same log.
@@ -148,7 +148,7 @@ def emitting(log: KafkaLog, made: list[dict[str, Any]], rate: float = 300) -> It
 
 
 def answers(log: KafkaLog) -> bool:
-    """Whether a client of a broker that was away has found it again."""
+    """Whether a client of a broker that was unavailable has found it again."""
     try:
         log.forget()
         return bool(log.ends())
@@ -167,7 +167,7 @@ def test_a_broker_that_is_killed_while_producing_and_consuming_loses_nothing(
     own_kafka: Callable[[Path], Kafka], tmp_path: Path
 ):
     """
-    SIGKILL, and started again: producer and consumer go on by themselves; and while it is dead the consumer
+    SIGKILL, and started again: producer and consumer continue by themselves; and while it is dead the consumer
     leaves as quickly as ever.
     """
     broker = own_kafka(tmp_path)
@@ -206,7 +206,7 @@ def test_a_database_that_goes_away_under_load_is_waited_for(
     kafka_url: str, own_postgres: Callable[[Path], Postgres], tmp_path: Path, end: Callable[[Postgres], None]
 ):
     """
-    Stopped or killed while records come: the consumer waits, says so, and goes on; meanwhile its live graph comes to
+    Stopped or killed while records come: the consumer waits, says so, and continues; meanwhile its live graph comes to
     answer nothing, for it cannot know what others have projected.
     """
     database = own_postgres(tmp_path)
@@ -242,7 +242,7 @@ def test_servers_that_are_away_at_the_beginning_and_at_the_end_are_no_fault(
 ):
     """
     A consumer that begins before its database and its broker waits for both, says for which, and projects all; one that
-    is told to leave while the database is away leaves in peace. Draining waits for nothing.
+    is told to leave while the database is unavailable leaves in peace. Draining waits for nothing.
     """
     broker, database = own_kafka(tmp_path / "a"), own_postgres(tmp_path / "b")
     store, url = database.url(), f"kafka://{broker.servers}/test"
@@ -375,7 +375,7 @@ def test_a_zombie_that_wakes_after_its_partitions_moved_writes_nothing_twice(
 ):
     """
     A consumer is frozen until the group has given its partitions away, and thawed: whatever it had in hand, no record
-    is there twice, and the two go on together.
+    is there twice, and the two continue together.
     """
     made = history(20 * SMALL)
     load = iter(entries_of(made))

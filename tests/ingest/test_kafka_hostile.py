@@ -275,7 +275,7 @@ def test_an_offset_that_lies_takes_nobodys_place(
     kafka_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claimed: list[int]
 ):
     """
-    The broker believes the offsets that stand in a batch; a record stands where it stands all the same, and the
+    The broker believes the offsets that stand in a batch; a record stands where it stands anyway, and the
     records before and behind it lose nothing.
     """
     made = [event for event in history(40) if not event["type"].startswith("revocation.")][:12]

@@ -268,7 +268,7 @@ def test_a_log_is_known_by_its_cluster_and_its_topics(
     kafka_url: str, own_kafka: Callable[[Path], Kafka], tmp_path: Path
 ):
     """
-    Its identity is the same for everyone and after records came; of topics that were made anew, of another prefix
+    Its identity is the same for everyone and after records came; of topics that were made again, of another prefix
     and of another cluster it is another.
     """
     elsewhere = f"kafka://{own_kafka(tmp_path).servers}/{kafka_url.rpartition('/')[2]}"

@@ -209,7 +209,7 @@ def test_the_real_cause_is_told(secured_kafka: SecuredKafka, others: Path, case:
 @pytest.mark.parametrize("case", ["wrong password", "another authority", "no client certificate"])
 def test_opening_a_log_tells_the_real_cause(secured_kafka: SecuredKafka, others: Path, case: str):
     """
-    Whoever opens a log hears the cause, and not that it was unable to bootstrap.
+    Anyone who opens a log hears the cause, and not that it was unable to bootstrap.
     """
     listener, otherwise, said = CAUSES[case]
 

@@ -40,7 +40,7 @@ from tests.support.spool_processes import in_child, together, until
 
 @pytest.fixture
 def away(tmp_path: Path) -> Callable[[], None]:
-    """A log that is away until it is called."""
+    """A log that is unavailable until it is called."""
     file = tmp_path / "log.db"
     file.mkdir()
     return lambda: file.rmdir() if file.is_dir() else None
@@ -79,7 +79,7 @@ def test_an_event_that_bears_an_id_is_taken_as_it_stands(desk: Desk):
 
 
 def test_several_are_emitted_all_or_none(desk: Desk):
-    """A list with one bad event is refused as a whole, and the numbers go on without a hole."""
+    """A list with one bad event is refused as a whole, and the numbers continue without a hole."""
     with desk.producer() as producer:
         assert [1, 2] == [emitted.sequence for emitted in producer.emit_all([ACTION, ACTION])]
         with pytest.raises(BadRecordError, match="outcome"):
@@ -111,7 +111,7 @@ def test_numbers_go_on_after_a_restart(desk: Desk):
     ],
 )
 def test_a_bad_event_is_refused_by_name(desk: Desk, event: Any, named: str):
-    """What is no event is told to whoever emits it, with the name of the field, and nothing is kept."""
+    """What is no event is told to anyone who emits it, with the name of the field, and nothing is kept."""
     with desk.producer() as producer:
         with pytest.raises(BadRecordError, match=named):
             producer.emit(event)
@@ -136,7 +136,7 @@ def test_a_raw_credential_is_refused_and_not_repeated(desk: Desk):
 
 
 def test_a_log_that_is_away_is_not_the_callers_business(desk: Desk, away: Callable[[], None]):
-    """While the log is away events wait and the metrics say why; when it is back they are sent, in order."""
+    """While the log is unavailable events wait and the metrics say why; when it is back they are sent, in order."""
     with desk.producer() as producer:
         for _ in range(5):
             producer.emit(ACTION)
@@ -362,7 +362,7 @@ def test_an_action_is_recorded_with_its_outcome(desk: Desk):
 
 
 def test_an_action_within_another_is_part_of_it(desk: Desk):
-    """An action that begins while another goes on names it as its parent; in another thread none goes on."""
+    """An action that begins while another continues names it as its parent; in another thread none continues."""
     with desk.producer() as producer:
         with producer.action("outer") as outer:
             with producer.action("inner") as inner:
@@ -468,7 +468,7 @@ def test_what_cannot_be_recorded_does_not_happen(desk: Desk):
 
 
 def test_a_record_that_cannot_be_kept_is_told(desk: Desk, away: Callable[[], None], caplog: pytest.LogCaptureFixture):
-    """If the spool is full when an action ends, whoever performed it is told; an exception on its way keeps its own."""
+    """If the spool is full when an action ends, its caller is told; an exception on its way keeps its own."""
     with desk.producer(limit_events=1, close_seconds=0) as producer:
         producer.emit(ACTION)
         with pytest.raises(UnavailableError, match="is full"), producer.action("mail.send"):

@@ -1,4 +1,4 @@
-"""The producer on a real Kafka: a broker that is away, goes away, refuses, and takes; nothing is lost."""
+"""The producer on a real Kafka: a broker that is unavailable, goes away, refuses, and takes; nothing is lost."""
 
 import gc
 import json
@@ -161,7 +161,7 @@ def test_the_largest_event_that_the_contract_allows_arrives(kafka_url: str, spoo
     assert len(record.value) > 256_000
 
 
-# A broker that is away
+# A broker that is unavailable
 
 
 @pytest.mark.slow
@@ -221,7 +221,7 @@ def test_a_broker_that_is_killed_meanwhile_loses_nothing(
                 before = producer.metrics().acknowledged
                 until(lambda before=before: producer.metrics().acknowledged > before, 60)
                 kafka.kill()
-                time.sleep(0.5)  # some events while it is away
+                time.sleep(0.5)  # some events while it is unavailable
                 kafka.start()
         finally:
             stop.set()
@@ -236,7 +236,9 @@ def test_a_broker_that_is_killed_meanwhile_loses_nothing(
 
 @pytest.mark.slow
 def test_what_was_told_is_in_the_log_after_kills_of_the_producer(kafka_url: str, spool: str):
-    """Whoever is killed while emitting leaves the rest to the next run: all that was told arrives, and is one fact."""
+    """
+    Anyone who is killed while emitting leaves the rest to the next run: all that was told arrives, and is one fact.
+    """
     told: dict[str, int] = {}
     with made_log(kafka_url) as log:
         for run in range(4):
@@ -291,7 +293,7 @@ def test_a_close_is_bounded_while_events_are_on_their_way(
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_fork_does_not_harm_the_parents_connection(kafka_url: str, spool: str):
-    """A child that is forked while the parent sends is refused, ends, and the parent goes on sending."""
+    """A child that is forked while the parent sends is refused, ends, and the parent continues sending."""
     with made_log(kafka_url) as log:
         with opened(kafka_url, spool) as producer:
             for _ in range(5):
@@ -335,7 +337,7 @@ def drop(log: KafkaLog, topic: str) -> None:
 def test_what_the_broker_refuses_is_put_aside_and_holds_nobody_up(
     secured_kafka: SecuredKafka, tmp_path: Path, spool: str, caplog: pytest.LogCaptureFixture
 ):
-    """With a producer's credential decisions arrive; an order is put aside, told, and kept for another credential."""
+    """With a producer's credential decisions arrive; an order is set aside, told, and kept for another credential."""
     prefix = f"refused-{os.getpid()}-{time.monotonic_ns()}"
     url = f"kafka://{secured_kafka.servers}/{prefix}"
     admin = KafkaLog(url, settings_of(secured_kafka, "admin"))
@@ -364,7 +366,7 @@ def test_what_the_broker_refuses_is_put_aside_and_holds_nobody_up(
 
 
 def test_an_order_that_is_refused_late_blames_no_decision(secured_kafka: SecuredKafka, spool: str):
-    """A broker that shows a topic and lets nobody write fails all that is on its way; only the orders are put aside."""
+    """A broker that shows a topic and lets nobody write fails all that is on its way; only the orders are set aside."""
     prefix = f"late-{os.getpid()}-{time.monotonic_ns()}"
     url = f"kafka://{secured_kafka.servers}/{prefix}"
     admin = KafkaLog(url, settings_of(secured_kafka, "admin"))
@@ -425,7 +427,7 @@ def written(folder: Path) -> Path:
 
 
 def test_an_event_too_large_for_the_topic_is_put_aside_alone(kafka_url: str, spool: str):
-    """Where a topic takes less than we send, the one that is too large is put aside, and its neighbours arrive."""
+    """Where a topic takes less than we send, the one that is too large is set aside, and its neighbours arrive."""
     large = {**ACTION, "operation": "x" * 4_000, "tool": "y" * 4_000}
     with made_log(kafka_url, partitions=1) as log:
         alter(log, "max.message.bytes", "5000")
@@ -554,7 +556,7 @@ def test_a_time_to_wait_that_is_none_is_refused(tmp_path: Path, seconds: str):
 
 
 def test_what_a_full_spool_could_not_take_is_said(tmp_path: Path, spool: str, monkeypatch: pytest.MonkeyPatch):
-    """The files were not read to the end, so that the spool alone is not enough to go on."""
+    """The files were not read to the end, so that the spool alone is not enough to continue."""
     monkeypatch.setattr("ingest.producer.file_publisher.LIMIT_EVENTS", 10)
     nobody = f"kafka://127.0.0.1:{free_port()}/none"
     file = file_of(tmp_path, *map(whole, range(8)))

@@ -1,4 +1,4 @@
-"""One log for the threads of a server: while it is away nobody waits for it, and it is found again by itself."""
+"""One log for the threads of a server: while it is unavailable nobody waits for it, and it is found again by itself."""
 
 import threading
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.support.kafka_worlds import wait_until
 
 
 class Broker:
-    """A log that can be away, and slow to be opened."""
+    """A log that can be unavailable, and slow to be opened."""
 
     def __init__(self) -> None:
         self.away = False
@@ -56,7 +56,7 @@ def refusal(log: SharedLog) -> str:
 
 def test_a_log_that_comes_back_is_found_by_itself(broker: Broker):
     """
-    It is opened anew, once it is there nothing is refused any more, and what was opened is given back.
+    It is opened again, once it is there nothing is refused any more, and what was opened is given back.
     """
     log = SharedLog(broker.open)
     before = log.ends()
@@ -78,7 +78,7 @@ def test_a_log_that_comes_back_is_found_by_itself(broker: Broker):
 
 def test_nobody_waits_for_a_log_that_is_being_looked_for(broker: Broker):
     """
-    While it is opened anew, which may take long, everybody is told at once what was found before.
+    While it is opened again, which may take long, everybody is told at once what was found before.
     """
     log = SharedLog(broker.open)
     log.ends()
@@ -93,7 +93,7 @@ def test_nobody_waits_for_a_log_that_is_being_looked_for(broker: Broker):
 
 def test_a_log_that_is_away_is_not_told_to_write(broker: Broker):
     """
-    A write to a broker that is away waits for it, with all who come behind; so it is asked first.
+    A write to a broker that is unavailable waits for it, with all who come behind; so it is asked first.
     """
     log = SharedLog(broker.open)
     broker.away = True

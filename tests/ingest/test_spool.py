@@ -76,7 +76,7 @@ def test_what_was_acknowledged_is_gone_and_the_rest_stays(path: Path):
 
 
 def test_what_was_refused_is_put_aside_with_its_reason(path: Path):
-    """What the log refuses for good is kept apart with the reason, across a restart, until it is asked for again."""
+    """What the log refuses permanently is kept apart with the reason, across a restart, until it is asked for again."""
     spool = opened(path)
     put(spool, event(1), event(2))
     spool.refuse(spool.read("decisions", after=0, limit=1)[0].number, "too-large", "the broker takes less")
@@ -98,7 +98,7 @@ def test_what_was_refused_is_put_aside_with_its_reason(path: Path):
 
 
 def test_its_size_is_told_to_the_byte_whatever_was_done(path: Path):
-    """What the spool says that it holds is what a spool that is opened anew finds in the file."""
+    """What the spool says that it holds is what a spool that is opened again finds in the file."""
     spool = opened(path)
     rng = random.Random(5)
     for number in range(60):
@@ -133,7 +133,7 @@ def test_files_are_for_their_owner_alone(spool: Spool, path: Path):
 
 
 def test_numbers_go_on_after_a_restart(path: Path):
-    """Each source has numbers of its own, from 1 and without a hole, which go on where an earlier run ended."""
+    """Each source has numbers of its own, from 1 and without a hole, which continue where an earlier run ended."""
     first = opened(path)
     assert [1, 2] == put(first, event(1), event(2))
     assert [1] == put(first, event(3, source="urn:other"))
@@ -185,7 +185,7 @@ def test_those_who_come_meanwhile_are_written_together(spool: Spool):
     statements: list[str] = []
     spool._writer.set_trace_callback(statements.append)
 
-    with spool._writing:  # as if somebody waited for the disk
+    with spool._writing:  # as if someone waited for the disk
         threads = [threading.Thread(target=put, args=(spool, event(number))) for number in range(8)]
         for thread in threads:
             thread.start()
@@ -318,7 +318,7 @@ def test_a_child_of_a_fork_is_told_to_open_its_own(spool: Spool, path: Path):
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_that_outlives_its_parent_does_not_keep_the_spool(path: Path):
-    """A parent that dies leaves the spool to whoever comes next, though a child of it lives on."""
+    """A parent that dies leaves the spool to anyone who comes next, though a child of it lives on."""
     line = (
         "import os, sys, time; from tests.support.spool_processes import *\n"
         "spool = opened(Path(sys.argv[1])); put(spool, event(1))\n"

@@ -106,7 +106,7 @@ def test_half_of_a_file_that_is_being_written_is_never_in_force(tmp_path: Path):
 
 def test_a_change_that_is_a_while_old_counts_for_the_first_who_asks(tmp_path: Path):
     """
-    Where nobody asked since, nobody has looked: the answer is that of the file that is there now all the same.
+    Where nobody asked since, nobody has looked: the answer is that of the file that is there now anyway.
     """
     import time
 
@@ -120,7 +120,7 @@ def test_a_change_that_is_a_while_old_counts_for_the_first_who_asks(tmp_path: Pa
 
 def test_a_change_is_told_in_the_log_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     """
-    A good file and a bad one are a line each, however often somebody asks meanwhile.
+    A good file and a bad one are a line each, however often someone asks meanwhile.
     """
     file, clock = tmp_path / "trust.toml", Clock()
     written(file, A)

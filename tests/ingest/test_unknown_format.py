@@ -1,4 +1,4 @@
-"""A file of no known format: refused whole, or put aside on request; and what each file was taken for is said."""
+"""A file of no known format: refused whole, or set aside on request; and what each file was taken for is said."""
 
 import csv
 import gzip
@@ -53,7 +53,7 @@ def ingest(folder: Path, *words: str) -> Result:
 @pytest.mark.parametrize("order", ["before", "behind"])
 def test_a_file_of_no_known_format_is_refused_with_all_of_the_command(tmp_path: Path, what: str, order: str):
     """
-    Exit code 2, nothing of any file taken in, and the sentence says what was looked for and what to do.
+    Exit code 2, nothing of any file ingested, and the sentence says what was looked for and what to do.
     """
     good, unknown = tmp_path / "good.jsonl", tmp_path / "unknown"
     good.write_bytes(GOOD)
@@ -129,7 +129,7 @@ def test_a_blank_file_is_no_fault(tmp_path: Path, blank: bytes):
 
 def test_a_stated_format_is_taken_at_its_word(tmp_path: Path):
     """
-    Whoever says `--format jsonl` has its lines read as such, and put aside one by one.
+    Anyone who says `--format jsonl` has its lines read as such, and set aside one by one.
     """
     file = tmp_path / "unknown"
     file.write_bytes(UNKNOWN["JSON lines"]())
@@ -167,7 +167,7 @@ def test_it_is_said_what_each_file_was_taken_for(tmp_path: Path):
 
 def test_standard_input_is_recognised_and_read_once(tmp_path: Path):
     """
-    What was looked at to tell its format is read all the same; a credential in the name of a member is not repeated.
+    What was looked at to tell its format is read anyway; a credential in the name of a member is not repeated.
     """
     words = ["ingest", "-", "--json", "--store", f"sqlite:///{tmp_path}/store.db"]
 

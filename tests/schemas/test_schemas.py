@@ -273,7 +273,8 @@ def test_what_need_not_be_stated_does_not_change_the_digest():
 
 def test_the_reference_of_the_events_is_current():
     """
-    docs/events.md is what the schema says: make it anew with `python -m ingest.codec.event_reference > docs/events.md`.
+    docs/events.md is what the schema says: make it again with `python -m ingest.codec.event_reference >
+    docs/events.md`.
     """
     written = vectors.FOLDER.parent.parent / "docs" / "events.md"
 

@@ -191,7 +191,7 @@ def test_a_cursor_is_only_good_for_its_own_question(fresh: stores.Fresh):
 
 
 def test_an_alias_finds_what_the_other_name_did(fresh: stores.Fresh):
-    """Whoever asks for the name that people know finds what was done for the name that the issuer knows."""
+    """Anyone who asks for the name that people know finds what was done for the name that the issuer knows."""
     issued = TokenIssued(token="idp#1", subject="idp#42", actor="agent:planner", expires_at=NOW - 5)
     joined = PrincipalRegistered(principal="human:alice@example.com", kind="human", aliases=("idp#42",))
     events = [

@@ -97,7 +97,7 @@ def process(*words: str, stdin: bytes = b"", **options: Any) -> subprocess.Compl
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """WORLD, taken in; for tests that change nothing."""
+    """WORLD, ingested; for tests that change nothing."""
     desk = Desk(tmp_path_factory.mktemp("world"))
     desk.take(*WORLD)
     return desk
@@ -105,7 +105,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 @pytest.fixture
 def own_world(desk: Desk) -> Desk:
-    """WORLD, taken in; for tests that change it."""
+    """WORLD, ingested; for tests that change it."""
     desk.take(*WORLD)
     return desk
 
@@ -804,7 +804,7 @@ def test_revoke_without_execute_changes_nothing(own_world: Desk):
 
 def test_revoke_with_execute_kills_all_the_way_down(own_world: Desk):
     """
-    The order is in force when the command returns: the target revoked, what hangs on it cascaded, siblings alive.
+    The order is in force when the command returns: the target revoked, what depends on it cascaded, siblings alive.
     """
     done_ = own_world.one(*REVOKE_T1, "--execute", "--note", "found in a paste")
 
@@ -937,7 +937,7 @@ def test_a_suspension_ends_when_it_is_lifted(own_world: Desk):
 
 def test_a_lift_brings_back_no_revoked_token(own_world: Desk):
     """
-    A token is revoked for good: a lift has no effect, says so, and is a finding.
+    A token is revoked permanently: a lift has no effect, says so, and is a finding.
     """
     own_world.one(*REVOKE_T1, "--execute", "--id", "r1")
     lift = own_world.one("lift", "r1", "--by", "human:ruth")
@@ -1535,7 +1535,7 @@ def test_a_plan_for_people_says_what_it_stands_for(own_world: Desk):
 
 def test_rebuild_leaves_every_answer_as_it_was(own_world: Desk):
     """
-    Projected anew from the log: facts, moments, duplicates, conflicts and quarantine are what they were.
+    Projected again from the log: facts, moments, duplicates, conflicts and quarantine are what they were.
     """
     file = own_world.folder / "bad.jsonl"
     file.write_text("not json\n", encoding="utf-8")
@@ -1569,7 +1569,7 @@ def test_fsck_of_a_sound_store_is_ok(own_world: Desk):
     assert COUNTS == list(document["outcomes"])
 
 
-# What somebody may do to the file by hand. (Role numbers as they are stored: 1 depends, 3 uses, 4 target.)
+# What someone may do to the file by hand. (Role numbers as they are stored: 1 depends, 3 uses, 4 target.)
 DAMAGE = {
     "a fact deleted": "DELETE FROM fact WHERE n = (SELECT max(n) FROM fact WHERE n < 1 << 60)",
     "the order deleted": "DELETE FROM fact WHERE n >= 1 << 60",
@@ -1696,7 +1696,7 @@ def test_a_log_with_a_changed_record_is_noticed(own_world: Desk):
 
 def test_doctor_says_what_answers_and_what_does_not(own_world: Desk, tmp_path: Path):
     """
-    All is well: exit code 0; a store that is not there: exit code 5, with the document all the same.
+    All is well: exit code 0; a store that is not there: exit code 5, with the document anyway.
     """
     own_world.append(DECISIONS, b"\xc3\x01garbage")
 

@@ -26,7 +26,7 @@ def is_installed():
 def test_a_person_who_acts_is_seen_within_two_seconds(tmp_path):
     """
     By the file and by the socket; with the collector killed in between nothing of the file is missing, and OpenBao
-    goes on while nobody reads its socket for the other device is there.
+    continues while nobody reads its socket for the other device is there.
     """
     desk = Configured(tmp_path)
     ports = ports_of(tmp_path / "ports", ("tcp", "metrics"))

@@ -82,7 +82,7 @@ def administering(url: str) -> Iterator[Any]:
 
 
 def make_topics(url: str, **configs: str) -> None:
-    """Topics as somebody else might make them."""
+    """Topics as someone else might make them."""
     _, prefix = parse_url(url)
     named = {name.replace("_", "."): value for name, value in configs.items()}
     with administering(url) as admin:
@@ -155,7 +155,7 @@ def test_a_secret_that_everybody_can_read_is_a_fault(tmp_path: Path, settings_of
 
 def test_a_variable_that_nothing_reads_is_told_with_what_was_meant(settings_of: Callable[..., Settings]):
     """
-    A slip of the pen is shown, and is no fault: it may be somebody else's variable.
+    A slip of the pen is shown, and is no fault: it may be someone else's variable.
     """
     settings = settings_of(kafka_pasword_file="x")
     prepare(settings)
@@ -367,7 +367,7 @@ def test_a_broker_whose_clock_is_ahead_is_a_fault(kafka_url: str, settings_of: C
 @pytest.mark.usefixtures("forgotten")
 def test_a_kafka_that_is_away_is_told_with_the_cause(settings_of: Callable[..., Settings]):
     """
-    Nothing listens: that is said, and the store is looked at all the same.
+    Nothing listens: that is said, and the store is looked at anyway.
     """
     settings = settings_of(log="kafka://127.0.0.1:1")
     with opened_store(settings, create=True):
@@ -497,7 +497,7 @@ def test_what_is_wrong_with_the_copies_of_a_partition(
 )
 def test_how_two_logs_differ(known: bytes, found: bytes, said: str):
     """
-    Another cluster, a topic that was made anew, or something else than a Kafka.
+    Another cluster, a topic that was made again, or something else than a Kafka.
     """
     assert said in other_log(known, found)
 

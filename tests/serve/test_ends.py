@@ -116,7 +116,7 @@ def test_what_comes_bit_by_bit_is_taken_in(fresh: stores.Fresh, seed: int):
             batch, rest = rest[:size], rest[size:]
             write(store, batch)
             for revocation in worlds.REVOCATIONS:
-                if rng.random() < 0.7:  # else more comes before somebody asks
+                if rng.random() < 0.7:  # else more comes before someone asks
                     assert answers(anew, revocation, at) == answers(kept, revocation, at), revocation
 
 
@@ -226,7 +226,7 @@ def test_only_what_was_touched_is_looked_at_again(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, came: list[dict[str, Any]], expected: tuple[Any, ...]
 ):
     """
-    Late children, uses and renewals are taken in one after the other, without all that was ended being read.
+    Late children, uses and renewals are ingested one after the other, without all that was ended being read.
     """
     with keeping_at(desk) as (_, service):
         verdict(service)
@@ -263,7 +263,7 @@ def test_where_much_was_touched_all_of_it_is_read(desk: Desk, monkeypatch: pytes
 
 def test_what_hangs_on_very_many_ways_is_found_once():
     """
-    Layers of which each hangs on all of the one before: 2^100 ways down, and 202 elements.
+    Layers of which each depends on all of the one before: 2^100 ways down, and 202 elements.
     """
     names = [(f"token:a{n}", f"token:b{n}") for n in range(101)]
     above = {one: set(names[n]) for n in range(100) for one in names[n + 1]}

@@ -205,7 +205,7 @@ def test_a_judgement_that_cannot_be_judges_nothing(desk: Desk, words: tuple[str,
 
 def test_a_judgement_by_the_wrong_topic_hides_nothing(desk: Desk):
     """
-    Whoever may only send decisions cannot suppress a finding: such a fact is unauthorised.
+    Anyone who may only send decisions cannot suppress a finding: such a fact is unauthorised.
     """
     desk.take(*WIDE)
     [found] = of_kind(desk.one("findings"), "scope-exceeds-parent")

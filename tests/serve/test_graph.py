@@ -42,7 +42,7 @@ def test_what_hangs_on_something_stands_to_its_right():
 
 def test_a_cycle_has_a_place_for_each():
     """
-    What hangs on itself, by itself or through others, is laid out like anything else.
+    What depends on itself, by itself or through others, is laid out like anything else.
     """
     found = layout("abc", [("a", "b"), ("b", "c"), ("c", "b"), ("a", "a")]).places
 
@@ -123,7 +123,7 @@ def test_the_graph_of_a_token_is_what_it_hangs_on_and_what_hangs_on_it(world: Wo
 
 def test_every_edge_is_shown_or_counted(world: World):
     """
-    However few are shown, what a shown element hangs on, and what hangs on it, is an edge or part of a number.
+    However few are shown, what a shown element depends on, and what depends on it, is an edge or part of a number.
     """
     whole = graph(world.service, "principal", "human:alice@example.com", at=ASKED)
     edges = {(edge["from"], edge["to"]) for edge in whole["edges"]}
@@ -174,7 +174,7 @@ def test_the_drawing_has_every_node_and_every_line(world: World):
 
 def test_the_table_says_what_hangs_on_what(world: World):
     """
-    Whoever does not see the drawing reads each of its lines in the table, in the case as on the page.
+    Anyone who does not see the drawing reads each of its lines in the table, in the case as on the page.
     """
     of = "token:https%3A%2F%2Fidp.example%23relay-1"
     found = graph(world.service, "token", "https://idp.example#relay-1", at=ASKED)

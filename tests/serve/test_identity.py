@@ -117,7 +117,7 @@ def test_a_fact_from_the_future_does_not_stay_the_last(api: World):
 
 def test_aliases_are_one_party_from_either_side_and_over_several_steps(api: World):
     """
-    Whoever of a party is asked for, it is known by all other ids, and by what was stated of any of them.
+    Anyone who of a party is asked for, it is known by all other ids, and by what was stated of any of them.
     """
     send(
         api,
@@ -152,7 +152,7 @@ def test_what_was_not_known_then_is_not_in_the_answer(api: World):
 
 def test_what_a_source_may_not_say_is_not_said(opened: Opened):
     """
-    An unauthorised registration, binding or alias is no part of who somebody is, and names nobody.
+    An unauthorised registration, binding or alias is no part of who someone is, and names nobody.
     """
     trusted = Grant(types=frozenset({"principal.registered"}), prefixes=("agent:",))
     world, _ = opened(trust=Trust(table=TrustTable({"urn:test:a": trusted}), file="trust.toml"))

@@ -99,7 +99,7 @@ def test_what_was_asked_is_not_looked_up_again(desk: Desk):
 
 def test_what_comes_from_another_process_counts_at_once(desk: Desk):
     """
-    Whoever asks after an order on the client of a far parent was projected, by whomever, is told of it.
+    Anyone who asks after an order on the client of a far parent was projected, by whomever, is told of it.
     """
     desk.take(token("t1", client="urn:idp#app"), derived("t2", "t1"), derived("t3", "t2"), token("other"))
     with keeping_at(desk) as (_, service):
@@ -116,13 +116,13 @@ def test_what_comes_from_another_process_counts_at_once(desk: Desk):
 
 def test_what_does_not_touch_it_leaves_it(desk: Desk):
     """
-    A token that names the same people and hangs on the same parent changes nothing for its neighbour: that is kept.
+    A token that names the same people and depends on the same parent changes nothing for its neighbour: that is kept.
     """
     desk.take(token("t1"), derived("t2", "t1"))
     with keeping_at(desk) as (store, service):
         state(service, "token:t2")
         desk.take(derived("t3", "t1"), token("t4"))
-        state(service, "token:t4")  # takes in what came
+        state(service, "token:t4")  # ingests what came
         with counted(store) as said:
             kept = state(service, "token:t2")
 
@@ -186,7 +186,7 @@ def test_a_file_that_is_locked_for_a_moment_is_waited_for(desk: Desk):
 
 def test_a_file_that_is_gone_is_not_made_again(desk: Desk):
     """
-    A store whose file was removed is away; to look at it leaves nothing in its place.
+    A store whose file was removed is unavailable; to look at it leaves nothing in its place.
     """
     desk.take(token("t1"))
     with keeping_at(desk) as (_, service):
@@ -215,7 +215,7 @@ def test_no_more_is_kept_than_fits(desk: Desk, monkeypatch: pytest.MonkeyPatch):
 
 def test_no_thread_is_told_what_no_longer_holds(desk: Desk):
     """
-    While many ask, orders come; whoever begins to ask after one was projected is told that the token is dead.
+    While many ask, orders come; anyone who begins to ask after one was projected is told that the token is dead.
     """
     desk.take(*(token(f"t{number}") for number in range(20)))
     wrong: list[str] = []
@@ -255,7 +255,7 @@ def test_a_question_that_was_answered_before_waits_for_no_worker(tmp_path: Path,
         asking, producer = api.as_("investigator"), api.as_("producer")
         first = asking.get(path)
         producer.get(path)
-        api.site.pools.questions.close()  # whoever needs one from here on is refused
+        api.site.pools.questions.close()  # anyone who needs one from here on is refused
         caplog.clear()
         with caplog.at_level("INFO", "lineage.deliver.http.access_log.access"):
             second = asking.get(path)

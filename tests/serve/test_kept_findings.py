@@ -176,7 +176,7 @@ def test_what_a_late_fact_takes_back_is_resolved(tmp_path: Path):
 
 def test_pages_of_the_index_are_of_one_state(tmp_path: Path):
     """
-    What changes while somebody turns pages moves nothing from one page to another: each id stands once, and all stand.
+    What changes while someone turns pages moves nothing from one page to another: each id stands once, and all stand.
     """
     with world(in_file(tmp_path), tmp_path) as made:
         made.take(
@@ -289,7 +289,7 @@ def test_several_keepers_of_one_index_agree(places: Fresh, tmp_path: Path):
 def test_the_command_keeps_an_index_that_fsck_compares(desk: Desk):
     """
     After ``findings keep --once`` the list comes from the index; what is changed in it by hand is found by ``fsck``,
-    and ``rebuild`` makes it anew.
+    and ``rebuild`` makes it again.
     """
     desk.take(*STOLEN)
     worked_out = desk.one("findings")

@@ -140,7 +140,7 @@ def use(number: int, at: int, **fields: Any) -> bytes:
 
 def test_pages_go_in_the_order_in_which_the_log_took_the_facts(log: Partitions):
     """
-    The timeline begins with what was recorded first, across partitions; what is recorded while somebody reads neither
+    The timeline begins with what was recorded first, across partitions; what is recorded while someone reads neither
     moves nor repeats what comes next.
     """
     log.write([(DECISIONS, n % PARTITIONS, START + n, use(n, START - n)) for n in range(12)])
@@ -155,7 +155,7 @@ def test_pages_go_in_the_order_in_which_the_log_took_the_facts(log: Partitions):
 
 def test_a_page_looks_up_only_so_many_facts_that_were_not_known(log: Partitions):
     """
-    Of facts most of which were recorded later, a page looks at some and goes on behind them, with few items or none;
+    Of facts most of which were recorded later, a page looks at some and continues behind them, with few items or none;
     the pages are all that was known by then, in the order in which it was recorded.
     """
     known = {0, 1, 2, 3, 40, 43}
@@ -229,7 +229,7 @@ def test_uses_of_a_page_say_which_came_after_its_end(log: Partitions):
 
 @pytest.mark.parametrize("said", ["", "x", "0.0", "0.0.-1", "7.0.1", "0.fffff1.1", "0.0.1,", "0.0.ffffffffffff"])
 def test_no_page_begins_where_no_page_ended(said: str):
-    """Where to go on is taken from the page before; anything else is refused."""
+    """Where to continue is taken from the page before; anything else is refused."""
     with pytest.raises(RefusedError, match="start again"):
         places_of(said)
 

@@ -368,7 +368,7 @@ def test_head_is_get_without_the_body():
 @pytest.mark.slow
 def test_a_large_body_does_not_lose_the_answer():
     """
-    Who sends a megabyte where none is wanted is told so all the same.
+    Who sends a megabyte where none is wanted is told so anyway.
     """
     with served() as serving:
         head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
@@ -398,7 +398,7 @@ def test_a_huge_head_is_refused(raw: bytes):
 @given(st.binary(max_size=300))
 def test_any_bytes_are_answered_or_dropped(raw: bytes):
     """
-    Whatever comes in as a request, the answer is a status line or nothing, and the server goes on.
+    Whatever comes in as a request, the answer is a status line or nothing, and the server continues.
     """
     with _shared() as serving:
         answer = say(serving, raw + b"\r\n\r\n")
@@ -545,7 +545,7 @@ def test_an_address_that_is_not_ours_is_one_clear_error(address: str):
 
 def test_a_port_in_use_is_one_clear_error():
     """
-    A port that somebody has is refused, and stays with whom has it.
+    A port that someone has is refused, and stays with whom has it.
     """
     with served() as serving:
         with pytest.raises(RefusedError, match=f"cannot listen on 127.0.0.1:{serving.port}: Address already in use"):
@@ -756,7 +756,7 @@ def test_a_warning_and_a_thread_that_dies_are_lines():
 
 def test_logging_is_as_it_was_afterwards():
     """
-    Whoever runs a command within another program finds its own logging again.
+    Anyone who runs a command within another program finds its own logging again.
     """
     root, ours = logging.getLogger(), logging.getLogger("ingest")
     before = (root.handlers[:], root.level, ours.level, threading.excepthook)
@@ -845,7 +845,7 @@ def test_a_batch_is_linked_to_a_few_of_the_traces_it_comes_from():
 
 def test_a_fault_marks_its_span():
     """
-    What fails leaves a span that says so, and fails all the same.
+    What fails leaves a span that says so, and fails anyway.
     """
 
     def work(traced: Any) -> None:
@@ -879,13 +879,13 @@ def test_without_an_endpoint_nothing_is_traced(environ: dict[str, str]):
 
 def test_an_endpoint_that_is_away_holds_nobody_up(monkeypatch: pytest.MonkeyPatch):
     """
-    Work goes on, and the end comes within a few seconds, if nobody takes the spans.
+    Work continues, and the end comes within a few seconds, if nobody takes the spans.
     """
     pytest.importorskip("opentelemetry.exporter.otlp.proto.http.trace_exporter")
     with socket.create_server(("127.0.0.1", 0)) as deaf:  # accepts by its backlog, and never answers
         endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "2")  # the thread that tries goes on a little longer
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "2")  # the thread that tries continues a little longer
         began = time.monotonic()
         with tracer({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}) as traced, traced("batch"):
             pass

@@ -1,4 +1,4 @@
-"""Of somebody who acted it is never said that nothing was done: own actions in documents, sentences and pages."""
+"""Of someone who acted it is never said that nothing was done: own actions in documents, sentences and pages."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -125,7 +125,7 @@ def test_very_many_are_counted_by_the_index(
     trusted: bool | None,
 ):
     """
-    However many there are, none is read that says itself who did it; trust and what was known are applied all the same.
+    However many there are, none is read that says itself who did it; trust and what was known are applied anyway.
     """
     many = 5_000
     bodies = [ActionPerformed(f"a{n}", "op", "succeeded", token="aws#AKIA", actor="agent:busy") for n in range(many)]

@@ -399,7 +399,7 @@ def test_the_command_of_a_plan_is_one_command_whatever_the_id():
 
 def test_a_command_is_never_broken_within_a_word_as_if_it_went_on():
     """
-    Only where a row ends between two words is there a sign that the command goes on.
+    Only where a row ends between two words is there a sign that the command continues.
     """
     console = Console(file=StringIO(), width=40)
     console.print(Page().command(["delegraph", "status", f"token:{'x' * 60}", "token:a b"]))
@@ -676,7 +676,7 @@ def test_an_order_for_people_says_that_it_was_given_and_how_to_undo_it():
 
 def test_an_order_for_people_says_when_there_was_nothing_to_end():
     """
-    An order that hits nothing alive is an order all the same.
+    An order that hits nothing alive is an order anyway.
     """
     with incident() as service:
         give_order(service, order())

@@ -51,7 +51,7 @@ SUSPEND = ("--mode", "suspend", "--reason", "test", "--by", "human:ruth", "--exe
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
-    """WORLD, taken in."""
+    """WORLD, ingested."""
     desk = Desk(tmp_path)
     desk.take(*WORLD)
     return desk
@@ -337,7 +337,7 @@ def test_acknowledgements_that_fit_nothing_are_findings(desk: Desk):
 
 def test_all_orders_are_listed_with_their_verdicts(desk: Desk):
     """
-    The latest first, page by page, each once; a page that is not the last says where to go on.
+    The latest first, page by page, each once; a page that is not the last says where to continue.
     """
     desk.one(*REVOKE, "--execute", "--id", "r1")
     desk.one(
@@ -429,7 +429,7 @@ def test_a_plan_says_what_cannot_be_judged(desk: Desk):
 )
 def test_a_narrower_target_that_ends_the_same_is_named(tmp_path: Path, of: str, narrower: dict[str, str] | None):
     """
-    The one element that all hangs on, else a session, else a client that nobody else uses; else nothing.
+    The one element that all depends on, else a session, else a client that nobody else uses; else nothing.
     """
     desk = Desk(tmp_path)
     desk.take(
@@ -500,7 +500,7 @@ def test_the_same_order_again_is_given_once(desk: Desk):
 
 def test_an_order_that_was_cut_short_is_made_whole_by_its_repeat(desk: Desk):
     """
-    Whoever ordered died between log and projection, and children came since: the repeat is not given again, projects
+    Anyone who ordered died between log and projection, and children came since: the repeat is not given again, projects
     what is there, and says of everything that it is dead.
     """
     since = format_instant(now())
@@ -612,7 +612,8 @@ def test_a_lift_says_what_comes_back_and_what_does_not(desk: Desk):
 
 def test_a_lift_without_effect_is_not_shown_as_one(desk: Desk):
     """
-    What was revoked for good is listed as not lifted, whatever lift was sent; a suspension says since when it is over.
+    What was revoked permanently is listed as not lifted, whatever lift was sent; a suspension says since when it is
+    over.
     """
     desk.one(*REVOKE, "--execute", "--id", "r1")
     desk.one("revoke", "token:t2", *SUSPEND, "r2")

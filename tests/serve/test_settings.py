@@ -297,7 +297,7 @@ def test_a_secret_that_everybody_can_read_is_known(tmp_path: Path, mode: int, is
 @pytest.mark.parametrize("kind", [KafkaAdminClient, KafkaConsumer, KafkaProducer])
 def test_a_client_that_cannot_get_in_leaves_nothing_behind(kind: type, caplog: pytest.LogCaptureFixture):
     """
-    After any number of tries at a broker that is away there is no thread and no open file more than before.
+    After any number of tries at a broker that is unavailable there is no thread and no open file more than before.
     """
 
     def after_a_try() -> tuple[int, int]:
@@ -645,7 +645,7 @@ def test_an_endpoint_that_is_away_is_told():
 
 def test_a_token_file_is_read_again_for_every_connection(tmp_path: Path):
     """
-    Whoever keeps the file fresh needs to tell nobody.
+    Anyone who keeps the file fresh needs to tell nobody.
     """
     file = secret_file(tmp_path, "t1")
     settings = KafkaSettings.from_mapping(

@@ -1,4 +1,4 @@
-"""`delegraph try`: what somebody's own logs say, in a store that is thrown away."""
+"""`delegraph try`: what someone's own logs say, in a store that is thrown away."""
 
 import gzip
 import json

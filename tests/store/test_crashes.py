@@ -203,7 +203,7 @@ def test_a_store_that_is_killed_while_it_is_made_can_be_made(tmp_path: Path):
 @pytest.mark.slow
 def test_a_consumer_that_is_killed_loses_nothing(few: History, tmp_path: Path):
     """
-    The log is whole and the consumer is killed within it: positions and facts go together, and the next one goes on.
+    The log is whole and the consumer is killed within it: positions and facts go together, and the next one continues.
     """
     rng = random.Random()
     emitted, timed = tmp_path / "emitted.db", tmp_path / "timed.db"
@@ -249,7 +249,7 @@ def test_two_consumers_at_once_account_for_each_record_once(few: History, tmp_pa
 @pytest.mark.slow
 def test_ingest_and_consume_at_once_are_ingest(few: History, tmp_path: Path):
     """
-    A consumer follows while a file is taken in: the counts add up whoever projected, and SIGTERM ends it in peace.
+    A consumer follows while a file is ingested: the counts add up anyone who projected, and SIGTERM ends it in peace.
     """
     url = f"sqlite:///{tmp_path}/delegraph.db"
     here(url, "init")
@@ -296,7 +296,7 @@ def test_what_comes_while_the_log_is_projected_anew_raises_no_alarm_and_is_not_l
 
 def test_several_who_begin_at_once_share_one_store(few: History, tmp_path: Path):
     """
-    Four processes take in the same file where no store is yet: one makes it, and each event is accepted once.
+    Four processes ingest the same file where no store is yet: one makes it, and each event is accepted once.
     """
     url = f"sqlite:///{tmp_path}/delegraph.db"
     file = tmp_path / "some.jsonl"

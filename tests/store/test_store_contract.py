@@ -289,7 +289,7 @@ def test_what_was_projected_is_what_a_fresh_projection_holds(fresh: stores.Fresh
 
 
 def test_a_rebuild_leaves_nothing_behind_what_was_known(store: Store, tmp_path: Path):
-    """What others projected while the log was projected anew is in the store at once when it is put in its place."""
+    """What others projected while the log was projected again is in the store at once when it is put in its place."""
     log = open_log(f"sqlite:///{tmp_path}/log.db", create=True, clock=lambda: START)
     log.append(entry_of(event(number)) for number in range(20))
     project(log, store, None)
@@ -297,7 +297,7 @@ def test_a_rebuild_leaves_nothing_behind_what_was_known(store: Store, tmp_path: 
     seen = []
 
     def progress(records: int) -> None:
-        """Each time that some are projected anew, others come."""
+        """Each time that some are projected again, others come."""
         first = sum(seen, start=records)
         seen.append(records)
         log.append(entry_of(event(number)) for number in range(first, first + 10))
@@ -353,7 +353,7 @@ def test_a_hole_in_a_sequence_is_known_at_once_and_closed_at_once(store: Store):
 def test_no_hole_is_known_before_all_facts_are_read(store: Store):
     """
     Of a long log a question may read a part: until the rest is read, what is missing may stand there, and nothing is
-    said. Each question goes on where the one before ended, whatever is written in between.
+    said. Each question continues where the one before ended, whatever is written in between.
     """
     far = 5 * STEP // 2  # records that nobody sees stand in between
     for start, sequence in ((0, 1), (far, 3)):

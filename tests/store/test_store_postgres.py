@@ -207,8 +207,8 @@ def test_a_question_cannot_write_and_sees_one_moment(postgres_url: str, tmp_path
 
 def test_the_server_may_be_stopped_and_started_under_a_store(own_postgres: Callable[[Path], Postgres], tmp_path: Path):
     """
-    While the database is away questions say so; when it is back they are answered, the first of them too, by the same
-    store; and so are writers.
+    While the database is unavailable questions say so; when it is back they are answered, the first of them too, by
+    the same store; and so are writers.
     """
     server = own_postgres(tmp_path)
     with a_log(tmp_path, 20) as log, a_store(server.url()) as store:
@@ -313,7 +313,7 @@ def test_a_role_that_is_not_there_is_told(postgres_url: str):
 
 def test_what_was_damaged_is_found_and_made_anew(role: str, postgres_url: str, tmp_path: Path):
     """
-    fsck finds what is missing; rebuild makes it anew from the log, and what a reader may do survives it.
+    fsck finds what is missing; rebuild makes it again from the log, and what a reader may do survives it.
     """
     with a_log(tmp_path, 50) as log, a_store(postgres_url) as store:
         project(log, store, None)
@@ -342,8 +342,8 @@ def test_what_was_damaged_is_found_and_made_anew(role: str, postgres_url: str, t
 @pytest.mark.slow
 def test_questions_are_answered_and_facts_taken_in_while_it_is_rebuilt(postgres_url: str, tmp_path: Path):
     """
-    While the projection is made anew, again and again, every question is answered with at least what was known before,
-    and a consumer goes on.
+    While the projection is made again, again and again, every question is answered with at least what was known before,
+    and a consumer continues.
     """
     with a_log(tmp_path, 300) as log, a_store(postgres_url) as store, a_store(postgres_url) as consuming:
         project(log, store, None)

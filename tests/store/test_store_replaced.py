@@ -82,7 +82,7 @@ def test_nothing_is_answered_from_a_file_that_is_no_longer_there(
     world: World, tmp_path: Path, way: Callable[[Path], None]
 ):
     """
-    Questions, also of what is kept in memory, writes and readiness are 503 with the reason; none is taken in.
+    Questions, also of what is kept in memory, writes and readiness are 503 with the reason; none is ingested.
     """
     way(tmp_path / "store.db")
     answers = [
@@ -101,7 +101,7 @@ def test_nothing_is_answered_from_a_file_that_is_no_longer_there(
 
 def test_an_order_goes_into_no_file_but_the_one_that_is_there(world: World, tmp_path: Path):
     """
-    An order after the exchange is in neither file; once the first file is back, everything goes on.
+    An order after the exchange is in neither file; once the first file is back, everything continues.
     """
     file = tmp_path / "store.db"
     copy_in_place(file)

@@ -125,8 +125,8 @@ def unequal(store: Store, parts: list[list[Batch]], file: Path) -> list[str]:
 @pytest.mark.parametrize("seed", range(12))
 def test_writers_side_by_side_write_what_one_alone_would(fresh: stores.Fresh, tmp_path: Path, seed: int):
     """
-    Eight threads, each with a partition, whose children hang on the others' parents: no deadlock, nothing lost, nothing
-    twice, and every bound is as high as it must be.
+    Eight threads, each with a partition, whose children depend on the others' parents: no deadlock, nothing lost,
+    nothing twice, and every bound is as high as it must be.
     """
     rng = random.Random(seed)
     values = colliding(rng, 240)

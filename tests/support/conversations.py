@@ -46,7 +46,7 @@ CALLERS: dict[str, dict[str, Any]] = {
     "receiver": {"sub": "https://gateway.example"},
 }
 TIMED = "seconds"  # a field that says how long something took
-LINKS = ("stream_id", "plan_digest")  # fields by which what is asked hangs on what was answered before
+LINKS = ("stream_id", "plan_digest")  # fields by which what is asked depends on what was answered before
 
 
 # A server that waits for a body this long keeps nobody waiting; what it says is put as every other would say it.

@@ -352,7 +352,7 @@ CASES["delegation-from-untrusted-instruction"] = Case(
             ],
             "high",
         ),
-        # nobody gave it what it hands on, or it hands on what was given to somebody else
+        # nobody gave it what it hands on, or it hands on what was given to someone else
         ([granted("d2", A, B, scopes=["pay:all"], instruction_source="document")], "high"),
         ([D1, granted("d2", C, B, 5, parents=["d1"], expires_at=moment(60), instruction_source="document")], "high"),
     ),

@@ -27,7 +27,7 @@ def data(*names: str) -> Path:
 
 
 def truth(folder: Path) -> dict[str, Any]:
-    """What really happened, written down by whoever drove the system."""
+    """What really happened, written down by anyone who drove the system."""
     return json.loads((folder / "truth.json").read_text(encoding="utf-8"))
 
 

@@ -55,7 +55,7 @@ def made_log(url: str, *, partitions: int = PARTITIONS) -> Iterator[KafkaLog]:
 
 @contextmanager
 def producing(servers: str | Sequence[str], **more: Any) -> Iterator[KafkaProducer]:
-    """A producer of the bare library, as somebody else's would be."""
+    """A producer of the bare library, as someone else's would be."""
     producer = KafkaProducer(bootstrap_servers=servers, **{"acks": "all", "linger_ms": 5, **more})
     try:
         yield producer
@@ -368,7 +368,8 @@ SESSION_MS = 6_000  # the shortest that a broker allows by default
 def dies_at(step: Step, store: str, log: str) -> None:
     """Consume in a process of its own until it kills itself at a step.
 
-    It is in a group of its own, so that nobody has to wait until a group has noticed: where it goes on is in the store.
+    It is in a group of its own, so that nobody has to wait until a group has noticed: where it continues is in the
+    store.
 
     Raises:
         AssertionError: It came to no such step.

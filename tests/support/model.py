@@ -2,7 +2,7 @@
 
 A transcription of docs/rule-of-authority.md into plain dicts and sets. It grades the real implementation and
 shares nothing with it: each function says which sentence it carries out, and none of them is clever.
-No clock, no database, no network, no third-party library; every question folds all its records anew.
+No clock, no database, no network, no third-party library; every question folds all its records again.
 
 A record is ``{"event": <an event in the JSONL form>, "recorded_at": <microseconds since the epoch>, "via":
 "decisions" or "orders"}``. ``at`` and ``known_at`` are microseconds; ``known_at=None`` hides nothing. A trust
@@ -181,7 +181,7 @@ def reach(
         ``not_yet_valid`` at T and that it would make ``revoked`` or ``cascaded`` (mode ``suspend``:
         ``suspended``); the principals of kind agent and human that these name; the actions whose authority is
         one of these; ``own_actions`` {count}: actions of the target, a principal, that rest on no element here […], so
-        that "no action was done under it" is never said of somebody who acted; ``already_dead``: how many it would
+        that "no action was done under it" is never said of someone who acted; ``already_dead``: how many it would
         also kill that are revoked or cascaded and not past their ``expires_at``; ``last_expiry``: when it would all be
         over by itself (null: never)."
     """

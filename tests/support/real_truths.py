@@ -1,7 +1,7 @@
 """What real systems were seen to do, and the questions about their logs whose answers that settles.
 
-Each function asks the command line about a log that was read, and compares with ``truth.json``: what whoever drove the
-system wrote down beside it. Nothing here depends on the ids, names or times of one run.
+Each function asks the command line about a log that was read, and compares with ``truth.json``: what anyone who drove
+the system wrote down beside it. Nothing here depends on the ids, names or times of one run.
 """
 
 from collections.abc import Callable

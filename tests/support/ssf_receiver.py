@@ -6,7 +6,7 @@ before it answers. How it behaves is said by ``POST /behave``:
     {"status": 503, "headers": {...}, "body": {...}, "times": 3}   answer so, the next few times
     {"wait_seconds": 0.1}                                          answer late
     {"hold": true}                                                 answer not before this is over
-    {"refuse": "token-7"}                                          400 for whatever is about that, for good
+    {"refuse": "token-7"}                                          400 for whatever is about that, permanently
 
 ``python -m tests.support.ssf_receiver PORT JOURNAL CONFIGURATION_URL AUDIENCE AUTHORIZATION``
 """

@@ -46,7 +46,7 @@ def pem(key: Any) -> str:
 
 
 def by_name(connection: HTTPConnection) -> Caller:
-    """``Bearer NAME`` is the receiver of that name; ``Bearer NAME:ROLE`` somebody with another role."""
+    """``Bearer NAME`` is the receiver of that name; ``Bearer NAME:ROLE`` someone with another role."""
     scheme, _, said = connection.headers.get("authorization", "").partition(" ")
     if scheme != "Bearer" or not said:
         raise UnauthenticatedError("no credentials")

@@ -89,7 +89,7 @@ EVERYBODY = ("/healthz", "/readyz", "/openapi.json", "/docs", "/docs.css", "/met
 @pytest.mark.parametrize(("method", "path"), TABLE)
 def test_each_role_may_what_it_is_for(api: World, method: str, path: str):
     """
-    Every path against every role, none, and nobody: whoever has the role is answered, any other is refused.
+    Every path against every role, none, and nobody: anyone who has the role is answered, any other is refused.
     """
     answers = {role: api.as_(role).request(method, path) for role in (*ROLES, "nobody")}
     refused = {role for role, response in answers.items() if response.status_code == 403}
@@ -362,7 +362,7 @@ def test_a_flood_of_unknown_keys_is_no_flood_of_requests(api: World):
 
 def test_a_key_that_is_new_is_found_and_one_that_is_withdrawn_is_forgotten(api: World):
     """
-    An unknown id has the keys fetched anew; after a while they are fetched whoever asks.
+    An unknown id has the keys fetched again; after a while they are fetched no matter who asks.
     """
     moment, published = [1_000.0], [KEYS.document()]
     bearers = Bearers(SETTINGS, IssuerKeys(lambda: published[0], lambda: moment[0]), api.clock)
@@ -590,7 +590,7 @@ FORGED = [
 @pytest.mark.parametrize(("headers", "status"), FORGED)
 def test_a_write_of_another_site_is_refused(api: World, headers: dict[str, str], status: int):
     """
-    Whoever is signed in by a proxy or a cookie writes only from a page of ours.
+    Anyone who is signed in by a proxy or a cookie writes only from a page of ours.
     """
     response = behind(api).post("/v1/revocations/none/lift", headers=SAID | headers)
 
@@ -645,7 +645,7 @@ def test_a_cookie_over_tls_is_bound_to_the_host(api: World):
 @pytest.mark.parametrize("token", ["", "x", "é", "a" * 5_000])
 def test_a_link_that_is_none_is_refused_and_leaves_the_good_one(api: World, token: str):
     """
-    To guess is no harm to whoever has the link.
+    To guess is no harm to anyone who has the link.
     """
     signing_in, asking = signed_in(api)
     guessed = asking.get("/sign-in", params={"token": token})
@@ -677,7 +677,7 @@ def test_a_link_and_a_session_end(api: World):
 
 def test_who_signed_in_by_the_link_orders_in_that_name(tmp_path: Path):
     """
-    The link is of whoever started the process, and an order names that person.
+    The link is of anyone who started the process, and an order names that person.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as api:
         signing_in, asking = signed_in(api)

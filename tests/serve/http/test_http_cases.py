@@ -75,7 +75,7 @@ OPTIONS: list[tuple[list[str], str]] = [
 @pytest.mark.parametrize(("words", "query"), OPTIONS, ids=str)
 def test_an_option_of_reach_is_a_parameter(tmp_path: Path, words: list[str], query: str):
     """
-    The plan of the same order has the same digest, whoever asks for it.
+    The plan of the same order has the same digest, no matter who asks for it.
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as api:
         of, at = "principal:agent:mailer", "2026-11-02T10:00:00.000000Z"

@@ -1,4 +1,4 @@
-"""The Python client of the HTTP API: what it answers, how it goes on, what it raises."""
+"""The Python client of the HTTP API: what it answers, how it continues, what it raises."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +58,7 @@ def test_lists_go_on_by_themselves(api: World, monkeypatch: pytest.MonkeyPatch):
 
 def test_the_questions_of_governance_are_those_of_the_command_line(api: World, monkeypatch: pytest.MonkeyPatch):
     """
-    Every agent, grant and action comes once and in order, however small the pages; a page of grants says it goes on.
+    Every agent, grant and action comes once and in order, however small the pages; a page of grants says it continues.
     """
     monkeypatch.setattr(client_module, "PAGE", 1)
     client, service, agent = client_of(api), api.service, "agent:mailer"
@@ -136,7 +136,7 @@ def test_what_nobody_has_seen_is_ordered_if_that_is_meant(api: World):
 
 def test_of_revocations_the_client_asks_for_no_more_than_are_listed_at_once(api: World):
     """
-    A page of revocations holds fewer than other pages; the client gets all of them all the same, with its own pages.
+    A page of revocations holds fewer than other pages; the client gets all of them anyway, with its own pages.
     """
     parameters = api.get("/openapi.json").json()["paths"]["/v1/revocations"]["get"]["parameters"]
     most = next(one["schema"]["maximum"] for one in parameters if one["name"] == "limit")

@@ -170,7 +170,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> list[Json]:
 def test_what_is_shown_is_what_is_answered(held: list[Json], line: int):
     """
     Asked as the example asks, a server over the incident answers as it shows, to the letter. (Where the answers have
-    changed with good reason, `make examples` writes them down anew.)
+    changed with good reason, `make examples` writes them down again.)
     """
     assert comparable(LINES_HELD[line]) == comparable(held[line])
 
@@ -197,7 +197,7 @@ def test_the_examples_have_names_of_their_own():
 
 def test_what_is_signed_is_signed_by_the_key_that_is_shown():
     """
-    Whoever follows the examples can verify each signed event and status list with the key of the example of keys.
+    Anyone who follows the examples can verify each signed event and status list with the key of the example of keys.
     """
     answers = {(one["operation"], one["name"]): one["answer"] for one in LINES_HELD}
     key = jwt.PyJWK(answers["jwks", "ed25519"]["keys"][0])

@@ -39,7 +39,7 @@ FLOOD = 40
 
 @contextmanager
 def flooded(folder: Path, **limits: Any) -> Iterator[tuple[World, threading.Event]]:
-    """The incident, whose blast radius takes until somebody lets it go on."""
+    """The incident, whose blast radius takes until someone lets it continue."""
     go_on = threading.Event()
     with api_over(f"sqlite:///{folder}/store.db", folder, limits=Limits(**limits)) as world:
         reach = world.service.reach
@@ -65,7 +65,7 @@ async def sent(world: World, role: str, method: str, path: str, **more: Any) -> 
 def test_a_flood_of_questions_keeps_no_order_and_no_other_caller_waiting(tmp_path: Path):
     """
     While one caller's slow questions take every thread that one caller may have, an order, a lift, a batch of events
-    and the question of somebody else are answered; too many questions of the one are refused with 429.
+    and the question of someone else are answered; too many questions of the one are refused with 429.
     """
 
     async def conversation(world: World, go_on: threading.Event) -> tuple[list[int], list[httpx.Response]]:
@@ -196,7 +196,7 @@ def test_a_title_says_no_more_than_is_so(fault: DelegraphError, status: int, wor
 
 
 class Doing:
-    """Work that goes on until all may end, and what was begun."""
+    """Work that continues until all may end, and what was begun."""
 
     def __init__(self) -> None:
         self.go_on = threading.Event()

@@ -39,7 +39,7 @@ def in_topics(world: World) -> dict[str, int]:
 def test_what_is_written_over_http_is_on_the_topics(kafka_url: str, tmp_path: Path):
     """
     Events are on the topic of decisions and counted, an order on its own, projected when it is answered; a record that
-    somebody else sent is not projected yet, and said to be missing, until the next one who writes projects it.
+    someone else sent is not projected yet, and said to be missing, until the next one who writes projects it.
     """
     with (
         made_log(kafka_url) as others,

@@ -83,7 +83,7 @@ def test_a_method_that_a_path_does_not_know_is_refused_with_those_that_it_does(
 @pytest.mark.parametrize("path", [WHO, "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/v1/none"])
 def test_head_is_get_without_the_body(here: tuple[World, str], path: str):
     """
-    Whoever looks whether something is there, or how large it is, gets the head of the answer to GET.
+    Anyone who looks whether something is there, or how large it is, gets the head of the answer to GET.
     """
     got, looked = asked(here, "GET", path), asked(here, "HEAD", path)
 

@@ -37,7 +37,7 @@ def older(_value: bytes) -> Event:
 def sent_to_an_older_version(
     monkeypatch: pytest.MonkeyPatch, world: World, *events: dict[str, Any], **claims: Any
 ) -> list[int]:
-    """Send events in Avro to a version that cannot read them: how many it read, and put aside."""
+    """Send events in Avro to a version that cannot read them: how many it read, and set aside."""
     raws = avro(*events)
     body = zigzag(len(raws)) + b"".join(zigzag(len(raw)) + raw for raw in raws) + b"\0"
     with monkeypatch.context() as before:
@@ -78,7 +78,8 @@ def test_what_is_given_elsewhere_is_never_taken_up(
     here: World, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any], roles: list[str]
 ):
     """
-    An order, a lift, an acknowledgement or a judgement that hid from an older version stays there, whoever sent it.
+    An order, a lift, an acknowledgement or a judgement that hid from an older version stays there, no matter who sent
+    it.
     """
     sent_to_an_older_version(monkeypatch, here, ENVELOPE | body, roles=roles)
 
@@ -104,7 +105,7 @@ def test_what_is_of_a_foreign_source_is_never_taken_up(
 @pytest.mark.parametrize("role", ["investigator", "responder", "receiver", "nobody"])
 def test_who_is_no_producer_puts_nothing_into_quarantine(here: World, role: str):
     """
-    Whoever may not send events leaves nothing that waits to become one.
+    Anyone who may not send events leaves nothing that waits to become one.
     """
     response = here.post("/v1/events", role, content=b"\xc3\x01unknown", headers=AVRO)
 

@@ -188,7 +188,7 @@ class Listener:
 
 def test_what_is_recorded_is_told_to_all_who_listen(api: tuple[World, str]):
     """
-    Each listener is greeted, hears each new fact once, and after a break goes on where it was.
+    Each listener is greeted, hears each new fact once, and after a break continues where it was.
     """
     world, url = api
     listeners = [Listener(world, url) for _ in range(3)]
@@ -302,7 +302,7 @@ def test_a_fault_that_nobody_thought_of_is_told_and_ends_no_tail(
     api: tuple[World, str], monkeypatch: pytest.MonkeyPatch
 ):
     """
-    Whoever listens hears that nothing can be told for now, and then all that was recorded meanwhile.
+    Anyone who listens hears that nothing can be told for now, and then all that was recorded meanwhile.
     """
     world, url = api
     listener = Listener(world, url)

@@ -35,7 +35,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 class Watched:
-    """A log whose appends somebody looks at first."""
+    """A log whose appends someone looks at first."""
 
     def __init__(self, log: Log, before: Callable[[list[Entry]], object]) -> None:
         self._log = log
@@ -146,7 +146,7 @@ def test_a_process_that_dies_before_it_has_ordered_blocks_no_key(place: str, tmp
 
 def test_an_order_that_comes_late_to_the_log_is_the_same_one(place: str, tmp_path: Path):
     """
-    What a broker answered nothing for, and was sent again, may be on the log twice: it is one order all the same.
+    What a broker answered nothing for, and was sent again, may be on the log twice: it is one order anyway.
     """
     lost: list[Entry] = []
 

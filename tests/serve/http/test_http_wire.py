@@ -224,8 +224,8 @@ def test_a_head_that_is_read_has_one_reading(parts: list[bytes]):
 @pytest.mark.parametrize("sent", [b"", b"G", HEALTHZ[:-2], HEALTHZ + b"GET /healthz HTTP/1.1\r\n"])
 def test_half_a_head_is_waited_for_no_longer(tmp_path: Path, kind: str, sent: bytes):
     """
-    Whoever begins a request, the first or a later one of a connection, and does not end its head is told 408; who sends
-    nothing at all is told nothing. Both are closed.
+    Anyone who begins a request, the first or a later one of a connection, and does not end its head is told 408; who
+    sends nothing at all is told nothing. Both are closed.
     """
     with server(kind, tmp_path, ConnectionLimits(head_seconds=0.4)) as port:
         began = time.monotonic()
@@ -418,7 +418,7 @@ def test_the_limits_hold_for_every_sequence_of_connections(coming: list[tuple[st
 )
 def test_a_peer_is_an_address_or_what_one_party_is_given_of_ipv6(one: str, other: str, same: bool):
     """
-    Whoever has a /64 network can connect from any address of it.
+    Anyone who has a /64 network can connect from any address of it.
     """
     assert same == (peer_of(one) == peer_of(other))
 

@@ -97,7 +97,7 @@ def test_one_record_in_avro_needs_no_array(here: World):
 @pytest.mark.parametrize("rest", [b"\xc3\x01", b"\xc3\x01" + b"\xff" * 40, b"{}", b"\xff" * 300_000])
 def test_what_follows_a_record_and_is_none_is_one_that_cannot_be_read(here: World, rest: bytes):
     """
-    Records in Avro one after another are each taken in, up to the first that cannot be read; the rest is kept whole.
+    Records in Avro one after another are each ingested, up to the first that cannot be read; the rest is kept whole.
     """
     body = b"".join([*avro(event(1), event(2)), rest, *avro(event(3))])
     response = here.post("/v1/events", "producer", content=body, headers={"Content-Type": "application/avro"})
@@ -118,7 +118,7 @@ def test_an_order_behind_an_event_is_still_no_event(here: World):
 
 def test_what_cannot_be_read_goes_to_quarantine_and_the_rest_in(here: World):
     """
-    A bad event is put aside with who sent it and which it was; its neighbours are taken in, and no credential is kept.
+    A bad event is set aside with who sent it and which it was; its neighbours are ingested, and no credential is kept.
     """
     secret = "ghp_" + "a1B2" * 9
     body = [event(1), {"type": "none"}, 7, event(2, token=secret), event(3)]
@@ -135,7 +135,7 @@ def test_what_cannot_be_read_goes_to_quarantine_and_the_rest_in(here: World):
 @pytest.mark.parametrize("body", NOT_EVENTS, ids=lambda body: body["type"])
 def test_orders_are_not_taken_for_events(here: World, body: dict[str, Any]):
     """
-    Orders, lifts, acknowledgements and judgements are refused as events, and then nothing of the request is taken in.
+    Orders, lifts, acknowledgements and judgements are refused as events, and then nothing of the request is ingested.
     """
     envelope = {name: EVENT[name] for name in ("event_id", "source", "occurred_at")}
     response = here.post("/v1/events", "producer", json=[event(1), envelope | body])
@@ -147,7 +147,7 @@ def test_orders_are_not_taken_for_events(here: World, body: dict[str, Any]):
 @pytest.mark.parametrize("source", ["urn:other", "https://gateway.example/more", "urn:tes", "URN:TEST:a"])
 def test_a_producer_sends_for_its_own_sources_alone(here: World, source: str):
     """
-    A source that is not listed for the caller, nor below one that ends in a star, is refused, and nothing is taken in.
+    A source that is not listed for the caller, nor below one that ends in a star, is refused, and nothing is ingested.
     """
     response = here.post("/v1/events", "producer", json=[event(1), event(2, source=source)])
 
@@ -433,7 +433,7 @@ def test_what_nobody_has_seen_is_ordered_dead_if_that_is_meant(api: World):
 
 def test_a_key_makes_a_repetition_one_order_also_over_a_restart(tmp_path: Path):
     """
-    The same key and order is the same revocation, before and after the process is started anew.
+    The same key and order is the same revocation, before and after the process is started again.
     """
     url, key = f"sqlite:///{tmp_path}/store.db", {"Idempotency-Key": "retry-1"}
     with api_over(url, tmp_path) as world:
@@ -475,7 +475,7 @@ def test_a_key_that_is_none_is_refused(here: World, key: str):
 
 def test_two_keys_are_none(here: World):
     """
-    Of a header that stands twice one may be somebody else's: it is refused.
+    Of a header that stands twice one may be someone else's: it is refused.
     """
     headers = [("Authorization", f"Bearer {here.token('responder')}"), *(("Idempotency-Key", key) for key in "ab")]
 
@@ -656,7 +656,8 @@ def test_one_who_does_not_read_a_receipt_is_cut_off(here: World, monkeypatch: py
 
 def test_what_is_too_much_for_a_plan_is_refused_at_once(api: World):
     """
-    Where more hangs on a target than a request may wait for, the plan and the order name the remedy; nothing is given.
+    Where more depends on a target than a request may wait for, the plan and the order name the remedy; nothing is
+    given.
     """
     api.service.most = 2
     said = [api.get("/v1/reach", params={"of": LEAKED}), api.post("/v1/revocations", json=ORDER)]
@@ -692,11 +693,11 @@ def test_an_acknowledgement_is_in_the_name_of_the_caller(api: World):
     assert ("urn:gateway", 1) == (tally["receiver"], tally["enforced"])
 
 
-# What is away
+# What is unavailable
 
 
 class AwayLog:
-    """A log that is away while it says so."""
+    """A log that is unavailable while it says so."""
 
     def __init__(self, log: Any) -> None:
         self._log = log
@@ -710,7 +711,7 @@ class AwayLog:
 
 def test_a_log_that_is_away_is_503_for_writes_and_said_in_answers(tmp_path: Path):
     """
-    Without the log nothing is ordered or taken in, a plan is refused, and questions say that they know no better.
+    Without the log nothing is ordered or ingested, a plan is refused, and questions say that they know no better.
     """
     made: list[AwayLog] = []
 
@@ -739,7 +740,7 @@ def test_a_log_that_is_away_is_503_for_writes_and_said_in_answers(tmp_path: Path
 
 def test_a_store_that_is_locked_is_503(here: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
-    A store that somebody else keeps locked answers questions, and refuses events for now.
+    A store that someone else keeps locked answers questions, and refuses events for now.
     """
     monkeypatch.setattr(here.service.store, "write", _locked)
     response = here.post("/v1/events", "producer", json=[EVENT])

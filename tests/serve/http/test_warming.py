@@ -1,4 +1,4 @@
-"""What is made ready before somebody asks: it ends by itself, and with what it is for."""
+"""What is made ready before someone asks: it ends by itself, and with what it is for."""
 
 import gc
 import threading
@@ -30,7 +30,7 @@ def warming() -> list[threading.Thread]:
 
 
 def test_it_is_left_when_serving_ends():
-    """However much is still to be done, nothing of it goes on once its end has come."""
+    """However much is still to be done, nothing of it continues once its end has come."""
     taken: list[int] = []
 
     def steps() -> Iterator[int]:
@@ -57,7 +57,7 @@ def test_what_is_made_ready_is_not_looked_through_for_garbage_again():
 
 
 def test_a_database_that_is_away_keeps_nobody_from_serving():
-    """What cannot be made ready is not: whoever asks is told why."""
+    """What cannot be made ready is not: anyone who asks is told why."""
 
     def steps() -> Iterator[int]:
         yield 1

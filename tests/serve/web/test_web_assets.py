@@ -15,7 +15,7 @@ OURS = sorted(
 
 def test_what_is_vendored_is_what_was_published():
     """
-    Every file of other people has the checksum that was written down when it was taken in, and none is without one.
+    Every file of other people has the checksum that was written down when it was ingested, and none is without one.
     """
     listed = dict(line.split("  ")[::-1] for line in (VENDOR / "SHA256SUMS").read_text("utf-8").splitlines())
     found = {

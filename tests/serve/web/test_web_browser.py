@@ -70,7 +70,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def signed_in(link: str, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cookies of whoever followed the link."""
+    """The cookies of anyone who followed the link."""
     kept = tmp_path_factory.mktemp("browser") / "cookies.json"
     context = browser.new_context()
     context.new_page().goto(link)
@@ -81,7 +81,7 @@ def signed_in(link: str, browser: Browser, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def person(link: str, browser: Browser, signed_in: Path) -> Iterator[BrowserContext]:
-    """Somebody who is signed in. Whatever they did, nobody else was asked, and the browser had nothing to refuse."""
+    """Someone who is signed in. Whatever they did, nobody else was asked, and the browser had nothing to refuse."""
     complaints: list[str] = []
     context = _somebody(link, browser, signed_in, complaints)
     yield context
@@ -168,7 +168,7 @@ def test_without_a_script_nothing_is_offered_that_needs_one(link: str, browser: 
 def test_an_order_is_planned_refused_confirmed_and_followed(person: BrowserContext):
     """
     The whole way: an event arrives between the plan and the order, which is refused with the difference; confirmed
-    anew it is given; going back orders nothing again; and the board changes before the eyes of whoever looks at it.
+    again it is given; going back orders nothing again; and the board changes before the eyes of anyone who looks at it.
     """
     plan, beside = person.new_page(), person.new_page()
     plan.goto(f"/reach?of={OF}")
@@ -234,7 +234,7 @@ def test_what_was_typed_outlives_the_session(person: BrowserContext):
 
 def test_the_board_says_when_it_is_not_live(link: str, browser: Browser, signed_in: Path):
     """
-    Whoever follows a revocation while the server, or their session, goes away is told so; and when it is back.
+    Anyone who follows a revocation while the server, or their session, goes away is told so; and when it is back.
     """
     person = _somebody(link, browser, signed_in, [])  # that a request fails is on the console as well
     page = person.new_page()
@@ -303,7 +303,7 @@ def test_what_is_printed_has_no_buttons(person: BrowserContext):
 @pytest.mark.slow
 def test_without_javascript_everything_works(link: str, browser: Browser, signed_in: Path):
     """
-    Whoever has no script sees the graph as it was drawn for them, and gives an order by a form.
+    Anyone who has no script sees the graph as it was drawn for them, and gives an order by a form.
     """
     context = _somebody(link, browser, signed_in, [], java_script_enabled=False)
     page = context.new_page()

@@ -213,7 +213,7 @@ def test_a_badge_says_of_what_it_is_the_state(pages: Pages):
 
 def test_the_page_of_a_revocation_shows_findings_as_they_were_judged(here: World):
     """
-    A use after the revocation leads its page, until somebody suppresses the finding; a setting changes its severity.
+    A use after the revocation leads its page, until someone suppresses the finding; a setting changes its severity.
     """
     give_order(here.service, ORDER)
     late = {"type": "action.performed", "source": "urn:test:a", "event_id": "late", "outcome": "succeeded"}

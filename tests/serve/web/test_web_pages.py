@@ -127,7 +127,7 @@ def test_the_page_of_an_alias_leads_to_the_person(world: World):
 
 def test_what_no_fact_registers_is_said_to_be_unregistered(world: World):
     """
-    Of somebody who is only named the page says that it knows nothing, as of any other gap.
+    Of someone who is only named the page says that it knows nothing, as of any other gap.
     """
     pages = [
         text_of(Pages(world).get(f"/status?of=principal:{who}")) for who in ("service:mail-archive", "agent:mailer")
@@ -148,7 +148,7 @@ def test_a_delegation_is_not_called_unused_where_its_tokens_were_used(world: Wor
 
 def test_the_moment_stays_with_every_link(world: World):
     """
-    Who looks at another moment goes on looking at it, until they say that they do not.
+    Who looks at another moment continues looking at it, until they say that they do not.
     """
     page = Pages(world).get(f"{ACTION}&at=2026-11-02T09:47:30Z&known_at=2026-11-02T10:20:00Z")
     links = [
@@ -484,7 +484,7 @@ def test_what_is_to_come_can_be_ended_where_nothing_is_alive(here: World):
 @pytest.mark.parametrize("origin", [None, "null", "https://elsewhere.example"])
 def test_a_form_of_somewhere_else_orders_nothing(here: World, origin: str | None):
     """
-    A form says where it is from; one that does not, or is from elsewhere, is refused whoever is signed in.
+    A form says where it is from; one that does not, or is from elsewhere, is refused no matter who is signed in.
     """
     person = Pages(here)
     form = hidden(person.get(f"/reach?of={OF}")) | {"reason": "test", "typed": ID}
@@ -495,7 +495,7 @@ def test_a_form_of_somewhere_else_orders_nothing(here: World, origin: str | None
 
 def test_who_may_only_look_is_offered_no_order(here: World):
     """
-    An investigator sees the plan, and no form; and is refused if one is sent all the same.
+    An investigator sees the plan, and no form; and is refused if one is sent anyway.
     """
     page = Pages(here, "investigator").get(f"/reach?of={OF}")
     form = hidden(Pages(here).get(f"/reach?of={OF}")) | {"reason": "test", "typed": ID}
@@ -531,7 +531,7 @@ def test_a_link_keeps_the_moment_unless_it_says_another():
 
 def test_an_order_by_a_form_does_not_wait_for_events(tmp_path: Path):
     """
-    While the threads for events are all busy, an order that a page sends is given all the same.
+    While the threads for events are all busy, an order that a page sends is given anyway.
     """
     done = threading.Event()
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path, limits=Limits(workers=1)) as world:

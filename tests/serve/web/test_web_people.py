@@ -107,7 +107,7 @@ def test_white_space_around_what_was_pasted_is_not_part_of_it(here: World):
 
 def test_the_search_goes_on_at_the_moment_that_is_looked_at(world: World):
     """
-    Whoever has moved time and looks for something else still looks at that time: from any page, and from the start.
+    Anyone who has moved time and looks for something else still looks at that time: from any page, and from the start.
     """
     for path in (f"/who?action=mail-7&{MOMENT}", f"/?{MOMENT}"):
         form = re.search(
@@ -191,7 +191,7 @@ def test_a_revocation_may_be_called_anything(here: World):
 
 def test_a_large_revocation_is_read_page_by_page(here: World):
     """
-    Its receipt beyond 300 elements, and what is open beyond 100, go on; together the pages have every element once.
+    Its receipt beyond 300 elements, and what is open beyond 100, continue; together the pages have every element once.
     What is live on one of them asks again for that one.
     """
     root = {"type": "token.issued", "source": "urn:test:a", "event_id": "root", "occurred_at": "2026-11-02T10:00:00Z"}
@@ -212,7 +212,7 @@ def test_a_large_revocation_is_read_page_by_page(here: World):
 
 
 def _turned(world: World, at: str, before: str) -> tuple[list[str], int]:
-    """The tokens on a page and on those that it goes on to, and how many pages these are; each has its document."""
+    """The tokens on a page and on those that it continues to, and how many pages these are; each has its document."""
     person, seen, count = Pages(world), [], 0
     while at:
         page, count = person.get(at), count + 1
@@ -305,7 +305,7 @@ def test_the_start_of_an_empty_store_says_how_to_fill_it(tmp_path: Path):
         assert "Nothing is recorded yet. Ingest events with delegraph ingest FILE" in said
 
 
-# What they must not take for good
+# What they must not take permanently
 
 
 def _acted(action: str, at: str = "2026-11-02T10:00:00Z", **said: str) -> dict[str, str]:
@@ -334,7 +334,7 @@ def test_only_what_had_an_authority_that_held_is_said_to_fit_together(here: Worl
 @pytest.mark.parametrize("page", ["status", "actions"])
 def test_the_actions_of_somebody_are_not_said_to_be_all_that_was_done_with_their_tokens(world: World, page: str):
     """
-    The mail was sent with the mailer's token, and by somebody else: it is not among the actions that name the mailer.
+    The mail was sent with the mailer's token, and by someone else: it is not among the actions that name the mailer.
     """
     shown = Pages(world).get(f"/{page}?of=principal:agent:mailer")
     [actions] = re.findall(
