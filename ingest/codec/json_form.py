@@ -142,7 +142,7 @@ def _event(stated: Mapping[str, object]) -> Event:
     layout = _layout(name)
     plain, slots, values = layout.plain, layout.slots, layout.absent.copy()
     for key, value in stated.items():
-        if type(value) is plain.get(key):  # nearly always
+        if type(value) is plain.get(key):  # the usual case
             values[slots[key]] = value
             continue
         field = layout.fields.get(key)

@@ -1,6 +1,7 @@
 """Publish the events of files to a log: the implementation of ``delegraph emit``.
 
-To an embedded log they are appended at once. To a Kafka they go through a spool. If the broker is away for too long the
+To an embedded log they are appended at once. To a Kafka they go through a spool. If the broker is unavailable for too
+long the
 spool stays, also where none was named, and the error says how to send it. To emit the files again is safe as well: what
 arrives twice counts once.
 """
@@ -61,7 +62,8 @@ def publish(
 
     Raises:
         RefusedError: A file cannot be opened; nothing was published.
-        UnavailableError: The log is away. The message says how many events wait in which spool, and how to send them.
+        UnavailableError: The log is unavailable. The message says how many events wait in which spool, and how to
+        send them.
     """
     refuse_unreadable(files)
     if spool is None and not log_url.startswith("kafka://"):

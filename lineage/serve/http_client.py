@@ -228,7 +228,7 @@ class Client:
         return self._items("/v1/governance/active", schemas.ActiveAgent, known_at=known_at, **between)
 
     def allowed(self, agent: str, *, at: str | None = None, known_at: str | None = None) -> schemas.Allowed | None:
-        """What an agent might do at an instant; None if no fact names it. A list of grants that goes on says so."""
+        """What an agent might do at an instant; None if no fact names it. A list of grants that continues says so."""
         said = {"agent": agent, "at": at, "known_at": known_at, "limit": str(PAGE)}
         return self._ask("/v1/governance/allowed", schemas.Allowed, **said)
 

@@ -83,7 +83,7 @@ class State:
     Attributes:
         turn: Counts the writes.
         seq: The last version.
-        edition: The edition of the store; another one has been projected anew since.
+        edition: The edition of the store; another one has been projected again since.
         looked: What of the log was looked at: the surroundings of every fact before these positions.
         swept: What the last whole evaluation knew; None: there was none.
         swept_at: The moment that it was asked about.

@@ -110,7 +110,7 @@ def scrubbed_value(value: Any) -> Any:
     if isinstance(value, dict):
         return {
             name: item
-            if type(item) is str and item in CLEAN and KINDS[name] is None  # nearly always
+            if type(item) is str and item in CLEAN and KINDS[name] is None  # the usual case
             else scrubbed_member(name, item)
             for name, item in value.items()
         }
@@ -141,7 +141,7 @@ def _remember(text: str) -> None:
 def scrubbed_member(name: str, value: Any) -> Any:
     """Like ``scrubbed_value``, for the value of a member of that name."""
     kind = kind_of(name)
-    if kind is None and type(value) is str:  # nearly always
+    if kind is None and type(value) is str:  # the usual case
         return value if value in CLEAN else _scrubbed_text(value)
     if kind is None or (isinstance(value, dict) and kind is not Kind.CHOSEN):
         return scrubbed_value(value)

@@ -144,7 +144,7 @@ def _person_of_timeless(path: Path, source: Source) -> list[Document]:
 
 
 def _delegator(path: Path, source: Source, memory: Memory) -> tuple[str | None, str | None]:
-    """Who set an agent to work, and by which grant of their own: whoever handed over, else the nearest agent above.
+    """Who set an agent to work, and by which grant of their own: anyone who handed over, else the nearest agent above.
 
     An agent run directly below another of the same name is the same run: client and server both report the call.
     """

@@ -1,6 +1,6 @@
 """Parties that other systems name, in JWT claims or by type and id, and their kinds of principal.
 
-Pure. However many records state somebody's kind, it becomes one ``principal.registered`` per party.
+Pure. However many records state someone's kind, it becomes one ``principal.registered`` per party.
 """
 
 from collections.abc import Iterable, Mapping
@@ -74,7 +74,7 @@ def party_of(source: Source, type_: str | None, native: str) -> str:
 
 
 def behalf_of(said: str | None, actor: str | None, bearer: Bearer, source: Source, type_: str) -> str | None:
-    """Return who somebody acts for: the party that the application names, else the subject of the token passed on."""
+    """Return who someone acts for: the party that the application names, else the subject of the token passed on."""
     if said is not None:
         return bearer.named(said) or party_of(source, type_, said)
     return bearer.subject if bearer.subject != actor else None

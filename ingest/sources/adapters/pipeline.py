@@ -43,7 +43,7 @@ class Reading:
             fault = raw.fault or BadRecordError("not-an-object", "there is no object in it")
             yield Outcome(raw, Translation(fault=fault))
             return
-        if self.format.marks(raw.value):  # nearly always
+        if self.format.marks(raw.value):  # the usual case
             yield Outcome(raw, self._translated(raw.value, {}))
             return
         for value, headers, is_record in unwrapped(raw.value, self.format.marks, self.format.unwrap):

@@ -161,7 +161,7 @@ def parse(raw: bytes) -> Any:
     """
     try:
         text = raw.decode()
-        if text[:1] in _OPENING:  # nearly always; of the rest the decoder says what is wrong
+        if text[:1] in _OPENING:  # the usual case; of the rest the decoder says what is wrong
             value, end = _DECODER.raw_decode(text)
             if end == len(text):
                 return value
@@ -222,7 +222,7 @@ def _value(piece: Cut) -> dict[str, Any]:
 
 def _parsed(raw: bytes) -> Any:
     front = _IN_FRONT.match(raw)
-    if front is None:  # nearly always
+    if front is None:  # the usual case
         return parse(raw)
     try:
         return parse(raw[front.end() :])

@@ -24,7 +24,7 @@ class _Asked(dict[str, Any]):
     """What an adapter has asked of an object so far, scrubbed; None under a name that the object does not have."""
 
     __slots__ = ("raw",)
-    raw: dict[str, Any]  # set by whoever makes it: a constructor in Python would cost as much as the rest
+    raw: dict[str, Any]  # set by anyone who makes it: a constructor in Python would cost as much as the rest
 
     def __missing__(self, name: str) -> Any:
         clean: Any = self.raw.get(name)
@@ -95,7 +95,7 @@ def member(value: Any, *path: str) -> Any:
         'r1'
     """
     for name in path:
-        if type(value) is Clean:  # nearly always
+        if type(value) is Clean:  # the usual case
             value = value.asked[name]
         elif isinstance(value, Mapping):
             value = value.get(name)
@@ -107,7 +107,7 @@ def member(value: Any, *path: str) -> Any:
 def text(value: Any, *path: str) -> str | None:
     """Return the string at a path; None for anything else, including the empty string."""
     for name in path:
-        if type(value) is Clean:  # nearly always
+        if type(value) is Clean:  # the usual case
             value = value.asked[name]
         elif value is None:
             return None
@@ -165,7 +165,7 @@ def moment(value: Any, *path: str) -> str:
         BadRecordError: ``missing-field`` or ``bad-time``.
     """
     found = member(value, *path)
-    if type(found) is str and found[-1:] == "Z" and found[10:11] == "T":  # nearly always
+    if type(found) is str and found[-1:] == "Z" and found[10:11] == "T":  # the usual case
         try:
             parse_instant(found)
         except ValueError as error:

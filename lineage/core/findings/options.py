@@ -12,7 +12,7 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 
-# Scopes that identify somebody and permit nothing (OpenID Connect Core 1.0 sections 5.4 and 11).
+# Scopes that identify someone and permit nothing (OpenID Connect Core 1.0 sections 5.4 and 11).
 LOGIN_SCOPES: Final = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
 
 

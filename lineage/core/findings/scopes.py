@@ -81,7 +81,7 @@ def first_stated(facts: Iterable[Fact]) -> Scopes:
 
 
 def claimed(element: Element) -> frozenset[str]:
-    """Return every scope that any fact claims for an element, except those that only identify somebody."""
+    """Return every scope that any fact claims for an element, except those that only identify someone."""
     return frozenset(scope for fact in element.facts for scope in getattr(fact.event.body, "scopes", ())) - LOGIN_SCOPES
 
 

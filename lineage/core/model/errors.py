@@ -8,7 +8,7 @@ DelegraphError
 │   ├── OtherOrderError       the id belongs to another order
 │   └── TooManyError          more depends on it than may be examined here
 ├── DriftError                an order differs from its plan, or would kill what the plan does not list
-├── UnavailableError          the log or the store is away; the only fault worth retrying
+├── UnavailableError          the log or the store is unavailable; the only fault worth retrying
 │   ├── ReplacedError         the file was replaced by another; restart to use the new one
 │   ├── OverloadedError       more concurrent requests than can be answered
 │   ├── SlowAnswerError       the answer takes longer than the caller may wait; retrying does not help
@@ -87,7 +87,7 @@ class DriftError(DelegraphError):
 
 
 class UnavailableError(DelegraphError):
-    """The log or the store is away, locked, read-only or full."""
+    """The log or the store is unavailable, locked, read-only or full."""
 
     retriable = True
 

@@ -33,7 +33,7 @@ def parse_instant(text: str) -> Instant:
         True
     """
     seconds = _WHOLE_SECONDS.get(text[17:])
-    if seconds is not None and text[16] == ":" and (minute := _minute(text[:16])) is not None:  # nearly always
+    if seconds is not None and text[16] == ":" and (minute := _minute(text[:16])) is not None:  # the usual case
         return minute + seconds
     return _parsed(text)
 

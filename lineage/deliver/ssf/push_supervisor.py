@@ -109,7 +109,7 @@ class Pusher:
             except DelegraphError as fault:
                 wait = backoff.next_seconds()
                 logger.warning("%s; trying again in %.1f s", fault, wait)
-            except Exception:  # if this thread ended, the process would go on without pushing, unnoticed
+            except Exception:  # if this thread ended, the process would continue without pushing, unnoticed
                 wait = _LONGEST_WAIT_SECONDS
                 logger.exception("pushing failed; trying again in %.1f s", wait)
             stopped.wait(wait)

@@ -287,7 +287,7 @@ class FindingKeeper:
                 if id_ not in found and one.change != RESOLVED and one.seq <= known.seq
             ]
             changes += [(RESOLVED, _resolved(one)) for one in kept_findings.kept_of(self._store, over).values()]
-            # What was looked at since is not forgotten, unless the facts were projected anew.
+            # What was looked at since is not forgotten, unless the facts were projected again.
             looked = dict(state.looked)
             if before.edition == state.edition:
                 looked |= {place: max(end, looked.get(place, 0)) for place, end in before.looked.items()}

@@ -67,7 +67,7 @@ class FindingMetrics:
         self._health.answered()
 
     def fault(self) -> None:
-        """The store is away."""
+        """The store is unavailable."""
         self._faults.inc()
         self._health.missed("findings")
 
@@ -86,7 +86,7 @@ class FindingMetrics:
 
 
 class _Kept(Collector):
-    """What the index holds; nothing while the store is away."""
+    """What the index holds; nothing while the store is unavailable."""
 
     def __init__(self, store: Store, keeper: FindingKeeper) -> None:
         self._store = store

@@ -37,7 +37,7 @@ def keep_findings(settings: Settings, *, once: bool, most: int = MOST) -> Docume
 
     Raises:
         RefusedError: The store holds more facts than may be evaluated.
-        UnavailableError: The store is away, and it was to be done once or was stopped before it began.
+        UnavailableError: The store is unavailable, and it was to be done once or was stopped before it began.
     """
     if once:
         with _opened(settings, most) as keeping:
@@ -98,7 +98,7 @@ class Keeping:
         self._written += self.keeper.sweep(self._clock())
 
     def run(self, stopped: threading.Event) -> None:
-        """Keep the index until stopped; what is away is waited for, longer each time."""
+        """Keep the index until stopped; what is unavailable is waited for, longer each time."""
         self._refuse_too_many()
         sweeping = threading.Thread(target=self._each_time, args=(self._sweep, stopped), name="evaluates")
         sweeping.start()

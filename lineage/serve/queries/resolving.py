@@ -1,4 +1,4 @@
-"""Which thing is meant by what somebody typed: an id without its kind, the start of an address, a display name."""
+"""Which thing is meant by what someone typed: an id without its kind, the start of an address, a display name."""
 
 from collections.abc import Collection, Iterator
 from typing import Final

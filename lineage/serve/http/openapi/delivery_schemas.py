@@ -89,7 +89,7 @@ class Polled(TypedDict):
 
 
 class DeadLetter(TypedDict):
-    """An event that its receiver refused for good."""
+    """An event that its receiver refused permanently."""
 
     receiver: str
     stream_id: str
@@ -100,7 +100,7 @@ class DeadLetter(TypedDict):
 
 
 class DeadLetters(TypedDict):
-    """What was refused for good, the latest first."""
+    """What was refused permanently, the latest first."""
 
     items: list[DeadLetter]
     total: int

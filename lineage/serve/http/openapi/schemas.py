@@ -109,7 +109,7 @@ class FindingsInBrief(TypedDict):
 
 
 class Judgement(TypedDict):
-    """What somebody decided about a finding, or an exception of the settings."""
+    """What someone decided about a finding, or an exception of the settings."""
 
     judgement: str
     by: str
@@ -280,7 +280,7 @@ class _ReachPart(TypedDict):
 
 
 class Approval(TypedDict):
-    """That somebody has approved a plan."""
+    """That someone has approved a plan."""
 
     approved_by: str
     approved_at: Time
@@ -838,7 +838,7 @@ class Collapsed(TypedDict):
 
 
 class Graph(TypedDict):
-    """What a thing hangs on and what hangs on it, laid out."""
+    """What a thing depends on and what depends on it, laid out."""
 
     kind: str
     id: str
