@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import Element, Stated, stated
-from lineage.core.authority.rule import Gap, gaps
+from lineage.core.authority.rule import Gap, MissingEvidence, gaps, ungranted
 from lineage.core.authority.world import World
 from lineage.core.model.keys import split_key
 
@@ -134,13 +134,14 @@ def action_gaps(world: World, action: str, chain: Chain) -> list[Gap]:
     found = set(gaps(world, [authority] if authority else []))
     for key in world.authorities_named(action):
         if not world.graph.granted(key):
-            kind, id_ = split_key(key)
-            found.add(Gap(kind, id_, f"no event granted this {kind}"))
+            found.add(ungranted(*split_key(key)))
     decision = stated(world.actions.get(action), "decision")
     if decision and decision.value not in world.decisions:
-        found.add(Gap("decision", decision.value, "no event tells of this decision"))
+        why = "no event tells of this decision"
+        found.add(Gap("decision", decision.value, why, MissingEvidence.UNKNOWN_DECISION))
     if chain.hops and chain.hops[0].evidence == "asserted":
-        found.add(Gap("principal", chain.hops[0].principal, "this root is only asserted: nobody granted anything"))
+        why = "this root is only asserted: nobody granted anything"
+        found.add(Gap("principal", chain.hops[0].principal, why, MissingEvidence.ASSERTED_ROOT))
     return sorted(found, key=lambda gap: (gap.kind, gap.id))
 
 

@@ -11,6 +11,7 @@ is entered once (clause 4.7).
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from lineage.core.authority.cascade import Cascade
 from lineage.core.authority.elements import Element
@@ -45,13 +46,34 @@ class Verdict:
     because: Because | None = None
 
 
+class MissingEvidence(StrEnum):
+    """The kinds of gaps."""
+
+    UNGRANTED = "ungranted"  # no event granted an element that is named or depended on
+    UNKNOWN_DECISION = "unknown-decision"  # no event mentions the decision that an action names
+    ASSERTED_ROOT = "asserted-root"  # only the action itself names the root
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something that was named but never granted, or a root that is only asserted."""
+    """Something that was named but never granted, or a root that is only asserted.
+
+    Attributes:
+        kind: Its kind.
+        id: Its id.
+        why: The reason as a sentence for people.
+        cause: The reason for code.
+    """
 
     kind: str
     id: str
     why: str
+    cause: MissingEvidence
+
+
+def ungranted(kind: str, id_: str) -> Gap:
+    """Build the gap of an element that no event granted."""
+    return Gap(kind, id_, f"no event granted this {kind}", MissingEvidence.UNGRANTED)
 
 
 def judge(world: World, key: str, at: Instant) -> Verdict:
@@ -121,4 +143,4 @@ def gaps(world: World, keys: Iterable[str]) -> list[Gap]:
     """List the given elements and their transitive dependencies that no event granted, sorted by kind and id."""
     keys = list(keys)
     missing = [split_key(key) for key in world.graph.above(*keys) if not world.graph.granted(key)]
-    return [Gap(kind, id_, f"no event granted this {kind}") for kind, id_ in sorted(missing)]
+    return [ungranted(kind, id_) for kind, id_ in sorted(missing)]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from lineage.core.authority.chain import Chain, action_gaps, chain_of, chain_of_action
-from lineage.core.authority.rule import gaps
+from lineage.core.authority.rule import Gap, gaps
 from lineage.core.authority.world import World
 from lineage.core.findings.options import Options
 from lineage.core.model.events import Event
@@ -24,7 +24,7 @@ class _Behind(NamedTuple):
     """What stands behind an action and all actions that name the same authority."""
 
     chain: Chain
-    missing: tuple[tuple[str, str, str], ...]
+    missing: tuple[Gap, ...]
 
 
 def overview(service: Service, *, at: Instant, options: Options | None = None) -> Document:
@@ -37,7 +37,7 @@ def overview(service: Service, *, at: Instant, options: Options | None = None) -
     world = found.world
     parties = _Parties(world)
     roots: Counter[str] = Counter()
-    missing: Counter[tuple[str, str, str]] = Counter()
+    missing: Counter[Gap] = Counter()
     longest: tuple[Chain, str] | None = None
     chains: set[tuple[str, ...]] = set()
     for key, chain, gaps_of in _behind(world):
@@ -73,8 +73,8 @@ def overview(service: Service, *, at: Instant, options: Options | None = None) -
         "gaps": {
             "total": len(missing),
             "items": [
-                {"kind": kind, "id": id_, "why": why, "behind": count}
-                for (kind, id_, why), count in sorted(missing.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]
+                {"kind": gap.kind, "id": gap.id, "why": gap.why, "cause": gap.cause.value, "behind": count}
+                for gap, count in sorted(missing.items(), key=_most_behind)[:_SHOWN]
             ],
         },
         "findings": _findings(found),
@@ -120,7 +120,7 @@ def _named(event: Event) -> Iterator[tuple[str, str]]:
         yield kind, id_
 
 
-def _behind(world: World) -> Iterator[tuple[str, Chain, Iterable[tuple[str, str, str]]]]:
+def _behind(world: World) -> Iterator[tuple[str, Chain, Iterable[Gap]]]:
     """Yield what stands behind every action, then behind every element, without counting their gaps again."""
     seen: dict[tuple[object, ...], _Behind] = {}
     for action in world.actions:
@@ -129,12 +129,16 @@ def _behind(world: World) -> Iterator[tuple[str, Chain, Iterable[tuple[str, str,
         if key not in seen:
             chain = chain_of_action(world, action)
             named = action_gaps(world, action, chain)
-            seen[key] = _Behind(chain, tuple((gap.kind, gap.id, gap.why) for gap in named))
+            seen[key] = _Behind(chain, tuple(named))
         yield f"action:{action}", seen[key].chain, seen[key].missing
     for element in world.graph.facts:
         if world.graph.granted(element):
-            missing = [(gap.kind, gap.id, gap.why) for gap in gaps(world, [element])]
-            yield element, chain_of(world, element), missing
+            yield element, chain_of(world, element), gaps(world, [element])
+
+
+def _most_behind(item: tuple[Gap, int]) -> tuple[int, str, str, str]:
+    gap, count = item
+    return (-count, gap.kind, gap.id, gap.why)
 
 
 def _rank(parties: _Parties, chain: Chain) -> tuple[bool, int, int]:

@@ -173,7 +173,7 @@ def _warning(page: Page, doc: Document) -> None:
     if said:
         page.line(*said)
     if doc.get("findings_complete") is False:
-        page.line("More surrounds it than is looked at here: 'delegraph findings --of' looks at everything.")
+        page.line("Only part of its surroundings was examined: 'delegraph findings --of' examines all of them.")
 
 
 def _stands_outside(hops: Sequence[Document]) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import Final
 
+from lineage.core.authority.rule import MissingEvidence
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text.text_page import Page, Piece, joined, many
 
@@ -97,7 +98,7 @@ def _missing(page: Page, doc: Document) -> None:
         return
     for gap in gaps["items"][:1]:  # the party behind most actions
         head = f"Missing evidence, {many(gaps['total'], 'gap')}"
-        why = _ASSERTED if gap["why"].startswith(_ASSERTED) else gap["why"]
+        why = _ASSERTED if gap["cause"] == MissingEvidence.ASSERTED_ROOT else gap["why"]
         room = _COLUMNS - len(f"{head}: {why}:  ({gap['behind']:,})")
         said = f"{why}: {_short(gap['id'], min(max(room, _LEAST_OF_AN_ID), _ID_CHARACTERS))} ({gap['behind']:,})"
         page.line((head, "bold"), f": {_cut(said, _COLUMNS - len(head) - 2)}", lead="", hang="  ")
