@@ -18,7 +18,7 @@ from lineage.core.model.errors import BadRecordError, FencedError
 from lineage.core.model.events import Fact
 from lineage.core.model.records import DECISIONS, Batch, Headers, Outcomes, Readable, Record, Unreadable, position_of
 from lineage.core.model.trust import Trusted, TrustTable, authorised, in_force
-from lineage.plumbing.gc_pause import collector_put_off
+from lineage.plumbing.gc_pause import gc_paused
 
 BATCH: Final = 50_000  # records in one transaction: the more, the fewer database pages are written twice
 # How many headers of a quarantined record are kept, and how much of the name and the value of each.
@@ -77,7 +77,7 @@ def project(
     for place, end in sorted((log.ends() if ends is None else ends).items()):
         start = store.positions().get(place, 0)
         while start < end and not stop():
-            with collector_put_off():
+            with gc_paused():
                 began = time.monotonic()
                 records, following = log.read(*place, start, limit=min(BATCH, end - start))
                 if following == start:

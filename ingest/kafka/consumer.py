@@ -31,7 +31,7 @@ from lineage.core.model.errors import FencedError, UnavailableError
 from lineage.core.model.records import TOPICS, Batch, Outcomes
 from lineage.core.model.trust import Trusted, in_force
 from lineage.plumbing.backoff import Backoff
-from lineage.plumbing.gc_pause import collector_put_off
+from lineage.plumbing.gc_pause import gc_paused
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class Consumer:
     def _turns(self, member: "_Member", stopped: threading.Event) -> None:
         checked = time.monotonic()
         while not stopped.is_set():
-            with collector_put_off():  # for both threads; between iterations it collects the young generation once
+            with gc_paused():  # for both threads; between iterations it collects the young generation once
                 self._turn(member, stopped)
             if time.monotonic() - checked > _CHECK_SECONDS:
                 self._check()

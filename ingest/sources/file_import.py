@@ -22,7 +22,7 @@ from ingest.sources.recognition import UNKNOWN, File, opened, reading, recognise
 from lineage.core.model.errors import BadRecordError, RefusedError
 from lineage.core.model.records import Position, Unreadable
 from lineage.core.model.times import Instant
-from lineage.plumbing.gc_pause import collector_put_off
+from lineage.plumbing.gc_pause import gc_paused
 
 FORMATS: Final = ("auto", "jsonl", *foreign.FORMATS)
 # Records appended in one transaction: enough to make the cost of flushing the disk negligible.
@@ -212,7 +212,7 @@ def take_in_records(
     """
     parts = _in_parts(records)
     while True:
-        with collector_put_off():  # records have no cycles, and a batch is bounded
+        with gc_paused():  # records have no cycles, and a batch is bounded
             part = next(parts, None)
         if part is None:
             return

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def collector_put_off() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Disable the collector within the block: scanning many acyclic values for cycles costs a third of the time."""
     enabled = gc.isenabled()
     gc.disable()
@@ -17,15 +17,15 @@ def collector_put_off() -> Iterator[None]:
             gc.enable()
 
 
-def collector_spared(*, anew: bool = False) -> None:
+def gc_freeze(*, collect_first: bool = False) -> None:
     """Exempt all existing objects, which are expected to stay, from further collections.
 
     Exempt objects are still freed by reference counting, but not if they are in cycles.
 
     Args:
-        anew: First collect everything once, since objects exempted earlier may have become garbage.
+        collect_first: First collect everything once, since objects exempted earlier may have become garbage.
     """
-    if anew:
+    if collect_first:
         gc.unfreeze()
         gc.collect()
     gc.freeze()

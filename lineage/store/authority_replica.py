@@ -14,7 +14,7 @@ from lineage.core.authority.world import World
 from lineage.core.model.events import ActionPerformed, DecisionMade, Fact
 from lineage.core.model.records import Batch
 from lineage.core.model.trust import Trusted, in_force
-from lineage.plumbing.gc_pause import collector_spared
+from lineage.plumbing.gc_pause import gc_freeze
 from lineage.store.follower import Follower, Place
 from lineage.store.store import Store
 
@@ -67,7 +67,7 @@ class AuthorityReplica:
         self._trust = trust
         self._observer = observer
         self._world = World(trust=in_force(trust))
-        self._follower = Follower(store, anew=self._load, take=self._take, trust=trust, monotonic=monotonic)
+        self._follower = Follower(store, load=self._load, apply=self._take, trust=trust, monotonic=monotonic)
 
     @contextmanager
     def world(self) -> Iterator[World]:
@@ -116,7 +116,7 @@ class AuthorityReplica:
         for record in batch.readable:
             self._world.add_authority(record.fact)
         if len(batch.readable) >= _MANY:
-            collector_spared()
+            gc_freeze()
 
     def _load(self, still: Store) -> None:
         world = World(trust=in_force(self._trust))
@@ -127,7 +127,7 @@ class AuthorityReplica:
         if self._observer is not None:
             self._observer.loaded(world)
         # Or every question waits for seconds, now and then, for the collector to look through all of it.
-        collector_spared(anew=loaded_before)
+        gc_freeze(collect_first=loaded_before)
 
     def _take(self, still: Store, positions: Mapping[tuple[str, int], int]) -> None:
         added = []

@@ -36,8 +36,8 @@ class Follower:
         self,
         store: Store,
         *,
-        anew: Callable[[Store], None],
-        take: Callable[[Store, Mapping[tuple[str, int], int]], None],
+        load: Callable[[Store], None],
+        apply: Callable[[Store, Mapping[tuple[str, int], int]], None],
         trust: Trusted | None = None,
         most: float = math.inf,
         monotonic: Callable[[], float] = time.monotonic,
@@ -46,15 +46,15 @@ class Follower:
 
         Args:
             store: The store.
-            anew: Loads the copy from a snapshot of the store.
-            take: Applies the facts after some positions to the copy.
+            load: Loads the copy from a snapshot of the store.
+            apply: Applies the facts after some positions to the copy.
             trust: Provides the trust table in force; if it changes, everything is loaded again.
             most: The most records to apply at once; if there are more, everything is loaded again.
             monotonic: A monotonic clock, for the age of the copy.
         """
         self._store = store
-        self._anew = anew
-        self._take = take
+        self._load = load
+        self._apply = apply
         self._trust = trust
         self._most = most
         self._monotonic = monotonic
@@ -167,9 +167,9 @@ class Follower:
             place = Place(still.edition(), positions, trust, recorded_at)
             is_other = before is None or before.edition != place.edition or before.trust is not trust
             if before is None or is_other or _came(before, place) > self._most:
-                self._anew(still)
+                self._load(still)
             elif before.positions != place.positions:
-                self._take(still, before.positions)
+                self._apply(still, before.positions)
         self._place, self._mark = place, mark
         return place
 

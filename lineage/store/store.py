@@ -20,7 +20,7 @@ from lineage.core.model.events import Event, Fact, canonical_json
 from lineage.core.model.records import Batch, Outcomes, Position, Readable, Unreadable
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable
-from lineage.plumbing.gc_pause import collector_put_off
+from lineage.plumbing.gc_pause import gc_paused
 from lineage.store.database.dialects import add_missing, backend_of, frugally, wait_for_turn, without_limits
 from lineage.store.database.engine import check, connect, faults, sqlite_path, upgrade
 from lineage.store.database.sql import among, chunks, storable
@@ -292,7 +292,7 @@ class Store:
     @contextmanager
     def reader(self, *, trust: TrustTable | None, known_at: Instant | None = None) -> Iterator[Reader]:
         """A reader of facts from a snapshot of the store."""
-        with collector_put_off(), self.connection() as connection:
+        with gc_paused(), self.connection() as connection:
             yield Reader(connection, self.keys, self.decode, trust=trust, known_at=known_at)
 
     def plan(self, digest: str) -> dict[str, Any] | None:

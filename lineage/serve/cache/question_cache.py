@@ -93,7 +93,7 @@ class Keeping:
         self._log = log
         self._log_inside = log_inside
         self._loading = Loading(store, log, trust)
-        self._follower = Follower(store, anew=self._begin, take=self._drop_touched, trust=trust, most=_CAME)
+        self._follower = Follower(store, load=self._begin, apply=self._drop_touched, trust=trust, most=_CAME)
         self.ends = KeptEnds(store, trust)
         self._said: tuple[Place, Document] | None = None
         # All of these are protected by the follower's lock.

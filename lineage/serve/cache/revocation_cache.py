@@ -170,7 +170,7 @@ class KeptEnds:
 
     def __init__(self, store: Store, trust: Trusted | None = None) -> None:
         """Create an empty cache for a store and the trust table in force."""
-        self._follower = Follower(store, anew=self._begin, take=self._take, trust=trust, most=_CAME)
+        self._follower = Follower(store, load=self._begin, apply=self._take, trust=trust, most=_CAME)
         # All of these stand still while the follower says so.
         self._ends: dict[str, Ends] = {}
         self._stale: dict[str, Stale] = {}  # of all entries

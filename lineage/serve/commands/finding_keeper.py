@@ -28,7 +28,7 @@ from lineage.core.model.records import Position
 from lineage.core.model.references import about
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted, TrustTable, authorised, in_force
-from lineage.plumbing.gc_pause import collector_spared
+from lineage.plumbing.gc_pause import gc_freeze
 from lineage.serve.documents.core_documents import finding_document
 from lineage.serve.queries.finding_basis import basis_of
 from lineage.serve.queries.finding_facts import gathered
@@ -271,7 +271,7 @@ class FindingKeeper:
         written = self._write(known, state, found, now)
         self._swept_at, self._swept_seconds = self._monotonic(), took
         kept_findings.forget_old(self._store, now)
-        collector_spared(anew=True)
+        gc_freeze(collect_first=True)
         return written
 
     def _write(self, known: State, state: State, found: dict[str, Kept], now: Instant) -> int:

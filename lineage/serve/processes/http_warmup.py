@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from lineage.core.model.errors import DelegraphError
-from lineage.plumbing.gc_pause import collector_spared
+from lineage.plumbing.gc_pause import gc_freeze
 
 logger = logging.getLogger(__name__)
 
@@ -42,5 +42,5 @@ def warmed(steps: Iterable[object]) -> Iterator[None]:
 
 def spared() -> Iterator[None]:
     """Exempt what is loaded from garbage collection; otherwise a page sometimes waits for it to scan all templates."""
-    collector_spared()
+    gc_freeze()
     yield

@@ -14,7 +14,7 @@ class Recorded:
 
     def __init__(self, service: Service) -> None:
         """Create a follower; the store is not accessed before the first question."""
-        self._follower = Follower(service.store, anew=_nothing, take=_nothing)
+        self._follower = Follower(service.store, load=_nothing, apply=_nothing)
 
     def projected_until(self) -> dict[tuple[str, int], int]:
         """Return the next offset to project of each partition.

@@ -124,8 +124,8 @@ class Moment:
         for part, keys in parts:
             self._take(gathering, part, receipt_of(part, revocation, at, keys - again), since)
             again |= keys
-        anew = gathering.ends()
-        return None if anew is None else mended(ends, again, anew)
+        recomputed = gathering.ends()
+        return None if recomputed is None else mended(ends, again, recomputed)
 
     def keep(self, revocation: str, ends: Ends | None) -> None:
         """Cache what was computed; None means it is too large."""
