@@ -125,7 +125,7 @@ def test_a_file_of_no_known_format(tmp_path):
     below = invoke("try", str(tmp_path))
 
     assert (2, "") == (named.exit_code, named.stdout)
-    assert "no format that is known here" in named.stderr
+    assert "has no known format" in named.stderr
     assert '"subject"' in named.stderr
     assert (2, "") == (below.exit_code, below.stdout)
     for looked_for in ("eventID and eventName", "auditID", "resourceSpans", "event_id"):
