@@ -106,7 +106,7 @@ def reused_ids(rng: random.Random) -> list[dict[str, Any]]:
 def test_an_acknowledgement_speaks_only_for_orders_that_were_given_by_then(seed: int):
     """
     Ids of orders that are used again, with suspensions and lifts between: the verdict is that of the model at every
-    half hour, and no element is enforced where every word is older than all orders that end anything.
+    half hour, and no element is enforced where every word is older than all orders that end anything. Clause 10.10.
     """
     rng = random.Random(seed)
     records = reused_ids(rng)
@@ -173,7 +173,7 @@ LEAF = [issued("idp#t1"), ordered()]
 
 def test_nobody_who_covers_it_is_unknown():
     """
-    Without a receiver nobody can say that it is over.
+    Without a receiver nobody can say that it is over. Clause 10.11.
     """
     found = verdict(*LEAF)
 
@@ -183,7 +183,7 @@ def test_nobody_who_covers_it_is_unknown():
 
 def test_a_receiver_that_has_not_answered_is_open_and_named():
     """
-    One of two receivers has said enforced: PARTIAL, the other one is named.
+    One of two receivers has said enforced: PARTIAL, the other one is named. Clause 10.11.
     """
     found = verdict(*LEAF, registered(GATEWAY), registered(MAIL), said(GATEWAY, LATER))
 
@@ -193,7 +193,7 @@ def test_a_receiver_that_has_not_answered_is_open_and_named():
 
 def test_it_is_closed_when_the_last_receiver_has_enforced_it():
     """
-    CLOSED at the last word, which is also when the interval from the order ends.
+    CLOSED at the last word, which is also when the interval from the order ends. Clause 10.11.
     """
     found = verdict(*LEAF, registered(GATEWAY), registered(MAIL), said(GATEWAY, LATER), said(MAIL, 3_000))
 
@@ -202,7 +202,7 @@ def test_it_is_closed_when_the_last_receiver_has_enforced_it():
 
 def test_what_is_open_at_one_goes_before_what_nobody_covers():
     """
-    PARTIAL is the first that applies.
+    PARTIAL is the first that applies. Clause 10.11.
     """
     child = issued("other#t2", derived_from=(("idp#t1", "subject"),))
     found = verdict(*LEAF, registered(GATEWAY, issuers=("idp",)), child)
@@ -213,7 +213,7 @@ def test_what_is_open_at_one_goes_before_what_nobody_covers():
 
 def test_what_has_ended_by_itself_is_not_open():
     """
-    Nobody answers, and at its end it is over anyway: then it was closed.
+    Nobody answers, and at its end it is over anyway: then it was closed. Clause 10.15.
     """
     facts = [issued("idp#t1", expires_at=5_000), ordered(), registered(GATEWAY)]
 
@@ -238,7 +238,7 @@ def test_a_rejection_stays_open():
 
 def test_the_last_word_of_a_receiver_holds():
     """
-    Enforced first and rejected later is open.
+    Enforced first and rejected later is open. Clause 10.9.
     """
     assert (
         Verdict.PARTIAL
@@ -258,7 +258,7 @@ def test_an_answer_past_its_deadline_is_overdue():
 
 def test_an_acknowledgement_without_a_token_speaks_for_what_was_delivered_before():
     """
-    Of two tokens one was delivered before and one after it: one is closed, the other is open.
+    Of two tokens one was delivered before and one after it: one is closed, the other is open. Clause 10.9.
     """
     child = issued("idp#t2", derived_from=(("idp#t1", "subject"),))
     delivered = {(GATEWAY, "token:idp#t1"): 1_500, (GATEWAY, "token:idp#t2"): 2_500}
@@ -270,7 +270,7 @@ def test_an_acknowledgement_without_a_token_speaks_for_what_was_delivered_before
 
 def test_an_acknowledgement_of_which_nothing_was_delivered_speaks_for_nothing():
     """
-    It closes nothing, and the answer says so.
+    It closes nothing, and the answer says so. Clause 10.9.
     """
     found = verdict(*LEAF, registered(GATEWAY), said(GATEWAY, LATER, token=None))
 
@@ -280,7 +280,7 @@ def test_an_acknowledgement_of_which_nothing_was_delivered_speaks_for_nothing():
 
 def test_what_was_said_before_the_order_is_not_about_it():
     """
-    An acknowledgement that either clock puts before the order closes nothing, and the answer says so.
+    An acknowledgement that either clock puts before the order closes nothing, and the answer says so. Clause 10.10.
     """
     early = said(GATEWAY, ORDERED - 1)
     found = verdict(*LEAF, registered(GATEWAY), early)
@@ -297,6 +297,7 @@ def test_what_was_said_before_the_order_is_not_about_it():
 def test_what_was_said_of_a_suspension_is_not_about_a_later_order_of_its_id(token: str | None, outcome: str):
     """
     Suspended, acknowledged, lifted, and revoked under the same id: nobody has said anything of the revocation yet.
+    Clause 10.10.
     """
     revoked = fact(RevocationOrdered("r1", Target("token", "idp#t1"), "test", "human:ir"), 4_000)
     lift = fact(RevocationLifted("r1", "human:ir"), 3_000)
@@ -312,7 +313,7 @@ def test_what_was_said_of_a_suspension_is_not_about_a_later_order_of_its_id(toke
 
 def test_what_is_enforced_stays_so_when_another_order_of_its_id_ends_it_as_well():
     """
-    An order that is still in force was acknowledged: the element was never alive in between.
+    An order that is still in force was acknowledged: the element was never alive in between. Clause 10.10.
     """
     second = fact(RevocationOrdered("r1", Target("token", "idp#t1"), "test", "human:ir"), 4_000)
 
@@ -331,6 +332,7 @@ def test_a_receiver_that_nobody_registered_closes_nothing():
 def test_a_use_after_the_order_reopens_the_verdict():
     """
     A success under the dead token after all had enforced it: open again, by that action, and closed by a newer word.
+    Clause 10.16.
     """
     facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000)]
     found = verdict(*facts)
@@ -344,7 +346,7 @@ def test_a_use_after_the_order_reopens_the_verdict():
 
 def test_a_use_before_the_order_was_known_is_tainted_and_reopens_nothing():
     """
-    Back-dated by an hour, used in that hour: listed, and the verdict stands.
+    Back-dated by an hour, used in that hour: listed, and the verdict stands. Clause 10.16.
     """
     facts = [issued("idp#t1"), ordered(effective_at=500), registered(GATEWAY), said(GATEWAY, LATER), done("a1", 700)]
     found = verdict(*facts)
@@ -356,7 +358,7 @@ def test_a_use_before_the_order_was_known_is_tainted_and_reopens_nothing():
 @pytest.mark.parametrize(("moment", "kind"), [(1_999, "tainted-use"), (2_000, "used-after-revocation")])
 def test_an_order_is_in_force_from_the_moment_of_its_record(moment: int, kind: str):
     """
-    in_force_at is recorded_at where that is later than effective_at; at it is after.
+    in_force_at is recorded_at where that is later than effective_at; at it is after. Clause 10.2.
     """
     found = verdict(issued("idp#t1"), ordered(recorded_at=2_000), done("a1", moment))
 
@@ -374,7 +376,7 @@ def test_what_failed_or_was_denied_reopens_nothing():
 
 def test_a_token_that_is_honoured_past_its_end_is_open():
     """
-    Who accepts it after expires_at does not look at expires_at either.
+    Who accepts it after expires_at does not look at expires_at either. Clause 10.16.
     """
     facts = [issued("idp#t1", expires_at=5_000), ordered(), registered(GATEWAY), done("a1", 6_000)]
 
@@ -384,7 +386,7 @@ def test_a_token_that_is_honoured_past_its_end_is_open():
 
 def test_an_order_that_is_not_in_effect_yet_is_unknown():
     """
-    Nothing is dead yet, and nobody can say that it is over.
+    Nothing is dead yet, and nobody can say that it is over. Clause 10.11.
     """
     found = verdict(issued("idp#t1"), ordered(effective_at=8_000), registered(GATEWAY), at=5_000)
 
@@ -425,7 +427,7 @@ def test_a_suspension_that_was_lifted_is_over():
 )
 def test_a_receiver_covers_by_issuer_audience_and_kind(receiver: Any, key: str, audience: Any, expected: bool):
     """
-    All three must fit; what is not stated, on either side, fits, but for an id without an issuer.
+    All three must fit; what is not stated, on either side, fits, but for an id without an issuer. Clause 10.6.
     """
     kind, _, id_ = key.partition(":")
     assert expected is covers(ReceiverRegistered("urn:r", **receiver), Alike(kind, issuer_of(id_), audience))
@@ -436,7 +438,7 @@ def test_a_receiver_covers_by_issuer_audience_and_kind(receiver: Any, key: str, 
 )
 def test_the_issuer_stands_before_the_first_mark(id_: str, expected: str | None):
     """
-    The id up to the first `#`; without one there is none.
+    The id up to the first `#`; without one there is none. Clause 10.6.
     """
     assert expected == issuer_of(id_)
 
@@ -460,7 +462,7 @@ LATE = [(LATER, LATER), (10**15, LATER), (500, LATER), (ORDERED, LATER)]
 def test_no_registration_takes_back_what_an_order_requires(narrower: Any, moments: tuple[int, int]):
     """
     Recorded after the order, dated now, in the future or in the past: what the receiver covered is still open, and
-    the narrowing is a finding.
+    the narrowing is a finding. Clause 10.7.
     """
     facts = [issued("idp#t1", audience=("a",)), ordered(), registered(GATEWAY), registered(MAIL), said(MAIL, LATER)]
     found = verdict(*facts, fact(ReceiverRegistered(GATEWAY, **narrower), *moments))
@@ -472,7 +474,7 @@ def test_no_registration_takes_back_what_an_order_requires(narrower: Any, moment
 
 def test_a_later_registration_widens_what_has_to_be_enforced():
     """
-    What covered nothing when the order was given, and covers it since, is open.
+    What covered nothing when the order was given, and covers it since, is open. Clause 10.7.
     """
     facts = [*LEAF, registered(GATEWAY, issuers=("other",)), registered(MAIL), said(MAIL, LATER)]
 
@@ -482,7 +484,7 @@ def test_a_later_registration_widens_what_has_to_be_enforced():
 
 def test_each_order_of_an_id_counts_what_was_registered_since_it_was_given():
     """
-    Narrowed between two orders of one id: what only the second ends is not covered by what held before.
+    Narrowed between two orders of one id: what only the second ends is not covered by what held before. Clause 10.7.
     """
     second = RevocationOrdered("r1", Target("token", "idp#t2"), "test", "human:ir")
     facts = [
@@ -529,6 +531,7 @@ def test_a_registration_narrows_by_every_value_that_it_leaves_out(before: Any, a
 def test_no_other_sighting_takes_an_audience_away(moments: tuple[int, int]):
     """
     Dated before what was known, or after it: who covered the token still does, and who shares the new audience as well.
+    Clause 3.2.
     """
     facts = [issued("idp#t1", 10, audience=("api",)), ordered(), registered(GATEWAY, audiences=("api",))]
     facts += [registered(MAIL, audiences=("zz",)), said(MAIL, LATER)]
@@ -555,6 +558,7 @@ ENFORCED = [ordered(), registered(GATEWAY, audiences=("a",)), registered(MAIL, a
 def test_a_first_audience_that_is_stated_afterwards_takes_no_receiver_away():
     """
     Without one every receiver covers a token; what is stated when the order was recorded already is another matter.
+    Clause 10.8.
     """
     found = verdict(issued("idp#t1"), *ENFORCED, again("idp#t1", audience=("b",)))
     known = verdict(issued("idp#t1"), again("idp#t1", audience=("b",))._replace(recorded_at=ORDERED), *ENFORCED)
@@ -565,7 +569,7 @@ def test_a_first_audience_that_is_stated_afterwards_takes_no_receiver_away():
 
 def test_an_audience_that_is_stated_afterwards_covers_nothing_that_was_uncovered():
     """
-    Who shares it has to enforce the end as well, and nobody covers what the token was known to be for.
+    Who shares it has to enforce the end as well, and nobody covers what the token was known to be for. Clause 10.8.
     """
     found = verdict(issued("idp#t1", audience=("c",)), *ENFORCED, again("idp#t1", audience=("b",)))
 
@@ -577,6 +581,7 @@ def test_an_audience_that_is_stated_afterwards_covers_nothing_that_was_uncovered
 def test_a_first_end_that_is_stated_afterwards_ends_nothing(expires_at: int):
     """
     Whether before the order or after it: the token was not known to be over by itself when it was ordered dead.
+    Clause 10.8.
     """
     facts = [issued("idp#t1"), ordered(), registered(GATEWAY)]
     late, known = again("idp#t1", expires_at=expires_at), again("idp#t1", expires_at=expires_at)
@@ -597,7 +602,7 @@ def test_an_end_that_was_known_may_be_renewed():
 
 def test_nothing_was_stated_of_what_was_ordered_dead_unseen():
     """
-    A token that leaked before anybody saw it: what its issuer says afterwards closes nothing.
+    A token that leaked before anybody saw it: what its issuer says afterwards closes nothing. Clause 10.8.
     """
     facts = [*ENFORCED, again("idp#t1", audience=("b",), expires_at=500)]
 
@@ -606,7 +611,7 @@ def test_nothing_was_stated_of_what_was_ordered_dead_unseen():
 
 def test_what_became_known_later_counts_as_it_was_known_first():
     """
-    A child that is born dead is for whom its first fact says.
+    A child that is born dead is for whom its first fact says. Clause 10.8.
     """
     root = issued("idp#t1", audience=("a",))
     child = TokenIssued(
@@ -630,6 +635,7 @@ def test_what_became_known_later_counts_as_it_was_known_first():
 def test_no_other_fact_takes_a_late_use_back(contradiction: ActionPerformed, occurred_at: int):
     """
     That it failed, was done with another token, or was done before the order: it reopens the verdict anyway.
+    Clause 10.16.
     """
     facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000)]
     found = verdict(*facts, fact(contradiction, occurred_at, LATEST))
@@ -639,7 +645,7 @@ def test_no_other_fact_takes_a_late_use_back(contradiction: ActionPerformed, occ
 
 def test_no_other_fact_about_a_decision_takes_a_late_use_back():
     """
-    An action that names its decision alone was done with the token that any fact says of that.
+    An action that names its decision alone was done with the token that any fact says of that. Clause 10.16.
     """
     decided = DecisionMade("q1", True, "mail.send", token="idp#t1")
     use = ActionPerformed("a1", "mail.send", "succeeded", decision="q1")

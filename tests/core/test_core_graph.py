@@ -39,7 +39,7 @@ GRAPHS = {
 
 @pytest.mark.parametrize(("edges", "revoked", "dead"), GRAPHS.values(), ids=GRAPHS)
 def test_a_cascade_kills_all_that_hangs_on_the_target_and_nothing_else(edges: str, revoked: str, dead: str):
-    """Nothing below the target survives; no sibling dies."""
+    """Nothing below the target survives; no sibling dies. Clause 1.1."""
     parents: dict[str, list[str]] = {}
     for edge in edges.split():
         child, parent = edge.split("<")
@@ -55,12 +55,12 @@ def test_a_cascade_kills_all_that_hangs_on_the_target_and_nothing_else(edges: st
 
 @pytest.mark.parametrize("role", ["subject", "actor", "refresh", "replaced"])
 def test_a_cascade_flows_through_every_role(role: str):
-    """A token depends on every token it was derived from, whatever role that one played."""
+    """A token depends on every token it was derived from, whatever role that one played. Clause 4.1."""
     assert "cascaded" == states([token("a"), token("b", "a", role=role), order("token:a")])["b"]
 
 
 def test_a_cascade_flows_from_a_delegation_to_the_tokens_under_its_children():
-    """Delegation to delegation, delegation to token, token to token: one graph."""
+    """Delegation to delegation, delegation to token, token to token: one graph. Clause 4.1."""
     facts = [
         fact(DelegationGranted(delegation="d1", delegator="human:alice", delegatee="agent:p")),
         fact(DelegationGranted(delegation="d2", delegator="agent:p", delegatee="agent:w", parents=("d1",))),
@@ -73,14 +73,14 @@ def test_a_cascade_flows_from_a_delegation_to_the_tokens_under_its_children():
 
 
 def test_a_late_child_is_born_dead():
-    """What arrives after the order, or says that it was issued after it, is dead anyway."""
+    """What arrives after the order, or says that it was issued after it, is dead anyway. Clause 1.2."""
     facts = [token("a"), order("token:a", 10), token("b", "a", at=20)]
 
     assert "cascaded" == states(facts)["b"]
 
 
 def test_a_late_parent_makes_its_children_die_with_it():
-    """The child came first; once the parent and the order on the parent's parent are known, it is dead."""
+    """The child came first; once the parent and the order on the parent's parent are known, it is dead. Clause 1.2."""
     child, parent, ordered = token("c", "b"), token("b", "a"), order("token:a")
 
     assert "active" == states([child])["c"]
@@ -88,7 +88,7 @@ def test_a_late_parent_makes_its_children_die_with_it():
 
 
 def test_a_suspension_is_over_when_it_is_lifted_and_not_before():
-    """The instant of the lift itself is already free; the instant before is not."""
+    """The instant of the lift itself is already free; the instant before is not. Clause 5.5."""
     facts = [token("a"), token("b", "a"), order("token:a", 10, mode="suspend"), lift(20)]
 
     assert "active" == states(facts, 9)["b"]
@@ -98,18 +98,18 @@ def test_a_suspension_is_over_when_it_is_lifted_and_not_before():
 
 
 def test_lifting_the_revocation_of_a_token_brings_nothing_back():
-    """A revoke order on an element is permanent."""
+    """A revoke order on an element is permanent. Clause 5.3."""
     assert {"a": "revoked", "b": "cascaded"} == states([token("a"), token("b", "a"), order("token:a"), lift(20)])
 
 
 def test_revoked_beats_expired_only_if_the_order_came_before_the_end():
-    """What came at or after its end no longer changes an element."""
+    """What came at or after its end no longer changes an element. Clause 6.8."""
     for ordered, expected in ((9, "revoked"), (10, "expired"), (11, "expired")):
         assert expected == states([token("a", expires_at=10), order("token:a", ordered)])["a"]
 
 
 def test_expiry_does_not_flow():
-    """A child outlives an expired parent, and dies with it once that is revoked."""
+    """A child outlives an expired parent, and dies with it once that is revoked. Clause 6.11."""
     facts = [token("a", expires_at=5), token("b", "a")]
 
     assert {"a": "expired", "b": "active"} == states(facts)
@@ -117,7 +117,7 @@ def test_expiry_does_not_flow():
 
 
 def test_the_path_is_the_shortest_and_the_smallest():
-    """Of two ways down that are equally short the smaller list is shown."""
+    """Of two ways down that are equally short the smaller list is shown. Clause 6.10."""
     facts = [token("a"), token("c", "a"), token("b", "a"), token("d", "c", "b"), order("token:a")]
 
     because = judge(World(facts), "token:d", NOW).because
@@ -127,7 +127,7 @@ def test_the_path_is_the_shortest_and_the_smallest():
 
 
 def test_the_path_begins_at_the_name_that_was_ordered():
-    """An order on a principal is shown from the principal, as the order states it, by an alias too."""
+    """An order on a principal is shown from the principal, as the order states it, by an alias too. Clause 6.10."""
     facts = [
         fact(PrincipalRegistered(principal="human:alice", kind="human", aliases=("okta|1",))),
         token("a", subject="okta|1"),
@@ -142,7 +142,7 @@ def test_the_path_begins_at_the_name_that_was_ordered():
 
 
 def test_an_order_lifted_before_it_takes_effect_never_does():
-    """Also in the very moment in which it would take effect."""
+    """Also in the very moment in which it would take effect. Clause 5.8."""
     for lifted in (15, 20):
         facts = [token("a"), order("token:a", 10, effective_at=20), lift(lifted)]
         assert "active" == states(facts)["a"]
@@ -157,7 +157,10 @@ def test_gaps_are_found_at_any_depth():
 
 
 def test_a_cycle_is_reported_with_its_members():
-    """Every cycle among what an element depends on is one finding; what merely hangs below it is in none."""
+    """
+    Every cycle among what an element depends on is one finding; what merely hangs below it is in none.
+    Clause 4.7.
+    """
     world = World([token("a", "c"), token("b", "a"), token("c", "b"), token("d", "c"), token("e", "e", "d")])
 
     found = cycles(world, "token:e")
@@ -237,7 +240,10 @@ def test_a_walk_down_never_enters_what_has_ended():
 
 
 def test_a_survivor_says_why_for_people_and_for_code():
-    """What lives on because the order does not cascade, or was issued too late, says which of these it is."""
+    """
+    What lives on because the order does not cascade, or was issued too late, says which of these it is.
+    Clause 9.5.
+    """
     world = World([token("a", at=1), token("b", "a", at=2), token("c", at=8), token("d", "a", at=9)])
     alone = Proposal(target=Target("token", "a"), at=10, cascade=False)
     early = Proposal(target=Target("principal", "human:alice"), at=10, issued_before=5)

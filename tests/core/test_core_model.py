@@ -40,7 +40,10 @@ def test_states_chains_and_gaps_are_those_of_the_model(seed: int):
 @settings(max_examples=150)
 @given(SEEDS)
 def test_the_reach_is_that_of_the_model(seed: int):
-    """What an order would kill is what the states before and after it differ in, for any order on any world."""
+    """
+    What an order would kill is what the states before and after it differ in, for any order on any world.
+    Clause 9.1.
+    """
     rng = random.Random(seed)
     records = worlds.world(rng)
     world = World(compare.facts_of(records))
@@ -59,7 +62,7 @@ def test_the_reach_is_that_of_the_model(seed: int):
 @settings(max_examples=60)
 @given(SEEDS)
 def test_neither_order_nor_duplication_changes_an_answer(seed: int):
-    """Any permutation and any duplication of a set of facts gives the same answers."""
+    """Any permutation and any duplication of a set of facts gives the same answers. Clause 2.1."""
     rng = random.Random(seed)
     records = worlds.world(rng)
     facts = compare.facts_of(records)

@@ -77,7 +77,7 @@ EDGES = (1, 2, 30, 31, 32, 33, 34, 62, 63, 64, 65, 66, 96, 97, 300)
 @pytest.mark.parametrize("target", ["token:t0", "principal:human:alice", "session:s"])
 def test_of_a_long_path_a_line_has_the_first_and_the_last_32(target: str):
     """
-    Up to 64 it is the path that `status` shows; beyond, its two ends, and how long it is.
+    Up to 64 it is the path that `status` shows; beyond, its two ends, and how long it is. Clause 10.4.
     """
     facts = [graphs.token("t0", session="s")]
     facts += [graphs.token(f"t{n}", f"t{n - 1}", subject="human:bob") for n in range(1, max(EDGES))]
@@ -113,6 +113,7 @@ def test_a_receipt_is_the_difference_of_the_states_before_and_after(seed: int):
     With no other order, it lists exactly what is dead with the orders of its id and is not without them; beside
     others, everything in which the states differ is in it, and of the rest of it some other order is the cause.
     Where all is recorded at once: what is stated later changes a state, and not what has to be enforced (ADR 0031).
+    Clause 10.3.
     """
     rng = random.Random(seed)
     facts = [fact._replace(recorded_at=worlds.grid[-1]) for fact in compare.facts_of(worlds.world(rng))]
@@ -164,7 +165,7 @@ def test_a_receipt_in_parts_has_the_same_lines(seed: int):
 @given(SEEDS)
 def test_neither_order_nor_duplication_changes_a_receipt(seed: int):
     """
-    Any permutation and any duplication of a set of facts gives the same receipt.
+    Any permutation and any duplication of a set of facts gives the same receipt. Clause 2.1.
     """
     rng = random.Random(seed)
     facts = compare.facts_of(worlds.world(rng))
@@ -240,7 +241,7 @@ def test_a_narrower_target_ends_the_same(seed: int):
 def test_nothing_below_an_order_survives_and_nothing_beside_it_dies(seed: int):
     """
     Whatever the graph and the order: of all that it hits, and with a cascade of all that networkx finds below, nothing
-    lives from then on; every other element is in the state in which it was.
+    lives from then on; every other element is in the state in which it was. Clause 1.1.
     """
     rng = random.Random(seed)
     records = worlds.world(rng)
@@ -266,7 +267,7 @@ def test_nothing_below_an_order_survives_and_nothing_beside_it_dies(seed: int):
 @given(SEEDS)
 def test_the_digest_of_a_plan_is_that_of_any_permutation(seed: int):
     """
-    In whatever order and however often the facts came, a plan has the same digest, by any clock of the log.
+    In whatever order and however often the facts came, a plan has the same digest, by any clock of the log. Clause 9.7.
     """
     rng = random.Random(seed)
     records = worlds.world(rng)

@@ -236,7 +236,7 @@ def verdict(
 
 def test_what_was_enforced_under_one_order_is_enforced_under_a_later_one():
     """
-    The token was dead all the time; the later verdict was closed as soon as its order was in force.
+    The token was dead all the time; the later verdict was closed as soon as its order was in force. Clause 10.10.
     """
     found = verdict(order("r1", 1_000), word("r1", 2_000), order("r2", 3_000))
 
@@ -255,7 +255,7 @@ def test_what_is_enforced_under_a_later_order_is_enforced_under_an_earlier_one()
 
 def test_an_answer_in_general_speaks_for_what_had_been_delivered_to_it():
     """
-    Without a token it is about what the receiver had been told to end by then.
+    Without a token it is about what the receiver had been told to end by then. Clause 10.9.
     """
     facts = [order("r1", 1_000), word("r1", 2_000, token=None), order("r2", 3_000)]
 
@@ -282,6 +282,7 @@ def test_an_answer_in_general_speaks_for_what_had_been_delivered_to_it():
 def test_what_was_alive_in_between_has_to_be_enforced_again(between: list[Fact], expected: Verdict):
     """
     Suspended, acknowledged, maybe lifted, and revoked by another order: whether it was dead all the time decides.
+    Clause 10.10.
     """
     found = verdict(order("r1", 1_000, mode="suspend"), word("r1", 2_000), *between, order("r2", 3_000))
 

@@ -91,7 +91,7 @@ def test_the_store_keeps_both(fresh: stores.Fresh, types: tuple[str, str], seed:
 
 def test_a_lift_is_no_duplicate_of_an_acknowledgement(tmp_path):
     """
-    The acknowledgement came first, the lift has its identity and its values: the suspension is lifted.
+    The acknowledgement came first, the lift has its identity and its values: the suspension is lifted. Clause 2.10.
     """
     desk = Desk(tmp_path)
     lift = {"revocation": "r1", "lifted_by": "human:dana", "approved_by": "enforced"}

@@ -50,7 +50,7 @@ def ahead(fact: Fact, skew: int) -> Fact:
 def test_a_clock_that_is_ahead_delays_nothing(seed: int):
     """
     However far ahead the clocks of those who order, lift and acknowledge are: states, receipts and verdicts are those
-    of clocks that agree with the log's.
+    of clocks that agree with the log's. Clause 5.1.
     """
     rng = random.Random(seed)
     facts = compare.facts_of(worlds.world(rng))
@@ -165,7 +165,7 @@ def desk(tmp_path) -> Desk:
 
 def test_an_order_of_a_process_whose_clock_is_ahead_is_in_force_at_once(desk: Desk):
     """
-    What it ordered is revoked by the log's clock, in its own answer too; so is what it lifted lifted.
+    What it ordered is revoked by the log's clock, in its own answer too; so is what it lifted lifted. Clause 5.1.
     """
     moment = [worlds.moment_of("2024-05-02T10:00:00+00:00")]
     store = open_store(desk.url, codec.read)

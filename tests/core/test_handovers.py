@@ -65,6 +65,7 @@ def test_a_login_is_held_and_handed_over_by_nobody():
 def test_aliases_are_one_node_under_the_name_people_know():
     """
     An issuer's word for Alice and her id are one party; without a declared kind the smallest id stands for it.
+    Clause 2.6.
     """
     joined = fact(PrincipalRegistered("okta|7", "human", "Alice Ng", aliases=(ALICE,)))
     others = fact(PrincipalRegistered("zz", "service", aliases=("yy",)))

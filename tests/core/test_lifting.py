@@ -53,7 +53,7 @@ def desk(tmp_path) -> Desk:
 
 def test_a_lift_counts_for_no_target_beyond_its_prefixes(desk: Desk):
     """
-    Facts of tenant A lift its own orders and nobody else's; each lift that does not count is found.
+    Facts of tenant A lift its own orders and nobody else's; each lift that does not count is found. Clause 2.13.
     """
     desk.take(
         *(
@@ -98,6 +98,7 @@ def test_a_lift_that_cannot_count_is_refused_before_the_log_takes_it(desk: Desk)
 def test_of_those_who_may_not_speak_about_it_nobody_can_bring_it_back(seed: int):
     """
     Whatever the trust table: an element is in the state in which it is without the lifts that may not count.
+    Clause 2.13.
     """
     rng = random.Random(seed)
     trust = worlds.trust(rng)

@@ -121,7 +121,10 @@ def test_what_mentions_a_thing_is_all_that_does(seed: int):
 
 
 def test_a_party_that_holds_nothing_changes_with_its_alias():
-    """An order on one name of a party is in the diff of another name, whether or not anything names that one."""
+    """
+    An order on one name of a party is in the diff of another name, whether or not anything names that one.
+    Clause 4.3.
+    """
     at, later = worlds.grid[1], worlds.grid[5]
     said = {"event_id": "e1", "source": "urn:idp", "occurred_at": "2026-11-01T09:10:00Z"}
     registered = {"type": "principal.registered", **said, "principal": "agent:p", "kind": "agent"}

@@ -93,7 +93,7 @@ def covered(found: Closure) -> dict[str, int]:
 @given(SEEDS)
 def test_no_place_of_a_status_list_gets_better_by_facts_of_producers(seed: int):
     """
-    At every place the worst of what was said there, and of what is.
+    At every place the worst of what was said there, and of what is. Clause 3.2.
     """
     rng = random.Random(seed)
     before, at = a_world(rng), rng.choice([*worlds.grid[2:], LATER])

@@ -132,6 +132,7 @@ def test_a_name_is_no_pattern(api: World):
 def test_nobody_is_silenced_by_a_registration(api: World):
     """
     A responder narrows a receiver after an order: its verdict stays PARTIAL there, and the narrowing is a finding.
+    Clause 10.7.
     """
     api.post("/v1/events", "producer", json=[issued()])
     api.post("/v1/events", "responder", json=[registration(GATEWAY), registration(OTHER, 2)])
@@ -177,7 +178,7 @@ def test_a_registration_needs_a_source_that_may_send_it(
     tmp_path: Path, types: list[str], prefixes: list[str], covers: bool
 ):
     """
-    By the trust file: of its type, and of that receiver. Else it is kept, counted, and covers nothing.
+    By the trust file: of its type, and of that receiver. Else it is kept, counted, and covers nothing. Clause 2.12.
     """
     trust = tmp_path / "trust.toml"
     trust.write_text(TRUSTED.format(types=json.dumps(types), prefixes=json.dumps(prefixes)))
