@@ -27,7 +27,7 @@ SEEDS = st.integers(0, 2**32).map(random.Random)
 
 
 @given(SEEDS, st.sampled_from(sorted(KINDS)), st.sampled_from(sorted(WRAPPINGS)))
-@settings(max_examples=400)
+@settings(max_examples=500)
 def test_the_scrubber_leaves_nothing_of_a_credential(rng, kind, wrapping):
     """
     Neither the credential nor a part of it, in whatever spelling; and what is kept is kept again as it is.

@@ -7,6 +7,7 @@ import json
 import random
 import string
 import urllib.parse
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -169,6 +170,41 @@ def _column(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
+def _one_line(found: Secret) -> str:
+    return found.value.replace("\n", "\\n")
+
+
+def _quoted(found: Secret) -> str:
+    return _one_line(found).replace(" ", "%20")
+
+
+def _escaped(found: Secret) -> str:
+    return html.escape(found.value).replace("\n", "&#10;")
+
+
+def _deflated(raw: bytes) -> bytes:
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return deflate.compress(raw) + deflate.flush()
+
+
+def _xml(text: str) -> bytes:
+    return f"<c><u>alice</u>{text}</c>".encode()
+
+
+def _multipart(found: Secret) -> str:
+    part = '--X\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+    return part.format("user", "alice") + part.format(found.name, found.value) + "--X--\r\n"
+
+
+def _yaml(found: Secret) -> str:
+    lines = "\n      ".join(found.value.split("\n"))
+    return f"user: alice\nspec:\n  - {found.name}: |\n      {lines}\n  - ok: true\n"
+
+
+def _secret_in_yaml(found: Secret) -> str:
+    return f"kind: Secret\ndata:\n  x: {base64.b64encode(found.value.encode()).decode()}\nok: true\n"
+
+
 WRAPPINGS: dict[str, Callable[[Secret], bytes]] = {
     "JSON": lambda it: _dumps(_around(it)).encode(),
     "JSON, deep": lambda it: _dumps([{"a": [{"b": _around(it)}]}]).encode(),
@@ -201,6 +237,47 @@ WRAPPINGS: dict[str, Callable[[Secret], bytes]] = {
     "gzip in base64 in JSON": lambda it: _dumps(
         {"data": base64.b64encode(gzip.compress(_dumps(_around(it)).encode(), mtime=0)).decode()}
     ).encode(),
+    "hexadecimal": lambda it: _dumps({"data": _dumps(_around(it)).encode().hex()}).encode(),
+    "deflate in base64": lambda it: b"d=" + base64.b64encode(_deflated(_dumps(_around(it)).encode())),
+    "base64 in lines": lambda it: base64.encodebytes(_dumps(_around(it)).encode()),
+    "a multipart body": lambda it: _multipart(it).encode(),
+    "a multipart body in JSON": lambda it: _dumps({"body": _multipart(it)}).encode(),
+    "an attribute beside its name in XML": lambda it: _xml(f'<add key="{it.name}" value="{_escaped(it)}"/>'),
+    "elements of a name and a value": lambda it: _xml(f"<name>{it.name}</name><value>{_escaped(it)}</value>"),
+    "an element that an attribute names": lambda it: _xml(f'<Data Name="{it.name}">{_escaped(it)}</Data>'),
+    "an attribute of SAML": lambda it: _xml(
+        f'<Attribute Name="{it.name}"><AttributeValue>{_escaped(it)}</AttributeValue></Attribute>'
+    ),
+    "CDATA": lambda it: f"<c><{it.name}><![CDATA[{it.value}]]></{it.name}></c>".encode(),
+    "a block of YAML": lambda it: _yaml(it).encode(),
+    "a block of YAML in JSON": lambda it: _dumps({"manifest": _yaml(it)}).encode(),
+    "a list of YAML": lambda it: f"{it.name}:\n  - {_one_line(it)}\nok: true\n".encode(),
+    "an environment in YAML": lambda it: f"env:\n- name: {it.name}\n  value: {_one_line(it)}\n".encode(),
+    "TOML in three quotes": lambda it: f'[a]\n{it.name} = """{it.value}"""\n'.encode(),
+    "an attribute of OTLP": lambda it: _dumps({"key": it.name, "value": {"stringValue": it.value}}).encode(),
+    "a header of OTLP": lambda it: _dumps(
+        {"key": f"http.header.{it.name}", "value": {"arrayValue": {"values": [{"stringValue": it.value}]}}}
+    ).encode(),
+    "an item of DynamoDB": lambda it: _dumps({"Item": {it.name: {"S": it.value}}}).encode(),
+    "the value before and after": lambda it: _dumps(
+        {"modified": [{"displayName": it.name, "oldValue": None, "newValue": it.value}]}
+    ).encode(),
+    "under the name with a number": lambda it: _dumps({f"{it.name}2": it.value}).encode(),
+    "under the name of the old one": lambda it: _dumps({f"{it.name}_old": it.value}).encode(),
+    "a URL with a fragment": lambda it: _dumps(
+        {"url": f"https://x/?{urllib.parse.urlencode({it.name: it.value})}#f"}
+    ).encode(),
+    "a sentence": lambda it: f"The {it.name} is {_one_line(it)} for now".encode(),
+    "a custom field of CEF": lambda it: f"CEF:0|v|p|1|1|n|5|cs1Label={it.name} cs1={_one_line(it)} x=1".encode(),
+    "curl with a header": lambda it: f"curl -s -H '{it.name}: {_one_line(it)}' https://x.example".encode(),
+    "curl with a user": lambda it: f"curl -u 'alice:{_quoted(it)}' https://x.example".encode(),
+    "curl with a user, as words": lambda it: _dumps(["curl", "-u", f"alice:{_quoted(it)}", "https://x"]).encode(),
+    "sshpass": lambda it: f"sshpass -p '{_quoted(it)}' ssh h".encode(),
+    "a .netrc": lambda it: f"machine x.example login alice password {_quoted(it)}".encode(),
+    "the login of a registry": lambda it: _dumps(
+        {"auths": {"ghcr.io": {"auth": base64.b64encode(f"alice:{it.value}".encode()).decode()}}}
+    ).encode(),
+    "a Secret of Kubernetes in YAML": lambda it: _secret_in_yaml(it).encode(),
     "UTF-16": lambda it: _dumps(_around(it)).encode("utf-16"),
     "no UTF-8": lambda it: b"\xff\xfe\x80 " + _dumps(_around(it)).encode(),
     "a context of ours": lambda it: _own(context={it.name: it.value}),
@@ -212,7 +289,12 @@ WRAPPINGS: dict[str, Callable[[Secret], bytes]] = {
     ),
 }
 """A record of one line each, but for gzip and UTF-16."""
-ONE_LINE = tuple(name for name in WRAPPINGS if name not in {"gzip", "UTF-16", "no UTF-8"})
+_SAMPLE = Secret("it", "x", "x")
+ONE_LINE = tuple(
+    name
+    for name, wrap in WRAPPINGS.items()
+    if name not in {"gzip", "UTF-16", "no UTF-8"} and b"\n" not in wrap(_SAMPLE)
+)
 
 
 def traces(needle: str) -> Iterator[bytes]:

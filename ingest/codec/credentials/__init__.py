@@ -8,8 +8,8 @@ What is detected:
 - shapes: compact JWS and JWE, private keys in PEM, secrets with the prefixes that providers introduced for secret
   scanning, session tokens of AWS, ``Authorization`` headers, passwords in URLs;
 - values of names such as ``password``, ``client_secret``, ``X-Amz-Security-Token`` and ``refresh_token``;
-- both in JSON, in JSON within strings, in tables, in ``key=value``, escaped any number of times, percent-encoded,
-  in base64, and compressed with gzip.
+- both in JSON, in JSON within strings, in tables, in ``key=value``, in multipart bodies, XML and YAML, in command
+  lines, escaped any number of times, percent-encoded, in base64 or hexadecimal, and compressed with gzip or deflate.
 
 A secret without a known shape or a telling name cannot be distinguished from an id. Public handles, such as the access
 key ids of AWS (``AKIA...``, ``ASIA...``) and the accessors of Vault, are ids and are not removed.

@@ -23,11 +23,17 @@ _TOKENS: Final = {
     ),
 }
 _NUMBER: Final = re.compile(r"-?[0-9][0-9.eE+-]*")
-_LABELS: Final = frozenset({"name", "key", "header", "param", "parameter", "field", "variable", "attribute", "k"})
-_LABELLED: Final = frozenset({"value", "values", "v", "val", "stringvalue", "parametervalue"})
+_LABELS: Final = frozenset(
+    {"name", "key", "header", "param", "parameter", "field", "variable", "attribute", "k", "displayname"}
+)
+_LABELLED: Final = frozenset(
+    {"value", "values", "v", "val", "stringvalue", "arrayvalue", "parametervalue", "content", "oldvalue", "newvalue"}
+)
 # Objects that describe a secret: a member is a secret only if its own name says so.
 _DESCRIBING: Final = re.compile(r"(?i)(?:token|authorization|jwt|credentials?|assertion|key|cookie)s?$")
-_RAW: Final = frozenset({"value", "raw", "data", "string", "encoded"})
+_RAW: Final = frozenset(
+    {"value", "raw", "data", "string", "stringvalue", "encoded", "content", "text", "plaintext", "s"}
+)
 # A line of Vault's audit log holds the data written and read, and the headers that an operator chose to log.
 _VAULT_LINE: Final = re.compile(r"[\"\x01]type[\"\x01]\s*:\s*[\"\x01]re(?:quest|sponse)[\"\x01]")
 _VAULT_PARTS: Final = frozenset({"request", "response"})
@@ -196,5 +202,11 @@ class _Reader:
             kind = self._kinds(label.text) if label.is_string and _A_NAME.fullmatch(label.text) else None
             if kind is not None and kind is not Kind.MAYBE:
                 yield from value.found(kind, label.text)
-        if here.is_list and here.under in _LABELLED and not around.is_list:
-            around.values += here.items
+        if here.under in _LABELLED:
+            more, less = here.values, around.values
+            if here.is_list:
+                more += here.items
+            if len(more) < len(less):
+                more, less = less, more
+            more += less  # the longer list is the one that is not copied
+            around.values = more

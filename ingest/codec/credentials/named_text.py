@@ -38,6 +38,8 @@ _IDENTIFIED: Final = re.compile(r"(?i)\bidentified\s+by\s+(?:password\s+)?['\"](
 # A long run of letters and digits, which does not follow a colon in prose.
 _NOT_PROSE: Final = re.compile(r"(?<!\S)(?=[^\s0-9]*[0-9])(?=[^\sA-Za-z]*[A-Za-z])\S{8,}")
 
+_IS: Final = re.compile(r"(?:is|was)(?:\s*+:)?\s++[\"'\x01]?([^\s\"'\x01]++)")  # `the password is x`
+
 
 def in_text(text: str, kinds: Kinds, *, ours: bool) -> Iterator[Found]:
     """Every secret that follows its name.
@@ -85,7 +87,10 @@ def _value(text: str, match: re.Match[str], *, ours: bool) -> tuple[int, int]:
     if not match["sep"]:
         if match["opening"]:  # as in SQL: PASSWORD 'x'
             return _quoted(text, at, match["opening"])
-        return _bare(text, at) if match["name"].startswith("-") else (at, at)
+        if match["name"].startswith("-"):
+            return _bare(text, at)
+        said = _IS.match(text, at)
+        return said.span(1) if said and _NOT_PROSE.fullmatch(said.group(1)) else (at, at)
     if quote := match["quote"]:
         # An unquoted value is a number, see _number; lists and objects are left to json_values.
         return _quoted(text, at, quote) if text.startswith(quote, at) else (at, at)

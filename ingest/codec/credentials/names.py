@@ -54,6 +54,11 @@ _HARMLESS: Final = (
     ),
 )
 _NO_LETTER: Final = re.compile(r"[^a-z0-9]+")
+# Said of which of several secrets one is, or in what form: `password_old`, `apiKey2`, `secretAccessKeyValue`.
+_WHICH: Final = re.compile(
+    r"(?<=[a-z])(?:old|new|previous|current|value|plain|plaintext|raw|text|string|encoded|base64|b64|confirm|confirmation"
+    r"|repeat|[0-9]{1,2})$"
+)
 _MOST_NAMES: Final = 8192
 _LONGEST: Final = 96  # characters at the end of a name that are examined: its end decides
 # Every name above contains one of these.
@@ -100,6 +105,8 @@ class _Kinds(dict[str, Kind | None]):
             return self[name[-_LONGEST:]]
         plain = _NO_LETTER.sub("", name.lower())
         kind = _kind_of_plain(plain) or (_kind_of_plain(plain[:-1]) if plain.endswith("s") else None)
+        if kind is None and (which := _WHICH.search(plain)):
+            kind = _kind_of_plain(plain[: which.start()], alone=False)
         if len(self) >= _MOST_NAMES:
             self.clear()
         self[name] = kind
@@ -110,20 +117,20 @@ KINDS: Final = _Kinds()
 """``kind_of`` for those who ask very often."""
 
 
-def _kind_of_plain(plain: str) -> Kind | None:
+def _kind_of_plain(plain: str, *, alone: bool = True) -> Kind | None:
     if plain.endswith(_HARMLESS):
         return None
-    if plain.endswith(_CHOSEN) or plain in _CHOSEN_ALONE:
+    if plain.endswith(_CHOSEN) or (alone and plain in _CHOSEN_ALONE):
         return Kind.CHOSEN
-    if plain.endswith(_MADE) or plain in _MADE_ALONE:
+    if plain.endswith(_MADE) or (alone and plain in _MADE_ALONE):
         return Kind.MADE
-    return Kind.MAYBE if plain.endswith(_MAYBE) or plain in _MAYBE_ALONE else None
+    return Kind.MAYBE if plain.endswith(_MAYBE) or (alone and plain in _MAYBE_ALONE) else None
 
 
 # A placeholder for a secret, or a value that says there is none.
 _PLACEHOLDER: Final = re.compile(
     r"""(?ix) \s* (?:
-        | \*+ | x{3,} | [.\-_]+ | \#+
+        | \*+ | x{3,} | [.\-_]+ | \#+ | [|>][+-]?
         | \$\{[^{}]*\} | \{\{[^{}]*\}\} | \$\([^()]*\) | <[a-z _-]+> | \[[a-z _-]+\] | \([a-z _-]+\)
         | removed | redacted | masked | hidden | filtered | omitted | hidden_due_to_security_reasons
         | null | none | nil | undefined | true | false | empty | yes | no | n/a
@@ -131,7 +138,10 @@ _PLACEHOLDER: Final = re.compile(
 )
 _DIGEST: Final = re.compile(r"(?:[A-Za-z]+ )?(?:\$?[a-z0-9.-]+\#)?(?:hmac-)?sha(?:256|384|512):[0-9a-fA-F]{64,128}")
 # `<iss>#<jti>`, `aws#ASIA...`; the names of cloud resources; the public half of an AWS key.
-_HANDLE: Final = re.compile(r"[A-Za-z][A-Za-z0-9.:/_-]*\#\S+|arn:\S+|A[KS]IA[A-Z0-9]{12,}")
+_HANDLE: Final = re.compile(
+    r"(?:[a-z][a-z0-9+.-]*:[^\s\#]*|[a-z][a-z0-9-]{0,15}|[a-z0-9-]+(?:\.[a-z0-9-]+)+(?:/[^\s\#]*)?)\#\S+"
+    r"|arn:\S+|A[KS]IA[A-Z0-9]{12,}"
+)
 _LEAST_MAYBE: Final = 8
 _LEAST_CODE: Final = 20
 _MIXED: Final = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])\S+")

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-_RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}(?:\r?\n[A-Za-z0-9+/_-]+)*={0,2}")
+_RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{16,}(?:\r?\n[A-Za-z0-9+/_-]++(?=[\s=\"'\\<\x01]|$))*={0,2}")
 _HEXADECIMAL: Final = re.compile(r"[0-9a-f-]+|[0-9A-F-]+")  # a digest, a UUID
 _LONG_RUN: Final = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{20}")
 _BEGINNING: Final = 16  # characters; twelve bytes
@@ -19,6 +19,7 @@ _ZLIB: Final = (b"\x78\x01", b"\x78\x9c", b"\x78\xda", b"\x78\x5e")
 _OPAQUE: Final = (b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0", b"BZh", b"PK\x03\x04", b"\x04\x22\x4d\x18", b"\xff\x06\0\0sNaPpY")
 _LARGEST: Final = 32 * 1024 * 1024
 _STEP: Final = 4096
+_LARGEST_INFLATED: Final = 1024 * 1024
 _EITHER_HEADER: Final = 47  # tells zlib to detect the header: gzip or zlib, with the largest window
 
 
@@ -73,12 +74,29 @@ def runs(text: str) -> Iterator[tuple[int, int, bytes]]:
     for match in _RUN.finditer(text):
         run = match.group()
         if _HEXADECIMAL.fullmatch(run):
+            plain = _from_hexadecimal(run)
+            if _PRINTABLE.match(plain):
+                yield match.start(), match.end(), plain
             continue
         for skipped in _ALIGNMENTS:
             plain = _decoded(run[skipped:])
+            if not skipped and _PRINTABLE.match(inflated := _inflated(plain)):
+                yield match.start(), match.end(), inflated
             readable = plain.replace(b"\0", b"") if b"\0" in plain else plain
             if _PRINTABLE.search(readable) or plain.startswith((_GZIP, _AVRO, *_OPAQUE)):
                 yield match.start(), match.end(), plain
+
+
+def _from_hexadecimal(run: str) -> bytes:
+    return bytes.fromhex(run[: len(run) & ~1]) if "-" not in run else b""
+
+
+def _inflated(raw: bytes) -> bytes:
+    """Decompress deflate without a header, as in the redirect binding of SAML; empty if it is none."""
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw, _LARGEST_INFLATED)
+    except zlib.error:
+        return b""
 
 
 def _decoded(run: str) -> bytes:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from ingest.codec.credentials import columns as tables
-from ingest.codec.credentials import json_values, named_text, packed, shapes
+from ingest.codec.credentials import command_lines, json_values, markup, named_text, packed, shapes
 from ingest.codec.credentials.columns import Columns
 from ingest.codec.credentials.found import Found, Style, apart, as_bytes, moved, replaced
 from ingest.codec.credentials.named_text import BARE_QUOTE, style_of
@@ -67,6 +67,8 @@ class Search:
             raise OpaqueError
         yield from shapes.in_text(text)
         yield from named_text.in_text(text, self.kinds, ours=self.ours)
+        yield from command_lines.in_text(text, self.kinds)
+        yield from markup.in_text(text, self.kinds)
         yield from json_values.in_text(text, self.kinds)
         if BARE_QUOTE in text:
             yield from json_values.in_text(text, self.kinds, BARE_QUOTE)

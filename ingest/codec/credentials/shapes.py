@@ -175,6 +175,24 @@ _BASIC: Final = re.compile(r"(?<![A-Za-z0-9])[Bb](?:asic|ASIC)[ +]+([A-Za-z0-9+/
 _ASSERTION: Final = re.compile(
     r"<(?:[A-Za-z0-9]+:)?Assertion(?=\s)(?:(?!</(?:[A-Za-z0-9]+:)?Assertion>).)*+", re.DOTALL
 )
+# A secret in place of the user, as in `https://<token>@github.com/`: long, with letters and digits.
+_AS_USER: Final = re.compile(r"://(?=[^\s/?#:@0-9]*[0-9])([A-Za-z0-9_%+.~-]{20,})@")
+# Azure: the middle or the end of what Microsoft makes recognisable.
+_OF_AZURE: Final = (
+    ("Q~", re.compile(r"(?<![A-Za-z0-9_~.-])[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}")),  # client secret
+    ("JQQJ99", re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{40,52}JQQJ99[A-Za-z0-9]{20,}={0,2}")),  # keys of services
+    ("AZDO", re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{60,76}AZDO[A-Za-z0-9]{4}")),  # DevOps
+)
+# A JWS whose parts stand in a list, or in an object (RFC 7515 section 7.2), where the signature makes it valid.
+_Q: Final = "[\"'\x01]"
+_PARTS_IN_LIST: Final = re.compile(rf"{_Q}(eyJ[A-Za-z0-9_-]{{8,}})({_Q}\s*,\s*{_Q}[A-Za-z0-9_-]*){{2,4}}{_Q}\s*\]")
+_SIGNATURE: Final = re.compile(rf"{_Q}(?:signature|sig|encrypted_key|ciphertext){_Q}\s*:\s*{_Q}([A-Za-z0-9_-]{{16,}})")
+_HEADER_MEMBER: Final = re.compile(rf"{_Q}(?:protected|payload|header){_Q}\s*:\s*{_Q}eyJ")
+# A token broken into lines, as in mail: whole lines of its letters.
+_BROKEN: Final = re.compile(
+    r"(?<![A-Za-z0-9])(?:eyJ|IQoJ|F[wQ]oG)[A-Za-z0-9_./+=-]{8,}+"
+    r"((?:\r?\n[ \t]*[A-Za-z0-9_./+=-]++(?=[\s\"'\x01<]|$))+)?"
+)
 # Vault before 1.0 accepted the token itself in the path.
 _IN_VAULT_PATH: Final = re.compile(r"auth/token/(?:lookup|renew|revoke|revoke-orphan)/([^\s\"'\\?&,}]+)")
 
@@ -195,11 +213,35 @@ def in_text(text: str) -> Iterator[Found]:
     if "/" in text:
         yield from _groups(_IN_ORACLE_URL, text, Style.REMOVED)
         yield from (each for each in _groups(_IN_VAULT_PATH, text, Style.DIGEST) if ":" not in each.secret)
+        yield from _groups(_AS_USER, text, Style.DIGEST)
     for match in _BASIC.finditer(text):
-        if _is_user_and_password(match.group(1)):
+        if is_user_and_password(match.group(1)):
             yield Found(*match.span(1), Style.REMOVED, match.group(1))
+    for mark, pattern in _OF_AZURE:
+        if mark in text:
+            yield from (Found(*match.span(), Style.DIGEST, match.group()) for match in pattern.finditer(text))
+    if "eyJ" in text or "oG" in text or "IQoJ" in text:
+        yield from _in_parts(text)
     if "Assertion" in text:
         yield from (Found(*match.span(), Style.DIGEST, match.group()) for match in _ASSERTION.finditer(text))
+
+
+def _in_parts(text: str) -> Iterator[Found]:
+    """Tokens whose parts stand apart: in a list, in an object, on several lines."""
+    for match in _PARTS_IN_LIST.finditer(text):
+        yield Found(
+            match.start(1),
+            match.end() - len(match.group()) + match.group().rindex(match.group()[0]),
+            Style.DIGEST,
+            match.group(),
+        )
+    if _HEADER_MEMBER.search(text) is not None:
+        yield from _groups(_SIGNATURE, text, Style.DIGEST)
+    if "\n" in text:
+        for match in _BROKEN.finditer(text):
+            whole = "".join(match.group().split()) if match.group(1) else ""
+            if any(found is not None and found.group(1) for found in (kind.fullmatch(whole) for kind in _KINDS)):
+                yield Found(*match.span(), Style.DIGEST, whole)
 
 
 def _groups(pattern: re.Pattern[str], text: str, style: Style) -> Iterator[Found]:
@@ -208,7 +250,7 @@ def _groups(pattern: re.Pattern[str], text: str, style: Style) -> Iterator[Found
             yield Found(*match.span(1), style, match.group(1))
 
 
-def _is_user_and_password(encoded: str) -> bool:
+def is_user_and_password(encoded: str) -> bool:
     """Whether this is the base64 of ``user:password``, which follows ``Basic`` (RFC 7617), and not an ordinary word."""
     try:
         plain = base64.b64decode(encoded.rstrip("=").translate(_TO_STANDARD) + "===")
