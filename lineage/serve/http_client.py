@@ -218,6 +218,13 @@ class Client:
         """One finding, with its evidence and what it is connected with; None if there is none with this id."""
         return self._ask(f"/v1/findings/{quote(id, safe='')}", schemas.FindingDetails, at=at, known_at=known_at)
 
+    def posture(
+        self, *, framework: str | None = None, at: str | None = None, known_at: str | None = None
+    ) -> schemas.Posture:
+        """Every check with its outcome; with a ``framework`` (ASI, NHI or RMF) those that map to it."""
+        response = self._sent("GET", "/v1/posture", params=_said(framework=framework, at=at, known_at=known_at))
+        return cast("schemas.Posture", response.json())
+
     # Governance
 
     def active_agents(

@@ -113,7 +113,10 @@ def test_an_exception_covers_nothing_else(desk: Desk):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[findings.scope-exceeds]\nenabled = false", "there is no such rule"),
+        (
+            "[findings.scope-exceeds]\nenabled = false",
+            "did you mean scope-exceeds-parent",
+        ),
         ("[findings]\nleeway = 3", "'leeway', which is no setting"),
         ("[findings]\nleeway_seconds = -1", "write a whole number from 0 to 3,600"),
         ("[findings]\nleeway_seconds = true", "write a whole number"),
@@ -129,7 +132,7 @@ def test_an_exception_covers_nothing_else(desk: Desk):
         (ACCEPTED.format(pattern="off = 3", until="2027-01-01T00:00:00Z"), "'off', which is no setting"),
         (ACCEPTED.format(pattern="of = 3", until="2027-01-01T00:00:00Z"), "must be a pattern"),
         ('[[findings.exceptions]]\nrule = "cycle"\nby = "human:ir"\nuntil = 2027-01-01T00:00:00Z', "'reason'"),
-        ('[[findings.exceptions]]\nrule = "cycles"', "there is no such rule"),
+        ('[[findings.exceptions]]\nrule = "cycles"', "did you mean cycle?"),
         ('[scopes]\nmatch = "fuzzy"', "there are exact, prefix"),
         ('[scopes]\n"mail.send" = "mail:send"', "must be a list of strings"),
         ("[audiences]\nmail = 3", "must be the audience"),

@@ -120,7 +120,14 @@ def test_findings_are_filtered(desk: Desk):
     assert {"high"} == {one["severity"] for one in desk.one("findings", "--severity", "high")["items"]}
     assert [] == desk.one("findings", "--status", "acknowledged")["items"]
     assert "scope-exceeds-parent" not in {one["kind"] for one in desk.one("findings", "--since", moment(60))["items"]}
-    assert "there is no kind 'scope-exceeds'" in desk.run("findings", "--kind", "scope-exceeds", exit=2).output
+    for asked, said in (
+        (("--kind", "scope-exceeds"), "there is no kind 'scope-exceeds'; did you mean scope-exceeds-parent"),
+        (("--kind", "xyzzy"), "'delegraph posture' lists all"),
+        (("--status", "closed"), "there are new, acknowledged, suppressed, resolved"),
+        (("--of", "d2"), "is not KIND:ID"),
+        (("--of", "delegatoin:d2"), "did you mean delegation"),
+    ):
+        assert said in " ".join(desk.run("findings", *asked, "--fail-on", "high", exit=2).output.split())
 
 
 def test_no_finding_stands_on_two_pages(desk: Desk):
@@ -155,7 +162,8 @@ def test_a_gate_fails_on_what_is_new(desk: Desk):
     desk.run("findings", "--write-baseline", str(file))
     desk.run("findings", "--fail-on", "high", "--baseline", str(file))
     desk.take(granted("d9", A, C, 5, parents=["d1"], scopes=["pay"]))
-    desk.run("findings", "--fail-on", "high", "--baseline", str(file), exit=7)
+    failed = desk.run("findings", "--fail-on", "high", "--baseline", str(file), exit=7).output
+    assert f"1 open at severity high or above, not in {file}." in failed.replace("\n", "")
     file.write_text("{}")
     assert "--write-baseline" in desk.run("findings", "--fail-on", "high", "--baseline", str(file), exit=2).output
 

@@ -852,7 +852,7 @@ def test_findings_are_counted_by_severity_and_cite_their_facts():
 
     assert flat(page).startswith("3 findings (2 high, 1 medium). - high wielder-mismatch: Possible token theft: ")
     assert "shown by idp-15 of https://idp.example; gw-7 of https://gateway.example" in flat(page)
-    assert flat(none).startswith("Nothing is wrong, as far as was evaluated.")
+    assert flat(none).startswith("No findings, as far as was evaluated.")
 
 
 def test_counts_account_for_every_event():

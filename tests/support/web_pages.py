@@ -39,6 +39,8 @@ EVERY = (
     "/findings",
     "/findings?severity=high&severity=medium&since=2026-11-02+09:00",
     "/findings/F-7ad89a5c2ebaf0cbebb4",
+    "/posture",
+    "/posture?framework=NHI",
     "/governance/active?from=2026-11-01",
     "/governance/allowed?agent=agent:mailer&at=2026-11-02T09:47:30Z",
     "/governance/held?agent=agent:mailer",

@@ -38,6 +38,7 @@ from lineage.core.findings.options import DAY, HOUR, MINUTE, SECOND, Exempted, O
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.severities import SEVERITIES
 from lineage.core.model.times import Instant, parse_instant
+from lineage.serve.documents.refusal_wording import no_such
 
 
 class _Threshold(NamedTuple):
@@ -91,6 +92,7 @@ THRESHOLDS: Final[dict[str, _Threshold]] = {
 _LISTS: Final = ("sensitive", "broad", "caching", "restating")
 _MATCHES: Final = ("exact", "prefix")
 _OPERATIONS: Final = ("auto", "scopes", "names")
+_WANTED: Final = {"reason": "why the findings are accepted", "by": "who accepts the findings"}
 _EXCEPTION: Final = ("rule", "of", "principal", "source", "reason", "by", "until")
 
 
@@ -150,7 +152,8 @@ def _rule(kind: str, said: Mapping[str, Any], set_: dict[str, Any], file: Path) 
 
 def _known_rule(kind: object, where: str) -> Any:
     if not isinstance(kind, str) or kind not in RULES:
-        raise RefusedError(f"{where} names {kind!r}, and there is no such rule; there are {', '.join(RULES)}")
+        said = no_such("rule", kind, RULES, listed_by="'delegraph posture'")
+        raise RefusedError(f"{where} names {kind!r}: {said}")
     return RULES[kind]
 
 
@@ -183,7 +186,7 @@ def _exception(said: Mapping[str, Any], where: str) -> Exempted:
     _known_rule(said["rule"], where)
     for name in ("reason", "by"):
         if not isinstance(said.get(name), str) or not said[name].strip():
-            raise RefusedError(f"{where} needs a {name!r}: {'why' if name == 'reason' else 'who'} accepts the findings")
+            raise RefusedError(f"{where} needs a {name!r}: {_WANTED[name]}")
     for name in ("of", "principal", "source"):
         if name in said and not (isinstance(said[name], str) and said[name]):
             raise RefusedError(f"{name!r} of {where} must be a pattern, in which * stands for any characters")

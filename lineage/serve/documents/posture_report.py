@@ -6,7 +6,7 @@ from typing import Final
 
 from lineage.serve.documents.core_documents import Document
 
-_ORDER: Final = ("fail", "suppressed", "not_evaluated", "pass")
+OUTCOMES: Final = ("fail", "suppressed", "not_evaluated", "pass")
 _STYLE: Final = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c1f23}"
     "table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.4rem .6rem;"
@@ -19,7 +19,7 @@ def posture_as_html(posture: Document, at: str) -> str:
     """Render the report."""
     counts = posture["counts"]
     scope = f"checks that map to {posture['framework']}" if posture["framework"] else "all checks"
-    summary = ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in _ORDER)
+    summary = ", ".join(f"{counts[name]} {name.replace('_', ' ')}" for name in OUTCOMES)
     recorded_at = escape(str(posture["as_of"]["recorded_at"]))
     lines = [
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Posture report</title>',
@@ -35,7 +35,7 @@ def posture_as_html(posture: Document, at: str) -> str:
 
 
 def _sections(items: list[Document]) -> Iterator[str]:
-    for outcome in _ORDER:
+    for outcome in OUTCOMES:
         checks = [item for item in items if item["outcome"] == outcome]
         if checks:
             yield f'<h2 class="{outcome}">{outcome.replace("_", " ").capitalize()} ({len(checks)})</h2>'

@@ -1,6 +1,8 @@
 """The remedies named in error messages, worded for each interface (command line, HTTP)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final
 
 
@@ -43,3 +45,23 @@ OVER_HTTP: Final = Face(
     second_lifts="use the command line, delegraph lift, with --approved-by",
     source="ask the operator of this server to set another one, DELEGRAPH_SOURCE",
 )
+
+_FEW: Final = 12  # names that a message lists
+
+
+def no_such(what: str, said: object, known: Iterable[str], *, listed_by: str = "") -> str:
+    """A sentence that refuses a name, with the nearest one that there is, or all of them where they are few.
+
+    Args:
+        what: What it names, such as ``rule``.
+        said: The name.
+        known: Those that there are.
+        listed_by: What lists them all, where they are many.
+    """
+    names = list(known)
+    near = get_close_matches(said.lower(), names, n=2) if isinstance(said, str) else []
+    if near:
+        return f"there is no {what} {said!a}; did you mean {' or '.join(near)}?"
+    if len(names) <= _FEW or not listed_by:
+        return f"there is no {what} {said!a}; there are {', '.join(names)}"
+    return f"there is no {what} {said!a}; {listed_by} lists all {len(names)}"

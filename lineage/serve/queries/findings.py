@@ -20,15 +20,21 @@ from lineage.core.findings.judging import STATUSES, SUPPRESSED, judgement_of, st
 from lineage.core.findings.options import Options
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import FindingJudged
+from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
 from lineage.core.model.severities import SEVERITIES, Severity
 from lineage.core.model.times import Instant, format_instant, parse_instant
-from lineage.serve.documents.core_documents import Document, finding_document, instant, listing
+from lineage.serve.documents.core_documents import Document, finding_document, instant, listing, split_of
 from lineage.serve.documents.finding_formats import as_csv, as_lines, as_ocsf, as_sarif
+from lineage.serve.documents.refusal_wording import no_such
 from lineage.serve.queries.finding_facts import gathered
 from lineage.serve.queries.kept_list import asked_of_index, filters_of, kept_page
 from lineage.serve.queries.service import Service
 from lineage.store.kept_findings import Filters
 
+# What a finding can be of, or about.
+SUBJECT_KINDS: Final = tuple(
+    sorted(ELEMENT_KINDS | NAME_KINDS | {"action", "decision", "key", "receiver", "revocation", "rule", "source"})
+)
 PAGE: Final = 1_000  # how many items a list has at most, if nothing else is said
 _EXAMPLES: Final = 5  # failures of a check that its posture shows
 
@@ -54,7 +60,7 @@ class Wanted(NamedTuple):
         """Refuse invalid values.
 
         Raises:
-            RefusedError: There is no such rule, severity or status; the message lists them.
+            RefusedError: There is no such rule, severity, status or kind of thing; the message says which there are.
         """
         for name, said, known in (
             ("kind", self.kinds, RULES),
@@ -62,7 +68,9 @@ class Wanted(NamedTuple):
             ("status", self.statuses, STATUSES),
         ):
             if unknown := [one for one in said if one not in known]:
-                raise RefusedError(f"there is no {name} {unknown[0]!a}; there are {', '.join(known)}")
+                raise RefusedError(no_such(name, unknown[0], known, listed_by="'delegraph posture'"))
+        if self.of is not None and split_of(self.of)[0] not in SUBJECT_KINDS:
+            raise RefusedError(no_such("kind", split_of(self.of)[0], SUBJECT_KINDS))
 
     def filters(self) -> Filters:
         """The same, in the words of the index."""
@@ -303,9 +311,9 @@ def gate(
     return [row for row in rows if wanted.takes(*row) and row[2] != SUPPRESSED]
 
 
-def failing(rows: list[tuple[Finding, Severity, str]], severity: Severity, baseline: Collection[str]) -> bool:
-    """Whether any finding has at least a severity and is not in the baseline."""
-    return any(found >= severity and one.id not in baseline for one, found, _ in rows)
+def failing(rows: list[tuple[Finding, Severity, str]], severity: Severity, baseline: Collection[str]) -> list[str]:
+    """The ids of the findings of a severity or above that are not in the baseline."""
+    return [one.id for one, found, _ in rows if found >= severity and one.id not in baseline]
 
 
 def posture_ids(rows: list[tuple[Finding, Severity, str]]) -> list[str]:

@@ -202,7 +202,7 @@ def findings(doc: Document) -> Page:
     items = doc["items"]
     counts = joined((f"{count:,} {word}" for word, count in doc["by_severity"].items()), ", ")
     page = Page().line(
-        f"{many(doc['total'], 'finding')} ({counts})." if items else "Nothing is wrong, as far as was evaluated."
+        f"{many(doc['total'], 'finding')} ({counts})." if items else "No findings, as far as was evaluated."
     )
     for item in items:
         phrases.finding(page, item)

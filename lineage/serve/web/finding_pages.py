@@ -9,13 +9,16 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from lineage.core.findings.catalogue import RULES
+from lineage.core.findings.frameworks import SHORT_NAMES
 from lineage.core.findings.judging import ACKNOWLEDGED, NEW, SUPPRESSED
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.keys import ELEMENT_KINDS, KINDS, NAME_KINDS
 from lineage.core.model.severities import SEVERITIES
+from lineage.core.model.times import format_instant
 from lineage.deliver.http.access_log import log_access, log_refusal
 from lineage.deliver.http.callers import Caller, require
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.documents.posture_report import OUTCOMES, posture_as_html
 from lineage.serve.http.api import order_endpoints as orders
 from lineage.serve.http.api.activity_questions import wanted_of
 from lineage.serve.http.core.app_context import Site
@@ -67,6 +70,31 @@ def one(asked: Asked) -> Mapping[str, Any]:
     }
 
 
+def posture(asked: Asked) -> Mapping[str, Any]:
+    """Every check, by outcome: what failed first."""
+    items = asked.document["items"]
+    groups = [(name, [item for item in items if item["outcome"] == name]) for name in OUTCOMES]
+    return {
+        "groups": [(name, checks) for name, checks in groups if checks],
+        "frameworks": SHORT_NAMES,
+        "chosen": asked.query.text("framework") or "",
+    }
+
+
+def report(site: Site) -> Callable[[Request], Awaitable[Response]]:
+    """``GET /posture.html``: the posture as one file for an auditor."""
+    question = ASKED["/posture"]
+
+    def answer(request: Request, caller: Caller) -> Response:
+        query = Query.of({}, request.query_params, question.parameters, now=site.now)
+        log_access(caller, request)
+        text = posture_as_html(question.ask(site, caller, query), format_instant(query.at))
+        headers = {**HEADERS, "Content-Disposition": 'attachment; filename="posture.html"'}
+        return Response(text, media_type="text/html", headers=headers)
+
+    return _for_askers(site, answer)
+
+
 def as_csv(site: Site) -> Callable[[Request], Awaitable[Response]]:
     """``GET /findings.csv``: every finding that is asked for, as a table."""
 
@@ -77,12 +105,18 @@ def as_csv(site: Site) -> Callable[[Request], Awaitable[Response]]:
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="findings.csv"'}
         return Response(text, media_type="text/csv", headers=headers)
 
-    async def table(request: Request) -> Response:
+    return _for_askers(site, answer)
+
+
+def _for_askers(site: Site, answer: Callable[[Request, Caller], Response]) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint for anyone who may ask."""
+
+    async def file(request: Request) -> Response:
         request = as_typed(request)
         caller = require(await site.caller_of(request), *ASKERS)
         return await site.pools.questions.run(caller.name, answer, request, caller)
 
-    return table
+    return file
 
 
 def judging(site: Site) -> Callable[[Request], Awaitable[Response]]:

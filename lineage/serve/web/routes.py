@@ -37,6 +37,7 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/graph", "graph.html", page_context.graph),
     ("/findings", "findings.html", finding_pages.every),
     (finding_pages.PATH, "finding.html", finding_pages.one),
+    ("/posture", "posture.html", finding_pages.posture),
     ("/quarantine", "quarantine.html", page_context.nothing),
     ("/conflicts", "conflicts.html", page_context.conflicts),
     ("/health", "health.html", page_context.nothing),
@@ -66,6 +67,7 @@ def pages(site: Site, *, story: Story | None = None) -> APIRouter:
         add(router, path, asking_pages.page(site, path, template, view))
     add(router, "/", _start(site, story))
     add(router, "/words", _words(site))
+    add(router, "/posture.html", finding_pages.report(site))
     add(router, "/findings.csv", finding_pages.as_csv(site))
     add(router, "/diff", _diff(site))
     add(router, "/case", _case(site))

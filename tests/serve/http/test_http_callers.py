@@ -64,6 +64,7 @@ TABLE: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/v1/identity?of=principal:agent:mailer"): ASK,
     ("GET", "/v1/health"): ASK,
     ("GET", f"/v1/case?of={OF}"): ASK,
+    ("GET", "/v1/posture"): ASK,
     ("GET", "/v1/governance/active"): ASK,
     ("GET", "/v1/governance/allowed?agent=agent:mailer"): ASK,
     ("GET", "/v1/governance/held?agent=agent:mailer"): ASK,

@@ -24,6 +24,7 @@ from lineage.serve.queries.actions import actions
 from lineage.serve.queries.case import case
 from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.findings import findings as findings_of
+from lineage.serve.queries.findings import posture as posture_of
 from lineage.serve.queries.graph_view import graph
 from lineage.serve.queries.identity import identity
 from lineage.serve.queries.one_finding import finding as finding_of
@@ -90,6 +91,7 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
     "/identity": ("?of=principal:agent:mailer", lambda s: identity(s, "agent:mailer", at=ASKED)),
     "/health": ("", standing),
     "/case": ("?of=action:mail-7", lambda s: case(s, "action", "mail-7", at=ASKED)),
+    "/posture": ("?framework=ASI", lambda s: posture_of(s, at=ASKED, framework="ASI")),
     "/governance/active": ("", lambda s: governance.active(s, start=0, end=ASKED)),
     "/governance/allowed": ("?agent=agent:mailer", lambda s: governance.allowed(s, "agent:mailer", at=ASKED)),
     "/governance/held": ("?agent=agent:mailer", lambda s: governance.held(s, "agent:mailer", start=0, end=ASKED)),

@@ -238,6 +238,32 @@ def test_the_page_of_a_revocation_shows_findings_as_they_were_judged(here: World
     ]
 
 
+def test_the_posture_has_every_check_by_outcome_and_framework(here: World):
+    """
+    What failed comes first with links to its findings, who suppressed what and why is said, so is what was not looked
+    at; a framework shows fewer checks, and the report for an auditor has the same in one file.
+    """
+    pages = Pages(here)
+    pages.send(f"/findings/{SHARED}/judgements", judgement="suppressed", reason="a <drill>", until="2027-01-01")
+    here.clock.now += 1
+    whole, narrow = pages.get("/posture"), pages.get("/posture?framework=NHI")
+    report = pages.get("/posture.html?framework=NHI")
+    page = text_of(whole)
+    places = [page.find(said) for said in ("Fail (", "Suppressed (", "Not evaluated (", "Pass (")]
+
+    assert -1 not in places
+    assert sorted(places) == places
+    assert THEFT in shown(whole.text)
+    assert "by human:dana@example.com, until 2027-01-01T00:00:00Z: a <drill>" in page
+    assert "Not evaluated: the table [audiences] of the settings is empty." in page
+    assert len(narrow.text) < len(whole.text)
+    assert 'attachment; filename="posture.html"' == report.headers["content-disposition"]
+    assert "a &lt;drill&gt;" in report.text
+    assert "checks that map to NHI" in text_of(report)
+    assert 400 == pages.get("/posture?framework=ISO").status_code
+    assert 401 == pages.nobody.get("/posture.html").status_code
+
+
 # Judging
 
 

@@ -16,6 +16,7 @@ from lineage.serve.http.core.parameters import (
     FEWER,
     FINDING,
     FINDINGS,
+    FRAMEWORK,
     FROM,
     KNOWN_AT,
     ONE,
@@ -31,6 +32,7 @@ from lineage.serve.queries import activity, activity_pages, revocations
 from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.findings import Wanted
 from lineage.serve.queries.findings import findings as findings_of
+from lineage.serve.queries.findings import posture as posture_of
 from lineage.serve.queries.one_finding import finding as finding_of
 from lineage.serve.queries.search import search as search_of
 
@@ -96,6 +98,12 @@ def finding(site: Site, _caller: Caller, query: Query) -> Document:
     if document is None:
         raise NotFoundError(id_, "there is no such finding at this moment: a later fact may have resolved it")
     return document
+
+
+def posture(site: Site, _caller: Caller, query: Query) -> Document:
+    """Every check with its outcome."""
+    framework = query.text("framework")
+    return posture_of(site.service, at=query.at, known_at=query.known_at, framework=framework)
 
 
 def quarantine(site: Site, _caller: Caller, query: Query) -> Document:
@@ -227,6 +235,14 @@ AROUND: Final = (
         title="One finding: why, the evidence in time order, what it is connected with, and who judged it",
         answer="FindingDetails",
         about=("id",),
+    ),
+    Question(
+        path="/posture",
+        ask=posture,
+        parameters=(*TIMES, FRAMEWORK),
+        title="Every check with its outcome: pass, fail, suppressed, or not evaluated and why",
+        answer="Posture",
+        about=(),
     ),
     Question(
         path="/quarantine",

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from lineage.core.findings.frameworks import SHORT_NAMES
 from lineage.core.findings.judging import STATUSES
 from lineage.core.model.severities import SEVERITIES
 from lineage.core.model.vocabulary import ACTION_OUTCOMES, MODES
@@ -75,6 +76,9 @@ ACTION_FILTERS: Final = (
     FROM._replace(required=False, description="When it occurred at the earliest.", example=None),
     TO._replace(required=False, description="When it occurred at the latest, this instant included.", example=None),
     Parameter("text", _TEXT, "Words, each of which stands in any of these, or in a display name."),
+)
+FRAMEWORK: Final = Parameter(
+    "framework", {"type": "string", "enum": list(SHORT_NAMES)}, "Only checks that map to this framework."
 )
 EVERYTHING: Final = Parameter("all", {"type": "boolean"}, "Also what was taken up since.")
 REVOCATION: Final = Parameter(

@@ -521,6 +521,50 @@ class Findings(_List):
     kept: NotRequired[KeptFindings]
 
 
+class FailedCheck(TypedDict):
+    """A finding of a check, in brief."""
+
+    id: str
+    of: str
+    severity: str
+    why: str
+
+
+class SuppressedCheck(TypedDict):
+    """A finding of a check that is suppressed, and who decided that."""
+
+    id: str
+    of: str
+    by: NotRequired[str]
+    reason: NotRequired[str]
+    until: NotRequired[Time | None]
+
+
+class Check(TypedDict):
+    """A check, and what came of it."""
+
+    kind: str
+    title: str
+    severity: str
+    outcome: Literal["pass", "fail", "suppressed", "not_evaluated"]
+    failed: int
+    suppressed: int
+    suppressed_by: list[SuppressedCheck]
+    first: list[FailedCheck]
+    why: str | None
+    maps_to: list[Reference]
+    fix: str
+
+
+class Posture(_List):
+    """Every check with its outcome."""
+
+    framework: str | None
+    counts: dict[str, int]
+    items: list[Check]
+    as_of: AsOf
+
+
 class _Named(TypedDict):
     known_as: str
     display_name: str | None
@@ -1052,7 +1096,7 @@ ANSWERS: dict[str, Any] = {
     shape.__name__: shape
     for shape in (
         *(Who, Chain, Status, Reach, Search, Actions, Timeline, Diff, Uses, Quarantine, Conflicts),
-        *(Findings, FindingDetails),
+        *(Findings, FindingDetails, Posture),
         *(
             Revocations,
             Revocation,
