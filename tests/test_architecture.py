@@ -118,7 +118,7 @@ ROOMS = {
         "server_info",
         "source_records", "authority_replica",
     ),
-    "lineage.deliver": ("http", "outbox", "rfc7009", "ssf", "token_status"),
+    "lineage.deliver": ("http", "outbox", "rfc7009", "ssf", "token_status", "findings"),
     "lineage.serve": (
         "documents", "text", "drawing", "cache", "queries", "commands", "config", "server", "http", "web",
         "http_client", "client", "processes", "cli",

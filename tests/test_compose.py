@@ -6,8 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
@@ -23,12 +25,17 @@ from compose.native.jars import in_package, jars, java
 from compose.native.postgres import Postgres
 from compose.native.processes import LOOPBACK, Process, ports_of, wait_for
 from compose.native.secured import USERS
+from ingest.codec import api as codec
 from lineage import __version__
+from lineage.core.findings.options import DEFAULT
 from lineage.core.model.errors import UnavailableError
+from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.config.settings import Settings
 from lineage.serve.processes.collect_metrics import CollectMetrics
 from lineage.serve.processes.consumer_metrics import Metrics
+from lineage.serve.processes.finding_metrics import FindingMetrics
 from lineage.serve.processes.health_server import Health
+from lineage.store.store import open_store
 from tests.support.servers import note
 
 ROOT = Path(__file__).parents[1]
@@ -158,7 +165,7 @@ def test_every_container_says_how_it_is():
             assert ({"disable": True}, "no") == (service["healthcheck"], service["restart"])
         else:
             assert "unless-stopped" == service["restart"]
-            assert name in ("consumer", "deliver", "collect") or service["healthcheck"]["test"][0] == "CMD"
+            assert name in ("consumer", "deliver", "findings", "collect") or service["healthcheck"]["test"][0] == "CMD"
 
 
 def test_nothing_starts_before_what_it_needs():
@@ -327,14 +334,19 @@ DASHBOARD = json.loads((OBSERVABILITY / "grafana" / "dashboards" / "delegraph.js
 TARGETS = [target for panel in DASHBOARD["panels"] for target in panel["targets"]]
 
 
+@cache
 def names() -> set[str]:
-    """Every name that a query can find in what a consumer and a collector expose."""
+    """Every name that a query can find in what a consumer, a collector and a keeper of findings expose."""
     metrics = Metrics(lambda: 1, Health())
     metrics.position(0)
     metrics.lag({})
     collect = CollectMetrics(["opa"], Health(), lambda: 1)
     collect.came_before("opa", 0)
     text = metrics.exposition().decode() + collect.exposition().decode()
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(f"sqlite:///{folder}/store.db", codec.read, create=True)
+        text += FindingMetrics(Health(), store, FindingKeeper(store, None, DEFAULT), list).exposition().decode()
+        store.close()
     samples = set(re.findall(r"^([a-z_]+)[{ ]", text, re.MULTILINE))
     # What has labels that are not known yet, and what is not there before it is known.
     return samples | set(re.findall(r"^# HELP (\S+)", text, re.MULTILINE)) | {"delegraph_last_commit_timestamp_seconds"}
@@ -343,7 +355,7 @@ def names() -> set[str]:
 @pytest.mark.parametrize("query", [rule["expr"] for rule in RULES] + [target["expr"] for target in TARGETS])
 def test_every_metric_that_is_asked_for_exists(query: str):
     """
-    A query of an alert or of the dashboard only names what a consumer or a collector exposes, and `up`.
+    A query of an alert or of the dashboard only names what a consumer, a collector or a keeper exposes, and `up`.
     """
     asked = set(re.findall(r"\b(?:delegraph|process)_[a-z_]+", query)) | set(re.findall(r"\bup\b", query))
 

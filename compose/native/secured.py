@@ -48,6 +48,7 @@ GROUP_RIGHTS: Final = (ACLOperation.READ, ACLOperation.DESCRIBE)
 DECISIONS: Final = "decisions"
 ORDERS: Final = "orders"
 REVOCATIONS: Final = "revocations"
+FINDINGS: Final = "findings"
 # The permissions of users on topics. Everything else is refused, except to admin.
 TOPIC_RIGHTS: Final = (
     ("consumer", DECISIONS, READ),
@@ -59,13 +60,15 @@ TOPIC_RIGHTS: Final = (
     ("deliverer", DECISIONS, WRITE + LOOK),
     ("deliverer", ORDERS, LOOK),
     ("deliverer", REVOCATIONS, READ + WRITE + (ACLOperation.CREATE,)),
+    ("deliverer", FINDINGS, READ + WRITE + (ACLOperation.CREATE,)),
     ("consumer", REVOCATIONS, READ),
+    ("consumer", FINDINGS, READ),
     # Of the systems whose logs it reads it also reports revocations.
     ("collector", DECISIONS, WRITE + LOOK),
     ("collector", ORDERS, WRITE + LOOK),
 )
-# The transactional id, named like the topic, by which a new feed fences off the previous one.
-TRANSACTION_RIGHTS: Final = (("deliverer", REVOCATIONS, WRITE),)
+# The transactional ids, named like the topics, by which a new feed fences off the previous one.
+TRANSACTION_RIGHTS: Final = (("deliverer", REVOCATIONS, WRITE), ("deliverer", FINDINGS, WRITE))
 
 
 class SecuredKafka(Kafka):

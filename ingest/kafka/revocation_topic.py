@@ -115,12 +115,13 @@ _FIELDS: Final[dict[str, Callable[[Any], Any]]] = {
 class RevocationTopic:
     """The writer of the topic. Used by one thread; of several processes, only the last to ``begin`` can write."""
 
-    def __init__(self, url: str, settings: KafkaSettings | None = None) -> None:
+    def __init__(self, url: str, settings: KafkaSettings | None = None, *, topic: str = "revocations") -> None:
         """Set the address; nothing is connected before ``begin``.
 
         Args:
             url: The URL of the log.
             settings: How to connect; None for neither TLS nor a password.
+            topic: The name behind the prefix: another compacted topic is written in the same way.
 
         Raises:
             RefusedError: The URL is invalid.
@@ -128,7 +129,7 @@ class RevocationTopic:
         harden()
         self._servers, prefix = parse_url(url)
         self._settings = settings or KafkaSettings()
-        self.name = f"{prefix}.revocations"
+        self.name = f"{prefix}.{topic}"
         self._producer: Any = None
 
     def ensure(self, *, replication: int | None = None) -> bytes:

@@ -13,18 +13,17 @@ Example::
     secret_file = "idp.secret"
 """
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from ingest.codec import limits
 from ingest.secrets import is_open_to_others
 from lineage.core.authority.receivers import issuer_of
 from lineage.core.model.errors import RefusedError
+from lineage.deliver.http.endpoint_url import endpoint_url
 
 AUTHS: Final = ("basic", "bearer", "private_key_jwt")
 _NAMES: Final = {
@@ -103,7 +102,7 @@ def _endpoint(receiver: str, said: object, file: Path) -> Endpoint:
     _refuse_wrong_mix(texts, where)
     return Endpoint(
         receiver=receiver,
-        url=_url(texts["url"], where),
+        url=endpoint_url(texts["url"], where, "a revocation endpoint"),
         issuers=_issuers(said.get("issuers"), where),
         token=_template(texts["token"] or "{jti}", where),
         token_type_hint=texts["token_type_hint"],
@@ -136,22 +135,6 @@ def _refuse_wrong_mix(texts: Mapping[str, str | None], where: str) -> None:
         if (texts[name] is not None) != (name in needed):
             verb = "needs" if name in needed else "must not have"
             raise RefusedError(f"{where} with auth = {auth!r} {verb} {name!r}")
-
-
-def _url(url: str | None, where: str) -> str:
-    parts = urlsplit(url or "")
-    if not parts.hostname or parts.scheme not in ("https", "http") or parts.username is not None or parts.fragment:
-        raise RefusedError(f"'url' of {where} must be the URL of a revocation endpoint, without user and fragment")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise RefusedError(f"'url' of {where} must begin with https://, so that requests are encrypted")
-    return str(url)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _issuers(said: object, where: str) -> tuple[str, ...]:

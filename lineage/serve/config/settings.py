@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ingest.declared_settings import PREFIX, Kind, Table, setting
 from ingest.kafka import settings as kafka_settings
@@ -21,6 +21,7 @@ from ingest.trust_file import Trust, TrustFile
 from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import Instant
+from lineage.deliver.findings.webhook_settings import Webhook, webhooks_of
 from lineage.deliver.rfc7009.endpoint_settings import Endpoint, endpoints_of
 from lineage.deliver.ssf import settings as ssf_settings
 from lineage.deliver.ssf.settings import SsfSettings
@@ -51,6 +52,7 @@ class Settings:
     Attributes:
         ssf: The Shared Signals transmitter; None if there is none.
         receivers: The revocation endpoints to call.
+        webhooks: The receivers of findings.
         sources: The systems whose logs are read.
         findings: How the rules are evaluated.
         kafka: How to connect if the log is on Kafka.
@@ -112,6 +114,7 @@ class Settings:
     )
     ssf: SsfSettings | None = None
     receivers: tuple[Endpoint, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
     sources: "tuple[NamedSource, ...]" = ()
     findings: Options = DEFAULT
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
@@ -134,20 +137,21 @@ class Settings:
         """
         variables = {name: value for name, value in (os.environ if env is None else env).items() if value}
         config = Path(variables[_CONFIG]) if _CONFIG in variables else None
-        in_file, receivers, sources, findings = _read(config) if config is not None else (_nothing(), (), (), DEFAULT)
+        in_file = _read(config) if config is not None else _InFile(_nothing())
         of_env, unread = _of_environment(variables)
         given = _nothing()
         for name, value in options.items():
             if value:
                 table, stem = ("http", "listen") if name == "http" else (None, name)
                 given[table][stem] = value
-        said, origins = _merged([("option", given), ("environment", of_env), ("file", in_file)])
+        said, origins = _merged([("option", given), ("environment", of_env), ("file", in_file.said)])
         settings = cls(
             **OWN.read({name: value for name, value in said[None].items() if name in OWN.names}),
             ssf=SsfSettings.of(said[None]),
-            receivers=receivers,
-            sources=sources,
-            findings=findings,
+            receivers=in_file.receivers,
+            webhooks=in_file.webhooks,
+            sources=in_file.sources,
+            findings=in_file.findings,
             kafka=KafkaSettings.from_mapping(said["kafka"]),
             http=HttpSettings.from_mapping(said["http"]),
             config=config,
@@ -195,13 +199,15 @@ class Settings:
         shown["store"] = without_password(self.store)
         shown |= {} if self.ssf is None else self.ssf.shown()
         shown |= {f"receivers.{endpoint.receiver}": endpoint.url for endpoint in self.receivers}
+        shown |= {f"webhooks.{webhook.name}": webhook.url for webhook in self.webhooks}
         shown |= {f"kafka.{name}": value for name, value in self.kafka.shown().items()} if self.on_kafka else {}
         return shown | {f"http.{name}": value for name, value in self.http.shown().items()}
 
     @property
     def open_files(self) -> tuple[Path, ...]:
         """The files with secrets that every user of this machine can read."""
-        called = (file for endpoint in self.receivers for file in endpoint.open_files)
+        endpoints: tuple[Endpoint | Webhook, ...] = (*self.receivers, *self.webhooks)
+        called = (file for endpoint in endpoints for file in endpoint.open_files)
         return (*OWN.open_files(self), *called, *self.kafka.open_files, *self.http.open_files)
 
     def origin(self, name: str) -> str:
@@ -291,8 +297,18 @@ def _of_environment(variables: Mapping[str, str]) -> tuple[_Said, tuple[str, ...
     return said, tuple(sorted(unread))
 
 
-def _read(file: Path) -> "tuple[_Said, tuple[Endpoint, ...], tuple[NamedSource, ...], Options]":
-    """Read a settings file: settings, endpoints, sources and rules; relative paths start at its folder."""
+class _InFile(NamedTuple):
+    """What a file says of settings, whom to call, whom to tell, whose logs are read, and rules."""
+
+    said: _Said
+    receivers: tuple[Endpoint, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
+    sources: "tuple[NamedSource, ...]" = ()
+    findings: Options = DEFAULT
+
+
+def _read(file: Path) -> _InFile:
+    """What a file says; paths in it may be relative to it."""
     try:
         said = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -301,6 +317,7 @@ def _read(file: Path) -> "tuple[_Said, tuple[Endpoint, ...], tuple[NamedSource, 
         raise RefusedError(f"the file {file} of DELEGRAPH_CONFIG is not TOML: {error}") from error
     in_tables = {name: _table(file, said, name) for name in ("kafka", "http")}
     receivers = endpoints_of(said.pop("receivers", {}), file=file)
+    webhooks = _webhooks(said.pop("webhooks", {}), file)
     # a string means one of our own sources
     named = said.pop("source") if isinstance(said.get("source"), list | dict) else []
     sources = _sources(named, file)
@@ -308,7 +325,7 @@ def _read(file: Path) -> "tuple[_Said, tuple[Endpoint, ...], tuple[NamedSource, 
     found = _nothing()
     for name, texts in ((None, said), *in_tables.items()):
         found[name] = _texts(file, texts, [table for table in TABLES if table.table == name])
-    return found, receivers, sources, findings
+    return _InFile(found, receivers, webhooks, sources, findings)
 
 
 def _findings(said: dict[str, Any], file: Path) -> Options:
@@ -318,6 +335,14 @@ def _findings(said: dict[str, Any], file: Path) -> Options:
     from lineage.serve.config.finding_settings import options_of  # the rules are only imported if they are configured
 
     return options_of(of_rules, file=file)
+
+
+def _webhooks(said: Any, file: Path) -> tuple[Webhook, ...]:
+    if said == {}:
+        return ()
+    from lineage.core.findings.catalogue import RULES  # the rules are for whoever is told of findings
+
+    return webhooks_of(said, rules=RULES, file=file)
 
 
 def _sources(said: Any, file: Path) -> "tuple[NamedSource, ...]":

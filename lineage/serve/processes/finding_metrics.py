@@ -3,7 +3,7 @@
 Labels come from the rules and from fixed sets, never from an event.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -20,6 +20,7 @@ from lineage.core.model.errors import UnavailableError
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import SECOND
 from lineage.serve.commands.finding_keeper import FindingKeeper
+from lineage.serve.documents.core_documents import Document
 from lineage.serve.processes.health_server import Health
 from lineage.store import kept_findings
 from lineage.store.store import Store
@@ -30,7 +31,9 @@ _BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 class FindingMetrics:
     """Counts of one process; what they show of its health is passed on."""
 
-    def __init__(self, health: Health, store: Store, keeper: FindingKeeper) -> None:
+    def __init__(
+        self, health: Health, store: Store, keeper: FindingKeeper, webhooks: Callable[[], list[Document]]
+    ) -> None:
         """Take where health is kept, and what is counted."""
         self.registry = CollectorRegistry()
         self._health = health
@@ -41,6 +44,8 @@ class FindingMetrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
+        for severity in Severity:
+            self._delay.labels(severity.word)
         self._changes = Counter(
             "delegraph_finding_changes",
             "Findings that this process opened, changed and resolved, by rule and severity.",
@@ -56,7 +61,7 @@ class FindingMetrics:
         self._faults = Counter("delegraph_finding_faults", "Faults that were waited for.", registry=self.registry)
         info = Gauge("delegraph_build_info", "1, with the version.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
-        self.registry.register(_Kept(store, keeper))
+        self.registry.register(_Kept(store, keeper, webhooks))
         ProcessCollector(registry=self.registry)
         keeper.told = self._told
 
@@ -88,9 +93,10 @@ class FindingMetrics:
 class _Kept(Collector):
     """What the index holds; nothing while the store is unavailable."""
 
-    def __init__(self, store: Store, keeper: FindingKeeper) -> None:
+    def __init__(self, store: Store, keeper: FindingKeeper, webhooks: Callable[[], list[Document]]) -> None:
         self._store = store
         self._keeper = keeper
+        self._webhooks = webhooks
 
     def collect(self) -> Iterator[Metric]:
         try:
@@ -111,6 +117,11 @@ class _Kept(Collector):
         for kind, took in self._keeper.total_seconds.items():
             seconds.add_metric([kind], took)
         yield seconds
+        messages = CounterMetricFamily("delegraph_webhook_messages", _MESSAGES, labels=["webhook", "outcome"])
+        for one in self._webhooks():
+            for outcome in ("accepted", "refused", "failed", "held_back"):
+                messages.add_metric([one["name"], outcome], one[outcome])
+        yield messages
         yield GaugeMetricFamily("delegraph_findings_evaluated_timestamp_seconds", _SWEPT, value=state.swept_at / SECOND)
         yield GaugeMetricFamily("delegraph_findings_evaluation_seconds", _TOOK, value=state.took / SECOND)
         behind = sum(end - state.looked.get(place, 0) for place, end in positions.items())
@@ -123,6 +134,7 @@ class _Kept(Collector):
 _FOUND: Final = f"Findings in the index, by rule, severity and status ({', '.join(STATUSES[:3])})."
 _MISSING: Final = "1 if a rule was not evaluated, because nobody sends what it needs or it is switched off."
 _SECONDS: Final = "What each rule took in whole evaluations of this process."
+_MESSAGES: Final = "Messages to webhooks, by what became of them; those that were held back were told as a number."
 _SWEPT: Final = "The moment that the last whole evaluation was asked about, in seconds since the epoch."
 _TOOK: Final = "How long that took."
 _BEHIND: Final = "Records that are projected and were not looked at yet."

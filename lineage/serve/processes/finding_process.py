@@ -8,10 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from lineage.core.model.errors import FencedError, RefusedError, UnavailableError
+from ingest.kafka.settings import KafkaSettings
+from lineage.core.model.errors import DelegraphError, FencedError, RefusedError, UnavailableError
 from lineage.core.model.times import Instant
 from lineage.plumbing.backoff import Backoff
 from lineage.serve.commands.finding_keeper import FindingKeeper
@@ -23,6 +25,7 @@ from lineage.serve.text.text_page import Page, many
 from lineage.store.store import Store
 
 if TYPE_CHECKING:
+    from lineage.deliver.findings.webhook_sender import WebhookSender
     from lineage.serve.processes.finding_metrics import FindingMetrics
 
 logger = logging.getLogger(__name__)
@@ -30,6 +33,7 @@ logger = logging.getLogger(__name__)
 MOST: Final = 3_000_000  # facts: some 6 GB while everything is evaluated
 _TURN_SECONDS: Final = 0.1
 _LONGEST_WAIT_SECONDS: Final = 10.0
+_STILL_SECONDS: Final = 5.0  # who is shut out takes over again when nobody has fed for so long
 
 
 def keep_findings(settings: Settings, *, once: bool, most: int = MOST) -> Document:
@@ -57,8 +61,26 @@ def keep_findings(settings: Settings, *, once: bool, most: int = MOST) -> Docume
 @contextmanager
 def _opened(settings: Settings, most: int) -> Iterator["Keeping"]:
     trust = settings.read_trust(now)
-    with opened_store(settings) as store:
-        yield Keeping(store, FindingKeeper(store, trust, settings.findings), now, most)
+    with opened_store(settings) as store, ExitStack() as stack:
+        keeping = Keeping(store, FindingKeeper(store, trust, settings.findings), now, most)
+        keeping.senders = tuple(_senders(settings, store))
+        for sender in keeping.senders:
+            stack.callback(sender.close)
+        if settings.on_kafka:
+            keeping.feeder = FindingFeeder(store, settings.log_url, settings.kafka)
+            stack.callback(keeping.feeder.close)
+        yield keeping
+
+
+def _senders(settings: Settings, store: Store) -> "Iterator[WebhookSender]":
+    if not settings.webhooks:
+        return
+    try:
+        from lineage.deliver.findings.webhook_sender import WebhookSender
+    except ImportError as error:
+        raise RefusedError("telling webhooks needs a few more packages: pip install 'delegraph[serve]'") from error
+    for webhook in settings.webhooks:
+        yield WebhookSender(store, webhook, now)
 
 
 def _shown(settings: Settings, keeping: "Keeping", stack: ExitStack) -> "FindingMetrics":
@@ -67,7 +89,7 @@ def _shown(settings: Settings, keeping: "Keeping", stack: ExitStack) -> "Finding
     from lineage.serve.processes.health_server import Health, Serving
 
     health = Health()
-    metrics = FindingMetrics(health, keeping.store, keeping.keeper)
+    metrics = FindingMetrics(health, keeping.store, keeping.keeper, keeping.told)
     limits = settings.http.connection_limits
     serving = stack.enter_context(Serving(settings.listen or "", metrics.exposition, health, limits=limits))
     logger.info("metrics and health on http://%s:%d", serving.host, serving.port)
@@ -77,7 +99,12 @@ def _shown(settings: Settings, keeping: "Keeping", stack: ExitStack) -> "Finding
 def page_of(document: Document) -> Page:
     """What was done, for people."""
     page = Page().line(f"{many(document['written'], 'change')} of findings written to the index.")
-    return page.line(f"{many(document['findings'], 'finding')} in it now.")
+    page.line(f"{many(document['findings'], 'finding')} in it now.")
+    if "fed" in document:
+        page.line(f"{many(document['fed'], 'message')} sent to the topic.")
+    for one in document.get("webhooks", ()):
+        page.line(f"{one['name']}: {one['accepted']} accepted, {one['refused']} refused, {one['held_back']} held back.")
+    return page
 
 
 class Keeping:
@@ -88,25 +115,40 @@ class Keeping:
         self.store = store
         self.keeper = keeper
         self.metrics: FindingMetrics | None = None
+        self.senders: tuple[WebhookSender, ...] = ()
+        self.feeder: FindingFeeder | None = None
         self._clock = clock
         self._most = most
         self._written = 0
 
     def once(self) -> None:
-        """Evaluate everything once."""
+        """Evaluate everything once, and tell."""
         self._refuse_too_many()
+        for sender in self.senders:
+            sender.turn()  # one that is new is told of what comes
         self._written += self.keeper.sweep(self._clock())
+        for sender in self.senders:
+            while sender.turn():
+                pass
+        if self.feeder is not None:
+            self.feeder.turn()
 
     def run(self, stopped: threading.Event) -> None:
         """Keep the index until stopped; what is unavailable is waited for, longer each time."""
         self._refuse_too_many()
-        sweeping = threading.Thread(target=self._each_time, args=(self._sweep, stopped), name="evaluates")
-        sweeping.start()
+        beside = {"evaluates": self._sweep, "feeds": self._feed}
+        beside |= {sender.name: partial(_tell, sender) for sender in self.senders}
+        threads = [
+            threading.Thread(target=self._each_time, args=(turn, stopped), name=name) for name, turn in beside.items()
+        ]
+        for thread in threads:
+            thread.start()
         try:
             self._each_time(self._look, stopped)
         finally:
             stopped.set()
-            sweeping.join()
+            for thread in threads:
+                thread.join()
 
     def _look(self) -> bool:
         began = time.monotonic()
@@ -115,6 +157,9 @@ class Keeping:
         if self.metrics is not None:
             self.metrics.turned(time.monotonic() - began)
         return self.keeper.is_behind
+
+    def _feed(self) -> bool:
+        return self.feeder is not None and self.feeder.turn() > 0
 
     def _sweep(self) -> bool:
         if self.keeper.is_due():
@@ -155,4 +200,60 @@ class Keeping:
         """How many versions were written, and how many findings there are."""
         from lineage.store.kept_findings import counts
 
-        return {"written": self._written, "findings": sum(counts(self.store).values())}
+        document: Document = {"written": self._written, "findings": sum(counts(self.store).values())}
+        if self.feeder is not None:
+            document["fed"] = self.feeder.fed
+        if self.senders:
+            document["webhooks"] = self.told()
+        return document
+
+    def told(self) -> list[Document]:
+        """What became of messages, for each webhook."""
+        return [{"name": one.webhook.name, **asdict(one.counts)} for one in self.senders]
+
+
+def _tell(sender: "WebhookSender") -> bool:
+    return sender.turn() > 0
+
+
+class FindingFeeder:
+    """Feeds the topic, until somebody else does; then waits until nobody does any more."""
+
+    def __init__(self, store: Store, log: str, kafka: KafkaSettings) -> None:
+        """Take what is fed from, and where to."""
+        from ingest.kafka.revocation_topic import RevocationTopic
+        from lineage.deliver.findings.finding_feed import FEED, TOPIC, FindingFeed
+        from lineage.deliver.outbox.kafka_feed import Watch
+
+        self.fed = 0
+        self._topic = RevocationTopic(log, kafka, topic=TOPIC)
+        self._feed = FindingFeed(store, self._topic)
+        self._watch = Watch(store, FEED)
+        self._feeding = False
+        self._shut_out = False
+
+    def turn(self) -> int:
+        """Send what is new; return how many messages that were.
+
+        Raises:
+            FencedError: Another process feeds.
+            UnavailableError: The topic or the store is away.
+        """
+        if not self._feeding:
+            if self._shut_out and self._watch.still_seconds() < _STILL_SECONDS:
+                return 0
+            self._feed.begin()
+            self._feeding, self._shut_out = True, False
+        try:
+            sent = self._feed.deliver()
+        except DelegraphError as fault:
+            self._feeding, self._shut_out = False, isinstance(fault, FencedError)
+            if self._shut_out:
+                self._watch.still_seconds()  # from now on
+            raise
+        self.fed += sent
+        return sent
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        self._topic.close()

@@ -1,10 +1,14 @@
-"""What was recorded in the log between two states of the projection, for the live tail."""
+"""What was recorded between two states of the projection, and found in it, for the live tail."""
 
 from collections.abc import Mapping
 
 from lineage.core.model.events import Fact
 from lineage.core.model.records import Position
+from lineage.deliver.findings.messages import is_told, message_of
+from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
+from lineage.store import kept_findings
+from lineage.store.delivery import outbox
 from lineage.store.follower import Follower
 from lineage.store.store import Store
 
@@ -34,3 +38,15 @@ def facts_recorded(service: Service, topic: str, partition: int, start: int, end
     """Return the facts of a partition from one offset up to another (exclusive), in log order."""
     first, last = (Position(topic, partition, offset).number for offset in (start, end - 1))
     return service.store.facts_between(first, last)
+
+
+def findings_until(service: Service) -> int:
+    """The number of the last change of a finding that was written to the index."""
+    return kept_findings.latest_seq(service.store)
+
+
+def findings_recorded(service: Service, after: int, until: int) -> list[Document]:
+    """What is told of findings after one change and up to another, in order."""
+    found = kept_findings.versions(service.store, after=after, limit=until - after)
+    origin = outbox.origin_of(service.store) if found else ""
+    return [message_of(one, origin) for one in found if one.seq <= until and is_told(one)]

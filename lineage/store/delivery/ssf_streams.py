@@ -94,6 +94,9 @@ class Notice(NamedTuple):
     made_at: Instant
 
 
+WEBHOOK: Final = "webhook:"  # a webhook has no stream; its name stands for one in its dead letters
+
+
 class DeadLetter(NamedTuple):
     """An event that a receiver has permanently refused."""
 
@@ -240,9 +243,17 @@ def dead_letters(store: Store, *, receiver: str | None = None, limit: int) -> li
         return [DeadLetter(*row) for row in connection.execute(query)]
 
 
+def bury(store: Store, letter: DeadLetter) -> None:
+    """Keep what a receiver without a stream has permanently refused; of a repeated one the first is kept."""
+    with _writing(store) as connection:
+        add_missing(connection, dead_letter, [tuple(letter)])
+
+
 def count_dead_letters(store: Store, *, receiver: str | None = None) -> int:
-    """The number of events that a receiver (or any, if None) has permanently refused."""
+    """The number of events that a receiver (or any with a stream, if None) has permanently refused."""
     query = sa.select(sa.func.count()).select_from(dead_letter)
+    if receiver is None:
+        query = query.where(dead_letter.c.stream.not_like(f"{WEBHOOK}%"))
     if receiver is not None:
         query = query.where(dead_letter.c.receiver == storable(receiver))
     with store.connection() as connection:

@@ -16,10 +16,13 @@ from click.testing import CliRunner
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from lineage.core.findings.options import DEFAULT
 from lineage.serve.cli.main import main
+from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.api import live_tail as live
 from lineage.serve.http.api.live_tail import id_of
+from lineage.store import kept_findings
 from tests.support.http_worlds import KEYS, LEAKED, World, api_over, served
 from tests.support.kafka_worlds import wait_until
 from tests.support.serving import ROOT, WRITE, process
@@ -206,6 +209,29 @@ def test_what_is_recorded_is_told_to_all_who_listen(api: tuple[World, str]):
 
     told = json.loads(back.heard[-1]["data"])
     assert ("principal:human:x", "e2") == (told["of"], told["event"]["event_id"])
+
+
+def test_findings_are_told_to_those_who_listen(api: tuple[World, str]):
+    """
+    What a keeper writes to the index comes as events of its own; one who was away is told what was written since.
+    """
+    world, url = api
+    listener = Listener(world, url)
+    wait_until(lambda: listener.names() == ["hello"])
+    began = listener.heard[-1]["id"]
+    keeper = FindingKeeper(world.service.store, None, DEFAULT)
+    keeper.sweep(world.service.clock())
+    wait_until(lambda: "finding" in listener.names())
+    count = kept_findings.latest_seq(world.service.store)
+    wait_until(lambda: listener.names().count("finding") == count)
+    back = Listener(world, url, began)
+    wait_until(lambda: back.names().count("finding") == count)
+    listener.close()
+    back.close()
+
+    told = [json.loads(event["data"]) for event in back.heard if event["event"] == "finding"]
+    assert {"finding.opened"} == {one["type"] for one in told}
+    assert "wielder-mismatch" in {one["finding"]["kind"] for one in told}
 
 
 def test_one_who_was_away_for_too_long_is_told_that_it_is_too_much(

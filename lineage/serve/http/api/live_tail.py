@@ -19,7 +19,7 @@ from lineage.serve.documents.core_documents import fact_document
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.query import ParameterError
 from lineage.serve.http.core.responses import encoded
-from lineage.serve.queries.recorded import Recorded, facts_recorded
+from lineage.serve.queries.recorded import Recorded, facts_recorded, findings_recorded, findings_until
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ CAUGHT_UP: Final = 1_000  # the most facts sent to a listener that reconnects
 _RETRY_MS: Final = 2_000
 
 Places = dict[tuple[str, int], int]
+_FINDINGS: Final = ("!findings", 0)  # stands among the partitions: the last change of a finding that was told
 _Queue = asyncio.Queue[bytes | None]  # None means that the listener did not keep up
 
 
@@ -92,7 +93,11 @@ class Tail:
             yield told_now
 
     async def _standing(self) -> Places:
-        return await self._site.pools.own.run("live", self._recorded.projected_until)
+        return await self._site.pools.own.run("live", self._stand)
+
+    def _stand(self) -> Places:
+        """How far the projection is, and the index of findings; blocks."""
+        return {**self._recorded.projected_until(), _FINDINGS: findings_until(self._site.service)}
 
     async def _follow(self) -> None:
         away = False
@@ -128,7 +133,8 @@ class Tail:
         told: list[bytes] = []
         place = dict(since)
         for (topic, partition), end in sorted(until.items()):
-            start = since.get((topic, partition), 0)
+            # A listener from before findings were told asks for those from now on.
+            start = since.get((topic, partition), end if (topic, partition) == _FINDINGS else 0)
             if start >= end:
                 continue
             if end - start > CAUGHT_UP:
@@ -136,12 +142,24 @@ class Tail:
                 what = {"topic": topic, "partition": partition, "from": start, "to": end}
                 told.append(_event("skipped", place, what))
                 continue
+            if (topic, partition) == _FINDINGS:
+                told += self._found(start, end, place)
+                continue
             facts = facts_recorded(self._site.service, topic, partition, start, end)
             place[topic, partition] = end
             for number, fact in enumerate(facts, start=1):
                 # Only after the last of them is all of it sent.
                 at = place if number == len(facts) else None
                 told.append(_event("fact", at, {"of": about(fact.event), **fact_document(fact)}))
+        return told
+
+    def _found(self, start: int, end: int, place: Places) -> list[bytes]:
+        """The changes of findings that were written between two standings."""
+        told = []
+        for message in findings_recorded(self._site.service, start, end):
+            place[_FINDINGS] = message["seq"]
+            told.append(_event("finding", place, message))
+        place[_FINDINGS] = end
         return told
 
 

@@ -1,0 +1,1 @@
+"""Telling what was found: the topic of findings, and webhooks."""

@@ -1,0 +1,29 @@
+"""A message about a finding: the same for the topic, webhooks and the live tail."""
+
+from typing import Any
+
+from lineage.core.model.times import format_instant
+from lineage.store.kept_findings import REFRESHED, Version
+
+Document = dict[str, Any]
+
+
+def is_told(version: Version) -> bool:
+    """Whether anybody is told of a version: more of the same is told to nobody."""
+    return version.change != REFRESHED
+
+
+def message_of(version: Version, origin: str) -> Document:
+    """What is told of a version.
+
+    Args:
+        version: What changed.
+        origin: The store; sequence numbers of different stores cannot be compared.
+    """
+    return {
+        "type": f"finding.{version.change}",
+        "origin": origin,
+        "seq": version.seq,
+        "at": format_instant(version.written_at),
+        "finding": dict(version.kept.document),
+    }

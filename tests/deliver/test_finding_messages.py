@@ -1,0 +1,204 @@
+"""Telling of findings: in order, until it is accepted, and nothing vanishes."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+
+from ingest.codec import api as codec
+from ingest.kafka.revocation_topic import RevocationTopic
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.severities import Severity
+from lineage.core.model.times import SECOND, Instant
+from lineage.deliver.findings.finding_feed import TOPIC, FindingFeed
+from lineage.deliver.findings.webhook_sender import NotAcceptedError, WebhookSender
+from lineage.deliver.findings.webhook_settings import Webhook, webhooks_of
+from lineage.store import kept_findings
+from lineage.store.delivery.ssf_streams import count_dead_letters, dead_letters
+from lineage.store.kept_findings import CHANGED, OPENED, REFRESHED, RESOLVED, Kept
+from lineage.store.store import Store, open_store
+from tests.support.webhook_receiver import Receiver, receiving
+
+SECRET = "a secret between two"
+
+
+class Told:
+    """A store in whose index findings are written by hand, and somebody who is told."""
+
+    def __init__(self, store: Store, receiver: Receiver, folder: Path) -> None:
+        self.store = store
+        self.receiver = receiver
+        self.now: Instant = 1_790_000_000 * SECOND
+        self._secret = folder / "secret"
+        self._secret.write_text(SECRET, encoding="utf-8")
+
+    def write(self, *changes: tuple[str, str]) -> None:
+        """Changes of findings: what became of which; ``kind/number`` is the name of a finding."""
+        before = kept_findings.state_of(self.store)
+        kept = [(change, finding(name, change)) for change, name in changes]
+        kept_findings.write(self.store, before, before, kept, self.now)
+
+    def sender(self, **said: Any) -> WebhookSender:
+        said = {"severity": Severity.HIGH, **said}
+        webhook = Webhook(name="oncall", url=self.receiver.url, secret=self._secret, **said)
+        return WebhookSender(self.store, webhook, lambda: self.now)
+
+    def heard(self) -> list[tuple[str, str]]:
+        return [(one["type"], one["finding"]["of"]) for one in self.receiver.accepted if "finding" in one]
+
+
+def finding(name: str, change: str, severity: int = 4) -> Kept:
+    kind, _, number = name.partition("/")
+    status = "resolved" if change == RESOLVED else "new"
+    document = {"id": f"F-{name}", "kind": kind, "of": f"action:{number}", "about": None, "status": status}
+    return Kept(f"F-{name}", kind, f"action:{number}", None, severity, status, 0, 0, document)
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Iterator[Told]:
+    store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
+    with receiving(SECRET.encode()) as receiver:
+        yield Told(store, receiver, tmp_path)
+    store.close()
+
+
+def again(sender: WebhookSender) -> None:
+    sender._not_before = 0.0  # the wait is over
+
+
+def test_what_changes_is_told_in_order(told: Told):
+    """
+    Opened, changed and resolved, each once; more of the same, and what is less severe than asked for, is not.
+    """
+    sender = told.sender()
+    told.write((OPENED, "old/1"))
+    sender.turn()
+    told.write((OPENED, "a/1"), (OPENED, "b/2"))
+    told.write((REFRESHED, "a/1"))
+    told.write((CHANGED, "b/2"), (RESOLVED, "a/1"))
+    while sender.turn():
+        pass
+
+    expected = [("opened", "1"), ("opened", "2"), ("changed", "2"), ("resolved", "1")]
+    assert [(f"finding.{change}", f"action:{number}") for change, number in expected] == told.heard()
+    assert sender.counts.accepted == 4
+
+
+def test_a_message_is_sent_until_it_is_accepted_and_nothing_overtakes_it(told: Told):
+    """
+    After 503 and after no answer the same message comes again under the same id, and the next only then.
+    """
+    sender = told.sender()
+    sender.turn()
+    told.write((OPENED, "a/1"), (OPENED, "a/2"))
+    told.receiver.answers = [503, 429]
+    for _ in range(2):
+        with pytest.raises(NotAcceptedError):
+            sender.turn()
+        assert 0 == sender.turn()  # it waits
+        again(sender)
+    other = told.sender()  # after a crash
+    other.turn()
+
+    assert [("finding.opened", "action:1"), ("finding.opened", "action:2")] == told.heard()
+    assert 1 == len(set(told.receiver.ids[:3]))
+    assert 2 == sender.counts.failed
+
+
+def test_what_is_refused_for_good_is_a_dead_letter(told: Told):
+    """
+    The next one is sent, what was refused is kept with the reason, and it is no failure of a stream.
+    """
+    sender = told.sender()
+    sender.turn()
+    told.write((OPENED, "a/1"), (OPENED, "a/2"))
+    told.receiver.answers = [422]
+    sender.turn()
+
+    assert [("finding.opened", "action:2")] == told.heard()
+    [letter] = dead_letters(told.store, limit=9)
+    assert ("webhook:oncall", "422") == (letter.receiver, letter.error)
+    assert 0 == count_dead_letters(told.store)
+    assert 1 == count_dead_letters(told.store, receiver="webhook:oncall")
+
+
+def test_what_is_held_back_is_told_as_a_number(told: Told):
+    """
+    Of one rule so many a minute; the others are counted by rule and told once the minute is over, over a crash too.
+    """
+    sender = told.sender(most_per_minute=2)
+    sender.turn()
+    told.write(*((OPENED, f"a/{number}") for number in range(7)), (OPENED, "b/9"))
+    sender.turn()
+    assert [f"action:{number}" for number in (0, 1, 9)] == [of for _, of in told.heard()]
+    told.now += 61 * SECOND
+    told.write((OPENED, "a/8"))
+    other = told.sender(most_per_minute=2)
+    other.turn()
+
+    [held] = [one for one in told.receiver.accepted if one["type"] == "findings.held_back"]
+    assert {"a": 5} == held["held_back"]
+    assert ("finding.opened", "action:8") == told.heard()[-1]
+    assert 5 == sender.counts.held_back
+
+
+def test_the_topic_has_the_last_word_of_each_finding(told: Told, kafka_url: str):
+    """
+    Every change is a record under the finding's id, in order; one that is sent again after a crash says the same.
+    """
+    topic = RevocationTopic(kafka_url, topic=TOPIC)
+    feed = FindingFeed(told.store, topic)
+    feed.begin()
+    told.write((OPENED, "a/1"), (OPENED, "a/2"))
+    assert 2 == feed.deliver()
+    told.write((REFRESHED, "a/2"), (RESOLVED, "a/1"))
+    other = FindingFeed(told.store, RevocationTopic(kafka_url, topic=TOPIC))
+    other.begin()
+    assert 1 == other.deliver()
+
+    found = records_of(topic, kafka_url)
+    assert [("F-a/1", "opened"), ("F-a/2", "opened"), ("F-a/1", "resolved")] == found
+    topic.close()
+    other._topic.close()
+
+
+def records_of(topic: RevocationTopic, url: str) -> list[tuple[str, str]]:
+    servers = url.removeprefix("kafka://").partition("/")[0]
+    consumer = KafkaConsumer(bootstrap_servers=servers, isolation_level="read_committed")
+    place = TopicPartition(topic.name, 0)
+    consumer.assign([place])
+    consumer.seek_to_beginning(place)
+    found, until = [], time.monotonic() + 20
+    while len(found) < 3 and time.monotonic() < until:
+        records = consumer.poll(timeout_ms=500).get(place, ())
+        found += [(one.key.decode(), json.loads(one.value)["type"].removeprefix("finding.")) for one in records]
+    consumer.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ({"url": "http://hooks.example/x"}, "https://"),
+        ({"url": "nowhere"}, "a webhook"),
+        ({"secret_file": None}, "secret_file"),
+        ({"severity": "awful"}, "severity"),
+        ({"kinds": ["no-such-rule"]}, "no-such-rule"),
+        ({"most_per_minute": 0}, "most_per_minute"),
+        ({"timeout_seconds": True}, "timeout_seconds"),
+        ({"secret": "here"}, "secret"),
+    ],
+)
+def test_a_webhook_that_cannot_be_is_refused_by_name(said: dict[str, Any], named: str):
+    """
+    The message names the setting, and nobody is told anything.
+    """
+    table = {"url": "https://hooks.example/x", "secret_file": "s", **said}
+    table = {name: value for name, value in table.items() if value is not None}
+
+    with pytest.raises(RefusedError, match=named):
+        webhooks_of({"oncall": table}, rules=["conflict"], file=Path("settings.toml"))
