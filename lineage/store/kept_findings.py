@@ -30,6 +30,7 @@ REFRESHED: Final = "refreshed"  # more of the same: more facts, seen later
 RESOLVED: Final = "resolved"
 _KEPT_VERSIONS: Final = 3_600 * 1_000_000  # microseconds: long enough to turn pages
 _KEPT_RESOLVED: Final = 30 * 86_400 * 1_000_000
+_SKEW: Final = 300 * 1_000_000  # by which the clocks of processes may differ
 _MANY: Final = 10_000
 
 Positions = Mapping[tuple[str, int], int]
@@ -149,7 +150,7 @@ def write(store: Store, before: State, after: State, changes: Collection[tuple[s
         without_limits(connection)
         for part in _parts([kept.id for _, kept in changes]):
             superseded = finding.update().where(finding.c.until.is_(None), finding.c.id.in_(part))
-            connection.execute(superseded.values(until=turn))
+            connection.execute(superseded.values(until=turn, until_at=now))
         rows = [
             _row(store, (number, turn), change, kept, now)
             for number, (change, kept) in enumerate(changes, start=before.seq + 1)
@@ -168,7 +169,7 @@ def forget_old(store: Store, now: Instant) -> None:
     told_since = sa.exists().where(
         later.c.id == finding.c.id, later.c.seq > finding.c.seq, later.c.change != sa.literal(REFRESHED)
     )
-    old = sa.and_(finding.c.until.is_not(None), finding.c.written_at < now - _KEPT_VERSIONS)
+    old = finding.c.until_at < now - _KEPT_VERSIONS
     resolved = sa.and_(finding.c.change == RESOLVED, finding.c.written_at < now - _KEPT_RESOLVED)
     with outbox.writing(store) as connection:
         without_limits(connection)
@@ -212,10 +213,16 @@ def latest_seq(store: Store) -> int:
     return outbox.cursor_of(store, KEEPER).seq
 
 
-class Place(NamedTuple):
-    """A place in the list of findings, the worst first: behind one of a turn."""
+class Moment(NamedTuple):
+    """A state of the index: the turn that wrote it, and a moment at which it was the latest."""
 
     turn: int
+    at: Instant
+
+
+class Place(NamedTuple):
+    """A place in the list of findings, the worst first."""
+
     rank: int
     seen: int
     id: str
@@ -233,57 +240,70 @@ class Filters:
     since: Instant | None = None
 
 
-def page(store: Store, filters: Filters, turn: int, behind: Place | None, limit: int) -> tuple[list[Kept], int]:
-    """One page of the findings as of a turn, the worst first, and how many there are in all."""
-    shown = sa.and_(_as_of(turn), *_conditions(store, filters))
-    query = sa.select(finding).where(shown).order_by(finding.c.rank, finding.c.seen, finding.c.id).limit(limit)
-    if behind is not None:
-        here = sa.tuple_(finding.c.rank, finding.c.seen, finding.c.id)
-        query = query.where(here > sa.tuple_(sa.literal(behind.rank), sa.literal(behind.seen), sa.literal(behind.id)))
+def page(store: Store, filters: Filters, moment: Moment, behind: Place | None, limit: int) -> list[Kept]:
+    """One page of the findings of a state of the index, the worst first.
+
+    Cost: a page; of an older state also what was replaced since.
+    """
+    here = sa.tuple_(finding.c.rank, finding.c.seen, finding.c.id)
+    after = sa.true() if behind is None else here > sa.tuple_(*map(sa.literal, behind))
+    rows: list[Any] = []
     with store.connection() as connection:
-        rows = [_kept(row) for row in connection.execute(query)]
-        total = connection.execute(sa.select(sa.func.count()).select_from(finding).where(shown)).scalar_one()
-    return rows, total
+        for shown in _shown(store, filters, moment):
+            query = sa.select(finding).where(shown, after).limit(limit)
+            rows += connection.execute(query.order_by(finding.c.rank, finding.c.seen, finding.c.id))
+    rows.sort(key=lambda row: (row.rank, row.seen, row.id))
+    return [_kept(row) for row in rows[:limit]]
+
+
+def is_remembered(moment: Moment, now: Instant) -> bool:
+    """Whether a state of the index can still be listed: what was replaced since was not deleted yet."""
+    return now - moment.at < _KEPT_VERSIONS
 
 
 def counts(store: Store) -> dict[tuple[str, int, str], int]:
     """How many findings there are now, by kind, severity and status."""
     query = (
         sa.select(finding.c.kind, finding.c.rank, finding.c.status, sa.func.count().label("findings"))
-        .where(finding.c.until.is_(None), finding.c.change != RESOLVED)
+        .where(finding.c.until.is_(None), finding.c.status != RESOLVED)
         .group_by(finding.c.kind, finding.c.rank, finding.c.status)
     )
     with store.connection() as connection:
         return {(row.kind, -row.rank, row.status): row.findings for row in connection.execute(query)}
 
 
-def by_severity(store: Store, filters: Filters, turn: int) -> dict[int, int]:
-    """How many of the findings of a turn there are of each severity."""
-    shown = sa.and_(_as_of(turn), *_conditions(store, filters))
-    query = sa.select(finding.c.rank, sa.func.count().label("findings")).where(shown).group_by(finding.c.rank)
+def numbers(store: Store, filters: Filters, moment: Moment) -> dict[tuple[int, str], int]:
+    """How many of the findings of a state of the index there are, by severity and status."""
+    found: dict[tuple[int, str], int] = {}
+    columns = (finding.c.rank, finding.c.status)
     with store.connection() as connection:
-        return {-row.rank: row.findings for row in connection.execute(query)}
+        for shown in _shown(store, filters, moment):
+            query = sa.select(*columns, sa.func.count().label("findings")).where(shown).group_by(*columns)
+            for row in connection.execute(query):
+                key = -row.rank, row.status
+                found[key] = found.get(key, 0) + row.findings
+    return found
 
 
-def remembers(store: Store, turn: int, now: Instant) -> bool:
-    """Whether the findings as of a turn can still be listed: what was replaced since was not deleted yet."""
-    query = sa.select(sa.func.min(finding.c.written_at)).where(finding.c.turn > turn)
-    with store.connection() as connection:
-        following = connection.execute(query).scalar()
-    return following is None or following > now - _KEPT_VERSIONS
+def _shown(store: Store, filters: Filters, moment: Moment) -> Iterator[sa.ColumnElement[bool]]:
+    """Which rows are shown: those that are the latest, and those that were at that moment."""
+    latest = finding.c.until.is_(None)
+    replaced = sa.and_(finding.c.until_at >= moment.at - _SKEW, finding.c.until > moment.turn)
+    for version in (latest, replaced):
+        yield sa.and_(version, finding.c.turn <= moment.turn, *_conditions(store, filters, version))
 
 
-def _as_of(turn: int) -> sa.ColumnElement[bool]:
-    return sa.and_(finding.c.turn <= turn, sa.or_(finding.c.until.is_(None), finding.c.until > turn))
-
-
-def _conditions(store: Store, filters: Filters) -> Iterator[sa.ColumnElement[bool]]:
+def _conditions(store: Store, filters: Filters, version: sa.ColumnElement[bool]) -> Iterator[sa.ColumnElement[bool]]:
     if RESOLVED not in filters.statuses:
-        yield finding.c.change != RESOLVED
+        yield finding.c.status != RESOLVED
     if filters.of is not None:
-        key = store.keys(filters.of)
-        of = sa.and_(finding.c.of_key == key, finding.c.of == storable(filters.of))
-        yield sa.or_(of, sa.and_(finding.c.about_key == key, finding.c.about == storable(filters.of)))
+        key, of = store.keys(filters.of), storable(filters.of)
+        # By their indexes, rather than by the order of the list.
+        yield finding.c.seq.in_(
+            sa.select(finding.c.seq)
+            .where(version, finding.c.of_key == key, finding.c.of == of)
+            .union_all(sa.select(finding.c.seq).where(version, finding.c.about_key == key, finding.c.about == of))
+        )
     for column, wanted in (
         (finding.c.kind, filters.kinds),
         (finding.c.rank, tuple(-severity for severity in filters.severities)),
@@ -305,7 +325,7 @@ def digest_of(document: Mapping[str, Any]) -> int:
 def _row(store: Store, place: tuple[int, int], change: str, kept: Kept, now: Instant) -> tuple[Any, ...]:
     seq, turn = place
     return (
-        *(seq, kept.id, turn, None, change, kept.kind, storable(kept.of)),
+        *(seq, kept.id, turn, None, None, change, kept.kind, storable(kept.of)),
         None if kept.about is None else storable(kept.about),
         store.keys(kept.of),
         None if kept.about is None else store.keys(kept.about),

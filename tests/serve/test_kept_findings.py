@@ -16,6 +16,7 @@ from ingest.trust_file import Trust
 from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.model.times import parse_instant
+from lineage.serve.commands import finding_keeper
 from lineage.serve.commands.finding_keeper import FindingKeeper, kept_report
 from lineage.serve.commands.judgements import judge
 from lineage.serve.queries import kept_list
@@ -85,12 +86,15 @@ def world(place: Fresh, folder: Path, options: Options = DEFAULT) -> Iterator[Wo
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_index_comes_to_equal_an_evaluation(seed: int, places: Fresh, tmp_path: Path):
+def test_the_index_comes_to_equal_an_evaluation(
+    seed: int, places: Fresh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """
     Facts in any order, some twice, in batches of any size, looks and whole evaluations in between at any moment: after
     a whole evaluation the index holds what an evaluation of everything finds, document by document.
     """
     rng = random.Random(seed)
+    monkeypatch.setattr(finding_keeper, "TOGETHER", rng.choice([1, 3, 2_000]))
     events = [dict(one) for one in Honest(seed).make()]
     for mutation in rng.sample(MUTATIONS, 4):
         mutation(events, rng)

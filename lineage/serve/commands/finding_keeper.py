@@ -41,6 +41,7 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 5_000  # records that one look takes
 TOO_MANY: Final = 20_000  # records behind which a whole evaluation is quicker than looks
+TOGETHER: Final = 2_000  # versions in one transaction, which takes a quarter of a second
 _ATTEMPTS: Final = 20  # while other processes also write
 _SHARE: Final = 4  # between two whole evaluations pass so many times what one takes
 _LEAST_SECONDS: Final = 2.0
@@ -275,10 +276,12 @@ class FindingKeeper:
         return written
 
     def _write(self, known: State, state: State, found: dict[str, Kept], now: Instant) -> int:
-        for _ in range(_ATTEMPTS):
+        """Write what an evaluation changes, some thousands at a time, so that nobody waits long to write facts."""
+        written = attempts = 0
+        while attempts < _ATTEMPTS:
             before = kept_findings.state_of(self._store)
             if before.swept_at > state.swept_at and before.edition == state.edition:
-                return 0  # another process has evaluated since
+                return written  # another process has evaluated since
             current = kept_findings.current(self._store)
             changes = [*differences(current, found)]
             over = [
@@ -287,18 +290,30 @@ class FindingKeeper:
                 if id_ not in found and one.change != RESOLVED and one.seq <= known.seq
             ]
             changes += [(RESOLVED, _resolved(one)) for one in kept_findings.kept_of(self._store, over).values()]
-            # What was looked at since is not forgotten, unless the facts were projected again.
-            looked = dict(state.looked)
-            if before.edition == state.edition:
-                looked |= {place: max(end, looked.get(place, 0)) for place, end in before.looked.items()}
             try:
-                kept_findings.write(self._store, before, replace(state, looked=looked), changes, now)
+                while len(changes) > TOGETHER:
+                    before = self._written(before, before, changes[:TOGETHER], now)
+                    written, attempts, changes = written + TOGETHER, 0, changes[TOGETHER:]
+                self._written(before, _looked_further(state, before), changes, now)
             except FencedError as fault:
                 logger.debug("%s", fault)
+                attempts += 1
                 continue
-            self.told(changes, now)
-            return len(changes)
+            return written + len(changes)
         raise FencedError(f"other processes that keep the findings were faster {_ATTEMPTS} times in a row")
+
+    def _written(self, before: State, after: State, changes: list[tuple[str, Kept]], now: Instant) -> State:
+        state = kept_findings.write(self._store, before, after, changes, now)
+        self.told(changes, now)
+        return state
+
+
+def _looked_further(state: State, before: State) -> State:
+    """A state that forgets nothing of what was looked at since, unless the facts were projected anew."""
+    if before.edition != state.edition:
+        return state
+    looked = {place: max(end, state.looked.get(place, 0)) for place, end in before.looked.items()}
+    return replace(state, looked={**state.looked, **looked})
 
 
 def _resolved(one: Kept) -> Kept:

@@ -4,6 +4,7 @@ A small store is evaluated when it is asked, unless the index is exact. A large 
 and the answer says how far that is: ``as_of`` is of the last whole evaluation.
 """
 
+from collections import Counter
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -16,7 +17,7 @@ from lineage.serve.documents.core_documents import Document, listing
 from lineage.serve.queries.finding_basis import basis_of
 from lineage.serve.queries.service import Service
 from lineage.store import kept_findings
-from lineage.store.kept_findings import Filters, Kept, Place, State
+from lineage.store.kept_findings import Filters, Kept, Moment, Place, State
 
 COMPUTED: Final = 20_000  # records of the log up to which an evaluation takes a few seconds
 _FRESH: Final = 60_000_000  # microseconds in which nothing becomes wrong by time alone that has to be told at once
@@ -27,7 +28,7 @@ class KeptAsked(NamedTuple):
     """What is asked of the index: as of which state, behind what."""
 
     state: State
-    turn: int
+    moment: Moment
     behind: Place | None
 
 
@@ -46,32 +47,38 @@ def asked_of_index(service: Service, at: Instant, after: str | None) -> KeptAske
     if after is not None:
         if not after.startswith(f"{_MARK},"):
             return None
-        place = _place(after)
-        if not is_usable or not kept_findings.remembers(service.store, place.turn, service.clock()):
+        moment, place = _place(after)
+        if not is_usable or not kept_findings.is_remembered(moment, service.clock()):
             raise RefusedError("the findings have changed since this list was begun; begin again without 'after'")
-        return KeptAsked(state, place.turn, place)
+        return KeptAsked(state, moment, place)
     if not is_usable or not state.swept_at <= at <= service.clock() + _FRESH:
         return None
     positions = service.store.positions()
     is_exact = dict(state.swept or {}) == positions and at - state.swept_at <= _FRESH
-    return KeptAsked(state, state.turn, None) if is_exact or sum(positions.values()) > COMPUTED else None
+    if not is_exact and sum(positions.values()) <= COMPUTED:
+        return None
+    return KeptAsked(state, Moment(state.turn, service.clock()), None)
 
 
 def kept_page(service: Service, asked: KeptAsked, filters: Filters, limit: int) -> Document:
     """A page of the list."""
     state = asked.state
-    rows, total = kept_findings.page(service.store, filters, asked.turn, asked.behind, limit + 1)
+    rows = kept_findings.page(service.store, filters, asked.moment, asked.behind, limit + 1)
     page = rows[:limit]
-    following = _next(asked.turn, page[-1]) if len(rows) > limit else None
+    following = _next(asked.moment, page[-1]) if len(rows) > limit else None
     positions = service.store.positions()
-    severities = kept_findings.by_severity(service.store, filters, asked.turn)
-    with_suppressed = kept_findings.by_severity(service.store, replace(filters, not_statuses=()), asked.turn)
+    numbers = kept_findings.numbers(service.store, replace(filters, not_statuses=()), asked.moment)
+    severities: Counter[int] = Counter()
+    for (severity, status), count in numbers.items():
+        severities[severity] += count if status not in filters.not_statuses else 0
+    severities += Counter()  # without those of which there are none
+    total = severities.total()
     return {
         **listing([dict(one.document) for one in page], total=total, following=following),
         "as_of": as_of(service.store, service.log, state.swept or {}, state.recorded_at),
         "not_evaluated": [{"kind": kind, "why": why} for kind, why in sorted(state.not_evaluated.items())],
         "by_severity": {Severity(number).word: severities[number] for number in sorted(severities, reverse=True)},
-        "suppressed": sum(with_suppressed.values()) - total,
+        "suppressed": sum(numbers.values()) - total,
         "kept": {
             "evaluated_at": format_instant(state.swept_at),
             "not_looked_at": sum(end - state.looked.get(place, 0) for place, end in positions.items()),
@@ -100,13 +107,13 @@ def filters_of(
     )
 
 
-def _next(turn: int, last: Kept) -> str:
-    return f"{_MARK},{turn},{-last.severity},{-last.last_seen},{last.id}"
+def _next(moment: Moment, last: Kept) -> str:
+    return f"{_MARK},{moment.turn},{moment.at},{-last.severity},{-last.last_seen},{last.id}"
 
 
-def _place(after: str) -> Place:
+def _place(after: str) -> tuple[Moment, Place]:
     try:
-        _, turn, rank, seen, id_ = after.split(",")
-        return Place(int(turn), int(rank), int(seen), id_)
+        _, turn, at, rank, seen, id_ = after.split(",")
+        return Moment(int(turn), int(at)), Place(int(rank), int(seen), id_)
     except ValueError:
         raise RefusedError("'after' is not the `next` of this list; begin again without it") from None

@@ -326,6 +326,7 @@ finding = Table(
     Column("id", String(24), nullable=False),
     Column("turn", BigInteger, nullable=False),
     Column("until", BigInteger),  # null: it is the latest version
+    Column("until_at", BigInteger),  # when it was replaced
     Column("change", String(16), nullable=False),  # opened, changed, refreshed or resolved
     Column("kind", String(64), nullable=False),
     Column("of", Text, nullable=False),
@@ -340,7 +341,7 @@ finding = Table(
     Column("digest", BigInteger, nullable=False),  # of the document
     Column("document", LargeBinary, nullable=False),  # JSON, zlib
     Index("finding_versions", "id", "seq"),
-    Index("finding_over", "until", "written_at"),
+    Index("finding_over", "until_at"),
 )
 _latest = text("until IS NULL")
 Index("finding_current", finding.c.id, unique=True, sqlite_where=_latest, postgresql_where=_latest)

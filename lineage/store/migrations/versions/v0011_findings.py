@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(24, collation=collation), nullable=False),
         sa.Column("turn", sa.BigInteger, nullable=False),
         sa.Column("until", sa.BigInteger),
+        sa.Column("until_at", sa.BigInteger),
         sa.Column("change", sa.String(16, collation=collation), nullable=False),
         sa.Column("kind", sa.String(64, collation=collation), nullable=False),
         sa.Column("of", text, nullable=False),
@@ -45,7 +46,7 @@ def upgrade() -> None:
     )
     op.create_index("finding_of", "finding", ["of_key"], sqlite_where=current, postgresql_where=current)
     op.create_index("finding_about", "finding", ["about_key"], sqlite_where=current, postgresql_where=current)
-    op.create_index("finding_over", "finding", ["until", "written_at"])
+    op.create_index("finding_over", "finding", ["until_at"])
 
 
 def downgrade() -> None:
