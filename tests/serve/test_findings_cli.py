@@ -351,3 +351,18 @@ def test_a_finding_that_does_not_exist_is_said_so(desk: Desk):
 
     assert all("There is no finding F-0: see" in desk.run("findings", *one, exit=3).output for one in asked)
     assert before == desk.one("findings")["as_of"]
+
+
+def test_an_answer_says_that_a_part_of_a_long_chain_was_not_looked_at(desk: Desk):
+    """
+    Of a chain the fifty elements nearest to its end are looked at; an answer about a longer one says that it is cut.
+    """
+    chain = [issued("t0", actor=A)]
+    chain += [issued(f"t{n}", actor=A, at=n, of=[("subject", f"t{n - 1}")]) for n in range(1, 60)]
+    desk.take(*chain, done("long", at=70, token="t59"), done("short", at=70, token="t9"))
+
+    cut = [
+        desk.one(*words).get("findings_complete")
+        for words in (("who", "long"), ("chain", "token:t59"), ("status", "token:t59"), ("who", "short"))
+    ]
+    assert [False, False, False, None] == cut

@@ -48,3 +48,8 @@ def on_chain(chain: Chain) -> list[str]:
     """Return the elements and principals of a chain to examine."""
     elements = [*chain.delegations[-LOOKED_AT:], *chain.tokens[-LOOKED_AT:]]
     return [*elements, *dict.fromkeys(f"principal:{hop.principal}" for hop in chain.hops)]
+
+
+def is_cut(chain: Chain) -> bool:
+    """Whether a chain has more elements than are looked at."""
+    return max(len(chain.delegations), len(chain.tokens)) > LOOKED_AT

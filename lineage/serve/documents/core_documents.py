@@ -14,7 +14,7 @@ from lineage.core.authority.world import World
 from lineage.core.findings.catalogue import RULES, severity_of
 from lineage.core.findings.finding import first_seen, last_seen, merged
 from lineage.core.findings.judging import NEW, status_of, worst_first
-from lineage.core.findings.nearby import near, on_chain
+from lineage.core.findings.nearby import is_cut, near, on_chain
 from lineage.core.findings.options import DEFAULT, Options
 from lineage.core.findings.scopes import ScopeIndex
 from lineage.core.model.errors import RefusedError
@@ -174,17 +174,24 @@ def who_answer(
             "now": verdict_document(states[authority] if authority else unknown),
         },
         "gaps": gap_documents(action_gaps(world, action, chain)),
-        "findings": action_findings(world, action, chain, at)
-        if around is None
-        else _findings_of_action(around, action, at, options),
+        **(
+            {"findings": action_findings(world, action, chain, at)}
+            if around is None
+            else _findings_of_action(around, action, at, options)
+        ),
     }
 
 
-def _findings_of_action(around: World, action: str, at: Instant, options: Options) -> list[Finding]:
+def _findings_of_action(around: World, action: str, at: Instant, options: Options) -> Document:
     chain = chain_of_action(around, action)
     named = stated(around.actions.get(action), "decision")
     keys = [f"action:{action}", *([f"decision:{named.value}"] if named else []), *on_chain(chain)]
-    return near(around, keys, at, options, told=action_findings(around, action, chain, at))
+    return _as_looked_at(chain, near(around, keys, at, options, told=action_findings(around, action, chain, at)))
+
+
+def _as_looked_at(chain: Chain, found: list[Finding]) -> Document:
+    """Findings along a chain, which say so if not all of it was looked at."""
+    return {"findings": found, **({"findings_complete": False} if is_cut(chain) else {})}
 
 
 def chain_answer(
@@ -200,17 +207,20 @@ def chain_answer(
         **chain_documents(world, chain, states, options),
         **verdict_document(states[key]),
         "gaps": gap_documents(gaps(world, [key])),
-        "findings": chain_findings(world, key, chain, at)
-        if around is None
-        else element_findings_near(around, key, at, options),
+        **(
+            {"findings": chain_findings(world, key, chain, at)}
+            if around is None
+            else element_findings_near(around, key, at, options)
+        ),
     }
 
 
-def element_findings_near(around: World, key: str, at: Instant, options: Options) -> list[Finding]:
-    """Find what is wrong with an element, everything on its chain, and the actions under it."""
+def element_findings_near(around: World, key: str, at: Instant, options: Options) -> Document:
+    """Find what is wrong with an element, everything on its chain, and the actions under it: ``findings``."""
     chain = chain_of(around, key)
     done = [f"action:{action}" for action in around.actions if key in around.authorities_named(action)]
-    return near(around, [key, *on_chain(chain), *done], at, options, told=chain_findings(around, key, chain, at))
+    told_with_it = chain_findings(around, key, chain, at)
+    return _as_looked_at(chain, near(around, [key, *on_chain(chain), *done], at, options, told=told_with_it))
 
 
 def name_findings_near(around: World, kind: str, id_: str, at: Instant, options: Options) -> list[Finding]:

@@ -122,7 +122,7 @@ class Service:
             verdict = judge(world, key, at) if kind in ELEMENT_KINDS else judge_name(world, kind, id_, at)
             said = status_answer(world, kind, id_, verdict, at=at, known_at=known_at)
             if kind in ELEMENT_KINDS:
-                return {**said, "findings": element_findings_near(world, key, at, self.options)}
+                return {**said, **element_findings_near(world, key, at, self.options)}
             return {**said, "findings": name_findings_near(world, kind, id_, at, self.options)}
 
         # The answer for a workload equals that for a principal, except for its kind.
