@@ -12,7 +12,7 @@ K8S = FORMATS["kubernetes"]
 ISS = "https://kubernetes.default.svc"
 PROD = K8S.source("prod", issuer=ISS)
 PLANNER, WORKER = (f"system:serviceaccount:agents:{name}" for name in ("planner", "worker"))
-ALICE = {"username": "alice@example.com"}
+ALICE = {"username": "alice"}
 
 
 @pytest.fixture
@@ -94,7 +94,21 @@ ROWS = [
     Row(
         "without settings ids begin with that of the format",
         [call()],
-        [ACTION | {"action": "k8s#a1", "actor": "k8s#alice@example.com", "token": None}],
+        [ACTION | {"action": "k8s#a1", "actor": "k8s#alice", "token": None}],
+    ),
+    Row(
+        "a user with a mailbox is a person, whoever acts as another too; the mailbox of a machine says nothing",
+        [
+            call("a1", user={"username": "ann@example.org"}, impersonatedUser={"username": "carol@example.org"}),
+            call("a2", user={"username": "ci@shop.iam.gserviceaccount.com"}),
+        ],
+        [
+            ACTION | {"actor": f"{ISS}#carol@example.org", "on_behalf_of": f"{ISS}#ann@example.org"},
+            KNOWN | {"principal": f"{ISS}#ann@example.org", "kind": "human", "display_name": "ann@example.org"},
+            KNOWN | {"principal": f"{ISS}#carol@example.org", "kind": "human"},
+            ACTION,
+        ],
+        source=PROD,
     ),
     Row(
         "of the stages of a call the last one speaks",
@@ -121,8 +135,8 @@ ROWS = [
     ),
     Row(
         "who acts as another is the one for whom it is done",
-        [call(impersonatedUser={"username": "carol@example.com"})],
-        [ACTION | {"actor": f"{ISS}#carol@example.com", "on_behalf_of": f"{ISS}#alice@example.com"}],
+        [call(impersonatedUser={"username": "carol"})],
+        [ACTION | {"actor": f"{ISS}#carol", "on_behalf_of": f"{ISS}#alice"}],
         source=PROD,
     ),
     Row(
@@ -162,7 +176,7 @@ ROWS = [
             GRANT
             | {
                 "delegation": f"{TOKEN}/grant",
-                "delegator": f"{ISS}#alice@example.com",
+                "delegator": f"{ISS}#alice",
                 "delegatee": f"{ISS}#{PLANNER}",
                 "parents": None,
                 "audience": [ISS],
@@ -209,11 +223,11 @@ ROWS = [
         "asked for as another: the person stands above",
         [minted("m2", "j2", name="worker", impersonatedUser={"username": PLANNER})],
         [
-            ACTION | {"actor": f"{ISS}#{PLANNER}", "on_behalf_of": f"{ISS}#alice@example.com"},
+            ACTION | {"actor": f"{ISS}#{PLANNER}", "on_behalf_of": f"{ISS}#alice"},
             GRANT
             | {
                 "delegation": "prod#m2/impersonation",
-                "delegator": f"{ISS}#alice@example.com",
+                "delegator": f"{ISS}#alice",
                 "delegatee": f"{ISS}#{PLANNER}",
             },
             GRANT | {"delegator": f"{ISS}#{PLANNER}", "parents": ["prod#m2/impersonation"]},
@@ -232,7 +246,7 @@ ROWS = [
                 "target": {"kind": "workload", "id": "prod:pod:agents/worker-pod"},
                 "cascade": False,
                 "issued_before": at(1),
-                "ordered_by": f"{ISS}#alice@example.com",
+                "ordered_by": f"{ISS}#alice",
             },
         ],
         source=PROD,
@@ -357,6 +371,6 @@ def test_who_asked_stands_at_the_root_and_what_was_minted_outlives_its_minter(de
 
     who = desk.one("who", "k8s#a1")
 
-    assert ["k8s#alice@example.com", f"k8s#{PLANNER}", f"k8s#{WORKER}"] == [hop["principal"] for hop in who["chain"]]
+    assert ["k8s#alice", f"k8s#{PLANNER}", f"k8s#{WORKER}"] == [hop["principal"] for hop in who["chain"]]
     assert ["cascaded", "active", "active"] == [desk.state(f"token:k8s#j{n}", "--at", at(30)) for n in (1, 2, 3)]
     assert [] == who["gaps"]

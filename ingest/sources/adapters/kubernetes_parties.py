@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from ingest.sources.adapters.kit import Document, Memory, Record, Source, member, moment, required, text
+from ingest.sources.adapters.parties import is_mailbox
 
 OIDC_ISSUER: Final = "oidc_issuer"
 _CREDENTIAL: Final = "authentication.kubernetes.io/credential-id"
@@ -106,12 +107,14 @@ def pod_id(source: Source, namespace: str | None, name: str | None) -> str | Non
 
 
 def registered(call: Call, memory: Memory) -> Iterator[Document]:
-    """Yield registrations of the service accounts and cluster components that a record names."""
+    """Yield registrations of the accounts, components of the cluster and users with a mailbox that a record names."""
     for part in ("user", "impersonatedUser"):
         name = text(call.value, part, "username") or ""
-        if name.startswith("system:") and name != _ANONYMOUS and memory.is_new("registered", name):
+        kind = "service" if name.startswith("system:") else "human" if is_mailbox(name) else None
+        if kind is not None and name != _ANONYMOUS and memory.is_new("registered", name):
             principal, shown = call.source.issued(name), name.removeprefix(_ACCOUNT).removeprefix("system:")
-            fields = {"principal": principal, "kind": "service", "display_name": shown.replace(":", "/")}
+            shown = shown.replace(":", "/") if kind == "service" else name
+            fields = {"principal": principal, "kind": kind, "display_name": shown}
             yield call.source.event("principal.registered", f"{call.id}/{part}", call.time, **fields)
 
 

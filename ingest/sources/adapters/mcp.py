@@ -23,15 +23,13 @@ from ingest.sources.adapters.kit import (
     skipped,
     text,
 )
-from ingest.sources.adapters.parties import Mention, bearer_of, note_kind, told
+from ingest.sources.adapters.parties import Mention, bearer_of, is_mailbox, note_kind, told
 
 _REFUSED: Final = (401, 403)
 _FAILED: Final = 400
 _ID_DIGITS: Final = 32
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _BEARER: Final = re.compile(r"(?:Bearer )?(sha256:[0-9a-f]{64})")
-_MAILBOX: Final = re.compile(r"[^@\s#]+@[^@\s#]+\.[A-Za-z]+")
-_MACHINES: Final = ("gserviceaccount.com",)
 
 
 def _translate(record: Record, source: Source, memory: Memory) -> Translation:
@@ -61,7 +59,7 @@ def _action(value: Mapping[str, Any], message: dict[str, Any], id_: str, source:
     if value.get("status") not in _REFUSED:  # the claims of a bearer that was refused may be anybody's invention
         for agent in (bearer.actor, *bearer.prior_actors):  # a client of MCP, and whoever handed over to it
             note_kind(memory, agent, "agent", Mention(id_, at), _name(agent))
-        note_kind(memory, behalf, "human" if behalf and _is_mailbox(behalf) else None, Mention(id_, at), _name(behalf))
+        note_kind(memory, behalf, "human" if behalf and is_mailbox(behalf) else None, Mention(id_, at), _name(behalf))
     is_call = message["method"] == "tools/call"
     digest = _BEARER.fullmatch(text(headers, "authorization") or "")
     return source.event(
@@ -109,11 +107,6 @@ def _name(party: str | None) -> str | None:
     """What the issuer calls a party; an id that no issuer qualifies says it itself."""
     issuer, _, native = (party or "").partition("#")
     return native if issuer and native else None
-
-
-def _is_mailbox(party: str) -> bool:
-    native = party.rpartition("#")[2]
-    return _MAILBOX.fullmatch(native) is not None and not native.endswith(_MACHINES)
 
 
 FORMAT: Final = Format(

@@ -3,6 +3,7 @@
 Pure. However many records state someone's kind, it becomes one ``principal.registered`` per party.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -12,6 +13,8 @@ from ingest.sources.adapters.kit import Document, Memory, Source, Translation, h
 _DECLARED: Final = ("human:", "agent:", "service:", "spiffe://")
 # AuthZEN leaves subject types open; these mean a kind of principal.
 KINDS: Final = {"user": "human", "human": "human", "agent": "agent", "service": "service", "workload": "workload"}
+_MAILBOX: Final = re.compile(r"[^@\s#]+@[^@\s#]+\.[A-Za-z]+")
+_MACHINES: Final = ("gserviceaccount.com",)
 _DEEPEST_ACT: Final = 64
 _ID_DIGITS: Final = 16
 _DUE, _TOLD = "party", "party-told"
@@ -64,6 +67,12 @@ def bearer_of(claims: Any, source: Source) -> Bearer:
         actor=actors[0] if actors else None,
         prior_actors=tuple(reversed(actors[1:])),
     )
+
+
+def is_mailbox(party: str) -> bool:
+    """Whether an issuer knows a party by a mailbox, as it knows people; some clouds give machines one as well."""
+    native = party.rpartition("#")[2]
+    return _MAILBOX.fullmatch(native) is not None and not native.endswith(_MACHINES)
 
 
 def party_of(source: Source, type_: str | None, native: str) -> str:
