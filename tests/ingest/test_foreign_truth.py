@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.foreign_worlds import Desk, data, truth
+from tests.support.foreign_worlds import Desk, data, principals, truth
 from tests.support.mutated_logs import WRAPPINGS, one_a_line, records_of, renamed, shifted, shuffled
 from tests.support.real_truths import SYSTEMS, System, Truth
 
@@ -99,3 +99,98 @@ def _renamed(system: System) -> tuple[Truth, list[Any]]:
 
 def _other(text: str, words: dict[str, str]) -> str:
     return shifted(renamed(text, words, "another run"), LATER)
+
+
+CLOUDTRAIL = {
+    "a public set": ("data", "cloudtrail", "ec2_proxy_s3_exfiltration_2020-09-14011940.json"),
+    "keys of every kind": ("repro", "spoofed_source_identity.json"),
+}
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["as written", "another run, in another order"])
+@pytest.mark.parametrize("name", CLOUDTRAIL)
+def test_cloudtrail(tmp_path, name, mixed):
+    """
+    Whatever was done with a key that the log gives out has at its root whoever asked for the first key of its line.
+    """
+    file = data("cloudtrail").parents[1].joinpath(*CLOUDTRAIL[name])
+    if not file.exists():
+        pytest.skip(f"{file.name} is not there: set DELEGRAPH_TEST_DATA to the folder of real logs")
+    records = records_of(file)
+    if mixed:
+        records = shuffled(json.loads(_other(json.dumps(records), {"pedro": "ines", "mallory": "trudy"})), seed=3)
+    (tmp_path / "trail.jsonl").write_bytes(one_a_line(records))
+    desk = Desk(tmp_path)
+    desk.ingest(tmp_path / "trail.jsonl")
+
+    expected = callers(records)
+    told = {answer["action"]: answer["root"] for answer in desk.ask("who", expected)}
+
+    assert expected == told
+    assert len(expected) >= 7
+    made = [record["responseElements"]["accessKey"] for record in records if record["eventName"] == "CreateAccessKey"]
+    keys = [f"token:aws#{key['accessKeyId']}" for key in made]
+    assert ["active"] * len(keys) == ([answer["state"] for answer in desk.ask("status", keys)] if keys else [])
+
+
+def callers(records: list[Any]) -> dict[str, str]:
+    """By action who asked for the key with which it was done, or for the key with which that one was asked for."""
+    asked = {}
+    for record in records:
+        answer = record.get("responseElements") or {}
+        given = answer.get("credentials") or answer.get("accessKey") or {}
+        is_own = record["userIdentity"]["type"] != "AWSAccount"  # the copy for another account names nobody
+        if is_own and record["eventSource"] in {"sts.amazonaws.com", "iam.amazonaws.com"} and "accessKeyId" in given:
+            asked[given["accessKeyId"]] = record["userIdentity"]
+    found = {}
+    for record in records:
+        identity = record["userIdentity"]
+        if identity.get("accessKeyId") not in asked:
+            continue
+        while identity.get("accessKeyId") in asked:
+            identity = asked[identity["accessKeyId"]]
+        found[f"aws#{record['eventID']}"] = identity.get("arn") or identity["invokedBy"]
+    return found
+
+
+def test_agentcore(tmp_path):
+    """
+    Of AWS's two samples: what was refused is denied, and what a JWT allowed is by whom its claims name.
+    """
+    desk, file = Desk(tmp_path), data("agentcore", "gateway_from_aws_docs.json")
+    desk.ingest(file)
+    records = records_of(file)
+    told = list(desk.ask("who", [f"aws#{record['eventID']}" for record in records]))
+
+    refused, allowed = (
+        records.index(next(one for one in records if ("jwt" in json.dumps(one)) == is_)) for is_ in (0, 1)
+    )
+    claims = records[allowed]["additionalEventData"]["jwt"]["claims"]
+    assert ("denied", None) == (told[refused]["outcome"], told[refused]["root"])
+    assert f"{claims['iss']}#{claims['sub']}" == told[allowed]["root"]
+    assert records[allowed]["requestParameters"]["body"]["params"]["name"] == told[allowed]["tool"]
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["as written", "another run, in another order"])
+def test_gcp(tmp_path, mixed):
+    """
+    The last of those who handed over is who it was done for; the nearest one stands before whoever did it.
+    """
+    records = records_of(data("gcp", "plaso_gcp_logging.jsonl"))
+    if mixed:
+        records = shuffled(json.loads(_other(json.dumps(records), {"dvwa": "shop"})), seed=3)
+    (tmp_path / "gcp.jsonl").write_bytes(one_a_line(records))
+    desk = Desk(tmp_path)
+    counts = desk.ingest(tmp_path / "gcp.jsonl")
+    expected = {}
+    for record in records:
+        said = record.get("protoPayload", {}).get("authenticationInfo", {})
+        handed = said.get("serviceAccountDelegationInfo", ())
+        others = [one["firstPartyPrincipal"]["principalEmail"] for one in reversed(handed)]
+        if "principalEmail" in said:
+            expected[f"gcp#{record['insertId']}"] = [f"gcp#{mail}" for mail in (*others, said["principalEmail"])]
+
+    told = {answer["action"]: principals(answer) for answer in desk.ask("who", expected)}
+
+    assert expected == told
+    assert len(records) == len(expected) + sum(counts["skipped"].values())
