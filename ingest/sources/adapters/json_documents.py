@@ -165,5 +165,5 @@ class _Text:
 
 def too_large(raw: bytes) -> Cut:
     """Build a record that exceeds the size limit."""
-    detail = f"it has more than {RECORD_BYTES} bytes; the first {KEPT_BYTES} are kept"
+    detail = f"it has more than {RECORD_BYTES} bytes; the first {KEPT_BYTES} are kept: write a long list as JSON lines"
     return Cut(raw[:KEPT_BYTES], "too-large", detail)
