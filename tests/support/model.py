@@ -1284,7 +1284,8 @@ def word_of(
         to it before". Section 4: an acknowledgement "is *given* at the earlier of its ``occurred_at`` and
         ``recorded_at``". It speaks of "orders of its id that were given no later than itself".
         ``ordering`` are the orders of one id that end the element at the moment asked about. ADR 0019: of several
-        it speaks only of those that were known to end the element when it was recorded.
+        it speaks only of those that were known to end the element when it was recorded. So does one without ``token``
+        where orders of other ids end the element as well, for which alone it may have been delivered.
     """
     last = None
     for fact in sorted(view["facts"], key=given_at):
@@ -1295,9 +1296,12 @@ def word_of(
         of_id = any(order["revocation"] == event["revocation"] for order in ordering)
         if of_id and speaks_for(fact, element, delivered):
             last = fact
+    ids = {order["revocation"] for order in view["orders"] if ends_in(view, order, element)}
+    in_general_of_several = last is not None and "token" not in last["event"] and len(ids) > 1
+    must_be_known = len(ordering) > 1 or in_general_of_several
     if last is not None and any(
         given_at(order["fact"]) <= given_at(last)
-        and (len(ordering) == 1 or ends_in(as_known(view, last["recorded_at"]), order, element))
+        and (not must_be_known or ends_in(as_known(view, last["recorded_at"]), order, element))
         for order in ordering
     ):
         return last["event"]["outcome"], (given_at(last), last["order"])

@@ -289,7 +289,7 @@ WRAPPINGS: dict[str, Callable[[Secret], bytes]] = {
     ),
 }
 """A record of one line each, but for gzip and UTF-16."""
-_SAMPLE = Secret("it", "x", "x")
+_SAMPLE = Secret("it", "x\ny", "x")
 ONE_LINE = tuple(
     name
     for name, wrap in WRAPPINGS.items()

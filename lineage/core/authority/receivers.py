@@ -204,6 +204,12 @@ class Answer(NamedTuple):
     said_at: Instant
     fact: Fact
 
+    @property
+    def names_token(self) -> bool:
+        """Whether it speaks for one token, and not for everything that had been delivered before."""
+        body = self.fact.event.body
+        return isinstance(body, RevocationAcknowledged) and body.token is not None
+
 
 class Answers:
     """What receivers have acknowledged about the elements of one order, as of an instant."""

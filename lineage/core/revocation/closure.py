@@ -85,14 +85,22 @@ class Ended(NamedTuple):
 
         The order must have been given no later than the acknowledgement. If there are several, it must also have been
         known to end the element when the acknowledgement was recorded; otherwise a link that arrives later would
-        close an order given after the acknowledgement.
+        close an order given after the acknowledgement. The same holds for an acknowledgement without ``token`` if
+        orders of other ids end the element too: it may have been delivered because of those alone.
         """
         if not self.others:
-            return self.order.given_at <= answer.said_at
+            return self.order.given_at <= answer.said_at and (
+                not self.endings or answer.names_token or self._is_known(answer)
+            )
         return any(
             order.given_at <= answer.said_at and known_at <= answer.fact.recorded_at
             for order, known_at in zip(self.orders, self.known, strict=True)
         )
+
+    def _is_known(self, answer: Answer) -> bool:
+        """Whether it was known that the order ends the element when an acknowledgement was recorded."""
+        by = answer.fact.recorded_at
+        return any(one.order == self.order and one.known_at <= by for one in self.endings)
 
 
 def ended_in(world: World, lines: Collection[Line], endings: Mapping[str, Endings], at: Instant) -> list[Ended]:
