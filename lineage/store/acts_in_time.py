@@ -1,10 +1,10 @@
-"""The facts about actions in the order of time: packed columns, so that a million are looked through in a moment.
+"""The facts about actions in chronological order, in packed columns, so that a million can be scanned quickly.
 
-A row stands for one fact: when the action occurred, the number of the fact, the hash of the action, and hashes of what
-the fact says of it. Rows are kept in parts, sorted by time; a part is written with each batch, and many small parts of
-one partition are replaced by a large one. A row may promise too much, never too little: who reads it looks at the
-facts. Several facts may be told of one action, and what one says counts at the place of another. So each of
-them has a second row, whose values are ``ANY``.
+A row represents one fact: when the action occurred, the number of the fact, the hash of the action, and hashes of its
+values. Rows are stored in parts, sorted by time; each batch writes a part, and many small parts of one partition are
+merged into a large one. A row may match too much, never too little: the reader checks the facts. Several facts may be
+about one action, and the value of one applies at the place of another, so each of them has a second row, whose values
+are ``ANY``.
 """
 
 from array import array
@@ -26,44 +26,44 @@ from lineage.store.database.sql import among, chunks
 from lineage.store.database.tables import Keys, act, fact, meta
 
 ANY: Final = -(1 << 63)
-NOTHING: Final = 0  # what a fact does not state
-LONGEST: Final = 512  # characters of a value that are hashed: of longer ones the facts are compared
+NOTHING: Final = 0  # the value of an unstated field
+LONGEST: Final = 512  # characters of a value that are hashed; longer values are compared by the facts
 STATED: Final = ("operation", "tool", "resource", "outcome")
 _ANYTHING: Final = (ANY,) * len(STATED)
 _COLUMNS: Final = ("at", "n", "about", *STATED)
-_MERGED: Final = 16  # parts of one size, which become one of the next
-_SIZES: Final = (16, 256, 4_096)  # a part with so many rows has the size of its place here; the last is not merged
-_OPENED: Final = 16  # parts that are read at a time
+_MERGED: Final = 16  # parts of one size that are merged into one of the next
+_SIZES: Final = (16, 256, 4_096)  # the size class of a part by its number of rows; the last is not merged
+_OPENED: Final = 16  # parts read at a time
 _MARK: Final = sa.select(meta.c.name).where(meta.c.name == "acts")  # migration 0010 sets it, and a rebuild removes it
 _HEADS: Final = sa.select(act.c.part, act.c.first_at, act.c.last_at).order_by(act.c.last_at.desc(), act.c.part)
 _PARTS: Final = sa.select(act.c.part, *(act.c[name] for name in _COLUMNS)).where(among(act.c.part, "keys"))
 
 Row = tuple[int, ...]
-"""The values of a fact, in the order of the columns."""
+"""The values of a fact, in column order."""
 
 
 class Place(NamedTuple):
-    """Where an action stands in a list: when it occurred, and the number of the first fact that says so."""
+    """The place of an action in a list: when it occurred, and the number of the first fact that says so."""
 
     at: Instant
     n: int
 
 
 class Candidate(NamedTuple):
-    """A fact about an action that may stand at its place."""
+    """A fact about an action that may be at its place."""
 
     place: Place
     about: int
 
 
 class Looked(NamedTuple):
-    """What is looked for.
+    """What to look for.
 
     Attributes:
         stated: Values of some columns, as hashes.
         about: Only actions with one of these hashes; None for any.
-        after: Only what stands behind this place; None for all.
-        first_at, last_at: The earliest and the latest time, both included; None without an end.
+        after: Only actions after this place; None for all.
+        first_at, last_at: The earliest and the latest time, both included; None for no limit.
     """
 
     stated: Mapping[str, int]
@@ -74,12 +74,12 @@ class Looked(NamedTuple):
 
 
 def value_hash(hashes: Mapping[str, int], value: str) -> int:
-    """The hash of a value, of a long one that of its beginning."""
+    """Hash a value; for a long one, its beginning."""
     return hashes[value[:LONGEST]]
 
 
 def row_of(event: Event, number: int, about: int, hashes: Mapping[str, Mapping[str, int]]) -> Row:
-    """The row of a fact about an action."""
+    """Build the row of a fact about an action."""
     body = event.body
     assert isinstance(body, ActionPerformed)  # noqa: S101 (the caller chose it)
     return (
@@ -109,7 +109,7 @@ def write(
         connection: In a transaction of a writer.
         rows: The rows.
         decode: Decodes a stored value.
-        lanes: The partitions in which nobody else writes until the end of the transaction, by topic and number.
+        lanes: The partitions in which no one else writes until the end of the transaction, by topic and number.
 
     Returns:
         The hashes of the actions, which were looked up.
@@ -138,7 +138,7 @@ def _lane(number: int) -> Position:
 def _earlier(
     connection: Connection, abouts: Collection[int], decode: Callable[[bytes], Event]
 ) -> dict[int, list[Place]]:
-    """Those actions of which facts are stored; of one that has only one fact yet, its place."""
+    """Return the actions with stored facts; for one with a single fact, its place."""
     found: dict[int, list[Place]] = {}
     single: list[int] = []
     for part in chunks(abouts):
@@ -162,7 +162,7 @@ def _stored(part: int, lane: int, rows: list[Row]) -> tuple[Any, ...]:
 
 
 def _merge(connection: Connection, lane: int) -> None:
-    """Replace the parts of one size, if there are many, by one."""
+    """Merge the parts of one size, if there are many."""
     for size in range(len(_SIZES)):
         of_size = (act.c.lane == lane, act.c.size == size)
         many = connection.execute(sa.select(act.c.part).where(*of_size).limit(_MERGED)).scalars().all()
@@ -190,7 +190,7 @@ class Acts:
         self._decode = decode
 
     def latest(self, looked: Looked) -> Iterator[Candidate]:
-        """What is looked for, the latest first, each fact once."""
+        """Yield what is looked for, latest first, each fact once."""
         before: Candidate | None = None
         for candidate in self._merged(looked):
             if candidate != before:
@@ -215,7 +215,7 @@ class Acts:
             yield _taken(opened)
 
     def _heads(self, looked: Looked) -> Iterator["_Head"]:
-        """The parts that may hold something, that with the latest time first."""
+        """Yield the parts that may contain something, the one with the latest time first."""
         latest = looked.last_at
         if looked.after is not None:
             latest = looked.after.at if latest is None else min(latest, looked.after.at)
@@ -235,7 +235,7 @@ class Acts:
             yield stored[head.part] if head.columns is None else head.columns
 
     def _read(self) -> Iterator["_Head"]:
-        """The same from all facts, in a store that an older version wrote: until it is rebuilt, every list takes it."""
+        """Yield the same from all facts, for a store written by an older version, until it is rebuilt."""
         rows: list[Row] = []
         query = sa.select(fact.c.n, fact.c.about, fact.c.value).execution_options(yield_per=10_000)
         for number, about, value in self._connection.execute(query):
@@ -252,7 +252,7 @@ class Acts:
 
 
 class _Head(NamedTuple):
-    """A part, its columns only where they are at hand."""
+    """A part, whose columns may not be loaded."""
 
     part: int
     first_at: Instant
@@ -261,7 +261,7 @@ class _Head(NamedTuple):
 
 
 class _Open(NamedTuple):
-    """A part that is read: its next candidate and those behind it."""
+    """A part being read: its next candidate and the following ones."""
 
     order: tuple[int, int]
     part: int
@@ -274,7 +274,7 @@ def _order(candidate: Candidate) -> tuple[int, int]:
 
 
 def _taken(opened: list[_Open]) -> Candidate:
-    """Take the latest candidate of the open parts, of which there is one at least."""
+    """Take the latest candidate of the open parts, of which there is at least one."""
     _, part, found, rest = opened[0]
     following = next(rest, None)
     if following is None:
@@ -285,8 +285,8 @@ def _taken(opened: list[_Open]) -> Candidate:
 
 
 def _found(columns: Mapping[str, Any], looked: Looked) -> Iterator[Candidate]:
-    """What is looked for in one part, the latest first."""
-    for name, value in looked.stated.items():  # a search in bytes is much faster than one number by number
+    """Yield what is looked for in one part, latest first."""
+    for name, value in looked.stated.items():  # searching in bytes is much faster than number by number
         column = columns[name]
         if _as_bytes(value) not in column and _as_bytes(ANY) not in column:
             return

@@ -1,4 +1,4 @@
-"""Tokens of the HTTP API in a store: who may call it, by the digest of what they present.
+"""Tokens of the HTTP API in a store: who may call it, by the digest of the token presented.
 
 They belong to this store alone and are not part of the log, so a rebuild does not change them.
 """
@@ -23,11 +23,11 @@ class ApiToken(NamedTuple):
 
     Attributes:
         id: Its public id.
-        name: Whose it is, as its caller is named.
+        name: Its owner, as the caller is named.
         roles: The roles of the caller.
         sources: For a producer, the sources whose events it may send; one that ends in ``*`` is a prefix.
         created_at: When it was created.
-        expires_at: When it ends.
+        expires_at: When it expires.
         revoked_at: When it was revoked; None if it was not.
     """
 
@@ -68,7 +68,7 @@ class ApiTokens:
             connection.execute(api_token.insert(), [row])
 
     def revoke(self, id_: str, at: Instant) -> ApiToken | None:
-        """Revoke a token; one that is revoked already keeps its first time. None if there is no such token."""
+        """Revoke a token; a revoked one keeps its first time. None if there is no such token."""
         if self.of_id(id_) is None:
             return None
         with self._writing() as connection:
@@ -76,15 +76,15 @@ class ApiTokens:
         return self.of_id(id_)
 
     def of_id(self, id_: str) -> ApiToken | None:
-        """The token with an id; None if there is none."""
+        """Return the token with an id, or None."""
         return next(iter(self._found(api_token.c.id == storable(id_))), None)
 
     def of_digest(self, digest: str) -> ApiToken | None:
-        """The token whose secret has a SHA-256; None if there is none."""
+        """Return the token whose secret has a SHA-256, or None."""
         return next(iter(self._found(api_token.c.digest == storable(digest))), None)
 
     def all(self) -> list[ApiToken]:
-        """All tokens, the latest first."""
+        """List all tokens, latest first."""
         return self._found(sa.true())
 
     @contextmanager

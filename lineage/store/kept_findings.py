@@ -1,7 +1,7 @@
-"""The index of findings: the latest version of each, and the versions before it, in the order of writing.
+"""The index of findings: the latest version of each, and earlier versions, in the order of writing.
 
-It is derived from facts and is not written with them: its state says how far it is. A rebuild keeps it, since what it
-holds was told, and it is evaluated again.
+It is derived from facts but not written with them: its state says how far it is. A rebuild keeps it, because its
+content has been reported, and it is evaluated again.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ OPENED: Final = "opened"
 CHANGED: Final = "changed"
 REFRESHED: Final = "refreshed"  # more of the same: more facts, seen later
 RESOLVED: Final = "resolved"
-_KEPT_VERSIONS: Final = 3_600 * 1_000_000  # microseconds: long enough to turn pages
+_KEPT_VERSIONS: Final = 3_600 * 1_000_000  # microseconds: long enough for paging
 _KEPT_RESOLVED: Final = 30 * 86_400 * 1_000_000
 _SKEW: Final = 300 * 1_000_000  # by which the clocks of processes may differ
 _MANY: Final = 10_000
@@ -37,14 +37,14 @@ Positions = Mapping[tuple[str, int], int]
 
 
 class Kept(NamedTuple):
-    """A finding as it is kept.
+    """A stored finding.
 
     Attributes:
         severity: 1 to 5.
-        status: As people judged it when it was kept, or ``resolved``.
-        last_seen: When it was so last.
+        status: As judged by people when it was stored, or ``resolved``.
+        last_seen: When it was last true.
         recorded_at: When the last of its facts was recorded.
-        document: As it is shown.
+        document: Its document.
     """
 
     id: str
@@ -59,7 +59,7 @@ class Kept(NamedTuple):
 
 
 class Version(NamedTuple):
-    """One version of a finding: what changed, in which order, and the finding."""
+    """One version of a finding: the change, its sequence number, and the finding."""
 
     seq: int
     change: str
@@ -68,7 +68,7 @@ class Version(NamedTuple):
 
 
 class Current(NamedTuple):
-    """The latest version of a finding, as far as it is compared."""
+    """The latest version of a finding, as far as needed for comparison."""
 
     seq: int
     change: str
@@ -79,17 +79,17 @@ class Current(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far the index is.
+    """The progress of the index.
 
     Attributes:
-        turn: Counts the writes.
+        turn: The number of writes.
         seq: The last version.
         edition: The edition of the store; another one has been projected again since.
-        looked: What of the log was looked at: the surroundings of every fact before these positions.
-        swept: What the last whole evaluation knew; None: there was none.
-        swept_at: The moment that it was asked about.
-        recorded_at: When the last fact that it knew was recorded; None: it knew none.
-        took: How long it took, in microseconds.
+        looked: The positions up to which the surroundings of every fact were examined.
+        swept: The positions known to the last full evaluation; None if there was none.
+        swept_at: The moment that it was evaluated for.
+        recorded_at: When the last fact known to it was recorded; None if it knew none.
+        took: Its duration, in microseconds.
         basis: A digest of the settings and of the trust table.
         not_evaluated: Why rules were not evaluated, by kind.
     """
@@ -107,7 +107,7 @@ class State:
 
 
 def state_of(store: Store) -> State:
-    """How far the index of a store is."""
+    """Read the progress of a store's index."""
     cursor = outbox.cursor_of(store, KEEPER)
     if not cursor.place:
         return State(turn=cursor.turn, seq=cursor.seq)
@@ -127,14 +127,14 @@ def state_of(store: Store) -> State:
 
 
 def write(store: Store, before: State, after: State, changes: Collection[tuple[str, Kept]], now: Instant) -> State:
-    """Write versions of findings, and how far the index is, in one transaction.
+    """Write versions of findings and the progress, in one transaction.
 
     Args:
         store: The store.
-        before: The state that the changes were worked out from.
-        after: What is true once they are written; its turn and sequence number follow.
-        changes: What changed, and the finding; each finding at most once.
-        now: The moment now.
+        before: The state from which the changes were computed.
+        after: The state once they are written; its turn and sequence number follow.
+        changes: The kind of change, and the finding; each finding at most once.
+        now: The current time.
 
     Returns:
         The new state.
@@ -161,9 +161,9 @@ def write(store: Store, before: State, after: State, changes: Collection[tuple[s
 
 
 def forget_old(store: Store, now: Instant) -> None:
-    """Delete versions that were replaced some time ago, and findings that were resolved long ago.
+    """Delete versions replaced some time ago, and findings resolved long ago.
 
-    Of each finding the last version that is told stays, so that a receiver that is far behind learns of it.
+    The last reported version of each finding stays, so that a receiver that is far behind learns it.
     """
     later = finding.alias()
     told_since = sa.exists().where(
@@ -178,7 +178,7 @@ def forget_old(store: Store, now: Instant) -> None:
 
 
 def current(store: Store, ids: Collection[str] | None = None) -> dict[str, Current]:
-    """The latest version of each finding, or of some."""
+    """Return the latest version of each finding, or of some."""
     columns = (finding.c.id, finding.c.seq, finding.c.change, finding.c.rank, finding.c.status, finding.c.digest)
     query = sa.select(*columns).where(finding.c.until.is_(None))
     found: dict[str, Current] = {}
@@ -192,7 +192,7 @@ def current(store: Store, ids: Collection[str] | None = None) -> dict[str, Curre
 
 
 def kept_of(store: Store, ids: Collection[str]) -> dict[str, Kept]:
-    """The latest versions of some findings, whole."""
+    """Return the latest versions of some findings, complete."""
     found: dict[str, Kept] = {}
     with store.connection() as connection:
         for part in _parts(sorted(ids)):
@@ -202,14 +202,14 @@ def kept_of(store: Store, ids: Collection[str]) -> dict[str, Kept]:
 
 
 def versions(store: Store, *, after: int, limit: int) -> list[Version]:
-    """The versions that were written after one, in order. Of one that was replaced long ago the latest stands alone."""
+    """List the versions written after one, in order. If one was replaced long ago, only the latest remains."""
     query = sa.select(finding).where(finding.c.seq > after).order_by(finding.c.seq).limit(limit)
     with store.connection() as connection:
         return [Version(row.seq, row.change, row.written_at, _kept(row)) for row in connection.execute(query)]
 
 
 def latest_seq(store: Store) -> int:
-    """The number of the last version."""
+    """Return the number of the last version."""
     return outbox.cursor_of(store, KEEPER).seq
 
 
@@ -230,7 +230,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which findings are asked for; empty: any. ``resolved`` ones only where that is asked for."""
+    """Which findings to return; empty for any. ``resolved`` ones only on request."""
 
     of: str | None = None
     kinds: tuple[str, ...] = ()
@@ -262,7 +262,7 @@ def is_remembered(moment: Moment, now: Instant) -> bool:
 
 
 def counts(store: Store) -> dict[tuple[str, int, str], int]:
-    """How many findings there are now, by kind, severity and status."""
+    """Count the current findings by kind, severity and status."""
     query = (
         sa.select(finding.c.kind, finding.c.rank, finding.c.status, sa.func.count().label("findings"))
         .where(finding.c.until.is_(None), finding.c.status != RESOLVED)
@@ -318,7 +318,7 @@ def _conditions(store: Store, filters: Filters, version: sa.ColumnElement[bool])
 
 
 def digest_of(document: Mapping[str, Any]) -> int:
-    """A digest of a document, as a signed 64-bit number."""
+    """Compute a digest of a document, as a signed 64-bit number."""
     return int.from_bytes(hashlib.blake2b(canonical_json(document), digest_size=8).digest(), "little", signed=True)
 
 

@@ -1,9 +1,9 @@
-"""Spans in other forms than OTLP, as libraries write them to a file.
+"""Spans in forms other than OTLP, as libraries write them to files.
 
-- One object a span with attributes by name: what the console exporter of OpenTelemetry's SDKs prints
+- One object per span with attributes by name: the output of the console exporter of OpenTelemetry's SDKs
   (``context.trace_id``, ``parent_id``, ``start_time``), and the same under shorter names (``trace``, ``span``).
-- The traces of OpenAI's Agents SDK, which it sends to OpenAI: ``{"object": "trace", ...}``, which has no time, and
-  ``{"object": "trace.span", "span_data": {"type": "agent" | "function" | "handoff", ...}}``.
+- The traces of OpenAI's Agents SDK: ``{"object": "trace", ...}``, which has no time, and ``{"object": "trace.span",
+  "span_data": {"type": "agent" | "function" | "handoff", ...}}``.
 
 Pure.
 """
@@ -19,7 +19,7 @@ _TRACE_NAMES: Final = (("context", "trace_id"), ("trace_id",), ("traceId",), ("t
 _SPAN_NAMES: Final = (("context", "span_id"), ("span_id",), ("spanId",), ("span",))
 _PARENT_NAMES: Final = (("parent_id",), ("parent_span_id",), ("parentSpanId",), ("parent",))
 _TIME_NAMES: Final = ("start_time", "startTime", "start_time_unix_nano", "startTimeUnixNano")
-# What applications call the person in the metadata of a trace, for which the SDK has no name of its own.
+# The names under which applications put the person into a trace's metadata, for which the SDK has no field.
 _PERSON: Final = (*PERSON, "user_id", "userId", "user")
 _NATIVE_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 NO_TIME: Final = "no-time"
@@ -41,10 +41,10 @@ def is_dump(value: Mapping[str, Any]) -> bool:
 
 
 def dumped_span(value: Mapping[str, Any]) -> Span:
-    """What such an object says.
+    """Parse such an object.
 
     Raises:
-        BadRecordError: It has no ids, or a time that cannot be read.
+        BadRecordError: It has no ids, or an invalid time.
     """
     if value.get("object") in ("trace", "trace.span"):
         return _native(value)

@@ -1,4 +1,4 @@
-"""What stands above a span in its trace, as far as it is remembered. Pure."""
+"""The remembered ancestors of a span in its trace. Pure."""
 
 from typing import Any, Final, NamedTuple
 
@@ -9,27 +9,27 @@ _DEEPEST: Final = 10_000
 
 
 class Path(NamedTuple):
-    """A span and those above it, as they are remembered; ``whole`` if that is up to the root."""
+    """A span and its remembered ancestors; ``whole`` if they reach the root."""
 
     spans: list[tuple[str, dict[str, Any]]]
     whole: bool
 
     def first(self, field: str) -> Any:
-        """What the nearest span says that says it."""
+        """Return the value of a field in the nearest span that has it."""
         return next((known[field] for _, known in self.spans if field in known), None)
 
     def above(self, field: str, *, other_than: Any = None) -> tuple[str | None, dict[str, Any]]:
-        """The nearest span above this one that says something else than that."""
+        """Return the nearest ancestor with a different value of a field."""
         upwards = self.spans[1:]
         return next(((id_, known) for id_, known in upwards if known.get(field) not in (None, other_than)), (None, {}))
 
     def is_timeless(self, field: str) -> bool:
-        """Whether the nearest span that says this has no time of its own, so that no event could be made of it."""
+        """Whether the nearest span with this field has no time, so that no event could be made of it."""
         return next(("at" not in known for _, known in self.spans if field in known), False)
 
 
 def path_of(memory: Memory, id_: str | None) -> Path:
-    """The way up from a span."""
+    """Return the path up from a span."""
     spans: list[tuple[str, dict[str, Any]]] = []
     while id_ is not None and len(spans) < _DEEPEST:
         known = memory.get(SPANS, id_)

@@ -1,6 +1,6 @@
-"""Which actions are asked for: by the human at the root, the agents on the chain, the tool, the time and more. Pure.
+"""Filters for actions: by the human at the root, the agents on the chain, the tool, the time and more. Pure.
 
-Principals are compared as parties: an alias finds what another name of the same party finds.
+Principals are compared as parties: an alias matches what another name of the same party matches.
 """
 
 from collections.abc import Iterator
@@ -17,18 +17,18 @@ from lineage.core.model.times import Instant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionFilter:
-    """What an action has to be, all of it; None: whatever it is.
+    """The conditions that an action must meet, all of them; None means any value.
 
     Attributes:
-        human: Who stands at the root of its chain.
-        agent: Who stands anywhere on its chain.
-        actor: Who did it, as it says itself, else its decision.
-        token: Under which token, as it says itself or its decision.
-        delegation: Which delegation it names, or stands on its chain.
-        session, client: Which session or client it, its decision or a token of its chain names.
-        tool, operation, resource, outcome: What was done, with which tool, to what, and with which outcome.
-        start, end: The earliest and the latest time at which it occurred, both included.
-        text: Words, each of which stands somewhere in what the other filters look at, or in a display name.
+        human: The root of its chain.
+        agent: A party anywhere on its chain.
+        actor: Its actor, as stated by the action, else by its decision.
+        token: Its token, as stated by the action or its decision.
+        delegation: A delegation that it names, or that is on its chain.
+        session, client: A session or client that it, its decision or a token of its chain names.
+        tool, operation, resource, outcome: Its tool, operation, resource and outcome.
+        start, end: The earliest and the latest time of its occurrence, both included.
+        text: Words, each of which must occur in a field that the other filters examine, or in a display name.
         of: Something that one of its facts mentions, ``KIND:ID``.
     """
 
@@ -50,19 +50,19 @@ class ActionFilter:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words of the text, in one case."""
+        """The words of the text, case-folded."""
         return tuple((self.text or "").casefold().split())
 
     def given(self) -> dict[str, str | Instant]:
-        """What is asked for, by the names of the attributes."""
+        """The conditions by the names of the attributes."""
         said = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in said.items() if value is not None}
 
     def takes(self, world: World, action: str, chain: Chain) -> bool:
-        """Whether an action is asked for.
+        """Whether an action matches.
 
         Args:
-            world: Holds the facts about it, its decision, what stands above it, and the parties.
+            world: The facts about it, its decision, the elements above it, and the parties.
             action: The action.
             chain: Its chain.
         """
@@ -121,7 +121,7 @@ def _mentioned(world: World, action: str) -> set[str]:
 
 
 def _named_by_tokens(world: World, chain: Chain) -> set[str]:
-    """The keys of all that the tokens of a chain name."""
+    """Return the keys of everything that the tokens of a chain name."""
     elements = (world.graph.element(key) for key in chain.tokens)
     return {name for element in elements if element is not None for name in element.names}
 
@@ -136,7 +136,7 @@ def _sessions(world: World, action: str, chain: Chain) -> Iterator[str]:
 
 
 def _texts(world: World, action: str, chain: Chain) -> Iterator[str]:
-    """What words are looked for in."""
+    """Yield the texts in which words are searched."""
     yield action
     for fact in world.actions.get(action):
         body = fact.event.body

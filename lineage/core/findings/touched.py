@@ -1,6 +1,6 @@
-"""What new facts may have made wrong: the things to look at again. Pure.
+"""Determine the things to examine again because of new facts. Pure.
 
-It is what a look at the surroundings of a thing can tell. What adds up over everything is for a whole evaluation.
+This covers what the surroundings of a thing can show. Aggregates are left to a full evaluation.
 """
 
 from collections.abc import Iterable
@@ -24,16 +24,16 @@ from lineage.core.model.keys import key_of
 
 @dataclass(slots=True)
 class Touched:
-    """The things that some facts say something of.
+    """The things that some facts are about.
 
     Attributes:
         actions, decisions: Ids.
         granted: Elements that the facts grant: ``KIND:ID``.
         used: Elements that the actions and decisions name.
         principals: Ids.
-        targets: What the facts order ended, as keys.
+        targets: The targets of orders, as keys.
         revocations, receivers: Ids.
-        tools: What the actions say they were done with.
+        tools: The tools of the actions.
         judged: Ids of findings.
     """
 
@@ -50,7 +50,7 @@ class Touched:
 
 
 def touched_by(facts: Iterable[Fact]) -> Touched:
-    """Find what some facts say something of."""
+    """Find the things that some facts are about."""
     found = Touched()
     for fact in facts:
         body = fact.event.body

@@ -1,4 +1,4 @@
-"""Commands that find things by what people know of them."""
+"""Commands that find things by what people know about them."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +11,7 @@ from lineage.serve.cli.asking import one_meant
 from lineage.serve.cli.options import AT, KNOWN_AT, TIME, list_options, now, shared_options
 from lineage.serve.cli.output import EXIT_NOT_FOUND, Output
 
-if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from lineage.serve.config.wiring import Settings
 
 _FILTERS: Final = (

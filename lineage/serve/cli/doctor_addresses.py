@@ -1,6 +1,6 @@
-"""Who listens at the addresses of the named sources: nobody, ``delegraph collect``, or another program.
+"""Find out who listens at the addresses of named sources: nobody, ``delegraph collect``, or another program.
 
-Whether an address is free is tried by listening there for a moment.
+Whether an address is free is tested by listening there for a moment.
 """
 
 import errno
@@ -19,7 +19,7 @@ _LISTENING: Final = "0A"  # the state of a socket in /proc/net/tcp
 
 
 def listener(address: str, kind: str, *, speaks_http: bool = False) -> str:
-    """Who listens at an address of a source.
+    """Describe who listens at an address of a source.
 
     Args:
         address: ``host:port``.
@@ -27,7 +27,7 @@ def listener(address: str, kind: str, *, speaks_http: bool = False) -> str:
         speaks_http: Whether a collector would answer requests there.
 
     Raises:
-        RefusedError: Nobody can, or somebody else does.
+        RefusedError: The address cannot be used, or another program listens there.
     """
     host, port = address_of(address)
     try:
@@ -60,7 +60,7 @@ def _is_collector(host: str, port: int) -> bool:
 
 
 def _program_at(port: int) -> str | None:
-    """The command line of the process that listens at a port, where the system and our rights show it."""
+    """Return the command line of the process that listens at a port, if our permissions allow it."""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with suppress(OSError):

@@ -1,6 +1,6 @@
-"""What the doctor finds out about the named sources: whether their inputs can be read, and how far they were.
+"""The doctor's checks of named sources: whether their inputs are readable, and how far they were read.
 
-Nothing is taken, and no place moves.
+Nothing is ingested, and no position moves.
 """
 
 import json
@@ -26,7 +26,7 @@ from lineage.serve.text.text_page import many
 from lineage.store.source_records import Count, SourceRecords
 from lineage.store.store import Store
 
-_MOST_NAMED: Final = 5  # files or faults in one sentence
+_MOST_NAMED: Final = 5  # files or errors listed in one sentence
 _MOST_LOOKED_INTO: Final = 200
 
 
@@ -78,7 +78,7 @@ def _not_listed(settings: Settings, named: NamedSource) -> list[str]:
     try:
         table = in_force(settings.read_trust(now))
     except RefusedError:
-        return []  # told of the trust file itself
+        return []  # reported for the trust file itself
     if table is None or named.source.urn in table.sources:
         return []
     fault = (
@@ -132,7 +132,7 @@ def _fault_of(found: Found, named: NamedSource) -> str | None:
         return error.strerror or "it cannot be read"
     other = detect(head, first=named.format)
     if other in {None, named.format}:
-        return None  # what has no marks yet is judged when there is more of it
+        return None  # what has no marks yet is checked when there is more of it
     return (
         f"it holds {other} records, and the source has the format {named.format}: move it away, or name a [[source]] "
         "of its own for it"
@@ -140,7 +140,7 @@ def _fault_of(found: Found, named: NamedSource) -> str | None:
 
 
 def _behind(paths: Iterable[str], kept: Mapping[str, Any], faults: Mapping[str, str]) -> int:
-    """Bytes that were not taken yet: of a gzip or a document all, until it was read to its end."""
+    """Count the bytes that were not ingested yet; a gzip or a document counts as a whole until it is finished."""
     places = Places(dict(kept))
     behind = 0
     for one in found_files(paths, lambda _path, _why: None):

@@ -9,7 +9,7 @@ from lineage.core.model.times import Instant
 from lineage.serve.cli.options import AT, FORMAT, KNOWN_AT, now, shared_options
 from lineage.serve.cli.output import Output
 
-if TYPE_CHECKING:  # heavy imports stay inside the commands that need them: `--help` and completion are quick
+if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from lineage.serve.config.wiring import Settings
     from lineage.serve.queries.service import Service
 

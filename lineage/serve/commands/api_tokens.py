@@ -14,10 +14,10 @@ from lineage.serve.queries.service import Service
 from lineage.store.api_tokens import ApiToken, ApiTokens
 
 PREFIX: Final = "dgt_"
-"""How a token begins, so that people and scanners for secrets recognise one."""
+"""The prefix of a token, by which people and secret scanners recognise one."""
 DEFAULT_LIFE: Final = 90 * 24 * 60 * 60 * SECOND
 MOST: Final = 1_000
-"""The most tokens that are not revoked: what scripts use is few, and a loop that creates them is a mistake."""
+"""The most tokens that are not revoked: scripts need few, and a loop that creates them is a mistake."""
 
 
 def create_token(
@@ -28,18 +28,18 @@ def create_token(
     sources: Sequence[str] = (),
     expires_at: Instant | None = None,
 ) -> Document:
-    """Create a token. The document has the token itself, which is stored nowhere and never shown again.
+    """Create a token. The document contains the token itself, which is stored nowhere and never shown again.
 
     Args:
-        service: Where it is valid.
-        name: Whose it is: an id such as ``service:ci``; a plain word is that of a service.
-        roles: What its caller may do.
+        service: The service where it is valid.
+        name: Its owner: an id such as ``service:ci``; a plain word means a service.
+        roles: The roles of its caller.
         sources: For a producer, the sources whose events it may send.
-        expires_at: When it ends; None: in 90 days.
+        expires_at: When it expires; None for 90 days from now.
 
     Raises:
-        RefusedError: The name is no id, the end is not in the future, a producer has no source or somebody else has
-            one, or there are too many tokens.
+        RefusedError: The name is not an id, the expiry is not in the future, a producer has no sources or another
+            role has some, or there are too many tokens.
     """
     now = service.clock()
     caller = name if ":" in name or not name else f"service:{name}"
@@ -62,7 +62,7 @@ def create_token(
 
 
 def list_tokens(service: Service) -> Document:
-    """All tokens, the latest first, as a list that is complete; without the tokens themselves."""
+    """List all tokens without their secrets, latest first; the list is complete."""
     now = service.clock()
     items = [document_of(one, now) for one in ApiTokens(service.store).all()]
     return {"items": items, "total": len(items), "complete": True, "next": None}
@@ -79,7 +79,7 @@ def caller_of_token(service: Service, secret: str) -> Caller:
     """Look up the caller that presents a token.
 
     Raises:
-        BadTokenError: It is not one of this store, it is expired, or it was revoked.
+        BadTokenError: It is unknown here, expired, or revoked.
     """
     found = ApiTokens(service.store).of_digest(digest_of(secret))
     if found is None:
@@ -90,7 +90,7 @@ def caller_of_token(service: Service, secret: str) -> Caller:
 
 
 def document_of(token: ApiToken, at: Instant) -> Document:
-    """A token as a document, without its secret."""
+    """Convert a token to a document, without its secret."""
     return {
         "id": token.id,
         "name": token.name,
@@ -104,5 +104,8 @@ def document_of(token: ApiToken, at: Instant) -> Document:
 
 
 def digest_of(secret: str) -> str:
-    """The digest by which a token is stored. One round is enough: the token is 256 random bits, no password."""
+    """Return the digest by which a token is stored. One round is enough.
+
+    The token is 256 random bits, not a password.
+    """
     return hashlib.sha256(secret.encode(errors="replace")).hexdigest()

@@ -1,8 +1,9 @@
-"""Keeps the index of findings: a look at what surrounds each new fact, and now and then a whole evaluation.
+"""Maintains the index of findings: incremental looks at the surroundings of new facts, and periodic evaluations.
 
-A look finds within a batch what the surroundings of a thing show, and only opens findings. A whole evaluation adds what
-needs everything, refreshes what is kept and resolves what is no longer so; after it the index equals an evaluation of
-its facts. Any number of processes may keep one index: what was worked out from an older state of it is not written.
+A look finds within a batch what the surroundings of a thing show, and only opens findings. A full evaluation adds
+what needs all facts, refreshes the index and resolves what is no longer true; after it the index equals an evaluation
+of its facts. Any number of processes may maintain one index: a result computed from an older state of it is not
+written.
 """
 
 import logging
@@ -45,12 +46,12 @@ TOGETHER: Final = 2_000  # versions in one transaction, which takes a quarter of
 _ATTEMPTS: Final = 20  # while other processes also write
 _SHARE: Final = 4  # between two whole evaluations pass so many times what one takes
 _LEAST_SECONDS: Final = 2.0
-_STILL_SECONDS: Final = 30.0  # where only time passes
+_STILL_SECONDS: Final = 30.0  # the interval if only time has passed
 _SECOND: Final = 1_000_000
 
 
 def kept(one: Finding, options: Options, status: str) -> Kept:
-    """A finding as it is kept."""
+    """Convert a finding to its stored form."""
     return Kept(
         *(one.id, one.kind, one.of, one.about),
         severity=int(severity_of(one.kind, one.severity, options)),
@@ -62,14 +63,14 @@ def kept(one: Finding, options: Options, status: str) -> Kept:
 
 
 def kept_report(report: Report, world: World, options: Options, at: Instant) -> dict[str, Kept]:
-    """Everything that an evaluation found, as it is kept."""
+    """Convert everything that an evaluation found to its stored form."""
     return {
         one.id: kept(one, options, status_of(one, world.judgements, options, at)) for one in report.findings.values()
     }
 
 
 def differences(before: dict[str, Current], found: dict[str, Kept]) -> Iterator[tuple[str, Kept]]:
-    """What has changed of the findings that are found."""
+    """Yield how the findings differ from the stored ones."""
     for id_, one in found.items():
         known = before.get(id_)
         if known is None or known.change == RESOLVED:
@@ -81,19 +82,19 @@ def differences(before: dict[str, Current], found: dict[str, Kept]) -> Iterator[
 
 
 Told = Callable[[list[tuple[str, Kept]], Instant], None]
-"""Told of what was written, and when."""
+"""Called with what was written, and when."""
 
 
 class Timed:
-    """How long each rule takes."""
+    """Measures how long each rule takes."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        """Begin with nothing measured."""
+        """Start without measurements."""
         self._monotonic = monotonic
         self.seconds: dict[str, float] = {}
 
     def __call__(self, kind: str, found: Iterable[Finding]) -> list[Finding]:
-        """Take what a rule finds."""
+        """Consume and time what a rule finds."""
         began = self._monotonic()
         everything = list(found)
         self.seconds[kind] = self.seconds.get(kind, 0.0) + self._monotonic() - began
@@ -101,7 +102,7 @@ class Timed:
 
 
 class FindingKeeper:
-    """Keeps the index of one store. One thread may look while another evaluates."""
+    """Maintains the index of one store. One thread may look while another evaluates."""
 
     def __init__(
         self,
@@ -111,32 +112,35 @@ class FindingKeeper:
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take what it follows.
+        """Create a keeper.
 
         Args:
             store: The store.
-            trust: The trust table in force.
+            trust: Provides the trust table in force.
             options: The settings of the rules.
-            monotonic: A clock that is never set.
+            monotonic: A monotonic clock.
         """
         self._store = store
         self._trust = trust
         self._options = options
         self._monotonic = monotonic
         self.told: Told = lambda _changes, _now: None
-        self._mark: object = None  # of the store when there was last nothing to look at
+        self._mark: object = None  # of the store when there was last nothing new
         self._swept_at = -math.inf  # by the monotonic clock
         self._swept_seconds = 0.0
-        self.is_behind = False  # whether there was more to look at than one look takes
-        self.total_seconds: dict[str, float] = {}  # by rule, in all whole evaluations
+        self.is_behind = False  # whether there was more than one look examines
+        self.total_seconds: dict[str, float] = {}  # by rule, over all full evaluations
 
     def turn(self, now: Instant) -> int:
-        """Look at what is new, and evaluate everything if that is due; return how many versions were written."""
+        """Look at what is new, and evaluate everything if that is due; return the number of versions written."""
         written = self.look(now)
         return written + (self.sweep(now) if self.is_due() else 0)
 
     def is_due(self) -> bool:
-        """Whether a whole evaluation is due: something is new, or time has passed, and the last did not take long."""
+        """Whether a full evaluation is due.
+
+        Something is new or time has passed, and the last one was not too recent.
+        """
         state = kept_findings.state_of(self._store)
         edition, positions = self._store.place()
         if state.swept is None or state.edition != edition or state.basis != self._basis():
@@ -151,7 +155,9 @@ class FindingKeeper:
     # A look
 
     def look(self, now: Instant) -> int:
-        """Look at what surrounds new facts, some thousands at a time; return how many findings were opened or judged.
+        """Examine the surroundings of new facts, some thousands at a time.
+
+        Return how many findings were opened or judged.
 
         Raises:
             FencedError: Other processes were faster every time; try again.
@@ -173,7 +179,10 @@ class FindingKeeper:
         raise FencedError(f"other processes that keep the findings were faster {_ATTEMPTS} times in a row")
 
     def _look(self, now: Instant) -> tuple[int | None, bool]:
-        """How many versions were written, and whether there is no more; None: a whole evaluation comes first."""
+        """Return the number of versions written, and whether the look is complete.
+
+        None if a full evaluation must come first.
+        """
         with self._store.frozen() as still:
             before = kept_findings.state_of(still)
             edition, positions = still.place()
@@ -195,7 +204,7 @@ class FindingKeeper:
 
     @staticmethod
     def _worse(known: dict[str, Current], found: list[Kept]) -> Iterator[tuple[str, Kept]]:
-        """What is new, or worse than it was: the surroundings do not show that something is better."""
+        """Yield what is new or worse: the surroundings cannot show that something is better."""
         for one in found:
             before = known.get(one.id)
             if before is None or before.change == RESOLVED:
@@ -221,7 +230,7 @@ class FindingKeeper:
         ]
 
     def _judged(self, still: Store, ids: set[str], now: Instant) -> Iterator[tuple[str, Kept]]:
-        """Findings that people have judged since, with the status that follows."""
+        """Yield the findings judged since, with their new status."""
         with still.reader(trust=in_force(self._trust)) as reader:
             world = reader.world()
             reader.load_about(world, [f"finding:{id_}" for id_ in ids])
@@ -231,10 +240,10 @@ class FindingKeeper:
             if RESOLVED not in (one.status, status) and status != one.status:
                 yield CHANGED, one._replace(status=status, document={**one.document, "status": status})
 
-    # A whole evaluation
+    # A full evaluation
 
     def sweep(self, now: Instant) -> int:
-        """Evaluate every rule over every fact, and write what differs; return how many versions were written.
+        """Evaluate every rule over every fact, and write the differences; return the number of versions written.
 
         Raises:
             FencedError: Other processes were faster every time; try again.
@@ -321,7 +330,7 @@ def _resolved(one: Kept) -> Kept:
 
 
 def _is_missing(scene: Scene, one: Finding) -> bool:
-    """Whether the rule of a finding cannot be evaluated with what is there."""
+    """Whether the facts needed by a finding's rule are missing."""
     rule = RULES.get(one.kind)
     return rule is not None and rule.missing is not None and rule.missing(scene) is not None
 
@@ -329,7 +338,7 @@ def _is_missing(scene: Scene, one: Finding) -> bool:
 def _next_spans(
     looked: kept_findings.Positions, positions: kept_findings.Positions, most: int
 ) -> tuple[list[tuple[int, int]], dict[tuple[str, int], int]]:
-    """The first and last numbers of the records to look at next, and where that leads to."""
+    """Return the first and last numbers of the records to examine next, and the positions after them."""
     spans, following, left = [], dict(looked), most
     for (topic, partition), end in sorted(positions.items()):
         first = looked.get((topic, partition), 0)
@@ -342,9 +351,9 @@ def _next_spans(
 
 
 def index_differences(store: Store, trust: TrustTable | None, options: Options) -> Iterator[str]:
-    """Where the index of a store differs from an evaluation of its facts as of the same moment, in sentences.
+    """Describe how the index of a store differs from an evaluation of its facts as of the same moment, in sentences.
 
-    An index that is behind, or was kept under other settings, says so by itself, and is not compared.
+    An index that is behind, or was built with other settings, reports that itself and is not compared.
     """
     state = kept_findings.state_of(store)
     edition, positions = store.place()

@@ -1,15 +1,15 @@
-"""Lists as CSV (RFC 4180): a header, then a row for each item, safe to open in a spreadsheet."""
+"""Write lists as CSV (RFC 4180): a header, then one row per item, safe to open in a spreadsheet."""
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-_DANGEROUS: Final = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would take such a cell for a formula
+_DANGEROUS: Final = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would treat such a cell as a formula
 
 
 def written(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
-    """A table with a header."""
+    """Write a table with a header."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\r\n")
     table.writerow(columns)
@@ -19,11 +19,11 @@ def written(columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
 
 
 def as_csv(items: Sequence[dict[str, Any]], columns: Sequence[str] = ()) -> str:
-    """The items of any list: what is nested has a column of its own, such as ``resource.id``.
+    """Write the items of any list; a nested value has its own column, such as ``resource.id``.
 
     Args:
         items: Documents.
-        columns: Those that stand first, also where there are no items.
+        columns: The columns that come first, even without items.
     """
     rows = [dict(_flat(item)) for item in items]
     named = dict.fromkeys((*columns, *(name for row in rows for name in row)))
@@ -32,7 +32,7 @@ def as_csv(items: Sequence[dict[str, Any]], columns: Sequence[str] = ()) -> str:
 
 
 def cell(value: object) -> str:
-    """A value as a cell; a list stands in one, with semicolons between."""
+    """Convert a value to a cell; a list becomes one cell, separated by semicolons."""
     if isinstance(value, list | tuple):
         value = "; ".join(_shown(one) for one in value)
     text = "" if value is None else _shown(value)

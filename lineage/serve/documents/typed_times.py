@@ -1,4 +1,7 @@
-"""Times as people type them: ``yesterday``, ``-2h``, ``10:25``, ``2026-11-02 10:25``. Without a zone they are UTC."""
+"""Parse times as people type them: ``yesterday``, ``-2h``, ``10:25``, ``2026-11-02 10:25``.
+
+Without a zone they are UTC.
+"""
 
 import re
 from typing import Final
@@ -18,15 +21,15 @@ FORMS: Final = "a time such as 2026-11-02T10:25:00Z, 2026-11-02 10:25, 10:25, ye
 
 
 def typed_time(text: str, now: Instant) -> Instant:
-    """Read a time.
+    """Parse a time.
 
     Args:
         text: RFC 3339; a date, a time of today, or both; ``now``, ``today``, ``yesterday``, which begin at midnight;
-            or how long ago, such as ``-2h``, with the units s, m, h, d, w.
+            or a duration ago, such as ``-2h``, with the units s, m, h, d, w.
         now: What it is relative to.
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: It has none of these forms.
 
     Examples:
         >>> now = parse_instant("2026-11-02T10:30:00Z")
@@ -52,7 +55,7 @@ def typed_time(text: str, now: Instant) -> Instant:
 
 
 def is_exact(text: str) -> bool:
-    """Whether a text says by itself which moment it means, so that nobody has to be told."""
+    """Whether a text states its moment exactly, so that no interpretation has to be shown."""
     try:
         parse_instant(text)
     except ValueError:

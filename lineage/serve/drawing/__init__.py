@@ -1,1 +1,1 @@
-"""Pictures of answers: nodes and edges, their layout, and the formats in which they are written."""
+"""Pictures of answers: nodes and edges, their layout, and output formats."""

@@ -1,6 +1,6 @@
 """The chain behind an action, a token or a delegation as a picture: from the human to the effect.
 
-A link is broken where the one who acted is not the one that the token was issued to.
+A link is broken where the actor is not the party that the token was issued to.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _TONES: Final[dict[str | None, Tone]] = {"revoked": "bad", "cascaded": "bad", "s
 
 
 def picture_of_chain(doc: Document, href: Href = nowhere) -> Picture:
-    """The document of ``who`` or ``chain`` as a picture."""
+    """Draw the document of ``who`` or ``chain``."""
     hops = doc["chain"]
     nodes = [_hop(number, hop, href) for number, hop in enumerate(hops)]
     links = [_link(number, hops[: number + 1], href) for number in range(1, len(hops))]
@@ -38,7 +38,7 @@ def picture_of_chain(doc: Document, href: Href = nowhere) -> Picture:
 
 
 def theft(doc: Document) -> Document | None:
-    """The finding that somebody used what was issued to another; None: there is none."""
+    """Return the finding that a token was used by another party than it was issued to; None if there is none."""
     return next((one for one in doc["findings"] if _is_theft(one, doc)), None)
 
 
@@ -71,12 +71,12 @@ def _hop(number: int, hop: Document, href: Href) -> Node:
 
 
 def element(hop: Document) -> str:
-    """``KIND:ID`` of what says that a party stands in a chain; empty if only the action does."""
+    """Return ``KIND:ID`` of the evidence for a party in a chain; empty if only the action names it."""
     return next((f"{kind}:{hop[kind]}" for kind in ("delegation", "token") if hop[kind] is not None), "")
 
 
 def _link(number: int, hops: Sequence[Document], href: Href) -> Edge:
-    """What the last of some hops got from the one before it."""
+    """Build the edge for what the last of some hops received from the one before it."""
     hop = hops[-1]
     above: list[str] = next((one["scopes"] for one in reversed(hops[:-1]) if one["scopes"]), [])
     kept, lost, gained = phrases.scopes(hop, above)

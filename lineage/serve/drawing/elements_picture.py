@@ -1,4 +1,4 @@
-"""Tokens and delegations around a thing, as a picture."""
+"""A picture of the tokens and delegations around a thing."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ _TONES: Final[dict[str, Tone]] = {"revoked": "bad", "cascaded": "bad", "suspende
 
 
 def picture_of_elements(doc: Document) -> Picture:
-    """The document of the graph around a thing as a picture."""
+    """Draw the document of the graph around a thing."""
     more = sum(one["count"] for one in doc["collapsed"])
     return Picture(
         f"What {doc['kind']}:{doc['id']} depends on and what depends on it, at {doc['at']}",

@@ -1,4 +1,4 @@
-"""The forms in which a document is written as a picture, by name."""
+"""The picture formats of documents, by name."""
 
 from typing import Final
 
@@ -21,12 +21,12 @@ _WRITERS: Final = {"dot": as_dot, "mermaid": as_mermaid, "graphml": as_graphml, 
 
 
 def written(form: str, document: Document) -> str:
-    """A document of a graph or a chain in one of the forms of ``MEDIA_TYPES``."""
+    """Write a document of a graph or a chain in one of the formats of ``MEDIA_TYPES``."""
     return _WRITERS[form](picture_of(document))
 
 
 def picture_of(document: Document) -> Picture:
-    """The picture that a document describes."""
+    """Draw a document."""
     if document.get("view") == "principals":
         return picture_of_principals(document)
     return picture_of_chain(document) if "chain" in document else picture_of_elements(document)

@@ -1,21 +1,21 @@
-"""A picture: nodes and edges with what is written on them, the same for every format in which it is drawn."""
+"""A picture: nodes and edges with their texts, the same for every output format."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
 Tone = Literal["", "bad", "warn", "over", "hit"]
-"""What a colour says beside the words: wrong, doubtful, over, ended by the revocation laid over the picture."""
+"""The meaning of a colour: wrong, doubtful, over, ended by the previewed revocation."""
 
 HUMAN: Final = "human"
-EFFECT: Final = "effect"  # what was done, at the end of a chain
+EFFECT: Final = "effect"  # the effect of an action, at the end of a chain
 
 Href = Callable[[str, str], str]
-"""The address of the page of a thing, by its kind and id; empty if it has none."""
+"""Returns the address of a thing's page, by its kind and id; empty if it has none."""
 
 
 def nowhere(_kind: str, _id: str) -> str:
-    """For a picture that stands alone: nothing leads anywhere."""
+    """Return no address, for a self-contained picture."""
     return ""
 
 
@@ -24,15 +24,15 @@ class Node:
     """A node.
 
     Attributes:
-        key: What tells it from the others.
-        id: The id of what it stands for.
-        kind: What that is: the kind of a principal, or EFFECT.
+        key: Its unique key.
+        id: The id of the thing.
+        kind: The kind of a principal, or EFFECT.
         label: The first line.
         under: The second line.
-        title: Everything about it in words, for who cannot see the picture.
-        tone: What its colour says.
+        title: Everything about it in words, for readers who cannot see the picture.
+        tone: The meaning of its colour.
         focus: Whether it is what was asked about.
-        href: Where it leads, or empty.
+        href: Its link, or empty.
     """
 
     key: str
@@ -51,12 +51,12 @@ class Edge:
     """An edge.
 
     Attributes:
-        source, target: Keys of its nodes.
-        label: What is written on it.
+        source, target: The keys of its nodes.
+        label: Its text.
         title: Everything about it in words.
-        tone: What its colour says.
-        broken: Whether it is no handing over, but a use of what another party holds.
-        href: Where it leads, or empty.
+        tone: The meaning of its colour.
+        broken: Whether it is not a delegation but a use of what another party holds.
+        href: Its link, or empty.
     """
 
     source: str
@@ -74,9 +74,9 @@ class Picture:
 
     Attributes:
         title: What it shows, in a sentence.
-        nodes: The nodes, each key once.
+        nodes: The nodes, with unique keys.
         edges: The edges between them.
-        left_out: What it does not show, in a sentence; empty: nothing.
+        left_out: What it does not show, in a sentence; empty if nothing.
     """
 
     title: str

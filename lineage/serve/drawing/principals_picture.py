@@ -1,4 +1,4 @@
-"""Who handed what to whom, as a picture: what is written on each principal and on what one handed to another."""
+"""Who delegated what to whom, as a picture: the texts on principals and delegations."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -12,7 +12,7 @@ _SERIOUS: Final = ("critical", "high")
 
 
 def picture_of_principals(doc: Document, href: Href = nowhere) -> Picture:
-    """The document of ``graph --view principals`` as a picture."""
+    """Draw the document of ``graph --view principals``."""
     edges = tuple(_edge(edge, href) for edge in doc["edges"]) + tuple(_use(use, href) for use in doc["uses"])
     return Picture(
         f"Who handed what to whom, at {doc['at']}: {many(len(doc['nodes']), 'principal')}",
@@ -23,7 +23,7 @@ def picture_of_principals(doc: Document, href: Href = nowhere) -> Picture:
 
 
 def amounts(one: Document) -> str:
-    """How many tokens and grants are alive; if none is, how many are over."""
+    """Count the living tokens and grants; if there are none, the ended ones."""
     alive = [(one["tokens"]["alive"], "token"), (one["delegations"]["alive"], "grant")]
     if any(count for count, _ in alive):
         return joined(many(count, noun) for count, noun in alive if count)
@@ -84,7 +84,7 @@ def _use(use: Document, href: Href) -> Edge:
 
 
 def _tone(one: Document) -> Tone:
-    """The worst that there is to say of it."""
+    """Return the worst tone that applies."""
     if one["would_end"]:
         return "hit"
     if one["findings"]["worst"] in _SERIOUS:

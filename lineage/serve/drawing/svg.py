@@ -1,7 +1,7 @@
-"""A picture as SVG, drawn on the server: layers from left to right, text of 12 px and more, light and dark.
+"""Write a picture as SVG, on the server: layers from left to right, text of at least 12 px, light and dark.
 
-With its style it stands alone; without it is part of a page, whose style sheet has the same classes. Each node is a
-link where it leads anywhere, and has a title that says in words what colour and place say.
+With its style sheet it is self-contained; without, it is part of a page whose style sheet has the same classes. Each
+node is a link if it has a page, and has a title that says in words what colour and position mean.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,13 +13,13 @@ from lineage.serve.drawing.layout import COLUMN, LINE, Layout, layout
 from lineage.serve.drawing.picture import Edge, Node, Picture
 from lineage.serve.text.text_page import safe
 
-WIDE, HIGH = 224, 52  # units, of a box
-_ACROSS, _DOWN = 384, 72  # from one layer, and one row, to the next
+WIDE, HIGH = 224, 52  # the size of a box in units
+_ACROSS, _DOWN = 384, 72  # the distance between layers, and between rows
 _MARGIN: Final = 20
-_LETTER: Final = 7.4  # units that a letter of the first line takes at most, in nearly every font
-_SMALL: Final = 6.6  # and one of the second line and of labels
-_PLACES: Final = (0.5, 0.62, 0.38, 0.75, 0.25)  # along an edge, where its label may stand
-_MOST_LABELS: Final = 120  # of more edges the labels would be a pattern; their titles and the table have the words
+_LETTER: Final = 7.4  # the maximum width of a letter of the first line, in nearly every font
+_SMALL: Final = 6.6  # and of the second line and of labels
+_PLACES: Final = (0.5, 0.62, 0.38, 0.75, 0.25)  # positions along an edge for its label
+_MOST_LABELS: Final = 120  # beyond this, labels would be illegible; titles and the table have the words
 
 STYLE_SHEET: Final = """
 .dg { --dg-ground: #fff; --dg-ink: #16202c; --dg-soft: #4d5b6b; --dg-edge: #7d8b9a; --dg-mark: #1f4fb8;
@@ -61,11 +61,11 @@ class _Spot(NamedTuple):
 
 
 def as_svg(picture: Picture, *, alone: bool = True) -> str:
-    """The picture.
+    """Write a picture.
 
     Args:
-        picture: What is drawn.
-        alone: Whether it is a file of its own, with its style; else it is part of a page.
+        picture: The picture.
+        alone: Whether it is a self-contained file with its style sheet, or part of a page.
     """
     stand = layout((node.key for node in picture.nodes), ((edge.source, edge.target) for edge in picture.edges))
     places = {key: _spot(place.layer, place.y) for key, place in stand.places.items()}
@@ -97,7 +97,7 @@ def _spot(layer: int, y: float) -> _Spot:
 
 
 def _run(edge: Edge, places: Mapping[str, _Spot], stand: Layout) -> list[_Spot]:
-    """The points of an edge: a start, and then three for each curve."""
+    """Return the points of an edge: a start, and then three for each curve."""
     start, end = places[edge.source], places[edge.target]
     if end.x <= start.x:
         return _back(start, end)
@@ -118,7 +118,7 @@ def _curve(one: _Spot, other: _Spot) -> list[_Spot]:
 
 
 def _back(start: _Spot, end: _Spot) -> list[_Spot]:
-    """An edge that leads back, or down its own layer: out on the right, and in from the left below the box."""
+    """Route an edge backwards, or within its layer: out on the right, and in from the left below the box."""
     out = _Spot(start.x + WIDE, start.y + HIGH / 2)
     below = max(start.y, end.y) + HIGH + 10
     if start == end:
@@ -153,7 +153,7 @@ def _classes(base: str, *tones: str, broken: bool = False, focus: bool = False) 
 def _labels(
     edges: Iterable[Edge], runs: Mapping[int, list[_Spot]], places: Mapping[str, _Spot]
 ) -> dict[int, tuple[_Spot, str]]:
-    """Where the label of each edge stands, and what is written; one that would lie on a box or a label is left out."""
+    """Return the position and text of each edge's label; one that would overlap a box or a label is omitted."""
     written = sorted((edge for edge in edges if edge.label), key=lambda edge: (not edge.tone, edge.source, edge.target))
     if len(written) > _MOST_LABELS:
         written = [edge for edge in written if edge.tone in ("bad", "hit")][:_MOST_LABELS]
@@ -173,7 +173,7 @@ def _labels(
 
 
 def _along(run: list[_Spot], part: float) -> _Spot:
-    """A point of the last curve of an edge."""
+    """Return a point of the last curve of an edge."""
     one, two, three, four = run[-4:]
     rest = 1 - part
     weights = (rest**3, 3 * rest * rest * part, 3 * rest * part * part, part**3)
@@ -217,7 +217,7 @@ def _node(node: Node, spot: _Spot) -> str:
 
 
 def _mark(kind: str, x: float, y: float) -> str:
-    """A sign for the kind: a person is a disc, an agent a hexagon, a service a square, a workload a diamond."""
+    """Draw the symbol of a kind: a person is a disc, an agent a hexagon, a service a square, a workload a diamond."""
     if kind == "human":
         return f'<circle class="dg-mark" cx="{x:g}" cy="{y:g}" r="7"/>'
     corners = {
@@ -231,7 +231,7 @@ def _mark(kind: str, x: float, y: float) -> str:
 
 
 def fitted(text: str, room: float) -> str:
-    """As much of a text as fits into so many columns: a third of it the beginning, the rest the end."""
+    """Shorten a text to a number of columns: a third of them for its beginning, the rest for its end."""
     shown = safe(text)
     if columns(shown) <= room:
         return shown
@@ -241,7 +241,7 @@ def fitted(text: str, room: float) -> str:
 
 
 def _within(text: str, room: float) -> str:
-    """The beginning of a text, no wider than so many columns."""
+    """Return the beginning of a text, no wider than a number of columns."""
     end = 0
     while end < len(text) and columns(text[: end + 1]) <= room:
         end += 1
@@ -249,7 +249,7 @@ def _within(text: str, room: float) -> str:
 
 
 def columns(text: str) -> int:
-    """How wide a text is; letters of East Asia take two columns."""
+    """Return the width of a text in columns; East Asian letters take two."""
     if text.isascii():
         return len(text)
     return sum(2 if east_asian_width(letter) in "WF" else 1 for letter in text)

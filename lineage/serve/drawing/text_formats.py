@@ -1,6 +1,6 @@
-"""A picture as DOT, Mermaid and GraphML: whatever an id holds, it is a text in each of them and nothing else.
+"""Write a picture as DOT, Mermaid and GraphML: whatever an id contains is only text in each of them.
 
-What cannot be seen in an id is spelled out (``safe``), and so it is valid in XML as well.
+Invisible characters in an id are escaped (``safe``), so that it is valid in XML as well.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ _EDGE_KEYS: Final = ("label", "detail", "tone", "broken")
 
 
 def as_dot(picture: Picture) -> str:
-    """DOT, for Graphviz: each node under the id of what it stands for, or under its key where that stands twice."""
+    """Write DOT, for Graphviz: each node is named by its id, or by its key if the id is not unique."""
     names = _names(picture)
     lines = [
         f"digraph {_quoted(picture.title)} {{",
@@ -43,19 +43,19 @@ def as_dot(picture: Picture) -> str:
 
 
 def _names(picture: Picture) -> dict[str, str]:
-    """The name of each node: the id of what it stands for, unless that stands in the picture twice."""
+    """Return the name of each node: its id if that is unique, else its key."""
     ids = [node.id for node in picture.nodes]
     once = {id_ for id_ in ids if ids.count(id_) == 1} if len(ids) < 1_000 else set(ids)  # noqa: PLR2004 (chains)
     return {node.key: node.id if node.id in once else f"{node.key} {node.id}" for node in picture.nodes}
 
 
 def _quoted(*lines: str) -> str:
-    """A string of DOT: only a quote and a backslash mean anything in it."""
+    """Quote a string for DOT: only quotes and backslashes are special in it."""
     return '"' + "\\n".join(line.replace("\\", "\\\\").replace('"', '\\"') for line in lines) + '"'
 
 
 def as_mermaid(picture: Picture) -> str:
-    """Mermaid, for Markdown: nodes are numbered, and ids stand in labels, in which no sign means anything."""
+    """Write Mermaid, for Markdown: nodes are numbered, and ids are in labels, where no character is special."""
     numbers = {node.key: f"n{number}" for number, node in enumerate(picture.nodes)}
     lines = ["flowchart LR"]
     for node in picture.nodes:
@@ -77,12 +77,12 @@ def as_mermaid(picture: Picture) -> str:
 
 
 def _spelled(text: str) -> str:
-    """A text in a label: letters, digits and what means nothing as they are, any other sign as its number."""
+    """Escape a text for a label: letters, digits and harmless characters are unchanged, others become their number."""
     return "".join(char if char.isalnum() or char in " ,.:-/@_+" else f"#{ord(char)};" for char in safe(text))
 
 
 def as_graphml(picture: Picture) -> str:
-    """GraphML, for graph tools: ids, kinds, labels and what is wrong as attributes."""
+    """Write GraphML, for graph tools: ids, kinds, labels and findings as attributes."""
     numbers = {node.key: f"n{number}" for number, node in enumerate(picture.nodes)}
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',

@@ -1,4 +1,4 @@
-"""What a process that keeps findings tells Prometheus. Named and explained in docs/monitoring.md.
+"""Prometheus metrics of a process that maintains findings, in a separate registry; explained in docs/monitoring.md.
 
 Labels come from the rules and from fixed sets, never from an event.
 """
@@ -29,7 +29,7 @@ _BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 
 
 class FindingMetrics:
-    """Counts of one process; what they show of its health is passed on."""
+    """Counts of one process; health is passed on."""
 
     def __init__(
         self, health: Health, store: Store, keeper: FindingKeeper, webhooks: Callable[[], list[Document]]
@@ -66,18 +66,18 @@ class FindingMetrics:
         keeper.told = self._told
 
     def turned(self, seconds: float) -> None:
-        """A look has ended well."""
+        """Count a successful look."""
         self._turns.observe(seconds)
         self._health.lag_known(True)
         self._health.answered()
 
     def fault(self) -> None:
-        """The store is unavailable."""
+        """Count an error: the store is unavailable."""
         self._faults.inc()
         self._health.missed("findings")
 
     def exposition(self) -> bytes:
-        """Everything, in Prometheus's text format."""
+        """Render everything in Prometheus's text format."""
         return generate_latest(self.registry)
 
     def _told(self, changes: list[tuple[str, kept_findings.Kept]], now: int) -> None:
@@ -91,7 +91,7 @@ class FindingMetrics:
 
 
 class _Kept(Collector):
-    """What the index holds; nothing while the store is unavailable."""
+    """Exports the content of the index; nothing while the store is unavailable."""
 
     def __init__(self, store: Store, keeper: FindingKeeper, webhooks: Callable[[], list[Document]]) -> None:
         self._store = store

@@ -1,6 +1,6 @@
-"""Keeping and telling findings as a process of its own, so that what is delivered of revocations never waits for it.
+"""The process that maintains the index of findings, separate so that the delivery of revocations never waits for it.
 
-One thread looks at what is new and tells; another evaluates everything, now and then.
+One thread examines what is new; another evaluates everything periodically.
 """
 
 import logging
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MOST: Final = 3_000_000  # facts: some 6 GB while everything is evaluated
+MOST: Final = 3_000_000  # facts: about 6 GB during a full evaluation
 _TURN_SECONDS: Final = 0.1
 _LONGEST_WAIT_SECONDS: Final = 10.0
 _STILL_SECONDS: Final = 5.0  # who is shut out takes over again when nobody has fed for so long
 
 
 def keep_findings(settings: Settings, *, once: bool, most: int = MOST) -> Document:
-    """Keep the findings until stopped by SIGINT or SIGTERM; with ``once`` evaluate everything once.
+    """Maintain the findings until SIGINT or SIGTERM; with ``once`` evaluate everything once.
 
     Raises:
-        RefusedError: The store holds more facts than may be evaluated.
-        UnavailableError: The store is unavailable, and it was to be done once or was stopped before it began.
+        RefusedError: The store has more facts than may be evaluated.
+        UnavailableError: The store is unavailable with ``once``, or it was stopped before it began.
     """
     if once:
         with _opened(settings, most) as keeping:
@@ -84,7 +84,7 @@ def _senders(settings: Settings, store: Store) -> "Iterator[WebhookSender]":
 
 
 def _shown(settings: Settings, keeping: "Keeping", stack: ExitStack) -> "FindingMetrics":
-    """Metrics and health on a port, for as long as the stack lasts."""
+    """Serve metrics and health on a port, for the lifetime of the stack."""
     from lineage.serve.processes.finding_metrics import FindingMetrics
     from lineage.serve.processes.health_server import Health, Serving
 
@@ -97,7 +97,7 @@ def _shown(settings: Settings, keeping: "Keeping", stack: ExitStack) -> "Finding
 
 
 def page_of(document: Document) -> Page:
-    """What was done, for people."""
+    """Render what was done, for people."""
     page = Page().line(f"{many(document['written'], 'change')} of findings written to the index.")
     page.line(f"{many(document['findings'], 'finding')} in it now.")
     if "fed" in document:
@@ -111,7 +111,7 @@ class Keeping:
     """Looks in one thread and evaluates in another."""
 
     def __init__(self, store: Store, keeper: FindingKeeper, clock: Callable[[], Instant], most: int) -> None:
-        """Take what keeps the index, and how many facts may be evaluated."""
+        """Keep the keeper of the index, and the limit of facts."""
         self.store = store
         self.keeper = keeper
         self.metrics: FindingMetrics | None = None
@@ -134,7 +134,7 @@ class Keeping:
             self.feeder.turn()
 
     def run(self, stopped: threading.Event) -> None:
-        """Keep the index until stopped; what is unavailable is waited for, longer each time."""
+        """Maintain the index until stopped; retry whatever is unavailable with exponential backoff."""
         self._refuse_too_many()
         beside = {"evaluates": self._sweep, "feeds": self._feed}
         beside |= {sender.name: partial(_tell, sender) for sender in self.senders}
@@ -197,7 +197,7 @@ class Keeping:
             )
 
     def document(self) -> Document:
-        """How many versions were written, and how many findings there are."""
+        """Report the number of versions written, and the number of findings."""
         from lineage.store.kept_findings import counts
 
         document: Document = {"written": self._written, "findings": sum(counts(self.store).values())}

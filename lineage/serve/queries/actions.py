@@ -1,7 +1,7 @@
-"""Actions by what people know of them: who stood behind them, the tool, the time, a word. The latest first.
+"""Find actions by what people know about them: who stood behind them, the tool, the time, a word. Latest first.
 
-The order is that of ``occurred_at``, then that of the log, and a page begins behind a place in it: whatever comes
-meanwhile, at every size. Candidates come from indexes; whether one is asked for, only its facts decide.
+The order is that of ``occurred_at``, then that of the log, and a page starts after a place in it, whatever is
+recorded in the meantime, at every size. Candidates come from indexes; whether one matches is decided by its facts.
 """
 
 import hashlib
@@ -26,20 +26,20 @@ from lineage.store.reading.action_candidates import ACTING, MENTIONING, USING, C
 from lineage.store.reading.reader import Reader
 
 PAGE: Final = 100
-_FIRST: Final = 64  # candidates that are judged at once, at first
+_FIRST: Final = 64  # candidates evaluated at once, initially
 _MOST: Final = 1_024
 
 _BAD_CURSOR: Final = "is not the `next` of this list; begin again without it"
 
 
 class Budget(NamedTuple):
-    """How much is looked at for one page. It changes how long that takes and how full a page is, never the list.
+    """How much is examined for one page. It affects how long that takes and how full a page is, never the list.
 
     Attributes:
-        counted: A list of so many candidates at most is counted.
-        gathered: Rows of the index of mentions that are read for one filter; of more the actions are looked through.
-        looked_at: Candidates in which the items of a page are looked for; a page may end behind them with fewer
-            items, or none. None: as many as it takes.
+        counted: A list of at most this many candidates is counted.
+        gathered: Rows of the index of mentions read for one filter; beyond this, the actions are scanned instead.
+        looked_at: Candidates examined for a page, which may end after them with fewer items, or none. None for as
+            many as needed.
     """
 
     counted: int = 1_000
@@ -52,7 +52,7 @@ OVER_HTTP: Final = Budget(looked_at=3_000)
 
 
 class _Judged(NamedTuple):
-    """An action that is asked for, and its place."""
+    """A matching action, and its place."""
 
     action: str
     place: Place
@@ -68,18 +68,18 @@ def actions(
     limit: int = PAGE,
     budget: Budget = WHOLE_PAGES,
 ) -> Document | None:
-    """The actions that are asked for, the latest first; None if they are to mention what no fact names.
+    """List the matching actions, latest first; None if they must mention something that no fact names.
 
     Args:
-        service: Whose answers.
-        wanted: Which actions.
-        at: The moment at which the state of each authority is told. It hides no action.
-        known_at: Only what was recorded by then; None: everything.
-        after: The ``next`` of the page before.
-        limit: How many items a page has at most.
-        budget: How much is looked at.
+        service: The service to query.
+        wanted: The filter.
+        at: The moment for which the state of each authority is evaluated. It hides no action.
+        known_at: Only facts recorded by then; None for all.
+        after: The ``next`` of the previous page.
+        limit: The most items of a page.
+        budget: How much is examined.
     """
-    as_of = service.as_of()  # first: it claims no more than is looked up
+    as_of = service.as_of()  # read first, so it never claims more than was loaded
     behind = None if after is None else place_of(wanted, after)
     with service.reader(known_at=known_at) as reader:
         if wanted.of is not None and not reader.is_named(key_of(*split_key(wanted.of))):
@@ -122,19 +122,19 @@ def _filters(wanted: ActionFilter) -> Document:
     }
 
 
-# Where a page begins
+# Where a page starts
 
 
 def cursor(wanted: ActionFilter, place: Place) -> str:
-    """Where the next page begins; of the same question only."""
+    """Encode where the next page starts; only valid for the same question."""
     return f"{place.at:x}.{place.n:x}.{_digest(wanted)}"
 
 
 def place_of(wanted: ActionFilter, said: str) -> Place:
-    """The place that ``cursor`` made a text of.
+    """Decode a place made by ``cursor``.
 
     Raises:
-        RefusedError: It made no such text, or for another question.
+        RefusedError: It is not one, or belongs to another question.
     """
     try:
         at, number, digest = said.split(".")
@@ -154,7 +154,7 @@ def _digest(wanted: ActionFilter) -> str:
 
 
 def _looked(reader: Reader, wanted: ActionFilter, budget: Budget) -> Looked:
-    """What the indexes can say of what is asked for."""
+    """Return what the indexes know about the filter."""
     said = {name: getattr(wanted, name) for name in STATED}
     hashes = {name: reader.hash_of(name, value) for name, value in said.items() if value is not None}
     about: set[int] | None = None
@@ -168,7 +168,7 @@ def _looked(reader: Reader, wanted: ActionFilter, budget: Budget) -> Looked:
 
 
 def _gatherers(reader: Reader, wanted: ActionFilter) -> Iterator[Callable[[Candidates], set[int]]]:
-    """What gathers the actions that may fit each of the filters for which there is an index of mentions."""
+    """Yield a function for each filter with an index of mentions, which gathers the actions that may match."""
 
     def on_chain(id_: str) -> Callable[[Candidates], set[int]]:
         party = reader.hashes_of_party(id_)
@@ -199,11 +199,11 @@ def _gatherers(reader: Reader, wanted: ActionFilter) -> Iterator[Callable[[Candi
         yield lambda found: {key} | found.acts({key}, MENTIONING)
 
 
-# Judging
+# Evaluation
 
 
 class _Judge:
-    """Decides which candidates are asked for. What stands behind one action stands behind many: it is kept."""
+    """Decides which candidates match. What stands behind one action often stands behind many, so it is cached."""
 
     def __init__(self, reader: Reader, wanted: ActionFilter) -> None:
         self._reader = reader
@@ -213,7 +213,7 @@ class _Judge:
         self._chains: dict[tuple[Any, ...], Chain] = {}
 
     def taken(self, candidates: Collection[Candidate]) -> list[_Judged]:
-        """Those of some candidates that are asked for and stand at their own place, in the order of the candidates."""
+        """Return the candidates that match and are at their own place, in order."""
         if len(self._known) > _KEPT:
             self._world, self._known, self._chains = self._reader.world(), set(), {}
         places = self._reader.load_chains(self._world, {one.about for one in candidates}, self._known)
@@ -230,13 +230,13 @@ class _Judge:
         return self._chains[key]
 
 
-_KEPT: Final = 100_000  # names of a world that is kept
+_KEPT: Final = 100_000  # names of a cached world
 
 
 def _page(
     judge: _Judge, candidates: Iterator[Candidate], limit: int, looked_at: int | None
 ) -> tuple[list[_Judged], Place | None]:
-    """The items of a page, and the place behind which the next begins; None: there is no next."""
+    """Return the items of a page, and the place after which the next starts; None if there is none."""
     page: list[_Judged] = []
     left = looked_at
     size = max(_FIRST, min(limit + 1, _MOST))
@@ -270,7 +270,7 @@ def _documents(reader: Reader, page: list[str], at: Instant) -> list[Document]:
 
 
 def _document(world: World, action: str, states: Any) -> Document:
-    """An action as a list shows it: what was done, and who stood behind it."""
+    """Convert an action for lists: what was done, and who stood behind it."""
     chain = chain_of_action(world, action)
     principals = world.principals
     kinds = [(hop.principal, principals.kind(hop.principal)) for hop in chain.hops]

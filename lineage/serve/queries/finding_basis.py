@@ -1,4 +1,4 @@
-"""What findings follow from besides facts, as a digest: an index that was kept on another basis answers nothing."""
+"""A digest of what findings depend on besides facts: an index built on another basis is not used."""
 
 import hashlib
 from dataclasses import fields, is_dataclass
@@ -11,7 +11,7 @@ from lineage.core.model.trust import TrustTable
 
 
 def basis_of(options: Options, trust: TrustTable | None) -> str:
-    """A digest of what findings follow from besides facts: the settings, the trust table, the rules."""
+    """Compute the digest: the settings, the trust table, the rules."""
     rules = [[rule.kind, int(rule.severity)] for rule in RULES.values()]
     basis = [_plain(options), None if trust is None else _plain(trust.sources), rules]
     return hashlib.sha256(canonical_json(basis)).hexdigest()

@@ -1,4 +1,4 @@
-"""What all rules are evaluated over: every fact that counts, and what the intake noticed."""
+"""The input of all rules: every relevant fact, and what ingestion noticed."""
 
 from collections.abc import Collection
 from typing import Final, NamedTuple
@@ -10,16 +10,16 @@ from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
 from lineage.store.store import Store
 
-_READ: Final = 5_000  # facts at once
+_READ: Final = 5_000  # facts read at once
 
 
 class Gathered(NamedTuple):
     """Everything that is known.
 
     Attributes:
-        world: What counts.
+        world: The relevant facts.
         facts: The same, as a list.
-        intake: What the intake noticed.
+        intake: What ingestion noticed.
     """
 
     world: World
@@ -28,9 +28,10 @@ class Gathered(NamedTuple):
 
 
 def gathered(store: Store, trust: TrustTable | None, known_at: Instant | None = None) -> Gathered:
-    """Read every fact that was recorded by a moment (None: all).
+    """Read every fact recorded by a moment (None for all).
 
-    Cost: every fact is read and held, some 2 KB each.
+    Cost:
+        Every fact is read into memory, about 2 KB each.
     """
     world = World(trust=trust, known_at=known_at)
     counting: list[Fact] = []

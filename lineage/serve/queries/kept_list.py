@@ -1,7 +1,7 @@
-"""The list of findings from the index that is kept, where the index can answer.
+"""List findings from the index, if it can answer.
 
-A small store is evaluated when it is asked, unless the index is exact. A large one is answered from the index as it is,
-and the answer says how far that is: ``as_of`` is of the last whole evaluation.
+A small store is evaluated on request, unless the index is exact. A large one is answered from the index as it is, and
+the answer states its age: ``as_of`` is that of the last full evaluation.
 """
 
 from collections import Counter
@@ -20,12 +20,12 @@ from lineage.store import kept_findings
 from lineage.store.kept_findings import Filters, Kept, Moment, Place, State
 
 COMPUTED: Final = 20_000  # records of the log up to which an evaluation takes a few seconds
-_FRESH: Final = 60_000_000  # microseconds in which nothing becomes wrong by time alone that has to be told at once
+_FRESH: Final = 60_000_000  # microseconds in which nothing urgent becomes wrong merely by the passing of time
 _MARK: Final = "kept"
 
 
 class KeptAsked(NamedTuple):
-    """What is asked of the index: as of which state, behind what."""
+    """A question to the index: its state, and the place after which to continue."""
 
     state: State
     moment: Moment
@@ -33,10 +33,10 @@ class KeptAsked(NamedTuple):
 
 
 def asked_of_index(service: Service, at: Instant, after: str | None) -> KeptAsked | None:
-    """Whether the index answers a question about now, and as of which state; None: it has to be worked out.
+    """Return the question for the index if it can answer; None if the answer must be computed.
 
     Raises:
-        RefusedError: A list that was begun from the index can no longer be continued.
+        RefusedError: A list that was started from the index can no longer be continued.
     """
     state = kept_findings.state_of(service.store)
     is_usable = (
@@ -61,7 +61,7 @@ def asked_of_index(service: Service, at: Instant, after: str | None) -> KeptAske
 
 
 def kept_page(service: Service, asked: KeptAsked, filters: Filters, limit: int) -> Document:
-    """A page of the list."""
+    """Return a page of the list."""
     state = asked.state
     rows = kept_findings.page(service.store, filters, asked.moment, asked.behind, limit + 1)
     page = rows[:limit]
@@ -95,7 +95,7 @@ def filters_of(
     *,
     everything: bool,
 ) -> Filters:
-    """What is asked for, in the words of the index. Suppressed and resolved ones only where they are asked for."""
+    """Convert filters for the index. Suppressed and resolved findings are only returned on request."""
     hidden = () if everything or SUPPRESSED in statuses else (SUPPRESSED,)
     return Filters(
         of=of,

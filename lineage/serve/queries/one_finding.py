@@ -1,4 +1,4 @@
-"""One finding: why, the evidence in time order, what it is connected with, and what people decided about it."""
+"""One finding: why, the evidence in chronological order, related findings, and the judgements."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -20,9 +20,10 @@ _SHOWN: Final = 100  # findings of a list that is counted in full
 
 
 def finding(service: Service, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
-    """A finding with its evidence, causes, consequences and judgements; None if there is none with this id.
+    """Return a finding with its evidence, causes, consequences and judgements; None if there is none with this id.
 
-    Cost: that of the list of findings, since what is connected with it may be anywhere.
+    Cost:
+        As for the list of findings, because related ones may be anywhere.
     """
     found = survey(service, at, known_at)
     one = found.report.findings.get(id_)
@@ -49,7 +50,7 @@ def finding(service: Service, id_: str, *, at: Instant, known_at: Instant | None
 
 
 def _is_related(one: Finding, other: Finding) -> bool:
-    """Whether two findings are of the same thing, or cite the same fact."""
+    """Whether two findings are about the same thing, or cite the same fact."""
     if one.of == other.of:
         return True
     cited = {(fact.event.source, fact.event.event_id) for fact in one.facts}
@@ -57,7 +58,7 @@ def _is_related(one: Finding, other: Finding) -> bool:
 
 
 def _listed(found: Survey, findings: Iterable[Finding]) -> Document:
-    """Findings in brief, the worst first, and how many there are."""
+    """Summarise findings, the worst first, with their number."""
     ranked = worst_first(findings, found.options)
     items = [
         {
@@ -74,7 +75,7 @@ def _listed(found: Survey, findings: Iterable[Finding]) -> Document:
 
 
 def _in_force(found: Survey, one: Finding) -> Document | None:
-    """The judgement that holds, else the exception of the settings that covers it; None: neither."""
+    """Return the judgement in force, else the exception in the settings that covers it, or None."""
     judged = judgement_of(found.judgements, one.id, found.at)
     if judged is not None:
         return _judgement(judged)

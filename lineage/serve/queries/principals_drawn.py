@@ -1,4 +1,4 @@
-"""What is drawn of who handed what to whom: which principals, with what is wrong and what a revocation would end."""
+"""Select what to draw of who delegated what to whom: principals, findings, and what a revocation would end."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
@@ -16,23 +16,23 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.layout import layout
 from lineage.serve.queries.graph_view import MOST
 
-NAMED: Final = 20  # elements that an edge names, and actions that a use names
+NAMED: Final = 20  # elements that an edge lists, and actions that a use lists
 PRINCIPAL_KINDS: Final = ("human", "agent", "service", "workload", "unknown")
 STATES: Final = tuple(str(state) for state in State if state is not State.UNKNOWN)
-_THEFT: Final = ("wielder-mismatch", "actor")  # the rule, and what a finding of it is about: another party acted
+_THEFT: Final = ("wielder-mismatch", "actor")  # the rule, and what its finding is about: another party acted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What of the graph is asked for.
+    """Which part of the graph is drawn.
 
     Attributes:
-        of: ``KIND:ID`` of a thing around which it is drawn; None: everything.
-        kinds: Only relations with a principal of one of these kinds at an end; empty: of any.
-        states: Only elements in one of these states; empty: in any.
-        tool: Only elements under which this tool was used, and what these depend on.
-        target: Of what a revocation is laid over the graph, or None.
-        most: Principals at most.
+        of: ``KIND:ID`` of a thing around which it is drawn; None for everything.
+        kinds: Only relations with a principal of one of these kinds at an end; empty for any.
+        states: Only elements in one of these states; empty for any.
+        tool: Only elements with which this tool was used, and their dependencies.
+        target: The target of a revocation to preview, or None.
+        most: The most principals.
     """
 
     of: tuple[str, str] | None = None
@@ -43,10 +43,10 @@ class Shown:
     most: int = MOST
 
     def check(self) -> None:
-        """Refuse what cannot be.
+        """Refuse invalid values.
 
         Raises:
-            RefusedError: There is no such kind or state; the message says which there are.
+            RefusedError: There is no such kind or state; the message lists them.
         """
         known = ELEMENT_KINDS | NAME_KINDS
         for name, said, there in (
@@ -60,7 +60,7 @@ class Shown:
 
 
 class Drawn:
-    """The graph with what is wrong and what a revocation would end, as documents."""
+    """The graph with findings and the effect of a revocation, as documents."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Drawn:
             self._place(finding, document)
 
     def _place(self, finding: Finding, document: Document) -> None:
-        """Put a finding where it belongs: on a party, on what was handed over, or on the use by another party."""
+        """Attach a finding to a party, to a delegation, or to the use by another party."""
         kind, id_ = split_key(finding.of)
         principals = self._world.principals
         if kind == "principal":
@@ -101,7 +101,7 @@ class Drawn:
         else:
             self._of_tie[handover.giver, handover.holder].append(document)
 
-    # Which of it
+    # Selection
 
     def _ties(self, shown: Shown) -> list[Tie]:
         kinds = set(shown.kinds)
@@ -120,15 +120,15 @@ class Drawn:
         return alone | tied | used | self._focus
 
     def count_parties(self, shown: Shown) -> int:
-        """How many parties there are to be shown."""
+        """Count the parties to show."""
         return len(self._parties(shown))
 
     def count_ties(self, shown: Shown) -> int:
-        """How many edges there are to be shown."""
+        """Count the edges to show."""
         return len(self._ties(shown))
 
     def wanted(self, shown: Shown) -> tuple[set[str], list[Document], list[Document]]:
-        """The parties that are shown, each with those above it, the worst and most alive first; the edges between."""
+        """Return the parties to show with those above them, the worst and most alive first, and the edges between."""
         ties, left = self._ties(shown), self._parties(shown)
         givers: defaultdict[str, list[str]] = defaultdict(list)
         alive: Counter[str] = Counter()
@@ -153,17 +153,17 @@ class Drawn:
         documents += [one for said, found in self._uses.items() if party in said[:2] for _, one in found]
         return max((SEVERITIES[one["severity"]] for one in documents), default=0)
 
-    # As documents
+    # Documents
 
     def nodes(self, shown: Collection[str], edges: list[Document], uses: list[Document]) -> list[Document]:
-        """The parties, with where they stand."""
+        """Convert the parties, with their positions."""
         lines = [(one["from"], one["to"]) for one in (*edges, *uses)]
         stand = layout(shown, lines).places
         ordered = sorted(shown, key=lambda one: (stand[one].layer, stand[one].row))
         return [{**self._node(self._party(id_)), **stand[id_]._asdict()} for id_ in ordered]
 
     def _party(self, id_: str) -> Party:
-        """A party; one that only used what another holds has nothing."""
+        """Return a party; one that only used what another holds has nothing."""
         known = self._graph.parties.get(id_)
         if known is not None:
             return known
@@ -213,11 +213,11 @@ class Drawn:
         }
 
     def _would_end(self, keys: Iterable[str]) -> int | None:
-        """How many of some elements the revocation laid over the graph would end; None: there is none."""
+        """Count the elements that the previewed revocation would end; None without one."""
         return None if self._ended is None else sum(key in self._ended for key in keys)
 
     def target(self, shown: Shown) -> Document | None:
-        """What the revocation laid over the graph would end, and how much of that is not in what was read."""
+        """Describe what the previewed revocation would end, and how much of that was not read."""
         if shown.target is None or self._ended is None:
             return None
         count = Counter(split_key(key)[0] for key in self._ended)
@@ -230,7 +230,7 @@ class Drawn:
 
 
 def _summary(documents: Collection[Document]) -> Document:
-    """How many findings there are, the worst severity, and a sentence about the worst."""
+    """Summarise findings: their number, the worst severity, and a sentence about the worst."""
     ranked = sorted(documents, key=lambda one: (-SEVERITIES[one["severity"]], one["kind"], one["id"]))
     return {
         "count": len(ranked),

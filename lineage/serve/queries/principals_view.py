@@ -1,7 +1,7 @@
-"""Who handed what to whom, as a document: principals as nodes, what one handed to another as edges, what is wrong red.
+"""Who delegated what to whom, as a document: principals as nodes, delegations as edges, with findings.
 
-Bounded: the elements that are read, the principals that are shown, and what findings rest on; what is beyond is
-counted, or said not to be counted.
+Bounded: the elements read, the principals shown, and the basis of findings; the rest is counted, or stated not to be
+counted.
 """
 
 from collections.abc import Iterable
@@ -22,13 +22,13 @@ from lineage.serve.queries.principals_drawn import Drawn, Shown
 from lineage.serve.queries.service import Service
 from lineage.store.reading.reader import Reader
 
-READ: Final = 1_000  # elements that are read
-EXAMINED: Final = 400  # elements around which findings are looked for; of more there are none in the answer
-SURROUNDINGS: Final = 1_000  # facts of each kind that findings rest on
+READ: Final = 1_000  # elements read
+EXAMINED: Final = 400  # elements around which findings are looked for; beyond this, the answer has none
+SURROUNDINGS: Final = 1_000  # facts of each kind that findings are based on
 
 
 class _Read(NamedTuple):
-    """What was read: the world, the elements that are drawn, and how many more there are (None: not counted)."""
+    """What was read: the world, the elements to draw, and the number of others (None if not counted)."""
 
     world: World
     keys: set[str]
@@ -38,9 +38,9 @@ class _Read(NamedTuple):
 
 
 def principals_view(service: Service, shown: Shown, *, at: Instant, known_at: Instant | None = None) -> Document | None:
-    """Who handed what to whom, as of an instant; None if no fact names the thing or the target asked about.
+    """Build the document as of an instant; None if no fact names the thing or the target asked about.
 
-    Counts are of what was read: where ``left_out.elements`` is not 0 there are more.
+    Counts refer to what was read: if ``left_out.elements`` is not 0 there are more.
     """
     shown.check()
     with service.reader(known_at=known_at) as reader:
@@ -77,7 +77,7 @@ def principals_view(service: Service, shown: Shown, *, at: Instant, known_at: In
     }
 
 
-# What is read
+# Reading
 
 
 def _read(reader: Reader, shown: Shown, at: Instant) -> _Read:
@@ -113,14 +113,14 @@ def _principals(world: World, key: str) -> Iterable[str]:
 
 
 def _focus(shown: Shown) -> list[str]:
-    """The principal that the graph is drawn around."""
+    """Return the principal that the graph is drawn around."""
     if shown.of is None or not (key := key_of(*shown.of)).startswith("principal:"):
         return []
     return [split_key(key)[1]]
 
 
 def _ended_by(service: Service, reader: Reader, shown: Shown, at: Instant) -> set[str] | None:
-    """The elements that a revocation of the target would end; None: there is none."""
+    """Return the elements that a revocation of the target would end; None without one."""
     if shown.target is None:
         return None
     proposal = Proposal(target=Target(*shown.target), at=at)
@@ -133,7 +133,7 @@ def _ended_by(service: Service, reader: Reader, shown: Shown, at: Instant) -> se
 def _findings(
     service: Service, reader: Reader, read: _Read, graph: PrincipalGraph, at: Instant
 ) -> list[tuple[Finding, Document]]:
-    """What is wrong with what is drawn, without what somebody suppressed."""
+    """Find what is wrong with what is drawn, without suppressed findings."""
     world, options = read.world, service.options
     names = sorted({f"principal:{id_}" for party in graph.parties.values() for id_ in party.ids})
     done = sorted(f"action:{action}" for action in world.actions if world.authority(action) in graph.handovers)

@@ -1,4 +1,4 @@
-"""Which thing is meant by what someone typed: an id without its kind, the start of an address, a display name."""
+"""Resolve what a user typed: an id without its kind, the start of an address, a display name."""
 
 from collections.abc import Collection, Iterator
 from typing import Final
@@ -13,12 +13,12 @@ _LOOKED_AT: Final = 1_000  # ids that contain the text
 
 
 def resolve(service: Service, typed: str, kinds: Collection[str] = THINGS) -> list[str]:
-    """The keys of what may be meant: the best match, or several that match equally well; empty if nothing does.
+    """Return the keys of what may be meant: the best match, or several equally good ones; empty if nothing matches.
 
     Args:
-        service: Where to look.
-        typed: An id, with or without its kind; a principal's without ``human:`` and the like, or only what stands
-            before its ``@``; the last part of a token's id; or a display name.
+        service: The service to query.
+        typed: An id, with or without its kind; a principal's without ``human:`` and the like, or only the part before
+            its ``@``; the last part of a token's id; or a display name.
         kinds: The kinds that can be meant.
     """
     kind, id_ = split_key(typed)
@@ -35,7 +35,7 @@ def resolve(service: Service, typed: str, kinds: Collection[str] = THINGS) -> li
 
 
 def _similar(service: Service, typed: str) -> Iterator[str]:
-    """Things of whose id or name the text is a whole part."""
+    """Yield things of whose id or name the text is a whole part."""
     wanted = typed.casefold()
     if not wanted:
         return

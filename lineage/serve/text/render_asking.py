@@ -1,4 +1,4 @@
-"""What people read of lists that were asked for by what people know."""
+"""Text pages for lists that were filtered by what people know."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ ACTION_COLUMNS: Final = (
 
 
 def actions(doc: Document) -> Page:
-    """Actions, the latest first."""
+    """Render actions, latest first."""
     items, total = doc["items"], doc["total"]
     page = Page()
     if total is not None:

@@ -1,4 +1,4 @@
-"""What people read of one finding: why, the evidence, what it is connected with, and what was decided about it."""
+"""Text page for one finding: why, the evidence, related findings, and the judgements."""
 
 from itertools import groupby
 from typing import Final
@@ -12,7 +12,7 @@ _CONNECTED: Final = (("causes", "Caused by"), ("consequences", "What it led to")
 
 
 def finding(doc: Document) -> Page:
-    """One finding."""
+    """Render one finding."""
     page = Page()
     phrases.finding(page, doc)
     page.line()

@@ -1,4 +1,4 @@
-"""What people read of a graph: a line for what one handed to another, or for each element."""
+"""Text pages for graphs: one line per delegation, or per element."""
 
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text import phrases
@@ -6,7 +6,7 @@ from lineage.serve.text.text_page import Page, Piece, joined, many
 
 
 def principals(doc: Document) -> Page:
-    """Who handed what to whom."""
+    """Render who delegated what to whom."""
     count = many(len(doc["nodes"]), "principal")
     page = Page().line((count, "bold"), f", {many(len(doc['edges']), 'relation')}, at {phrases.when(doc['at'])}.")
     names = {node["id"]: node["display_name"] for node in doc["nodes"]}
@@ -27,7 +27,7 @@ def principals(doc: Document) -> Page:
 
 
 def amounts(one: Document) -> list[str]:
-    """How many tokens and grants are alive, expired and revoked."""
+    """Count the living, expired and revoked tokens and grants."""
     return [
         f"{many(one[kind][state], noun)}{'' if state == 'alive' else f' {state}'}"
         for state in ("alive", "expired", "revoked")
@@ -37,7 +37,7 @@ def amounts(one: Document) -> list[str]:
 
 
 def left_out(doc: Document) -> str:
-    """What the graph does not show, in a sentence; empty: nothing."""
+    """Describe what the graph does not show, in a sentence; empty if nothing."""
     left = doc["left_out"]
     said = [many(left[name], noun) for name, noun in (("principals", "principal"), ("edges", "relation")) if left[name]]
     if left["elements"] is None:
@@ -48,7 +48,7 @@ def left_out(doc: Document) -> str:
 
 
 def elements(doc: Document) -> Page:
-    """What depends on what around one thing."""
+    """Render what depends on what around one thing."""
     page = Page().line((many(len(doc["nodes"]), "element"), "bold"), f" around {doc['kind']}:{doc['id']}, root first.")
     parents: dict[str, list[str]] = {}
     for edge in doc["edges"]:

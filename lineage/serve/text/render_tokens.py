@@ -1,4 +1,4 @@
-"""Texts about the tokens of the HTTP API."""
+"""Text pages for the tokens of the HTTP API."""
 
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text.phrases import when
@@ -6,7 +6,7 @@ from lineage.serve.text.text_page import Page, joined, many
 
 
 def created(doc: Document) -> Page:
-    """A token that was created: the only time that it is shown."""
+    """Render a new token: the only time that it is shown."""
     page = Page().line((doc["token"], "bold"))
     page.line("This is the token. It is not stored, and will not be shown again.")
     page.line(f"It is {doc['name']}'s, with {_rights(doc)}, until {when(doc['expires_at'])}.")
@@ -14,7 +14,7 @@ def created(doc: Document) -> Page:
 
 
 def listed(doc: Document) -> Page:
-    """All tokens."""
+    """Render all tokens."""
     if not doc["items"]:
         return Page().line("There are no tokens. To create one: delegraph token create --role investigator --name ci")
     page = Page().line((many(doc["total"], "token"), "bold"), ":")
@@ -26,7 +26,7 @@ def listed(doc: Document) -> Page:
 
 
 def revoked(doc: Document) -> Page:
-    """A token that was revoked."""
+    """Render a revoked token."""
     return Page().line(f"The token {doc['id']} of {doc['name']} is {doc['state']} since {when(doc['revoked_at'])}.")
 
 

@@ -1,4 +1,4 @@
-"""The pages of lists that are filtered by a form: what people type is understood first, and the page says how."""
+"""Pages of lists with a filter form: user input is resolved first, and the page shows the interpretation."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -22,7 +22,7 @@ _MORE: Final = frozenset({"operation", "resource", "outcome", "actor", "token", 
 
 
 def actions(asked: Asked) -> Shown:
-    """Actions, and the form that filters them."""
+    """Show actions, and the form that filters them."""
     filters = {name: said for name, said in asked.document["filters"].items() if name != "of"}
     return {"filters": filters, "more_filters": not _MORE.isdisjoint(filters)}
 
@@ -31,7 +31,7 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (("/actions", "actions.html", 
 
 
 def page(site: Site, path: str, template: str, view: View) -> Callable[[Request], Awaitable[Response]]:
-    """What answers a page with a form of filters."""
+    """Build the endpoint of a page with a filter form."""
 
     def shown(asked: Asked) -> Shown:
         return {**view(asked), "understood": asked.understood}
@@ -52,7 +52,7 @@ def page(site: Site, path: str, template: str, view: View) -> Callable[[Request]
 
 
 def _meant(site: Site, items: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
-    """What was typed as the question takes it, and what was understood of names."""
+    """Return the input as the question takes it, and the interpretation of names."""
     meant: list[tuple[str, str]] = []
     understood: list[dict[str, Any]] = []
     for name, typed in items:
@@ -70,7 +70,7 @@ def _meant(site: Site, items: list[tuple[str, str]]) -> tuple[list[tuple[str, st
 
 
 def _moment(site: Site, typed: str) -> str:
-    """A time as RFC 3339; what is none stays as it is, to be refused under its name."""
+    """Convert a time to RFC 3339; anything else is unchanged, to be refused by the question."""
     try:
         return typed if typed == "now" else format_instant(typed_time(typed, site.now))
     except ValueError:

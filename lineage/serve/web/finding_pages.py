@@ -1,4 +1,4 @@
-"""The pages of findings: the list with its filters, the list as CSV, one finding, and the form that judges it."""
+"""Pages of findings: the list with its filters, the list as CSV, one finding, and the form that judges it."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -40,7 +40,7 @@ _SERIOUS: Final = ("critical", "high")
 
 
 def every(asked: Asked) -> Mapping[str, Any]:
-    """The list, the worst first."""
+    """Show the list, the worst first."""
     chosen = {name: asked.query.text(name) or "" for name in _FILTERS}
     counts = asked.document["by_severity"]
     return {
@@ -54,7 +54,7 @@ def every(asked: Asked) -> Mapping[str, Any]:
 
 
 def one(asked: Asked) -> Mapping[str, Any]:
-    """One finding: its evidence field by field, and what it maps to by framework."""
+    """Show one finding: its evidence field by field, and its framework mappings."""
     doc = asked.document
     about = doc["about"] or ""
     grants = (item["of"] for item in doc["evidence"] if item["of"].partition(":")[0] in ELEMENT_KINDS)
@@ -96,7 +96,7 @@ def report(site: Site) -> Callable[[Request], Awaitable[Response]]:
 
 
 def as_csv(site: Site) -> Callable[[Request], Awaitable[Response]]:
-    """``GET /findings.csv``: every finding that is asked for, as a table."""
+    """Build ``GET /findings.csv``: every matching finding, as a table."""
 
     def answer(request: Request, caller: Caller) -> Response:
         query = Query.of({}, request.query_params, (*TIMES, *FINDINGS), now=site.now)
@@ -120,7 +120,7 @@ def _for_askers(site: Site, answer: Callable[[Request, Caller], Response]) -> Ca
 
 
 def judging(site: Site) -> Callable[[Request], Awaitable[Response]]:
-    """``POST /findings/{id}/judgements``: the page of the finding again, with why nothing was judged if so."""
+    """Build ``POST /findings/{id}/judgements``: the finding's page again, with the reason if nothing was judged."""
 
     async def judge(request: Request) -> Response:
         caller, form = await form_of(site, request)

@@ -1,7 +1,7 @@
-"""Which actions may have to do with something: by the index of mentions, without reading a fact.
+"""Find candidate actions by the index of mentions, without reading facts.
 
-What is found may be too much (facts may be unauthorised, or not yet known then), never too little. If it is very much,
-it is not gathered: then the actions are better looked through in the order of time.
+The result may be too large (facts may be unauthorised, or not known then), never too small. If it becomes very large,
+it is not gathered: then scanning the actions in chronological order is better.
 """
 
 from collections.abc import Collection, Sequence
@@ -22,12 +22,12 @@ MENTIONING: Final = (Role.USES, Role.MENTIONS, Role.ACTS, Role.ASKS)
 
 
 class TooManyCandidatesError(Exception):
-    """There are more than are gathered."""
+    """There are more candidates than are gathered."""
 
 
 @cache
 def _about(dialect: str, roles: tuple[int, ...], *, bounded: bool) -> sa.Select[Any]:
-    """Whatever mentions one of some keys in one of some roles."""
+    """Select whatever mentions one of some keys in one of some roles."""
     of_role = ref.c.role.in_([sa.literal_column(str(role)) for role in roles])
     until = ref.c.until > 0 if bounded else ref.c.until == 0
     return found_by(dialect, ref.c.key, "keys", [ref.c.about], until, of_role).limit(sa.bindparam("most"))
@@ -35,7 +35,7 @@ def _about(dialect: str, roles: tuple[int, ...], *, bounded: bool) -> sa.Select[
 
 @cache
 def _below(dialect: str) -> sa.Select[Any]:
-    """Some elements and everything that depends on them."""
+    """Select some elements and everything that depends on them."""
     below = given("keys").cte("below", recursive=True)
     depends = (ref.c.until > 0, ref.c.role == sa.literal_column(str(Role.DEPENDS)))
     below = below.union(found_by(dialect, ref.c.key, below, [ref.c.about], *depends))
@@ -46,20 +46,20 @@ class Candidates:
     """Gathers the hashes of actions, within a budget for one question."""
 
     def __init__(self, connection: Connection, most: int) -> None:
-        """Use a snapshot of the store, and read at most so many rows of it."""
+        """Use a snapshot of the store, and read at most ``most`` rows of it."""
         self._connection = connection
         self._left = most
 
     def naming(self, names: Collection[int]) -> set[int]:
-        """The elements that name some names or assert them, and everything that depends on these."""
+        """Return the elements that name or assert some names, and everything that depends on these."""
         return self.below(self._found(_about(self._dialect, NAMING, bounded=True), names))
 
     def below(self, elements: Collection[int]) -> set[int]:
-        """Some elements and everything that depends on them."""
+        """Return some elements and everything that depends on them."""
         return self._found(_below(self._dialect), elements)
 
     def acts(self, keys: Collection[int], roles: Sequence[int]) -> set[int]:
-        """The actions and decisions that mention some keys in some roles, and the actions of these decisions."""
+        """Return the actions and decisions that mention some keys in some roles, and the actions of these decisions."""
         found = self._found(_about(self._dialect, tuple(roles), bounded=False), keys)
         return found | self._found(_about(self._dialect, USING, bounded=False), found)
 

@@ -1,8 +1,8 @@
-"""Find the elements of a whole store that matter at a moment: the living ones first, the latest in the log first.
+"""Find the elements of a whole store that matter at a moment: living ones first, then the latest in the log.
 
-There is no index of elements, and none is needed: what was told last is found at the end of each partition. Where to
-start for an earlier moment is found by bisection, since a log is in the order of its recording and roughly in that of
-time. What is beyond what was looked at is counted, or said not to be counted.
+No index of elements is needed: the latest ones are at the end of each partition. For an earlier moment the start is
+found by bisection, because a log is ordered by recording and roughly by time. What was not examined is counted, or
+stated not to be counted.
 """
 
 from collections.abc import Callable, Iterator
@@ -55,11 +55,11 @@ _COUNT: Final = _count()
 
 
 class Latest(NamedTuple):
-    """Some elements, and how many there are besides.
+    """Some elements, and the number of others.
 
     Attributes:
-        hashes: Of the elements.
-        left_out: How many more there are, the unauthorised included; None: that was not counted to the end.
+        hashes: The hashes of the elements.
+        left_out: How many more there are, including unauthorised ones; None if they were not counted to the end.
     """
 
     hashes: list[int]
@@ -68,7 +68,7 @@ class Latest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Where to look in a partition: before ``start`` stands what had come at the moment asked about."""
+    """Where to look in a partition: everything before ``start`` had been recorded by the moment asked about."""
 
     first: int
     start: int
@@ -78,17 +78,18 @@ class _Part:
 def latest_elements(
     connection: Connection, most: int, *, at: Instant, has_come: Callable[[Any], bool], looked_at: int = LOOKED_AT
 ) -> Latest:
-    """The elements that were told last, those first that are alive at an instant.
+    """Return the elements recorded last, those first that are alive at an instant.
 
     Args:
         connection: A snapshot of the store.
         most: How many at most.
         at: The instant.
-        has_come: Whether a row (``recorded_at``, ``value``) had come at the moment asked about.
-        looked_at: Rows that are looked at in each pass, at most.
+        has_come: Whether a row (``recorded_at``, ``value``) had been recorded by the moment asked about.
+        looked_at: The most rows examined in each pass.
 
     Cost:
-        Three passes over the end of the log at most, without reading events, and some dozens of events to find it.
+        Three passes over the end of the log at most, without decoding events, and some dozens of events to find the
+        start.
     """
     parts = list(_parts(connection, has_come))
     share = max(looked_at // max(len(parts), 1), 1)
@@ -127,9 +128,9 @@ def _parts(connection: Connection, has_come: Callable[[Any], bool]) -> Iterator[
 
 
 def _start(connection: Connection, first: int, beyond: int, has_come: Callable[[Any], bool]) -> int:
-    """Where what had not come yet begins, if the log is in the order of time."""
+    """Return where what was recorded later begins, if the log is in chronological order."""
     low, high = first, beyond
-    middle = max(beyond - 1, first)  # mostly the moment is now, and everything has come
+    middle = max(beyond - 1, first)  # usually the moment is now, and everything has been recorded
     while low < high:
         row = connection.execute(_NEXT, {"first": middle, "beyond": high}).one_or_none()
         if row is None:  # a gap of the log up to there

@@ -1,4 +1,4 @@
-"""What surrounds the things that new facts say something of, and which of that to look at."""
+"""Load the surroundings of the things that new facts are about, and determine which of them to examine."""
 
 import logging
 from collections.abc import Iterator
@@ -14,21 +14,21 @@ from lineage.store.reading.reader import Reader
 
 logger = logging.getLogger(__name__)
 
-SURROUNDINGS: Final = 20_000  # facts of each kind around the things of one look, and no more
+SURROUNDINGS: Final = 20_000  # the most facts of each kind around the things of one look
 
 
 def load_touched(reader: Reader, world: World, touched: Touched, at: Instant) -> list[str]:
-    """Bring into an empty world what surrounds some things.
+    """Load the surroundings of some things into an empty world.
 
     Returns:
-        The keys to look at: the things, and those that what is said of them may make wrong.
+        The keys to examine: the things, and those that the facts may make wrong.
     """
     for target in sorted(touched.targets):
         try:
             reader.load_below(world, target, at, most=SURROUNDINGS)
         except TooManyError as fault:
             logger.info("what is under %s waits for the next whole evaluation: %s", target, fault)
-    actions = {*touched.actions, *world.actions}  # those under what is ended as well
+    actions = {*touched.actions, *world.actions}  # those under what has ended as well
     referring = reader.facts_referring([f"decision:{id_}" for id_ in touched.decisions], Role.USES)
     actions |= {body.action for fact in referring if isinstance(body := fact.event.body, ActionPerformed)}
     elements = touched.granted | touched.used
@@ -56,7 +56,7 @@ def load_touched(reader: Reader, world: World, touched: Touched, at: Instant) ->
 
 
 def _renewed(world: World, granted: set[str]) -> Iterator[str]:
-    """What some elements were made from and may be used up by that: tokens, and grants for one use."""
+    """Yield what some elements were made from and may have used up: tokens, and single-use grants."""
     for key in granted:
         element = world.graph.element(key)
         for parent in element.parents if element is not None else ():
@@ -66,7 +66,7 @@ def _renewed(world: World, granted: set[str]) -> Iterator[str]:
 
 
 def _sharing(world: World, granted: set[str]) -> Iterator[str]:
-    """The tokens that stand in one place of a status list with one of some."""
+    """Yield the tokens that share a status list entry with one of some."""
     for key in granted:
         element = world.graph.element(key)
         for place in element.places if element is not None else ():
@@ -74,7 +74,7 @@ def _sharing(world: World, granted: set[str]) -> Iterator[str]:
 
 
 def _asserting(world: World, targets: set[str]) -> Iterator[str]:
-    """The tokens before which one of some targets stood as a prior actor."""
+    """Yield the tokens that assert one of some targets as a prior actor."""
     for target in targets:
         kind, _, id_ = target.partition(":")
         for member in world.principals.party(id_) if kind == "principal" else ():

@@ -1,4 +1,4 @@
-"""Asking by what people know: actions by who stood behind them, by tool, time and words."""
+"""Find actions by what people know: who stood behind them, tool, time and words."""
 
 from typing import Final
 
@@ -23,7 +23,7 @@ _VALUES: Final = ("tool", "operation", "resource", "text")
 
 
 def actions(site: Site, _caller: Caller, query: Query) -> Document:
-    """The actions that are asked for, the latest first."""
+    """List the matching actions, latest first."""
     after = after_of("actions", query)
     try:
         found = actions_of(
@@ -44,16 +44,16 @@ def actions(site: Site, _caller: Caller, query: Query) -> Document:
 
 
 def _named(fault: RefusedError) -> RefusedError:
-    """A fault of the cursor under the name of its parameter; any other as it is."""
+    """Attribute an error about the cursor to its parameter; leave any other unchanged."""
     name, _, detail = str(fault).partition(": ")
     return ParameterError(name, detail) if name == "after" and not isinstance(fault, ParameterError) else fault
 
 
 def action_filter(query: Query) -> ActionFilter:
-    """What a query asks for.
+    """Parse the filter of a query.
 
     Raises:
-        ParameterError: A value can be none, or the end is before the start.
+        ParameterError: A value is invalid, or the end is before the start.
     """
     said: dict[str, str] = {}
     for name in _IDS:
@@ -74,10 +74,10 @@ def action_filter(query: Query) -> ActionFilter:
 
 
 def usable_text(value: str, *, parameter: str) -> str:
-    """A text in which something can be looked for.
+    """Check a search text.
 
     Raises:
-        ParameterError: It is empty, or no event can say it.
+        ParameterError: It is empty, or no event can contain it.
     """
     if not value.strip():
         raise ParameterError(parameter, "is empty: leave it out to ask for any")

@@ -1,4 +1,4 @@
-"""The four questions of governance over HTTP: agents that were active, what one might do, what it held, what it did."""
+"""The four governance questions over HTTP: which agents were active, what one could do, what it held, what it did."""
 
 import sys
 from collections.abc import Callable
@@ -18,29 +18,29 @@ from lineage.serve.queries import governance
 _FROM: Final = FROM._replace(required=False, description="From then; by default from the beginning.")
 _TO: Final = TO._replace(required=False, description="Until before then; by default until now.")
 _BETWEEN: Final = (_FROM, _TO, KNOWN_AT)
-_WHOLE: Final = sys.maxsize  # the whole list, of which a page is cut
+_WHOLE: Final = sys.maxsize  # the whole list, from which a page is cut
 
 
 def active(site: Site, _caller: Caller, query: Query) -> Document:
-    """The agents that acted, or were given anything, between two instants."""
+    """List the agents that acted, or were granted anything, between two instants."""
     document = governance.active(site.service, **_between(query), known_at=query.known_at, limit=_WHOLE)
     return one_page(site, "active", query, document)
 
 
 def allowed(site: Site, _caller: Caller, query: Query) -> Document:
-    """What an agent might do at an instant."""
+    """List what an agent could do at an instant."""
     agent = _agent(query)
     document = governance.allowed(site.service, agent, at=query.at, known_at=query.known_at, limit=_WHOLE)
     return _page(site, "allowed", query, document)
 
 
 def held(site: Site, _caller: Caller, query: Query) -> Document:
-    """What an agent held between two instants."""
+    """List what an agent held between two instants."""
     return _page(site, "held", query, _of_agent(site, query, governance.held))
 
 
 def done(site: Site, _caller: Caller, query: Query) -> Document:
-    """What an agent did between two instants."""
+    """List what an agent did between two instants."""
     return _page(site, "done", query, _of_agent(site, query, governance.done))
 
 
@@ -55,7 +55,7 @@ def _page(site: Site, question: str, query: Query, document: Document | None) ->
 
 
 def _agent(query: Query) -> str:
-    """An agent by its id, or as ``principal:ID``."""
+    """Return an agent's id, given as such or as ``principal:ID``."""
     return usable_id(query.the("agent").removeprefix("principal:"), parameter="agent")
 
 

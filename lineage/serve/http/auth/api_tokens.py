@@ -1,7 +1,7 @@
 """Callers with a token of this store (``delegraph token create``), for scripts.
 
-A token is looked up by its digest at every request, so that one that was revoked is refused at once. It is accepted
-where nobody can read it on its way: from this machine, or where TLS is in front.
+A token is looked up by its digest on every request, so that a revoked one is refused at once. It is accepted only
+where it cannot be read in transit: from this machine, or behind TLS.
 """
 
 from typing import Final
@@ -24,14 +24,14 @@ class ApiTokenCallers:
         """Use the tokens of a service.
 
         Args:
-            service: Where the tokens are.
+            service: The service with the tokens.
             tls: Whether all callers connect over TLS.
         """
         self._service = service
         self._tls = tls
 
     def beside(self, other: Authentication) -> Authentication:
-        """Authenticate by a token where one is presented, and else in another way."""
+        """Authenticate by a token if one is presented, and else in another way."""
 
         def recognise(connection: HTTPConnection) -> Caller:
             if _presented(connection):
@@ -43,7 +43,7 @@ class ApiTokenCallers:
 
     def _beside(self, other: Authenticate) -> Authenticate:
         def authenticate(connection: HTTPConnection) -> Caller:
-            """Authenticate by the token that is presented, or else in the other way."""
+            """Authenticate by the presented token, or else in the other way."""
             token = _presented(connection)
             return other(connection) if token is None else self._caller_of(token, connection)
 
@@ -59,7 +59,7 @@ class ApiTokenCallers:
 
 
 def _presented(connection: HTTPConnection) -> str | None:
-    """The API token of a request; None if it presents none.
+    """Return the API token of a request; None if it has none.
 
     Raises:
         BadTokenError: It is in the URL.
