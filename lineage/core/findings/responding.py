@@ -164,7 +164,7 @@ RULES: Final = (
     _rule(
         "shared-order-id",
         Severity.MEDIUM,
-        ("Several orders of one id", "orders", "Give each order an id of its own: all of these stand."),
+        ("Several orders of one id", "orders", "Give each order a different id: all of these count."),
     ),
     _rule(
         "far-effective-at",
@@ -174,7 +174,7 @@ RULES: Final = (
     _rule(
         "lift-without-effect",
         Severity.LOW,
-        ("A lift that changes nothing", "lifts", "Grant anew what should live: a revocation of it is for good."),
+        ("A lift that changes nothing", "lifts", "Grant again what should be alive: its revocation is permanent."),
     ),
     _rule(
         "acknowledgement-before-order",

@@ -74,7 +74,7 @@ class Part:
         judged, index = self.judged, FactIndex()
         for finding in findings:
             if finding not in judged:
-                raise NotAtOnceError(f"what people decided about {finding} has to be looked up")
+                raise NotAtOnceError(f"the judgements of {finding} have to be loaded")
             for fact in judged[finding]:
                 index.add(finding, fact)
         return index
@@ -140,7 +140,7 @@ class Keeping:
             part = self._part(key)
         said = self._said
         if part is None or len(part.keys) > _AT_ONCE or said is None or said[0] is not place:
-            raise NotAtOnceError(f"what {key} hangs on has to be looked up")
+            raise NotAtOnceError(f"what {key} depends on has to be loaded")
         return Found(part.answer, said[1], part.is_whole, part.judgements_at_hand)
 
     def _as_of(self, place: Place) -> Document:

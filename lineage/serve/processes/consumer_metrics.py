@@ -63,7 +63,7 @@ class Metrics:
         )
         self._assigned = Gauge("delegraph_partitions", "Partitions that this consumer reads.", registry=registry)
         self._rebalances = Counter(
-            "delegraph_rebalances", "How often this consumer was given partitions anew.", registry=registry
+            "delegraph_rebalances", "How often the partitions of this consumer were reassigned.", registry=registry
         )
         self._faults = Counter("delegraph_faults", "Faults that were waited for.", ["kind"], registry=registry)
         self._waited = Counter(

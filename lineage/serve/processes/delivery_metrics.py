@@ -97,5 +97,5 @@ class _Delivered(Collector):
 _SPREAD: Final = "Changes of an element's state that were written to the outbox."
 _FED: Final = "Changes that were sent to the feed."
 _PUSHED: Final = "Security events that receivers accepted by push."
-_REFUSED: Final = "Security events that receivers refused for good, ever."
+_REFUSED: Final = "Security events that receivers permanently refused, in total."
 _CALLS: Final = "Calls of revocation endpoints, by what was answered."

@@ -149,7 +149,9 @@ class Serving:
         """Start answering, in a separate thread."""
         if not self.is_loopback:
             logger.warning(
-                "metrics and health are served on %s:%d, to whoever can reach it; nothing else is", self.host, self.port
+                "metrics and health are served on %s:%d, to anyone who can reach it, and nothing else",
+                self.host,
+                self.port,
             )
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="delegraph-serving", daemon=True

@@ -32,35 +32,35 @@ _KEYS: Final = "keys and status lists"
 DELIVERIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("post", "/introspect"): {
         "operationId": "introspect",
-        "summary": "May a token still be honoured",
-        "description": f"{_RECEIVER} RFC 7662. The token is turned into its ids before anything else sees it. No "
-        "signature is verified here: whoever asks has done that.",
+        "summary": "Whether a token may still be honoured",
+        "description": f"{_RECEIVER} RFC 7662. The token is converted to its ids before anything else "
+        "sees it. No signature is verified here: the caller has done that.",
         "tags": ["enforcement"],
         "parameters": [],
         "requestBody": body(
             fields({"token": TEXT, "token_type_hint": TEXT}, required=("token",), closed=False), media_type=FORM
         ),
         "responses": {
-            "200": answer("What it stands for, or that it may not be honoured.", ref("Introspection")),
+            "200": answer("Its content, or that it may not be honoured.", ref("Introspection")),
             **problems("400", "401", "403", *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
     },
     ("get", "/.well-known/jwks.json"): {
         "operationId": "jwks",
-        "summary": "The keys that we sign with",
-        "description": "Open. Events of Shared Signals and status lists are verified with them.",
+        "summary": "The signing keys",
+        "description": "Public. Shared Signals events and status lists are verified with them.",
         "tags": [_KEYS],
         "parameters": [],
         "responses": {
-            "200": answer("A JWK Set; empty where nothing is signed.", ref("PublicKeys")),
+            "200": answer("A JWK Set; empty if nothing is signed.", ref("PublicKeys")),
             **problems(*ANYWHERE),
         },
         "security": OPEN,
     },
     ("get", "/status-lists"): {
         "operationId": "status_lists",
-        "summary": "The status lists that there are",
+        "summary": "The existing status lists",
         "description": "Open.",
         "tags": [_KEYS],
         "parameters": [],
@@ -70,7 +70,7 @@ DELIVERIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("get", "/status-lists/{name}"): {
         "operationId": "status_list",
         "summary": "A token status list",
-        "description": "Open. Signed, as it is now or was at a moment.",
+        "description": "Public. Signed, as of now or of an earlier moment.",
         "tags": [_KEYS],
         "parameters": [
             parameter_of(

@@ -8,14 +8,14 @@ from lineage.serve.http.openapi.schemas import Time
 
 
 class Actor(TypedDict):
-    """Who acts for the subject, and nested in it on whose behalf (RFC 8693)."""
+    """The current actor for the subject, with the previous actors nested in it (RFC 8693)."""
 
     sub: str
     act: NotRequired[dict[str, Any]]
 
 
 class Introspection(TypedDict):
-    """What a token stands for (RFC 7662); of one that may not be honoured nothing but that."""
+    """The content of a token (RFC 7662); for one that may not be honoured nothing but that."""
 
     active: bool
     scope: NotRequired[str]
@@ -33,13 +33,13 @@ class Introspection(TypedDict):
 
 
 class Scheme(TypedDict):
-    """How a receiver says who it is."""
+    """How a receiver authenticates."""
 
     spec_urn: str
 
 
 class Transmitter(TypedDict):
-    """What the transmitter of Shared Signals says of itself (SSF 1.0 section 7.1)."""
+    """The configuration of the Shared Signals transmitter (SSF 1.0 section 7.1)."""
 
     spec_version: str
     issuer: str
@@ -73,7 +73,7 @@ class Stream(TypedDict):
 
 
 class StreamStatus(TypedDict):
-    """The status of a stream, and why what is pushed to it is not accepted."""
+    """The status of a stream, and why pushes are not accepted."""
 
     stream_id: str
     status: Literal["enabled", "paused", "disabled"]
@@ -82,7 +82,7 @@ class StreamStatus(TypedDict):
 
 
 class Polled(TypedDict):
-    """What a stream has to tell (RFC 8936)."""
+    """The events of a stream (RFC 8936)."""
 
     sets: dict[str, str]
     moreAvailable: bool
@@ -109,7 +109,7 @@ class DeadLetters(TypedDict):
 
 
 class PublicKey(TypedDict):
-    """A key that we sign with (RFC 7517): what is public of it."""
+    """The public part of a signing key (RFC 7517)."""
 
     kty: str
     kid: str
@@ -123,13 +123,13 @@ class PublicKey(TypedDict):
 
 
 class PublicKeys(TypedDict):
-    """The keys that we sign with."""
+    """The signing keys."""
 
     keys: list[PublicKey]
 
 
 class StatusListUris(TypedDict):
-    """The status lists that there are."""
+    """The existing status lists."""
 
     status_lists: list[str]
 

@@ -34,21 +34,21 @@ from lineage.serve.http.openapi.fragments import (
 from lineage.serve.http.openapi.schemas import ANSWERS
 
 _DESCRIPTION: Final = """\
-Which human, which agent and which token took each action, and what falls when one of them is revoked.
+Which human, which agent and which token were behind each action, and what a revocation of one of them ends.
 
 Ids travel in the query, percent-encoded: `of=KIND:ID`, split at the first colon. Times are RFC 3339. Lists say whether
-they are complete; `next` is the `after` of the next page. Faults are problem documents (RFC 9457) whose types stay.
+they are complete; `next` is the `after` of the next page. Errors are problem documents (RFC 9457) with stable types.
 
-The examples are one conversation about one incident: an agent's token leaks, somebody asks who used it, and it is
-revoked until every gateway has said that it knows.
+The examples are one conversation about one incident: an agent's token leaks, an investigator asks who used it, and it
+is revoked until every gateway has confirmed it.
 """
 _TAGS: Final = {
     "questions": "Who did what, by which authority, as of when; and what an order would end.",
     "writes": "Events in, orders, lifts and acknowledgements.",
-    "operations": "What the server says of itself.",
-    "enforcement": "What a gateway asks before it honours a token.",
-    "shared signals": "Streams of what is revoked (SSF 1.0), pushed or polled.",
-    "keys and status lists": "What everybody may fetch: the keys that we sign with, and token status lists.",
+    "operations": "The server's own status.",
+    "enforcement": "Queries of a gateway before it honours a token.",
+    "shared signals": "Streams of revocations (SSF 1.0), pushed or polled.",
+    "keys and status lists": "Public: the signing keys, and token status lists.",
 }
 _SCHEMES: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token of the issuer."},
@@ -56,7 +56,7 @@ _SCHEMES: Final = {
         "type": "apiKey",
         "in": "cookie",
         "name": "delegraph-8480",
-        "description": "Where no issuer is configured: by the link that `delegraph serve` prints.",
+        "description": "Without an issuer: by the link that `delegraph serve` prints.",
     },
 }
 
@@ -118,7 +118,7 @@ def document_of(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title="delegraph",
         version=__version__,
-        summary="Who stood behind what an AI agent did, and what falls when that is revoked",
+        summary="Who stood behind the actions of AI agents, and what a revocation ends",
         description=_DESCRIPTION,
         routes=app.routes,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},

@@ -23,28 +23,28 @@ TEXT: Final[Described] = {"type": "string"}
 
 _PROBLEMS: Final = {
     "400": "A parameter, a header or the body is wrong; `parameter` names it.",
-    "401": "Who asks is not known.",
+    "401": "The caller is not authenticated.",
     "403": "The caller may not do that.",
-    "404": "No fact names it; of a stream or a list: the caller has none of that name.",
-    "406": "It is not served in that form.",
+    "404": "No fact names it; for a stream or a list: the caller has none of that name.",
+    "406": "It is not available in that format.",
     "408": "The body did not come in time; the connection is closed.",
-    "409": "It does not go with what there is: an order is another than its plan's (`differs`) or would kill what the "
-    "plan does not list (`unlisted`), or a receiver has a stream already.",
+    "409": "It conflicts with the current state: an order differs from its plan (`differs`) or would kill what "
+    "the plan does not list (`unlisted`), or a receiver already has a stream.",
     "413": "The body is too large.",
     "414": "The URL is too long; ask for less at once.",
     "415": "The body is of another media type.",
-    "422": "The key was given with another order.",
-    "421": "Nobody of that name (the header `Host`) is here.",
-    "429": "The caller has too many requests under way, or asked for this too often; `Retry-After` of the former says "
-    "when to try again.",
-    "501": "Nothing is transmitted here: no issuer and no key are set.",
-    "503": "The log or the store cannot be reached, more is asked at once than can be answered, or it takes too long; "
-    "the type tells which, and `Retry-After` when to try again.",
+    "422": "The key was used for a different order.",
+    "421": "This host name (the header `Host`) is not served here.",
+    "429": "The caller has too many requests in progress, or asked for this too often; `Retry-After` of the former "
+    "says when to try again.",
+    "501": "No transmitter is configured here: issuer and key are not set.",
+    "503": "The log or the store is unavailable, there are too many concurrent requests, or it takes too "
+    "long; the type tells which, and `Retry-After` when to try again.",
 }
 
 _PROBLEM_HEADERS: Final = {
-    "401": {"WWW_Authenticate": "How to say who asks; `error` says that a bearer token was shown, and is not good."},
-    "403": {"WWW_Authenticate": "Of a bearer token that lacks the role: `insufficient_scope`."},
+    "401": {"WWW_Authenticate": "How to authenticate; `error` says that the bearer token is invalid."},
+    "403": {"WWW_Authenticate": "For a bearer token that lacks the role: `insufficient_scope`."},
     "429": {"Retry_After": "When to try again, in seconds."},
     "503": {"Retry_After": "When to try again, in seconds."},
 }

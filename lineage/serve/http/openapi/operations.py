@@ -30,7 +30,7 @@ from lineage.serve.http.openapi.fragments import (
 )
 
 _FORGERY: Final = header(
-    HEADER, "Any value. Needed of a browser that is signed in by a cookie or a proxy.", example="1"
+    HEADER, "Any value. Required from a browser that is signed in by a cookie or a proxy.", example="1"
 )
 _ID: Final = {"type": "string", "minLength": 1, "maxLength": 512}
 _NOTE: Final = {"type": "string", "maxLength": 4_096}
@@ -46,7 +46,7 @@ _ORDER: Final = fields(
         "unseen": {
             "type": "boolean",
             "default": False,
-            "description": "Order it even if no fact names the target yet: what is derived from it later is born dead.",
+            "description": "Order it even if no fact names the target yet; what is derived from it is never valid.",
         },
     },
     required=("target", "reason"),
@@ -56,7 +56,7 @@ _JUDGEMENT: Final = fields(
     {
         "judgement": {"type": "string", "enum": list(JUDGEMENTS)},
         "reason": {"type": "string", "description": "Why, in a sentence."},
-        "until": {"type": "string", "format": "date-time", "description": "When it no longer holds."},
+        "until": {"type": "string", "format": "date-time", "description": "When it expires."},
     },
     required=("judgement", "reason"),
 )
@@ -75,7 +75,7 @@ _READY: Final = fields(
 )
 _KEY: Final = header(
     "Idempotency-Key",
-    "With the same key the same order is given once, also over a restart.",
+    "With the same key the same order is given once, even across a restart.",
     schema={"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     example="case-4711",
 )
@@ -84,10 +84,10 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     "take_events": {
         "operationId": "take_events",
         "summary": "Append events to the log",
-        "description": f"{roles_of([Role.PRODUCER])} Of the sources that are the caller's. What cannot be read goes to "
-        "quarantine and is counted; orders, lifts, acknowledgements and judgements are refused, and then nothing is "
-        f"taken in. Registrations of receivers (`{submission_policy.REGISTRATION}`) are sent by the receiver itself "
-        "or by a responder, who need no role beside their own, and not by a producer.",
+        "description": f"{roles_of([Role.PRODUCER])} Only of the caller's sources. Unreadable events "
+        "are quarantined and counted; orders, lifts, acknowledgements and judgements are refused, and then nothing is "
+        f"ingested. Registrations of receivers (`{submission_policy.REGISTRATION}`) are sent by the receiver itself "
+        "or by a responder, who need no further role, and not by a producer.",
         "tags": ["writes"],
         "parameters": [_FORGERY],
         "requestBody": {
@@ -102,13 +102,13 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
                         "format": "binary",
                         "contentMediaType": "application/avro",
                         "description": "One record in single-object encoding, or several as an Avro array of bytes. "
-                        "What is sent are the bytes; where an example shows base64 it stands for them.",
+                        "The body consists of the bytes; the base64 in an example represents them.",
                     }
                 },
             },
         },
         "responses": {
-            "200": answer("The log holds them, and they are projected.", ref("Counts")),
+            "200": answer("The log has them, and they are projected.", ref("Counts")),
             **problems("400", "401", "403", *SHARED, *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
@@ -116,22 +116,22 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     "give_order": {
         "operationId": "give_order",
         "summary": "Order a revocation or a suspension",
-        "description": f"{roles_of([Role.RESPONDER])} With the digest of a plan it is refused if it is another order "
-        "than that of the plan, or would kill what the plan does not list.",
+        "description": f"{roles_of([Role.RESPONDER])} With the digest of a plan it is refused if it differs "
+        "from that plan's order, or would kill what the plan does not list.",
         "tags": ["writes"],
         "parameters": [_KEY, _FORGERY],
         "requestBody": body(_ORDER),
         "responses": {
-            "201": answer("It is given, and in force.", ref("Ordered"), Location="The revocation."),
+            "201": answer("It is given and in force.", ref("Ordered"), Location="The revocation."),
             **problems("400", "401", "403", "404", "409", "422", *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
     },
     "approve_plan": {
         "operationId": "approve_plan",
-        "summary": "Approve a plan, for somebody else to order by its digest",
-        "description": f"{roles_of([Role.RESPONDER])} Who approves is who was authenticated. It is good for an hour, "
-        "and for no order of their own.",
+        "summary": "Approve a plan, so that another person can order by its digest",
+        "description": f"{roles_of([Role.RESPONDER])} The authenticated caller approves. It is valid for an hour, "
+        "and not for an order of the same person.",
         "tags": ["writes"],
         "parameters": [parameter_of(PLAN), _FORGERY],
         "requestBody": body(fields({}), required=False),
@@ -144,8 +144,8 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     "lift_order": {
         "operationId": "lift_order",
         "summary": "Lift an order",
-        "description": f"{roles_of([Role.RESPONDER])} What was suspended comes back; of what was revoked nothing does, "
-        "but new authority may be issued again.",
+        "description": f"{roles_of([Role.RESPONDER])} What was suspended is active again; what was revoked "
+        "stays revoked, but new authority may be issued.",
         "tags": ["writes"],
         "parameters": [parameter_of(REVOCATION), _FORGERY],
         "requestBody": body(_LIFT, required=False),
@@ -158,8 +158,8 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     "judge_finding": {
         "operationId": "judge_finding",
         "summary": "Acknowledge, suppress or reopen a finding",
-        "description": f"{roles_of([Role.RESPONDER])} Who judges is who was authenticated; it is a fact of the log. A "
-        "suppression needs an end: then the finding is told again.",
+        "description": f"{roles_of([Role.RESPONDER])} The authenticated caller judges; it is a fact in the log. A "
+        "suppression needs an end, after which the finding is shown again.",
         "tags": ["writes"],
         "parameters": [parameter_of(FINDING), _FORGERY],
         "requestBody": body(_JUDGEMENT),
@@ -171,9 +171,9 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     },
     "acknowledge": {
         "operationId": "acknowledge",
-        "summary": "Say what was done about an order",
-        "description": f"{roles_of([Role.RECEIVER])} The caller is the receiver; without `token` it speaks for all "
-        "that was delivered to it.",
+        "summary": "Acknowledge an order",
+        "description": f"{roles_of([Role.RECEIVER])} The caller is the receiver; without `token` it "
+        "applies to everything delivered to it.",
         "tags": ["writes"],
         "parameters": [parameter_of(REVOCATION), _FORGERY],
         "requestBody": body(_ACKNOWLEDGEMENT),
@@ -185,8 +185,8 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     },
     "read_receipt": {
         "operationId": "receipt",
-        "summary": "What a revocation ended, a line an element",
-        "description": f"{roles_of(ASKERS)} A stream: what it cannot tell whole it cuts off, and the answer with it.",
+        "summary": "What a revocation ended, one line per element",
+        "description": f"{roles_of(ASKERS)} A stream: if it cannot be completed, the response is cut off.",
         "tags": ["questions"],
         "parameters": [parameter_of(parameter) for parameter in (REVOCATION, *TIMES)],
         "responses": {
@@ -197,9 +197,9 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     },
     "live": {
         "operationId": "live",
-        "summary": "What is recorded, as it is projected",
-        "description": f"{roles_of(ASKERS)} Server-sent events: `hello`, then a `fact` each; `skipped` where it is too "
-        "much, `away` while the store cannot be asked.",
+        "summary": "Newly recorded facts, as they are projected",
+        "description": f"{roles_of(ASKERS)} Server-sent events: `hello`, then one `fact` each; `skipped` if "
+        "there are too many, `away` while the store is unavailable.",
         "tags": ["questions"],
         "parameters": [
             header("Last-Event-ID", "The id of the last event that was seen.", example="W1siZGVjaXNpb25zIiwwLDQ0XV0")
@@ -212,8 +212,8 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     },
     "healthz": {
         "operationId": "healthz",
-        "summary": "Whether the process lives",
-        "description": "Open. It asks neither the store nor the log.",
+        "summary": "Whether the process is alive",
+        "description": "Public. It uses neither the store nor the log.",
         "tags": ["operations"],
         "responses": {
             "200": answer("It does.", fields({"status": {"const": "ok"}}, required=("status",))),
@@ -224,7 +224,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     "readyz": {
         "operationId": "readyz",
         "summary": "Whether questions can be answered",
-        "description": "Open. A log that is away is told of, and is no reason to ask nobody.",
+        "description": "Public. An unavailable log is reported, but questions can still be answered.",
         "tags": ["operations"],
         "responses": {"200": answer("They can.", _READY), **problems(*ALWAYS)},
         "security": OPEN,
@@ -232,7 +232,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
     "metrics": {
         "operationId": "metrics",
         "summary": "Metrics, in Prometheus's text format",
-        "description": f"Open on loopback; elsewhere {roles_of(ASKERS)}",
+        "description": f"Public on loopback; elsewhere {roles_of(ASKERS)}",
         "tags": ["operations"],
         "responses": {
             "200": answer("All of them.", TEXT, media_type="text/plain"),

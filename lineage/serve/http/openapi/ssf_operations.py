@@ -26,7 +26,7 @@ _RECEIVER: Final = roles_of([Role.RECEIVER])
 _TAG: Final = "shared signals"
 _STREAM_ID: Final = {"type": "string", "minLength": 1, "maxLength": 4_096}
 _STREAM: Final = Parameter(
-    "stream_id", {"type": "string", "minLength": 1}, "The id of a stream of the caller's.", required=True
+    "stream_id", {"type": "string", "minLength": 1}, "The id of one of the caller's streams.", required=True
 )
 _DELIVERY: Final = fields(
     {
@@ -96,7 +96,7 @@ def _signals(
 SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("get", "/.well-known/ssf-configuration"): {
         "operationId": "ssf_configuration",
-        "summary": "What the transmitter of Shared Signals says of itself",
+        "summary": "The configuration of the Shared Signals transmitter",
         "description": "Open. SSF 1.0 section 7.",
         "tags": [_TAG],
         "parameters": [],
@@ -106,17 +106,17 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("post", "/ssf/streams"): _signals(
         "create_stream",
         "Have a stream",
-        {"201": answer("It is there, and tells everything that has not ended.", ref("Stream"))},
+        {"201": answer("It is created, and delivers everything that has not expired.", ref("Stream"))},
         *("400", "409"),
         asks=fields(_WANTED, closed=False),
-        more="A receiver has one stream.",
+        more="A receiver has at most one stream.",
     ),
     ("get", "/ssf/streams"): _signals(
         "read_streams",
         "The streams of the caller",
         {
             "200": answer(
-                "All of them, or the one that is named.",
+                "All of them, or the one named.",
                 {"anyOf": [ref("Stream"), {"type": "array", "items": ref("Stream")}]},
             )
         },
@@ -129,15 +129,15 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         {"200": answer("As it is now.", ref("Stream"))},
         *("400", "404"),
         asks=_CHANGED,
-        more="What is left out stays as it is.",
+        more="Omitted members are unchanged.",
     ),
     ("put", "/ssf/streams"): _signals(
         "replace_stream",
-        "Say anew what a stream is",
+        "Replace the configuration of a stream",
         {"200": answer("As it is now.", ref("Stream"))},
         *("400", "404"),
         asks=_CHANGED,
-        more="What is left out is as in a new one.",
+        more="Omitted members are reset to their defaults.",
     ),
     ("delete", "/ssf/streams"): _signals(
         "delete_stream", "Delete a stream", _GONE, "400", "404", parameters=(_STREAM,)
@@ -145,39 +145,39 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("get", "/ssf/status"): _signals(
         "stream_status",
         "The status of a stream",
-        {"200": answer("It, and why what is pushed is not accepted.", ref("StreamStatus"))},
+        {"200": answer("The status, and why pushes are not accepted.", ref("StreamStatus"))},
         *("400", "404"),
         parameters=(_STREAM,),
     ),
     ("post", "/ssf/status"): _signals(
         "set_stream_status",
-        "Give a stream another status",
+        "Change the status of a stream",
         {"200": answer("As it is now.", ref("StreamStatus"))},
         *("400", "404"),
         asks=_STATUS,
-        more="A paused stream holds what it has to tell, a disabled one begins anew.",
+        more="A paused stream holds its events, a disabled one starts again from the beginning.",
     ),
     ("post", "/ssf/verify"): _signals(
         "verify_stream",
-        "Have a verification sent through a stream",
+        "Request a verification event through a stream",
         _GONE,
         *("400", "404", "429"),
         asks=_VERIFY,
     ),
     ("get", "/ssf/dead-letters"): _signals(
         "dead_letters",
-        "Events that were refused for good",
+        "Events that were permanently refused",
         {"200": answer("The latest first.", ref("DeadLetters"))},
         roles=roles_of([Role.RECEIVER, Role.RESPONDER]),
         more="A receiver sees its own, a responder all.",
     ),
     ("post", "/ssf/poll/{stream_id}"): _signals(
         "poll",
-        "Take what a stream has to tell",
-        {"200": answer("Signed events by their `jti`; what is not acknowledged comes again.", ref("Polled"))},
+        "Fetch the events of a stream",
+        {"200": answer("Signed events by their `jti`; unacknowledged ones are returned again.", ref("Polled"))},
         "404",
         parameters=(_STREAM._replace(where="path"),),
         asks=_POLL,
-        more="RFC 8936. Waits for something to tell, unless it is to return immediately.",
+        more="RFC 8936. Waits for events, unless it is asked to return immediately.",
     ),
 }
