@@ -17,7 +17,7 @@ def test_notice_names_every_locked_package():
     assert {"htmx", "cytoscape"} == named - pinned
 
 
-def test_every_vendored_script_has_its_licence_beside_it():
+def test_every_vendored_script_has_its_licence_next_to_it():
     """What is shipped unmodified is shipped with its licence."""
     vendor = ROOT / "lineage/serve/web/static/vendor"
 

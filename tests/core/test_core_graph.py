@@ -38,7 +38,7 @@ GRAPHS = {
 
 
 @pytest.mark.parametrize(("edges", "revoked", "dead"), GRAPHS.values(), ids=GRAPHS)
-def test_a_cascade_kills_all_that_hangs_on_the_target_and_nothing_else(edges: str, revoked: str, dead: str):
+def test_a_cascade_kills_all_that_depends_on_the_target_and_nothing_else(edges: str, revoked: str, dead: str):
     """Nothing below the target survives; no sibling dies. Clause 1.1."""
     parents: dict[str, list[str]] = {}
     for edge in edges.split():

@@ -238,7 +238,7 @@ def test_a_narrower_target_ends_the_same(seed: int):
 
 @settings(max_examples=100)
 @given(SEEDS)
-def test_nothing_below_an_order_survives_and_nothing_beside_it_dies(seed: int):
+def test_nothing_below_an_order_survives_and_nothing_else_dies(seed: int):
     """
     Whatever the graph and the order: of all that it hits, and with a cascade of all that networkx finds below, nothing
     lives from then on; every other element is in the state in which it was. Clause 1.1.

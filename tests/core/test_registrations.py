@@ -67,7 +67,7 @@ def test_a_receiver_registers_itself_a_responder_any_and_a_producer_none(
     assert status == 200 or "forbidden" == problem_type(response)
 
 
-def test_of_a_request_with_a_registration_that_is_refused_nothing_is_taken_in(api: World):
+def test_of_a_request_with_a_registration_that_is_refused_nothing_is_ingested(api: World):
     """
     The problem names the event, says what it takes, and the events before it are not appended.
     """

@@ -21,7 +21,7 @@ from tests.support.signing_keys import P256, file_of, pem
 
 
 @pytest.mark.parametrize("signing", [True, False])
-def test_they_are_mounted_beside_the_api(tmp_path: Path, signing: bool):
+def test_they_are_mounted_next_to_the_api(tmp_path: Path, signing: bool):
     """Introspection always; status lists where there are keys and a public URL, and may be kept as they say."""
     desk = Desk(tmp_path)
     desk.take(token("https://idp.example#t1", status_list={"uri": "https://us.example/status-lists/a", "idx": 0}))

@@ -278,7 +278,7 @@ def test_another_store_takes_back_what_the_one_before_said(kafka_url: str, tmp_p
     second.store.close()
 
 
-def test_a_topic_that_was_made_anew_is_told_everything(file_desk: Desk, kafka_url: str):
+def test_a_topic_that_was_made_again_is_told_everything(file_desk: Desk, kafka_url: str):
     """Who deletes the topic loses nothing: all of it is said again."""
     servers, _, prefix = kafka_url.removeprefix("kafka://").partition("/")
     file_desk.add(token("a"), order("r1", "token:a"))

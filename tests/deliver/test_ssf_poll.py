@@ -123,7 +123,7 @@ def test_a_set_says_what_the_standards_ask(world: World):
     gateway.close()
 
 
-def test_nobody_sees_or_changes_the_stream_of_somebody_else(world: World):
+def test_nobody_sees_or_changes_the_stream_of_another(world: World):
     """
     To a stranger a stream does not exist; who is no receiver, or says no name, is told so; a second stream is refused.
     """

@@ -68,7 +68,7 @@ def kept(world: World, receiver: str) -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_everything_is_told_in_order_whoever_dies(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
+def test_everything_is_told_in_order_no_matter_who_dies(kind: str, request: pytest.FixtureRequest, tmp_path: Path):
     """
     The delivering process is killed at random moments and the receiver as well, which also answers late, puts off with
     503 and Retry-After, and refuses one event permanently: nothing is skipped but that one, nothing comes before what

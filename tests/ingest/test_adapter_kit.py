@@ -109,7 +109,7 @@ def test_what_a_record_quotes_is_no_record():
     assert ["aws#e1/action", "aws#e1/principal"] == found
 
 
-def test_what_is_no_record_is_put_aside_one_by_one():
+def test_what_is_no_record_is_quarantined_one_by_one():
     """
     A wrapping with a bad record spoils none of the others, and all of them are counted.
     """

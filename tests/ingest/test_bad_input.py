@@ -349,7 +349,7 @@ def test_a_bad_value_of_the_log_is_quarantined_and_its_neighbours_go_in(url: str
     assert invoke(url, "fsck")[0]["ok"]
 
 
-def test_a_credential_that_somebody_wrote_to_the_log_is_not_copied_into_quarantine(url: str):
+def test_a_credential_that_someone_wrote_to_the_log_is_not_copied_into_quarantine(url: str):
     """
     We cannot take it out of the log; quarantine holds its digest, and shows no more.
     """
@@ -692,7 +692,7 @@ def test_a_text_file_is_no_store(tmp_path: Path, words_for: Callable[[str], list
 
 
 @pytest.mark.parametrize("command", TOUCHING)
-def test_somebody_elses_database_is_left_alone(tmp_path: Path, words_for: Callable[[str], list[str]], command: str):
+def test_a_foreign_database_is_left_alone(tmp_path: Path, words_for: Callable[[str], list[str]], command: str):
     """
     A SQLite database that is not ours: exit code 5, a sentence, and not a byte of it changed, no table added.
     """

@@ -104,7 +104,7 @@ def test_what_was_not_taken_is_found_again_and_what_was_is_removed(tmp_path, lis
     assert 0o700 == listening.folder.stat().st_mode & 0o777
 
 
-def test_a_line_that_nobody_can_mean_is_put_aside_with_its_beginning(listening):
+def test_a_line_that_nobody_can_mean_is_quarantined_with_its_beginning(listening):
     """
     The memory of one line is enough, and the next line is taken.
     """

@@ -355,7 +355,7 @@ def test_a_pipe_is_no_file(world, tmp_path, caplog):
     assert "it is not a regular file" in caplog.text
 
 
-def test_a_record_that_trips_its_adapter_is_put_aside_and_does_not_come_again(world, log, monkeypatch):
+def test_a_record_that_trips_its_adapter_is_quarantined_and_does_not_come_again(world, log, monkeypatch):
     """
     A fault of ours in one record must not stop the source permanently.
     """

@@ -458,7 +458,7 @@ def test_text_is_not_taken_for_protobuf():
         assert 1 == len(read(OTLP, [b"\n" * empty + line]).events)
 
 
-def test_what_is_cut_off_or_broken_is_put_aside():
+def test_what_is_cut_off_or_broken_is_quarantined():
     """
     At every byte: a fault with a reason, or fewer spans, and never a crash.
     """

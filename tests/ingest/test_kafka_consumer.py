@@ -448,7 +448,7 @@ ingest.kafka.consumer._CHECK_SECONDS = 1.0
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["fewer", "more"])
-def test_topics_that_are_made_anew_under_a_consumer_are_noticed(kafka_url: str, tmp_path: Path, what: str):
+def test_topics_that_are_made_again_under_a_consumer_are_noticed(kafka_url: str, tmp_path: Path, what: str):
     """
     The consumer ends with 6 when it finds out, which takes no longer than it waits between two looks.
     """

@@ -334,7 +334,7 @@ def drop(log: KafkaLog, topic: str) -> None:
 
 
 @pytest.mark.slow
-def test_what_the_broker_refuses_is_put_aside_and_holds_nobody_up(
+def test_what_the_broker_refuses_is_set_aside_and_holds_nobody_up(
     secured_kafka: SecuredKafka, tmp_path: Path, spool: str, caplog: pytest.LogCaptureFixture
 ):
     """With a producer's credential decisions arrive; an order is set aside, told, and kept for another credential."""
@@ -426,7 +426,7 @@ def written(folder: Path) -> Path:
     return file
 
 
-def test_an_event_too_large_for_the_topic_is_put_aside_alone(kafka_url: str, spool: str):
+def test_an_event_too_large_for_the_topic_is_set_aside_alone(kafka_url: str, spool: str):
     """Where a topic takes less than we send, the one that is too large is set aside, and its neighbours arrive."""
     large = {**ACTION, "operation": "x" * 4_000, "tool": "y" * 4_000}
     with made_log(kafka_url, partitions=1) as log:

@@ -75,7 +75,7 @@ def test_what_was_acknowledged_is_gone_and_the_rest_stays(path: Path):
     again.close()
 
 
-def test_what_was_refused_is_put_aside_with_its_reason(path: Path):
+def test_what_was_refused_is_set_aside_with_its_reason(path: Path):
     """What the log refuses permanently is kept apart with the reason, across a restart, until it is asked for again."""
     spool = opened(path)
     put(spool, event(1), event(2))

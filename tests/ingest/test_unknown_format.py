@@ -73,7 +73,7 @@ def test_a_file_of_no_known_format_is_refused_with_all_of_the_command(tmp_path: 
 
 
 @pytest.mark.parametrize("what", UNKNOWN)
-def test_it_is_put_aside_on_request(tmp_path: Path, what: str):
+def test_it_is_quarantined_on_request(tmp_path: Path, what: str):
     """
     Every record of it, and the other files go in.
     """
@@ -102,7 +102,7 @@ def test_it_is_put_aside_on_request(tmp_path: Path, what: str):
     ],
     ids=["no type", "no identity", "another type", "no time", "a type alone"],
 )
-def test_what_is_nearly_ours_is_put_aside_with_what_is_wrong(tmp_path: Path, near: dict[str, Any]):
+def test_what_is_nearly_ours_is_quarantined_with_what_is_wrong(tmp_path: Path, near: dict[str, Any]):
     """
     And not refused: a producer's mistake is to be seen, and does not keep its neighbours out.
     """

@@ -771,7 +771,7 @@ def test_what_cannot_be_asked_spoils_no_other_answer(world: Desk):
 
 
 @pytest.mark.parametrize("command", ["ingest", "emit"])
-def test_a_wrong_file_name_is_told_before_anything_is_taken_in(tmp_path: Path, command: str):
+def test_a_wrong_file_name_is_told_before_anything_is_ingested(tmp_path: Path, command: str):
     """
     One missing file among several: nothing is appended and no store is made, so that the command can be given again.
     """
@@ -1612,7 +1612,7 @@ def seen_twice(own_world: Desk) -> Desk:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_fsck_finds_what_somebody_did_to_the_store(seen_twice: Desk, damage: str):
+def test_fsck_finds_what_someone_did_to_the_store(seen_twice: Desk, damage: str):
     """
     Whatever was changed by hand, fsck says where and exits with 6; rebuild makes it good.
     """

@@ -289,7 +289,7 @@ def test_records_that_are_gone_are_a_fault(kafka_url: str, settings_of: Callable
 
 
 @pytest.mark.kafka
-def test_a_topic_that_was_made_anew_is_a_fault(kafka_url: str, settings_of: Callable[..., Settings]):
+def test_a_topic_that_was_made_again_is_a_fault(kafka_url: str, settings_of: Callable[..., Settings]):
     """
     A topic that was deleted and made again under its name is another log, and is told as that.
     """

@@ -65,7 +65,7 @@ class Told:
 @pytest.mark.slow
 @settings(max_examples=12)
 @given(seed=SEEDS)
-def test_what_is_kept_answers_as_what_is_read_anew(fresh: stores.Fresh, seed: int):
+def test_what_is_kept_answers_as_what_is_read_again(fresh: stores.Fresh, seed: int):
     """
     After each event and each delivery, at any instant: what could change what a revocation ends was dropped.
     """
@@ -100,7 +100,7 @@ def test_what_is_kept_answers_as_what_is_read_anew(fresh: stores.Fresh, seed: in
 @pytest.mark.slow
 @settings(max_examples=12)
 @given(seed=SEEDS)
-def test_what_comes_bit_by_bit_is_taken_in(fresh: stores.Fresh, seed: int):
+def test_what_comes_bit_by_bit_is_ingested(fresh: stores.Fresh, seed: int):
     """
     Asked at one instant, behind all others, what is kept is brought up with what came, again and again.
     """
@@ -261,7 +261,7 @@ def test_where_much_was_touched_all_of_it_is_read(desk: Desk, monkeypatch: pytes
     assert ((("PARTIAL", 4, []), []), (("PARTIAL", 6, []), ["rev"])) == (one, two)
 
 
-def test_what_hangs_on_very_many_ways_is_found_once():
+def test_what_depends_on_very_many_ways_is_found_once():
     """
     Layers of which each depends on all of the one before: 2^100 ways down, and 202 elements.
     """
@@ -467,7 +467,7 @@ def test_what_is_too_much_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch
     assert ("PARTIAL", 3, []) == without
 
 
-def test_the_latest_are_worked_out_before_somebody_asks(desk: Desk):
+def test_the_latest_are_worked_out_before_someone_asks(desk: Desk):
     """
     A process that was warmed looks no element up for them.
     """

@@ -30,7 +30,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 # The layout
 
 
-def test_what_hangs_on_something_stands_to_its_right():
+def test_what_depends_on_something_stands_to_its_right():
     """
     The layer of a node is the longest way to it from a root, so that every edge leads from left to right.
     """
@@ -96,7 +96,7 @@ def test_a_drawing_does_not_grow_without_end_for_its_lines():
     assert {} == layout(nodes, [*chain, (nodes[0], nodes[-1])]).bends
 
 
-def test_what_stands_for_others_above_stands_right_before_what_hangs_on_them():
+def test_what_stands_for_others_above_stands_right_before_what_depends_on_them():
     """
     A number is not drawn at the far left, with a line through all that lies between.
     """
@@ -108,7 +108,7 @@ def test_what_stands_for_others_above_stands_right_before_what_hangs_on_them():
 # The document
 
 
-def test_the_graph_of_a_token_is_what_it_hangs_on_and_what_hangs_on_it(world: World):
+def test_the_graph_of_a_token_is_what_it_depends_on_and_what_depends_on_it(world: World):
     """
     All above and all below stand in it; what is beside is counted where it would hang.
     """
@@ -172,7 +172,7 @@ def test_the_drawing_has_every_node_and_every_line(world: World):
     )  # fmt: skip
 
 
-def test_the_table_says_what_hangs_on_what(world: World):
+def test_the_table_says_what_depends_on_what(world: World):
     """
     Anyone who does not see the drawing reads each of its lines in the table, in the case as on the page.
     """

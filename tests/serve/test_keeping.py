@@ -47,7 +47,7 @@ def asked(
 @pytest.mark.slow
 @settings(max_examples=10)
 @given(seed=SEEDS)
-def test_what_is_kept_answers_as_what_is_read_anew(fresh: stores.Fresh, seed: int):
+def test_what_is_kept_answers_as_what_is_read_again(fresh: stores.Fresh, seed: int):
     """
     After each batch, at any moment, every answer is that of a store that was just read: what could change, was dropped.
     """
@@ -153,7 +153,7 @@ def test_a_duplicate_that_was_recorded_first_counts(fresh: stores.Fresh):
     assert ["revoked", "active"] == said
 
 
-def test_a_store_that_was_put_together_anew_is_read_anew(desk: Desk):
+def test_a_store_that_was_put_together_again_is_read_again(desk: Desk):
     """
     A rebuild, and what is taken up from quarantine, put facts where nobody looks for news: nothing is kept across them.
     """

@@ -129,7 +129,7 @@ class Turning:
     table: TrustTable | None = None
 
 
-def test_a_graph_that_is_loaded_anew_gives_the_old_one_back(tmp_path: Path):
+def test_a_graph_that_is_loaded_again_gives_the_old_one_back(tmp_path: Path):
     """
     What the collector was told to leave alone is freed when another graph takes its place, cycles or not.
     """

@@ -270,7 +270,7 @@ def test_the_pages_of_a_long_list_are_all_of_it(world: World, path: str, items: 
     assert items == len({json.dumps(item) for page in found for item in page["items"]})
 
 
-def test_a_list_that_grew_long_while_it_was_read_is_begun_anew(world: World):
+def test_a_list_that_grew_long_while_it_was_read_is_begun_again(world: World):
     """
     A cursor of a list that was read whole has no place in one that is not: it is refused by name, as is a forged one.
     """

@@ -110,7 +110,7 @@ def test_a_secret_and_its_file_are_one_setting(tmp_path: Path):
     assert SECRET == Settings.of(env=env).kafka.password
 
 
-def test_a_file_that_the_file_names_lies_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_that_the_file_names_is_next_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """
     A relative path in the file is relative to the file, wherever the command is run.
     """

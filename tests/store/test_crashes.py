@@ -274,7 +274,7 @@ def listens_to(pid: int, number: signal.Signals) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [maintenance.fsck, maintenance.rebuild])
-def test_what_comes_while_the_log_is_projected_anew_raises_no_alarm_and_is_not_lost(
+def test_what_comes_while_the_log_is_projected_again_raises_no_alarm_and_is_not_lost(
     few: History, tmp_path: Path, command: Callable[..., dict[str, Any]]
 ):
     """

@@ -109,7 +109,7 @@ HOSTILE = st.text(st.characters(blacklist_categories=()), max_size=50) | st.samp
 @pytest.mark.slow
 @settings(max_examples=40)
 @given(origin=HOSTILE, detail=HOSTILE, value=st.none() | st.binary(max_size=20))
-def test_whatever_could_not_be_read_is_put_aside(fresh: stores.Fresh, origin: str, detail: str, value: bytes | None):
+def test_whatever_could_not_be_read_is_quarantined(fresh: stores.Fresh, origin: str, detail: str, value: bytes | None):
     """Any origin, any detail: NUL, half a character, longer than an index takes; once, however often it comes."""
     with fresh() as url:
         store = open_store(url, codec.read, create=True)

@@ -311,7 +311,7 @@ def test_a_role_that_is_not_there_is_told(postgres_url: str):
 # Repair
 
 
-def test_what_was_damaged_is_found_and_made_anew(role: str, postgres_url: str, tmp_path: Path):
+def test_what_was_damaged_is_found_and_made_again(role: str, postgres_url: str, tmp_path: Path):
     """
     fsck finds what is missing; rebuild makes it again from the log, and what a reader may do survives it.
     """
@@ -340,7 +340,7 @@ def test_what_was_damaged_is_found_and_made_anew(role: str, postgres_url: str, t
 
 
 @pytest.mark.slow
-def test_questions_are_answered_and_facts_taken_in_while_it_is_rebuilt(postgres_url: str, tmp_path: Path):
+def test_questions_are_answered_and_facts_ingested_while_it_is_rebuilt(postgres_url: str, tmp_path: Path):
     """
     While the projection is made again, again and again, every question is answered with at least what was known before,
     and a consumer continues.

@@ -273,7 +273,7 @@ def test_callers_take_turns():
     assert [1, 3] == [place for place, who in enumerate(done) if who == "few"]
 
 
-def test_whoever_leaves_while_waiting_asks_no_more():
+def test_anyone_who_leaves_while_waiting_asks_no_more():
     """
     A request that is cancelled before its turn is not begun, and counts no longer.
     """

@@ -68,7 +68,7 @@ def test_the_demo_is_served_by_a_link(tmp_path: Path):
     assert [("human:dana@example.com", ["mail-7"])] == [(line["caller"], line["action"]) for line in reads]
 
 
-def test_a_store_is_served_to_whoever_the_issuer_says(tmp_path: Path):
+def test_a_store_is_served_to_anyone_the_issuer_says(tmp_path: Path):
     """
     With an issuer there is no link: a token is asked for, and TERM ends the process well.
     """

@@ -27,7 +27,7 @@ def test_what_is_vendored_is_what_was_published():
     assert listed == found
 
 
-def test_each_vendored_library_has_its_licence_beside_it():
+def test_each_vendored_library_has_its_licence_next_to_it():
     """
     For every library there is a licence, and the README names both.
     """

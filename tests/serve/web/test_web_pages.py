@@ -310,7 +310,7 @@ def test_a_problem_is_a_page_for_people(world: World, path: str, status: int, wo
     assert words in text_of(page)
 
 
-def test_whoever_is_not_known_is_told_how_to_sign_in(world: World):
+def test_anyone_who_is_not_known_is_told_how_to_sign_in(world: World):
     """
     Without credentials there is no page, and no document, but a word about where they come from.
     """
@@ -449,7 +449,7 @@ def test_what_a_lift_brings_back_is_listed_on_its_page(here: World):
     assert "--" not in text_of(lifted)
 
 
-def test_what_nobody_has_seen_is_ordered_on_pages_by_whoever_means_it(here: World):
+def test_what_nobody_has_seen_is_ordered_on_pages_by_anyone_who_means_it(here: World):
     """
     A search that finds nothing and the plan that is not there lead to the plan of an order ahead, and it to the order;
     what was typed wrong there is asked for again.

@@ -121,7 +121,7 @@ def test_the_search_goes_on_at_the_moment_that_is_looked_at(world: World):
 # What goes wrong on the way
 
 
-def test_whoever_finds_nothing_is_led_on(world: World):
+def test_anyone_who_finds_nothing_is_led_on(world: World):
     """
     A page that is not there has the way to all others, and the search filled in with what was looked for.
     """
@@ -332,7 +332,7 @@ def test_only_what_had_an_authority_that_held_is_said_to_fit_together(here: Worl
 
 
 @pytest.mark.parametrize("page", ["status", "actions"])
-def test_the_actions_of_somebody_are_not_said_to_be_all_that_was_done_with_their_tokens(world: World, page: str):
+def test_the_actions_of_someone_are_not_said_to_be_all_that_was_done_with_their_tokens(world: World, page: str):
     """
     The mail was sent with the mailer's token, and by someone else: it is not among the actions that name the mailer.
     """
