@@ -39,7 +39,7 @@ help: ## list the targets
 setup: $(VENV)/.extras ## make .venv with the pinned versions and the command .venv/bin/delegraph
 
 # The demo needs little, and is quick to be there; with pages it needs all.
-demo: $(VENV)/$(if $(findstring --serve,$(ARGS)),.extras,.ready) ## a worked incident: who did it, what falls, the proof that it fell
+demo: $(VENV)/$(if $(findstring --serve,$(ARGS)),.extras,.ready) ## a worked incident: who did it, what a revocation ends, and the proof
 	@$(BIN)/delegraph demo $(ARGS)
 
 test: setup servers ## run the tests except the slow ones (ARGS="-k cascade"), also on a real Kafka and PostgreSQL
@@ -59,20 +59,20 @@ lint: setup
 types: setup
 	$(RUN) mypy
 
-check: lint types test ## lint, types, tests: what has to be green before a commit
+check: lint types test ## lint, types, tests: must pass before a commit
 
 check-all: lint types test-all ## the same with the slow tests: what CI runs
 
 jars: setup ## fetch Apache Kafka's jars by Maven into build/, once
 	@$(RUN) compose.native fetch
 
-browser: setup ## install Chromium for the tests of the pages, where it is not here (as root, by apt-get)
+browser: setup ## install Chromium for the tests of the pages, if it is missing (as root, by apt-get)
 	@$(RUN) compose.native browser
 
-screenshots: browser ## a picture of every page of the demo incident into build/screenshots/
+screenshots: browser ## take a screenshot of every page of the demo incident into build/screenshots/
 	$(RUN) benchmarks.screenshots $(ARGS)
 
-examples: setup ## hold the conversation of the HTTP API's examples anew, and write down what is answered now
+examples: setup ## replay the conversation of the HTTP API's examples, and record the current answers
 	$(RUN) tests.support.conversations
 
 reference: setup ## write the pages of docs/ that are generated from the code
@@ -88,17 +88,17 @@ stack: setup ## Kafka, PostgreSQL and two consumers on this machine, without con
 stack-down: ## stop what make stack started; its data stays in build/stack
 	@if [ -x $(BIN)/python ]; then $(RUN) compose.native down; fi
 
-fmt: $(VENV)/.ready ## format, and mend what ruff can mend
+fmt: $(VENV)/.ready ## format, and fix what ruff can fix
 	$(RUN) ruff check --fix-only --quiet .
 	$(RUN) ruff format .
 
-story: stack ## a leaked token on that stack: plan, order, two gateways, and the verdict until it is over
+story: stack ## a leaked token on that stack: plan, order, two gateways, and the verdict until it is CLOSED
 	@$(BIN)/python examples/story.py build/stack
 
-soak: setup ## hundreds of kills on a real Kafka and PostgreSQL, then the books (ARGS="--kills 300")
+soak: setup ## hundreds of kills on a real Kafka and PostgreSQL, then a check (ARGS="--kills 300")
 	$(RUN) benchmarks.soak $(ARGS)
 
-soak-collect: setup ## kills of the collector while all its inputs are written to, then the books (ARGS="--kills 200")
+soak-collect: setup ## kills of the collector while all its inputs are written to, then a check (ARGS="--kills 200")
 	$(RUN) benchmarks.collect_soak $(ARGS)
 
 bench: setup ## the benchmarks, quick
@@ -107,7 +107,7 @@ bench: setup ## the benchmarks, quick
 bench-full: setup ## the benchmarks at full size
 	$(RUN) benchmarks --full $(ARGS)
 
-wheel: setup ## build the wheel into dist/ and try it in an environment of its own
+wheel: setup ## build the wheel into dist/ and try it in a separate environment
 	rm -rf dist build/again
 	$(RUN) build --no-isolation --outdir dist .
 	$(RUN) build --no-isolation --wheel --outdir build/again . >/dev/null
