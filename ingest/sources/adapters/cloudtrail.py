@@ -53,7 +53,7 @@ def _settle(source: Source, memory: Memory, *, end: bool) -> Iterator[Translatio
 
 
 def _of_action(value: Mapping[str, Any], events: list[Document], memory: Memory) -> Iterator[Document]:
-    """The action and what came of it; of a copy for another account only that it tells of the caller's own."""
+    """Yield the action and its outcome; for a copy in another account, only its link to the original."""
     shared = text(value, "sharedEventID")
     if shared is None:  # the usual case
         yield from events

@@ -102,7 +102,7 @@ def exchanged(issue: Issue, tokens: list[str], id_: str, memory: Memory) -> None
 
 
 def parents(source: Source, memory: Memory, *, end: bool) -> Iterator[Translation]:
-    """The parents of exchanged tokens, known or missing: once the log is a minute further, or no more is coming."""
+    """Yield the parents of exchanged tokens, known or missing: once the log is a minute further, or at its end."""
     for key, exchange in memory.entries(_EXCHANGES):
         issue = Issue(*exchange[0])
         if not end and issue.moment + _PATIENCE > memory.latest:

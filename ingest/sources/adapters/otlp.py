@@ -92,7 +92,7 @@ def _settle(source: Source, memory: Memory, *, end: bool) -> Iterable[Translatio
 
 
 def _hand_over(path: Path, memory: Memory) -> bool:
-    """Remember a hand-off where the agent who takes over will look for it; False: it is not known yet who gave it."""
+    """Remember a hand-off where the receiving agent will look for it; False if the giver is not known yet."""
     id_, known = path.spans[0]
     if "handoff" not in known:
         return True

@@ -61,13 +61,13 @@ class Clean(Mapping[str, Any]):
         asked.raw = raw
 
     def __getitem__(self, name: str) -> Any:
-        """What stands under a name, scrubbed."""
+        """Return the scrubbed value of a member."""
         if name in self._raw:
             return self.asked[name]
         raise KeyError(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The same; the default where nothing stands under the name."""
+        """Return the scrubbed value of a member, or the default."""
         return self.asked[name] if name in self._raw else default
 
     def __contains__(self, name: object) -> bool:

@@ -127,7 +127,7 @@ class TopicReader:
         return self._consumer
 
     def _assign(self, consumer: Any) -> None:
-        """Read all partitions, each from its place."""
+        """Assign all partitions, each at its position."""
         partitions = _partitions(consumer, self._servers, self._topic, self._intake.named.name)
         kept = self._intake.places(TOPIC)
         consumer.assign(partitions)

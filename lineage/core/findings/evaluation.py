@@ -105,7 +105,7 @@ def look(
 
 
 def conclude(scene: Scene, found: Iterable[Finding], *, timing: Timing | None = None) -> Report:
-    """Add what follows when everything was looked at: principals, revocations, sources, and what adds up over these."""
+    """Add the findings that need all facts: about principals, revocations, sources, and aggregates."""
     findings = [*found, *look(scene, _others(scene), timing=timing)]
     missing = {rule.kind: why for rule in RULES.values() if (why := _why_not(scene, rule)) is not None}
     report = merged(one for one in findings if one.kind not in missing)

@@ -96,7 +96,7 @@ class Output:
             click.echo(f"delegraph: note: there are more; go on with --after {document['next']}", err=True)
 
     def not_found(self, asked: str) -> None:
-        """Say that no fact names an id; the command then exits with 3."""
+        """Report that no fact names an id; the command then exits with 3."""
         self._missing(asked, f"No fact names {printable(asked)}.")
 
     def no_token(self, asked: str) -> None:

@@ -43,7 +43,7 @@ def as_lines(findings: Iterable[Document]) -> str:
 
 
 def as_csv(findings: Iterable[Document]) -> str:
-    """A table with a header; lists stand in one cell, with semicolons between."""
+    """Export as a table with a header; a list is one cell, separated by semicolons."""
     rows = (
         {
             **one,

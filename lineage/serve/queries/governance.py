@@ -103,7 +103,7 @@ def held(
     known_at: Instant | None = None,
     limit: int = MOST,
 ) -> Document | None:
-    """What an agent held at any moment between two instants, and what ended it; None if nothing names it."""
+    """List what an agent held at any time between two instants, and what ended it; None if no fact names it."""
     return _of_agent(service, agent, _held, start, end, known_at, limit)
 
 
@@ -116,7 +116,7 @@ def done(
     known_at: Instant | None = None,
     limit: int = MOST,
 ) -> Document | None:
-    """What an agent did between two instants, each with its chain, the latest first; None if nothing names it."""
+    """List what an agent did between two instants, each with its chain, latest first; None if no fact names it."""
     return _of_agent(service, agent, _done, start, end, known_at, limit)
 
 

@@ -54,7 +54,7 @@ def identity(service: Service, id_: str, *, at: Instant, known_at: Instant | Non
 
 
 def identity_answer(world: World, id_: str, *, at: Instant, options: Options = DEFAULT) -> Document:
-    """The answer to ``identity``, but for what was asked and how far the projection is."""
+    """Answer ``identity``, without the parameters and the progress of the projection."""
     principals = world.principals
     party, facts = principals.party(id_), principals.facts_of(id_)
     bindings = in_order(fact for member in party for fact in principals.bindings.get(member))

@@ -79,7 +79,7 @@ def wanted_of(query: Query) -> Wanted:
 
 
 def findings(site: Site, _caller: Caller, query: Query) -> Document:
-    """What is wrong, the worst first."""
+    """List what is wrong, the worst first."""
     found = findings_of(
         site.service,
         at=query.at,

@@ -32,7 +32,7 @@ def etag_of(body: bytes) -> str:
 
 
 def document_response(request: Request, document: Document, *, status: int = HTTPStatus.OK) -> Response:
-    """A document as a response; 304 if the client has it already."""
+    """Build the response for a document; 304 if the client has it already."""
     return _response(request, encoded(document), "application/json", status)
 
 

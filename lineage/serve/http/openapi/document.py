@@ -62,7 +62,7 @@ _SCHEMES: Final = {
 
 
 def operation_of(question: Question) -> dict[str, Any]:
-    """What the document says of a question."""
+    """Describe a question."""
     several = any(parameter.repeatable and parameter.name in question.about for parameter in question.parameters)
     one = ref(question.answer)
     if question.other_answer:
