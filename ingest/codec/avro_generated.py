@@ -26,7 +26,7 @@ _ONE_BYTE: Final = 63  # the largest index of a branch or a symbol that zigzag w
 # The last fields of a record are the newest and rarely set: one comparison finds that all of them are absent.
 _TAIL: Final = 3
 # Unique in every event, so not worth caching.
-_UNIQUE: Final = frozenset({"event_id", "traceparent"})
+_UNIQUE: Final = frozenset({"event_id", "traceparent", "action"})
 
 
 def coder(version: schemas.Version) -> Coder:

@@ -17,7 +17,7 @@ CLEAN: Final[set[str]] = set()
 # Digits behind such a head, or alone, are no credential, and complete none that begins in front of them.
 _HEXADECIMAL: Final = "0123456789abcdef-"
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z")
-_REMEMBERED: Final = 1 << 15
+_REMEMBERED: Final = 1 << 13
 _REMEMBERED_CHARACTERS: Final = 200
 
 
