@@ -50,6 +50,19 @@ def test_a_source_that_was_read_says_how_much_came_and_how_far_it_is(desk):
     assert (True, f"1 file, {len(line(2))} bytes behind") == after["opa-eu (follow)"]
 
 
+def test_without_a_store_the_inputs_are_looked_at_all_the_same(desk):
+    """
+    How much came is not known then, and that is said.
+    """
+    desk.settings('[[source]]\nname = "opa-eu"\nformat = "opa"\nfollow = "opa.jsonl"\n')
+    (desk.folder / "opa.jsonl").write_bytes(line(1))
+    found = examined(desk)
+
+    assert not found["store"][0]
+    assert "the store does not answer" in found["source opa-eu"][1]
+    assert (True, f"1 file, {len(line(1))} bytes behind") == found["opa-eu (follow)"]
+
+
 @pytest.mark.parametrize(
     ("follow", "says"),
     [

@@ -39,7 +39,10 @@ def examine(checks: Checks, settings: Settings, store: Store | None) -> None:
         checks.failed("sources", fault)
         return
     for named in settings.sources:
-        checks.wrong(f"source {named.name}", _not_listed(settings, named), _last_record(named.name, counts))
+        came = "the store does not answer, so that nothing is known of its records"
+        if records is not None:
+            came = _last_record(named.name, counts)
+        checks.wrong(f"source {named.name}", _not_listed(settings, named), came)
         for kind, said in named.inputs.items():
             check = f"{named.name} ({kind})"
             try:
