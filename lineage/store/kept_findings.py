@@ -201,6 +201,13 @@ def kept_of(store: Store, ids: Collection[str]) -> dict[str, Kept]:
     return found
 
 
+def kept_of_kind(store: Store, kind: str) -> list[Kept]:
+    """The latest versions of the findings of a rule, whole."""
+    query = sa.select(finding).where(finding.c.until.is_(None), finding.c.kind == kind)
+    with store.connection() as connection:
+        return [_kept(row) for row in connection.execute(query)]
+
+
 def versions(store: Store, *, after: int, limit: int) -> list[Version]:
     """List the versions written after one, in order. If one was replaced long ago, only the latest remains."""
     query = sa.select(finding).where(finding.c.seq > after).order_by(finding.c.seq).limit(limit)

@@ -393,6 +393,23 @@ class Store:
         with self.connection() as connection:
             return is_complete(connection)
 
+    def credentials_sent(self, *, until: Instant | None = None) -> list[tuple[str, int, Instant, Instant]]:
+        """Count the records refused for a raw credential, by source, with the times of the first and the last.
+
+        Args:
+            until: Only those that came by then; None for all.
+        """
+        source = sa.func.coalesce(quarantine.c.charged_to, quarantine.c.origin)
+        came = quarantine.c.recorded_at
+        query = (
+            sa.select(source, sa.func.count(), sa.func.min(came), sa.func.max(came))
+            .where(quarantine.c.reason == "credential", sa.true() if until is None else came <= until)
+            .group_by(source)
+            .order_by(source)
+        )
+        with self.connection() as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
     def count_beyond_quota(self) -> int:
         """Return how many records in quarantine are kept as their digest and place alone."""
         with self.connection() as connection:

@@ -14,7 +14,7 @@ from tests.support.finding_cases import CASES, Case, moment
 from tests.support.findings_views import facts_of, intake_of, options_of
 
 # Told of facts that count for nothing, which a world does not hold: tried where facts come from a store.
-ELSEWHERE = {"unauthorised"}
+ELSEWHERE = {"unauthorised", "raw-credential-sent"}
 Shown = tuple[str, str | None, str]
 
 

@@ -102,7 +102,7 @@ def test_what_is_not_looked_at_is_said(desk: Desk):
     desk.take(*(done(f"b{n}", token="t1", actor=A) for n in range(SURROUNDINGS)))
 
     assert desk.one("status", "token:t1")["findings_complete"] is False
-    assert "looks at everything" in " ".join(desk.run("status", "token:t1").output.split())
+    assert "Only part of its surroundings was" in " ".join(desk.run("status", "token:t1").output.split())
 
 
 def test_findings_are_filtered(desk: Desk):
@@ -366,3 +366,19 @@ def test_an_answer_says_that_a_part_of_a_long_chain_was_not_looked_at(desk: Desk
         for words in (("who", "long"), ("chain", "token:t59"), ("status", "token:t59"), ("who", "short"))
     ]
     assert [False, False, False, None] == cut
+
+
+def test_raw_credentials_that_were_sent_are_found(desk: Desk):
+    """
+    What is refused because it holds a raw credential is counted by where it came from, and no part of it is shown.
+    """
+    raw = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.abcdefghijklmnopqrstuvwxyz012345"
+    desk.take(issued(raw), issued(raw, event_id="again"), issued("t1"))
+
+    [found] = desk.one("findings", "--kind", "raw-credential-sent")["items"]
+    assert ("medium", 2, []) == (found["severity"], found["count"], found["facts"])
+    assert found["of"].startswith("source:")
+    assert "NHI2" in {one["id"].partition(":")[0] for one in found["maps_to"]}
+    assert raw not in str(found)
+    desk.run("findings", "keep", "--once")
+    assert desk.one("fsck")["ok"]

@@ -160,6 +160,7 @@ def _others(scene: Scene) -> Iterator[str]:
     noticed = [*scene.intake.unauthorised, *(fact for pair in scene.intake.holes for fact in pair)]
     noticed += [fact for group in scene.intake.conflicts for fact in group]
     sources = {*tally.sources, *(fact.event.source for fact in noticed)}
+    sources |= {sent.source for sent in scene.intake.credentials}
     yield from (f"{SOURCE}:{source}" for source in sorted(sources))
     yield from sorted({f"{RULE}:{each.rule}" for each in scene.options.exempted})
 

@@ -50,6 +50,16 @@ class Needs(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class SentCredentials:
+    """Records of a source that were refused because they held a raw credential: how many, and from when to when."""
+
+    source: str
+    count: int
+    first: Instant
+    last: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class Intake:
     """What ingestion has noticed besides the relevant facts.
 
@@ -59,6 +69,7 @@ class Intake:
         holes: The facts before and after each gap in sequence numbers.
         numbered: Whether any source numbers its events.
         known_prefixes: Prefixes of ids that the trust table lets anyone speak about.
+        credentials: What was refused because it held a raw credential.
     """
 
     unauthorised: tuple[Fact, ...] = ()
@@ -66,6 +77,7 @@ class Intake:
     holes: tuple[tuple[Fact, Fact], ...] = ()
     known_prefixes: tuple[str, ...] = ()
     numbered: bool = False
+    credentials: tuple[SentCredentials, ...] = ()
 
 
 class Scene:

@@ -14,6 +14,8 @@ from lineage.core.model.references import about
 from lineage.core.model.severities import Severity
 from lineage.core.model.times import format_instant
 
+RAW_CREDENTIAL: Final = "raw-credential-sent"
+
 
 def _told(scene: Scene, key: str) -> SourceTally | None:
     return scene.tally.sources.get(key.removeprefix("source:"))
@@ -82,6 +84,15 @@ def conflict(scene: Scene, key: str) -> Iterator[Finding]:
             why = f"{event.source} sent {len(group)} different contents as {event.event_id}; all of them stand"
             at = max(fact.given_at for fact in group)
             yield finding("conflict", key, why, group, at=at, about=f"event:{event.event_id}", count=len(group) - 1)
+
+
+def raw_credential_sent(scene: Scene, key: str) -> Iterator[Finding]:
+    """Find the records of a source that held a raw credential: none was kept, and somebody had it in the clear."""
+    for sent in scene.intake.credentials:
+        if f"source:{sent.source}" == key:
+            records = "a record" if sent.count == 1 else f"{sent.count} records"
+            why = f"{sent.source} sent {records} with a raw credential in the place of an id; none of it was kept"
+            yield finding(RAW_CREDENTIAL, key, why, (), at=sent.first, last=sent.last, count=sent.count)
 
 
 def nothing_steady(scene: Scene) -> str | None:
@@ -165,6 +176,18 @@ RULES: Final = (
         maps_to=("M Poisoning Observability Data", "M Repudiation", "M0024", "MEASURE 2.8"),
         fix="Find out who used this source, or correct the trust file.",
         missing=no_trust,
+        posture=True,
+        wide=True,
+    ),
+    Rule(
+        kind=RAW_CREDENTIAL,
+        severity=Severity.MEDIUM,
+        title="Raw credentials were sent",
+        of=(SOURCE,),
+        check=raw_credential_sent,
+        needs="records in quarantine",
+        maps_to=("NHI2", "M0024"),
+        fix="Treat the credential as leaked, and let the producer send its id instead.",
         posture=True,
         wide=True,
     ),

@@ -22,6 +22,7 @@ from lineage.core.findings.finding import last_seen, merged
 from lineage.core.findings.judging import NEW, judgement_of, status_of
 from lineage.core.findings.options import Options
 from lineage.core.findings.scene import Scene
+from lineage.core.findings.sources import RAW_CREDENTIAL
 from lineage.core.findings.touched import touched_by
 from lineage.core.model.errors import FencedError
 from lineage.core.model.events import Fact, FindingJudged
@@ -363,7 +364,10 @@ def index_differences(store: Store, trust: TrustTable | None, options: Options) 
     everything = gathered(store, trust)
     report = evaluate(*(everything.facts, options, state.swept_at), world=everything.world, intake=everything.intake)
     found = kept_report(report, everything.world, options, state.swept_at)
-    known = {id_: one for id_, one in kept_findings.current(store).items() if one.change != RESOLVED}
+    # What was refused is no fact, and moves no position: an index may be exact without the last of it.
+    found = {id_: one for id_, one in found.items() if one.kind != RAW_CREDENTIAL}
+    raw = {one.id for one in kept_findings.kept_of_kind(store, RAW_CREDENTIAL)}
+    known = {id_: one for id_, one in kept_findings.current(store).items() if one.change != RESOLVED and id_ not in raw}
     for id_ in sorted(found.keys() | known.keys()):
         if id_ not in known:
             yield f"findings: {id_} ({found[id_].kind} of {found[id_].of}) is not in the index"

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from lineage.core.authority.world import World
-from lineage.core.findings.scene import Intake
+from lineage.core.findings.scene import Intake, SentCredentials
 from lineage.core.model.events import Fact
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import TrustTable, authorised
@@ -56,6 +56,7 @@ def gathered(store: Store, trust: TrustTable | None, known_at: Instant | None = 
         holes=tuple(pair for pair in store.sequence_holes() or () if _known(pair, known_at) == tuple(pair)),
         known_prefixes=_prefixes(trust),
         numbered=numbered,
+        credentials=tuple(SentCredentials(*row) for row in store.credentials_sent(until=known_at)),
     )
     return Gathered(world, counting, intake)
 
