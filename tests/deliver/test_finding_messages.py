@@ -21,6 +21,9 @@ from lineage.store import kept_findings
 from lineage.store.delivery.ssf_streams import count_dead_letters, dead_letters
 from lineage.store.kept_findings import CHANGED, OPENED, REFRESHED, RESOLVED, Kept
 from lineage.store.store import Store, open_store
+from tests.support.crashes import here
+from tests.support.finding_cases import D1, A, done, issued
+from tests.support.kafka_worlds import started, wait_until
 from tests.support.webhook_receiver import Receiver, receiving
 
 SECRET = "a secret between two"
@@ -202,3 +205,45 @@ def test_a_webhook_that_cannot_be_is_refused_by_name(said: dict[str, Any], named
 
     with pytest.raises(RefusedError, match=named):
         webhooks_of({"oncall": table}, rules=["conflict"], file=Path("settings.toml"))
+
+
+@pytest.mark.slow
+def test_a_process_tells_of_a_theft_and_leaves_when_it_is_told_to(tmp_path: Path):
+    """
+    While ``findings keep`` runs, a token that is used under nobody's grant is told to the webhook within seconds, and
+    what is told of a late grant is that it is resolved; after SIGTERM it says what it did.
+    """
+    url = f"sqlite:///{tmp_path}/store.db"
+    here(url, "init")
+    with receiving(SECRET.encode()) as receiver:
+        (tmp_path / "oncall.secret").write_text(SECRET, encoding="utf-8")
+        settings = tmp_path / "settings.toml"
+        table = f'[webhooks.oncall]\nurl = "{receiver.url}"\nsecret_file = "oncall.secret"\n'
+        settings.write_text(table, encoding="utf-8")
+        run = started("findings", "keep", "--json", "--store", url, config=str(settings))
+        try:
+            take(url, tmp_path, D1)
+            wait_until(lambda: here(url, "findings")[0].get("kept") is not None, seconds=30)
+            take(url, tmp_path, done("stolen", token="ghost", actor=A))
+            wait_until(lambda: told_types(receiver, "action:stolen") == ["finding.opened"], seconds=30)
+            take(url, tmp_path, issued("ghost", actor=A))
+            wait_until(lambda: told_types(receiver, "action:stolen")[-1] == "finding.resolved", seconds=30)
+        finally:
+            run.terminate()
+        stdout, stderr = run.communicate(timeout=60)
+
+    assert 0 == run.returncode, stderr
+    [webhook] = json.loads(stdout)["webhooks"]
+    assert ("oncall", 0, 0) == (webhook["name"], webhook["refused"], webhook["held_back"])
+    assert len(receiver.accepted) == webhook["accepted"]
+
+
+def take(url: str, folder: Path, *events: dict[str, Any]) -> None:
+    file = folder / "events.jsonl"
+    file.write_text("".join(f"{json.dumps(one)}\n" for one in events), encoding="utf-8")
+    here(url, "ingest", str(file))
+
+
+def told_types(receiver: Receiver, of: str) -> list[str]:
+    told = [one for one in receiver.accepted if one.get("finding", {}).get("kind") == "unattributed-action"]
+    return [one["type"] for one in told if one["finding"]["of"] == of]
