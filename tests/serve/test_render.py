@@ -870,7 +870,9 @@ def test_counts_account_for_every_event():
         "as_of": as_of,
     }
     text = flat(render_chain.counts(counts))
+    named = flat(render_chain.counts(counts | {"reasons": {"bad-time": 1}}))
 
+    assert "1 could not be read (1 bad-time): see 'delegraph quarantine'." in named
     assert text.startswith("Read 9 events: 4 accepted, 2 duplicates, 1 conflict, 1 unauthorised, 1 quarantined.")
     assert "1 could not be read: see 'delegraph quarantine'." in text
     assert "(nothing is recorded yet, the end of the log)" in text

@@ -96,4 +96,6 @@ def counts(service: Service, intake: Intake) -> Document:
         document["files"] = [{"file": file, "format": format_} for file, format_ in intake.formats]
     if intake.foreign:
         document |= {"records": intake.records, "skipped": dict(sorted(intake.skipped.items()))}
+        if intake.reasons:
+            document["reasons"] = dict(sorted(intake.reasons.items()))
     return {**document, "as_of": service.as_of()}

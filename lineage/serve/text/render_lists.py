@@ -329,7 +329,9 @@ def _remedies(page: Page, doc: Document) -> Page:
         ("unauthorised", "came from a source that may not state it, and do not count", "findings"),
     ):
         if doc[name]:
-            page.line(f"{doc[name]:,} {what}: see 'delegraph {command}'.", lead="  - ")
+            reasons = doc.get("reasons", {}) if name == "quarantined" else {}
+            why = f" ({joined((f'{count:,} {reason}' for reason, count in reasons.items()), ', ')})" if reasons else ""
+            page.line(f"{doc[name]:,} {what}{why}: see 'delegraph {command}'.", lead="  - ")
     return page
 
 
