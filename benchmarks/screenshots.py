@@ -30,6 +30,9 @@ BEFORE: Final = {
     "session": f"/status?of={quote('session:https://idp.example#session-alice-0830', safe='')}",
     "uses": f"/uses?of={OF}",
     "timeline": f"/timeline?of={OF}",
+    "principals": "/graph?view=principals",
+    "radius": f"/graph?view=principals&target={OF}",
+    "alice": "/status?of=principal:human:alice%40example.com",
     "graph": "/graph?of=principal:human:alice%40example.com",
     "reach": "/reach?of=principal:agent:planner",
     "findings": "/findings",
@@ -99,7 +102,7 @@ def _take(browser: Browser, link: str, into: Path, only: list[str] | None) -> No
                 continue
             for look, where in every.items():
                 where.goto(path)
-                if "graph" in name:
+                if "graph" in name:  # drawn by a script
                     where.wait_for_selector("#drawing[data-drawn]")
                 where.screenshot(path=into / f"{name}-{look}.png", full_page=True)
 

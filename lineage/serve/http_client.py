@@ -132,6 +132,27 @@ class Client:
         """Who ``principal:ID`` is, and which sources state it; None if no fact names it."""
         return self._ask("/v1/identity", schemas.Identity, of=of, at=at, known_at=known_at)
 
+    def principals_graph(
+        self,
+        of: str | None = None,
+        *,
+        tool: str | None = None,
+        target: str | None = None,
+        at: str | None = None,
+        known_at: str | None = None,
+    ) -> schemas.PrincipalGraph | None:
+        """Who handed what to whom; None if no fact names what is asked about.
+
+        Args:
+            of: Only what surrounds ``KIND:ID``.
+            tool: Only what this tool was used under, and what that depends on.
+            target: ``KIND:ID``: what a revocation of it would end is marked.
+            at: The instant asked about; by default now.
+            known_at: Only what was recorded by then.
+        """
+        said = {"view": "principals", "of": of, "tool": tool, "target": target, "at": at, "known_at": known_at}
+        return self._ask("/v1/graph", schemas.PrincipalGraph, **said)
+
     # Lists, item by item
 
     def search(self, text: str) -> Iterator[schemas.Thing]:

@@ -242,7 +242,7 @@ def test_a_chain_is_a_picture_with_a_broken_link(world: World):
 
     assert [ALICE, "agent:planner", "agent:mailer", "agent:scraper", "mail-7"] == [node.id for node in picture.nodes]
     assert [False, False, True, False] == [edge.broken for edge in picture.edges]
-    assert ["5 scopes", "2 scopes (3 fewer)", "used by another", "succeeded"] == [edge.label for edge in picture.edges]
+    assert ["5 scopes", "2 scopes (3 fewer)", "possible theft", "succeeded"] == [edge.label for edge in picture.edges]
 
 
 def test_several_chains_are_no_one_picture(tmp_path: Path):

@@ -32,6 +32,8 @@ EVERY = (
     "/actions?of=principal:agent:mailer",
     f"/timeline?of={OF}",
     f"/graph?of={OF}",
+    "/graph?view=principals",
+    f"/graph?view=principals&of=principal:agent:mailer&target={OF}&over=true",
     f"/diff?of={OF}",
     f"/diff?of={OF}&from=2026-11-02T09:00:00Z&to=now",
     "/search?q=mail",

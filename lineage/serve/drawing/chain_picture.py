@@ -114,7 +114,7 @@ def _another(number: int, taken: Document) -> Node:
 
 
 def _broken(source: str, target: str, taken: Document) -> Edge:
-    return Edge(source=source, target=target, label="used by another", title=taken["why"], tone="bad", broken=True)
+    return Edge(source=source, target=target, label="possible theft", title=taken["why"], tone="bad", broken=True)
 
 
 def _effect(doc: Document, href: Href) -> Node:

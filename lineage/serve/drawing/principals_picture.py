@@ -8,6 +8,7 @@ from lineage.serve.drawing.picture import Edge, Href, Node, Picture, Tone, nowhe
 from lineage.serve.text.render_graph import left_out
 from lineage.serve.text.text_page import joined, many
 
+ROOM: Final = 17  # letters of an id that fit into a box as they are
 _SERIOUS: Final = ("critical", "high")
 
 
@@ -47,13 +48,19 @@ def _node(node: Document, href: Href) -> Node:
         key=node["id"],
         id=node["id"],
         kind=node["kind"],
-        label=node["display_name"] or node["id"],
-        under=f"{node['kind']} \u00b7 {amounts(node)}",
+        label=node["display_name"] or _short(node),
+        under=f"{node['kind']} \u00b7 {amounts(node)}" if node["display_name"] else amounts(node),
         title=joined([*said, *_wrong(node), *_over(node), *_hit(node)], "; "),
         tone=_tone(node),
         focus=node["focus"],
         href=href("principal", node["id"]),
     )
+
+
+def _short(node: Document) -> str:
+    """An id as it is written in a box: a long one without the kind, which the sign in the box says."""
+    id_, prefix = str(node["id"]), f"{node['kind']}:"
+    return id_.removeprefix(prefix) if len(id_) > ROOM else id_
 
 
 def _edge(edge: Document, href: Href) -> Edge:
@@ -75,7 +82,7 @@ def _use(use: Document, href: Href) -> Edge:
     return Edge(
         source=use["from"],
         target=use["to"],
-        label="used by another",
+        label="possible theft",
         title=use["why"],
         tone="bad",
         broken=True,

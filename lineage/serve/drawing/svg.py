@@ -13,12 +13,14 @@ from lineage.serve.drawing.layout import COLUMN, LINE, Layout, layout
 from lineage.serve.drawing.picture import Edge, Node, Picture
 from lineage.serve.text.text_page import safe
 
-WIDE, HIGH = 224, 52  # the size of a box in units
-_ACROSS, _DOWN = 384, 72  # the distance between layers, and between rows
-_MARGIN: Final = 20
-_LETTER: Final = 7.4  # the maximum width of a letter of the first line, in nearly every font
-_SMALL: Final = 6.6  # and of the second line and of labels
-_PLACES: Final = (0.5, 0.62, 0.38, 0.75, 0.25)  # positions along an edge for its label
+WIDE, HIGH = 176, 52  # the size of a box in units
+_ACROSS, _DOWN = 288, 72  # the distance between layers, and between rows
+_MARGIN: Final = 12
+_TALL: Final = 12  # rows that are visible at once
+_LETTER: Final = 6.9  # the maximum width of a letter of the first line, in nearly every font
+_EASE: Final = 17  # columns of the first line that fit as they are; a few more are drawn narrower
+_SMALL: Final = 6.4  # the maximum width of a letter of the second line and of labels
+_PLACES: Final = (0.5, 0.56, 0.44, 0.62, 0.38, 0.7, 0.3)  # positions along an edge for its label
 _MOST_LABELS: Final = 120  # beyond this, labels would be illegible; titles and the table have the words
 
 STYLE_SHEET: Final = """
@@ -68,6 +70,7 @@ def as_svg(picture: Picture, *, alone: bool = True) -> str:
         alone: Whether it is a self-contained file with its style sheet, or part of a page.
     """
     stand = layout((node.key for node in picture.nodes), ((edge.source, edge.target) for edge in picture.edges))
+    stand = _from_the_top(stand)
     places = {key: _spot(place.layer, place.y) for key, place in stand.places.items()}
     runs = {id(edge): _run(edge, places, stand) for edge in picture.edges}
     width = max((spot.x for spot in places.values()), default=0) + WIDE + _MARGIN
@@ -83,10 +86,20 @@ def as_svg(picture: Picture, *, alone: bool = True) -> str:
         *([f"<desc>{escape(safe(picture.left_out))}</desc>"] if picture.left_out else []),
     ]
     labels = _labels(picture.edges, runs, places)
-    lines += [_edge(edge, runs[id(edge)]) for edge in picture.edges]
+    ids = {node.key: node.id for node in picture.nodes}
+    lines += [_edge(edge, runs[id(edge)], ids) for edge in picture.edges]
     lines += [_node(node, places[node.key]) for node in picture.nodes]
     lines += [_label(edge, labels[id(edge)]) for edge in picture.edges if id(edge) in labels]
     return "\n".join([*lines, "</svg>", ""])
+
+
+def _from_the_top(stand: Layout) -> Layout:
+    """The same with all layers beginning at the top, if it is so tall that its middle would be out of sight."""
+    if max((place.row for place in stand.places.values()), default=0) < _TALL:
+        return stand
+    places = {key: place._replace(y=place.row * LINE) for key, place in stand.places.items()}
+    bends = {pair: [place._replace(y=place.row * LINE) for place in bends] for pair, bends in stand.bends.items()}
+    return Layout(places, bends)
 
 
 def _spot(layer: int, y: float) -> _Spot:
@@ -127,7 +140,7 @@ def _back(start: _Spot, end: _Spot) -> list[_Spot]:
     return [out, _Spot(out.x + 70, below), _Spot(far, below + 24), _Spot(far, end.y + HIGH + 8)]
 
 
-def _edge(edge: Edge, run: list[_Spot]) -> str:
+def _edge(edge: Edge, run: list[_Spot], ids: Mapping[str, str]) -> str:
     path = f"M{run[0].x:g} {run[0].y:g}" + "".join(
         "C" + " ".join(f"{spot.x:g} {spot.y:g}" for spot in run[number : number + 3])
         for number in range(1, len(run), 3)
@@ -137,7 +150,8 @@ def _edge(edge: Edge, run: list[_Spot]) -> str:
     head = f"M{x + 8 * dx:g} {y + 8 * dy:g}L{x - 5 * dy:g} {y - 5 * dx:g}L{x + 5 * dy:g} {y + 5 * dx:g}Z"
     classes = _classes("dg-edge", edge.tone, broken=edge.broken)
     return (
-        f"<g class={quoteattr(classes)}><title>{escape(safe(edge.title))}</title>"
+        f"<g class={quoteattr(classes)} data-from={quoteattr(safe(ids[edge.source]))} "
+        f"data-to={quoteattr(safe(ids[edge.target]))}><title>{escape(safe(edge.title))}</title>"
         f'<path class="dg-line" d="{path}"/><path class="dg-head" d="{head}"/></g>'
     )
 
@@ -161,14 +175,13 @@ def _labels(
     found: dict[int, tuple[_Spot, str]] = {}
     for edge in written:
         text = safe(edge.label)
-        half = columns(text) * _SMALL / 2
-        for part in _PLACES:
-            at = _along(runs[id(edge)], part)
-            box = (at.x - half, at.y - 17, at.x + half, at.y - 1)
-            if not any(_overlaps(box, other) for other in taken):
-                taken.append(box)
-                found[id(edge)] = _Spot(at.x, at.y - 5), text
-                break
+        half = columns(text) * (_LETTER if edge.tone == "bad" else _SMALL) / 2
+        boxes = [_beside(_along(runs[id(edge)], part), half) for part in _PLACES]
+        free = [box for box in boxes if not any(_overlaps(box, other) for other in taken)]
+        if free or edge.tone == "bad":
+            box = (free or boxes)[0]
+            taken.append(box)
+            found[id(edge)] = _Spot((box[0] + box[2]) / 2, box[3] - 4), text
     return found
 
 
@@ -182,6 +195,11 @@ def _along(run: list[_Spot], part: float) -> _Spot:
         sum(weight * spot.x for weight, spot in zip(weights, spots, strict=True)),
         sum(weight * spot.y for weight, spot in zip(weights, spots, strict=True)),
     )
+
+
+def _beside(at: _Spot, half: float) -> tuple[float, float, float, float]:
+    """The box of a label right above a point."""
+    return at.x - half, at.y - 17, at.x + half, at.y - 1
 
 
 def _overlaps(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
@@ -202,13 +220,14 @@ def _label(edge: Edge, label: tuple[_Spot, str]) -> str:
 
 def _node(node: Node, spot: _Spot) -> str:
     x, y = spot
-    label, under = fitted(node.label, (WIDE - 44) / _LETTER), fitted(node.under, (WIDE - 44) / _SMALL)
+    label, under = fitted(node.label, (WIDE - 38) / _LETTER), fitted(node.under, (WIDE - 38) / _SMALL)
+    narrow = f' textLength="{WIDE - 40}" lengthAdjust="spacingAndGlyphs"' if columns(label) > _EASE else ""
     said = (
         f"<title>{escape(safe(node.title))}</title>"
         f'<rect class="dg-box" x="{x:g}" y="{y:g}" width="{WIDE}" height="{HIGH}" rx="8"/>'
-        f"{_mark(node.kind, x + 17, y + HIGH / 2)}"
-        f'<text x="{x + 34:g}" y="{y + 22:g}">{escape(label)}</text>'
-        f'<text class="dg-under" x="{x + 34:g}" y="{y + 40:g}">{escape(under)}</text>'
+        f"{_mark(node.kind, x + 16, y + HIGH / 2)}"
+        f'<text x="{x + 31:g}" y="{y + 22:g}"{narrow}>{escape(label)}</text>'
+        f'<text class="dg-under" x="{x + 31:g}" y="{y + 40:g}">{escape(under)}</text>'
     )
     classes = _classes("dg-node", node.kind, node.tone, focus=node.focus)
     if node.href:

@@ -8,14 +8,16 @@ from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.core.model.times import format_instant, parse_instant
 from lineage.core.model.vocabulary import REASONS
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.drawing.chain_picture import picture_of_chain
 from lineage.serve.queries.activity import is_mentioned_more_than
 from lineage.serve.queries.graph_view import MOST
 from lineage.serve.text import render_lists, render_revocations
-from lineage.serve.web import glossary, linked_text, view_models
+from lineage.serve.web import glossary, linked_text, principal_page, view_models
 from lineage.serve.web.links import Links
 from lineage.serve.web.page_endpoint import Asked, first_entry
 
 ENDS: Final = 20  # hops shown at either end of a longer chain
+FEW_CARDS: Final = 6  # cards at either end that are shown of a longer chain
 AROUND: Final = 100  # elements of the graph used for the validity chart; more for a longer chain
 MANY: Final = 5_000  # above this many facts, a thing's actions are not listed on its page
 OPEN: Final = 100  # open items at receivers on one page
@@ -67,6 +69,7 @@ def status(asked: Asked) -> Shown:
         "identity": asked.more("/identity", of=of) if doc["kind"] == "principal" else None,
         "actions": None if many else asked.more("/actions", of=of, limit=str(FEW)),
         "graph": asked.more("/graph", of=of, most="40"),
+        "party": principal_page.party(asked, of) if doc["kind"] in ("principal", "workload") else None,
     }
 
 
@@ -215,7 +218,10 @@ def _by_kind(items: list[Document]) -> dict[str, list[Document]]:
 
 def _chain(asked: Asked, around: str | None, marks: list[tuple[str, str]]) -> Shown:
     """Show the chain, and the validity of what it depends on, from the graph around its authority."""
-    first, hidden, last = view_models.cut(view_models.hops(asked.document), ENDS)
+    hops = view_models.hops(asked.document)
+    first, hidden, last = view_models.cut(hops, ENDS)
+    steps = view_models.cards(picture_of_chain(asked.document, asked.links.of), hops)
+    cards = view_models.cut(steps, FEW_CARDS)
     # At most half of the graph are ancestors.
     most = max(2 * (len(asked.document["tokens"]) + len(asked.document["delegations"]) + 1), AROUND)
     graph = None if around is None else asked.more("/graph", of=around, most=str(min(most, MOST)))
@@ -223,7 +229,7 @@ def _chain(asked: Asked, around: str | None, marks: list[tuple[str, str]]) -> Sh
         marks = [*marks, (format_instant(asked.at), "asked about")]
     now = [] if asked.at is not None else [(format_instant(asked.query.now), "now")]
     chart = view_models.validity(asked.document, graph, marks, besides=now)
-    return {"first_hops": first, "hidden_hops": hidden, "last_hops": last, "chart": chart}
+    return {"first_hops": first, "hidden_hops": hidden, "last_hops": last, "chart": chart, "cards": cards}
 
 
 def _people(asked: Asked, doc: Document) -> dict[str, str]:

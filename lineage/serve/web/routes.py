@@ -20,7 +20,7 @@ from lineage.serve.http.core.query import Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.queries.kept_list import COMPUTED, asked_of_index
 from lineage.serve.queries.receipt import receipt_page
-from lineage.serve.web import asking_pages, finding_pages, forms, glossary, page_context
+from lineage.serve.web import asking_pages, finding_pages, forms, glossary, page_context, picture_files, principals_page
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.links import Links, Nowhere
 from lineage.serve.web.page_endpoint import ASKED, FROM_ENTRY, View, add, as_typed, first_entry, page_of, written
@@ -34,7 +34,6 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/uses", "uses.html", page_context.uses),
     ("/timeline", "timeline.html", page_context.timeline),
     ("/search", "search.html", page_context.search),
-    ("/graph", "graph.html", page_context.graph),
     ("/findings", "findings.html", finding_pages.every),
     (finding_pages.PATH, "finding.html", finding_pages.one),
     ("/posture", "posture.html", finding_pages.posture),
@@ -65,10 +64,13 @@ def pages(site: Site, *, story: Story | None = None) -> APIRouter:
         add(router, path, page_of(site, path, template, view))
     for path, template, view in asking_pages.PAGES:
         add(router, path, asking_pages.page(site, path, template, view))
+    add(router, "/graph", principals_page.page(site))
     add(router, "/", _start(site, story))
     add(router, "/words", _words(site))
     add(router, "/posture.html", finding_pages.report(site))
     add(router, "/findings.csv", finding_pages.as_csv(site))
+    for path, asked, form in picture_files.paths():
+        add(router, path, picture_files.file_of(site, asked, form))
     add(router, "/diff", _diff(site))
     add(router, "/case", _case(site))
     add(router, "/revocations/{id:path}/receipt", _receipt(site))

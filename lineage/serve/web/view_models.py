@@ -6,6 +6,7 @@ from unicodedata import east_asian_width
 
 from lineage.core.model.times import format_instant, parse_instant
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.drawing.picture import Edge, Picture
 from lineage.serve.text import phrases, render_chain, render_lists
 
 WIDTH: Final = 1_000  # width of the validity chart in units
@@ -42,6 +43,25 @@ def hops(doc: Document) -> list[Document]:
         above = hop["scopes"] or above
         before = element
     return shown
+
+
+def cards(picture: Picture, shown: Sequence[Document]) -> list[Document]:
+    """The chain as cards: each party with the arrow that leads to it and the scopes that it got; and the effect."""
+    arrows: list[Edge | None] = [None, *picture.edges]
+    steps = zip(picture.nodes, arrows[: len(picture.nodes)], strict=True)
+    return [
+        {
+            "node": node,
+            "edge": edge,
+            "hop": shown[number] if number < len(shown) and not _passes_on(shown, number) else None,
+        }
+        for number, (node, edge) in enumerate(steps)
+    ]
+
+
+def _passes_on(shown: Sequence[Document], number: int) -> bool:
+    """Whether a party stands in the chain only as the one who granted what the next one got."""
+    return number + 1 < len(shown) and bool(shown[number + 1]["same"])
 
 
 def cut(items: Sequence[Document], ends: int) -> tuple[list[Document], int, list[Document]]:

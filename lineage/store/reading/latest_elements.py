@@ -16,7 +16,7 @@ from lineage.core.model.records import DECISIONS, Position
 from lineage.core.model.times import Instant
 from lineage.store.database.tables import fact, position, span_of
 
-LOOKED_AT: Final = 200_000  # rows, of all partitions together
+LOOKED_AT: Final = 50_000  # rows, of all partitions together
 
 _PARTITIONS: Final = sa.select(position.c.partition, position.c.next_offset).where(position.c.topic == DECISIONS)
 _NEXT: Final = (

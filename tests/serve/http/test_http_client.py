@@ -163,6 +163,19 @@ def test_who_a_principal_is_is_asked_for_by_its_id(api: World):
     assert None is client.identity("principal:agent:courier")
 
 
+def test_who_handed_what_to_whom_is_asked_for_with_a_target(api: World):
+    """
+    The client reads the graph of principals, with what a revocation would end; around what no fact names there is none.
+    """
+    client = client_of(api, "responder")
+    found = client.principals_graph("principal:agent:mailer", target="token:https://idp.example#mailer-1")
+    assert found is not None
+
+    assert ("agent:planner", "agent:mailer") in {(edge["from"], edge["to"]) for edge in found["edges"]}
+    assert found["target"] is not None
+    assert None is client.principals_graph("principal:agent:courier")
+
+
 def test_events_are_sent(api: World):
     """
     A producer sends events and learns what became of them.

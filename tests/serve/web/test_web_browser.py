@@ -29,6 +29,8 @@ LOOKED_AT = (
     f"/uses?of={OF}",
     f"/timeline?of={OF}",
     f"/graph?of={OF}",
+    f"/graph?view=principals&target={OF}",
+    "/status?of=principal:human:alice@example.com",
     f"/diff?of={OF}&from=2026-11-02T09:00:00Z&to=now",
     "/search?q=mail",
     "/findings",
@@ -145,6 +147,41 @@ def test_the_graph_is_drawn_and_its_table_is_reached_by_keyboard(person: Browser
     page.wait_for_url("**/chain?**")
 
     assert len(document["nodes"]) + len(document["collapsed"]) == int(drawn)
+
+
+def test_an_agent_is_reached_in_the_graph_of_principals_by_keyboard(person: BrowserContext):
+    """
+    From the start page to the graph, along its links to the mailer, which then stands out with what leads to it; and
+    on to its page.
+    """
+    page = person.new_page()
+    page.goto("/")
+    page.get_by_role("link", name="Graph", exact=True).click()
+    page.locator("svg.dg [data-id='agent:mailer'] a").focus()
+    far = page.locator("svg.dg .dg-node.dg-far").count()
+    near = page.locator("svg.dg .dg-edge:not(.dg-far)").count()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/status?of=principal*")
+
+    assert (6, 3) == (far, near)
+    eventually(page, "h1", "principal agent:mailer is active")
+
+
+def test_without_a_script_the_graph_of_principals_is_whole(link: str, browser: Browser, signed_in: Path):
+    """
+    The picture, its links, the filters and the table need no script.
+    """
+    person = _somebody(link, browser, signed_in, [], java_script_enabled=False)
+    page = person.new_page()
+    page.goto("/graph?view=principals")
+    page.get_by_label("Kind of principal").select_option("human")
+    page.get_by_role("button", name="Show").click()
+    humans = page.locator("svg.dg .dg-node").count()
+    rows = page.locator("caption:has-text('The same') ~ tbody tr").count()
+    page.locator("svg.dg [data-id='agent:planner'] a").click()
+    person.close()
+
+    assert (5, 3) == (humans, rows)
 
 
 def test_without_a_script_nothing_is_offered_that_needs_one(link: str, browser: Browser, signed_in: Path):

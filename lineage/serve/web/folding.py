@@ -1,0 +1,52 @@
+"""What of a graph of principals is drawn: what is over is folded away, and of many those that matter are kept."""
+
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.drawing.principals_picture import is_over
+
+
+def without_over(doc: Document) -> Document:
+    """The document without relations of which nothing is alive, and without those who are left with none."""
+    edges = [edge for edge in doc["edges"] if not is_over(edge)]
+    return _with(doc, edges, {node["id"] for node in doc["nodes"] if node["focus"] or not is_over(node)})
+
+
+def nearest(doc: Document, most: int) -> Document:
+    """So many principals, those with anything wrong first, each with who gave to it and who got from it."""
+    if len(doc["nodes"]) <= most:
+        return doc
+    givers: dict[str, list[str]] = {}
+    holders: dict[str, list[str]] = {}
+    for edge in doc["edges"]:
+        givers.setdefault(edge["to"], []).append(edge["from"])
+        holders.setdefault(edge["from"], []).append(edge["to"])
+    wrong = {use[end] for use in doc["uses"] for end in ("from", "to")}
+    wrong |= {
+        edge[end]
+        for edge in doc["edges"]
+        if edge["findings"]["worst"] in ("critical", "high")
+        for end in ("from", "to")
+    }
+    kept: set[str] = set()
+    order = sorted(
+        doc["nodes"], key=lambda node: (not node["focus"], node["id"] not in wrong, -_alive(node), node["id"])
+    )
+    for node in order:
+        path, at = [], node["id"]
+        while at not in kept and at not in path:
+            path.append(at)
+            at = min(givers.get(at, [at]))
+        if len(kept) + len(path) <= most:
+            kept.update(path)
+            kept.update([one for one in holders.get(node["id"], ()) if one not in kept][: most - len(kept)])
+    return _with(doc, doc["edges"], kept, alone=kept)
+
+
+def _with(doc: Document, edges: list[Document], ids: set[str], alone: set[str] | None = None) -> Document:
+    edges = [edge for edge in edges if alone is None or {edge["from"], edge["to"]} <= alone]
+    uses = [use for use in doc["uses"] if alone is None or {use["from"], use["to"]} <= alone]
+    ends = {one[end] for one in (*edges, *uses) for end in ("from", "to")}
+    return {**doc, "edges": edges, "uses": uses, "nodes": [one for one in doc["nodes"] if one["id"] in ids | ends]}
+
+
+def _alive(node: Document) -> int:
+    return int(node["tokens"]["alive"] + node["delegations"]["alive"])

@@ -1,0 +1,37 @@
+"""The chain of an action, a token or a delegation as a file: ``/who.svg?action=`` and the like."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lineage.serve.drawing.formats import MEDIA_TYPES, written
+from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.query import ParameterError
+from lineage.serve.http.core.question import Question, answered
+from lineage.serve.web.page_endpoint import ASKED, HEADERS, as_typed
+
+CHAINS: Final = ("/who", "/chain")
+FORMS: Final = {"svg": "svg", "mermaid": "mmd", "dot": "dot", "graphml": "graphml"}  # with the ending of its files
+
+
+def paths() -> list[tuple[str, str, str]]:
+    """Each address with its question and its form."""
+    return [(f"{path}.{ending}", path, form) for path in CHAINS for form, ending in FORMS.items()]
+
+
+def file_of(site: Site, path: str, form: str) -> Callable[[Request], Awaitable[Response]]:
+    """What answers with the picture of one chain."""
+    question: Question = ASKED[path]
+    [single] = question.about
+
+    async def file(request: Request) -> Response:
+        request = as_typed(request)
+        if len(request.query_params.getlist(single)) > 1:
+            raise ParameterError(single, "a picture shows one")
+        answer = await answered(site, question, request)
+        text = await site.pools.questions.run(answer.caller.name, written, form, answer.document)
+        return Response(text, media_type=MEDIA_TYPES[form], headers=HEADERS)
+
+    return file

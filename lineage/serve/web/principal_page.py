@@ -1,0 +1,60 @@
+"""What the page of a person, an agent or a service shows of it: what it was given, what it gave, what it did."""
+
+from collections.abc import Callable
+from typing import Final
+
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.drawing.principals_picture import picture_of_principals
+from lineage.serve.drawing.svg import as_svg
+from lineage.serve.text.render_graph import amounts
+from lineage.serve.web.folding import nearest, without_over
+from lineage.serve.web.page_endpoint import Asked
+from lineage.serve.web.swimlanes import lanes_in_words, swimlanes
+from lineage.serve.web.templating import drawn
+
+DRAWN: Final = 16  # principals around it in the picture; the page of the graph has more
+LATEST: Final = 200  # actions in the lanes
+
+
+def party(asked: Asked, of: str) -> Document:
+    """What a principal was given and by whom, what it gave and to whom, and what it did, or was done for it."""
+    id_ = of.partition(":")[2]
+    graph = asked.more("/graph", view="principals", of=f"principal:{id_}")
+    edges = graph["edges"] if graph else []
+    here = {node["id"] for node in graph["nodes"] if node["focus"]} if graph else set()
+    is_human = any(node["kind"] == "human" and node["focus"] for node in graph["nodes"]) if graph else False
+    small = nearest(without_over(graph), DRAWN) if graph else None
+    return {
+        "got": [edge for edge in edges if edge["to"] in here],
+        "gave": [edge for edge in edges if edge["from"] in here],
+        "uses": [use for use in graph["uses"] if here & {use["from"], use["to"]}] if graph else [],
+        "names": {node["id"]: node["display_name"] for node in graph["nodes"]} if graph else {},
+        "amounts": amounts,
+        "complete": graph is None or graph["complete"],
+        "picture": drawn(as_svg(picture_of_principals(small, asked.links.of), alone=False))
+        if small is not None and len(small["nodes"]) > 1
+        else None,
+        **_done(asked, id_, is_human=is_human),
+    }
+
+
+def _done(asked: Asked, id_: str, *, is_human: bool) -> Document:
+    """The latest actions on whose chain it stands: of a person by who did them, of an agent by tool."""
+    role = "human" if is_human else "agent"
+    found = asked.more("/actions", **{role: id_}, limit=str(LATEST)) or {"items": [], "complete": True}
+    lane: Callable[[Document], str | None] = (lambda one: one["actor"]) if is_human else (lambda one: one["tool"])
+
+    def to(**said: str) -> str:
+        return asked.links.to("/actions", **{role: id_}, **said)
+
+    lanes = swimlanes(found["items"], lane, to)
+    return {
+        "done": found["items"][:10],
+        "done_complete": found["complete"] and len(found["items"]) <= 10,  # noqa: PLR2004 (as many as are shown)
+        "done_title": "Done for this person" if is_human else "Done by it, or with what it held",
+        "done_list": to(),
+        "lanes": None if lanes is None else {**lanes, "drawing": drawn(lanes["drawing"])},
+        "lane_words": "" if lanes is None else lanes_in_words(lanes["lanes"]),
+        "looked_at": len(found["items"]),
+        "is_whole": found["complete"],
+    }

@@ -1,0 +1,83 @@
+"""What was done over time, as lanes: one for each tool, or for each who did it; drawn on the server."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final
+from xml.sax.saxutils import escape
+
+from lineage.core.model.times import Instant, format_instant, parse_instant
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.drawing.svg import fitted
+from lineage.serve.text.phrases import when
+from lineage.serve.text.text_page import many, safe
+
+WIDTH: Final = 960  # units across time
+LANES: Final = 12  # that are drawn; the rest is one lane
+PARTS: Final = 6  # of the time that is drawn, each a link to its list
+_LANE: Final = 30  # units, height of a lane
+_NAME: Final = 170  # units in front of the lanes
+_SECOND: Final = 1_000_000
+_OTHERS: Final = "others"
+
+
+def swimlanes(
+    items: Sequence[Document], lane_of: Callable[[Document], str | None], to: Callable[..., str]
+) -> Document | None:
+    """Actions as lanes over the time from the first to the last of them; None if there are fewer than two.
+
+    Args:
+        items: The actions, as they are listed.
+        lane_of: The name of an action's lane.
+        to: The address of the list of actions, with more parameters.
+    """
+    if len(items) < 2:  # noqa: PLR2004 (one action is no time)
+        return None
+    moments = [parse_instant(item["occurred_at"]) for item in items]
+    first, last = min(moments), max(moments)
+    span = max(last - first, _SECOND)
+    counted = Counter(lane_of(item) or "unknown" for item in items)
+    names = [name for name, _ in sorted(counted.items(), key=lambda one: (-one[1], one[0]))]
+    shown = names if len(names) <= LANES else [*names[: LANES - 1], _OTHERS]
+    row = {name: number for number, name in enumerate(shown)}
+    dots = [
+        (row.get(lane_of(item) or "unknown", len(shown) - 1), round(WIDTH * (moment - first) / span), item)
+        for item, moment in zip(items, moments, strict=True)
+    ]
+    return {
+        "drawing": _drawn(shown, dots),
+        "lanes": [{"name": name, "count": counted.get(name, 0)} for name in shown],
+        "left_out": max(len(names) - LANES + 1, 0) if len(names) > LANES else 0,
+        "begins": format_instant(first),
+        "ends": format_instant(last),
+        "parts": [_part(number, first, span, moments, to) for number in range(PARTS)],
+    }
+
+
+def _part(number: int, first: Instant, span: int, moments: Sequence[Instant], to: Callable[..., str]) -> Document:
+    """One part of the time: how much was done in it, and the list of that."""
+    start = first + span * number // PARTS
+    end = first + span * (number + 1) // PARTS + (1 if number == PARTS - 1 else 0)
+    said = {"from": format_instant(start), "to": format_instant(end)}
+    return {"count": sum(start <= moment < end for moment in moments), "href": to(**said), "from": said["from"]}
+
+
+def _drawn(names: Sequence[str], dots: Sequence[tuple[int, int, Document]]) -> str:
+    width, height = _NAME + WIDTH + 16, len(names) * _LANE + 6
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
+    lines = [f'<svg class="dg lanes" {size} role="img" aria-label="What was done over time; the list has the same">']
+    for number, name in enumerate(names):
+        y = number * _LANE + _LANE // 2 + 3
+        lines.append(f'<text class="dg-under" x="0" y="{y + 4}">{escape(fitted(name, 24))}</text>')
+        lines.append(f'<path class="dg-line" d="M{_NAME} {y}H{_NAME + WIDTH + 8}"/>')
+    for lane, x, item in dots:
+        y = lane * _LANE + _LANE // 2 + 3
+        said = f"{when(item['occurred_at'])}: {item['operation']} {item['outcome']}, {item['action']}"
+        look = "" if item["outcome"] == "succeeded" else " dg-bad"
+        dot = f'<circle cx="{_NAME + x + 4}" cy="{y}" r="5"/>'
+        lines.append(f'<g class="dg-dot{look}"><title>{escape(safe(said))}</title>{dot}</g>')
+    return "\n".join([*lines, "</svg>"])
+
+
+def lanes_in_words(lanes: Sequence[Document]) -> str:
+    """The lanes for who cannot see them."""
+    return "; ".join(f"{safe(lane['name'])}: {many(lane['count'], 'action')}" for lane in lanes)

@@ -1,0 +1,238 @@
+"""The pages of who handed what to whom: the graph, the chain as cards, and what a principal got, gave and did."""
+
+import random
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from lineage.serve.drawing.svg import STYLE_SHEET
+from lineage.serve.web.folding import nearest
+from lineage.serve.web.swimlanes import LANES, PARTS, swimlanes
+from lineage.serve.web.templating import STATIC
+from tests.support.http_worlds import api_over
+from tests.support.web_pages import Pages, text_of
+
+TOKEN = "token:https://idp.example#mailer-1"
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+    """The incident; nothing here adds to it."""
+    folder = tmp_path_factory.mktemp("principals")
+    with api_over(f"sqlite:///{folder}/store.db", folder) as world:
+        yield Pages(world)
+
+
+def shown(pages: Pages, path: str, **said: str) -> httpx.Response:
+    return pages.get(path, params=said)
+
+
+def test_the_graph_begins_with_what_is_wrong(pages: Pages):
+    """
+    The theft is the first thing said; then the picture with links, and the same as a table.
+    """
+    html = shown(pages, "/graph", view="principals").text
+    theft, picture, table = (html.index(part) for part in ("Possible token theft", 'class="dg"', "<caption>The same"))
+
+    assert theft < picture < table
+    assert '<a href="/status?of=principal%3Aagent%3Amailer">' in html
+    assert html.count('class="dg-node') == 10
+    assert "possible theft</text>" in html
+
+
+def test_the_blast_radius_is_said_and_marked(pages: Pages):
+    """
+    With a target the page says what would be revoked, marks it, and says that nothing has been.
+    """
+    page = shown(pages, "/graph", view="principals", target=TOKEN)
+
+    assert "a revocation would end 3 tokens and 0 grants. Nothing has been revoked." in text_of(page)
+    assert "dg-hit" in page.text
+
+
+def test_filters_stay_in_the_form(pages: Pages):
+    """
+    What was chosen is chosen still, and an empty field asks for nothing.
+    """
+    html = shown(
+        pages, "/graph", view="principals", kind="human", state="active", tool="", of="", target="", at=""
+    ).text
+
+    assert "<option selected>human</option>" in html
+    assert '<option value="active" selected>' in html
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ({"kind": "robot"}, "kind: 'robot' is none of human"),
+        ({"state": "dead"}, "state: 'dead' is none of revoked"),
+        ({"of": "nothing"}, "of: "),
+        ({"target": "action:x"}, "target: there is no kind 'action' here"),
+        ({"at": "noonish"}, "at: 'noonish'"),
+        ({"most": "0"}, "most: '0' is "),
+    ],
+)
+def test_a_wrong_filter_is_named(pages: Pages, said: dict[str, str], names: str):
+    """
+    A page that cannot be shown says which field is wrong.
+    """
+    page = shown(pages, "/graph", view="principals", **said)
+
+    assert (400, True) == (page.status_code, names in text_of(page))
+
+
+def test_what_is_over_is_folded_away(pages: Pages):
+    """
+    A year later some of it has expired: it is folded away, said to be, and drawn on request.
+    """
+    later = {"view": "principals", "at": "2027-11-02T10:25:00Z"}
+    folded, whole = shown(pages, "/graph", **later).text, shown(pages, "/graph", **later, over="true").text
+
+    assert "with nothing alive folded away" in folded
+    assert folded.count('class="dg-node') < whole.count('class="dg-node')
+    assert "Fold away what is over" in whole
+
+
+def test_the_graph_of_elements_is_still_there(pages: Pages):
+    """
+    Without a view the page draws what depends on what, as before.
+    """
+    assert "parents on the left" in shown(pages, "/graph", of=TOKEN).text
+
+
+def test_the_chain_is_shown_as_cards_with_a_broken_link(pages: Pages):
+    """
+    From Alice to the mail: the scopes shrink, and the link to whoever used the token is broken.
+    """
+    html = shown(pages, "/who", action="mail-7").text
+    cards = html[html.index('<ol class="cards">') : html.index("</ol>", html.index('<ol class="cards">'))]
+    kinds = re.findall(r'<li class="(\w+) (\w*)( broken)?">', cards)
+
+    assert [
+        ("human", "", ""),
+        ("agent", "", ""),
+        ("agent", "", ""),
+        ("agent", "bad", " broken"),
+        ("effect", "", ""),
+    ] == kinds
+    assert ["5 scopes", "2 scopes (3 fewer)", "possible theft", "succeeded"] == re.findall(
+        r'"arrow"[^>]*>([^<]*)<', cards
+    )
+
+
+@pytest.mark.parametrize("path", ["/who.svg", "/who.mmd", "/chain.dot", "/chain.graphml"])
+def test_a_chain_is_a_file_for_who_may_see_it(pages: Pages, path: str):
+    """
+    The picture of a chain is linked from its page, and is for nobody else; several are no one file, nothing is none.
+    """
+    asked = {"action": "mail-7"} if path.startswith("/who") else {"of": TOKEN}
+    [name] = asked
+    page, file = shown(pages, path.partition(".")[0], **asked).text, shown(pages, path, **asked)
+    several = pages.get(path, params=[(name, asked[name])] * 2)
+
+    assert f'href="{path}?' in page
+    assert (200, True) == (file.status_code, "agent:mailer" in file.text)
+    assert 401 == pages.nobody.get(path, params=asked).status_code
+    assert [400, 404] == [several.status_code, shown(pages, path, **{name: "token:none"}).status_code]
+
+
+def test_a_tool_and_a_resource_lead_to_what_else_was_done_with_them(pages: Pages):
+    """
+    On the page of an action every name is a link.
+    """
+    html = shown(pages, "/who", action="mail-7").text
+
+    assert 'href="/actions?tool=mail"' in html
+    assert 'href="/actions?resource=press%40rival.example"' in html
+
+
+def test_a_principal_says_what_it_got_gave_and_did(pages: Pages):
+    """
+    An agent's page: from whom, to whom, and its actions by tool over time, each part of the time a list.
+    """
+    html = shown(pages, "/status", of="principal:agent:mailer").text
+    said = text_of(shown(pages, "/status", of="principal:agent:mailer"))
+
+    assert "got fromagent:planner1 token, 1 grant" in said
+    assert "handed toservice:smtp-relay1 token" in said
+    assert "Done by it, or with what it held" in said
+    assert re.search(r'href="/actions\?agent=agent%3Amailer&amp;from=[^"]+&amp;to=', html)
+
+
+def test_a_person_has_everything_that_was_done_for_them(pages: Pages):
+    """
+    Under every id of hers, whoever did it.
+    """
+    said = text_of(shown(pages, "/status", of="principal:human:alice@example.com"))
+
+    assert "Done for this person" in said
+    assert all(action in said for action in ("crm-1", "mail-7", "archive-5"))
+
+
+def test_a_page_draws_as_a_file_does():
+    """
+    The rules of a drawing are one text, in the file that stands alone and in the style sheet of the pages.
+    """
+    sheet = (STATIC / "delegraph.css").read_text("utf-8")
+
+    assert STYLE_SHEET[STYLE_SHEET.index(".dg text") :].strip() in sheet
+
+
+# Lanes
+
+
+def action(number: int, tool: str | None, outcome: str = "succeeded") -> dict[str, Any]:
+    at = f"2026-11-02T{number // 60 % 24:02}:{number % 60:02}:00.000000Z"
+    return {"action": f"a{number}", "operation": "op", "outcome": outcome, "tool": tool, "occurred_at": at}
+
+
+def test_every_action_is_a_dot_in_a_lane_and_in_a_part():
+    """
+    However many tools there are, no dot is lost, the parts add up, and what has no lane of its own is in the last.
+    """
+    chance = random.Random(3)
+    items = [action(number, chance.choice([None, *(f"tool-{i}" for i in range(30))])) for number in range(300)]
+    found = swimlanes(items, lambda one: one["tool"], lambda **said: f"/actions?{said['from']}")
+
+    assert found is not None
+    assert (300, LANES, PARTS) == (found["drawing"].count("<circle"), len(found["lanes"]), len(found["parts"]))
+    assert 300 == sum(part["count"] for part in found["parts"])
+
+
+def test_one_action_has_no_time():
+    """
+    Lanes need a time to lie over.
+    """
+    assert swimlanes([action(1, "mail")], lambda one: one["tool"], lambda **_: "") is None
+
+
+# A large graph
+
+
+def party(name: str, *, kind: str = "agent") -> dict[str, Any]:
+    counts = {"alive": 1, "suspended": 0, "expired": 0, "revoked": 0}
+    wrong = {"count": 0, "worst": None, "why": None}
+    return {"id": name, "kind": kind, "focus": False, "tokens": counts, "delegations": counts, "findings": wrong}
+
+
+def tie(giver: str, holder: str) -> dict[str, Any]:
+    return {"from": giver, "to": holder, "findings": {"worst": None}}
+
+
+def test_few_of_many_are_those_with_anything_wrong_and_those_above_them():
+    """
+    Of five hundred so many are drawn, each with the chain above it; a cycle above somebody ends nowhere.
+    """
+    names = [f"n{number}" for number in range(500)]
+    edges = [tie(f"n{number // 2}", f"n{number}") for number in range(1, 500)] + [tie("n499", "n0")]
+    doc = {"nodes": [party(name) for name in names], "edges": edges, "uses": [{"from": "n400", "to": "n450"}]}
+    few = nearest(doc, 60)
+    kept = {node["id"] for node in few["nodes"]}
+
+    assert 50 < len(kept) <= 60
+    assert {"n400", "n450", "n200", "n100"} <= kept
+    assert all({edge["from"], edge["to"]} <= kept for edge in few["edges"])
