@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
@@ -27,6 +27,9 @@ from lineage.serve.cli.output import Output
 _HEX: Final = re.compile("[0-9a-f]{64}")
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
+    from collections.abc import Callable
+
+    from lineage.serve.commands.order_request import OrderRequest
     from lineage.serve.config.wiring import Settings
 
 
@@ -43,14 +46,25 @@ class _Digest(click.ParamType[str]):
 
 
 @click.command()
-@click.argument("target", metavar="KIND:ID")
+@click.argument("target", metavar="KIND:ID", required=False)
+@click.option(
+    "--targets",
+    type=click.File(encoding="utf-8"),
+    metavar="FILE",
+    help="Revoke several targets, one KIND:ID a line (`-`: standard input), all or none.",
+)
 @click.option("--reason", type=click.Choice(REASONS), required=True, help="Why.")
 @click.option("--by", "by", required=True, metavar="PRINCIPAL", help="Who revokes, such as human:you@example.com.")
 @target_options
 @click.option("--note", help="A remark for people.")
 @click.option("--approved-by", metavar="PRINCIPAL", help="The second person.")
 @click.option("--effective-at", type=TIME, metavar="TIME", help="When it takes effect. [default: now]")
-@click.option("--id", "revocation", metavar="ID", help="The id of the revocation. [default: generated]")
+@click.option(
+    "--id",
+    "revocation",
+    metavar="ID",
+    help="The id of the revocation; of several, of the incident. [default: generated]",
+)
 @click.option("--source", metavar="URI", help="The source to send it under. [env: DELEGRAPH_SOURCE]")
 @click.option("--execute", is_flag=True, help="Revoke; without it only the plan is printed.")
 @click.option(
@@ -64,7 +78,8 @@ class _Digest(click.ParamType[str]):
 def revoke(
     settings: "Settings",
     out: Output,
-    target: str,
+    target: str | None,
+    targets: TextIO | None,
     reason: str,
     by: str,
     how: TargetOptions,
@@ -84,6 +99,7 @@ def revoke(
     \b
       delegraph revoke token:t1 --reason credential_leak --by human:you
       delegraph revoke token:t1 --reason credential_leak --by human:you --execute --plan-digest DIGEST
+      delegraph revoke --targets stolen.txt --reason compromise --by human:you
 
     A token or a delegation is revoked permanently. A principal, workload, session or client is revoked until it is
     reinstated (lift): until then authority issued for it is never valid, and what was revoked never comes back.
@@ -96,26 +112,34 @@ def revoke(
     from lineage.serve.documents.core_documents import split_of
     from lineage.serve.text import render_chain
 
-    kind, id_ = split_of(target)
+    if (target is None) == (targets is None):
+        raise click.UsageError("name either a target, KIND:ID, or a file of them with --targets")
+
+    def request_for(kind: str, id_: str) -> OrderRequest:
+        return OrderRequest(
+            target=Target(kind, id_),
+            reason=reason,
+            ordered_by=by,
+            mode=how.mode,
+            cascade=how.cascade,
+            issued_before=how.issued_before,
+            effective_at=effective_at,
+            note=note,
+            approved_by=approved_by,
+            revocation=revocation,
+            plan_digest=plan_digest,
+            max_kills=max_kills,
+            four_eyes=settings.four_eyes,
+            unseen=unseen,
+        )
+
+    if targets is not None:
+        _revoke_all(settings, out, targets, request_for, execute=execute)
+        return
+    kind, id_ = split_of(str(target))
     with opened_service(settings) as service:
         if execute:
-            request = OrderRequest(
-                target=Target(kind, id_),
-                reason=reason,
-                ordered_by=by,
-                mode=how.mode,
-                cascade=how.cascade,
-                issued_before=how.issued_before,
-                effective_at=effective_at,
-                note=note,
-                approved_by=approved_by,
-                revocation=revocation,
-                plan_digest=plan_digest,
-                max_kills=max_kills,
-                four_eyes=settings.four_eyes,
-                unseen=unseen,
-            )
-            document = give_order(service, request)
+            document = give_order(service, request_for(kind, id_))
         else:
             refuse_people(by=by, approved_by=approved_by)
             given_at = now()
@@ -125,7 +149,7 @@ def revoke(
             if document is not None:
                 document = {**document, "reason": reason, "ordered_by": by, "executed": False}
         if document is None:
-            out.not_found(target)
+            out.not_found(str(target))
             if not out.as_json:
                 click.echo("To revoke it before any event mentions it, use --unseen.", err=True)
         elif execute:
@@ -136,6 +160,38 @@ def revoke(
         else:
             out.document(document, lambda doc: render_chain.plan(doc, **asdict(how)))
     out.finish()
+
+
+def _revoke_all(
+    settings: "Settings",
+    out: Output,
+    targets: TextIO,
+    request_for: "Callable[[str, str], OrderRequest]",
+    *,
+    execute: bool,
+) -> None:
+    """Print the plan of revoking several targets, or do it."""
+    from lineage.serve.commands.revoke_batch import BatchRequest, UnknownTargetsError, give_batch, plan_batch
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.documents.core_documents import split_of
+    from lineage.serve.text import render_batch
+
+    keys = [line.strip() for line in targets if line.strip() and not line.startswith("#")]
+    orders = [request_for(*split_of(key)) for key in keys]
+    if not orders:
+        raise click.UsageError("the file of --targets names no target: write one KIND:ID a line")
+    order = orders[0]
+    request = BatchRequest(targets=tuple(one.target for one in orders), order=order, incident=order.revocation)
+    with opened_service(settings) as service:
+        try:
+            document = (give_batch if execute else plan_batch)(service, request)
+        except UnknownTargetsError as fault:
+            for key in fault.targets:
+                out.not_found(key)
+            if not out.as_json:
+                click.echo("Nothing was revoked, no other target either.", err=True)
+            out.finish()
+        out.document(document, render_batch.batch)
 
 
 @click.command()

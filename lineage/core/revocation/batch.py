@@ -1,0 +1,71 @@
+"""Several targets revoked at once: one order for each, and one plan with one digest over all of them.
+
+Pure, as ``reach``: the plan of a batch has the form of that of one order, with a list of targets, so that the plan of
+the one can never be taken for that of the other.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lineage.core.model.events import canonical_json
+from lineage.core.model.keys import key_of
+from lineage.core.revocation.reach import Reach
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReach:
+    """What several proposed orders would end together.
+
+    Attributes:
+        reaches: Of each target, sorted by the target; they differ in nothing else that was proposed.
+    """
+
+    reaches: tuple[Reach, ...]
+
+    @classmethod
+    def of(cls, reaches: Sequence[Reach]) -> "BatchReach":
+        """Combine the reaches of some targets."""
+        return cls(tuple(sorted(reaches, key=lambda one: (one.proposal.target.kind, one.proposal.target.id))))
+
+    @property
+    def kills(self) -> set[str]:
+        """``KIND:ID`` of each element that any of the orders would end."""
+        return {key for reach in self.reaches for key in reach.kills}
+
+    @property
+    def shared(self) -> list[str]:
+        """``KIND:ID`` of each element that more than one of the orders would end, sorted."""
+        counts = Counter(key for reach in self.reaches for key in reach.kills)
+        return sorted(key for key, count in counts.items() if count > 1)
+
+    @property
+    def survivors(self) -> dict[str, str]:
+        """What stays alive beside the targets, and why: what one order spares and none of the others ends."""
+        ended = self.kills
+        return {
+            key: survivor.why
+            for reach in self.reaches
+            for survivor in reach.survivors
+            if (key := key_of(survivor.kind, survivor.id)) not in ended
+        }
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """The plan: what the orders would end together, without time, person or reason."""
+        kills = sorted(key.partition(":")[::2] for key in self.kills)
+        return {
+            **self.reaches[0].plan,
+            "target": [reach.plan["target"] for reach in self.reaches],
+            "kills": {
+                "tokens": [id_ for kind, id_ in kills if kind == "token"],
+                "delegations": [id_ for kind, id_ in kills if kind == "delegation"],
+            },
+        }
+
+    @property
+    def plan_digest(self) -> str:
+        """The SHA-256, in hexadecimal, of the plan's canonical JSON (RFC 8785)."""
+        return hashlib.sha256(canonical_json(self.plan)).hexdigest()

@@ -1,0 +1,266 @@
+"""Revoking several targets at once: one plan with one digest, then one order for each target, all or nothing.
+
+The orders share an incident, which is the ``txn`` of their events; the id of each is ``INCIDENT.N``, where N counts the
+targets in their sorted order. They are appended to the log together.
+"""
+
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ingest.log.port import entry_of
+from lineage.core.model.errors import DriftError, RefusedError, UnavailableError, UnprojectedError
+from lineage.core.model.events import Event, RevocationOrdered, Target
+from lineage.core.model.keys import key_of
+from lineage.core.model.times import Instant, format_instant
+from lineage.core.revocation.batch import BatchReach
+from lineage.core.revocation.reach import Proposal, differences, reach_of
+from lineage.core.revocation.receipt import orders_of
+from lineage.serve.commands.append import event_of
+from lineage.serve.commands.approvals import approver_of
+from lineage.serve.commands.order_checks import orders_about, refuse_one_person, refuse_people
+from lineage.serve.commands.order_request import OrderRequest, differing, other_order
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.service import Service, acted_by
+
+MOST_TARGETS: Final = 1_000
+
+
+class UnknownTargetsError(RefusedError):
+    """No fact names some of the targets, so nothing was revoked.
+
+    Attributes:
+        targets: ``KIND:ID`` of each of them.
+    """
+
+    def __init__(self, targets: Sequence[str]) -> None:
+        """Build the message from the targets."""
+        self.targets = list(targets)
+        super().__init__(f"no fact names {', '.join(targets)}; nothing was revoked, and no other target either")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRequest:
+    """What a responder asks for.
+
+    Attributes:
+        targets: What to revoke.
+        order: What all the orders have in common; its target and its revocation are ignored.
+        incident: The id of the incident; None: one is made.
+    """
+
+    targets: tuple[Target, ...]
+    order: OrderRequest
+    incident: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse no targets, too many, and an id of an incident that cannot be one."""
+        if not self.targets:
+            raise RefusedError("name at least one target; nothing was revoked")
+        if len(self.targets) > MOST_TARGETS:
+            raise RefusedError(
+                f"these are {len(self.targets):,} targets, more than {MOST_TARGETS:,}: revoke what they have in "
+                "common, such as a principal, a session or a client; nothing was revoked"
+            )
+
+    def each(self, incident: str) -> list[OrderRequest]:
+        """The orders, sorted by target; a target that is named twice is ordered once."""
+        targets = sorted(set(self.targets), key=lambda one: (one.kind, one.id))
+        return [
+            replace(self.order, target=target, revocation=f"{incident}.{number}")
+            for number, target in enumerate(targets, start=1)
+        ]
+
+
+def plan_batch(service: Service, request: BatchRequest) -> Document:
+    """Say what the orders would end together; the plan is kept under its digest.
+
+    Raises:
+        RefusedError: A target cannot be one, or no fact names it (``UnknownTargetsError``).
+        UnavailableError: The log cannot be asked what is not projected yet.
+    """
+    refuse_people(by=request.order.ordered_by, approved_by=request.order.approved_by)
+    service.refuse_stale(service.face.stale)
+    now = service.clock()
+    with _reached(service, request, now) as reach:
+        service.store.keep_plan(reach.plan_digest, reach.plan, now)
+        return _document(service, request, reach, executed=False)
+
+
+def give_batch(service: Service, request: BatchRequest) -> Document:
+    """Revoke all targets and wait until that is projected; the same incident again is not ordered twice.
+
+    Raises:
+        DriftError: The orders are not those of the plan with the given digest, or would end what it does not list.
+        OtherOrderError: The id of the incident is in use by other orders.
+        RefusedError: They would end more than ``max_kills``, lack a second person, or may not be given; or no fact
+            names a target (``UnknownTargetsError``). Nothing was ordered then.
+    """
+    began = time.monotonic()
+    refuse_people(by=request.order.ordered_by, approved_by=request.order.approved_by)
+    service.catch_up()
+    service.refuse_stale("nothing was revoked")
+    now = service.clock()
+    incident = request.incident or f"inc-{uuid.uuid4()}"
+    orders = request.each(incident)
+    with _reached(service, request, now) as reach:
+        begun = request.incident is not None and _is_begun(service, orders)
+        if not begun:
+            _refuse_drift(service, request, reach)
+            orders = [replace(one, approved_by=_approver(service, request, reach, now)) for one in orders]
+        digest = request.order.plan_digest or reach.plan_digest
+        events = [_event(service, one, digest, incident, now) for one in orders]
+        _append(service, events)
+        document = _document(service, request, reach, executed=True)
+    revocations = [{**of, "revocation": one.revocation} for of, one in zip(document["targets"], orders, strict=True)]
+    return {
+        **document,
+        "incident": incident,
+        "targets": revocations,
+        "repeated": begun,
+        "seconds": round(time.monotonic() - began, 6),
+        "as_of": service.as_of(),
+    }
+
+
+@contextmanager
+def _reached(service: Service, request: BatchRequest, at: Instant) -> Iterator[BatchReach]:
+    reaches, unknown = [], []
+    with service.reader() as reader:
+        for order in request.each(""):
+            service.refuse_target(order.target)
+            proposal = Proposal(
+                target=order.target,
+                at=at if order.effective_at is None else order.effective_at,
+                mode=order.mode,
+                issued_before=order.issued_before,
+                cascade=order.cascade,
+            )
+            world = service.below(reader, proposal, unseen=order.unseen)
+            if world is None:
+                unknown.append(key_of(order.target.kind, order.target.id))
+            else:
+                reaches.append(reach_of(world, proposal, acted=acted_by(reader, order.target)))
+    if unknown:
+        raise UnknownTargetsError(unknown)
+    yield BatchReach.of(reaches)
+
+
+def _is_begun(service: Service, orders: Sequence[OrderRequest]) -> bool:
+    """Whether any of these orders is in the log already.
+
+    Raises:
+        OtherOrderError: Another order has the id of one of them.
+    """
+    begun = False
+    for order in orders:
+        revocation = str(order.revocation)
+        given = [one.body for one in orders_of(orders_about(service, revocation), revocation)]
+        begun = begun or bool(given)
+        for body in given:
+            _refuse_other(order, body)
+    return begun
+
+
+def _refuse_other(order: OrderRequest, body: RevocationOrdered) -> None:
+    if differs := differing(body, order, plan_digest=order.plan_digest):
+        raise other_order(body.revocation, differs)
+
+
+def _event(service: Service, order: OrderRequest, digest: str, incident: str, now: Instant) -> Event:
+    """The event of an order: the one that its id was claimed for, so that a repetition appends a duplicate."""
+    revocation = str(order.revocation)
+    event = event_of(service, order.body(revocation, digest), now)._replace(txn=incident)
+    claimed = service.store.decode(service.store.claim(revocation, entry_of(event).value))
+    assert isinstance(claimed.body, RevocationOrdered)  # noqa: S101 (nothing else is claimed)
+    _refuse_other(order, claimed.body)
+    return claimed
+
+
+def _append(service: Service, events: Sequence[Event]) -> None:
+    service.require_log().append([entry_of(event) for event in events])
+    try:
+        service.catch_up()
+    except UnavailableError as fault:
+        raise UnprojectedError(
+            f"these {len(events):,} orders stand in the log and take effect once the store can be written; "
+            f"do not send them again: {fault}"
+        ) from fault
+
+
+def _refuse_drift(service: Service, request: BatchRequest, reach: BatchReach) -> None:
+    kills, digest = reach.kills, request.order.plan_digest
+    if digest is None:
+        if len(kills) > request.order.max_kills:
+            more = service.face.without_plan.format(most=request.order.max_kills, digest=reach.plan_digest)
+            raise RefusedError(f"the orders would end {len(kills):,} elements, more than {more}")
+        return
+    if digest == reach.plan_digest:
+        return
+    plan = service.store.plan(digest)
+    now = f"nothing was revoked. The plan as of now is {reach.plan_digest}"
+    if plan is None:
+        raise DriftError(f"the plan {digest} is not kept here, so that it lists nothing; {now}", sorted(kills))
+    listed = {f"token:{id_}" for id_ in plan["kills"]["tokens"]}
+    listed |= {f"delegation:{id_}" for id_ in plan["kills"]["delegations"]}
+    unlisted = sorted(kills - listed)
+    if differs := differences(plan, reach.plan):
+        what = " and ".join(differs)
+        raise DriftError(f"the plan {digest} is that of orders with another {what}; {now}", unlisted, differs)
+    if unlisted:
+        raise DriftError(f"the plan {digest} has drifted: {len(unlisted):,} more would end; {now}", unlisted)
+
+
+def _approver(service: Service, request: BatchRequest, reach: BatchReach, now: Instant) -> str | None:
+    """The second person: who approved the plan, or whom the request names.
+
+    Raises:
+        RefusedError: One is needed and there is none.
+    """
+    order = request.order
+    with service.reader() as reader:
+        approved_by = order.approved_by
+        if order.by_approval:
+            plan = None if order.plan_digest is None else service.store.plan(order.plan_digest)
+            is_this = plan is not None and not differences(plan, reach.plan)
+            digest = str(order.plan_digest)
+            approved_by = approver_of(service, reader, digest, by=order.ordered_by, at=now) if is_this else None
+        if order.four_eyes is not None and len(reach.kills) > order.four_eyes:
+            words = {"one_person": service.face.one_person, "remedy": service.face.second_orders}
+            refuse_one_person(reader, len(reach.kills), order.four_eyes, order.ordered_by, approved_by, **words)
+    return approved_by
+
+
+def _document(service: Service, request: BatchRequest, reach: BatchReach, *, executed: bool) -> Document:
+    plan = reach.plan
+    return {
+        "incident": request.incident,
+        "targets": [
+            {
+                "target": one.plan["target"],
+                "kills": one.plan["kills"],
+                "already_dead": {"tokens": one.already_dead[0], "delegations": one.already_dead[1]},
+                "actions": {"count": one.actions},
+            }
+            for one in reach.reaches
+        ],
+        "kills": plan["kills"],
+        "shared": reach.shared,
+        "agents": sorted({agent for one in reach.reaches for agent in one.agents}),
+        "humans": sorted({human for one in reach.reaches for human in one.humans}),
+        "survivors": [{"id": key, "why": why} for key, why in sorted(reach.survivors.items())],
+        "plan_digest": reach.plan_digest,
+        "mode": request.order.mode,
+        "cascade": request.order.cascade,
+        "issued_before": plan["issued_before"],
+        "effective_at": format_instant(reach.reaches[0].proposal.at),
+        "reason": request.order.reason,
+        "ordered_by": request.order.ordered_by,
+        "executed": executed,
+        "warnings": service.trust_warnings(),
+        "trust": service.trust.file,
+        "as_of": service.as_of(),
+    }

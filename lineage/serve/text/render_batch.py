@@ -1,0 +1,63 @@
+"""Texts about several targets that are revoked at once."""
+
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.text.phrases import when
+from lineage.serve.text.text_page import Page, joined, many
+
+_SHOWN = 20  # of each list
+
+
+def batch(doc: Document) -> Page:
+    """What revoking several targets would end, or ended."""
+    suspends, done = doc["mode"] == "suspend", doc["executed"]
+    targets = many(len(doc["targets"]), "target")
+    if done and doc["repeated"]:
+        return _repeated(doc)
+    if done:
+        lead = f"{'Suspended' if suspends else 'Revoked'} {targets} as {doc['incident']}"
+    else:
+        lead = f"{'Suspending' if suspends else 'Revoking'} {targets}"
+    ended = f"{many(len(doc['kills']['tokens']), 'token')} and {many(len(doc['kills']['delegations']), 'delegation')}"
+    verb = ("suspended" if suspends else "ended") if done else ("would suspend" if suspends else "would end")
+    page = Page().line((lead, "bold"), f"{', which ' if done else ' '}{verb} {ended}.")
+    for one in doc["targets"]:
+        kills = len(one["kills"]["tokens"]) + len(one["kills"]["delegations"])
+        named = f"{one['target']['kind']}:{one['target']['id']}"
+        given = f", by {one['revocation']}" if "revocation" in one else ""
+        page.line(
+            (named, "bold"),
+            f": {many(kills, 'element')}, {many(one['actions']['count'], 'action')}{given}",
+            lead="  - ",
+        )
+    _listed(page, "Ended by more than one of them", doc["shared"])
+    _listed(page, "Agents", doc["agents"])
+    _listed(page, "People", doc["humans"])
+    if doc["survivors"]:
+        page.title("Stays alive")
+        for one in doc["survivors"][:_SHOWN]:
+            page.line(f"{one['id']}: {one['why']}", lead="  - ")
+        _rest(page, len(doc["survivors"]))
+    for warning in doc["warnings"]:
+        page.line(f"Warning: {warning}")
+    if done:
+        return page.line(f"In force since {when(doc['effective_at'])}.")
+    page.line(f"The plan, over all of them: {doc['plan_digest']}")
+    return page.line("To execute exactly this plan, repeat the command with --execute --plan-digest and this digest.")
+
+
+def _repeated(doc: Document) -> Page:
+    page = Page().line((f"{doc['incident']} was ordered before", "bold"), "; nothing was ordered again.")
+    for one in doc["targets"]:
+        page.line(f"{one['target']['kind']}:{one['target']['id']}, by {one['revocation']}", lead="  - ")
+    return page.line("What each ended: delegraph receipt REVOCATION")
+
+
+def _listed(page: Page, title: str, items: list[str]) -> None:
+    if items:
+        page.line(f"{title}: {joined(items[:_SHOWN], ', ')}")
+        _rest(page, len(items))
+
+
+def _rest(page: Page, count: int) -> None:
+    if count > _SHOWN:
+        page.line(f"and {count - _SHOWN:,} more; --json lists all", lead="  ")
