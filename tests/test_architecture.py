@@ -114,9 +114,8 @@ ROOMS = {
     ),
     "lineage.core": ("model", "authority", "revocation", "findings"),
     "lineage.store": (
-        "database", "migrations", "reading", "writing", "store", "delivery", "kept_findings", "follower", "rebuild",
-        "server_info",
-        "source_records", "authority_replica",
+        "database", "migrations", "acts_in_time", "reading", "writing", "store", "delivery", "kept_findings",
+        "follower", "rebuild", "server_info", "source_records", "authority_replica", "api_tokens",
     ),
     "lineage.deliver": ("http", "outbox", "rfc7009", "ssf", "token_status", "findings"),
     "lineage.serve": (
