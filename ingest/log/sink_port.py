@@ -87,7 +87,7 @@ class LogOutlet:
         return [Taken()] * len(entries)
 
     def refusal(self, _error: BaseException, _topic: str) -> Refusal | None:
-        """None: the embedded log accepts every event of a spool."""
+        """Return None, because the embedded log accepts every event of a spool."""
         return None
 
     def explain(self, error: BaseException) -> str:

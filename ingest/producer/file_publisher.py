@@ -188,7 +188,7 @@ def _how_to_go_on(spool: Spool, sender: Sender, fault: UnavailableError, read: D
         spool: What is left.
         sender: What was sent.
         fault: Why it ended.
-        read: What the files held; None: they were not read to the end, since the spool is full.
+        read: The content of the files; None if they were not read to the end because the spool is full.
     """
     command = f"delegraph emit --spool {shlex.quote(str(spool.path))}"
     left = (

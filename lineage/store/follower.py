@@ -63,7 +63,7 @@ class Follower:
         self._checks = 0  # number of checks begun
         self._checked = 0  # number of the last check that succeeded
         self._mark: object = None
-        self._place: Place | None = None  # None: nothing has been loaded yet
+        self._place: Place | None = None  # None before anything is loaded
 
     @contextmanager
     def caught_up(self) -> Iterator[Place]:

@@ -30,7 +30,7 @@ SECRET = "a secret between two"
 
 
 class Told:
-    """A store in whose index findings are written by hand, and somebody who is told."""
+    """A store in whose index findings are written by hand, and someone who is told."""
 
     def __init__(self, store: Store, receiver: Receiver, folder: Path) -> None:
         self.store = store

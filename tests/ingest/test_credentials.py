@@ -152,7 +152,7 @@ def secrets_of(prefix):
 @settings(max_examples=150)
 def test_a_secret_of_a_known_prefix_is_no_id(secret, before):
     """
-    By no way in: neither by the quick one, nor in JSON, nor in Avro that somebody else encoded.
+    By no way in: neither by the quick one, nor in JSON, nor in Avro that someone else encoded.
     """
     id_ = before + secret
     event = Event("e1", "urn:test", 0, DecisionMade("x" * len(id_.encode()), permitted=True, operation="read"))

@@ -111,7 +111,7 @@ CLOUDTRAIL = {
 @pytest.mark.parametrize("name", CLOUDTRAIL)
 def test_cloudtrail(tmp_path, name, mixed):
     """
-    Whatever was done with a key that the log gives out has at its root whoever asked for the first key of its line.
+    Whatever was done with a key that the log gives out has at its root anyone who asked for the first key of its line.
     """
     file = data("cloudtrail").parents[1].joinpath(*CLOUDTRAIL[name])
     if not file.exists():
@@ -174,7 +174,7 @@ def test_agentcore(tmp_path):
 @pytest.mark.parametrize("mixed", [False, True], ids=["as written", "another run, in another order"])
 def test_gcp(tmp_path, mixed):
     """
-    The last of those who handed over is who it was done for; the nearest one stands before whoever did it.
+    The last of those who handed over is who it was done for; the nearest one stands before anyone who did it.
     """
     records = records_of(data("gcp", "plaso_gcp_logging.jsonl"))
     if mixed:

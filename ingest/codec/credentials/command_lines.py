@@ -1,4 +1,4 @@
-"""Secrets that a program, a file or a log format keeps in a place of its own, without a telling name.
+"""Secrets that a program, a file or a log format keeps in a special place, without a telling name.
 
 ``curl -u alice:x``, ``sshpass -p x``, ``mysql -px``, a ``.netrc``, Docker's ``auth``, CEF's ``cs1Label=pin cs1=x``.
 Each pattern runs only if a text names its program or field. Linear in the length of the text.
@@ -32,7 +32,7 @@ _EXTENSION: Final = re.compile(r"(?<![A-Za-z0-9])(?P<field>[A-Za-z]+[0-9]+)=(?P<
 
 
 def in_text(text: str, kinds: Kinds) -> Iterator[Found]:
-    """Every secret in the commands and fields of a text."""
+    """Yield every secret in the commands and fields of a text."""
     for mark, pattern in _OF_PROGRAMS:
         if mark in text:
             for match in pattern.finditer(text):
@@ -47,7 +47,7 @@ def in_text(text: str, kinds: Kinds) -> Iterator[Found]:
 
 
 def _labelled(text: str, kinds: Kinds) -> Iterator[Found]:
-    """Custom fields of CEF, whose names stand in fields of their own."""
+    """Yield the secrets in CEF custom fields, whose names are in separate fields."""
     named = {match["field"]: match["name"] for match in _LABEL.finditer(text)}
     for match in _EXTENSION.finditer(text):
         name, value = named.get(match["field"], ""), match["value"]

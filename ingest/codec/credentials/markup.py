@@ -57,7 +57,7 @@ _LINE: Final = re.compile(r"[^\n]*\n?")
 
 
 def in_text(text: str, kinds: Kinds) -> Iterator[Found]:
-    """Every secret in the markup of a text."""
+    """Yield every secret in the markup of a text."""
     if "isposition:" in text:
         yield from _named(_PART, text, kinds)
     if "<" in text and ">" in text:
@@ -85,7 +85,7 @@ def _found(text: str, start: int, end: int, name: str, kinds: Kinds) -> Iterator
 
 
 def _attributes(text: str, kinds: Kinds) -> Iterator[Found]:
-    """Values and contents of elements that an attribute names, such as ``<add key="password" value="x"/>``."""
+    """Yield values and contents of elements that an attribute names, such as ``<add key="password" value="x"/>``."""
     for tag in _TAG.finditer(text):
         if "=" not in tag.group():
             continue
@@ -102,7 +102,7 @@ def _attributes(text: str, kinds: Kinds) -> Iterator[Found]:
 
 
 def _below(text: str, kinds: Kinds) -> Iterator[Found]:
-    """What stands on the lines below a name in YAML, further to the right than the name."""
+    """Yield what is on the lines below a name in YAML, indented further than the name."""
     is_secret_object = _KUBERNETES_SECRET.search(text) is not None
     for above in _ABOVE.finditer(text):
         name, kind = above["name"], kinds(above["name"])

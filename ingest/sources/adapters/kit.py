@@ -203,8 +203,8 @@ class Format:
         marks: Whether an object is a record of this format, by what no other format has.
         signs: The same for the bytes of a record that is longer than what is looked at.
         translate: What becomes of a record.
-        settle: What is due at the end of a batch; None: nothing ever is.
-        unwrap: The records in a wrapping of this format alone; None: it is no such wrapping.
+        settle: Emits what is due at the end of a batch; None if nothing ever is.
+        unwrap: Returns the records in a wrapper specific to this format; None if an object is not one.
         prefix: How ids begin in a source without settings; by default the format's name.
         urn: The event source of such a source; by default ``urn:<format>:<format>``.
         unique_ids: Whether the ids of the log are unique in the world: then no source's name stands in them.

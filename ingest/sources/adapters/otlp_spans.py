@@ -29,7 +29,7 @@ class Span(NamedTuple):
 
     Attributes:
         id: ``<trace id>/<span id>``, in small hexadecimal letters.
-        parent: The same of the span above it; None: nothing is above it.
+        parent: The id of its parent; None if it has none.
         at: When it began; empty: the record does not say.
         agent: Whose run it is.
         is_tool: Whether it is the call of a tool.
@@ -154,7 +154,7 @@ def _handoff(said: Mapping[str, str], kind: str | None, name: str) -> tuple[str,
 
 
 def hexadecimal(found: str) -> str | None:
-    """An id of a trace or a span; None: it is none, or that of no span at all."""
+    """Parse an id of a trace or a span; None if it is invalid, or the id of no span."""
     return found if _HEXADECIMAL.fullmatch(found) and found.strip("0") else None
 
 

@@ -241,7 +241,7 @@ class Followed:
         return self._last(block, file)
 
     def _block(self, file: OpenFile) -> bytes | None:
-        """What follows the place; None: the file was truncated, and maybe written anew, since it was judged."""
+        """Return what follows the place; None if the file was truncated since it was checked."""
         place = self._place
         if file.packed:
             return file.read(place.offset, _BLOCK_BYTES)

@@ -78,9 +78,9 @@ class Finding:
         why: One sentence for people.
         facts: What shows it.
         about: The other element, or the field; None if there is none. With ``kind`` and ``of`` it is the identity.
-        severity: How much it matters; None: as its rule declares.
-        first_seen: When it was first so; None: when the last of its facts was given.
-        last_seen: When it was last so; None: the same.
+        severity: The severity; None for the default of its rule.
+        first_seen: When it was first true; None for when the last of its facts was given.
+        last_seen: When it was last true; None for when the last of its facts was given.
         count: How many times it was so.
         caused_by: The ids of the findings without which there would be no such finding.
     """

@@ -43,7 +43,7 @@ class Handover(NamedTuple):
     Attributes:
         key: ``KIND:ID`` of the element.
         holder: The party that it was issued or granted to.
-        giver: The party right before the holder in its chain; None: nobody handed it over.
+        giver: The party right before the holder in its chain; None if nobody handed it over.
         is_asserted: Whether only a source's word names the giver (``prior_actors``).
     """
 

@@ -34,7 +34,7 @@ class World:
     def __init__(
         self, facts: Iterable[Fact] = (), *, trust: TrustTable | None = None, known_at: Instant | None = None
     ) -> None:
-        """Add the facts that the trust table allows and that were recorded by ``known_at`` (None: all)."""
+        """Add the facts that the trust table allows and that were recorded by ``known_at`` (None for all)."""
         self.trust = trust
         self.known_at = known_at
         self.graph = AuthorityGraph()

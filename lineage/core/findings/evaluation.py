@@ -62,7 +62,7 @@ def evaluate(
         facts: The relevant facts: authorised, and known at the time of knowledge asked for.
         options: The settings.
         at: The moment asked about.
-        world: A world that holds the facts; None: it is made of them.
+        world: A world with the facts; None to build it.
         intake: What the intake noticed.
         deliveries: What was delivered to receivers, and when.
         timing: Measures how long each rule takes.

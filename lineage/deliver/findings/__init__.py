@@ -1,1 +1,1 @@
-"""Telling what was found: the topic of findings, and webhooks."""
+"""Delivery of findings: the topic of findings, and webhooks."""

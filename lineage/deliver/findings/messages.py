@@ -9,15 +9,15 @@ Document = dict[str, Any]
 
 
 def is_told(version: Version) -> bool:
-    """Whether anybody is told of a version: more of the same is told to nobody."""
+    """Whether a version is delivered: one with merely more of the same is not."""
     return version.change != REFRESHED
 
 
 def message_of(version: Version, origin: str) -> Document:
-    """What is told of a version.
+    """Build the message of a version.
 
     Args:
-        version: What changed.
+        version: The version.
         origin: The store; sequence numbers of different stores cannot be compared.
     """
     return {

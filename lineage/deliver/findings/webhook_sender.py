@@ -1,8 +1,8 @@
-"""Tells one webhook of findings, in order, each message until it is accepted or refused for good.
+"""Sends findings to one webhook, in order, each message until it is accepted or permanently refused.
 
-Messages are signed as Standard Webhooks 1.0 says: ``webhook-id``, ``webhook-timestamp``, ``webhook-signature``. A
-message that is sent again, after a crash or where no answer came, has the same id. Of one rule at most so many messages
-go out in a minute; what was held back is counted, and told as a number once the minute is over.
+Messages are signed according to Standard Webhooks 1.0: ``webhook-id``, ``webhook-timestamp``, ``webhook-signature``.
+A message that is sent again, after a crash or without a response, has the same id. The number of messages per rule
+and minute is limited; findings held back are counted, and their number is sent once the minute is over.
 """
 
 import base64
@@ -46,7 +46,7 @@ class NotAcceptedError(UnavailableError):
 
 @dataclass(slots=True)
 class Counts:
-    """What became of messages, and of findings that none was sent for."""
+    """The numbers of messages by outcome, and of findings for which none was sent."""
 
     accepted: int = 0
     refused: int = 0
@@ -94,7 +94,10 @@ class WebhookSender:
         self._not_before = 0.0
 
     def turn(self) -> int:
-        """Send what is new; does nothing while waiting to try again. Return how many messages were accepted.
+        """Send what is new; do nothing while waiting to retry.
+
+        Returns:
+            How many messages were accepted.
 
         Raises:
             FencedError: Another process sends to the same webhook; nothing is lost.
@@ -104,7 +107,7 @@ class WebhookSender:
         if time.monotonic() < self._not_before:
             return 0
         cursor = outbox.cursor_of(self._store, self.name)
-        if cursor.turn == 0:  # it is told of what comes, and not of all that was ever found
+        if cursor.turn == 0:  # it receives new findings, not all that were ever found
             self._moved(cursor, kept_findings.latest_seq(self._store), Window(self._clock()))
             return 0
         before = self.counts.accepted
@@ -130,7 +133,7 @@ class WebhookSender:
         window.sent[kind] = window.sent.get(kind, 0) + 1
 
     def _tell_held_back(self, cursor: Cursor, window: Window) -> tuple[Cursor, Window]:
-        """Once a minute is over: say what was held back in it, and begin another."""
+        """Once a minute is over, send the number of findings held back in it, and start another."""
         now = self._clock()
         if now - window.since < _MINUTE:
             return cursor, window
@@ -145,7 +148,7 @@ class WebhookSender:
             }
             self._send(f"{self._origin}-{cursor.seq}-held", message, cursor.seq)
         elif not window.sent:
-            return cursor, Window(now)  # nothing happened: nothing to write
+            return cursor, Window(now)  # nothing happened, so nothing to write
         window = Window(now)
         return self._moved(cursor, cursor.seq, window), window
 
@@ -160,7 +163,7 @@ class WebhookSender:
         try:
             with self._client.stream("POST", self.webhook.url, content=body, headers=headers) as answer:
                 status = answer.status_code
-                next(answer.iter_bytes(_ANSWER_BYTES), b"")  # so that the connection can be used again
+                next(answer.iter_bytes(_ANSWER_BYTES), b"")  # so that the connection can be reused
         except (httpx.HTTPError, OSError) as fault:  # its message may contain what was sent
             raise self._failed(f"it does not answer ({type(fault).__name__})") from None
         if HTTPStatus(200) <= status < HTTPStatus(300):
@@ -183,7 +186,7 @@ class WebhookSender:
 
 
 def key_of(secret: str) -> bytes:
-    """The key that signs: what ``whsec_`` and Base64 say, else the secret as it is."""
+    """Return the signing key: the Base64 after ``whsec_``, else the secret as it is."""
     if secret.startswith(_PREFIX):
         try:
             return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)

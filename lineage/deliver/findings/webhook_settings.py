@@ -33,15 +33,16 @@ _LARGEST: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """Somebody who is told.
+    """A webhook.
 
     Attributes:
-        name: Its name, which is that of its cursor.
-        url: Where messages go.
+        name: Its name, which is also that of its cursor.
+        url: The URL for messages.
         secret: The file with the secret that signs them.
-        severity: The least severity that is told.
-        kinds: The rules that are told; empty: all.
-        most_per_minute: Messages of one rule in a minute; more are counted, and told as a number.
+        severity: The least severity that it receives.
+        kinds: The rules whose findings it receives; empty for all.
+        most_per_minute: The most messages of one rule per minute; further findings are counted, and their number is
+            sent.
         ca: The file with the CA certificates of the server; None for the system's.
         timeout_seconds: The time limit of a message.
     """
@@ -61,16 +62,16 @@ class Webhook:
         return (self.secret,) if is_open_to_others(self.secret) else ()
 
     def wants(self, kind: str, severity: int) -> bool:
-        """Whether it is told of a finding."""
+        """Whether it receives a finding."""
         return severity >= self.severity and (not self.kinds or kind in self.kinds)
 
 
 def webhooks_of(said: object, *, rules: Collection[str], file: Path) -> tuple[Webhook, ...]:
-    """The webhooks of a settings file, in the order of their names.
+    """Parse the webhooks of a settings file, in the order of their names.
 
     Args:
         said: The table ``webhooks``.
-        rules: The rules that there are.
+        rules: The existing rules.
         file: The settings file.
 
     Raises:

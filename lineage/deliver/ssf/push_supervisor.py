@@ -85,7 +85,7 @@ class Pusher:
         self._pace = pace or Pace()
         self._name = secrets.token_bytes(8)  # identifies this process in the store
         self._watch = Watch(self._store, PUSHER)
-        self._cursor: outbox.Cursor | None = None  # None: this process does not push
+        self._cursor: outbox.Cursor | None = None  # None if this process does not push
         self._fenced = False
         self._beaten = self._looked = 0.0
         self._runners: dict[str, _Runner] = {}

@@ -1,4 +1,4 @@
-"""What a transmitter of Shared Signals needs to know beside the keys that it signs with. Values only."""
+"""Settings of a Shared Signals transmitter, except for its signing keys. Values only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from lineage.core.model.errors import RefusedError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SsfSettings:
-    """Who transmits, and to where."""
+    """The issuer, and the settings of pushes."""
 
     issuer: str = setting(
         "",
@@ -26,10 +26,10 @@ class SsfSettings:
 
     @classmethod
     def of(cls, said: Mapping[str, str]) -> "SsfSettings | None":
-        """Settings from what is said by name (``NAMES``, and others); None: nothing is to be transmitted.
+        """Parse settings given by name (``NAMES``, and others); None if no transmitter is configured.
 
         Raises:
-            RefusedError: A value cannot be, or one is missing.
+            RefusedError: A value is invalid or missing.
         """
         given = [name for name in NAMES if name in said]
         if not given:
@@ -41,7 +41,7 @@ class SsfSettings:
         return cls(**values | {"issuer": _issuer(values["issuer"])})
 
     def shown(self) -> dict[str, str]:
-        """What is set, by name, without a secret."""
+        """The settings by name, without secrets."""
         return TABLE.shown(self)
 
 

@@ -48,7 +48,7 @@ def answer_each_of(
         settings: Where the store is.
         out: Where answers go.
         ids: What is asked about.
-        at: The instant asked about; None: now.
+        at: The instant asked about; None for now.
         render: How people read an answer.
         question: What is asked.
         kinds: The kinds that an id without one may have; none: those of which there is a state.

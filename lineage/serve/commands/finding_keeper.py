@@ -319,7 +319,7 @@ class FindingKeeper:
 
 
 def _looked_further(state: State, before: State) -> State:
-    """A state that forgets nothing of what was looked at since, unless the facts were projected anew."""
+    """A state that forgets nothing of what was looked at since, unless the facts were projected again."""
     if before.edition != state.edition:
         return state
     looked = {place: max(end, state.looked.get(place, 0)) for place, end in before.looked.items()}

@@ -47,7 +47,7 @@ def refuse_one_person(
 
 
 def is_no_second_person(reader: Reader, by: str | None, approved_by: str) -> str | None:
-    """Explain why ``approved_by`` may not approve for ``by`` (None: for anyone); None if they may."""
+    """Explain why ``approved_by`` may not approve for ``by`` (or for anyone, if None); None if they may."""
     world = reader.world()
     for id_ in filter(None, (by, approved_by)):
         reader.load_name(world, f"principal:{id_}")

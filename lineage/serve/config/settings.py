@@ -340,7 +340,7 @@ def _findings(said: dict[str, Any], file: Path) -> Options:
 def _webhooks(said: Any, file: Path) -> tuple[Webhook, ...]:
     if said == {}:
         return ()
-    from lineage.core.findings.catalogue import RULES  # the rules are for whoever is told of findings
+    from lineage.core.findings.catalogue import RULES  # the rules are for anyone who is told of findings
 
     return webhooks_of(said, rules=RULES, file=file)
 

@@ -217,7 +217,7 @@ def _tell(sender: "WebhookSender") -> bool:
 
 
 class FindingFeeder:
-    """Feeds the topic, until somebody else does; then waits until nobody does any more."""
+    """Feeds the topic, until someone else does; then waits until nobody does any more."""
 
     def __init__(self, store: Store, log: str, kafka: KafkaSettings) -> None:
         """Take what is fed from, and where to."""
@@ -237,7 +237,7 @@ class FindingFeeder:
 
         Raises:
             FencedError: Another process feeds.
-            UnavailableError: The topic or the store is away.
+            UnavailableError: The topic or the store is unavailable.
         """
         if not self._feeding:
             if self._shut_out and self._watch.still_seconds() < _STILL_SECONDS:

@@ -164,7 +164,7 @@ def writing(engine: Engine) -> Engine:
 
 
 def glance(_engine: Engine) -> None:
-    """None: there is no check without a round trip to the server."""
+    """Return None, because there is no check without a round trip to the server."""
 
 
 def wait_for_turn(connection: Connection) -> None:

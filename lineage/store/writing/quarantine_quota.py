@@ -47,7 +47,7 @@ def size_kept(record: Unreadable) -> int:
 
 
 def within(connection: Connection, quota: Quota, records: Sequence[Unreadable]) -> list[tuple[Unreadable, int | None]]:
-    """Return records as they are kept, each with the bytes that it takes of the quota; None: it is beyond.
+    """Return records as they are stored, each with the bytes it takes of the quota, or None if it is beyond.
 
     Args:
         connection: Holds the transaction that writes them.
