@@ -213,7 +213,8 @@ def test_what_is_recorded_is_told_to_all_who_listen(api: tuple[World, str]):
 
 def test_findings_are_told_to_those_who_listen(api: tuple[World, str]):
     """
-    What a keeper writes to the index comes as events of its own; one who was unavailable is told what was written since.
+    What a keeper writes to the index comes as separate events; a listener that was unavailable is told what was
+    written since.
     """
     world, url = api
     listener = Listener(world, url)
