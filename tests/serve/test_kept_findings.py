@@ -2,6 +2,7 @@
 
 import json
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +16,14 @@ from ingest.opening import open_log
 from ingest.trust_file import Trust
 from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.options import DEFAULT, Options
+from lineage.core.model.errors import UnavailableError
 from lineage.core.model.times import parse_instant
 from lineage.serve.commands import finding_keeper
 from lineage.serve.commands.finding_keeper import FindingKeeper, kept_report
 from lineage.serve.commands.judgements import judge
+from lineage.serve.config.settings import Settings
+from lineage.serve.processes import finding_process
+from lineage.serve.processes.finding_evaluation import evaluated_apart
 from lineage.serve.queries import kept_list
 from lineage.serve.queries.findings import Wanted, findings, survey
 from lineage.serve.queries.service import Service
@@ -323,3 +328,23 @@ def test_too_many_facts_are_not_evaluated_unasked(desk: Desk):
     said = desk.run("findings", "keep", "--once", "--most", "3", exit=2).stderr
     assert "say --most 4" in said
     desk.run("findings", "keep", "--once", "--most", "4")
+
+
+def test_a_large_store_is_evaluated_in_a_process_of_its_own(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    """
+    What that process writes is what an evaluation here would write, and is counted; if it fails its reason is told.
+    """
+    monkeypatch.setattr(finding_process, "APART", 0)
+    desk.take(*STOLEN)
+    settings = Settings.of(env={}, store=desk.url)
+    with finding_process._opened(settings, finding_process.MOST) as keeping:
+        keeping._sweep()
+        document = keeping.document()
+        assert not keeping.keeper.is_due()
+    total = desk.one("findings", "--at", "2030-01-01T00:00:00Z")["total"]
+
+    assert document["written"] == document["findings"] > 0
+    assert total >= document["findings"]
+    assert desk.one("fsck")["ok"]
+    with pytest.raises(UnavailableError, match="there is no store"):
+        evaluated_apart(Settings.of(env={}, store=f"sqlite:///{desk.folder}/none.db"), threading.Event())

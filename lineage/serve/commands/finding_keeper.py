@@ -128,7 +128,7 @@ class FindingKeeper:
         self.told: Told = lambda _changes, _now: None
         self._mark: object = None  # of the store when there was last nothing new
         self._swept_at = -math.inf  # by the monotonic clock
-        self._swept_seconds = 0.0
+        self.swept_seconds = 0.0
         self.is_behind = False  # whether there was more than one look examines
         self.total_seconds: dict[str, float] = {}  # by rule, over all full evaluations
 
@@ -148,7 +148,7 @@ class FindingKeeper:
             return True
         since = self._monotonic() - self._swept_at
         wait = _LEAST_SECONDS if state.swept != positions else _STILL_SECONDS
-        return since >= max(wait, _SHARE * max(self._swept_seconds, state.took / _SECOND))
+        return since >= max(wait, _SHARE * max(self.swept_seconds, state.took / _SECOND))
 
     def _basis(self) -> str:
         return basis_of(self._options, in_force(self._trust))
@@ -264,8 +264,7 @@ class FindingKeeper:
             intake=everything.intake,
             timing=timed,
         )
-        for kind, seconds in timed.seconds.items():
-            self.total_seconds[kind] = self.total_seconds.get(kind, 0.0) + seconds
+        self._add_up(timed.seconds)
         found = kept_report(report, everything.world, self._options, now)
         del everything
         took = self._monotonic() - began
@@ -280,10 +279,22 @@ class FindingKeeper:
             not_evaluated=report.not_evaluated,
         )
         written = self._write(known, state, found, now)
-        self._swept_at, self._swept_seconds = self._monotonic(), took
+        self._swept_at, self.swept_seconds = self._monotonic(), took
         kept_findings.forget_old(self._store, now)
         gc_freeze(collect_first=True)
         return written
+
+    def evaluated_elsewhere(
+        self, changes: list[tuple[str, Kept]], seconds: dict[str, float], took: float, now: Instant
+    ) -> None:
+        """Take note of a whole evaluation by another process on our behalf."""
+        self._add_up(seconds)
+        self._swept_at, self.swept_seconds = self._monotonic(), took
+        self.told(changes, now)
+
+    def _add_up(self, seconds: dict[str, float]) -> None:
+        for kind, took in seconds.items():
+            self.total_seconds[kind] = self.total_seconds.get(kind, 0.0) + took
 
     def _write(self, known: State, state: State, found: dict[str, Kept], now: Instant) -> int:
         """Write what an evaluation changes, some thousands at a time, so that nobody waits long to write facts."""

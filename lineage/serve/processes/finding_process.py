@@ -1,6 +1,6 @@
 """The process that maintains the index of findings, separate so that the delivery of revocations never waits for it.
 
-One thread examines what is new; another evaluates everything periodically.
+One thread examines what is new; another evaluates everything periodically, a large store in a separate process.
 """
 
 import logging
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from ingest.kafka.settings import KafkaSettings
 from lineage.core.model.errors import DelegraphError, FencedError, RefusedError, UnavailableError
-from lineage.core.model.times import Instant
 from lineage.plumbing.backoff import Backoff
 from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.config.wiring import Settings, now, opened_store
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.processes.finding_evaluation import evaluated_apart
 from lineage.serve.processes.signals import stopped_by_signals
 from lineage.serve.processes.startup_retry import opened_in_time
 from lineage.serve.text.text_page import Page, many
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST: Final = 3_000_000  # facts: about 6 GB during a full evaluation
+APART: Final = 20_000  # a store with more records is evaluated in a separate process
 _TURN_SECONDS: Final = 0.1
 _LONGEST_WAIT_SECONDS: Final = 10.0
 _STILL_SECONDS: Final = 5.0  # who is shut out takes over again when nobody has fed for so long
@@ -62,7 +63,7 @@ def keep_findings(settings: Settings, *, once: bool, most: int = MOST) -> Docume
 def _opened(settings: Settings, most: int) -> Iterator["Keeping"]:
     trust = settings.read_trust(now)
     with opened_store(settings) as store, ExitStack() as stack:
-        keeping = Keeping(store, FindingKeeper(store, trust, settings.findings), now, most)
+        keeping = Keeping(settings, store, FindingKeeper(store, trust, settings.findings), most)
         keeping.senders = tuple(_senders(settings, store))
         for sender in keeping.senders:
             stack.callback(sender.close)
@@ -110,15 +111,16 @@ def page_of(document: Document) -> Page:
 class Keeping:
     """Looks in one thread and evaluates in another."""
 
-    def __init__(self, store: Store, keeper: FindingKeeper, clock: Callable[[], Instant], most: int) -> None:
+    def __init__(self, settings: Settings, store: Store, keeper: FindingKeeper, most: int) -> None:
         """Keep the keeper of the index, and the limit of facts."""
+        self.settings = settings
         self.store = store
         self.keeper = keeper
         self.metrics: FindingMetrics | None = None
         self.senders: tuple[WebhookSender, ...] = ()
         self.feeder: FindingFeeder | None = None
-        self._clock = clock
         self._most = most
+        self._stopped = threading.Event()
         self._written = 0
 
     def once(self) -> None:
@@ -126,7 +128,7 @@ class Keeping:
         self._refuse_too_many()
         for sender in self.senders:
             sender.turn()  # one that is new is told of what comes
-        self._written += self.keeper.sweep(self._clock())
+        self._written += self.keeper.sweep(now())
         for sender in self.senders:
             while sender.turn():
                 pass
@@ -136,6 +138,7 @@ class Keeping:
     def run(self, stopped: threading.Event) -> None:
         """Maintain the index until stopped; retry whatever is unavailable with exponential backoff."""
         self._refuse_too_many()
+        self._stopped = stopped
         beside = {"evaluates": self._sweep, "feeds": self._feed}
         beside |= {sender.name: partial(_tell, sender) for sender in self.senders}
         threads = [
@@ -152,7 +155,7 @@ class Keeping:
 
     def _look(self) -> bool:
         began = time.monotonic()
-        written = self.keeper.look(self._clock())
+        written = self.keeper.look(now())
         self._written += written
         if self.metrics is not None:
             self.metrics.turned(time.monotonic() - began)
@@ -162,9 +165,14 @@ class Keeping:
         return self.feeder is not None and self.feeder.turn() > 0
 
     def _sweep(self) -> bool:
-        if self.keeper.is_due():
-            self._refuse_too_many()
-            self._written += self.keeper.sweep(self._clock())
+        if not self.keeper.is_due():
+            return False
+        if self._refuse_too_many() <= APART:
+            self._written += self.keeper.sweep(now())
+        else:
+            done = evaluated_apart(self.settings, self._stopped)
+            self.keeper.evaluated_elsewhere(done.changes, done.seconds, done.took, now())
+            self._written += len(done.changes)
         return False
 
     def _each_time(self, turn: Callable[[], bool], stopped: threading.Event) -> None:
@@ -187,7 +195,8 @@ class Keeping:
                     self.metrics.fault()
             stopped.wait(wait)
 
-    def _refuse_too_many(self) -> None:
+    def _refuse_too_many(self) -> int:
+        """Return how many records there are, if that is not too many to evaluate."""
         count = sum(self.store.positions().values())
         if count > self._most:
             gigabytes = count * 2 // 1_000_000
@@ -195,6 +204,7 @@ class Keeping:
                 f"the store has {count:,} records, and evaluating them takes some {gigabytes} GB of memory; "
                 f"say --most {count} if this machine has that"
             )
+        return count
 
     def document(self) -> Document:
         """Report the number of versions written, and the number of findings."""
