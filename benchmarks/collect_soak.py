@@ -48,6 +48,7 @@ _PAUSE: Final = 0.004
 _AGAIN_LINES: Final = 2_000  # more than the collector reads at once (256 KiB) and _MOST_UNREAD together
 _MOST_UNREAD: Final = 64 * 1024
 _PATIENCE_SECONDS: Final = 120.0
+_CATCH_UP_SECONDS: Final = 600.0
 _TENTHS: Final = 10
 _GROWTH: Final = 1.05  # from half of the time to its end
 _BEGUN: Final = "collecting: "
@@ -235,9 +236,9 @@ class Soak:
                 writer.join(60)
             producer.close()
             try:
-                self._caught_up = until(self._is_through, _PATIENCE_SECONDS, 0.5)
+                self._caught_up = until(self._is_through, _CATCH_UP_SECONDS, 0.5)
             except AssertionError:  # what is missing stands in the books
-                self._caught_up = _PATIENCE_SECONDS
+                self._caught_up = _CATCH_UP_SECONDS
             if collector.stop() != 0:
                 self.faults.append(f"the collector did not end well: {collector.said[-2000:]}")
 
