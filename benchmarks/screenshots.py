@@ -44,6 +44,14 @@ BEFORE: Final = {
     "wrong-time": "/who?action=mail-7&at=noonish",
     "words": "/words",
     "actions": "/actions?of=principal:agent:mailer",
+    "actions-found": "/actions?human=alice&tool=mail&from=2026-11-02",
+    "actions-none": "/actions?human=alice&tool=nothing",
+    "people": "/principals",
+    "agents-of-alice": "/principals?kind=agent&owner=alice",
+    "tokens": "/tokens",
+    "tokens-held": "/tokens?holder=mailer&state=active",
+    "delegations": "/delegations?issuer=alice",
+    "search-missed": "/search?q=alcie",
     "diff-form": f"/diff?of={OF}",
 }
 AFTER: Final = {

@@ -153,11 +153,17 @@ class Client:
         said = {"view": "principals", "of": of, "tool": tool, "target": target, "at": at, "known_at": known_at}
         return self._ask("/v1/graph", schemas.PrincipalGraph, **said)
 
+    def overview(self, *, at: str | None = None, known_at: str | None = None) -> schemas.Overview:
+        """What needs attention, and how much goes on."""
+        found = self._ask("/v1/overview", schemas.Overview, at=at, known_at=known_at)
+        assert found is not None  # noqa: S101 (it names nothing that may be missing)
+        return found
+
     # Lists, item by item
 
-    def search(self, text: str) -> Iterator[schemas.Thing]:
-        """The ids that contain a text."""
-        return self._items("/v1/search", schemas.Thing, q=text)
+    def search(self, text: str) -> Iterator[schemas.Match]:
+        """What contains every word of a text: ids, names, tools, operations, resources."""
+        return self._items("/v1/search", schemas.Match, q=text)
 
     def actions(
         self,
@@ -205,6 +211,51 @@ class Client:
         said |= {"session": session, "client": client, "tool": tool, "operation": operation, "resource": resource}
         said |= {"outcome": outcome, "from": start, "to": end, "text": text}
         return self._items("/v1/actions", schemas.ListedAction, **said, at=at, known_at=known_at)
+
+    def principals(
+        self,
+        *,
+        kind: str | None = None,
+        owner: str | None = None,
+        state: str | None = None,
+        text: str | None = None,
+        at: str | None = None,
+        known_at: str | None = None,
+    ) -> Iterator[schemas.ListedPrincipal]:
+        """Who there is: people, agents, services and workloads, each party once."""
+        said = {"kind": kind, "owner": owner, "state": state, "text": text}
+        return self._items("/v1/principals", schemas.ListedPrincipal, **said, at=at, known_at=known_at)
+
+    def tokens(
+        self,
+        *,
+        holder: str | None = None,
+        issuer: str | None = None,
+        kind: str | None = None,
+        owner: str | None = None,
+        state: str | None = None,
+        text: str | None = None,
+        at: str | None = None,
+        known_at: str | None = None,
+    ) -> Iterator[schemas.ListedToken]:
+        """Which tokens there are, the latest first."""
+        said = {"holder": holder, "issuer": issuer, "kind": kind, "owner": owner, "state": state, "text": text}
+        return self._items("/v1/tokens", schemas.ListedToken, **said, at=at, known_at=known_at)
+
+    def delegations(
+        self,
+        *,
+        holder: str | None = None,
+        issuer: str | None = None,
+        owner: str | None = None,
+        state: str | None = None,
+        text: str | None = None,
+        at: str | None = None,
+        known_at: str | None = None,
+    ) -> Iterator[schemas.ListedDelegation]:
+        """Which delegations there are, the latest first."""
+        said = {"holder": holder, "issuer": issuer, "owner": owner, "state": state, "text": text}
+        return self._items("/v1/delegations", schemas.ListedDelegation, **said, at=at, known_at=known_at)
 
     def timeline(self, of: str, *, known_at: str | None = None) -> Iterator[schemas.Mention]:
         """Every fact that mentions ``KIND:ID``, the earliest first."""

@@ -1,6 +1,6 @@
-"""The facts about actions in chronological order, in packed columns, so that a million can be scanned quickly.
+"""Facts about actions, tokens and delegations in chronological order, packed, so that a million are scanned quickly.
 
-A row represents one fact: when the action occurred, the number of the fact, the hash of the action, and hashes of its
+A row represents one fact: when it occurred, its number, the hash of what it is about, and for an action hashes of its
 values. Rows are stored in parts, sorted by time; each batch writes a part, and many small parts of one partition are
 merged into a large one. A row may match too much, never too little: the reader checks the facts. Several facts may be
 about one action, and the value of one applies at the place of another, so each of them has a second row, whose values
@@ -11,6 +11,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from heapq import heapify, heappop, heapreplace
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -20,6 +21,7 @@ from sqlalchemy.engine import Connection
 
 from lineage.core.model.events import ActionPerformed, Event
 from lineage.core.model.records import Position, position_of
+from lineage.core.model.references import subject_of
 from lineage.core.model.times import Instant
 from lineage.store.database.dialects import add
 from lineage.store.database.sql import among, chunks
@@ -29,14 +31,32 @@ ANY: Final = -(1 << 63)
 NOTHING: Final = 0  # the value of an unstated field
 LONGEST: Final = 512  # characters of a value that are hashed; longer values are compared by the facts
 STATED: Final = ("operation", "tool", "resource", "outcome")
+_UNSTATED: Final = (NOTHING,) * len(STATED)
 _ANYTHING: Final = (ANY,) * len(STATED)
 _COLUMNS: Final = ("at", "n", "about", *STATED)
 _MERGED: Final = 16  # parts of one size that are merged into one of the next
 _SIZES: Final = (16, 256, 4_096)  # the size class of a part by its number of rows; the last is not merged
+_BLOCK: Final = 2_048  # rows that are looked at before the next are
+_HOUR: Final = 3_600_000_000
 _OPENED: Final = 16  # parts read at a time
 _MARK: Final = sa.select(meta.c.name).where(meta.c.name == "acts")  # migration 0010 sets it, and a rebuild removes it
-_HEADS: Final = sa.select(act.c.part, act.c.first_at, act.c.last_at).order_by(act.c.last_at.desc(), act.c.part)
+_HEADS: Final = (
+    sa.select(act.c.part, act.c.first_at, act.c.last_at)
+    .where(act.c.sort == sa.bindparam("sort"))
+    .order_by(act.c.last_at.desc(), act.c.part)
+)
 _PARTS: Final = sa.select(act.c.part, *(act.c[name] for name in _COLUMNS)).where(among(act.c.part, "keys"))
+
+
+class Sort:
+    """What the facts of a part are about. The numbers are stored."""
+
+    ACTION: Final = 0
+    TOKEN: Final = 1
+    DELEGATION: Final = 2
+
+
+SORTS: Final = {"action": Sort.ACTION, "token": Sort.TOKEN, "delegation": Sort.DELEGATION}
 
 Row = tuple[int, ...]
 """The values of a fact, in column order."""
@@ -60,14 +80,16 @@ class Looked(NamedTuple):
     """What to look for.
 
     Attributes:
+        sort: What facts are looked for: a ``Sort``.
         stated: Values of some columns, as hashes.
-        about: Only actions with one of these hashes; None for any.
-        after: Only actions after this place; None for all.
+        about: Only what has one of these hashes; None for any.
+        after: Only what is after this place; None for all.
         first_at, last_at: The earliest and the latest time, both included; None for no limit.
     """
 
+    sort: int
     stated: Mapping[str, int]
-    about: Collection[int] | None = None
+    about: AbstractSet[int] | None = None
     after: Place | None = None
     first_at: Instant | None = None
     last_at: Instant | None = None
@@ -79,9 +101,10 @@ def value_hash(hashes: Mapping[str, int], value: str) -> int:
 
 
 def row_of(event: Event, number: int, about: int, hashes: Mapping[str, Mapping[str, int]]) -> Row:
-    """Build the row of a fact about an action."""
+    """Build the row of a fact about an action or an element."""
     body = event.body
-    assert isinstance(body, ActionPerformed)  # noqa: S101 (the caller chose it)
+    if not isinstance(body, ActionPerformed):
+        return (event.occurred_at, number, about, *_UNSTATED)
     return (
         event.occurred_at,
         number,
@@ -98,7 +121,7 @@ def row_of(event: Event, number: int, about: int, hashes: Mapping[str, Mapping[s
 
 def write(
     connection: Connection,
-    rows: list[Row],
+    rows: Mapping[int, list[Row]],
     decode: Callable[[bytes], Event],
     *,
     lanes: Collection[tuple[str, int]],
@@ -107,28 +130,36 @@ def write(
 
     Args:
         connection: In a transaction of a writer.
-        rows: The rows.
+        rows: The rows, by sort.
         decode: Decodes a stored value.
         lanes: The partitions in which no one else writes until the end of the transaction, by topic and number.
 
     Returns:
         The hashes of the actions, which were looked up.
     """
-    told = Counter(row[2] for row in rows)
-    earlier = _earlier(connection, told, decode)
-    rows = rows + [(*row[:3], *_ANYTHING) for row in rows if told[row[2]] > 1 or row[2] in earlier]
-    by_lane: dict[Position, list[Row]] = {}
-    for row in rows:
-        by_lane.setdefault(_lane(row[1]), []).append(row)
-    parts = {lane: some[0][1] for lane, some in by_lane.items()}
-    for about, places in earlier.items():
-        lane = _lane(next(row[1] for row in rows if row[2] == about))
-        by_lane[lane] += [(*place, about, *_ANYTHING) for place in places]
-    for lane, some in by_lane.items():
-        add(connection, act, [_stored(parts[lane], lane.number, some)])
-        if (lane.topic, lane.partition) in lanes:
-            _merge(connection, lane.number)
+    told = Counter(row[2] for row in rows.get(Sort.ACTION, ()))
+    earlier = _earlier(connection, told, decode) if told else {}
+    for sort, some in rows.items():
+        by_lane: dict[Position, list[Row]] = {}
+        for row in some:
+            by_lane.setdefault(_lane(row[1]), []).append(row)
+        for lane, own in by_lane.items():
+            part = own[0][1]
+            if sort == Sort.ACTION:
+                own += [row for one in own for row in _besides(one, told, earlier)]
+            add(connection, act, [_stored(part, lane.number, sort, own)])
+            if (lane.topic, lane.partition) in lanes:
+                _merge(connection, lane.number, sort)
     return set(told)
+
+
+def _besides(row: Row, told: Mapping[int, int], earlier: Mapping[int, Sequence[Place]]) -> Iterator[Row]:
+    """The rows that fit every value, of a fact about an action that is not told of by it alone."""
+    about = row[2]
+    if told[about] > 1 or about in earlier:
+        yield (*row[:3], *_ANYTHING)
+    for place in earlier.get(about, ()):
+        yield (*place, about, *_ANYTHING)
 
 
 def _lane(number: int) -> Position:
@@ -154,17 +185,17 @@ def _earlier(
     return found
 
 
-def _stored(part: int, lane: int, rows: list[Row]) -> tuple[Any, ...]:
+def _stored(part: int, lane: int, sort: int, rows: list[Row]) -> tuple[Any, ...]:
     rows.sort()
     size = next((place for place, most in enumerate(_SIZES) if len(rows) < most), len(_SIZES))
     columns = (array("q", column).tobytes() for column in zip(*rows, strict=True))
-    return (part, lane, size, rows[0][0], rows[-1][0], *columns)
+    return (part, lane, sort, size, rows[0][0], rows[-1][0], *columns)
 
 
-def _merge(connection: Connection, lane: int) -> None:
+def _merge(connection: Connection, lane: int, sort: int) -> None:
     """Merge the parts of one size, if there are many."""
     for size in range(len(_SIZES)):
-        of_size = (act.c.lane == lane, act.c.size == size)
+        of_size = (act.c.lane == lane, act.c.sort == sort, act.c.size == size)
         many = connection.execute(sa.select(act.c.part).where(*of_size).limit(_MERGED)).scalars().all()
         if len(many) < _MERGED:
             continue
@@ -174,7 +205,7 @@ def _merge(connection: Connection, lane: int) -> None:
             for row in zip(*map(_numbers, stored[1:]), strict=True)
         ]
         connection.execute(act.delete().where(among(act.c.part, list(many))))
-        add(connection, act, [_stored(min(many), lane, rows)])
+        add(connection, act, [_stored(min(many), lane, sort, rows)])
 
 
 # Reading
@@ -196,6 +227,25 @@ class Acts:
             if candidate != before:
                 yield candidate
             before = candidate
+
+    def count_by_hour(self, start: Instant, end: Instant) -> dict[Instant, int]:
+        """How many facts tell of actions in each hour that has any, between two instants, the second excluded.
+
+        Unauthorised facts count as well.
+        """
+        found: Counter[Instant] = Counter()
+        looked = Looked(Sort.ACTION, {}, first_at=start, last_at=end - 1)
+        heads = list(self._heads(looked))
+        for place in range(0, len(heads), _OPENED):
+            for columns in self._columns(heads[place : place + _OPENED]):
+                moments, operations = _numbers(columns["at"]), _numbers(columns["operation"])
+                first, last = bisect_left(moments, start), bisect_left(moments, end)
+                while first < last:
+                    hour = moments[first] - moments[first] % _HOUR
+                    beyond = bisect_left(moments, hour + _HOUR, first, last)
+                    found[hour] += beyond - first - operations[first:beyond].count(ANY)
+                    first = beyond
+        return +found
 
     def _merged(self, looked: Looked) -> Iterator[Candidate]:
         heads = list(self._heads(looked))
@@ -220,7 +270,8 @@ class Acts:
         if looked.after is not None:
             latest = looked.after.at if latest is None else min(latest, looked.after.at)
         is_whole = self._connection.execute(_MARK).first() is None
-        stored = (_Head(*row) for row in self._connection.execute(_HEADS).all()) if is_whole else self._read()
+        rows = self._connection.execute(_HEADS, {"sort": looked.sort}).all() if is_whole else ()
+        stored = (_Head(*row) for row in rows) if is_whole else self._read(looked.sort)
         for head in stored:
             if (latest is None or head.first_at <= latest) and (
                 looked.first_at is None or head.last_at >= looked.first_at
@@ -234,20 +285,20 @@ class Acts:
         for head in heads:
             yield stored[head.part] if head.columns is None else head.columns
 
-    def _read(self) -> Iterator["_Head"]:
-        """Yield the same from all facts, for a store written by an older version, until it is rebuilt."""
+    def _read(self, sort: int) -> Iterator["_Head"]:
+        """The same from all facts, in a store that an older version wrote: until it is rebuilt, every list takes it."""
         rows: list[Row] = []
         query = sa.select(fact.c.n, fact.c.about, fact.c.value).execution_options(yield_per=10_000)
         for number, about, value in self._connection.execute(query):
             event = self._decode(value)
-            if isinstance(event.body, ActionPerformed):
+            if SORTS.get(subject_of(event)[0]) == sort:
                 rows.append(row_of(event, number, about, self._keys))
         told = Counter(row[2] for row in rows)
         rows += [(*row[:3], *_ANYTHING) for row in rows if told[row[2]] > 1]
         rows.sort(reverse=True)
         rest = iter(rows)
         while some := list(islice(rest, _SIZES[-1])):
-            part, _, _, first_at, last_at, *columns = _stored(some[0][1], 0, some)
+            part, _, _, _, first_at, last_at, *columns = _stored(some[0][1], 0, sort, some)
             yield _Head(part, first_at, last_at, dict(zip(_COLUMNS, columns, strict=True)))
 
 
@@ -295,17 +346,19 @@ def _found(columns: Mapping[str, Any], looked: Looked) -> Iterator[Candidate]:
     end = len(moments) if looked.last_at is None else bisect_right(moments, looked.last_at)
     if looked.after is not None:
         end = min(end, bisect_right(moments, looked.after.at))
-    places: Iterable[int] = range(end - 1, first - 1, -1)
-    for name, value in looked.stated.items():
-        column = _numbers(columns[name])
-        places = [place for place in places if column[place] in (value, ANY)]
-    about = looked.about
-    after = looked.after
-    for place in places:
-        if about is None or abouts[place] in about:
-            found = Place(moments[place], numbers[place])
-            if after is None or found < after:
-                yield Candidate(found, abouts[place])
+    stated = [(_numbers(columns[name]), (value, ANY)) for name, value in looked.stated.items()]
+    about, after = looked.about, looked.after
+    if about is not None and about.isdisjoint(abouts[first:end]):
+        return
+    for stop in range(end, first, -_BLOCK):  # no more of a part is looked at than is asked for
+        places: Iterable[int] = range(stop - 1, max(first, stop - _BLOCK) - 1, -1)
+        for column, wanted in stated:
+            places = [place for place in places if column[place] in wanted]
+        for place in places:
+            if about is None or abouts[place] in about:
+                found = Place(moments[place], numbers[place])
+                if after is None or found < after:
+                    yield Candidate(found, abouts[place])
 
 
 def _numbers(stored: bytes) -> "array[int]":

@@ -508,19 +508,20 @@ class Store:
         with faults(self.engine):
             return self.place() if self.glance is None else self.glance()
 
-    def search(self, text: str, *, limit: int, start: str | None = None) -> list[str]:
-        """Keys (``KIND:ID``) that contain a text, ignoring the case of ASCII letters, sorted, from ``start`` on."""
-        if text != storable(text):  # no key contains such characters
+    def search(self, *words: str, limit: int, start: str | None = None) -> list[str]:
+        """Keys (``KIND:ID``) that contain some words, ignoring the case of ASCII letters, sorted, from ``start`` on."""
+        if any(word != storable(word) for word in words):  # no key contains such characters
             return []
         found: list[str] = []
         with self.connection() as connection:
             # SQLite's LIKE ignores the case of ASCII letters; with lower() the search would take twice as long.
             on_sqlite = connection.dialect.name == "sqlite"
             column = name.c.key if on_sqlite else sa.func.lower(name.c.key)
+            texts = words if on_sqlite else [word.translate(_LOWER) for word in words]
             # With repeats: DISTINCT over all matches costs more than querying again after the last row.
             query = (
                 sa.select(name.c.key)
-                .where(column.contains(text if on_sqlite else text.translate(_LOWER), autoescape=True))
+                .where(*(column.contains(text, autoescape=True) for text in texts))
                 .order_by(name.c.key)
                 .limit(2 * limit)
             )

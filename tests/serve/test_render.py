@@ -794,7 +794,7 @@ def test_a_search_gives_ids_as_the_commands_take_them():
 
     assert "token:https://idp.example#mailer-1" in every.splitlines()
     assert "INCOMPLETE: showing 1; continue after principal:spiffe://example.com/ns/agents/sa/mailer." in page
-    assert nothing.startswith("No id contains that.")
+    assert nothing.startswith("Nothing contains that.")
 
 
 def test_the_quarantine_shows_reason_place_and_a_safe_piece_of_the_record(tmp_path):

@@ -7,12 +7,14 @@ import click
 
 from lineage.core.model.times import Instant
 from lineage.core.model.vocabulary import ACTION_OUTCOMES
+from lineage.serve.cli.asking import meant as one_thing
 from lineage.serve.cli.asking import one_meant
 from lineage.serve.cli.options import AT, KNOWN_AT, TIME, list_options, now, shared_options
 from lineage.serve.cli.output import EXIT_NOT_FOUND, Output
 
 if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so that `--help` and completion are fast
     from lineage.serve.config.wiring import Settings
+    from lineage.serve.queries.service import Service
 
 _FILTERS: Final = (
     ("human", "ID", "Who stands at the root of the chain."),
@@ -78,6 +80,7 @@ def actions(
             for name, value in said.items()
             if value is not None
         }
+        of = None if of is None else _thing(service, of)
         wanted = _wanted(meant, start, end, outcome, text, of)
         moment = now() if at is None else at
         document = actions_of(service, wanted, at=moment, known_at=known_at, after=after, limit=limit)
@@ -85,6 +88,16 @@ def actions(
             out.not_found(of or "")
             click.get_current_context().exit(EXIT_NOT_FOUND)
         out.listed(document, render_asking.actions, render_asking.ACTION_COLUMNS)
+
+
+def _thing(service: "Service", of: str) -> str:
+    from lineage.core.model.errors import RefusedError
+    from lineage.core.model.keys import KINDS
+
+    try:
+        return ":".join(one_thing(service, of, KINDS))
+    except RefusedError as fault:
+        raise RefusedError(f"--of: {fault}") from fault
 
 
 def _wanted(
@@ -97,13 +110,182 @@ def _wanted(
 ) -> Any:
     from lineage.core.authority.action_filter import ActionFilter
     from lineage.core.model.errors import RefusedError
-    from lineage.serve.documents.core_documents import split_of
 
-    for name, value in (*meant.items(), ("text", text)):
-        if value is not None and not value.strip():
-            raise RefusedError(f"--{name} is empty: leave it out to ask for any")
+    _refuse_empty(**meant, text=text)
     if start is not None and end is not None and end < start:
         raise RefusedError("--to is before --from, so nothing can lie between them")
-    if of is not None:
-        split_of(of)
     return ActionFilter(**meant, start=start, end=end, outcome=outcome, text=text, of=of)
+
+
+_OWNER: Final = click.option("--owner", metavar="ID", help="Who owns the principal, or the holder.")
+_WORDS: Final = click.option("--text", metavar="WORDS", help="Words in an id or a name.")
+_HOLDER: Final = click.option("--holder", metavar="ID", help="Who holds it.")
+_STATES: Final = ("revoked", "cascaded", "expired", "suspended", "unknown", "not_yet_valid", "active")
+_STATE: Final = click.option("--state", type=click.Choice(_STATES), help="The state at --at.")
+
+
+@click.command()
+@click.option("--kind", type=click.Choice(("human", "agent", "service", "workload", "unknown")), help="Of which kind.")
+@_OWNER
+@click.option("--state", type=click.Choice(("active", "suspended", "revoked")), help="The state at --at.")
+@_WORDS
+@AT
+@KNOWN_AT
+@shared_options()
+@list_options(100)
+def principals(
+    settings: "Settings",
+    out: Output,
+    kind: str | None,
+    owner: str | None,
+    state: str | None,
+    text: str | None,
+    at: Instant | None,
+    known_at: Instant | None,
+    after: str | None,
+    limit: int,
+) -> None:
+    """Who there is: people, agents, services and workloads, with owner, state and the tokens that are alive.
+
+    \b
+      delegraph principals --kind agent
+      delegraph principals --owner alice --state active --csv
+    """  # noqa: D301
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries.inventory import People
+    from lineage.serve.queries.inventory import principals as principals_of
+    from lineage.serve.text import render_asking
+
+    _refuse_empty(owner=owner, text=text)
+    with opened_service(settings) as service:
+        if owner is not None:
+            owner = one_meant(service, owner, "principal", "--owner")
+        wanted = People(kind, owner, state, text)
+        moment = now() if at is None else at
+        document = principals_of(service, wanted, at=moment, known_at=known_at, after=after, limit=limit)
+        out.listed(document, render_asking.principals, render_asking.PRINCIPAL_COLUMNS)
+
+
+@click.command()
+@_HOLDER
+@click.option("--issuer", metavar="URL", help="Who issued it: its id up to the first #.")
+@click.option("--kind", metavar="TYPE", help="The type of the token.")
+@_OWNER
+@_STATE
+@_WORDS
+@AT
+@KNOWN_AT
+@shared_options()
+@list_options(100)
+def tokens(settings: "Settings", out: Output, **said: Any) -> None:
+    """Which tokens there are, the latest first: who holds each, for whom, its state, and when it was last used.
+
+    \b
+      delegraph tokens --holder mailer --state active
+      delegraph tokens --issuer https://idp.example --json
+    """  # noqa: D301
+    _held(settings, out, "token", **said)
+
+
+@click.command()
+@_HOLDER
+@click.option("--issuer", metavar="ID", help="Who granted it.")
+@_OWNER
+@_STATE
+@_WORDS
+@AT
+@KNOWN_AT
+@shared_options()
+@list_options(100)
+def delegations(settings: "Settings", out: Output, **said: Any) -> None:
+    """Which delegations there are, the latest first: who granted each to whom, and its state.
+
+    \b
+      delegraph delegations --issuer alice
+      delegraph delegations --holder agent:planner --state active
+    """  # noqa: D301
+    _held(settings, out, "delegation", kind=None, **said)
+
+
+def _held(
+    settings: "Settings",
+    out: Output,
+    sort: str,
+    *,
+    holder: str | None,
+    issuer: str | None,
+    kind: str | None,
+    owner: str | None,
+    state: str | None,
+    text: str | None,
+    at: Instant | None,
+    known_at: Instant | None,
+    after: str | None,
+    limit: int,
+) -> None:
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries.inventory import Held, held
+    from lineage.serve.text import render_asking
+
+    _refuse_empty(holder=holder, issuer=issuer, kind=kind, owner=owner, text=text)
+    with opened_service(settings) as service:
+        people = {"holder": holder, "owner": owner} | ({"issuer": issuer} if sort == "delegation" else {})
+        meant = {
+            name: None if value is None else one_meant(service, value, "principal", f"--{name}")
+            for name, value in people.items()
+        }
+        wanted = Held(kind=kind, state=state, text=text, **{"issuer": issuer, **meant})
+        moment = now() if at is None else at
+        document = held(service, sort, wanted, at=moment, known_at=known_at, after=after, limit=limit)
+        if sort == "token":
+            out.listed(document, render_asking.tokens, render_asking.TOKEN_COLUMNS)
+        else:
+            out.listed(document, render_asking.delegations, render_asking.DELEGATION_COLUMNS)
+
+
+def _refuse_empty(**said: str | None) -> None:
+    from lineage.core.model.errors import RefusedError
+
+    for name, value in said.items():
+        if value is not None and not value.strip():
+            raise RefusedError(f"--{name} is empty: leave it out to ask for any")
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True, metavar="TEXT...")
+@shared_options()
+@list_options(1000)
+def search(settings: "Settings", out: Output, words: tuple[str, ...], after: str | None, limit: int) -> None:
+    """What contains every word of a text: ids, names, tools, operations and resources. An id that is right comes first.
+
+    \b
+      delegraph search mailer
+      delegraph search alice ng
+    """  # noqa: D301
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries.search import search as search_of
+    from lineage.serve.text import render_chain
+
+    with opened_service(settings) as service:
+        found = search_of(service, " ".join(words), start=after, limit=limit)
+        out.listed(found, render_chain.search, ("kind", "id", "display_name", "exact"))
+
+
+@click.command()
+@AT
+@KNOWN_AT
+@shared_options()
+def overview(settings: "Settings", out: Output, at: Instant | None, known_at: Instant | None) -> None:
+    """What needs attention: findings, open revocations, quarantine, silent sources; and how much goes on.
+
+    \b
+      delegraph overview
+      delegraph overview --at yesterday --json
+    """  # noqa: D301
+    from lineage.serve.config.wiring import opened_service
+    from lineage.serve.queries.attention import attention
+    from lineage.serve.text import render_asking
+
+    with opened_service(settings) as service:
+        document = attention(service, at=now() if at is None else at, known_at=known_at)
+        out.document(document, render_asking.overview)

@@ -1,7 +1,6 @@
 """The command group: the commands, and the module of each."""
 
 from importlib import import_module
-from keyword import iskeyword
 from typing import Any, Final
 
 import click
@@ -16,7 +15,11 @@ _COMMANDS: Final = {
     "ingest": "data_commands",
     "emit": "data_commands",
     "consume": "process_commands",
+    "overview": "asking_commands",
     "actions": "asking_commands",
+    "principals": "asking_commands",
+    "tokens": "asking_commands",
+    "delegations": "asking_commands",
     "who": "query_commands",
     "chain": "query_commands",
     "status": "query_commands",
@@ -26,8 +29,9 @@ _COMMANDS: Final = {
     "uses": "query_commands",
     "timeline": "query_commands",
     "diff": "query_commands",
-    "search": "query_commands",
     "graph": "graph_command",
+    "search": "asking_commands",
+    "open": "open_command",
     "quarantine": "data_commands",
     "conflicts": "query_commands",
     "findings": "finding_commands",
@@ -48,6 +52,24 @@ _COMMANDS: Final = {
 }
 
 
+# The sections of the help, and the commands of each in the order in which people need them.
+_SECTIONS: Final = (
+    (
+        "Ask",
+        (
+            *("overview", "search", "actions", "principals", "tokens", "delegations", "who", "chain", "status"),
+            *("reach", "uses", "timeline", "diff", "graph", "findings", "posture", "governance"),
+            *("revocations", "closure", "receipt", "conflicts", "try", "open"),
+        ),
+    ),
+    ("Act", ("revoke", "lift")),
+    ("Feed in", ("ingest", "emit", "consume", "collect", "sources", "quarantine", "schema")),
+    ("Operate", ("demo", "init", "serve", "deliver", "doctor", "rebuild", "fsck")),
+)
+_OTHERS: Final = "More"
+_WHOLE: Final = 1_000  # characters of a summary, none of which is cut
+
+
 class _LazyGroup(click.Group):
     """A group whose commands are imported on demand, and whose usage errors repeat no credential."""
 
@@ -62,12 +84,24 @@ class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         return sorted(_COMMANDS)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands by section, each with its whole summary."""
+        listed = {name for _, names in _SECTIONS for name in names}
+        others = tuple(name for name in self.list_commands(ctx) if name not in listed)
+        for section, names in (*_SECTIONS, (_OTHERS, others)):
+            commands = ((name, self.get_command(ctx, name)) for name in names)
+            rows = [(name, one.get_short_help_str(_WHOLE)) for name, one in commands if one and not one.hidden]
+            if rows:
+                with formatter.section(section):
+                    formatter.write_dl(rows)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         module = _COMMANDS.get(cmd_name)
         if module is None:
             return None
-        function = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
-        command = getattr(import_module(f"lineage.serve.cli.{module}"), function)
+        # A command whose name is a word of Python has a function with a line behind it.
+        found = import_module(f"lineage.serve.cli.{module}")
+        command = getattr(found, f"{cmd_name}_", None) or getattr(found, cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101 (for the type checker)
         return command
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lineage.core.model.times import Instant
+from lineage.serve.cli import completion
 from lineage.serve.cli.asking import answer_each, answer_each_of, one_picture
 from lineage.serve.cli.options import (
     AT,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # heavy imports are inside the commands that need them, so th
 
 
 @click.command()
-@click.argument("actions", nargs=-1, required=True, metavar="ACTION...")
+@click.argument("actions", nargs=-1, required=True, metavar="ACTION...", shell_complete=completion.actions)
 @AT
 @KNOWN_AT
 @FORMAT
@@ -60,7 +61,7 @@ def who(
 
 
 @click.command()
-@click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...")
+@click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...", shell_complete=completion.things)
 @AT
 @KNOWN_AT
 @FORMAT
@@ -91,7 +92,7 @@ def chain(
 
 
 @click.command()
-@click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...")
+@click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...", shell_complete=completion.things)
 @AT
 @KNOWN_AT
 @shared_options()
@@ -116,7 +117,7 @@ def status(
 
 
 @click.command()
-@click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...")
+@click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...", shell_complete=completion.things)
 @AT
 @KNOWN_AT
 @target_options
@@ -146,7 +147,7 @@ def reach(
 
 
 @click.command()
-@click.argument("ids", nargs=-1, required=True, metavar="token:ID...")
+@click.argument("ids", nargs=-1, required=True, metavar="token:ID...", shell_complete=completion.things)
 @KNOWN_AT
 @shared_options()
 def uses(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: Instant | None) -> None:
@@ -169,7 +170,7 @@ def uses(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: Inst
 
 
 @click.command()
-@click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...")
+@click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...", shell_complete=completion.things)
 @KNOWN_AT
 @shared_options()
 def timeline(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: Instant | None) -> None:
@@ -195,7 +196,7 @@ def timeline(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: 
 
 
 @click.command()
-@click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...")
+@click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...", shell_complete=completion.things)
 @click.option("--from", "start", type=TIME, required=True, metavar="TIME", help="The first instant.")
 @click.option("--to", "end", type=TIME, required=True, metavar="TIME", help="The second instant.")
 @KNOWN_AT
@@ -219,24 +220,6 @@ def diff(
         render_chain.diff,
         lambda s, kind, id_, _: diff_of(s, kind, id_, start=start, end=end, known_at=known_at),
     )
-
-
-@click.command()
-@click.argument("text")
-@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True)
-@shared_options()
-def search(settings: "Settings", out: Output, text: str, limit: int) -> None:
-    """The ids that contain a text.
-
-    \b
-      delegraph search mailer
-    """  # noqa: D301
-    from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries.search import search as search_of
-    from lineage.serve.text import render_chain
-
-    with opened_service(settings) as service:
-        out.document(search_of(service, text, limit=limit), render_chain.search)
 
 
 @click.command()

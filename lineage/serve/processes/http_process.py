@@ -51,6 +51,7 @@ def serve(
     four_eyes: int | None = None,
     parts: Parts = no_parts,
     story: Story | None = None,
+    start: str = "/",
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
@@ -62,6 +63,7 @@ def serve(
         four_eyes: The number of elements above which an order needs a second person.
         parts: Routers to mount in addition to the API and the pages.
         story: A guided tour for the start page.
+        start: The address of the page that the link leads to.
 
     Raises:
         RefusedError: The address is invalid or in use, or no caller could be authenticated there.
@@ -77,10 +79,12 @@ def serve(
         address = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
         routers: list[APIRouter] = []
         if authentication is None:
-            signing_in = SigningIn(name or this_user(), service.clock, port=port, tls=settings.tls)
+            signing_in = SigningIn(name or this_user(), service.clock, port=port, tls=settings.tls, start=start)
             authentication = Authentication(signing_in.authenticate, signing_in.authenticate)
             routers = [signing_in.router()]
             address = f"{address}/sign-in?token={signing_in.token}"
+        elif start != "/":
+            address = f"{address}{start}"
         scripts = ApiTokenCallers(service, tls=settings.tls)
         site = Site(
             service=service,

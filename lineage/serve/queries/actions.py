@@ -4,7 +4,6 @@ The order is that of ``occurred_at``, then that of the log, and a page starts af
 recorded in the meantime, at every size. Candidates come from indexes; whether one matches is decided by its facts.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain as chained
 from itertools import islice
@@ -15,21 +14,18 @@ from lineage.core.authority.chain import Chain, chain_of_action
 from lineage.core.authority.elements import stated
 from lineage.core.authority.rule import judge_all
 from lineage.core.authority.world import World
-from lineage.core.model.errors import RefusedError
-from lineage.core.model.events import canonical_json
 from lineage.core.model.keys import key_of, split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, action_document, listing
+from lineage.serve.queries.list_cursors import digest_of, place_of, said_of
 from lineage.serve.queries.service import Service
-from lineage.store.acts_in_time import STATED, Candidate, Looked, Place
+from lineage.store.acts_in_time import STATED, Candidate, Looked, Place, Sort
 from lineage.store.reading.action_candidates import ACTING, MENTIONING, USING, Candidates, TooManyCandidatesError
 from lineage.store.reading.reader import Reader
 
 PAGE: Final = 100
 _FIRST: Final = 64  # candidates evaluated at once, initially
 _MOST: Final = 1_024
-
-_BAD_CURSOR: Final = "is not the `next` of this list; begin again without it"
 
 
 class Budget(NamedTuple):
@@ -48,10 +44,10 @@ class Budget(NamedTuple):
 
 
 WHOLE_PAGES: Final = Budget()
-OVER_HTTP: Final = Budget(looked_at=3_000)
+OVER_HTTP: Final = Budget(looked_at=2_000)
 
 
-class _Judged(NamedTuple):
+class Judged(NamedTuple):
     """A matching action, and its place."""
 
     action: str
@@ -80,31 +76,41 @@ def actions(
         budget: How much is examined.
     """
     as_of = service.as_of()  # read first, so it never claims more than was loaded
-    behind = None if after is None else place_of(wanted, after)
+    digest = digest_of(wanted.given())
+    behind = None if after is None else place_of(after, digest)
     with service.reader(known_at=known_at) as reader:
         if wanted.of is not None and not reader.is_named(key_of(*split_key(wanted.of))):
             return None
-        judge = _Judge(reader, wanted)
+        judge = Judge(reader, wanted)
         looked = _looked(reader, wanted, budget)
-        few = list(islice(reader.latest_actions(looked), budget.counted + 1))
+        everything = _everything(judge, reader, looked, budget.counted)
         total: int | None = None
-        if len(few) <= budget.counted:
-            everything = list(chained.from_iterable(judge.taken(part) for part in _parts(few)))
+        if everything is not None:
             total = len(everything)
             rest = [one for one in everything if behind is None or one.place < behind]
             page, last = rest[:limit], None
             more = len(rest) > limit
         else:
-            page, last = _page(judge, reader.latest_actions(looked._replace(after=behind)), limit, budget.looked_at)
+            page, last = _page(judge, reader.latest(looked._replace(after=behind)), limit, budget.looked_at)
             more = last is not None
         items = _documents(reader, [one.action for one in page], at)
     following = last if last is not None else page[-1].place if more else None
     return {
         **_of(wanted),
-        **listing(items, total=total, following=None if following is None else cursor(wanted, following)),
+        **listing(items, total=total, following=None if following is None else said_of(following, digest)),
         "filters": _filters(wanted),
         "as_of": as_of,
     }
+
+
+def _everything(judge: "Judge", reader: Reader, looked: Looked, counted: int) -> list[Judged] | None:
+    """All actions that are asked for, where they are few; else None."""
+    if looked.about is not None:
+        return judge.of(looked.about) if len(looked.about) <= counted else None
+    few = list(islice(reader.latest(looked), counted + 1))
+    if len(few) > counted:
+        return None
+    return list(chained.from_iterable(judge.taken(part) for part in _parts(few)))
 
 
 def _of(wanted: ActionFilter) -> Document:
@@ -122,34 +128,6 @@ def _filters(wanted: ActionFilter) -> Document:
     }
 
 
-# Where a page starts
-
-
-def cursor(wanted: ActionFilter, place: Place) -> str:
-    """Encode where the next page starts; only valid for the same question."""
-    return f"{place.at:x}.{place.n:x}.{_digest(wanted)}"
-
-
-def place_of(wanted: ActionFilter, said: str) -> Place:
-    """Decode a place made by ``cursor``.
-
-    Raises:
-        RefusedError: It is not one, or belongs to another question.
-    """
-    try:
-        at, number, digest = said.split(".")
-        place = Place(int(at, 16), int(number, 16))
-    except ValueError:
-        raise RefusedError(f"after: {_BAD_CURSOR}") from None
-    if digest != _digest(wanted) or not (0 <= place.at < 1 << 62 and 0 <= place.n < 1 << 62):
-        raise RefusedError(f"after: {_BAD_CURSOR}")
-    return place
-
-
-def _digest(wanted: ActionFilter) -> str:
-    return hashlib.blake2b(canonical_json(wanted.given()), digest_size=6).hexdigest()
-
-
 # Candidates
 
 
@@ -164,7 +142,7 @@ def _looked(reader: Reader, wanted: ActionFilter, budget: Budget) -> Looked:
         except TooManyCandidatesError:
             continue
         about = found if about is None else about & found
-    return Looked(hashes, about, first_at=wanted.start, last_at=wanted.end)
+    return Looked(Sort.ACTION, hashes, about, first_at=wanted.start, last_at=wanted.end)
 
 
 def _gatherers(reader: Reader, wanted: ActionFilter) -> Iterator[Callable[[Candidates], set[int]]]:
@@ -202,24 +180,36 @@ def _gatherers(reader: Reader, wanted: ActionFilter) -> Iterator[Callable[[Candi
 # Evaluation
 
 
-class _Judge:
+class Judge:
     """Decides which candidates match. What stands behind one action often stands behind many, so it is cached."""
 
     def __init__(self, reader: Reader, wanted: ActionFilter) -> None:
+        """Judge what a reader reads."""
         self._reader = reader
         self._wanted = wanted
         self._world = reader.world()
         self._known: set[str] = set()
         self._chains: dict[tuple[Any, ...], Chain] = {}
 
-    def taken(self, candidates: Collection[Candidate]) -> list[_Judged]:
+    def of(self, actions: Collection[int]) -> list[Judged]:
+        """Return those of some actions, given by their hashes, that match, latest first."""
+        places = self._reader.load_chains(self._world, actions, self._known)
+        ordered = sorted(places.items(), key=lambda one: one[1], reverse=True)
+        return [Judged(*one) for one in ordered if self._wanted.takes(self._world, one[0], self._chain(one[0]))]
+
+    def taken(self, candidates: Collection[Candidate]) -> list[Judged]:
         """Return the candidates that match and are at their own place, in order."""
         if len(self._known) > _KEPT:
             self._world, self._known, self._chains = self._reader.world(), set(), {}
         places = self._reader.load_chains(self._world, {one.about for one in candidates}, self._known)
         at = {place: action for action, place in places.items()}
         found = ((at[one.place], one.place) for one in candidates if one.place in at)
-        return [_Judged(*one) for one in found if self._wanted.takes(self._world, one[0], self._chain(one[0]))]
+        return [Judged(*one) for one in found if self._wanted.takes(self._world, one[0], self._chain(one[0]))]
+
+    def has_human(self, action: str) -> bool:
+        """Whether a human stands at the root of an action that was judged last."""
+        root = self._chain(action).root
+        return root is not None and self._world.principals.kind(root) == "human"
 
     def _chain(self, action: str) -> Chain:
         world = self._world
@@ -234,10 +224,10 @@ _KEPT: Final = 100_000  # names of a cached world
 
 
 def _page(
-    judge: _Judge, candidates: Iterator[Candidate], limit: int, looked_at: int | None
-) -> tuple[list[_Judged], Place | None]:
+    judge: Judge, candidates: Iterator[Candidate], limit: int, looked_at: int | None
+) -> tuple[list[Judged], Place | None]:
     """Return the items of a page, and the place after which the next starts; None if there is none."""
-    page: list[_Judged] = []
+    page: list[Judged] = []
     left = looked_at
     size = max(_FIRST, min(limit + 1, _MOST))
     last: Place | None = None

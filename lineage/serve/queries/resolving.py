@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from lineage.core.model.keys import key_of, split_key
+from lineage.core.model.keys import KINDS, key_of, split_key
 from lineage.serve.queries.search import called
 from lineage.serve.queries.service import Service
 
@@ -48,3 +48,16 @@ def _similar(service: Service, typed: str) -> Iterator[str]:
         local = id_.partition(":")[2].partition("@")[0] if kind == "principal" else ""
         if wanted in (local.casefold(), id_.rpartition("#")[2].casefold(), id_.rpartition("/")[2].casefold()):
             yield key
+
+
+def beginning_with(service: Service, typed: str, *, kind: str | None = None, limit: int) -> list[str]:
+    """Return what begins with a text: ids of one kind, or of any kind ids and ``KIND:ID``, as they may be typed."""
+    found: list[str] = []
+    for key in service.store.search(typed, limit=_LOOKED_AT):
+        of, id_ = split_key(key)
+        if of not in KINDS or (kind is not None and of != kind):
+            continue
+        said = key if kind is None and key.startswith(typed) else id_
+        if said.startswith(typed):
+            found.append(said)
+    return found[:limit]

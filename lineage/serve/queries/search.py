@@ -1,13 +1,21 @@
-"""Search for ids by substring."""
+"""Searching: words in ids, names, tools, operations and resources; the id that was meant first, near misses last."""
 
+from collections.abc import Iterator
+from difflib import SequenceMatcher
 from typing import Final, NamedTuple
 
-from lineage.core.model.keys import split_key
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.keys import KINDS, key_of, split_key
 from lineage.serve.documents.core_documents import Document, listing
 from lineage.serve.queries.service import Service
 from lineage.store.writing.projection import BETWEEN, CALLED
 
-PAGE: Final = 1_000  # the default number of ids per page
+PAGE: Final = 1_000  # how many ids a page has at most by default
+NEAR: Final = 5  # near misses that are offered
+_PIECES: Final = 200  # ids with a piece of the text among which near misses are looked for
+_COMPARED: Final = 2_000  # names of each kind that are compared with it
+_LIKE: Final = 0.6  # how alike a near miss is, from 0 to 1
+_SHORTEST: Final = 3  # letters of a piece
 
 
 class Called(NamedTuple):
@@ -27,15 +35,96 @@ def called(key: str) -> Called | None:
 
 
 def search(service: Service, text: str, *, start: str | None = None, limit: int = PAGE) -> Document:
-    """Return the sorted ids that contain a text, from the ``next`` of the previous page on."""
-    found = service.store.search(text, start=start, limit=limit + 1)
-    items: list[Document] = []
-    for key in found[:limit]:
-        if (name := called(key)) is None:
-            kind, id_ = split_key(key)
-            items.append({"kind": kind, "id": id_})
-        elif text.lower() in name.display_name.lower() and text.lower() not in f"principal:{name.id}".lower():
-            items.append({"kind": "principal", "id": name.id, "display_name": name.display_name})
+    """What contains every word of a text, in the order of the ids, starting at the ``next`` of the previous page.
+
+    What has exactly this id comes first, once. Where nothing is found, ``did_you_mean`` offers what is alike.
+
+    Raises:
+        RefusedError: There is no word in the text.
+    """
+    words = text.split()
+    if not words:
+        raise RefusedError("there is nothing to search for: give a part of an id, a name or a tool")
+    exact = _exact(service, text.strip())
+    found = service.store.search(*words, start=start, limit=limit + 1)
+    items = [{**_thing(key), "exact": True} for key in exact] if start is None else []
+    listed = (_item(key, words) for key in found[:limit] if key not in exact)
+    items += [item for item in listed if item is not None]
     more = len(found) > limit
     total = None if more or start is not None else len(items)
-    return {**listing(items, total=total, following=found[limit] if more else None), "as_of": service.as_of()}
+    return {
+        **listing(items, total=total, following=found[limit] if more else None),
+        "did_you_mean": [] if items or more or start is not None else _near(service, text.strip()),
+        "as_of": service.as_of(),
+    }
+
+
+def _thing(key: str) -> Document:
+    kind, id_ = split_key(key)
+    return {"kind": kind, "id": id_}
+
+
+def _item(key: str, words: list[str]) -> Document | None:
+    """A thing; None where a display name is found by the id beside it, which is listed by itself."""
+    if (name := called(key)) is None:
+        return _thing(key)
+    if all(word.lower() in f"principal:{name.id}".lower() for word in words):
+        return None
+    if not all(word.lower() in f"{name.display_name} {name.id}".lower() for word in words):
+        return None
+    return {"kind": "principal", "id": name.id, "display_name": name.display_name}
+
+
+def _exact(service: Service, text: str) -> list[str]:
+    """The keys of what has exactly this id, with or without its kind."""
+    kind, id_ = split_key(text)
+    keys = [f"{one}:{text}" for one in KINDS if one != "workload"]
+    if id_ and kind in KINDS:
+        keys.insert(0, key_of(kind, id_))
+    with service.reader() as reader:
+        return [key for key in keys if reader.is_named(key)]
+
+
+def _near(service: Service, text: str) -> list[Document]:
+    """What is most like a text, of what holds a piece of it."""
+    wanted = text.lower()
+    alike: dict[tuple[str, str], float] = {}
+    for key in dict.fromkeys(_nearby(service, text)):
+        name = called(key)
+        kind, id_ = split_key(key) if name is None else ("principal", name.id)
+        said = [id_, *_parts(id_)] if name is None else [name.display_name, *name.display_name.split()]
+        likeness = max(_likeness(wanted, one.lower()) for one in said)
+        if likeness >= _LIKE:
+            alike[kind, id_] = max(likeness, alike.get((kind, id_), 0.0))
+    best = sorted(alike, key=lambda one: (-alike[one], one))[:NEAR]
+    return [{"kind": kind, "id": id_} for kind, id_ in best]
+
+
+def _likeness(one: str, other: str) -> float:
+    """Return how alike two texts are, from 0 to 1; 0 where a quick look rules out that they are alike enough."""
+    match = SequenceMatcher(None, one, other)
+    return match.ratio() if match.real_quick_ratio() >= _LIKE and match.quick_ratio() >= _LIKE else 0.0
+
+
+def _nearby(service: Service, text: str) -> Iterator[str]:
+    """Find what may be like a text: what holds a piece of it, and what people are called. Each piece takes a scan."""
+    for piece in _pieces(text):
+        yield from service.store.search(piece, limit=_PIECES)
+    yield from service.store.search(f"{CALLED}:", limit=_COMPARED)
+    with service.reader() as reader:
+        for id_ in reader.principals(after=None, most=_COMPARED):
+            yield f"principal:{id_}"
+
+
+def _parts(id_: str) -> Iterator[str]:
+    """The parts of an id that people know it by."""
+    yield id_.rpartition("#")[2]
+    yield id_.rpartition("/")[2]
+    yield id_.partition(":")[2] or id_
+    yield (id_.partition(":")[2] or id_).partition("@")[0]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Split a text into two pieces, one of which is right where one letter is wrong."""
+    middle = len(text) // 2
+    yield from (piece for piece in dict.fromkeys((text[:middle], text[middle:])) if len(piece) >= _SHORTEST)

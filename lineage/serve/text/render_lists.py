@@ -120,13 +120,18 @@ def diff(doc: Document) -> Page:
 
 
 def search(doc: Document) -> Page:
-    """Render the ids that contain a text, in the form other commands accept."""
+    """Render what contains the words, in the form other commands accept."""
     items = doc["items"]
     page = Page()
     for item in items:
-        page.line(f"{item['kind']}:{item['id']}")
+        name = f"  {item['display_name']}" if item.get("display_name") else ""
+        page.line(f"{item['kind']}:{item['id']}{name}")
     if not items:
-        page.line("No id contains that.")
+        page.line("Nothing contains that." if doc["complete"] else "Nothing here; it goes on.")
+    if doc["did_you_mean"]:
+        page.line("Did you mean:")
+        for item in doc["did_you_mean"]:
+            page.line(f"{item['kind']}:{item['id']}", lead="  ")
     return phrases.whole(page, doc)
 
 

@@ -27,7 +27,17 @@ def actions(asked: Asked) -> Shown:
     return {"filters": filters, "more_filters": not _MORE.isdisjoint(filters)}
 
 
-PAGES: Final[tuple[tuple[str, str, View], ...]] = (("/actions", "actions.html", actions),)
+def inventory(asked: Asked) -> Shown:
+    """Principals, tokens or delegations, and the form that filters them."""
+    return {"filters": asked.document["filters"]}
+
+
+PAGES: Final[tuple[tuple[str, str, View], ...]] = (
+    ("/actions", "actions.html", actions),
+    ("/principals", "people.html", inventory),
+    ("/tokens", "tokens.html", inventory),
+    ("/delegations", "delegations.html", inventory),
+)
 
 
 def page(site: Site, path: str, template: str, view: View) -> Callable[[Request], Awaitable[Response]]:
@@ -42,7 +52,7 @@ def page(site: Site, path: str, template: str, view: View) -> Callable[[Request]
         request = as_typed(request)
         caller = require(await site.caller_of(request), *ASKERS)
         items, understood = await site.pools.questions.run(
-            caller.name, _meant, site, request.query_params.multi_items()
+            caller.name, _meant, site, path, request.query_params.multi_items()
         )
         return await answer(
             Request({**request.scope, "query_string": urlencode(items).encode(), UNDERSTOOD: understood})
@@ -51,7 +61,7 @@ def page(site: Site, path: str, template: str, view: View) -> Callable[[Request]
     return filtered
 
 
-def _meant(site: Site, items: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
+def _meant(site: Site, path: str, items: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
     """Return the input as the question takes it, and the interpretation of names."""
     meant: list[tuple[str, str]] = []
     understood: list[dict[str, Any]] = []
@@ -59,7 +69,7 @@ def _meant(site: Site, items: list[tuple[str, str]]) -> tuple[list[tuple[str, st
         value = typed
         if name in _TIMES:
             value = _moment(site, typed)
-        elif name in _PEOPLE:
+        elif name in _PEOPLE or (name == "issuer" and path == "/delegations"):
             found = resolve(site.service, typed, ("principal",))
             if len(found) == 1:
                 value = found[0].partition(":")[2]
@@ -72,6 +82,6 @@ def _meant(site: Site, items: list[tuple[str, str]]) -> tuple[list[tuple[str, st
 def _moment(site: Site, typed: str) -> str:
     """Convert a time to RFC 3339; anything else is unchanged, to be refused by the question."""
     try:
-        return typed if typed == "now" else format_instant(typed_time(typed, site.now))
+        return typed if typed == "now" else format_instant(typed_time(typed, site.now)).replace(".000000Z", "Z")
     except ValueError:
         return typed

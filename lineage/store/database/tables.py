@@ -82,13 +82,14 @@ def in_role_upward(role: int) -> tuple[sa.ColumnElement[bool], ...]:
     return upward, ref.c.role == sa.literal_column(str(role))
 
 
-# The facts about actions by the time at which they occurred, in parts of up to some thousands. Each column holds one
-# 64-bit integer for each fact, sorted by ``at`` and ``n``; of tools and the like their hashes (``acts_in_time``).
+# The facts about actions, tokens and delegations by the time at which they occurred, in parts of up to some thousands.
+# Each column holds one 64-bit integer for each fact, sorted by ``at`` and ``n``; of tools and the like their hashes.
 act = Table(
     "act",
     metadata,
     Column("part", _Big, primary_key=True, autoincrement=False),  # Position.number of one of its facts
     Column("lane", BigInteger, nullable=False),  # Position.number of the first record of their partition
+    Column("sort", SmallInteger, nullable=False),  # what its facts are about: see ``acts_in_time.Sort``
     Column("size", SmallInteger, nullable=False),  # a part of a greater size replaces many small ones
     Column("first_at", BigInteger, nullable=False),
     Column("last_at", BigInteger, nullable=False),
@@ -99,7 +100,7 @@ act = Table(
     Column("tool", LargeBinary, nullable=False),
     Column("resource", LargeBinary, nullable=False),
     Column("outcome", LargeBinary, nullable=False),
-    Index("act_lane", "lane", "size"),
+    Index("act_lane", "lane", "sort", "size"),
 )
 
 sighting = Table(
@@ -147,6 +148,9 @@ name = Table("name", metadata, Column("id", _Big, primary_key=True), Column("key
 # The exception: receivers, which every plan and every closure needs.
 _receivers = text("key >= 'receiver:' AND key < 'receiver;'")
 Index("name_receiver", name.c.key, sqlite_where=_receivers, postgresql_where=_receivers)
+# And principals, which are few among many ids, for the inventory.
+_principals = text("key >= 'principal:' AND key < 'principal;'")
+Index("name_principal", name.c.key, sqlite_where=_principals, postgresql_where=_principals)
 
 plan = Table(
     "plan",

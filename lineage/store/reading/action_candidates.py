@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from lineage.core.model.references import Role
+from lineage.core.model.times import Instant
 from lineage.store.database.sql import found_by, given
-from lineage.store.database.tables import ref
+from lineage.store.database.tables import ref, span_of
 
 NAMING: Final = (Role.NAMES, Role.PRIOR)
 USING: Final = (Role.USES,)
@@ -29,7 +30,7 @@ class TooManyCandidatesError(Exception):
 def _about(dialect: str, roles: tuple[int, ...], *, bounded: bool) -> sa.Select[Any]:
     """Select whatever mentions one of some keys in one of some roles."""
     of_role = ref.c.role.in_([sa.literal_column(str(role)) for role in roles])
-    until = ref.c.until > 0 if bounded else ref.c.until == 0
+    until = ref.c.until > sa.bindparam("span") if bounded else ref.c.until == 0
     return found_by(dialect, ref.c.key, "keys", [ref.c.about], until, of_role).limit(sa.bindparam("most"))
 
 
@@ -54,6 +55,14 @@ class Candidates:
         """Return the elements that name or assert some names, and everything that depends on these."""
         return self.below(self._found(_about(self._dialect, NAMING, bounded=True), names))
 
+    def held(self, names: Collection[int], at: Instant) -> set[int]:
+        """The elements that some names may hold at an instant: those that name them, and what was exchanged with these.
+
+        Who wields a token may be known by the token alone that it was exchanged with.
+        """
+        naming = self._found(_about(self._dialect, NAMING, bounded=True), names, span_of(at))
+        return naming | self._found(_about(self._dialect, (Role.DEPENDS,), bounded=True), naming, span_of(at))
+
     def below(self, elements: Collection[int]) -> set[int]:
         """Return some elements and everything that depends on them."""
         return self._found(_below(self._dialect), elements)
@@ -67,10 +76,10 @@ class Candidates:
     def _dialect(self) -> str:
         return self._connection.dialect.name
 
-    def _found(self, statement: sa.Select[Any], keys: Collection[int]) -> set[int]:
+    def _found(self, statement: sa.Select[Any], keys: Collection[int], span: int = 0) -> set[int]:
         if not keys:
             return set()
-        asked = {"keys": list(keys), "most": self._left + 1}
+        asked = {"keys": list(keys), "most": self._left + 1, "span": span}
         rows = self._connection.execute(statement, asked).scalars().all()
         self._left -= len(rows)
         if self._left < 0:

@@ -30,7 +30,7 @@ from lineage.core.model.events import (
     RevocationOrdered,
     TokenIssued,
 )
-from lineage.core.model.keys import split_key
+from lineage.core.model.keys import is_element, split_key
 from lineage.core.model.records import ORDERS, Position
 from lineage.core.model.references import Role, about, listed, mentions
 from lineage.core.model.times import Instant
@@ -195,6 +195,7 @@ _COUNT_CHILDREN = _on_both(lambda dialect: _count_by_key(_mentioning(dialect, [r
 # Revocations are on a separate topic, whose numbers are the highest.
 _ORDERED = sa.select(*FACT).where(fact.c.n >= Position(ORDERS, 0, 0).number)
 _RECEIVERS = sa.select(name.c.key).distinct().where(sa.text("key >= 'receiver:' AND key < 'receiver;'"))
+_PRINCIPALS = sa.select(name.c.key).distinct().where(sa.text("key >= 'principal:' AND key < 'principal;'"))
 _DELIVERED = (
     sa.select(spread.c.key, spread.c.state, accepted.c.receiver, accepted.c.at)
     .outerjoin(accepted, (accepted.c.seq == spread.c.seq) & (accepted.c.at <= sa.bindparam("by")))
@@ -458,9 +459,55 @@ class Reader:
         known |= names
         return places
 
-    def latest_actions(self, looked: Looked) -> Iterator[Candidate]:
-        """Facts about actions, the latest first: candidates, of which ``load_chains`` knows whether they count."""
+    def latest(self, looked: Looked) -> Iterator[Candidate]:
+        """Facts about actions or elements, the latest first: candidates, which may not count, or not there."""
         return Acts(self._connection, self._keys, self._decode).latest(looked)
+
+    def count_by_hour(self, start: Instant, end: Instant) -> dict[Instant, int]:
+        """How many facts tell of actions in each hour that has any, between two instants, the second excluded."""
+        return Acts(self._connection, self._keys, self._decode).count_by_hour(start, end)
+
+    def load_held(self, world: World, elements: Collection[int]) -> dict[str, Place]:
+        """Load what is needed to evaluate some elements, by their hashes.
+
+        Returns:
+            The elements that an authorised and known fact grants, each with its place in a list.
+        """
+        places: dict[str, Place] = {}
+        for part in chunks(elements):
+            for row in self._connection.execute(_FACTS_ABOUT, {"keys": part}):
+                found = fact_of(row, self._decode)
+                key = about(found.event)
+                if is_element(key) and self._mentions(found, key):
+                    place = Place(found.event.occurred_at, row.n)
+                    places[key] = min(place, places.get(key, place))
+        self.load_hashed(world, elements)
+        return places
+
+    def principals(self, *, after: str | None, most: int) -> list[str]:
+        """The ids of principals that any fact names, sorted, from behind one on; some may stand twice."""
+        behind = name.c.key > f"principal:{after}" if after is not None else sa.true()
+        query = _PRINCIPALS.where(behind).order_by(name.c.key).limit(most)
+        return [split_key(key)[1] for key in self._connection.execute(query).scalars()]
+
+    def last_mentions(self, keys: Collection[str], roles: Collection[int], most: int) -> dict[str, Fact | None]:
+        """Of each key the fact that was recorded last of those that mention it in some roles.
+
+        A key that more than ``most`` rows of the index mention is given None; one that none mentions is left out.
+        """
+        found: dict[str, Fact | None] = {}
+        numbers: dict[int, list[str]] = {}
+        for key in keys:
+            rows = sa.select(ref.c.n).where(ref.c.key == self._keys(key), ref.c.until == 0, ref.c.role.in_(roles))
+            said = self._connection.execute(rows.limit(most + 1)).scalars().all()
+            if len(said) > most:
+                found[key] = None
+            elif said:
+                numbers.setdefault(max(said), []).append(key)
+        for row in self._rows_at(list(numbers)):
+            fact = fact_of(row, self._decode)
+            found.update((key, fact) for key in numbers[row.n] if self._mentions(fact, key))
+        return found
 
     def hash_of(self, kind: str, id_: str) -> int:
         """The hash of a key, or of what an action states."""

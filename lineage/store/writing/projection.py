@@ -81,7 +81,7 @@ class _Rows:
         granting: For each element that the records grant, the bound that these records imply.
         uneven: The elements for which the records imply different bounds.
         upward: For each element, what it depends on.
-        acts: Rows of facts about actions, for ``act``.
+        acts: Rows of facts about actions and elements, for ``act``, by sort.
     """
 
     facts: list[tuple[Any, ...]] = field(default_factory=list)
@@ -89,7 +89,7 @@ class _Rows:
     granting: dict[int, int] = field(default_factory=dict)
     uneven: set[int] = field(default_factory=set)
     upward: dict[int, set[int]] = field(default_factory=dict)
-    acts: list[acts_in_time.Row] = field(default_factory=list)
+    acts: dict[int, list[acts_in_time.Row]] = field(default_factory=dict)
 
 
 _New = tuple[Readable, int, int]  # a record with a new fact, its ident, its outcome
@@ -219,7 +219,7 @@ class Projection:
         named, sources = self._named, self._keys["source"]
         stated = {"outcome": self._keys["outcome"], **{kind: named[kind] for kind in ("operation", "tool", "resource")}}
         facts, refs = rows.facts, rows.refs
-        granting, upward = rows.granting, rows.upward
+        granting, upward, acts = rows.granting, rows.upward, rows.acts
         for (number, (event, recorded_at, misrouted), value, _), ident, outcome in fresh:
             kind, id_ = subject_of(event)
             own = named[kind][id_]
@@ -237,8 +237,8 @@ class Projection:
                     upward.setdefault(own, set()).add(hashed)
             if kind == "principal" and isinstance(event.body, PrincipalRegistered):
                 self._call(event.body)
-            if kind == "action":
-                rows.acts.append(acts_in_time.row_of(event, number, own, stated))
+            if (sort := acts_in_time.SORTS.get(kind)) is not None:
+                acts.setdefault(sort, []).append(acts_in_time.row_of(event, number, own, stated))
             source = sources[event.source]
             facts.append((number, ident, own, outcome, misrouted, recorded_at, until, source, event.sequence, value))
         return rows

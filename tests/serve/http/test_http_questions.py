@@ -19,8 +19,9 @@ from lineage.serve.commands.revoke import give_order
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.api.questions import QUESTIONS
 from lineage.serve.http.core.question import Question
-from lineage.serve.queries import activity, governance, revocations
+from lineage.serve.queries import activity, governance, inventory, revocations
 from lineage.serve.queries.actions import actions
+from lineage.serve.queries.attention import attention
 from lineage.serve.queries.case import case
 from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.findings import findings as findings_of
@@ -76,6 +77,10 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
     ),
     "/search": ("?q=MAILER", lambda s: search_of(s, "mailer")),
     "/actions": (f"?of={OF}&tool=mail", lambda s: actions(s, ActionFilter(of=LEAKED, tool="mail"), at=ASKED)),
+    "/overview": ("", lambda s: attention(s, at=ASKED)),
+    "/principals": ("?kind=agent", lambda s: inventory.principals(s, inventory.People(kind="agent"), at=ASKED)),
+    "/tokens": ("", lambda s: inventory.held(s, "token", inventory.Held(), at=ASKED)),
+    "/delegations": ("", lambda s: inventory.held(s, "delegation", inventory.Held(), at=ASKED)),
     "/timeline": (f"?of={OF}", lambda s: activity.timeline(s, "token", ID)),
     "/diff": (
         f"?of={OF}&from=2026-11-02T08:00:00Z&to=now",

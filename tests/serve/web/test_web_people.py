@@ -102,7 +102,7 @@ def test_white_space_around_what_was_pasted_is_not_part_of_it(here: World):
     form = hidden(person.get(f"/reach?of={OF}"))
     given = person.send("/revocations", **form, reason="test", typed=f" {ID} ")
 
-    assert ("1 id contains https://idp.example#mailer-1" in text_of(found), 303) == (True, given.status_code)
+    assert ("1 thing contains https://idp.example#mailer-1" in text_of(found), 303) == (True, given.status_code)
 
 
 def test_the_search_goes_on_at_the_moment_that_is_looked_at(world: World):

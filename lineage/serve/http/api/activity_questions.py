@@ -42,6 +42,8 @@ def search(site: Site, _caller: Caller, query: Query) -> Document:
     text = query.the("q")
     if len(text) > _LONGEST_TEXT:
         raise ParameterError("q", f"has {len(text):,} characters; {_LONGEST_TEXT} are enough")
+    if not text.strip():
+        raise ParameterError("q", "holds no word: give a part of an id, a name or a tool")
     found = search_of(site.service, text, start=after_of("search", query), limit=limit_of(site, query))
     return _with_cursor("search", found)
 
@@ -196,7 +198,7 @@ AROUND: Final = (
         path="/search",
         ask=search,
         parameters=(TEXT, *PAGES),
-        title="The ids that contain a text",
+        title="What contains every word of a text: ids, names, tools, operations, resources",
         answer="Search",
         about=("q",),
     ),

@@ -1,5 +1,6 @@
-"""Find actions by what people know: who stood behind them, tool, time and words."""
+"""Find things by what people know: actions by who stood behind them, tool, time and words; and the inventory."""
 
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ingest.codec import limits
@@ -12,11 +13,20 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import Site
 from lineage.serve.http.core.cursors import after_of, cursor, limit_of
 from lineage.serve.http.core.error_responses import NotFoundError
-from lineage.serve.http.core.parameters import ACTION_FILTERS, PAGES, TIMES
+from lineage.serve.http.core.parameters import (
+    ACTION_FILTERS,
+    DELEGATION_FILTERS,
+    PAGES,
+    PEOPLE_FILTERS,
+    TIMES,
+    TOKEN_FILTERS,
+)
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import Question
+from lineage.serve.queries import inventory
 from lineage.serve.queries.actions import OVER_HTTP
 from lineage.serve.queries.actions import actions as actions_of
+from lineage.serve.queries.attention import attention
 
 _IDS: Final = ("human", "agent", "actor", "token", "delegation", "session", "client")
 _VALUES: Final = ("tool", "operation", "resource", "text")
@@ -24,23 +34,17 @@ _VALUES: Final = ("tool", "operation", "resource", "text")
 
 def actions(site: Site, _caller: Caller, query: Query) -> Document:
     """List the matching actions, latest first."""
-    after = after_of("actions", query)
-    try:
+    wanted = action_filter(query)
+
+    def ask(after: str | None, limit: int) -> Document:
         found = actions_of(
-            site.service,
-            action_filter(query),
-            at=query.at,
-            known_at=query.known_at,
-            after=after,
-            limit=limit_of(site, query),
-            budget=OVER_HTTP,
+            site.service, wanted, at=query.at, known_at=query.known_at, after=after, limit=limit, budget=OVER_HTTP
         )
-    except RefusedError as fault:
-        raise _named(fault) from fault
-    if found is None:
-        raise NotFoundError(query.the("of"))
-    following = found["next"]
-    return {**found, "next": None if following is None else cursor("actions", following)}
+        if found is None:
+            raise NotFoundError(query.the("of"))
+        return found
+
+    return _page(site, query, "actions", ask)
 
 
 def _named(fault: RefusedError) -> RefusedError:
@@ -55,16 +59,9 @@ def action_filter(query: Query) -> ActionFilter:
     Raises:
         ParameterError: A value is invalid, or the end is before the start.
     """
-    said: dict[str, str] = {}
-    for name in _IDS:
-        if (value := query.text(name)) is not None:
-            said[name] = usable_id(value, parameter=name)
-    for name in _VALUES:
-        if (value := query.text(name)) is not None:
-            said[name] = usable_text(value, parameter=name)
-    outcome = query.text("outcome")
-    if outcome is not None and outcome not in ACTION_OUTCOMES:
-        raise ParameterError("outcome", f"{outcome[:64]!r} is none of {', '.join(ACTION_OUTCOMES)}")
+    said = {name: value for name in _IDS if (value := _id(query, name)) is not None}
+    said |= {name: value for name in _VALUES if (value := _text(query, name)) is not None}
+    outcome = _word(query, "outcome", ACTION_OUTCOMES)
     start, end = query.instant("from"), query.instant("to")
     if start is not None and end is not None and end < start:
         raise ParameterError("to", "is before `from`, so nothing can lie between them")
@@ -86,7 +83,90 @@ def usable_text(value: str, *, parameter: str) -> str:
     return value
 
 
+def principals(site: Site, _caller: Caller, query: Query) -> Document:
+    """Who there is."""
+    wanted = inventory.People(
+        _word(query, "kind", inventory.KINDS),
+        _id(query, "owner"),
+        _word(query, "state", inventory.NAME_STATES),
+        _text(query, "text"),
+    )
+    return _page(
+        site, query, "principals", lambda after, limit: inventory.principals(
+            site.service, wanted, at=query.at, known_at=query.known_at, after=after, limit=limit,
+            looked_at=inventory.LOOKED_AT,
+        )
+    )  # fmt: skip
+
+
+def tokens(site: Site, _caller: Caller, query: Query) -> Document:
+    """Which tokens there are."""
+    return _held(site, query, "token", _text(query, "kind"), _text(query, "issuer"))
+
+
+def delegations(site: Site, _caller: Caller, query: Query) -> Document:
+    """Which delegations there are."""
+    return _held(site, query, "delegation", None, _id(query, "issuer"))
+
+
+def _held(site: Site, query: Query, kind: str, type_: str | None, issuer: str | None) -> Document:
+    wanted = inventory.Held(
+        type_,
+        _id(query, "owner"),
+        _word(query, "state", inventory.STATES),
+        _id(query, "holder"),
+        issuer,
+        _text(query, "text"),
+    )
+    return _page(
+        site, query, f"{kind}s", lambda after, limit: inventory.held(
+            site.service, kind, wanted, at=query.at, known_at=query.known_at, after=after, limit=limit,
+            looked_at=inventory.LOOKED_AT,
+        )
+    )  # fmt: skip
+
+
+def _page(site: Site, query: Query, question: str, ask: Callable[[str | None, int], Document]) -> Document:
+    after = after_of(question, query)
+    try:
+        found = ask(after, limit_of(site, query))
+    except RefusedError as fault:
+        raise _named(fault) from fault
+    following = found["next"]
+    return {**found, "next": None if following is None else cursor(question, following)}
+
+
+def _id(query: Query, name: str) -> str | None:
+    value = query.text(name)
+    return None if value is None else usable_id(value, parameter=name)
+
+
+def _text(query: Query, name: str) -> str | None:
+    value = query.text(name)
+    return None if value is None else usable_text(value, parameter=name)
+
+
+def _word(query: Query, name: str, words: Sequence[str]) -> str | None:
+    value = query.text(name)
+    if value is not None and value not in words:
+        raise ParameterError(name, f"{value[:64]!r} is none of {', '.join(words)}")
+    return value
+
+
+def overview(site: Site, _caller: Caller, query: Query) -> Document:
+    """What needs attention."""
+    return attention(site.service, at=query.at, known_at=query.known_at)
+
+
 ASKING: Final = (
+    Question(
+        path="/overview",
+        ask=overview,
+        parameters=TIMES,
+        title="What needs attention, and how much goes on",
+        answer="Overview",
+        about=(),
+    ),
     Question(
         path="/actions",
         ask=actions,
@@ -94,5 +174,29 @@ ASKING: Final = (
         title="The actions that are asked for, the latest first",
         answer="Actions",
         about=("of", *_IDS),
+    ),
+    Question(
+        path="/principals",
+        ask=principals,
+        parameters=(*PEOPLE_FILTERS, *TIMES, *PAGES),
+        title="Who there is: people, agents, services and workloads",
+        answer="Principals",
+        about=("owner",),
+    ),
+    Question(
+        path="/tokens",
+        ask=tokens,
+        parameters=(*TOKEN_FILTERS, *TIMES, *PAGES),
+        title="Which tokens there are, the latest first",
+        answer="Tokens",
+        about=("owner", "holder"),
+    ),
+    Question(
+        path="/delegations",
+        ask=delegations,
+        parameters=(*DELEGATION_FILTERS, *TIMES, *PAGES),
+        title="Which delegations there are, the latest first",
+        answer="Delegations",
+        about=("owner", "holder", "issuer"),
     ),
 )

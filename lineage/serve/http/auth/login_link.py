@@ -25,7 +25,9 @@ EVERY_ROLE: Final = frozenset(Role)
 class SigningIn:
     """One link and its session. Thread-safe."""
 
-    def __init__(self, name: str, clock: Callable[[], Instant], *, port: int, tls: bool = False) -> None:
+    def __init__(
+        self, name: str, clock: Callable[[], Instant], *, port: int, tls: bool = False, start: str = "/"
+    ) -> None:
         """Create the link.
 
         Args:
@@ -34,7 +36,9 @@ class SigningIn:
             port: Part of the cookie's name, because cookies are shared by all ports: two processes on one machine
                 stay separate.
             tls: Whether browsers connect over TLS.
+            start: The address that the link leads to.
         """
+        self._start = start
         self._caller = Caller(name=name, roles=EVERY_ROLE, sources=("*",))
         self._clock = clock
         self._tls = tls
@@ -82,7 +86,7 @@ class SigningIn:
 
         def sign_in(request: Request) -> Response:
             session = self.exchange(request.query_params.get("token", ""))
-            response = RedirectResponse("/", status_code=303)
+            response = RedirectResponse(self._start, status_code=303)
             response.set_cookie(
                 self.cookie, session, max_age=SESSION_SECONDS, httponly=True, samesite="strict", secure=self._tls
             )

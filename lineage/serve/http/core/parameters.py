@@ -7,6 +7,8 @@ from lineage.core.findings.judging import STATUSES
 from lineage.core.model.severities import SEVERITIES
 from lineage.core.model.vocabulary import ACTION_OUTCOMES, MODES
 from lineage.serve.http.core.query import Parameter
+from lineage.serve.queries.inventory import KINDS as PRINCIPAL_KINDS
+from lineage.serve.queries.inventory import NAME_STATES, STATES
 from lineage.serve.queries.revocations import PAGE
 
 _TIME: Final = {"type": "string", "format": "date-time"}
@@ -39,7 +41,7 @@ UNSEEN: Final = Parameter(
 TEXT: Final = Parameter(
     "q",
     {"type": "string", "minLength": 1, "maxLength": 512},
-    "The text that the ids contain, ignoring the case of ASCII letters.",
+    "Words that an id, a name, a tool, an operation or a resource contains, whatever their case (of ASCII letters).",
     required=True,
     example="mailer",
 )
@@ -79,6 +81,26 @@ ACTION_FILTERS: Final = (
 )
 FRAMEWORK: Final = Parameter(
     "framework", {"type": "string", "enum": list(SHORT_NAMES)}, "Only checks that map to this framework."
+)
+_OWNER: Final = Parameter("owner", _ID, "Who owns the principal, or the holder.")
+_WORDS: Final = Parameter("text", _TEXT, "Words, each of which stands in an id or a name.")
+_HELD: Final = (
+    Parameter("holder", _ID, "Who wields the token, or who was granted the delegation.", example="agent:mailer"),
+    _OWNER,
+    Parameter("state", {"type": "string", "enum": list(STATES)}, "The state at the instant asked about."),
+    _WORDS,
+)
+TOKEN_FILTERS: Final = (
+    Parameter("issuer", _TEXT, "Who issued it: its id up to the first `#`.", example="https://idp.example"),
+    Parameter("kind", _TEXT, "The type of the token."),
+    *_HELD,
+)
+DELEGATION_FILTERS: Final = (Parameter("issuer", _ID, "Who granted it."), *_HELD)
+PEOPLE_FILTERS: Final = (
+    Parameter("kind", {"type": "string", "enum": list(PRINCIPAL_KINDS)}, "Of which kind.", example="agent"),
+    _OWNER,
+    Parameter("state", {"type": "string", "enum": list(NAME_STATES)}, "The state at the instant asked about."),
+    _WORDS,
 )
 EVERYTHING: Final = Parameter("all", {"type": "boolean"}, "Also what was taken up since.")
 REVOCATION: Final = Parameter(

@@ -380,10 +380,18 @@ class _List(TypedDict):
     next: str | None
 
 
-class Search(_List):
-    """Ids that contain a text."""
+class Match(Thing):
+    """A thing that a search found."""
 
-    items: list[Thing]
+    display_name: NotRequired[str]
+    exact: NotRequired[bool]
+
+
+class Search(_List):
+    """What contains every word of a text."""
+
+    items: list[Match]
+    did_you_mean: list[Thing]
     as_of: AsOf
 
 
@@ -410,6 +418,200 @@ class Actions(_List):
     id: NotRequired[str]
     items: list[ListedAction]
     filters: dict[str, str]
+    as_of: AsOf
+
+
+class _HeldItem(TypedDict):
+    issuer: str | None
+    holder: str
+    holder_known_as: str
+    holder_name: str | None
+    owner: str | None
+    human: str | None
+    human_known_as: str | None
+    human_name: str | None
+    depth: int
+    scopes: list[str]
+    audience: list[str]
+    issued_at: Time
+    expires_at: Time | None
+    state: State
+    revocation: str | None
+
+
+class ListedToken(_HeldItem):
+    """A token of the inventory."""
+
+    token: str
+    kind: str | None
+    subject: str
+    client: str | None
+    session: str | None
+    delegation: str | None
+    last_used_at: Time | None
+    used: bool
+
+
+class ListedDelegation(_HeldItem):
+    """A delegation of the inventory."""
+
+    delegation: str
+    purpose: str | None
+    parents: list[str]
+
+
+class ListedPrincipal(TypedDict):
+    """A principal of the inventory."""
+
+    id: str
+    kind: str
+    display_name: str | None
+    owner: str | None
+    aliases: list[str]
+    registered: bool
+    state: State
+    alive_tokens: int | None
+    last_acted_at: Time | None
+    acted: bool
+
+
+class _Inventory(_List):
+    filters: dict[str, str]
+    at: Time
+    known_at: Time | None
+    as_of: AsOf
+
+
+class Principals(_Inventory):
+    """Who there is."""
+
+    items: list[ListedPrincipal]
+
+
+class Tokens(_Inventory):
+    """Which tokens there are."""
+
+    items: list[ListedToken]
+
+
+class Delegations(_Inventory):
+    """Which delegations there are."""
+
+    items: list[ListedDelegation]
+
+
+class OverviewFindings(TypedDict):
+    """How many findings of each severity."""
+
+    total: int | None
+    by_severity: dict[str, int] | None
+    worst: list[Finding]
+    why: str | None
+
+
+class OpenRevocation(TypedDict):
+    """A revocation that is not over."""
+
+    revocation: str
+    target: Thing
+    mode: str
+    verdict: str | None
+    ordered_at: Time
+    age_seconds: float
+    elements: int | None
+    missing: int | None
+
+
+class OpenRevocations(TypedDict):
+    """The latest revocations that are not over."""
+
+    open: int
+    looked_at: int
+    total: int
+    items: list[OpenRevocation]
+
+
+class InQuarantine(TypedDict):
+    """What is in quarantine."""
+
+    records: int
+    beyond_quota: int
+
+
+class SourceHeard(TypedDict):
+    """When a source was heard of last."""
+
+    source: str
+    last_recorded_at: Time
+    age_seconds: float
+    usual_pause_seconds: float | None
+    silent: bool
+
+
+class SourcesHeard(TypedDict):
+    """Who sends, and who fell silent."""
+
+    silent: int
+    items: list[SourceHeard]
+    looked_at: int
+    complete: bool
+
+
+class LatestActions(TypedDict):
+    """How many of the latest actions have a human at the root."""
+
+    looked_at: int
+    complete: bool
+    with_human: int
+    share_with_human: float | None
+
+
+class OfDepth(TypedDict):
+    """How many tokens have a chain of so many parties."""
+
+    parties: int
+    tokens: int
+
+
+class Depth(TypedDict):
+    """How deep authority goes."""
+
+    longest: int
+    by_parties: list[OfDepth]
+
+
+class LatestTokens(TypedDict):
+    """How many of the latest tokens are alive."""
+
+    looked_at: int
+    complete: bool
+    alive: int
+    by_state: dict[str, int]
+    depth: Depth
+
+
+class InAnHour(TypedDict):
+    """What went on in an hour."""
+
+    hour: Time
+    facts: int
+
+
+Activity = TypedDict("Activity", {"from": Time, "to": Time, "by_hour": list[InAnHour], "total": int})
+
+
+class Overview(TypedDict):
+    """What needs attention, and how much goes on."""
+
+    findings: OverviewFindings
+    revocations: OpenRevocations
+    quarantine: InQuarantine
+    sources: SourcesHeard
+    actions: LatestActions
+    activity: Activity
+    tokens: LatestTokens
+    at: Time
+    known_at: Time | None
     as_of: AsOf
 
 
@@ -1097,6 +1299,7 @@ ANSWERS: dict[str, Any] = {
     for shape in (
         *(Who, Chain, Status, Reach, Search, Actions, Timeline, Diff, Uses, Quarantine, Conflicts),
         *(Findings, FindingDetails, Posture),
+        *(Principals, Tokens, Delegations, Overview),
         *(
             Revocations,
             Revocation,

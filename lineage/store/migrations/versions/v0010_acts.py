@@ -1,4 +1,4 @@
-"""The actions by time, and a mark for a store whose older actions are not among them."""
+"""The actions, tokens and delegations by time, and a mark for a store whose older ones are not among them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,12 +17,15 @@ def upgrade() -> None:
         "act",
         sa.Column("part", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
         sa.Column("lane", sa.BigInteger, nullable=False),
+        sa.Column("sort", sa.SmallInteger, nullable=False),
         sa.Column("size", sa.SmallInteger, nullable=False),
         sa.Column("first_at", sa.BigInteger, nullable=False),
         sa.Column("last_at", sa.BigInteger, nullable=False),
         *(sa.Column(name, sa.LargeBinary, nullable=False) for name in _COLUMNS),
     )
-    op.create_index("act_lane", "act", ["lane", "size"])
+    op.create_index("act_lane", "act", ["lane", "sort", "size"])
+    principals = sa.text("key >= 'principal:' AND key < 'principal;'")
+    op.create_index("name_principal", "name", ["key"], sqlite_where=principals, postgresql_where=principals)
     if op.get_bind().dialect.name == "postgresql":
         for column in _COLUMNS:  # hashes cannot be compressed
             op.execute(f"ALTER TABLE act ALTER COLUMN {column} SET STORAGE EXTERNAL")
@@ -32,5 +35,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Remove the table and the mark, which an older version does not know."""
+    op.drop_index("name_principal", "name")
     op.drop_table("act")
     op.execute("DELETE FROM meta WHERE name = 'acts'")

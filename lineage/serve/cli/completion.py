@@ -1,0 +1,38 @@
+"""Completion of ids in the shell: what the store knows that begins with what was typed. Never an error, never slow."""
+
+from typing import Final
+
+import click
+from click.shell_completion import CompletionItem
+
+_OFFERED: Final = 50
+
+
+def things(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """Offer things as ``KIND:ID``, or by their ids alone."""
+    return [CompletionItem(said) for said in _offered(ctx, incomplete, None)]
+
+
+def actions(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """Offer the ids of actions."""
+    return [CompletionItem(said) for said in _offered(ctx, incomplete, "action")]
+
+
+def principals(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """Offer the ids of principals."""
+    return [CompletionItem(said) for said in _offered(ctx, incomplete, "principal")]
+
+
+def _offered(ctx: click.Context, incomplete: str, kind: str | None) -> list[str]:
+    from lineage.core.model.errors import DelegraphError
+    from lineage.serve.config.wiring import Settings, opened_service
+    from lineage.serve.queries.resolving import beginning_with
+
+    if not incomplete:
+        return []
+    try:
+        given = {name: ctx.params.get(name) or ctx.find_root().params.get(name) for name in ("store", "log", "trust")}
+        with opened_service(Settings.of(**given)) as service:
+            return beginning_with(service, incomplete, kind=kind, limit=_OFFERED)
+    except DelegraphError:
+        return []

@@ -1,0 +1,196 @@
+"""The overview: what needs attention now, and how much goes on. It looks at the latest of everything, and says so.
+
+Cost: that of the latest orders with their verdicts, and of some thousand actions and tokens, however many there are.
+"""
+
+from collections import Counter
+from itertools import islice, pairwise
+from statistics import median
+from typing import Final
+
+from lineage.core.authority.action_filter import ActionFilter
+from lineage.core.authority.chain import chain_of
+from lineage.core.authority.rule import judge_all
+from lineage.core.authority.verdict import State
+from lineage.core.findings.judging import SUPPRESSED
+from lineage.core.model.severities import SEVERITIES
+from lineage.core.model.times import Instant, format_instant, parse_instant
+from lineage.serve.documents.core_documents import Document, finding_document, instant
+from lineage.serve.queries.actions import Judge
+from lineage.serve.queries.findings import survey
+from lineage.serve.queries.kept_list import COMPUTED, asked_of_index
+from lineage.serve.queries.projection_status import standing
+from lineage.serve.queries.revocations import revocations
+from lineage.serve.queries.service import Service
+from lineage.store import kept_findings
+from lineage.store.acts_in_time import Looked, Sort
+from lineage.store.reading.reader import Reader
+
+ORDERS: Final = 20  # the latest, whose verdicts are looked at
+SAMPLED: Final = 1_000  # actions, and tokens, the latest, that are looked at
+DAYS: Final = 7
+HOUR: Final = 3_600_000_000
+_WORST: Final = 5  # findings that are shown
+_SILENT: Final = 10  # times the usual pause after which a source is silent
+_SHORTEST: Final = 600.0  # seconds of a pause that is no silence
+
+
+def attention(service: Service, *, at: Instant, known_at: Instant | None = None) -> Document:
+    """What needs attention: findings, open revocations, quarantine, silent sources; and how much goes on.
+
+    Args:
+        service: Whose answers.
+        at: The instant of states and verdicts, and the end of the activity that is shown.
+        known_at: Only what was recorded by then; None: everything. Quarantine and sources are those of now.
+    """
+    as_of = service.as_of()  # first: it claims no more than is looked up
+    with service.reader(known_at=known_at) as reader:
+        actions, tokens, activity = _actions(reader), _tokens(reader, at), _activity(reader, at)
+    return {
+        "findings": _findings(service, at, known_at),
+        "revocations": _revocations(service, at, known_at),
+        "quarantine": {
+            "records": service.store.count_quarantined(),
+            "beyond_quota": service.store.count_beyond_quota(),
+        },
+        "sources": _sources(service),
+        "actions": actions,
+        "activity": activity,
+        "tokens": tokens,
+        "at": format_instant(at),
+        "known_at": instant(known_at),
+        "as_of": as_of,
+    }
+
+
+def _findings(service: Service, at: Instant, known_at: Instant | None) -> Document:
+    """How many findings of each severity, without suppressed ones; null where only an index could say it."""
+    by_severity: Counter[str] = Counter()
+    words = {int(severity): word for word, severity in SEVERITIES.items()}
+    if known_at is None and asked_of_index(service, at, None) is not None:
+        for (_, severity, status), count in kept_findings.counts(service.store).items():
+            if status != SUPPRESSED:
+                by_severity[words[severity]] += count
+        worst: list[Document] = []
+    elif sum(service.store.positions().values()) <= COMPUTED:
+        found = survey(service, at, known_at)
+        rows = [row for row in found.ordered() if row[2] != SUPPRESSED]
+        by_severity.update(severity.word for _, severity, _ in rows)
+        worst = [finding_document(one, found.options, status) for one, _, status in rows[:_WORST]]
+    else:
+        why = "the index of findings is not up to date; a consumer, or `delegraph findings`, works them out"
+        return {"total": None, "by_severity": None, "worst": [], "why": why}
+    counted = {word: by_severity[word] for word in SEVERITIES if by_severity[word]}
+    return {"total": by_severity.total(), "by_severity": counted, "worst": worst, "why": None}
+
+
+def _revocations(service: Service, at: Instant, known_at: Instant | None) -> Document:
+    """The latest orders that are not over, with their age and what is missing."""
+    found = revocations(service, at=at, known_at=known_at, limit=ORDERS)
+    still_open = [item for item in found["items"] if item["verdict"] != "CLOSED" and not item["lifted_at"]]
+    return {
+        "open": len(still_open),
+        "looked_at": len(found["items"]),
+        "total": found["total"],
+        "items": [
+            {
+                "revocation": item["revocation"],
+                "target": item["target"],
+                "mode": item["mode"],
+                "verdict": item["verdict"],
+                "ordered_at": item["ordered_at"],
+                "age_seconds": max(at - parse_instant(item["ordered_at"]), 0) / 1_000_000,
+                "elements": item["elements"],
+                "missing": item["open"],
+            }
+            for item in still_open
+        ],
+    }
+
+
+def _sources(service: Service) -> Document:
+    """Who sends, and who fell silent: for ten times the usual pause between two of its events, and ten minutes."""
+    known = standing(service)
+    now, items = service.clock(), []
+    pauses = _pauses(service)
+    for source in known["sources"]:
+        age = max(now - parse_instant(source["recorded_at"]), 0) / 1_000_000
+        usual = pauses.get(source["source"])
+        items.append(
+            {
+                "source": source["source"],
+                "last_recorded_at": source["recorded_at"],
+                "age_seconds": age,
+                "usual_pause_seconds": usual,
+                "silent": usual is not None and age > max(_SILENT * usual, _SHORTEST),
+            }
+        )
+    items.sort(key=lambda item: (not item["silent"], item["source"]))
+    return {
+        "silent": sum(item["silent"] for item in items),
+        "items": items,
+        "looked_at": known["looked_at"],
+        "complete": known["complete"],
+    }
+
+
+def _pauses(service: Service) -> dict[str, float]:
+    """The usual pause between two events of a source, in seconds, among its latest; of those that came over an hour."""
+    moments: dict[str, list[Instant]] = {}
+    for topic, partition in service.store.positions():
+        for fact in service.store.latest_facts(topic, partition, limit=SAMPLED):
+            moments.setdefault(fact.event.source, []).append(fact.recorded_at)
+    found = {}
+    for source, times in moments.items():
+        times.sort()
+        between = [later - earlier for earlier, later in pairwise(times)]
+        if between and times[-1] - times[0] >= HOUR:  # what came at once, from a file, has no usual pause
+            found[source] = median(between) / 1_000_000
+    return found
+
+
+def _actions(reader: Reader) -> Document:
+    """How many of the latest actions have a human at the root."""
+    judge = Judge(reader, ActionFilter())
+    candidates = list(islice(reader.latest(Looked(Sort.ACTION, {})), SAMPLED + 1))
+    taken = judge.taken(candidates[:SAMPLED])
+    with_human = sum(judge.has_human(one.action) for one in taken)
+    return {
+        "looked_at": len(taken),
+        "complete": len(candidates) <= SAMPLED,
+        "with_human": with_human,
+        "share_with_human": with_human / len(taken) if taken else None,
+    }
+
+
+def _tokens(reader: Reader, at: Instant) -> Document:
+    """How many of the latest tokens are alive, and how deep the authority behind these goes."""
+    candidates = list(islice(reader.latest(Looked(Sort.TOKEN, {})), SAMPLED + 1))
+    world = reader.world()
+    keys = list(reader.load_held(world, {one.about for one in candidates[:SAMPLED]}))
+    states = judge_all(world, keys, at)
+    alive = [key for key in keys if states[key].state is State.ACTIVE]
+    depths = Counter(len(chain_of(world, key).hops) for key in alive)
+    return {
+        "looked_at": len(keys),
+        "complete": len(candidates) <= SAMPLED,
+        "alive": len(alive),
+        "by_state": dict(sorted(Counter(str(states[key].state) for key in keys).items())),
+        "depth": {
+            "longest": max(depths, default=0),
+            "by_parties": [{"parties": depth, "tokens": depths[depth]} for depth in sorted(depths)],
+        },
+    }
+
+
+def _activity(reader: Reader, at: Instant) -> Document:
+    """How many facts tell of actions in each hour of the days before an instant."""
+    end = at - at % HOUR + HOUR
+    start = max(end - DAYS * 24 * HOUR, 0)
+    counts = reader.count_by_hour(start, end)
+    return {
+        "from": format_instant(start),
+        "to": format_instant(end),
+        "by_hour": [{"hour": format_instant(hour), "facts": counts[hour]} for hour in sorted(counts)],
+        "total": sum(counts.values()),
+    }

@@ -1,0 +1,390 @@
+"""The inventory: principals by id, tokens and delegations by when they were first told of, the latest first.
+
+Each with its state at an instant, and what people ask next: whose it is, who holds it, when it was last used. Filters
+are judged by the rule, as everywhere; indexes only propose.
+"""
+
+from collections.abc import Collection, Iterator
+from itertools import islice
+from typing import Final, NamedTuple
+
+from lineage.core.authority.chain import chain_of, wielder
+from lineage.core.authority.elements import Element
+from lineage.core.authority.rule import judge_all, judge_name
+from lineage.core.authority.verdict import State
+from lineage.core.authority.world import World
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.keys import split_key
+from lineage.core.model.references import Role
+from lineage.core.model.times import Instant, format_instant
+from lineage.serve.documents.core_documents import Document, instant, listing
+from lineage.serve.queries.list_cursors import BAD_CURSOR, digest_of, place_of, said_of
+from lineage.serve.queries.service import Service
+from lineage.store.acts_in_time import SORTS, Candidate, Looked, Place
+from lineage.store.reading.action_candidates import TooManyCandidatesError
+from lineage.store.reading.reader import Reader
+
+PAGE: Final = 100
+KINDS: Final = ("human", "agent", "service", "workload", "unknown")
+STATES: Final = tuple(str(state) for state in State)
+NAME_STATES: Final = ("active", "suspended", "revoked")
+GATHERED: Final = 20_000  # rows of the index of mentions that are read for one filter
+LOOKED_AT: Final = 2_000  # candidates in which the items of a page over HTTP are looked for
+_AT_ONCE: Final = 256
+_USES: Final = 2_000  # uses of a token among which the last is looked for
+_HELD: Final = 500  # rows of the index of mentions in which the tokens that a principal holds are looked for
+_ACTS: Final = (Role.ACTS, Role.ASKS)
+
+
+class Held(NamedTuple):
+    """Which tokens or delegations are asked for, all of it; None: any.
+
+    Attributes:
+        kind: The type of a token.
+        owner: Who owns the holder.
+        state: The state at the instant asked about.
+        holder: Who wields the token, else its subject; who a delegation was granted to.
+        issuer: The id of a token up to the first ``#``; who granted a delegation.
+        text: Words, each of which stands in an id or a name.
+    """
+
+    kind: str | None = None
+    owner: str | None = None
+    state: str | None = None
+    holder: str | None = None
+    issuer: str | None = None
+    text: str | None = None
+
+
+class People(NamedTuple):
+    """Which principals are asked for, all of it; None: any.
+
+    Attributes:
+        kind: ``human``, ``agent``, ``service``, ``workload`` or ``unknown``.
+        owner: Who owns it.
+        state: The state at the instant asked about.
+        text: Words, each of which stands in an id of the party or in its name.
+    """
+
+    kind: str | None = None
+    owner: str | None = None
+    state: str | None = None
+    text: str | None = None
+
+
+# Tokens and delegations
+
+
+def held(
+    service: Service,
+    kind: str,
+    wanted: Held,
+    *,
+    at: Instant,
+    known_at: Instant | None = None,
+    after: str | None = None,
+    limit: int = PAGE,
+    looked_at: int | None = None,
+) -> Document:
+    """Tokens or delegations, the latest first.
+
+    Args:
+        service: Whose answers.
+        kind: ``token`` or ``delegation``.
+        wanted: Which of them.
+        at: The instant of their states.
+        known_at: Only what was recorded by then; None: everything.
+        after: The ``next`` of the page before.
+        limit: How many items a page has at most.
+        looked_at: Candidates that are looked at; a page may end behind them. None: as many as it takes.
+    """
+    as_of = service.as_of()
+    digest = digest_of({"list": kind, **_given(wanted)})
+    behind = None if after is None else place_of(after, digest)
+    with service.reader(known_at=known_at) as reader:
+        about = _may_be_held(reader, kind, wanted)
+        candidates = reader.latest(Looked(SORTS[kind], {}, about, behind))
+        page: list[tuple[Document, Place]] = []
+        left, last, more = looked_at, None, True
+        size = min(max(limit + 1, 32), _AT_ONCE)
+        while len(page) <= limit and (left is None or left > 0):
+            part = list(islice(candidates, size if left is None else min(size, left)))
+            if not part:
+                more = False
+                break
+            page += _fitting(reader, kind, wanted, part, at)
+            last = part[-1].place
+            left = None if left is None else left - len(part)
+        if len(page) > limit:
+            page, more = page[:limit], True
+            last = page[-1][1]
+        items = [item for item, _ in page]
+        if kind == "token":
+            _last_used(reader, items)
+    following = said_of(last, digest) if more and last is not None else None
+    total = len(items) if following is None and after is None else None
+    return {
+        **listing(items, total=total, following=following),
+        "filters": _given(wanted),
+        "at": format_instant(at),
+        "known_at": instant(known_at),
+        "as_of": as_of,
+    }
+
+
+def _given(wanted: Held | People) -> dict[str, str]:
+    return {name: value for name, value in wanted._asdict().items() if value is not None}
+
+
+def _may_be_held(reader: Reader, kind: str, wanted: Held) -> set[int] | None:
+    """The elements that name the holder, or what exchanged tokens take their wielder from."""
+    people = [wanted.holder] if kind == "token" else [wanted.holder, wanted.issuer]
+    about: set[int] | None = None
+    for person in people:
+        if person is not None:
+            try:
+                found = reader.candidates(GATHERED).naming(reader.hashes_of_party(person))
+            except TooManyCandidatesError:
+                continue
+            about = found if about is None else about & found
+    return about
+
+
+def _fitting(
+    reader: Reader, kind: str, wanted: Held, part: Collection[Candidate], at: Instant
+) -> Iterator[tuple[Document, Place]]:
+    world = reader.world()
+    places = reader.load_held(world, {one.about for one in part})
+    at_place = {place: key for key, place in places.items()}
+    keys = [at_place[one.place] for one in part if one.place in at_place]
+    keys = [key for key in keys if _fits(world, key, wanted)]
+    states = judge_all(world, keys, at)
+    for key in keys:
+        if wanted.state is None or wanted.state == str(states[key].state):
+            because = states[key].because
+            item = _token(world, key) if kind == "token" else _delegation(world, key)
+            item["state"] = str(states[key].state)
+            item["revocation"] = None if because is None else because.order.body.revocation
+            if _has_words(wanted.text, _texts(world, item)):
+                yield item, places[key]
+
+
+def _fits(world: World, key: str, wanted: Held) -> bool:
+    element = world.graph.element(key)
+    if element is None:
+        return False
+    same = world.principals.same
+    holder = holder_of(world, element)
+    owner = world.principals.owner(holder)
+    if wanted.issuer is not None:
+        issuer = issuer_of(element)
+        is_token = key.startswith("token:")
+        if issuer is None or not (issuer == wanted.issuer if is_token else same(issuer, wanted.issuer)):
+            return False
+    return (
+        (wanted.kind is None or element.first("token_type") == wanted.kind)
+        and (wanted.holder is None or same(holder, wanted.holder))
+        and (wanted.owner is None or (owner is not None and same(owner.value, wanted.owner)))
+    )
+
+
+def holder_of(world: World, element: Element) -> str:
+    """Who wields a token, else its subject; who a delegation was granted to."""
+    if element.key.startswith("delegation:"):
+        return str(element.first("delegatee"))
+    hop = wielder(world, element.key)
+    return str(element.first("subject")) if hop is None else hop.principal
+
+
+def issuer_of(element: Element) -> str | None:
+    """The issuer that a token's id names; who granted a delegation."""
+    if element.key.startswith("delegation:"):
+        return str(element.first("delegator"))
+    issuer, hash_, _ = element.id.partition("#")
+    return issuer if hash_ else None
+
+
+def _shared(world: World, element: Element) -> Document:
+    principals = world.principals
+    chain = chain_of(world, element.key)
+    human = chain.root if chain.root is not None and principals.kind(chain.root) == "human" else None
+    holder = holder_of(world, element)
+    owner = principals.owner(holder)
+    return {
+        "issuer": issuer_of(element),
+        "holder": holder,
+        "holder_known_as": principals.known_as(holder),
+        "holder_name": principals.display_name(holder),
+        "owner": None if owner is None else owner.value,
+        "human": human,
+        "human_known_as": None if human is None else principals.known_as(human),
+        "human_name": None if human is None else principals.display_name(human),
+        "depth": len(chain.hops),
+        "scopes": list(element.first("scopes") or ()),
+        "audience": list(element.audience),
+        "issued_at": format_instant(element.issued_at),
+        "expires_at": instant(element.expires_at),
+    }
+
+
+def _token(world: World, key: str) -> Document:
+    element = world.graph.element(key)
+    assert element is not None  # noqa: S101 (``_fits`` says so)
+    return {
+        "token": element.id,
+        "kind": element.first("token_type"),
+        **_shared(world, element),
+        "subject": element.first("subject"),
+        "client": element.first("client"),
+        "session": element.first("session"),
+        "delegation": element.first("delegation"),
+    }
+
+
+def _delegation(world: World, key: str) -> Document:
+    element = world.graph.element(key)
+    assert element is not None  # noqa: S101 (``_fits`` says so)
+    return {
+        "delegation": element.id,
+        **_shared(world, element),
+        "purpose": element.first("purpose"),
+        "parents": [split_key(parent)[1] for parent in element.parents],
+    }
+
+
+def _texts(world: World, item: Document) -> Iterator[str]:
+    for name, value in item.items():
+        if isinstance(value, str) and name not in ("issued_at", "expires_at", "state"):
+            yield value
+    for principal in filter(None, (item["holder"], item["human"])):
+        yield from world.principals.party(principal)
+
+
+def _has_words(text: str | None, said: Iterator[str]) -> bool:
+    words = (text or "").casefold().split()
+    if not words:
+        return True
+    folded = [one.casefold() for one in said]
+    return all(any(word in one for one in folded) for word in words)
+
+
+def _last_used(reader: Reader, items: list[Document]) -> None:
+    """When each token was last used, by the action that was recorded last."""
+    keys = {f"token:{item['token']}": item for item in items}
+    last = reader.last_mentions(keys, (Role.USES,), _USES)
+    for key, item in keys.items():
+        fact = last.get(key)
+        item["last_used_at"] = None if fact is None else format_instant(fact.event.occurred_at)
+        item["used"] = key in last
+
+
+# Principals
+
+
+def principals(
+    service: Service,
+    wanted: People,
+    *,
+    at: Instant,
+    known_at: Instant | None = None,
+    after: str | None = None,
+    limit: int = PAGE,
+    looked_at: int | None = None,
+) -> Document:
+    """Principals, each party once, by the id by which people know it; arguments as for ``held``."""
+    as_of = service.as_of()
+    digest = digest_of({"list": "principal", **_given(wanted)})
+    behind = None if after is None else _id_of(after, digest)
+    items: list[Document] = []
+    more, left = True, looked_at
+    with service.reader(known_at=known_at) as reader:
+        while more and len(items) <= limit and (left is None or left > 0):
+            ids = reader.principals(after=behind, most=_AT_ONCE)
+            more = len(ids) == _AT_ONCE
+            items += _people(reader, wanted, ids, at)
+            behind = ids[-1] if ids else behind
+            left = None if left is None else left - len(ids)
+        if len(items) > limit:
+            items, more = items[:limit], True
+            behind = items[-1]["id"]
+        _with_counts(reader, items, at)
+    following = f"{digest}.{behind}" if more and behind is not None else None
+    total = len(items) if following is None and after is None else None
+    return {
+        **listing(items, total=total, following=following),
+        "filters": _given(wanted),
+        "at": format_instant(at),
+        "known_at": instant(known_at),
+        "as_of": as_of,
+    }
+
+
+def _id_of(after: str, digest: str) -> str:
+    said, dot, id_ = after.partition(".")
+    if said != digest or not dot:
+        raise RefusedError(f"after: {BAD_CURSOR}")
+    return id_
+
+
+def _people(reader: Reader, wanted: People, ids: list[str], at: Instant) -> Iterator[Document]:
+    world = reader.world()
+    reader.load_orders_on(world, (), [f"principal:{id_}" for id_ in ids])
+    found = world.principals
+    for id_ in ids:
+        party = found.party(id_)
+        is_sure = found.facts_of(id_) or (reader.trust is None and reader.known_at is None)
+        if id_ != _one(world, id_) or not (is_sure or reader.is_named(f"principal:{id_}")):
+            continue
+        kind, owner = found.kind(id_), found.owner(id_)
+        state = str(judge_name(world, "principal", id_, at).state)
+        name = found.display_name(id_)
+        if (
+            (wanted.kind is None or kind == wanted.kind)
+            and (wanted.owner is None or (owner is not None and found.same(owner.value, wanted.owner)))
+            and (wanted.state is None or state == wanted.state)
+            and _has_words(wanted.text, iter([*party, *([name] if name else [])]))
+        ):
+            yield {
+                "id": id_,
+                "kind": kind,
+                "display_name": name,
+                "owner": None if owner is None else owner.value,
+                "aliases": sorted(set(party) - {id_}),
+                "registered": bool(found.facts_of(id_)),
+                "state": state,
+            }
+
+
+def _one(world: World, id_: str) -> str:
+    """The id that stands for a party."""
+    known = world.principals.known_as(id_)
+    return known if known != id_ else id_ if len(party := world.principals.party(id_)) == 1 else _least(world, party)
+
+
+def _least(world: World, party: Collection[str]) -> str:
+    known = {world.principals.known_as(member) for member in party}
+    return min(known & set(party)) if len(known) == 1 else min(party)
+
+
+def _with_counts(reader: Reader, items: list[Document], at: Instant) -> None:
+    """How many tokens each holds that are alive, and when it last acted."""
+    for item in items:
+        party = [item["id"], *item["aliases"]]
+        item["alive_tokens"] = _alive(reader, party, at)
+        last = reader.last_mentions([f"principal:{id_}" for id_ in party], _ACTS, _USES)
+        moments = [fact.event.occurred_at for fact in last.values() if fact is not None]
+        item["last_acted_at"] = format_instant(max(moments)) if moments else None
+        item["acted"] = bool(last)
+
+
+def _alive(reader: Reader, party: Collection[str], at: Instant) -> int | None:
+    """How many tokens a party holds that are active at an instant; None: more than are counted here."""
+    try:
+        hashes = reader.candidates(_HELD).held({reader.hash_of("principal", id_) for id_ in party}, at)
+    except TooManyCandidatesError:
+        return None
+    world = reader.world()
+    keys = [key for key in reader.load_hashed(world, hashes) if key.startswith("token:")]
+    states = judge_all(world, keys, at)
+    elements = (world.graph.element(key) for key in keys if states[key].state is State.ACTIVE)
+    return sum(holder_of(world, element) in party for element in elements if element is not None)

@@ -1,0 +1,41 @@
+"""Where the next page of a list begins that is in the order of time: a place, and which question it belongs to."""
+
+import hashlib
+from typing import Any, Final
+
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.events import canonical_json
+from lineage.store.acts_in_time import Place
+
+BAD_CURSOR: Final = "is not the `next` of this list; begin again without it"
+
+
+def digest_of(question: dict[str, Any]) -> str:
+    """What tells a question from another."""
+    return hashlib.blake2b(canonical_json(question), digest_size=6).hexdigest()
+
+
+def said_of(place: Place, digest: str) -> str:
+    """A place in the list of a question, as a text.
+
+    Examples:
+        >>> place_of(said_of(Place(4711, 12), "ab"), "ab")
+        Place(at=4711, n=12)
+    """
+    return f"{place.at:x}.{place.n:x}.{digest}"
+
+
+def place_of(said: str, digest: str) -> Place:
+    """The place that ``said_of`` made a text of.
+
+    Raises:
+        RefusedError: It made no such text, or for another question.
+    """
+    try:
+        at, number, question = said.split(".")
+        place = Place(int(at, 16), int(number, 16))
+    except ValueError:
+        raise RefusedError(f"after: {BAD_CURSOR}") from None
+    if question != digest or not (0 <= place.at < 1 << 62 and 0 <= place.n < 1 << 62):
+        raise RefusedError(f"after: {BAD_CURSOR}")
+    return place

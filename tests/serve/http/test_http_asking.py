@@ -1,0 +1,142 @@
+"""Asking over HTTP and by the forms of pages: one order at every size, and a problem that names what is wrong."""
+
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+
+from ingest.log.port import entry_of
+from ingest.projector import project
+from lineage.core.model.events import ActionPerformed, Event
+from lineage.deliver.http.problems import MEDIA_TYPE
+from tests.support.http_worlds import ASKED, World, api_over, problem_type
+from tests.support.web_pages import Pages, text_of
+
+ANY_SCRIPT = ["x" * 512, "é" * 256, "שלום", "日本語", "%_\\", "'; DROP TABLE fact"]
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The incident, which nothing here changes."""
+    folder = tmp_path_factory.mktemp("asking")
+    with api_over(f"sqlite:///{folder}/store.db", folder) as world:
+        yield world
+
+
+@pytest.mark.parametrize(
+    ("asked", "parameter"),
+    [
+        ("actions?human=", "human"),
+        (f"actions?agent={'x' * 513}", "agent"),
+        ("actions?actor=%20a", "actor"),
+        ("actions?token=a%00b", "token"),
+        ("actions?delegation=%E2%80%AEx", "delegation"),
+        ("actions?session=", "session"),
+        ("actions?client=%0A", "client"),
+        ("actions?tool=", "tool"),
+        (f"actions?operation={'x' * 4_097}", "operation"),
+        ("actions?resource=%20", "resource"),
+        ("actions?text=%20%20", "text"),
+        ("actions?outcome=maybe", "outcome"),
+        ("actions?from=noonish", "from"),
+        ("actions?from=2026-11-02T10:00:00Z&to=2026-11-02T09:00:00Z", "to"),
+        ("actions?of=nothing", "of"),
+        ("actions?of=robot:x", "of"),
+        ("actions?after=nonsense", "after"),
+        ("actions?limit=0", "limit"),
+        ("actions?human=a&human=b", "human"),
+        ("actions?people=alice", "people"),
+        ("tokens?state=dead", "state"),
+        ("tokens?holder=", "holder"),
+        ("tokens?issuer=", "issuer"),
+        ("delegations?issuer=%20x", "issuer"),
+        ("delegations?kind=x", "kind"),
+        ("principals?kind=robot", "kind"),
+        ("principals?state=expired", "state"),
+        ("principals?after=nonsense", "after"),
+        ("search?q=", "q"),
+        ("search?q=%20%20", "q"),
+        ("overview?at=noonish", "at"),
+    ],
+)
+def test_what_cannot_be_asked_is_a_problem_that_names_it(api: World, asked: str, parameter: str):
+    """Every filter wrong in every way."""
+    response = api.get(f"/v1/{asked}")
+
+    assert (400, MEDIA_TYPE) == (response.status_code, response.headers["content-type"])
+    assert ("parameter", parameter) == (problem_type(response), response.json()["parameter"])
+
+
+@pytest.mark.parametrize("path", ["actions", "tokens", "delegations"])
+def test_a_cursor_of_another_question_is_refused(api: World, path: str):
+    """The `next` of a list is of that list, with these filters."""
+    following = api.get(f"/v1/{path}?limit=1").json()["next"]
+    other = "human=human:bob@example.com" if path == "actions" else "holder=agent:mailer"
+    answers = [api.get(f"/v1/{path}?{other}&after={following}"), api.get(f"/v1/search?q=a&after={following}")]
+
+    assert [(400, "after")] * 2 == [(answer.status_code, answer.json()["parameter"]) for answer in answers]
+
+
+@pytest.mark.parametrize("id_", ANY_SCRIPT)
+def test_ids_of_every_script_are_asked_for(api: World, id_: str):
+    """They find nothing, and nothing breaks: in the API and on the page."""
+    pages = Pages(api)
+    for path, name in (("actions", "human"), ("actions", "token"), ("tokens", "holder"), ("principals", "owner")):
+        response = api.get(f"/v1/{path}?{name}={quote(id_, safe='')}")
+        assert (200, []) == (response.status_code, response.json()["items"]), (path, name)
+        assert 200 == pages.get(f"/{path}?{name}={quote(id_, safe='')}").status_code
+    assert 200 == api.get(f"/v1/search?q={quote(id_, safe='')}").status_code
+
+
+def test_a_list_does_not_turn_round_when_it_grows_long(tmp_path_factory: pytest.TempPathFactory):
+    """
+    What was recorded later and happened earlier comes last, at any number of actions; a page that was begun before the
+    list grew goes on in it.
+    """
+    folder = tmp_path_factory.mktemp("flip")
+    with api_over(f"sqlite:///{folder}/store.db", folder, log_inside=True, empty=True) as world:
+
+        def append(first: int, last: int) -> None:
+            acts = [
+                Event(
+                    f"e{n}",
+                    "urn:t",
+                    ASKED - n * 1_000_000,
+                    ActionPerformed(f"a{n:05}", "op", "succeeded", actor="agent:x"),
+                )
+                for n in range(first, last)
+            ]
+            assert world.service.log is not None
+            world.service.log.append([entry_of(one) for one in acts])
+            project(world.service.log, world.service.store, None)
+
+        append(1, 2_001)
+        before = world.get("/v1/actions?of=principal:agent:x&limit=3").json()
+        append(2_001, 2_002)
+        after = world.get("/v1/actions?of=principal:agent:x&limit=3").json()
+        following = world.get(f"/v1/actions?of=principal:agent:x&limit=3&after={before['next']}").json()
+
+    first, second = ["a00001", "a00002", "a00003"], ["a00004", "a00005", "a00006"]
+    assert [first, first, second] == [[item["action"] for item in page["items"]] for page in (before, after, following)]
+
+
+def test_a_page_takes_names_and_times_as_people_type_them(api: World):
+    """The form is filled in with what was understood, and says so; every name leads on."""
+    shown = Pages(api).get("/actions?human=Alice&tool=mail&from=2026-11-02&to=&text=")
+
+    assert 200 == shown.status_code
+    assert "Alice was understood as principal human:alice@example.com" in text_of(shown)
+    assert 'value="human:alice@example.com"' in shown.text
+    assert ["mail-7" in shown.text, "mail-4" in shown.text, "crm-1" in shown.text] == [True, True, False]
+
+
+def test_a_search_for_what_nobody_has_offers_what_is_near(api: World):
+    """A slip of the finger costs one click."""
+    assert "Did you mean" in text_of(Pages(api).get("/search?q=alcie"))
+
+
+@pytest.mark.parametrize("path", ["actions", "principals", "tokens", "delegations"])
+def test_a_page_of_a_list_that_nothing_fits_says_what_to_do(api: World, path: str):
+    """It is a page, and no fault."""
+    shown = Pages(api).get(f"/{path}?text=nosuchword")
+    assert (200, True) == (shown.status_code, "fits all of these" in text_of(shown))

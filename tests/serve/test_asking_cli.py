@@ -1,0 +1,205 @@
+"""The command line takes what people type: ids without their kind, times as one writes them; it says what it took."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from lineage.core.model.times import format_instant, parse_instant
+from lineage.serve.cli import completion
+from lineage.serve.cli.main import main
+from lineage.serve.documents.csv_table import as_csv
+from lineage.serve.documents.typed_times import typed_time
+
+INCIDENT = Path(__file__).parents[2] / "examples" / "incident.jsonl"
+Run = Callable[..., Result]
+NOW = parse_instant("2026-11-02T10:30:00Z")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Runs a command over a store with the incident."""
+    store = f"sqlite:///{tmp_path_factory.mktemp('asking')}/store.db"
+
+    def invoke(*args: str) -> Result:
+        return CliRunner().invoke(main, ["--store", store, *args])
+
+    assert 0 == invoke("ingest", str(INCIDENT)).exit_code
+    return invoke
+
+
+@pytest.mark.parametrize(
+    ("typed", "moment"),
+    [
+        ("now", "2026-11-02T10:30"),
+        ("today", "2026-11-02T00:00"),
+        ("Yesterday", "2026-11-01T00:00"),
+        ("-2h", "2026-11-02T08:30"),
+        ("-45min", "2026-11-02T09:45"),
+        ("-1w", "2026-10-26T10:30"),
+        ("9:05", "2026-11-02T09:05"),
+        ("2026-11-01", "2026-11-01T00:00"),
+        ("2026-11-01 10:25", "2026-11-01T10:25"),
+        ("2026-11-01 10:25 UTC", "2026-11-01T10:25"),
+        ("2026-11-01T10:25+01:00", "2026-11-01T09:25"),
+    ],
+)
+def test_a_time_is_taken_as_it_is_typed(typed: str, moment: str):
+    """Words, how long ago, a time of today, a date, and both; without a zone they are UTC."""
+    assert moment == format_instant(typed_time(typed, NOW))[:16]
+
+
+@pytest.mark.parametrize("typed", ["", "soon", "25:00", "2026-13-01", "-2x", "2026-11-02T", "1030", "-999999w", "Z"])
+def test_what_is_no_time_is_refused(run: Run, typed: str):
+    """It is a usage error that names the option, and nothing is asked."""
+    with pytest.raises(ValueError, match=r"is|must|offset"):
+        typed_time(typed, NOW)
+    refused = run("actions", "--from", typed)
+    assert (2, True) == (refused.exit_code, "--from" in refused.stderr)
+
+
+def test_what_was_understood_is_said_beside_the_answer(run: Run):
+    """A name and a date are taken for what they mean; standard output stays one JSON document."""
+    found = run("actions", "--human", "alice", "--tool", "mail", "--from", "2026-11-02", "--json")
+    document = json.loads(found.stdout)
+
+    assert ["mail-7", "mail-4", "mail-3"] == [item["action"] for item in document["items"]]
+    assert "--human alice is human:alice@example.com" in found.stderr
+    assert "--from 2026-11-02 is 2026-11-02T00:00:00.000000Z" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "id_"),
+    [
+        ("agent:planner", "principal", "agent:planner"),
+        ("planner", "principal", "agent:planner"),
+        ("alice", "principal", "human:alice@example.com"),
+        ("Ng", "principal", "human:alice@example.com"),
+        ("mailer-1", "token", "https://idp.example#mailer-1"),
+    ],
+)
+def test_an_id_needs_no_kind_where_one_thing_has_it(run: Run, asked: str, kind: str, id_: str):
+    """An agent without its prefix, a person by name, a token by the end of its id."""
+    document = json.loads(run("status", asked, "--json").stdout)
+    assert (kind, id_) == (document["kind"], document["id"])
+
+
+def test_an_id_of_several_things_is_refused_with_the_candidates(tmp_path: Path):
+    """Whoever is asked which of two Sams is told both, and nothing is answered."""
+    said = {"type": "principal.registered", "source": "urn:s", "occurred_at": "2026-11-02T09:00:00Z", "kind": "human"}
+    people = ["human:sam@a.example", "human:sam@b.example"]
+    lines = [json.dumps({**said, "event_id": one, "principal": one}) for one in people]
+    (tmp_path / "people.jsonl").write_text("\n".join(lines))
+    store = ["--store", f"sqlite:///{tmp_path}/store.db"]
+    CliRunner().invoke(main, [*store, "ingest", str(tmp_path / "people.jsonl")])
+    refused = CliRunner().invoke(main, [*store, "status", "sam"])
+    filtered = CliRunner().invoke(main, [*store, "actions", "--human", "sam"])
+
+    assert (2, 2) == (refused.exit_code, filtered.exit_code)
+    assert [True, True] == [all(one in result.stderr for one in people) for result in (refused, filtered)]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("actions", "--human", ""),
+        ("actions", "--tool", " "),
+        ("actions", "--text", ""),
+        ("actions", "--outcome", "maybe"),
+        ("actions", "--from", "2026-11-02", "--to", "2026-11-01"),
+        ("actions", "--after", "nonsense"),
+        ("actions", "--limit", "0"),
+        ("actions", "--of", "nonsense"),
+        ("tokens", "--state", "dead"),
+        ("tokens", "--holder", ""),
+        ("principals", "--kind", "robot"),
+        ("search", " "),
+    ],
+)
+def test_a_filter_that_cannot_be_is_refused_by_its_name(run: Run, args: tuple[str, ...]):
+    """Nothing is answered, and the message names what is wrong."""
+    refused = run(*args)
+    assert (2, "") == (refused.exit_code, refused.stdout)
+    assert (args[1] if len(args) == 2 else args[-2]).strip("- ") in refused.stderr
+
+
+def test_a_list_as_csv_has_a_header_and_a_row_for_each_item(run: Run):
+    """Also where there is none; and what follows is said on standard error."""
+    for command in ("actions", "principals", "tokens", "delegations"):
+        whole = json.loads(run(command, "--json").stdout)
+        rows = list(csv.DictReader(io.StringIO(run(command, "--csv").stdout)))
+        assert whole["total"] == len(rows) > 0
+        few = run(command, "--csv", "--limit", "1")
+        assert (1, True) == (len(list(csv.DictReader(io.StringIO(few.stdout)))), "--after" in few.stderr)
+    empty = run("actions", "--tool", "nosuch", "--csv").stdout
+    assert ["occurred_at", "action"] == empty.split(",")[:2]
+
+
+def test_a_cell_is_no_formula():
+    """What a spreadsheet would calculate is text."""
+    assert ["a,b", "'=1+1,x; y"] == as_csv([{"a": "=1+1", "b": ["x", "y"]}]).splitlines()
+
+
+@pytest.mark.parametrize("id_", ["x" * 512, "é" * 256, "שלום", "日本語", "%_\\", "'; DROP TABLE fact", "*"])
+def test_any_id_can_be_asked_for(run: Run, id_: str):
+    """Long ids, ids of every script, and what a database might take for something else find nothing, and say so."""
+    for command, option in (("actions", "--human"), ("actions", "--token"), ("tokens", "--holder")):
+        found = run(command, option, id_, "--json")
+        assert (0, []) == (found.exit_code, json.loads(found.stdout)["items"]), (command, option)
+    assert 0 == run("search", id_).exit_code
+
+
+def test_a_search_finds_words_names_and_tools_and_offers_what_is_near(run: Run):
+    """The id that is right comes first; words may stand anywhere; a slip of the finger is forgiven."""
+    exact = json.loads(run("search", "agent:mailer", "--json").stdout)["items"]
+    named = json.loads(run("search", "ng", "alice", "--json").stdout)["items"]
+    tool = json.loads(run("search", "mail.send", "--json").stdout)["items"]
+    missed = json.loads(run("search", "alcie", "--json").stdout)
+
+    assert {"kind": "principal", "id": "agent:mailer", "exact": True} == exact[0]
+    assert ["human:alice@example.com"] == [item["id"] for item in named]
+    assert {"kind": "operation", "id": "mail.send"} in tool
+    assert ([], "human:alice@example.com") == (missed["items"], missed["did_you_mean"][0]["id"])
+
+
+def test_the_overview_says_what_needs_attention(run: Run):
+    """Findings by severity, the worst first; who stands behind actions; how much goes on in each hour."""
+    document = json.loads(run("overview", "--at", "2026-11-02T10:25:00Z", "--json").stdout)
+
+    assert ["high", "medium"] == list(document["findings"]["by_severity"])[:2]
+    assert (9, 9) == (document["actions"]["looked_at"], document["actions"]["with_human"])
+    assert 9 == document["activity"]["total"] == sum(one["facts"] for one in document["activity"]["by_hour"])
+    assert document["tokens"]["alive"] <= document["tokens"]["looked_at"] == 13
+
+
+def test_the_help_lists_every_command_with_its_whole_summary(run: Run):
+    """By what people want to do, and nothing is cut."""
+    shown = run("--help").stdout
+    assert [True] * 4 == [f"\n{section}:" in shown for section in ("Ask", "Act", "Feed in", "Operate")]
+    assert "...\n" not in shown.partition("\nAsk:")[2]
+    assert [] == [name for name in main.list_commands(click.Context(main)) if f"\n  {name} " not in shown]
+
+
+def test_open_refuses_what_nobody_knows(run: Run):
+    """Nothing is served for an id that no fact names."""
+    assert 2 == run("open", "nosuchthing").exit_code
+    assert 3 == run("open", "action:nosuchthing").exit_code
+
+
+def test_ids_are_completed_from_the_store(run: Run, tmp_path: Path):
+    """What the store knows is offered to the shell; where there is no store nothing is."""
+    who = main.get_command(click.Context(main), "who")
+    assert who is not None
+    store = run.__closure__[0].cell_contents  # type: ignore[attr-defined]
+    found = {}
+    for url in (store, f"sqlite:///{tmp_path}/none.db"):
+        context = click.Context(who, parent=click.Context(main))
+        context.params = {"store": url}
+        found[url] = [item.value for item in completion.actions(context, who.params[0], "mail-")]
+
+    assert [["mail-3", "mail-4", "mail-7", "mail-8"], []] == list(found.values())
