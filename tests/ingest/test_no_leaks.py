@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.codec import api as codec
-from ingest.codec.credentials import kept
+from ingest.codec.credentials import kept, scrubbed
 from ingest.projector import project
 from lineage.core.model.records import DECISIONS, Headers, Record, Slice
 from lineage.serve.cli.main import main
@@ -44,13 +44,30 @@ def test_the_scrubber_leaves_nothing_of_a_credential(rng, kind, wrapping):
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_kind_in_every_wrapping(kind, wrapping):
     """
-    One of each.
+    One of each, by itself and as what says of itself that it is Avro.
     """
     found = secret(kind, random.Random(f"{kind} {wrapping}"))
 
-    left = kept(WRAPPINGS[wrapping](found))
+    for before in (b"", b"\xc3\x01"):
+        left = kept(before + WRAPPINGS[wrapping](found))
 
-    assert left is None or not any(trace in left for trace in traces(found.needle)), left
+        assert left is None or not any(trace in left for trace in traces(found.needle)), left
+
+
+SPOKEN = ("a sentence", "a .netrc", "curl with a header", "curl with a user", "sshpass", "a line of key=value", "a URL")
+
+
+@pytest.mark.parametrize("wrapping", SPOKEN)
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_nothing_is_said_that_was_asked(kind, wrapping):
+    """
+    What somebody asks for stands in messages and in the log of the process, which are scrubbed as texts of ours.
+    """
+    found = secret(kind, random.Random(f"{kind} {wrapping}"))
+
+    said = scrubbed(WRAPPINGS[wrapping](found).decode())
+
+    assert not any(trace in said.encode() for trace in traces(found.needle)), said
 
 
 # Every way in

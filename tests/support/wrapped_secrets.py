@@ -271,7 +271,9 @@ WRAPPINGS: dict[str, Callable[[Secret], bytes]] = {
     "a custom field of CEF": lambda it: f"CEF:0|v|p|1|1|n|5|cs1Label={it.name} cs1={_one_line(it)} x=1".encode(),
     "curl with a header": lambda it: f"curl -s -H '{it.name}: {_one_line(it)}' https://x.example".encode(),
     "curl with a user": lambda it: f"curl -u 'alice:{_quoted(it)}' https://x.example".encode(),
-    "curl with a user, as words": lambda it: _dumps(["curl", "-u", f"alice:{_quoted(it)}", "https://x"]).encode(),
+    "curl with a user, as words": lambda it: _dumps(
+        {"argv": ["curl", "-u", f"alice:{_quoted(it)}", "https://x"]}
+    ).encode(),
     "sshpass": lambda it: f"sshpass -p '{_quoted(it)}' ssh h".encode(),
     "a .netrc": lambda it: f"machine x.example login alice password {_quoted(it)}".encode(),
     "the login of a registry": lambda it: _dumps(

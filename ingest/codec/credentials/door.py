@@ -10,6 +10,7 @@ from ingest.codec.credentials.names import KINDS, Kind, is_secret, kind_of
 from ingest.codec.credentials.scrubber import OpaqueError, found_in_bytes, found_in_text
 
 _MARKS: Final = re.compile(r"[=\"'\\%<&\x00\t\n\r]")
+_WORDS: Final = re.compile(r" (?:is|was|password|-[A-Za-z]) ?")  # `the password is x`, `curl -u x`
 _GUESSABLE: Final = 24  # characters: a shorter secret can be found by brute force from its digest
 CLEAN: Final[set[str]] = set()
 """Texts of values in which nothing was found: agents, roles and regions stand in every record of a log."""
@@ -38,6 +39,7 @@ def _may_wrap(text: str) -> bool:
         or "--" in text
         or ("@" in text and ("://" in text or ":thin:" in text or ":oci:" in text))
         or "auth/token/" in text
+        or (" " in text and _WORDS.search(text) is not None)
     )
 
 

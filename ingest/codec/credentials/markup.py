@@ -35,8 +35,7 @@ _CDATA: Final = re.compile(
 )
 # YAML: a name whose value is a block, or a list, on the lines below it.
 _ABOVE: Final = re.compile(
-    rf"^(?P<indent>[ \t]*(?:-[ \t]+)*){_Q}?(?P<name>{_NAME}){_Q}?:[ \t]*(?P<block>[|>][0-9+-]*)?[ \t]*\r?$",
-    re.MULTILINE,
+    rf"(?<![A-Za-z0-9_.\-])(?P<name>{_NAME}){_Q}?:[ \t]*(?P<block>[|>][0-9+-]*)?[ \t]*\r?$", re.MULTILINE
 )
 _ITEM: Final = re.compile(r"[ \t\r\n]*+-[ \t]")
 _ITEM_OR_MORE: Final = re.compile(rf"[ \t]*(?:-[ \t]+)?{_Q}?(?P<value>[^\s\"'{BARE_QUOTE}][^\r\n\"'{BARE_QUOTE}]*)")
@@ -45,7 +44,9 @@ _LABELLED: Final = re.compile(
     rf"[ \t]*value:[ \t]*{_Q}?(?P<value>[^\r\n\"'{BARE_QUOTE}]+)",
     re.MULTILINE,
 )
-_KUBERNETES_SECRET: Final = re.compile(r"^[ \t]*kind:[ \t]*Secret[ \t]*\r?$", re.MULTILINE)
+_KUBERNETES_SECRET: Final = re.compile(r"(?<![A-Za-z0-9_])kind:[ \t]*Secret[ \t]*\r?$", re.MULTILINE)
+_INDENTATION: Final = re.compile(r"[ \t]*+(?:-[ \t]++)*+")
+_WIDEST: Final = 200  # characters in front of a name
 _PAYLOADS: Final = frozenset({"data", "stringdata"})
 _ENTRY: Final = re.compile(r"[ \t]+[^\s:]+:[ \t]*(?P<value>[^\s|>][^\r\n]*)")
 _TRIPLE: Final = re.compile(
@@ -111,7 +112,7 @@ def _below(text: str, kinds: Kinds) -> Iterator[Found]:
             continue
         if not above["block"] and not payload and _ITEM.match(text, above.end()) is None:
             continue  # what is below has names of its own
-        lines = list(_lines_below(text, above.end(), len(above["indent"])))
+        lines = list(_lines_below(text, above.end(), _indent(text, above.start())))
         if above["block"] and lines:
             start = lines[0].end() - len(lines[0].group().lstrip())
             end = lines[0].start() + len("".join(line.group() for line in lines).rstrip())
@@ -125,6 +126,12 @@ def _below(text: str, kinds: Kinds) -> Iterator[Found]:
             for line in lines:
                 if item := _ITEM_OR_MORE.match(text, line.start(), line.end()):
                     yield from _found(text, *item.span("value"), name, kinds)
+
+
+def _indent(text: str, at: int) -> int:
+    """How far a name is to the right; 0 if anything else stands in front of it on its line."""
+    before = text[max(0, at - _WIDEST) : at].rpartition("\n")[2].rstrip("\"'\x01")
+    return len(before) if _INDENTATION.fullmatch(before) else 0
 
 
 def _lines_below(text: str, at: int, indent: int) -> Iterator[re.Match[str]]:
