@@ -8,6 +8,7 @@ from lineage.serve.drawing.picture import Edge, Href, Node, Picture, Tone, nowhe
 from lineage.serve.text.render_graph import left_out
 from lineage.serve.text.text_page import joined, many
 
+NOTHING: Final = "nothing"
 ROOM: Final = 17  # letters of an id that fit into a box as they are
 _SERIOUS: Final = ("critical", "high")
 
@@ -29,7 +30,7 @@ def amounts(one: Document) -> str:
     if any(count for count, _ in alive):
         return joined(many(count, noun) for count, noun in alive if count)
     ended = _ended(one["tokens"]) + _ended(one["delegations"])
-    return f"{ended:,} over" if ended else "nothing"
+    return f"{ended:,} over" if ended else NOTHING
 
 
 def is_over(one: Document) -> bool:
@@ -43,13 +44,14 @@ def _ended(counts: Mapping[str, int]) -> int:
 
 def _node(node: Document, href: Href) -> Node:
     holds = f"holds {amounts(node)}"
+    held = holds if amounts(node) == NOTHING else amounts(node)
     said = [f"{node['kind']} {node['id']}", *([node["display_name"]] if node["display_name"] else []), holds]
     return Node(
         key=node["id"],
         id=node["id"],
         kind=node["kind"],
         label=node["display_name"] or _short(node),
-        under=f"{node['kind']} \u00b7 {amounts(node)}" if node["display_name"] else amounts(node),
+        under=f"{node['kind']} \u00b7 {held}" if node["display_name"] else held,
         title=joined([*said, *_wrong(node), *_over(node), *_hit(node)], "; "),
         tone=_tone(node),
         focus=node["focus"],
