@@ -558,6 +558,18 @@ class Store:
                 for found in self._facts(connection, sa.select(*FACT).where(among(fact.c.n, part)))
             }
 
+    def facts_cited(self, identities: Collection[tuple[str, str]]) -> list[Fact]:
+        """The facts with some identities (source, event_id), each content of one that has several."""
+        once = self.keys["event"].once
+        hashes = [once(f"{source}\0{event_id}") for source, event_id in identities]
+        with self.connection() as connection:
+            found = [
+                stored.fact
+                for part in chunks(hashes)
+                for stored in self._facts(connection, sa.select(*FACT).where(among(fact.c.ident, part)))
+            ]
+        return [one for one in found if (one.event.source, one.event.event_id) in identities]
+
     def sizes(self) -> dict[str, int]:
         """The number of rows of each table."""
         with self.connection() as connection:

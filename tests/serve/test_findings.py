@@ -8,7 +8,7 @@ import pytest
 
 from lineage.core.findings.catalogue import RULES, severity_of
 from lineage.core.findings.evaluation import Report, evaluate
-from lineage.core.findings.options import RuleOptions
+from lineage.core.findings.options import Options, RuleOptions
 from lineage.core.model.times import parse_instant
 from tests.support.finding_cases import CASES, Case, moment
 from tests.support.findings_views import facts_of, intake_of, options_of
@@ -160,3 +160,46 @@ def test_what_is_rejected_before_it_happened_is_not_told(kind: str, case: Case):
 
 
 _OF_THE_SETTINGS = {"exception-expired"}
+_KNOWN_BEFORE = {*_OF_THE_SETTINGS, "source-silent"}  # without its last fact a source has been silent for longer
+
+
+@cases()
+def test_a_rule_that_is_broken_is_noticed(kind: str, case: Case, monkeypatch: pytest.MonkeyPatch):
+    """
+    With a check that finds nothing the test of the rule fails: no other rule finds the same, and no test is empty.
+    """
+    monkeypatch.setitem(RULES, kind, replace(RULES[kind], check=lambda _scene, _key: ()))
+
+    with pytest.raises(AssertionError):
+        test_a_rule_finds_what_is_wrong(kind, case)
+
+
+@cases()
+def test_before_its_evidence_was_known_nothing_is_found(kind: str, case: Case):
+    """
+    As known before the first fact that it cites was recorded there is no such finding.
+    """
+    facts = facts_of(case.fires, case.recorded)
+    [one] = [
+        found
+        for found in report(case, kind, case.fires).findings.values()
+        if (found.kind, found.of, found.about) == (kind, case.of, case.about)
+    ]
+    first = min((fact.recorded_at for fact in one.facts), default=0)
+    known = [fact for fact in facts if fact.recorded_at < first]
+    before = evaluate(known, options_of(case, kind), parse_instant(moment(case.at)), intake=intake_of(known))
+
+    assert (kind in _OF_THE_SETTINGS) == (one.facts == ())
+    assert one.id not in before.findings or kind in _KNOWN_BEFORE
+
+
+@pytest.mark.parametrize("kind", ["unapproved-delegation", "action-outside-audience"])
+def test_what_the_settings_do_not_say_is_not_evaluated(kind: str):
+    """
+    A rule that needs a table of the settings neither accuses nor passes without it, and names the table.
+    """
+    case = replace(CASES[kind], options=Options())
+    found = report(case, kind, case.fires)
+
+    assert set() == shown(case, kind, found)
+    assert "sett" in found.not_evaluated[kind]

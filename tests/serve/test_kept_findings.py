@@ -24,7 +24,7 @@ from lineage.serve.commands.judgements import judge
 from lineage.serve.config.settings import Settings
 from lineage.serve.processes import finding_process
 from lineage.serve.processes.finding_evaluation import evaluated_apart
-from lineage.serve.queries import kept_list
+from lineage.serve.queries import kept_list, one_finding
 from lineage.serve.queries.findings import Wanted, findings, survey
 from lineage.serve.queries.service import Service
 from lineage.store import kept_findings
@@ -238,6 +238,40 @@ def test_the_list_from_the_index_is_the_list_that_is_worked_out(tmp_path: Path, 
             assert worked_out["as_of"] == kept["as_of"]
             assert worked_out["by_severity"] == kept["by_severity"]
             assert worked_out["suppressed"] == kept["suppressed"]
+
+
+def test_a_finding_of_a_large_store_is_read_from_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """
+    The same finding with the same evidence and causes as worked out, and judged as quickly; what is not looked up is
+    said. One that was resolved stays readable, and is not judged.
+    """
+    with world(in_file(tmp_path), tmp_path) as made:
+        made.take([*Honest(3).make(), *STOLEN, *CASES["credential-shared"].fires])
+        made.keeper.sweep(made.now)
+        ids = [one["id"] for one in findings(made.service, at=made.now)["items"]]
+        worked_out = [one_finding.finding(made.service, id_, at=made.now) for id_ in ids]
+        monkeypatch.setattr(kept_list, "COMPUTED", 3)
+        monkeypatch.setattr(one_finding, "survey", None)
+        read = [one_finding.finding(made.service, id_, at=made.now) for id_ in ids]
+        apart = {"consequences", "related"}
+
+        assert len(ids) > 5
+        for one, other in zip(worked_out, read, strict=True):
+            assert one is not None
+            assert other is not None
+            assert {**one, **dict.fromkeys(apart)} == {**other, **dict.fromkeys(apart)}
+            assert other["consequences"] == {"items": [], "total": None, "complete": False}
+        assert one_finding.finding(made.service, "F-00000000000000000000", at=made.now) is None
+
+        until = made.now + 3_600_000_000
+        judged = judge(made.service, ids[0], "suppressed", by="human:ir", reason="a test", until=until)
+        made.now += 1
+        shown = one_finding.finding(made.service, ids[0], at=made.now)
+        assert judged is not None
+        assert shown is not None
+        assert ("suppressed", "suppressed") == (judged["status"], shown["status"])
+        assert "a test" == shown["judgement"]["reason"]
+        assert judge(made.service, "F-0", "acknowledged", by="human:ir", reason="x") is None
 
 
 def test_a_small_store_is_evaluated_unless_the_index_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -7,7 +7,7 @@ from lineage.core.model.events import FindingJudged
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.commands.append import send
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries.findings import survey
+from lineage.serve.queries.one_finding import found_by_id
 from lineage.serve.queries.service import Service
 
 
@@ -27,12 +27,13 @@ def judge(
     if until is not None and until <= at:
         raise RefusedError(f"{format_instant(until)} has passed: say an end that is still to come")
     service.catch_up()
-    found = survey(service, at)
-    if finding not in found.report.findings:
+    found = found_by_id(service, finding, at)
+    if found is None:
         return None
+    one, judgements = found
     said = send(service, FindingJudged(finding=finding, judgement=judgement, by=by, reason=reason, until=until), at)
-    again = World([*(fact for id_ in found.judgements for fact in found.judgements.get(id_)), said])
-    status = status_of(found.report.findings[finding], again.judgements, found.options, max(at, said.given_at))
+    again = World([*judgements.get(finding), said])
+    status = status_of(one, again.judgements, service.options, max(at, said.given_at))
     return {
         "finding": finding,
         "status": status,

@@ -1,51 +1,138 @@
 """One finding: why, the evidence in chronological order, related findings, and the judgements."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
-from lineage.core.authority.elements import in_order
+from lineage.core.authority.elements import FactIndex, in_order
 from lineage.core.authority.findings import Finding
-from lineage.core.findings.catalogue import RULES, severity_of
+from lineage.core.findings.catalogue import RULES
 from lineage.core.findings.exceptions import exempted
 from lineage.core.findings.finding import CITED
-from lineage.core.findings.judging import judgement_of, status_of, worst_first
-from lineage.core.model.events import Fact, FindingJudged
+from lineage.core.findings.judging import RESOLVED, judgement_of, status_of, worst_first
+from lineage.core.findings.options import Options
+from lineage.core.model.events import Fact, FindingJudged, digest
+from lineage.core.model.references import about
 from lineage.core.model.times import Instant, format_instant
+from lineage.serve.cache.loader import as_of, judgements_of
 from lineage.serve.documents.core_documents import Document, finding_document, instant
+from lineage.serve.queries import kept_list
 from lineage.serve.queries.activity import mention_document
 from lineage.serve.queries.findings import Survey, survey
+from lineage.serve.queries.kept_list import KeptAsked, asked_of_index
 from lineage.serve.queries.service import Service
+from lineage.store import kept_findings
+from lineage.store.kept_findings import Filters, Kept
 
 _SHOWN: Final = 100  # findings of a list that is counted in full
+_LOOKED_UP: Final = 10  # things whose findings are looked up in the index
+_BRIEF: Final = ("id", "kind", "severity", "status", "of", "why")
 
 
 def finding(service: Service, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
     """Return a finding with its evidence, causes, consequences and judgements; None if there is none with this id.
 
-    Cost:
-        As for the list of findings, because related ones may be anywhere.
+    Cost: that of the list of findings, since what is connected with it may be anywhere. Of a large store the index
+    answers, where one is kept: what it led to is not looked up then, and what is related by the things that its facts
+    are about.
     """
+    if (asked := _asked_of_index(service, at, known_at)) is not None:
+        return _from_index(service, asked, id_, at)
     found = survey(service, at, known_at)
     one = found.report.findings.get(id_)
     if one is None:
         return None
-    rule = RULES.get(one.kind)
     every = found.report.findings
     causes = [every[cause] for cause in one.caused_by if cause in every]
     consequences = [other for other in every.values() if id_ in other.caused_by]
     connected = {id_, *(other.id for other in (*causes, *consequences))}
     related = [other for other in every.values() if other.id not in connected and _is_related(one, other)]
+    document = finding_document(one, found.options, status_of(one, found.judgements, found.options, at))
     return {
-        **finding_document(one, found.options, status_of(one, found.judgements, found.options, at)),
-        "title": rule.title if rule else one.kind,
-        "evidence": [mention_document(fact) for fact in in_order(one.facts)],
-        "evidence_complete": len(one.facts) < CITED,
+        **_details(document, one.facts),
         "causes": _listed(found, causes),
         "consequences": _listed(found, consequences),
         "related": _listed(found, related),
-        "judgement": _in_force(found, one),
-        "judgements": [_judgement(fact) for fact in in_order(found.judgements.get(id_)) if fact.given_at <= at],
+        **_decided(one, found.judgements, found.options, at),
         "as_of": service.as_of(),
+    }
+
+
+def found_by_id(service: Service, id_: str, at: Instant) -> tuple[Finding, FactIndex] | None:
+    """A finding and the judgements of it, as finding it costs least; None if there is none with this id."""
+    if (asked := _asked_of_index(service, at, None)) is not None:
+        kept = _kept(service, asked, id_)
+        if kept is None or kept.document["status"] == RESOLVED:
+            return None
+        with service.reader() as reader:
+            return _finding_of(kept.document, _cited(service, kept.document)), judgements_of(reader, [id_])
+    found = survey(service, at)
+    one = found.report.findings.get(id_)
+    return None if one is None else (one, found.judgements)
+
+
+def _asked_of_index(service: Service, at: Instant, known_at: Instant | None) -> KeptAsked | None:
+    """The index to ask, of a store that is too large to be evaluated for one finding."""
+    if known_at is not None or sum(service.store.positions().values()) <= kept_list.COMPUTED:
+        return None
+    return asked_of_index(service, at, None)
+
+
+def _from_index(service: Service, asked: KeptAsked, id_: str, at: Instant) -> Document | None:
+    kept = _kept(service, asked, id_)
+    if kept is None:
+        return None
+    facts = _cited(service, kept.document)
+    one, options = _finding_of(kept.document, facts), service.options
+    with service.reader() as reader:
+        judgements = judgements_of(reader, [id_])
+    status = RESOLVED if kept.status == RESOLVED else status_of(one, judgements, options, at)
+    causes = kept_findings.kept_of(service.store, kept.document["caused_by"])
+    related: dict[str, Kept] = {}
+    for key in list(dict.fromkeys([one.of, *(about(fact.event) for fact in facts)]))[:_LOOKED_UP]:
+        rows, _ = kept_findings.page(service.store, Filters(of=key), asked.turn, None, _SHOWN + 1)
+        related.update((row.id, row) for row in rows if row.id != id_ and row.id not in causes)
+    ranked = sorted(related.values(), key=lambda row: (-row.severity, -row.last_seen, row.id))
+    return {
+        **_details({**kept.document, "status": status}, facts),
+        "causes": _in_brief([row.document for row in causes.values()]),
+        "consequences": {"items": [], "total": None, "complete": False},
+        "related": _in_brief([row.document for row in ranked]),
+        **_decided(one, judgements, options, at),
+        "as_of": as_of(service.store, service.log, asked.state.swept or {}, asked.state.recorded_at),
+    }
+
+
+def _kept(service: Service, asked: KeptAsked, id_: str) -> Kept | None:
+    found = kept_findings.kept_of(service.store, [id_]).get(id_)
+    return None if found is None or asked.state.swept is None else found
+
+
+def _cited(service: Service, document: Mapping[str, Any]) -> tuple[Fact, ...]:
+    """The facts that a document cites."""
+    digests = {fact["digest"] for fact in document["facts"]}
+    facts = service.store.facts_cited([(fact["source"], fact["event_id"]) for fact in document["facts"]])
+    return in_order(fact for fact in facts if digest(fact.event) in digests)
+
+
+def _finding_of(document: Mapping[str, Any], facts: tuple[Fact, ...]) -> Finding:
+    return Finding(document["kind"], document["of"], document["why"], facts, about=document["about"])
+
+
+def _details(document: Mapping[str, Any], facts: tuple[Fact, ...]) -> Document:
+    rule = RULES.get(document["kind"])
+    return {
+        **document,
+        "title": rule.title if rule else document["kind"],
+        "evidence": [mention_document(fact) for fact in in_order(facts)],
+        "evidence_complete": len(facts) < CITED,
+    }
+
+
+def _decided(one: Finding, judgements: FactIndex, options: Options, at: Instant) -> Document:
+    """What people decided about a finding: what is in force, and everything."""
+    return {
+        "judgement": _in_force(one, judgements, options, at),
+        "judgements": [_judgement(fact) for fact in in_order(judgements.get(one.id)) if fact.given_at <= at],
     }
 
 
@@ -58,28 +145,27 @@ def _is_related(one: Finding, other: Finding) -> bool:
 
 
 def _listed(found: Survey, findings: Iterable[Finding]) -> Document:
-    """Summarise findings, the worst first, with their number."""
     ranked = worst_first(findings, found.options)
-    items = [
-        {
-            "id": one.id,
-            "kind": one.kind,
-            "severity": severity_of(one.kind, one.severity, found.options).word,
-            "status": status_of(one, found.judgements, found.options, found.at),
-            "of": one.of,
-            "why": one.why,
-        }
-        for one in ranked[:_SHOWN]
-    ]
-    return {"items": items, "total": len(ranked), "complete": len(items) == len(ranked)}
+    return _in_brief(
+        [
+            finding_document(one, found.options, status_of(one, found.judgements, found.options, found.at))
+            for one in ranked
+        ]
+    )
 
 
-def _in_force(found: Survey, one: Finding) -> Document | None:
-    """Return the judgement in force, else the exception in the settings that covers it, or None."""
-    judged = judgement_of(found.judgements, one.id, found.at)
+def _in_brief(documents: Sequence[Mapping[str, Any]]) -> Document:
+    """Findings in brief, the worst first, and how many there are."""
+    items = [{name: one[name] for name in _BRIEF} for one in documents[:_SHOWN]]
+    return {"items": items, "total": len(documents), "complete": len(items) == len(documents)}
+
+
+def _in_force(one: Finding, judgements: FactIndex, options: Options, at: Instant) -> Document | None:
+    """The judgement that holds, else the exception of the settings that covers it; None: neither."""
+    judged = judgement_of(judgements, one.id, at)
     if judged is not None:
         return _judgement(judged)
-    each = exempted(one, found.options, found.at)
+    each = exempted(one, options, at)
     if each is None:
         return None
     return {

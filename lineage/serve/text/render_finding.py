@@ -38,6 +38,8 @@ def finding(doc: Document) -> Page:
 
 
 def _brief(page: Page, title: str, found: Document) -> None:
+    if found["total"] is None:
+        page.line().line(f"{title}: not looked up here, since the store is large.")
     if not found["total"]:
         return
     page.title(f"{title} ({found['total']:,})")

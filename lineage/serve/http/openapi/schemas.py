@@ -104,7 +104,7 @@ class FindingsInBrief(TypedDict):
     """Findings that another one is connected with, the worst first."""
 
     items: list[FindingInBrief]
-    total: int
+    total: int | None
     complete: bool
 
 
