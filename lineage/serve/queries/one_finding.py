@@ -89,7 +89,7 @@ def _from_index(service: Service, asked: KeptAsked, id_: str, at: Instant) -> Do
     causes = kept_findings.kept_of(service.store, kept.document["caused_by"])
     related: dict[str, Kept] = {}
     for key in list(dict.fromkeys([one.of, *(about(fact.event) for fact in facts)]))[:_LOOKED_UP]:
-        rows, _ = kept_findings.page(service.store, Filters(of=key), asked.turn, None, _SHOWN + 1)
+        rows = kept_findings.page(service.store, Filters(of=key), asked.moment, None, _SHOWN + 1)
         related.update((row.id, row) for row in rows if row.id != id_ and row.id not in causes)
     ranked = sorted(related.values(), key=lambda row: (-row.severity, -row.last_seen, row.id))
     return {

@@ -72,13 +72,18 @@ def one(asked: Asked) -> Mapping[str, Any]:
 
 def posture(asked: Asked) -> Mapping[str, Any]:
     """Every check, by outcome: what failed first."""
-    items = asked.document["items"]
+    items = sorted(asked.document["items"], key=_by_worst)
     groups = [(name, [item for item in items if item["outcome"] == name]) for name in OUTCOMES]
     return {
         "groups": [(name, checks) for name, checks in groups if checks],
         "frameworks": SHORT_NAMES,
         "chosen": asked.query.text("framework") or "",
     }
+
+
+def _by_worst(check: Document) -> int:
+    """The place of a check: by its worst open finding, the worst first; without one the order of the catalogue."""
+    return -SEVERITIES[check["first"][0]["severity"]] if check["first"] else 0
 
 
 def report(site: Site) -> Callable[[Request], Awaitable[Response]]:

@@ -42,7 +42,7 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/health", "health.html", page_context.nothing),
     ("/revocations", "revocations.html", page_context.nothing),
     ("/governance/active", "governance.html", page_context.governance("active", "Agents that were active")),
-    ("/governance/allowed", "governance.html", page_context.governance("allowed", "What the agent might do")),
+    ("/governance/allowed", "governance.html", page_context.governance("allowed", "What the agent could do")),
     ("/governance/held", "governance.html", page_context.governance("held", "What the agent held")),
     ("/governance/done", "governance.html", page_context.governance("done", "What the agent did")),
 )

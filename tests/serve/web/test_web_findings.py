@@ -254,6 +254,9 @@ def test_the_posture_has_every_check_by_outcome_and_framework(here: World):
     assert -1 not in places
     assert sorted(places) == places
     assert THEFT in shown(whole.text)
+    failed = whole.text.partition('id="fail">')[2].partition("</section>")[0]
+    worst = re.findall(r'<p><span class="severity (\w+)">', failed)
+    assert sorted(worst, key=("critical", "high", "medium", "low", "informational").index) == worst
     assert "by human:dana@example.com, until 2027-01-01T00:00:00Z: a <drill>" in page
     assert "Not evaluated: the table [audiences] of the settings is empty." in page
     assert len(narrow.text) < len(whole.text)
