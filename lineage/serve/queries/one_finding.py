@@ -31,9 +31,9 @@ _BRIEF: Final = ("id", "kind", "severity", "status", "of", "why")
 def finding(service: Service, id_: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
     """Return a finding with its evidence, causes, consequences and judgements; None if there is none with this id.
 
-    Cost: that of the list of findings, since what is connected with it may be anywhere. Of a large store the index
-    answers, where one is kept: what it led to is not looked up then, and what is related by the things that its facts
-    are about.
+    Cost:
+        As for the list of findings, because related ones may be anywhere. In a large store the index answers, where one
+        is kept: consequences are not looked up then, and related findings by what the cited facts are about.
     """
     if (asked := _asked_of_index(service, at, known_at)) is not None:
         return _from_index(service, asked, id_, at)
@@ -61,7 +61,7 @@ def found_by_id(service: Service, id_: str, at: Instant) -> tuple[Finding, FactI
     """A finding and the judgements of it, as finding it costs least; None if there is none with this id."""
     if (asked := _asked_of_index(service, at, None)) is not None:
         kept = _kept(service, asked, id_)
-        if kept is None or kept.document["status"] == RESOLVED:
+        if kept is None or kept.status == RESOLVED:
             return None
         with service.reader() as reader:
             return _finding_of(kept.document, _cited(service, kept.document)), judgements_of(reader, [id_])

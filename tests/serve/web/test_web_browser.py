@@ -20,6 +20,12 @@ OF = quote(f"token:{ID}", safe="")
 SECONDS = 30  # until a condition is given up; a machine with other work to do takes its time
 HOSTILE = "\"><img src=x onerror=alert(1)>'<script>alert(1)</script>"
 LOOKED_AT = (
+    "/findings?severity=high",
+    "/findings/F-7ad89a5c2ebaf0cbebb4",
+    "/posture",
+    "/governance/active",
+    "/governance/allowed?agent=agent:mailer",
+    "/governance/done?agent=agent:scraper",
     "/",
     "/who?action=mail-7&at=2026-11-02T09:47:30Z",
     "/who?action=mail-8",
