@@ -118,12 +118,14 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 # Cloud metadata services, which serve credentials (AWS, Google, Azure, ECS: link-local 169.254.0.0/16; AWS
-# fd00:ec2::254, Alibaba 100.100.100.200, Oracle 192.0.0.192), shared and special-purpose blocks (RFC 6890), broadcast,
-# and forms of IPv6 that embed another address: NAT64, 6to4, Teredo, IPv4-compatible.
+# fd00:ec2::254, Google fd20:ce::254, Scaleway fd00:42::42, Azure 168.63.129.16, Alibaba 100.100.100.200, Oracle
+# 192.0.0.192), shared and special-purpose blocks (RFC 6890), broadcast, and forms of IPv6 that embed another address:
+# NAT64, 6to4, Teredo, IPv4-compatible, IPv4-translated.
 _NOT_CALLED: Final = tuple(
     ipaddress.ip_network(network)
     for network in (
         *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "240.0.0.0/4", "255.255.255.255/32"),
+        *("168.63.129.16/32", "192.88.99.0/24", "fd20:ce::/64", "fd00:42::/32", "::ffff:0:0:0/96"),
         *("fd00:ec2::/32", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96"),
     )
 )
