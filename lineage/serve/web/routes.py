@@ -21,6 +21,7 @@ from lineage.serve.http.core.question import ASKERS
 from lineage.serve.queries.kept_list import COMPUTED, asked_of_index
 from lineage.serve.queries.receipt import receipt_page
 from lineage.serve.web import asking_pages, finding_pages, forms, glossary, page_context, picture_files, principals_page
+from lineage.serve.web.activity_bars import bars, lasting
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.links import Links, Nowhere
 from lineage.serve.web.page_endpoint import ASKED, FROM_ENTRY, View, add, as_typed, first_entry, page_of, written
@@ -107,16 +108,20 @@ def _start(site: Site, story: Story | None) -> Callable[[Request], Awaitable[Res
         health = ask("/health")
         records = sum(place["next_offset"] for place in health["positions"])
         countable = records <= COMPUTED or asked_of_index(site.service, site.now, None) is not None
+        said = as_typed(request).query_params
+        links = Links(said.get("at"), said.get("known_at"))
+        overview = ask("/overview", *((name, said[name]) for name in ("at", "known_at") if said.get(name)))
         context = {
             "story": story,
+            "overview": overview,
+            "lasting": lasting,
+            "activity": bars(overview["activity"], links),
             "health": health,
             "findings": ask("/findings", ("limit", "1")) if countable else None,
             "open_orders": sum(order["verdict"] != "CLOSED" for order in orders["items"]),
             "looked_at": len(orders["items"]),
             "orders_total": orders["total"],
         }
-        said = as_typed(request).query_params
-        links = Links(said.get("at"), said.get("known_at"))
         return written(request, "start.html", context, caller=caller, links=links, moves=())
 
     async def start(request: Request) -> Response:

@@ -1,0 +1,62 @@
+"""The start page: what needs attention, what goes on, each number with the list behind it."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from lineage.serve.web.activity_bars import HIGH, bars, lasting
+from lineage.serve.web.links import Links
+from tests.support.http_worlds import api_over
+from tests.support.web_pages import Pages, text_of
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+    """The incident; nothing here adds to it."""
+    folder = tmp_path_factory.mktemp("start")
+    with api_over(f"sqlite:///{folder}/store.db", folder) as world:
+        yield Pages(world)
+
+
+def test_the_start_page_says_what_is_wrong_and_what_goes_on(pages: Pages):
+    """
+    The theft stands on it, and the share of actions with a person at the root, tokens and depth, each a link.
+    """
+    page = pages.get("/")
+    said = text_of(page)
+
+    assert "Possible token theft: agent:scraper" in said
+    assert re.search(r"100% of actions.*13 alive.*5 parties", said, re.DOTALL)
+    assert '<a href="/tokens?state=active">' in page.text
+    assert '<a href="/graph?view=principals">' in page.text
+
+
+def test_a_bar_is_a_list(pages: Pages):
+    """
+    Each bar of the activity leads to the actions of its hours, and the lists add up to the number above.
+    """
+    html = pages.get("/").text
+    total = int(re.search(r">(\d+) actions? in the seven days", html)[1])
+    lists = [link.replace("&amp;", "&") for link in re.findall(r'href="(/actions\?from=[^"]+)" aria-label', html)]
+
+    assert total == sum(len(pages.get(f"/v1{link}").json()["items"]) for link in lists)
+
+
+def test_the_highest_bar_fills_the_height_and_none_is_invisible():
+    """
+    However much more went on in one hour than in another, both are seen.
+    """
+    hours = [{"hour": "2026-11-01T01:00:00Z", "facts": 1}, {"hour": "2026-11-05T13:00:00Z", "facts": 100_000}]
+    found = bars({"from": "2026-11-01T00:00:00Z", "to": "2026-11-08T00:00:00Z", "by_hour": hours}, Links())
+
+    assert [3, HIGH] == [bar["height"] for bar in found["bars"]]
+    assert max(bar["x"] for bar in found["bars"]) < found["width"]
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(5.2, "5 s"), (90, "2 min"), (7_200, "2 h"), (200_000, "2 d")])
+def test_a_time_is_told_in_its_largest_unit(seconds: float, said: str):
+    """
+    Nobody divides by 3,600 in their head.
+    """
+    assert said == lasting(seconds)
