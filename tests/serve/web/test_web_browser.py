@@ -163,6 +163,7 @@ def test_an_agent_is_reached_in_the_graph_of_principals_by_keyboard(person: Brow
     page = person.new_page()
     page.goto("/")
     page.get_by_role("link", name="Graph", exact=True).click()
+    page.wait_for_url("**/graph?view=principals*")  # with its script
     page.locator("svg.dg [data-id='agent:mailer'] a").focus()
     far = page.locator("svg.dg .dg-node.dg-far").count()
     near = page.locator("svg.dg .dg-edge:not(.dg-far)").count()
