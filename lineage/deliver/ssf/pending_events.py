@@ -8,8 +8,9 @@ from lineage.core.authority.orders import Order
 from lineage.core.authority.world import World
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted, in_force
+from lineage.core.revocation.enforced import orders_ending
 from lineage.deliver.ssf.security_event_tokens import claims_of, claims_of_notice, type_of
-from lineage.deliver.ssf.stream_coverage import StreamCoverage
+from lineage.deliver.ssf.stream_coverage import StreamCoverage, causing
 from lineage.store.delivery import ssf_streams as streams
 from lineage.store.delivery.ssf_streams import Stream, Untold
 from lineage.store.store import Store
@@ -126,7 +127,7 @@ class Teller:
             world = reader.world()
             keys = {row.change.key for row in wanted}
             reader.load_about(world, keys | {f"revocation:{each}" for each in revocations if each is not None})
-            if coverage.needs_orders(world, keys):
+            if coverage.needs_orders(world, keys) or any(len(_orders(world, row)) > 1 for row in wanted):
                 reader.load_elements(world, keys)
         return [
             Telling(claims["jti"], claims, seq=row.seq)
@@ -144,7 +145,11 @@ class Teller:
 
 
 def _orders(world: World, row: Untold) -> list[Order]:
-    """The revocations that caused a state: those with its id that took effect at its time."""
+    """The revocations that caused a state: those with its id that took effect at its time.
+
+    If there are several, only those that end the element, where the world contains what that needs.
+    """
     outcome = row.change.version.outcome
     found = [world.orders.resolve(fact) for fact in world.orders.by_id.get(outcome.revocation or "")]
-    return [order for order in found if order.effective_at == outcome.effective_at]
+    found = [order for order in found if order.effective_at == outcome.effective_at]
+    return found if len(found) <= 1 else causing(found, orders_ending(world, row.change.key))

@@ -62,7 +62,8 @@ class StreamCoverage:
             return bool(self._every.of_alike(alike))
         if not self.needs_orders(world, [key]):
             return bool(self._every.of(key, element, because))
-        orders = {*because, *(order for order in orders_ending(world, key) if order.in_force(at))}
+        ending = orders_ending(world, key)
+        orders = {*causing(because, ending), *(order for order in ending if order.in_force(at))}
         return any(self._for(order).of(key, element, (order,)) for order in orders)
 
     def _for(self, order: Order) -> Coverage:
@@ -70,6 +71,19 @@ class StreamCoverage:
         if found is None:
             found = self._by_order[order.fact] = Coverage(self._receivers.counting_for(order.fact))
         return found
+
+
+def causing(because: Collection[Order], ending: Collection[Order]) -> list[Order]:
+    """The orders of a state's id and time that end the element: the id may be reused for another target.
+
+    Args:
+        because: The orders with the id and the time of the state.
+        ending: Those that end the element.
+
+    Returns:
+        All of ``because`` if none of them ends the element any more.
+    """
+    return [order for order in because if order in ending] or list(because)
 
 
 def _audiences(world: World, key: str) -> int:
