@@ -24,12 +24,16 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from ingest.codec import api as codec
+from lineage.core.findings.options import DEFAULT
 from lineage.core.model.errors import RefusedError, UnavailableError
 from lineage.core.model.records import Outcomes
+from lineage.serve.commands.finding_keeper import FindingKeeper
 from lineage.serve.config.limits import ConnectionLimits
 from lineage.serve.processes.collect_metrics import CollectMetrics
 from lineage.serve.processes.consumer_metrics import Metrics
 from lineage.serve.processes.delivery_metrics import DeliveryMetrics
+from lineage.serve.processes.finding_metrics import FindingMetrics
 from lineage.serve.processes.health_server import Health, Serving
 from lineage.serve.processes.logs import FLOOD_SECONDS, FORMATS, LogSettings, clean_text, logging_to
 from lineage.serve.processes.tracing import LINKS, no_tracer, tracer, tracer_to
@@ -37,6 +41,7 @@ from lineage.serve.server.connection_metrics import ConnectionCollector
 from lineage.serve.server.connections import Connections
 from lineage.serve.server.listening import address_of
 from lineage.serve.server.wire import HEAD_BYTES
+from lineage.store.store import open_store
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "eyJhbGciOiJub25lIn0.eyJqdGkiOiIxIn0.c2ln"
@@ -183,9 +188,9 @@ def test_two_consumers_in_a_process_do_not_mix():
     assert samples(other)["delegraph_records_total"] == 0.0
 
 
-def test_every_metric_is_explained():
+def test_every_metric_is_explained(tmp_path: Path):
     """
-    docs/monitoring.md names every metric of ours, of consumers and of deliveries, and no other.
+    docs/monitoring.md names every metric of ours and no other.
     """
     metrics, health = measured()
     called = {"receiver": "r", **dict.fromkeys(("enforced", "rejected", "failed"), 0)}
@@ -197,9 +202,12 @@ def test_every_metric_is_explained():
     connections.register(ConnectionCollector(Connections(ConnectionLimits())))
 
     collecting = CollectMetrics(["idp"], health, lambda: 0)
-    registries = (metrics.registry, delivery.registry, connections, collecting.registry)
+    store = open_store(f"sqlite:///{tmp_path}/store.db", codec.read, create=True)
+    finding = FindingMetrics(health, store, FindingKeeper(store, None, DEFAULT), list)
+    registries = (metrics.registry, delivery.registry, connections, collecting.registry, finding.registry)
 
     assert set().union(*map(names_of, registries)) == named
+    store.close()
 
 
 def names_of(registry: CollectorRegistry) -> set[str]:
