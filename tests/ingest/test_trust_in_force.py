@@ -305,4 +305,4 @@ def test_a_file_that_cannot_be_read_is_told_where_people_look(tmp_path: Path, ba
     assert ([], []) == before
     assert ("stays in force" in ready[0], str(tmp_path) in ready[0]) == (True, False)
     assert [True] * 2 == [any("stays in force" in warning for warning in one["warnings"]) for one in (plan, order)]
-    assert (False, True) == (check["ok"], "keep the last one" in check["says"])
+    assert (False, True) == (check["ok"], "keep the last valid one" in check["says"])

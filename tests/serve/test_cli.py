@@ -378,17 +378,17 @@ def test_people_are_told_on_standard_error_what_is_not_found(world: Desk):
     "words",
     [
         ["status"],
-        ["status", "t1"],
+        ["status", "nothing-has-this-id"],
         ["status", "token:"],
         ["status", "action:a1"],
         ["chain", "principal:human:alice"],
         ["reach", "action:a1"],
         ["uses", "session:idp#s1"],
         ["diff", "action:a1", "--from", day("09:00"), "--to", day("10:00")],
-        ["status", "token:t1", "--at", "2024-05-01"],
-        ["status", "token:t1", "--at", "2024-05-01T09:00:00"],
+        ["status", "token:t1", "--at", "2024-05"],
+        ["status", "token:t1", "--at", "9"],
         ["status", "token:t1", "--at", "2024-02-30T09:00:00Z"],
-        ["status", "token:t1", "--known-at", "yesterday"],
+        ["status", "token:t1", "--known-at", "some day"],
         ["reach", "token:t1", "--mode", "maim"],
         ["revoke", "token:t1"],
         ["revoke", "token:t1", "--reason", "spite", "--by", "human:ruth"],
@@ -444,7 +444,7 @@ def test_exit_codes_are_what_the_shell_sees(world: Desk, tmp_path: Path):
     store = ("--store", world.url)
     runs = [
         process("status", "token:t1", *store),
-        process("status", "t1", *store),
+        process("status", "nothing-has-this-id", *store),
         process("status", "token:never", *store),
         process("status", "token:t1", "--store", f"sqlite:///{tmp_path}/none.db"),
     ]
@@ -1320,7 +1320,7 @@ def test_what_does_not_fit_is_found(desk: Desk, named: str):
     document = desk.one("findings")
 
     found = [item for item in document["items"] if item["kind"] == kind]
-    assert ["items", "total", "complete", "next", "as_of", "not_evaluated"] == list(document)
+    assert {"items", "total", "complete", "next", "as_of", "not_evaluated"} <= set(document)
     assert [(kind, of)] == [(item["kind"], item["of"]) for item in found], document["items"]
     assert found[0]["why"]
     sent = {(event["source"], event["event_id"]) for event in events}
