@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -97,6 +98,7 @@ def test_what_changed_is_what_the_model_says_at_two_instants(seed: int):
             assert expected == listed(found), (kind, id_, start, end)
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(seed=SEEDS)
 def test_what_mentions_a_thing_is_all_that_does(seed: int):

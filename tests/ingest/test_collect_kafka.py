@@ -72,6 +72,7 @@ def test_records_are_taken_however_they_are_packed(world, topic, codec):
     assert {1} == set(world.decisions.values())
 
 
+@pytest.mark.slow
 def test_what_is_in_a_record_may_be_several_or_packed_or_nothing_that_can_be_read(world, topic):
     """
     An array, lines, gzip, garbage, no value: each accounted for, by its offset.

@@ -38,6 +38,7 @@ def test_as_it_was_written(tmp_path, name):
     check(system, tmp_path, truth(folder), [folder / file for file in system.files])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_of_another_run_with_other_names_in_another_order(tmp_path, name):
     """

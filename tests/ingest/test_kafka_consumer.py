@@ -129,6 +129,7 @@ def test_what_came_before_and_meanwhile_is_projected_as_in_one_go(world: World, 
     assert_whole(world.store, world.log, {spoken(event) for event in [*world.made, world.misrouted]}, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_record_in_quarantine_tells_where_it_stood_and_what_came_with_it(world: World):
     """
     Topic, partition, offset, reason, the value and the headers, bytes and repetitions included.

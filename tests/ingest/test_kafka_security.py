@@ -91,6 +91,7 @@ def log_of(secured_kafka: SecuredKafka, prefix: str) -> Callable[..., KafkaLog]:
 # Every way in
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 @pytest.mark.parametrize(("listener", "mechanism"), EVERY_WAY_IN)
 def test_every_way_in_leads_in(log_of: Callable[..., KafkaLog], listener: str, mechanism: str):
@@ -409,6 +410,7 @@ def test_a_token_leads_in(odd_kafka: Kafka, tmp_path: Path):
         log.close()
 
 
+@pytest.mark.slow
 @pytest.mark.kafka
 @pytest.mark.parametrize("text", [token(lives_seconds=-300), "no token"])
 def test_a_token_that_is_not_accepted_is_told(odd_kafka: Kafka, tmp_path: Path, text: str):

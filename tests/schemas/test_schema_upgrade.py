@@ -84,6 +84,7 @@ def test_what_a_consumer_of_the_first_version_cannot_read_is_taken_up_after_the_
     assert ["active"] * 3 == [now("status", f"token:{token}")["state"] for token in ("t1", "t2", "t3")]
 
 
+@pytest.mark.slow
 def test_a_consumer_of_the_latest_version_reads_what_the_first_one_wrote(tmp_path: Path):
     """
     A log that producers of the first version have filled is read on, with the same digests.

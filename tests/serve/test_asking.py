@@ -138,6 +138,7 @@ def written(store: Store, events: list[Event]) -> None:
         write(store, [Record(Position("decisions", 0, offset).number, NOW + offset, codec.encode(event))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", list(permutations(range(4))))
 def test_an_action_told_of_by_several_facts_stands_once_at_its_earliest(fresh: stores.Fresh, order: tuple[int, ...]):
     """What one fact says is found at the place of another: whichever came first, on every page."""

@@ -90,6 +90,7 @@ def world(place: Fresh, folder: Path, options: Options = DEFAULT) -> Iterator[Wo
             store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_the_index_comes_to_equal_an_evaluation(
     seed: int, places: Fresh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -127,6 +128,7 @@ def test_the_index_comes_to_equal_an_evaluation(
 NARROW = sorted(kind for kind in CASES if not RULES[kind].wide and kind != "exception-expired")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NARROW)
 def test_a_look_finds_what_surroundings_show(kind: str, tmp_path: Path):
     """
@@ -161,6 +163,7 @@ STOLEN = [
 ]
 
 
+@pytest.mark.slow
 def test_what_a_late_fact_takes_back_is_resolved(tmp_path: Path):
     """
     A token that nobody granted is told of at once; once its grant comes a whole evaluation resolves that, and says so.
@@ -183,6 +186,7 @@ def test_what_a_late_fact_takes_back_is_resolved(tmp_path: Path):
         assert first["id"] not in made.kept()
 
 
+@pytest.mark.slow
 def test_pages_of_the_index_are_of_one_state(tmp_path: Path):
     """
     What changes while someone turns pages moves nothing from one page to another: each id stands once, and all stand.
@@ -308,6 +312,7 @@ def test_other_settings_make_the_index_of_no_use(tmp_path: Path):
         assert FindingKeeper(made.service.store, None, Options(leeway=0)).is_due()
 
 
+@pytest.mark.slow
 def test_several_keepers_of_one_index_agree(places: Fresh, tmp_path: Path):
     """
     What one has worked out from an older state of the index is not written; each finding has one latest version.
@@ -329,6 +334,7 @@ def test_several_keepers_of_one_index_agree(places: Fresh, tmp_path: Path):
         assert made.computed() == made.kept()
 
 
+@pytest.mark.slow
 def test_the_command_keeps_an_index_that_fsck_compares(desk: Desk):
     """
     After ``findings keep --once`` the list comes from the index; what is changed in it by hand is found by ``fsck``,

@@ -84,6 +84,7 @@ def test_what_a_principal_did_is_counted_once_where_it_belongs(
     assert ("taken under it" in text) == (under > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("facts", "under", "own"), DONE.values(), ids=DONE)
 def test_a_store_of_an_older_version_counts_the_same(desk: Desk, facts: list[dict[str, Any]], under: int, own: int):
     """

@@ -300,6 +300,7 @@ def test_what_comes_while_the_log_is_projected_again_raises_no_alarm_and_is_not_
     assert here(url, "fsck")[0]["ok"]
 
 
+@pytest.mark.slow
 def test_several_who_begin_at_once_share_one_store(few: History, tmp_path: Path):
     """
     Four processes ingest the same file where no store is yet: one makes it, and each event is accepted once.

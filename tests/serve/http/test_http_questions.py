@@ -156,6 +156,7 @@ def test_pages_make_up_the_whole_list(api: World, path: str):
     assert [False] * (len(pages) - 1) + [True] == [page["complete"] for page in pages]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", LISTS)
 def test_a_page_has_at_most_what_is_published(here: World, path: str):
     """
@@ -318,6 +319,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_is_asked_for_is_never_taken_for_anything_else(here: World, text: str, caplog: pytest.LogCaptureFixture):
     """

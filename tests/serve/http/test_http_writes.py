@@ -70,6 +70,7 @@ FORMS: dict[str, Callable[[list[dict[str, Any]]], tuple[str, bytes]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_events_come_in_any_form_and_are_counted_as_by_ingest(api: World, form: str):
     """

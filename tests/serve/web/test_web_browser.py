@@ -139,6 +139,7 @@ def test_a_person_finds_out_who_did_it_and_moves_time(person: BrowserContext):
     eventually(page, "h1", "at 2026-11-02T08:00:00Z: not yet valid")
 
 
+@pytest.mark.slow
 def test_the_graph_is_drawn_and_its_table_is_reached_by_keyboard(person: BrowserContext):
     """
     What is drawn is as many nodes as the document has; and each stands in the table, where a key press leads to it.
