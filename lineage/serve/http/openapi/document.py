@@ -92,7 +92,8 @@ def operation_of(question: Question) -> dict[str, Any]:
 
 
 def _can_miss(question: Question) -> bool:
-    return bool({"of", "action", "id"} & {parameter.name for parameter in question.parameters})
+    named = {parameter.name for parameter in question.parameters} & {"of", "action", "id"}
+    return bool(named) or "agent" in question.about
 
 
 def _many(one: dict[str, Any]) -> dict[str, Any]:
