@@ -91,7 +91,7 @@ def world(place: Fresh, folder: Path, options: Options = DEFAULT) -> Iterator[Wo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_the_index_comes_to_equal_an_evaluation(
     seed: int, places: Fresh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
