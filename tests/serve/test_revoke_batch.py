@@ -110,6 +110,20 @@ def test_an_incident_is_ordered_once(desk: Desk):
     assert {"INC-1.1", "INC-1.2", "r0"} == {one["revocation"] for one in documents}
 
 
+@pytest.mark.parametrize("more", [(), ("--max-kills", "1"), ("--four-eyes", "1")])
+def test_a_target_that_is_added_to_an_incident_is_not_ordered(desk: Desk, more: tuple[str, ...]):
+    """
+    The cap, the plan and the second person were checked without it: it lives on, wherever it sorts.
+    """
+    desk.one("revoke", "--targets", listed(desk, "token:t2"), *BY, "--execute", "--id", "INC-3")
+    for added in ("token:t9", "delegation:d1"):
+        refused = desk.run(
+            "revoke", "--targets", listed(desk, "token:t2", added), *BY, "--execute", "--id", "INC-3", *more, exit=2
+        )
+        assert "INC-3" in refused.stderr
+        assert ("active", 2) == (desk.state(added), orders_in(desk))
+
+
 def test_caps_and_second_persons_count_what_all_would_end_together(desk: Desk):
     """
     Three elements by three orders are more than two, though no order ends so many.

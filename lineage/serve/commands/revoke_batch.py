@@ -150,18 +150,25 @@ def _reached(service: Service, request: BatchRequest, at: Instant) -> Iterator[B
 
 
 def _is_begun(service: Service, orders: Sequence[OrderRequest]) -> bool:
-    """Whether any of these orders is in the log already.
+    """Whether these orders are in the log already, at least in part.
+
+    Every order is claimed before the first is appended, so an order that is neither in the log nor claimed was not part
+    of the incident, and what was checked for the incident was not checked for it.
 
     Raises:
-        OtherOrderError: Another order has the id of one of them.
+        OtherOrderError: Another order has the id of one of them, or the incident was ordered for fewer targets.
     """
-    begun = False
+    begun, added = False, []
     for order in orders:
         revocation = str(order.revocation)
         given = [one.body for one in orders_of(orders_about(service, revocation), revocation)]
         begun = begun or bool(given)
         for body in given:
             _refuse_other(order, body)
+        if not given and service.store.claimed(revocation) is None:
+            added.append(revocation)
+    if begun and added:
+        raise other_order(added[0].rpartition(".")[0], ["list of targets"])
     return begun
 
 
