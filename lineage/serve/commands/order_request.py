@@ -6,6 +6,7 @@ from typing import Final
 from lineage.core.model.errors import OtherOrderError
 from lineage.core.model.events import RevocationOrdered, Target
 from lineage.core.model.times import Instant
+from lineage.core.revocation.reach import Proposal
 
 MAX_KILLS: Final = 1_000  # the default limit of an order without a plan's digest
 
@@ -29,6 +30,16 @@ class OrderRequest:
     four_eyes: int | None = None
     unseen: bool = False
     by_approval: bool = False  # the second person is the approver of the plan and cannot be named
+
+    def proposal(self, given_at: Instant) -> Proposal:
+        """The order as it would be given at an instant."""
+        return Proposal(
+            target=self.target,
+            at=given_at if self.effective_at is None else self.effective_at,
+            mode=self.mode,
+            issued_before=self.issued_before,
+            cascade=self.cascade,
+        )
 
     def body(self, revocation: str, plan_digest: str | None) -> RevocationOrdered:
         """Build the body of the order's event."""

@@ -16,7 +16,7 @@ from lineage.core.authority.world import World
 from lineage.core.model.errors import DriftError, RefusedError
 from lineage.core.model.events import Event, RevocationOrdered
 from lineage.core.model.times import Instant, format_instant
-from lineage.core.revocation.reach import Proposal, Reach, differences, reach_of
+from lineage.core.revocation.reach import Reach, differences, reach_of
 from lineage.core.revocation.receipt import orders_of
 from lineage.serve.commands.append import append, event_of
 from lineage.serve.commands.approvals import approver_of
@@ -47,13 +47,7 @@ def give_order(service: Service, request: OrderRequest) -> Document | None:
         return _again(service, request, given, began)
     claimed = _claimed(service, request)
     now = service.clock() if claimed is None else claimed.occurred_at
-    proposal = Proposal(
-        target=request.target,
-        at=now if request.effective_at is None else request.effective_at,
-        mode=request.mode,
-        issued_before=request.issued_before,
-        cascade=request.cascade,
-    )
+    proposal = request.proposal(now)
     service.refuse_stale("nothing was ordered")
     with service.reader() as reader:
         world = service.below(reader, proposal, unseen=request.unseen)
@@ -157,13 +151,7 @@ def _given(service: Service, request: OrderRequest) -> Order | None:
 def _again(service: Service, request: OrderRequest, order: Order, began: float) -> Document:
     """Evaluate an order that was given before, as if it were not in force, and report its effects."""
     request = replace(request, approved_by=order.body.approved_by)
-    proposal = Proposal(
-        target=request.target,
-        at=order.effective_at,
-        mode=request.mode,
-        issued_before=request.issued_before,
-        cascade=request.cascade,
-    )
+    proposal = replace(request.proposal(order.given_at), at=order.effective_at)
     with service.reader() as reader:
         world = service.below(reader, proposal, unseen=True)
         acted = acted_by(reader, proposal.target)

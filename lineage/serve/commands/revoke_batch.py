@@ -6,8 +6,7 @@ targets in their sorted order. They are appended to the log together.
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,7 +16,7 @@ from lineage.core.model.events import Event, RevocationOrdered, Target
 from lineage.core.model.keys import key_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.batch import BatchReach
-from lineage.core.revocation.reach import Proposal, differences, reach_of
+from lineage.core.revocation.reach import differences, reach_of
 from lineage.core.revocation.receipt import orders_of
 from lineage.serve.commands.append import event_of
 from lineage.serve.commands.approvals import approver_of
@@ -57,7 +56,7 @@ class BatchRequest:
     incident: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse no targets, too many, and an id of an incident that cannot be one."""
+        """Refuse an empty list of targets, and one that is too long."""
         if not self.targets:
             raise RefusedError("name at least one target; nothing was revoked")
         if len(self.targets) > MOST_TARGETS:
@@ -85,9 +84,9 @@ def plan_batch(service: Service, request: BatchRequest) -> Document:
     refuse_people(by=request.order.ordered_by, approved_by=request.order.approved_by)
     service.refuse_stale(service.face.stale)
     now = service.clock()
-    with _reached(service, request, now) as reach:
-        service.store.keep_plan(reach.plan_digest, reach.plan, now)
-        return _document(service, request, reach, executed=False)
+    reach = _reached(service, request, now)
+    service.store.keep_plan(reach.plan_digest, reach.plan, now)
+    return _document(service, request, reach, executed=False)
 
 
 def give_batch(service: Service, request: BatchRequest) -> Document:
@@ -106,15 +105,15 @@ def give_batch(service: Service, request: BatchRequest) -> Document:
     now = service.clock()
     incident = request.incident or f"inc-{uuid.uuid4()}"
     orders = request.each(incident)
-    with _reached(service, request, now) as reach:
-        begun = request.incident is not None and _is_begun(service, orders)
-        if not begun:
-            _refuse_drift(service, request, reach)
-            orders = [replace(one, approved_by=_approver(service, request, reach, now)) for one in orders]
-        digest = request.order.plan_digest or reach.plan_digest
-        events = [_event(service, one, digest, incident, now) for one in orders]
-        _append(service, events)
-        document = _document(service, request, reach, executed=True)
+    reach = _reached(service, request, now)
+    begun = request.incident is not None and _is_begun(service, orders)
+    if not begun:
+        _refuse_drift(service, request, reach)
+        approved_by = _approver(service, request, reach, now)
+        orders = [replace(one, approved_by=approved_by) for one in orders]
+    digest = request.order.plan_digest or reach.plan_digest
+    _append(service, [_event(service, one, digest, incident, now) for one in orders])
+    document = _document(service, request, reach, executed=True)
     revocations = [{**of, "revocation": one.revocation} for of, one in zip(document["targets"], orders, strict=True)]
     return {
         **document,
@@ -126,19 +125,12 @@ def give_batch(service: Service, request: BatchRequest) -> Document:
     }
 
 
-@contextmanager
-def _reached(service: Service, request: BatchRequest, at: Instant) -> Iterator[BatchReach]:
+def _reached(service: Service, request: BatchRequest, at: Instant) -> BatchReach:
     reaches, unknown = [], []
     with service.reader() as reader:
         for order in request.each(""):
             service.refuse_target(order.target)
-            proposal = Proposal(
-                target=order.target,
-                at=at if order.effective_at is None else order.effective_at,
-                mode=order.mode,
-                issued_before=order.issued_before,
-                cascade=order.cascade,
-            )
+            proposal = order.proposal(at)
             world = service.below(reader, proposal, unseen=order.unseen)
             if world is None:
                 unknown.append(key_of(order.target.kind, order.target.id))
@@ -146,7 +138,7 @@ def _reached(service: Service, request: BatchRequest, at: Instant) -> Iterator[B
                 reaches.append(reach_of(world, proposal, acted=acted_by(reader, order.target)))
     if unknown:
         raise UnknownTargetsError(unknown)
-    yield BatchReach.of(reaches)
+    return BatchReach.of(reaches)
 
 
 def _is_begun(service: Service, orders: Sequence[OrderRequest]) -> bool:
