@@ -380,9 +380,8 @@ class Client:
             DriftError: The order differs from that of the plan, or would kill more.
             OtherOrderError: A different order was given with this key.
         """
-        kind, _, id_ = target.partition(":") if isinstance(target, str) else (target["kind"], "", target["id"])
         body = {
-            "target": {"kind": kind, "id": id_},
+            "target": _target(target),
             "reason": reason,
             "mode": mode,
             "cascade": cascade,
@@ -391,6 +390,75 @@ class Client:
         }
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
         return cast("schemas.Ordered", self._sent("POST", "/v1/revocations", json=body, headers=headers).json())
+
+    def reach_of_several(
+        self,
+        targets: Sequence[str | Mapping[str, str]],
+        *,
+        mode: str = "revoke",
+        cascade: bool = True,
+        issued_before: str | None = None,
+        effective_at: str | None = None,
+        unseen: bool = False,
+    ) -> schemas.BatchReach:
+        """What orders on several targets would end together: one plan with one digest.
+
+        Raises:
+            MissingError: No fact names some of the targets, unless ``unseen`` allows it.
+        """
+        body = {
+            "targets": [_target(one) for one in targets],
+            "mode": mode,
+            "cascade": cascade,
+            **_said(issued_before=issued_before, effective_at=effective_at),
+            **({"unseen": True} if unseen else {}),
+        }
+        return cast("schemas.BatchReach", self._sent("POST", "/v1/reach:batch", json=body).json())
+
+    def revoke_several(
+        self,
+        targets: Sequence[str | Mapping[str, str]],
+        *,
+        reason: str,
+        mode: str = "revoke",
+        cascade: bool = True,
+        issued_before: str | None = None,
+        note: str | None = None,
+        plan_digest: str | None = None,
+        unseen: bool = False,
+        incident: str | None = None,
+        key: str | None = None,
+    ) -> schemas.BatchOrdered:
+        """Order a revocation of several targets under one incident, all or none.
+
+        Args:
+            targets: Of each ``KIND:ID``, or the ``target`` of a plan.
+            reason: Such as ``credential_leak``.
+            mode: ``revoke`` or ``suspend``.
+            cascade: Whether everything that depends on a target dies as well.
+            issued_before: Spare what was issued at this time or later.
+            note: A remark for people.
+            plan_digest: The digest of the plan over all targets that was reviewed.
+            unseen: Whether to order even if no fact names a target yet.
+            incident: The id of the incident; None: it is made from the key.
+            key: Identifies repetitions; None for a new key.
+
+        Raises:
+            DriftError: The orders differ from those of the plan, or would end more; nothing was ordered.
+            MissingError: No fact names some of the targets; nothing was ordered.
+            OtherOrderError: Other orders were given with this key or for this incident.
+        """
+        body = {
+            "targets": [_target(one) for one in targets],
+            "reason": reason,
+            "mode": mode,
+            "cascade": cascade,
+            **_said(issued_before=issued_before, note=note, plan_digest=plan_digest, incident=incident),
+            **({"unseen": True} if unseen else {}),
+        }
+        headers = {"Idempotency-Key": key or str(uuid.uuid4())}
+        sent = self._sent("POST", "/v1/revocations:batch", json=body, headers=headers)
+        return cast("schemas.BatchOrdered", sent.json())
 
     def approve(self, plan_digest: str) -> schemas.Approved:
         """Approve a plan, so that another person can order by its digest within the hour."""
@@ -488,6 +556,11 @@ def fault_of(response: httpx.Response) -> DelegraphError:
 def _wait_of(response: httpx.Response) -> float:
     said = response.headers.get("retry-after", "")
     return min(float(said), LONGEST_WAIT_SECONDS) if said.isascii() and said.isdigit() else 1.0
+
+
+def _target(said: str | Mapping[str, str]) -> dict[str, str]:
+    kind, _, id_ = said.partition(":") if isinstance(said, str) else (said["kind"], "", said["id"])
+    return {"kind": kind, "id": id_}
 
 
 def _path(id_: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from ingest.codec import credentials, limits
 from ingest.log.port import entry_of
 from lineage.core.model.errors import DriftError, RefusedError, UnavailableError, UnprojectedError
 from lineage.core.model.events import Event, RevocationOrdered, Target
@@ -23,6 +24,7 @@ from lineage.serve.commands.approvals import approver_of
 from lineage.serve.commands.order_checks import orders_about, refuse_one_person, refuse_people
 from lineage.serve.commands.order_request import OrderRequest, differing, other_order
 from lineage.serve.documents.core_documents import Document
+from lineage.serve.queries.approvals import approvals_of
 from lineage.serve.queries.service import Service, acted_by
 
 MOST_TARGETS: Final = 1_000
@@ -56,7 +58,7 @@ class BatchRequest:
     incident: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an empty list of targets, and one that is too long."""
+        """Refuse an empty list of targets, one that is too long, and an unusable id of the incident."""
         if not self.targets:
             raise RefusedError("name at least one target; nothing was revoked")
         if len(self.targets) > MOST_TARGETS:
@@ -64,6 +66,10 @@ class BatchRequest:
                 f"these are {len(self.targets):,} targets, more than {MOST_TARGETS:,}: revoke what they have in "
                 "common, such as a principal, a session or a client; nothing was revoked"
             )
+        if self.incident is not None and credentials.find(self.incident):
+            raise RefusedError("the id of the incident is a raw credential, which must not be kept; choose another")
+        if self.incident is not None and (fault := limits.fault_of_id(f"{self.incident}.{MOST_TARGETS}")):
+            raise RefusedError(f"the id of the incident, with the number of an order behind it, {fault}")
 
     def each(self, incident: str) -> list[OrderRequest]:
         """The orders, sorted by target; a target that is named twice is ordered once."""
@@ -74,19 +80,30 @@ class BatchRequest:
         ]
 
 
-def plan_batch(service: Service, request: BatchRequest) -> Document:
-    """Say what the orders would end together; the plan is kept under its digest.
+def reach_batch(service: Service, request: BatchRequest) -> Document:
+    """Say what the orders would end together, whoever gives them and why; the plan is kept under its digest.
 
     Raises:
         RefusedError: A target cannot be one, or no fact names it (``UnknownTargetsError``).
         UnavailableError: The log cannot be asked what is not projected yet.
     """
-    refuse_people(by=request.order.ordered_by, approved_by=request.order.approved_by)
     service.refuse_stale(service.face.stale)
     now = service.clock()
     reach = _reached(service, request, now)
     service.store.keep_plan(reach.plan_digest, reach.plan, now)
-    return _document(service, request, reach, executed=False)
+    return {**_document(service, request, reach), "approvals": approvals_of(service.store, reach.plan_digest, now)}
+
+
+def plan_batch(service: Service, request: BatchRequest) -> Document:
+    """Say what the orders would end together, with who would give them and why.
+
+    Raises:
+        RefusedError: As ``reach_batch``, or the person is none.
+        UnavailableError: As ``reach_batch``.
+    """
+    refuse_people(by=request.order.ordered_by, approved_by=request.order.approved_by)
+    plan = reach_batch(service, request)
+    return {"incident": request.incident, **plan, **_said(request), "executed": False}
 
 
 def give_batch(service: Service, request: BatchRequest) -> Document:
@@ -113,11 +130,14 @@ def give_batch(service: Service, request: BatchRequest) -> Document:
         orders = [replace(one, approved_by=approved_by) for one in orders]
     digest = request.order.plan_digest or reach.plan_digest
     _append(service, [_event(service, one, digest, incident, now) for one in orders])
-    document = _document(service, request, reach, executed=True)
+    document = _document(service, request, reach)
     revocations = [{**of, "revocation": one.revocation} for of, one in zip(document["targets"], orders, strict=True)]
     return {
-        **document,
         "incident": incident,
+        **document,
+        **_said(request),
+        "approved_by": orders[0].approved_by,
+        "executed": True,
         "targets": revocations,
         "repeated": begun,
         "seconds": round(time.monotonic() - began, 6),
@@ -148,7 +168,7 @@ def _is_begun(service: Service, orders: Sequence[OrderRequest]) -> bool:
     of the incident, and what was checked for the incident was not checked for it.
 
     Raises:
-        OtherOrderError: Another order has the id of one of them, or the incident was ordered for fewer targets.
+        OtherOrderError: Another order has the id of one of them, or the incident was ordered for fewer or more targets.
     """
     begun, added = False, []
     for order in orders:
@@ -159,8 +179,9 @@ def _is_begun(service: Service, orders: Sequence[OrderRequest]) -> bool:
             _refuse_other(order, body)
         if not given and service.store.claimed(revocation) is None:
             added.append(revocation)
-    if begun and added:
-        raise other_order(added[0].rpartition(".")[0], ["list of targets"])
+    incident = str(orders[0].revocation).rpartition(".")[0]
+    if begun and (added or service.store.claimed(f"{incident}.{len(orders) + 1}") is not None):
+        raise other_order(incident, ["list of targets"])
     return begun
 
 
@@ -233,10 +254,13 @@ def _approver(service: Service, request: BatchRequest, reach: BatchReach, now: I
     return approved_by
 
 
-def _document(service: Service, request: BatchRequest, reach: BatchReach, *, executed: bool) -> Document:
+def _said(request: BatchRequest) -> Document:
+    return {"reason": request.order.reason, "ordered_by": request.order.ordered_by}
+
+
+def _document(service: Service, request: BatchRequest, reach: BatchReach) -> Document:
     plan = reach.plan
     return {
-        "incident": request.incident,
         "targets": [
             {
                 "target": one.plan["target"],
@@ -256,9 +280,6 @@ def _document(service: Service, request: BatchRequest, reach: BatchReach, *, exe
         "cascade": request.order.cascade,
         "issued_before": plan["issued_before"],
         "effective_at": format_instant(reach.reaches[0].proposal.at),
-        "reason": request.order.reason,
-        "ordered_by": request.order.ordered_by,
-        "executed": executed,
         "warnings": service.trust_warnings(),
         "trust": service.trust.file,
         "as_of": service.as_of(),

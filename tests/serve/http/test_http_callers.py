@@ -83,6 +83,8 @@ TABLE: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/v1/revocations/none/receipt"): ASK,
     ("POST", "/v1/events"): ("producer",),
     ("POST", "/v1/revocations"): ("responder",),
+    ("POST", "/v1/revocations:batch"): ("responder",),
+    ("POST", "/v1/reach:batch"): ASK,
     ("POST", "/v1/plans/none/approvals"): ("responder",),
     ("POST", "/v1/revocations/none/lift"): ("responder",),
     ("POST", "/v1/findings/none/judgements"): ("responder",),

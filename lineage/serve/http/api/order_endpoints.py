@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from lineage.core.model.errors import OtherOrderError, OverloadedError
@@ -47,26 +48,12 @@ def order(site: Site, caller: Caller, body: Document, *, key: str | None = None)
         NotFoundError: No fact names the target, and ``unseen`` is not set.
     """
     said = Fields(body, FIELDS)
-    target = said.object("target", ("kind", "id"))
-    digest = said.text("plan_digest")
-    if digest is not None and not _DIGEST.fullmatch(digest):
-        raise ParameterError("plan_digest", "is not the digest of a plan, which has 64 hexadecimal digits")
-    request = OrderRequest(
-        target=Target(target.choice("kind", TARGET_KINDS), target.id("id")),
-        reason=said.choice("reason", REASONS),
-        ordered_by=caller.name,
-        mode=said.choice("mode", MODES, default=MODES[0]),
-        cascade=said.flag("cascade", default=True),
-        issued_before=said.instant("issued_before"),
-        note=said.text("note"),
-        plan_digest=digest,
-        revocation=None if key is None else revocation_of(caller, key),
-        four_eyes=site.four_eyes,
-        unseen=said.flag("unseen", default=False),
-        by_approval=True,
+    target = target_of(said.object("target", ("kind", "id")))
+    request = replace(
+        request_of(site, caller, said, target), revocation=None if key is None else id_by_key("rev", caller, key)
     )
     try:
-        with _turn(site):
+        with turn_to_order(site):
             document = give_order(site.service, request)
     except OtherOrderError as fault:
         raise KeyReusedError(str(fault)) from fault
@@ -76,8 +63,33 @@ def order(site: Site, caller: Caller, body: Document, *, key: str | None = None)
     return document
 
 
+def target_of(said: Fields) -> Target:
+    """Read a target: its kind and its id."""
+    return Target(said.choice("kind", TARGET_KINDS), said.id("id"))
+
+
+def request_of(site: Site, caller: Caller, said: Fields, target: Target) -> OrderRequest:
+    """Read the order of an authenticated caller on a target."""
+    digest = said.text("plan_digest")
+    if digest is not None and not _DIGEST.fullmatch(digest):
+        raise ParameterError("plan_digest", "is not the digest of a plan, which has 64 hexadecimal digits")
+    return OrderRequest(
+        target=target,
+        reason=said.choice("reason", REASONS),
+        ordered_by=caller.name,
+        mode=said.choice("mode", MODES, default=MODES[0]),
+        cascade=said.flag("cascade", default=True),
+        issued_before=said.instant("issued_before"),
+        note=said.text("note"),
+        plan_digest=digest,
+        four_eyes=site.four_eyes,
+        unseen=said.flag("unseen", default=False),
+        by_approval=True,
+    )
+
+
 @contextmanager
-def _turn(site: Site) -> Iterator[None]:
+def turn_to_order(site: Site) -> Iterator[None]:
     """Wait for the turn to give an order.
 
     Raises:
@@ -91,8 +103,8 @@ def _turn(site: Site) -> Iterator[None]:
         site.one_order.release()
 
 
-def revocation_of(caller: Caller, key: str) -> str:
-    """Derive the id of the order that a caller gives with a key.
+def id_by_key(prefix: str, caller: Caller, key: str) -> str:
+    """Derive the id of the order, or of the incident, that a caller orders with a key.
 
     Raises:
         ParameterError: The key is invalid.
@@ -100,7 +112,7 @@ def revocation_of(caller: Caller, key: str) -> str:
     if not 0 < len(key) <= _KEY_CHARACTERS or not (key.isascii() and key.isprintable()):
         raise ParameterError("Idempotency-Key", f"has 1 to {_KEY_CHARACTERS} printable characters of ASCII")
     digest = hashlib.sha256(f"{caller.name}\0{key}".encode()).hexdigest()
-    return f"rev-{digest[:32]}"
+    return f"{prefix}-{digest[:32]}"
 
 
 def approve(site: Site, caller: Caller, digest: str, body: Document) -> Document:
@@ -127,7 +139,7 @@ def lift(site: Site, caller: Caller, revocation: str, body: Document) -> Documen
     """
     said = Fields(body, ("note",))
     usable_id(revocation, parameter="id")
-    with _turn(site):
+    with turn_to_order(site):
         document = lift_order(
             site.service, revocation, lifted_by=caller.name, note=said.text("note"), four_eyes=site.four_eyes
         )

@@ -1,5 +1,6 @@
 """The endpoints that write: they parse requests and call ``order_endpoints`` and ``event_endpoints``."""
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -19,14 +20,18 @@ from lineage.serve.http.core.responses import document_response
 from lineage.serve.http.openapi.operations import OPERATIONS
 
 
-def router(site: Site) -> APIRouter:
-    """Build the routes for events, revocations, lifts, acknowledgements, approvals, and judgements."""
+def no_query(site: Site) -> Callable[[Request], Awaitable[None]]:
+    """Refuse parameters: a caller that sends ``dry_run=true`` must not find the write executed."""
 
-    async def no_query(request: Request) -> None:
-        """Refuse parameters: a caller that sends ``dry_run=true`` must not find the write executed."""
+    async def refuse(request: Request) -> None:
         Query.of({}, request.query_params, (), now=site.now)
 
-    router = APIRouter(prefix="/v1", dependencies=[Depends(no_query)])
+    return refuse
+
+
+def router(site: Site) -> APIRouter:
+    """Build the routes for events, revocations, lifts, acknowledgements, approvals, and judgements."""
+    router = APIRouter(prefix="/v1", dependencies=[Depends(no_query(site))])
 
     async def take_events(request: Request) -> Response:
         caller = require(await site.caller_of(request), *submission_policy.SENDERS)

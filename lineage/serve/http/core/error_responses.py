@@ -15,6 +15,7 @@ from starlette.routing import Match
 from lineage.core.model.errors import DelegraphError, RefusedError
 from lineage.deliver.http.access_log import log_refusal
 from lineage.deliver.http.problems import RETRY_AFTER_SECONDS, problem, problem_of
+from lineage.serve.commands.revoke_batch import UnknownTargetsError
 from lineage.serve.http.core.query import ParameterError
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,9 @@ def response_of(fault: DelegraphError) -> Response:
     match fault:
         case NotFoundError():
             return problem(HTTPStatus.NOT_FOUND, "not-found", "No fact names it", str(fault), id=fault.id)
+        case UnknownTargetsError():
+            title = "No fact names some of the targets"
+            return problem(HTTPStatus.NOT_FOUND, "not-found", title, str(fault), ids=fault.targets)
         case ParameterError():
             title = "A parameter is wrong"
             return problem(HTTPStatus.BAD_REQUEST, "parameter", title, str(fault), parameter=fault.parameter)

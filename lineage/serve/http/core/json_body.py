@@ -16,14 +16,14 @@ from lineage.serve.http.core.query import ParameterError, usable_id
 OBJECT_BYTES: Final = 64 * 1024  # an order consists of a few ids and a note
 
 
-async def read_object(request: Request) -> Document:
+async def read_object(request: Request, largest: int = OBJECT_BYTES) -> Document:
     """Read the JSON object in a request; an absent body is an empty object.
 
     Raises:
         HTTPException: It is too large, or of another media type.
         ParameterError: It is not a JSON object.
     """
-    raw = await read_body(request, OBJECT_BYTES)
+    raw = await read_body(request, largest)
     if not raw:
         return {}
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -148,6 +148,15 @@ class Fields:
             return parse_instant(value)
         except ValueError as error:
             raise ParameterError(f"{self._within}{name}", str(error)) from error
+
+    def objects(self, name: str, known: tuple[str, ...]) -> "list[Fields]":
+        """Return a list of objects, which is required."""
+        value = self._of(name, list, "a list of objects")
+        if value is None:
+            raise ParameterError(f"{self._within}{name}", "is missing")
+        if odd := [str(number) for number, one in enumerate(value) if type(one) is not dict]:
+            raise ParameterError(f"{self._within}{name}.{odd[0]}", "must be an object")
+        return [Fields(one, known, within=f"{self._within}{name}.{number}.") for number, one in enumerate(value)]
 
     def object(self, name: str, known: tuple[str, ...]) -> "Fields":
         """Return an object, which is required."""

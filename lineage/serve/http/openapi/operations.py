@@ -5,6 +5,7 @@ from typing import Any, Final
 from lineage.core.model.vocabulary import ACKNOWLEDGEMENT_OUTCOMES, JUDGEMENTS, MODES, REASONS, TARGET_KINDS
 from lineage.deliver.http.callers import Role
 from lineage.serve.commands import submission_policy
+from lineage.serve.commands.revoke_batch import MOST_TARGETS
 from lineage.serve.http.auth.csrf import HEADER
 from lineage.serve.http.core.parameters import FINDING, PLAN, REVOCATION, TIMES
 from lineage.serve.http.core.question import ASKERS
@@ -34,22 +35,42 @@ _FORGERY: Final = header(
 )
 _ID: Final = {"type": "string", "minLength": 1, "maxLength": 512}
 _NOTE: Final = {"type": "string", "maxLength": 4_096}
-_ORDER: Final = fields(
+_TARGET: Final = fields({"kind": {"type": "string", "enum": list(TARGET_KINDS)}, "id": _ID}, required=("kind", "id"))
+_TARGETS: Final = {"type": "array", "items": _TARGET, "minItems": 1, "maxItems": MOST_TARGETS}
+_HOW: Final[dict[str, Any]] = {
+    "mode": {"type": "string", "enum": list(MODES), "default": MODES[0]},
+    "cascade": {"type": "boolean", "default": True},
+    "issued_before": {"type": "string", "format": "date-time"},
+}
+_UNSEEN: Final = {
+    "type": "boolean",
+    "default": False,
+    "description": "Order it even if no fact names the target yet; what is derived from it is never valid.",
+}
+_SAID: Final[dict[str, Any]] = {
+    **_HOW,
+    "reason": {"type": "string", "enum": list(REASONS)},
+    "note": _NOTE,
+    "plan_digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    "unseen": _UNSEEN,
+}
+_ORDER: Final = fields({"target": _TARGET, **_SAID}, required=("target", "reason"))
+_ORDERS: Final = fields(
     {
-        "target": fields({"kind": {"type": "string", "enum": list(TARGET_KINDS)}, "id": _ID}, required=("kind", "id")),
-        "mode": {"type": "string", "enum": list(MODES), "default": MODES[0]},
-        "cascade": {"type": "boolean", "default": True},
-        "reason": {"type": "string", "enum": list(REASONS)},
-        "issued_before": {"type": "string", "format": "date-time"},
-        "note": _NOTE,
-        "plan_digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-        "unseen": {
-            "type": "boolean",
-            "default": False,
-            "description": "Order it even if no fact names the target yet; what is derived from it is never valid.",
-        },
+        "targets": _TARGETS,
+        "incident": {**_ID, "description": "The id of the incident; the orders are INCIDENT.1, INCIDENT.2 and so on."},
+        **_SAID,
     },
-    required=("target", "reason"),
+    required=("targets", "reason"),
+)
+_REACH: Final = fields(
+    {
+        "targets": _TARGETS,
+        **_HOW,
+        "effective_at": {"type": "string", "format": "date-time", "description": "When the orders take effect."},
+        "unseen": _UNSEEN,
+    },
+    required=("targets",),
 )
 _LIFT: Final = fields({"note": _NOTE})
 _JUDGEMENT: Final = fields(
@@ -124,6 +145,35 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         "responses": {
             "201": answer("It is given and in force.", ref("Ordered"), Location="The revocation."),
             **problems("400", "401", "403", "404", "409", "422", *WITH_BODY, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    "order_batch": {
+        "operationId": "order_batch",
+        "summary": "Order a revocation or a suspension of several targets, all or none",
+        "description": f"{roles_of([Role.RESPONDER])} One order for each target under one incident, checked by one "
+        "plan. With its digest all of them are refused if they differ from it, or would end what it does not list; "
+        "and so they are if no fact names one of the targets. A repetition for the same incident orders nothing again.",
+        "tags": ["writes"],
+        "parameters": [_KEY, _FORGERY],
+        "requestBody": body(_ORDERS),
+        "responses": {
+            "201": answer("All of them are given and in force.", ref("BatchOrdered")),
+            **problems("400", "401", "403", "404", "409", "422", *WITH_BODY, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    "reach_batch": {
+        "operationId": "reach_batch",
+        "summary": "What orders on several targets would end together",
+        "description": f"{roles_of(ASKERS)} It orders nothing. The plan has one digest over all targets, whatever "
+        "their sequence, and is stored.",
+        "tags": ["questions"],
+        "parameters": [_FORGERY],
+        "requestBody": body(_REACH),
+        "responses": {
+            "200": answer("The plan.", ref("BatchReach")),
+            **problems("400", "401", "403", "404", *SHARED, *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
     },

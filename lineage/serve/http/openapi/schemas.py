@@ -291,7 +291,7 @@ class Approved(Approval):
     """A plan that was approved just now."""
 
     plan_digest: str
-    target: Thing
+    target: Thing | list[Thing]
 
 
 class Reach(_ReachPart):
@@ -318,6 +318,70 @@ class Ordered(_ReachPart):
     ordered_by: str
     approved_by: str | None
     effective_at: Time
+    executed: bool
+    repeated: bool
+    seconds: float
+
+
+class TargetActions(TypedDict):
+    """How many actions were taken under what one of several targets would end."""
+
+    count: int
+
+
+class BatchTarget(TypedDict):
+    """What the order on one of several targets would end by itself."""
+
+    target: Thing
+    kills: Elements
+    already_dead: ElementCounts
+    actions: TargetActions
+
+
+class OrderedTarget(BatchTarget):
+    """What the order on one of several targets ended, and the id of that order."""
+
+    revocation: str
+
+
+class Spared(TypedDict):
+    """What stays alive beside the targets, and why."""
+
+    id: str
+    why: str
+
+
+class _BatchPart(TypedDict):
+    kills: Elements
+    shared: list[str]
+    agents: list[str]
+    humans: list[str]
+    survivors: list[Spared]
+    plan_digest: str
+    mode: str
+    cascade: bool
+    issued_before: Time | None
+    effective_at: Time
+    warnings: list[str]
+    trust: str | None
+    as_of: AsOf
+
+
+class BatchReach(_BatchPart):
+    """What orders on several targets would end together: the plan over all of them."""
+
+    targets: list[BatchTarget]
+    approvals: list[Approval]
+
+
+class BatchOrdered(_BatchPart):
+    """The orders on several targets that were given, and what they ended together."""
+
+    incident: str
+    targets: list[OrderedTarget]
+    reason: str
+    ordered_by: str
+    approved_by: str | None
     executed: bool
     repeated: bool
     seconds: float
@@ -1304,6 +1368,8 @@ ANSWERS: dict[str, Any] = {
             Revocations,
             Revocation,
             Ordered,
+            BatchReach,
+            BatchOrdered,
             Approved,
             Judged,
             Lifted,
