@@ -26,7 +26,7 @@ from lineage.serve.config.wiring import opened_embedded_service
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.service import Service
 from lineage.serve.text import phrases, render_chain
-from lineage.serve.text.text_page import Page, Piece, many
+from lineage.serve.text.text_page import Page, Words, many
 
 PROVED: Final = 0
 NOT_PROVED: Final = 6  # exit code for an integrity error
@@ -228,7 +228,7 @@ def _proof(told: Page, proof: Proof) -> Page:
     for one in proof.failures:
         states = f" {one.of}: {one.before} before the revocation, {one.after} after it"
         told.line(("WRONG", "bold red"), states, lead="    ")
-    verdict: Piece = ("PROVED", "bold green") if proof else ("NOT PROVED", "bold red")
+    verdict: Words = ("PROVED", "bold green") if proof else ("NOT PROVED", "bold red")
     said = "everything below it was revoked, and nothing else" if proof else "do not trust this build with a revocation"
     return told.line(verdict, f": {said}.", lead="  ")
 

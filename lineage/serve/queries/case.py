@@ -33,7 +33,7 @@ def case(service: Service, kind: str, id_: str, *, at: Instant, known_at: Instan
         "at": format_instant(at),
         "known_at": instant(known_at),
         "made_at": format_instant(service.clock()),
-        "sentence": "".join(text for text, _ in page.pieces()[0]),
+        "sentence": page.first_line(),
         "answer": answer,
         "graph": drawn,
         "facts": {"items": facts, "total": total, "complete": total == len(facts)},

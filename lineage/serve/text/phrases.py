@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from lineage.core.model.severities import SEVERITIES
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.text.text_page import Page, Piece, joined, many
+from lineage.serve.text.text_page import Page, Piece, Words, joined, many
 
 SHOWN: Final = 20  # entries of a list within an answer; the rest is counted, and --json has all of it
 CITED: Final = 3  # facts listed for a finding
@@ -29,9 +29,29 @@ def when(instant: str | None) -> str:
     return f"{whole}.{fraction}Z" if fraction else f"{whole}Z"
 
 
+def moment(instant: str | None) -> Piece:
+    """Format a time for people, as a piece of a line."""
+    return Piece(when(instant), is_time=instant is not None)
+
+
+def thing(kind: str, id_: str, style: str = "") -> Piece:
+    """Name a thing by its id."""
+    return Piece(id_, style, names=f"{kind}:{id_}")
+
+
+def keyed(key: str, style: str = "") -> Piece:
+    """Name a thing by its key, ``KIND:ID``."""
+    return Piece(key, style, names=key)
+
+
+def party(hop: Document, style: str = "") -> Piece:
+    """Name the party of a hop by the id people know it by."""
+    return thing("principal", hop["known_as"], style)
+
+
 def state(word: str) -> Piece:
     """Style a state."""
-    return label(word), _STYLES.get(word, "")
+    return Piece(label(word), _STYLES.get(word, ""))
 
 
 def label(word: str) -> str:
@@ -39,24 +59,23 @@ def label(word: str) -> str:
     return _LABELS.get(word, word.replace("_", " "))
 
 
-def verdict(document: Document) -> list[Piece]:
+def verdict(document: Document) -> list[Words]:
     """Describe a state and its order."""
     because = document["because"]
-    said: list[Piece] = [state(document["state"])]
+    said: list[Words] = [state(document["state"])]
     if document["state"] == "unknown":
         said.append(" (nobody granted it)")
     if because is not None:
-        said.append(f" by {because['revocation']} ({order(because)})")
+        said += [" by ", thing("revocation", because["revocation"]), " (", *_order(because), ")"]
     return said
 
 
-def order(because: Document) -> str:
-    """Describe an order in one line."""
+def _order(because: Document) -> list[Words]:
     target = because["target"]
-    return (
-        f"{because['reason']}, by {because['ordered_by']}, on {target['kind']}:{target['id']}, "
-        f"from {when(because['effective_at'])}"
-    )
+    return [
+        f"{because['reason']}, by ", thing("principal", because["ordered_by"]),
+        ", on ", keyed(f"{target['kind']}:{target['id']}"), ", from ", moment(because["effective_at"]),
+    ]  # fmt: skip
 
 
 def route(path: Sequence[str]) -> str:

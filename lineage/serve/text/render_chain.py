@@ -7,10 +7,11 @@ Orders are in ``render_orders``, lists in ``render_lists``; this module re-expor
 from collections.abc import Sequence
 from typing import Final
 
+from lineage.core.model.keys import split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text import phrases
-from lineage.serve.text.phrases import when
+from lineage.serve.text.phrases import moment, party, thing, when
 from lineage.serve.text.render_lists import (
     checked,
     conflicts,
@@ -27,15 +28,15 @@ from lineage.serve.text.render_lists import (
     uses,
 )
 from lineage.serve.text.render_orders import lifted, ordered, plan
-from lineage.serve.text.text_page import Page, Piece, joined, many
+from lineage.serve.text.text_page import Page, Words, joined, many
 
 DEEPEST: Final = 8  # the deepest indentation of hops; beyond it they are aligned
 ENDS: Final = 20  # hops shown at either end of a longer chain
 NAMED: Final = 4  # parties below the root that the first sentence names
-_PASSED: Final = {
-    "delegation": ", who delegated to {}",
-    "token": ", who let {} act",
-    "asserted": ", who is said to have let {} act",
+_PASSED: Final = {  # the words before and after the party to whom authority was passed
+    "delegation": (", who delegated to ", ""),
+    "token": (", who let ", " act"),
+    "asserted": (", who is said to have let ", " act"),
 }
 _LABEL: Final = 23  # width of the longest label next to the states and paths
 _OUTCOMES: Final = {
@@ -56,8 +57,7 @@ def who(doc: Document, *, at: Instant | None = None, brief: bool = False) -> Pag
         at: The instant asked about; None for now.
         brief: Only the answer, the hops and the findings.
     """
-    now = "now" if at is None else f"at {when(format_instant(at))}"
-    page = Page().line(*_answer(doc, now))
+    page = Page().line(*_answer(doc, ["now"] if at is None else ["at ", moment(format_instant(at))]))
     if brief:
         _chain(page, doc, brief=True)
         alarms = phrases.alarms(doc["findings"])
@@ -70,7 +70,7 @@ def who(doc: Document, *, at: Instant | None = None, brief: bool = False) -> Pag
     _circumstances(page, doc)
     page.title("The chain, root first")
     _chain(page, doc)
-    _authority(page, doc, now)
+    _authority(page, doc, "now" if at is None else f"at {when(format_instant(at))}")
     phrases.complaints(page, doc)
     return phrases.as_of(page, doc)
 
@@ -78,11 +78,11 @@ def who(doc: Document, *, at: Instant | None = None, brief: bool = False) -> Pag
 def chain(doc: Document, *, at: Instant | None = None) -> Page:
     """Render who stood behind a token or a delegation; ``at`` as for ``who``."""
     hops = doc["chain"]
-    said: list[Piece] = [f"{doc['kind']} ", (doc["id"], "bold"), " is ", *phrases.verdict(doc)]
+    said: list[Words] = [f"{doc['kind']} ", thing(doc["kind"], doc["id"], "bold"), " is ", *phrases.verdict(doc)]
     if at is not None:
-        said.append(f" at {when(format_instant(at))}")
+        said += [" at ", moment(format_instant(at))]
     if hops:
-        said += ["; it is held by ", (hops[-1]["known_as"], "bold"), *_behalf(doc, hops)]
+        said += ["; it is held by ", party(hops[-1], "bold"), *_behalf(doc, hops)]
     else:
         said.append("; nothing says who stood behind it")
     page = Page().line(*said, ".")
@@ -99,9 +99,9 @@ def chain(doc: Document, *, at: Instant | None = None) -> Page:
 
 def status(doc: Document) -> Page:
     """Render the state of something, and the order that causes it."""
-    known = "" if doc["known_at"] is None else f", as known at {when(doc['known_at'])}"
-    page = Page().line(f"{doc['kind']} ", (doc["id"], "bold"), " is ", *phrases.verdict(doc),
-                       f", at {when(doc['at'])}{known}.")  # fmt: skip
+    known: list[Words] = [] if doc["known_at"] is None else [", as known at ", moment(doc["known_at"])]
+    page = Page().line(f"{doc['kind']} ", thing(doc["kind"], doc["id"], "bold"), " is ", *phrases.verdict(doc),
+                       ", at ", moment(doc["at"]), *known, ".")  # fmt: skip
     phrases.because(page, doc)
     _warning(page, doc)
     phrases.gaps(page, doc)
@@ -109,49 +109,52 @@ def status(doc: Document) -> Page:
     return phrases.as_of(page, doc)
 
 
-def _answer(doc: Document, now: str) -> list[Piece]:
+def _answer(doc: Document, now: Sequence[Words]) -> list[Words]:
     """Phrase the answer: what, by whom, with which authority, for whom; and whether it was and is authorised."""
     hops, authority = doc["chain"], doc["authority"]
-    by: Piece = (hops[-1]["known_as"], "bold") if hops else "an unknown party"
-    under, made_for = "with no known token or delegation", ""
+    by: Words = party(hops[-1], "bold") if hops else "an unknown party"
+    under: list[Words] = ["with no known token or delegation"]
     if authority["element"] is not None:
-        kind, _, id_ = authority["element"].partition(":")
-        under = f"{'with' if kind == 'token' else 'under'} {kind} {id_}"
+        kind, id_ = split_key(authority["element"])
+        under = [f"{'with' if kind == 'token' else 'under'} {kind} ", thing(kind, id_)]
+    made_for: list[Words] = []
     if _stands_outside(hops):
         if len(hops) > 1 and element(hops[-2]):
-            made_for = f", which was issued to {hops[-2]['known_as']},"
+            made_for = [", which was issued to ", party(hops[-2]), ","]
     elif any(_by_another_actor(found, doc["action"]) for found in doc["findings"]):
         # An actor who is in the chain but not at its end is named by the finding (wielder-mismatch).
         by = "another party of its chain, named below,"
-        made_for = f", which was issued to {hops[-1]['known_as']},"
-    said: list[Piece] = [(str(doc["operation"]), "bold"), f" {_OUTCOMES[doc['outcome']]}", by]
-    said += [f" {under}{made_for}", *_behalf(doc, hops), "; authority at the time: "]
+        made_for = [", which was issued to ", party(hops[-1]), ","]
+    said: list[Words] = [(str(doc["operation"]), "bold"), f" {_OUTCOMES[doc['outcome']]}", by]
+    said += [" ", *under, *made_for, *_behalf(doc, hops), "; authority at the time: "]
     then, later = authority["then_as_known_then"], authority["then_as_known_now"]
     said += phrases.verdict(then)
     if later != then:
         said += [", in hindsight ", *phrases.verdict(later)]
-    return [*said, f"; {now}: ", *phrases.verdict(authority["now"]), "."]
+    return [*said, "; ", *now, ": ", *phrases.verdict(authority["now"]), "."]
 
 
 def _by_another_actor(found: Document, action: str) -> bool:
     return (found["kind"], found["of"], found["about"]) == ("wielder-mismatch", f"action:{action}", "actor")
 
 
-def _behalf(doc: Document, hops: Sequence[Document]) -> list[Piece]:
+def _behalf(doc: Document, hops: Sequence[Document]) -> list[Words]:
     """Phrase for whom it was done, and through whom."""
     if not hops:
         return [" for an unknown party"]
-    said: list[Piece] = [" for ", (hops[0]["known_as"], "bold")] if len(hops) > 1 else [" with no delegation"]
+    said: list[Words] = [" for ", party(hops[0], "bold")] if len(hops) > 1 else [" with no delegation"]
     if doc["human"] is None:
         owner = doc["accountable"]
-        said.append(f" (no human; accountable: {f'its owner {owner}' if owner else 'unknown'})")
+        accountable: list[Words] = ["its owner ", thing("principal", owner)] if owner else ["unknown"]
+        said += [" (no human; accountable: ", *accountable, ")"]
     if hops[0]["evidence"] == "asserted":
         said.append(" (unverified)")
-    through = [hop["known_as"] for hop in (hops[1:-1] if _stands_outside(hops) else hops[1:])]
+    through = hops[1:-1] if _stands_outside(hops) else hops[1:]
     if through:
-        first = "it" if hops[1] is hops[-1] else through[0]  # the actor is named already
-        said.append(_PASSED[hops[1]["evidence"]].format(first))
-        said += [f", then {principal}" for principal in through[1:NAMED]]
+        before, after = _PASSED[hops[1]["evidence"]]
+        said += [before, "it" if hops[1] is hops[-1] else party(hops[1]), after]  # the actor is named already
+        for hop in through[1:NAMED]:
+            said += [", then ", party(hop)]
         if len(through) > NAMED:
             said.append(f", and {len(through) - NAMED:,} more")
     return said
@@ -162,7 +165,7 @@ def _warning(page: Page, doc: Document) -> None:
     for found in phrases.alarms(doc["findings"])[:1]:
         page.line((found["severity"].upper(), "bold red"), f": {found['why']}.")
         page.line(f"What to do: {found['fix']}", lead="  ")
-    gaps, said = len(doc["gaps"]), list[Piece]()
+    gaps, said = len(doc["gaps"]), list[Words]()
     if gaps:
         said += [("INCOMPLETE", "bold yellow"), f": {many(gaps, 'piece')} of evidence missing, see below. "]
     if doc["findings"]:
@@ -237,11 +240,11 @@ def _chain(page: Page, doc: Document, *, brief: bool = False) -> None:
         above = hop["scopes"] or above
 
 
-def _called(hop: Document) -> list[Piece]:
+def _called(hop: Document) -> list[Words]:
     """Show the id people know a party by, followed by its name and the id as stated by its source."""
     stated = None if hop["known_as"] == hop["principal"] else hop["principal"]
     others = joined(filter(None, (hop["display_name"], stated)), ", ")
-    return [(hop["known_as"], "bold"), f" ({others})" if others else ""]
+    return [party(hop, "bold"), f" ({others})" if others else ""]
 
 
 def word(hop: Document, *, same: bool) -> str:

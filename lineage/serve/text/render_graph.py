@@ -2,7 +2,7 @@
 
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text import phrases
-from lineage.serve.text.text_page import Page, Piece, joined, many
+from lineage.serve.text.text_page import Page, Words, joined, many
 
 
 def principals(doc: Document) -> Page:
@@ -54,7 +54,12 @@ def elements(doc: Document) -> Page:
     for edge in doc["edges"]:
         parents.setdefault(edge["to"], []).append(edge["from"])
     for node in doc["nodes"]:
-        said: list[Piece] = [f"{node['kind']} ", (node["id"], "bold"), " ", phrases.state(node["state"])]
+        said: list[Words] = [
+            f"{node['kind']} ",
+            phrases.thing(node["kind"], node["id"], "bold"),
+            " ",
+            phrases.state(node["state"]),
+        ]
         page.line(*said, lead=f"  {node['layer']} ")
         if node["key"] in parents:
             page.line(f"depends on {joined(sorted(parents[node['key']]))}", lead="    ")
@@ -73,9 +78,9 @@ def _handed(edge: Document) -> list[str]:
     return [joined(amounts(edge)), *scopes, *unverified, *wrong, *ends]
 
 
-def _party(id_: str, names: dict[str, str | None]) -> list[Piece]:
+def _party(id_: str, names: dict[str, str | None]) -> list[Words]:
     name = names.get(id_)
-    return [(id_, "bold"), *([f" ({name})"] if name else [])]
+    return [phrases.thing("principal", id_, "bold"), *([f" ({name})"] if name else [])]
 
 
 def _left_out(page: Page, doc: Document) -> Page:

@@ -5,8 +5,8 @@ from typing import Final
 
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text import phrases
-from lineage.serve.text.phrases import when
-from lineage.serve.text.text_page import Page, Piece, joined, many
+from lineage.serve.text.phrases import moment, thing, when
+from lineage.serve.text.text_page import Page, Words, joined, many
 
 _PARTITIONS: Final = 12  # partitions for which the doctor shows the position
 _FILES_NAMED: Final = 10  # files for which the recognised format is listed individually
@@ -26,7 +26,7 @@ def uses(doc: Document) -> Page:
     total = doc["total"]
     times = f"more often than is counted; of {many(len(items), 'use')} here" if total is None else many(total, "time")
     used = f" was used {times}{_strangers(items)}."
-    page = Page().line(f"{doc['kind']} ", (doc["id"], "bold"), used)
+    page = Page().line(f"{doc['kind']} ", thing(doc["kind"], doc["id"], "bold"), used)
     for found in phrases.alarms(doc["findings"])[:1]:
         page.line().line((found["severity"].upper(), "bold red"), f": {found['why']}.")
         page.line(f"What to do: {found['fix']}", lead="  ")
@@ -92,7 +92,7 @@ def timeline(doc: Document) -> Page:
     """Render every fact about a thing, in chronological order."""
     items = doc["items"]
     told = f" is mentioned by {many(len(items), 'fact')}, the earliest first."
-    page = Page().line(f"{doc['kind']} ", (doc["id"], "bold"), told)
+    page = Page().line(f"{doc['kind']} ", thing(doc["kind"], doc["id"], "bold"), told)
     for item in items:
         page.line()
         page.line(f"{when(item['occurred_at'])} ", (item["type"], "bold"), f" {item['of']}")
@@ -106,10 +106,9 @@ def diff(doc: Document) -> Page:
     items = doc["items"]
     what = f"{many(len(items), 'thing')} changed" if items else "nothing changed"
     page = Page().line(
-        f"From {when(doc['from'])} to {when(doc['to'])} {what} at and below {doc['kind']} ",
-        (doc["id"], "bold"),
-        ".",
-    )
+        "From ", moment(doc["from"]), " to ", moment(doc["to"]), f" {what} at and below {doc['kind']} ",
+        thing(doc["kind"], doc["id"], "bold"), ".",
+    )  # fmt: skip
     for item in items:
         before, after = item["from"], item["to"]
         page.line()
@@ -286,7 +285,7 @@ def doctor(doc: Document) -> Page:
     """Render what is configured, what answers, and what does not."""
     page = Page().line(("All is well." if doc["ok"] else "Something does not answer.", "bold"))
     for check in doc["checks"]:
-        word: Piece = ("ok   ", "green") if check["ok"] else ("FAULT", "bold red")
+        word: Words = ("ok   ", "green") if check["ok"] else ("FAULT", "bold red")
         page.line(word, f"  {check['check']}: {check['says']}", lead="  ", hang=" " * 9)
     _where_it_stands(page, doc.get("positions", []))
     page.title("Settings")
@@ -317,9 +316,9 @@ def _where_it_stands(page: Page, positions: list[Document]) -> None:
         page.line(f"and {more:,} more, none further behind: --json has all", lead="  ")
 
 
-def _outcomes(doc: Document) -> list[Piece]:
+def _outcomes(doc: Document) -> list[Words]:
     """Describe the outcome of every record in one of five words."""
-    said: list[Piece] = [(f"{doc['accepted']:,} accepted", "bold")]
+    said: list[Words] = [(f"{doc['accepted']:,} accepted", "bold")]
     for name in ("duplicates", "conflicts", "unauthorised", "quarantined"):
         count = doc[name]
         word = name[:-1] if count == 1 and name in ("duplicates", "conflicts") else name

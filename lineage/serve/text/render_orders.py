@@ -8,9 +8,9 @@ from lineage.core.model.events import canonical_json
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text import phrases
-from lineage.serve.text.phrases import when
+from lineage.serve.text.phrases import keyed, moment, thing, when
 from lineage.serve.text.render_plan import details, warnings
-from lineage.serve.text.text_page import Page, Piece, joined, many
+from lineage.serve.text.text_page import Page, Piece, Words, joined, many
 
 _ELEMENTS: Final = ("token", "delegation")
 
@@ -41,8 +41,8 @@ def plan(
     target, kills = f"{doc['target']['kind']}:{doc['target']['id']}", doc["kills"]
     suspends = doc["mode"] == "suspend"
     page = Page().line(
-        ("Suspending " if suspends else "Revoking ", "bold"), (target, "bold"),
-        f" would {'suspend' if suspends else 'end'} {_alive(kills)}{_parties(doc)}.",
+        ("Suspending " if suspends else "Revoking ", "bold"), keyed(target, "bold"),
+        f" would {'suspend' if suspends else 'end'} {_alive(kills)}", *_parties(doc), ".",
     )  # fmt: skip
     page.line(*_standing(doc))
     if brief:
@@ -69,9 +69,9 @@ def ordered(doc: Document, *, issued_before: Instant | None = None, cascade: boo
     given = "SUSPENDED" if doc["mode"] == "suspend" else "REVOKED"
     word = "ALREADY IN FORCE, not repeated" if doc["repeated"] else given
     page = Page().line(
-        (word, "bold"), ": ", (doc["revocation"], "bold"),
-        f" ({doc['mode']} {target}, {doc['reason']}, by {doc['ordered_by']}) is in force from "
-        f"{when(doc['effective_at'])} and {done} {_alive(doc['kills'])}.",
+        (word, "bold"), ": ", thing("revocation", doc["revocation"], "bold"),
+        f" ({doc['mode']} ", keyed(target), f", {doc['reason']}, by ", thing("principal", doc["ordered_by"]),
+        ") is in force from ", moment(doc["effective_at"]), f" and {done} {_alive(doc['kills'])}.",
     )  # fmt: skip
     if brief:
         return page
@@ -94,8 +94,9 @@ def ordered(doc: Document, *, issued_before: Instant | None = None, cascade: boo
 def lifted(doc: Document, *, brief: bool = False) -> Page:
     """Render a lift and what it changes; ``brief`` omits the lists and the progress of the projection."""
     page = Page().line(
-        ("REINSTATED", "bold"), ": ", (doc["revocation"], "bold"),
-        f" ({many(doc['orders'], 'revocation')}) at {when(doc['lifted_at'])} by {doc['lifted_by']}.",
+        ("REINSTATED", "bold"), ": ", thing("revocation", doc["revocation"], "bold"),
+        f" ({many(doc['orders'], 'revocation')}) at ", moment(doc["lifted_at"]),
+        " by ", thing("principal", doc["lifted_by"]), ".",
     )  # fmt: skip
     if len(doc["without_effect"]) < doc["orders"]:
         page.line(
@@ -140,42 +141,48 @@ def _alive(kills: Document) -> str:
     return joined(counted, " and ")
 
 
-def _parties(doc: Document) -> str:
+def _parties(doc: Document) -> list[Words]:
     """Describe how many parties are affected, and how many actions were taken under it."""
     found = [many(len(doc[f"{noun}s"]), noun) for noun in ("human", "agent") if doc[f"{noun}s"]]
     of = f", of {joined(found, ' and ')}" if found else ""
     count, own = doc["actions"]["count"], doc["own_actions"]["count"]
     if count:
         of += f"; {many(count, 'action')} {'was' if count == 1 else 'were'} taken under it"
-    return f"{of}; {_own(doc)}" if own else of
+    return [f"{of}; ", *_own(doc)] if own else [of]
 
 
-def _own(doc: Document) -> str:
+def _own(doc: Document) -> list[Words]:
     """Describe the target's own actions that depend on nothing the order would kill."""
     count = doc["own_actions"]["count"]
-    return f"{doc['target']['id']} took {many(count, 'action')} that {'rests' if count == 1 else 'rest'} on none of it"
+    return [_target(doc), f" took {many(count, 'action')} that {'rests' if count == 1 else 'rest'} on none of it"]
 
 
-def _standing(doc: Document) -> list[Piece]:
+def _target(doc: Document) -> Piece:
+    return thing(doc["target"]["kind"], doc["target"]["id"])
+
+
+def _standing(doc: Document) -> list[Words]:
     """Describe what the order means."""
-    kind, id_ = doc["target"]["kind"], doc["target"]["id"]
-    on_element, before = kind in _ELEMENTS, doc["issued_before"]
+    kind, before = doc["target"]["kind"], doc["issued_before"]
+    on_element = kind in _ELEMENTS
     alone = "" if doc["cascade"] else " No cascade: what depends on it stays active."
     if doc["mode"] == "suspend":
-        spared = f"; what is issued at or after {when(before)} is spared" if before and not on_element else ""
-        return [("Until reinstated", "bold"), f": then all of it is active again{spared}.{alone}"]
+        spared: list[Words] = []
+        if before and not on_element:
+            spared = ["; what is issued at or after ", moment(before), " is spared"]
+        return [("Until reinstated", "bold"), ": then all of it is active again", *spared, f".{alone}"]
     if on_element:
         below = ", and what is derived from it later is never valid" if doc["cascade"] else ""
         return [("Permanent", "bold"), f": a {kind} that is revoked is never active again{below}.{alone}"]
     if before:
         return [
-            ("Permanent", "bold"),
-            f" for what was issued before {when(before)}; new authority for {id_} is not touched.{alone}",
-        ]
+            ("Permanent", "bold"), " for what was issued before ", moment(before),
+            "; new authority for ", _target(doc), f" is not touched.{alone}",
+        ]  # fmt: skip
     return [
-        ("Until reinstated", "bold"),
-        f": new authority for {id_} is never valid. What it ends stays revoked, reinstated or not.{alone}",
-    ]
+        ("Until reinstated", "bold"), ": new authority for ", _target(doc),
+        f" is never valid. What it ends stays revoked, reinstated or not.{alone}",
+    ]  # fmt: skip
 
 
 def _killed(page: Page, doc: Document, title: str) -> None:
@@ -213,8 +220,8 @@ def _nearby(page: Page, doc: Document) -> None:
         page.line().line("No known action was taken under what it would end.")
     if doc["own_actions"]["count"]:
         page.line(
-            f"{_own(doc)}: with a key of unknown origin, another party's token, authority that has ended, "
-            "or its name alone."
+            *_own(doc),
+            ": with a key of unknown origin, another party's token, authority that has ended, or its name alone.",
         )
     if doc["survivors"]:
         page.title(f"Not affected ({len(doc['survivors'])})")

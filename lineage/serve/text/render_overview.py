@@ -7,7 +7,7 @@ from typing import Final
 
 from lineage.core.authority.rule import MissingEvidence
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.text.text_page import Page, Piece, joined, many
+from lineage.serve.text.text_page import Page, Words, joined, many
 
 _COLUMNS: Final = 78
 _FILES: Final = 4  # beyond this, files are grouped by format
@@ -150,8 +150,8 @@ def _files(page: Page, doc: Document) -> None:
         page.line(_listed(unread[:_NAMED], len(unread), _COLUMNS - 12), lead="  not read: ")
 
 
-def _file(one: Document, label: str) -> list[Piece]:
-    said: list[Piece] = [f"{label}, {many(one['records'], 'record')}, {many(one['events'], 'event')}"]
+def _file(one: Document, label: str) -> list[Words]:
+    said: list[Words] = [f"{label}, {many(one['records'], 'record')}, {many(one['events'], 'event')}"]
     for name, style in (("skipped", ""), ("quarantined", "yellow")):
         reasons = one[name]
         if reasons:

@@ -4,9 +4,9 @@ from typing import Final
 
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text import phrases
-from lineage.serve.text.phrases import when
+from lineage.serve.text.phrases import moment, thing, when
 from lineage.serve.text.render_plan import depths
-from lineage.serve.text.text_page import Page, joined, many
+from lineage.serve.text.text_page import Page, Words, joined, many
 
 _VERDICTS: Final = {"CLOSED": "bold green", "PARTIAL": "bold red", "UNKNOWN": "bold yellow"}
 REASONS: Final = {
@@ -21,7 +21,9 @@ REASONS: Final = {
 
 def receipt(doc: Document) -> Page:
     """Render a receipt as counts."""
-    page = Page().line(("Receipt of ", "bold"), (doc["revocation"], "bold"), f", at {when(doc['at'])}.")
+    page = Page().line(
+        ("Receipt of ", "bold"), thing("revocation", doc["revocation"], "bold"), f", at {when(doc['at'])}."
+    )
     for order in doc["orders"]:
         page.line(_order(order), lead="  ")
     page.line()
@@ -52,8 +54,11 @@ def _order(order: Document) -> str:
 
 def closure(doc: Document) -> Page:
     """Render whether a revocation is complete, and what is open."""
-    page = Page().line((doc["verdict"], _VERDICTS[doc["verdict"]]), ": ", (doc["revocation"], "bold"), _verdict(doc))
-    page.line(f"Given at {when(doc['ordered_at'])}, in force from {when(doc['in_force_at'])}{_interval(doc)}.")
+    revocation = thing("revocation", doc["revocation"], "bold")
+    page = Page().line((doc["verdict"], _VERDICTS[doc["verdict"]]), ": ", revocation, *_verdict(doc))
+    page.line(
+        "Given at ", moment(doc["ordered_at"]), ", in force from ", moment(doc["in_force_at"]), _interval(doc), "."
+    )
     if doc["receivers"]:
         page.title("Enforcement points")
         phrases.entries(page, doc["receivers"], _receiver)
@@ -69,13 +74,13 @@ def closure(doc: Document) -> Page:
     return phrases.as_of(page, doc)
 
 
-def _verdict(doc: Document) -> str:
+def _verdict(doc: Document) -> list[Words]:
     ended = many(doc["elements"], "element")
     if doc["verdict"] == "CLOSED":
-        return f" is enforced everywhere since {when(doc['closed_at'])}; it ended {ended}."
+        return [" is enforced everywhere since ", moment(doc["closed_at"]), f"; it ended {ended}."]
     if doc["verdict"] == "PARTIAL":
-        return f" is in progress: it ends {ended}, and not every enforcement point has confirmed."
-    return f" is not verifiable: it ends {ended}, and no enforcement point covers some of them."
+        return [f" is in progress: it ends {ended}, and not every enforcement point has confirmed."]
+    return [f" is not verifiable: it ends {ended}, and no enforcement point covers some of them."]
 
 
 def _interval(doc: Document) -> str:
@@ -107,7 +112,7 @@ def _revocation(page: Page, item: Document) -> None:
     page.line()
     still_open = f", {item['open']:,} open" if item["open"] else ""
     page.line(
-        (item["revocation"], "bold"), "  ", (item["verdict"], _VERDICTS[item["verdict"]]),
+        thing("revocation", item["revocation"], "bold"), "  ", (item["verdict"], _VERDICTS[item["verdict"]]),
         f"  {many(item['elements'], 'element')}{still_open}",
     )  # fmt: skip
     page.line(_order(item), lead="  ")

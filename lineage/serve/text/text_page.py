@@ -15,8 +15,25 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-# Words, or words with a style; a style never conveys anything that the words do not.
-Piece = str | tuple[str, str]
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a line.
+
+    Attributes:
+        text: The words.
+        style: Their style; it never conveys anything that the words do not.
+        names: The key (``KIND:ID``) of the thing that the words name; empty for none.
+        is_time: Whether the words are a time.
+    """
+
+    text: str
+    style: str = ""
+    names: str = ""
+    is_time: bool = False
+
+
+Words = str | tuple[str, str] | Piece  # words; words and their style
 
 WIDEST: Final = 100  # columns; longer lines are hard to read
 NARROWEST: Final = 16  # columns left next to a lead
@@ -59,7 +76,7 @@ def many(count: int, noun: str, plural: str | None = None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    text: Text
+    pieces: tuple[Piece, ...]
     lead: str  # before the first row
     hang: str  # before the following rows
     tail: str = ""  # after every row that breaks between words
@@ -76,7 +93,7 @@ class Page:
         """Start empty."""
         self._lines: list[_Line] = []
 
-    def line(self, *pieces: Piece, lead: str = "", hang: str | None = None) -> "Page":
+    def line(self, *pieces: Words, lead: str = "", hang: str | None = None) -> "Page":
         """Add a line.
 
         Args:
@@ -84,27 +101,24 @@ class Page:
             lead: The text before its first row.
             hang: The text before the following rows, as wide as ``lead``; None for as many spaces.
         """
-        text = Text()
-        for piece in pieces:
-            words, style = (piece, "") if isinstance(piece, str) else piece
-            text.append(safe(words), style)
-        self._lines.append(_Line(text, lead, " " * cell_len(lead) if hang is None else hang))
+        shown = tuple(map(_piece, pieces))
+        self._lines.append(_Line(shown, lead, " " * cell_len(lead) if hang is None else hang))
         return self
 
-    def title(self, *pieces: Piece) -> "Page":
+    def title(self, *pieces: Words) -> "Page":
         """Add an empty line, unless it is the first, and a heading."""
         if self._lines:
             self.line()
         return self.line(*((piece, "bold") if isinstance(piece, str) else piece for piece in pieces))
 
-    def field(self, label: str, *pieces: Piece, width: int = 12) -> "Page":
+    def field(self, label: str, *pieces: Words, width: int = 12) -> "Page":
         """Add a line under a label."""
         return self.line(*pieces, lead=f"  {label:<{width}}")
 
     def command(self, words: Iterable[str]) -> "Page":
         """Add a shell command: quoted, and still one command when its rows are pasted."""
         quoted = [safe(shlex.quote(word)).replace(" ", _INNER_SPACE) for word in words]
-        self._lines.append(_Line(Text(" ".join(quoted)), "  ", "    ", " \\"))
+        self._lines.append(_Line((Piece(" ".join(quoted)),), "  ", "    ", " \\"))
         return self
 
     def add(self, other: "Page", lead: str = "  ") -> "Page":
@@ -112,12 +126,13 @@ class Page:
         self._lines += [replace(line, lead=lead + line.lead, hang=lead + line.hang) for line in other._lines]  # noqa: SLF001
         return self
 
-    def pieces(self) -> list[list[tuple[str, str]]]:
-        """Its lines as styled pieces, for interfaces other than a terminal."""
-        return [
-            [(part.plain, str(part.spans[0].style) if part.spans else "") for part in _parts(line.text)]
-            for line in self._lines
-        ]
+    def pieces(self) -> list[tuple[Piece, ...]]:
+        """Return the pieces of its lines, for interfaces other than a terminal."""
+        return [line.pieces for line in self._lines]
+
+    def first_line(self) -> str:
+        """Return the words of its first line: the answer."""
+        return "".join(piece.text for piece in self._lines[0].pieces)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render the rows, as wide as the console allows."""
@@ -127,7 +142,7 @@ class Page:
             room = max(width - aside, NARROWEST)
             # A lead that leaves no room loses its left end, so that deep trees stay readable.
             over = max(aside + room - width, 0)
-            rows = list(_rows(line.text, room, fold=not options.no_wrap))
+            rows = list(_rows(_text(line), room, fold=not options.no_wrap))
             for number, row in enumerate(rows):
                 lead = (line.hang if number else line.lead)[over:]
                 between_words = row.plain.endswith(" ")
@@ -140,10 +155,18 @@ class Page:
                 yield shown
 
 
-def _parts(text: Text) -> Iterable[Text]:
-    """Split a text into parts of one style each."""
-    edges = {edge for span in text.spans for edge in (span.start, span.end)} - {0, len(text)}
-    return text.divide(sorted(edges))
+def _piece(words: Words) -> Piece:
+    """Convert words to a piece with visible characters only."""
+    piece = words if isinstance(words, Piece) else Piece(words) if isinstance(words, str) else Piece(*words)
+    text = safe(piece.text)
+    return piece if text == piece.text else replace(piece, text=text)
+
+
+def _text(line: _Line) -> Text:
+    text = Text()
+    for piece in line.pieces:
+        text.append(piece.text, piece.style)
+    return text
 
 
 def _rows(text: Text, room: int, *, fold: bool) -> Iterator[Text]:

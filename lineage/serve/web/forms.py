@@ -145,7 +145,7 @@ def lifting(site: Site) -> Callable[[Request], Awaitable[Response]]:
         document = orders.lift(site, caller, revocation, body)
         log_access(caller, request, revocation=revocation)
         address = Links().of("revocation", revocation)
-        said = lines_of(render_orders.lifted(document, brief=True))
+        said = lines_of(render_orders.lifted(document, brief=True), Links())
         lists = [(title, view_models.killed({"kills": ids}, ())) for title, ids in render_orders.returning(document)]
         context = {"doc": document, "said": said, "lists": lists, "address": address}
         page = Request({**request.scope, "path": f"/revocations/{revocation}", "query_string": b""})

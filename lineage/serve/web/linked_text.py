@@ -1,29 +1,15 @@
-"""Sentences of the command line on pages, with links for the ids in them."""
+"""Sentences of the command line on pages, with links for the things that they name."""
 
-import re
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lineage.core.model.times import Instant
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.text import render_chain, render_orders, render_revocations
-from lineage.serve.text.text_page import Page, safe
+from lineage.serve.text.text_page import Page, Piece
+from lineage.serve.web.links import Links
 
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT[\d:.]+Z)")  # kept on one line
-_NOTHING = r"(?!)"
-# What may surround an id in a sentence; anything else next to it belongs to a longer id.
-_BEFORE, _AFTER = r"(?<![^\s(])", r"(?=[.;,)]?(?:[\s,;.]|$))"
-
-
-class Said(NamedTuple):
-    """A piece of a sentence: its text, its look, and its link (empty for none)."""
-
-    text: str
-    look: str
-    href: str
-
-
-_LOOKS = {
+_TIME: Final = "time"  # kept on one line
+_LOOKS: Final = {
     "bold": "strong",
     "green": "good",
     "bold green": "good",
@@ -34,66 +20,63 @@ _LOOKS = {
 }
 
 
-def sentence(page: Page, links: Mapping[str, str] | None = None) -> list[Said]:
-    """Convert the first line of a text page to pieces.
+class TextSpan(NamedTuple):
+    """A part of a sentence: its text, its look, and its link (empty for none)."""
+
+    text: str
+    look: str
+    href: str
+
+
+def lines_of(page: Page, links: Links, *, unlinked: str = "") -> list[list[TextSpan]]:
+    """Convert every line of a text page.
 
     Args:
         page: The text page.
-        links: The links of the ids in it.
+        links: Builds the links of what it names.
+        unlinked: The key of the thing that the page is about, which gets no link.
     """
-    return list(_line(page.pieces()[0], links or {}))
+    return [[_span(piece, links, unlinked) for piece in line if piece.text] for line in page.pieces()]
 
 
-def _linked(text: str, look: str, links: Mapping[str, str]) -> Iterable[Said]:
-    shown = {safe(id_): href for id_, href in links.items() if id_}
-    ids = "|".join(re.escape(id_) for id_ in sorted(shown, key=lambda id_: (-len(id_), id_)))
-    parts = re.split(f"{_BEFORE}({ids}){_AFTER}" if ids else _NOTHING, text)
-    for place, part in enumerate(parts):
-        if place % 2:
-            yield Said(part, look, shown[part])
-        else:
-            times = enumerate(_TIME.split(part))
-            yield from (Said(one, "time" if odd % 2 else look, "") for odd, one in times if one)
+def sentence(page: Page, links: Links, *, unlinked: str = "") -> list[TextSpan]:
+    """Convert the first line of a text page."""
+    return lines_of(page, links, unlinked=unlinked)[0]
 
 
-def of_who(doc: Document, at: Instant | None, links: Mapping[str, str]) -> list[Said]:
+def _span(piece: Piece, links: Links, unlinked: str) -> TextSpan:
+    look = _TIME if piece.is_time else _LOOKS.get(piece.style, "")
+    return TextSpan(piece.text, look, links.key(piece.names) if piece.names not in ("", unlinked) else "")
+
+
+def of_who(doc: Document, at: Instant | None, links: Links) -> list[TextSpan]:
     """Phrase who stood behind an action."""
     return sentence(render_chain.who(doc, at=at, brief=True), links)
 
 
-def of_chain(doc: Document, at: Instant | None, links: Mapping[str, str]) -> list[Said]:
+def of_chain(doc: Document, at: Instant | None, links: Links) -> list[TextSpan]:
     """Phrase who stood behind a token or a delegation."""
-    return sentence(render_chain.chain(doc, at=at), links)
+    return sentence(render_chain.chain(doc, at=at), links, unlinked=f"{doc['kind']}:{doc['id']}")
 
 
-def of_status(doc: Document, links: Mapping[str, str]) -> list[Said]:
+def of_status(doc: Document, links: Links) -> list[TextSpan]:
     """Phrase the state of something."""
-    return sentence(render_chain.status(doc), links)
+    return sentence(render_chain.status(doc), links, unlinked=f"{doc['kind']}:{doc['id']}")
 
 
 def of_plan(
-    doc: Document, *, mode: str, issued_before: Instant | None, cascade: bool, links: Mapping[str, str]
-) -> list[list[Said]]:
+    doc: Document, links: Links, *, mode: str, issued_before: Instant | None, cascade: bool
+) -> list[list[TextSpan]]:
     """Phrase what an order would kill, and what it means."""
     page = render_orders.plan(doc, mode=mode, issued_before=issued_before, cascade=cascade, brief=True)
     return lines_of(page, links)[:2]
 
 
-def of_closure(doc: Document) -> list[list[Said]]:
+def of_closure(doc: Document, links: Links) -> list[list[TextSpan]]:
     """Phrase whether a revocation is complete."""
-    return lines_of(render_revocations.closure(doc))[:2]
+    return lines_of(render_revocations.closure(doc), links, unlinked=f"revocation:{doc['revocation']}")[:2]
 
 
-def of_diff(doc: Document, links: Mapping[str, str]) -> list[Said]:
+def of_diff(doc: Document, links: Links) -> list[TextSpan]:
     """Phrase what changed between two instants."""
     return sentence(render_chain.diff(doc), links)
-
-
-def lines_of(page: Page, links: Mapping[str, str] | None = None) -> list[list[Said]]:
-    """Convert every line of a text page to pieces."""
-    return [list(_line(line, links or {})) for line in page.pieces()]
-
-
-def _line(line: list[tuple[str, str]], links: Mapping[str, str]) -> Iterable[Said]:
-    for text, style in line:
-        yield from _linked(text, _LOOKS.get(style, ""), links)

@@ -33,7 +33,7 @@ def who(asked: Asked) -> Shown:
     done = asked.more("/timeline", of=f"action:{doc['action']}")
     recorded = [item["recorded_at"] for item in (done or {"items": []})["items"] if item["type"] == "action.performed"]
     return {
-        "said": linked_text.of_who(doc, asked.at, _people(asked, doc)),
+        "said": linked_text.of_who(doc, asked.at, asked.links),
         "moments": [
             {"name": "when it was done", "at": doc["occurred_at"], "known_at": None},
             *({"name": "as known then", "at": doc["occurred_at"], "known_at": one} for one in sorted(recorded)[:1]),
@@ -47,7 +47,7 @@ def chain(asked: Asked) -> Shown:
     doc = asked.document
     of = f"{doc['kind']}:{doc['id']}"
     return {
-        "said": linked_text.of_chain(doc, asked.at, _people(asked, doc)),
+        "said": linked_text.of_chain(doc, asked.at, asked.links),
         "of": of,
         "uses": asked.more("/uses", of=of),
         **_chain(asked, of, []),
@@ -58,11 +58,9 @@ def status(asked: Asked) -> Shown:
     """A principal, session or client; a token or delegation too."""
     doc = asked.document
     of = f"{doc['kind']}:{doc['id']}"
-    because = doc["because"] or {}
-    links = {because["revocation"]: asked.links.of("revocation", because["revocation"])} if because else {}
     many = is_mentioned_more_than(asked.site.service, doc["kind"], doc["id"], MANY)
     return {
-        "said": linked_text.of_status(doc, links),
+        "said": linked_text.of_status(doc, asked.links),
         "too_many": many,
         "of": of,
         "is_element": doc["kind"] in ELEMENT_KINDS,
@@ -76,7 +74,8 @@ def status(asked: Asked) -> Shown:
 def uses(asked: Asked) -> Shown:
     """Where a token was used."""
     doc = asked.document
-    return {"of": f"{doc['kind']}:{doc['id']}", "sentence": linked_text.sentence(render_lists.uses(doc))}
+    of = f"{doc['kind']}:{doc['id']}"
+    return {"of": of, "sentence": linked_text.sentence(render_lists.uses(doc), asked.links, unlinked=of)}
 
 
 def timeline(asked: Asked) -> Shown:
@@ -102,9 +101,8 @@ def _look(asked: Asked) -> Callable[[str, str, str | None], str]:
 def diff(asked: Asked) -> Shown:
     """What changed between two instants."""
     doc = asked.document
-    links = {doc["id"]: asked.links.of(doc["kind"], doc["id"])}
     between = (asked.query.text("from"), asked.query.text("to"))
-    return {"of": f"{doc['kind']}:{doc['id']}", "sentence": linked_text.of_diff(doc, links), "between": between}
+    return {"of": f"{doc['kind']}:{doc['id']}", "sentence": linked_text.of_diff(doc, asked.links), "between": between}
 
 
 def graph(asked: Asked) -> Shown:
@@ -123,10 +121,9 @@ def reach(asked: Asked, *, new: Collection[str] = ()) -> Shown:
     mode = asked.query.text("mode") or "revoke"
     issued_before, cascade = asked.query.instant("issued_before"), asked.query.flag("cascade", default=True)
     target = doc["target"]
-    links = {target["id"]: asked.links.of(target["kind"], target["id"])}
     return {
         "of": f"{target['kind']}:{target['id']}",
-        "said": linked_text.of_plan(doc, mode=mode, issued_before=issued_before, cascade=cascade, links=links),
+        "said": linked_text.of_plan(doc, asked.links, mode=mode, issued_before=issued_before, cascade=cascade),
         "how": {"mode": mode, "issued_before": asked.query.text("issued_before"), "cascade": cascade},
         "ahead": asked.query.flag("unseen", default=False),
         "elements": view_models.totals(doc["kills"]),
@@ -145,7 +142,7 @@ def revocation(asked: Asked) -> Shown:
     liftable = [one for one in doc["orders"] if one["mode"] == "suspend" or one["target"]["kind"] not in ELEMENT_KINDS]
     lifted = [one for one in liftable if one["lifted_at"] and parse_instant(one["lifted_at"]) <= asked.query.now]
     return {
-        "said": linked_text.of_closure(doc),
+        "said": linked_text.of_closure(doc, asked.links),
         "start": start,
         "open_here": doc["open"][start : start + OPEN],
         "next": start + OPEN if len(doc["open"]) > start + OPEN else None,
@@ -230,20 +227,3 @@ def _chain(asked: Asked, around: str | None, marks: list[tuple[str, str]]) -> Sh
     now = [] if asked.at is not None else [(format_instant(asked.query.now), "now")]
     chart = view_models.validity(asked.document, graph, marks, besides=now)
     return {"first_hops": first, "hidden_hops": hidden, "last_hops": last, "chart": chart, "cards": cards}
-
-
-def _people(asked: Asked, doc: Document) -> dict[str, str]:
-    """Return the links of the names in a sentence."""
-    links = {hop["principal"]: asked.links.of("principal", hop["principal"]) for hop in doc["chain"]}
-    links |= {id_: asked.links.of("token", id_) for id_ in doc["tokens"]}
-    links |= {id_: asked.links.of("delegation", id_) for id_ in doc["delegations"]}
-    if doc.get("authority", {}).get("element"):
-        kind, _, id_ = doc["authority"]["element"].partition(":")
-        links[id_] = asked.links.of(kind, id_)
-    authority = doc.get("authority", {})
-    for verdict in (doc, *(said for said in authority.values() if isinstance(said, dict))):
-        if because := verdict.get("because"):
-            links[because["revocation"]] = asked.links.of("revocation", because["revocation"])
-            links[because["ordered_by"]] = asked.links.of("principal", because["ordered_by"])
-    links.pop(doc.get("id"), None)
-    return links

@@ -67,7 +67,7 @@ def test_the_sentence_is_that_of_the_command_line(world: World, at: str | None):
     """
     asked = None if at is None else 1_793_612_850_000_000
     document = world.service.who("mail-7", at=ASKED if asked is None else asked)
-    sentence = "".join(text for text, _ in render_chain.who(document, at=asked, brief=True).pieces()[0])
+    sentence = render_chain.who(document, at=asked, brief=True).first_line()
     page = Pages(world).get(ACTION if at is None else f"{ACTION}&at={at}")
 
     assert sentence in text_of(page)
