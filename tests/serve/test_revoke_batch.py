@@ -77,7 +77,7 @@ def test_what_has_drifted_revokes_nothing(desk: Desk):
     desk.take(derived("late", "t9", expires_at=LATER))
     drifted = desk.run("revoke", *targets, *BY, "--execute", "--plan-digest", plan, exit=4)
 
-    assert "1 more would end" in drifted.stderr
+    assert "has drifted: the orders would kill 1 more" in drifted.stderr
     assert 1 == orders_in(desk)
     assert "active" == desk.state("token:t1")
 

@@ -13,19 +13,17 @@ from ingest.log.port import entry_of
 from lineage.core.authority.orders import Order
 from lineage.core.authority.rule import judge_all
 from lineage.core.authority.world import World
-from lineage.core.model.errors import DriftError, RefusedError
 from lineage.core.model.events import Event, RevocationOrdered
 from lineage.core.model.times import Instant, format_instant
-from lineage.core.revocation.reach import Reach, differences, reach_of
+from lineage.core.revocation.reach import Reach, reach_of
 from lineage.core.revocation.receipt import orders_of
 from lineage.serve.commands.append import append, event_of
-from lineage.serve.commands.approvals import approver_of
-from lineage.serve.commands.order_checks import orders_about, refuse_one_person, refuse_people
+from lineage.serve.commands.order_checks import orders_about, refuse_people
 from lineage.serve.commands.order_request import OrderRequest, differing, other_order
+from lineage.serve.commands.plan_checks import refuse_drift, second_person
 from lineage.serve.documents.core_documents import Document, reach_document
 from lineage.serve.queries.plan_report import effect_findings
 from lineage.serve.queries.service import Service, acted_by
-from lineage.store.reading.reader import Reader
 
 
 def give_order(service: Service, request: OrderRequest) -> Document | None:
@@ -54,13 +52,8 @@ def give_order(service: Service, request: OrderRequest) -> Document | None:
         if world is None:
             return None
         reach = reach_of(world, proposal, acted=acted_by(reader, proposal.target))
-        _refuse_drift(service, request, reach)
-        if request.by_approval:
-            request = replace(request, approved_by=_approver(service, reader, request, reach, now))
-        if request.four_eyes is not None and len(reach.kills) > request.four_eyes:
-            people = (request.ordered_by, request.approved_by)
-            words = {"one_person": service.face.one_person, "remedy": service.face.second_orders}
-            refuse_one_person(reader, len(reach.kills), request.four_eyes, *people, **words)
+        refuse_drift(service, request, reach)
+        request = replace(request, approved_by=second_person(service, reader, request, reach, now))
     revocation = request.revocation or f"rev-{uuid.uuid4()}"
     event = claimed or event_of(service, request.body(revocation, request.plan_digest or reach.plan_digest), now)
     if request.revocation is not None and claimed is None and not _claim(service, revocation, event):
@@ -92,14 +85,6 @@ def _claimed(service: Service, request: OrderRequest) -> Event | None:
     if differs := differing(event.body, request, plan_digest=request.plan_digest):
         raise other_order(event.body.revocation, differs)
     return event
-
-
-def _approver(service: Service, reader: Reader, request: OrderRequest, reach: Reach, at: Instant) -> str | None:
-    """Return the approver of the ordered plan; None if there is none, or the plan is of another order."""
-    plan = None if request.plan_digest is None else service.store.plan(request.plan_digest)
-    if plan is None or differences(plan, reach.plan):
-        return None
-    return approver_of(service, reader, str(request.plan_digest), by=request.ordered_by, at=at)
 
 
 def _ordered(
@@ -169,35 +154,3 @@ def _again(service: Service, request: OrderRequest, order: Order, began: float) 
     return _ordered(
         service, request, order.body.revocation, world, reach, began=began, given_at=order.given_at, repeated=True
     )
-
-
-def _refuse_drift(service: Service, request: OrderRequest, reach: Reach) -> None:
-    kills = reach.kills
-    if request.plan_digest is None:
-        if len(kills) > request.max_kills:
-            more = service.face.without_plan.format(most=request.max_kills, digest=reach.plan_digest)
-            raise RefusedError(f"the order would kill {len(kills):,} elements, more than {more}")
-        return
-    if request.plan_digest == reach.plan_digest:
-        return
-    now = f"nothing was ordered. The plan as of now is {reach.plan_digest}"
-    plan = service.store.plan(request.plan_digest)
-    if plan is None:
-        raise DriftError(
-            f"the plan {request.plan_digest} is not stored here, so it lists nothing: the order would kill "
-            f"{len(kills):,} more; {now}",
-            sorted(kills),
-        )
-    listed = {f"token:{id_}" for id_ in plan["kills"]["tokens"]}
-    listed |= {f"delegation:{id_}" for id_ in plan["kills"]["delegations"]}
-    unlisted = sorted(kills - listed)
-    if differs := differences(plan, reach.plan):
-        what = " and ".join(differs)
-        raise DriftError(
-            f"the plan {request.plan_digest} belongs to an order with another {what}; {now}", unlisted, differs
-        )
-    if unlisted:
-        raise DriftError(
-            f"the plan {request.plan_digest} has drifted: the order would kill {len(unlisted):,} more; {now}",
-            unlisted,
-        )

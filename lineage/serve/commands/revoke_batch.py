@@ -12,17 +12,17 @@ from typing import Final
 
 from ingest.codec import credentials, limits
 from ingest.log.port import entry_of
-from lineage.core.model.errors import DriftError, RefusedError, UnavailableError, UnprojectedError
+from lineage.core.model.errors import RefusedError, UnavailableError, UnprojectedError
 from lineage.core.model.events import Event, RevocationOrdered, Target
 from lineage.core.model.keys import key_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.batch import BatchReach
-from lineage.core.revocation.reach import differences, reach_of
+from lineage.core.revocation.reach import reach_of
 from lineage.core.revocation.receipt import orders_of
 from lineage.serve.commands.append import event_of
-from lineage.serve.commands.approvals import approver_of
-from lineage.serve.commands.order_checks import orders_about, refuse_one_person, refuse_people
+from lineage.serve.commands.order_checks import orders_about, refuse_people
 from lineage.serve.commands.order_request import OrderRequest, differing, other_order
+from lineage.serve.commands.plan_checks import refuse_drift, second_person
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.queries.approvals import approvals_of
 from lineage.serve.queries.service import Service, acted_by
@@ -125,8 +125,9 @@ def give_batch(service: Service, request: BatchRequest) -> Document:
     reach = _reached(service, request, now)
     begun = request.incident is not None and _is_begun(service, orders)
     if not begun:
-        _refuse_drift(service, request, reach)
-        approved_by = _approver(service, request, reach, now)
+        refuse_drift(service, request.order, reach)
+        with service.reader() as reader:
+            approved_by = second_person(service, reader, request.order, reach, now)
         orders = [replace(one, approved_by=approved_by) for one in orders]
     digest = request.order.plan_digest or reach.plan_digest
     _append(service, [_event(service, one, digest, incident, now) for one in orders])
@@ -209,49 +210,6 @@ def _append(service: Service, events: Sequence[Event]) -> None:
             f"these {len(events):,} orders stand in the log and take effect once the store can be written; "
             f"do not send them again: {fault}"
         ) from fault
-
-
-def _refuse_drift(service: Service, request: BatchRequest, reach: BatchReach) -> None:
-    kills, digest = reach.kills, request.order.plan_digest
-    if digest is None:
-        if len(kills) > request.order.max_kills:
-            more = service.face.without_plan.format(most=request.order.max_kills, digest=reach.plan_digest)
-            raise RefusedError(f"the orders would end {len(kills):,} elements, more than {more}")
-        return
-    if digest == reach.plan_digest:
-        return
-    plan = service.store.plan(digest)
-    now = f"nothing was revoked. The plan as of now is {reach.plan_digest}"
-    if plan is None:
-        raise DriftError(f"the plan {digest} is not kept here, so that it lists nothing; {now}", sorted(kills))
-    listed = {f"token:{id_}" for id_ in plan["kills"]["tokens"]}
-    listed |= {f"delegation:{id_}" for id_ in plan["kills"]["delegations"]}
-    unlisted = sorted(kills - listed)
-    if differs := differences(plan, reach.plan):
-        what = " and ".join(differs)
-        raise DriftError(f"the plan {digest} is that of orders with another {what}; {now}", unlisted, differs)
-    if unlisted:
-        raise DriftError(f"the plan {digest} has drifted: {len(unlisted):,} more would end; {now}", unlisted)
-
-
-def _approver(service: Service, request: BatchRequest, reach: BatchReach, now: Instant) -> str | None:
-    """The second person: who approved the plan, or whom the request names.
-
-    Raises:
-        RefusedError: One is needed and there is none.
-    """
-    order = request.order
-    with service.reader() as reader:
-        approved_by = order.approved_by
-        if order.by_approval:
-            plan = None if order.plan_digest is None else service.store.plan(order.plan_digest)
-            is_this = plan is not None and not differences(plan, reach.plan)
-            digest = str(order.plan_digest)
-            approved_by = approver_of(service, reader, digest, by=order.ordered_by, at=now) if is_this else None
-        if order.four_eyes is not None and len(reach.kills) > order.four_eyes:
-            words = {"one_person": service.face.one_person, "remedy": service.face.second_orders}
-            refuse_one_person(reader, len(reach.kills), order.four_eyes, order.ordered_by, approved_by, **words)
-    return approved_by
 
 
 def _said(request: BatchRequest) -> Document:
