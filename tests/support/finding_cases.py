@@ -177,11 +177,14 @@ CASES["audience-exceeds-parent"] = Case(
     quiet=(
         reissued(audience=["https://crm/"]),
         [granted("d1", AL, A), {**DOWN, "audience": ["https://pay"]}],
+        reissued(audience=["https://crm/orders"]),  # a part of what its parent may be used at
+        [{**D1, "audience": ["https://*.example"]}, {**DOWN, "audience": ["https://crm.example"]}],
         [issued("t0", audience=["https://a"]), issued("t1", at=2, audience=["https://b"], of=[("subject", "t0")])],
     ),
     resolved=[granted("d1", AL, A, 1, event_id="grant d1 again", audience=["https://pay"])],
     more=(
         ([D1, {**T1, "audience": ["https://pay"]}], "medium"),
+        (reissued(audience=["https://crm-pay"]), "medium"),
         (
             [issued("t0", audience=["https://a"]), issued("t1", at=2, audience=["https://b"], of=[("replaced", "t0")])],
             "medium",
@@ -301,6 +304,7 @@ CASES["ungrounded-delegation"] = Case(
     quiet=(
         [granted("d0", AL, A, -5, scopes=["crm:read"]), granted("d1", A, B, scopes=["crm:read"])],
         [issued("t0", A, -5, scopes=["crm:read"]), granted("d1", A, B, scopes=["crm:read"])],
+        [issued("t0", A, 0.2, scopes=["crm:read"]), granted("d1", A, B, scopes=["crm:read"])],  # two clocks
         [granted("d1", AL, B)],
         [D1, DOWN],
     ),
@@ -317,6 +321,16 @@ CASES["self-approval"] = Case(
     more=(
         ([registered(A, aliases=["x|a"]), granted("d1", AL, A, approved_by="x|a")], "medium"),
         ([decided("p1", True, "pay", actor=A, approved_by=A)], "medium"),
+        # who asks and who approves in two facts; who asks by the token alone; by the agent's own workload
+        (
+            [
+                decided("p1", True, "pay", actor=A),
+                decided("p1", True, "pay", event_id="approve p1", approved_by=A),
+            ],
+            "medium",
+        ),
+        ([D1, T1, decided("p1", True, "pay", token="t1", approved_by=A)], "medium"),
+        ([bound(A, "spiffe://x/a"), granted("d1", AL, A, approved_by="spiffe://x/a")], "medium"),
         ([ordered("r1", "token:t1", approved_by="human:ir")], "high"),
         ([ordered("r1", "token:t1"), lifted("r1", approved_by="human:ir")], "high"),
     ),
@@ -477,6 +491,8 @@ CASES["used-after-expiry"] = Case(
         ([D1, {**T1, "expires_at": None}, done("a1", at=61, token="t1")], "high"),
         # a delegation that is presented besides a token that does not rest on it
         ([D1, issued("t9", actor=A), done("a1", at=61, token="t9", delegation="d1")], "high"),
+        # somebody says that it was done earlier
+        ([D1, T1, done("a1", at=59, event_id="early a1"), done("a1", at=61, token="t1", source=PDP)], "high"),
     ),
 )
 CASES["used-before-valid"] = Case(
@@ -516,7 +532,18 @@ CASES["used-after-revocation"] = Case(
         (
             [
                 *KILLED,
-                done("a1", at=10.9, event_id="try a1", token="t1", outcome="denied"),
+                done("a1", at=9.9, event_id="try a1", token="t1", outcome="denied"),
+                done("a1", at=11, token="t1"),
+            ],
+            "critical",
+        ),
+        # nor does the claim that it was done earlier, or with another token
+        ([*KILLED, done("a1", at=9, event_id="early a1", token="t1"), done("a1", at=11, token="t1")], "critical"),
+        (
+            [
+                *KILLED,
+                issued("t9", actor=A),
+                done("a1", at=9, event_id="early a1", token="t9"),
                 done("a1", at=11, token="t1"),
             ],
             "critical",
@@ -537,9 +564,23 @@ CASES["used-while-suspended"] = Case(
     about="token:t1",
     severity="high",
     cites=("do a1", "order r1"),
-    quiet=([D1, T1, ordered("r1", "token:t1", mode="suspend"), lifted("r1", 10.5), done("a1", at=11, token="t1")],),
+    quiet=(
+        [D1, T1, ordered("r1", "token:t1", mode="suspend"), lifted("r1", 10.5), done("a1", at=11, token="t1")],
+        # revoked as well: that is the finding
+        [D1, T1, ordered("r1", "token:t1", mode="suspend"), ordered("r2", "token:t1"), done("a1", at=11, token="t1")],
+    ),
     resolved=[lifted("r1", 10.5)],
     missing=[D1, T1, done("a1", at=11, token="t1")],
+    # a revocation that nobody could know of yet takes nothing from a suspension that everybody could
+    more=(
+        (
+            [
+                *(D1, T1, ordered("r1", "token:t1", mode="suspend"), done("a1", at=11, token="t1")),
+                ordered("r2", "token:t1", 12, effective_at=moment(9)),
+            ],
+            "high",
+        ),
+    ),
 )
 NAMING = done("a0", at=2, token="t1", actor=A)
 CASES["unattributed-action"] = Case(
@@ -560,6 +601,7 @@ CASES["unattributed-action"] = Case(
     more=(
         ([D1, T1, NAMING, done("a1", actor=A)], "medium"),
         ([done("a1", actor="okta|7", token="ghost")], "low"),
+        ([done("a1", actor="okta|7", workload="spiffe://x/a", token="ghost")], "high"),  # a workload did it
         ([done("a1", actor=A), done("a2", actor=A, at=4)], "medium"),
         # a delegation that nobody granted either
         ([done("a1", actor=A, token="ghost", delegation="none")], "high"),
@@ -612,6 +654,17 @@ CASES["action-after-deny"] = Case(
             done("a1", token="t1", actor=A, resource=res("42")),
         ],
         [D1, T1, {**DENIED, "resource": res("42")}, done("a1", at=9, token="t1", actor=A, resource=res("42"))],
+        # permitted when it was done, and denied since
+        [
+            *(D1, T1, {**DENIED, "permitted": True}, done("a1", token="t1", actor=A, decision="p1")),
+            decided("p1", False, "crm.read", 9, event_id="withdraw p1"),
+        ],
+        # permitted meanwhile, by a clock that is a little ahead
+        [
+            *(D1, T1, {**DENIED, "resource": res("42")}),
+            decided("p2", True, "crm.read", 3.2, resource=res("42"), actor=A),
+            done("a1", token="t1", actor=A, resource=res("42")),
+        ],
         [D1, T1, {**DENIED, "resource": res("42")}, done("a1", at=2.5, token="t1", actor=A, resource=res("43"))],
     ),
     resolved=[decided("p1", True, "crm.read", 2.5, event_id="approve p1")],
@@ -619,6 +672,33 @@ CASES["action-after-deny"] = Case(
     more=(
         (
             [D1, T1, {**DENIED, "resource": res("42")}, done("a1", at=2.5, actor=A, token="t9", resource=res("42"))],
+            "high",
+        ),
+        # approved when it was done already
+        (
+            [
+                *(D1, T1, DENIED, done("a1", token="t1", actor=A, decision="p1")),
+                decided("p1", True, "crm.read", 9, event_id="approve p1"),
+            ],
+            "critical",
+        ),
+        # with a permit from before the denial; the operation spelled otherwise; by the agent's workload
+        (
+            [
+                *(D1, T1, decided("p0", True, "crm.read", 1, actor=A, resource=res("42"))),
+                *({**DENIED, "resource": res("42")}, done("a1", at=2.5, actor=A, resource=res("42"), decision="p0")),
+            ],
+            "high",
+        ),
+        (
+            [D1, T1, {**DENIED, "resource": res("42")}, done("a1", "CRM:read", 2.5, actor=A, resource=res("42"))],
+            "high",
+        ),
+        (
+            [
+                *(bound(A, "spiffe://x/a"), D1, T1, {**DENIED, "resource": res("42")}),
+                done("a1", at=2.5, actor="spiffe://x/a", resource=res("42")),
+            ],
             "high",
         ),
         # by another name, and in two facts
@@ -679,7 +759,14 @@ CASES["decision-stale"] = Case(
     about="decision:p1",
     severity="low",
     cites=("do a1", "decide p1"),
-    quiet=([D1, T1, PERMIT, done("a1", token="t1", decision="p1")],),
+    quiet=(
+        [D1, T1, PERMIT, done("a1", token="t1", decision="p1")],
+        # asked for at first, and permitted by a person later
+        [
+            *(D1, T1, {**PERMIT, "permitted": False}, done("a1", at=8, token="t1", decision="p1")),
+            decided("p1", True, "crm.read", 7, event_id="approve p1", approved_by=BO),
+        ],
+    ),
     missing=[D1, T1, done("a1", at=8, token="t1")],
     more=(
         ([D1, T1, PERMIT, ordered("r1", "token:t1", 2.5), done("a1", token="t1", decision="p1")], "high"),
@@ -767,6 +854,7 @@ CASES["impersonating-exchange"] = Case(
     more=(
         ([issued("t1"), done("a1", token="t1", actor=A)], "medium"),
         ([issued("t1", client="agent:client")], "medium"),
+        ([bound(A, "spiffe://x/a"), issued("t1"), done("a1", token="t1", workload="spiffe://x/a")], "medium"),
     ),
 )
 CASES["human-uses-agent-credential"] = Case(
@@ -838,11 +926,13 @@ CASES["credential-replay"] = Case(
             ),
         ],
         [D1, {**D1, "source": "urn:other", "event_id": "seen d1", "occurred_at": moment(4)}],
+        [granted("d1", AL, A), {**D1, "event_id": "details d1", "occurred_at": moment(4)}],  # states more than before
         [{**D1, "single_use": True}, T1, done("a1", token="t1"), done("a2", at=4, token="t1")],
     ),
     more=(
         ([D1, {**D1, "event_id": "again d1", "occurred_at": moment(4)}], "high"),
         ([D1, {**D1, "event_id": "again d1", "occurred_at": moment(4), "purpose": "another"}], "high"),
+        ([D1, granted("d1", AL, A, 4, event_id="again d1")], "high"),  # states less, its end too
         ([D1, granted("dx", AL, A), T1, issued("t1", at=2, event_id="again t1", delegation="dx")], "high"),
         ([{**D1, "single_use": True}, T1, issued("t2", actor=A, at=3, delegation="d1")], "high"),
     ),
@@ -882,6 +972,11 @@ CASES["credential-shared"] = Case(
             *(done("a1", token="t1", actor=A), done("a2", at=4, token="t1", actor="spiffe://x/1")),
         ],
         [D1, T1, done("a1", token="t1", actor=A), done("a2", at=4, token="t1", actor=B, outcome="denied")],
+        # one agent, which changed its key
+        [
+            *(bound(A, "spiffe://x/1", key_thumbprint="k"), bound(A, "spiffe://x/2", key_thumbprint="l"), D1, T1),
+            *(done("a1", token="t1", key_thumbprint="k"), done("a2", at=4, token="t1", key_thumbprint="l")),
+        ],
     ),
     resolved=[bound(A, "spiffe://x/1"), bound(A, "spiffe://x/2")],
     more=(
@@ -925,7 +1020,18 @@ CASES["credential-across-tools"] = Case(
         [issued("t1", actor=A), *({**one, "occurred_at": moment(5)} for one in ACROSS)],
     ),
     resolved=[issued("t1", at=2, event_id="again t1", audience=["https://gw"])],
-    more=(([issued("t1", actor=A, expires_at=moment(200)), *ACROSS], "low"),),
+    more=(
+        ([issued("t1", actor=A, expires_at=moment(200)), *ACROSS], "low"),
+        # one audience in each of two facts
+        (
+            [
+                issued("t1", actor=A, audience=["https://a"]),
+                issued("t1", actor=A, event_id="again t1", audience=["https://b"]),
+                *ACROSS,
+            ],
+            "medium",
+        ),
+    ),
 )
 CASES["unbound-credential"] = Case(
     fires=[issued("i#t1", actor=A), issued("i#t2", actor=B, key_thumbprint="k")],
@@ -1005,6 +1111,7 @@ CASES["long-lived-credential"] = Case(
         [issued("t1", actor=A, expires_at=moment(60))],
         [issued("t1")],
         [issued("t1", A, token_type="refresh_token", expires_at=moment(20 * DAY))],
+        [issued("t1", A, token_type="Refresh", expires_at=moment(20 * DAY))],
     ),
     resolved=[issued("t1", actor=A, event_id="end t1", expires_at=moment(60))],
     more=(

@@ -74,9 +74,10 @@ def impersonating_exchange(scene: Scene, key: str) -> Iterator[Finding]:
         yield finding("impersonating-exchange", key, why, element.facts, at=element.issued_at)
         return
     used = scene.tally.used.get(key)
-    agents = sorted(party for party in used.actors if scene.kind(party) == "agent") if used else []
-    if used and agents:
-        sample = used.actors[agents[0]]
+    hands = {**used.workloads, **used.actors} if used else {}
+    agents = sorted(party for party in hands if scene.kind(party) == "agent")
+    if agents:
+        sample = hands[agents[0]]
         why = f"{key} acts for {subject} and names no actor, and was used by {', '.join(agents)}"
         facts = (*element.facts, sample.fact)
         yield finding("impersonating-exchange", key, why, facts, at=sample.first, last=sample.last)

@@ -1,14 +1,21 @@
 """Actions and decisions as rules see them: all facts about one, combined once."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import Element, stated
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, Resource
-from lineage.core.model.times import Instant
+from lineage.core.model.times import NEVER, Instant
 
 UNTRUSTED: frozenset[str] = frozenset({"document", "tool_result", "child_result"})
 """Sources of instructions other than the agent's user."""
+
+_PUNCTUATION: Final = str.maketrans({":": ".", "/": ".", "_": ".", "-": ".", " ": "."})
+
+
+def plain_operation(word: str) -> str:
+    """Return an operation without the differences in case and punctuation that two sources may spell it with."""
+    return word.casefold().translate(_PUNCTUATION)
 
 
 class Decided(NamedTuple):
@@ -17,12 +24,10 @@ class Decided(NamedTuple):
     Attributes:
         key: ``decision:ID``.
         facts: The facts about it, in order. Not empty.
-        last_words: The last statement of each source on whether it permits.
     """
 
     key: str
     facts: tuple[Fact, ...]
-    last_words: tuple[tuple[Fact, bool], ...]
     occurred_at: Instant
     operation: str
     resource: Resource | None
@@ -32,10 +37,27 @@ class Decided(NamedTuple):
     params_digest: str | None
     required_scopes: frozenset[str]
 
+    def last_words(self, moment: Instant = NEVER) -> list[Fact]:
+        """Return the last fact of each source up to a moment; of a source that spoke only later, its first."""
+        last: dict[str, Fact] = {}
+        for fact in self.facts:
+            if fact.event.source not in last or fact.event.occurred_at <= moment:
+                last[fact.event.source] = fact
+        return list(last.values())
+
+    def denials(self, moment: Instant = NEVER) -> list[Fact]:
+        """Return the last words up to a moment that deny it: nobody else's permit undoes them."""
+        return [fact for fact in self.last_words(moment) if not permits(fact)]
+
+    def permitted_at(self, moment: Instant) -> Instant:
+        """Return when its own source last permitted it up to a moment, else when it was made."""
+        said = [fact.event.occurred_at for fact in self.facts if permits(fact) and fact.event.source == self.source]
+        return max((at for at in said if at <= moment), default=self.occurred_at)
+
     @property
     def permits(self) -> bool:
         """Whether no source's last statement is a denial."""
-        return all(permitted for _, permitted in self.last_words)
+        return not self.denials()
 
     @property
     def source(self) -> str:
@@ -88,18 +110,19 @@ class Act(NamedTuple):
         return self.facts[0].event.source
 
 
+def permits(fact: Fact) -> bool:
+    """Whether a fact about a decision says that it permits."""
+    return bool(fact.event.body.permitted)  # type: ignore[union-attr]
+
+
 def decided_of(world: World, id_: str) -> Decided | None:
     """Build a decision; None if no fact mentions it."""
     facts = world.decisions.get(id_)
     if not facts:
         return None
-    last: dict[str, tuple[Fact, bool]] = {}
-    for fact in facts:
-        last[fact.event.source] = (fact, fact.event.body.permitted)  # type: ignore[union-attr]
     return Decided(
         key=f"decision:{id_}",
         facts=facts,
-        last_words=tuple(last.values()),
         occurred_at=facts[0].event.occurred_at,
         operation=_first(facts, "operation"),
         resource=_first(facts, "resource"),

@@ -46,16 +46,20 @@ def _registered_agent(scene: Scene, key: str) -> Iterator[tuple[str, tuple[Fact,
     """Yield a registered agent with the registrations of its party, at the first of its registered ids."""
     id_ = key.removeprefix("principal:")
     principals = scene.world.principals
-    if id_ not in principals.registrations or scene.kind(id_) != "agent":
-        return
-    if id_ == min(member for member in principals.party(id_) if member in principals.registrations):
+    if scene.kind(id_) == "agent" and _is_first_registered(scene, id_):
         yield id_, principals.facts_of(id_)
+
+
+def _is_first_registered(scene: Scene, id_: str) -> bool:
+    """Whether an id is the first registered one of its party, so that a party is reported once."""
+    principals = scene.world.principals
+    return id_ == min((one for one in principals.party(id_) if one in principals.registrations), default=None)
 
 
 def owner_offboarded(scene: Scene, key: str) -> Iterator[Finding]:
     """Find owners who have left, or were never registered where people are, while the agent still holds something."""
     id_ = key.removeprefix("principal:")
-    if id_ not in scene.world.principals.registrations:
+    if not _is_first_registered(scene, id_):
         return
     owner = scene.world.principals.owner(id_)
     if owner is None or next(scene.alive_naming(id_), None) is None:

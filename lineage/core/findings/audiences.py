@@ -1,6 +1,7 @@
 """Audiences: where elements may be used, as they state or as their dependencies state."""
 
 from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
 
 from lineage.core.authority.elements import Element
 from lineage.core.findings.scopes import Scopes
@@ -11,6 +12,18 @@ def audiences(element: Element) -> frozenset[str]:
     """Return everywhere an element may be used, by all of its facts; trailing slashes are ignored."""
     return frozenset(
         audience.rstrip("/") for fact in element.facts for audience in getattr(fact.event.body, "audience", ())
+    )
+
+
+def may_cover(held: Iterable[str], audience: str) -> bool:
+    """Whether some audiences contain another, or might: a pattern that it matches, or an address above it.
+
+    Examples:
+        >>> may_cover({"https://crm"}, "https://crm/orders"), may_cover({"https://crm"}, "https://crm-pay")
+        (True, False)
+    """
+    return any(
+        audience == one or audience.startswith(f"{one}/") or ("*" in one and fnmatchcase(audience, one)) for one in held
     )
 
 

@@ -1,11 +1,11 @@
 """Rules about credentials: used twice, after their replacement, by several parties, with too many tools."""
 
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any, Final
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.findings import Finding
+from lineage.core.findings.audiences import audiences
 from lineage.core.findings.finding import finding
 from lineage.core.findings.options import SECOND
 from lineage.core.findings.rules import DELEGATION, TOKEN, Rule
@@ -64,20 +64,12 @@ def _used_twice(scene: Scene, element: Element) -> Iterator[Finding]:
 
 def _restated(scene: Scene, element: Element) -> Iterator[Finding]:
     """Find a grant that one source states again, later, under another event id, with no later end and nothing new."""
-    by_content: dict[tuple[Any, ...], list[Fact]] = {}
+    by_source: dict[str, list[Fact]] = {}
     for fact in element.facts if len(element.facts) > 1 else ():
-        body = fact.event.body
-        said = tuple(value for field, value in zip(body._fields, body, strict=True) if field not in _DESCRIPTIVE)
-        by_content.setdefault((fact.event.source, said), []).append(fact)
-    for (source, _), facts in by_content.items():
-        again = [
-            later
-            for earlier, later in pairwise(facts)
-            if later.event.event_id != earlier.event.event_id
-            and later.event.occurred_at > earlier.event.occurred_at
-            and _ends_at(later) <= _ends_at(earlier)
-        ]
-        if again and source not in scene.options.restating:
+        by_source.setdefault(fact.event.source, []).append(fact)
+    for source, facts in by_source.items():
+        again = [] if source in scene.options.restating else _again(facts)
+        if again:
             why = f"{source} states {element.key} {len(again) + 1} times, with nothing new"
             yield finding(
                 "credential-replay",
@@ -91,9 +83,34 @@ def _restated(scene: Scene, element: Element) -> Iterator[Finding]:
             )
 
 
-def _ends_at(fact: Fact) -> int:
+def _again(facts: list[Fact]) -> list[Fact]:
+    """Return the facts of one source that state nothing which it had not stated before, in order."""
+    first, *others = facts
+    known, ids = _stated(first), {first.event.event_id}
+    ends = {_end_of(first)}
+    again = []
+    for fact in others:
+        said, end = _stated(fact), _end_of(fact)
+        later = fact.event.occurred_at > first.event.occurred_at and fact.event.event_id not in ids
+        ends_no_later = end is None or any(known_end is not None and end <= known_end for known_end in ends)
+        if later and ends_no_later and said <= known:
+            again.append(fact)
+        known |= said
+        ends.add(end)
+        ids.add(fact.event.event_id)
+    return again
+
+
+def _stated(fact: Fact) -> set[tuple[str, Any]]:
+    """Return what a fact states of a grant, without what only describes it."""
+    body = fact.event.body
+    said = zip(body._fields, body, strict=True)
+    return {(field, value) for field, value in said if field not in _DESCRIPTIVE and value not in (None, (), False)}
+
+
+def _end_of(fact: Fact) -> int | None:
     ends_at = getattr(fact.event.body, "expires_at", None)
-    return NEVER if ends_at is None else int(ends_at)
+    return None if ends_at is None else int(ends_at)
 
 
 def refresh_token_reuse(scene: Scene, key: str) -> Iterator[Finding]:
@@ -160,7 +177,7 @@ def _second(found: dict[str, Sample]) -> int:
 def credential_across_tools(scene: Scene, key: str) -> Iterator[Finding]:
     """Find tokens used with many tools over a long time: they are cached, and valid everywhere."""
     element, used = scene.element(key), scene.tally.used.get(key)
-    if element is None or used is None or len(element.first("audience") or ()) == 1:
+    if element is None or used is None or len(audiences(element)) == 1:
         return
     if len(used.tools) < scene.options.tools or not _is_long(used, scene.options.tools_window):
         return

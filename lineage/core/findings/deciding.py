@@ -5,7 +5,7 @@ from typing import Final
 
 from lineage.core.authority.findings import Finding
 from lineage.core.authority.verdict import State
-from lineage.core.findings.acts import Act, Decided
+from lineage.core.findings.acts import Act, Decided, plain_operation
 from lineage.core.findings.finding import CITED, finding
 from lineage.core.findings.options import DAY, SECOND, Options
 from lineage.core.findings.rules import ACTION, DECISION, Rule
@@ -20,7 +20,6 @@ from lineage.core.model.times import Instant
 # The time between a decision and an immediate action: a change in between is a race, not a fault.
 _AT_ONCE: Final = 5 * SECOND
 _ANY_TOOL: Final = "tools.call"
-_PUNCTUATION: Final = str.maketrans({":": ".", "/": ".", "_": ".", "-": ".", " ": "."})
 
 
 def action_without_decision(scene: Scene, key: str) -> Iterator[Finding]:
@@ -48,8 +47,7 @@ def action_after_deny(scene: Scene, key: str) -> Iterator[Finding]:
     act = success(scene, key)
     if act is None:
         return
-    if act.decided is not None and not act.decided.permits:
-        denials = tuple(fact for fact, permitted in act.decided.last_words if not permitted)
+    if act.decided is not None and (denials := act.decided.denials(act.occurred_at + scene.options.leeway)):
         reasons = [reason for fact in denials for reason in getattr(fact.event.body, "reasons", ())]
         why = f"{key} ({act.operation}) succeeded although {act.decided.key} denies it"
         why += f": {'; '.join(reasons)}" if reasons else ""
@@ -61,14 +59,16 @@ def action_after_deny(scene: Scene, key: str) -> Iterator[Finding]:
 
 def _retried(scene: Scene, act: Act) -> Iterator[Finding]:
     actor = scene.actor(act)
-    if act.decided is not None or actor is None or act.resource is None:
+    if actor is None or act.resource is None:
         return
-    alike = scene.party(actor), act.operation, act.resource.id
+    alike = scene.runner(actor), plain_operation(act.operation), act.resource.id
+    permitted_at = act.decided.permitted_at(act.occurred_at) if act.decided is not None else -1
     denied = [
         one
         for one in scene.tally.denials.get(alike, ())
         if 0 <= act.occurred_at - one.at <= scene.options.retry_window
-        and not any_between(scene.tally.permits.get(alike, []), one.at, act.occurred_at)
+        and permitted_at < one.at
+        and not any_between(scene.tally.permits.get(alike, []), one.at, act.occurred_at + scene.options.leeway)
     ]
     if denied:
         last = max(denied, key=lambda one: (one.at, one.key))
@@ -117,18 +117,14 @@ def _is_same_operation(scene: Scene, act: Act, decided: Decided) -> bool:
 
     MCP's ``tools/call`` is any tool; a gateway may name the tool where the decision point names the operation.
     """
-    done, permitted = _plain(act.operation), _plain(decided.operation)
+    done, permitted = plain_operation(act.operation), plain_operation(decided.operation)
     if done == permitted or _ANY_TOOL in (done, permitted):
         return True
     needed = scene.options.needed
     if needed.get(act.operation) is not None and needed.get(act.operation) == needed.get(decided.operation):
         return True
-    tool = _plain(act.tool) if act.tool is not None else ""
+    tool = plain_operation(act.tool) if act.tool is not None else ""
     return bool(tool) and (tool == permitted or tool.endswith(f".{permitted}"))
-
-
-def _plain(word: str) -> str:
-    return word.casefold().translate(_PUNCTUATION)
 
 
 def decision_reused(scene: Scene, key: str) -> Iterator[Finding]:
@@ -160,10 +156,11 @@ def decision_stale(scene: Scene, key: str) -> Iterator[Finding]:
     if act is None or act.decided is None or not act.decided.permits:
         return
     decided = act.decided
-    age = act.occurred_at - decided.occurred_at
+    permitted_at = decided.permitted_at(act.occurred_at)
+    age = act.occurred_at - permitted_at
     if age <= _AT_ONCE:
         return
-    changed = [*_changes(scene, act, decided)]
+    changed = [*_changes(scene, act, decided, permitted_at)]
     if changed or age > scene.options.decision_age:
         why = f"{key} was done {age / SECOND:g} s after {decided.key} permitted it"
         why += f", and {' and '.join(change for change, _ in changed)} in between" if changed else ""
@@ -179,16 +176,16 @@ def decision_stale(scene: Scene, key: str) -> Iterator[Finding]:
         )
 
 
-def _changes(scene: Scene, act: Act, decided: Decided) -> Iterator[tuple[str, tuple[Fact, ...]]]:
+def _changes(scene: Scene, act: Act, decided: Decided, permitted_at: Instant) -> Iterator[tuple[str, tuple[Fact, ...]]]:
     if act.element is not None and act.authority is not None:
-        before, after = (scene.state(act.authority, at) for at in (decided.occurred_at, act.occurred_at))
+        before, after = (scene.state(act.authority, at) for at in (permitted_at, act.occurred_at))
         if before is State.ACTIVE and after is not State.ACTIVE:
             yield f"{act.authority} became {after}", facts_of(scene, act.authority)
     for fact in decided.facts:
         policy = fact.event.body.policy if isinstance(fact.event.body, DecisionMade) else None
         if policy is not None and policy.version is not None:
             versions = scene.tally.policies.get((decided.source, policy.id), {})
-            newer = _newer(versions, policy.version, decided.occurred_at, act.occurred_at)
+            newer = _newer(versions, policy.version, fact.event.occurred_at, act.occurred_at)
             if newer is not None:
                 yield f"version {newer} of {policy.id} came", ()
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.receivers import issuer_of
-from lineage.core.findings.acts import Act, Decided
+from lineage.core.findings.acts import Act, Decided, permits, plain_operation
 from lineage.core.findings.finding import CITED
 from lineage.core.findings.options import MINUTE
 from lineage.core.findings.scene import Scene
@@ -102,17 +102,18 @@ def enter_decision(scene: Scene, decided: Decided) -> None:
     asker = scene.asker(decided)
     if asker is None:
         return
-    party = scene.party(asker)
     resource = decided.resource.id if decided.resource else None
-    if decided.permits:
-        if resource is not None:
-            insort(tally.permits[party, decided.operation, resource], decided.occurred_at)
-        return
-    denial = next(fact for fact, permitted in decided.last_words if not permitted)
-    denied = Denied(denial.event.occurred_at, (decided.operation, resource), denial, decided.key)
-    tally.denied[party].append(denied)
     if resource is not None:
-        tally.denials[party, decided.operation, resource].append(denied)
+        alike = scene.runner(asker), plain_operation(decided.operation), resource
+        for fact in decided.facts:
+            at = fact.event.occurred_at
+            if not permits(fact):
+                tally.denials[alike].append(Denied(at, (decided.operation, resource), fact, decided.key))
+            elif not decided.denials(at):
+                insort(tally.permits[alike], at)
+    if denials := decided.denials():
+        denied = Denied(denials[0].event.occurred_at, (decided.operation, resource), denials[0], decided.key)
+        tally.denied[scene.party(asker)].append(denied)
 
 
 def enter_action(scene: Scene, act: Act) -> None:
@@ -175,7 +176,7 @@ def _enter_use(scene: Scene, key: str, act: Act, needed: frozenset[str] | set[st
     if act.workload is not None:
         seen(used.workloads, scene.runner(act.workload), at, fact)
     if act.key_thumbprint is not None:
-        seen(used.keys, act.key_thumbprint, at, fact)
+        seen(used.keys, scene.key_holder(act.key_thumbprint), at, fact)
     if act.tool is not None:
         seen(used.tools, act.tool, at, fact)
     if not needed:

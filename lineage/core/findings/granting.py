@@ -94,7 +94,7 @@ def ungrounded_delegation(scene: Scene, key: str) -> Iterator[Finding]:
         return
     wanted = claimed(element)
     for held, issued_at in scene.tally.granted.get(scene.party(delegator), {}).items():
-        if issued_at <= element.issued_at and (
+        if issued_at <= element.issued_at + scene.options.leeway and (
             held is None or all(contains(held, scope, scene.options) is not False for scope in wanted)
         ):
             return
@@ -109,7 +109,7 @@ def self_approval(scene: Scene, key: str) -> Iterator[Finding]:
     for fact, roles in _approved(scene, key):
         approver = fact.event.body.approved_by  # type: ignore[union-attr]
         for role, party in roles.items():
-            if approver is not None and party is not None and scene.same(approver, party):
+            if approver is not None and party is not None and scene.runner(approver) == scene.runner(party):
                 as_known = "" if approver == party else f", who is {party}"
                 why = f"{approver}{as_known}, approved {key} as its own {role.replace('_', ' ')}"
                 order = isinstance(fact.event.body, RevocationOrdered | RevocationLifted)
@@ -140,8 +140,9 @@ def _approved(scene: Scene, key: str) -> Iterator[tuple[Fact, dict[str, str | No
         match fact.event.body:
             case DelegationGranted() as body:
                 yield fact, {"delegator": body.delegator, "delegatee": body.delegatee}
-            case DecisionMade() as body:
-                yield fact, {"actor": body.actor}
+            case DecisionMade():
+                decided = scene.decided(key)
+                yield fact, {"actor": scene.asker(decided) if decided is not None else None}
             case RevocationOrdered() as body:
                 yield fact, {"ordered_by": body.ordered_by}
             case RevocationLifted() as body:
@@ -259,6 +260,7 @@ RULES: Final = (
         of=(DELEGATION,),
         check=ungrounded_delegation,
         needs="what was granted to agents",
+        settings=("leeway_seconds",),
         maps_to=("ASI03", "ASI10", "M Agent Identity Attack", "GOVERN 2.1"),
         fix="Revoke it, or record what gives this agent its authority; except agents that have some of their own.",
         wide=True,

@@ -180,6 +180,11 @@ class Scene:
         }
         return agents.pop() if len(agents) == 1 else self.party(id_)
 
+    def key_holder(self, thumbprint: str) -> str:
+        """Return the party that signs with a key, if the key is bound to a single one, else the key itself."""
+        agents = {self.party(agent) for agent in self.bound_by_key.get(thumbprint, ())}
+        return agents.pop() if len(agents) == 1 else thumbprint
+
     def holder(self, key: str) -> str | None:
         """Return who may use an element: the user or subject of a token; the delegatee of a delegation."""
         element = self.element(key)

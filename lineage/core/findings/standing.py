@@ -21,7 +21,7 @@ def long_lived_credential(scene: Scene, key: str) -> Iterator[Finding]:
     element, holder = scene.element(key), scene.holder(key)
     if element is None or holder is None or scene.kind(holder) not in _MACHINES:
         return
-    refresh = "refresh_token" in str(element.first("token_type"))
+    refresh = "refresh" in str(element.first("token_type")).casefold()
     most = scene.options.refresh_life if refresh else scene.options.token_life
     life = element.ends_at - element.issued_at
     if element.ends_at == NEVER or life > most:

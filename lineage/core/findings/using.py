@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from typing import Final
 
 from lineage.core.authority.findings import Finding
+from lineage.core.authority.orders import Order
 from lineage.core.findings.acts import Act
-from lineage.core.findings.audiences import audiences
+from lineage.core.findings.audiences import audiences, may_cover
 from lineage.core.findings.finding import finding
 from lineage.core.findings.rules import ACTION, SOURCE, Rule
-from lineage.core.findings.scene import End, Scene
+from lineage.core.findings.scene import Scene
 from lineage.core.findings.widening import facts_of, where_widened
+from lineage.core.model.keys import split_key
 from lineage.core.model.severities import Severity
-from lineage.core.model.times import NEVER, format_instant
-from lineage.core.revocation.late_uses import in_force_at
+from lineage.core.model.times import NEVER, Instant, format_instant
+from lineage.core.revocation.late_uses import in_force_at, successes_of
 
 _UNATTRIBUTED: Final = "unattributed-action"
 _ACTING_FOR_OTHERS: Final = frozenset({"agent", "workload"})
@@ -65,7 +67,7 @@ def action_outside_audience(scene: Scene, key: str) -> Iterator[Finding]:
         if (element := scene.element(node)) is not None and (node == act.element.key or node.startswith("delegation:"))
     ]
     stated = [found for element in rests_on if (found := audiences(element))]
-    if stated and not any(audience.rstrip("/") in found for found in stated):
+    if stated and not any(may_cover(found, audience.rstrip("/")) for found in stated):
         meant = ", ".join(sorted(frozenset().union(*stated)))
         why = f"{key} was done at {act.tool} ({audience}), and {act.element.key} is meant for {meant}"
         facts = (*act.facts, *act.element.facts)
@@ -101,17 +103,20 @@ def used_after_expiry(scene: Scene, key: str) -> Iterator[Finding]:
     act = success(scene, key)
     if act is None:
         return
-    # What an action presents counts as used, even if something else that it names is its authority.
-    used = [one for one in (act.authority, act.token, act.delegation) if one is not None and scene.element(one)]
-    ends = [(scene.end(one), one) for one in dict.fromkeys(used)]
-    end, under = min(ends, key=lambda each: each[0].at, default=(End(NEVER, ""), ""))
-    if end.at != NEVER and act.occurred_at >= end.at + scene.options.leeway:
+    ends = [
+        (scene.end(one), one, at)
+        for one, at in _presented(scene, act, act.authority, act.token, act.delegation)
+        if scene.element(one)
+    ]
+    late = [each for each in ends if each[0].at != NEVER and each[2] >= each[0].at + scene.options.leeway]
+    end, under, at = min(late, key=lambda each: (each[0].at, each[2], each[1]), default=(None, "", 0))
+    if end is not None:
         why = (
-            f"{key} succeeded at {format_instant(act.occurred_at)} under {under}, "
+            f"{key} succeeded at {format_instant(at)} under {under}, "
             f"after {end.key} had ended at {format_instant(end.at)}"
         )
         facts = (*act.facts, *facts_of(scene, under, end.key))
-        yield finding("used-after-expiry", key, why, facts, at=act.occurred_at, about=end.key)
+        yield finding("used-after-expiry", key, why, facts, at=at, about=end.key)
 
 
 def used_before_valid(scene: Scene, key: str) -> Iterator[Finding]:
@@ -150,32 +155,52 @@ def _uses(scene: Scene, key: str, kind: str) -> Iterator[Finding]:
     act = success(scene, key)
     if act is None:
         return
-    # What an action presents counts as used, even if something else that it names is its authority.
-    for used in sorted({act.authority, act.token} - {None}):  # type: ignore[type-var]
-        orders = scene.ending(str(used), act.occurred_at)
-        ending = [order for order in orders if not order.suspends]
-        order = min(ending or orders, key=in_force_at, default=None)
-        if order is None:
-            continue
-        known = act.occurred_at >= in_force_at(order)
-        told = "used-while-suspended" if order.suspends and known else "used-after-revocation"
-        revocation = order.body.revocation
-        in_between = order.effective_at < act.occurred_at and not known  # what revokes something is not a use of it
-        if kind == "tainted-use" and in_between and not order.suspends:
-            why = (
-                f"successes under what {revocation} ended, between {format_instant(order.effective_at)}, when it took "
-                f"effect, and {format_instant(in_force_at(order))}, when it could be known"
-            )
-            facts = (order.fact, *act.facts)
-            yield finding("tainted-use", f"revocation:{revocation}", why, facts, at=act.occurred_at)
-        elif known and kind == told:
-            how = "suspended" if order.suspends else "revoked"
-            why = (
-                f"{key} succeeded at {format_instant(act.occurred_at)} under {used}, which {revocation} had {how} "
-                f"(by {order.key}) at {format_instant(in_force_at(order))}"
-            )
-            facts = (*act.facts, order.fact, *facts_of(scene, str(used)))
-            yield finding(kind, key, why, facts, at=act.occurred_at, about=used)
+    told: set[str] = set()  # one action is one use, however many facts tell of it
+    for used, at in _presented(scene, act, act.authority, act.token):
+        orders = scene.ending(used, at)
+        known = [order for order in orders if at >= in_force_at(order)]
+        revoking = [order for order in known if not order.suspends]
+        if kind == "tainted-use":  # what revokes something is not a use of it
+            ending = [order for order in orders if not order.suspends and order.effective_at < at]
+            relevant = [] if revoking else ending
+        else:
+            relevant = revoking if kind == "used-after-revocation" else [] if revoking else known
+        order = min(relevant, key=in_force_at, default=None)
+        if order is not None:
+            one = _tainted(act, order, at) if kind == "tainted-use" else _used(scene, act, kind, order, (used, at))
+            if one.id not in told:
+                told.add(one.id)
+                yield one
+
+
+def _used(scene: Scene, act: Act, kind: str, order: Order, use: tuple[str, Instant]) -> Finding:
+    used, at = use
+    how = "suspended" if order.suspends else "revoked"
+    why = (
+        f"{act.key} succeeded at {format_instant(at)} under {used}, which {order.body.revocation} had {how} "
+        f"(by {order.key}) at {format_instant(in_force_at(order))}"
+    )
+    return finding(kind, act.key, why, (*act.facts, order.fact, *facts_of(scene, used)), at=at, about=used)
+
+
+def _tainted(act: Act, order: Order, at: Instant) -> Finding:
+    revocation = order.body.revocation
+    why = (
+        f"successes under what {revocation} ended, between {format_instant(order.effective_at)}, when it took "
+        f"effect, and {format_instant(in_force_at(order))}, when it could be known"
+    )
+    return finding("tainted-use", f"revocation:{revocation}", why, (order.fact, *act.facts), at=at)
+
+
+def _presented(scene: Scene, act: Act, *named: str | None) -> list[tuple[str, Instant]]:
+    """Return what an action was done under, and when, by its facts together and by each of them alone (clause 10.16).
+
+    What it presents counts as used, even if something else that it names is its authority.
+    """
+    presented = {(key, act.occurred_at) for key in named if key is not None}
+    if len(act.facts) > 1 or (act.decided is not None and len(act.decided.facts) > 1):
+        presented |= successes_of(scene.world, split_key(act.key)[1])
+    return sorted(presented, key=lambda each: (each[1], each[0]))
 
 
 def unattributed_action(scene: Scene, key: str) -> Iterator[Finding]:
@@ -189,6 +214,8 @@ def unattributed_action(scene: Scene, key: str) -> Iterator[Finding]:
         return
     actor = act.actor or (act.decided.actor if act.decided else None) or act.workload
     kind = scene.kind(actor) if actor is not None else "unknown"
+    if kind == "unknown" and act.workload is not None:  # whoever it says it was, a workload did it
+        kind = scene.kind(act.workload)
     at = act.occurred_at
     if act.named and kind in _ACTING_FOR_OTHERS:
         why = f"{actor} did {act.operation} ({key}) under {', '.join(act.named)}, which nobody granted"

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.findings import Finding, finding_id
-from lineage.core.findings.audiences import audiences
+from lineage.core.findings.audiences import audiences, may_cover
 from lineage.core.findings.finding import finding
 from lineage.core.findings.options import LOGIN_SCOPES
 from lineage.core.findings.rules import DELEGATION, TOKEN, Rule
@@ -113,7 +113,7 @@ def audience_exceeds_parent(scene: Scene, key: str) -> Iterator[Finding]:
         return
     for edge in edges(scene, element):
         held = scene.audiences.held(edge.parents) if edge.role != "subject" else None
-        if held is not None and (too_much := sorted(wanted - held)):
+        if held is not None and (too_much := sorted(one for one in wanted if not may_cover(held, one))):
             why = f"{key} may be used at {_words(too_much)}, and {_words(edge.parents)} only at {_words(sorted(held))}"
             facts = facts_of(scene, key, *edge.parents)
             yield finding("audience-exceeds-parent", key, why, facts, at=element.issued_at, about=edge.parents[0])
