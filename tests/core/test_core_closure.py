@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineage.core.authority.receivers import Alike, covers, issuer_of, narrowed
+from lineage.core.authority.receivers import CoverageClass, covers, issuer_of, narrowed
 from lineage.core.authority.world import World
 from lineage.core.model.events import (
     ActionPerformed,
@@ -19,7 +19,7 @@ from lineage.core.model.events import (
     Target,
     TokenIssued,
 )
-from lineage.core.revocation.closure import Closure, Verdict, closure_of
+from lineage.core.revocation.closure import Closure, ClosureVerdict, closure_of
 from lineage.core.revocation.enforced import orders_ending
 from lineage.core.revocation.receipt import receipt_of
 from tests.support import compare, model, worlds
@@ -58,7 +58,7 @@ def test_a_verdict_is_that_of_the_model(seed: int):
             continue
         found = closure_of(world, revocation, at, delivered)
         assert expected == compare.closure_in(found), (revocation, at)
-        assert (found.closed_at is not None) == (found.verdict is Verdict.CLOSED)
+        assert (found.closed_at is not None) == (found.verdict is ClosureVerdict.CLOSED)
         assert found.closed_at is None or found.closed_at <= max(at, found.in_force_at)
 
 
@@ -132,7 +132,7 @@ def test_an_acknowledgement_speaks_only_for_orders_that_were_given_by_then(seed:
             words = [fact.given_at for id_ in ("r1", "r2") for fact in world.receivers.acknowledgements.get(id_)]
             counting = [order for line in receipt_of(world, revocation, at) for order in orders_ending(world, line.key)]
             if counting and max(words, default=0) < min(order.given_at for order in counting):
-                assert Verdict.CLOSED is not found.verdict
+                assert ClosureVerdict.CLOSED is not found.verdict
                 assert not any(tally.enforced for tally in found.receivers)
 
 
@@ -177,7 +177,7 @@ def test_nobody_who_covers_it_is_unknown():
     """
     found = verdict(*LEAF)
 
-    assert (Verdict.UNKNOWN, [("token:idp#t1", None, "uncovered")]) == (found.verdict, opened(found))
+    assert (ClosureVerdict.UNKNOWN, [("token:idp#t1", None, "uncovered")]) == (found.verdict, opened(found))
     assert (None, 1) == (found.closed_at, found.elements)
 
 
@@ -187,7 +187,7 @@ def test_a_receiver_that_has_not_answered_is_open_and_named():
     """
     found = verdict(*LEAF, registered(GATEWAY), registered(MAIL), said(GATEWAY, LATER))
 
-    assert (Verdict.PARTIAL, [("token:idp#t1", MAIL, "pending")]) == (found.verdict, opened(found))
+    assert (ClosureVerdict.PARTIAL, [("token:idp#t1", MAIL, "pending")]) == (found.verdict, opened(found))
     assert [1, 0] == [tally.enforced for tally in found.receivers]
 
 
@@ -197,7 +197,7 @@ def test_it_is_closed_when_the_last_receiver_has_enforced_it():
     """
     found = verdict(*LEAF, registered(GATEWAY), registered(MAIL), said(GATEWAY, LATER), said(MAIL, 3_000))
 
-    assert (Verdict.CLOSED, 3_000, 3_000, ()) == (found.verdict, found.closed_at, found.enforced_at, found.open)
+    assert (ClosureVerdict.CLOSED, 3_000, 3_000, ()) == (found.verdict, found.closed_at, found.enforced_at, found.open)
 
 
 def test_what_is_open_at_one_goes_before_what_nobody_covers():
@@ -207,7 +207,7 @@ def test_what_is_open_at_one_goes_before_what_nobody_covers():
     child = issued("other#t2", derived_from=(("idp#t1", "subject"),))
     found = verdict(*LEAF, registered(GATEWAY, issuers=("idp",)), child)
 
-    assert Verdict.PARTIAL is found.verdict
+    assert ClosureVerdict.PARTIAL is found.verdict
     assert [("token:idp#t1", GATEWAY, "pending"), ("token:other#t2", None, "uncovered")] == opened(found)
 
 
@@ -217,8 +217,8 @@ def test_what_has_ended_by_itself_is_not_open():
     """
     facts = [issued("idp#t1", expires_at=5_000), ordered(), registered(GATEWAY)]
 
-    assert Verdict.PARTIAL is verdict(*facts, at=4_999).verdict
-    assert (Verdict.CLOSED, 5_000, None) == (
+    assert ClosureVerdict.PARTIAL is verdict(*facts, at=4_999).verdict
+    assert (ClosureVerdict.CLOSED, 5_000, None) == (
         (found := verdict(*facts, at=5_000)).verdict,
         found.closed_at,
         found.enforced_at,
@@ -232,8 +232,8 @@ def test_a_rejection_stays_open():
     facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER, "rejected")]
     found = verdict(*facts)
 
-    assert (Verdict.PARTIAL, [("token:idp#t1", GATEWAY, "rejected")]) == (found.verdict, opened(found))
-    assert Verdict.CLOSED is verdict(*facts, said(GATEWAY, 3_000)).verdict
+    assert (ClosureVerdict.PARTIAL, [("token:idp#t1", GATEWAY, "rejected")]) == (found.verdict, opened(found))
+    assert ClosureVerdict.CLOSED is verdict(*facts, said(GATEWAY, 3_000)).verdict
 
 
 def test_the_last_word_of_a_receiver_holds():
@@ -241,7 +241,7 @@ def test_the_last_word_of_a_receiver_holds():
     Enforced first and rejected later is open. Clause 10.9.
     """
     assert (
-        Verdict.PARTIAL
+        ClosureVerdict.PARTIAL
         is verdict(*LEAF, registered(GATEWAY), said(GATEWAY, 3_000, "rejected"), said(GATEWAY, 2_000)).verdict
     )
 
@@ -274,7 +274,7 @@ def test_an_acknowledgement_of_which_nothing_was_delivered_speaks_for_nothing():
     """
     found = verdict(*LEAF, registered(GATEWAY), said(GATEWAY, LATER, token=None))
 
-    assert Verdict.PARTIAL is found.verdict
+    assert ClosureVerdict.PARTIAL is found.verdict
     assert ["acknowledgement-of-nothing"] == [finding.kind for finding in found.findings]
 
 
@@ -285,11 +285,14 @@ def test_what_was_said_before_the_order_is_not_about_it():
     early = said(GATEWAY, ORDERED - 1)
     found = verdict(*LEAF, registered(GATEWAY), early)
 
-    assert Verdict.PARTIAL is found.verdict
+    assert ClosureVerdict.PARTIAL is found.verdict
     assert ["acknowledgement-before-order"] == [finding.kind for finding in found.findings]
-    assert Verdict.PARTIAL is verdict(*LEAF, registered(GATEWAY), early._replace(recorded_at=LATER)).verdict
+    assert ClosureVerdict.PARTIAL is verdict(*LEAF, registered(GATEWAY), early._replace(recorded_at=LATER)).verdict
     ahead = said(GATEWAY, LATER)._replace(recorded_at=ORDERED)
-    assert (Verdict.CLOSED, ORDERED) == ((found := verdict(*LEAF, registered(GATEWAY), ahead)).verdict, found.closed_at)
+    assert (ClosureVerdict.CLOSED, ORDERED) == (
+        (found := verdict(*LEAF, registered(GATEWAY), ahead)).verdict,
+        found.closed_at,
+    )
 
 
 @pytest.mark.parametrize("token", ["idp#t1", None])
@@ -305,10 +308,10 @@ def test_what_was_said_of_a_suspension_is_not_about_a_later_order_of_its_id(toke
     facts = [issued("idp#t1"), ordered(mode="suspend"), registered(GATEWAY), said(GATEWAY, LATER, outcome, token)]
     found = verdict(*facts, lift, revoked, delivered=delivered)
 
-    assert (Verdict.PARTIAL, [("token:idp#t1", GATEWAY, "pending")]) == (found.verdict, opened(found))
-    assert Verdict.PARTIAL is verdict(*facts, lift, revoked, said(GATEWAY, 3_999), delivered=delivered).verdict
+    assert (ClosureVerdict.PARTIAL, [("token:idp#t1", GATEWAY, "pending")]) == (found.verdict, opened(found))
+    assert ClosureVerdict.PARTIAL is verdict(*facts, lift, revoked, said(GATEWAY, 3_999), delivered=delivered).verdict
     now = verdict(*facts, lift, revoked, said(GATEWAY, 4_000), delivered=delivered)
-    assert (Verdict.CLOSED, 4_000) == (now.verdict, now.closed_at)
+    assert (ClosureVerdict.CLOSED, 4_000) == (now.verdict, now.closed_at)
 
 
 def test_what_is_enforced_stays_so_when_another_order_of_its_id_ends_it_as_well():
@@ -317,7 +320,7 @@ def test_what_is_enforced_stays_so_when_another_order_of_its_id_ends_it_as_well(
     """
     second = fact(RevocationOrdered("r1", Target("token", "idp#t1"), "test", "human:ir"), 4_000)
 
-    assert Verdict.CLOSED is verdict(*LEAF, registered(GATEWAY), said(GATEWAY, LATER), second).verdict
+    assert ClosureVerdict.CLOSED is verdict(*LEAF, registered(GATEWAY), said(GATEWAY, LATER), second).verdict
 
 
 def test_a_receiver_that_nobody_registered_closes_nothing():
@@ -326,7 +329,10 @@ def test_a_receiver_that_nobody_registered_closes_nothing():
     """
     found = verdict(*LEAF, said(GATEWAY, LATER))
 
-    assert (Verdict.UNKNOWN, ["unregistered-receiver"]) == (found.verdict, [finding.kind for finding in found.findings])
+    assert (ClosureVerdict.UNKNOWN, ["unregistered-receiver"]) == (
+        found.verdict,
+        [finding.kind for finding in found.findings],
+    )
 
 
 def test_a_use_after_the_order_reopens_the_verdict():
@@ -337,11 +343,11 @@ def test_a_use_after_the_order_reopens_the_verdict():
     facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000)]
     found = verdict(*facts)
 
-    assert (Verdict.PARTIAL, ("a1",)) == (found.verdict, found.reopened_by)
+    assert (ClosureVerdict.PARTIAL, ("a1",)) == (found.verdict, found.reopened_by)
     assert [("token:idp#t1", GATEWAY, "used-after-revocation")] == opened(found)
     assert ["used-after-revocation"] == [finding.kind for finding in found.findings]
     again = verdict(*facts, said(GATEWAY, 4_000))
-    assert (Verdict.CLOSED, 4_000, ()) == (again.verdict, again.closed_at, again.reopened_by)
+    assert (ClosureVerdict.CLOSED, 4_000, ()) == (again.verdict, again.closed_at, again.reopened_by)
 
 
 def test_a_use_before_the_order_was_known_is_tainted_and_reopens_nothing():
@@ -351,7 +357,7 @@ def test_a_use_before_the_order_was_known_is_tainted_and_reopens_nothing():
     facts = [issued("idp#t1"), ordered(effective_at=500), registered(GATEWAY), said(GATEWAY, LATER), done("a1", 700)]
     found = verdict(*facts)
 
-    assert (Verdict.CLOSED, ()) == (found.verdict, found.reopened_by)
+    assert (ClosureVerdict.CLOSED, ()) == (found.verdict, found.reopened_by)
     assert ["tainted-use"] == [finding.kind for finding in found.findings]
 
 
@@ -371,7 +377,7 @@ def test_what_failed_or_was_denied_reopens_nothing():
     """
     facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000, "denied"), done("a2", 3_000, "failed")]
 
-    assert (Verdict.CLOSED, ()) == (verdict(*facts).verdict, verdict(*facts).findings)
+    assert (ClosureVerdict.CLOSED, ()) == (verdict(*facts).verdict, verdict(*facts).findings)
 
 
 def test_a_token_that_is_honoured_past_its_end_is_open():
@@ -380,8 +386,8 @@ def test_a_token_that_is_honoured_past_its_end_is_open():
     """
     facts = [issued("idp#t1", expires_at=5_000), ordered(), registered(GATEWAY), done("a1", 6_000)]
 
-    assert Verdict.PARTIAL is verdict(*facts).verdict
-    assert Verdict.CLOSED is verdict(*facts, at=5_500).verdict
+    assert ClosureVerdict.PARTIAL is verdict(*facts).verdict
+    assert ClosureVerdict.CLOSED is verdict(*facts, at=5_500).verdict
 
 
 def test_an_order_that_is_not_in_effect_yet_is_unknown():
@@ -390,7 +396,7 @@ def test_an_order_that_is_not_in_effect_yet_is_unknown():
     """
     found = verdict(issued("idp#t1"), ordered(effective_at=8_000), registered(GATEWAY), at=5_000)
 
-    assert (Verdict.UNKNOWN, [("token:idp#t1", None, "not-in-force")]) == (found.verdict, opened(found))
+    assert (ClosureVerdict.UNKNOWN, [("token:idp#t1", None, "not-in-force")]) == (found.verdict, opened(found))
 
 
 def test_a_suspension_that_was_lifted_is_over():
@@ -400,7 +406,7 @@ def test_a_suspension_that_was_lifted_is_over():
     lift = fact(RevocationLifted("r1", "human:ir"), 3_000)
     found = verdict(issued("idp#t1"), ordered(mode="suspend"), registered(GATEWAY), lift)
 
-    assert (Verdict.CLOSED, 3_000, 0) == (found.verdict, found.closed_at, found.elements)
+    assert (ClosureVerdict.CLOSED, 3_000, 0) == (found.verdict, found.closed_at, found.elements)
 
 
 # Coverage
@@ -430,7 +436,7 @@ def test_a_receiver_covers_by_issuer_audience_and_kind(receiver: Any, key: str, 
     All three must fit; what is not stated, on either side, fits, but for an id without an issuer. Clause 10.6.
     """
     kind, _, id_ = key.partition(":")
-    assert expected is covers(ReceiverRegistered("urn:r", **receiver), Alike(kind, issuer_of(id_), audience))
+    assert expected is covers(ReceiverRegistered("urn:r", **receiver), CoverageClass(kind, issuer_of(id_), audience))
 
 
 @pytest.mark.parametrize(
@@ -467,7 +473,7 @@ def test_no_registration_takes_back_what_an_order_requires(narrower: Any, moment
     facts = [issued("idp#t1", audience=("a",)), ordered(), registered(GATEWAY), registered(MAIL), said(MAIL, LATER)]
     found = verdict(*facts, fact(ReceiverRegistered(GATEWAY, **narrower), *moments))
 
-    assert (Verdict.PARTIAL, [("token:idp#t1", GATEWAY, "pending")]) == (found.verdict, opened(found))
+    assert (ClosureVerdict.PARTIAL, [("token:idp#t1", GATEWAY, "pending")]) == (found.verdict, opened(found))
     narrowings = [finding.of for finding in found.findings if finding.kind == "coverage-narrowed"]
     assert [f"receiver:{GATEWAY}"] == narrowings
 
@@ -478,7 +484,7 @@ def test_a_later_registration_widens_what_has_to_be_enforced():
     """
     facts = [*LEAF, registered(GATEWAY, issuers=("other",)), registered(MAIL), said(MAIL, LATER)]
 
-    assert Verdict.CLOSED is verdict(*facts).verdict
+    assert ClosureVerdict.CLOSED is verdict(*facts).verdict
     assert [("token:idp#t1", GATEWAY, "pending")] == opened(verdict(*facts, registered(GATEWAY, 3_000)))
 
 
@@ -564,7 +570,7 @@ def test_a_first_audience_that_is_stated_afterwards_takes_no_receiver_away():
     known = verdict(issued("idp#t1"), again("idp#t1", audience=("b",))._replace(recorded_at=ORDERED), *ENFORCED)
 
     assert [("token:idp#t1", GATEWAY, "pending")] == opened(found)
-    assert Verdict.CLOSED is known.verdict
+    assert ClosureVerdict.CLOSED is known.verdict
 
 
 def test_an_audience_that_is_stated_afterwards_covers_nothing_that_was_uncovered():
@@ -573,7 +579,7 @@ def test_an_audience_that_is_stated_afterwards_covers_nothing_that_was_uncovered
     """
     found = verdict(issued("idp#t1", audience=("c",)), *ENFORCED, again("idp#t1", audience=("b",)))
 
-    assert (Verdict.UNKNOWN, [("token:idp#t1", None, "uncovered")]) == (found.verdict, opened(found))
+    assert (ClosureVerdict.UNKNOWN, [("token:idp#t1", None, "uncovered")]) == (found.verdict, opened(found))
     assert 1 == found.receivers[1].enforced
 
 
@@ -588,7 +594,7 @@ def test_a_first_end_that_is_stated_afterwards_ends_nothing(expires_at: int):
     found = verdict(*facts, late)
 
     assert (1, [("token:idp#t1", GATEWAY, "pending")]) == (found.elements, opened(found))
-    assert Verdict.CLOSED is verdict(*facts, known._replace(recorded_at=ORDERED)).verdict
+    assert ClosureVerdict.CLOSED is verdict(*facts, known._replace(recorded_at=ORDERED)).verdict
 
 
 def test_an_end_that_was_known_may_be_renewed():
@@ -597,7 +603,10 @@ def test_an_end_that_was_known_may_be_renewed():
     """
     facts = [issued("idp#t1", expires_at=LATER), ordered(), registered(GATEWAY), again("idp#t1", expires_at=8_000)]
 
-    assert (Verdict.PARTIAL, Verdict.CLOSED) == (verdict(*facts, at=7_999).verdict, verdict(*facts, at=8_000).verdict)
+    assert (ClosureVerdict.PARTIAL, ClosureVerdict.CLOSED) == (
+        verdict(*facts, at=7_999).verdict,
+        verdict(*facts, at=8_000).verdict,
+    )
 
 
 def test_nothing_was_stated_of_what_was_ordered_dead_unseen():
@@ -640,7 +649,7 @@ def test_no_other_fact_takes_a_late_use_back(contradiction: ActionPerformed, occ
     facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), done("a1", 3_000)]
     found = verdict(*facts, fact(contradiction, occurred_at, LATEST))
 
-    assert (Verdict.PARTIAL, ("a1",)) == (found.verdict, found.reopened_by)
+    assert (ClosureVerdict.PARTIAL, ("a1",)) == (found.verdict, found.reopened_by)
 
 
 def test_no_other_fact_about_a_decision_takes_a_late_use_back():
@@ -652,5 +661,5 @@ def test_no_other_fact_about_a_decision_takes_a_late_use_back():
     facts = [*LEAF, registered(GATEWAY), said(GATEWAY, LATER), fact(decided, 2_900), fact(use, 3_000)]
     found = verdict(*facts, fact(decided._replace(token="idp#other"), 0, LATEST))
 
-    assert (Verdict.PARTIAL, ("a1",)) == (verdict(*facts).verdict, verdict(*facts).reopened_by)
-    assert (Verdict.PARTIAL, ("a1",)) == (found.verdict, found.reopened_by)
+    assert (ClosureVerdict.PARTIAL, ("a1",)) == (verdict(*facts).verdict, verdict(*facts).reopened_by)
+    assert (ClosureVerdict.PARTIAL, ("a1",)) == (found.verdict, found.reopened_by)

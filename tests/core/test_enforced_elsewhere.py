@@ -24,7 +24,7 @@ from lineage.core.model.events import (
     TokenIssued,
 )
 from lineage.core.model.trust import Grant, TrustTable
-from lineage.core.revocation.closure import Closure, Verdict, closure_of
+from lineage.core.revocation.closure import Closure, ClosureVerdict, closure_of
 from lineage.core.revocation.enforced import orders_ending
 from lineage.core.revocation.receipt import receipt_of
 from tests.support import compare, model
@@ -84,7 +84,7 @@ def test_orders_of_several_ids_have_the_verdict_of_the_model(seed: int):
                 assert not world.orders.by_id.get(revocation)
                 continue
             found = closure_of(world, revocation, at, delivered)
-            assert expected["verdict"] == "CLOSED" or found.verdict is not Verdict.CLOSED
+            assert expected["verdict"] == "CLOSED" or found.verdict is not ClosureVerdict.CLOSED
             assert expected == compare.closure_in(found), (revocation, at)
 
 
@@ -240,7 +240,7 @@ def test_what_was_enforced_under_one_order_is_enforced_under_a_later_one():
     """
     found = verdict(order("r1", 1_000), word("r1", 2_000), order("r2", 3_000))
 
-    assert (Verdict.CLOSED, 3_000, ()) == (found.verdict, found.closed_at, found.open)
+    assert (ClosureVerdict.CLOSED, 3_000, ()) == (found.verdict, found.closed_at, found.open)
     assert (1, 0) == (found.receivers[0].enforced, found.receivers[0].pending)
 
 
@@ -250,7 +250,7 @@ def test_what_is_enforced_under_a_later_order_is_enforced_under_an_earlier_one()
     """
     found = verdict(order("r2", 1_000), order("r1", 2_000, "principal", "human:alice"), word("r1", 3_000))
 
-    assert (Verdict.CLOSED, 3_000) == (found.verdict, found.closed_at)
+    assert (ClosureVerdict.CLOSED, 3_000) == (found.verdict, found.closed_at)
 
 
 def test_an_answer_in_general_speaks_for_what_had_been_delivered_to_it():
@@ -259,9 +259,9 @@ def test_an_answer_in_general_speaks_for_what_had_been_delivered_to_it():
     """
     facts = [order("r1", 1_000), word("r1", 2_000, token=None), order("r2", 3_000)]
 
-    assert Verdict.PARTIAL is verdict(*facts).verdict
-    assert Verdict.CLOSED is verdict(*facts, delivered={(GATEWAY, KEY): 2_000}).verdict
-    assert Verdict.PARTIAL is verdict(*facts, delivered={(GATEWAY, KEY): 2_001}).verdict
+    assert ClosureVerdict.PARTIAL is verdict(*facts).verdict
+    assert ClosureVerdict.CLOSED is verdict(*facts, delivered={(GATEWAY, KEY): 2_000}).verdict
+    assert ClosureVerdict.PARTIAL is verdict(*facts, delivered={(GATEWAY, KEY): 2_001}).verdict
 
 
 def test_an_answer_in_general_does_not_speak_for_what_is_linked_to_its_order_later():
@@ -272,26 +272,26 @@ def test_an_answer_in_general_does_not_speak_for_what_is_linked_to_its_order_lat
     delivered = {(GATEWAY, KEY): 1_500, (GATEWAY, f"token:{T2}"): 2_500}
 
     assert [KEY] == [one.key for one in verdict(*facts, link(3_001), delivered=delivered).open]
-    assert Verdict.CLOSED is verdict(*facts, link(2_500), delivered=delivered).verdict
-    assert Verdict.CLOSED is verdict(*facts, link(3_001), word("r1", 4_000), delivered=delivered).verdict
+    assert ClosureVerdict.CLOSED is verdict(*facts, link(2_500), delivered=delivered).verdict
+    assert ClosureVerdict.CLOSED is verdict(*facts, link(3_001), word("r1", 4_000), delivered=delivered).verdict
 
 
 @pytest.mark.parametrize(
     ("between", "expected"),
     [
-        ([lift("r1", 2_500)], Verdict.PARTIAL),  # it was alive from then on
-        ([lift("r1", 3_000)], Verdict.CLOSED),  # at that moment the next order takes over
-        ([lift("r1", 8_000)], Verdict.CLOSED),
-        ([lift("r1", 2_500, effective_at=4_000)], Verdict.CLOSED),
-        ([lift("r1", 2_500, recorded_at=5_000)], Verdict.PARTIAL),  # the lift came late, and it was alive anyway
-        ([lift("r1", 2_500), order("r3", 2_500, mode="suspend")], Verdict.CLOSED),  # handed over
-        ([lift("r1", 2_500), order("r3", 2_600, mode="suspend")], Verdict.PARTIAL),
-        ([lift("r1", 2_500), order("r3", 2_500, recorded_at=2_600)], Verdict.PARTIAL),  # known too late
-        ([lift("r1", 2_500), order("r3", 2_600, effective_at=2_000)], Verdict.PARTIAL),
-        ([order("r3", 1_500, mode="suspend"), lift("r3", 2_500)], Verdict.CLOSED),
+        ([lift("r1", 2_500)], ClosureVerdict.PARTIAL),  # it was alive from then on
+        ([lift("r1", 3_000)], ClosureVerdict.CLOSED),  # at that moment the next order takes over
+        ([lift("r1", 8_000)], ClosureVerdict.CLOSED),
+        ([lift("r1", 2_500, effective_at=4_000)], ClosureVerdict.CLOSED),
+        ([lift("r1", 2_500, recorded_at=5_000)], ClosureVerdict.PARTIAL),  # the lift came late, and it was alive anyway
+        ([lift("r1", 2_500), order("r3", 2_500, mode="suspend")], ClosureVerdict.CLOSED),  # handed over
+        ([lift("r1", 2_500), order("r3", 2_600, mode="suspend")], ClosureVerdict.PARTIAL),
+        ([lift("r1", 2_500), order("r3", 2_500, recorded_at=2_600)], ClosureVerdict.PARTIAL),  # known too late
+        ([lift("r1", 2_500), order("r3", 2_600, effective_at=2_000)], ClosureVerdict.PARTIAL),
+        ([order("r3", 1_500, mode="suspend"), lift("r3", 2_500)], ClosureVerdict.CLOSED),
     ],
 )
-def test_what_was_alive_in_between_has_to_be_enforced_again(between: list[Fact], expected: Verdict):
+def test_what_was_alive_in_between_has_to_be_enforced_again(between: list[Fact], expected: ClosureVerdict):
     """
     Suspended, acknowledged, maybe lifted, and revoked by another order: whether it was dead all the time decides.
     Clause 10.10.
@@ -309,9 +309,9 @@ def test_no_link_that_comes_later_makes_a_token_look_dead_in_between(occurred_at
     revoked = order("r3", 500, target=T2)
     facts = [revoked, order("r1", 1_000, mode="suspend"), word("r1", 2_000), lift("r1", 2_500), order("r2", 3_000)]
 
-    assert Verdict.CLOSED is verdict(*facts, link(1_500, occurred_at)).verdict
-    assert Verdict.PARTIAL is verdict(*facts, link(2_501, occurred_at)).verdict
-    assert Verdict.PARTIAL is verdict(*facts, link(4_000, occurred_at)).verdict
+    assert ClosureVerdict.CLOSED is verdict(*facts, link(1_500, occurred_at)).verdict
+    assert ClosureVerdict.PARTIAL is verdict(*facts, link(2_501, occurred_at)).verdict
+    assert ClosureVerdict.PARTIAL is verdict(*facts, link(4_000, occurred_at)).verdict
 
 
 LATER_KNOWN = [
@@ -334,7 +334,7 @@ def test_nothing_else_that_comes_later_does_either(late: Body, recorded_at: int)
     facts = [by_name, order("r1", 1_000, mode="suspend"), word("r1", 2_000), lift("r1", 2_500), order("r2", 3_000)]
     found = closure_of(World([*begun, *facts, fact(late, 60, recorded_at)]), "r2", 9_000, {})
 
-    assert (Verdict.CLOSED if recorded_at < 2_500 else Verdict.PARTIAL) is found.verdict
+    assert (ClosureVerdict.CLOSED if recorded_at < 2_500 else ClosureVerdict.PARTIAL) is found.verdict
 
 
 def test_an_answer_to_what_did_not_end_it_then_is_not_about_it():
@@ -343,8 +343,8 @@ def test_an_answer_to_what_did_not_end_it_then_is_not_about_it():
     """
     facts = [order("r1", 500, target=T2), order("r2", 1_000, mode="suspend"), word("r1", 2_000, token=None)]
 
-    assert Verdict.PARTIAL is verdict(*facts, link(4_000), delivered={(GATEWAY, KEY): 1_500}).verdict
-    assert Verdict.CLOSED is verdict(*facts, link(600), delivered={(GATEWAY, KEY): 1_500}).verdict
+    assert ClosureVerdict.PARTIAL is verdict(*facts, link(4_000), delivered={(GATEWAY, KEY): 1_500}).verdict
+    assert ClosureVerdict.CLOSED is verdict(*facts, link(600), delivered={(GATEWAY, KEY): 1_500}).verdict
 
 
 def test_a_use_since_then_takes_it_back():
@@ -353,10 +353,10 @@ def test_a_use_since_then_takes_it_back():
     """
     facts = [order("r1", 1_000), word("r1", 2_000), order("r2", 3_000)]
 
-    assert Verdict.CLOSED is verdict(*facts, used(1_999)).verdict
-    assert Verdict.PARTIAL is verdict(*facts, used(2_000)).verdict
-    assert Verdict.PARTIAL is verdict(*facts, used(2_500, recorded_at=5_000)).verdict
-    assert Verdict.CLOSED is verdict(*facts, used(2_500), word("r1", 2_600)).verdict
+    assert ClosureVerdict.CLOSED is verdict(*facts, used(1_999)).verdict
+    assert ClosureVerdict.PARTIAL is verdict(*facts, used(2_000)).verdict
+    assert ClosureVerdict.PARTIAL is verdict(*facts, used(2_500, recorded_at=5_000)).verdict
+    assert ClosureVerdict.CLOSED is verdict(*facts, used(2_500), word("r1", 2_600)).verdict
 
 
 @pytest.mark.parametrize(
@@ -390,8 +390,8 @@ def test_an_order_of_a_source_that_is_not_trusted_carries_nothing_over():
     facts = [*BEGUN, foreign, word("r1", 2_000), order("r2", 3_000)]
     table = TrustTable({"urn:test": Grant(frozenset({"*"}), ("",)), "urn:rogue": Grant(frozenset(), ("",))})
 
-    assert Verdict.CLOSED is closure_of(World(facts), "r2", 9_000, {}).verdict
-    assert Verdict.PARTIAL is closure_of(World(facts, trust=table), "r2", 9_000, {}).verdict
+    assert ClosureVerdict.CLOSED is closure_of(World(facts), "r2", 9_000, {}).verdict
+    assert ClosureVerdict.PARTIAL is closure_of(World(facts, trust=table), "r2", 9_000, {}).verdict
 
 
 def test_what_an_order_without_cascade_ended_stays_so_under_one_with():
@@ -401,7 +401,7 @@ def test_what_an_order_without_cascade_ended_stays_so_under_one_with():
     facts = [order("r1", 1_000, cascade=False), word("r1", 2_000), order("r2", 3_000, "principal", "human:alice")]
     child = fact(TokenIssued(T2, "human:bob", derived_from=((T1, "subject"),)), 10)
 
-    assert Verdict.CLOSED is verdict(*facts).verdict
+    assert ClosureVerdict.CLOSED is verdict(*facts).verdict
     assert [f"token:{T2}"] == [one.key for one in verdict(*facts, child).open]
 
 
@@ -412,8 +412,8 @@ def test_events_that_are_older_than_the_log_say_what_they_say():
     first = [order("r1", 1_000, recorded_at=7_000, mode="suspend"), word("r1", 2_000, recorded_at=7_000)]
     second = [order("r2", 3_000, recorded_at=8_000), lift("r1", 4_000, recorded_at=8_000)]
 
-    assert Verdict.CLOSED is verdict(*first, *second).verdict
-    assert Verdict.PARTIAL is verdict(*first, second[0], lift("r1", 2_500, recorded_at=8_000)).verdict
+    assert ClosureVerdict.CLOSED is verdict(*first, *second).verdict
+    assert ClosureVerdict.PARTIAL is verdict(*first, second[0], lift("r1", 2_500, recorded_at=8_000)).verdict
 
 
 def test_no_link_that_comes_later_closes_an_order_that_shares_its_id_with_an_earlier_one():

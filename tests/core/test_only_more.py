@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from lineage.core.authority.receivers import Receivers
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact
-from lineage.core.revocation.closure import Closure, Verdict, closure_of
+from lineage.core.revocation.closure import Closure, ClosureVerdict, closure_of
 from lineage.core.revocation.receipt import receipt_of
-from lineage.core.revocation.state_changes import Change, Version, outcomes
+from lineage.core.revocation.state_changes import Change, PublishedState, outcomes
 from lineage.core.revocation.status_lists import Status, statuses_of
 from lineage.deliver.ssf.stream_coverage import StreamCoverage
 from tests.support import compare, worlds
@@ -75,7 +75,7 @@ def test_no_verdict_is_closed_by_facts_of_producers(seed: int):
         delivered = {(one, key): rng.choice(worlds.grid) for one in RECEIVERS for key in keys if rng.random() < 0.5}
         was, found = (closure_of(world, revocation, at, delivered) for world in (old, new))
 
-        assert was.verdict is Verdict.CLOSED or found.verdict is not Verdict.CLOSED
+        assert was.verdict is ClosureVerdict.CLOSED or found.verdict is not ClosureVerdict.CLOSED
         assert opened(was) <= opened(found)
         assert all(one.covers <= covered(found).get(one.receiver, 0) for one in was.receivers)
         assert set(keys) <= {line.key for line in receipt_of(new, revocation, at)}
@@ -117,9 +117,9 @@ def test_no_delivery_is_removed_by_facts_of_producers(seed: int):
     keys = set(old.graph) | {order.key for order in old.orders.all() if order.on_element}
     was, found = outcomes(old, keys, at), outcomes(new, keys, at)
     for key in keys:
-        if was[key].ended and was[key].matters(at):
+        if was[key].ended and was[key].is_relevant(at):
             assert found[key].ended
-            assert found[key].matters(at)
+            assert found[key].is_relevant(at)
             for receiver in RECEIVERS:
                 told = [is_told(world, receiver, key, at) for world in (old, new)]
                 assert told[0] <= told[1]
@@ -136,4 +136,4 @@ def is_told(world: World, receiver: str, key: str, at: int) -> bool:
         for fact in world.orders.by_id.get(str(outcome.revocation))
         if (order := world.orders.resolve(fact)).effective_at == outcome.effective_at
     ]
-    return StreamCoverage(registered).holds(world, Change(key, Version(1, outcome)), because, at)
+    return StreamCoverage(registered).holds(world, Change(key, PublishedState(1, outcome)), because, at)

@@ -19,7 +19,15 @@ from lineage.core.model.errors import FencedError
 from lineage.core.model.events import Event, Fact, RevocationOrdered, Target, TokenIssued
 from lineage.core.model.records import Position, Readable, Record, position_of
 from lineage.core.model.times import NEVER, format_instant
-from lineage.core.revocation.state_changes import Change, Outcome, Version, changes, outcomes, touched, touched_by
+from lineage.core.revocation.state_changes import (
+    Change,
+    ElementState,
+    PublishedState,
+    affected,
+    affected_by,
+    changes,
+    outcomes,
+)
 from lineage.deliver.outbox.outbox_writer import Spread
 from lineage.serve.config.wiring import now
 from lineage.store.delivery.outbox import Standing, rows
@@ -35,15 +43,15 @@ SEEDS = st.integers(0, 2**32)
 ENDED = {State.REVOKED, State.CASCADED, State.SUSPENDED}
 
 
-def judged(world: World, key: str, at: int) -> Outcome:
+def judged(world: World, key: str, at: int) -> ElementState:
     """What the rule says of an element, in the form in which it is told."""
     verdict = judge(world, key, at)
     element = world.graph.element(key)
     expires_at = element.expires_at if element else None
     if verdict.state not in ENDED:
-        return Outcome(State.ACTIVE, expires_at=expires_at)
+        return ElementState(State.ACTIVE, expires_at=expires_at)
     order = verdict.because.order
-    return Outcome(verdict.state, order.body.revocation, order.effective_at, expires_at)
+    return ElementState(verdict.state, order.body.revocation, order.effective_at, expires_at)
 
 
 def every(world: World) -> set[str]:
@@ -103,7 +111,7 @@ def test_what_a_change_does_not_touch_stays_as_it_was(seed: int):
     old, new = World(facts[:cut]), World(facts)
     keys = every(new)
     passed = {order.body.revocation for order in new.orders.all()}
-    found = touched(new, facts[cut:], after) | (touched_by(new, passed, after) if before < after else set())
+    found = affected(new, facts[cut:], after) | (affected_by(new, passed, after) if before < after else set())
 
     told = {change.key: change.version for change in changes(old, keys, before, {})}
     assert {change.key for change in changes(new, keys, after, told)} <= found
@@ -131,11 +139,11 @@ class Delivering:
         self.spreads[place].round(at)
 
 
-def told(store: Store) -> dict[str, Version]:
+def told(store: Store) -> dict[str, PublishedState]:
     """What was last told of each element; the versions of each rise by one, and nothing is told twice."""
-    found: dict[str, Version] = {}
+    found: dict[str, PublishedState] = {}
     for seq, (number, change, _) in enumerate(rows(store, after=0, limit=1_000_000), start=1):
-        before = found.get(change.key, Version(0, Outcome(State.ACTIVE)))
+        before = found.get(change.key, PublishedState(0, ElementState(State.ACTIVE)))
         assert number == seq
         assert change.version.number == before.number + 1
         assert change.version.outcome != before.outcome
@@ -185,7 +193,7 @@ def test_the_last_word_is_what_the_rule_says_whatever_came_before(fresh: Fresh, 
 def test_who_knows_less_writes_nothing(fresh: Fresh):
     """A process that has not heard what another wrote, or that knows fewer facts, is refused and leaves no trace."""
     standing = Standing(b"", {("orders", 0): 5})
-    ended = Change("token:a", Version(1, Outcome(State.REVOKED, "r1", 1, None)))
+    ended = Change("token:a", PublishedState(1, ElementState(State.REVOKED, "r1", 1, None)))
     with a_store(fresh) as (store, _):
         assert write_rows(store, [ended], after=0, at=10, standing=standing) == 1
         for after, at, known in [
@@ -208,11 +216,11 @@ def test_what_a_blinder_process_told_is_set_right(fresh: Fresh):
     with a_store(fresh) as (store, _):
         spread = Spread(store, None)
         spread.round(10)
-        wrong = Change("token:a", Version(1, Outcome(State.REVOKED, "r1", 1, None)))
+        wrong = Change("token:a", PublishedState(1, ElementState(State.REVOKED, "r1", 1, None)))
         write_rows(store, [wrong], after=0, at=10, standing=Standing(b"", {}))
 
         assert spread.round(10) == 1
-        assert told(store)["token:a"] == Version(2, Outcome(State.ACTIVE))
+        assert told(store)["token:a"] == PublishedState(2, ElementState(State.ACTIVE))
         assert Spread(store, None).round(rng.choice(worlds.grid)) == 0
 
 
@@ -265,7 +273,7 @@ def test_an_end_that_is_stated_afterwards_makes_nothing_active():
     issue, late = a_token(), a_token(recorded_at=NOON + 20, expires_at=NOON + 1)
     first = an_order("r1", NOON + 5, NOON + 10)
     backdated = an_order("r2", NOON + 2, NOON + 30)
-    told = Outcome(State.CASCADED, "r1", NOON + 5, None)
+    told = ElementState(State.CASCADED, "r1", NOON + 5, None)
 
     for facts in ([issue, first], [issue, first, late], [issue, first, late, backdated]):
         assert {"token:idp#t": told} == outcomes(World(facts), ["token:idp#t"], NOON + 40)

@@ -8,7 +8,7 @@ import pytest
 
 from lineage.core.authority.verdict import State
 from lineage.core.model.times import Instant, parse_instant
-from lineage.core.revocation.state_changes import Change, Outcome, Version
+from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
 from lineage.deliver.outbox.outbox_writer import Spread
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import Standing
@@ -37,7 +37,10 @@ def store(fresh: stores.Fresh) -> Iterator[Store]:
 def tell(store: Store, *said: tuple[str, State], at: Instant = 1) -> None:
     """Write rows into the outbox, behind those that are there."""
     after = outbox.cursor_of(store, outbox.SPREAD).seq
-    found = [Change(key, Version(n, Outcome(state, "r1", 1, None))) for n, (key, state) in enumerate(said, after + 1)]
+    found = [
+        Change(key, PublishedState(n, ElementState(state, "r1", 1, None)))
+        for n, (key, state) in enumerate(said, after + 1)
+    ]
     outbox.write(store, found, after=after, at=at, standing=Standing(b"", {}))
 
 

@@ -15,7 +15,7 @@ from lineage.core.authority.verdict import State
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import Event, RevocationAcknowledged
 from lineage.core.model.trust import Grant, TrustTable
-from lineage.core.revocation.state_changes import Change, Outcome, Version
+from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
 from lineage.deliver.rfc7009.endpoint_settings import Endpoint as Settings
 from lineage.deliver.rfc7009.endpoint_settings import endpoints_of
 from lineage.deliver.rfc7009.revocation_client import NotAnsweredError, Revoking
@@ -55,7 +55,10 @@ def endpoint_settings(folder: Path, url: str, **more: Any) -> Settings:
 def tell(store: Store, *said: tuple[str, State]) -> None:
     """Rows of the outbox: each an element and its state, because of ``r1``."""
     after = outbox.cursor_of(store, outbox.SPREAD).seq
-    found = [Change(key, Version(n, Outcome(state, "r1", 1, None))) for n, (key, state) in enumerate(said, after + 1)]
+    found = [
+        Change(key, PublishedState(n, ElementState(state, "r1", 1, None)))
+        for n, (key, state) in enumerate(said, after + 1)
+    ]
     outbox.write(store, found, after=after, at=1, standing=Standing(b"", {}))
 
 

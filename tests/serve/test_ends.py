@@ -14,7 +14,7 @@ from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.errors import TooManyError
 from lineage.core.revocation.closure import closure_of
-from lineage.core.revocation.state_changes import Change, Outcome, Version
+from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
 from lineage.serve.cache import revocation_cache as ends
 from lineage.serve.cache.revocation_cache import NOTHING, Ends, Stale, Touched
 from lineage.serve.queries import closure, other_orders, preparation, receipt, revocation_snapshot, revocations
@@ -55,7 +55,9 @@ class Told:
     def go_on(self, store: Store) -> None:
         """Tell something of an element, and have some of what was told accepted."""
         state = self._rng.choice([State.REVOKED, State.SUSPENDED, State.ACTIVE])
-        told = [Change(self._rng.choice(self._keys), Version(self._last + 1, Outcome(state, "r1", 0, None)))]
+        told = [
+            Change(self._rng.choice(self._keys), PublishedState(self._last + 1, ElementState(state, "r1", 0, None)))
+        ]
         outbox.write(store, told, after=self._last, at=worlds.grid[0], standing=Standing(store.edition(), {}))
         self._last += 1
         taken = {self._rng.randint(1, self._last) for _ in range(3)}

@@ -19,7 +19,7 @@ from lineage.core.model.events import canonical_json
 from lineage.core.model.records import DECISIONS, ORDERS
 from lineage.core.model.times import format_instant
 from lineage.core.revocation.closure import closure_of
-from lineage.core.revocation.state_changes import Change, Outcome, Version
+from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
 from lineage.serve.config.wiring import now
 from lineage.serve.queries import closure, receipt, revocation_snapshot, revocations
 from lineage.serve.queries.closure import closure_document
@@ -126,7 +126,7 @@ def test_a_verdict_from_sql_is_that_of_the_core_on_the_whole_graph(fresh: stores
         at = rng.choice(worlds.grid[3:])
         delivered = {}
         for place, key in enumerate(sorted(whole.graph)):
-            told = Change(key, Version(1, Outcome(State.REVOKED, "r1", 0, None)))
+            told = Change(key, PublishedState(1, ElementState(State.REVOKED, "r1", 0, None)))
             outbox.write(store, [told], after=place, at=worlds.grid[0], standing=Standing(b"", {}))
             if rng.random() < 0.5:
                 delivered["urn:gw", key] = rng.choice([moment for moment in worlds.grid if moment <= at])

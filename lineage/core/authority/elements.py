@@ -171,7 +171,7 @@ def granted_key(body: object) -> str | None:
             return None
 
 
-def add_up(key: str, facts: tuple[Fact, ...]) -> Element:
+def merge_facts(key: str, facts: tuple[Fact, ...]) -> Element:
     """Combine everything that was claimed about one element into one value.
 
     Args:
@@ -191,7 +191,7 @@ def add_up(key: str, facts: tuple[Fact, ...]) -> Element:
                 parents[parent] = (*known, role)
         ends_at = NEVER if body.expires_at is None else body.expires_at
         return Element(key, facts, issued_at, body.not_before, ends_at, parents, tuple(dict.fromkeys(names_of(body))))
-    singles = [add_up(key, (fact,)) for fact in facts]
+    singles = [merge_facts(key, (fact,)) for fact in facts]
     merged: dict[str, tuple[str, ...]] = {}
     for single in singles:
         for parent, roles in single.parents.items():

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import networkx as nx
 
-from lineage.core.authority.elements import Element, FactIndex, add_up, granted_key
+from lineage.core.authority.elements import Element, FactIndex, granted_key, merge_facts
 from lineage.core.model.events import DelegationGranted, Fact, TokenIssued
 from lineage.core.model.times import NEVER, Instant
 
@@ -47,7 +47,7 @@ class AuthorityGraph:
         if key is None:
             return
         assert isinstance(body, TokenIssued | DelegationGranted)  # noqa: S101 (granted_key says so)
-        alone = add_up(key, (fact,))  # what this fact alone claims
+        alone = merge_facts(key, (fact,))  # what this fact alone claims
         if key not in self.facts:
             self._elements[key] = alone
             new = alone.names
@@ -92,7 +92,7 @@ class AuthorityGraph:
         """Return the combined claims about an element; None if no event granted it."""
         element = self._elements.get(key)
         if element is None and key in self.facts:
-            element = self._elements[key] = add_up(key, self.facts.get(key))
+            element = self._elements[key] = merge_facts(key, self.facts.get(key))
         return element
 
     def granted(self, key: str) -> bool:

@@ -106,7 +106,7 @@ def issuer_of(id_: str) -> str | None:
     return before if mark else None
 
 
-class Alike(NamedTuple):
+class CoverageClass(NamedTuple):
     """The properties of an element that coverage depends on.
 
     Attributes:
@@ -122,7 +122,7 @@ class Alike(NamedTuple):
     audience_then: tuple[str, ...] | None = None
 
 
-def alike_of(key: str, element: Element | None, orders: Collection[Order] = ()) -> Alike:
+def coverage_class_of(key: str, element: Element | None, orders: Collection[Order] = ()) -> CoverageClass:
     """Return the properties that coverage of an element depends on.
 
     Args:
@@ -133,27 +133,31 @@ def alike_of(key: str, element: Element | None, orders: Collection[Order] = ()) 
     kind, _, id_ = key.partition(":")
     audience = () if element is None else element.audience
     if element is None or not audience or not orders or (known := facts_then(element, orders)) is element.facts:
-        return Alike(kind, issuer_of(id_), audience)
-    return Alike(kind, issuer_of(id_), audience, audience_of(known))
+        return CoverageClass(kind, issuer_of(id_), audience)
+    return CoverageClass(kind, issuer_of(id_), audience, audience_of(known))
 
 
-def covers(receiver: ReceiverRegistered, alike: Alike) -> bool:
+def covers(receiver: ReceiverRegistered, coverage_class: CoverageClass) -> bool:
     """Whether a receiver covers an element: by its kind, its issuer, and a shared audience.
 
     An empty list in the registration covers everything. An element that states no audience, or stated none at the
     time of the order, is covered.
     """
-    return _covers(receiver, alike, alike.audience) or _covered_then(receiver, alike)
+    return _covers(receiver, coverage_class, coverage_class.audience) or _covered_then(receiver, coverage_class)
 
 
-def _covered_then(receiver: ReceiverRegistered, alike: Alike) -> bool:
-    return _covers(receiver, alike, alike.audience if alike.audience_then is None else alike.audience_then)
+def _covered_then(receiver: ReceiverRegistered, coverage_class: CoverageClass) -> bool:
+    return _covers(
+        receiver,
+        coverage_class,
+        coverage_class.audience if coverage_class.audience_then is None else coverage_class.audience_then,
+    )
 
 
-def _covers(receiver: ReceiverRegistered, alike: Alike, audience: tuple[str, ...]) -> bool:
-    if receiver.kinds and alike.kind not in receiver.kinds:
+def _covers(receiver: ReceiverRegistered, coverage_class: CoverageClass, audience: tuple[str, ...]) -> bool:
+    if receiver.kinds and coverage_class.kind not in receiver.kinds:
         return False
-    if receiver.issuers and alike.issuer not in receiver.issuers:
+    if receiver.issuers and coverage_class.issuer not in receiver.issuers:
         return False
     return not (receiver.audiences and audience) or not set(receiver.audiences).isdisjoint(audience)
 
@@ -164,24 +168,24 @@ class Coverage:
     def __init__(self, registrations: Iterable[ReceiverRegistered]) -> None:
         """Use the registrations that count."""
         self.registrations = tuple(registrations)
-        self._known: dict[Alike, Covering] = {}
+        self._known: dict[CoverageClass, Covering] = {}
 
     def of(self, key: str, element: Element | None, orders: Collection[Order] = ()) -> tuple[str, ...]:
         """Return the receivers that cover an element (None: one that no event granted) ended by some orders."""
-        return self.of_alike(alike_of(key, element, orders))
+        return self.of_class(coverage_class_of(key, element, orders))
 
-    def of_alike(self, alike: Alike) -> tuple[str, ...]:
+    def of_class(self, coverage_class: CoverageClass) -> tuple[str, ...]:
         """Return the receivers that cover elements with these properties."""
-        return self.covering(alike).receivers
+        return self.covering(coverage_class).receivers
 
-    def covering(self, alike: Alike) -> "Covering":
+    def covering(self, coverage_class: CoverageClass) -> "Covering":
         """Return the receivers that cover such elements, and whether anyone covered them at the time."""
-        known = self._known.get(alike)
+        known = self._known.get(coverage_class)
         if known is None:
-            receivers = dict.fromkeys(one.receiver for one in self.registrations if covers(one, alike))
+            receivers = dict.fromkeys(one.receiver for one in self.registrations if covers(one, coverage_class))
             # An audience stated only afterwards cannot make an element covered that was not.
-            uncovered = not any(_covered_then(one, alike) for one in self.registrations)
-            known = self._known[alike] = Covering(tuple(receivers), uncovered)
+            uncovered = not any(_covered_then(one, coverage_class) for one in self.registrations)
+            known = self._known[coverage_class] = Covering(tuple(receivers), uncovered)
         return known
 
 
@@ -229,7 +233,7 @@ class Answers:
             else:
                 self._general.setdefault(body.receiver, []).append(answer)
 
-    def hear(self, key: str, delivered: Deliveries) -> None:
+    def record_delivery(self, key: str, delivered: Deliveries) -> None:
         """Record the receivers to which an element was delivered, and when."""
         for receiver in self._general:
             instant = delivered.get((receiver, key))
@@ -261,7 +265,7 @@ class Answers:
                     return answer
         return None if found is None else found[1]
 
-    def of_nothing(self) -> list[Fact]:
+    def unmatched(self) -> list[Fact]:
         """Return the acknowledgements without ``token`` by receivers that had received nothing: they mean nothing."""
         first = self._first
         return [

@@ -17,14 +17,14 @@ from lineage.core.authority.orders import Order
 from lineage.core.authority.receivers import (
     ENFORCED,
     REJECTED,
-    Alike,
     Answer,
     Answers,
     Coverage,
+    CoverageClass,
     Covering,
     Deliveries,
     Receivers,
-    alike_of,
+    coverage_class_of,
     precedes,
 )
 from lineage.core.authority.world import World
@@ -37,7 +37,7 @@ from lineage.core.revocation.proof import known_since
 from lineage.core.revocation.receipt import Line, orders_of, receipt_of
 
 
-class Verdict(StrEnum):
+class ClosureVerdict(StrEnum):
     """The verdicts, in precedence order: the first that applies is the answer."""
 
     PARTIAL = "PARTIAL"
@@ -45,7 +45,7 @@ class Verdict(StrEnum):
     CLOSED = "CLOSED"
 
 
-class Ended(NamedTuple):
+class EndedElement(NamedTuple):
     """The part of a receipt line that a verdict needs; kept small because there may be very many.
 
     Attributes:
@@ -62,7 +62,7 @@ class Ended(NamedTuple):
     key: str
     order: Order
     ends_at: Instant
-    alike: Alike
+    coverage_class: CoverageClass
     others: tuple[Order, ...] = ()
     endings: Endings = ()
     used_at: Instant | None = None
@@ -103,7 +103,7 @@ class Ended(NamedTuple):
         return any(one.order == self.order and one.known_at <= by for one in self.endings)
 
 
-def ended_in(world: World, lines: Collection[Line], endings: Mapping[str, Endings], at: Instant) -> list[Ended]:
+def ended_in(world: World, lines: Collection[Line], endings: Mapping[str, Endings], at: Instant) -> list[EndedElement]:
     """Extract what a verdict needs from receipt lines.
 
     Args:
@@ -125,16 +125,16 @@ def ended_in(world: World, lines: Collection[Line], endings: Mapping[str, Ending
 
 def _ended(
     line: Line, endings: Endings, used_at: Instant | None, known: Mapping[Order, Mapping[str, Instant]]
-) -> Ended:
-    alike = alike_of(line.key, line.element, line.counting)
+) -> EndedElement:
+    coverage_class = coverage_class_of(line.key, line.element, line.counting)
     if len(line.counting) == 1:  # the usual case
-        return Ended(line.key, line.order, line.ends_at, alike, (), endings, used_at)
+        return EndedElement(line.key, line.order, line.ends_at, coverage_class, (), endings, used_at)
     others = tuple(order for order in line.counting if order is not line.order)
     known_at = tuple(known[order][line.key] for order in (line.order, *others))
-    return Ended(line.key, line.order, line.ends_at, alike, others, endings, used_at, known_at)
+    return EndedElement(line.key, line.order, line.ends_at, coverage_class, others, endings, used_at, known_at)
 
 
-class Judged(NamedTuple):
+class ElementEvidence(NamedTuple):
     """An ended element, with its uses and deliveries.
 
     Attributes:
@@ -143,12 +143,12 @@ class Judged(NamedTuple):
         delivered: The deliveries to receivers, at least those of this element.
     """
 
-    ended: Ended
+    ended: EndedElement
     uses: Sequence[Use]
     delivered: Deliveries
 
 
-class Open(NamedTuple):
+class OpenItem(NamedTuple):
     """A reason why a revocation is not complete: an element, a receiver (None if no one covers it), and a reason.
 
     The reasons: ``pending``, ``overdue``, ``rejected``, ``used-after-revocation``, ``uncovered``, ``not-in-force``.
@@ -190,14 +190,14 @@ class Closure:
     """
 
     revocation: str
-    verdict: Verdict
+    verdict: ClosureVerdict
     ordered_at: Instant
     in_force_at: Instant
     closed_at: Instant | None
     enforced_at: Instant | None
     elements: int
     receivers: tuple[Tally, ...]
-    open: tuple[Open, ...]
+    open: tuple[OpenItem, ...]
     reopened_by: tuple[str, ...]
     findings: tuple[Finding, ...]
 
@@ -208,10 +208,10 @@ def closure_of(world: World, revocation: str, at: Instant, delivered: Deliveries
     uses = uses_under(world, lines, at)
     endings = endings_elsewhere(world, revocation, [line.key for line in lines])
     ended = ended_in(world, lines, endings, at)
-    return close(world, revocation, at, (Judged(one, uses.get(one.key, ()), delivered) for one in ended))
+    return close(world, revocation, at, (ElementEvidence(one, uses.get(one.key, ()), delivered) for one in ended))
 
 
-def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) -> Closure:
+def close(world: World, revocation: str, at: Instant, judged: Iterable[ElementEvidence]) -> Closure:
     """Compute the verdict at an instant from a receipt that may arrive in parts.
 
     Args:
@@ -229,11 +229,11 @@ def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) 
         ledger.enter(one)
     for order in orders:
         if order.effective_at > at and order.lifted_at > order.effective_at:
-            ledger.open.append(Open(order.target.key, None, "not-in-force"))
+            ledger.open.append(OpenItem(order.target.key, None, "not-in-force"))
     if any(one.receiver is not None for one in ledger.open):
-        verdict = Verdict.PARTIAL
+        verdict = ClosureVerdict.PARTIAL
     else:
-        verdict = Verdict.UNKNOWN if ledger.open else Verdict.CLOSED
+        verdict = ClosureVerdict.UNKNOWN if ledger.open else ClosureVerdict.CLOSED
     found = [finding for _, finding in sorted(ledger.findings, key=lambda one: by_id(one[0]))]
     given = min(order.given_at for order in orders)
     started = min(in_force_at(order) for order in orders)
@@ -242,7 +242,7 @@ def close(world: World, revocation: str, at: Instant, judged: Iterable[Judged]) 
         verdict=verdict,
         ordered_at=given,
         in_force_at=started,
-        closed_at=_closed_at(orders, ledger, at) if verdict is Verdict.CLOSED else None,
+        closed_at=_closed_at(orders, ledger, at) if verdict is ClosureVerdict.CLOSED else None,
         enforced_at=ledger.enforced_at,
         elements=ledger.elements,
         receivers=tuple(ledger.tallies.values()),
@@ -277,7 +277,7 @@ class _Ledger:
     elements: int = 0
     over_at: Instant | None = None
     enforced_at: Instant | None = None
-    open: list[Open] = field(default_factory=list)
+    open: list[OpenItem] = field(default_factory=list)
     reopening: list[tuple[Instant, str]] = field(default_factory=list)
     findings: list[tuple[str, Finding]] = field(default_factory=list)  # with the element
     tallies: dict[str, Tally] = field(init=False)
@@ -293,15 +293,15 @@ class _Ledger:
                 known = self.deadlines.get(one.receiver, one.deadline_seconds)
                 self.deadlines[one.receiver] = min(known, one.deadline_seconds)
 
-    def _covering(self, one: Ended) -> Covering:
+    def _covering(self, one: EndedElement) -> Covering:
         """Return the receivers that cover an element for any order that ends it, and whether some order has none."""
         latest = self.latest
         if latest is None or latest[0] is not one.order:
             latest = self.latest = (one.order, self._coverage(one.order))
-        found = latest[1].covering(one.alike)
+        found = latest[1].covering(one.coverage_class)
         if not one.others:  # the usual case
             return found
-        more = [self._coverage(order).covering(one.alike) for order in one.others]
+        more = [self._coverage(order).covering(one.coverage_class) for order in one.others]
         receivers = {*found.receivers, *(receiver for each in more for receiver in each.receivers)}
         return Covering(tuple(sorted(receivers)), found.uncovered or any(each.uncovered for each in more))
 
@@ -317,10 +317,10 @@ class _Ledger:
                 if not all(precedes(finding.facts[1], order.fact) for order in self.orders):
                     yield finding
 
-    def enter(self, judged: Judged) -> None:
+    def enter(self, judged: ElementEvidence) -> None:
         """Process one line of the receipt."""
         one, uses, delivered = judged
-        self.answers.hear(one.key, delivered)
+        self.answers.record_delivery(one.key, delivered)
         self.elements += 1
         known: Sequence[Use] = ()
         if uses:
@@ -338,7 +338,7 @@ class _Ledger:
         if uncovered:
             over = one.ends_at
             if not ended:
-                self.open.append(Open(one.key, None, "uncovered"))
+                self.open.append(OpenItem(one.key, None, "uncovered"))
         if len(self.open) > before:
             self.reopening += [(use.occurred_at, use.action) for use in known]
         else:
@@ -346,7 +346,7 @@ class _Ledger:
             self.over_at = max(over, self.over_at or 0)
 
     def _at_receiver(
-        self, one: Ended, receiver: str, delivered_at: Instant | None, used_at: Instant | None, *, ended: bool
+        self, one: EndedElement, receiver: str, delivered_at: Instant | None, used_at: Instant | None, *, ended: bool
     ) -> Instant:
         """Process an element at a receiver that covers it; return when it was closed there."""
         tally = self.tallies[receiver]
@@ -368,11 +368,11 @@ class _Ledger:
         tally.rejected += rejected
         if not ended:
             tally.pending += not rejected
-            self.open.append(Open(one.key, receiver, self._reason(one, receiver, answer)))
+            self.open.append(OpenItem(one.key, receiver, self._reason(one, receiver, answer)))
         return one.ends_at
 
     def _elsewhere(
-        self, one: Ended, receiver: str, delivered_at: Instant | None, answer: Answer | None
+        self, one: EndedElement, receiver: str, delivered_at: Instant | None, answer: Answer | None
     ) -> Answer | None:
         """Return what a receiver enforced under another id, since it last acknowledged anything under this one."""
         enforced = self.elsewhere.enforced(receiver, one.key, one.endings, delivered_at, one.used_at)
@@ -380,7 +380,7 @@ class _Ledger:
             return None
         return enforced
 
-    def _reason(self, one: Ended, receiver: str, answer: Answer | None) -> str:
+    def _reason(self, one: EndedElement, receiver: str, answer: Answer | None) -> str:
         if answer is not None:
             return REJECTED if answer.outcome == REJECTED else "used-after-revocation"
         deadline = self.deadlines.get(receiver)
@@ -411,7 +411,7 @@ def _too_early(said: Fact, orders: list[Order]) -> bool:
 
 
 def _of_nothing(answers: Answers, revocation: str) -> Iterator[Finding]:
-    for fact in answers.of_nothing():
+    for fact in answers.unmatched():
         why = (
             f"{_receiver(fact)} acknowledges {revocation} without naming a token, and nothing had been delivered to it "
             "before: it speaks for nothing"
@@ -425,7 +425,7 @@ def _receiver(fact: Fact) -> str:
     return body.receiver
 
 
-def _use_finding(one: Ended, use: Use) -> Finding:
+def _use_finding(one: EndedElement, use: Use) -> Finding:
     of, revocation = f"action:{use.action}", one.order.body.revocation
     if use.in_force:
         why = f"{of} succeeded under {one.key} when {revocation} was in force already"
@@ -446,11 +446,11 @@ def _use_finding(one: Ended, use: Use) -> Finding:
 
 __all__ = [
     "Closure",
-    "Ended",
-    "Judged",
-    "Open",
+    "ClosureVerdict",
+    "ElementEvidence",
+    "EndedElement",
+    "OpenItem",
     "Tally",
-    "Verdict",
     "acknowledgement_findings",
     "close",
     "closure_of",

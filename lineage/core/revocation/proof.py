@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 
-from lineage.core.authority.elements import Element, add_up
+from lineage.core.authority.elements import Element, merge_facts
 from lineage.core.authority.known_then import end_for
 from lineage.core.authority.orders import Order
 from lineage.core.authority.principals import Principals
@@ -131,7 +131,7 @@ def _early_enough_at(element: Element, issued_before: Instant) -> Instant:
     if issued_before == NEVER:
         return 0
     facts = element.facts
-    return min(fact.recorded_at for fact in facts if add_up(element.key, (fact,)).issued_at < issued_before)
+    return min(fact.recorded_at for fact in facts if merge_facts(element.key, (fact,)).issued_at < issued_before)
 
 
 def _in_time_at(element: Element | None, order: Order) -> Instant | None:

@@ -1,7 +1,7 @@
 """State changes of elements caused by orders, as delivered to receivers. Pure.
 
 Clause 10.5: an element's *state* is delivered with a version, not an order. ``outcomes`` computes the states as the
-rule does, without the paths, in one walk; ``touched`` finds the elements a change may have affected; ``changes``
+rule does, without the paths, in one walk; ``affected`` finds the elements a change may have affected; ``changes``
 lists what is new to tell.
 """
 
@@ -21,7 +21,7 @@ from lineage.core.model.keys import key_of
 from lineage.core.model.times import NEVER, Instant
 
 
-class Outcome(NamedTuple):
+class ElementState(NamedTuple):
     """What orders cause for an element.
 
     Attributes:
@@ -42,16 +42,16 @@ class Outcome(NamedTuple):
         """Whether it must not be honoured."""
         return self.state is not State.ACTIVE
 
-    def matters(self, at: Instant) -> bool:
+    def is_relevant(self, at: Instant) -> bool:
         """Whether it still matters to receivers: an expired element is refused anyway."""
         return self.expires_at is None or at < self.expires_at
 
 
-class Version(NamedTuple):
+class PublishedState(NamedTuple):
     """What was last told about an element, and how many times something was."""
 
     number: int
-    outcome: Outcome
+    outcome: ElementState
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ class Change:
     """Something new to tell about an element."""
 
     key: str
-    version: Version
+    version: PublishedState
 
 
-def outcomes(world: World, keys: Collection[str], at: Instant) -> dict[str, Outcome]:
+def outcomes(world: World, keys: Collection[str], at: Instant) -> dict[str, ElementState]:
     """Compute what orders cause for elements at an instant.
 
     Cost:
@@ -72,19 +72,19 @@ def outcomes(world: World, keys: Collection[str], at: Instant) -> dict[str, Outc
     return {key: _outcome(world, key, cascade) for key in keys}
 
 
-def _outcome(world: World, key: str, cascade: Cascade) -> Outcome:
+def _outcome(world: World, key: str, cascade: Cascade) -> ElementState:
     element = world.graph.element(key)
     # If its end differs between orders, orders after the first of a mode may be the ones that count.
     counted = in_time(element, cascade.killing(key) if ends_differ(element) else cascade.deciding(key))
     found = decided(key, counted)
     if found is None:
-        return Outcome(State.ACTIVE, expires_at=None if element is None else element.expires_at)
+        return ElementState(State.ACTIVE, expires_at=None if element is None else element.expires_at)
     ends_at = end_for(element, counted)
     expires_at = None if ends_at == NEVER else ends_at
-    return Outcome(found.state, found.order.body.revocation, found.order.effective_at, expires_at)
+    return ElementState(found.state, found.order.body.revocation, found.order.effective_at, expires_at)
 
 
-def touched(world: World, facts: Iterable[Fact], at: Instant) -> set[str]:
+def affected(world: World, facts: Iterable[Fact], at: Instant) -> set[str]:
     """Return the elements whose outcome new facts may have changed; the world already contains the facts.
 
     Fully expired subtrees are omitted, except the elements that a fact is about.
@@ -105,7 +105,7 @@ def touched(world: World, facts: Iterable[Fact], at: Instant) -> set[str]:
     return granted | aimed_at | world.graph.below(granted | aimed_at, after=at)
 
 
-def touched_by(world: World, revocations: Iterable[str], at: Instant) -> set[str]:
+def affected_by(world: World, revocations: Iterable[str], at: Instant) -> set[str]:
     """Return the elements that the orders of some ids may affect, with the same omissions."""
     aimed_at = _aims(world, _orders_of(world, revocations), at)
     return aimed_at | world.graph.below(aimed_at, after=at)
@@ -120,7 +120,7 @@ def _aims(world: World, orders: Iterable[Order], at: Instant) -> set[str]:
     return {key for target in {order.key for order in orders} for key in targets(world, target, after=at)}
 
 
-def moments(facts: Iterable[Fact]) -> list[tuple[Instant, str]]:
+def effective_times(facts: Iterable[Fact]) -> list[tuple[Instant, str]]:
     """Return when orders and lifts among facts take effect, each with the id of its revocation."""
     found = []
     for fact in facts:
@@ -133,7 +133,7 @@ def moments(facts: Iterable[Fact]) -> list[tuple[Instant, str]]:
     return found
 
 
-_NOTHING: Final = Version(0, Outcome(State.ACTIVE))
+_NOTHING: Final = PublishedState(0, ElementState(State.ACTIVE))
 
 
 def widened(world: World, keys: Iterable[str], is_new: Callable[[str, Fact], bool]) -> set[str]:
@@ -156,7 +156,7 @@ def changes(
     world: World,
     keys: Collection[str],
     at: Instant,
-    told: Mapping[str, Version],
+    told: Mapping[str, PublishedState],
     again: Collection[str] = frozenset(),
 ) -> list[Change]:
     """List what there is to tell about elements, sorted by key, omitting what was told before.
@@ -176,6 +176,6 @@ def changes(
         if (outcome == before.outcome and not is_again) or not (outcome.ended or before.outcome.ended):
             continue
         # An expired element is told only to retract a later end.
-        if outcome.matters(at) or (before.outcome.ended and before.outcome.matters(at)):
-            new.append(Change(key, Version(before.number + 1, outcome)))
+        if outcome.is_relevant(at) or (before.outcome.ended and before.outcome.is_relevant(at)):
+            new.append(Change(key, PublishedState(before.number + 1, outcome)))
     return new

@@ -15,7 +15,7 @@ from lineage.core.authority.status_list_index import LARGEST, is_listed
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
 from lineage.core.model.times import Instant
-from lineage.core.revocation.state_changes import outcomes, touched_by
+from lineage.core.revocation.state_changes import affected_by, outcomes
 
 BITS: Final = 2  # enough for the statuses below
 CAPACITY: Final = 2**17  # entries of the smallest list, so that a token newer than the list is still in range
@@ -70,7 +70,7 @@ def statuses_of(world: World, uri: str, at: Instant) -> Statuses | None:
     while size <= last:
         size *= 2
     # An expired token keeps its entry and its status.
-    ended = touched_by(world, {order.body.revocation for order in world.orders.all()}, _EVER)
+    ended = affected_by(world, {order.body.revocation for order in world.orders.all()}, _EVER)
     places: dict[str, list[int]] = {}
     for key in ended:
         element = world.graph.element(key)

@@ -16,7 +16,14 @@ from lineage.core.model.errors import FencedError
 from lineage.core.model.events import Fact
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted
-from lineage.core.revocation.state_changes import Version, changes, moments, touched, touched_by, widened
+from lineage.core.revocation.state_changes import (
+    PublishedState,
+    affected,
+    affected_by,
+    changes,
+    effective_times,
+    widened,
+)
 from lineage.store.authority_replica import AuthorityReplica
 from lineage.store.delivery import outbox
 from lineage.store.delivery.outbox import SPREAD, Standing
@@ -38,7 +45,7 @@ class Spread:
         self._store = store
         self._replica = AuthorityReplica(store, trust, observer=self)
         self._world = World()  # the world of the replica
-        self._published: dict[str, Version] = {}
+        self._published: dict[str, PublishedState] = {}
         self._seq = 0  # the last row that is in `_published`
         self._at: Instant = 0
         self._doubtful: set[str] = set()  # elements whose published state may be out of date
@@ -83,7 +90,7 @@ class Spread:
 
     def loaded(self, world: World) -> None:
         """The replica has been loaded again: all elements are doubtful."""
-        self._world, self._coming, self._verify = world, moments(world.facts()), True
+        self._world, self._coming, self._verify = world, effective_times(world.facts()), True
         heapq.heapify(self._coming)
         self._new.clear()
 
@@ -107,13 +114,13 @@ class Spread:
         self._at = max(self._at, now)  # a clock that is set back does not undo anything
         if self._verify:
             every = {order.body.revocation for order in self._world.orders.all()}
-            self._doubtful |= touched_by(self._world, every, self._at) | self._published.keys()
+            self._doubtful |= affected_by(self._world, every, self._at) | self._published.keys()
             self._again |= widened(self._world, self._published_at, self._came_later)
             self._published_at.clear()
             self._verify = False
-        for moment in moments(self._new):
+        for moment in effective_times(self._new):
             heapq.heappush(self._coming, moment)
-        self._doubtful |= touched(self._world, self._new, self._at)
+        self._doubtful |= affected(self._world, self._new, self._at)
         new = [fact for fact in self._new if granted_key(fact.event.body) in self._published]
         granted = {str(granted_key(fact.event.body)) for fact in new}
         self._again |= widened(self._world, granted, lambda _, fact: fact in new)
@@ -121,7 +128,7 @@ class Spread:
         due = set()
         while self._coming and self._coming[0][0] <= self._at:
             due.add(heapq.heappop(self._coming)[1])
-        self._doubtful |= touched_by(self._world, due, self._at)
+        self._doubtful |= affected_by(self._world, due, self._at)
 
     def _came_later(self, key: str, fact: Fact) -> bool:
         """Whether a fact may have become known only after the latest row of an element, as found at the start."""

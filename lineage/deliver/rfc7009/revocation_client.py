@@ -172,7 +172,7 @@ class Revoking:
         """The ``token`` parameter for a row; None if no call is needed."""
         kind, id_ = split_key(row.change.key)
         outcome = row.change.version.outcome
-        if kind != "token" or outcome.state not in _FOR_GOOD or not outcome.matters(self._clock()):
+        if kind != "token" or outcome.state not in _FOR_GOOD or not outcome.is_relevant(self._clock()):
             return None
         handle = self.endpoint.handle_of(id_)
         if handle is None:

@@ -117,7 +117,7 @@ class Teller:
             row
             for row in rows
             if row.seq not in stream.settled
-            and row.change.version.outcome.matters(at - GRACE)
+            and row.change.version.outcome.is_relevant(at - GRACE)
             and (not stream.said.events or type_of(row.change.version.outcome.state) in stream.said.events)
         ]
         if not wanted:

@@ -12,7 +12,7 @@ from typing import Any
 from lineage.core.authority.elements import audience_of, by_given
 from lineage.core.authority.known_then import facts_first
 from lineage.core.authority.orders import Order
-from lineage.core.authority.receivers import Coverage, Receivers, alike_of, registration_of
+from lineage.core.authority.receivers import Coverage, Receivers, coverage_class_of, registration_of
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, ReceiverRegistered, canonical_json
 from lineage.core.model.times import Instant
@@ -56,10 +56,10 @@ class StreamCoverage:
             return True
         key, element = change.key, world.graph.element(change.key)
         if not change.version.outcome.ended:
-            alike = alike_of(key, element)
+            coverage_class = coverage_class_of(key, element)
             if element is not None:
-                alike = alike._replace(audience_then=audience_of(facts_first(element)))
-            return bool(self._every.of_alike(alike))
+                coverage_class = coverage_class._replace(audience_then=audience_of(facts_first(element)))
+            return bool(self._every.of_class(coverage_class))
         if not self.needs_orders(world, [key]):
             return bool(self._every.of(key, element, because))
         ending = orders_ending(world, key)

@@ -20,7 +20,7 @@ from ingest.codec import credentials
 from ingest.producer.event_builders import token_id
 from lineage.core.authority.chain import chain_of
 from lineage.core.authority.elements import Element
-from lineage.core.authority.receivers import alike_of, covers, issuer_of
+from lineage.core.authority.receivers import coverage_class_of, covers, issuer_of
 from lineage.core.authority.rule import judge_all
 from lineage.core.authority.verdict import State
 from lineage.core.authority.world import World
@@ -158,7 +158,7 @@ def introspected(world: World, ids: tuple[str, ...], at: Instant, receiver: str 
     for key in known:
         element = world.graph.element(key)
         assert element is not None  # noqa: S101 (an active element was granted)
-        if registration is None or covers(registration, alike_of(key, element)):
+        if registration is None or covers(registration, coverage_class_of(key, element)):
             return Introspected({"active": True, **_members(world, element)}, key, State.ACTIVE.value)
     return Introspected(INACTIVE, next(iter(known)), "not covered")
 

@@ -30,7 +30,7 @@ from lineage.core.model.keys import by_id, key_of
 from lineage.core.model.references import Role, about, dependencies_of, mentions, names_of
 from lineage.core.model.times import NEVER, Instant
 from lineage.core.model.trust import Trusted
-from lineage.core.revocation.closure import Ended
+from lineage.core.revocation.closure import EndedElement
 from lineage.core.revocation.late_uses import Use
 from lineage.core.revocation.receipt import orders_of
 from lineage.store.follower import Follower, Place
@@ -57,7 +57,7 @@ class Ends:
             of these may end an element as well.
     """
 
-    ended: Mapping[str, Ended]
+    ended: Mapping[str, EndedElement]
     uses: Mapping[str, Sequence[Use]]
     since: Instant
     until: Instant
@@ -81,14 +81,14 @@ class Gathering:
         self._orders = orders_of(world, revocation)
         self._around: set[int] = set()
         self._left = KEPT
-        self._ended: list[Ended] = []
+        self._ended: list[EndedElement] = []
         self._uses: dict[str, Sequence[Use]] = {}
         self._keys: set[str] = set()
         self._moments = {moment for order in self._orders for moment in (order.effective_at, order.lifted_at)}
         self._targets = {name for order in self._orders for name in (order.key, *aliases(world, order.key))}
 
     def take(
-        self, part: World, ended: Collection[Ended], uses: Mapping[str, Sequence[Use]], around: AbstractSet[int]
+        self, part: World, ended: Collection[EndedElement], uses: Mapping[str, Sequence[Use]], around: AbstractSet[int]
     ) -> None:
         """Add a part: the ended elements, the actions under them, and the hashes of what may end them as well."""
         done = [fact for index in (part.actions, part.decisions) for key in index for fact in index.get(key)]
@@ -120,7 +120,7 @@ class Gathering:
         )
 
 
-def _as_in_a_receipt(ended: Iterable[Ended]) -> dict[str, Ended]:
+def _as_in_a_receipt(ended: Iterable[EndedElement]) -> dict[str, EndedElement]:
     return {one.key: one for one in sorted(ended, key=lambda one: by_id(one.key))}
 
 

@@ -7,7 +7,7 @@ from lineage.core.authority.world import World
 from lineage.core.findings.nearby import near
 from lineage.core.model.keys import split_key
 from lineage.core.model.times import SECOND, Instant, format_instant
-from lineage.core.revocation.closure import Closure, Judged, Tally, close, ended_in
+from lineage.core.revocation.closure import Closure, ElementEvidence, Tally, close, ended_in
 from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
 from lineage.core.revocation.late_uses import uses_under
 from lineage.core.revocation.receipt import receipt_of
@@ -70,24 +70,24 @@ def close_at(moment: Moment, world: World, revocation: str, at: Instant) -> Clos
     return close(world, revocation, at, judged)
 
 
-def _judged(moment: Moment, world: World, revocation: str, at: Instant, words: OtherWords) -> Iterator[Judged]:
+def _judged(moment: Moment, world: World, revocation: str, at: Instant, words: OtherWords) -> Iterator[ElementEvidence]:
     gathering = Gathering(world, revocation, at)
     for ended, uses in moment.gathered(world, revocation, at, gathering):
         words.bring(ended)
         delivered = moment.reader.deliveries([one.key for one in ended], at)
         for one in ended:
-            yield Judged(one, uses.get(one.key, ()), delivered)
+            yield ElementEvidence(one, uses.get(one.key, ()), delivered)
     moment.keep(revocation, gathering.ends())
 
 
-def _judged_again(reader: Reader, ends: Ends, at: Instant, words: OtherWords) -> Iterator[Judged]:
+def _judged_again(reader: Reader, ends: Ends, at: Instant, words: OtherWords) -> Iterator[ElementEvidence]:
     """Combine the cached effects with the deliveries so far."""
     words.bring(ends.ended.values())
     every = iter(ends.ended.values())
     while part := list(islice(every, PART)):
         delivered = reader.deliveries([one.key for one in part], at)
         for one in part:
-            yield Judged(one, ends.uses.get(one.key, ()), delivered)
+            yield ElementEvidence(one, ends.uses.get(one.key, ()), delivered)
 
 
 def closure_document(found: Closure) -> Document:
@@ -151,7 +151,7 @@ def confirmation_of(reader: Reader, world: World, key: str, at: Instant, *, succ
         uses = uses_under(world, [line], at).get(key, [])
         [ended] = ended_in(world, [line], endings, at)
         OtherWords(reader, world, id_).bring([ended])
-        found = close(world, id_, at, [Judged(ended, uses, delivered)])
+        found = close(world, id_, at, [ElementEvidence(ended, uses, delivered)])
         unconfirmed += [{"revocation": id_, "receiver": one.receiver, "reason": one.reason} for one in found.open]
         used_after.update(use.action for use in uses if use.in_force)
     return {"revoked_by": ids, "unconfirmed": unconfirmed, "used_after": sorted(used_after)}

@@ -6,7 +6,7 @@ from typing import Final
 from lineage.core.authority.targets import aliases
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact
-from lineage.core.revocation.closure import Ended
+from lineage.core.revocation.closure import EndedElement
 from lineage.core.revocation.receipt import orders_of
 from lineage.store.reading.reader import Reader
 
@@ -74,7 +74,7 @@ class OtherWords:
         self._world = world
         self._known = {revocation}
 
-    def bring(self, ended: Iterable[Ended]) -> None:
+    def bring(self, ended: Iterable[EndedElement]) -> None:
         """Load the acknowledgements under the ids whose orders end some elements.
 
         Cost:

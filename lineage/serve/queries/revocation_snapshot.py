@@ -15,7 +15,7 @@ from lineage.core.authority.world import World
 from lineage.core.model.errors import TooManyError
 from lineage.core.model.events import Fact
 from lineage.core.model.times import Instant
-from lineage.core.revocation.closure import Ended, ended_in
+from lineage.core.revocation.closure import EndedElement, ended_in
 from lineage.core.revocation.enforced_elsewhere import endings_elsewhere
 from lineage.core.revocation.late_uses import Use, uses_under
 from lineage.core.revocation.receipt import Line, orders_of, receipt_of
@@ -134,7 +134,7 @@ class Moment:
 
     def gathered(
         self, world: World, revocation: str, at: Instant, gathering: Gathering
-    ) -> Iterator[tuple[list[Ended], dict[str, list[Use]]]]:
+    ) -> Iterator[tuple[list[EndedElement], dict[str, list[Use]]]]:
         """Yield what the orders of an id end, in parts, and the actions under it.
 
         Raises:
@@ -153,7 +153,7 @@ class Moment:
 
     def _take(
         self, gathering: Gathering, part: World, lines: list[Line], since: Instant
-    ) -> tuple[list[Ended], dict[str, list[Use]]]:
+    ) -> tuple[list[EndedElement], dict[str, list[Use]]]:
         """Gather some lines and the actions under them."""
         revocation, at, keys = gathering.revocation, gathering.at, {line.key for line in lines}
         around = elements_and_names(part)

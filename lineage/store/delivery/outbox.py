@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from lineage.core.authority.verdict import State
 from lineage.core.model.errors import FencedError
 from lineage.core.model.times import Instant
-from lineage.core.revocation.state_changes import Change, Outcome, Version
+from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
 from lineage.store.database.dialects import add, add_missing, backend_of
 from lineage.store.database.engine import faults
 from lineage.store.database.sql import among
@@ -76,8 +76,8 @@ def rows(store: Store, *, after: int, limit: int) -> list[Row]:
 
 
 def _row(row: Any) -> Row:
-    outcome = Outcome(State(row.state), row.revocation, row.effective_at, row.expires_at)
-    return Row(row.seq, Change(row.key, Version(row.version, outcome)), row.recorded_at)
+    outcome = ElementState(State(row.state), row.revocation, row.effective_at, row.expires_at)
+    return Row(row.seq, Change(row.key, PublishedState(row.version, outcome)), row.recorded_at)
 
 
 def origin_of(store: Store) -> str:

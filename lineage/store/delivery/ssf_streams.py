@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from lineage.core.authority.verdict import State
 from lineage.core.model.errors import FencedError
 from lineage.core.model.times import Instant
-from lineage.core.revocation.state_changes import Change, Outcome, Version
+from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
 from lineage.store.database.dialects import add_missing, backend_of
 from lineage.store.database.engine import faults
 from lineage.store.database.sql import storable
@@ -212,7 +212,9 @@ def untold(store: Store, to: Stream, *, after: int, limit: int) -> list[Untold]:
                 row.seq,
                 Change(
                     row.key,
-                    Version(row.version, Outcome(State(row.state), row.revocation, row.effective_at, row.expires_at)),
+                    PublishedState(
+                        row.version, ElementState(State(row.state), row.revocation, row.effective_at, row.expires_at)
+                    ),
                 ),
                 row.recorded_at,
             )

@@ -235,7 +235,7 @@ def test_every_word_that_stands_for_something_is_explained():
     found = set(re.findall(r'Finding\(\s*"([a-z-]+)"', text)) | set(re.findall(r'"([a-z]+-mismatch)"', text))
 
     assert {str(one) for one in verdict.State} == set(glossary.STATES)
-    assert {str(one) for one in closure.Verdict} == set(glossary.VERDICTS)
+    assert {str(one) for one in closure.ClosureVerdict} == set(glossary.VERDICTS)
     assert found | set(RULES) == set(glossary.FINDINGS)
 
 
