@@ -40,10 +40,10 @@ from ingest.trust_file import Trust
 from lineage.core.model.events import ActionPerformed, DelegationGranted, Derivation, Event, TokenIssued
 from lineage.core.model.times import format_instant
 from lineage.deliver.token_status import introspection
-from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.config.http_settings import HttpSettings
 from lineage.serve.config.wiring import MOST, now
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.processes.http_process import bound, serve
 from lineage.serve.queries.service import Service
 from lineage.store.authority_replica import AuthorityReplica
@@ -74,10 +74,10 @@ def served(url: str, keys: str) -> None:
     settings = HttpSettings(listen="127.0.0.1:0", issuer=ISSUER, audience=AUDIENCE, jwks=keys)
     store = open_store(url, codec.read)
     log = SharedLog(lambda: open_log(url, create=False, clock=now))
-    worlds = Keeping(store, log, None, log_inside=True)
+    worlds = QuestionCache(store, log, None, log_inside=True)
     service = Service(store, log, Trust(), now, source="urn:benchmark", worlds=worlds, most=MOST)
 
-    def parts(site: Site) -> list[APIRouter]:
+    def parts(site: AppContext) -> list[APIRouter]:
         return [introspection.router(AuthorityReplica(store, None), now, site.authentication)]
 
     serve(service, settings, say=lambda said: print(said, flush=True), parts=parts)

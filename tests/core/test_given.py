@@ -18,7 +18,7 @@ from lineage.core.model.events import Fact, Target
 from lineage.core.revocation.closure import closure_of
 from lineage.core.revocation.receipt import receipt_of
 from lineage.deliver.outbox.outbox_writer import Spread
-from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.commands.lift import lift_order
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
@@ -115,18 +115,18 @@ def by_outbox(store: Store) -> Callable[[], str]:
     return state
 
 
-def by_question(store: Store, worlds: Keeping | None = None) -> Callable[[], str]:
+def by_question(store: Store, worlds: QuestionCache | None = None) -> Callable[[], str]:
     service = Service(store, None, Trust(), lambda: BETWEEN, source="urn:test", worlds=worlds)
     return lambda: str((service.status("token", "t1", at=BETWEEN) or {})["state"])
 
 
 def by_cache(store: Store) -> Callable[[], str]:
-    return by_question(store, Keeping(store, None, None, log_inside=True))
+    return by_question(store, QuestionCache(store, None, None, log_inside=True))
 
 
 def by_receipt(store: Store) -> Callable[[], str]:
     service = Service(store, None, Trust(), lambda: BETWEEN, source="urn:test")
-    service.ends = Keeping(store, None, None, log_inside=True).ends
+    service.ends = QuestionCache(store, None, None, log_inside=True).ends
 
     def state() -> str:
         lines = receipt.receipt_page(service, "rev", 0, 10, at=BETWEEN) or []

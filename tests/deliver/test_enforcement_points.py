@@ -11,7 +11,7 @@ from lineage.serve.config.http_settings import HttpSettings
 from lineage.serve.config.settings import Settings
 from lineage.serve.http.api.enforcement_routes import endpoints
 from lineage.serve.http.asgi.app import create_app
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.queries.service import Service
 from tests.support.asgi import Asking
 from tests.support.desk import Desk, day, token
@@ -29,7 +29,7 @@ def test_they_are_mounted_next_to_the_api(tmp_path: Path, signing: bool):
     settings = Settings(signing_key_file=keys, http=HttpSettings(public_url="https://us.example"))
     with opened(desk.url) as store:
         service = Service(store, None, Trust(), lambda: parse_instant(day("10:00")), source="urn:us")
-        site = Site(service=service, authentication=Authentication(caller), hosts=frozenset({"us.example"}))
+        site = AppContext(service=service, authentication=Authentication(caller), hosts=frozenset({"us.example"}))
         client = Asking(create_app(site, parts=endpoints(settings, site)), {"x-caller": "urn:gw"})
         active = client.post("/introspect", data={"token": raw("t1")})
         refused = client.post("/introspect", data={"token": raw("t1")}, headers={"x-role": "producer"})

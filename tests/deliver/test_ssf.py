@@ -32,7 +32,7 @@ from lineage.serve.config.settings import Settings
 from lineage.serve.config.wiring import now
 from lineage.serve.http.api.enforcement_routes import endpoints
 from lineage.serve.http.asgi.app import create_app
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.queries.service import Service
 from tests.support.asgi import Asking
 from tests.support.feed_desk import Desk
@@ -344,7 +344,7 @@ def test_the_api_mounts_the_transmitter(tmp_path: Path):
         world.listening.close()
         given = {"DELEGRAPH_SSF_ISSUER": "https://us.example", "DELEGRAPH_SIGNING_KEY_FILE": str(world.key_file)}
         service = Service(desk.store, None, Trust(), now, source="urn:test")
-        site = Site(service=service, authentication=Authentication(by_name), hosts=frozenset({"us.example"}))
+        site = AppContext(service=service, authentication=Authentication(by_name), hosts=frozenset({"us.example"}))
         app = create_app(site, parts=endpoints(Settings.of(env=given), site))
         asking = Asking(app, {"Authorization": "Bearer gateway"})
         configuration = asking.get("/.well-known/ssf-configuration").json()

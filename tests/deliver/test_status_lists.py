@@ -25,7 +25,7 @@ from lineage.core.revocation.status_lists import CAPACITY, decoded, encoded, pac
 from lineage.deliver.http.problems import problem_of
 from lineage.deliver.http.signing_keys import Keys, load_keys
 from lineage.deliver.token_status.status_lists import LIFE_SECONDS, MEDIA_TYPE, StatusLists, router
-from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.queries.service import Service
 from lineage.store.authority_replica import AuthorityReplica
 from tests.support import compare, model, worlds
@@ -344,7 +344,7 @@ def test_a_chain_shows_the_shared_places_that_findings_shows(tmp_path: Path, *, 
     desk = Desk(tmp_path)
     desk.take(*before)
     with opened(desk.url) as store:
-        worlds = Keeping(store, None, None, log_inside=True) if keeping else None
+        worlds = QuestionCache(store, None, None, log_inside=True) if keeping else None
         service = Service(store, None, Trust(), lambda: parse_instant(day("13:00")), source="urn:us", worlds=worlds)
 
         def asked() -> list[list[tuple[str, str]]]:

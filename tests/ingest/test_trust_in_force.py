@@ -21,7 +21,7 @@ from lineage.core.authority.rule import judge
 from lineage.core.model.errors import RefusedError
 from lineage.core.model.trust import Grant, TrustTable
 from lineage.deliver.outbox.outbox_writer import Spread
-from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.cli.demo import ASKED, INGESTED, incident_path
 from lineage.serve.cli.main import main
 from lineage.serve.processes.live_graph import LiveGraph
@@ -233,7 +233,7 @@ def test_whatever_is_kept_answers_as_if_it_had_been_made_now(kept: tuple[Store, 
     everything = table_of({*SOURCES, SOC, HOSTILE})
     turning = Turning(everything)
     service = Service(
-        store, log, turning, lambda: AT, source="urn:t", worlds=Keeping(store, log, turning, log_inside=True)
+        store, log, turning, lambda: AT, source="urn:t", worlds=QuestionCache(store, log, turning, log_inside=True)
     )
     current, spread = AuthorityReplica(store, turning), Spread(store, turning)
     live = LiveGraph(store, turning, lambda: AT)
@@ -263,7 +263,7 @@ def test_a_hostile_lift_is_undone_and_a_good_one_counts_again(kept: tuple[Store,
     """
     store, log, _ = kept
     turning = Turning(table_of({*SOURCES, SOC, HOSTILE}))
-    worlds = Keeping(store, log, turning, log_inside=True)
+    worlds = QuestionCache(store, log, turning, log_inside=True)
     service = Service(store, log, turning, lambda: AT, source="urn:t", worlds=worlds)
     states = []
     for sources in ({SOC, HOSTILE}, {SOC}, {SOC, HOSTILE}, {HOSTILE}):

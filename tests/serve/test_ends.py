@@ -16,7 +16,7 @@ from lineage.core.model.errors import TooManyError
 from lineage.core.revocation.closure import closure_of
 from lineage.core.revocation.state_changes import Change, ElementState, PublishedState
 from lineage.serve.cache import revocation_cache as ends
-from lineage.serve.cache.revocation_cache import NOTHING, Ends, Stale, Touched
+from lineage.serve.cache.revocation_cache import NOTHING, ChangeSet, Invalidation, RevocationEffects
 from lineage.serve.queries import closure, other_orders, preparation, receipt, revocation_snapshot, revocations
 from lineage.serve.queries.service import Service
 from lineage.store.delivery import outbox
@@ -271,10 +271,10 @@ def test_what_depends_on_very_many_ways_is_found_once():
     """
     names = [(f"token:a{n}", f"token:b{n}") for n in range(101)]
     above = {one: set(names[n]) for n in range(100) for one in names[n + 1]}
-    touched = Touched(grants={one for layer in names for one in layer}, above=above)
-    kept = Ends(ended={}, uses={}, since=0, until=1, keys=frozenset(), targets=frozenset(names[0]))
+    touched = ChangeSet(grants={one for layer in names for one in layer}, above=above)
+    kept = RevocationEffects(ended={}, uses={}, since=0, until=1, keys=frozenset(), targets=frozenset(names[0]))
 
-    assert Stale(grants=touched.grants) == touched.stale("rev", kept)
+    assert Invalidation(grants=touched.grants) == touched.stale("rev", kept)
 
 
 def test_who_is_the_same_party_counts_at_once(desk: Desk):
@@ -519,7 +519,7 @@ def test_what_came_while_it_was_worked_out_is_not_missed(desk: Desk):
         kept.keep("rev", worked_out, watch)
         after = kept.of("rev", AT, kept.watch())
 
-        assert ((worked_out, NOTHING), (worked_out, Stale(grants={"token:t4"}))) == (beside, after)
+        assert ((worked_out, NOTHING), (worked_out, Invalidation(grants={"token:t4"}))) == (beside, after)
 
 
 def test_no_more_is_kept_than_fits(desk: Desk, monkeypatch: pytest.MonkeyPatch):

@@ -25,7 +25,7 @@ from lineage.core.model.times import parse_instant
 from lineage.deliver.http.problems import MEDIA_TYPE as PROBLEM
 from lineage.deliver.outbox.outbox_writer import Spread
 from lineage.deliver.ssf.settings import SsfSettings
-from lineage.serve.cache.loader import Loading
+from lineage.serve.cache.loader import WorldLoader
 from lineage.serve.config.http_settings import HttpSettings
 from lineage.serve.config.limits import Limits
 from lineage.serve.config.settings import Settings
@@ -84,7 +84,7 @@ def one_server(
         if away == "store":
             world.service.store = Away("the store db.example/delegraph")  # type: ignore[assignment]
         if away:
-            world.service.worlds = Loading(world.service.store, world.service.log, None)
+            world.service.worlds = WorldLoader(world.service.store, world.service.log, None)
         site = replace(world.site, hosts=world.site.hosts | {"delegraph.example"})
         app = create_app(site, parts=endpoints(settings, site))
         with served(app) as url:

@@ -23,7 +23,7 @@ from ingest.sources.file_import import take_in
 from ingest.trust_file import Trust, TrustInForce
 from lineage.core.model.times import Instant
 from lineage.deliver.http.callers import Authentication
-from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.cli.demo import ASKED, INGESTED, incident_path
 from lineage.serve.config.http_settings import HttpSettings
 from lineage.serve.config.limits import ConnectionLimits, Limits
@@ -31,7 +31,7 @@ from lineage.serve.documents.refusal_wording import OVER_HTTP
 from lineage.serve.http.asgi.app import create_app
 from lineage.serve.http.auth.bearer import Bearers
 from lineage.serve.http.auth.jwks import IssuerKeys
-from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, Site
+from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, AppContext
 from lineage.serve.http.core.workers import Pools
 from lineage.serve.queries.service import Service
 from lineage.serve.server.connections import Connections
@@ -87,7 +87,7 @@ class World:
 
     service: Service
     clock: Clock
-    site: Site
+    site: AppContext
     app: FastAPI
     fetched: list[int] = field(default_factory=list)
     connections: Connections = field(kw_only=True)
@@ -153,7 +153,7 @@ def api_over(
             project(log, store, None)
         clock.now = ASKED
         said = trust or Trust()
-        worlds = Keeping(store, log, said, log_inside=log_inside)
+        worlds = QuestionCache(store, log, said, log_inside=log_inside)
         service = Service(store, log, said, clock, source="urn:delegraph:http", worlds=worlds, face=OVER_HTTP)
         limits = limits or Limits()
         pools = Pools(limits)
@@ -165,7 +165,7 @@ def api_over(
             return KEYS.document()
 
         bearers = Bearers(SETTINGS, IssuerKeys(fetch), clock)
-        site = Site(
+        site = AppContext(
             service=service,
             authentication=Authentication(bearers.authenticate, bearers.recognise),
             hosts=LOOPBACK_HOSTS | {HOST},

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from ingest.codec import api as codec
 from ingest.trust_file import Trust
 from lineage.core.model.records import Record
-from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.queries.service import Service
 from lineage.store.store import Store, open_store
 from tests.support import worlds
@@ -22,7 +22,7 @@ AT = worlds.moment_of(day("10:00"))
 
 def service_of(store: Store, *, keeps: bool, trust: Trust | None = None) -> Service:
     said = trust or Trust()
-    worlds_kept = Keeping(store, None, said.table, log_inside=True) if keeps else None
+    worlds_kept = QuestionCache(store, None, said.table, log_inside=True) if keeps else None
     return Service(store, None, said, lambda: AT, source="urn:test", worlds=worlds_kept)
 
 

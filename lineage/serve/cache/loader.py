@@ -21,7 +21,7 @@ SURROUNDINGS: Final = 200  # the most facts of each kind examined around one thi
 _NAMING: Final = 50  # the most elements that name it
 
 
-class Loaded(NamedTuple):
+class WorldPart(NamedTuple):
     """A part of the world.
 
     Attributes:
@@ -36,10 +36,10 @@ class Loaded(NamedTuple):
     watched: frozenset[str]
 
 
-Answer = Callable[[Loaded], Document]
+Answer = Callable[[WorldPart], Document]
 
 
-class Found(NamedTuple):
+class LoadedWorld(NamedTuple):
     """What a question about one thing needs.
 
     Attributes:
@@ -56,10 +56,10 @@ class Found(NamedTuple):
     judgements: Callable[[Collection[str]], FactIndex]
 
 
-class Worlds(Protocol):
+class WorldSource(Protocol):
     """Provides what a question about one thing needs."""
 
-    def of(self, key: str, known_at: Instant | None) -> Found | None:
+    def of(self, key: str, known_at: Instant | None) -> LoadedWorld | None:
         """Return what is needed to evaluate an element, an action or a name; None if no fact mentions it.
 
         Args:
@@ -72,7 +72,7 @@ class Worlds(Protocol):
         ...
 
 
-class Loading:
+class WorldLoader:
     """Loads from the store every time."""
 
     def __init__(self, store: Store, log: Log | None, trust: Trusted | None) -> None:
@@ -81,7 +81,7 @@ class Loading:
         self._log = log
         self._trust = trust
 
-    def of(self, key: str, known_at: Instant | None) -> Found | None:
+    def of(self, key: str, known_at: Instant | None) -> LoadedWorld | None:
         """Load from the store."""
         # read first, so it never claims more than was loaded
         said = as_of(self._store, self._log, *self._store.standing())
@@ -92,7 +92,7 @@ class Loading:
         def answer(_question: str, _at: Instant, asked: Answer) -> Document:
             return asked(loaded)
 
-        return Found(answer, said, loaded.is_whole, lambda findings: self.judgements(findings, known_at))
+        return LoadedWorld(answer, said, loaded.is_whole, lambda findings: self.judgements(findings, known_at))
 
     def judgements(self, findings: Collection[str], known_at: Instant | None) -> FactIndex:
         """Return people's judgements of findings."""
@@ -101,7 +101,7 @@ class Loading:
         with self._store.reader(trust=in_force(self._trust), known_at=known_at) as reader:
             return judgements_of(reader, findings)
 
-    def load(self, key: str, known_at: Instant | None) -> Loaded | None:
+    def load(self, key: str, known_at: Instant | None) -> WorldPart | None:
         """Load the part; None if no fact mentions the thing."""
         kind, id_ = split_key(key)
         with self._store.reader(trust=in_force(self._trust), known_at=known_at) as reader:
@@ -127,10 +127,10 @@ class Loading:
             return self._around(reader, world, set(), names, naming=_NAMING)
 
     @staticmethod
-    def _around(reader: Reader, world: World, elements: set[str], names: set[str], *, naming: int = 0) -> Loaded:
+    def _around(reader: Reader, world: World, elements: set[str], names: set[str], *, naming: int = 0) -> WorldPart:
         is_whole = reader.load_surroundings(world, elements, names, most=SURROUNDINGS, naming=naming)
         named = {one for one in world.graph if not names.isdisjoint(_names(world, one))} if naming else set()
-        return Loaded(world, is_whole, frozenset({*elements, *names, *named}))
+        return WorldPart(world, is_whole, frozenset({*elements, *names, *named}))
 
 
 def judgements_of(reader: Reader, findings: Collection[str]) -> FactIndex:

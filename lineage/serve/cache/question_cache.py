@@ -26,8 +26,8 @@ from lineage.core.model.events import (
 from lineage.core.model.references import Role, about, listed, mentions
 from lineage.core.model.times import Instant
 from lineage.core.model.trust import Trusted
-from lineage.serve.cache.loader import Answer, Found, Loaded, Loading, Positions, as_of
-from lineage.serve.cache.revocation_cache import KeptEnds
+from lineage.serve.cache.loader import Answer, LoadedWorld, Positions, WorldLoader, WorldPart, as_of
+from lineage.serve.cache.revocation_cache import RevocationCache
 from lineage.serve.documents.core_documents import Document
 from lineage.store.follower import Follower, Place
 from lineage.store.store import Store
@@ -38,14 +38,14 @@ _WATCHED: Final = frozenset({Role.USES, Role.ACTS, Role.ASKS, Role.DEPENDS, Role
 _AT_ONCE: Final = 200  # keys of a part that is evaluated within a millisecond
 
 
-class Part:
+class CachedWorld:
     """A part of the world, which does not change, with the last answer to each question about it.
 
     Attributes:
         keys: Everything that its facts are about or mention, including the thing asked about.
     """
 
-    def __init__(self, key: str, loaded: Loaded) -> None:
+    def __init__(self, key: str, loaded: WorldPart) -> None:
         """Create the part for a key from what was loaded."""
         loaded.world.settle()
         loaded.world.settle()
@@ -80,7 +80,7 @@ class Part:
         return index
 
 
-class Keeping:
+class QuestionCache:
     """Caches what was loaded. Thread-safe.
 
     Attributes:
@@ -92,16 +92,16 @@ class Keeping:
         self._store = store
         self._log = log
         self._log_inside = log_inside
-        self._loading = Loading(store, log, trust)
+        self._loading = WorldLoader(store, log, trust)
         self._follower = Follower(store, load=self._begin, apply=self._drop_touched, trust=trust, most=_CAME)
-        self.ends = KeptEnds(store, trust)
+        self.ends = RevocationCache(store, trust)
         self._said: tuple[Place, Document] | None = None
         # All of these are protected by the follower's lock.
-        self._parts: OrderedDict[str, Part] = OrderedDict()
+        self._parts: OrderedDict[str, CachedWorld] = OrderedDict()
         self._holding: defaultdict[str, set[str]] = defaultdict(set)  # key -> the parts that contain it
         self._size = 0
 
-    def of(self, key: str, known_at: Instant | None) -> Found | None:
+    def of(self, key: str, known_at: Instant | None) -> LoadedWorld | None:
         """Return the cached part; on a miss load it from the store and cache it."""
         if known_at is not None:
             return self._loading.of(key, known_at)
@@ -112,11 +112,13 @@ class Keeping:
             loaded = self._loading.load(key, None)
             if loaded is None:
                 return None
-            part = Part(key, loaded)
+            part = CachedWorld(key, loaded)
             self._keep(key, part, place)
-        return Found(part.answer, said, part.is_whole, lambda findings: self._judgements(key, part, findings, place))
+        return LoadedWorld(
+            part.answer, said, part.is_whole, lambda findings: self._judgements(key, part, findings, place)
+        )
 
-    def _judgements(self, key: str, part: Part, findings: Collection[str], place: Place) -> FactIndex:
+    def _judgements(self, key: str, part: CachedWorld, findings: Collection[str], place: Place) -> FactIndex:
         """Return people's judgements of findings of a part, and cache them with it."""
         with suppress(NotAtOnceError):
             return part.judgements_at_hand(findings)
@@ -135,13 +137,13 @@ class Keeping:
         """A view of the cache for callers that may not block."""
         return AtOnce(self._of_at_once)
 
-    def _of_at_once(self, key: str) -> Found:
+    def _of_at_once(self, key: str) -> LoadedWorld:
         with self._follower.at_once() as place:
             part = self._part(key)
         said = self._said
         if part is None or len(part.keys) > _AT_ONCE or said is None or said[0] is not place:
             raise NotAtOnceError(f"what {key} depends on has to be loaded")
-        return Found(part.answer, said[1], part.is_whole, part.judgements_at_hand)
+        return LoadedWorld(part.answer, said[1], part.is_whole, part.judgements_at_hand)
 
     def _as_of(self, place: Place) -> Document:
         said = self._said
@@ -151,13 +153,13 @@ class Keeping:
                 self._said = said
         return said[1]
 
-    def _part(self, key: str) -> Part | None:
+    def _part(self, key: str) -> CachedWorld | None:
         part = self._parts.get(key)
         if part is not None:
             self._parts.move_to_end(key)
         return part
 
-    def _keep(self, key: str, part: Part, place: Place) -> None:
+    def _keep(self, key: str, part: CachedWorld, place: Place) -> None:
         """Cache what was loaded at or after a place, unless newer facts arrived: the part may lack them."""
         with self._follower.held() as now:
             if now is None or now[:3] != place[:3] or key in self._parts or len(part.keys) > KEPT // 10:
@@ -195,11 +197,11 @@ class Keeping:
 class AtOnce:
     """A view of what is cached and current, which never blocks."""
 
-    def __init__(self, find: Callable[[str], Found]) -> None:
+    def __init__(self, find: Callable[[str], LoadedWorld]) -> None:
         """Keep the function that looks up the cache."""
         self._find = find
 
-    def of(self, key: str, known_at: Instant | None) -> Found:
+    def of(self, key: str, known_at: Instant | None) -> LoadedWorld:
         """Return the cached part.
 
         Raises:

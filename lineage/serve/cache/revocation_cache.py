@@ -43,7 +43,7 @@ _TOUCHED: Final = 1_000  # stale elements of an entry; beyond this, computing it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ends:
+class RevocationEffects:
     """What the orders of an id end at any instant from ``since`` until before ``until``.
 
     Attributes:
@@ -71,7 +71,7 @@ def elements_and_names(part: World) -> set[int]:
     return set(map(hash, chain(part.graph, part.graph.names())))
 
 
-class Gathering:
+class EffectsBuilder:
     """Accumulates what a revocation ends from a receipt that arrives in parts, unless it becomes too large to cache."""
 
     def __init__(self, world: World, revocation: str, at: Instant) -> None:
@@ -101,7 +101,7 @@ class Gathering:
             self._keys.update(chain.from_iterable(_of_an_act(fact.event) for fact in done))
             self._moments.update(fact.event.occurred_at for fact in done)
 
-    def ends(self) -> Ends | None:
+    def ends(self) -> RevocationEffects | None:
         """Return the result; None if it is too large to cache."""
         if self._left < 0:
             return None
@@ -109,7 +109,7 @@ class Gathering:
             # A suspension is over when the suspended element has expired, so elements expired by then are not
             # included.
             self._moments.update((self.at, *(one.ends_at for one in self._ended)))
-        return Ends(
+        return RevocationEffects(
             ended=_as_in_a_receipt(self._ended),
             uses=self._uses,
             since=max((moment for moment in self._moments if moment <= self.at), default=self.at),
@@ -124,7 +124,7 @@ def _as_in_a_receipt(ended: Iterable[EndedElement]) -> dict[str, EndedElement]:
     return {one.key: one for one in sorted(ended, key=lambda one: by_id(one.key))}
 
 
-def mended(ends: Ends, keys: AbstractSet[str], recomputed: Ends) -> Ends | None:
+def patched(ends: RevocationEffects, keys: AbstractSet[str], recomputed: RevocationEffects) -> RevocationEffects | None:
     """Combine cached effects with recomputed elements; None if the result is too large to cache.
 
     Args:
@@ -133,7 +133,7 @@ def mended(ends: Ends, keys: AbstractSet[str], recomputed: Ends) -> Ends | None:
         recomputed: Which of these are ended now.
     """
     left = (one for key, one in ends.ended.items() if key not in keys)
-    found = Ends(
+    found = RevocationEffects(
         ended=_as_in_a_receipt(chain(left, recomputed.ended.values())),
         uses={**{key: uses for key, uses in ends.uses.items() if key not in keys}, **recomputed.uses},
         since=max(ends.since, recomputed.since),
@@ -145,7 +145,7 @@ def mended(ends: Ends, keys: AbstractSet[str], recomputed: Ends) -> Ends | None:
     return found if len(found.keys) <= KEPT else None
 
 
-class Watch:
+class ChangeWatch:
     """Records what arrives while something is computed, from a place of the store on.
 
     Attributes:
@@ -157,34 +157,34 @@ class Watch:
     def __init__(self, place: Place) -> None:
         """Start at a place."""
         self.place = place
-        self.missed: list[Touched] = []
+        self.missed: list[ChangeSet] = []
         self.is_over = False
 
-    def holds(self, revocation: str, ends: Ends) -> bool:
+    def holds(self, revocation: str, ends: RevocationEffects) -> bool:
         """Whether the effects of a revocation are still the same as at the start."""
         return not self.is_over and not any(touched.is_in(revocation, ends) for touched in self.missed)
 
 
-class KeptEnds:
+class RevocationCache:
     """Caches what revocations end. Thread-safe."""
 
     def __init__(self, store: Store, trust: Trusted | None = None) -> None:
         """Create an empty cache for a store and the trust table in force."""
         self._follower = Follower(store, load=self._begin, apply=self._take, trust=trust, most=_CAME)
         # All of these stand still while the follower says so.
-        self._ends: dict[str, Ends] = {}
-        self._stale: dict[str, Stale] = {}  # of all entries
+        self._ends: dict[str, RevocationEffects] = {}
+        self._stale: dict[str, Invalidation] = {}  # of all entries
         self._size = 0
-        self._watches: WeakSet[Watch] = WeakSet()
+        self._watches: WeakSet[ChangeWatch] = WeakSet()
 
-    def watch(self) -> Watch:
+    def watch(self) -> ChangeWatch:
         """Start watching the store at its current place; entries outdated there are dropped."""
         with self._follower.caught_up() as place:
-            watch = Watch(place)
+            watch = ChangeWatch(place)
             self._watches.add(watch)
             return watch
 
-    def of(self, revocation: str, at: Instant, watch: Watch) -> tuple[Ends, "Stale"] | None:
+    def of(self, revocation: str, at: Instant, watch: ChangeWatch) -> tuple[RevocationEffects, "Invalidation"] | None:
         """Return the cached effects of an id at an instant and a watch's start, with what must be recomputed.
 
         None if all of it must be computed.
@@ -195,7 +195,7 @@ class KeptEnds:
                 return None
             return found, self._stale.get(revocation, NOTHING)
 
-    def keep(self, revocation: str, ends: Ends, watch: Watch) -> None:
+    def keep(self, revocation: str, ends: RevocationEffects, watch: ChangeWatch) -> None:
         """Cache what was computed from a watch's start, unless newer events affect it."""
         with self._follower.held():
             known = self._ends.get(revocation)
@@ -224,7 +224,7 @@ class KeptEnds:
             return
         came = [fact.event for fact in still.facts_behind(positions)]
         with still.reader(trust=None) as reader:
-            touched = touched_by(reader, came)
+            touched = change_set(reader, came)
         for watch in self._watches:
             watch.missed.append(touched)
         for revocation, ends in list(self._ends.items()):
@@ -241,7 +241,7 @@ class KeptEnds:
 # How events change what a revocation ends
 
 
-class Stale(NamedTuple):
+class Invalidation(NamedTuple):
     """The part of a revocation's effects that must be recomputed.
 
     Attributes:
@@ -252,16 +252,16 @@ class Stale(NamedTuple):
     grants: AbstractSet[str] = frozenset()
     elements: AbstractSet[str] = frozenset()
 
-    def and_also(self, other: "Stale") -> "Stale":
+    def and_also(self, other: "Invalidation") -> "Invalidation":
         """Combine with another."""
-        return Stale(self.grants | other.grants, self.elements | other.elements)
+        return Invalidation(self.grants | other.grants, self.elements | other.elements)
 
 
-NOTHING: Final = Stale()
+NOTHING: Final = Invalidation()
 
 
 @dataclass(slots=True)
-class Touched:
+class ChangeSet:
     """What some events affect.
 
     Attributes:
@@ -284,7 +284,7 @@ class Touched:
     ordered: set[str] = field(default_factory=set)
     aimed: set[str] = field(default_factory=set)
 
-    def is_in(self, revocation: str, ends: Ends) -> bool:
+    def is_in(self, revocation: str, ends: RevocationEffects) -> bool:
         """Whether the effects of a revocation may have changed."""
         return (
             self._changes_orders(revocation, ends)
@@ -295,7 +295,7 @@ class Touched:
             or any(True for _ in self._beside(ends))
         )
 
-    def stale(self, revocation: str, ends: Ends) -> Stale | None:
+    def stale(self, revocation: str, ends: RevocationEffects) -> Invalidation | None:
         """Return what must be recomputed of it; None if everything must.
 
         The authority of an action depends on which of the things it names was granted first, and on its decision, so
@@ -309,19 +309,19 @@ class Touched:
             or not self.decisions.isdisjoint(ends.keys)
         ):
             return None
-        return Stale(self._hanging_on(ends).union(self._beside(ends)), self.acts & ends.ended.keys())
+        return Invalidation(self._new_grants_below(ends).union(self._beside(ends)), self.acts & ends.ended.keys())
 
-    def _beside(self, ends: Ends) -> Iterator[str]:
+    def _beside(self, ends: RevocationEffects) -> Iterator[str]:
         """Yield what was granted, ordered dead or renamed so that another order may end some elements too."""
         return (key for key in chain(self.ordered, self.aimed) if hash(key) in ends.around or key in ends.ended)
 
-    def _changes_orders(self, revocation: str, ends: Ends) -> bool:
+    def _changes_orders(self, revocation: str, ends: RevocationEffects) -> bool:
         """Whether the events change the targets of the orders or their effective times."""
         return revocation in self.revocations or (
             self.names_changed and any(target.startswith("principal:") for target in ends.targets)
         )
 
-    def _hanging_on(self, ends: Ends) -> set[str]:
+    def _new_grants_below(self, ends: RevocationEffects) -> set[str]:
         """Return the new grants that are ended already, or depend on an ended element or a target, at any depth."""
         below: dict[str, list[str]] = {}
         for key, above in self.above.items():
@@ -335,13 +335,13 @@ class Touched:
         return found & self.grants
 
 
-def touched_by(reader: Reader, came: Iterable[Event]) -> Touched:
+def change_set(reader: Reader, came: Iterable[Event]) -> ChangeSet:
     """Determine what some events, which are in the store already, affect.
 
     An element is ended by its transitive dependencies. An action affects what it names, and so do all facts about the
     same action and its decision, because they determine its authority and its outcome together.
     """
-    touched = Touched()
+    touched = ChangeSet()
     acts: set[str] = set()
     lifted: set[str] = set()
     for event in came:

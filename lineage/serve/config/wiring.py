@@ -13,7 +13,7 @@ from ingest.trust_file import Trust
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.times import Instant
 from lineage.plumbing.sqlite_file import PinnedFile
-from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.config.settings import DEFAULT_SOURCE, DEFAULT_STORE, Settings
 from lineage.serve.documents.refusal_wording import OVER_HTTP
 from lineage.serve.queries.service import Service
@@ -98,7 +98,7 @@ def opened_shared_embedded_service(url: str, clock: Callable[[], Instant], *, so
     try:
         log = SharedLog(lambda: open_log(url, create=False, clock=clock))
         try:
-            worlds = Keeping(store, log, None, log_inside=True)
+            worlds = QuestionCache(store, log, None, log_inside=True)
             yield Service(store, log, Trust(), clock, source=source, worlds=worlds, face=OVER_HTTP)
         finally:
             log.close()
@@ -113,7 +113,7 @@ def opened_shared_service(settings: Settings) -> Iterator[Service]:
     with opened_store(settings) as store:
         file = pinned_file(settings.log_url)
         log = SharedLog(lambda: _open_log(settings, create=False, file=file))
-        worlds = Keeping(store, log, trust, log_inside=settings.log_inside)
+        worlds = QuestionCache(store, log, trust, log_inside=settings.log_inside)
         try:
             yield Service(
                 store,

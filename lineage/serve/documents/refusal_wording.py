@@ -7,7 +7,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Face:
+class Remedies:
     """The wording of remedies for an interface.
 
     Attributes:
@@ -27,7 +27,7 @@ class Face:
     source: str
 
 
-COMMAND_LINE: Final = Face(
+COMMAND_LINE: Final = Remedies(
     stale="--stale answers from what is projected",
     without_plan="--max-kills {most:,}; check the plan and pass --plan-digest {digest}, or raise --max-kills",
     one_person="--four-eyes {most:,}",
@@ -35,7 +35,7 @@ COMMAND_LINE: Final = Face(
     second_lifts="name one with --approved-by",
     source="name another with --source",
 )
-OVER_HTTP: Final = Face(
+OVER_HTTP: Final = Remedies(
     stale="stale=true answers from what is projected",
     without_plan="the {most:,} allowed without a plan; check the plan (GET /v1/reach) and send its plan_digest, "
     "{digest} as of now",

@@ -5,7 +5,7 @@ plain function in one table (``questions.QUESTIONS``), and ``question.answered``
 its document: authentication, authorisation, parameters, the access log. The API serves the document as it is; a page
 serves it through its template:
 
-    def router(site: Site) -> APIRouter:
+    def router(site: AppContext) -> APIRouter:
         router = APIRouter()
         for question in QUESTIONS:
             router.add_api_route(question.path, page_of(site, question, TEMPLATES[question.path]), ...)

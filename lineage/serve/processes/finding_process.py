@@ -60,10 +60,10 @@ def keep_findings(settings: Settings, *, once: bool, most: int = MOST) -> Docume
 
 
 @contextmanager
-def _opened(settings: Settings, most: int) -> Iterator["Keeping"]:
+def _opened(settings: Settings, most: int) -> Iterator["QuestionCache"]:
     trust = settings.read_trust(now)
     with opened_store(settings) as store, ExitStack() as stack:
-        keeping = Keeping(settings, store, FindingKeeper(store, trust, settings.findings), most)
+        keeping = QuestionCache(settings, store, FindingKeeper(store, trust, settings.findings), most)
         keeping.senders = tuple(_senders(settings, store))
         for sender in keeping.senders:
             stack.callback(sender.close)
@@ -84,7 +84,7 @@ def _senders(settings: Settings, store: Store) -> "Iterator[WebhookSender]":
         yield WebhookSender(store, webhook, now)
 
 
-def _shown(settings: Settings, keeping: "Keeping", stack: ExitStack) -> "FindingMetrics":
+def _shown(settings: Settings, keeping: "QuestionCache", stack: ExitStack) -> "FindingMetrics":
     """Serve metrics and health on a port, for the lifetime of the stack."""
     from lineage.serve.processes.finding_metrics import FindingMetrics
     from lineage.serve.processes.health_server import Health, Serving
@@ -108,7 +108,7 @@ def page_of(document: Document) -> Page:
     return page
 
 
-class Keeping:
+class QuestionCache:
     """Looks in one thread and evaluates in another."""
 
     def __init__(self, settings: Settings, store: Store, keeper: FindingKeeper, most: int) -> None:

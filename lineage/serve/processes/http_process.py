@@ -19,9 +19,9 @@ from lineage.serve.http.asgi.app import create_app
 from lineage.serve.http.auth.api_tokens import ApiTokenCallers
 from lineage.serve.http.auth.authentication import authenticating
 from lineage.serve.http.auth.login_link import SigningIn
-from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, Site
+from lineage.serve.http.core.app_context import LOOPBACK_HOSTS, AppContext
 from lineage.serve.http.core.workers import Pools
-from lineage.serve.processes.http_warmup import spared, warmed
+from lineage.serve.processes.http_warmup import loaded_frozen, warmed
 from lineage.serve.queries.preparation import ends_of, steps_of
 from lineage.serve.queries.service import Service
 from lineage.serve.server.connections import Connections
@@ -34,10 +34,10 @@ _RECEIVERS: Final = 4  # requests of receivers processed at once; each is short
 _GOODBYE_SECONDS: Final = 3  # for answers in progress; the live tail has no natural end
 
 Say = Callable[[str], None]
-Parts = Callable[[Site], Sequence[APIRouter]]
+Parts = Callable[[AppContext], Sequence[APIRouter]]
 
 
-def no_parts(_site: Site) -> Sequence[APIRouter]:
+def no_parts(_site: AppContext) -> Sequence[APIRouter]:
     """Mount nothing in addition to the API and the pages."""
     return ()
 
@@ -86,7 +86,7 @@ def serve(
         elif start != "/":
             address = f"{address}{start}"
         scripts = ApiTokenCallers(service, tls=settings.tls)
-        site = Site(
+        site = AppContext(
             service=service,
             authentication=scripts.beside(authentication),
             hosts=LOOPBACK_HOSTS | settings.names | {host},
@@ -99,7 +99,7 @@ def serve(
         app = create_app(site, parts=mounted, show_fault=show_fault, connections=connections)
         say(address)
         server = http_server(app, connections, goodbye_seconds=_GOODBYE_SECONDS, beginning=_bound_receivers)
-        with warmed(chain(templates(), steps_of(service), ends_of(service), spared())):
+        with warmed(chain(templates(), steps_of(service), ends_of(service), loaded_frozen())):
             server.run(sockets=[listening])
 
 

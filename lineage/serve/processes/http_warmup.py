@@ -40,7 +40,7 @@ def warmed(steps: Iterable[object]) -> Iterator[None]:
         thread.join(_GOODBYE_SECONDS)
 
 
-def spared() -> Iterator[None]:
+def loaded_frozen() -> Iterator[None]:
     """Exempt what is loaded from garbage collection; otherwise a page sometimes waits for it to scan all templates."""
     gc_freeze()
     yield

@@ -13,8 +13,8 @@ from lineage.core.revocation.late_uses import uses_under
 from lineage.core.revocation.receipt import receipt_of
 from lineage.serve.cache.loader import judgements_of
 from lineage.serve.cache.revocation_cache import (
-    Ends,
-    Gathering,
+    EffectsBuilder,
+    RevocationEffects,
 )
 from lineage.serve.documents.core_documents import Document, instant, prepared
 from lineage.serve.queries.other_orders import OtherWords
@@ -71,7 +71,7 @@ def close_at(moment: Moment, world: World, revocation: str, at: Instant) -> Clos
 
 
 def _judged(moment: Moment, world: World, revocation: str, at: Instant, words: OtherWords) -> Iterator[ElementEvidence]:
-    gathering = Gathering(world, revocation, at)
+    gathering = EffectsBuilder(world, revocation, at)
     for ended, uses in moment.gathered(world, revocation, at, gathering):
         words.bring(ended)
         delivered = moment.reader.deliveries([one.key for one in ended], at)
@@ -80,7 +80,7 @@ def _judged(moment: Moment, world: World, revocation: str, at: Instant, words: O
     moment.keep(revocation, gathering.ends())
 
 
-def _judged_again(reader: Reader, ends: Ends, at: Instant, words: OtherWords) -> Iterator[ElementEvidence]:
+def _judged_again(reader: Reader, ends: RevocationEffects, at: Instant, words: OtherWords) -> Iterator[ElementEvidence]:
     """Combine the cached effects with the deliveries so far."""
     words.bring(ends.ended.values())
     every = iter(ends.ended.values())

@@ -22,13 +22,13 @@ from lineage.core.revocation.receipt import Line, orders_of, receipt_of
 from lineage.serve.cache.revocation_cache import (
     KEPT,
     NOTHING,
-    Ends,
-    Gathering,
-    KeptEnds,
-    Stale,
-    Watch,
+    ChangeWatch,
+    EffectsBuilder,
+    Invalidation,
+    RevocationCache,
+    RevocationEffects,
     elements_and_names,
-    mended,
+    patched,
 )
 from lineage.serve.queries.other_orders import OtherOrders
 from lineage.serve.queries.service import Service
@@ -96,10 +96,10 @@ class Moment:
 
     service: Service
     reader: Reader
-    kept: tuple[KeptEnds, Watch] | None
+    kept: tuple[RevocationCache, ChangeWatch] | None
     others: OtherOrders
 
-    def ends(self, world: World, revocation: str, at: Instant) -> Ends | None:
+    def ends(self, world: World, revocation: str, at: Instant) -> RevocationEffects | None:
         """Return the cached effects of a revocation, updated to this snapshot; None if they must be computed."""
         found = None if self.kept is None else self.kept[0].of(revocation, at, self.kept[1])
         if found is None:
@@ -111,9 +111,11 @@ class Moment:
         self.keep(revocation, brought_up)
         return brought_up
 
-    def _mended(self, world: World, revocation: str, at: Instant, ends: Ends, stale: Stale) -> Ends | None:
+    def _mended(
+        self, world: World, revocation: str, at: Instant, ends: RevocationEffects, stale: Invalidation
+    ) -> RevocationEffects | None:
         """Recompute the stale part of cached effects; None if it is too large."""
-        gathering, nearby = Gathering(world, revocation, at), nearby_of(world, revocation)
+        gathering, nearby = EffectsBuilder(world, revocation, at), nearby_of(world, revocation)
         since = min(order.effective_at for order in orders_of(world, revocation))
         try:
             parts = list(self.reader.parts_below([(key, since) for key in stale.grants], nearby, most=PART))
@@ -125,15 +127,15 @@ class Moment:
             self._take(gathering, part, receipt_of(part, revocation, at, keys - again), since)
             again |= keys
         recomputed = gathering.ends()
-        return None if recomputed is None else mended(ends, again, recomputed)
+        return None if recomputed is None else patched(ends, again, recomputed)
 
-    def keep(self, revocation: str, ends: Ends | None) -> None:
+    def keep(self, revocation: str, ends: RevocationEffects | None) -> None:
         """Cache what was computed; None means it is too large."""
         if self.kept is not None and ends is not None:
             self.kept[0].keep(revocation, ends, self.kept[1])
 
     def gathered(
-        self, world: World, revocation: str, at: Instant, gathering: Gathering
+        self, world: World, revocation: str, at: Instant, gathering: EffectsBuilder
     ) -> Iterator[tuple[list[EndedElement], dict[str, list[Use]]]]:
         """Yield what the orders of an id end, in parts, and the actions under it.
 
@@ -152,7 +154,7 @@ class Moment:
             ) from None
 
     def _take(
-        self, gathering: Gathering, part: World, lines: list[Line], since: Instant
+        self, gathering: EffectsBuilder, part: World, lines: list[Line], since: Instant
     ) -> tuple[list[EndedElement], dict[str, list[Use]]]:
         """Gather some lines and the actions under them."""
         revocation, at, keys = gathering.revocation, gathering.at, {line.key for line in lines}
@@ -168,7 +170,7 @@ class Moment:
         gathering.take(part, ended, uses, around)
         return ended, uses
 
-    def worked_out(self, world: World, revocation: str, at: Instant) -> Ends | None:
+    def worked_out(self, world: World, revocation: str, at: Instant) -> RevocationEffects | None:
         """Compute what a revocation ends and cache it; None if it is too large to cache.
 
         Raises:
@@ -177,7 +179,7 @@ class Moment:
         found = self.ends(world, revocation, at)
         if found is not None:
             return found
-        gathering = Gathering(world, revocation, at)
+        gathering = EffectsBuilder(world, revocation, at)
         for _ in self.gathered(world, revocation, at, gathering):
             pass
         found = gathering.ends()

@@ -20,8 +20,8 @@ from lineage.core.model.events import Target
 from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS, key_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.core.revocation.reach import Proposal, reach_of
-from lineage.serve.cache.loader import Answer, Loaded, Loading, Worlds, as_of
-from lineage.serve.cache.question_cache import Keeping
+from lineage.serve.cache.loader import Answer, WorldLoader, WorldPart, WorldSource, as_of
+from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.documents.core_documents import (
     Document,
     chain_answer,
@@ -33,7 +33,7 @@ from lineage.serve.documents.core_documents import (
     who_answer,
     with_prepared,
 )
-from lineage.serve.documents.refusal_wording import COMMAND_LINE, Face
+from lineage.serve.documents.refusal_wording import COMMAND_LINE, Remedies
 from lineage.serve.queries.approvals import approvals_of
 from lineage.serve.queries.plan_report import effect_findings, plan_details
 from lineage.store.reading.reader import Reader
@@ -53,10 +53,10 @@ class Service:
         clock: Callable[[], Instant],
         *,
         source: str,
-        worlds: Worlds | None = None,
+        worlds: WorldSource | None = None,
         options: Options = DEFAULT,
         most: float = math.inf,
-        face: Face = COMMAND_LINE,
+        face: Remedies = COMMAND_LINE,
     ) -> None:
         """Create a service.
 
@@ -79,12 +79,12 @@ class Service:
         self.options = options
         self.most = most
         self.face = face
-        self.worlds = Loading(store, log, trust) if worlds is None else worlds
-        self.ends = worlds.ends if isinstance(worlds, Keeping) else None  # None without a cache
+        self.worlds = WorldLoader(store, log, trust) if worlds is None else worlds
+        self.ends = worlds.ends if isinstance(worlds, QuestionCache) else None  # None without a cache
 
     def at_once(self) -> "Service | None":
         """A non-blocking view: who, chain and status raise NotAtOnceError on a cache miss. None without a cache."""
-        if not isinstance(self.worlds, Keeping):
+        if not isinstance(self.worlds, QuestionCache):
             return None
         at_hand = self.worlds.at_once()
         return Service(
@@ -96,7 +96,7 @@ class Service:
     def who(self, action: str, *, at: Instant, known_at: Instant | None = None) -> Document | None:
         """Answer who stood behind an action; None if no fact mentions it."""
 
-        def answer(loaded: Loaded) -> Document:
+        def answer(loaded: WorldPart) -> Document:
             return who_answer(loaded.world, action, at=at, options=self.options, around=loaded.world)
 
         return self._told("who", f"action:{action}", answer, at, known_at)
@@ -106,7 +106,7 @@ class Service:
         if kind not in ELEMENT_KINDS:
             raise RefusedError(f"only a token or a delegation has a chain, not a {kind}: ask for token:ID")
 
-        def answer(loaded: Loaded) -> Document:
+        def answer(loaded: WorldPart) -> Document:
             return chain_answer(loaded.world, kind, id_, at=at, options=self.options, around=loaded.world)
 
         return self._told("chain", key_of(kind, id_), answer, at, known_at)
@@ -117,7 +117,7 @@ class Service:
             raise RefusedError(f"{kind!r} has no state; ask for one of {', '.join(sorted(ELEMENT_KINDS | NAME_KINDS))}")
         key = key_of(kind, id_)
 
-        def answer(loaded: Loaded) -> Document:
+        def answer(loaded: WorldPart) -> Document:
             world = loaded.world
             verdict = judge(world, key, at) if kind in ELEMENT_KINDS else judge_name(world, kind, id_, at)
             said = status_answer(world, kind, id_, verdict, at=at, known_at=known_at)

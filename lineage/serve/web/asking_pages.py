@@ -10,7 +10,7 @@ from starlette.responses import Response
 from lineage.core.model.times import format_instant
 from lineage.deliver.http.callers import require
 from lineage.serve.documents.typed_times import typed_time
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.queries.resolving import resolve
 from lineage.serve.web.page_context import Shown
@@ -40,7 +40,7 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
 )
 
 
-def page(site: Site, path: str, template: str, view: View) -> Callable[[Request], Awaitable[Response]]:
+def page(site: AppContext, path: str, template: str, view: View) -> Callable[[Request], Awaitable[Response]]:
     """Build the endpoint of a page with a filter form."""
 
     def shown(asked: Asked) -> Shown:
@@ -61,7 +61,9 @@ def page(site: Site, path: str, template: str, view: View) -> Callable[[Request]
     return filtered
 
 
-def _meant(site: Site, path: str, items: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
+def _meant(
+    site: AppContext, path: str, items: list[tuple[str, str]]
+) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
     """Return the input as the question takes it, and the interpretation of names."""
     meant: list[tuple[str, str]] = []
     understood: list[dict[str, Any]] = []
@@ -79,7 +81,7 @@ def _meant(site: Site, path: str, items: list[tuple[str, str]]) -> tuple[list[tu
     return meant, understood
 
 
-def _moment(site: Site, typed: str) -> str:
+def _moment(site: AppContext, typed: str) -> str:
     """Convert a time to RFC 3339; anything else is unchanged, to be refused by the question."""
     try:
         return typed if typed == "now" else format_instant(typed_time(typed, site.now)).replace(".000000Z", "Z")

@@ -21,7 +21,7 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.documents.posture_report import OUTCOMES, posture_as_html
 from lineage.serve.http.api import order_endpoints as orders
 from lineage.serve.http.api.activity_questions import wanted_of
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import FINDINGS, TIMES
 from lineage.serve.http.core.query import Query
@@ -30,7 +30,7 @@ from lineage.serve.queries.findings import exported
 from lineage.serve.web import view_models
 from lineage.serve.web.forms import Form, form_of
 from lineage.serve.web.links import Links
-from lineage.serve.web.page_endpoint import ASKED, HEADERS, Asked, as_typed, written
+from lineage.serve.web.page_endpoint import ASKED, HEADERS, Asked, as_typed, render_template
 
 PATH: Final = "/findings/{id}"
 _FILTERS: Final = ("severity", "kind", "status", "of", "since", "all")
@@ -86,7 +86,7 @@ def _by_worst(check: Document) -> int:
     return -SEVERITIES[check["first"][0]["severity"]] if check["first"] else 0
 
 
-def report(site: Site) -> Callable[[Request], Awaitable[Response]]:
+def report(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     """``GET /posture.html``: the posture as one file for an auditor."""
     question = ASKED["/posture"]
 
@@ -100,7 +100,7 @@ def report(site: Site) -> Callable[[Request], Awaitable[Response]]:
     return _for_askers(site, answer)
 
 
-def as_csv(site: Site) -> Callable[[Request], Awaitable[Response]]:
+def as_csv(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     """Build ``GET /findings.csv``: every matching finding, as a table."""
 
     def answer(request: Request, caller: Caller) -> Response:
@@ -113,7 +113,9 @@ def as_csv(site: Site) -> Callable[[Request], Awaitable[Response]]:
     return _for_askers(site, answer)
 
 
-def _for_askers(site: Site, answer: Callable[[Request, Caller], Response]) -> Callable[[Request], Awaitable[Response]]:
+def _for_askers(
+    site: AppContext, answer: Callable[[Request, Caller], Response]
+) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint for anyone who may ask."""
 
     async def file(request: Request) -> Response:
@@ -124,7 +126,7 @@ def _for_askers(site: Site, answer: Callable[[Request, Caller], Response]) -> Ca
     return file
 
 
-def judging(site: Site) -> Callable[[Request], Awaitable[Response]]:
+def judging(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     """Build ``POST /findings/{id}/judgements``: the finding's page again, with the reason if nothing was judged."""
 
     async def judge(request: Request) -> Response:
@@ -149,6 +151,6 @@ def judging(site: Site) -> Callable[[Request], Awaitable[Response]]:
         filled: Document = {name: form.get(name, "") for name in ("reason", "until")}
         context = {**one(asked), "doc": document, "filled": filled, "fault": fault}
         page = Request({**request.scope, "path": f"/findings/{document['id']}", "query_string": b""})
-        return written(page, "finding.html", context, caller=caller, status=HTTPStatus.BAD_REQUEST)
+        return render_template(page, "finding.html", context, caller=caller, status=HTTPStatus.BAD_REQUEST)
 
     return judge

@@ -14,7 +14,7 @@ from lineage.deliver.http.callers import Caller, ForbiddenError, Role, require
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.api import order_endpoints as orders
 from lineage.serve.http.auth.csrf import HEADER, refuse_forgery
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.json_body import read_body
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id
 from lineage.serve.text import render_orders
@@ -23,14 +23,14 @@ from lineage.serve.web import view_models
 from lineage.serve.web.form_input import as_meant
 from lineage.serve.web.linked_text import lines_of
 from lineage.serve.web.links import Links
-from lineage.serve.web.page_endpoint import ASKED, Asked, written
+from lineage.serve.web.page_endpoint import ASKED, Asked, render_template
 
 MOST_BYTES: Final = 32 * 1024
 _FIELDS: Final = 32
 Form = dict[str, str]
 
 
-async def form_of(site: Site, request: Request) -> tuple[Caller, Form]:
+async def form_of(site: AppContext, request: Request) -> tuple[Caller, Form]:
     """Read a form and its sender; only our own pages may make a browser submit one.
 
     Raises:
@@ -54,7 +54,7 @@ async def form_of(site: Site, request: Request) -> tuple[Caller, Form]:
     return require(await site.caller_of(Request(scope)), Role.RESPONDER), form
 
 
-def ordering(site: Site) -> Callable[[Request], Awaitable[Response]]:
+def ordering(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     """Build ``POST /revocations``: give the order, or explain why it was not given."""
 
     async def order(request: Request) -> Response:
@@ -86,7 +86,7 @@ def _order(form: Form, kind: str, id_: str) -> Document:
     return body | {name: form[name] for name in names if name in form} | {"unseen": form.get("unseen") == "true"}
 
 
-def approving(site: Site) -> Callable[[Request], Awaitable[Response]]:
+def approving(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     """``POST /plans/{id}/approvals``."""
 
     async def approve(request: Request) -> Response:
@@ -102,14 +102,14 @@ def approving(site: Site) -> Callable[[Request], Awaitable[Response]]:
 
 
 async def _again(
-    site: Site, request: Request, caller: Caller, form: Form, why: Mapping[str, Any], status: HTTPStatus
+    site: AppContext, request: Request, caller: Caller, form: Form, why: Mapping[str, Any], status: HTTPStatus
 ) -> Response:
     """Render the current plan, and why the order was not given."""
     return await site.pools.questions.run(caller.name, _planned, site, request, caller, form, why, status)
 
 
 def _planned(
-    site: Site, request: Request, caller: Caller, form: Form, why: Mapping[str, Any], status: HTTPStatus
+    site: AppContext, request: Request, caller: Caller, form: Form, why: Mapping[str, Any], status: HTTPStatus
 ) -> Response:
     question = ASKED["/reach"]
     said = [(name, form[name]) for name in ("of", "mode", "issued_before", "cascade", "unseen") if name in form]
@@ -120,7 +120,7 @@ def _planned(
     address = Links().to("/reach", **dict(said))
     context = {**shown.reach(asked, new=new), "filled": filled(form), "doc": document, "address": address, **why}
     page = Request({**request.scope, "path": "/reach", "query_string": urlencode(said).encode()})
-    return written(page, "reach.html", context, caller=caller, status=status)
+    return render_template(page, "reach.html", context, caller=caller, status=status)
 
 
 def filled(form: Form) -> Document:
@@ -128,7 +128,7 @@ def filled(form: Form) -> Document:
     return {"reason": form.get("reason", ""), "note": form.get("note", "")}
 
 
-def lifting(site: Site) -> Callable[[Request], Awaitable[Response]]:
+def lifting(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     """``POST /revocations/{id}/lift``."""
 
     async def lift(request: Request) -> Response:
@@ -149,6 +149,6 @@ def lifting(site: Site) -> Callable[[Request], Awaitable[Response]]:
         lists = [(title, view_models.killed({"kills": ids}, ())) for title, ids in render_orders.returning(document)]
         context = {"doc": document, "said": said, "lists": lists, "address": address}
         page = Request({**request.scope, "path": f"/revocations/{revocation}", "query_string": b""})
-        return written(page, "lifted.html", context, caller=caller)
+        return render_template(page, "lifted.html", context, caller=caller)
 
     return lift

@@ -16,7 +16,7 @@ from lineage.core.model.times import Instant
 from lineage.deliver.http.callers import Caller, Role
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.api.questions import QUESTIONS
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import TIMES
 from lineage.serve.http.core.query import Parameter, ParameterError, Query
@@ -52,7 +52,7 @@ class Asked:
         understood: What was typed and taken for a thing: ``typed``, and the ``keys`` of what it may be.
     """
 
-    site: Site
+    site: AppContext
     caller: Caller
     query: Query
     document: Document
@@ -78,7 +78,7 @@ class Asked:
 
 
 def page_of(
-    site: Site,
+    site: AppContext,
     path: str,
     template: str,
     view: View,
@@ -130,7 +130,7 @@ def _is_repeatable(question: Question, name: str) -> bool:
 
 
 def _written(
-    site: Site,
+    site: AppContext,
     request: Request,
     answer: Answer,
     template: str,
@@ -142,7 +142,7 @@ def _written(
     understood = request.scope.get(UNDERSTOOD, ())
     asked = Asked(site, answer.caller, answer.query, answer.document, links, understood)
     context = {"doc": answer.document, **view(asked)}
-    return written(request, template, context, caller=answer.caller, links=links, moves=moves, aside=aside)
+    return render_template(request, template, context, caller=answer.caller, links=links, moves=moves, aside=aside)
 
 
 def templates() -> Iterator[str]:
@@ -152,7 +152,7 @@ def templates() -> Iterator[str]:
         yield name
 
 
-def written(
+def render_template(
     request: Request,
     template: str,
     context: Mapping[str, Any],

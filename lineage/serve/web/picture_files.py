@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineage.serve.drawing.formats import MEDIA_TYPES, written
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.query import ParameterError
 from lineage.serve.http.core.question import Question, answered
 from lineage.serve.web.page_endpoint import ASKED, HEADERS, as_typed
@@ -21,7 +21,7 @@ def paths() -> list[tuple[str, str, str]]:
     return [(f"{path}.{ending}", path, form) for path in CHAINS for form, ending in FORMS.items()]
 
 
-def file_of(site: Site, path: str, form: str) -> Callable[[Request], Awaitable[Response]]:
+def file_of(site: AppContext, path: str, form: str) -> Callable[[Request], Awaitable[Response]]:
     """What answers with the picture of one chain."""
     question: Question = ASKED[path]
     [single] = question.about

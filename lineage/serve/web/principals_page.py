@@ -9,7 +9,7 @@ from starlette.responses import Response
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.drawing.principals_picture import is_over, picture_of_principals
 from lineage.serve.drawing.svg import as_svg
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.query import Parameter
 from lineage.serve.queries.graph_view import PRINCIPALS
 from lineage.serve.queries.principals_drawn import PRINCIPAL_KINDS, STATES
@@ -32,7 +32,7 @@ _STEPS: Final = (
 )
 
 
-def page(site: Site) -> Callable[[Request], Awaitable[Response]]:
+def page(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     """What answers ``/graph``: the view says which page it is."""
     elements = page_of(site, "/graph", "graph.html", page_context.graph)
     principals = page_of(site, "/graph", "principals.html", view, besides=(OVER,))

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lineage.serve.web.form_input import TIMES
-from lineage.serve.web.page_endpoint import path_of, written
+from lineage.serve.web.page_endpoint import path_of, render_template
 
 _ADVICE: Final = {
     HTTPStatus.UNAUTHORIZED: "Sign in with the link that 'delegraph serve' printed, or with your identity provider.",
@@ -46,7 +46,7 @@ def show_fault(request: Request, response: Response) -> Response:
         "again": bool(form) and status in _AGAIN,
         "back": path_of(request).removesuffix("/lift") if path_of(request).endswith("/lift") else "",
     }
-    return written(request, "problem.html", context, caller=None, status=status, headers=headers)
+    return render_template(request, "problem.html", context, caller=None, status=status, headers=headers)
 
 
 def _address(request: Request) -> str:

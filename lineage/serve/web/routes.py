@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Caller, require
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import REVOCATION, TIMES
 from lineage.serve.http.core.query import Query, kind_and_id, usable_id
@@ -24,7 +24,16 @@ from lineage.serve.web import asking_pages, finding_pages, forms, glossary, page
 from lineage.serve.web.activity_bars import bars, lasting
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.links import Links, Nowhere
-from lineage.serve.web.page_endpoint import ASKED, FROM_ENTRY, View, add, as_typed, first_entry, page_of, written
+from lineage.serve.web.page_endpoint import (
+    ASKED,
+    FROM_ENTRY,
+    View,
+    add,
+    as_typed,
+    first_entry,
+    page_of,
+    render_template,
+)
 from lineage.serve.web.templating import STATIC
 
 PAGES: Final[tuple[tuple[str, str, View], ...]] = (
@@ -53,7 +62,7 @@ _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/sv
 _FOREVER: Final = "public, max-age=31536000, immutable"  # the address changes with the file
 
 
-def pages(site: Site, *, story: Story | None = None) -> APIRouter:
+def pages(site: AppContext, *, story: Story | None = None) -> APIRouter:
     """Build every page.
 
     Args:
@@ -94,7 +103,7 @@ def _post(router: APIRouter, path: str, endpoint: Callable[[Request], Awaitable[
 # Pages that combine documents, or show a different one than their path says
 
 
-def _start(site: Site, story: Story | None) -> Callable[[Request], Awaitable[Response]]:
+def _start(site: AppContext, story: Story | None) -> Callable[[Request], Awaitable[Response]]:
     """Build the start page: search, and what needs attention."""
 
     def answer(request: Request, caller: Caller) -> Response:
@@ -122,7 +131,7 @@ def _start(site: Site, story: Story | None) -> Callable[[Request], Awaitable[Res
             "looked_at": len(orders["items"]),
             "orders_total": orders["total"],
         }
-        return written(request, "start.html", context, caller=caller, links=links, moves=())
+        return render_template(request, "start.html", context, caller=caller, links=links, moves=())
 
     async def start(request: Request) -> Response:
         caller = require(await site.caller_of(request), *ASKERS)
@@ -131,7 +140,7 @@ def _start(site: Site, story: Story | None) -> Callable[[Request], Awaitable[Res
     return start
 
 
-def _words(site: Site) -> Callable[[Request], Awaitable[Response]]:
+def _words(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     """Build the page that explains the words."""
 
     async def words(request: Request) -> Response:
@@ -143,13 +152,13 @@ def _words(site: Site) -> Callable[[Request], Awaitable[Response]]:
             ("Other words", glossary.TERMS),
         )
         return await site.pools.questions.run(
-            caller.name, written, request, "words.html", {"sections": sections}, caller=caller
+            caller.name, render_template, request, "words.html", {"sections": sections}, caller=caller
         )
 
     return words
 
 
-def _diff(site: Site) -> Callable[[Request], Awaitable[Response]]:
+def _diff(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     """Build the page of changes; without two instants it shows the form that asks for them."""
     page = page_of(site, "/diff", "diff.html", page_context.diff)
 
@@ -159,7 +168,7 @@ def _diff(site: Site) -> Callable[[Request], Awaitable[Response]]:
         links = Links(params.get("at"), params.get("known_at"))
         between = (params.get("from", ""), params.get("to") or params.get("at") or "now")
         context = {"of": f"{kind}:{id_}", "between": between}
-        return written(request, "diff_form.html", context, caller=caller, links=links)
+        return render_template(request, "diff_form.html", context, caller=caller, links=links)
 
     async def diff(request: Request) -> Response:
         request = as_typed(request)
@@ -171,7 +180,7 @@ def _diff(site: Site) -> Callable[[Request], Awaitable[Response]]:
     return diff
 
 
-def _case(site: Site) -> Callable[[Request], Awaitable[Response]]:
+def _case(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     """Build a case as a self-contained file: no script, nothing from elsewhere."""
     page = page_of(site, "/case", "case.html", page_context.whole_case, links=Nowhere)
 
@@ -184,7 +193,7 @@ def _case(site: Site) -> Callable[[Request], Awaitable[Response]]:
     return case
 
 
-def _receipt(site: Site) -> Callable[[Request], Awaitable[Response]]:
+def _receipt(site: AppContext) -> Callable[[Request], Awaitable[Response]]:
     """Build the page with the first lines of a receipt."""
 
     def answer(request: Request, caller: Caller) -> Response:
@@ -202,7 +211,7 @@ def _receipt(site: Site) -> Callable[[Request], Awaitable[Response]]:
             "start": start,
             "next": start + _LINES if len(lines) > _LINES else None,
         }
-        return written(request, "receipt.html", context, caller=caller, links=links, aside=("after",))
+        return render_template(request, "receipt.html", context, caller=caller, links=links, aside=("after",))
 
     async def page(request: Request) -> Response:
         request = as_typed(request)
@@ -212,7 +221,7 @@ def _receipt(site: Site) -> Callable[[Request], Awaitable[Response]]:
     return page
 
 
-def _play(site: Site, story: Story) -> Callable[[Request], Awaitable[Response]]:
+def _play(site: AppContext, story: Story) -> Callable[[Request], Awaitable[Response]]:
     """Build the action that makes something of the story happen."""
 
     async def play(request: Request) -> Response:

@@ -13,7 +13,7 @@ from lineage.core.model.errors import UnavailableError
 from lineage.core.model.events import Event, TokenIssued
 from lineage.core.model.records import DECISIONS, Batch, Position, Record
 from lineage.serve.cli.demo import ASKED
-from lineage.serve.processes.http_warmup import spared, warmed
+from lineage.serve.processes.http_warmup import loaded_frozen, warmed
 from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.preparation import steps_of
 from lineage.serve.queries.service import Service
@@ -49,7 +49,7 @@ def test_what_is_made_ready_is_not_looked_through_for_garbage_again():
     """The collector is spared it, once all is done."""
     before = gc.get_freeze_count()
     try:
-        with warmed(spared()):
+        with warmed(loaded_frozen()):
             wait_until(lambda: not warming())
         assert before < gc.get_freeze_count()
     finally:

@@ -11,7 +11,7 @@ import pytest
 
 from lineage.core.model.errors import UnavailableError
 from lineage.core.model.events import Target
-from lineage.serve.cache.loader import Loading
+from lineage.serve.cache.loader import WorldLoader
 from lineage.serve.cli.demo import ASKED
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
@@ -325,7 +325,7 @@ def test_a_log_that_is_away_is_said_and_when_to_try_again(tmp_path: Path):
     """
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
         world.service.log = None
-        world.service.worlds = Loading(world.service.store, None, None)
+        world.service.worlds = WorldLoader(world.service.store, None, None)
         page = Pages(world).get(f"/reach?of={OF}")
 
         assert (503, True) == (page.status_code, "retry-after" in page.headers)

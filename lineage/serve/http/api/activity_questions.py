@@ -7,7 +7,7 @@ from lineage.core.model.errors import RefusedError
 from lineage.core.model.keys import ELEMENT_KINDS, KINDS, NAME_KINDS
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.cursors import after_of, cursor, limit_of, one_page, whole_number_of
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import (
@@ -37,7 +37,7 @@ from lineage.serve.queries.one_finding import finding as finding_of
 from lineage.serve.queries.search import search as search_of
 
 
-def search(site: Site, _caller: Caller, query: Query) -> Document:
+def search(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Search ids by substring."""
     text = query.the("q")
     if len(text) > _LONGEST_TEXT:
@@ -48,17 +48,17 @@ def search(site: Site, _caller: Caller, query: Query) -> Document:
     return _with_cursor("search", found)
 
 
-def uses(site: Site, _caller: Caller, query: Query) -> Document:
+def uses(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List where a token was used."""
     return _page_of(site, "uses", query, activity.uses, activity_pages.uses, ELEMENT_KINDS)
 
 
-def timeline(site: Site, _caller: Caller, query: Query) -> Document:
+def timeline(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List every fact that mentions a thing."""
     return _page_of(site, "timeline", query, activity.timeline, activity_pages.timeline)
 
 
-def diff(site: Site, _caller: Caller, query: Query) -> Document:
+def diff(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List what changed its state between two instants."""
     kind, id_ = _one(query, ELEMENT_KINDS | NAME_KINDS)
     start, end = query.instant("from"), query.instant("to")
@@ -80,7 +80,7 @@ def wanted_of(query: Query) -> Wanted:
     )
 
 
-def findings(site: Site, _caller: Caller, query: Query) -> Document:
+def findings(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List what is wrong, the worst first."""
     found = findings_of(
         site.service,
@@ -93,7 +93,7 @@ def findings(site: Site, _caller: Caller, query: Query) -> Document:
     return _with_cursor("findings", found)
 
 
-def finding(site: Site, _caller: Caller, query: Query) -> Document:
+def finding(site: AppContext, _caller: Caller, query: Query) -> Document:
     """One finding, with its evidence and what it is connected with."""
     id_ = usable_id(query.the("id"), parameter="id")
     document = finding_of(site.service, id_, at=query.at, known_at=query.known_at)
@@ -102,13 +102,13 @@ def finding(site: Site, _caller: Caller, query: Query) -> Document:
     return document
 
 
-def posture(site: Site, _caller: Caller, query: Query) -> Document:
+def posture(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Every check with its outcome."""
     framework = query.text("framework")
     return posture_of(site.service, at=query.at, known_at=query.known_at, framework=framework)
 
 
-def quarantine(site: Site, _caller: Caller, query: Query) -> Document:
+def quarantine(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List the records that could not be read."""
     found = activity.quarantine(
         site.service,
@@ -119,12 +119,12 @@ def quarantine(site: Site, _caller: Caller, query: Query) -> Document:
     return _with_cursor("quarantine", found)
 
 
-def conflicts(site: Site, _caller: Caller, query: Query) -> Document:
+def conflicts(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List the identities under which different contents were sent."""
     return one_page(site, "conflicts", query, activity.conflicts(site.service))
 
 
-def board(site: Site, _caller: Caller, query: Query) -> Document:
+def board(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List all orders, latest first, each with its verdict."""
     found = revocations.revocations(
         site.service,
@@ -136,7 +136,7 @@ def board(site: Site, _caller: Caller, query: Query) -> Document:
     return _with_cursor("revocations", found)
 
 
-def revocation(site: Site, _caller: Caller, query: Query) -> Document:
+def revocation(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Return the orders of one id, and whether it is complete."""
     id_ = usable_id(query.the("id"), parameter="id")
     document = revocations.revocation(site.service, id_, at=query.at, known_at=query.known_at)
@@ -150,7 +150,7 @@ _IN_THE_LOG: Final = "log:"  # the prefix of the cursors of long lists
 
 
 def _page_of(
-    site: Site,
+    site: AppContext,
     question: str,
     query: Query,
     whole: Callable[..., Document | None],

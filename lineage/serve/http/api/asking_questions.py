@@ -10,7 +10,7 @@ from lineage.core.model.keys import KINDS
 from lineage.core.model.vocabulary import ACTION_OUTCOMES
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.cursors import after_of, cursor, limit_of
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import (
@@ -32,7 +32,7 @@ _IDS: Final = ("human", "agent", "actor", "token", "delegation", "session", "cli
 _VALUES: Final = ("tool", "operation", "resource", "text")
 
 
-def actions(site: Site, _caller: Caller, query: Query) -> Document:
+def actions(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List the matching actions, latest first."""
     wanted = action_filter(query)
 
@@ -83,7 +83,7 @@ def usable_text(value: str, *, parameter: str) -> str:
     return value
 
 
-def principals(site: Site, _caller: Caller, query: Query) -> Document:
+def principals(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Who there is."""
     wanted = inventory.People(
         _word(query, "kind", inventory.KINDS),
@@ -99,17 +99,17 @@ def principals(site: Site, _caller: Caller, query: Query) -> Document:
     )  # fmt: skip
 
 
-def tokens(site: Site, _caller: Caller, query: Query) -> Document:
+def tokens(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Which tokens there are."""
     return _held(site, query, "token", _text(query, "kind"), _text(query, "issuer"))
 
 
-def delegations(site: Site, _caller: Caller, query: Query) -> Document:
+def delegations(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Which delegations there are."""
     return _held(site, query, "delegation", None, _id(query, "issuer"))
 
 
-def _held(site: Site, query: Query, kind: str, type_: str | None, issuer: str | None) -> Document:
+def _held(site: AppContext, query: Query, kind: str, type_: str | None, issuer: str | None) -> Document:
     wanted = inventory.Held(
         type_,
         _id(query, "owner"),
@@ -126,7 +126,7 @@ def _held(site: Site, query: Query, kind: str, type_: str | None, issuer: str | 
     )  # fmt: skip
 
 
-def _page(site: Site, query: Query, question: str, ask: Callable[[str | None, int], Document]) -> Document:
+def _page(site: AppContext, query: Query, question: str, ask: Callable[[str | None, int], Document]) -> Document:
     after = after_of(question, query)
     try:
         found = ask(after, limit_of(site, query))
@@ -153,7 +153,7 @@ def _word(query: Query, name: str, words: Sequence[str]) -> str | None:
     return value
 
 
-def overview(site: Site, _caller: Caller, query: Query) -> Document:
+def overview(site: AppContext, _caller: Caller, query: Query) -> Document:
     """What needs attention."""
     return attention(site.service, at=query.at, known_at=query.known_at)
 

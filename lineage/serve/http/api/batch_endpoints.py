@@ -10,7 +10,7 @@ from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke_batch import BatchRequest, give_batch, reach_batch
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.api.order_endpoints import FIELDS, id_by_key, request_of, target_of, turn_to_order
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import KeyReusedError
 from lineage.serve.http.core.json_body import Fields
 from lineage.serve.http.core.query import ParameterError
@@ -20,7 +20,7 @@ BATCH_FIELDS: Final = ("targets", "incident", *FIELDS[1:])
 REACH_FIELDS: Final = ("targets", "mode", "cascade", "issued_before", "effective_at", "unseen")
 
 
-def reach_of_several(site: Site, caller: Caller, body: Document) -> Document:
+def reach_of_several(site: AppContext, caller: Caller, body: Document) -> Document:
     """Say what orders on several targets would end together.
 
     Raises:
@@ -41,7 +41,7 @@ def reach_of_several(site: Site, caller: Caller, body: Document) -> Document:
     return reach_batch(site.service, BatchRequest(targets=targets, order=order))
 
 
-def order_several(site: Site, caller: Caller, body: Document, *, key: str | None = None) -> Document:
+def order_several(site: AppContext, caller: Caller, body: Document, *, key: str | None = None) -> Document:
     """Order a revocation of several targets, all or none.
 
     Args:

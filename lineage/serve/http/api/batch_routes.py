@@ -10,14 +10,14 @@ from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Role, require
 from lineage.serve.http.api import batch_endpoints as batches
 from lineage.serve.http.api.write_routes import no_query
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.json_body import read_object
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.http.core.responses import document_response
 from lineage.serve.http.openapi.operations import OPERATIONS
 
 
-def router(site: Site) -> APIRouter:
+def router(site: AppContext) -> APIRouter:
     """Build the routes for the plan of several targets, and for their orders."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(no_query(site))])
 

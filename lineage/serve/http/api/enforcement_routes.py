@@ -7,10 +7,10 @@ from lineage.deliver.token_status import introspection, status_lists
 from lineage.deliver.token_status.status_lists import StatusLists
 from lineage.serve.config.delivery_wiring import delivery_over
 from lineage.serve.config.settings import Settings
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 
 
-def endpoints(settings: Settings, site: Site) -> list[APIRouter]:
+def endpoints(settings: Settings, site: AppContext) -> list[APIRouter]:
     """Build the configured endpoints; status lists need a signing key and a public URL.
 
     Raises:

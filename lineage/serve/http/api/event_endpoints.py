@@ -26,7 +26,7 @@ from lineage.deliver.http.callers import Caller, ForbiddenError, LacksRoleError,
 from lineage.serve.commands import submission_policy
 from lineage.serve.commands.intake import take_in_records
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.query import ParameterError
 
 MEDIA_TYPES: Final = ("application/json", "application/x-ndjson", "application/avro")
@@ -35,7 +35,7 @@ _VARINT_BYTES: Final = 5  # bytes of a length
 _GOES_ON: Final = 0x80  # the bit of a number's byte that says that another follows
 
 
-def take(site: Site, caller: Caller, media_type: str, raw: bytes) -> Document:
+def take(site: AppContext, caller: Caller, media_type: str, raw: bytes) -> Document:
     """Append events to the log and project them; returns the counts of ``ingest``.
 
     Args:
@@ -55,7 +55,7 @@ def take(site: Site, caller: Caller, media_type: str, raw: bytes) -> Document:
         return take_in_records(site.service, records)
 
 
-def _records(site: Site, caller: Caller, media_type: str, raw: bytes) -> list[tuple[Entry | Unreadable, int]]:
+def _records(site: AppContext, caller: Caller, media_type: str, raw: bytes) -> list[tuple[Entry | Unreadable, int]]:
     """Return the records of a body, each with its size, if the caller may send all of them."""
     kept = submission_policy.kept(caller.sources)
     is_producer = Role.PRODUCER in caller.roles
@@ -73,7 +73,7 @@ def _records(site: Site, caller: Caller, media_type: str, raw: bytes) -> list[tu
 
 
 def _read(
-    site: Site, caller: Caller, kept: tuple[str, ...], table: credentials.Table, number: int, raw: bytes
+    site: AppContext, caller: Caller, kept: tuple[str, ...], table: credentials.Table, number: int, raw: bytes
 ) -> Entry | Unreadable:
     try:
         event = submission_policy.read(raw)

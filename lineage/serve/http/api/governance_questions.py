@@ -7,7 +7,7 @@ from typing import Any, Final
 from lineage.core.model.times import Instant
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.cursors import one_page
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import AGENT, FROM, KNOWN_AT, PAGES, TIMES, TO
@@ -21,34 +21,34 @@ _BETWEEN: Final = (_FROM, _TO, KNOWN_AT)
 _WHOLE: Final = sys.maxsize  # the whole list, from which a page is cut
 
 
-def active(site: Site, _caller: Caller, query: Query) -> Document:
+def active(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List the agents that acted, or were granted anything, between two instants."""
     document = governance.active(site.service, **_between(query), known_at=query.known_at, limit=_WHOLE)
     return one_page(site, "active", query, document)
 
 
-def allowed(site: Site, _caller: Caller, query: Query) -> Document:
+def allowed(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List what an agent could do at an instant."""
     agent = _agent(query)
     document = governance.allowed(site.service, agent, at=query.at, known_at=query.known_at, limit=_WHOLE)
     return _page(site, "allowed", query, document)
 
 
-def held(site: Site, _caller: Caller, query: Query) -> Document:
+def held(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List what an agent held between two instants."""
     return _page(site, "held", query, _of_agent(site, query, governance.held))
 
 
-def done(site: Site, _caller: Caller, query: Query) -> Document:
+def done(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List what an agent did between two instants."""
     return _page(site, "done", query, _of_agent(site, query, governance.done))
 
 
-def _of_agent(site: Site, query: Query, ask: Callable[..., Document | None]) -> Document | None:
+def _of_agent(site: AppContext, query: Query, ask: Callable[..., Document | None]) -> Document | None:
     return ask(site.service, _agent(query), **_between(query), known_at=query.known_at, limit=_WHOLE)
 
 
-def _page(site: Site, question: str, query: Query, document: Document | None) -> Document:
+def _page(site: AppContext, question: str, query: Query, document: Document | None) -> Document:
     if document is None:
         raise NotFoundError(query.the("agent"))
     return one_page(site, question, query, document)
@@ -67,7 +67,7 @@ def _between(query: Query) -> dict[str, Instant]:
     return between
 
 
-def _question(name: str, ask: Callable[[Site, Caller, Query], Document], title: str, **more: Any) -> Question:
+def _question(name: str, ask: Callable[[AppContext, Caller, Query], Document], title: str, **more: Any) -> Question:
     about = () if name == "active" else ("agent",)
     return Question(path=f"/governance/{name}", ask=ask, title=title, about=about, **more)
 

@@ -16,7 +16,7 @@ from lineage.core.model.errors import DelegraphError, OverloadedError
 from lineage.core.model.references import about
 from lineage.plumbing.opaque_tokens import seal, unseal
 from lineage.serve.documents.core_documents import fact_document
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.query import ParameterError
 from lineage.serve.http.core.responses import encoded
 from lineage.serve.queries.recorded import Recorded, facts_recorded, findings_recorded, findings_until
@@ -37,7 +37,7 @@ _Queue = asyncio.Queue[bytes | None]  # None means that the listener did not kee
 class Tail:
     """The live tail of a store, for one event loop."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: AppContext) -> None:
         """Create a tail; the store is not accessed before anyone listens."""
         self._site = site
         self._recorded = Recorded(site.service)

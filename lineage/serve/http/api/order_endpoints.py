@@ -21,7 +21,7 @@ from lineage.serve.commands.lift import lift_order
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import KeyReusedError, NotFoundError
 from lineage.serve.http.core.json_body import Fields
 from lineage.serve.http.core.query import ParameterError, usable_id
@@ -31,7 +31,7 @@ _KEY_CHARACTERS: Final = 255
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
-def order(site: Site, caller: Caller, body: Document, *, key: str | None = None) -> Document:
+def order(site: AppContext, caller: Caller, body: Document, *, key: str | None = None) -> Document:
     """Give an order.
 
     Args:
@@ -68,7 +68,7 @@ def target_of(said: Fields) -> Target:
     return Target(said.choice("kind", TARGET_KINDS), said.id("id"))
 
 
-def request_of(site: Site, caller: Caller, said: Fields, target: Target) -> OrderRequest:
+def request_of(site: AppContext, caller: Caller, said: Fields, target: Target) -> OrderRequest:
     """Read the order of an authenticated caller on a target."""
     digest = said.text("plan_digest")
     if digest is not None and not _DIGEST.fullmatch(digest):
@@ -89,7 +89,7 @@ def request_of(site: Site, caller: Caller, said: Fields, target: Target) -> Orde
 
 
 @contextmanager
-def turn_to_order(site: Site) -> Iterator[None]:
+def turn_to_order(site: AppContext) -> Iterator[None]:
     """Wait for the turn to give an order.
 
     Raises:
@@ -115,7 +115,7 @@ def id_by_key(prefix: str, caller: Caller, key: str) -> str:
     return f"{prefix}-{digest[:32]}"
 
 
-def approve(site: Site, caller: Caller, digest: str, body: Document) -> Document:
+def approve(site: AppContext, caller: Caller, digest: str, body: Document) -> Document:
     """Approve a plan, so that another person can order by it.
 
     Raises:
@@ -131,7 +131,7 @@ def approve(site: Site, caller: Caller, digest: str, body: Document) -> Document
     return document
 
 
-def lift(site: Site, caller: Caller, revocation: str, body: Document) -> Document:
+def lift(site: AppContext, caller: Caller, revocation: str, body: Document) -> Document:
     """Lift an order.
 
     Raises:
@@ -148,7 +148,7 @@ def lift(site: Site, caller: Caller, revocation: str, body: Document) -> Documen
     return document
 
 
-def judge(site: Site, caller: Caller, finding: str, body: Document) -> Document:
+def judge(site: AppContext, caller: Caller, finding: str, body: Document) -> Document:
     """Judge a finding.
 
     Raises:
@@ -170,7 +170,7 @@ def judge(site: Site, caller: Caller, finding: str, body: Document) -> Document:
     return document
 
 
-def acknowledge(site: Site, caller: Caller, revocation: str, body: Document) -> Document:
+def acknowledge(site: AppContext, caller: Caller, revocation: str, body: Document) -> Document:
     """Record a receiver's acknowledgement of an order.
 
     Raises:

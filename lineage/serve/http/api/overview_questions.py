@@ -7,7 +7,7 @@ from lineage.core.model.keys import ELEMENT_KINDS, NAME_KINDS
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.formats import FORMATS, MEDIA_TYPES, written
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import ONE, TIMES
 from lineage.serve.http.core.query import Parameter, ParameterError, Query, kind_and_id
@@ -58,7 +58,7 @@ _PRINCIPAL: Final = ONE._replace(description="`principal:ID`.", example="princip
 CASES: Final = (*sorted(ELEMENT_KINDS | NAME_KINDS), "action")
 
 
-def graph_around(site: Site, _caller: Caller, query: Query) -> Document:
+def graph_around(site: AppContext, _caller: Caller, query: Query) -> Document:
     """What a thing depends on and what depends on it, laid out; or who handed what to whom."""
     query.choice("format", FORMATS)
     if query.choice("view", VIEWS) == PRINCIPALS:
@@ -73,7 +73,7 @@ def graph_around(site: Site, _caller: Caller, query: Query) -> Document:
     return _found(document, query)
 
 
-def _principals(site: Site, query: Query) -> Document:
+def _principals(site: AppContext, query: Query) -> Document:
     of, target = (
         None if query.text(name) is None else kind_and_id(query.the(name), kinds=STATED, parameter=name)
         for name in ("of", "target")
@@ -92,18 +92,18 @@ def _principals(site: Site, query: Query) -> Document:
     return document
 
 
-def who_it_is(site: Site, _caller: Caller, query: Query) -> Document:
+def who_it_is(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Return what was stated about a principal."""
     _, id_ = _one(query, ("principal",))
     return _found(identity(site.service, id_, at=query.at, known_at=query.known_at), query)
 
 
-def health(site: Site, _caller: Caller, _query: Query) -> Document:
+def health(site: AppContext, _caller: Caller, _query: Query) -> Document:
     """Return the status of the projection."""
     return standing(site.service)
 
 
-def whole_case(site: Site, _caller: Caller, query: Query) -> Document:
+def whole_case(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Return everything about one thing, to keep."""
     kind, id_ = _one(query, CASES)
     return _found(case(site.service, kind, id_, at=query.at, known_at=query.known_at), query)

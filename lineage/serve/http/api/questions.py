@@ -13,7 +13,7 @@ from lineage.serve.http.api.activity_questions import AROUND
 from lineage.serve.http.api.asking_questions import ASKING
 from lineage.serve.http.api.governance_questions import GOVERNANCE
 from lineage.serve.http.api.overview_questions import OVERVIEW
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import ACTION, HOW, OF, STALE, TIMES, UNSEEN
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
@@ -22,7 +22,7 @@ from lineage.serve.http.core.question import Question
 STATED: Final = ELEMENT_KINDS | NAME_KINDS  # the kinds with a state, which an order can target
 
 
-def who(site: Site, _caller: Caller, query: Query) -> Document:
+def who(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Answer who stood behind an action."""
     return each(
         site,
@@ -32,7 +32,7 @@ def who(site: Site, _caller: Caller, query: Query) -> Document:
     )
 
 
-def chain(site: Site, _caller: Caller, query: Query) -> Document:
+def chain(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Answer who stood behind a token or a delegation."""
     return each_of(
         site,
@@ -42,7 +42,7 @@ def chain(site: Site, _caller: Caller, query: Query) -> Document:
     )
 
 
-def status(site: Site, _caller: Caller, query: Query) -> Document:
+def status(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Answer the state of something."""
     return each_of(
         site,
@@ -52,7 +52,7 @@ def status(site: Site, _caller: Caller, query: Query) -> Document:
     )
 
 
-def reach(site: Site, _caller: Caller, query: Query) -> Document:
+def reach(site: AppContext, _caller: Caller, query: Query) -> Document:
     """Answer what an order would kill."""
     at, stale, unseen = query.at, query.flag("stale", default=False), query.flag("unseen", default=False)
 
@@ -70,14 +70,19 @@ def reach(site: Site, _caller: Caller, query: Query) -> Document:
 
 
 def each_of(
-    site: Site, query: Query, kinds: Collection[str], ask: Callable[[str, str], Document | None], *, missing: str = ""
+    site: AppContext,
+    query: Query,
+    kinds: Collection[str],
+    ask: Callable[[str, str], Document | None],
+    *,
+    missing: str = "",
 ) -> Document:
     """Answer a question about ``KIND:ID``; for several, return a list."""
     return each(site, query, "of", lambda of: ask(*kind_and_id(of, kinds=kinds)), missing=missing)
 
 
 def each(
-    site: Site, query: Query, parameter: str, ask: Callable[[str], Document | None], *, missing: str = ""
+    site: AppContext, query: Query, parameter: str, ask: Callable[[str], Document | None], *, missing: str = ""
 ) -> Document:
     """Answer a question about one id; for several, return a list in the order asked, as the command line does.
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from lineage.core.model.errors import DelegraphError, OverloadedError
 from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Caller, require
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import REVOCATION, TIMES
 from lineage.serve.http.core.query import Query, usable_id
@@ -30,7 +30,7 @@ RECEIPTS: Final = 2  # receipts read at the same time; each holds a connection o
 _LINES: Final = 500  # lines of a receipt sent at once
 
 
-def router(site: Site) -> APIRouter:
+def router(site: AppContext) -> APIRouter:
     """``GET /v1/revocations/{id}/receipt``."""
     router = APIRouter(prefix="/v1")
     reading = asyncio.Semaphore(RECEIPTS)
@@ -75,7 +75,7 @@ def _lines(found: Receipt) -> bytes:
     return b"".join(line + b"\n" for line in islice(found.lines, _LINES))
 
 
-async def _told(site: Site, caller: Caller, found: Receipt, first: bytes) -> AsyncIterator[bytes]:
+async def _told(site: AppContext, caller: Caller, found: Receipt, first: bytes) -> AsyncIterator[bytes]:
     """Yield the lines. An error cuts off the response, so that half a receipt cannot be mistaken for a whole one."""
     try:
         part = first

@@ -12,7 +12,7 @@ from lineage.deliver.http.callers import require
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.api.live_tail import Tail
 from lineage.serve.http.auth.locality import is_from_here
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.metrics import CONTENT_TYPE, Measures
 from lineage.serve.http.core.query import Query
 from lineage.serve.http.core.question import ASKERS
@@ -22,7 +22,7 @@ from lineage.serve.http.openapi.operations import OPERATIONS
 logger = logging.getLogger(__name__)
 
 
-def router(site: Site, measures: Measures) -> APIRouter:
+def router(site: AppContext, measures: Measures) -> APIRouter:
     """Build ``/healthz``, ``/readyz``, ``/metrics`` and ``/v1/live``."""
     router = APIRouter()
     tail = Tail(site)
@@ -51,7 +51,7 @@ def router(site: Site, measures: Measures) -> APIRouter:
     return router
 
 
-def _ready(site: Site) -> Document:
+def _ready(site: AppContext) -> Document:
     """Check readiness: whether questions can be answered.
 
     An unavailable log is reported but does not matter for that.

@@ -13,14 +13,14 @@ from lineage.deliver.http.callers import Role, require
 from lineage.serve.commands import submission_policy
 from lineage.serve.http.api import event_endpoints as events
 from lineage.serve.http.api import order_endpoints as orders
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.json_body import read_body, read_object
 from lineage.serve.http.core.query import Query
 from lineage.serve.http.core.responses import document_response
 from lineage.serve.http.openapi.operations import OPERATIONS
 
 
-def no_query(site: Site) -> Callable[[Request], Awaitable[None]]:
+def no_query(site: AppContext) -> Callable[[Request], Awaitable[None]]:
     """Refuse parameters: a caller that sends ``dry_run=true`` must not find the write executed."""
 
     async def refuse(request: Request) -> None:
@@ -29,7 +29,7 @@ def no_query(site: Site) -> Callable[[Request], Awaitable[None]]:
     return refuse
 
 
-def router(site: Site) -> APIRouter:
+def router(site: AppContext) -> APIRouter:
     """Build the routes for events, revocations, lifts, acknowledgements, approvals, and judgements."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(no_query(site))])
 

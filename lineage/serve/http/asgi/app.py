@@ -10,9 +10,9 @@ from lineage import __version__
 from lineage.deliver.http.bare_route import DirectRoute
 from lineage.serve.http.api import batch_routes, receipt_stream, system_routes, write_routes
 from lineage.serve.http.api.questions import QUESTIONS
-from lineage.serve.http.asgi.middleware import Shell
+from lineage.serve.http.asgi.middleware import RequestGuard
 from lineage.serve.http.core import error_responses
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.metrics import Measures
 from lineage.serve.http.core.question import Question, answered
 from lineage.serve.http.core.responses import document_response, text_response
@@ -22,7 +22,7 @@ from lineage.serve.server.connections import Connections
 
 
 def create_app(
-    site: Site,
+    site: AppContext,
     *,
     parts: Sequence[APIRouter] = (),
     show_fault: error_responses.ShowFault = error_responses.as_asked,
@@ -58,11 +58,11 @@ def create_app(
         app.include_router(part)
     app.include_router(_asking(site, [question for question in QUESTIONS if not question.at_once]))
     app.include_router(docs_page.router(app))
-    app.add_middleware(Shell, hosts=site.hosts, limits=site.limits, tls=site.tls, measures=measures)
+    app.add_middleware(RequestGuard, hosts=site.hosts, limits=site.limits, tls=site.tls, measures=measures)
     return app
 
 
-def _asking(site: Site, questions: Iterable[Question]) -> APIRouter:
+def _asking(site: AppContext, questions: Iterable[Question]) -> APIRouter:
     router = APIRouter(prefix="/v1", route_class=DirectRoute)
     for question in questions:
         endpoint = _endpoint(site, question)
@@ -70,7 +70,7 @@ def _asking(site: Site, questions: Iterable[Question]) -> APIRouter:
     return router
 
 
-def _endpoint(site: Site, question: Question) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(site: AppContext, question: Question) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         answer = await answered(site, question, request)
         if (form := question.formats.get(answer.query.text("format") or "")) is not None:

@@ -44,7 +44,7 @@ _HEADERS: Final = {
 _STRICT_TRANSPORT: Final = "max-age=31536000"
 
 
-class Shell:
+class RequestGuard:
     """Wraps an application."""
 
     def __init__(self, app: ASGIApp, *, hosts: frozenset[str], limits: Limits, tls: bool, measures: Measures) -> None:

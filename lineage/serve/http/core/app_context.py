@@ -20,7 +20,7 @@ LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
+class AppContext:
     """What one process serves.
 
     Attributes:
@@ -46,7 +46,7 @@ class Site:
     one_batch: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
-    def at_once(self) -> "Site | None":
+    def at_once(self) -> "AppContext | None":
         """A non-blocking view; None if everything blocks."""
         service = self.service.at_once()
         return None if service is None else replace(self, service=service)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from lineage.core.model.events import canonical_json
 from lineage.plumbing.opaque_tokens import seal, unseal
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.query import ParameterError, Query
 
 _BETWEEN: Final = "\0"
@@ -61,13 +61,13 @@ def whole_number(value: str) -> int:
     return int(value)
 
 
-def limit_of(site: Site, query: Query, *, most: int | None = None) -> int:
+def limit_of(site: AppContext, query: Query, *, most: int | None = None) -> int:
     """Return the requested number of items, at most ``most`` for a list with expensive items."""
     largest = site.limits.page if most is None else min(most, site.limits.page)
     return query.number("limit", default=site.limits.first_page, most=largest)
 
 
-def one_page(site: Site, question: str, query: Query, document: Document) -> Document:
+def one_page(site: AppContext, question: str, query: Query, document: Document) -> Document:
     """Replace the items of a document by one page of them.
 
     Raises:

@@ -14,12 +14,12 @@ from lineage.core.model.times import format_instant
 from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Caller, Role, require
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.http.core.app_context import Site
+from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.query import Parameter, Query
 
 ASKERS: Final = (Role.INVESTIGATOR, Role.RESPONDER)  # responders look before they order
 
-Ask = Callable[[Site, Caller, Query], Document]
+Ask = Callable[[AppContext, Caller, Query], Document]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,9 @@ class Answer:
     query: Query
 
 
-async def answered(site: Site, question: Question, request: Request, *, besides: tuple[Parameter, ...] = ()) -> Answer:
+async def answered(
+    site: AppContext, question: Question, request: Request, *, besides: tuple[Parameter, ...] = ()
+) -> Answer:
     """Answer a request.
 
     Args:
@@ -83,7 +85,7 @@ async def answered(site: Site, question: Question, request: Request, *, besides:
     return await site.pools.questions.run(caller.name, _answer, site, question, caller, query, request)
 
 
-def _answer(site: Site, question: Question, caller: Caller, query: Query, request: Request) -> Answer:
+def _answer(site: AppContext, question: Question, caller: Caller, query: Query, request: Request) -> Answer:
     asked = dict(_ids(question, query))
     try:
         document = question.ask(site, caller, query)
