@@ -33,6 +33,8 @@ BEFORE: Final = {
     "principals": "/graph?view=principals",
     "radius": f"/graph?view=principals&target={OF}",
     "alice": "/status?of=principal:human:alice%40example.com",
+    "tool": "/usage?tool=mail",
+    "resource": "/usage?resource=press%40rival.example",
     "graph": "/graph?of=principal:human:alice%40example.com",
     "reach": "/reach?of=principal:agent:planner",
     "findings": "/findings",

@@ -159,6 +159,19 @@ class Client:
         assert found is not None  # noqa: S101 (it names nothing that may be missing)
         return found
 
+    def usage(
+        self,
+        *,
+        tool: str | None = None,
+        resource: str | None = None,
+        operation: str | None = None,
+        at: str | None = None,
+        known_at: str | None = None,
+    ) -> schemas.Usage | None:
+        """How a tool, a resource or an operation was used; None if no known action used it. Give exactly one."""
+        said = {"tool": tool, "resource": resource, "operation": operation, "at": at, "known_at": known_at}
+        return self._ask("/v1/usage", schemas.Usage, **said)
+
     # Lists, item by item
 
     def search(self, text: str) -> Iterator[schemas.Match]:

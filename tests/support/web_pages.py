@@ -30,6 +30,8 @@ EVERY = (
     "/reach?of=principal:agent:planner&mode=suspend&cascade=false",
     f"/uses?of={OF}",
     "/actions?of=principal:agent:mailer",
+    "/usage?tool=mail",
+    "/usage?resource=press%40rival.example",
     f"/timeline?of={OF}",
     f"/graph?of={OF}",
     "/graph?view=principals",

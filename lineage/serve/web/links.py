@@ -15,6 +15,7 @@ _PAGES: Final = {
     "client": "/status",
     "decision": "/timeline",
 }
+_USED: Final = ("tool", "resource", "operation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ def _address(links: Links, kind: str, id_: str) -> str:
         return links.to(f"/revocations/{quote(id_, safe='')}")
     if kind == "finding":
         return links.to(f"/findings/{quote(id_, safe='')}")
+    if kind in _USED:
+        return links.to("/usage", **{kind: id_})
     path = _PAGES.get(kind)
     return "" if path is None else links.to(path, of=f"{kind}:{id_}")
 

@@ -9,7 +9,7 @@ from lineage.serve.drawing.svg import as_svg
 from lineage.serve.text.render_graph import amounts
 from lineage.serve.web.folding import nearest, without_over
 from lineage.serve.web.page_endpoint import Asked
-from lineage.serve.web.swimlanes import lanes_in_words, swimlanes
+from lineage.serve.web.swimlanes import lanes_of
 from lineage.serve.web.templating import drawn
 
 DRAWN: Final = 16  # principals around it in the picture; the page of the graph has more
@@ -44,17 +44,10 @@ def _done(asked: Asked, id_: str, *, is_human: bool) -> Document:
     found = asked.more("/actions", **{role: id_}, limit=str(LATEST)) or {"items": [], "complete": True}
     lane: Callable[[Document], str | None] = (lambda one: one["actor"]) if is_human else (lambda one: one["tool"])
 
-    def to(**said: str) -> str:
-        return asked.links.to("/actions", **{role: id_}, **said)
-
-    lanes = swimlanes(found["items"], lane, to)
     return {
         "done": found["items"][:10],
         "done_complete": found["complete"] and len(found["items"]) <= 10,  # noqa: PLR2004 (as many as are shown)
         "done_title": "Done for this person" if is_human else "Done by it, or with what it held",
-        "done_list": to(),
-        "lanes": None if lanes is None else {**lanes, "drawing": drawn(lanes["drawing"])},
-        "lane_words": "" if lanes is None else lanes_in_words(lanes["lanes"]),
-        "looked_at": len(found["items"]),
-        "is_whole": found["complete"],
+        "done_list": asked.links.to("/actions", **{role: id_}),
+        "lanes": lanes_of(found["items"], lane, asked.links, {role: id_}, complete=found["complete"]),
     }

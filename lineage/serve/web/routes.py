@@ -20,7 +20,16 @@ from lineage.serve.http.core.query import Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.queries.kept_list import COMPUTED, asked_of_index
 from lineage.serve.queries.receipt import receipt_page
-from lineage.serve.web import asking_pages, finding_pages, forms, glossary, page_context, picture_files, principals_page
+from lineage.serve.web import (
+    asking_pages,
+    finding_pages,
+    forms,
+    glossary,
+    page_context,
+    picture_files,
+    principals_page,
+    usage_page,
+)
 from lineage.serve.web.activity_bars import bars, lasting
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.links import Links, Nowhere
@@ -43,6 +52,7 @@ PAGES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/reach", "reach.html", page_context.reach),
     ("/uses", "uses.html", page_context.uses),
     ("/timeline", "timeline.html", page_context.timeline),
+    ("/usage", "usage.html", usage_page.view),
     ("/search", "search.html", page_context.search),
     ("/findings", "findings.html", finding_pages.every),
     (finding_pages.PATH, "finding.html", finding_pages.one),

@@ -1,7 +1,7 @@
 """What was done over time, as lanes: one for each tool, or for each who did it; drawn on the server."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
@@ -10,6 +10,8 @@ from lineage.serve.documents.core_documents import Document
 from lineage.serve.drawing.svg import fitted
 from lineage.serve.text.phrases import when
 from lineage.serve.text.text_page import many, safe
+from lineage.serve.web.links import Links
+from lineage.serve.web.templating import drawn
 
 WIDTH: Final = 960  # units across time
 LANES: Final = 12  # that are drawn; the rest is one lane
@@ -18,6 +20,36 @@ _LANE: Final = 30  # units, height of a lane
 _NAME: Final = 170  # units in front of the lanes
 _SECOND: Final = 1_000_000
 _OTHERS: Final = "others"
+
+
+def lanes_of(
+    items: Sequence[Document],
+    lane_of: Callable[[Document], str | None],
+    links: Links,
+    asked: Mapping[str, str],
+    *,
+    complete: bool,
+) -> Document | None:
+    """Build what a page shows of actions over time; None if there are fewer than two.
+
+    Args:
+        items: The actions, as they are listed.
+        lane_of: The name of an action's lane.
+        links: Builds links.
+        asked: The filters of the list that they are from.
+        complete: Whether that list is complete.
+    """
+    lanes = swimlanes(items, lane_of, lambda **said: links.to("/actions", **asked, **said))
+    if lanes is None:
+        return None
+    return {
+        **lanes,
+        "drawing": drawn(lanes["drawing"]),
+        "words": lanes_in_words(lanes["lanes"]),
+        "looked_at": len(items),
+        "complete": complete,
+        "asked": asked,
+    }
 
 
 def swimlanes(
@@ -65,6 +97,7 @@ def _drawn(names: Sequence[str], dots: Sequence[tuple[int, int, Document]]) -> s
     width, height = _NAME + WIDTH + 16, len(names) * _LANE + 6
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     lines = [f'<svg class="dg lanes" {size} role="img" aria-label="What was done over time; the list has the same">']
+    lines.append(f'<rect class="dg-time" x="{_NAME + 4}" y="0" width="{WIDTH}" height="{height}" fill="none"/>')
     for number, name in enumerate(names):
         y = number * _LANE + _LANE // 2 + 3
         lines.append(f'<text class="dg-under" x="0" y="{y + 4}">{escape(fitted(name, 24))}</text>')

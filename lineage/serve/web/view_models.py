@@ -173,6 +173,8 @@ _KINDS: Final = {
     **dict.fromkeys(_PARTIES, "principal"),
     **{name: name for name in ("token", "delegation", "decision", "action", "revocation", "session", "client")},
     "parent_action": "action",
+    "tool": "tool",
+    "operation": "operation",
 }
 
 

@@ -58,6 +58,7 @@ TABLE: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/v1/search?q=mail"): ASK,
     ("GET", f"/v1/actions?of={OF}"): ASK,
     ("GET", "/v1/overview"): ASK,
+    ("GET", "/v1/usage?tool=mail"): ASK,
     ("GET", "/v1/principals"): ASK,
     ("GET", "/v1/tokens"): ASK,
     ("GET", "/v1/delegations"): ASK,

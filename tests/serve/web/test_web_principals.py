@@ -140,16 +140,6 @@ def test_a_chain_is_a_file_for_who_may_see_it(pages: Pages, path: str):
     assert [400, 404] == [several.status_code, shown(pages, path, **{name: "token:none"}).status_code]
 
 
-def test_a_tool_and_a_resource_lead_to_what_else_was_done_with_them(pages: Pages):
-    """
-    On the page of an action every name is a link.
-    """
-    html = shown(pages, "/who", action="mail-7").text
-
-    assert 'href="/actions?tool=mail"' in html
-    assert 'href="/actions?resource=press%40rival.example"' in html
-
-
 def test_a_principal_says_what_it_got_gave_and_did(pages: Pages):
     """
     An agent's page: from whom, to whom, and its actions by tool over time, each part of the time a list.

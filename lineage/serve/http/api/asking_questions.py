@@ -20,6 +20,7 @@ from lineage.serve.http.core.parameters import (
     PEOPLE_FILTERS,
     TIMES,
     TOKEN_FILTERS,
+    USED,
 )
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import Question
@@ -27,6 +28,8 @@ from lineage.serve.queries import inventory
 from lineage.serve.queries.actions import OVER_HTTP
 from lineage.serve.queries.actions import actions as actions_of
 from lineage.serve.queries.attention import attention
+from lineage.serve.queries.usage import Used
+from lineage.serve.queries.usage import usage as usage_of
 
 _IDS: Final = ("human", "agent", "actor", "token", "delegation", "session", "client")
 _VALUES: Final = ("tool", "operation", "resource", "text")
@@ -109,6 +112,17 @@ def delegations(site: AppContext, _caller: Caller, query: Query) -> Document:
     return _held(site, query, "delegation", None, _id(query, "issuer"))
 
 
+def usage(site: AppContext, _caller: Caller, query: Query) -> Document:
+    """How a tool, a resource or an operation was used."""
+    said = [Used(one.name, value) for one in USED if (value := _text(query, one.name)) is not None]
+    if len(said) != 1:
+        raise ParameterError("tool", "give exactly one of tool, resource and operation")
+    found = usage_of(site.service, said[0], at=query.at, known_at=query.known_at)
+    if found is None:
+        raise NotFoundError(said[0].id, f"no known action used this {said[0].kind}")
+    return found
+
+
 def _held(site: AppContext, query: Query, kind: str, type_: str | None, issuer: str | None) -> Document:
     wanted = inventory.Held(
         type_,
@@ -174,6 +188,14 @@ ASKING: Final = (
         title="The actions that are asked for, the latest first",
         answer="Actions",
         about=("of", *_IDS),
+    ),
+    Question(
+        path="/usage",
+        ask=usage,
+        parameters=(*USED, *TIMES),
+        title="How a tool, a resource or an operation was used: by whom, for whom, and what is wrong with it",
+        answer="Usage",
+        about=(),
     ),
     Question(
         path="/principals",

@@ -79,6 +79,12 @@ ACTION_FILTERS: Final = (
     TO._replace(required=False, description="When it occurred at the latest, this instant included.", example=None),
     Parameter("text", _TEXT, "Words, each of which stands in any of these, or in a display name."),
 )
+USED: Final = tuple(
+    one._replace(description=said, example=None)
+    for name, said in (("tool", "Which tool."), ("resource", "Which resource."), ("operation", "Which operation."))
+    for one in ACTION_FILTERS
+    if one.name == name
+)
 FRAMEWORK: Final = Parameter(
     "framework", {"type": "string", "enum": list(SHORT_NAMES)}, "Only checks that map to this framework."
 )

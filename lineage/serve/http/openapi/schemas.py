@@ -485,6 +485,44 @@ class Actions(_List):
     as_of: AsOf
 
 
+class Counted(TypedDict):
+    """How many actions have a value."""
+
+    name: str
+    count: int
+
+
+class CountedParty(TypedDict):
+    """How many actions a party has."""
+
+    principal: str | None
+    display_name: str | None
+    count: int
+    last_at: Time
+
+
+class Usage(TypedDict):
+    """How a tool, a resource or an operation was used."""
+
+    kind: str
+    id: str
+    at: Time
+    known_at: Time | None
+    looked_at: int
+    complete: bool
+    outcomes: list[Counted]
+    decisions: list[Counted]
+    actors: list[CountedParty]
+    humans: list[CountedParty]
+    tools: NotRequired[list[Counted]]
+    resources: NotRequired[list[Counted]]
+    operations: NotRequired[list[Counted]]
+    items: list[ListedAction]
+    findings: list[Finding]
+    findings_complete: bool
+    as_of: AsOf
+
+
 class _HeldItem(TypedDict):
     issuer: str | None
     holder: str
@@ -1363,7 +1401,7 @@ ANSWERS: dict[str, Any] = {
     for shape in (
         *(Who, Chain, Status, Reach, Search, Actions, Timeline, Diff, Uses, Quarantine, Conflicts),
         *(Findings, FindingDetails, Posture),
-        *(Principals, Tokens, Delegations, Overview),
+        *(Principals, Tokens, Delegations, Overview, Usage),
         *(
             Revocations,
             Revocation,

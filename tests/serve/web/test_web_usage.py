@@ -1,0 +1,101 @@
+"""The page of a tool, a resource or an operation: reached from every place that names one, each number a list."""
+
+import re
+from collections.abc import Iterator
+from html import unescape
+
+import pytest
+
+from tests.support.http_worlds import api_over
+from tests.support.web_pages import OF, Pages, text_of
+
+RESOURCE = "/usage?resource=press%40rival.example"
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+    """The incident; nothing here adds to it."""
+    folder = tmp_path_factory.mktemp("usage")
+    with api_over(f"sqlite:///{folder}/store.db", folder) as world:
+        yield Pages(world)
+
+
+@pytest.mark.parametrize(
+    ("path", "leads_to"),
+    [
+        ("/who?action=mail-7", "/usage?tool=mail"),
+        ("/who?action=mail-7", RESOURCE),
+        ("/who?action=mail-7", "/usage?operation=mail.send"),
+        ("/actions", "/usage?tool=mail"),
+        ("/actions?resource=press%40rival.example", RESOURCE),
+        (f"/uses?of={OF}", "/usage?tool=mail"),
+        (f"/uses?of={OF}", RESOURCE),
+        ("/timeline?of=action:mail-7", "/usage?tool=mail"),
+        ("/status?of=principal:agent:mailer", "/usage?tool=mail"),
+        ("/governance/done?agent=agent:mailer", "/usage?tool=mail"),
+        ("/search?q=mail", "/usage?tool=mail"),
+        ("/search?q=rival", RESOURCE),
+    ],
+)
+def test_what_names_it_leads_to_its_page(pages: Pages, path: str, leads_to: str):
+    """
+    A tool, a resource and an operation are links wherever they stand.
+    """
+    assert f'href="{leads_to}"' in pages.get(path).text
+
+
+def test_the_page_begins_with_the_theft(pages: Pages):
+    """
+    Who mailed the rival stands at the top: the finding, then by whom and for whom.
+    """
+    said = text_of(pages.get(RESOURCE))
+
+    assert said.index("High: Possible token theft: agent:scraper") < said.index("was acted on in 1 action by 1 party")
+    assert "By whom agent:scraper 1 action" in said
+    assert "For whom Alice Ng 1 action" in said
+
+
+def test_every_number_is_a_list_of_that_many(pages: Pages):
+    """
+    The counts of the mail tool lead to lists of as many actions.
+    """
+    html = pages.get("/usage?tool=mail").text
+    numbers = re.findall(r'<span class="count"><a href="([^"]+)">(\d+)<', html)
+
+    assert 8 == len(numbers)
+    for href, number in numbers:
+        found = pages.get(f"/v1{unescape(href)}").json()
+        assert (int(number), True) == (len(found["items"]), found["complete"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "names"),
+    [
+        ("", 400, "tool: give exactly one of tool, resource and operation"),
+        ("?tool=mail&resource=x", 400, "tool: give exactly one"),
+        ("?tool=mail&tool=crm", 400, "tool"),
+        (f"?resource={'x' * 5_000}", 400, "resource"),
+        ("?tool=hammer", 404, "hammer"),
+        ("?tool=mail&at=noonish", 400, "at: 'noonish'"),
+        ("?tool=mail&bolt=1", 400, "bolt"),
+    ],
+)
+def test_a_question_that_cannot_be_answered_names_what_is_wrong(pages: Pages, asked: str, status: int, names: str):
+    """
+    Neither a slip nor a tool that nobody used is a page without content.
+    """
+    page = pages.get(f"/usage{asked}")
+
+    assert (status, True) == (page.status_code, names in text_of(page))
+
+
+def test_a_range_of_time_is_chosen_by_typing(pages: Pages):
+    """
+    Below the lanes is a form that lists what was done with the tool in a range; it begins with the whole of it.
+    """
+    html = pages.get("/usage?tool=mail").text
+    form = re.search(r'<form class="range"[^>]* action="/actions">(.*?)</form>', html, re.DOTALL)[1]
+    said = dict(re.findall(r'name="(\w+)" value="([^"]+)"', form))
+
+    assert {"tool", "from", "to"} == set(said)
+    assert 3 == len(pages.get("/v1/actions", params=said).json()["items"])
