@@ -495,6 +495,37 @@ class Client:
         body = {"outcome": outcome, **_said(token=token, note=note)}
         return cast("schemas.Acknowledged", self._sent("POST", f"{_path(id)}/acknowledgements", json=body).json())
 
+    # Enforcement points
+
+    def receivers(self, *, known_at: str | None = None) -> Iterator[schemas.Registration]:
+        """The registered enforcement points, and what each covers."""
+        response = self._sent("GET", "/v1/receivers", params=_said(known_at=known_at))
+        yield from response.json()["items"]
+
+    def register(
+        self,
+        receiver: str,
+        *,
+        issuers: Sequence[str] = (),
+        audiences: Sequence[str] = (),
+        kinds: Sequence[str] = (),
+        deadline_seconds: int | None = None,
+        narrow: bool = False,
+    ) -> schemas.RegisteredReceiver:
+        """Register an enforcement point; an empty list covers everything, and ``narrow`` allows it to cover less."""
+        body: dict[str, Any] = {"receiver": receiver, "issuers": list(issuers), "audiences": list(audiences)}
+        body |= {"kinds": list(kinds), "deadline_seconds": deadline_seconds, "narrow": narrow}
+        return cast("schemas.RegisteredReceiver", self._sent("POST", "/v1/receivers", json=body).json())
+
+    def mark_by_hand(self, id: str, receiver: str, *, reason: str) -> schemas.Marked:
+        """Record one's own word that an enforcement point has enforced an order."""
+        body = {"receiver": receiver, "reason": reason}
+        return cast("schemas.Marked", self._sent("POST", f"{_path(id)}/marks", json=body).json())
+
+    def deliver_again(self, id: str) -> schemas.DeliveredAgain:
+        """Deliver again what is open, to every enforcement point that is fed."""
+        return cast("schemas.DeliveredAgain", self._sent("POST", f"{_path(id)}/deliveries", json={}).json())
+
     # Events
 
     def send(self, events: Sequence[Mapping[str, Any]]) -> schemas.Counts:

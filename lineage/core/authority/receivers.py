@@ -18,6 +18,11 @@ from lineage.core.model.times import Instant
 
 ENFORCED: Final = "enforced"
 REJECTED: Final = "rejected"
+BY_HAND: Final = "urn:delegraph:by-hand"
+"""The source of acknowledgements that a person states for a receiver (ADR 0052).
+
+A trust file that does not list it refuses them. Their note names the person, then the reason on the next line.
+"""
 
 Deliveries = Mapping[tuple[str, str], Instant]
 """When an element (``KIND:ID``) was delivered to a receiver: (receiver, key) -> the instant."""
@@ -213,6 +218,38 @@ class Answer(NamedTuple):
         """Whether it speaks for one token, and not for everything that had been delivered before."""
         body = self.fact.event.body
         return isinstance(body, RevocationAcknowledged) and body.token is not None
+
+
+class HandMark(NamedTuple):
+    """A person's word that a receiver has enforced an order, and how many elements rest on it alone.
+
+    Attributes:
+        receiver: The receiver.
+        by: The person.
+        reason: How the person knows.
+        said_at: When it was said.
+        elements: How many elements count as enforced there because of it.
+    """
+
+    receiver: str
+    by: str
+    reason: str
+    said_at: Instant
+    elements: int
+
+
+def note_by_hand(by: str, reason: str) -> str:
+    """Return the note of a person's word; no id contains a line break."""
+    return f"{by}\n{reason}"
+
+
+def said_by_hand(fact: Fact) -> tuple[str, str] | None:
+    """Return the person behind an acknowledgement, and their reason; None if the receiver said it itself."""
+    body = fact.event.body
+    if fact.event.source != BY_HAND or not isinstance(body, RevocationAcknowledged):
+        return None
+    by, _, reason = (body.note or "").partition("\n")
+    return by, reason
 
 
 class Answers:

@@ -7,6 +7,7 @@ earlier acknowledgements: the element is open until its receivers acknowledge *e
 the receipt, the actions and the acknowledgements.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -23,9 +24,11 @@ from lineage.core.authority.receivers import (
     CoverageClass,
     Covering,
     Deliveries,
+    HandMark,
     Receivers,
     coverage_class_of,
     precedes,
+    said_by_hand,
 )
 from lineage.core.authority.world import World
 from lineage.core.model.events import Fact, RevocationAcknowledged
@@ -187,6 +190,7 @@ class Closure:
         open: What is not complete, in receipt order, then by receiver.
         reopened_by: The actions that keep it open, the earliest first.
         findings: ``used-after-revocation`` and ``tainted-use`` of actions; contradictions in acknowledgements.
+        by_hand: The words of people that elements rest on, the earliest first.
     """
 
     revocation: str
@@ -200,6 +204,7 @@ class Closure:
     open: tuple[OpenItem, ...]
     reopened_by: tuple[str, ...]
     findings: tuple[Finding, ...]
+    by_hand: tuple[HandMark, ...] = ()
 
 
 def closure_of(world: World, revocation: str, at: Instant, delivered: Deliveries) -> Closure:
@@ -254,6 +259,7 @@ def close(world: World, revocation: str, at: Instant, judged: Iterable[ElementEv
             *_of_nothing(answers, revocation),
             *ledger.narrowings(),
         ),
+        by_hand=tuple(sorted(ledger.marks(), key=lambda mark: (mark.said_at, mark.receiver, mark.by, mark.reason))),
     )
 
 
@@ -281,6 +287,7 @@ class _Ledger:
     reopening: list[tuple[Instant, str]] = field(default_factory=list)
     findings: list[tuple[str, Finding]] = field(default_factory=list)  # with the element
     tallies: dict[str, Tally] = field(init=False)
+    by_hand: Counter[tuple[str, str, str, Instant]] = field(init=False, default_factory=Counter)
     deadlines: dict[str, int] = field(init=False, default_factory=dict)
     coverages: dict[Order, Coverage] = field(init=False, default_factory=dict)
     latest: tuple[Order, Coverage] | None = field(init=False, default=None)
@@ -309,6 +316,11 @@ class _Ledger:
         if order not in self.coverages:
             self.coverages[order] = Coverage(self.receivers.counting_for(order.fact))
         return self.coverages[order]
+
+    def marks(self) -> Iterator[HandMark]:
+        """Yield the words of people that elements rest on."""
+        for (receiver, by, reason, said_at), elements in self.by_hand.items():
+            yield HandMark(receiver, by, reason, said_at, elements)
 
     def narrowings(self) -> Iterator[Finding]:
         """Yield where a receiver covers less than it did for one of the orders."""
@@ -360,6 +372,8 @@ class _Ledger:
             enforced = self._elsewhere(one, receiver, delivered_at, answer) if one.endings else None
         if enforced is not None:
             tally.enforced += 1
+            if (hand := said_by_hand(enforced.fact)) is not None:
+                self.by_hand[receiver, *hand, enforced.said_at] += 1
             # A receiver whose clock is slow cannot have enforced an order that was not in force.
             enforced_at = max(enforced.said_at, in_force_at(one.order))
             self.enforced_at = max(enforced_at, self.enforced_at or 0)

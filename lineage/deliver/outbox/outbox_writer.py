@@ -8,6 +8,7 @@ others, and writes again where it has newer facts.
 
 import heapq
 import logging
+from collections.abc import Iterable
 from typing import Final
 
 from lineage.core.authority.elements import granted_key
@@ -50,6 +51,7 @@ class Spread:
         self._at: Instant = 0
         self._doubtful: set[str] = set()  # elements whose published state may be out of date
         self._again: set[str] = set()  # ended elements to publish again, since more receivers cover them
+        self._repeated: set[str] = set()  # elements to publish again, since someone asked for it
         self._verify = False  # whether all elements are doubtful
         self._published_at: dict[str, Instant] = {}  # the time for which each was published, while all are doubtful
         self._new: list[Fact] = []  # facts in the world that have not been examined yet
@@ -59,6 +61,10 @@ class Spread:
     def seq(self) -> int:
         """The last row of the outbox that it knows."""
         return self._seq
+
+    def tell_again(self, keys: Iterable[str]) -> None:
+        """Write the ends of some elements again in the next round, so that they are delivered again to everyone."""
+        self._repeated.update(keys)
 
     def round(self, now: Instant) -> int:
         """Write all state changes that are due.
@@ -74,7 +80,8 @@ class Spread:
             place = self._replica.follow()
             self._read_back()
             self._find_doubtful(now)
-            found = changes(self._world, self._doubtful, self._at, self._published, self._again)
+            keys, again = self._doubtful | self._repeated, self._again | self._repeated
+            found = changes(self._world, keys, self._at, self._published, again)
             try:
                 if found:
                     standing = Standing(place.edition, place.positions)
@@ -85,6 +92,7 @@ class Spread:
                 continue
             self._doubtful.clear()
             self._again.clear()
+            self._repeated.clear()
             return len(found)
         raise FencedError(f"other outbox writers were faster {_ATTEMPTS} times in a row")
 

@@ -46,6 +46,7 @@ _COMMANDS: Final = {
     "receipt": "revocation_commands",
     "revocations": "revocation_commands",
     "closure": "revocation_commands",
+    "receiver": "receiver_commands",
     "deliver": "process_commands",
     "token": "token_commands",
     "collect": "process_commands",
@@ -62,7 +63,7 @@ _SECTIONS: Final = (
             *("revocations", "closure", "receipt", "conflicts", "try", "open"),
         ),
     ),
-    ("Act", ("revoke", "lift")),
+    ("Act", ("revoke", "lift", "receiver")),
     ("Feed in", ("ingest", "emit", "consume", "collect", "sources", "quarantine", "schema")),
     ("Operate", ("demo", "init", "serve", "deliver", "doctor", "rebuild", "fsck")),
 )

@@ -8,6 +8,7 @@ from lineage.core.model.events import (
     Event,
     Fact,
     FindingJudged,
+    ReceiverRegistered,
     RevocationAcknowledged,
     RevocationLifted,
     RevocationOrdered,
@@ -15,11 +16,11 @@ from lineage.core.model.events import (
 from lineage.core.model.times import Instant
 from lineage.serve.queries.service import Service
 
-Body = RevocationOrdered | RevocationLifted | RevocationAcknowledged | FindingJudged
+Body = RevocationOrdered | RevocationLifted | RevocationAcknowledged | FindingJudged | ReceiverRegistered
 
 
 def send(service: Service, body: Body, now: Instant) -> Fact:
-    """Append an order, a lift, an acknowledgement or a judgement, project it, and return it as recorded.
+    """Append one of our events, project it, and return it as recorded.
 
     Raises:
         RefusedError: The trust file does not let us send it.

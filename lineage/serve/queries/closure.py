@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import islice
 
+from lineage.core.authority.receivers import HandMark
 from lineage.core.authority.world import World
 from lineage.core.findings.nearby import near
 from lineage.core.model.keys import split_key
@@ -104,6 +105,7 @@ def closure_document(found: Closure) -> Document:
         "receivers": [_tally_document(tally) for tally in found.receivers],
         "open": [_open_document(*one) for one in found.open],
         "reopened_by": list(found.reopened_by),
+        **({"by_hand": [_mark_document(mark) for mark in found.by_hand]} if found.by_hand else {}),
     }
 
 
@@ -116,6 +118,10 @@ def _tally_document(tally: Tally) -> Document:
         "rejected": tally.rejected,
         "pending": tally.pending,
     }
+
+
+def _mark_document(mark: HandMark) -> Document:
+    return {**mark._asdict(), "said_at": format_instant(mark.said_at)}
 
 
 def _open_document(key: str, receiver: str | None, reason: str) -> Document:

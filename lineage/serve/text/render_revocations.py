@@ -64,9 +64,13 @@ def closure(doc: Document) -> Page:
         phrases.entries(page, doc["receivers"], _receiver)
     else:
         page.line().line("No enforcement point is registered: nothing can be confirmed.")
+        page.line("Register the gateway or the service that honours these: delegraph receiver register URI")
     if doc["open"]:
         page.title(f"Open ({len(doc['open']):,})")
         phrases.entries(page, doc["open"], _open)
+    if "by_hand" in doc:
+        page.title("On a person's word alone")
+        phrases.entries(page, doc["by_hand"], _by_hand)
     if doc["reopened_by"]:
         page.title(f"Reopened by {many(len(doc['reopened_by']), 'action')}")
         phrases.plain(page, doc["reopened_by"])
@@ -93,6 +97,11 @@ def _interval(doc: Document) -> str:
 def _receiver(page: Page, one: Document) -> None:
     numbers = joined(f"{one[name]:,} {name}" for name in ("delivered", "enforced", "rejected", "pending"))
     page.line((one["receiver"], "bold"), f" covers {one['covers']:,}: {numbers}", lead="  ")
+
+
+def _by_hand(page: Page, one: Document) -> None:
+    said = f", {many(one['elements'], 'element')}: {one['by']} said so at {when(one['said_at'])}, {one['reason']}"
+    page.line((one["receiver"], "bold"), said, lead="  ")
 
 
 def _open(page: Page, one: Document) -> None:

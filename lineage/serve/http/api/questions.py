@@ -13,6 +13,7 @@ from lineage.serve.http.api.activity_questions import AROUND
 from lineage.serve.http.api.asking_questions import ASKING
 from lineage.serve.http.api.governance_questions import GOVERNANCE
 from lineage.serve.http.api.overview_questions import OVERVIEW
+from lineage.serve.http.api.receiver_endpoints import RECEIVERS
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import ACTION, HOW, OF, STALE, TIMES, UNSEEN
@@ -148,4 +149,5 @@ QUESTIONS: Final = (
     *AROUND,
     *OVERVIEW,
     *GOVERNANCE,
+    *RECEIVERS,
 )

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from lineage import __version__
 from lineage.deliver.http.bare_route import DirectRoute
-from lineage.serve.http.api import batch_routes, receipt_stream, system_routes, write_routes
+from lineage.serve.http.api import batch_routes, receipt_stream, receiver_routes, system_routes, write_routes
 from lineage.serve.http.api.questions import QUESTIONS
 from lineage.serve.http.asgi.middleware import RequestGuard
 from lineage.serve.http.core import error_responses
@@ -52,6 +52,7 @@ def create_app(
     # Before the other questions, because `/revocations/{id}` matches everything below it.
     app.include_router(write_routes.router(site))
     app.include_router(batch_routes.router(site))
+    app.include_router(receiver_routes.router(site))
     app.include_router(receipt_stream.router(site))
     app.include_router(system_routes.router(site, measures))
     for part in parts:

@@ -139,6 +139,23 @@ class Fields:
         value = self._of(name, bool, "true or false")
         return default if value is None else bool(value)
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of texts; an empty one if it is not stated."""
+        value = self._of(name, list, "a list of strings") or []
+        for place, one in enumerate(value):
+            if type(one) is not str:
+                raise ParameterError(f"{self._within}{name}.{place}", "must be a string")
+            if fault := limits.fault_of_text(one):
+                raise ParameterError(f"{self._within}{name}.{place}", fault)
+        return tuple(value)
+
+    def number(self, name: str, *, most: int) -> int | None:
+        """Return a whole number from 1 on; None if it is not stated."""
+        value = self._of(name, int, "a whole number")
+        if value is not None and not 1 <= value <= most:
+            raise ParameterError(f"{self._within}{name}", f"is not between 1 and {most:,}")
+        return None if value is None else int(value)
+
     def instant(self, name: str) -> Instant | None:
         """Return a time; None if it is not stated."""
         value = self._of(name, str, "a string, such as 2026-11-01T09:00:00Z")

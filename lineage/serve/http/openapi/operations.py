@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from ingest.codec.limits import LIST_ENTRIES
+from lineage.core.model.keys import ELEMENT_KINDS
 from lineage.core.model.vocabulary import ACKNOWLEDGEMENT_OUTCOMES, JUDGEMENTS, MODES, REASONS, TARGET_KINDS
 from lineage.deliver.http.callers import Role
 from lineage.serve.commands import submission_policy
@@ -71,6 +73,29 @@ _REACH: Final = fields(
         "unseen": _UNSEEN,
     },
     required=("targets",),
+)
+_NAMES: Final = {"type": "array", "items": TEXT, "maxItems": LIST_ENTRIES}
+_REGISTRATION: Final = fields(
+    {
+        "receiver": _ID,
+        "issuers": _NAMES,
+        "audiences": _NAMES,
+        "kinds": {"type": "array", "items": {"type": "string", "enum": sorted(ELEMENT_KINDS)}},
+        "deadline_seconds": {"type": "integer", "minimum": 1},
+        "narrow": {
+            "type": "boolean",
+            "default": False,
+            "description": "It may cover less than its last registration, for the orders that follow.",
+        },
+    },
+    required=("receiver",),
+)
+_MARK: Final = fields(
+    {
+        "receiver": _ID,
+        "reason": {"type": "string", "maxLength": 3_500, "description": "How the caller knows that it is enforced."},
+    },
+    required=("receiver", "reason"),
 )
 _LIFT: Final = fields({"note": _NOTE})
 _JUDGEMENT: Final = fields(
@@ -230,6 +255,49 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         "responses": {
             "201": answer("It is taken.", ref("Acknowledged")),
             **problems("400", "401", "403", "404", *SHARED, *WITH_BODY, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    "register_receiver": {
+        "operationId": "register_receiver",
+        "summary": "Register an enforcement point, and what it covers",
+        "description": f"{roles_of([Role.RESPONDER, Role.RECEIVER])} A receiver registers itself alone. It has to "
+        "confirm what it covers, also of orders that are not over. A registration that covers less than the last one "
+        "is refused, unless `narrow` says that it is meant; it counts for later orders only.",
+        "tags": ["writes"],
+        "parameters": [_FORGERY],
+        "requestBody": body(_REGISTRATION),
+        "responses": {
+            "201": answer("It is registered.", ref("RegisteredReceiver")),
+            **problems("400", "401", "403", *WITH_BODY, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    "mark_by_hand": {
+        "operationId": "mark_by_hand",
+        "summary": "Record one's own word that an enforcement point has enforced an order",
+        "description": f"{roles_of([Role.RESPONDER])} For what cannot say so itself. It is the word of the "
+        "authenticated caller, and every verdict shows it as such (`by_hand`). It applies to what is open there now.",
+        "tags": ["writes"],
+        "parameters": [parameter_of(REVOCATION), _FORGERY],
+        "requestBody": body(_MARK),
+        "responses": {
+            "201": answer("It is recorded.", ref("Marked")),
+            **problems("400", "401", "403", "404", *WITH_BODY, *ALWAYS),
+        },
+        "security": SECURITY,
+    },
+    "deliver_again": {
+        "operationId": "deliver_again",
+        "summary": "Deliver again what is open",
+        "description": f"{roles_of([Role.RESPONDER])} To every enforcement point that is fed: by the feed, by Shared "
+        "Signals, or by calls.",
+        "tags": ["writes"],
+        "parameters": [parameter_of(REVOCATION), _FORGERY],
+        "requestBody": body(fields({}), required=False),
+        "responses": {
+            "200": answer("It is in the outbox.", ref("DeliveredAgain")),
+            **problems("400", "401", "403", "404", *WITH_BODY, *ALWAYS),
         },
         "security": SECURITY,
     },

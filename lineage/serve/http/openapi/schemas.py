@@ -426,6 +426,57 @@ class Acknowledged(TypedDict):
     as_of: AsOf
 
 
+class Registration(TypedDict):
+    """An enforcement point, and what it covers: an empty list covers everything."""
+
+    receiver: str
+    issuers: list[str]
+    audiences: list[str]
+    kinds: list[str]
+    deadline_seconds: int | None
+    registered_at: Time
+
+
+class RegisteredReceiver(Registration):
+    """An enforcement point that was registered."""
+
+    replaces: bool
+    as_of: AsOf
+
+
+class Registered(TypedDict):
+    """The registered enforcement points."""
+
+    items: list[Registration]
+    total: int | None
+    complete: bool
+    next: str | None
+    as_of: AsOf
+
+
+class Marked(TypedDict):
+    """A person's word that an enforcement point has enforced an order."""
+
+    revocation: str
+    receiver: str
+    by: str
+    reason: str
+    said_at: Time
+    elements: int
+    verdict: Literal["CLOSED", "PARTIAL", "UNKNOWN"]
+    as_of: AsOf
+
+
+class DeliveredAgain(TypedDict):
+    """What is delivered again."""
+
+    revocation: str
+    elements: int
+    written: int
+    by: str
+    as_of: AsOf
+
+
 class Counts(TypedDict):
     """What became of what was sent."""
 
@@ -1085,6 +1136,16 @@ class Open(TypedDict):
     reason: str
 
 
+class HandMark(TypedDict):
+    """A person's word that elements are enforced at a receiver, and how many rest on it."""
+
+    receiver: str
+    by: str
+    reason: str
+    said_at: Time
+    elements: int
+
+
 class Revocation(TypedDict):
     """The orders of one id, and whether it is over."""
 
@@ -1098,6 +1159,7 @@ class Revocation(TypedDict):
     receivers: list[Tally]
     open: list[Open]
     reopened_by: list[str]
+    by_hand: NotRequired[list[HandMark]]
     findings: list[Finding]
     orders: list[Order]
     as_of: AsOf
@@ -1412,6 +1474,10 @@ ANSWERS: dict[str, Any] = {
             Judged,
             Lifted,
             Acknowledged,
+            RegisteredReceiver,
+            Registered,
+            Marked,
+            DeliveredAgain,
             Counts,
             ReceiptLine,
             Missing,

@@ -1,0 +1,93 @@
+"""Enforcement points over HTTP: registered, confirmed by hand, delivered to again; and the question which there are.
+
+The authenticated caller is the one whose word a mark by hand is; nothing in a body can change that.
+"""
+
+from typing import Final
+
+from lineage.core.model.events import ReceiverRegistered
+from lineage.core.model.keys import ELEMENT_KINDS
+from lineage.deliver.http.callers import Caller
+from lineage.serve.commands import receivers as handling
+from lineage.serve.commands.submission_policy import refuse_registration
+from lineage.serve.documents.core_documents import Document
+from lineage.serve.http.core.app_context import AppContext
+from lineage.serve.http.core.error_responses import NotFoundError
+from lineage.serve.http.core.json_body import Fields
+from lineage.serve.http.core.parameters import KNOWN_AT
+from lineage.serve.http.core.query import ParameterError, Query, usable_id
+from lineage.serve.http.core.question import Question
+from lineage.serve.queries.receivers import receivers
+
+_LONGEST_DEADLINE: Final = 10 * 365 * 24 * 60 * 60  # seconds
+
+
+def register(site: AppContext, caller: Caller, body: Document) -> Document:
+    """Register an enforcement point: a responder any, a receiver itself.
+
+    Raises:
+        ForbiddenError: The caller is neither.
+        RefusedError: It would cover less than before, and ``narrow`` does not allow that.
+    """
+    said = Fields(body, ("receiver", "issuers", "audiences", "kinds", "deadline_seconds", "narrow"))
+    receiver = said.id("receiver")
+    refuse_registration(caller, 1, receiver)
+    kinds = said.texts("kinds")
+    if unknown := sorted(set(kinds) - ELEMENT_KINDS):
+        raise ParameterError("kinds", f"{unknown[0][:64]!a} is none of {', '.join(sorted(ELEMENT_KINDS))}")
+    registration = ReceiverRegistered(
+        receiver=receiver,
+        issuers=said.texts("issuers"),
+        audiences=said.texts("audiences"),
+        kinds=kinds,
+        deadline_seconds=said.number("deadline_seconds", most=_LONGEST_DEADLINE),
+    )
+    return handling.register(site.service, registration, narrow=said.flag("narrow", default=False))
+
+
+def mark(site: AppContext, caller: Caller, revocation: str, body: Document) -> Document:
+    """Record the caller's word that an enforcement point has enforced an order.
+
+    Raises:
+        NotFoundError: There is no such order.
+        RefusedError: There is no reason, or nothing is open at the enforcement point.
+    """
+    said = Fields(body, ("receiver", "reason"))
+    usable_id(revocation, parameter="id")
+    document = handling.mark_by_hand(
+        site.service, revocation, receiver=said.id("receiver"), by=caller.name, reason=said.text("reason") or ""
+    )
+    if document is None:
+        raise NotFoundError(revocation)
+    return document
+
+
+def deliver_again(site: AppContext, caller: Caller, revocation: str, body: Document) -> Document:
+    """Deliver again what is open.
+
+    Raises:
+        NotFoundError: There is no such order.
+        RefusedError: Nothing is open at an enforcement point.
+    """
+    Fields(body, ())
+    usable_id(revocation, parameter="id")
+    document = handling.deliver_again(site.service, revocation, by=caller.name)
+    if document is None:
+        raise NotFoundError(revocation)
+    return document
+
+
+def _all(site: AppContext, _caller: Caller, query: Query) -> Document:
+    """List the registered enforcement points."""
+    return receivers(site.service, known_at=query.known_at)
+
+
+RECEIVERS: Final = (
+    Question(
+        path="/receivers",
+        ask=_all,
+        parameters=(KNOWN_AT,),
+        title="The registered enforcement points, and what each covers",
+        answer="Registered",
+    ),
+)

@@ -1,0 +1,174 @@
+"""Enforcement points in people's hands: registered where none covers, confirmed by a person's word, delivered again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ingest.trust_file import Trust
+from lineage.core.authority.receivers import BY_HAND
+from lineage.core.model.errors import RefusedError
+from lineage.core.model.trust import Grant, TrustTable
+from lineage.deliver.outbox.outbox_writer import Spread
+from lineage.serve.commands.receivers import deliver_again, mark_by_hand
+from lineage.serve.config.wiring import Settings, now, opened_service
+from lineage.serve.queries.service import Service
+from lineage.store.delivery import outbox
+from tests.support.desk import LATER, Desk, day, derived, done, granted, ordered, registered, token
+from tests.support.receivers import acknowledged
+
+GATEWAY = "urn:gw"
+WORD = ("--by", "human:ruth", "--reason", "its log shows the refusal")
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """An order on a grant that ends it and the token below it; nobody is registered."""
+    desk = Desk(tmp_path)
+    grant = granted("d1", "human:alice", "agent:mailer", expires_at=LATER)
+    desk.take(grant, token("t1", delegation="d1", expires_at=LATER), ordered("r1", "delegation", "d1"))
+    return desk
+
+
+@contextmanager
+def service_of(desk: Desk) -> Iterator[Service]:
+    with opened_service(Settings(store=desk.url)) as service:
+        yield service
+
+
+def test_from_unknown_to_closed_by_a_persons_word(desk: Desk):
+    """Nobody covers it: unknown. One is registered: partial. A person says enforced: closed, and by whose word."""
+    unknown = desk.one("closure", "r1")["verdict"]
+    desk.one("receiver", "register", GATEWAY)
+    partial = desk.one("closure", "r1")
+    said = desk.one("receiver", "mark", "r1", GATEWAY, *WORD)
+    closed = desk.one("closure", "r1")
+
+    assert ("UNKNOWN", "PARTIAL", "CLOSED") == (unknown, partial["verdict"], closed["verdict"])
+    assert (2, "CLOSED") == (said["elements"], said["verdict"])
+    assert "by_hand" not in partial
+    word = {"receiver": GATEWAY, "by": "human:ruth", "reason": "its log shows the refusal", "elements": 2}
+    assert [{**word, "said_at": said["said_at"]}] == closed["by_hand"]
+
+
+def test_a_word_speaks_for_what_was_open_then(desk: Desk):
+    """A child that comes afterwards is open again, and so is what is used afterwards."""
+    desk.one("receiver", "register", GATEWAY)
+    desk.one("receiver", "mark", "r1", GATEWAY, *WORD)
+    desk.take(derived("t2", "t1", expires_at=LATER))
+    child = desk.one("closure", "r1")
+    desk.one("receiver", "mark", "r1", GATEWAY, *WORD)
+    closed = desk.one("closure", "r1")
+    desk.take({**done("late", token="t1"), "occurred_at": "2098-01-01T00:00:00Z"})
+    used = desk.one("closure", "r1", "--at", "2098-06-01T00:00:00Z")
+
+    assert [("t2", "pending")] == [(one["id"], one["reason"]) for one in child["open"]]
+    assert "CLOSED" == closed["verdict"]
+    assert [("t1", "used-after-revocation")] == [(one["id"], one["reason"]) for one in used["open"]]
+
+
+def test_what_the_receiver_says_later_counts_instead(desk: Desk):
+    """It rejects after the person's word: open, and nothing rests on the word for that token any more."""
+    desk.one("receiver", "register", GATEWAY)
+    desk.one("receiver", "mark", "r1", GATEWAY, *WORD)
+    desk.take(acknowledged(GATEWAY, "r1", LATER, outcome="rejected", token="t1"))
+    found = desk.one("closure", "r1")
+
+    assert [("token", "t1", "rejected")] == [(one["kind"], one["id"], one["reason"]) for one in found["open"]]
+    assert [1] == [one["elements"] for one in found["by_hand"]]
+
+
+def test_a_rebuild_keeps_a_persons_word(desk: Desk):
+    """The word is a fact of the log, and deliveries survive a rebuild."""
+    desk.one("receiver", "register", GATEWAY)
+    desk.one("receiver", "mark", "r1", GATEWAY, *WORD)
+    desk.run("rebuild")
+
+    assert "CLOSED" == desk.one("closure", "r1")["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("r1", "urn:ghost", *WORD), "urn:ghost is not registered for r1"),
+        (("r1", GATEWAY, "--by", "human:ruth", "--reason", "  "), "needs a reason"),
+        (("r1", GATEWAY, "--by", "agent:helper", "--reason", "done"), "agent:helper is of kind agent"),
+        (("r1", GATEWAY, "--by", " ruth", "--reason", "done"), "starts or ends with white space"),
+        (("r1", GATEWAY, "--by", "human:ruth", "--reason", "x" * 4_096), "at most 4096"),
+        (("r1", GATEWAY, "--by", "human:ruth", "--reason", "ghp_" + "a1B2" * 9), "credential"),
+    ],
+)
+def test_a_word_that_cannot_count_is_refused(desk: Desk, words: tuple[str, ...], why: str):
+    """The message says why and what to do, and nothing is appended."""
+    desk.take(registered("agent:helper", "agent"))
+    desk.one("receiver", "register", GATEWAY)
+    before = desk.one("closure", "r1")
+    said = " ".join(desk.run("receiver", "mark", *words, exit=2).output.split())
+
+    assert why in said
+    assert before == desk.one("closure", "r1")
+
+
+def test_an_order_that_does_not_exist_cannot_be_marked_nor_resent(desk: Desk):
+    """Exit code 3, as for any id that nobody names."""
+    desk.run("receiver", "mark", "none", GATEWAY, *WORD, exit=3)
+    desk.run("receiver", "resend", "none", "--by", "human:ruth", exit=3)
+
+
+def test_once_everything_is_enforced_there_is_nothing_to_mark(desk: Desk):
+    """A second word would say nothing."""
+    desk.one("receiver", "register", GATEWAY)
+    desk.one("receiver", "mark", "r1", GATEWAY, *WORD)
+
+    assert "nothing is open at urn:gw" in desk.run("receiver", "mark", "r1", GATEWAY, *WORD, exit=2).output
+
+
+def test_a_trust_file_decides_whether_people_may_say_so(desk: Desk):
+    """Without the source of such words they are refused, and those that exist close nothing."""
+    desk.one("receiver", "register", GATEWAY)
+    sources = ("urn:ir", "urn:idp", "urn:delegraph:cli")
+    table = TrustTable({source: Grant(frozenset({"*"}), ("",)) for source in sources})
+    with service_of(desk) as service:
+        service.trust = Trust(table=table, file="trust.toml")
+        with pytest.raises(RefusedError, match=f"does not let the source '{BY_HAND}'"):
+            mark_by_hand(service, "r1", receiver=GATEWAY, by="human:ruth", reason="seen")
+
+
+def test_what_is_open_is_delivered_again(desk: Desk):
+    """A new row of the outbox for each open element, with the same end; what is enforced is not repeated."""
+    desk.one("receiver", "register", GATEWAY)
+    with service_of(desk) as service:
+        Spread(service.store, service.trust).round(now())
+        first = outbox.rows(service.store, after=0, limit=100)
+        desk.take(acknowledged(GATEWAY, "r1", day("12:30"), token="t1"))
+        said = deliver_again(service, "r1", by="human:ruth")
+        rows = outbox.rows(service.store, after=first[-1].seq, limit=100)
+
+    assert said is not None
+    assert {"token:t1", "delegation:d1"} == {row.change.key for row in first}
+    assert ["delegation:d1"] == [row.change.key for row in rows]
+    before = next(row.change for row in first if row.change.key == "delegation:d1")
+    assert (before.version.outcome, before.version.number + 1) == rows[0].change.version[::-1]
+    assert (1, 1) == (said["elements"], said["written"])
+
+
+def test_a_registration_that_would_cover_less_is_refused_unless_it_is_meant(desk: Desk):
+    """Registered again with less it silences nobody by accident; for an order that was given it counts in full."""
+    desk.one("receiver", "register", GATEWAY, "--kind", "token", "--kind", "delegation")
+    said = desk.run("receiver", "register", GATEWAY, "--kind", "token", exit=2).output
+    desk.one("receiver", "register", GATEWAY, "--kind", "token", "--narrow")
+    desk.one("receiver", "register", GATEWAY, "--kind", "token", "--issuer", "https://idp", "--narrow")
+    [listed] = desk.one("receiver", "list")["items"]
+
+    assert "would cover less" in " ".join(said.split())
+    assert (["token"], ["https://idp"]) == (listed["kinds"], listed["issuers"])
+    assert 2 == len(desk.one("closure", "r1")["open"])
+
+
+def test_an_enforcement_point_with_an_unusable_id_is_refused(desk: Desk):
+    """Nothing is registered."""
+    desk.run("receiver", "register", " urn:gw", exit=2)
+    desk.run("receiver", "register", "ghp_" + "a1B2" * 9, exit=2)
+
+    assert 0 == desk.one("receiver", "list")["total"]

@@ -1,0 +1,101 @@
+"""Enforcement points over HTTP: who may register, mark and resend, and in whose name."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lineage.core.model.errors import RefusedError
+from tests.support.http_clients import client_of
+from tests.support.http_worlds import LEAKED, World, api_over
+from tests.support.http_writes import ORDER
+from tests.support.stores import KINDS, fresh_places
+
+WALL = "https://wall.example"
+
+
+@pytest.fixture(params=KINDS)
+def api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """The incident on either database."""
+    for place in fresh_places(request):
+        with place() as url, api_over(url, tmp_path) as world:
+            yield world
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[World]:
+    """The incident in a file, for what need not be tried on both databases."""
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        yield world
+
+
+def test_from_unknown_to_closed_in_the_name_of_the_caller(api: World):
+    """The responder registers, delivers again and marks; the verdict says whose word it rests on."""
+    id_ = api.post("/v1/revocations", json=ORDER).json()["revocation"]
+    unknown = api.get(f"/v1/revocations/{id_}").json()["verdict"]
+    registered = api.post("/v1/receivers", json={"receiver": WALL, "deadline_seconds": 60})
+    again = api.post(f"/v1/revocations/{id_}/deliveries")
+    marked = api.post(f"/v1/revocations/{id_}/marks", json={"receiver": WALL, "reason": "phoned"})
+    closed = api.get(f"/v1/revocations/{id_}").json()
+
+    assert [201, 200, 201] == [registered.status_code, again.status_code, marked.status_code]
+    assert ("UNKNOWN", "CLOSED", "CLOSED") == (unknown, marked.json()["verdict"], closed["verdict"])
+    assert again.json()["written"] == again.json()["elements"] == marked.json()["elements"] == 3
+    assert [("human:dana@example.com", "phoned", 3)] == [
+        (one["by"], one["reason"], one["elements"]) for one in closed["by_hand"]
+    ]
+    assert [WALL] == [one["receiver"] for one in api.get("/v1/receivers").json()["items"]]
+
+
+def test_a_receiver_registers_itself_alone_and_marks_nothing(here: World):
+    """Its own name is registered; another's, and a person's word, take a responder."""
+    own = here.post("/v1/receivers", "receiver", json={"receiver": "urn:gateway"})
+    other = here.post("/v1/receivers", "receiver", json={"receiver": WALL})
+    producer = here.post("/v1/receivers", "producer", json={"receiver": WALL})
+    mark = here.post("/v1/revocations/r/marks", "receiver", json={"receiver": "urn:gateway", "reason": "done"})
+
+    assert [201, 403, 403, 403] == [one.status_code for one in (own, other, producer, mark)]
+
+
+def test_a_body_cannot_say_whose_word_it_is(here: World):
+    """`by` is no field: it is the authenticated caller."""
+    response = here.post("/v1/revocations/r/marks", json={"receiver": WALL, "reason": "done", "by": "human:bob"})
+
+    assert (400, "by") == (response.status_code, response.json()["parameter"])
+
+
+@pytest.mark.parametrize(
+    ("change", "parameter"),
+    [
+        ({"receiver": None}, "receiver"),
+        ({"receiver": ""}, "receiver"),
+        ({"kinds": ["principal"]}, "kinds"),
+        ({"kinds": "token"}, "kinds"),
+        ({"issuers": [1]}, "issuers.0"),
+        ({"deadline_seconds": 0}, "deadline_seconds"),
+        ({"deadline_seconds": True}, "deadline_seconds"),
+        ({"deadline_seconds": 10**12}, "deadline_seconds"),
+        ({"covers": []}, "covers"),
+    ],
+)
+def test_a_wrong_field_of_a_registration_is_named(here: World, change: dict[str, Any], parameter: str):
+    """Nothing is registered then."""
+    response = here.post("/v1/receivers", json={"receiver": WALL, **change})
+
+    assert (400, parameter) == (response.status_code, response.json()["parameter"])
+    assert 0 == here.get("/v1/receivers").json()["total"]
+
+
+def test_the_client_registers_and_marks(here: World):
+    """Typed, and its refusals are our own errors."""
+    client = client_of(here, "responder")
+    order = client.revoke(LEAKED, reason="test")
+    client.register(WALL, kinds=["token"])
+    with pytest.raises(RefusedError):
+        client.mark_by_hand(order["revocation"], "urn:ghost", reason="phoned")
+    again = client.deliver_again(order["revocation"])
+    marked = client.mark_by_hand(order["revocation"], WALL, reason="phoned")
+
+    assert [WALL] == [one["receiver"] for one in client.receivers()]
+    assert (3, "CLOSED") == (again["elements"], marked["verdict"])
