@@ -274,9 +274,9 @@ class Client:
         """Every fact that mentions ``KIND:ID``, the earliest first."""
         return self._items("/v1/timeline", schemas.Mention, of=of, known_at=known_at)
 
-    def uses(self, of: str, *, known_at: str | None = None) -> Iterator[schemas.Use]:
+    def uses(self, of: str, *, at: str | None = None, known_at: str | None = None) -> Iterator[schemas.Use]:
         """Where a token was used, the earliest first."""
-        return self._items("/v1/uses", schemas.Use, of=of, known_at=known_at)
+        return self._items("/v1/uses", schemas.Use, of=of, at=at, known_at=known_at)
 
     def diff(self, of: str, *, start: str, end: str, known_at: str | None = None) -> Iterator[schemas.Change]:
         """What changed its state between two instants."""

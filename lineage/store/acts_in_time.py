@@ -1,4 +1,4 @@
-"""Facts about actions, tokens and delegations in chronological order, packed, so that a million are scanned quickly.
+"""All facts in chronological order, packed, so that a million are scanned quickly.
 
 A row represents one fact: when it occurred, its number, the hash of what it is about, and for an action hashes of its
 values. Rows are stored in parts, sorted by time; each batch writes a part, and many small parts of one partition are
@@ -36,15 +36,12 @@ _ANYTHING: Final = (ANY,) * len(STATED)
 _COLUMNS: Final = ("at", "n", "about", *STATED)
 _MERGED: Final = 16  # parts of one size that are merged into one of the next
 _SIZES: Final = (16, 256, 4_096)  # the size class of a part by its number of rows; the last is not merged
-_BLOCK: Final = 2_048  # rows that are looked at before the next are
+_BLOCK: Final = 2_048  # rows that are examined before the next are
+_MOST: Final = 1 << 63  # no fact has a greater number
 _HOUR: Final = 3_600_000_000
 _OPENED: Final = 16  # parts read at a time
 _MARK: Final = sa.select(meta.c.name).where(meta.c.name == "acts")  # migration 0010 sets it, and a rebuild removes it
-_HEADS: Final = (
-    sa.select(act.c.part, act.c.first_at, act.c.last_at)
-    .where(act.c.sort == sa.bindparam("sort"))
-    .order_by(act.c.last_at.desc(), act.c.part)
-)
+_HEADS: Final = sa.select(act.c.part, act.c.sort, act.c.first_at, act.c.last_at)
 _PARTS: Final = sa.select(act.c.part, *(act.c[name] for name in _COLUMNS)).where(among(act.c.part, "keys"))
 
 
@@ -54,23 +51,25 @@ class Sort:
     ACTION: Final = 0
     TOKEN: Final = 1
     DELEGATION: Final = 2
+    OTHER: Final = 3
 
 
 SORTS: Final = {"action": Sort.ACTION, "token": Sort.TOKEN, "delegation": Sort.DELEGATION}
+EVERY_SORT: Final = frozenset({*SORTS.values(), Sort.OTHER})
 
 Row = tuple[int, ...]
 """The values of a fact, in column order."""
 
 
 class Place(NamedTuple):
-    """The place of an action in a list: when it occurred, and the number of the first fact that says so."""
+    """A place in a list: when something occurred, and the number of the first fact that says so."""
 
     at: Instant
     n: int
 
 
 class Candidate(NamedTuple):
-    """A fact about an action that may be at its place."""
+    """A fact that may be what is looked for, and the hash of what it is about."""
 
     place: Place
     about: int
@@ -80,19 +79,27 @@ class Looked(NamedTuple):
     """What to look for.
 
     Attributes:
-        sort: What facts are looked for: a ``Sort``.
+        sorts: What facts are looked for: some ``Sort``.
         stated: Values of some columns, as hashes.
         about: Only what has one of these hashes; None for any.
-        after: Only what is after this place; None for all.
+        after: Only what comes after this place in the order that is asked for; None for all.
         first_at, last_at: The earliest and the latest time, both included; None for no limit.
+        numbers: Only facts with these numbers; None for any.
+        earliest_first: Whether the order is that of time; otherwise the latest come first.
     """
 
-    sort: int
+    sorts: AbstractSet[int]
     stated: Mapping[str, int]
     about: AbstractSet[int] | None = None
     after: Place | None = None
     first_at: Instant | None = None
     last_at: Instant | None = None
+    numbers: AbstractSet[int] | None = None
+    earliest_first: bool = False
+
+    def order(self, place: Place) -> tuple[int, int]:
+        """Return the sort key of a place."""
+        return (place.at, place.n) if self.earliest_first else (-place.at, -place.n)
 
 
 def value_hash(hashes: Mapping[str, int], value: str) -> int:
@@ -101,7 +108,7 @@ def value_hash(hashes: Mapping[str, int], value: str) -> int:
 
 
 def row_of(event: Event, number: int, about: int, hashes: Mapping[str, Mapping[str, int]]) -> Row:
-    """Build the row of a fact about an action or an element."""
+    """Build the row of a fact."""
     body = event.body
     if not isinstance(body, ActionPerformed):
         return (event.occurred_at, number, about, *_UNSTATED)
@@ -220,8 +227,8 @@ class Acts:
         self._keys = keys
         self._decode = decode
 
-    def latest(self, looked: Looked) -> Iterator[Candidate]:
-        """Yield what is looked for, latest first, each fact once."""
+    def in_order(self, looked: Looked) -> Iterator[Candidate]:
+        """Yield what is looked for, each fact once."""
         before: Candidate | None = None
         for candidate in self._merged(looked):
             if candidate != before:
@@ -234,8 +241,7 @@ class Acts:
         Unauthorised facts count as well.
         """
         found: Counter[Instant] = Counter()
-        looked = Looked(Sort.ACTION, {}, first_at=start, last_at=end - 1)
-        heads = list(self._heads(looked))
+        heads = self._heads(Looked({Sort.ACTION}, {}, first_at=start, last_at=end - 1))
         for place in range(0, len(heads), _OPENED):
             for columns in self._columns(heads[place : place + _OPENED]):
                 moments, operations = _numbers(columns["at"]), _numbers(columns["operation"])
@@ -248,35 +254,42 @@ class Acts:
         return +found
 
     def _merged(self, looked: Looked) -> Iterator[Candidate]:
-        heads = list(self._heads(looked))
+        heads = self._heads(looked)
         opened: list[_Open] = []  # a heap
         start, many = 0, 1
         while start < len(heads):
             some = heads[start : start + many]
-            while opened and opened[0].candidate.place.at > some[0].last_at:
-                yield _taken(opened)
+            while opened and opened[0].order < some[0].order(looked):
+                yield _taken(opened, looked)
             for head, columns in zip(some, self._columns(some), strict=True):
                 rest = _found(columns, looked)
                 if (first := next(rest, None)) is not None:
-                    opened.append(_Open(_order(first), head.part, first, rest))
+                    opened.append(_Open(looked.order(first.place), head.part, first, rest))
             heapify(opened)
             start, many = start + many, min(2 * many, _OPENED)
         while opened:
-            yield _taken(opened)
+            yield _taken(opened, looked)
 
-    def _heads(self, looked: Looked) -> Iterator["_Head"]:
-        """Yield the parts that may contain something, the one with the latest time first."""
-        latest = looked.last_at
+    def _heads(self, looked: Looked) -> list["_Head"]:
+        """Return the parts that may contain something, in the order that is asked for."""
+        first, last = looked.first_at, looked.last_at
         if looked.after is not None:
-            latest = looked.after.at if latest is None else min(latest, looked.after.at)
+            if looked.earliest_first:
+                first = looked.after.at if first is None else max(first, looked.after.at)
+            else:
+                last = looked.after.at if last is None else min(last, looked.after.at)
         is_whole = self._connection.execute(_MARK).first() is None
-        rows = self._connection.execute(_HEADS, {"sort": looked.sort}).all() if is_whole else ()
-        stored = (_Head(*row) for row in rows) if is_whole else self._read(looked.sort)
-        for head in stored:
-            if (latest is None or head.first_at <= latest) and (
-                looked.first_at is None or head.last_at >= looked.first_at
-            ):
-                yield head
+        rows = self._connection.execute(_HEADS) if is_whole else ()
+        stored = (_Head(*row) for row in rows) if is_whole else self._read(looked.sorts)
+        found = [
+            head
+            for head in stored
+            if head.sort in looked.sorts
+            and (last is None or head.first_at <= last)
+            and (first is None or head.last_at >= first)
+        ]
+        found.sort(key=lambda head: head.order(looked))
+        return found
 
     def _columns(self, heads: Sequence["_Head"]) -> Iterator[Mapping[str, bytes]]:
         read = [head.part for head in heads if head.columns is None]
@@ -285,30 +298,35 @@ class Acts:
         for head in heads:
             yield stored[head.part] if head.columns is None else head.columns
 
-    def _read(self, sort: int) -> Iterator["_Head"]:
+    def _read(self, sorts: AbstractSet[int]) -> Iterator["_Head"]:
         """The same from all facts, in a store that an older version wrote: until it is rebuilt, every list takes it."""
         rows: list[Row] = []
         query = sa.select(fact.c.n, fact.c.about, fact.c.value).execution_options(yield_per=10_000)
         for number, about, value in self._connection.execute(query):
             event = self._decode(value)
-            if SORTS.get(subject_of(event)[0]) == sort:
+            if SORTS.get(subject_of(event)[0], Sort.OTHER) in sorts:
                 rows.append(row_of(event, number, about, self._keys))
         told = Counter(row[2] for row in rows)
         rows += [(*row[:3], *_ANYTHING) for row in rows if told[row[2]] > 1]
-        rows.sort(reverse=True)
-        rest = iter(rows)
+        rows.sort()
+        rest, sort = iter(rows), min(sorts)
         while some := list(islice(rest, _SIZES[-1])):
             part, _, _, _, first_at, last_at, *columns = _stored(some[0][1], 0, sort, some)
-            yield _Head(part, first_at, last_at, dict(zip(_COLUMNS, columns, strict=True)))
+            yield _Head(part, sort, first_at, last_at, dict(zip(_COLUMNS, columns, strict=True)))
 
 
 class _Head(NamedTuple):
     """A part, whose columns may not be loaded."""
 
     part: int
+    sort: int
     first_at: Instant
     last_at: Instant
     columns: Mapping[str, bytes] | None = None
+
+    def order(self, looked: Looked) -> tuple[int, int]:
+        """Return the sort key: nothing in the part comes before it."""
+        return (self.first_at, 0) if looked.earliest_first else (-self.last_at, -_MOST)
 
 
 class _Open(NamedTuple):
@@ -320,23 +338,19 @@ class _Open(NamedTuple):
     rest: Iterator[Candidate]
 
 
-def _order(candidate: Candidate) -> tuple[int, int]:
-    return -candidate.place.at, -candidate.place.n
-
-
-def _taken(opened: list[_Open]) -> Candidate:
-    """Take the latest candidate of the open parts, of which there is at least one."""
+def _taken(opened: list[_Open], looked: Looked) -> Candidate:
+    """Take the next candidate of the open parts, of which there is at least one."""
     _, part, found, rest = opened[0]
     following = next(rest, None)
     if following is None:
         heappop(opened)
     else:
-        heapreplace(opened, _Open(_order(following), part, following, rest))
+        heapreplace(opened, _Open(looked.order(following.place), part, following, rest))
     return found
 
 
 def _found(columns: Mapping[str, Any], looked: Looked) -> Iterator[Candidate]:
-    """Yield what is looked for in one part, latest first."""
+    """Yield what is looked for in one part, in order."""
     for name, value in looked.stated.items():  # searching in bytes is much faster than number by number
         column = columns[name]
         if _as_bytes(value) not in column and _as_bytes(ANY) not in column:
@@ -344,21 +358,37 @@ def _found(columns: Mapping[str, Any], looked: Looked) -> Iterator[Candidate]:
     moments, numbers, abouts = (_numbers(columns[name]) for name in ("at", "n", "about"))
     first = 0 if looked.first_at is None else bisect_left(moments, looked.first_at)
     end = len(moments) if looked.last_at is None else bisect_right(moments, looked.last_at)
-    if looked.after is not None:
-        end = min(end, bisect_right(moments, looked.after.at))
-    stated = [(_numbers(columns[name]), (value, ANY)) for name, value in looked.stated.items()]
-    about, after = looked.about, looked.after
-    if about is not None and about.isdisjoint(abouts[first:end]):
-        return
-    for stop in range(end, first, -_BLOCK):  # no more of a part is looked at than is asked for
-        places: Iterable[int] = range(stop - 1, max(first, stop - _BLOCK) - 1, -1)
-        for column, wanted in stated:
-            places = [place for place in places if column[place] in wanted]
+    after = looked.after
+    if after is not None and looked.earliest_first:
+        first = max(first, bisect_left(moments, after.at))
+    elif after is not None:
+        end = min(end, bisect_right(moments, after.at))
+    wanted: list[tuple[Sequence[int], AbstractSet[int]]]
+    wanted = [(_numbers(columns[name]), {value, ANY}) for name, value in looked.stated.items()]
+    for column, only in ((abouts, looked.about), (numbers, looked.numbers)):
+        if only is not None:
+            if only.isdisjoint(column[first:end]):
+                return
+            wanted.append((column, only))
+    begin = None if after is None else looked.order(after)
+    for block in _blocks(first, end, earliest_first=looked.earliest_first):
+        places: Iterable[int] = block
+        for column, only in wanted:
+            places = [place for place in places if column[place] in only]
         for place in places:
-            if about is None or abouts[place] in about:
-                found = Place(moments[place], numbers[place])
-                if after is None or found < after:
-                    yield Candidate(found, abouts[place])
+            found = Place(moments[place], numbers[place])
+            if begin is None or looked.order(found) > begin:
+                yield Candidate(found, abouts[place])
+
+
+def _blocks(first: int, end: int, *, earliest_first: bool) -> Iterator[range]:
+    """Divide a range, so that no more of a part is examined than is asked for."""
+    if earliest_first:
+        for start in range(first, end, _BLOCK):
+            yield range(start, min(end, start + _BLOCK))
+    else:
+        for stop in range(end, first, -_BLOCK):
+            yield range(stop - 1, max(first, stop - _BLOCK) - 1, -1)
 
 
 def _numbers(stored: bytes) -> "array[int]":

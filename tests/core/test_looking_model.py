@@ -17,11 +17,11 @@ from ingest.codec import api as codec
 from ingest.trust_file import Trust
 from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.model.keys import ELEMENT_KINDS
-from lineage.serve.queries import activity
 from lineage.serve.queries.actions import actions
 from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.search import search as search_of
 from lineage.serve.queries.service import Service
+from lineage.serve.queries.timeline import timeline
 from lineage.store.store import open_store
 from tests.support import model, worlds
 from tests.support.store_histories import records_of, write
@@ -112,7 +112,7 @@ def test_what_mentions_a_thing_is_all_that_does(seed: int):
     with asking(items, rng) as service:
         for kind, id_ in worlds.questions(items):
             events = mentioning(view, kind, id_)
-            told = listed(activity.timeline(service, kind, id_, known_at=known_at)) or []
+            told = listed(timeline(service, kind, id_, known_at=known_at)) or []
             assert sorted(e["event_id"] for e in events) == sorted(item["event"]["event_id"] for item in told)
             done = listed(actions(service, ActionFilter(of=f"{kind}:{id_}"), at=0, known_at=known_at, limit=99)) or []
             expected = {event["action"] for event in events if event["type"] == "action.performed"}

@@ -21,12 +21,14 @@ from lineage.serve.commands.lift import lift_order
 from lineage.serve.commands.order_request import OrderRequest
 from lineage.serve.commands.revoke import give_order
 from lineage.serve.documents.core_documents import Document
-from lineage.serve.queries import activity
+from lineage.serve.queries import quarantine_and_conflicts
 from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.findings import Wanted
 from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.search import search as search_of
 from lineage.serve.queries.service import Service
+from lineage.serve.queries.timeline import timeline
+from lineage.serve.queries.uses import uses
 from lineage.serve.text import render_chain
 from lineage.serve.text.text_page import Page, safe
 from tests.support.text import flat, piped
@@ -72,7 +74,7 @@ def knowing(*events: Event) -> Iterator[Service]:
         lines = [json.dumps({"event_id": f"e{n}", **envelope, **event}) for n, event in enumerate(events)]
         file.write_text("\n".join(lines), encoding="utf-8")
         counts = demo.ingest(service, file)
-        assert len(events) == counts["accepted"], activity.quarantine(service)["items"]
+        assert len(events) == counts["accepted"], quarantine_and_conflicts.quarantine(service)["items"]
         clock.now = demo.ORDERED
         yield service
 
@@ -358,8 +360,8 @@ def test_hostile_text_is_shown_safely(text: str):
             render_chain.who(service.who("a1", at=AT)),
             render_chain.chain(service.chain("token", "t1", at=AT)),
             render_chain.plan(reach(service, "token:t1")),
-            render_chain.uses(activity.uses(service, "token", "t1")),
-            render_chain.timeline(activity.timeline(service, "principal", "human:alice")),
+            render_chain.uses(uses(service, "token", "t1")),
+            render_chain.timeline(timeline(service, "principal", "human:alice")),
             render_chain.findings(findings_of(service, at=AT)),
         ]
     shown = "".join(piped(page) for page in pages)
@@ -490,7 +492,7 @@ def test_words_do_not_leave_a_page_of_80_columns():
         pages = [
             *(render_chain.who(service.who(name, at=AT)) for name in ("mail-7", "mail-8", "archive-5", "mail-3")),
             render_chain.plan(reach(service, "principal:agent:planner")),
-            render_chain.timeline(activity.timeline(service, "principal", "agent:mailer")),
+            render_chain.timeline(timeline(service, "principal", "agent:mailer")),
             render_chain.findings(findings_of(service, at=AT)),
             render_chain.ordered(give_order(service, order())),
             render_chain.diff(diff_of(service, "token", demo.LEAKED, start=AT, end=demo.LATE)),
@@ -750,7 +752,7 @@ def test_uses_tell_the_actor_from_the_one_it_was_made_for():
     The use in other hands stands out in the first sentence and beside the use.
     """
     with incident() as service:
-        page = render_chain.uses(activity.uses(service, "token", demo.LEAKED))
+        page = render_chain.uses(uses(service, "token", demo.LEAKED))
 
     assert first_sentence(page).endswith("was used 3 times, 1 of them by another party than the one it was issued to.")
     assert "by agent:scraper, but issued to agent:mailer" in flat(page)
@@ -761,7 +763,7 @@ def test_a_timeline_tells_every_fact_in_the_order_of_what_happened():
     When, what, whose word, and when it was recorded.
     """
     with incident() as service:
-        text = flat(render_chain.timeline(activity.timeline(service, "token", "https://idp.example#relay-2")))
+        text = flat(render_chain.timeline(timeline(service, "token", "https://idp.example#relay-2")))
 
     assert text.startswith("token https://idp.example#relay-2 is mentioned by 2 facts, the earliest first.")
     assert "derived_from: token=https://idp.example#mailer-2 role=subject, token=" in text
@@ -806,7 +808,7 @@ def test_the_quarantine_shows_reason_place_and_a_safe_piece_of_the_record(tmp_pa
     file.write_bytes(bad + b"\n\xff\xfe\n")
     with demo.throw_away() as (service, _, _):
         demo.ingest(service, file)
-        doc = activity.quarantine(service)
+        doc = quarantine_and_conflicts.quarantine(service)
         text = flat(render_chain.quarantine(doc))
         empty = flat(render_chain.quarantine({**doc, "items": [], "total": 0}))
 
@@ -824,7 +826,7 @@ def test_conflicts_show_every_content_that_stands():
     One identity, two contents, each with its digest.
     """
     with knowing(token("t1")) as service, demo.throw_away() as (other, _, folder):
-        assert flat(render_chain.conflicts(activity.conflicts(service))).startswith(
+        assert flat(render_chain.conflicts(quarantine_and_conflicts.conflicts(service))).startswith(
             "No source has sent different contents"
         )
         file = folder / "two.jsonl"
@@ -832,7 +834,7 @@ def test_conflicts_show_every_content_that_stands():
         lines = [json.dumps({**envelope, **token("t1", subject)}) for subject in ("human:alice", "human:mallory")]
         file.write_text("\n".join(lines), encoding="utf-8")
         counts = demo.ingest(other, file)
-        text = flat(render_chain.conflicts(activity.conflicts(other)))
+        text = flat(render_chain.conflicts(quarantine_and_conflicts.conflicts(other)))
 
     assert "1 identity with different contents; all of them are kept. e1 of urn:idp: 2 contents" in text
     assert "subject: human:alice" in text

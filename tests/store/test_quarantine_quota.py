@@ -22,7 +22,7 @@ from lineage.core.model.errors import UnknownSchemaError
 from lineage.core.model.events import Event, TokenIssued
 from lineage.core.model.records import DECISIONS, Batch, Position, Record, Unreadable
 from lineage.serve.commands import maintenance
-from lineage.serve.queries import activity
+from lineage.serve.queries import quarantine_and_conflicts
 from lineage.serve.queries.service import Service
 from lineage.serve.text import render_chain
 from lineage.store.rebuild.diff import differences, twin
@@ -259,7 +259,7 @@ def test_what_is_beyond_is_told(store: Store, log: Log):
     store.put_aside([line(place, "much") for place in range(9)])
     store.put_aside([line(place, "little") for place in range(3)])
     store.put_aside([line(place, "some") for place in range(4)])
-    document = activity.quarantine(Service(store, log, Trust(), lambda: START, source="urn:test"))
+    document = quarantine_and_conflicts.quarantine(Service(store, log, Trust(), lambda: START, source="urn:test"))
     text = flat(render_chain.quarantine(document))
 
     assert {

@@ -16,7 +16,7 @@ from ingest.projector import read_records
 from lineage.core.model.records import DECISIONS, Batch, Position, Record
 from lineage.store.database.sql import among
 from lineage.store.database.tables import fact
-from lineage.store.reading import log_order, reader
+from lineage.store.reading import reader
 from lineage.store.store import Store, open_store
 from lineage.store.writing import projection
 from tests.support import stores
@@ -35,19 +35,8 @@ STATEMENTS: dict[str, Any] = {
     "children": reader._CHILDREN,
     "number of children": reader._COUNT_CHILDREN,
     "elements naming, the longest first": reader._LONGEST_NAMING,
-    **{
-        f"numbers of facts that {verb} a thing, {which}": {
-            dialect: numbers(dialect, latest_first=latest_first, of_acts=latest_first)[place]
-            for dialect in ("sqlite", "postgresql")
-        }
-        for place, verb in enumerate(("mention", "are about"))
-        for which, numbers, latest_first in (
-            ("first", log_order._numbers, False),
-            ("acts, last", log_order._numbers, True),
-            ("known", log_order._known_numbers, False),
-            ("known acts, last", log_order._known_numbers, True),
-        )
-    },
+    "numbers of facts that mention a thing": reader.numbers_mentioning(7, 100)[0],
+    "numbers of facts that are about a thing": reader.numbers_mentioning(7, 100)[1],
     "facts at": reader._FACTS_AT,
     "bounds of a batch": projection._BOUNDS,
     "stored parents of a batch": projection._PARENTS,

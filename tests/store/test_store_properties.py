@@ -20,10 +20,12 @@ from lineage.core.model.events import Fact, Target
 from lineage.core.model.keys import ELEMENT_KINDS, key_of
 from lineage.core.model.records import DECISIONS, Record, position_of
 from lineage.core.revocation.reach import Proposal
-from lineage.serve.queries import activity
+from lineage.serve.queries import quarantine_and_conflicts
 from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.service import Service
+from lineage.serve.queries.timeline import timeline
+from lineage.serve.queries.uses import uses
 from lineage.store.store import Store, open_store
 from tests.support import compare, stores, worlds
 from tests.support.store_histories import SEEDS, a_store, in_batches, records_of, write
@@ -89,13 +91,13 @@ def documents(store: Store, items: list[dict[str, Any]], asked: list[tuple[str, 
     for kind, id_ in asked:
         said.append(service.status(kind, id_, at=at))
         said.append(service.reach(Proposal(target=Target(kind, id_), at=at), stale=True))
-        said.append(activity.timeline(service, kind, id_))
+        said.append(timeline(service, kind, id_))
         said.append(diff_of(service, kind, id_, start=worlds.grid[1], end=at))
         if kind in ELEMENT_KINDS:
             said.append(service.chain(kind, id_, at=at))
-            said.append(activity.uses(service, kind, id_))
+            said.append(uses(service, kind, id_))
     said += [service.who(action, at=at) for action in worlds.actions(items)]
-    said += [activity.conflicts(service), findings_of(service, at=at)]
+    said += [quarantine_and_conflicts.conflicts(service), findings_of(service, at=at)]
     return [json.dumps(document) for document in said]
 
 

@@ -24,6 +24,7 @@ class ActionFilter:
         agent: A party anywhere on its chain.
         actor: Its actor, as stated by the action, else by its decision.
         token: Its token, as stated by the action or its decision.
+        authority: A token or delegation that the action or its decision names, ``KIND:ID``.
         delegation: A delegation that it names, or that is on its chain.
         session, client: A session or client that it, its decision or a token of its chain names.
         tool, operation, resource, outcome: Its tool, operation, resource and outcome.
@@ -36,6 +37,7 @@ class ActionFilter:
     agent: str | None = None
     actor: str | None = None
     token: str | None = None
+    authority: str | None = None
     delegation: str | None = None
     session: str | None = None
     client: str | None = None
@@ -101,6 +103,7 @@ class ActionFilter:
         named = world.authorities_named(action)
         return (
             (self.token is None or f"token:{self.token}" in named)
+            and (self.authority is None or self.authority in named)
             and (self.delegation is None or f"delegation:{self.delegation}" in (*named, *chain.delegations))
             and (self.session is None or self.session in _sessions(world, action, chain))
             and (self.client is None or f"client:{self.client}" in _named_by_tokens(world, chain))

@@ -31,6 +31,18 @@ def one_picture(out: Output, ids: Sequence[str], form: str) -> Output:
     return out.written_as(form)
 
 
+def one_list(out: Output, ids: tuple[str, ...], after: str | None) -> tuple[str, ...]:
+    """Return the ids whose lists are asked for; a table, or the next page, is that of one.
+
+    Raises:
+        RefusedError: There is not just one id.
+    """
+    if (out.as_csv or after is not None) and (len(ids) != 1 or ids[0] == "-"):
+        said = "--format csv writes one table" if out.as_csv else "--after continues one list"
+        raise RefusedError(f"{said}: name one id")
+    return ids
+
+
 def answer_each_of(
     settings: "Settings",
     out: Output,
@@ -132,5 +144,5 @@ def answer_each(
             if document is None:
                 out.not_found(asked)
             else:
-                out.document(document, render)
+                out.listed(document, render)
     out.finish()

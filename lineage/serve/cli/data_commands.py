@@ -181,14 +181,14 @@ def quarantine(settings: "Settings", out: Output, retry: bool, everything: bool,
     """  # noqa: D301
     from lineage.serve.commands import maintenance
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries import activity
+    from lineage.serve.queries.quarantine_and_conflicts import quarantine as quarantine_of
     from lineage.serve.text import render_chain
 
     with opened_service(settings) as service:
         if retry:
             out.document(maintenance.retry(service), render_chain.retried)
         else:
-            found = activity.quarantine(service, after=after, limit=limit, everything=everything)
+            found = quarantine_of(service, after=after, limit=limit, everything=everything)
             out.document(found, render_chain.quarantine)
 
 

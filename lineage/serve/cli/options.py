@@ -165,11 +165,11 @@ def target_options(function: Callable[..., Any]) -> Callable[..., Any]:
 FORMATS: Final = ("table", "json", "csv")
 
 
-def list_options(page: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def list_options(page: int | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add ``--limit``, ``--after``, ``--format`` and ``--csv`` to a command that prints a list.
 
     Args:
-        page: How many items a page has, if nothing is said.
+        page: How many items a page has by default; None for all.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -183,7 +183,11 @@ def list_options(page: int) -> Callable[[Callable[..., Any]], Callable[..., Any]
             click.option("--format", "format_", type=click.Choice(FORMATS), default="table", help="How it is written."),
             click.option("--after", "--cursor", "after", metavar="NEXT", help="Go on behind a page: its `next`."),
             click.option(
-                "--limit", type=click.IntRange(1, 100_000), default=page, show_default=True, help="Items on one page."
+                "--limit",
+                type=click.IntRange(1, 100_000),
+                default=page,
+                show_default="all" if page is None else True,
+                help="Items on one page.",
             ),
         )
         for option in added:

@@ -7,7 +7,7 @@ import click
 
 from lineage.core.model.times import Instant
 from lineage.serve.cli import completion
-from lineage.serve.cli.asking import answer_each, answer_each_of, one_picture
+from lineage.serve.cli.asking import answer_each, answer_each_of, one_list, one_picture
 from lineage.serve.cli.options import (
     AT,
     FORMAT,
@@ -15,6 +15,7 @@ from lineage.serve.cli.options import (
     STALE,
     TIME,
     TargetOptions,
+    list_options,
     proposal_of,
     shared_options,
     target_options,
@@ -148,24 +149,38 @@ def reach(
 
 @click.command()
 @click.argument("ids", nargs=-1, required=True, metavar="token:ID...", shell_complete=completion.things)
+@AT
 @KNOWN_AT
 @shared_options()
-def uses(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: Instant | None) -> None:
-    """Where a token was used, by whom (compared with whom it was issued to) and when.
+@list_options(None)
+def uses(
+    settings: "Settings",
+    out: Output,
+    ids: tuple[str, ...],
+    at: Instant | None,
+    known_at: Instant | None,
+    after: str | None,
+    limit: int | None,
+) -> None:
+    """Where a token was used, by whom (compared with whom it was issued to) and when; earliest first.
 
     \b
       delegraph uses token:https://idp.example#mailer-1
+      delegraph uses token:https://idp.example#mailer-1 --csv > uses.csv
     """  # noqa: D301
-    from lineage.serve.queries import activity
+    from lineage.serve.queries.list_pages import of_limit
+    from lineage.serve.queries.uses import uses as uses_of
     from lineage.serve.text import render_chain
 
     answer_each_of(
         settings,
         out,
-        ids,
-        None,
+        one_list(out, ids, after),
+        at,
         render_chain.uses,
-        lambda s, kind, id_, _: activity.uses(s, kind, id_, known_at=known_at),
+        lambda s, kind, id_, when: uses_of(
+            s, kind, id_, at=when, known_at=known_at, after=after, limit=limit, budget=of_limit(limit)
+        ),
     )
 
 
@@ -173,7 +188,15 @@ def uses(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: Inst
 @click.argument("ids", nargs=-1, required=True, metavar="KIND:ID...", shell_complete=completion.things)
 @KNOWN_AT
 @shared_options()
-def timeline(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: Instant | None) -> None:
+@list_options(None)
+def timeline(
+    settings: "Settings",
+    out: Output,
+    ids: tuple[str, ...],
+    known_at: Instant | None,
+    after: str | None,
+    limit: int | None,
+) -> None:
     """Every fact that mentions a thing, earliest first.
 
     \b
@@ -181,16 +204,19 @@ def timeline(settings: "Settings", out: Output, ids: tuple[str, ...], known_at: 
       delegraph timeline token:https://idp.example#mailer-1 --json
     """  # noqa: D301
     from lineage.core.model.keys import KINDS
-    from lineage.serve.queries import activity
+    from lineage.serve.queries.list_pages import of_limit
+    from lineage.serve.queries.timeline import timeline as timeline_of
     from lineage.serve.text import render_chain
 
     answer_each_of(
         settings,
         out,
-        ids,
+        one_list(out, ids, after),
         None,
         render_chain.timeline,
-        lambda s, kind, id_, _: activity.timeline(s, kind, id_, known_at=known_at),
+        lambda s, kind, id_, _: timeline_of(
+            s, kind, id_, known_at=known_at, after=after, limit=limit, budget=of_limit(limit)
+        ),
         KINDS,
     )
 
@@ -231,8 +257,8 @@ def conflicts(settings: "Settings", out: Output) -> None:
       delegraph conflicts --json
     """  # noqa: D301
     from lineage.serve.config.wiring import opened_service
-    from lineage.serve.queries import activity
+    from lineage.serve.queries.quarantine_and_conflicts import conflicts as conflicts_of
     from lineage.serve.text import render_chain
 
     with opened_service(settings) as service:
-        out.document(activity.conflicts(service), render_chain.conflicts)
+        out.document(conflicts_of(service), render_chain.conflicts)

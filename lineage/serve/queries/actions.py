@@ -4,7 +4,7 @@ The order is that of ``occurred_at``, then that of the log, and a page starts af
 recorded in the meantime, at every size. Candidates come from indexes; whether one matches is decided by its facts.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain as chained
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -18,33 +18,14 @@ from lineage.core.model.keys import key_of, split_key
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, action_document, listing
 from lineage.serve.queries.list_cursors import digest_of, place_of, said_of
+from lineage.serve.queries.list_pages import FULL_PAGES, Budget, filled
 from lineage.serve.queries.service import Service
 from lineage.store.acts_in_time import STATED, Candidate, Looked, Place, Sort
 from lineage.store.reading.action_candidates import ACTING, MENTIONING, USING, Candidates, TooManyCandidatesError
 from lineage.store.reading.reader import Reader
 
 PAGE: Final = 100
-_FIRST: Final = 64  # candidates evaluated at once, initially
-_MOST: Final = 1_024
-
-
-class Budget(NamedTuple):
-    """How much is examined for one page. It affects how long that takes and how full a page is, never the list.
-
-    Attributes:
-        counted: A list of at most this many candidates is counted.
-        gathered: Rows of the index of mentions read for one filter; beyond this, the actions are scanned instead.
-        looked_at: Candidates examined for a page, which may end after them with fewer items, or none. None for as
-            many as needed.
-    """
-
-    counted: int = 1_000
-    gathered: int = 20_000
-    looked_at: int | None = None
-
-
-WHOLE_PAGES: Final = Budget()
-OVER_HTTP: Final = Budget(looked_at=2_000)
+_AT_ONCE: Final = 1_024  # candidates evaluated at once
 
 
 class Judged(NamedTuple):
@@ -62,7 +43,7 @@ def actions(
     known_at: Instant | None = None,
     after: str | None = None,
     limit: int = PAGE,
-    budget: Budget = WHOLE_PAGES,
+    budget: Budget = FULL_PAGES,
 ) -> Document | None:
     """List the matching actions, latest first; None if they must mention something that no fact names.
 
@@ -81,36 +62,79 @@ def actions(
     with service.reader(known_at=known_at) as reader:
         if wanted.of is not None and not reader.is_named(key_of(*split_key(wanted.of))):
             return None
-        judge = Judge(reader, wanted)
-        looked = _looked(reader, wanted, budget)
-        everything = _everything(judge, reader, looked, budget.counted)
-        total: int | None = None
-        if everything is not None:
-            total = len(everything)
-            rest = [one for one in everything if behind is None or one.place < behind]
-            page, last = rest[:limit], None
-            more = len(rest) > limit
-        else:
-            page, last = _page(judge, reader.latest(looked._replace(after=behind)), limit, budget.looked_at)
-            more = last is not None
-        items = _documents(reader, [one.action for one in page], at)
-    following = last if last is not None else page[-1].place if more else None
+        found = select(reader, wanted, behind, limit, budget)
+        items = _documents(reader, found.actions, at)
     return {
         **_of(wanted),
-        **listing(items, total=total, following=None if following is None else said_of(following, digest)),
+        **listing(items, total=found.total, following=None if found.after is None else said_of(found.after, digest)),
         "filters": _filters(wanted),
         "as_of": as_of,
     }
 
 
+class Selected(NamedTuple):
+    """A page of matching actions.
+
+    Attributes:
+        actions: Their ids.
+        after: The place after which the next page starts; None if there is none.
+        everything: All matching actions, in order, if they were counted; otherwise None.
+    """
+
+    actions: list[str]
+    after: Place | None
+    everything: list[str] | None
+
+    @property
+    def total(self) -> int | None:
+        """The number of matching actions, if they were counted."""
+        return None if self.everything is None else len(self.everything)
+
+
+def select(
+    reader: Reader,
+    wanted: ActionFilter,
+    after: Place | None,
+    limit: int | None,
+    budget: Budget,
+    *,
+    earliest_first: bool = False,
+) -> Selected:
+    """Select a page of the matching actions, in the order of time.
+
+    Args:
+        reader: A snapshot of the store.
+        wanted: The filter.
+        after: Where the page starts; None for the first.
+        limit: The most items; None, with a budget that counts any number, for all.
+        budget: How much is examined.
+        earliest_first: Whether the earliest come first; otherwise the latest.
+    """
+    judge = Judge(reader, wanted)
+    looked = _looked(reader, wanted, budget)._replace(earliest_first=earliest_first)
+    everything = _everything(judge, reader, looked, budget.counted)
+    if everything is None:
+        assert limit is not None  # noqa: S101 (only a whole list has no limit)
+        candidates = reader.in_order(looked._replace(after=after))
+        filling, following = filled(candidates, judge.taken, limit, budget.looked_at)
+        return Selected([action for action, _ in filling], following, None)
+    rest = [one for one in everything if after is None or looked.order(one.place) > looked.order(after)]
+    page = rest[:limit]
+    following = page[-1].place if len(page) < len(rest) else None
+    return Selected([one.action for one in page], following, [one.action for one in everything])
+
+
 def _everything(judge: "Judge", reader: Reader, looked: Looked, counted: int) -> list[Judged] | None:
-    """All actions that are asked for, where they are few; else None."""
+    """Return all matching actions in order, if there are few candidates; else None."""
     if looked.about is not None:
-        return judge.of(looked.about) if len(looked.about) <= counted else None
-    few = list(islice(reader.latest(looked), counted + 1))
+        if len(looked.about) > counted:
+            return None
+        return sorted(judge.of(looked.about), key=lambda one: looked.order(one.place))
+    few = list(islice(reader.in_order(looked), counted + 1))
     if len(few) > counted:
         return None
-    return list(chained.from_iterable(judge.taken(part) for part in _parts(few)))
+    parts = (few[start : start + _AT_ONCE] for start in range(0, len(few), _AT_ONCE))
+    return list(chained.from_iterable(judge.taken(part) for part in parts))
 
 
 def _of(wanted: ActionFilter) -> Document:
@@ -142,7 +166,7 @@ def _looked(reader: Reader, wanted: ActionFilter, budget: Budget) -> Looked:
         except TooManyCandidatesError:
             continue
         about = found if about is None else about & found
-    return Looked(Sort.ACTION, hashes, about, first_at=wanted.start, last_at=wanted.end)
+    return Looked({Sort.ACTION}, hashes, about, first_at=wanted.start, last_at=wanted.end)
 
 
 def _gatherers(reader: Reader, wanted: ActionFilter) -> Iterator[Callable[[Candidates], set[int]]]:
@@ -165,6 +189,9 @@ def _gatherers(reader: Reader, wanted: ActionFilter) -> Iterator[Callable[[Candi
     if wanted.token is not None:
         token = {reader.hash_of("token", wanted.token)}
         yield lambda found: found.acts(token, USING)
+    if wanted.authority is not None:
+        authority = {reader.hash_of(*split_key(wanted.authority))}
+        yield lambda found: found.acts(authority, USING)
     if wanted.delegation is not None:
         delegation = {reader.hash_of("delegation", wanted.delegation)}
         yield lambda found: found.acts(found.below(delegation), USING)
@@ -192,10 +219,9 @@ class Judge:
         self._chains: dict[tuple[Any, ...], Chain] = {}
 
     def of(self, actions: Collection[int]) -> list[Judged]:
-        """Return those of some actions, given by their hashes, that match, latest first."""
+        """Return those of some actions, given by their hashes, that match."""
         places = self._reader.load_chains(self._world, actions, self._known)
-        ordered = sorted(places.items(), key=lambda one: one[1], reverse=True)
-        return [Judged(*one) for one in ordered if self._wanted.takes(self._world, one[0], self._chain(one[0]))]
+        return [Judged(*one) for one in places.items() if self._wanted.takes(self._world, one[0], self._chain(one[0]))]
 
     def taken(self, candidates: Collection[Candidate]) -> list[Judged]:
         """Return the candidates that match and are at their own place, in order."""
@@ -221,31 +247,6 @@ class Judge:
 
 
 _KEPT: Final = 100_000  # names of a cached world
-
-
-def _page(
-    judge: Judge, candidates: Iterator[Candidate], limit: int, looked_at: int | None
-) -> tuple[list[Judged], Place | None]:
-    """Return the items of a page, and the place after which the next starts; None if there is none."""
-    page: list[Judged] = []
-    left = looked_at
-    size = max(_FIRST, min(limit + 1, _MOST))
-    last: Place | None = None
-    while left is None or left > 0:
-        part = list(islice(candidates, size if left is None else min(size, left)))
-        if not part:
-            return page, None
-        page += judge.taken(part)
-        if len(page) > limit:
-            return page[:limit], page[limit - 1].place
-        last = part[-1].place
-        left = None if left is None else left - len(part)
-        size = min(2 * size, _MOST)
-    return page, last
-
-
-def _parts(candidates: list[Candidate]) -> Iterable[list[Candidate]]:
-    return (candidates[start : start + _MOST] for start in range(0, len(candidates), _MOST))
 
 
 # Items

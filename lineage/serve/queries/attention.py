@@ -152,7 +152,7 @@ def _pauses(service: Service) -> dict[str, float]:
 def _actions(reader: Reader) -> Document:
     """How many of the latest actions have a human at the root."""
     judge = Judge(reader, ActionFilter())
-    candidates = list(islice(reader.latest(Looked(Sort.ACTION, {})), SAMPLED + 1))
+    candidates = list(islice(reader.in_order(Looked({Sort.ACTION}, {})), SAMPLED + 1))
     taken = judge.taken(candidates[:SAMPLED])
     with_human = sum(judge.has_human(one.action) for one in taken)
     return {
@@ -165,7 +165,7 @@ def _actions(reader: Reader) -> Document:
 
 def _tokens(reader: Reader, at: Instant) -> Document:
     """How many of the latest tokens are alive, and how deep the authority behind these goes."""
-    candidates = list(islice(reader.latest(Looked(Sort.TOKEN, {})), SAMPLED + 1))
+    candidates = list(islice(reader.in_order(Looked({Sort.TOKEN}, {})), SAMPLED + 1))
     world = reader.world()
     keys = list(reader.load_held(world, {one.about for one in candidates[:SAMPLED]}))
     states = judge_all(world, keys, at)

@@ -6,13 +6,16 @@ from lineage.core.authority.elements import in_order
 from lineage.core.model.keys import ELEMENT_KINDS, key_of
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, instant
-from lineage.serve.queries import activity, activity_pages
 from lineage.serve.queries.graph_view import graph
+from lineage.serve.queries.list_pages import OVER_HTTP
 from lineage.serve.queries.service import Service
+from lineage.serve.queries.timeline import mention_document, page_of
 from lineage.serve.text import render_chain
 from lineage.serve.text.text_page import Page
 
 FACTS: Final = 500  # facts of the timeline in a case
+_READ: Final = 2_000  # facts up to which they are counted
+_BUDGET: Final = OVER_HTTP._replace(counted=_READ)
 _DRAWN: Final = 60  # elements of the graph in a case
 
 
@@ -60,19 +63,13 @@ def _facts(
 ) -> tuple[list[Document], int | None]:
     """Return the facts that mention it or its chain, earliest first, and their number.
 
-    If very many mention it, the first recorded are returned, and they are not counted.
+    If very many mention it, the earliest are returned, and they are not counted.
     """
     behind = {f"token:{token}" for token in answer.get("tokens", ())}
     behind |= {f"delegation:{delegation}" for delegation in answer.get("delegations", ())}
     if answer.get("decision"):
         behind.add(f"decision:{answer['decision']['decision']}")
-    key = key_of(kind, id_)
     with service.reader(known_at=known_at) as reader:
-        many = reader.is_mentioned_more_than(key, activity_pages.MANY)
-        if many:
-            stretch = reader.in_log_order(key, {}, most=FACTS)
-            mentioning, many = [fact for _, fact in stretch.facts if fact is not None], stretch.more
-        else:
-            mentioning = reader.facts_mentioning(key)
+        mentioning, following, _ = page_of(reader, key_of(kind, id_), None, _READ, _BUDGET)
         facts = in_order([*mentioning, *reader.known_about(behind)])
-    return [activity.mention_document(fact) for fact in facts[:FACTS]], None if many else len(facts)
+    return [mention_document(fact) for fact in facts[:FACTS]], None if following is not None else len(facts)

@@ -5,7 +5,6 @@ are judged by the rule, as everywhere; indexes only propose.
 """
 
 from collections.abc import Collection, Iterator
-from itertools import islice
 from typing import Final, NamedTuple
 
 from lineage.core.authority.chain import chain_of, wielder
@@ -19,6 +18,7 @@ from lineage.core.model.references import Role
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, instant, listing
 from lineage.serve.queries.list_cursors import BAD_CURSOR, digest_of, place_of, said_of
+from lineage.serve.queries.list_pages import filled
 from lineage.serve.queries.service import Service
 from lineage.store.acts_in_time import SORTS, Candidate, Looked, Place
 from lineage.store.reading.action_candidates import TooManyCandidatesError
@@ -103,25 +103,12 @@ def held(
     behind = None if after is None else place_of(after, digest)
     with service.reader(known_at=known_at) as reader:
         about = _may_be_held(reader, kind, wanted)
-        candidates = reader.latest(Looked(SORTS[kind], {}, about, behind))
-        page: list[tuple[Document, Place]] = []
-        left, last, more = looked_at, None, True
-        size = min(max(limit + 1, 32), _AT_ONCE)
-        while len(page) <= limit and (left is None or left > 0):
-            part = list(islice(candidates, size if left is None else min(size, left)))
-            if not part:
-                more = False
-                break
-            page += _fitting(reader, kind, wanted, part, at)
-            last = part[-1].place
-            left = None if left is None else left - len(part)
-        if len(page) > limit:
-            page, more = page[:limit], True
-            last = page[-1][1]
+        candidates = reader.in_order(Looked({SORTS[kind]}, {}, about, behind))
+        page, last = filled(candidates, lambda part: _fitting(reader, kind, wanted, part, at), limit, looked_at)
         items = [item for item, _ in page]
         if kind == "token":
             _last_used(reader, items)
-    following = said_of(last, digest) if more and last is not None else None
+    following = None if last is None else said_of(last, digest)
     total = len(items) if following is None and after is None else None
     return {
         **listing(items, total=total, following=following),

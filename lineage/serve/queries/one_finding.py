@@ -16,10 +16,10 @@ from lineage.core.model.times import Instant, format_instant
 from lineage.serve.cache.loader import as_of, judgements_of
 from lineage.serve.documents.core_documents import Document, finding_document, instant
 from lineage.serve.queries import kept_list
-from lineage.serve.queries.activity import mention_document
 from lineage.serve.queries.findings import Survey, survey
 from lineage.serve.queries.kept_list import KeptAsked, asked_of_index
 from lineage.serve.queries.service import Service
+from lineage.serve.queries.timeline import mention_document
 from lineage.store import kept_findings
 from lineage.store.kept_findings import Filters, Kept
 

@@ -9,12 +9,12 @@ from typing import Final
 
 from lineage.core.authority.action_filter import ActionFilter
 from lineage.core.model.errors import TooManyError
-from lineage.serve.queries import activity
 from lineage.serve.queries.actions import actions
 from lineage.serve.queries.graph_view import graph
 from lineage.serve.queries.revocation_snapshot import work_out
 from lineage.serve.queries.revocations import latest
 from lineage.serve.queries.service import Service
+from lineage.serve.queries.uses import uses
 
 _NOBODY: Final = "urn:delegraph:nobody"  # an id that no fact has; asking about it prepares the statements
 _LATEST: Final = 20  # revocations at the top of the start page
@@ -29,7 +29,7 @@ def steps_of(service: Service) -> Iterator[None]:
         service.status(kind, _NOBODY, at=now)
         yield
     service.who(_NOBODY, at=now)
-    activity.uses(service, "token", _NOBODY)
+    uses(service, "token", _NOBODY)
     actions(service, ActionFilter(human=_NOBODY, token=_NOBODY, tool=_NOBODY), at=now)
     yield
     graph(service, "token", _NOBODY, at=now)

@@ -15,7 +15,8 @@ from lineage.core.findings.nearby import near
 from lineage.core.model.severities import SEVERITIES
 from lineage.core.model.times import Instant, format_instant
 from lineage.serve.documents.core_documents import Document, decision_document, finding_documents, instant
-from lineage.serve.queries.actions import OVER_HTTP, actions
+from lineage.serve.queries.actions import actions
+from lineage.serve.queries.list_pages import OVER_HTTP
 from lineage.serve.queries.service import Service
 
 USED: Final = ("operation", "resource", "tool")

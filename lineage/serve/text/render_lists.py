@@ -91,7 +91,9 @@ def _strangers(items: list[Document]) -> str:
 def timeline(doc: Document) -> Page:
     """Render every fact about a thing, in chronological order."""
     items = doc["items"]
-    told = f" is mentioned by {many(len(items), 'fact')}, the earliest first."
+    total = doc["total"]
+    told = f"more facts than are counted; of {len(items):,} here" if total is None else many(total, "fact")
+    told = f" is mentioned by {told}, the earliest first."
     page = Page().line(f"{doc['kind']} ", thing(doc["kind"], doc["id"], "bold"), told)
     for item in items:
         page.line()

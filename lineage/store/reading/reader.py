@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -41,7 +41,6 @@ from lineage.store.database.tables import Keys, accepted, fact, in_role_upward, 
 from lineage.store.reading.acted import Visible, decided, is_complete, named
 from lineage.store.reading.action_candidates import Candidates
 from lineage.store.reading.latest_elements import latest_elements
-from lineage.store.reading.log_order import LOOKED_UP, Places, Walk, part_of
 
 _EARLIEST_SIGHTING = sa.select(sa.func.min(sighting.c.recorded_at)).where(sighting.c.fact == fact.c.n).scalar_subquery()
 FACT = (fact.c.n, fact.c.recorded_at, fact.c.misrouted, fact.c.value, _EARLIEST_SIGHTING.label("again"))
@@ -214,21 +213,11 @@ def fact_of(row: Any, decode: Callable[[bytes], Event]) -> Fact:
     return Fact(decode(value), recorded_at if again is None or again > recorded_at else again, bool(misrouted))
 
 
-class Stretch(NamedTuple):
-    """The next facts that mention a key.
-
-    Attributes:
-        facts: Their numbers, each with the fact, or None if it is unauthorised, not yet known, or does not really
-            mention the key.
-        more: Whether more follow.
-        end: Where they follow, if not after the last of these.
-        is_spent: Whether the limit on lookups was reached.
-    """
-
-    facts: Iterator[tuple[int, Fact | None]]
-    more: bool
-    end: Places | None
-    is_spent: bool
+def numbers_mentioning(key: int, most: int) -> tuple[sa.Select[Any], sa.Select[Any]]:
+    """Two statements for the numbers of facts that mention a key, given by its hash, and of those about it."""
+    mentioned = sa.select(ref.c.n).where(ref.c.key == key).distinct().limit(most)
+    told = sa.select(fact.c.n).where(fact.c.about == key).limit(most)
+    return mentioned, told
 
 
 class Reader:
@@ -295,48 +284,22 @@ class Reader:
                 return True
         return False
 
-    def in_log_order(
-        self,
-        key: str,
-        places: Places,
-        *,
-        most: int,
-        latest_first: bool = False,
-        of_acts: bool = False,
-        looked_up: int = LOOKED_UP,
-    ) -> Stretch:
-        """Read the next facts that are about a key or mention it, in log order.
+    def numbers_mentioning(self, key: str, most: int) -> set[int] | None:
+        """The numbers of the facts that are about a key or mention it; None if there are more than ``most``.
 
-        Args:
-            key: The key.
-            places: Where to continue, as returned by ``log_order.behind``; empty to start.
-            most: How many at most.
-            latest_first: Whether the latest come first.
-            of_acts: Whether only actions and decisions are wanted; some others may still be returned.
-            looked_up: For how many facts, at most, the database looks up whether they were known.
+        They may be too many, as they are not read: ``mentioning`` does that.
         """
-        walk = Walk(
-            self._keys(key),
-            most,
-            latest_first=latest_first,
-            of_acts=of_acts,
-            known_at=self.known_at,
-            looked_up=looked_up,
-        )
-        part = part_of(self._connection, walk, places, self._rows_at)
-        found = ((row.n, fact_of(row, self._decode)) for row in part.rows)
-        rows = ((number, fact if self._mentions(fact, key) else None) for number, fact in found)
-        return Stretch(rows, part.more, part.end, part.is_spent)
-
-    def numbered_about(self, keys: Collection[str], *, mentioning: str) -> dict[str, list[int]]:
-        """The numbers, by key, of the facts (authorised and known) about some keys that mention another key."""
-        found: dict[str, list[int]] = {}
-        for part in chunks(self._hashes(keys)):
-            for row in self._connection.execute(_FACTS_ABOUT, {"keys": part}):
-                stated = fact_of(row, self._decode)
-                if (key := about(stated.event)) in keys and self._mentions(stated, mentioning):
-                    found.setdefault(key, []).append(row.n)
+        found: set[int] = set()
+        for statement in numbers_mentioning(self._keys(key), most + 1):
+            found.update(self._connection.execute(statement).scalars())
+            if len(found) > most:
+                return None
         return found
+
+    def mentioning(self, key: str, numbers: Collection[int]) -> dict[int, Fact]:
+        """Those of some facts that are about a key or mention it, and are authorised and known, by their numbers."""
+        rows = ((row.n, fact_of(row, self._decode)) for part in chunks(numbers) for row in self._rows_at(part))
+        return {number: found for number, found in rows if self._mentions(found, key)}
 
     def _rows_at(self, numbers: list[int]) -> list[Any]:
         return list(self._connection.execute(_FACTS_AT, {"keys": numbers}))
@@ -459,9 +422,9 @@ class Reader:
         known |= names
         return places
 
-    def latest(self, looked: Looked) -> Iterator[Candidate]:
-        """Facts about actions or elements, the latest first: candidates, which may not count, or not there."""
-        return Acts(self._connection, self._keys, self._decode).latest(looked)
+    def in_order(self, looked: Looked) -> Iterator[Candidate]:
+        """Yield facts in the order of time: candidates, which may not count, or not there."""
+        return Acts(self._connection, self._keys, self._decode).in_order(looked)
 
     def count_by_hour(self, start: Instant, end: Instant) -> dict[Instant, int]:
         """How many facts tell of actions in each hour that has any, between two instants, the second excluded."""

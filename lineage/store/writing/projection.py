@@ -237,8 +237,8 @@ class Projection:
                     upward.setdefault(own, set()).add(hashed)
             if kind == "principal" and isinstance(event.body, PrincipalRegistered):
                 self._call(event.body)
-            if (sort := acts_in_time.SORTS.get(kind)) is not None:
-                acts.setdefault(sort, []).append(acts_in_time.row_of(event, number, own, stated))
+            sort = acts_in_time.SORTS.get(kind, acts_in_time.Sort.OTHER)
+            acts.setdefault(sort, []).append(acts_in_time.row_of(event, number, own, stated))
             source = sources[event.source]
             facts.append((number, ident, own, outcome, misrouted, recorded_at, until, source, event.sequence, value))
         return rows

@@ -10,9 +10,10 @@ from lineage.core.model.errors import DriftError, OtherOrderError, RefusedError,
 from lineage.deliver.http.callers import ForbiddenError, UnauthenticatedError
 from lineage.serve import http_client as client_module
 from lineage.serve.http_client import Client
-from lineage.serve.queries import activity, governance
+from lineage.serve.queries import governance
 from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.search import search as search_of
+from lineage.serve.queries.timeline import timeline
 from tests.support.http_clients import URL, client_of
 from tests.support.http_worlds import ASKED, HOST, LEAKED, World, api_over
 
@@ -47,7 +48,7 @@ def test_lists_go_on_by_themselves(api: World, monkeypatch: pytest.MonkeyPatch):
     """
     monkeypatch.setattr(client_module, "PAGE", 1)
     client = client_of(api)
-    document = activity.timeline(api.service, "token", ID)
+    document = timeline(api.service, "token", ID)
     assert document is not None
 
     assert document["items"] == list(client.timeline(LEAKED))

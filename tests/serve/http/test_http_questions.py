@@ -19,7 +19,7 @@ from lineage.serve.commands.revoke import give_order
 from lineage.serve.config.limits import Limits
 from lineage.serve.http.api.questions import QUESTIONS
 from lineage.serve.http.core.question import Question
-from lineage.serve.queries import activity, governance, inventory, revocations
+from lineage.serve.queries import governance, inventory, quarantine_and_conflicts, revocations
 from lineage.serve.queries.actions import actions
 from lineage.serve.queries.attention import attention
 from lineage.serve.queries.case import case
@@ -31,6 +31,8 @@ from lineage.serve.queries.identity import identity
 from lineage.serve.queries.one_finding import finding as finding_of
 from lineage.serve.queries.projection_status import standing
 from lineage.serve.queries.search import search as search_of
+from lineage.serve.queries.timeline import timeline
+from lineage.serve.queries.uses import uses
 from tests.support.http_worlds import ASKED, LEAKED, World, api_over, problem_type
 from tests.support.stores import KINDS, fresh_places
 
@@ -81,16 +83,16 @@ ASKED_FOR: dict[str, tuple[str, Any]] = {
     "/principals": ("?kind=agent", lambda s: inventory.principals(s, inventory.People(kind="agent"), at=ASKED)),
     "/tokens": ("", lambda s: inventory.held(s, "token", inventory.Held(), at=ASKED)),
     "/delegations": ("", lambda s: inventory.held(s, "delegation", inventory.Held(), at=ASKED)),
-    "/timeline": (f"?of={OF}", lambda s: activity.timeline(s, "token", ID)),
+    "/timeline": (f"?of={OF}", lambda s: timeline(s, "token", ID)),
     "/diff": (
         f"?of={OF}&from=2026-11-02T08:00:00Z&to=now",
         lambda s: diff_of(s, "token", ID, start=ASKED - 8_700_000_000, end=ASKED),
     ),
-    "/uses": (f"?of={OF}", lambda s: activity.uses(s, "token", ID)),
+    "/uses": (f"?of={OF}", lambda s: uses(s, "token", ID)),
     "/findings": ("", lambda s: findings_of(s, at=ASKED)),
     "/findings/{id}": (THEFT, lambda s: finding_of(s, THEFT, at=ASKED)),
-    "/quarantine": ("", activity.quarantine),
-    "/conflicts": ("", activity.conflicts),
+    "/quarantine": ("", quarantine_and_conflicts.quarantine),
+    "/conflicts": ("", quarantine_and_conflicts.conflicts),
     "/revocations": ("", lambda s: revocations.revocations(s, at=ASKED)),
     "/graph": (f"?of={OF}", lambda s: graph(s, "token", ID, at=ASKED)),
     "/identity": ("?of=principal:agent:mailer", lambda s: identity(s, "agent:mailer", at=ASKED)),

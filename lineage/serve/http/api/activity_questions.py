@@ -1,14 +1,13 @@
 """Lookups and the board of revocations: the questions besides the main four, as plain functions."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Final
 
-from lineage.core.model.errors import RefusedError
 from lineage.core.model.keys import ELEMENT_KINDS, KINDS, NAME_KINDS
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import AppContext
-from lineage.serve.http.core.cursors import after_of, cursor, limit_of, one_page, whole_number_of
+from lineage.serve.http.core.cursors import after_of, limit_of, one_page, page_in_time, whole_number_of, with_cursor
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import (
     AFTER,
@@ -28,13 +27,16 @@ from lineage.serve.http.core.parameters import (
 )
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import Question
-from lineage.serve.queries import activity, activity_pages, revocations
+from lineage.serve.queries import quarantine_and_conflicts, revocations
 from lineage.serve.queries.diff import diff as diff_of
 from lineage.serve.queries.findings import Wanted
 from lineage.serve.queries.findings import findings as findings_of
 from lineage.serve.queries.findings import posture as posture_of
+from lineage.serve.queries.list_pages import OVER_HTTP
 from lineage.serve.queries.one_finding import finding as finding_of
 from lineage.serve.queries.search import search as search_of
+from lineage.serve.queries.timeline import timeline as timeline_of
+from lineage.serve.queries.uses import uses as uses_of
 
 
 def search(site: AppContext, _caller: Caller, query: Query) -> Document:
@@ -45,17 +47,31 @@ def search(site: AppContext, _caller: Caller, query: Query) -> Document:
     if not text.strip():
         raise ParameterError("q", "holds no word: give a part of an id, a name or a tool")
     found = search_of(site.service, text, start=after_of("search", query), limit=limit_of(site, query))
-    return _with_cursor("search", found)
+    return with_cursor("search", found)
 
 
 def uses(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List where a token was used."""
-    return _page_of(site, "uses", query, activity.uses, activity_pages.uses, ELEMENT_KINDS)
+    kind, id_ = _one(query, ELEMENT_KINDS)
+
+    def ask(after: str | None, limit: int) -> Document:
+        found = uses_of(
+            site.service, kind, id_, at=query.at, known_at=query.known_at, after=after, limit=limit, budget=_LISTED
+        )
+        return _found(found, query)
+
+    return page_in_time(site, "uses", query, ask)
 
 
 def timeline(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List every fact that mentions a thing."""
-    return _page_of(site, "timeline", query, activity.timeline, activity_pages.timeline)
+    kind, id_ = _one(query)
+
+    def ask(after: str | None, limit: int) -> Document:
+        found = timeline_of(site.service, kind, id_, known_at=query.known_at, after=after, limit=limit, budget=_LISTED)
+        return _found(found, query)
+
+    return page_in_time(site, "timeline", query, ask)
 
 
 def diff(site: AppContext, _caller: Caller, query: Query) -> Document:
@@ -90,7 +106,7 @@ def findings(site: AppContext, _caller: Caller, query: Query) -> Document:
         after=after_of("findings", query),
         limit=limit_of(site, query),
     )
-    return _with_cursor("findings", found)
+    return with_cursor("findings", found)
 
 
 def finding(site: AppContext, _caller: Caller, query: Query) -> Document:
@@ -110,18 +126,18 @@ def posture(site: AppContext, _caller: Caller, query: Query) -> Document:
 
 def quarantine(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List the records that could not be read."""
-    found = activity.quarantine(
+    found = quarantine_and_conflicts.quarantine(
         site.service,
         after=whole_number_of("quarantine", query) or 0,
         limit=limit_of(site, query),
         everything=query.flag("all", default=False),
     )
-    return _with_cursor("quarantine", found)
+    return with_cursor("quarantine", found)
 
 
 def conflicts(site: AppContext, _caller: Caller, query: Query) -> Document:
     """List the identities under which different contents were sent."""
-    return one_page(site, "conflicts", query, activity.conflicts(site.service))
+    return one_page(site, "conflicts", query, quarantine_and_conflicts.conflicts(site.service))
 
 
 def board(site: AppContext, _caller: Caller, query: Query) -> Document:
@@ -133,7 +149,7 @@ def board(site: AppContext, _caller: Caller, query: Query) -> Document:
         after=after_of("revocations", query),
         limit=limit_of(site, query, most=revocations.PAGE),
     )
-    return _with_cursor("revocations", found)
+    return with_cursor("revocations", found)
 
 
 def revocation(site: AppContext, _caller: Caller, query: Query) -> Document:
@@ -146,36 +162,7 @@ def revocation(site: AppContext, _caller: Caller, query: Query) -> Document:
 
 
 _LONGEST_TEXT: Final = 512
-_IN_THE_LOG: Final = "log:"  # the prefix of the cursors of long lists
-
-
-def _page_of(
-    site: AppContext,
-    question: str,
-    query: Query,
-    whole: Callable[..., Document | None],
-    by_page: Callable[..., Document | None],
-    kinds: Collection[str] = KINDS,
-) -> Document:
-    """Return a page of a list: cut from the whole list, or read by itself if very many facts mention the thing."""
-    kind, id_ = _one(query, kinds)
-    after = after_of(question, query)
-    goes_on = after is not None and after.startswith(_IN_THE_LOG)
-    if not goes_on and not activity_pages.is_long(site.service, kind, id_):
-        return one_page(site, question, query, _found(whole(site.service, kind, id_, known_at=query.known_at), query))
-    if after is not None and not goes_on:
-        raise ParameterError("after", "belongs to a list that has become very long since; start again without it")
-    page = activity_pages.Page(limit_of(site, query), None if after is None else _places(after))
-    document = _found(by_page(site.service, kind, id_, page, known_at=query.known_at), query)
-    following = document["next"]
-    return _with_cursor(question, {**document, "next": following and f"{_IN_THE_LOG}{following}"})
-
-
-def _places(after: str) -> activity_pages.LogPlaces:
-    try:
-        return activity_pages.places_of(after.removeprefix(_IN_THE_LOG))
-    except RefusedError as fault:
-        raise ParameterError("after", str(fault)) from fault
+_LISTED: Final = OVER_HTTP._replace(counted=2_000)
 
 
 def _one(query: Query, kinds: Collection[str] = KINDS) -> tuple[str, str]:
@@ -186,11 +173,6 @@ def _found(document: Document | None, query: Query) -> Document:
     if document is None:
         raise NotFoundError(query.the("of"))
     return document
-
-
-def _with_cursor(question: str, document: Document) -> Document:
-    following = document["next"]
-    return {**document, "next": None if following is None else cursor(question, following)}
 
 
 AROUND: Final = (
@@ -219,7 +201,7 @@ AROUND: Final = (
     Question(
         path="/uses",
         ask=uses,
-        parameters=(ONE, KNOWN_AT, *PAGES),
+        parameters=(ONE, *TIMES, *PAGES),
         title="Where a token was used, by whom and when",
         answer="Uses",
     ),

@@ -1,17 +1,16 @@
 """Find things by what people know: actions by who stood behind them, tool, time and words; and the inventory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from ingest.codec import limits
 from lineage.core.authority.action_filter import ActionFilter
-from lineage.core.model.errors import RefusedError
 from lineage.core.model.keys import KINDS
 from lineage.core.model.vocabulary import ACTION_OUTCOMES
 from lineage.deliver.http.callers import Caller
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import AppContext
-from lineage.serve.http.core.cursors import after_of, cursor, limit_of
+from lineage.serve.http.core.cursors import page_in_time
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import (
     ACTION_FILTERS,
@@ -25,9 +24,9 @@ from lineage.serve.http.core.parameters import (
 from lineage.serve.http.core.query import ParameterError, Query, kind_and_id, usable_id
 from lineage.serve.http.core.question import Question
 from lineage.serve.queries import inventory
-from lineage.serve.queries.actions import OVER_HTTP
 from lineage.serve.queries.actions import actions as actions_of
 from lineage.serve.queries.attention import attention
+from lineage.serve.queries.list_pages import OVER_HTTP
 from lineage.serve.queries.usage import Used
 from lineage.serve.queries.usage import usage as usage_of
 
@@ -47,13 +46,7 @@ def actions(site: AppContext, _caller: Caller, query: Query) -> Document:
             raise NotFoundError(query.the("of"))
         return found
 
-    return _page(site, query, "actions", ask)
-
-
-def _named(fault: RefusedError) -> RefusedError:
-    """Attribute an error about the cursor to its parameter; leave any other unchanged."""
-    name, _, detail = str(fault).partition(": ")
-    return ParameterError(name, detail) if name == "after" and not isinstance(fault, ParameterError) else fault
+    return page_in_time(site, "actions", query, ask)
 
 
 def action_filter(query: Query) -> ActionFilter:
@@ -94,8 +87,8 @@ def principals(site: AppContext, _caller: Caller, query: Query) -> Document:
         _word(query, "state", inventory.NAME_STATES),
         _text(query, "text"),
     )
-    return _page(
-        site, query, "principals", lambda after, limit: inventory.principals(
+    return page_in_time(
+        site, "principals", query, lambda after, limit: inventory.principals(
             site.service, wanted, at=query.at, known_at=query.known_at, after=after, limit=limit,
             looked_at=inventory.LOOKED_AT,
         )
@@ -132,22 +125,12 @@ def _held(site: AppContext, query: Query, kind: str, type_: str | None, issuer: 
         issuer,
         _text(query, "text"),
     )
-    return _page(
-        site, query, f"{kind}s", lambda after, limit: inventory.held(
+    return page_in_time(
+        site, f"{kind}s", query, lambda after, limit: inventory.held(
             site.service, kind, wanted, at=query.at, known_at=query.known_at, after=after, limit=limit,
             looked_at=inventory.LOOKED_AT,
         )
     )  # fmt: skip
-
-
-def _page(site: AppContext, query: Query, question: str, ask: Callable[[str | None, int], Document]) -> Document:
-    after = after_of(question, query)
-    try:
-        found = ask(after, limit_of(site, query))
-    except RefusedError as fault:
-        raise _named(fault) from fault
-    following = found["next"]
-    return {**found, "next": None if following is None else cursor(question, following)}
 
 
 def _id(query: Query, name: str) -> str | None:

@@ -1,8 +1,10 @@
 """Pages of lists: an opaque cursor names the item after which to continue."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Any, Final
 
+from lineage.core.model.errors import RefusedError
 from lineage.core.model.events import canonical_json
 from lineage.plumbing.opaque_tokens import seal, unseal
 from lineage.serve.documents.core_documents import Document
@@ -65,6 +67,31 @@ def limit_of(site: AppContext, query: Query, *, most: int | None = None) -> int:
     """Return the requested number of items, at most ``most`` for a list with expensive items."""
     largest = site.limits.page if most is None else min(most, site.limits.page)
     return query.number("limit", default=site.limits.first_page, most=largest)
+
+
+def page_in_time(site: AppContext, question: str, query: Query, ask: Callable[[str | None, int], Document]) -> Document:
+    """Ask for a page of a list in the order of time, by the cursor of the query and its limit.
+
+    Raises:
+        ParameterError: The cursor is not one of this list.
+    """
+    try:
+        found = ask(after_of(question, query), limit_of(site, query))
+    except RefusedError as fault:
+        raise _named(fault) from fault
+    return with_cursor(question, found)
+
+
+def _named(fault: RefusedError) -> RefusedError:
+    """Attribute an error about the cursor to its parameter; leave any other unchanged."""
+    name, _, detail = str(fault).partition(": ")
+    return ParameterError(name, detail) if name == "after" and not isinstance(fault, ParameterError) else fault
+
+
+def with_cursor(question: str, document: Document) -> Document:
+    """Encode the cursor of a document."""
+    following = document["next"]
+    return {**document, "next": None if following is None else cursor(question, following)}
 
 
 def one_page(site: AppContext, question: str, query: Query, document: Document) -> Document:

@@ -798,7 +798,6 @@ class Uses(_List):
 
     kind: str
     id: str
-    order: NotRequired[str]
     items: list[Use]
     first: Time | None
     last: Time | None
@@ -840,7 +839,6 @@ class Timeline(_List):
 
     kind: str
     id: str
-    order: NotRequired[str]
     items: list[Mention]
     as_of: AsOf
 
