@@ -25,8 +25,9 @@ import jwt
 import uvicorn
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from benchmarks import events
 from benchmarks.__main__ import show
@@ -77,8 +78,8 @@ def served(url: str, keys: str) -> None:
     worlds = QuestionCache(store, log, None, log_inside=True)
     service = Service(store, log, Trust(), now, source="urn:benchmark", worlds=worlds, most=MOST)
 
-    def parts(site: AppContext) -> list[APIRouter]:
-        return [introspection.router(AuthorityReplica(store, None), now, site.authentication)]
+    def parts(site: AppContext) -> list[BaseRoute]:
+        return [introspection.route(AuthorityReplica(store, None), now, site.authentication)]
 
     serve(service, settings, say=lambda said: print(said, flush=True), parts=parts)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import jwt
 import pytest
-from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.applications import Starlette
 
 from ingest.codec import credentials
 from lineage.core.authority.rule import judge
@@ -23,7 +23,7 @@ from lineage.core.model.events import Derivation, Event, Fact, ReceiverRegistere
 from lineage.core.model.times import Instant, parse_instant
 from lineage.deliver.http.callers import Authentication
 from lineage.deliver.http.problems import problem_of
-from lineage.deliver.token_status.introspection import introspection, router
+from lineage.deliver.token_status.introspection import introspection, route
 from lineage.serve.config.wiring import now
 from lineage.store.authority_replica import AuthorityReplica
 from tests.support import compare, stores, worlds
@@ -41,14 +41,12 @@ def asking(url: str, at: str | None = "10:00") -> Iterator[Asking]:
     """A client of the endpoint over a store, as a receiver."""
     moment = None if at is None else parse_instant(day(at))
     with opened(url) as store:
-        app = FastAPI()
-        app.include_router(
-            router(
-                AuthorityReplica(store, None),
-                lambda: now() if moment is None else moment,
-                Authentication(caller, caller),
-            )
+        asked = route(
+            AuthorityReplica(store, None),
+            lambda: now() if moment is None else moment,
+            Authentication(caller, caller),
         )
+        app = Starlette(routes=[asked])
         app.add_exception_handler(DelegraphError, lambda _, fault: problem_of(fault))  # type: ignore[arg-type]
         yield Asking(app, {"x-caller": "urn:gw"})
 

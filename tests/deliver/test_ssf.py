@@ -16,14 +16,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from ingest.trust_file import Trust
 from lineage.core.model.errors import RefusedError
 from lineage.deliver.http.callers import Authentication
 from lineage.deliver.http.signing_keys import load_keys
 from lineage.deliver.ssf.push_request import Accepted, Answer, Failed, Post, Refused
-from lineage.deliver.ssf.routes import jwks_router, router
+from lineage.deliver.ssf.routes import jwks_route, routes
 from lineage.deliver.ssf.secret_sealing import Seals
 from lineage.deliver.ssf.security_event_tokens import subject_of
 from lineage.deliver.ssf.stream_pusher import Pace
@@ -270,9 +270,7 @@ def test_without_a_transmitter_every_route_says_so():
     """
     501 with the settings that are missing; the keys are none.
     """
-    app = FastAPI()
-    app.include_router(router(None, by_name))
-    app.include_router(jwks_router(None))
+    app = Starlette(routes=[*routes(None, by_name), jwks_route(None)])
     asking = Asking(app, {"Authorization": "Bearer gateway"})
     for path in ("/.well-known/ssf-configuration", "/ssf/streams"):
         answer = asking.get(path)

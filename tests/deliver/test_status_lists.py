@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import jwt
 import pytest
-from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.applications import Starlette
 
 from ingest.trust_file import Trust
 from lineage.core.authority.status_list_index import LARGEST
@@ -24,7 +24,7 @@ from lineage.core.model.times import parse_instant
 from lineage.core.revocation.status_lists import CAPACITY, decoded, encoded, packed, status_at, statuses_of
 from lineage.deliver.http.problems import problem_of
 from lineage.deliver.http.signing_keys import Keys, load_keys
-from lineage.deliver.token_status.status_lists import LIFE_SECONDS, MEDIA_TYPE, StatusLists, router
+from lineage.deliver.token_status.status_lists import LIFE_SECONDS, MEDIA_TYPE, StatusLists, routes
 from lineage.serve.cache.question_cache import QuestionCache
 from lineage.serve.queries.service import Service
 from lineage.store.authority_replica import AuthorityReplica
@@ -186,8 +186,7 @@ class Clock:
 @contextmanager
 def serving(url: str, keys: Keys, clock: Clock) -> Iterator[Asking]:
     with opened(url) as store:
-        app = FastAPI()
-        app.include_router(router(StatusLists(AuthorityReplica(store, None), clock, BASE, keys), clock))
+        app = Starlette(routes=routes(StatusLists(AuthorityReplica(store, None), clock, BASE, keys), clock))
         app.add_exception_handler(DelegraphError, lambda _, fault: problem_of(fault))  # type: ignore[arg-type]
         yield Asking(app)
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from ingest.codec import api as codec
 from ingest.log.port import Log
@@ -88,7 +88,7 @@ class World:
     service: Service
     clock: Clock
     site: AppContext
-    app: FastAPI
+    app: Starlette
     fetched: list[int] = field(default_factory=list)
     connections: Connections = field(kw_only=True)
 
@@ -187,7 +187,7 @@ def problem_type(response: httpx.Response) -> str:
 
 
 @contextmanager
-def served(app: FastAPI, connections: Connections | None = None) -> Iterator[str]:
+def served(app: Starlette, connections: Connections | None = None) -> Iterator[str]:
     """An app behind a real server in a thread of this process: its URL."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

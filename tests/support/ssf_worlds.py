@@ -14,13 +14,13 @@ import httpx
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
 from lineage.deliver.http.callers import Caller, Role, UnauthenticatedError
 from lineage.deliver.http.signing_keys import load_keys
 from lineage.deliver.outbox.outbox_writer import Spread
-from lineage.deliver.ssf.routes import jwks_router, router
+from lineage.deliver.ssf.routes import jwks_route, routes
 from lineage.deliver.ssf.settings import SsfSettings
 from lineage.deliver.ssf.transmitter import Transmitter
 from lineage.serve.config.wiring import now
@@ -110,15 +110,14 @@ class World:
 @contextmanager
 def serving(world: World, *, poll_seconds: float = 0.5) -> Iterator[World]:
     """Serve a world's transmitter."""
-    app = FastAPI()
-    app.include_router(router(world.transmitter, by_name, poll_seconds=poll_seconds))
-    app.include_router(jwks_router(world.transmitter.keys))
+    found = routes(world.transmitter, by_name, poll_seconds=poll_seconds)
+    app = Starlette(routes=[*found, jwks_route(world.transmitter.keys)])
     with running(app, world.listening):
         yield world
 
 
 @contextmanager
-def running(app: FastAPI, listening: socket.socket) -> Iterator[None]:
+def running(app: Starlette, listening: socket.socket) -> Iterator[None]:
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

@@ -3,25 +3,30 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Request, Response
-from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from lineage.core.model.errors import DelegraphError, RefusedError
 from lineage.deliver.http.callers import Authenticate, Role, require
 from lineage.deliver.http.problems import problem, problem_of
+from lineage.deliver.http.route import Route
 from lineage.deliver.http.signing_keys import Keys
-from lineage.deliver.ssf import polling, stream_requests
+from lineage.deliver.ssf import polling
+from lineage.deliver.ssf.stream_requests import Json, asked_of
 from lineage.deliver.ssf.transmitter import NoStreamError, OneStreamError, TooOftenError, Transmitter
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 LARGEST_BYTES: Final = 256 * 1024  # of a request: a poll that acknowledges a thousand events has about 40 KiB
 LONGEST_POLL_SECONDS: Final = 20.0  # proxies between us and a receiver may time out after 30 seconds
 _LOOK_SECONDS: Final = 0.2
+_CACHED: Final = {"Cache-Control": "max-age=300"}
 
 _FAULTS: Final[dict[type[DelegraphError], tuple[HTTPStatus, str, str]]] = {
     NoStreamError: (HTTPStatus.NOT_FOUND, "no-stream", "There is no such stream"),
@@ -34,27 +39,22 @@ class NotConfiguredError(RefusedError):
     """No transmitter is configured here."""
 
 
-class _Route(APIRoute):
-    """A route whose errors are problem documents, in any application that includes it."""
+class MissingParameterError(RefusedError):
+    """A request lacks a parameter of its query.
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
+    Attributes:
+        parameter: Its name.
+    """
 
-        async def handled(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except NotConfiguredError as fault:
-                return problem(HTTPStatus.NOT_IMPLEMENTED, "not-configured", "Nothing is transmitted here", str(fault))
-            except DelegraphError as fault:
-                known = _FAULTS.get(type(fault))
-                return problem_of(fault) if known is None else problem(*known, str(fault))
-
-        return handled
+    def __init__(self, parameter: str) -> None:
+        """Keep the name as an attribute."""
+        super().__init__(f"{parameter}: is missing")
+        self.parameter = parameter
 
 
-def router(
+def routes(
     transmitter: Transmitter | None, authenticate: Authenticate, *, poll_seconds: float = LONGEST_POLL_SECONDS
-) -> APIRouter:
+) -> list[Route]:
     """Build the routes of a transmitter.
 
     Args:
@@ -62,7 +62,6 @@ def router(
         authenticate: Authenticates the caller.
         poll_seconds: The longest wait of a poll for events.
     """
-    found = APIRouter(route_class=_Route, tags=["shared signals"])
 
     def there() -> Transmitter:
         if transmitter is None:
@@ -72,90 +71,138 @@ def router(
     def receiver(request: Request) -> str:
         return require(authenticate(request), Role.RECEIVER).name
 
-    async def body(request: Request, _caller: Annotated[str, Depends(receiver)]) -> stream_requests.Json:
-        return await _object_in(request)
+    def by_query(answer: Callable[[Transmitter, str, QueryParams], Response]) -> Endpoint:
+        def endpoint(request: Request) -> Response:
+            return answer(there(), receiver(request), request.query_params)
 
-    There = Annotated[Transmitter, Depends(there)]  # noqa: N806 (types)
-    Receiver = Annotated[str, Depends(receiver)]  # noqa: N806
-    Body = Annotated[stream_requests.Json, Depends(body)]  # noqa: N806
+        return _on_thread(endpoint)
 
-    @found.get("/.well-known/ssf-configuration")
-    @found.get("/.well-known/ssf-configuration/{path:path}", include_in_schema=False)
-    def configuration(transmitter: There, path: str = "") -> JSONResponse:
-        document = transmitter.configuration()
+    def by_body(answer: Callable[[Transmitter, str, Json], Response]) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            here, caller = there(), await run_in_threadpool(receiver, request)
+            return await run_in_threadpool(answer, here, caller, await _object_in(request))
+
+        return endpoint
+
+    def configuration(request: Request) -> Response:
+        document = there().configuration()
+        path = request.path_params.get("path")
         # SSF 1.0 section 7.2.1: the path of the issuer follows the well-known path.
         if path and not document["issuer"].endswith(f"/{path}"):
             raise NoStreamError("no issuer with that path transmits here")
-        return JSONResponse(document, headers={"Cache-Control": "max-age=300"})
+        return JSONResponse(document, headers=_CACHED)
 
-    @found.post("/ssf/streams", status_code=HTTPStatus.CREATED)
-    def create(transmitter: There, caller: Receiver, body: Body) -> JSONResponse:
-        return _answer(transmitter.create(caller, body), HTTPStatus.CREATED)
+    def dead_letters(request: Request) -> Response:
+        here, caller = there(), require(authenticate(request), Role.RECEIVER, Role.RESPONDER)
+        return _answer(here.dead_letters(None if Role.RESPONDER in caller.roles else caller.name))
 
-    @found.get("/ssf/streams")
-    def read(transmitter: There, caller: Receiver, stream_id: str | None = None) -> JSONResponse:
-        if stream_id is None:
-            return _answer(transmitter.streams(caller))
-        return _answer(transmitter.document(transmitter.own(caller, stream_id)))
-
-    @found.patch("/ssf/streams")
-    def update(transmitter: There, caller: Receiver, body: Body) -> JSONResponse:
-        return _answer(transmitter.update(caller, body, whole=False))
-
-    @found.put("/ssf/streams")
-    def replace(transmitter: There, caller: Receiver, body: Body) -> JSONResponse:
-        return _answer(transmitter.update(caller, body, whole=True))
-
-    @found.delete("/ssf/streams", status_code=HTTPStatus.NO_CONTENT)
-    def delete(transmitter: There, caller: Receiver, stream_id: str) -> Response:
-        transmitter.delete(caller, stream_id)
-        return Response(status_code=HTTPStatus.NO_CONTENT)
-
-    @found.get("/ssf/status")
-    def status(transmitter: There, caller: Receiver, stream_id: str) -> JSONResponse:
-        return _answer(transmitter.status(caller, stream_id))
-
-    @found.post("/ssf/status")
-    def set_status(transmitter: There, caller: Receiver, body: Body) -> JSONResponse:
-        return _answer(transmitter.set_status(caller, body))
-
-    @found.post("/ssf/verify", status_code=HTTPStatus.NO_CONTENT)
-    def verify(transmitter: There, caller: Receiver, body: Body) -> Response:
-        transmitter.verify(caller, body)
-        return Response(status_code=HTTPStatus.NO_CONTENT)
-
-    @found.get("/ssf/dead-letters")
-    def dead_letters(request: Request, transmitter: There) -> JSONResponse:
-        caller = require(authenticate(request), Role.RECEIVER, Role.RESPONDER)
-        return _answer(transmitter.dead_letters(None if Role.RESPONDER in caller.roles else caller.name))
-
-    @found.post("/ssf/poll/{stream_id}")
-    async def poll(request: Request, transmitter: There, caller: Receiver, body: Body, stream_id: str) -> JSONResponse:
-        asked = stream_requests.asked_of(body)
+    async def poll(request: Request) -> Response:
+        here, caller = there(), await run_in_threadpool(receiver, request)
+        asked, stream_id = asked_of(await _object_in(request)), request.path_params["stream_id"]
         until = time.monotonic() + poll_seconds
         while True:
-            mark = await run_in_threadpool(transmitter.mark, stream_id)
-            answer = await run_in_threadpool(polling.poll, transmitter, caller, stream_id, asked)
+            mark = await run_in_threadpool(here.mark, stream_id)
+            answer = await run_in_threadpool(polling.poll, here, caller, stream_id, asked)
             if asked.at_once or asked.most == 0 or answer["sets"]:
                 return _answer(answer)
             asked = asked._replace(acknowledged=frozenset(), refused={})
             # Only a cheap check is repeated, since many polls may be waiting.
-            while mark == await run_in_threadpool(transmitter.mark, stream_id):
+            while mark == await run_in_threadpool(here.mark, stream_id):
                 if time.monotonic() >= until or await request.is_disconnected():
                     return _answer(answer)
                 await asyncio.sleep(_LOOK_SECONDS)
 
-    return found
+    found = {
+        ("GET", "/.well-known/ssf-configuration"): _on_thread(configuration),
+        ("GET", "/.well-known/ssf-configuration/{path:path}"): _on_thread(configuration),
+        ("POST", "/ssf/streams"): by_body(_create),
+        ("GET", "/ssf/streams"): by_query(_read),
+        ("PATCH", "/ssf/streams"): by_body(_update),
+        ("PUT", "/ssf/streams"): by_body(_replace),
+        ("DELETE", "/ssf/streams"): by_query(_delete),
+        ("GET", "/ssf/status"): by_query(_status),
+        ("POST", "/ssf/status"): by_body(_set_status),
+        ("POST", "/ssf/verify"): by_body(_verify),
+        ("GET", "/ssf/dead-letters"): _on_thread(dead_letters),
+        ("POST", "/ssf/poll/{stream_id}"): poll,
+    }
+    return [Route(method, path, _explained(endpoint)) for (method, path), endpoint in found.items()]
 
 
-def jwks_router(keys: Keys | None) -> APIRouter:
+def jwks_route(keys: Keys | None) -> Route:
     """``/.well-known/jwks.json``: the public signing keys, for verifiers."""
-    found = APIRouter(route_class=_Route, tags=["keys"])
 
-    @found.get("/.well-known/jwks.json")
-    def published() -> JSONResponse:
-        return JSONResponse({"keys": []} if keys is None else keys.jwks(), headers={"Cache-Control": "max-age=300"})
+    def published(_request: Request) -> Response:
+        return JSONResponse({"keys": []} if keys is None else keys.jwks(), headers=_CACHED)
 
+    return Route("GET", "/.well-known/jwks.json", published)
+
+
+def _on_thread(function: Callable[[Request], Response]) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        return await run_in_threadpool(function, request)
+
+    return endpoint
+
+
+def _explained(endpoint: Endpoint) -> Endpoint:
+    """Turn the errors of an endpoint into problem documents, in any application that mounts it."""
+
+    async def explained(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except NotConfiguredError as fault:
+            return problem(HTTPStatus.NOT_IMPLEMENTED, "not-configured", "Nothing is transmitted here", str(fault))
+        except MissingParameterError as fault:
+            title = "A parameter is wrong"
+            return problem(HTTPStatus.BAD_REQUEST, "parameter", title, str(fault), parameter=fault.parameter)
+        except DelegraphError as fault:
+            known = _FAULTS.get(type(fault))
+            return problem_of(fault) if known is None else problem(*known, str(fault))
+
+    return explained
+
+
+def _create(transmitter: Transmitter, caller: str, body: Json) -> Response:
+    return _answer(transmitter.create(caller, body), HTTPStatus.CREATED)
+
+
+def _read(transmitter: Transmitter, caller: str, query: QueryParams) -> Response:
+    if "stream_id" not in query:
+        return _answer(transmitter.streams(caller))
+    return _answer(transmitter.document(transmitter.own(caller, _stream_id(query))))
+
+
+def _update(transmitter: Transmitter, caller: str, body: Json) -> Response:
+    return _answer(transmitter.update(caller, body, whole=False))
+
+
+def _replace(transmitter: Transmitter, caller: str, body: Json) -> Response:
+    return _answer(transmitter.update(caller, body, whole=True))
+
+
+def _delete(transmitter: Transmitter, caller: str, query: QueryParams) -> Response:
+    transmitter.delete(caller, _stream_id(query))
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _status(transmitter: Transmitter, caller: str, query: QueryParams) -> Response:
+    return _answer(transmitter.status(caller, _stream_id(query)))
+
+
+def _set_status(transmitter: Transmitter, caller: str, body: Json) -> Response:
+    return _answer(transmitter.set_status(caller, body))
+
+
+def _verify(transmitter: Transmitter, caller: str, body: Json) -> Response:
+    transmitter.verify(caller, body)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _stream_id(query: QueryParams) -> str:
+    found = query.get("stream_id")
+    if found is None:
+        raise MissingParameterError("stream_id")
     return found
 
 
@@ -163,7 +210,7 @@ def _answer(document: Any, status: HTTPStatus = HTTPStatus.OK) -> JSONResponse:
     return JSONResponse(document, status_code=status, headers={"Cache-Control": "no-store"})
 
 
-async def _object_in(request: Request) -> stream_requests.Json:
+async def _object_in(request: Request) -> Json:
     raw = b""
     async for part in request.stream():
         raw += part

@@ -10,8 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter
-from fastapi.concurrency import run_in_threadpool
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -27,8 +26,8 @@ from lineage.core.authority.world import World
 from lineage.core.model.errors import NotAtOnceError, RefusedError
 from lineage.core.model.times import SECOND, Instant
 from lineage.deliver.http.access_log import LONGEST, log_access
-from lineage.deliver.http.bare_route import DirectRoute
 from lineage.deliver.http.callers import Authentication, Caller, Role, require
+from lineage.deliver.http.route import Route
 from lineage.store.authority_replica import AuthorityReplica
 
 Document = dict[str, Any]
@@ -36,22 +35,15 @@ Document = dict[str, Any]
 INACTIVE: Final[Document] = {"active": False}
 BODY_BYTES: Final = 262_144  # tokens are a few kilobytes
 _FORM: Final = "application/x-www-form-urlencoded"
-_FIELDS: Final = {"token": {"type": "string"}, "token_type_hint": {"type": "string"}}
-_BODY: Final = {
-    "requestBody": {
-        "required": True,
-        "content": {_FORM: {"schema": {"type": "object", "required": ["token"], "properties": _FIELDS}}},
-    }
-}
 _HEADERS: Final = {"Cache-Control": "no-store"}
 _DEPTH: Final = 256  # the most nested actors in an answer, which the caller has to parse
 
 
-def router(
+def route(
     current: AuthorityReplica,
     clock: Callable[[], Instant],
     authentication: Authentication,
-) -> APIRouter:
+) -> Route:
     """``POST /introspect``.
 
     Args:
@@ -59,9 +51,7 @@ def router(
         clock: Returns the current time.
         authentication: Authenticates the caller, who needs the role ``receiver``.
     """
-    routes = APIRouter(route_class=DirectRoute)
 
-    @routes.post("/introspect", summary="RFC 7662: may a token still be honoured", openapi_extra=_BODY)
     async def introspect(request: Request) -> Response:
         ids = await asked(request)
         try:  # switching to a thread and back takes longer than the answer
@@ -87,7 +77,7 @@ def router(
         log_access(caller, request, of=found.of[:LONGEST], active=found.document["active"], why=found.why)
         return found.document
 
-    return routes
+    return Route("POST", "/introspect", introspect)
 
 
 async def asked(request: Request) -> tuple[str, ...]:

@@ -14,8 +14,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
-from fastapi import APIRouter
-from fastapi.concurrency import run_in_threadpool
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -23,6 +22,7 @@ from lineage.core.model.errors import RefusedError
 from lineage.core.model.times import SECOND, Instant
 from lineage.core.revocation.status_lists import BITS, Statuses, encoded, packed, statuses_of
 from lineage.deliver.http.problems import problem
+from lineage.deliver.http.route import Route
 from lineage.deliver.http.signing_keys import Keys
 from lineage.store.authority_replica import AuthorityReplica
 
@@ -126,22 +126,20 @@ class StatusLists:
         return None if name == uri or not name or "/" in name else name
 
 
-def router(lists: StatusLists, clock: Callable[[], Instant]) -> APIRouter:
+def routes(lists: StatusLists, clock: Callable[[], Instant]) -> list[Route]:
     """``GET /status-lists`` (the aggregation) and ``GET /status-lists/{name}``, without authentication.
 
     Args:
         lists: The lists.
         clock: Returns the current time.
     """
-    routes = APIRouter()
 
-    @routes.get("/status-lists", summary="The status lists that there are")
-    async def aggregation() -> Response:
+    async def aggregation(_request: Request) -> Response:
         headers = {"Cache-Control": f"max-age={TTL_SECONDS}", **_ANYWHERE}
         return JSONResponse({"status_lists": await run_in_threadpool(lists.uris)}, headers=headers)
 
-    @routes.get("/status-lists/{name}", summary="A token status list, now or at a moment (time=SECONDS)")
-    async def status_list(request: Request, name: str) -> Response:
+    async def status_list(request: Request) -> Response:
+        name = request.path_params["name"]
         if not _accepts(request.headers.get("accept", "*/*")):
             title, detail = "Not acceptable", f"a status list is only available as {MEDIA_TYPE}"
             return problem(HTTPStatus.NOT_ACCEPTABLE, "not-acceptable", title, detail)
@@ -160,7 +158,7 @@ def router(lists: StatusLists, clock: Callable[[], Instant]) -> APIRouter:
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         return Response(signed.token, media_type=MEDIA_TYPE, headers=headers)
 
-    return routes
+    return [Route("GET", "/status-lists", aggregation), Route("GET", "/status-lists/{name}", status_list)]
 
 
 def _accepts(said: str) -> bool:

@@ -153,7 +153,7 @@ def serving_logs() -> Iterator[Callable[[str], None]]:
     from lineage.serve.processes.logs import LogSettings, logging_to
 
     try:
-        import fastapi  # noqa: F401 (is it there?)
+        import starlette  # noqa: F401 (is it there?)
     except ImportError as error:
         packages = "make setup, or pip install 'delegraph[serve]'"
         raise RefusedError(f"serving needs a few more packages: {packages}") from error

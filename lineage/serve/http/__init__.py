@@ -5,17 +5,16 @@ plain function in one table (``questions.QUESTIONS``), and ``question.answered``
 its document: authentication, authorisation, parameters, the access log. The API serves the document as it is; a page
 serves it through its template:
 
-    def router(site: AppContext) -> APIRouter:
-        router = APIRouter()
-        for question in QUESTIONS:
-            router.add_api_route(question.path, page_of(site, question, TEMPLATES[question.path]), ...)
-        return router
+    def pages(site: AppContext) -> list[Route]:
+        return [
+            Route("GET", question.path, page_of(site, question, TEMPLATES[question.path])) for question in QUESTIONS
+        ]
 
     async def page(request: Request) -> Response:
         answer = await answered(site, question, request)      # errors become problem documents, or pages of them
         return templates.TemplateResponse(request, template, {"document": answer.document, "caller": answer.caller})
 
-    app = create_app(site, parts=[router(site)], show_fault=page_of_problem)
+    app = create_app(site, parts=pages(site), show_fault=page_of_problem)
 
 Writes are plain functions ``(site, caller, body) -> document`` as well (``order_endpoints``, ``event_endpoints``),
 so that a form on a page gives an order by the same code as ``POST /v1/revocations``.

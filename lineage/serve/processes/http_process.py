@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Final
 
 from anyio import to_thread
-from fastapi import APIRouter
+from starlette.routing import BaseRoute
 
 from lineage.core.model.errors import RefusedError
 from lineage.deliver.http.callers import Authentication
@@ -34,10 +34,10 @@ _RECEIVERS: Final = 4  # requests of receivers processed at once; each is short
 _GOODBYE_SECONDS: Final = 3  # for answers in progress; the live tail has no natural end
 
 Say = Callable[[str], None]
-Parts = Callable[[AppContext], Sequence[APIRouter]]
+Parts = Callable[[AppContext], Sequence[BaseRoute]]
 
 
-def no_parts(_site: AppContext) -> Sequence[APIRouter]:
+def no_parts(_site: AppContext) -> Sequence[BaseRoute]:
     """Mount nothing in addition to the API and the pages."""
     return ()
 
@@ -77,11 +77,11 @@ def serve(
     ):
         host, port = listening.getsockname()[:2]
         address = settings.public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        routers: list[APIRouter] = []
+        routes: list[BaseRoute] = []
         if authentication is None:
             signing_in = SigningIn(name or this_user(), service.clock, port=port, tls=settings.tls, start=start)
             authentication = Authentication(signing_in.authenticate, signing_in.authenticate)
-            routers = [signing_in.router()]
+            routes = [signing_in.route()]
             address = f"{address}/sign-in?token={signing_in.token}"
         elif start != "/":
             address = f"{address}{start}"
@@ -95,7 +95,7 @@ def serve(
             limits=limits,
             pools=pools,
         )
-        mounted = [*routers, *parts(site), pages(site, story=story)]
+        mounted: list[BaseRoute] = [*routes, *parts(site), *pages(site, story=story)]
         app = create_app(site, parts=mounted, show_fault=show_fault, connections=connections)
         say(address)
         server = http_server(app, connections, goodbye_seconds=_GOODBYE_SECONDS, beginning=_bound_receivers)

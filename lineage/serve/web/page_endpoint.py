@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -213,8 +212,3 @@ def here(request: Request, **params: object) -> str:
 def path_of(request: Request) -> str:
     """Return the path of a request as in an address: an id in it may contain anything."""
     return quote(request.scope["path"], safe="/:@!$'()*,;=~")
-
-
-def add(router: APIRouter, path: str, page: Callable[[Request], Awaitable[Response]]) -> None:
-    """Add a page."""
-    router.add_api_route(path, page, methods=["GET"], include_in_schema=False, response_model=None)

@@ -5,13 +5,13 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
-from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Caller, require
+from lineage.deliver.http.route import Endpoint, Route
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
@@ -33,16 +33,7 @@ from lineage.serve.web import (
 from lineage.serve.web.activity_bars import bars, lasting
 from lineage.serve.web.demo_path import Story
 from lineage.serve.web.links import Links, Nowhere
-from lineage.serve.web.page_endpoint import (
-    ASKED,
-    FROM_ENTRY,
-    View,
-    add,
-    as_typed,
-    first_entry,
-    page_of,
-    render_template,
-)
+from lineage.serve.web.page_endpoint import ASKED, FROM_ENTRY, View, as_typed, first_entry, page_of, render_template
 from lineage.serve.web.templating import STATIC
 
 PAGES: Final[tuple[tuple[str, str, View], ...]] = (
@@ -72,42 +63,40 @@ _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/sv
 _FOREVER: Final = "public, max-age=31536000, immutable"  # the address changes with the file
 
 
-def pages(site: AppContext, *, story: Story | None = None) -> APIRouter:
+def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
     """Build every page.
 
     Args:
         site: The application context.
         story: A guided tour, for the start page.
     """
-    router = APIRouter()
-    for path, template, view in PAGES:
-        add(router, path, page_of(site, path, template, view))
-    for path, template, view in asking_pages.PAGES:
-        add(router, path, asking_pages.page(site, path, template, view))
-    add(router, "/graph", principals_page.page(site))
-    add(router, "/", _start(site, story))
-    add(router, "/words", _words(site))
-    add(router, "/posture.html", finding_pages.report(site))
-    add(router, "/findings.csv", finding_pages.as_csv(site))
-    for path, asked, form in picture_files.paths():
-        add(router, path, picture_files.file_of(site, asked, form))
-    add(router, "/diff", _diff(site))
-    add(router, "/case", _case(site))
-    add(router, "/revocations/{id:path}/receipt", _receipt(site))
     one = page_of(site, "/revocations/{id:path}", "revocation.html", page_context.revocation, besides=(FROM_ENTRY,))
-    add(router, "/revocations/{id:path}", one)
-    _post(router, "/revocations", forms.ordering(site))
-    _post(router, "/plans/{id}/approvals", forms.approving(site))
-    _post(router, "/revocations/{id:path}/lift", forms.lifting(site))
-    _post(router, "/findings/{id}/judgements", finding_pages.judging(site))
-    if story is not None:
-        _post(router, "/story/{name}", _play(site, story))
-    router.add_api_route("/static/{name:path}", static, methods=["GET"], include_in_schema=False)
-    return router
-
-
-def _post(router: APIRouter, path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
-    router.add_api_route(path, endpoint, methods=["POST"], include_in_schema=False, response_model=None)
+    shown: dict[str, Endpoint] = {
+        **{path: page_of(site, path, template, view) for path, template, view in PAGES},
+        **{path: asking_pages.page(site, path, template, view) for path, template, view in asking_pages.PAGES},
+        "/graph": principals_page.page(site),
+        "/": _start(site, story),
+        "/words": _words(site),
+        "/posture.html": finding_pages.report(site),
+        "/findings.csv": finding_pages.as_csv(site),
+        **{path: picture_files.file_of(site, asked, form) for path, asked, form in picture_files.paths()},
+        "/diff": _diff(site),
+        "/case": _case(site),
+        "/revocations/{id:path}/receipt": _receipt(site),
+        "/revocations/{id:path}": one,
+        "/static/{name:path}": static,
+    }
+    posted: dict[str, Endpoint] = {
+        "/revocations": forms.ordering(site),
+        "/plans/{id}/approvals": forms.approving(site),
+        "/revocations/{id:path}/lift": forms.lifting(site),
+        "/findings/{id}/judgements": finding_pages.judging(site),
+        **({} if story is None else {"/story/{name}": _play(site, story)}),
+    }
+    return [
+        *(Route("GET", path, page) for path, page in shown.items()),
+        *(Route("POST", path, form) for path, form in posted.items()),
+    ]
 
 
 # Pages that combine documents, or show a different one than their path says
@@ -253,9 +242,9 @@ FILES: Final = {
 }
 
 
-def static(name: str) -> Response:
+def static(request: Request) -> Response:
     """Return a static file."""
-    path = FILES.get(name)
+    path = FILES.get(request.path_params["name"])
     if path is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     return FileResponse(path, media_type=_TYPES[path.suffix], headers={"Cache-Control": _FOREVER})

@@ -622,7 +622,7 @@ def test_a_bearer_token_needs_no_such_header(api: World):
 def signed_in(api: World, *, tls: bool = False) -> tuple[SigningIn, Asking]:
     signing_in = SigningIn("human:me", api.clock, port=8_480, tls=tls)
     site = replace(api.site, authentication=Authentication(signing_in.authenticate))
-    app = create_app(site, parts=[signing_in.router()])
+    app = create_app(site, parts=[signing_in.route()])
     return signing_in, Asking(app)
 
 

@@ -480,22 +480,20 @@ def test_a_page_is_the_document_in_a_template(here: World):
     """
     What a page is given is what the API serves: both come by the same function.
     """
-    from fastapi import APIRouter
     from starlette.responses import HTMLResponse
 
+    from lineage.deliver.http.route import Route
     from lineage.serve.http.asgi.app import create_app
     from lineage.serve.http.core.question import answered
     from tests.support.asgi import Asking
 
-    router = APIRouter()
     who = QUESTIONS[0]
 
     async def page(request: Request) -> HTMLResponse:
         answer = await answered(here.site, who, request)
         return HTMLResponse(json.dumps(answer.document, separators=(",", ":"), ensure_ascii=False))
 
-    router.add_api_route(who.path, page, include_in_schema=False)
-    app = create_app(here.site, parts=[router])
+    app = create_app(here.site, parts=[Route("GET", who.path, page)])
     asking = Asking(app, {"Authorization": f"Bearer {here.token()}"})
 
     assert asking.get("/v1/who?action=mail-7").text == asking.get("/who?action=mail-7").text

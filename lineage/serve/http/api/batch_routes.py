@@ -2,24 +2,22 @@
 
 from http import HTTPStatus
 
-from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
 from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Role, require
+from lineage.deliver.http.route import Route
 from lineage.serve.http.api import batch_endpoints as batches
-from lineage.serve.http.api.write_routes import no_query
+from lineage.serve.http.api.write_routes import post
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.json_body import read_object
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.http.core.responses import document_response
-from lineage.serve.http.openapi.operations import OPERATIONS
 
 
-def router(site: AppContext) -> APIRouter:
+def routes(site: AppContext) -> list[Route]:
     """Build the routes for the plan of several targets, and for their orders."""
-    router = APIRouter(prefix="/v1", dependencies=[Depends(no_query(site))])
 
     async def reach_batch(request: Request) -> Response:
         caller = require(await site.caller_of(request), *ASKERS)
@@ -36,6 +34,4 @@ def router(site: AppContext) -> APIRouter:
         log_access(caller, request, incident=document["incident"], repeated=document["repeated"])
         return document_response(request, document, status=HTTPStatus.CREATED)
 
-    router.add_api_route("/reach:batch", reach_batch, methods=["POST"], openapi_extra=OPERATIONS["reach_batch"])
-    router.add_api_route("/revocations:batch", order_batch, methods=["POST"], openapi_extra=OPERATIONS["order_batch"])
-    return router
+    return [post(site, "/reach:batch", reach_batch), post(site, "/revocations:batch", order_batch)]

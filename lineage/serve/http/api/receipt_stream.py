@@ -7,20 +7,19 @@ from contextlib import ExitStack
 from itertools import islice
 from typing import Final
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from lineage.core.model.errors import DelegraphError, OverloadedError
 from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Caller, require
+from lineage.deliver.http.route import Route
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.error_responses import NotFoundError
 from lineage.serve.http.core.parameters import REVOCATION, TIMES
 from lineage.serve.http.core.query import Query, usable_id
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.http.core.responses import Streamed
-from lineage.serve.http.openapi.operations import OPERATIONS
 from lineage.serve.queries import receipt
 from lineage.serve.queries.receipt import Receipt
 
@@ -30,9 +29,8 @@ RECEIPTS: Final = 2  # receipts read at the same time; each holds a connection o
 _LINES: Final = 500  # lines of a receipt sent at once
 
 
-def router(site: AppContext) -> APIRouter:
+def route(site: AppContext) -> Route:
     """``GET /v1/revocations/{id}/receipt``."""
-    router = APIRouter(prefix="/v1")
     reading = asyncio.Semaphore(RECEIPTS)
 
     async def read_receipt(request: Request) -> Response:
@@ -59,10 +57,7 @@ def router(site: AppContext) -> APIRouter:
 
         return Streamed(_told(site, caller, found, first), done, media_type="application/x-ndjson")
 
-    router.add_api_route(
-        "/revocations/{id:path}/receipt", read_receipt, methods=["GET"], openapi_extra=OPERATIONS["read_receipt"]
-    )
-    return router
+    return Route("GET", "/v1/revocations/{id:path}/receipt", read_receipt)
 
 
 def _there(revocation: str, found: Receipt | None) -> Receipt:

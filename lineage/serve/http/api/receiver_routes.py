@@ -2,23 +2,21 @@
 
 from http import HTTPStatus
 
-from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
 from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Role, require
+from lineage.deliver.http.route import Route
 from lineage.serve.http.api import receiver_endpoints as receivers
-from lineage.serve.http.api.write_routes import no_query
+from lineage.serve.http.api.write_routes import post
 from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.json_body import read_object
 from lineage.serve.http.core.responses import document_response
-from lineage.serve.http.openapi.operations import OPERATIONS
 
 
-def router(site: AppContext) -> APIRouter:
+def routes(site: AppContext) -> list[Route]:
     """Build the routes that register an enforcement point, confirm for one by hand, and deliver again."""
-    router = APIRouter(prefix="/v1", dependencies=[Depends(no_query(site))])
 
     async def register(request: Request) -> Response:
         caller = require(await site.caller_of(request), Role.RESPONDER, Role.RECEIVER)
@@ -43,14 +41,8 @@ def router(site: AppContext) -> APIRouter:
         log_access(caller, request, revocation=revocation, written=document["written"])
         return document_response(request, document)
 
-    router.add_api_route("/receivers", register, methods=["POST"], openapi_extra=OPERATIONS["register_receiver"])
-    router.add_api_route(
-        "/revocations/{id:path}/marks", mark, methods=["POST"], openapi_extra=OPERATIONS["mark_by_hand"]
-    )
-    router.add_api_route(
-        "/revocations/{id:path}/deliveries",
-        deliver_again,
-        methods=["POST"],
-        openapi_extra=OPERATIONS["deliver_again"],
-    )
-    return router
+    return [
+        post(site, "/receivers", register),
+        post(site, "/revocations/{id:path}/marks", mark),
+        post(site, "/revocations/{id:path}/deliveries", deliver_again),
+    ]

@@ -2,13 +2,13 @@
 
 import logging
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from lineage.core.model.errors import ReplacedError, UnavailableError
 from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import require
+from lineage.deliver.http.route import Route
 from lineage.serve.documents.core_documents import Document
 from lineage.serve.http.api.live_tail import Tail
 from lineage.serve.http.auth.locality import is_from_here
@@ -17,20 +17,18 @@ from lineage.serve.http.core.metrics import CONTENT_TYPE, Measures
 from lineage.serve.http.core.query import Query
 from lineage.serve.http.core.question import ASKERS
 from lineage.serve.http.core.responses import Streamed
-from lineage.serve.http.openapi.operations import OPERATIONS
 
 logger = logging.getLogger(__name__)
 
 
-def router(site: AppContext, measures: Measures) -> APIRouter:
+def routes(site: AppContext, measures: Measures) -> list[Route]:
     """Build ``/healthz``, ``/readyz``, ``/metrics`` and ``/v1/live``."""
-    router = APIRouter()
     tail = Tail(site)
 
-    async def healthz() -> Response:
+    async def healthz(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
-    async def readyz() -> Response:
+    async def readyz(_request: Request) -> Response:
         return JSONResponse(await site.pools.own.run("readyz", _ready, site))
 
     async def metrics(request: Request) -> Response:
@@ -46,9 +44,8 @@ def router(site: AppContext, measures: Measures) -> APIRouter:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return Streamed(told, leave, headers=headers, media_type="text/event-stream")
 
-    for path, endpoint in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics), ("/v1/live", live)):
-        router.add_api_route(path, endpoint, methods=["GET"], openapi_extra=OPERATIONS[endpoint.__name__])
-    return router
+    found = (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics), ("/v1/live", live))
+    return [Route("GET", path, endpoint) for path, endpoint in found]
 
 
 def _ready(site: AppContext) -> Document:

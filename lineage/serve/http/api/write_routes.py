@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
 from lineage.deliver.http.access_log import log_access
 from lineage.deliver.http.callers import Role, require
+from lineage.deliver.http.route import Route
 from lineage.serve.commands import submission_policy
 from lineage.serve.http.api import event_endpoints as events
 from lineage.serve.http.api import order_endpoints as orders
@@ -17,21 +17,22 @@ from lineage.serve.http.core.app_context import AppContext
 from lineage.serve.http.core.json_body import read_body, read_object
 from lineage.serve.http.core.query import Query
 from lineage.serve.http.core.responses import document_response
-from lineage.serve.http.openapi.operations import OPERATIONS
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def no_query(site: AppContext) -> Callable[[Request], Awaitable[None]]:
-    """Refuse parameters: a caller that sends ``dry_run=true`` must not find the write executed."""
+def post(site: AppContext, path: str, write: Endpoint) -> Route:
+    """Build a route that refuses parameters: a caller that sends ``dry_run=true`` must not find the write executed."""
 
-    async def refuse(request: Request) -> None:
+    async def endpoint(request: Request) -> Response:
         Query.of({}, request.query_params, (), now=site.now)
+        return await write(request)
 
-    return refuse
+    return Route("POST", f"/v1{path}", endpoint)
 
 
-def router(site: AppContext) -> APIRouter:
+def routes(site: AppContext) -> list[Route]:
     """Build the routes for events, revocations, lifts, acknowledgements, approvals, and judgements."""
-    router = APIRouter(prefix="/v1", dependencies=[Depends(no_query(site))])
 
     async def take_events(request: Request) -> Response:
         caller = require(await site.caller_of(request), *submission_policy.SENDERS)
@@ -85,21 +86,11 @@ def router(site: AppContext) -> APIRouter:
         log_access(caller, request, revocation=revocation, outcome=document["outcome"])
         return document_response(request, document, status=HTTPStatus.CREATED)
 
-    router.add_api_route("/events", take_events, methods=["POST"], openapi_extra=OPERATIONS["take_events"])
-    router.add_api_route("/revocations", give_order, methods=["POST"], openapi_extra=OPERATIONS["give_order"])
-    router.add_api_route(
-        "/plans/{id}/approvals", approve_plan, methods=["POST"], openapi_extra=OPERATIONS["approve_plan"]
-    )
-    router.add_api_route(
-        "/findings/{id}/judgements", judge_finding, methods=["POST"], openapi_extra=OPERATIONS["judge_finding"]
-    )
-    router.add_api_route(
-        "/revocations/{id:path}/lift", lift_order, methods=["POST"], openapi_extra=OPERATIONS["lift_order"]
-    )
-    router.add_api_route(
-        "/revocations/{id:path}/acknowledgements",
-        acknowledge,
-        methods=["POST"],
-        openapi_extra=OPERATIONS["acknowledge"],
-    )
-    return router
+    return [
+        post(site, "/events", take_events),
+        post(site, "/revocations", give_order),
+        post(site, "/plans/{id}/approvals", approve_plan),
+        post(site, "/findings/{id}/judgements", judge_finding),
+        post(site, "/revocations/{id:path}/lift", lift_order),
+        post(site, "/revocations/{id:path}/acknowledgements", acknowledge),
+    ]

@@ -9,12 +9,12 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from fastapi import APIRouter
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import RedirectResponse, Response
 
 from lineage.core.model.times import SECOND, Instant
 from lineage.deliver.http.callers import Caller, Role, UnauthenticatedError
+from lineage.deliver.http.route import Route
 from lineage.serve.http.auth.csrf import refuse_forgery
 
 LINK_SECONDS: Final = 15 * 60
@@ -80,9 +80,8 @@ class SigningIn:
     def _holds(self, kept: tuple[bytes, Instant] | None, said: str) -> bool:
         return kept is not None and secrets.compare_digest(kept[0], _digest(said)) and self._clock() < kept[1]
 
-    def router(self) -> APIRouter:
+    def route(self) -> Route:
         """Build the route of the link, ``GET /sign-in?token=…``."""
-        router = APIRouter()
 
         def sign_in(request: Request) -> Response:
             session = self.exchange(request.query_params.get("token", ""))
@@ -92,8 +91,7 @@ class SigningIn:
             )
             return response
 
-        router.add_api_route("/sign-in", sign_in, methods=["GET"], include_in_schema=False)
-        return router
+        return Route("GET", "/sign-in", sign_in)
 
 
 def _digest(text: str) -> bytes:

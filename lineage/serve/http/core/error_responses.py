@@ -3,10 +3,9 @@
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -95,7 +94,7 @@ def _allowing(request: Request) -> dict[str, str]:
     return {"Allow": ", ".join(method for method in there if method != "HEAD" or request.url.path not in GET_ALONE)}
 
 
-def install(app: FastAPI, show: ShowFault) -> None:
+def install(app: Starlette, show: ShowFault) -> None:
     """Make an application answer errors with problem documents.
 
     Args:
@@ -122,14 +121,5 @@ def install(app: FastAPI, show: ShowFault) -> None:
         headers = _allowing(request) if status is HTTPStatus.METHOD_NOT_ALLOWED else fault.headers
         return show(request, problem(status, word, title, detail, headers=headers))
 
-    async def of_validation(request: Request, fault: Exception) -> Response:
-        assert isinstance(fault, RequestValidationError)  # noqa: S101 (registered for these)
-        first: dict[str, Any] = fault.errors()[0] if fault.errors() else {"loc": ("body",), "msg": "is wrong"}
-        parameter = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-        detail = f"{parameter}: {first['msg']}"
-        title = "A parameter is wrong"
-        return show(request, problem(HTTPStatus.BAD_REQUEST, "parameter", title, detail, parameter=parameter))
-
     app.add_exception_handler(DelegraphError, of_ours)
     app.add_exception_handler(HTTPException, of_framework)
-    app.add_exception_handler(RequestValidationError, of_validation)

@@ -30,7 +30,7 @@ _RECEIVER: Final = roles_of([Role.RECEIVER])
 _KEYS: Final = "keys and status lists"
 
 DELIVERIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
-    ("post", "/introspect"): {
+    ("POST", "/introspect"): {
         "operationId": "introspect",
         "summary": "Whether a token may still be honoured",
         "description": f"{_RECEIVER} RFC 7662. The token is converted to its ids before anything else "
@@ -46,7 +46,7 @@ DELIVERIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
         },
         "security": SECURITY,
     },
-    ("get", "/.well-known/jwks.json"): {
+    ("GET", "/.well-known/jwks.json"): {
         "operationId": "jwks",
         "summary": "The signing keys",
         "description": "Public. Shared Signals events and status lists are verified with them.",
@@ -58,7 +58,7 @@ DELIVERIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
         },
         "security": OPEN,
     },
-    ("get", "/status-lists"): {
+    ("GET", "/status-lists"): {
         "operationId": "status_lists",
         "summary": "The existing status lists",
         "description": "Open.",
@@ -67,7 +67,7 @@ DELIVERIES: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "responses": {"200": answer("Their URIs, sorted.", ref("StatusListUris")), **problems(*ALWAYS)},
         "security": OPEN,
     },
-    ("get", "/status-lists/{name}"): {
+    ("GET", "/status-lists/{name}"): {
         "operationId": "status_list",
         "summary": "A token status list",
         "description": "Public. Signed, as of now or of an earlier moment.",

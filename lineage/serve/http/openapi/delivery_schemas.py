@@ -1,8 +1,6 @@
 """Schemas of the delivery endpoints' documents: introspection, Shared Signals, keys, status lists."""
 
-from typing import Any, Literal, NotRequired
-
-from typing_extensions import TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from lineage.serve.http.openapi.schemas import Time
 

@@ -1,16 +1,17 @@
 """``/openapi.json`` and the page ``/docs``, rendered here: no script, and no third-party file."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute
 
+from lineage.deliver.http.route import Route
 from lineage.serve.http.core.responses import document_response
 from lineage.serve.http.openapi.document import document_of
 
@@ -18,29 +19,26 @@ _STYLE: Final = "docs.css"
 _CACHED: Final = "public, max-age=3600"
 
 
-def router(app: FastAPI) -> APIRouter:
-    """Build both routes, and the style sheet of the page."""
-    router = APIRouter()
+def routes(described: Iterable[BaseRoute]) -> list[Route]:
+    """Build both routes for the routes that they describe, and the style sheet of the page."""
     kept: dict[str, Any] = {}
 
     def document() -> dict[str, Any]:
         if not kept:
-            kept.update(document_of(app))
+            kept.update(document_of(described))
         return kept
 
     async def openapi(request: Request) -> Response:
         return document_response(request, document())
 
-    async def docs() -> Response:
+    async def docs(_request: Request) -> Response:
         return HTMLResponse(page_of(document()))
 
-    async def style() -> Response:
+    async def style(_request: Request) -> Response:
         text = files("lineage.serve.http").joinpath(_STYLE).read_text(encoding="utf-8")
         return Response(text, HTTPStatus.OK, {"Cache-Control": _CACHED}, "text/css")
 
-    for path, endpoint in (("/openapi.json", openapi), ("/docs", docs), (f"/{_STYLE}", style)):
-        router.add_api_route(path, endpoint, methods=["GET"], include_in_schema=False)
-    return router
+    return [Route("GET", "/openapi.json", openapi), Route("GET", "/docs", docs), Route("GET", f"/{_STYLE}", style)]
 
 
 def page_of(document: dict[str, Any]) -> str:

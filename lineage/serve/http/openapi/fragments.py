@@ -121,5 +121,5 @@ def problems(*statuses: str) -> Described:
     """Describe the problem documents of some statuses."""
     return {
         status: answer(_PROBLEMS[status], ref("Problem"), media_type=MEDIA_TYPE, **_PROBLEM_HEADERS.get(status, {}))
-        for status in statuses
+        for status in sorted(statuses)
     }

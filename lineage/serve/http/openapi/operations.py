@@ -1,4 +1,4 @@
-"""The OpenAPI descriptions of the endpoints that are not questions."""
+"""The OpenAPI descriptions of the API's endpoints that are not questions, by method and path."""
 
 from typing import Any, Final
 
@@ -126,8 +126,8 @@ _KEY: Final = header(
     example="case-4711",
 )
 
-OPERATIONS: Final[dict[str, dict[str, Any]]] = {
-    "take_events": {
+OPERATIONS: Final[dict[tuple[str, str], dict[str, Any]]] = {
+    ("POST", "/v1/events"): {
         "operationId": "take_events",
         "summary": "Append events to the log",
         "description": f"{roles_of([Role.PRODUCER])} Only of the caller's sources. Unreadable events "
@@ -159,7 +159,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "security": SECURITY,
     },
-    "give_order": {
+    ("POST", "/v1/revocations"): {
         "operationId": "give_order",
         "summary": "Order a revocation or a suspension",
         "description": f"{roles_of([Role.RESPONDER])} With the digest of a plan it is refused if it differs "
@@ -173,7 +173,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "security": SECURITY,
     },
-    "order_batch": {
+    ("POST", "/v1/revocations:batch"): {
         "operationId": "order_batch",
         "summary": "Order a revocation or a suspension of several targets, all or none",
         "description": f"{roles_of([Role.RESPONDER])} One order for each target under one incident, checked by one "
@@ -188,7 +188,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "security": SECURITY,
     },
-    "reach_batch": {
+    ("POST", "/v1/reach:batch"): {
         "operationId": "reach_batch",
         "summary": "What orders on several targets would end together",
         "description": f"{roles_of(ASKERS)} It orders nothing. The plan has one digest over all targets, whatever "
@@ -202,7 +202,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "security": SECURITY,
     },
-    "approve_plan": {
+    ("POST", "/v1/plans/{id}/approvals"): {
         "operationId": "approve_plan",
         "summary": "Approve a plan, so that another person can order by its digest",
         "description": f"{roles_of([Role.RESPONDER])} The authenticated caller approves. It is valid for an hour, "
@@ -216,7 +216,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "security": SECURITY,
     },
-    "lift_order": {
+    ("POST", "/v1/revocations/{id}/lift"): {
         "operationId": "lift_order",
         "summary": "Lift an order",
         "description": f"{roles_of([Role.RESPONDER])} What was suspended is active again; what was revoked "
@@ -230,7 +230,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "security": SECURITY,
     },
-    "judge_finding": {
+    ("POST", "/v1/findings/{id}/judgements"): {
         "operationId": "judge_finding",
         "summary": "Acknowledge, suppress or reopen a finding",
         "description": f"{roles_of([Role.RESPONDER])} The authenticated caller judges; it is a fact in the log. A "
@@ -244,7 +244,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "security": SECURITY,
     },
-    "acknowledge": {
+    ("POST", "/v1/revocations/{id}/acknowledgements"): {
         "operationId": "acknowledge",
         "summary": "Acknowledge an order",
         "description": f"{roles_of([Role.RECEIVER])} The caller is the receiver; without `token` it "
@@ -258,7 +258,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "security": SECURITY,
     },
-    "register_receiver": {
+    ("POST", "/v1/receivers"): {
         "operationId": "register_receiver",
         "summary": "Register an enforcement point, and what it covers",
         "description": f"{roles_of([Role.RESPONDER, Role.RECEIVER])} A receiver registers itself alone. It has to "
@@ -273,7 +273,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "security": SECURITY,
     },
-    "mark_by_hand": {
+    ("POST", "/v1/revocations/{id}/marks"): {
         "operationId": "mark_by_hand",
         "summary": "Record one's own word that an enforcement point has enforced an order",
         "description": f"{roles_of([Role.RESPONDER])} For what cannot say so itself. It is the word of the "
@@ -287,7 +287,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "security": SECURITY,
     },
-    "deliver_again": {
+    ("POST", "/v1/revocations/{id}/deliveries"): {
         "operationId": "deliver_again",
         "summary": "Deliver again what is open",
         "description": f"{roles_of([Role.RESPONDER])} To every enforcement point that is fed: by the feed, by Shared "
@@ -301,7 +301,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "security": SECURITY,
     },
-    "read_receipt": {
+    ("GET", "/v1/revocations/{id}/receipt"): {
         "operationId": "receipt",
         "summary": "What a revocation ended, one line per element",
         "description": f"{roles_of(ASKERS)} A stream: if it cannot be completed, the response is cut off.",
@@ -313,7 +313,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "security": SECURITY,
     },
-    "live": {
+    ("GET", "/v1/live"): {
         "operationId": "live",
         "summary": "Newly recorded facts, as they are projected",
         "description": f"{roles_of(ASKERS)} Server-sent events: `hello`, then one `fact` each; `skipped` if "
@@ -328,7 +328,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "security": SECURITY,
     },
-    "healthz": {
+    ("GET", "/healthz"): {
         "operationId": "healthz",
         "summary": "Whether the process is alive",
         "description": "Public. It uses neither the store nor the log.",
@@ -339,7 +339,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         },
         "security": OPEN,
     },
-    "readyz": {
+    ("GET", "/readyz"): {
         "operationId": "readyz",
         "summary": "Whether questions can be answered",
         "description": "Public. An unavailable log is reported, but questions can still be answered.",
@@ -347,7 +347,7 @@ OPERATIONS: Final[dict[str, dict[str, Any]]] = {
         "responses": {"200": answer("They can.", _READY), **problems(*ALWAYS)},
         "security": OPEN,
     },
-    "metrics": {
+    ("GET", "/metrics"): {
         "operationId": "metrics",
         "summary": "Metrics, in Prometheus's text format",
         "description": f"Public on loopback; elsewhere {roles_of(ASKERS)}",

@@ -3,12 +3,9 @@
 They are not enforced when documents are served; a test compares them with actual answers.
 """
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from pydantic import Field
-from typing_extensions import TypedDict
-
-Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Time = Annotated[str, "date-time"]
 State = Literal["revoked", "cascaded", "expired", "suspended", "unknown", "not_yet_valid", "active"]
 
 

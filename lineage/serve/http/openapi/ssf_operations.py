@@ -94,7 +94,7 @@ def _signals(
 
 
 SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
-    ("get", "/.well-known/ssf-configuration"): {
+    ("GET", "/.well-known/ssf-configuration"): {
         "operationId": "ssf_configuration",
         "summary": "The configuration of the Shared Signals transmitter",
         "description": "Open. SSF 1.0 section 7.",
@@ -103,7 +103,7 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "responses": {"200": answer("Where is what.", ref("Transmitter")), **problems(*ANYWHERE, "501")},
         "security": OPEN,
     },
-    ("post", "/ssf/streams"): _signals(
+    ("POST", "/ssf/streams"): _signals(
         "create_stream",
         "Have a stream",
         {"201": answer("It is created, and delivers everything that has not expired.", ref("Stream"))},
@@ -111,7 +111,7 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         asks=fields(_WANTED, closed=False),
         more="A receiver has at most one stream.",
     ),
-    ("get", "/ssf/streams"): _signals(
+    ("GET", "/ssf/streams"): _signals(
         "read_streams",
         "The streams of the caller",
         {
@@ -123,7 +123,7 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "404",
         parameters=(_STREAM._replace(required=False),),
     ),
-    ("patch", "/ssf/streams"): _signals(
+    ("PATCH", "/ssf/streams"): _signals(
         "change_stream",
         "Change a stream",
         {"200": answer("As it is now.", ref("Stream"))},
@@ -131,7 +131,7 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         asks=_CHANGED,
         more="Omitted members are unchanged.",
     ),
-    ("put", "/ssf/streams"): _signals(
+    ("PUT", "/ssf/streams"): _signals(
         "replace_stream",
         "Replace the configuration of a stream",
         {"200": answer("As it is now.", ref("Stream"))},
@@ -139,17 +139,17 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         asks=_CHANGED,
         more="Omitted members are reset to their defaults.",
     ),
-    ("delete", "/ssf/streams"): _signals(
+    ("DELETE", "/ssf/streams"): _signals(
         "delete_stream", "Delete a stream", _GONE, "400", "404", parameters=(_STREAM,)
     ),
-    ("get", "/ssf/status"): _signals(
+    ("GET", "/ssf/status"): _signals(
         "stream_status",
         "The status of a stream",
         {"200": answer("The status, and why pushes are not accepted.", ref("StreamStatus"))},
         *("400", "404"),
         parameters=(_STREAM,),
     ),
-    ("post", "/ssf/status"): _signals(
+    ("POST", "/ssf/status"): _signals(
         "set_stream_status",
         "Change the status of a stream",
         {"200": answer("As it is now.", ref("StreamStatus"))},
@@ -157,21 +157,21 @@ SIGNALS: Final[dict[tuple[str, str], dict[str, Any]]] = {
         asks=_STATUS,
         more="A paused stream holds its events, a disabled one starts again from the beginning.",
     ),
-    ("post", "/ssf/verify"): _signals(
+    ("POST", "/ssf/verify"): _signals(
         "verify_stream",
         "Request a verification event through a stream",
         _GONE,
         *("400", "404", "429"),
         asks=_VERIFY,
     ),
-    ("get", "/ssf/dead-letters"): _signals(
+    ("GET", "/ssf/dead-letters"): _signals(
         "dead_letters",
         "Events that were permanently refused",
         {"200": answer("The latest first.", ref("DeadLetters"))},
         roles=roles_of([Role.RECEIVER, Role.RESPONDER]),
         more="A receiver sees its own, a responder all.",
     ),
-    ("post", "/ssf/poll/{stream_id}"): _signals(
+    ("POST", "/ssf/poll/{stream_id}"): _signals(
         "poll",
         "Fetch the events of a stream",
         {"200": answer("Signed events by their `jti`; unacknowledged ones are returned again.", ref("Polled"))},

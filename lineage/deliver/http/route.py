@@ -1,0 +1,29 @@
+"""The route of one method and path, for every HTTP endpoint."""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.routing import Route as StarletteRoute
+from starlette.types import Scope
+
+Endpoint = Callable[[Request], Awaitable[Response] | Response]
+"""Answers a request; a function that is not a coroutine runs on a thread."""
+
+
+class Route(StarletteRoute):
+    """A route of exactly one method, which is found in the scope of its requests as ``route``."""
+
+    def __init__(self, method: str, path: str, endpoint: Endpoint) -> None:
+        """Build a route; ``{name}`` in the path is one segment, ``{name:path}`` the rest of it."""
+        super().__init__(path, endpoint, methods=[method])
+        self.method = method
+        self.methods = {method}  # Starlette adds HEAD to GET; here the server decides for which paths they are the same
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match a request."""
+        match, found = super().matches(scope)
+        if match is not Match.NONE:
+            found["route"] = self
+        return match, found
