@@ -117,6 +117,40 @@ def test_what_cannot_be_evaluated_says_why(kind: str):
     assert kind not in report(case, kind, case.fires).not_evaluated
 
 
+def test_a_rule_about_nothing_has_not_passed():
+    """
+    Of a store without facts no rule says that all is well: each says that there was nothing to look at.
+    """
+    found = evaluate([], Options(), parse_instant(moment(0)))
+
+    assert {} == found.findings
+    assert set(RULES) == set(found.not_evaluated)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, case in CASES.items() if case.quiet])
+def test_a_rule_that_finds_nothing_wrong_has_passed(kind: str):
+    """
+    In a world that has what the rule looks at, and nothing wrong with it, the rule was evaluated.
+    """
+    case = CASES[kind]
+
+    assert any(kind not in report(case, kind, events).not_evaluated for events in case.quiet)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, rule in RULES.items() if rule.looks_at and kind in CASES])
+def test_a_rule_found_something_only_where_there_was_something_to_look_at(kind: str):
+    """
+    Whatever a rule finds, it looked at what it declares: no world gives a finding and lacks the input.
+    """
+    case = CASES[kind]
+    without = replace(RULES[kind], check=lambda _scene, _key: ())
+    for events in (case.fires, *(events for events, _ in case.more)):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setitem(RULES, kind, without)
+
+            assert kind not in report(case, kind, events).not_evaluated
+
+
 @cases()
 def test_order_and_repetition_change_nothing(kind: str, case: Case):
     """

@@ -247,6 +247,34 @@ def test_the_posture_says_pass_fail_and_not_evaluated(desk: Desk):
     }
 
 
+def test_the_posture_of_nothing_passes_nothing(desk: Desk):
+    """
+    Of an empty store no check has passed, in any framework: each says what there is not.
+    """
+    desk.run("init")
+    documents = [desk.one("posture"), *(desk.one("posture", "--framework", name) for name in ("ASI", "NHI", "RMF"))]
+
+    for document in documents:
+        assert (0, 0, 0) == tuple(document["counts"][name] for name in ("pass", "fail", "suppressed"))
+        assert len(document["items"]) == document["counts"]["not_evaluated"]
+        assert all(item["why"] for item in document["items"])
+
+
+def test_the_posture_names_who_suppressed_what_until_when_and_why(desk: Desk):
+    """
+    On the command line and in the report for an auditor, next to the check.
+    """
+    desk.take(*WIDE)
+    [found] = of_kind(desk.one("findings"), "scope-exceeds-parent")
+    desk.run("findings", "suppress", found["id"], "--by", "human:ir", "--reason", "a pilot", "--until", UNTIL)
+
+    [check] = of_kind(desk.one("posture"), "scope-exceeds-parent")
+    assert ("suppressed", 0, 1) == (check["outcome"], check["failed"], check["suppressed"])
+    for format_ in ("table", "html"):
+        said = " ".join(desk.run("posture", "--format", format_).output.split())
+        assert all(word in said for word in ("human:ir", "a pilot", UNTIL[:10], found["of"]))
+
+
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[World]:
     with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:

@@ -5,7 +5,7 @@ from typing import Final
 
 from lineage.core.authority.elements import last_stated
 from lineage.core.authority.findings import Finding
-from lineage.core.findings import using
+from lineage.core.findings import inputs, using
 from lineage.core.findings.acts import UNTRUSTED, Act
 from lineage.core.findings.finding import finding
 from lineage.core.findings.rules import ACTION, TOKEN, Rule
@@ -150,6 +150,7 @@ RULES: Final = (
         of=(ACTION,),
         check=action_from_untrusted_instruction,
         needs="instruction_source of actions",
+        looks_at=(inputs.SUCCESS,),
         settings=("sensitive", "history"),
         maps_to=("ASI01", "ASI06", "T0051.001", "T0053", "T0086", "M Agent Goal Manipulation", "M0030"),
         fix="Read what the agent had read; suspend it if the words were somebody else's.",
@@ -162,6 +163,7 @@ RULES: Final = (
         of=(TOKEN,),
         check=impersonating_exchange,
         needs="exchange and actors of tokens",
+        looks_at=(inputs.TOKEN,),
         maps_to=("ASI03", "ASI09", "NHI10", "T0073", "M Repudiation", "MEASURE 2.8"),
         fix="Let the issuer exchange by delegation, with the agent as actor.",
     ),
@@ -172,6 +174,7 @@ RULES: Final = (
         of=(ACTION,),
         check=human_uses_agent_credential,
         needs="actors of actions",
+        looks_at=(inputs.WIELDED,),
         maps_to=("NHI10", "GOVERN 3.2"),
         fix="Give the person a credential of their own, and revoke the one that was passed on.",
     ),
@@ -182,6 +185,7 @@ RULES: Final = (
         of=(ACTION,),
         check=environment_crossed,
         needs="environments of principals, and of tools or resources",
+        looks_at=(inputs.SUCCESS,),
         maps_to=("NHI8", "ASI03", "M Lateral Movement"),
         fix="Revoke what the agent holds for the other environment.",
         missing=no_environments,

@@ -5,6 +5,7 @@ from typing import Final
 
 from lineage.core.authority.elements import last_stated
 from lineage.core.authority.findings import Finding
+from lineage.core.findings import inputs
 from lineage.core.findings.finding import finding
 from lineage.core.findings.identities import no_bindings
 from lineage.core.findings.rules import NAMED, PRINCIPAL, TOKEN, Rule
@@ -201,6 +202,7 @@ RULES: Final = (
         of=(PRINCIPAL,),
         check=agent_unbound,
         needs="bindings of workloads",
+        looks_at=(inputs.AGENT,),
         maps_to=("NHI4", "ASI03", "M Agent Identity Attack"),
         fix="Bind the agent to an attested workload before it can reach tools.",
         missing=no_bindings,
@@ -214,6 +216,7 @@ RULES: Final = (
         of=(PRINCIPAL, TOKEN, NAMED),
         check=excessive_reach,
         needs="delegations and tokens",
+        looks_at=(inputs.ELEMENT,),
         settings=("reach_elements", "reach_agents"),
         maps_to=("ASI08", "NHI9", "M Lateral Movement"),
         fix="Split it, so that one theft does not reach everything.",

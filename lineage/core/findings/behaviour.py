@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lineage.core.authority.findings import Finding
+from lineage.core.findings import inputs
 from lineage.core.findings.finding import CITED, finding, first_seen
 from lineage.core.findings.options import DAY
 from lineage.core.findings.rules import ACTION, DELEGATION, PRINCIPAL, TOKEN, Rule
@@ -117,6 +118,7 @@ RULES: Final = (
         of=(DELEGATION, TOKEN),
         check=fan_out_burst,
         needs="delegations and actions",
+        looks_at=(inputs.ELEMENT,),
         settings=("burst", "burst_window_seconds"),
         maps_to=("ASI08", "T0034.002", "M Resource Hijacking"),
         fix="Suspend it if nobody expected this much; except agents that work in batches.",
@@ -130,6 +132,7 @@ RULES: Final = (
         of=(PRINCIPAL,),
         check=repeated_denials,
         needs="denials",
+        looks_at=(inputs.ATTEMPT,),
         settings=("denials", "denials_kinds", "denials_window_minutes"),
         maps_to=("ASI10", "ASI02", "MEASURE 2.4"),
         fix="Ask what it is trying: a wrong setting, or an agent that looks for a way.",
@@ -143,6 +146,7 @@ RULES: Final = (
         of=(PRINCIPAL,),
         check=repeat_offender,
         needs="findings",
+        looks_at=(inputs.AGENT,),
         settings=("offences", "offences_window_hours"),
         maps_to=("ASI10", "MANAGE 2.3"),
         fix="Suspend the agent, and look at its findings together.",
@@ -156,6 +160,7 @@ RULES: Final = (
         of=(DELEGATION, ACTION),
         check=first_seen_edge,
         needs="30 days of history",
+        looks_at=(inputs.FACT,),
         maps_to=("ASI03", "ASI10"),
         fix="Look at whether it was meant.",
         posture=True,

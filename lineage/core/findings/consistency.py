@@ -11,6 +11,7 @@ from lineage.core.authority.findings import (
     decision_findings,
     principal_findings,
 )
+from lineage.core.findings import inputs
 from lineage.core.findings.rules import ACTION, DECISION, DELEGATION, PRINCIPAL, TOKEN, Check, Rule
 from lineage.core.findings.scene import Scene
 from lineage.core.model.keys import split_key
@@ -52,10 +53,20 @@ def only(kind: str) -> Check:
     return check
 
 
-def _rule(kind: str, severity: Severity, of: tuple[str, ...], words: _Words, *maps_to: str) -> Rule:
+def _rule(
+    kind: str, severity: Severity, of: tuple[str, ...], looks_at: tuple[str, ...], words: _Words, *maps_to: str
+) -> Rule:
     title, needs, fix = words
     return Rule(
-        kind=kind, severity=severity, title=title, of=of, check=only(kind), needs=needs, fix=fix, maps_to=maps_to
+        kind=kind,
+        severity=severity,
+        title=title,
+        of=of,
+        check=only(kind),
+        needs=needs,
+        looks_at=looks_at,
+        fix=fix,
+        maps_to=maps_to,
     )
 
 
@@ -64,6 +75,7 @@ RULES: Final = (
         "chain-mismatch",
         Severity.HIGH,
         _ELEMENTS,
+        (inputs.ELEMENT,),
         (
             "Tokens and delegations tell different chains",
             "delegations and tokens",
@@ -76,6 +88,7 @@ RULES: Final = (
         "cycle",
         Severity.HIGH,
         _ELEMENTS,
+        (inputs.ELEMENT,),
         (
             "Grants that depend on one another",
             "delegations and tokens",
@@ -88,6 +101,7 @@ RULES: Final = (
         "branch",
         Severity.INFORMATIONAL,
         _ELEMENTS,
+        (inputs.ELEMENT,),
         (
             "Several parents to choose from",
             "delegations and tokens",
@@ -100,6 +114,7 @@ RULES: Final = (
         "subject-change",
         Severity.HIGH,
         (TOKEN,),
+        (inputs.DERIVED,),
         (
             "Acts for somebody else than the token it was made from",
             "derivations of tokens",
@@ -115,6 +130,7 @@ RULES: Final = (
         "subject-mismatch",
         Severity.HIGH,
         (ACTION,),
+        (inputs.ON_BEHALF,),
         (
             "Done for somebody else than the token says",
             "on_behalf_of of actions",
@@ -130,6 +146,7 @@ RULES: Final = (
         "wielder-mismatch",
         Severity.HIGH,
         (ACTION,),
+        (inputs.WIELDED,),
         (
             "Token used by a different agent (possible theft)",
             "actors, workloads or keys of actions",
@@ -146,6 +163,7 @@ RULES: Final = (
         "delegation-mismatch",
         Severity.MEDIUM,
         (ACTION,),
+        (inputs.PLACED,),
         (
             "Done under another delegation than the token's",
             "delegations of actions and tokens",
@@ -162,6 +180,7 @@ RULES: Final = (
         "suspect",
         Severity.MEDIUM,
         (TOKEN,),
+        (inputs.PRIOR_ACTORS, inputs.ORDER),
         (
             "A revoked party stood before it",
             "prior actors of tokens, and orders",
@@ -174,6 +193,7 @@ RULES: Final = (
         "shared-status-list",
         Severity.MEDIUM,
         (TOKEN,),
+        (inputs.LISTED,),
         (
             "Two tokens in one place of a status list",
             "status_list of tokens",
@@ -185,6 +205,7 @@ RULES: Final = (
         "kind-contradiction",
         Severity.LOW,
         (PRINCIPAL,),
+        (inputs.REGISTRATION,),
         (
             "Registered as another kind than its id says",
             "registrations",
@@ -197,6 +218,7 @@ RULES: Final = (
         "disagreement",
         Severity.LOW,
         (*_ELEMENTS, ACTION, DECISION, PRINCIPAL),
+        (inputs.FACT,),
         (
             "Several values for one thing",
             "several facts about one thing",

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.findings import Finding
+from lineage.core.findings import inputs
 from lineage.core.findings.audiences import audiences
 from lineage.core.findings.finding import finding
 from lineage.core.findings.options import SECOND
@@ -207,6 +208,7 @@ RULES: Final = (
         of=(DELEGATION, TOKEN),
         check=credential_replay,
         needs="grants and tokens, and their uses",
+        looks_at=(inputs.ELEMENT,),
         settings=("restating",),
         maps_to=("ASI07", "ASI03", "NHI4", "T0091.000", "M Agent Identity Attack"),
         fix="Revoke it, and let the one that accepts it remember what it has seen.",
@@ -218,6 +220,7 @@ RULES: Final = (
         of=(TOKEN,),
         check=refresh_token_reuse,
         needs="derivations of tokens",
+        looks_at=(inputs.RENEWED,),
         settings=("rotation_grace_seconds",),
         maps_to=("NHI4", "T0091.000", "ASI03"),
         fix="Revoke the token with everything derived from it: one of two holders is not the right one.",
@@ -229,6 +232,7 @@ RULES: Final = (
         of=(TOKEN,),
         check=credential_shared,
         needs="actors, workloads or keys of actions",
+        looks_at=(inputs.WIELDED,),
         maps_to=("NHI9", "ASI03", "T0091.000", "M0027"),
         fix="Revoke the token, and bind the next one to a key or a workload.",
     ),
@@ -239,6 +243,7 @@ RULES: Final = (
         of=(TOKEN,),
         check=credential_across_tools,
         needs="tools of actions",
+        looks_at=(inputs.AT_TOOL,),
         settings=("tools", "tools_window_seconds"),
         maps_to=("ASI03", "NHI9", "NHI7", "T0091.000"),
         fix="Issue a short-lived token for each tool, with that tool as its audience.",

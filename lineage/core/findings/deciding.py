@@ -5,6 +5,7 @@ from typing import Final
 
 from lineage.core.authority.findings import Finding
 from lineage.core.authority.verdict import State
+from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act, Decided, plain_operation
 from lineage.core.findings.finding import CITED, finding
 from lineage.core.findings.options import DAY, SECOND, Options
@@ -222,6 +223,7 @@ RULES: Final = (
         of=(ACTION,),
         check=action_without_decision,
         needs="decisions for nearly all successes of an operation",
+        looks_at=(inputs.SUCCESS,),
         settings=("decision_share", "decision_least", "decision_window_days"),
         maps_to=("ASI02", "M0028", "MEASURE 2.7"),
         fix="Find the way around the decision point, and close it.",
@@ -235,6 +237,7 @@ RULES: Final = (
         of=(ACTION,),
         check=action_after_deny,
         needs="decisions",
+        looks_at=(inputs.SUCCESS,),
         settings=("retry_window_seconds",),
         maps_to=("ASI02", "ASI10", "M Agent Tool Misuse", "T0053", "MEASURE 2.7"),
         fix="Suspend the actor, and find out why the enforcement point let it through.",
@@ -247,6 +250,7 @@ RULES: Final = (
         of=(ACTION,),
         check=decision_mismatch,
         needs="decisions that state what they permit",
+        looks_at=(inputs.DECIDED,),
         settings=("scopes",),
         maps_to=("ASI02", "ASI03", "M Agent Tool Misuse", "T0053"),
         fix="Make the enforcement point compare the request with what was decided.",
@@ -259,6 +263,7 @@ RULES: Final = (
         of=(DECISION,),
         check=decision_reused,
         needs="decisions named by actions",
+        looks_at=(inputs.DECIDED,),
         settings=("caching",),
         maps_to=("ASI03", "MEASURE 2.7"),
         fix="Ask for a decision for each request, or list the decision point as caching.",
@@ -272,6 +277,7 @@ RULES: Final = (
         of=(ACTION,),
         check=decision_stale,
         needs="decisions named by actions",
+        looks_at=(inputs.DECIDED,),
         settings=("decision_age_seconds",),
         maps_to=("ASI03",),
         fix="Decide again when a task goes on for long, or when what it rests on changes.",

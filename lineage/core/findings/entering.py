@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.receivers import issuer_of
+from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act, Decided, permits, plain_operation
 from lineage.core.findings.finding import CITED
 from lineage.core.findings.options import MINUTE
@@ -12,6 +13,7 @@ from lineage.core.findings.scene import Scene
 from lineage.core.findings.tally import Denied, SourceTally, Tally, first_few, seen
 from lineage.core.model.events import DecisionMade, Fact
 
+_ROLES = ("parent", "delegation", "subject", "refresh", "replaced", "actor")
 HISTORY_KEPT = 64  # earliest times kept for each thing: more than any setting needs
 
 
@@ -19,6 +21,7 @@ def enter_all(scene: Scene, facts: Iterable[Fact]) -> None:
     """Enter some facts, and every element, decision and action of the scene's world."""
     for fact in facts:
         enter_fact(scene, fact)
+    scene.tally.inputs |= inputs.in_world(scene.world)
     for key in scene.world.graph.facts:
         enter_element(scene, key)
     for id_ in scene.world.decisions:
@@ -35,6 +38,7 @@ def enter_element(scene: Scene, key: str) -> None:
     if element is None or not scene.is_known(element.facts):
         return
     tally = scene.tally
+    _offer_element(scene, element)
     for fact in element.facts:
         tally.scopes.update(getattr(fact.event.body, "scopes", ()))
     holder = scene.holder(key)
@@ -49,6 +53,17 @@ def enter_element(scene: Scene, key: str) -> None:
         _enter_token(scene, element, holder)
     else:
         _enter_delegation(scene, element)
+
+
+def _offer_element(scene: Scene, element: Element) -> None:
+    delegator = element.first("delegator")
+    granted = {role for parent in scene.granted_parents(element, *_ROLES) for role in element.parents[parent]}
+    scene.tally.inputs |= inputs.in_element(
+        element,
+        holder_kind=scene.kind(scene.holder(element.key) or ""),
+        delegator_kind=scene.kind(str(delegator)) if delegator is not None else "unknown",
+        granted=frozenset(granted),
+    )
 
 
 def _enter_token(scene: Scene, element: Element, holder: str | None) -> None:
@@ -92,6 +107,7 @@ def enter_decision(scene: Scene, decided: Decided) -> None:
     if not scene.is_known(decided.facts):
         return
     tally = scene.tally
+    tally.inputs |= inputs.in_decision(decided)
     tally.decisions += 1
     for fact in decided.facts:
         policy = fact.event.body.policy if isinstance(fact.event.body, DecisionMade) else None
@@ -121,6 +137,7 @@ def enter_action(scene: Scene, act: Act) -> None:
     if not scene.is_known(act.facts):
         return
     tally = scene.tally
+    tally.inputs |= inputs.in_action(act, known_token=act.token is not None and scene.element(act.token) is not None)
     for id_ in (act.actor, act.on_behalf_of):
         if id_ is not None:
             seen(tally.principals, id_, act.occurred_at, act.facts[0])

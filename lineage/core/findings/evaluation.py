@@ -1,12 +1,13 @@
 """Evaluate the rules over all facts, or over what surrounds the answer to one question."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from lineage.core.authority.findings import Finding
 from lineage.core.authority.receivers import Deliveries
 from lineage.core.authority.world import World
+from lineage.core.findings import inputs
 from lineage.core.findings.catalogue import RULES, is_on, severity_of
 from lineage.core.findings.entering import enter_all
 from lineage.core.findings.finding import merged
@@ -109,6 +110,7 @@ def conclude(scene: Scene, found: Iterable[Finding], *, timing: Timing | None = 
     findings = [*found, *look(scene, _others(scene), timing=timing)]
     missing = {rule.kind: why for rule in RULES.values() if (why := _why_not(scene, rule)) is not None}
     report = merged(one for one in findings if one.kind not in missing)
+    missing |= _without_input(scene, {one.kind for one in report.values()} | missing.keys())
     if _REPEAT not in missing:
         scene.serious = _serious(scene, report.values())
         rule = RULES[_REPEAT]
@@ -170,6 +172,30 @@ def _why_not(scene: Scene, rule: Rule) -> str | None:
         said = scene.options.rules.get(rule.kind)
         return "it is off unless it is switched on" if said is None else "it is switched off in the settings"
     return rule.missing(scene) if rule.missing is not None else None
+
+
+def _without_input(scene: Scene, evaluated: Collection[str]) -> dict[str, str]:
+    """Explain which of the other rules had nothing to look at: a rule about nothing has not passed."""
+    offered = scene.tally.inputs | _offered_besides(scene)
+    return {
+        rule.kind: f"no {lacking} is known"
+        for rule in RULES.values()
+        if rule.kind not in evaluated
+        and (lacking := next((one for one in rule.looks_at if one not in offered), None)) is not None
+    }
+
+
+def _offered_besides(scene: Scene) -> set[str]:
+    """Return what aggregates, the intake and the settings offer to rules."""
+    tally, intake = scene.tally, scene.intake
+    named = {*tally.principals, *scene.world.principals.registrations, *scene.world.principals.bindings}
+    offered = {
+        inputs.AGENT: any(scene.kind(id_) == "agent" for id_ in named),
+        inputs.CLIENT: bool(tally.wielded),
+        inputs.EXCEPTION: bool(scene.options.exempted),
+        inputs.FACT: bool(tally.sources or intake.unauthorised or intake.conflicts or intake.credentials),
+    }
+    return {what for what, there in offered.items() if there}
 
 
 def _serious(scene: Scene, findings: Iterable[Finding]) -> dict[str, list[Finding]]:

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from lineage.core.authority.findings import Finding
+from lineage.core.findings import inputs
 from lineage.core.findings.finding import finding
 from lineage.core.findings.options import Exempted, Options
 from lineage.core.findings.rules import RULE, Rule
@@ -57,6 +58,7 @@ RULES: Final = (
         of=(RULE,),
         check=exception_expired,
         needs="exceptions in the settings",
+        looks_at=(inputs.EXCEPTION,),
         settings=("exceptions",),
         maps_to=("MANAGE 4.1",),
         fix="Take it out of the settings, or give it another end with a reason of today.",

@@ -6,7 +6,7 @@ from typing import Final
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.findings import Finding
-from lineage.core.findings import consistency, widening
+from lineage.core.findings import consistency, inputs, widening
 from lineage.core.findings.acts import UNTRUSTED
 from lineage.core.findings.entering import grant_alike
 from lineage.core.findings.finding import finding
@@ -228,6 +228,7 @@ RULES: Final = (
         of=_OF_GRANTS,
         check=granted_after_expiry,
         needs="expires_at of delegations and tokens",
+        looks_at=(inputs.CHILD,),
         settings=("leeway_seconds",),
         maps_to=("ASI03", "NHI1", "NHI7"),
         fix="Revoke it, and let its issuer check what a grant draws on at the moment of issue.",
@@ -239,6 +240,7 @@ RULES: Final = (
         of=_OF_GRANTS,
         check=granted_after_revocation,
         needs="orders",
+        looks_at=(inputs.ELEMENT, inputs.ORDER),
         maps_to=("ASI03", "ASI10", "NHI1", "M Privilege Escalation", "T0091.000", "MANAGE 2.4"),
         fix="Make the issuer follow the revocations, and look for uses of what it issued since.",
     ),
@@ -249,6 +251,7 @@ RULES: Final = (
         of=(DELEGATION,),
         check=renewal_widened,
         needs="tasks of delegations",
+        looks_at=(inputs.TASK,),
         maps_to=("ASI03", "NHI5"),
         fix="Ask who wanted more; have a person approve it, or issue it again as it was.",
         wide=True,
@@ -260,6 +263,7 @@ RULES: Final = (
         of=(DELEGATION,),
         check=ungrounded_delegation,
         needs="what was granted to agents",
+        looks_at=(inputs.BY_AGENT,),
         settings=("leeway_seconds",),
         maps_to=("ASI03", "ASI10", "M Agent Identity Attack", "GOVERN 2.1"),
         fix="Revoke it, or record what gives this agent its authority; except agents that have some of their own.",
@@ -272,6 +276,7 @@ RULES: Final = (
         of=(DELEGATION, DECISION, REVOCATION),
         check=self_approval,
         needs="approved_by",
+        looks_at=(inputs.APPROVAL,),
         settings=("sensitive",),
         maps_to=("ASI09", "NHI10", "GOVERN 3.2", "MAP 3.5", "M0029"),
         fix="Have another person look at it, and refuse approvals of one's own requests.",
@@ -283,6 +288,7 @@ RULES: Final = (
         of=(DELEGATION,),
         check=unapproved_delegation,
         needs="approved_by of delegations",
+        looks_at=(inputs.DELEGATION,),
         settings=("sensitive",),
         maps_to=("ASI09", "ASI02", "MAP 3.5", "M0029"),
         fix="Have a person approve it, or revoke it.",
@@ -295,6 +301,7 @@ RULES: Final = (
         of=(DELEGATION,),
         check=delegation_from_untrusted_instruction,
         needs="instruction_source of delegations",
+        looks_at=(inputs.INSTRUCTED,),
         settings=("sensitive", "history"),
         maps_to=("ASI01", "ASI06", "T0051.001", "T0080", "M Agent Goal Manipulation", "M0030"),
         fix="Suspend the delegation until a person has seen what was read; then revoke it or approve it.",

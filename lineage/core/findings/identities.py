@@ -5,6 +5,7 @@ from typing import Final
 
 from lineage.core.authority.findings import Finding
 from lineage.core.authority.receivers import issuer_of
+from lineage.core.findings import inputs
 from lineage.core.findings.entering import issuer_or_source
 from lineage.core.findings.finding import finding
 from lineage.core.findings.rules import KEY, NAMED, PRINCIPAL, TOKEN, Rule
@@ -139,6 +140,7 @@ RULES: Final = (
         of=(NAMED,),
         check=client_shared,
         needs="clients and sessions of tokens",
+        looks_at=(inputs.CLIENT,),
         settings=("client_agents",),
         maps_to=("NHI9", "GOVERN 2.1"),
         fix="Register a client for each agent; except platforms that have one client for all.",
@@ -151,6 +153,7 @@ RULES: Final = (
         of=(TOKEN,),
         check=unbound_credential,
         needs="key_thumbprint or workload of tokens",
+        looks_at=(inputs.OF_AGENT,),
         settings=("sensitive",),
         maps_to=("NHI4", "ASI03", "T0055"),
         fix="Bind it to the agent's key or workload, so that nobody else can use it.",
@@ -164,6 +167,7 @@ RULES: Final = (
         of=(TOKEN,),
         check=unknown_issuer,
         needs="sources, receivers or trust entries named as issuers are",
+        looks_at=(inputs.TOKEN,),
         settings=("issuer_age_days",),
         maps_to=("NHI3", "ASI04", "GOVERN 6.1", "M Compromised Agent Registry"),
         fix="Find out who issues these; add the issuer to the trust file, or refuse its tokens.",

@@ -5,6 +5,7 @@ from typing import Final
 
 from lineage.core.authority.findings import Finding, coverage_findings, order_findings
 from lineage.core.authority.receivers import REJECTED
+from lineage.core.findings import inputs
 from lineage.core.findings.finding import finding
 from lineage.core.findings.rules import PRINCIPAL, RECEIVER, REVOCATION, Check, Rule
 from lineage.core.findings.scene import Scene
@@ -109,7 +110,7 @@ def _narrowed(scene: Scene, key: str) -> Iterator[Finding]:
 _Words = tuple[str, str, str]  # title, needs, fix
 
 
-def _rule(kind: str, severity: Severity, words: _Words) -> Rule:
+def _rule(kind: str, severity: Severity, looks_at: str, words: _Words) -> Rule:
     title, needs, fix = words
     return Rule(
         kind=kind,
@@ -118,6 +119,7 @@ def _rule(kind: str, severity: Severity, words: _Words) -> Rule:
         of=(REVOCATION,),
         check=_only(kind),
         needs=needs,
+        looks_at=(looks_at,),
         fix=fix,
         maps_to=("MANAGE 4.3",),
     )
@@ -131,6 +133,7 @@ RULES: Final = (
         of=(REVOCATION,),
         check=revocation_overdue,
         needs="orders, registered receivers and their acknowledgements",
+        looks_at=(inputs.ORDER,),
         maps_to=("MANAGE 2.4", "MANAGE 4.1", "MANAGE 4.3", "ASI08"),
         fix="Cut the receiver off, or end there by hand what it still lets through.",
         missing=no_receivers,
@@ -158,27 +161,32 @@ RULES: Final = (
         of=(RECEIVER,),
         check=_narrowed,
         needs="registrations of receivers",
+        looks_at=(inputs.RECEIVER,),
         maps_to=("MANAGE 4.3",),
         fix="Ask who enforces now what this receiver did; orders from before still count it.",
     ),
     _rule(
         "shared-order-id",
         Severity.MEDIUM,
+        inputs.ORDER,
         ("Several orders of one id", "orders", "Give each order a different id: all of these count."),
     ),
     _rule(
         "far-effective-at",
         Severity.MEDIUM,
+        inputs.ORDER,
         ("An order that takes effect far away", "orders", "Order it again with the moment that was meant."),
     ),
     _rule(
         "lift-without-effect",
         Severity.LOW,
+        inputs.LIFT,
         ("A lift that changes nothing", "lifts", "Grant again what should be alive: its revocation is permanent."),
     ),
     _rule(
         "acknowledgement-before-order",
         Severity.MEDIUM,
+        inputs.ACKNOWLEDGEMENT,
         (
             "Acknowledged before it was ordered",
             "acknowledgements",
@@ -188,11 +196,13 @@ RULES: Final = (
     _rule(
         "acknowledgement-without-order",
         Severity.MEDIUM,
+        inputs.ACKNOWLEDGEMENT,
         ("An acknowledgement of no order", "acknowledgements", "Ask the receiver which order it means."),
     ),
     _rule(
         "unregistered-receiver",
         Severity.MEDIUM,
+        inputs.ACKNOWLEDGEMENT,
         (
             "Acknowledged by an unregistered receiver",
             "acknowledgements",

@@ -41,6 +41,7 @@ class Rule:
         of: The kinds of thing that it examines.
         check: Examines one of them.
         needs: The facts that it needs, in words.
+        looks_at: What there must be any of for it to judge, of ``inputs``.
         settings: The settings that it reads.
         maps_to: Codes of ``frameworks.REFERENCES``.
         fix: The remedy, in a sentence.
@@ -58,6 +59,7 @@ class Rule:
     needs: str
     fix: str
     maps_to: tuple[str, ...]
+    looks_at: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     missing: Missing | None = None
     posture: bool = False

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Final
 
 from lineage.core.authority.findings import Finding, sequence_hole, unauthorised
+from lineage.core.findings import inputs
 from lineage.core.findings.finding import finding
 from lineage.core.findings.options import HOUR, MINUTE
 from lineage.core.findings.rules import SOURCE, Rule
@@ -134,6 +135,7 @@ RULES: Final = (
         of=(SOURCE,),
         check=late_fact,
         needs="facts",
+        looks_at=(inputs.FACT,),
         settings=("late_hours",),
         maps_to=("M Poisoning Observability Data", "M0024"),
         fix="If it was no back-fill, ask the source what kept them.",
@@ -147,6 +149,7 @@ RULES: Final = (
         of=(SOURCE,),
         check=future_fact,
         needs="facts",
+        looks_at=(inputs.FACT,),
         settings=("leeway_seconds",),
         maps_to=("M Poisoning Observability Data", "M0024"),
         fix="Set the clock of the source.",
@@ -186,6 +189,7 @@ RULES: Final = (
         of=(SOURCE,),
         check=raw_credential_sent,
         needs="records in quarantine",
+        looks_at=(inputs.FACT,),
         maps_to=("NHI2", "M0024"),
         fix="Treat the credential as leaked, and let the producer send its id instead.",
         posture=True,
@@ -198,6 +202,7 @@ RULES: Final = (
         of=(SOURCE,),
         check=conflict,
         needs="facts",
+        looks_at=(inputs.FACT,),
         maps_to=("M Poisoning Observability Data", "M Repudiation", "M0024", "MEASURE 2.8"),
         fix="Ask the source which content is right; each of them counts.",
         posture=True,

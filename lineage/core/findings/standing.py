@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from lineage.core.authority.findings import Finding
+from lineage.core.findings import inputs
 from lineage.core.findings.finding import finding
 from lineage.core.findings.options import DAY, HOUR
 from lineage.core.findings.rules import DELEGATION, TOKEN, Rule
@@ -153,6 +154,7 @@ RULES: Final = (
         of=(TOKEN,),
         check=long_lived_credential,
         needs="tokens of agents, services and workloads",
+        looks_at=(inputs.MACHINE_TOKEN,),
         settings=("token_life_hours", "refresh_life_days", "sensitive"),
         maps_to=("NHI7", "ASI03", "T0055", "MEASURE 2.7"),
         fix="Issue short-lived tokens, and renew them while the task goes on.",
@@ -165,6 +167,7 @@ RULES: Final = (
         of=(DELEGATION,),
         check=standing_access,
         needs="delegations to agents",
+        looks_at=(inputs.TO_AGENT,),
         settings=("delegation_life_days",),
         maps_to=("NHI7", "NHI5", "ASI03", "MANAGE 2.4"),
         fix="Give the delegation an end, no later than that of its task.",
@@ -177,6 +180,7 @@ RULES: Final = (
         of=_GRANTS,
         check=broad_scope,
         needs="scopes of grants to agents",
+        looks_at=(inputs.SCOPED_OF_AGENT,),
         settings=("broad", "scopes"),
         maps_to=("NHI5", "ASI02", "ASI03", "M0026", "M0028"),
         fix="Name the scopes that the task needs, one by one.",
@@ -189,6 +193,7 @@ RULES: Final = (
         of=_GRANTS,
         check=scope_unstated,
         needs="grants and tokens of agents",
+        looks_at=(inputs.OF_AGENT,),
         maps_to=("NHI5", "MAP 3.3"),
         fix="State the scopes, or no_scopes where nothing is granted.",
         posture=True,
@@ -200,6 +205,7 @@ RULES: Final = (
         of=(DELEGATION,),
         check=unused_access,
         needs="required_scopes of actions or decisions",
+        looks_at=(inputs.DELEGATION,),
         settings=("unused_days", "scopes"),
         maps_to=("NHI5", "MANAGE 4.1"),
         fix="Grant it again without these scopes.",
@@ -214,6 +220,7 @@ RULES: Final = (
         of=_GRANTS,
         check=dormant_but_alive,
         needs="grants and tokens of machines, and their uses",
+        looks_at=(inputs.OF_MACHINE,),
         settings=("dormant_days", "dormant_left_days"),
         maps_to=("NHI1", "NHI7", "GOVERN 1.7", "MANAGE 2.4"),
         fix="Revoke it, with the reason inactivity.",
@@ -227,6 +234,7 @@ RULES: Final = (
         of=_GRANTS,
         check=no_human_root,
         needs="delegations, tokens and owners",
+        looks_at=(inputs.ELEMENT,),
         maps_to=("GOVERN 2.1", "GOVERN 3.2", "ASI10", "M Repudiation"),
         fix="Register a human as owner of the principal.",
         posture=True,
@@ -239,6 +247,7 @@ RULES: Final = (
         of=_GRANTS,
         check=revocation_unreachable,
         needs="registered receivers",
+        looks_at=(inputs.ELEMENT,),
         maps_to=("MANAGE 2.4", "GOVERN 1.7", "ASI08", "NHI1"),
         fix="Register the enforcement point that accepts it, with its issuer and audience.",
         missing=no_receivers,

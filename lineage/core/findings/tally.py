@@ -135,6 +135,7 @@ class Tally:
         self.issuers: dict[str, Instant] = {}
         self.binding_issuers: set[str] = set()
         self.wielded: defaultdict[str, dict[str, str]] = defaultdict(dict)  # client or session -> agent -> a token
+        self.inputs: set[str] = set()  # what there is any of, for rules to look at
         self.principals: dict[str, Sample] = {}  # named by grants, tokens and actions
         self.acting: dict[str, Sample] = {}  # parties that succeeded in something
         self.decisions = 0

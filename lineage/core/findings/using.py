@@ -8,6 +8,7 @@ from typing import Final
 
 from lineage.core.authority.findings import Finding
 from lineage.core.authority.orders import Order
+from lineage.core.findings import inputs
 from lineage.core.findings.acts import Act
 from lineage.core.findings.audiences import audiences, may_cover
 from lineage.core.findings.finding import finding
@@ -293,6 +294,7 @@ RULES: Final = (
         of=(ACTION,),
         check=action_outside_scope,
         needs="required_scopes of actions or decisions",
+        looks_at=(inputs.USE,),
         settings=("scopes", "operations", "scope_match", "implies"),
         maps_to=("ASI02", "ASI03", "NHI5", "T0053", "M Agent Tool Misuse", "M0028", "MEASURE 2.4"),
         fix="Find out why the tool let it through; revoke the token if it was not meant to do this.",
@@ -305,6 +307,7 @@ RULES: Final = (
         of=(ACTION,),
         check=action_outside_audience,
         needs="audiences of tokens and delegations",
+        looks_at=(inputs.AT_TOOL,),
         settings=("audiences",),
         maps_to=("ASI02", "ASI07", "T0091.000", "M Lateral Movement"),
         fix="Make the tool refuse tokens of other audiences.",
@@ -317,6 +320,7 @@ RULES: Final = (
         of=(ACTION,),
         check=action_outside_task,
         needs="task of actions and of tokens or delegations",
+        looks_at=(inputs.USE,),
         maps_to=("ASI02", "ASI10", "MAP 3.3"),
         fix="Ask what the agent was working on; issue a grant of its own for the other task.",
         missing=no_tasks,
@@ -328,6 +332,7 @@ RULES: Final = (
         of=(ACTION,),
         check=used_after_expiry,
         needs="expires_at of tokens and delegations",
+        looks_at=(inputs.USE,),
         settings=("leeway_seconds",),
         maps_to=("ASI03", "NHI7", "NHI1", "T0091.000"),
         fix="Make the tool check the end of the token and of its delegation.",
@@ -339,6 +344,7 @@ RULES: Final = (
         of=(ACTION,),
         check=used_before_valid,
         needs="issue times of tokens and delegations",
+        looks_at=(inputs.USE,),
         settings=("leeway_seconds",),
         maps_to=("ASI03", "T0091"),
         fix="Compare the clocks of issuer and tool; if they agree, the token was forged or back-dated.",
@@ -350,6 +356,7 @@ RULES: Final = (
         of=(ACTION,),
         check=used_after_revocation,
         needs="orders and actions",
+        looks_at=(inputs.SUCCESS,),
         maps_to=("ASI03", "ASI10", "NHI1", "T0091.000", "MANAGE 2.4", "MANAGE 4.1"),
         fix="Cut the tool off from what it does not refuse, and look at the closure of the revocation.",
         missing=no_orders,
@@ -361,6 +368,7 @@ RULES: Final = (
         of=(ACTION,),
         check=tainted_use,
         needs="orders and actions",
+        looks_at=(inputs.SUCCESS,),
         maps_to=("ASI03", "MANAGE 4.3"),
         fix="Look at what was done in that time, and undo what should not have been.",
         missing=no_orders,
@@ -372,6 +380,7 @@ RULES: Final = (
         of=(ACTION,),
         check=used_while_suspended,
         needs="suspensions and actions",
+        looks_at=(inputs.SUCCESS,),
         maps_to=("ASI03", "MANAGE 2.4"),
         fix="Make the tool ask for the state of what it is shown; revoke it if the suspension was for a reason.",
         missing=no_orders,
@@ -383,6 +392,7 @@ RULES: Final = (
         of=(ACTION, SOURCE),
         check=unattributed,
         needs="tokens, delegations and decisions of actions",
+        looks_at=(inputs.SUCCESS,),
         maps_to=("ASI10", "ASI03", "T0053", "M Repudiation", "MEASURE 2.8", "GOVERN 2.1"),
         fix="Find out what was presented, and let the issuer tell of what it issues.",
         missing=no_actions,

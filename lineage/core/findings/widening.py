@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from lineage.core.authority.elements import Element
 from lineage.core.authority.findings import Finding, finding_id
+from lineage.core.findings import inputs
 from lineage.core.findings.audiences import audiences, may_cover
 from lineage.core.findings.finding import finding
 from lineage.core.findings.options import LOGIN_SCOPES
@@ -210,6 +211,7 @@ RULES: Final = (
         of=(DELEGATION, TOKEN),
         check=scope_exceeds_parent,
         needs="scopes of delegations and tokens",
+        looks_at=(inputs.SCOPED_CHILD,),
         settings=("scope_match", "implies"),
         maps_to=("ASI03", "NHI5", "M Privilege Escalation", "T0012", "MEASURE 2.7"),
         fix="Revoke the wider grant, and let its issuer cut the scopes to those of the parent.",
@@ -221,6 +223,7 @@ RULES: Final = (
         of=(DELEGATION, TOKEN),
         check=audience_exceeds_parent,
         needs="audiences of delegations and tokens",
+        looks_at=(inputs.PLACED_CHILD,),
         maps_to=("ASI03", "NHI5", "M Lateral Movement", "T0091.000"),
         fix="Revoke the grant, and issue it for the audience of its parent alone.",
     ),
@@ -231,6 +234,7 @@ RULES: Final = (
         of=(DELEGATION, TOKEN),
         check=outlives_parent,
         needs="expires_at of delegations and tokens",
+        looks_at=(inputs.CHILD,),
         settings=("leeway_seconds",),
         maps_to=("ASI03", "NHI7", "MANAGE 2.4"),
         fix="Let the issuer end it no later than its parent; revoke it if the parent's work is done.",
@@ -242,6 +246,7 @@ RULES: Final = (
         of=(DELEGATION,),
         check=delegation_depth_exceeded,
         needs="max_depth of delegations or max_delegation_depth of principals",
+        looks_at=(inputs.DELEGATION, inputs.DEPTH),
         maps_to=("ASI08", "ASI03", "M Goal Misalignment Cascades", "T0034.002"),
         fix="Revoke this delegation, and look at what was done below it with reach.",
     ),

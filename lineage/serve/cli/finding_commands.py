@@ -234,6 +234,9 @@ def posture(
             number = f" ({item['failed']})" if item["failed"] else ""
             why = f": {item['why']}" if item["why"] else ""
             page.line(f"{item['outcome'].replace('_', ' ')}{number}  {item['kind']}{why}", lead="  ")
+            for one in item["suppressed_by"]:
+                until = f" until {one['until']}" if one.get("until") else ""
+                page.line(f"suppressed by {one.get('by')}{until}: {one['of']}: {one.get('reason')}", lead="      ")
         return page
 
     with opened_service(settings) as service:

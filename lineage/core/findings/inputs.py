@@ -1,0 +1,149 @@
+"""What rules look at: each kind of thing that facts can hold, named as a reader would name it.
+
+A rule for which no fact holds what it looks at has not passed: it was not evaluated.
+"""
+
+from typing import Final
+
+from lineage.core.authority.elements import Element
+from lineage.core.authority.world import World
+from lineage.core.findings.acts import Act, Decided
+from lineage.core.model.events import Fact, PrincipalRegistered
+
+FACT: Final = "fact"
+ELEMENT: Final = "grant or token"
+DELEGATION: Final = "delegation"
+TOKEN: Final = "token"
+CHILD: Final = "grant or token that draws on another"
+SCOPED_CHILD: Final = "grant or token that states scopes and draws on another"
+PLACED_CHILD: Final = "grant or token that states an audience and draws on another"
+DERIVED: Final = "token derived from another"
+RENEWED: Final = "token that renews or replaces another"
+DEPTH: Final = "max_depth of a delegation or max_delegation_depth of a principal"
+TASK: Final = "delegation that states its task"
+OF_AGENT: Final = "grant or token held by an agent"
+SCOPED_OF_AGENT: Final = "grant or token held by an agent that states scopes"
+TO_AGENT: Final = "delegation to an agent"
+BY_AGENT: Final = "delegation by an agent"
+OF_MACHINE: Final = "grant or token held by an agent, a service or a workload"
+MACHINE_TOKEN: Final = "token held by an agent, a service or a workload"
+APPROVAL: Final = "approved_by of a delegation, a decision, a revocation or a lift"
+INSTRUCTED: Final = "delegation that states its instruction_source"
+PRIOR_ACTORS: Final = "token that states prior_actors"
+LISTED: Final = "token in a status list"
+REGISTRATION: Final = "registration"
+AGENT: Final = "agent"
+SUCCESS: Final = "action that succeeded"
+USE: Final = "success under something that was granted"
+WIELDED: Final = "action with a known token that states its actor, workload or key"
+PLACED: Final = "action with a known token that states its delegation"
+ON_BEHALF: Final = "action with a known token that states on_behalf_of"
+AT_TOOL: Final = "success under something that was granted that states its tool"
+DECIDED: Final = "success that names a known decision"
+ATTEMPT: Final = "decision or action"
+ORDER: Final = "revocation"
+LIFT: Final = "lift"
+ACKNOWLEDGEMENT: Final = "acknowledgement"
+RECEIVER: Final = "registered receiver"
+CLIENT: Final = "client or session of an agent's token"
+EXCEPTION: Final = "exception in the settings"
+
+_MACHINES: Final = frozenset({"agent", "service", "workload"})
+_PARENTS: Final = frozenset({"parent", "delegation", "subject", "refresh", "replaced"})
+
+
+def in_element(element: Element, holder_kind: str, delegator_kind: str, *, granted: frozenset[str]) -> set[str]:
+    """Return what a grant or a token offers to rules.
+
+    Args:
+        element: The grant or token.
+        holder_kind: The kind of its holder.
+        delegator_kind: The kind of its delegator; ``unknown`` for a token.
+        granted: The roles of the granted elements that it draws on.
+    """
+    is_token = element.key.startswith("token:")
+    stated = {field for fact in element.facts for field in _FIELDS if getattr(fact.event.body, field, None)}
+    found = {ELEMENT, TOKEN if is_token else DELEGATION}
+    if granted & _PARENTS:
+        found |= {
+            CHILD,
+            *({SCOPED_CHILD} if "scopes" in stated else ()),
+            *({PLACED_CHILD} if "audience" in stated else ()),
+        }
+    if is_token and granted - {"delegation"}:
+        found.add(DERIVED)
+    if granted & {"refresh", "replaced"}:
+        found.add(RENEWED)
+    if holder_kind == "agent":
+        found |= {OF_AGENT, *({SCOPED_OF_AGENT} if "scopes" in stated else ()), *(() if is_token else (TO_AGENT,))}
+    if holder_kind in _MACHINES:
+        found |= {OF_MACHINE, *({MACHINE_TOKEN} if is_token else ())}
+    if delegator_kind == "agent":
+        found.add(BY_AGENT)
+    found |= {_OF_FIELD[field] for field in stated if field in _OF_FIELD}
+    if not is_token and "task" in stated:
+        found.add(TASK)
+    if any(getattr(fact.event.body, "max_depth", None) is not None for fact in element.facts):
+        found.add(DEPTH)
+    return found
+
+
+_OF_CHILD: Final = {"scopes": SCOPED_CHILD, "audience": PLACED_CHILD}
+_OF_FIELD: Final = {
+    "approved_by": APPROVAL,
+    "instruction_source": INSTRUCTED,
+    "prior_actors": PRIOR_ACTORS,
+    "status_list": LISTED,
+}
+_FIELDS: Final = ("scopes", "audience", "task", *_OF_FIELD)
+
+
+def in_decision(decided: Decided) -> set[str]:
+    """Return what a decision offers to rules."""
+    approved = any(getattr(fact.event.body, "approved_by", None) for fact in decided.facts)
+    return {ATTEMPT, *((APPROVAL,) if approved else ())}
+
+
+def in_action(act: Act, *, known_token: bool) -> set[str]:
+    """Return what an action offers to rules; ``known_token``: whether its token was granted."""
+    found = {ATTEMPT}
+    if known_token:
+        found |= {WIELDED} if act.actor or act.workload or act.key_thumbprint else set()
+        found |= {PLACED} if act.delegation else set()
+        found |= {ON_BEHALF} if act.on_behalf_of else set()
+    if act.succeeded:
+        found.add(SUCCESS)
+        if act.element is not None or known_token:
+            found |= {USE, *((AT_TOOL,) if act.tool else ())}
+        if act.decided is not None:
+            found.add(DECIDED)
+    return found
+
+
+def in_world(world: World) -> set[str]:
+    """Return what registrations, revocations and their acknowledgements offer to rules."""
+    found = set()
+    registrations = world.principals.registrations
+    for id_ in registrations:
+        found.add(REGISTRATION)
+        if any(_limits_depth(fact) for fact in registrations.get(id_)):
+            found.add(DEPTH)
+    given: list[Fact] = []
+    for what, index in (
+        (ORDER, world.orders.by_id),
+        (LIFT, world.orders.lifts),
+        (ACKNOWLEDGEMENT, world.receivers.acknowledgements),
+        (RECEIVER, world.receivers.registrations),
+    ):
+        facts = [fact for id_ in index for fact in index.get(id_)]
+        if facts:
+            found.add(what)
+            given += facts
+    if any(getattr(fact.event.body, "approved_by", None) for fact in given):
+        found.add(APPROVAL)
+    return found
+
+
+def _limits_depth(fact: Fact) -> bool:
+    body = fact.event.body
+    return isinstance(body, PrincipalRegistered) and body.max_delegation_depth is not None
