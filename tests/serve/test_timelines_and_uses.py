@@ -301,7 +301,7 @@ def test_a_cursor_of_another_list_is_refused_by_name(world: World):
 @pytest.mark.parametrize("path", ["timeline", "actions", "uses", "status", "chain", "case", "graph"])
 def test_the_pages_of_what_very_many_facts_mention_are_shown(world: World, path: str):
     """Every page of a token that was used very often is a page like any other."""
-    app = create_app(world.site, parts=[web_pages(world.site)])
+    app = create_app(world.site, parts=web_pages(world.site))
     asking = Asking(app, {"Authorization": f"Bearer {world.token()}", "Accept": "text/html"})
     response = asking.get(f"/{path}?of={BUSY}")
 
