@@ -147,6 +147,7 @@ def revocation(asked: Asked) -> Shown:
         "open_here": doc["open"][start : start + OPEN],
         "next": start + OPEN if len(doc["open"]) > start + OPEN else None,
         "open_words": render_revocations.REASONS,
+        "open_at": {one["receiver"] for one in doc["open"] if "receiver" in one},
         "liftable": len(lifted) < len(liftable),
         "lifted_at": max(one["lifted_at"] for one in lifted) if 0 < len(lifted) == len(doc["orders"]) else None,
         "for_good": not liftable,

@@ -22,6 +22,7 @@ from lineage.serve.queries.kept_list import COMPUTED, asked_of_index
 from lineage.serve.queries.receipt import receipt_page
 from lineage.serve.web import (
     asking_pages,
+    board_forms,
     finding_pages,
     forms,
     glossary,
@@ -90,6 +91,9 @@ def pages(site: AppContext, *, story: Story | None = None) -> list[Route]:
         "/revocations": forms.ordering(site),
         "/plans/{id}/approvals": forms.approving(site),
         "/revocations/{id:path}/lift": forms.lifting(site),
+        "/receivers": board_forms.registering(site),
+        "/revocations/{id:path}/marks": board_forms.marking(site),
+        "/revocations/{id:path}/deliveries": board_forms.delivering_again(site),
         "/findings/{id}/judgements": finding_pages.judging(site),
         **({} if story is None else {"/story/{name}": _play(site, story)}),
     }

@@ -1,0 +1,111 @@
+"""The board of a revocation as a page without a script: from unknown to closed without leaving it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.http_worlds import World, api_over
+from tests.support.http_writes import ORDER
+from tests.support.web_pages import HOSTILE, Pages, text_of
+
+WALL = "https://wall.example"
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[World]:
+    with api_over(f"sqlite:///{tmp_path}/store.db", tmp_path) as world:
+        yield world
+
+
+@pytest.fixture
+def board(here: World) -> str:
+    """The path of a revocation that nobody covers."""
+    return f"/revocations/{here.post('/v1/revocations', json=ORDER).json()['revocation']}"
+
+
+def test_from_unknown_to_closed_on_one_page(here: World, board: str):
+    """
+    Nobody covers it: register. It does not answer: deliver again, then mark by hand; and whose word it is stays.
+    """
+    person = Pages(here)
+    unknown = text_of(person.get(board))
+    registered = person.send(
+        "/receivers",
+        receiver=WALL,
+        revocation=board.rpartition("/")[2],
+        issuers="https://idp.example",
+        deadline_seconds="60",
+    )
+    partial = person.get(board)
+    again = person.send(f"{board}/deliveries")
+    marked = person.send(f"{board}/marks", receiver=WALL, reason="its operator showed me")
+    closed = text_of(person.get(board))
+
+    assert "3 elements are covered by no registered enforcement point" in unknown
+    assert [(303, f"{board}#board")] * 3 == [
+        (one.status_code, one.headers["location"]) for one in (registered, again, marked)
+    ]
+    assert "0 of 1" in text_of(partial)
+    assert f'<option value="{WALL}">' in partial.text
+    assert "1 of 1, 0 s" in closed
+    assert f"{WALL}, 3 elements: human:dana@example.com said so at" in closed
+    assert "its operator showed me" in closed
+    assert "What to do next" not in closed
+
+
+def test_who_may_only_ask_is_offered_nothing_and_refused(here: World, board: str):
+    """
+    An investigator sees the board; a form that was made up is refused, and so is one from elsewhere.
+    """
+    person = Pages(here, "investigator")
+    forms = {
+        "/receivers": {"receiver": WALL},
+        f"{board}/marks": {"receiver": WALL, "reason": "x"},
+        f"{board}/deliveries": {},
+    }
+    assert "What to do next" not in text_of(person.get(board))
+    assert [403] * 3 == [person.send(path, **form).status_code for path, form in forms.items()]
+    foreign = [
+        Pages(here).send(path, origin=origin, **form).status_code
+        for path, form in forms.items()
+        for origin in ("https://evil.example", None)
+    ]
+    assert [403] * 6 == foreign
+    assert 0 == here.get("/v1/receivers").json()["total"]
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "said"),
+    [
+        ("/receivers", {}, "receiver: is missing"),
+        ("/receivers", {"receiver": WALL, "deadline_seconds": "soon"}, "deadline_seconds: must be a whole number"),
+        ("/receivers", {"receiver": WALL, "kinds": "principal"}, "is none of delegation, token"),
+        ("{board}/marks", {"receiver": WALL}, "a mark by hand needs a reason"),
+        ("{board}/marks", {"receiver": WALL, "reason": "x"}, "is not registered"),
+        ("{board}/deliveries", {}, "nothing is open at an enforcement point"),
+        ("/revocations/none/marks", {"receiver": WALL, "reason": "x"}, "No fact names it"),
+    ],
+)
+def test_a_form_that_cannot_be_taken_says_why(here: World, board: str, path: str, form: dict[str, str], said: str):
+    """
+    A page with the reason, and nothing is recorded.
+    """
+    answer = Pages(here).send(path.replace("{board}", board), **form)
+
+    assert answer.status_code in (400, 404)
+    assert said in text_of(answer)
+
+
+def test_what_was_typed_never_becomes_markup(here: World, board: str):
+    """
+    The id of a receiver and a reason are text.
+    """
+    person = Pages(here)
+    person.send("/receivers", receiver=HOSTILE)
+    person.send(f"{board}/marks", receiver=HOSTILE, reason=HOSTILE)
+    page = person.get(board)
+
+    assert "said so at" in text_of(page)
+    assert "<script>alert" not in page.text
+    assert "<img src=x" not in page.text
